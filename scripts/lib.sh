@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# Sourced by the other scripts, which run under `set -euo pipefail`.
+
+# The top of the source tree.
+tfs_top=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+
+tfs_die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# Prints a Python 3 that has NumPy. The system's comes first: one that a version manager put into PATH often has none.
+tfs_python() {
+	local python
+	for python in "${TFS_PYTHON:-}" /usr/bin/python3 python3; do
+		[[ -n $python ]] || continue
+		if "$python" -c 'import numpy' 2>/dev/null; then
+			printf '%s\n' "$python"
+			return 0
+		fi
+	done
+	return 1
+}
+
+# tfs_configure DIR [OPTION...]: sets up or reconfigures a build directory.
+tfs_configure() {
+	local dir=$1
+	shift
+	if [[ -f $dir/build.ninja ]] && meson configure "$dir" "$@"; then
+		return 0
+	fi
+	# What an interrupted setup leaves behind can be neither configured nor set up again.
+	rm -rf -- "$dir"
+	meson setup "$dir" "$tfs_top" "$@"
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scope-bound cleanup. A variable declared with one of these is released when it leaves scope;
+ * tfs_steal() hands the value on and leaves the empty value behind.
+ */
+#ifndef TFS_BASE_CLEANUP_H
+#define TFS_BASE_CLEANUP_H
+
+#include <stdlib.h>
+#include <unistd.h>
+
+static inline void tfs_cleanup_free_(void *p)
+{
+	free(*(void **)p);
+}
+
+static inline void tfs_cleanup_fd_(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+#define cleanup_free __attribute__((cleanup(tfs_cleanup_free_)))
+#define cleanup_fd __attribute__((cleanup(tfs_cleanup_fd_)))
+
+/* The pointer's value; the variable itself becomes NULL. */
+#define tfs_steal(p) \
+	__extension__({ \
+		__typeof__(p) steal_ = (p); \
+		(p) = NULL; \
+		steal_; \
+	})
+
+/* The same for a descriptor; the variable itself becomes -1. */
+static inline int tfs_steal_fd(int *fd)
+{
+	int r = *fd;
+	*fd = -1;
+	return r;
+}
+
+#endif

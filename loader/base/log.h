@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One line to wherever the program's messages go: standard error, and the system log once the program is in the
+ * background. Thread-safe. Used by the program and by the loader's background threads, which have no caller to
+ * return an error to; everything else returns a struct tfs_error.
+ */
+#ifndef TFS_BASE_LOG_H
+#define TFS_BASE_LOG_H
+
+#include <stdbool.h>
+
+enum tfs_log_level { TFS_LOG_ERROR, TFS_LOG_WARNING, TFS_LOG_INFO, TFS_LOG_DEBUG };
+
+/* Messages above @level are dropped. Default: TFS_LOG_WARNING. */
+void tfs_log_set_level(enum tfs_log_level level);
+bool tfs_log_enabled(enum tfs_log_level level);
+
+/* From now on write to syslog(3) instead of standard error. */
+void tfs_log_to_syslog(const char *ident);
+
+void tfs_log(enum tfs_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define tfs_log_error(...) tfs_log(TFS_LOG_ERROR, __VA_ARGS__)
+#define tfs_log_warning(...) tfs_log(TFS_LOG_WARNING, __VA_ARGS__)
+#define tfs_log_info(...) tfs_log(TFS_LOG_INFO, __VA_ARGS__)
+#define tfs_log_debug(...) \
+	do { \
+		if (tfs_log_enabled(TFS_LOG_DEBUG)) \
+			tfs_log(TFS_LOG_DEBUG, __VA_ARGS__); \
+	} while (0)
+
+#endif

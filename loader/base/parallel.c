@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/parallel.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+struct loop {
+	size_t n;
+	_Atomic size_t next; /* relaxed: it only hands out indices; pthread_join orders what @fn wrote */
+	void (*fn)(void *arg, size_t i);
+	void *arg;
+};
+
+static void *run(void *arg)
+{
+	struct loop *loop = arg;
+	size_t i;
+
+	while ((i = atomic_fetch_add_explicit(&loop->next, 1, memory_order_relaxed)) < loop->n)
+		loop->fn(loop->arg, i);
+	return NULL;
+}
+
+void tfs_parallel_for(size_t n, unsigned threads, void (*fn)(void *arg, size_t i), void *arg)
+{
+	struct loop loop = { .n = n, .fn = fn, .arg = arg };
+	pthread_t helpers[TFS_PARALLEL_MAX_THREADS];
+	unsigned started = 0;
+	sigset_t all, old;
+
+	if (threads > TFS_PARALLEL_MAX_THREADS)
+		threads = TFS_PARALLEL_MAX_THREADS;
+	if (threads > n)
+		threads = n;
+	if (threads > 1) {
+		/* Helpers inherit a full mask: the program's signals belong to its own threads. */
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		while (started < threads - 1 && !pthread_create(&helpers[started], NULL, run, &loop))
+			started++;
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	}
+	run(&loop);
+	while (started)
+		pthread_join(helpers[--started], NULL);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A merge sort of pointers that takes the runs it finds. What we sort is nearly in order already (headers written by name
+ * or by offset, shards that are sorted each for itself), and comparing long names with long common beginnings is what
+ * costs; qsort(3) compares as if it knew nothing. Stable; O(n log n) compares at worst, n where the input is sorted.
+ */
+#ifndef TFS_BASE_SORT_H
+#define TFS_BASE_SORT_H
+
+#include <stddef.h>
+#include <string.h>
+
+/* Order of names, which may contain NUL: memcmp, then length. */
+static inline int tfs_name_cmp(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+	int c = memcmp(a, b, a_len < b_len ? a_len : b_len);
+
+	return c ? c : (a_len > b_len) - (a_len < b_len);
+}
+
+typedef int tfs_compare_fn(const void *a, const void *b);
+
+struct tfs_sort_run {
+	size_t start, len;
+};
+
+#define TFS_SORT_INLINE	 static inline __attribute__((always_inline)) /* so that @cmp is inlined, too */
+#define TFS_SORT_MIN_RUN 12 /* shorter runs are brought to this length by insertion */
+
+/* First place in the @n sorted pointers at @a whose element is greater than (@after: not less than) @key. */
+TFS_SORT_INLINE size_t tfs_sort_bound_(const void **a, size_t n, const void *key, int after, tfs_compare_fn *cmp)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (cmp(a[mid], key) < after)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* Merge the neighbouring runs a[0, n1) and a[n1, n1 + n2). */
+TFS_SORT_INLINE void tfs_sort_merge_(const void **a, size_t n1, size_t n2, const void **tmp, tfs_compare_fn *cmp)
+{
+	const void **b = a + n1, **out;
+	size_t skip, i = 0, j = 0;
+
+	if (cmp(b[-1], b[0]) <= 0)
+		return;
+	/* What lies before the other run's first, or behind its last, is in place. */
+	skip = tfs_sort_bound_(a, n1, b[0], 1, cmp);
+	a += skip;
+	n1 -= skip;
+	n2 = tfs_sort_bound_(b, n2, a[n1 - 1], 0, cmp);
+
+	memcpy(tmp, a, n1 * sizeof *a);
+	for (out = a; i < n1 && j < n2;)
+		*out++ = cmp(b[j], tmp[i]) < 0 ? b[j++] : tmp[i++];
+	memcpy(out, tmp + i, (n1 - i) * sizeof *a);
+}
+
+/* Length of the run at a[0, n), brought to TFS_SORT_MIN_RUN where there are so many. */
+TFS_SORT_INLINE size_t tfs_sort_run_(const void **a, size_t n, tfs_compare_fn *cmp)
+{
+	size_t len = 1, want = n < TFS_SORT_MIN_RUN ? n : TFS_SORT_MIN_RUN;
+
+	while (len < n && cmp(a[len - 1], a[len]) <= 0)
+		len++;
+	for (; len < want; len++) {
+		const void *x = a[len];
+		size_t at = tfs_sort_bound_(a, len, x, 1, cmp);
+
+		memmove(a + at + 1, a + at, (len - at) * sizeof *a);
+		a[at] = x;
+	}
+	return len;
+}
+
+/* Sort the @n pointers at @a by @cmp; @tmp has room for @n more. */
+TFS_SORT_INLINE void tfs_sort(const void **a, size_t n, const void **tmp, tfs_compare_fn *cmp)
+{
+	/* Each run is at least twice as long as the one above it, so 64 hold any number of them. */
+	struct tfs_sort_run runs[64];
+	size_t at = 0, depth = 0;
+
+	while (at < n) {
+		size_t len = tfs_sort_run_(a + at, n - at, cmp);
+
+		runs[depth++] = (struct tfs_sort_run){ at, len };
+		at += len;
+		/* The last run brings all together, the others only what is too short to wait. */
+		while (depth > 1 && (at == n || runs[depth - 2].len < 2 * runs[depth - 1].len)) {
+			struct tfs_sort_run *left = &runs[depth - 2];
+
+			tfs_sort_merge_(a + left->start, left->len, left[1].len, tmp, cmp);
+			left->len += left[1].len;
+			depth--;
+		}
+	}
+}
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Element types. A dtype is an immutable record, compared by pointer; the built-in ones live for ever. Names are those
+ * of safetensors, and for GGUF's block types those of ggml: the field's standard terms, and what meta/ prints.
+ */
+#ifndef TFS_DTYPE_H
+#define TFS_DTYPE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct tfs_dtype {
+	const char *name;     /* "BF16" */
+	const char *npy;      /* NumPy descr of one element, "<f4"; types NumPy lacks as ml_dtypes stores them ("<V2");
+	                         NULL where an element is not a whole number of bytes: shown as uint8 rows */
+	uint32_t block_elems; /* elements in the smallest addressable unit: 1 for plain types, 2 for F4, 4 for F6 */
+	uint32_t block_bytes; /* bytes of that unit */
+};
+
+/* The safetensors dtype of that name (@len bytes, no NUL needed), or NULL. */
+const struct tfs_dtype *tfs_dtype_by_name(const char *name, size_t len);
+
+/*
+ * Bytes of a C-order array of @dtype with @ndim dimensions (none: one element) into *@ret_nbytes.
+ * -EOVERFLOW: the element or bit count does not fit 64 bits. -EINVAL: the elements do not fill whole blocks.
+ * A zero dimension makes 0 bytes whatever the others are, but their product must still not overflow (safetensors'
+ * reader multiplies left to right and checks each step).
+ */
+int tfs_dtype_nbytes(const struct tfs_dtype *dtype, const uint64_t *shape, unsigned ndim, uint64_t *ret_nbytes);
+
+#endif

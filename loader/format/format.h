@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A file format: how to tell that a file is one, and how to read its table of tensors. One format is one .c file and one
+ * row of the table in format.c.
+ */
+#ifndef TFS_FORMAT_FORMAT_H
+#define TFS_FORMAT_FORMAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "catalog.h"
+
+struct tfs_format {
+	const char *name; /* "safetensors": what user.tensorfs.format says */
+
+	const char *files; /* "*.safetensors": the names that it claims, for people */
+
+	/*
+	 * ".safetensors", where files of this format may be shards: listed by STEM.safetensors.index.json, or named
+	 * STEM-00001-of-00003.safetensors. NULL: each file stands alone.
+	 */
+	const char *shard_ext;
+
+	/*
+	 * Does a file of this name claim to be of this format? Decides who reads it, not whether it is sound:
+	 * what a format claims and cannot parse is reported as broken.
+	 */
+	bool (*claims)(const char *file_name);
+
+	/*
+	 * Read the table of tensors of the regular file @fd, @size bytes long, into @catalog (empty). Every offset added lies
+	 * within the file. Reads with pread only; touches no other file; may run in several threads at once on
+	 * different files. On failure returns -errno with @err's offset and what filled in; what @catalog holds then is
+	 * dropped by the caller. -EINVAL: not a sound file.
+	 */
+	int (*parse)(int fd, uint64_t size, struct tfs_catalog *catalog, struct tfs_error *err);
+};
+
+extern const struct tfs_format tfs_format_safetensors;
+
+/* The format that claims @file_name, or NULL. */
+const struct tfs_format *tfs_format_for(const char *file_name);
+
+/* The formats one by one, in the order in which their sets are preferred; NULL after the last. */
+const struct tfs_format *tfs_format_at(size_t i);
+
+/*
+ * What stands in many clones where weights should be, whatever the format: refuse a Git LFS pointer and a file of zero
+ * bytes with -EINVAL and a text that says so. 0: it is neither; else pread's error.
+ */
+int tfs_format_check_present(int fd, uint64_t size, struct tfs_error *err);
+
+#endif

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * safetensors: u64 LE header length N, N bytes of JSON, then the tensors' bytes. Accepts what the reference reader
+ * accepts (huggingface/safetensors, safetensors/src/tensor.rs, read_metadata and Metadata::validate), and checks in its
+ * order, with these differences:
+ * - a name that stands twice is refused; serde's HashMap silently takes the last;
+ * - more than TFS_MAX_DIMS dimensions are refused;
+ * - a tensor's record must be an object; serde also takes an array of its three fields, which nobody writes;
+ * - a number in a field that we ignore may be too large for a double.
+ */
+#include "format/format.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/sort.h"
+
+#define EXTENSION ".safetensors"
+
+/* The reference reader's MAX_HEADER_SIZE. Offsets into the header fit 32 bits because of it. */
+#define MAX_HEADER  100000000u
+#define LENGTH_SIZE 8u
+
+/* One tensor as the header has it, not yet checked against the others. */
+struct record {
+	const char *name; /* in the header's buffer */
+	const struct tfs_dtype *dtype;
+	uint64_t begin, end; /* data_offsets */
+	uint32_t name_len;
+	uint32_t dims;	  /* place of its shape in header.dims */
+	uint32_t name_at; /* offset of the name in the file, for errors */
+	uint8_t ndim;
+};
+
+struct header {
+	struct tfs_json json;
+	struct tfs_error *err;
+	struct record *records;
+	size_t n_records, room_records;
+	uint64_t *dims; /* of all records, one behind the other */
+	size_t n_dims, room_dims;
+	size_t name_bytes;
+};
+
+static bool claims(const char *file_name)
+{
+	size_t len = strlen(file_name), ext = strlen(EXTENSION);
+
+	return len > ext && !strcmp(file_name + len - ext, EXTENSION);
+}
+
+/* --- Errors ------------------------------------------------------------------------------------------------------ */
+
+/* "tensor NAME: " and the text, at the tensor's name in the header */
+static __attribute__((cold, format(printf, 3, 4))) int refuse(struct header *h, const struct record *rec,
+							      const char *fmt, ...)
+{
+	char name[TFS_QUOTE_SIZE], what[320];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof what, fmt, ap);
+	va_end(ap);
+	return tfs_error_set(h->err, -EINVAL, rec->name_at, "tensor %s: %s",
+			     tfs_quote(name, sizeof name, rec->name, rec->name_len), what);
+}
+
+/* --- The JSON ---------------------------------------------------------------------------------------------------- */
+
+static int read_dtype(struct header *h, struct record *rec)
+{
+	char quoted[TFS_QUOTE_SIZE];
+	struct tfs_json_text text;
+	int rc = tfs_json_string(&h->json, &text);
+
+	if (rc)
+		return rc;
+	rec->dtype = tfs_dtype_by_name(text.s, text.len);
+	if (!rec->dtype)
+		return refuse(h, rec, "unknown dtype %s", tfs_quote(quoted, sizeof quoted, text.s, text.len));
+	return 0;
+}
+
+static int read_shape(struct header *h, struct record *rec)
+{
+	int rc = tfs_json_array_begin(&h->json);
+
+	rec->dims = h->n_dims;
+	while (!rc && (rc = tfs_json_array_next(&h->json)) > 0) {
+		if (rec->ndim == TFS_MAX_DIMS)
+			return refuse(h, rec, "more than %d dimensions", TFS_MAX_DIMS);
+		if (tfs_array_room(h->dims, h->n_dims, h->room_dims))
+			return -ENOMEM;
+		rc = tfs_json_u64(&h->json, &h->dims[h->n_dims]);
+		h->n_dims++;
+		rec->ndim++;
+	}
+	return rc;
+}
+
+static int read_offsets(struct header *h, struct record *rec)
+{
+	uint64_t *const ends[] = { &rec->begin, &rec->end };
+	unsigned n = 0;
+	int rc = tfs_json_array_begin(&h->json);
+
+	while (!rc && (rc = tfs_json_array_next(&h->json)) > 0) {
+		if (n == 2)
+			return refuse(h, rec, "data_offsets has more than two numbers");
+		rc = tfs_json_u64(&h->json, ends[n++]);
+	}
+	if (!rc && n < 2)
+		return refuse(h, rec, "data_offsets has fewer than two numbers");
+	return rc;
+}
+
+/* The fields of a record; serde refuses one that is missing or stands twice, and reads over those it does not know. */
+static const struct field {
+	const char *name;
+	int (*read)(struct header *h, struct record *rec);
+} fields[] = {
+	{ "dtype", read_dtype },
+	{ "shape", read_shape },
+	{ "data_offsets", read_offsets },
+};
+
+#define N_FIELDS (sizeof fields / sizeof *fields)
+
+static int read_record(struct header *h, const struct tfs_json_text *name)
+{
+	struct record rec = {
+		.name = name->s,
+		.name_len = name->len,
+		.name_at = tfs_json_offset(&h->json, name),
+	};
+	struct tfs_json_text key;
+	unsigned seen = 0;
+	int rc = tfs_json_object_begin(&h->json);
+
+	while (!rc && (rc = tfs_json_object_next(&h->json, &key)) > 0) {
+		size_t i = 0;
+
+		while (i < N_FIELDS && !tfs_json_is(&key, fields[i].name))
+			i++;
+		if (i == N_FIELDS) {
+			rc = tfs_json_skip(&h->json);
+			continue;
+		}
+		if (seen & 1u << i)
+			return refuse(h, &rec, "%s stands twice", fields[i].name);
+		seen |= 1u << i;
+		rc = fields[i].read(h, &rec);
+	}
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < N_FIELDS; i++)
+		if (!(seen & 1u << i))
+			return refuse(h, &rec, "%s is missing", fields[i].name);
+
+	if (tfs_array_room(h->records, h->n_records, h->room_records))
+		return -ENOMEM;
+	h->records[h->n_records++] = rec;
+	h->name_bytes += rec.name_len;
+	return 0;
+}
+
+/* string → string, or null (an Option in the reference reader). Nothing in it concerns us, so it is checked only. */
+static int read_metadata(struct tfs_json *r)
+{
+	struct tfs_json_text text;
+	int rc = tfs_json_peek(r);
+
+	if (rc < 0)
+		return rc;
+	if (rc == TFS_JSON_NULL)
+		return tfs_json_skip(r);
+	rc = tfs_json_object_begin(r);
+	while (!rc && (rc = tfs_json_object_next(r, &text)) > 0)
+		rc = tfs_json_string(r, &text);
+	return rc;
+}
+
+static int read_json(struct header *h)
+{
+	struct tfs_json_text key;
+	bool metadata = false;
+	int rc = tfs_json_object_begin(&h->json);
+
+	while (!rc && (rc = tfs_json_object_next(&h->json, &key)) > 0) {
+		if (!tfs_json_is(&key, "__metadata__")) {
+			rc = read_record(h, &key);
+		} else if (metadata) {
+			return tfs_error_set(h->err, -EINVAL, tfs_json_offset(&h->json, &key),
+					     "__metadata__ stands twice");
+		} else {
+			metadata = true;
+			rc = read_metadata(&h->json);
+		}
+	}
+	return rc ? rc : tfs_json_end(&h->json);
+}
+
+/* --- The tensors together ---------------------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+	const struct record *x = a, *y = b;
+
+	return tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
+}
+
+static int by_offsets(const void *a, const void *b)
+{
+	const struct record *x = a, *y = b;
+
+	if (x->begin != y->begin)
+		return x->begin < y->begin ? -1 : 1;
+	return (x->end > y->end) - (x->end < y->end);
+}
+
+static int check_names(struct header *h, const struct record *const *order)
+{
+	for (size_t i = 1; i < h->n_records; i++)
+		if (!by_name(order[i - 1], order[i])) /* stable: the later one in the file is the second */
+			return refuse(h, order[i], "stands twice");
+	return 0;
+}
+
+/* Metadata::validate: @order is by offsets, the data section has @size bytes. */
+static int check_offsets(struct header *h, const struct record *const *order, uint64_t size, uint64_t data_at)
+{
+	uint64_t at = 0, nbytes;
+
+	for (size_t i = 0; i < h->n_records; i++) {
+		const struct record *rec = order[i];
+
+		if (rec->begin != at)
+			return refuse(h, rec, "data_offsets begin at %llu, but the tensor before it ends at %llu",
+				      (unsigned long long)rec->begin, (unsigned long long)at);
+		if (rec->end < rec->begin)
+			return refuse(h, rec, "data_offsets end at %llu, before they begin, at %llu",
+				      (unsigned long long)rec->end, (unsigned long long)rec->begin);
+		at = rec->end;
+		switch (tfs_dtype_nbytes(rec->dtype, h->dims + rec->dims, rec->ndim, &nbytes)) {
+		case -EOVERFLOW:
+			return refuse(h, rec, "the shape has more bits than 64-bit numbers count");
+		case -EINVAL:
+			return refuse(h, rec, "a shape whose %s elements do not fill whole bytes", rec->dtype->name);
+		}
+		if (rec->end - rec->begin != nbytes)
+			return refuse(h, rec, "dtype %s and the shape make %llu bytes, data_offsets %llu",
+				      rec->dtype->name, (unsigned long long)nbytes,
+				      (unsigned long long)(rec->end - rec->begin));
+	}
+	if (at != size)
+		return tfs_error_set(h->err, -EINVAL, data_at + (at < size ? at : size),
+				     "the tensors' data take %llu bytes, the file has %llu", (unsigned long long)at,
+				     (unsigned long long)size);
+	return 0;
+}
+
+static int make_catalog(struct header *h, uint64_t size, uint64_t data_at, struct tfs_catalog *catalog)
+{
+	cleanup_free const void **order = NULL;
+	size_t n = h->n_records;
+	const void **names, **offsets, **tmp;
+	int rc;
+
+	order = reallocarray(NULL, n + 1, 3 * sizeof *order); /* n may be 0 */
+	if (!order)
+		return -ENOMEM;
+	names = order;
+	offsets = order + n;
+	tmp = order + 2 * n;
+	for (size_t i = 0; i < n; i++)
+		names[i] = offsets[i] = &h->records[i];
+
+	tfs_sort(names, n, tmp, by_name);
+	rc = check_names(h, (const struct record *const *)names);
+	if (rc)
+		return rc;
+	tfs_sort(offsets, n, tmp, by_offsets);
+	rc = check_offsets(h, (const struct record *const *)offsets, size, data_at);
+	if (rc)
+		return rc;
+
+	rc = tfs_catalog_reserve(catalog, n, h->name_bytes, h->n_dims);
+	for (size_t i = 0; i < n && !rc; i++) {
+		const struct record *rec = names[i];
+
+		/* No sum overflows: check_offsets() has seen that all lies inside the file. */
+		rc = tfs_catalog_add(catalog, rec->name, rec->name_len, rec->dtype, h->dims + rec->dims, rec->ndim,
+				     data_at + rec->begin, rec->end - rec->begin);
+	}
+	return rc;
+}
+
+static int parse(int fd, uint64_t size, struct tfs_catalog *catalog, struct tfs_error *err)
+{
+	cleanup_free char *text = NULL;
+	struct header h = { .err = err };
+	uint64_t n;
+	int rc;
+
+	if (size < LENGTH_SIZE)
+		return tfs_error_set(err, -EINVAL, 0, "the file has %llu bytes, the header's length alone takes 8",
+				     (unsigned long long)size);
+	rc = tfs_file_read(fd, &n, sizeof n, 0, err);
+	if (rc)
+		return rc;
+	n = le64toh(n);
+	if (n > MAX_HEADER)
+		return tfs_error_set(err, -EINVAL, 0, "header length %llu is above the limit of %u",
+				     (unsigned long long)n, MAX_HEADER);
+	if (n > size - LENGTH_SIZE)
+		return tfs_error_set(err, -EINVAL, 0, "header length %llu is more than the %llu bytes that follow it",
+				     (unsigned long long)n, (unsigned long long)(size - LENGTH_SIZE));
+	text = malloc(n + 1); /* n may be 0 */
+	if (!text)
+		return tfs_error_set(err, -ENOMEM, 0, "no memory for a header of %llu bytes", (unsigned long long)n);
+	rc = tfs_file_read(fd, text, n, LENGTH_SIZE, err);
+	if (rc)
+		return rc;
+
+	tfs_json_init(&h.json, text, n, LENGTH_SIZE, err);
+	rc = read_json(&h);
+	if (!rc)
+		rc = make_catalog(&h, size - LENGTH_SIZE - n, LENGTH_SIZE + n, catalog);
+	if (rc == -ENOMEM)
+		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the header's tensors");
+	free(h.records);
+	free(h.dims);
+	return rc;
+}
+
+const struct tfs_format tfs_format_safetensors = {
+	.name = "safetensors",
+	.files = "*.safetensors",
+	.shard_ext = EXTENSION,
+	.claims = claims,
+	.parse = parse,
+};

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An index: the JSON file beside sharded weights that says which shard holds which tensor. Hugging Face's convention,
+ * the same for safetensors and for torch: STEM.safetensors.index.json, pytorch_model.bin.index.json.
+ */
+#ifndef TFS_INDEX_H
+#define TFS_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* 100,000 tensors take 10 MB; this is a model of ten million. */
+#define TFS_INDEX_MAX_SIZE (1u << 30)
+
+/* One row of the weight_map. */
+struct tfs_index_entry {
+	const char *name; /* @name_len bytes, may contain NUL; also NUL-terminated */
+	uint32_t name_len;
+	uint32_t file; /* place in files[] */
+};
+
+/* All of it belongs to the index. */
+struct tfs_index {
+	size_t n_entries;
+	const struct tfs_index_entry *entries; /* sorted by name: memcmp, then length; no name twice */
+	size_t n_files;
+	const char *const *files; /* bare file names, in the order of their first mention */
+	bool has_total_size;
+	uint64_t total_size; /* metadata.total_size where that is an integer; often wrong */
+};
+
+/*
+ * Is @file_name the index of shards with extension @ext (".safetensors")? Then its stem goes to @ret_stem (NAME_MAX + 1
+ * bytes, may be NULL): "model" of model.safetensors.index.json, and "model.fp16" of a variant's index,
+ * model.safetensors.index.fp16.json, whose shards are model.fp16-00001-of-00002.safetensors.
+ */
+bool tfs_index_claims(const char *file_name, const char *ext, char *ret_stem);
+
+/*
+ * Read the index in the regular file @fd, @size bytes long. Refuses (-EINVAL, @err filled) what is not JSON, has no
+ * weight_map from strings to bare file names, lists nothing, or lists a tensor twice.
+ * -EFBIG above TFS_INDEX_MAX_SIZE; -ENOMEM; pread's errors.
+ */
+int tfs_index_read(int fd, uint64_t size, struct tfs_index **ret_index, struct tfs_error *err);
+void tfs_index_destroy(struct tfs_index *ix); /* takes NULL */
+
+#endif

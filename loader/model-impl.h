@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* What model.c, scan.c, sets.c and merge.c share while a model is built. For no one else. */
+#ifndef TFS_MODEL_IMPL_H
+#define TFS_MODEL_IMPL_H
+
+#include "base/arena.h"
+#include "index.h"
+#include "model.h"
+
+struct tfs_model_impl {
+	struct tfs_model pub; /* first, so that a struct tfs_model * is one of this */
+	struct tfs_node *nodes;
+	size_t room_nodes;
+	struct tfs_set *sets;
+	struct tfs_catalog **catalogs; /* own the tensors' names and shapes, and the tables of sets of one file */
+	size_t n_catalogs;
+	struct tfs_arena arena; /* names, and the tables of merged sets */
+	unsigned threads;
+	tfs_warn_fn *warn;
+	void *warn_arg;
+};
+
+/*
+ * Fill @m's root_fd and nodes from @path. -errno with @err filled; what was built stays with @m.
+ */
+int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err);
+
+/* Parse all weight files among the nodes and fill @m's sets. The same. */
+int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err);
+
+struct tfs_shard {
+	uint32_t node;
+	struct tfs_catalog *catalog; /* sorted by name */
+};
+
+/* Does a set of @n shards use the catalog's own table? Not where another index may list the same shard. */
+static inline bool tfs_merge_keeps(size_t n, const struct tfs_index *index)
+{
+	return n == 1 && !index;
+}
+
+/*
+ * Make one table of the tensors of @n shards (1 or more, in name order), with what @index, the file @index_node, says of
+ * them (NULL: no index). Fills all of @set that is about tensors and sources; the tables belong to @m's arena, except
+ * where tfs_merge_keeps(). -EINVAL, @err filled: a name in two shards. -ENOMEM.
+ */
+int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n,
+	      const struct tfs_index *index, uint32_t index_node, struct tfs_error *err);
+
+/* Warn about @node (UINT32_MAX: about no file). */
+void tfs_model_warn(struct tfs_model_impl *m, uint32_t node, int code, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* Name @node as the file that @err is about. */
+void tfs_model_error_in(const struct tfs_model *m, uint32_t node, struct tfs_error *err);
+
+#endif

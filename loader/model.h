@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A model directory, scanned once: the tree of its files as a snapshot, and the weight sets found in it. Immutable after
+ * tfs_model_open(), so any thread may read it without a lock.
+ */
+#ifndef TFS_MODEL_H
+#define TFS_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "catalog.h"
+#include "format/format.h"
+
+/*
+ * Limits of a scan, each far above any real model, so that a mistaken path (a home directory, a loop of links) ends in an
+ * error instead of in all of memory.
+ */
+#define TFS_MAX_NODES (4u << 20) /* files and directories: about 500 MB of table */
+#define TFS_MAX_DEPTH 64	 /* nested directories */
+
+#define TFS_NODE_ROOT 0u
+
+/*
+ * One file or directory of the mirrored tree, with what stat(2) said at mount time. Links are followed: a link to a file
+ * is that file, a link to a directory is that directory (the Hugging Face cache is made of links). Only a link that leads
+ * nowhere, or to one of its own parents, stays a link.
+ */
+struct tfs_node {
+	const char *name; /* NUL-terminated, one path component; "" for the root */
+	const char *link; /* target of a link that stays a link, else NULL */
+	uint32_t parent;  /* node; the root's parent is the root */
+	uint32_t first_child, n_children; /* directories: children are neighbours in nodes[], sorted by strcmp of name */
+	uint32_t first_set, n_sets; /* directories: weight sets in sets[], the primary one first */
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	/* The identity of the file: a later open that finds another one means that the file was replaced. */
+	dev_t dev;
+	ino_t ino;
+	uint64_t size;
+	struct timespec mtime;
+};
+
+/* Tensors that belong together: one file, or all shards of one index. */
+struct tfs_set {
+	const char *stem; /* "model" of model.safetensors; unique in its directory (a second one is "model~") */
+	const struct tfs_format *format;
+	uint32_t dir;	      /* node of the directory it stands in */
+	bool sharded;	      /* made of several files */
+	uint32_t n_sources;
+	const uint32_t *sources; /* nodes of the files, in name order */
+	size_t n_tensors;
+	const struct tfs_tensor *tensors; /* sorted by name: memcmp, then length; no name twice */
+	const uint32_t *by_offset; /* the same in file order: indices into tensors, sorted by (source's place in sources, offset) */
+	size_t n_missing;
+	const char *const *missing; /* names that the index lists and no shard holds */
+	uint64_t total_bytes;	    /* sum of nbytes */
+};
+
+struct tfs_model {
+	int root_fd; /* the directory, opened with O_PATH|O_DIRECTORY; all files are opened relative to it */
+	size_t n_nodes;
+	const struct tfs_node *nodes; /* nodes[TFS_NODE_ROOT] is the directory itself */
+	size_t n_sets;
+	const struct tfs_set *sets; /* the sets of one directory are neighbours, primary first */
+};
+
+/* Called for each thing that is left out or odd but does not stop the mount. */
+typedef void tfs_warn_fn(void *arg, const struct tfs_error *warning);
+
+/*
+ * Scan @path: a directory, or one weight file, which then stands alone in an otherwise empty directory. Headers are
+ * parsed by up to @threads threads. A set that is broken is left out with a warning, as long as another one is sound.
+ * -EINVAL: nothing sound in it (@err is the first set's error, or says that no weights were found); otherwise the errno of
+ * the scan. On success the caller owns *@ret_model.
+ */
+int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *warn_arg, struct tfs_model **ret_model,
+		   struct tfs_error *err);
+void tfs_model_destroy(struct tfs_model *m); /* takes NULL */
+
+/* Path of @node relative to the model directory, "." for the root. -ENAMETOOLONG: it does not fit @size bytes. */
+int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t size);
+
+/*
+ * Open a regular file of the model for reading (@flags: O_DIRECT or 0) and check that it is still the file of the
+ * snapshot. Returns a descriptor that the caller owns, or -errno: -ESTALE where it was replaced, removed or changed.
+ */
+int tfs_model_open_node(const struct tfs_model *m, uint32_t node, int flags);
+
+/*
+ * Is @fd still the file that the snapshot describes (device, inode, size, mtime)? 0, -ESTALE, or fstat's error.
+ * Also looks at the path, so that a file replaced by rename(2) is noticed.
+ */
+int tfs_model_check_node(const struct tfs_model *m, uint32_t node, int fd);
+
+/* The child of that name (@len bytes), or UINT32_MAX. */
+uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const char *name, size_t len);
+
+/* The tensor of that exact name, as an index into set->tensors, or SIZE_MAX. */
+size_t tfs_set_find(const struct tfs_set *set, const char *name, size_t len);
+
+#endif

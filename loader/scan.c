@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tree of a model directory. Directories are read breadth first, as the children of one must be neighbours in the
+ * table; nodes[] itself is the queue.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/sort.h"
+#include "model-impl.h"
+
+static inline void close_dir(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+static void set_stat(struct tfs_node *n, const struct stat *st)
+{
+	n->mode = st->st_mode;
+	n->uid = st->st_uid;
+	n->gid = st->st_gid;
+	n->dev = st->st_dev;
+	n->ino = st->st_ino;
+	n->size = st->st_size;
+	n->mtime = st->st_mtim;
+}
+
+/* The node is zero but for its parent and a copy of the name. */
+static int add_node(struct tfs_model_impl *m, uint32_t parent, const char *name, struct tfs_node **ret,
+		    struct tfs_error *err)
+{
+	size_t n = m->pub.n_nodes;
+
+	if (n == TFS_MAX_NODES)
+		return tfs_error_set(err, -E2BIG, TFS_NO_OFFSET,
+				     "more than %u files and directories: hardly a model directory", TFS_MAX_NODES);
+	if (tfs_array_room(m->nodes, n, m->room_nodes))
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for more than %zu files", n);
+	m->pub.nodes = m->nodes;
+	m->nodes[n] = (struct tfs_node){ .name = tfs_arena_copy(&m->arena, name, strlen(name)), .parent = parent };
+	if (!m->nodes[n].name)
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the names of files");
+	*ret = &m->nodes[n];
+	m->pub.n_nodes++;
+	return 0;
+}
+
+/* Would a directory with this identity in @parent contain itself? */
+static bool is_ancestor(const struct tfs_model_impl *m, uint32_t parent, const struct stat *st)
+{
+	for (uint32_t i = parent;; i = m->nodes[i].parent) {
+		if (m->nodes[i].dev == st->st_dev && m->nodes[i].ino == st->st_ino)
+			return true;
+		if (i == TFS_NODE_ROOT)
+			return false;
+	}
+}
+
+static unsigned depth_of(const struct tfs_model_impl *m, uint32_t node)
+{
+	unsigned depth = 0;
+
+	for (; node != TFS_NODE_ROOT; node = m->nodes[node].parent)
+		depth++;
+	return depth;
+}
+
+/*
+ * Add @name of the directory @fd, which is @parent. Nothing is opened here, so a FIFO or a device does no harm. An entry
+ * that vanished meanwhile is none.
+ */
+static int add_entry(struct tfs_model_impl *m, uint32_t parent, int fd, const char *name, struct tfs_error *err)
+{
+	char target[PATH_MAX];
+	struct tfs_node *n;
+	struct stat st;
+	ssize_t len = -1;
+	bool loop = false;
+	int rc;
+
+	if (fstatat(fd, name, &st, 0) || (S_ISDIR(st.st_mode) && (loop = is_ancestor(m, parent, &st)))) {
+		/* Leads nowhere, or upwards: as a link it stays harmless. */
+		if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW))
+			return 0;
+		if (S_ISLNK(st.st_mode)) {
+			len = readlinkat(fd, name, target, sizeof target);
+			if (len < 0)
+				return 0;
+		}
+	}
+	rc = add_node(m, parent, name, &n, err);
+	if (rc)
+		return rc;
+	set_stat(n, &st);
+	if (len >= 0) {
+		n->link = tfs_arena_copy(&m->arena, target, len);
+		if (!n->link)
+			return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the names of files");
+	} else if (loop) {
+		/* A parent mounted on it: no link, so shown as an empty directory; without an identity it is not read. */
+		n->dev = 0;
+		n->ino = 0;
+		tfs_model_warn(m, m->pub.n_nodes - 1, -ELOOP, "is one of its own parents; shown empty");
+	}
+	return 0;
+}
+
+static int by_string(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* The names in @d, in order, into *@ret_names, an array that the caller frees; the names are in @arena. */
+static int list_names(DIR *d, struct tfs_arena *arena, const void ***ret_names, size_t *ret_count)
+{
+	cleanup_free const void **names = NULL, **tmp = NULL;
+	size_t n = 0, room = 0;
+	struct dirent *e;
+
+	while (errno = 0, (e = readdir(d))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		if (n == TFS_MAX_NODES)
+			return -E2BIG;
+		if (tfs_array_room(names, n, room))
+			return -ENOMEM;
+		names[n] = tfs_arena_copy(arena, e->d_name, strlen(e->d_name));
+		if (!names[n++])
+			return -ENOMEM;
+	}
+	if (errno)
+		return -errno;
+	tmp = reallocarray(NULL, n + 1, sizeof *tmp); /* n may be 0 */
+	if (!tmp)
+		return -ENOMEM;
+	tfs_sort(names, n, tmp, by_string);
+	*ret_names = tfs_steal(names);
+	*ret_count = n;
+	return 0;
+}
+
+/* Open the directory @node and check that it is still the one that was there. A descriptor or -errno. */
+static int open_dir(const struct tfs_model_impl *m, uint32_t node)
+{
+	cleanup_fd int fd = -1;
+	char path[PATH_MAX];
+	struct stat st;
+	int rc = tfs_model_path(&m->pub, node, path, sizeof path);
+
+	if (rc)
+		return rc;
+	fd = openat(m->pub.root_fd, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	/* Else links that change under us could lead upwards after all. */
+	if (st.st_dev != m->nodes[node].dev || st.st_ino != m->nodes[node].ino)
+		return -ESTALE;
+	return tfs_steal_fd(&fd);
+}
+
+static int scan_dir(struct tfs_model_impl *m, uint32_t node, struct tfs_error *err)
+{
+	__attribute__((cleanup(close_dir))) DIR *d = NULL;
+	__attribute__((cleanup(tfs_arena_fini))) struct tfs_arena arena = { 0 };
+	cleanup_free const void **names = NULL;
+	size_t n = 0;
+	int fd, rc;
+
+	if (depth_of(m, node) == TFS_MAX_DEPTH) {
+		rc = tfs_error_set(err, -E2BIG, TFS_NO_OFFSET, "nested deeper than %d directories", TFS_MAX_DEPTH);
+		tfs_model_error_in(&m->pub, node, err);
+		return rc;
+	}
+	rc = fd = open_dir(m, node);
+	if (fd >= 0) {
+		d = fdopendir(fd);
+		rc = d ? list_names(d, &arena, &names, &n) : -errno;
+		if (!d)
+			close(fd);
+	}
+	switch (rc) {
+	case 0:
+		break;
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+	case -E2BIG:
+		rc = tfs_error_set(err, rc, TFS_NO_OFFSET, "reading the directory: %s", strerror(-rc));
+		tfs_model_error_in(&m->pub, node, err);
+		return rc;
+	default:
+		if (node == TFS_NODE_ROOT)
+			return tfs_error_set(err, rc, TFS_NO_OFFSET, "reading the model directory: %s", strerror(-rc));
+		tfs_model_warn(m, node, rc, "unreadable directory, shown empty: %s", strerror(-rc));
+		return 0;
+	}
+
+	m->nodes[node].first_child = m->pub.n_nodes;
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = add_entry(m, node, dirfd(d), names[i], err);
+	m->nodes[node].n_children = m->pub.n_nodes - m->nodes[node].first_child;
+	return rc;
+}
+
+/* One weight file: it alone in the directory that it stands in. */
+static int scan_file(struct tfs_model_impl *m, const char *path, const struct stat *st, struct tfs_error *err)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	char dir[PATH_MAX] = ".";
+	struct stat parent;
+	struct tfs_node *n;
+	int rc;
+
+	if (!tfs_format_for(name))
+		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
+				     "%s is neither a directory nor a file whose name is that of weights", path);
+	if (slash) {
+		size_t len = slash == path ? 1 : slash - path;
+
+		if (len >= sizeof dir)
+			return tfs_error_set(err, -ENAMETOOLONG, TFS_NO_OFFSET, "%s: too long", path);
+		memcpy(dir, path, len);
+		dir[len] = '\0';
+	}
+	m->pub.root_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (m->pub.root_fd < 0 || fstat(m->pub.root_fd, &parent))
+		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening %s: %s", dir, strerror(errno));
+
+	rc = add_node(m, TFS_NODE_ROOT, "", &n, err);
+	if (rc)
+		return rc;
+	set_stat(n, &parent);
+	n->first_child = 1;
+	n->n_children = 1;
+	rc = add_node(m, TFS_NODE_ROOT, name, &n, err);
+	if (!rc)
+		set_stat(n, st);
+	return rc;
+}
+
+int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
+{
+	struct tfs_node *n;
+	struct stat st;
+	int rc;
+
+	if (stat(path, &st))
+		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening %s: %s", path, strerror(errno));
+	if (S_ISREG(st.st_mode)) {
+		rc = scan_file(m, path, &st, err);
+	} else {
+		m->pub.root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (m->pub.root_fd < 0 || fstat(m->pub.root_fd, &st))
+			return tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening %s: %s", path, strerror(errno));
+		rc = add_node(m, TFS_NODE_ROOT, "", &n, err);
+		if (!rc)
+			set_stat(n, &st);
+		for (uint32_t i = 0; !rc && i < m->pub.n_nodes; i++)
+			if (S_ISDIR(m->nodes[i].mode) && m->nodes[i].ino)
+				rc = scan_dir(m, i, err);
+	}
+	if (rc)
+		return rc;
+	/* Give back what doubling reserved too much. */
+	n = reallocarray(m->nodes, m->pub.n_nodes, sizeof *n);
+	if (n) {
+		m->nodes = n;
+		m->pub.nodes = n;
+		m->room_nodes = m->pub.n_nodes;
+	}
+	return 0;
+}

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The weight sets of a model: all weight files and indexes of the tree are parsed, in parallel; then each directory's are
+ * grouped (group.h), merged (merge.c) and put in order.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/parallel.h"
+#include "base/sort.h"
+#include "group.h"
+#include "model-impl.h"
+
+struct finder {
+	struct tfs_model_impl *m;
+	struct tfs_weight_file *files; /* in node order, so those of one directory are neighbours */
+	size_t n_files, room_files;
+	uint32_t *order; /* in which files are parsed */
+	size_t room_sets;
+	struct tfs_error *broken; /* one for each set that is left out */
+	size_t n_broken, room_broken;
+	size_t n_dirs;
+	struct tfs_error *err; /* the caller's; filled only where -errno alone would not tell */
+};
+
+/* --- Parsing ----------------------------------------------------------------------------------------------------- */
+
+/* The format whose shards an index of this name would list, or NULL. */
+static const struct tfs_format *index_format(const char *file_name)
+{
+	const struct tfs_format *f;
+
+	for (size_t i = 0; (f = tfs_format_at(i)); i++)
+		if (f->shard_ext && tfs_index_claims(file_name, f->shard_ext, NULL))
+			return f;
+	return NULL;
+}
+
+static int find_files(struct finder *f)
+{
+	for (uint32_t i = 0; i < f->m->pub.n_nodes; i++) {
+		const struct tfs_node *n = &f->m->nodes[i];
+		struct tfs_weight_file file = { .node = i };
+
+		if (S_ISDIR(n->mode)) {
+			f->n_dirs++;
+			continue;
+		}
+		file.format = tfs_format_for(n->name);
+		if (!file.format) {
+			file.format = index_format(n->name);
+			file.is_index = true;
+		}
+		if (!file.format)
+			continue;
+		if (tfs_array_room(f->files, f->n_files, f->room_files))
+			return -ENOMEM;
+		f->files[f->n_files++] = file;
+	}
+	return 0;
+}
+
+/* Indexes first: they are the longest, and what is started last should be short. */
+static int order_files(struct finder *f)
+{
+	size_t at = 0;
+
+	f->order = reallocarray(NULL, f->n_files + 1, sizeof *f->order); /* n_files may be 0 */
+	if (!f->order)
+		return -ENOMEM;
+	for (int index = 1; index >= 0; index--)
+		for (size_t i = 0; i < f->n_files; i++)
+			if (f->files[i].is_index == index)
+				f->order[at++] = i;
+	return 0;
+}
+
+static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct tfs_error *err)
+{
+	const struct tfs_node *n = &m->nodes[file->node];
+	cleanup_fd int fd = -1;
+	int rc;
+
+	if (S_ISLNK(n->mode))
+		return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a link to %s, which leads nowhere", n->link);
+	if (!S_ISREG(n->mode))
+		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is not a regular file");
+	fd = tfs_model_open_node(m, file->node, 0);
+	if (fd < 0)
+		return tfs_error_set(err, fd, TFS_NO_OFFSET, "opening: %s", strerror(-fd));
+	rc = tfs_format_check_present(fd, n->size, err);
+	if (rc)
+		return rc;
+	if (file->is_index)
+		return tfs_index_read(fd, n->size, &file->index, err);
+	file->catalog = tfs_catalog_create();
+	rc = file->catalog ? file->format->parse(fd, n->size, file->catalog, err) : -ENOMEM;
+	if (!rc)
+		rc = tfs_catalog_sort(file->catalog);
+	if (rc && !err->code)
+		tfs_error_set(err, rc, TFS_NO_OFFSET, "reading its header: %s", strerror(-rc));
+	return rc;
+}
+
+/* For a broken file when there is no memory left to say what is wrong with it. */
+static const struct tfs_error no_memory = { -ENOMEM, TFS_NO_OFFSET, "", "out of memory" };
+
+/* One iteration of the parallel loop: touches nothing but its own file. */
+static void parse_file(void *arg, size_t i)
+{
+	struct finder *f = arg;
+	struct tfs_weight_file *file = &f->files[f->order[i]];
+	struct tfs_error err = { .offset = TFS_NO_OFFSET }, *copy;
+
+	if (!parse(&f->m->pub, file, &err))
+		return;
+	tfs_model_error_in(&f->m->pub, file->node, &err);
+	copy = malloc(sizeof *copy);
+	if (copy)
+		*copy = err;
+	file->err = copy ? copy : &no_memory;
+	tfs_catalog_destroy(tfs_steal(file->catalog));
+}
+
+static void clear_file(struct tfs_weight_file *file)
+{
+	tfs_catalog_destroy(tfs_steal(file->catalog));
+	tfs_index_destroy(tfs_steal(file->index));
+	if (file->err != &no_memory)
+		free((struct tfs_error *)file->err);
+	file->err = NULL;
+}
+
+/* --- One directory ----------------------------------------------------------------------------------------------- */
+
+/* A draft and the set made of it. */
+struct made {
+	struct tfs_draft *draft;
+	struct tfs_set set;
+};
+
+static int make_set(struct finder *f, struct tfs_drafts *drafts, struct tfs_draft *d, uint32_t dir, struct tfs_set *set)
+{
+	cleanup_free struct tfs_shard *shards = reallocarray(NULL, d->n_files, sizeof *shards);
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	int rc;
+
+	if (!shards)
+		return -ENOMEM;
+	*set = (struct tfs_set){ .stem = d->stem, .format = d->format, .dir = dir, .sharded = d->n_listed > 1 };
+	for (size_t i = 0; i < d->n_files; i++)
+		shards[i] = (struct tfs_shard){ d->files[i]->node, d->files[i]->catalog };
+	rc = tfs_merge(f->m, set, shards, d->n_files, d->index ? d->index->index : NULL,
+		       d->index ? d->index->node : UINT32_MAX, &err);
+	if (rc == -EINVAL) {
+		tfs_model_error_in(&f->m->pub, d->files[0]->node, &err);
+		return tfs_draft_fail(drafts, d, &err);
+	}
+	if (!rc && !d->index && d->n_files < d->n_listed)
+		tfs_model_warn(f->m, d->files[0]->node, -ENOENT, "only %zu of %zu shards of its name are there",
+			       d->n_files, d->n_listed);
+	return rc;
+}
+
+static size_t place_of_format(const struct tfs_format *format)
+{
+	size_t i = 0;
+
+	while (tfs_format_at(i) != format)
+		i++;
+	return i;
+}
+
+/* The primary set first. */
+static int by_rank(const void *a, const void *b)
+{
+	const struct made *x = a, *y = b;
+
+	if (x->set.format != y->set.format)
+		return place_of_format(x->set.format) < place_of_format(y->set.format) ? -1 : 1;
+	if (x->draft->rank != y->draft->rank)
+		return x->draft->rank < y->draft->rank ? -1 : 1;
+	return strcmp(x->set.stem, y->set.stem);
+}
+
+static int by_stem(const void *a, const void *b)
+{
+	int c = strcmp(((const struct made *)a)->set.stem, ((const struct made *)b)->set.stem);
+
+	return c ? c : by_rank(a, b);
+}
+
+/* Place of the first set whose stem is not less than @stem. */
+static size_t find_stem(const void *const *sets, size_t n, const char *stem)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(((const struct made *)sets[mid])->set.stem, stem) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static const char *stem_at(const void *const *sets, size_t i)
+{
+	return ((const struct made *)sets[i])->set.stem;
+}
+
+/*
+ * Give the second set of a stem a `~` behind it, the third one two, and so on, as sets/STEM must be a name of its own; "."
+ * and ".." are none. @sets is in order of stems, before and after.
+ */
+static int make_stems_unique(struct finder *f, const void **sets, size_t n)
+{
+	char stem[NAME_MAX + 1];
+
+	for (size_t i = 0; i < n;) {
+		struct made *s = (struct made *)sets[i];
+		size_t len = strlen(s->set.stem), at;
+
+		if ((!i || strcmp(stem_at(sets, i - 1), s->set.stem)) && strcmp(s->set.stem, ".") &&
+		    strcmp(s->set.stem, "..")) {
+			i++;
+			continue;
+		}
+		memcpy(stem, s->set.stem, len + 1);
+		do {
+			if (len == NAME_MAX)
+				return tfs_error_set(f->err, -E2BIG, TFS_NO_OFFSET, "too many weight sets are named %s",
+						     s->set.stem);
+			stem[len++] = '~';
+			stem[len] = '\0';
+			at = find_stem(sets, n, stem);
+		} while (at < n && !strcmp(stem_at(sets, at), stem));
+		s->set.stem = tfs_arena_copy(&f->m->arena, stem, len);
+		if (!s->set.stem)
+			return -ENOMEM;
+		/* To its new place, which is further on; what comes to this one is looked at next. */
+		memmove(sets + i, sets + i + 1, (at - 1 - i) * sizeof *sets);
+		sets[at - 1] = s;
+	}
+	return 0;
+}
+
+static int leave_out(struct finder *f, const struct tfs_error *err)
+{
+	if (tfs_array_room(f->broken, f->n_broken, f->room_broken))
+		return -ENOMEM;
+	f->broken[f->n_broken++] = *err;
+	return 0;
+}
+
+static int add_set(struct finder *f, const struct tfs_set *set)
+{
+	struct tfs_model_impl *m = f->m;
+	struct tfs_node *dir = &m->nodes[set->dir];
+
+	if (tfs_array_room(m->sets, m->pub.n_sets, f->room_sets))
+		return -ENOMEM;
+	m->pub.sets = m->sets;
+	if (!dir->n_sets++)
+		dir->first_set = m->pub.n_sets;
+	m->sets[m->pub.n_sets++] = *set;
+	return 0;
+}
+
+/* Keep the catalogs of sound sets with the model; of those whose tensors were copied, only names and shapes. */
+static void keep_catalogs(struct finder *f, const struct tfs_draft *d)
+{
+	struct tfs_model_impl *m = f->m;
+
+	for (size_t i = 0; i < d->n_files; i++) {
+		if (!d->files[i]->catalog)
+			continue; /* kept already, for another index that lists it */
+		if (!tfs_merge_keeps(d->n_files, d->index ? d->index->index : NULL))
+			tfs_catalog_drop_table(d->files[i]->catalog);
+		m->catalogs[m->n_catalogs++] = tfs_steal(d->files[i]->catalog);
+	}
+}
+
+/* Turn the drafts of one directory into sets, and leave out the broken ones. */
+static int make_sets(struct finder *f, struct tfs_drafts *drafts, uint32_t dir)
+{
+	cleanup_free struct made *made = reallocarray(NULL, drafts->n, sizeof *made);
+	cleanup_free const void **order = reallocarray(NULL, drafts->n, 2 * sizeof *order);
+	size_t n = 0;
+	int rc = 0;
+
+	if (!made || !order)
+		return -ENOMEM;
+	for (size_t i = 0; i < drafts->n && !rc; i++) {
+		struct tfs_draft *d = &drafts->all[i];
+
+		made[i].draft = d;
+		if (!d->err)
+			rc = make_set(f, drafts, d, dir, &made[i].set);
+		if (!rc && d->err)
+			rc = leave_out(f, d->err);
+		else
+			order[n++] = &made[i];
+	}
+	/* Only now: a shard may be in several drafts. */
+	for (size_t i = 0; i < n && !rc; i++)
+		keep_catalogs(f, ((const struct made *)order[i])->draft);
+	if (rc)
+		return rc;
+
+	tfs_sort(order, n, order + drafts->n, by_stem);
+	rc = make_stems_unique(f, order, n);
+	if (rc)
+		return rc;
+	tfs_sort(order, n, order + drafts->n, by_rank);
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = add_set(f, &((const struct made *)order[i])->set);
+	return rc;
+}
+
+static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *files, size_t n)
+{
+	struct tfs_drafts drafts = { 0 };
+	int rc = tfs_group(f->m, dir, files, n, &drafts);
+
+	if (!rc)
+		rc = make_sets(f, &drafts, dir);
+	tfs_drafts_clear(&drafts);
+	for (size_t i = 0; i < n; i++)
+		clear_file(&files[i]);
+	return rc;
+}
+
+/* --- The model --------------------------------------------------------------------------------------------------- */
+
+static int find(struct finder *f)
+{
+	struct tfs_model_impl *m = f->m;
+	size_t end;
+	int rc = find_files(f);
+
+	if (!rc)
+		rc = order_files(f);
+	if (rc)
+		return rc;
+	m->catalogs = calloc(f->n_files + 1, sizeof *m->catalogs);
+	if (!m->catalogs)
+		return -ENOMEM;
+	tfs_parallel_for(f->n_files, m->threads, parse_file, f);
+	for (size_t i = 0; i < f->n_files && !rc; i = end) {
+		uint32_t dir = m->nodes[f->files[i].node].parent;
+
+		for (end = i + 1; end < f->n_files && m->nodes[f->files[end].node].parent == dir;)
+			end++;
+		rc = find_in_dir(f, dir, f->files + i, end - i);
+	}
+	return rc;
+}
+
+static int nothing_found(const struct finder *f)
+{
+	const struct tfs_format *format;
+	char files[256] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; (format = tfs_format_at(i)) && len < sizeof files; i++)
+		len += snprintf(files + len, sizeof files - len, "%s%s", i ? ", " : "", format->files);
+	return tfs_error_set(f->err, -EINVAL, TFS_NO_OFFSET, "no weights found: no file of %zu in %zu %s is named %s",
+			     f->m->pub.n_nodes - f->n_dirs, f->n_dirs, f->n_dirs == 1 ? "directory" : "directories",
+			     files);
+}
+
+/* A set that is broken stops the mount only where there is no other. */
+static int report_broken(const struct finder *f)
+{
+	struct tfs_error warning;
+
+	if (!f->m->pub.n_sets && f->n_broken) {
+		*f->err = f->broken[0];
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < f->n_broken && f->m->warn; i++) {
+		warning = f->broken[i];
+		tfs_error_set(&warning, warning.code, warning.offset, "left out: %s", f->broken[i].what);
+		f->m->warn(f->m->warn_arg, &warning);
+	}
+	return f->m->pub.n_sets ? 0 : nothing_found(f);
+}
+
+int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err)
+{
+	struct finder f = { .m = m, .err = err };
+	int rc = find(&f);
+
+	if (!rc)
+		rc = report_broken(&f);
+	if (rc && !err->code)
+		tfs_error_set(err, rc, TFS_NO_OFFSET, "finding the weights: %s", strerror(-rc));
+	for (size_t i = 0; i < f.n_files; i++)
+		clear_file(&f.files[i]);
+	free(f.files);
+	free(f.order);
+	free(f.broken);
+	return rc;
+}

@@ -106,10 +106,13 @@ static int take_listed(struct group *g, struct tfs_draft *d)
 		uint32_t node = tfs_model_find_child(m, g->dir, ix->files[i], strlen(ix->files[i]));
 		struct tfs_weight_file *file;
 
-		/* A link that leads nowhere is no shard: how a broken download looks in the hub's cache. */
-		if (node == UINT32_MAX || S_ISLNK(m->nodes[node].mode))
+		file = node == UINT32_MAX ? NULL : file_of_node(g, node);
+		/* A link that leads nowhere is a shard that is not there: so a broken download looks in the hub's cache. */
+		if (node == UINT32_MAX || S_ISLNK(m->nodes[node].mode)) {
+			if (file)
+				file->taken = true;
 			continue;
-		file = file_of_node(g, node);
+		}
 		if (file && !file->is_index && file->format == d->format)
 			found[n++] = file;
 		else if (!err.code)

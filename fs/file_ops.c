@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening and reading files. A tensor's open takes no thread while its bytes are on their way:
+ *
+ *   open ── already open? ── share its mode
+ *        └─ hold() ── resident ───────────────────────────► register the backing file, answer: passthrough
+ *                  ├─ queued … done() in a loader's thread ─┘
+ *                  └─ too large, too slow, no room, no passthrough ──► open a stream, answer: read it from us
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "config.h"
+#include "fs.h"
+#include "text.h"
+
+/* --- Answers from the loader's threads ------------------------------------------------------------------------------- */
+
+/*
+ * libfuse's io_uring transport (3.18) has one ring per CPU with a thread bound to it, and that thread enters the kernel without
+ * the lock under which others put their answers into the ring's submission queue: it can publish an entry that is half
+ * written, and the answer is lost. On the ring's own CPU an answer can't run beside that thread.
+ */
+struct here {
+	int cpu; /* of the ring; -1: the request came through /dev/fuse, and any thread may answer */
+};
+
+static struct here here_of(struct tfs_fs *fs, fuse_req_t req)
+{
+#ifdef HAVE_FUSE_URING
+	if (fuse_req_is_uring(req)) {
+		fs->uring = true;
+		return (struct here){ sched_getcpu() };
+	}
+#else
+	(void)fs, (void)req;
+#endif
+	return (struct here){ -1 };
+}
+
+struct moved {
+	bool moved;
+	cpu_set_t before;
+};
+
+static struct moved go_there(struct here h)
+{
+	struct moved m = { 0 };
+	cpu_set_t there;
+	if (h.cpu < 0 || sched_getaffinity(0, sizeof m.before, &m.before))
+		return m;
+	CPU_ZERO(&there);
+	CPU_SET(h.cpu, &there);
+	m.moved = !sched_setaffinity(0, sizeof there, &there);
+	return m;
+}
+
+static void go_back(const struct moved *m)
+{
+	if (m->moved)
+		sched_setaffinity(0, sizeof m->before, &m->before);
+}
+
+/* --- Open ------------------------------------------------------------------------------------------------------------ */
+
+/* Close what an entry that is in no table has open. @req: any request of the session, or NULL when the session has ended. */
+static void take_apart(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
+{
+	struct tfs_inode inode = tfs_ino_unpack(o->ino);
+
+	/* The backing id first: the lease test would find the file in use. */
+	if (o->backing_id && req)
+		fuse_passthrough_close(req, o->backing_id);
+	if (o->held)
+		tfs_residency_drop(tfs_loader_residency(fs->loader), (struct tfs_file_id){ inode.set, inode.tensor });
+	if (o->stream)
+		tfs_stream_close(o->stream);
+	if (o->fd >= 0)
+		close(o->fd);
+	free(o->text);
+	free(o);
+}
+
+static struct tfs_opened *opened_create(uint64_t ino, enum tfs_open_mode mode)
+{
+	struct tfs_opened *o = calloc(1, sizeof *o);
+	if (o) {
+		o->ino = ino;
+		o->mode = mode;
+		o->fd = -1;
+	}
+	return o;
+}
+
+static void release(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
+{
+	if (o->mode != TFS_OPEN_TEXT)
+		o = tfs_opened_put(&fs->opened, o);
+	if (o)
+		take_apart(fs, req, o);
+}
+
+/* Answer an open with @o, whose count has it already. */
+static void reply_open(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
+{
+	struct fuse_file_info fi = {
+		.fh = (uintptr_t)o,
+		.noflush = 1, /* nothing is ever written: spare a round trip at each close */
+	};
+
+	if (o->mode == TFS_OPEN_PASSTHROUGH)
+		fi.backing_id = o->backing_id;
+	else if (o->mode == TFS_OPEN_TEXT && tfs_ino_unpack(o->ino).kind == TFS_INO_CONTROL)
+		fi.direct_io = 1; /* its size is not known before, and its content of the moment */
+	else
+		fi.keep_cache = 1; /* what was read stays true */
+	fs->opens[o->mode]++;
+	if (fuse_reply_open(req, &fi) == -ENOENT) {
+		/* The kernel gave the request up; there will be no release. The session is gone or going, and with it the id. */
+		release(fs, NULL, o);
+	}
+}
+
+/* Register @fd, which stays the caller's, as backing file: its id, or 0 where the kernel does not want it. */
+static int register_backing(struct tfs_fs *fs, fuse_req_t req, int fd)
+{
+	errno = 0;
+	int id = fuse_passthrough_open(req, fd);
+	/* Without privilege it will never work; other errors are about this file (a stacked file system, say). */
+	if (id <= 0 && errno == EPERM && atomic_exchange(&fs->passthrough, false))
+		tfs_log_warning("the kernel refuses backing files (%s); tensors are streamed from now on", strerror(errno));
+	return id > 0 ? id : 0;
+}
+
+/* The file is open already: open it once more the same way. False: it is not. */
+static bool share(struct tfs_fs *fs, fuse_req_t req, uint64_t ino)
+{
+	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
+	if (o)
+		o->opens++;
+	tfs_opened_unlock(&fs->opened, ino);
+	if (o)
+		reply_open(fs, req, o);
+	return o;
+}
+
+/* Set up an open of a tensor that nobody else has open; the stripe is locked. @held: it is resident, and held for us. */
+static int set_up_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_file_id id, bool held,
+			 struct tfs_opened **ret_opened)
+{
+	struct tfs_opened *o = opened_create(ino, held ? TFS_OPEN_PASSTHROUGH : TFS_OPEN_STREAM);
+	struct tfs_residency *res = tfs_loader_residency(fs->loader);
+	int r = o ? 0 : -ENOMEM;
+
+	if (!r && held) {
+		cleanup_fd int fd = tfs_residency_open(res, id);
+		o->backing_id = fd >= 0 ? register_backing(fs, req, fd) : 0;
+		o->held = o->backing_id;
+		if (!o->backing_id)
+			o->mode = TFS_OPEN_STREAM;
+	}
+	if (!r && o->mode == TFS_OPEN_STREAM) {
+		o->stream = tfs_stream_open(tfs_loader_streams(fs->loader), id);
+		if (!o->stream)
+			r = -ENOMEM;
+	}
+	if (held && (r || !o->held))
+		tfs_residency_drop(res, id);
+	if (r) {
+		free(o);
+		return r;
+	}
+	tfs_opened_add(&fs->opened, o);
+	*ret_opened = o;
+	return 0;
+}
+
+/* The loader has decided: @result as tfs_wait.done() gets it. */
+static void finish_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_file_id id, int result)
+{
+	bool streamed = result == -ETIMEDOUT || result == -EFBIG || result == -ENOSPC || result == -EOPNOTSUPP;
+	if (result && !streamed) {
+		tfs_reply_error(req, result);
+		return;
+	}
+	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
+	int r = 0;
+	bool spare_hold = !result && o;
+	if (o)
+		o->opens++; /* somebody was quicker; the mode is theirs */
+	else
+		r = set_up_tensor(fs, req, ino, id, !result, &o);
+	tfs_opened_unlock(&fs->opened, ino);
+	if (spare_hold)
+		tfs_residency_drop(tfs_loader_residency(fs->loader), id);
+	if (r)
+		tfs_reply_error(req, r);
+	else
+		reply_open(fs, req, o);
+}
+
+/* An open that waits for its tensor. */
+struct pending {
+	struct tfs_wait wait;
+	struct tfs_fs *fs;
+	fuse_req_t req;
+	uint64_t ino;
+	struct tfs_file_id id;
+	struct here here;
+};
+
+/* The reader was interrupted. Runs under the request's lock, which the two functions below take before they let go of it. */
+static void on_interrupt(fuse_req_t req, void *data)
+{
+	struct pending *p = data;
+	if (tfs_residency_cancel(tfs_loader_residency(p->fs->loader), &p->wait)) {
+		p->fs->interrupted++;
+		tfs_reply_error(req, -EINTR);
+		free(p);
+	}
+	/* Otherwise hold() will refuse it, or done() is on its way. */
+}
+
+static void on_done(struct tfs_wait *w, int result)
+{
+	struct pending p = *(struct pending *)w;
+	fuse_req_interrupt_func(p.req, NULL, NULL); /* after this nobody else knows the pending open */
+	free(w);
+	struct moved m = go_there(p.here);
+	finish_tensor(p.fs, p.req, p.ino, p.id, result);
+	go_back(&m);
+}
+
+static void open_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
+{
+	struct tfs_file_id id = { inode.set, inode.tensor };
+
+	if (share(fs, req, ino))
+		return;
+	if (!fs->passthrough) {
+		finish_tensor(fs, req, ino, id, -EOPNOTSUPP);
+		return;
+	}
+	struct pending *p = calloc(1, sizeof *p);
+	if (!p) {
+		tfs_reply_error(req, -ENOMEM);
+		return;
+	}
+	*p = (struct pending){ .wait.done = on_done, .fs = fs, .req = req, .ino = ino, .id = id, .here = here_of(fs, req) };
+	fuse_req_interrupt_func(req, on_interrupt, p);
+	int r = tfs_loader_hold(fs->loader, id, &p->wait);
+	if (r == TFS_QUEUED)
+		return; /* p is the loader's, and may be gone */
+	fuse_req_interrupt_func(req, NULL, NULL);
+	free(p);
+	if (r == -ECANCELED) {
+		fs->interrupted++;
+		r = -EINTR;
+	}
+	finish_tensor(fs, req, ino, id, r);
+}
+
+static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
+{
+	struct tfs_opened *o = opened_create(ino, TFS_OPEN_TEXT);
+	if (o && inode.kind == TFS_INO_TENSOR && tfs_views[inode.view].loaded)
+		o->text = strdup(""); /* a tensor without bytes */
+	else if (o)
+		o->text = tfs_text_of(fs, inode, &o->text_len);
+	if (!o || !o->text) {
+		free(o);
+		tfs_reply_error(req, -ENOMEM);
+		return;
+	}
+	reply_open(fs, req, o);
+}
+
+/* An original file: passthrough to the file itself, or read by us where the kernel can't. */
+static void open_original(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint32_t node)
+{
+	if (share(fs, req, ino))
+		return;
+	cleanup_fd int fd = tfs_model_open_node(fs->model, node, 0);
+	if (fd < 0) {
+		tfs_reply_error(req, fd);
+		return;
+	}
+	struct tfs_opened *fresh = opened_create(ino, TFS_OPEN_NATIVE);
+	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
+	if (o) {
+		o->opens++;
+	} else if (fresh) {
+		o = tfs_steal(fresh);
+		if (fs->passthrough)
+			o->backing_id = register_backing(fs, req, fd);
+		if (o->backing_id)
+			o->mode = TFS_OPEN_PASSTHROUGH;
+		else
+			o->fd = tfs_steal_fd(&fd);
+		tfs_opened_add(&fs->opened, o);
+	}
+	tfs_opened_unlock(&fs->opened, ino);
+	free(fresh);
+	if (o)
+		reply_open(fs, req, o);
+	else
+		tfs_reply_error(req, -ENOMEM);
+}
+
+void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct tfs_fs *fs = fuse_req_userdata(req);
+	struct tfs_inode inode;
+	int r = tfs_inode_of(fs, ino, &inode);
+
+	if (!r && (fi->flags & O_ACCMODE) != O_RDONLY)
+		r = -EROFS;
+	if (!r && inode.kind == TFS_INO_NODE && !S_ISREG(fs->model->nodes[inode.node].mode))
+		r = -ENXIO;
+	if (r)
+		tfs_reply_error(req, r);
+	else if (inode.kind == TFS_INO_NODE)
+		open_original(fs, req, ino, inode.node);
+	else if (inode.kind == TFS_INO_TENSOR && tfs_views[inode.view].loaded &&
+		 fs->model->sets[inode.set].tensors[inode.tensor].nbytes)
+		open_tensor(fs, req, ino, inode);
+	else if (inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_CONTROL)
+		open_text(fs, req, ino, inode);
+	else
+		tfs_reply_error(req, -EISDIR);
+}
+
+void tfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	release(fuse_req_userdata(req), req, (struct tfs_opened *)(uintptr_t)fi->fh);
+	fuse_reply_err(req, 0);
+}
+
+void tfs_close_all(struct tfs_fs *fs)
+{
+	struct tfs_opened *o;
+	while ((o = tfs_opened_pop(&fs->opened)))
+		take_apart(fs, NULL, o);
+}
+
+/* --- Read ------------------------------------------------------------------------------------------------------------ */
+
+/* A read of a stream. */
+struct reading {
+	struct tfs_read read;
+	fuse_req_t req;
+	struct here here;
+};
+
+static void reply_reading(struct reading *rd, int result)
+{
+	struct tfs_read *r = &rd->read;
+
+	if (result) {
+		tfs_reply_error(rd->req, result);
+	} else {
+		if (r->fd >= 0) {
+			struct fuse_bufvec v = FUSE_BUFVEC_INIT(r->len);
+			v.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY;
+			v.buf[0].fd = r->fd;
+			v.buf[0].pos = r->offset;
+			fuse_reply_data(rd->req, &v, 0);
+		} else {
+			fuse_reply_iov(rd->req, r->iov, r->n_iov);
+		}
+		tfs_read_release(r);
+	}
+	free(rd);
+}
+
+static void on_read(struct tfs_read *r, int result)
+{
+	struct reading *rd = (struct reading *)r;
+	struct moved m = go_there(rd->here);
+	reply_reading(rd, result);
+	go_back(&m);
+}
+
+static void read_stream(struct tfs_fs *fs, fuse_req_t req, struct tfs_stream *stream, uint64_t offset, size_t len)
+{
+	struct reading *rd = malloc(sizeof *rd);
+	if (!rd) {
+		tfs_reply_error(req, -ENOMEM);
+		return;
+	}
+	rd->read.done = on_read;
+	rd->read.offset = offset;
+	rd->read.len = len;
+	rd->req = req;
+	rd->here = here_of(fs, req);
+	int r = tfs_stream_read(stream, &rd->read);
+	if (r != TFS_QUEUED)
+		reply_reading(rd, r);
+}
+
+/* All of the range or an error: the kernel would fill a short answer up with zeros. */
+static void read_native(fuse_req_t req, int fd, uint64_t offset, size_t len)
+{
+	cleanup_free char *buf = malloc(len ? len : 1);
+	size_t got = 0;
+
+	while (buf && got < len) {
+		ssize_t n = pread(fd, buf + got, len - got, offset + got);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		got += n;
+	}
+	if (!buf || got < len)
+		tfs_reply_error(req, buf ? -EIO : -ENOMEM);
+	else
+		fuse_reply_buf(req, buf, len);
+}
+
+void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	struct tfs_fs *fs = fuse_req_userdata(req);
+	struct tfs_opened *o = (struct tfs_opened *)(uintptr_t)fi->fh;
+	struct tfs_inode inode = tfs_ino_unpack(ino);
+	uint64_t file_size = o->text_len, at = offset;
+
+	if (o->mode == TFS_OPEN_STREAM)
+		file_size = fs->model->sets[inode.set].tensors[inode.tensor].nbytes;
+	else if (o->mode == TFS_OPEN_NATIVE)
+		file_size = fs->model->nodes[inode.node].size;
+	if (at >= file_size)
+		size = 0;
+	else if (size > file_size - at)
+		size = file_size - at;
+
+	if (o->mode == TFS_OPEN_PASSTHROUGH)
+		tfs_reply_error(req, -EIO); /* the kernel reads these by itself */
+	else if (!size)
+		fuse_reply_buf(req, NULL, 0);
+	else if (o->mode == TFS_OPEN_STREAM)
+		read_stream(fs, req, o->stream, at, size);
+	else if (o->mode == TFS_OPEN_NATIVE)
+		read_native(req, o->fd, at, size);
+	else
+		fuse_reply_buf(req, o->text + at, size);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* What all parts of the mounted file system share. */
+#ifndef TFS_FS_FS_H
+#define TFS_FS_FS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FUSE_USE_VERSION 317
+#include <fuse_lowlevel.h>
+
+#include "loader.h"
+#include "model.h"
+#include "opened.h"
+#include "options.h"
+#include "tree.h"
+
+struct tfs_fs {
+	/* Immutable while the session runs. */
+	const struct tfs_options *options;
+	char *model_path; /* absolute */
+	struct tfs_model *model;
+	struct tfs_tree *tree;
+	struct tfs_loader *loader;
+	struct fuse_session *session;
+	char **warnings; /* lines, of the scan */
+	size_t n_warnings;
+	int ready_fd; /* a byte goes here when the kernel has accepted the mount; -1: nobody waits */
+	const char *streamed_because; /* why passthrough was not even tried, or NULL */
+
+	struct tfs_opened_table opened;
+
+	/* Relaxed atomics: each stands for itself. */
+	_Atomic bool passthrough; /* may go from true to false: the kernel refused a backing file */
+	_Atomic bool uring;	  /* a request came by io_uring */
+	_Atomic uint64_t opens[TFS_OPEN_MODES];
+	_Atomic uint64_t interrupted; /* opens that were given up while they waited */
+};
+
+/* A year: what the kernel caches stays true for as long as the mount lives. */
+#define TFS_CACHE_SECONDS 31536000.0
+
+/* The operations; in init(), the part of the handshake that is ours. */
+extern const struct fuse_lowlevel_ops tfs_operations;
+
+/* file_ops.c */
+void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void tfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+/* What is still open when the session has ended. */
+void tfs_close_all(struct tfs_fs *fs);
+
+/* dir_ops.c */
+void tfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void tfs_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
+void tfs_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void tfs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void tfs_op_readlink(fuse_req_t req, fuse_ino_t ino);
+void tfs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void tfs_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void tfs_op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void tfs_op_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* xattr_ops.c */
+void tfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+
+/*
+ * Every error goes to the kernel through here. @error: -errno, as everything below returns it. What would confuse a program
+ * that only reads files becomes EIO.
+ */
+void tfs_reply_error(fuse_req_t req, int error);
+
+/* 0 and what @ino means, or -ESTALE: a number that we never gave out. */
+int tfs_inode_of(const struct tfs_fs *fs, fuse_ino_t ino, struct tfs_inode *ret_inode);
+
+#endif

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/statfs.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "config.h"
+#include "fs.h"
+#include "privileges.h"
+#include "text.h"
+
+/*
+ * Reads that the kernel may have under way for readahead. More than the loader's threads, so that they always find work.
+ */
+enum { MAX_BACKGROUND = 64 };
+
+static void on_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct tfs_fs *fs = userdata;
+
+	conn->max_write = TFS_STREAM_MAX_READ; /* libfuse sizes its buffers, and with them reads, by it */
+	conn->max_background = MAX_BACKGROUND;
+	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
+	fuse_set_feature_flag(conn, FUSE_CAP_CACHE_SYMLINKS);
+	if (fs->passthrough && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
+		/* Backing files are on a tmpfs; originals may be on a file system that is stacked itself. */
+		struct statfs st;
+		bool stacked = !fstatfs(fs->model->root_fd, &st) && (st.f_type == OVERLAYFS_SUPER_MAGIC ||
+								     st.f_type == ECRYPTFS_SUPER_MAGIC ||
+								     st.f_type == FUSE_SUPER_MAGIC);
+		conn->max_backing_stack_depth = stacked ? 2 : 1;
+	} else if (fs->passthrough) {
+		fs->passthrough = false;
+		fs->streamed_because = "the kernel has no FUSE passthrough; Linux 6.9 is the first that does";
+	}
+#ifdef HAVE_FUSE_URING
+	fs->uring = conn->want_ext & FUSE_CAP_OVER_IO_URING;
+#endif
+	if (fs->ready_fd >= 0) {
+		if (write(fs->ready_fd, "", 1) != 1)
+			tfs_log_error("nobody waits for this mount");
+		close(fs->ready_fd);
+		fs->ready_fd = -1;
+		/* The terminal is the shell's again. */
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		tfs_log_to_syslog("tensorfs");
+		for (int fd = 0; fd <= 2 && null >= 0; fd++)
+			dup2(null, fd);
+		if (null > 2)
+			close(null);
+	}
+}
+
+const struct fuse_lowlevel_ops tfs_operations = {
+	.init = on_init,
+	.lookup = tfs_op_lookup,
+	.forget = tfs_op_forget,
+	.forget_multi = tfs_op_forget_multi,
+	.getattr = tfs_op_getattr,
+	.readlink = tfs_op_readlink,
+	.open = tfs_op_open,
+	.read = tfs_op_read,
+	.release = tfs_op_release,
+	.opendir = tfs_op_opendir,
+	.readdir = tfs_op_readdir,
+	.readdirplus = tfs_op_readdirplus,
+	.statfs = tfs_op_statfs,
+	.getxattr = tfs_op_getxattr,
+	.listxattr = tfs_op_listxattr,
+};
+
+/* --- Putting it together --------------------------------------------------------------------------------------------- */
+
+static void log_error(const char *what, const struct tfs_error *err)
+{
+	char line[TFS_ERROR_LINE];
+	tfs_log_error("%s%s%s", what, what[0] ? ": " : "", tfs_error_line(err, line, sizeof line));
+}
+
+static void on_warning(void *arg, const struct tfs_error *warning)
+{
+	struct tfs_fs *fs = arg;
+	char line[TFS_ERROR_LINE];
+
+	tfs_error_line(warning, line, sizeof line);
+	tfs_log_warning("%s", line);
+	char **all = realloc(fs->warnings, (fs->n_warnings + 1) * sizeof *all);
+	if (!all)
+		return;
+	fs->warnings = all;
+	fs->warnings[fs->n_warnings] = strdup(line);
+	fs->n_warnings += !!fs->warnings[fs->n_warnings];
+}
+
+/* libfuse's own messages. What it says of refused backing files is expected where they are refused. */
+static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	char line[512];
+	vsnprintf(line, sizeof line, fmt, ap);
+	line[strcspn(line, "\n")] = 0;
+	bool expected = strstr(line, "passthrough_open") || strstr(line, "passthrough_close");
+	tfs_log(level <= FUSE_LOG_ERR && !expected ? TFS_LOG_ERROR : level <= FUSE_LOG_WARNING && !expected ? TFS_LOG_WARNING
+														: TFS_LOG_DEBUG,
+		"%s", line);
+}
+
+static bool uring_enabled(void)
+{
+	char c = 'N';
+	FILE *f = fopen("/sys/module/fuse/parameters/enable_uring", "re");
+	if (f) {
+		if (fread(&c, 1, 1, f) != 1)
+			c = 'N';
+		fclose(f);
+	}
+	return c == 'Y' || c == '1';
+}
+
+/*
+ * Whether to ask for the io_uring transport. It answers on the caller's CPU, which halves the cost of an open, but streamed
+ * files lose by it (DESIGN.md section 1): so it goes with passthrough. 0, or -EOPNOTSUPP where it was demanded and isn't there.
+ */
+static int choose_uring(const struct tfs_fs *fs, bool *ret_use)
+{
+	const char *lacks = NULL;
+#ifndef HAVE_FUSE_URING
+	lacks = "this libfuse was built without it";
+#endif
+	if (!lacks && !uring_enabled())
+		lacks = "the module parameter fuse.enable_uring is off, or not known to this kernel";
+	if (fs->options->uring == TFS_ON && lacks) {
+		tfs_log_error("--fuse-uring=on: %s", lacks);
+		return -EOPNOTSUPP;
+	}
+	*ret_use = !lacks && (fs->options->uring == TFS_ON || (fs->options->uring == TFS_AUTO && fs->passthrough));
+	return 0;
+}
+
+static int create_session(struct tfs_fs *fs)
+{
+	const struct tfs_options *o = fs->options;
+	bool uring = false;
+	int r = choose_uring(fs, &uring);
+	if (r)
+		return r;
+
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	cleanup_free char *escaped = NULL, *fsname = NULL;
+	/* A comma would end the option. */
+	r = fuse_opt_add_opt_escaped(&escaped, fs->model_path);
+	if (!r)
+		r = asprintf(&fsname, "-ofsname=%s", escaped) < 0;
+	r |= fuse_opt_add_arg(&args, "tensorfs");
+	if (!r)
+		r = fuse_opt_add_arg(&args, fsname);
+	r |= fuse_opt_add_arg(&args, "-oro,nosuid,nodev,default_permissions,subtype=tensorfs");
+	if (o->allow_other)
+		r |= fuse_opt_add_arg(&args, "-oallow_other");
+	if (uring)
+		r |= fuse_opt_add_arg(&args, "-oio_uring");
+	if (o->debug)
+		r |= fuse_opt_add_arg(&args, "-odebug");
+	if (o->mount_options[0]) { /* last, so that a fsname= of the user's wins */
+		r |= fuse_opt_add_arg(&args, "-o");
+		r |= fuse_opt_add_arg(&args, o->mount_options);
+	}
+	if (!r)
+		fs->session = fuse_session_new(&args, &tfs_operations, sizeof tfs_operations, fs);
+	fuse_opt_free_args(&args);
+	return fs->session ? 0 : -EINVAL;
+}
+
+/* Open files take descriptors only while they are streamed or being set up, but a thousand is little. */
+static void raise_fd_limit(void)
+{
+	struct rlimit l;
+	if (!getrlimit(RLIMIT_NOFILE, &l) && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
+static int create_loader(struct tfs_fs *fs)
+{
+	struct tfs_loader_options lo = fs->options->loader;
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+
+	lo.resident = fs->passthrough;
+	int r = tfs_loader_create(fs->model, &lo, &fs->loader, &err);
+	if (r && lo.resident && fs->options->passthrough == TFS_AUTO) {
+		/* Privileged, but not where it counts: in a container's user namespace, say. */
+		char line[TFS_ERROR_LINE];
+		tfs_log_info("no passthrough: %s", tfs_error_line(&err, line, sizeof line));
+		fs->streamed_because = "no private tmpfs for backing files";
+		fs->passthrough = lo.resident = false;
+		err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
+		r = tfs_loader_create(fs->model, &lo, &fs->loader, &err);
+	}
+	if (r)
+		log_error("", &err);
+	return r;
+}
+
+static int serve(struct tfs_fs *fs)
+{
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	if (!config)
+		return -ENOMEM;
+	/* No request blocks its thread, so there is use for no more than CPUs, and one to spare. */
+	fuse_loop_cfg_set_max_threads(config, get_nprocs() < 16 ? get_nprocs() + 1 : 16);
+	int r = fuse_session_loop_mt(fs->session, config);
+	fuse_loop_cfg_destroy(config);
+	/* A positive value is the signal that ended it, which is how one ends it. */
+	if (r < 0)
+		tfs_log_error("the session ended: %s", strerror(-r));
+	return r < 0 ? r : 0;
+}
+
+static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
+{
+	int r = create_session(fs);
+	if (r)
+		return r;
+	if (fuse_set_signal_handlers(fs->session))
+		return -ENOMEM;
+	r = -EIO;
+	if (!fuse_session_mount(fs->session, mountpoint)) {
+		/* Threads inherit what is left of the privileges, so the loader comes after this. */
+		r = tfs_privileges_drop();
+		if (r)
+			tfs_log_error("dropping privileges: %s", strerror(-r));
+		else
+			r = create_loader(fs);
+		if (!r && fs->options->passthrough == TFS_ON && !fs->passthrough) {
+			tfs_log_error("--passthrough=on: %s", fs->streamed_because);
+			r = -EOPNOTSUPP;
+		}
+		if (!r)
+			r = serve(fs);
+		/* Whoever still waits is answered while there is a session to answer through. */
+		if (fs->loader)
+			tfs_loader_stop(fs->loader);
+		tfs_close_all(fs);
+		fuse_session_unmount(fs->session);
+	}
+	fuse_remove_signal_handlers(fs->session);
+	return r;
+}
+
+int tfs_session_run(const struct tfs_options *options, int ready_fd)
+{
+	struct tfs_fs fs = { .options = options, .ready_fd = ready_fd };
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	cleanup_free char *mountpoint = realpath(options->mountpoint, NULL);
+	struct stat st;
+
+	if (options->debug)
+		tfs_log_set_level(TFS_LOG_DEBUG);
+	fuse_set_log_func(on_fuse_log);
+	raise_fd_limit();
+	tfs_opened_init(&fs.opened);
+
+	int r = 0;
+	if (!mountpoint || stat(mountpoint, &st)) {
+		tfs_log_error("mountpoint %s: %s", options->mountpoint, strerror(errno));
+		r = -errno;
+	} else if (!S_ISDIR(st.st_mode)) {
+		tfs_log_error("mountpoint %s: not a directory", options->mountpoint);
+		r = -ENOTDIR;
+	}
+	if (!r) {
+		fs.model_path = realpath(options->model_dir, NULL);
+		if (!fs.model_path) {
+			tfs_log_error("%s: %s", options->model_dir, strerror(errno));
+			r = -errno;
+		}
+	}
+	if (!r) {
+		r = tfs_model_open(fs.model_path, get_nprocs(), on_warning, &fs, &fs.model, &err);
+		if (!r)
+			r = tfs_tree_create(fs.model, tfs_controls, &fs.tree, &err);
+		if (r)
+			log_error(options->model_dir, &err);
+	}
+	if (!r && options->passthrough == TFS_OFF)
+		fs.streamed_because = "--passthrough=off";
+	else if (!r && !tfs_privileges_admin())
+		fs.streamed_because = "passthrough takes CAP_SYS_ADMIN";
+	fs.passthrough = !fs.streamed_because;
+	if (!r && options->passthrough == TFS_ON && fs.streamed_because) {
+		tfs_log_error("--passthrough=on: %s", fs.streamed_because);
+		r = -EPERM;
+	}
+	if (!r) {
+		if (!options->foreground && chdir("/"))
+			tfs_log_warning("chdir /: %s", strerror(errno));
+		r = mount_and_serve(&fs, mountpoint);
+	}
+
+	if (fs.session)
+		fuse_session_destroy(fs.session);
+	tfs_loader_destroy(fs.loader);
+	tfs_tree_destroy(fs.tree);
+	tfs_model_destroy(fs.model);
+	for (size_t i = 0; i < fs.n_warnings; i++)
+		free(fs.warnings[i]);
+	free(fs.warnings);
+	free(fs.model_path);
+	tfs_opened_fini(&fs.opened);
+	return r ? 1 : 0;
+}

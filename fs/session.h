@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* One mount, from scanning the model to taking the mount apart again. */
+#ifndef TFS_FS_SESSION_H
+#define TFS_FS_SESSION_H
+
+#include "options.h"
+
+/*
+ * Mount and serve until unmounted or told to stop. @ready_fd: gets one byte when the kernel has accepted the mount, and from
+ * then on messages go to the system log; -1 in the foreground. Returns the exit status: 0, or 1 with the reason logged.
+ */
+int tfs_session_run(const struct tfs_options *options, int ready_fd);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Files whose text is made when somebody asks for it: meta/NAME.json and the files of .tensorfs. */
+#ifndef TFS_FS_TEXT_H
+#define TFS_FS_TEXT_H
+
+#include <stddef.h>
+
+#include "fs.h"
+
+/* Names of the files in .tensorfs, ended by NULL; their place is the inode's node. */
+extern const char *const tfs_controls[];
+
+/*
+ * The text of meta/NAME.json or of a control file, allocated; its length into *@ret_len. NULL: out of memory. A meta file's
+ * text is always the same; a control file's is of this moment.
+ */
+char *tfs_text_of(struct tfs_fs *fs, struct tfs_inode inode, size_t *ret_len);
+
+/* The shape as JSON, "[4096,128]", as in meta/ and in user.tensorfs.shape; allocated. */
+char *tfs_shape_text(const struct tfs_tensor *t);
+
+#endif

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+#include "tree.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct tfs_view_info tfs_views[TFS_VIEWS] = {
+	[TFS_VIEW_TENSORS] = { "tensors", "", true },
+	[TFS_VIEW_META] = { "meta", ".json", false },
+};
+
+static const char sets_dir[] = "sets", control_dir[] = ".tensorfs";
+
+struct tfs_tree {
+	const struct tfs_model *model;
+	const char *const *controls;
+	uint32_t n_controls;
+	pthread_mutex_t lock; /* guards names, whose tables are immutable once they are there */
+	struct names **names; /* [set * TFS_VIEWS + view], NULL until first needed */
+};
+
+/* --- Inode numbers: kind in bits 60 down, view 56, set 32, tensor or node 0; the root is 1, as FUSE wants it ---------- */
+
+enum { KIND_SHIFT = 60, VIEW_SHIFT = 56, SET_SHIFT = 32, VIEW_MASK = 0xf, SET_MASK = TFS_MAX_SETS - 1 };
+
+uint64_t tfs_ino_pack(struct tfs_inode i)
+{
+	uint32_t low = i.kind == TFS_INO_TENSOR ? i.tensor : i.node;
+	/* + 1 for nodes alone: 0 is no inode number, and the root node is 0. */
+	return (uint64_t)i.kind << KIND_SHIFT | (uint64_t)i.view << VIEW_SHIFT | (uint64_t)i.set << SET_SHIFT |
+	       (low + (uint64_t)(i.kind == TFS_INO_NODE));
+}
+
+struct tfs_inode tfs_ino_unpack(uint64_t ino)
+{
+	struct tfs_inode i = {
+		.kind = ino >> KIND_SHIFT,
+		.view = ino >> VIEW_SHIFT & VIEW_MASK,
+		.set = ino >> SET_SHIFT & SET_MASK,
+	};
+	if (i.kind == TFS_INO_TENSOR)
+		i.tensor = ino;
+	else
+		i.node = (uint32_t)(ino - (i.kind == TFS_INO_NODE));
+	return i;
+}
+
+bool tfs_tree_valid(const struct tfs_tree *t, struct tfs_inode i)
+{
+	const struct tfs_model *m = t->model;
+	switch (i.kind) {
+	case TFS_INO_NODE:
+		return i.node < m->n_nodes;
+	case TFS_INO_VIEW_DIR:
+		return i.node < m->n_nodes && i.view < TFS_VIEWS && m->nodes[i.node].n_sets;
+	case TFS_INO_SETS:
+		return i.node < m->n_nodes && m->nodes[i.node].n_sets > 1;
+	case TFS_INO_SET:
+		return i.set < m->n_sets;
+	case TFS_INO_SET_VIEW_DIR:
+		return i.set < m->n_sets && i.view < TFS_VIEWS;
+	case TFS_INO_TENSOR:
+		return i.set < m->n_sets && i.view < TFS_VIEWS && i.tensor < m->sets[i.set].n_tensors;
+	case TFS_INO_CONTROL_DIR:
+		return true;
+	case TFS_INO_CONTROL:
+		return i.node < t->n_controls;
+	case TFS_INO_KINDS:
+		break;
+	}
+	return false;
+}
+
+/* --- Names ---------------------------------------------------------------------------------------------------------- */
+
+static struct names *names_of(struct tfs_tree *t, uint32_t set, enum tfs_view view)
+{
+	pthread_mutex_lock(&t->lock);
+	struct names **n = &t->names[(size_t)set * TFS_VIEWS + view];
+	if (!*n)
+		*n = tfs_names_create(&t->model->sets[set], tfs_views[view].suffix);
+	struct names *names = *n;
+	pthread_mutex_unlock(&t->lock);
+	return names;
+}
+
+/* @name with as many '~' behind it as it takes not to collide with an original file of directory @node. */
+static void free_name(const struct tfs_tree *t, uint32_t node, const char *name, char *buf)
+{
+	size_t len = strlen(name);
+	memcpy(buf, name, len + 1);
+	while (len < TFS_NAME_MAX && tfs_model_find_child(t->model, node, buf, len) != UINT32_MAX) {
+		buf[len++] = '~';
+		buf[len] = 0;
+	}
+}
+
+/*
+ * What a directory shows besides its original files: the views, then sets, then the control directory. Entry @extra of that
+ * list, or false.
+ */
+static bool extra_entry(const struct tfs_tree *t, uint32_t node, uint64_t extra, char *name, struct tfs_inode *ret_inode)
+{
+	const struct tfs_node *n = &t->model->nodes[node];
+	uint64_t views = n->n_sets ? TFS_VIEWS : 0, sets = n->n_sets > 1, control = node == TFS_NODE_ROOT;
+
+	if (extra < views) {
+		free_name(t, node, tfs_views[extra].dir, name);
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_VIEW_DIR, .node = node, .view = (enum tfs_view)extra };
+	} else if (extra < views + sets) {
+		free_name(t, node, sets_dir, name);
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SETS, .node = node };
+	} else if (extra < views + sets + control) {
+		free_name(t, node, control_dir, name);
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_CONTROL_DIR };
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static int tensor_lookup(struct tfs_tree *t, uint32_t set, enum tfs_view view, const char *name, struct tfs_inode *ret_inode)
+{
+	struct names *names = names_of(t, set, view);
+	if (!names)
+		return -ENOMEM;
+	uint32_t tensor = tfs_names_find(names, name);
+	if (tensor == UINT32_MAX)
+		return -ENOENT;
+	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_TENSOR, .set = set, .view = view, .tensor = tensor };
+	return 0;
+}
+
+int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, struct tfs_inode *ret_inode)
+{
+	const struct tfs_model *m = t->model;
+	char buf[TFS_NAME_MAX + 1];
+
+	switch (dir.kind) {
+	case TFS_INO_NODE: {
+		uint32_t child = tfs_model_find_child(m, dir.node, name, strlen(name));
+		if (child != UINT32_MAX) {
+			*ret_inode = (struct tfs_inode){ .kind = TFS_INO_NODE, .node = child };
+			return 0;
+		}
+		for (uint64_t i = 0; extra_entry(t, dir.node, i, buf, ret_inode); i++)
+			if (!strcmp(buf, name))
+				return 0;
+		return -ENOENT;
+	}
+	case TFS_INO_VIEW_DIR:
+		return tensor_lookup(t, m->nodes[dir.node].first_set, dir.view, name, ret_inode);
+	case TFS_INO_SET_VIEW_DIR:
+		return tensor_lookup(t, dir.set, dir.view, name, ret_inode);
+	case TFS_INO_SETS: {
+		const struct tfs_node *n = &m->nodes[dir.node];
+		for (uint32_t i = 0; i < n->n_sets; i++)
+			if (!strcmp(m->sets[n->first_set + i].stem, name)) {
+				*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SET, .set = n->first_set + i };
+				return 0;
+			}
+		return -ENOENT;
+	}
+	case TFS_INO_SET:
+		for (int v = 0; v < TFS_VIEWS; v++)
+			if (!strcmp(tfs_views[v].dir, name)) {
+				*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = dir.set, .view = v };
+				return 0;
+			}
+		return -ENOENT;
+	case TFS_INO_CONTROL_DIR:
+		for (uint32_t i = 0; i < t->n_controls; i++)
+			if (!strcmp(t->controls[i], name)) {
+				*ret_inode = (struct tfs_inode){ .kind = TFS_INO_CONTROL, .node = i };
+				return 0;
+			}
+		return -ENOENT;
+	case TFS_INO_TENSOR:
+	case TFS_INO_CONTROL:
+	case TFS_INO_KINDS:
+		break;
+	}
+	return -ENOTDIR;
+}
+
+static int tensor_entry(struct tfs_tree *t, uint32_t set, enum tfs_view view, uint64_t place, char *name,
+			struct tfs_inode *ret_inode)
+{
+	if (place >= t->model->sets[set].n_tensors)
+		return -ENOENT;
+	struct names *names = names_of(t, set, view);
+	if (!names)
+		return -ENOMEM;
+	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_TENSOR, .set = set, .view = view };
+	ret_inode->tensor = tfs_names_at(names, place, name);
+	return 0;
+}
+
+int tfs_tree_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t place, char *name, struct tfs_inode *ret_inode)
+{
+	const struct tfs_model *m = t->model;
+
+	switch (dir.kind) {
+	case TFS_INO_NODE: {
+		const struct tfs_node *n = &m->nodes[dir.node];
+		if (!S_ISDIR(n->mode))
+			return -ENOTDIR;
+		if (place >= n->n_children)
+			return extra_entry(t, dir.node, place - n->n_children, name, ret_inode) ? 0 : -ENOENT;
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_NODE, .node = n->first_child + (uint32_t)place };
+		snprintf(name, TFS_NAME_MAX + 1, "%s", m->nodes[ret_inode->node].name);
+		return 0;
+	}
+	case TFS_INO_VIEW_DIR:
+		return tensor_entry(t, m->nodes[dir.node].first_set, dir.view, place, name, ret_inode);
+	case TFS_INO_SET_VIEW_DIR:
+		return tensor_entry(t, dir.set, dir.view, place, name, ret_inode);
+	case TFS_INO_SETS: {
+		const struct tfs_node *n = &m->nodes[dir.node];
+		if (place >= n->n_sets)
+			return -ENOENT;
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SET, .set = n->first_set + (uint32_t)place };
+		snprintf(name, TFS_NAME_MAX + 1, "%s", m->sets[ret_inode->set].stem);
+		return 0;
+	}
+	case TFS_INO_SET:
+		if (place >= TFS_VIEWS)
+			return -ENOENT;
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = dir.set, .view = (enum tfs_view)place };
+		snprintf(name, TFS_NAME_MAX + 1, "%s", tfs_views[place].dir);
+		return 0;
+	case TFS_INO_CONTROL_DIR:
+		if (place >= t->n_controls)
+			return -ENOENT;
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_CONTROL, .node = (uint32_t)place };
+		snprintf(name, TFS_NAME_MAX + 1, "%s", t->controls[place]);
+		return 0;
+	case TFS_INO_TENSOR:
+	case TFS_INO_CONTROL:
+	case TFS_INO_KINDS:
+		break;
+	}
+	return -ENOTDIR;
+}
+
+struct tfs_inode tfs_tree_parent(const struct tfs_tree *t, struct tfs_inode i)
+{
+	const struct tfs_model *m = t->model;
+	struct tfs_inode p = { .kind = TFS_INO_NODE };
+
+	switch (i.kind) {
+	case TFS_INO_NODE:
+		p.node = m->nodes[i.node].parent;
+		break;
+	case TFS_INO_VIEW_DIR:
+	case TFS_INO_SETS:
+		p.node = i.node;
+		break;
+	case TFS_INO_SET:
+		p = (struct tfs_inode){ .kind = TFS_INO_SETS, .node = m->sets[i.set].dir };
+		break;
+	case TFS_INO_SET_VIEW_DIR:
+		p = (struct tfs_inode){ .kind = TFS_INO_SET, .set = i.set };
+		break;
+	case TFS_INO_TENSOR:
+		p = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = i.set, .view = i.view };
+		break;
+	case TFS_INO_CONTROL:
+		p = (struct tfs_inode){ .kind = TFS_INO_CONTROL_DIR };
+		break;
+	case TFS_INO_CONTROL_DIR:
+	case TFS_INO_KINDS:
+		break;
+	}
+	return p;
+}
+
+/* --- Attributes ----------------------------------------------------------------------------------------------------- */
+
+static void attr_of_node(const struct tfs_node *n, struct stat *st)
+{
+	st->st_uid = n->uid;
+	st->st_gid = n->gid;
+	st->st_mtim = st->st_ctim = st->st_atim = n->mtime;
+}
+
+void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st)
+{
+	const struct tfs_model *m = t->model;
+	const struct tfs_node *n = &m->nodes[TFS_NODE_ROOT]; /* whom a made-up file or directory takes after */
+
+	memset(st, 0, sizeof *st);
+	st->st_ino = tfs_ino_pack(i);
+	/* For directories 1 means "no telling how many subdirectories", so find(1) does not infer a leaf from it. */
+	st->st_nlink = 1;
+	st->st_blksize = 4096;
+
+	switch (i.kind) {
+	case TFS_INO_NODE:
+		n = &m->nodes[i.node];
+		st->st_mode = n->mode;
+		st->st_size = n->size;
+		break;
+	case TFS_INO_VIEW_DIR:
+	case TFS_INO_SETS:
+		n = &m->nodes[i.node];
+		break;
+	case TFS_INO_SET:
+	case TFS_INO_SET_VIEW_DIR:
+		n = &m->nodes[m->sets[i.set].dir];
+		break;
+	case TFS_INO_TENSOR: {
+		/* As readable as the file that it comes from. */
+		const struct tfs_tensor *tensor = &m->sets[i.set].tensors[i.tensor];
+		n = &m->nodes[tensor->source];
+		st->st_mode = S_IFREG | (n->mode & 0444);
+		st->st_size = tfs_views[i.view].loaded ? tensor->nbytes : 0;
+		break;
+	}
+	case TFS_INO_CONTROL:
+		st->st_mode = S_IFREG | (n->mode & 0444);
+		break;
+	case TFS_INO_CONTROL_DIR:
+	case TFS_INO_KINDS:
+		break;
+	}
+	if (!st->st_mode) /* a made-up directory: as open as the one it stands in */
+		st->st_mode = S_IFDIR | (n->mode & 0555);
+	st->st_blocks = (st->st_size + 511) / 512;
+	attr_of_node(n, st);
+}
+
+/* --- Beginning and end ---------------------------------------------------------------------------------------------- */
+
+int tfs_tree_create(const struct tfs_model *model, const char *const *controls, struct tfs_tree **ret_tree,
+		    struct tfs_error *err)
+{
+	if (model->n_sets > TFS_MAX_SETS)
+		return tfs_error_set(err, -E2BIG, TFS_NO_OFFSET, "%zu weight sets; at most %u can be shown in one mount",
+				     model->n_sets, TFS_MAX_SETS);
+	struct tfs_tree *t = calloc(1, sizeof *t);
+	if (t)
+		t->names = calloc(model->n_sets * TFS_VIEWS, sizeof *t->names);
+	if (!t || !t->names) {
+		free(t);
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	}
+	t->model = model;
+	t->controls = controls;
+	while (controls[t->n_controls])
+		t->n_controls++;
+	pthread_mutex_init(&t->lock, NULL);
+	*ret_tree = t;
+	return 0;
+}
+
+void tfs_tree_destroy(struct tfs_tree *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->model->n_sets * TFS_VIEWS; i++)
+		tfs_names_destroy(t->names[i]);
+	free(t->names);
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}

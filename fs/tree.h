@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The namespace: the model's own directory tree, and the views beside it. Nothing is allocated per file: an inode number says
+ * what the file is, and a directory's entries are counted through.
+ *
+ *   /                       node 0 …            every original file and directory, under its own name
+ *   DIR/tensors, meta       VIEW_DIR            the directory's primary weight set
+ *   DIR/sets/STEM/tensors   SETS, SET, VIEW_DIR every set, where there are several
+ *   …/tensors/NAME          TENSOR              a tensor in a view
+ *   /.tensorfs/stats        CONTROL_DIR, CONTROL
+ */
+#ifndef TFS_FS_TREE_H
+#define TFS_FS_TREE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "model.h"
+#include "names.h"
+
+enum tfs_view { TFS_VIEW_TENSORS, TFS_VIEW_META, TFS_VIEWS };
+
+struct tfs_view_info {
+	const char *dir;    /* "tensors" */
+	const char *suffix; /* of its files: ".json" */
+	bool loaded;	    /* bytes come from the loader; otherwise the text is made when asked for */
+};
+extern const struct tfs_view_info tfs_views[TFS_VIEWS];
+
+enum tfs_kind {
+	TFS_INO_NODE,	     /* node */
+	TFS_INO_VIEW_DIR,    /* view of the primary set of directory node */
+	TFS_INO_SETS,	     /* "sets" in directory node */
+	TFS_INO_SET,	     /* a set's directory in there */
+	TFS_INO_SET_VIEW_DIR, /* view of a set in there */
+	TFS_INO_TENSOR,	     /* view, set, tensor */
+	TFS_INO_CONTROL_DIR, /* "/.tensorfs" */
+	TFS_INO_CONTROL,     /* a file in there: node is its index */
+	TFS_INO_KINDS,
+};
+
+/* What an inode number says. Fields that its kind does not name are 0. */
+struct tfs_inode {
+	enum tfs_kind kind;
+	enum tfs_view view;
+	uint32_t node;
+	uint32_t set;
+	uint32_t tensor;
+};
+
+/* Sets are numbered in 20 bits of an inode number; a model directory with more is refused. */
+#define TFS_MAX_SETS (1u << 20)
+
+uint64_t tfs_ino_pack(struct tfs_inode inode);
+/* Any number is safe to unpack and then to check with tfs_tree_valid(). */
+struct tfs_inode tfs_ino_unpack(uint64_t ino);
+
+struct tfs_tree;
+
+/* @controls: names of the files in .tensorfs, ended by NULL. -E2BIG: too many sets. */
+int tfs_tree_create(const struct tfs_model *model, const char *const *controls, struct tfs_tree **ret_tree,
+		    struct tfs_error *err);
+void tfs_tree_destroy(struct tfs_tree *t); /* takes NULL */
+
+/* All functions below are thread-safe. */
+
+bool tfs_tree_valid(const struct tfs_tree *t, struct tfs_inode inode);
+
+/* 0 and the inode of that name in directory @dir; -ENOENT, -ENOTDIR, or -ENOMEM. */
+int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, struct tfs_inode *ret_inode);
+
+/*
+ * Entry @place of directory @dir, counting from 0, "." and ".." not among them. Its name into @name (TFS_NAME_MAX + 1 bytes).
+ * -ENOENT: there are no more.
+ */
+int tfs_tree_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t place, char *name, struct tfs_inode *ret_inode);
+
+/* The directory that @inode stands in; for a tensor or one view of a primary set, one of those. */
+struct tfs_inode tfs_tree_parent(const struct tfs_tree *t, struct tfs_inode inode);
+
+/* Attributes, complete but for the size of files whose text is made when asked for. */
+void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode inode, struct stat *ret_st);
+
+#endif

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "io/workers.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+
+struct tfs_workers {
+	struct tfs_sched *sched;
+	struct tfs_sources *sources;
+	unsigned n;
+	pthread_t threads[];
+};
+
+/* A job's bytes, and what O_DIRECT's alignment may add at both ends. */
+#define BUFFER_SIZE (TFS_CHUNK + 2 * TFS_IO_ALIGN)
+
+static void *buffer_create(void)
+{
+	void *b = mmap(NULL, BUFFER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (b == MAP_FAILED)
+		return NULL;
+	madvise(b, BUFFER_SIZE, MADV_HUGEPAGE); /* fewer pages to pin for each direct read */
+	return b;
+}
+
+static void run(struct tfs_workers *w, struct tfs_job *job, void *bounce)
+{
+	int codes[TFS_JOB_PARTS] = { 0 };
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	enum tfs_read_how how = TFS_READ_BUFFERED;
+	struct tfs_source *source = NULL;
+	uint8_t *data = NULL;
+
+	tfs_sched_begin(w->sched, job);
+	if (!job->n_parts) {
+		tfs_sched_done(w->sched, job, how, codes, NULL);
+		return;
+	}
+
+	void *buf = job->n_parts == 1 && job->parts[0].t->buf ? job->parts[0].t->buf : bounce;
+	int r = buf ? tfs_source_pin(w->sources, job->node, &source, &err)
+		    : tfs_error_set(&err, -ENOMEM, TFS_NO_OFFSET, "no memory for a read buffer of %zu bytes", BUFFER_SIZE);
+	if (!r)
+		r = tfs_source_read(source, job->offset, job->len, buf, &data, &how, &err);
+	if (source) {
+		/* Bytes count only if the file is still the one whose header told us where they are. */
+		struct tfs_error changed = { .offset = TFS_NO_OFFSET };
+		int c = tfs_source_check(w->sources, source, &changed);
+		if (c) {
+			r = c;
+			err = changed;
+		}
+	}
+	struct tfs_error part_err = err;
+	for (unsigned i = 0; i < job->n_parts; i++) {
+		struct tfs_job_part *p = &job->parts[i];
+		codes[i] = r;
+		if (r)
+			continue;
+		uint8_t *bytes = data + (p->t->offset + p->at - job->offset);
+		codes[i] = p->t->ops->write(p->t, p->at, bytes, p->len, &part_err);
+		if (codes[i] && !err.code)
+			err = part_err;
+	}
+	if (source)
+		tfs_source_unpin(w->sources, source);
+	tfs_sched_done(w->sched, job, how, codes, err.code ? &err : NULL);
+}
+
+static void *worker(void *arg)
+{
+	struct tfs_workers *w = arg;
+	struct tfs_job *job = malloc(sizeof *job);
+	void *bounce = NULL;
+	enum tfs_take take;
+
+	while (job && (take = tfs_sched_take(w->sched, job)) != TFS_TAKE_STOP) {
+		if (take == TFS_TAKE_IDLE && bounce) {
+			/* Nothing to do for a while: an idle mount should cost no buffers. */
+			munmap(bounce, BUFFER_SIZE);
+			bounce = NULL;
+		} else if (take == TFS_TAKE_JOB) {
+			if (!bounce)
+				bounce = buffer_create();
+			run(w, job, bounce);
+		}
+	}
+	if (bounce)
+		munmap(bounce, BUFFER_SIZE);
+	free(job);
+	return NULL;
+}
+
+int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, unsigned threads,
+		      struct tfs_workers **ret_workers)
+{
+	struct tfs_workers *w = calloc(1, sizeof *w + threads * sizeof *w->threads);
+	sigset_t all, old;
+
+	if (!w)
+		return -ENOMEM;
+	w->sched = sched;
+	w->sources = sources;
+	/* Signals are the main thread's. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	while (w->n < threads && !pthread_create(&w->threads[w->n], NULL, worker, w))
+		w->n++;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!w->n) {
+		free(w);
+		return -EAGAIN;
+	}
+	*ret_workers = w;
+	return 0;
+}
+
+void tfs_workers_join(struct tfs_workers *w)
+{
+	if (!w)
+		return;
+	for (unsigned i = 0; i < w->n; i++)
+		pthread_join(w->threads[i], NULL);
+	free(w);
+}
+
+unsigned tfs_workers_count(const struct tfs_workers *w)
+{
+	return w->n;
+}

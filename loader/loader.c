@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: MIT */
+#include "loader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "io/workers.h"
+#include "plan.h"
+#include "source.h"
+#include "store.h"
+
+/* What the prefetcher knows of one weight set. */
+struct set_plan {
+	struct tfs_plan plan;
+	uint32_t *place; /* of each tensor in file order: the inverse of set->by_offset; NULL before the first open */
+};
+
+struct tfs_loader {
+	const struct tfs_model *model;
+	struct tfs_loader_options options;
+	struct tfs_sources *sources;
+	struct tfs_sched *sched;
+	struct tfs_workers *workers;
+	struct tfs_store *store;
+	struct tfs_residency *residency;
+	struct tfs_streams *streams;
+
+	pthread_mutex_t plan_lock; /* guards the plans; taken before all others */
+	struct set_plan *plans;	   /* model->n_sets */
+
+	bool feeding; /* prefetch=all: the feeder runs */
+	pthread_t feeder;
+	_Atomic bool stopping;
+};
+
+/* Streams get this share of the budget for their slots, which have bounds of their own. */
+#define STREAM_SHARE 8
+
+/* Prefetch runs ahead by at most this share of the budget, so that it can't push out what it has brought in. */
+#define WINDOW_SHARE 4
+#define WINDOW_MAX ((uint64_t)1 << 30)
+
+/* --- Prefetch ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t tensor_at(const struct tfs_set *set, enum tfs_order order, uint32_t place)
+{
+	return order == TFS_FILE_ORDER ? set->by_offset[place] : place;
+}
+
+static uint32_t *places_in_file(const struct tfs_set *set)
+{
+	uint32_t *place = malloc(set->n_tensors * sizeof *place);
+	for (size_t i = 0; place && i < set->n_tensors; i++)
+		place[set->by_offset[i]] = i;
+	return place;
+}
+
+/* A tensor is being opened: bring in those that will probably follow. Failing to is no error, only slower. */
+static void prefetch_after(struct tfs_loader *l, struct tfs_file_id id)
+{
+	const struct tfs_set *set = &l->model->sets[id.set];
+	uint64_t max = l->options.memory / WINDOW_SHARE;
+	if (max > WINDOW_MAX)
+		max = WINDOW_MAX;
+
+	pthread_mutex_lock(&l->plan_lock);
+	struct set_plan *sp = &l->plans[id.set];
+	if (!sp->place && !(sp->place = places_in_file(set))) {
+		pthread_mutex_unlock(&l->plan_lock);
+		return;
+	}
+	uint32_t place[TFS_ORDERS] = { [TFS_FILE_ORDER] = sp->place[id.tensor], [TFS_NAME_ORDER] = id.tensor };
+	struct tfs_plan_step step = tfs_plan_opened(&sp->plan, place, set->n_tensors, max);
+	uint64_t bytes = 0;
+	for (uint32_t i = step.next; i < step.from; i++)
+		bytes += set->tensors[tensor_at(set, step.order, i)].nbytes;
+	uint32_t i = step.from;
+	for (; i < step.to && (bytes < step.window || i == step.next); i++) {
+		struct tfs_file_id next = { id.set, tensor_at(set, step.order, i) };
+		uint64_t nbytes = set->tensors[next.tensor].nbytes;
+		/* Larger than the whole window, and not the very next one: it would crowd out all that comes before it. */
+		if (nbytes > max && i != step.next)
+			break;
+		bytes += nbytes;
+		if (nbytes && tfs_residency_prefetch(l->residency, next) == -ENOSPC)
+			break;
+	}
+	tfs_plan_did(&sp->plan, step.order, i);
+	pthread_mutex_unlock(&l->plan_lock);
+}
+
+/* The files beside the weights, which whoever loads the model reads at the same time: into the page cache with them. */
+static void prefetch_originals(struct tfs_loader *l)
+{
+	enum { LARGEST = 64 << 20 }; /* tokenizers reach 30 MB; what is larger is something else */
+	bool *is_source = calloc(l->model->n_nodes, sizeof *is_source);
+	if (!is_source)
+		return;
+	for (size_t s = 0; s < l->model->n_sets; s++)
+		for (uint32_t i = 0; i < l->model->sets[s].n_sources; i++)
+			is_source[l->model->sets[s].sources[i]] = true;
+	for (uint32_t n = 0; n < l->model->n_nodes && !l->stopping; n++) {
+		const struct tfs_node *node = &l->model->nodes[n];
+		if (!S_ISREG(node->mode) || is_source[n] || !node->size || node->size > LARGEST)
+			continue;
+		cleanup_fd int fd = tfs_model_open_node(l->model, n, 0);
+		if (fd >= 0)
+			posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+	}
+	free(is_source);
+}
+
+/* prefetch=all: queue the whole model in file order, a bounded number of bytes at a time, until the budget is full. */
+static void *feeder(void *arg)
+{
+	struct tfs_loader *l = arg;
+	const struct timespec pause = { .tv_nsec = 5000000 };
+	const uint64_t queue_bytes = 64 * TFS_CHUNK;
+
+	prefetch_originals(l);
+	for (uint32_t s = 0; s < l->model->n_sets; s++) {
+		const struct tfs_set *set = &l->model->sets[s];
+		for (size_t i = 0; i < set->n_tensors; i++) {
+			struct tfs_sched_stats sched;
+			struct tfs_residency_stats res;
+			struct tfs_file_id id = { s, set->by_offset[i] };
+			uint64_t nbytes = set->tensors[id.tensor].nbytes;
+			for (;;) {
+				if (l->stopping)
+					return NULL;
+				tfs_sched_stats(l->sched, &sched);
+				if (sched.queued[TFS_PREFETCH] < queue_bytes)
+					break;
+				nanosleep(&pause, NULL);
+			}
+			tfs_residency_stats(l->residency, &res);
+			if (res.used + sched.queued[TFS_PREFETCH] + nbytes > res.budget)
+				return NULL; /* the rest would only push out what came before it */
+			if (nbytes)
+				tfs_residency_prefetch(l->residency, id);
+		}
+	}
+	return NULL;
+}
+
+/* --- Opens --------------------------------------------------------------------------------------------------------- */
+
+int tfs_loader_hold(struct tfs_loader *l, struct tfs_file_id id, struct tfs_wait *w)
+{
+	if (!l->residency)
+		return -EOPNOTSUPP;
+	int r = tfs_residency_hold(l->residency, id, w);
+	/* After the demand, so that it is queued first. */
+	if (l->options.prefetch == TFS_PREFETCH_AUTO && (r >= 0 || r == -ETIMEDOUT))
+		prefetch_after(l, id);
+	return r;
+}
+
+struct tfs_residency *tfs_loader_residency(struct tfs_loader *l)
+{
+	return l->residency;
+}
+
+struct tfs_streams *tfs_loader_streams(struct tfs_loader *l)
+{
+	return l->streams;
+}
+
+void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats)
+{
+	*ret_stats = (struct tfs_loader_stats){ .threads = tfs_workers_count(l->workers), .direct = l->options.direct };
+	tfs_sched_stats(l->sched, &ret_stats->sched);
+	tfs_streams_stats(l->streams, &ret_stats->streams);
+	if (l->residency) {
+		tfs_residency_stats(l->residency, &ret_stats->residency);
+		ret_stats->store_used = tfs_store_used(l->store);
+	}
+}
+
+/* --- Beginning and end --------------------------------------------------------------------------------------------- */
+
+int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_options *options, struct tfs_loader **ret_loader,
+		      struct tfs_error *err)
+{
+	struct tfs_loader *l = calloc(1, sizeof *l);
+	int r = 0;
+
+	if (!l)
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	l->model = model;
+	l->options = *options;
+	pthread_mutex_init(&l->plan_lock, NULL);
+	l->plans = calloc(model->n_sets, sizeof *l->plans);
+	l->sources = tfs_sources_create(model, options->direct);
+	l->sched = tfs_sched_create();
+	if (!l->plans || !l->sources || !l->sched)
+		r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	if (!r && options->resident)
+		r = tfs_store_open(options->memory, &l->store, err);
+	if (!r && options->resident) {
+		l->residency = tfs_residency_create(model, l->sched, l->store, options->memory, options->open_wait);
+		if (!l->residency)
+			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory or threads");
+	}
+	if (!r) {
+		l->streams = tfs_streams_create(model, l->sched, l->residency, options->memory / STREAM_SHARE);
+		if (!l->streams)
+			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	}
+	if (!r) {
+		r = tfs_workers_start(l->sched, l->sources, options->threads, &l->workers);
+		if (r)
+			tfs_error_set(err, r, TFS_NO_OFFSET, "could not start a single thread for reading");
+	}
+	if (r) {
+		tfs_loader_destroy(l);
+		return r;
+	}
+	if (options->prefetch == TFS_PREFETCH_ALL && l->residency) {
+		sigset_t all, old;
+		sigfillset(&all); /* signals are the main thread's */
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		l->feeding = !pthread_create(&l->feeder, NULL, feeder, l);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	}
+	*ret_loader = l;
+	return 0;
+}
+
+void tfs_loader_stop(struct tfs_loader *l)
+{
+	l->stopping = true;
+	if (l->feeding)
+		pthread_join(l->feeder, NULL);
+	l->feeding = false;
+	tfs_sched_stop(l->sched);
+	tfs_workers_join(l->workers);
+	l->workers = NULL;
+	tfs_streams_stop(l->streams);
+}
+
+void tfs_loader_destroy(struct tfs_loader *l)
+{
+	if (!l)
+		return;
+	tfs_residency_destroy(l->residency);
+	tfs_streams_destroy(l->streams);
+	tfs_store_close(l->store);
+	tfs_sched_destroy(l->sched);
+	tfs_sources_destroy(l->sources);
+	for (size_t i = 0; l->plans && i < l->model->n_sets; i++)
+		free(l->plans[i].place);
+	free(l->plans);
+	pthread_mutex_destroy(&l->plan_lock);
+	free(l);
+}

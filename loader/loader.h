@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The loader: brings tensors from storage into memory, and hands out what it has. It puts the parts together (sources,
+ * scheduler, workers, store, residency, streams, prefetch) and knows nothing of FUSE.
+ *
+ * Two ways to a file's bytes: tfs_loader_hold() makes it resident, in a backing file that the caller may pass on to the
+ * kernel; tfs_stream_open() on tfs_loader_streams() reads it in pieces, where hold() says that it can't or had better not be
+ * resident. Thread-safe unless noted.
+ */
+#ifndef TFS_LOADER_H
+#define TFS_LOADER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "model.h"
+#include "residency.h"
+#include "scheduler.h"
+#include "stream.h"
+
+enum tfs_prefetch { TFS_PREFETCH_AUTO, TFS_PREFETCH_ALL, TFS_PREFETCH_NONE };
+
+struct tfs_loader_options {
+	uint64_t memory;   /* budget in bytes; tfs_memory_default() */
+	double open_wait;  /* seconds */
+	unsigned threads;  /* reading at once; TFS_THREADS_DEFAULT */
+	bool direct;	   /* O_DIRECT where the sources allow it */
+	bool resident;	   /* false: make no store; everything is streamed */
+	enum tfs_prefetch prefetch;
+};
+
+/* Requests that keep the storage busy (measured, DESIGN.md section 1), at 4 MiB of buffer each while they work. */
+enum { TFS_THREADS_DEFAULT = 8, TFS_THREADS_MAX = 64 };
+
+/* Budgets below this could not hold even a few slots of a stream. */
+#define TFS_MEMORY_MIN ((uint64_t)64 << 20)
+
+/* Half of what is available now, to the whole machine and within the limits of this process's memory cgroups. */
+uint64_t tfs_memory_default(void);
+
+struct tfs_loader;
+
+/*
+ * @model must outlive the loader. With @options->resident, failing to get a store is an error: the caller decides whether to
+ * go on without. Starts threads.
+ */
+int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_options *options, struct tfs_loader **ret_loader,
+		      struct tfs_error *err);
+
+/* No load is started any more, and everyone who waits is answered with -ECANCELED before this returns. */
+void tfs_loader_stop(struct tfs_loader *l);
+void tfs_loader_destroy(struct tfs_loader *l); /* after stop, and after every stream was closed; takes NULL */
+
+/* As tfs_residency_hold(); -EOPNOTSUPP without a store. Also tells the prefetcher. */
+int tfs_loader_hold(struct tfs_loader *l, struct tfs_file_id id, struct tfs_wait *w);
+
+/* NULL without a store. */
+struct tfs_residency *tfs_loader_residency(struct tfs_loader *l);
+struct tfs_streams *tfs_loader_streams(struct tfs_loader *l);
+
+struct tfs_loader_stats {
+	struct tfs_residency_stats residency; /* all 0 without a store */
+	struct tfs_stream_stats streams;
+	struct tfs_sched_stats sched;
+	uint64_t store_used; /* bytes of memory that backing files hold, as the kernel counts them */
+	unsigned threads;
+	bool direct; /* O_DIRECT was allowed */
+};
+void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What will be opened next. A pure function of the opens so far: no clock, no IO, no lock. Programs open the tensors of a
+ * model in file order (loaders that walk the shards) or in name order (ls, loops over globs); both are watched, and the one
+ * that fits is followed with a window that doubles while it fits.
+ */
+#ifndef TFS_PLAN_H
+#define TFS_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum tfs_order { TFS_FILE_ORDER, TFS_NAME_ORDER, TFS_ORDERS };
+
+/* Bytes to prefetch after the first open that fits an order. */
+#define TFS_PLAN_MIN ((uint64_t)16 << 20)
+
+/*
+ * How far an open may be from the expected place and still fit: several readers that share out the tensors among them open
+ * a little out of turn.
+ */
+#define TFS_PLAN_SLACK 32
+
+/* Tensors planned at once at most: bounds the work of one open where tensors are tiny. */
+#define TFS_PLAN_COUNT 512
+
+/* Opens of one weight set. All zero: nothing opened yet, which expects the first tensor. */
+struct tfs_plan {
+	uint32_t expected[TFS_ORDERS];
+	uint32_t run[TFS_ORDERS]; /* opens in a row that fitted */
+	uint32_t planned[TFS_ORDERS]; /* place up to which prefetch was asked for already */
+	uint64_t window;	      /* bytes */
+};
+
+/*
+ * Prefetch these places of the order: from, from + 1 … below to, as long as the bytes of all that follows the last open,
+ * [next, …), stay within the window; the first of them in any case.
+ */
+struct tfs_plan_step {
+	enum tfs_order order;
+	uint32_t next, from, to; /* nothing to do where from == to */
+	uint64_t window;	 /* bytes */
+};
+
+/*
+ * The tensor at @place[order] of each order, out of @count, was opened. The caller prefetches what the step says and then
+ * calls tfs_plan_did() with the place it got to. @max: upper bound of the window in bytes.
+ */
+struct tfs_plan_step tfs_plan_opened(struct tfs_plan *p, const uint32_t place[TFS_ORDERS], uint32_t count, uint64_t max);
+void tfs_plan_did(struct tfs_plan *p, enum tfs_order order, uint32_t upto);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Residency: which virtual files are in memory, and the one budget they share.
+ *
+ *                 hold                    last chunk written
+ *      ABSENT ───────────► LOADING ─────────────────────────► RESIDENT ◄──────────┐
+ *        ▲                    │                                  │                │ a hold came in between,
+ *        │                    │ error                    no holds, memory wanted   │ or the lease says: mapped
+ *        │                    ▼                                  ▼                │
+ *        │◄─────── hold ── FAILED                            EVICTING ────────────┘
+ *        └───────────────────────────────────────────────────────┘ nobody has it open or mapped
+ *
+ * A hold keeps a file resident; the file system takes one for every open. Files without holds are evicted least recently
+ * used first, but only once the store's lease test says that no process has them mapped: the kernel reports the close of a
+ * file that is still mapped (DESIGN.md section 1).
+ *
+ * Thread-safe. Callbacks come from any thread and without a lock held; they may call back into this module.
+ */
+#ifndef TFS_RESIDENCY_H
+#define TFS_RESIDENCY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "model.h"
+#include "scheduler.h"
+#include "store.h"
+
+/* Names a virtual file: tensor of a set, in a view. */
+struct tfs_file_id {
+	uint32_t set;	 /* in model->sets */
+	uint32_t tensor; /* in set->tensors */
+};
+
+enum tfs_state { TFS_ABSENT, TFS_LOADING, TFS_RESIDENT, TFS_EVICTING, TFS_FAILED, TFS_STATES };
+
+/* "absent", "loading", "resident" …; an evicting file is still "resident", a failed one whose source changed "stale". */
+const char *tfs_state_name(enum tfs_state state);
+
+/* One who waits for a file. Owned by the caller; stays where it is until done() was called or the wait was cancelled. */
+struct tfs_wait {
+	/*
+	 * Called exactly once unless cancelled. @result 0: resident, and a hold was taken for the waiter. -ETIMEDOUT: it takes
+	 * longer than the open wait; the load goes on. -ENOSPC: no room in the budget. Otherwise what went wrong.
+	 */
+	void (*done)(struct tfs_wait *w, int result);
+
+	/* Private, guarded by the residency's lock. */
+	struct tfs_wait *next_of_entry, *prev_of_entry;
+	struct tfs_wait *next_by_age, *prev_by_age;
+	struct tfs_entry *entry;
+	double deadline;
+	bool cancelled;
+};
+
+/* One who waits for a byte range of a file that is being loaded. */
+struct tfs_range_wait {
+	void (*done)(struct tfs_range_wait *w, int result);
+	uint64_t at, len;
+	struct tfs_range_wait *next; /* private */
+};
+
+struct tfs_residency_stats {
+	uint64_t budget, used; /* bytes; used: of loading and resident files, in whole pages */
+	uint64_t files[TFS_STATES];
+	uint64_t hits, waits, loads, prefetched, evictions, failures, timeouts, refusals; /* refusals: no room */
+	uint64_t still_mapped; /* evictions that the lease test stopped */
+	char last_error[TFS_ERROR_LINE]; /* "" when nothing ever failed */
+};
+
+struct tfs_residency;
+
+/* @budget bytes, > 0; @open_wait seconds that an open may take. Nothing is owned but what it makes itself. */
+struct tfs_residency *tfs_residency_create(const struct tfs_model *model, struct tfs_sched *sched, struct tfs_store *store,
+					   uint64_t budget, double open_wait);
+
+/* Every wait is answered with -ECANCELED. The scheduler is stopped first, its workers gone. Takes NULL. */
+void tfs_residency_destroy(struct tfs_residency *r);
+
+#define TFS_QUEUED 1
+
+/*
+ * Get a file resident and hold it. 0: it is, and is held. TFS_QUEUED: @w->done() will tell. Otherwise @w is not used:
+ * -EFBIG: larger than the whole budget; -ETIMEDOUT: would take longer than the open wait, and is loaded in the background;
+ * -ECANCELED: the wait was cancelled before.
+ */
+int tfs_residency_hold(struct tfs_residency *r, struct tfs_file_id id, struct tfs_wait *w);
+
+/* True: done() will not be called (again). A wait may be cancelled before it is handed to hold(), which then refuses it. */
+bool tfs_residency_cancel(struct tfs_residency *r, struct tfs_wait *w);
+
+/* Give a hold back. */
+void tfs_residency_drop(struct tfs_residency *r, struct tfs_file_id id);
+
+/*
+ * Load a file, unless it is there or on its way, with the priority of prefetch. It evicts nothing that was not used since
+ * it was loaded. -ENOSPC: no room now; -EALREADY: nothing to do; -EFBIG.
+ */
+int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id);
+
+/* A read-only descriptor of the backing file of a resident file that the caller holds; caller closes. Or -errno. */
+int tfs_residency_open(struct tfs_residency *r, struct tfs_file_id id);
+
+/*
+ * For those who read a file while it loads. attach: hold a file that is loading or resident; -ENOENT otherwise. It is given
+ * back with tfs_residency_drop(). Then range: 0 when those bytes can be read from tfs_residency_open()'s descriptor;
+ * TFS_QUEUED: @w->done() will tell; or why the load failed. Bytes that are waited for are loaded first.
+ */
+int tfs_residency_attach(struct tfs_residency *r, struct tfs_file_id id);
+int tfs_residency_range(struct tfs_residency *r, struct tfs_file_id id, struct tfs_range_wait *w);
+
+/* What user.tensorfs.state says: tfs_state_name() of the file, "stale" after an -ESTALE. */
+const char *tfs_residency_state(struct tfs_residency *r, struct tfs_file_id id);
+
+void tfs_residency_stats(struct tfs_residency *r, struct tfs_residency_stats *ret_stats);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Source files held open for reading. Loads pin the source they read from; files that nobody pins are kept open, up to a
+ * small number, least recently used closed first. Thread-safe.
+ */
+#ifndef TFS_SOURCE_H
+#define TFS_SOURCE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "model.h"
+
+/*
+ * Idle sources kept open. A model of 163 shards fits, so opens in any order need no open(2) each; 10,000 .npy files do not,
+ * and need not.
+ */
+#define TFS_SOURCES_IDLE 256
+
+struct tfs_source {
+	/* Private to source.c. */
+	struct tfs_source *prev, *next; /* idle list */
+	unsigned pins;
+	/* Immutable while pinned. */
+	uint32_t node;
+	uint64_t size;
+	int fd;	       /* buffered */
+	int direct_fd; /* O_DIRECT, or -1 where the file system refuses it */
+	/* A direct read failed where a buffered one did not: no more of them. Relaxed; a late reader only tries once more. */
+	_Atomic bool direct_broken;
+};
+
+struct tfs_sources;
+
+/* @direct: may O_DIRECT be used at all? */
+struct tfs_sources *tfs_sources_create(const struct tfs_model *model, bool direct);
+void tfs_sources_destroy(struct tfs_sources *p); /* nothing may be pinned; takes NULL */
+
+/*
+ * Pin @node, opened and checked against the snapshot. -ESTALE: it is not the file of the snapshot any more; else what
+ * open(2) said. Every pin needs an unpin.
+ */
+int tfs_source_pin(struct tfs_sources *p, uint32_t node, struct tfs_source **ret_source, struct tfs_error *err);
+void tfs_source_unpin(struct tfs_sources *p, struct tfs_source *s);
+
+/* Is a pinned source still the file of the snapshot? 0 or -ESTALE. To be asked after reading and before believing. */
+int tfs_source_check(struct tfs_sources *p, struct tfs_source *s, struct tfs_error *err);
+
+/* How tfs_source_read() got its bytes. */
+enum tfs_read_how { TFS_READ_DIRECT, TFS_READ_CACHED, TFS_READ_BUFFERED, TFS_READ_HOWS };
+
+/* O_DIRECT wants buffer, offset and length aligned; 4096 satisfies every device we know (logical blocks up to 4 KiB). */
+#define TFS_IO_ALIGN 4096u
+
+/*
+ * Read exactly [offset, offset + len) of the pinned source into @buf, which is aligned to TFS_IO_ALIGN and has room for
+ * len + 2 * TFS_IO_ALIGN bytes. *@ret_data points at the first byte asked for, somewhere in @buf. Pages that the page cache
+ * has are copied from there; else O_DIRECT; else, also when a direct read fails in mid-flight, a buffered read whose pages are
+ * dropped again. 0, or -EIO with @err where the bytes are not to be had: a short file, or a medium's error.
+ */
+int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf, uint8_t **ret_data,
+		    enum tfs_read_how *ret_how, struct tfs_error *err);
+
+#endif

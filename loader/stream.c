@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: MIT */
+#include "stream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "report.h"
+
+enum slot_state { SLOT_EMPTY, SLOT_READING, SLOT_READY };
+
+/* A buffer with a run of bytes of one file. */
+struct tfs_slot {
+	struct tfs_transfer transfer; /* READING */
+	struct tfs_streams *streams;
+	enum slot_state state;
+	struct tfs_file_id id;
+	uint64_t start; /* in the file */
+	size_t len;
+	unsigned users; /* reads that wait for it or answer from it */
+	bool fresh;	/* read ahead, and nobody has asked for it yet */
+	int failure;	/* what the last filling ended with; only while it has users */
+	uint64_t used_at;
+	uint8_t *buf; /* SLOT_BUFFER bytes, or NULL */
+	const uint8_t *data; /* READY: the first byte, somewhere in buf */
+};
+
+#define SLOT_BUFFER (TFS_CHUNK + 2 * TFS_IO_ALIGN)
+/* As many as a few sequential readers need to be a window ahead. Linear searches below count on there being few. */
+enum { SLOTS_MIN = 8, SLOTS_MAX = 64 };
+
+struct tfs_stream {
+	struct tfs_streams *streams;
+	struct tfs_file_id id;
+	bool attached; /* holds the file, which is loading or resident */
+	/* Guarded by the lock of the streams. */
+	uint64_t expected; /* offset that a sequential read would have */
+	unsigned window;   /* slots to read ahead */
+};
+
+struct tfs_streams {
+	const struct tfs_model *model;
+	struct tfs_sched *sched;
+	struct tfs_residency *residency;
+
+	pthread_mutex_t lock; /* guards all below; taken before the scheduler's */
+	struct tfs_slot *slots;
+	unsigned n_slots;
+	uint64_t clock; /* counts uses, for LRU */
+	struct tfs_read waiting; /* list head: reads whose slots are being filled */
+	struct tfs_read starved; /* list head: reads that found no slot, first come first served */
+	bool stopped;
+	struct tfs_stream_stats stats;
+};
+
+static const struct tfs_transfer_ops slot_ops;
+
+static const struct tfs_tensor *tensor_of(const struct tfs_streams *s, struct tfs_file_id id)
+{
+	return &s->model->sets[id.set].tensors[id.tensor];
+}
+
+static void list_init(struct tfs_read *head)
+{
+	head->prev = head->next = head;
+}
+
+static void list_add(struct tfs_read *head, struct tfs_read *rd)
+{
+	rd->next = head;
+	rd->prev = head->prev;
+	rd->prev->next = head->prev = rd;
+}
+
+static void list_remove(struct tfs_read *rd)
+{
+	rd->prev->next = rd->next;
+	rd->next->prev = rd->prev;
+}
+
+/* --- Slots; the lock is held --------------------------------------------------------------------------------------- */
+
+static struct tfs_slot *slot_find(struct tfs_streams *s, struct tfs_file_id id, uint64_t at)
+{
+	for (unsigned i = 0; i < s->n_slots; i++) {
+		struct tfs_slot *sl = &s->slots[i];
+		if (sl->state != SLOT_EMPTY && !sl->failure && sl->id.set == id.set && sl->id.tensor == id.tensor &&
+		    at >= sl->start && at - sl->start < sl->len)
+			return sl;
+	}
+	return NULL;
+}
+
+/* Start filling a slot with [start, start + len) of the file. NULL: none is free. */
+static struct tfs_slot *slot_fill(struct tfs_streams *s, struct tfs_file_id id, uint64_t start, size_t len,
+				  enum tfs_priority priority)
+{
+	struct tfs_slot *sl = NULL;
+	for (unsigned i = 0; i < s->n_slots; i++) {
+		struct tfs_slot *c = &s->slots[i];
+		/* Readahead does not push out readahead that still waits for its reader. */
+		if (c->state == SLOT_READING || c->users || (priority == TFS_PREFETCH && c->state == SLOT_READY && c->fresh))
+			continue;
+		if (!sl || (c->state == SLOT_EMPTY && sl->state != SLOT_EMPTY) ||
+		    (c->state == sl->state && c->used_at < sl->used_at))
+			sl = c;
+	}
+	if (!sl)
+		return NULL;
+	if (!sl->buf) {
+		void *b = mmap(NULL, SLOT_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		if (b == MAP_FAILED)
+			return NULL;
+		sl->buf = b;
+	}
+	const struct tfs_tensor *t = tensor_of(s, id);
+	sl->id = id;
+	sl->start = start;
+	sl->len = len;
+	sl->failure = 0;
+	sl->fresh = priority == TFS_PREFETCH;
+	sl->used_at = ++s->clock;
+	sl->transfer = (struct tfs_transfer){
+		.ops = &slot_ops,
+		.node = t->source,
+		.offset = t->offset + start,
+		.len = len,
+		.priority = priority,
+		.buf = sl->buf,
+	};
+	if (tfs_sched_add(s->sched, &sl->transfer)) {
+		sl->state = SLOT_EMPTY;
+		return NULL;
+	}
+	sl->state = SLOT_READING;
+	return sl;
+}
+
+static void drop_slots(struct tfs_read *rd)
+{
+	for (unsigned i = 0; i < rd->n_iov; i++)
+		if (!--rd->slots[i]->users && rd->slots[i]->failure)
+			rd->slots[i]->state = SLOT_EMPTY;
+	rd->n_iov = 0;
+}
+
+static bool is_sequential(const struct tfs_stream *st, const struct tfs_read *rd)
+{
+	/* The kernel's readahead sends several reads at once, and they may overtake each other. */
+	uint64_t slack = 2 * TFS_STREAM_MAX_READ;
+	return rd->offset <= st->expected + slack && rd->offset + rd->len + slack >= st->expected;
+}
+
+/* Get hold of slots for all of the read, which has none yet. False: there are not enough now. */
+static bool take_slots(struct tfs_streams *s, struct tfs_read *rd)
+{
+	struct tfs_file_id id = rd->stream->id;
+	uint64_t nbytes = tensor_of(s, id)->nbytes, end = rd->offset + rd->len;
+	size_t block = is_sequential(rd->stream, rd) ? TFS_CHUNK : TFS_STREAM_RANDOM;
+
+	for (uint64_t at = rd->offset; at < end;) {
+		struct tfs_slot *sl = rd->n_iov < TFS_STREAM_PIECES ? slot_find(s, id, at) : NULL;
+		if (!sl) {
+			assert(rd->n_iov < TFS_STREAM_PIECES);
+			uint64_t from = at / block * block;
+			uint64_t upto = from + block;
+			if (upto < end)
+				upto = end; /* one slot for the rest: reads are shorter than a slot */
+			if (upto > nbytes)
+				upto = nbytes;
+			sl = slot_fill(s, id, from, upto - from, TFS_DEMAND);
+			if (!sl) {
+				drop_slots(rd);
+				return false;
+			}
+		} else if (sl->state == SLOT_READING) {
+			tfs_sched_promote(s->sched, &sl->transfer);
+		}
+		sl->users++;
+		sl->fresh = false;
+		sl->used_at = ++s->clock;
+		rd->slots[rd->n_iov] = sl;
+		uint64_t have = sl->start + sl->len;
+		uint64_t n = (have < end ? have : end) - at;
+		rd->iov[rd->n_iov++].iov_len = n;
+		at += n;
+	}
+	return true;
+}
+
+/* TFS_QUEUED while a slot is being filled; else the answer, with iov complete. */
+static int answer(struct tfs_read *rd)
+{
+	uint64_t at = rd->offset;
+	if (!rd->n_iov)
+		return -ECANCELED; /* the streams were stopped before it found a slot */
+	for (unsigned i = 0; i < rd->n_iov; i++) {
+		const struct tfs_slot *sl = rd->slots[i];
+		if (sl->state == SLOT_READING)
+			return TFS_QUEUED;
+		if (sl->failure)
+			return sl->failure;
+		rd->iov[i].iov_base = (void *)(sl->data + (at - sl->start));
+		at += rd->iov[i].iov_len;
+	}
+	return 0;
+}
+
+/* Move reads that have their answer from the waiting list to @out; the failed ones give their slots back. */
+static void collect(struct tfs_streams *s, struct tfs_read *out, int *codes, unsigned *n, unsigned max)
+{
+	for (struct tfs_read *rd = s->waiting.next, *next; rd != &s->waiting && *n < max; rd = next) {
+		next = rd->next;
+		int r = answer(rd);
+		if (r == TFS_QUEUED)
+			continue;
+		list_remove(rd);
+		if (r)
+			drop_slots(rd);
+		codes[(*n)++] = r;
+		list_add(out, rd);
+	}
+}
+
+/* Starved reads get the slots that became free. */
+static void feed(struct tfs_streams *s)
+{
+	while (s->stopped && s->starved.next != &s->starved) {
+		struct tfs_read *rd = s->starved.next; /* without slots, so answer() says: cancelled */
+		list_remove(rd);
+		list_add(&s->waiting, rd);
+	}
+	while (s->starved.next != &s->starved && take_slots(s, s->starved.next)) {
+		struct tfs_read *rd = s->starved.next;
+		list_remove(rd);
+		list_add(&s->waiting, rd);
+	}
+}
+
+/* A slot changed: answer who can be answered. Takes and gives back the lock. */
+static void wake(struct tfs_streams *s)
+{
+	enum { BATCH = 32 };
+	int codes[BATCH];
+	unsigned n;
+
+	do {
+		struct tfs_read out;
+		list_init(&out);
+		n = 0;
+		pthread_mutex_lock(&s->lock);
+		feed(s);
+		collect(s, &out, codes, &n, BATCH);
+		pthread_mutex_unlock(&s->lock);
+		unsigned i = 0;
+		for (struct tfs_read *rd = out.next, *next; rd != &out; rd = next) {
+			next = rd->next;
+			rd->done(rd, codes[i++]);
+		}
+	} while (n);
+}
+
+static int slot_begin(struct tfs_transfer *t, struct tfs_error *err)
+{
+	(void)t, (void)err;
+	return 0;
+}
+
+static int slot_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, struct tfs_error *err)
+{
+	struct tfs_slot *sl = (struct tfs_slot *)t;
+	(void)err;
+	assert(!at && len == sl->len);
+	if (data >= sl->buf && data < sl->buf + SLOT_BUFFER) { /* read straight into the slot */
+		sl->data = data;
+	} else {
+		memcpy(sl->buf, data, len);
+		sl->data = sl->buf;
+	}
+	return 0;
+}
+
+static void slot_end(struct tfs_transfer *t, int code, const struct tfs_error *err)
+{
+	struct tfs_slot *sl = (struct tfs_slot *)t;
+	struct tfs_streams *s = sl->streams;
+	char line[TFS_ERROR_LINE] = "";
+
+	if (code && code != -ECANCELED)
+		tfs_report(s->model, tensor_of(s, sl->id), sl->start, code, err, line);
+	pthread_mutex_lock(&s->lock);
+	sl->state = code && !sl->users ? SLOT_EMPTY : SLOT_READY;
+	sl->failure = sl->users ? code : 0;
+	if (line[0]) {
+		memcpy(s->stats.last_error, line, sizeof line);
+		s->stats.failures++;
+	}
+	pthread_mutex_unlock(&s->lock);
+	wake(s);
+}
+
+static const struct tfs_transfer_ops slot_ops = { .begin = slot_begin, .write = slot_write, .end = slot_end };
+
+/* --- Reads --------------------------------------------------------------------------------------------------------- */
+
+static void read_ahead(struct tfs_streams *s, struct tfs_stream *st, struct tfs_read *rd)
+{
+	uint64_t nbytes = tensor_of(s, st->id)->nbytes, end = rd->offset + rd->len;
+
+	if (!is_sequential(st, rd)) {
+		st->window = 0;
+		st->expected = end;
+		return;
+	}
+	if (end > st->expected)
+		st->expected = end;
+	/* Doubles with each slot that is entered; all streams together leave half of the slots to demand. */
+	unsigned share = s->n_slots / 2 / (s->stats.open ? s->stats.open : 1);
+	if (end / TFS_CHUNK != rd->offset / TFS_CHUNK || !st->window)
+		st->window = st->window ? st->window * 2 : 1;
+	if (st->window > (share ? share : 1))
+		st->window = share ? share : 1;
+	uint64_t chunk = (end - 1) / TFS_CHUNK + 1;
+	for (unsigned i = 0; i < st->window && (chunk + i) * TFS_CHUNK < nbytes; i++) {
+		uint64_t from = (chunk + i) * TFS_CHUNK;
+		if (slot_find(s, st->id, from))
+			continue;
+		if (!slot_fill(s, st->id, from, nbytes - from < TFS_CHUNK ? nbytes - from : TFS_CHUNK, TFS_PREFETCH))
+			break;
+		s->stats.readahead++;
+	}
+}
+
+static int finish_attached(struct tfs_read *rd, int result)
+{
+	if (!result) {
+		rd->fd = tfs_residency_open(rd->stream->streams->residency, rd->stream->id);
+		if (rd->fd < 0)
+			result = rd->fd;
+	}
+	return result;
+}
+
+static void range_done(struct tfs_range_wait *w, int result)
+{
+	struct tfs_read *rd = (struct tfs_read *)(void *)((char *)w - offsetof(struct tfs_read, range));
+	rd->done(rd, finish_attached(rd, result));
+}
+
+int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
+{
+	struct tfs_streams *s = st->streams;
+	uint64_t nbytes = tensor_of(s, st->id)->nbytes;
+	int ret;
+
+	if (!rd->len || rd->len > TFS_STREAM_MAX_READ || rd->offset > nbytes || rd->len > nbytes - rd->offset)
+		return -EINVAL;
+	rd->stream = st;
+	rd->fd = -1;
+	rd->n_iov = 0;
+
+	pthread_mutex_lock(&s->lock);
+	s->stats.reads++;
+	s->stats.bytes += rd->len;
+	if (st->attached) {
+		pthread_mutex_unlock(&s->lock);
+		rd->range = (struct tfs_range_wait){ .done = range_done, .at = rd->offset, .len = rd->len };
+		ret = tfs_residency_range(s->residency, st->id, &rd->range);
+		return ret == TFS_QUEUED ? ret : finish_attached(rd, ret);
+	}
+	if (s->starved.next != &s->starved || !take_slots(s, rd)) {
+		list_add(&s->starved, rd);
+		ret = TFS_QUEUED;
+	} else {
+		ret = answer(rd);
+		if (ret == TFS_QUEUED)
+			list_add(&s->waiting, rd);
+		else if (ret)
+			drop_slots(rd);
+	}
+	s->stats.waits += ret == TFS_QUEUED;
+	read_ahead(s, st, rd);
+	pthread_mutex_unlock(&s->lock);
+	return ret;
+}
+
+void tfs_read_release(struct tfs_read *rd)
+{
+	struct tfs_streams *s = rd->stream->streams;
+
+	if (rd->fd >= 0) {
+		close(rd->fd);
+		return;
+	}
+	pthread_mutex_lock(&s->lock);
+	drop_slots(rd);
+	bool starved = s->starved.next != &s->starved;
+	pthread_mutex_unlock(&s->lock);
+	if (starved)
+		wake(s);
+}
+
+/* --- Beginning and end --------------------------------------------------------------------------------------------- */
+
+struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id)
+{
+	struct tfs_stream *st = calloc(1, sizeof *st);
+	if (!st)
+		return NULL;
+	st->streams = s;
+	st->id = id;
+	st->attached = s->residency && !tfs_residency_attach(s->residency, id);
+	pthread_mutex_lock(&s->lock);
+	s->stats.open++;
+	pthread_mutex_unlock(&s->lock);
+	return st;
+}
+
+void tfs_stream_close(struct tfs_stream *st)
+{
+	struct tfs_streams *s = st->streams;
+	if (st->attached)
+		tfs_residency_drop(s->residency, st->id);
+	pthread_mutex_lock(&s->lock);
+	if (!--s->stats.open)
+		for (unsigned i = 0; i < s->n_slots; i++) {
+			struct tfs_slot *sl = &s->slots[i];
+			if (!sl->buf || sl->state == SLOT_READING || sl->users)
+				continue;
+			munmap(sl->buf, SLOT_BUFFER); /* nobody streams: no memory for it */
+			sl->buf = NULL;
+			sl->state = SLOT_EMPTY;
+		}
+	pthread_mutex_unlock(&s->lock);
+	free(st);
+}
+
+struct tfs_streams *tfs_streams_create(const struct tfs_model *model, struct tfs_sched *sched,
+				       struct tfs_residency *residency, uint64_t memory)
+{
+	struct tfs_streams *s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	uint64_t n = memory / TFS_CHUNK;
+	s->n_slots = n < SLOTS_MIN ? SLOTS_MIN : n > SLOTS_MAX ? SLOTS_MAX : n;
+	s->slots = calloc(s->n_slots, sizeof *s->slots);
+	if (!s->slots) {
+		free(s);
+		return NULL;
+	}
+	for (unsigned i = 0; i < s->n_slots; i++)
+		s->slots[i].streams = s;
+	s->model = model;
+	s->sched = sched;
+	s->residency = residency;
+	list_init(&s->waiting);
+	list_init(&s->starved);
+	pthread_mutex_init(&s->lock, NULL);
+	return s;
+}
+
+void tfs_streams_stop(struct tfs_streams *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->stopped = true;
+	pthread_mutex_unlock(&s->lock);
+	wake(s);
+}
+
+void tfs_streams_destroy(struct tfs_streams *s)
+{
+	if (!s)
+		return;
+	for (unsigned i = 0; i < s->n_slots; i++)
+		if (s->slots[i].buf)
+			munmap(s->slots[i].buf, SLOT_BUFFER);
+	pthread_mutex_destroy(&s->lock);
+	free(s->slots);
+	free(s);
+}
+
+void tfs_streams_stats(struct tfs_streams *s, struct tfs_stream_stats *ret_stats)
+{
+	pthread_mutex_lock(&s->lock);
+	*ret_stats = s->stats;
+	pthread_mutex_unlock(&s->lock);
+}

@@ -183,7 +183,7 @@ static int by_shard_name(const void *a, const void *b)
 	return c ? c : (x->total > y->total) - (x->total < y->total);
 }
 
-/* The index of @d is broken: the files named as its shards are not offered as a set without it. */
+/* The index of @d, or a shard that it lists, is broken: what is named as its shard is not offered as a set without it. */
 static void take_named(struct group *g, const struct tfs_draft *d)
 {
 	struct shard_name s;
@@ -214,10 +214,10 @@ static int draft_indexes(struct group *g)
 		d->index = file;
 		d->err = file->err;
 		file->taken = true;
+		if (!d->err)
+			rc = take_listed(g, d);
 		if (d->err)
 			take_named(g, d);
-		else
-			rc = take_listed(g, d);
 	}
 	return rc;
 }

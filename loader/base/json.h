@@ -11,7 +11,8 @@
  *
  * Accepts what serde_json and jansson accept, with these differences, which tests/fuzz/fuzz-json.c allows for:
  * - the same key twice in one object is the caller's to refuse (jansson: JSON_REJECT_DUPLICATES);
- * - NUL is legal in a key as in any other string (jansson refuses it in keys);
+ * - NUL is legal in a key as in any other string (jansson refuses it in keys), when escaped (jansson 2.14 overlooks a
+ *   bare one behind a number);
  * - a number is checked for its grammar and kept as text, so 1e999 is none too large (both refuse it);
  * - containers nest to TFS_JSON_MAX_DEPTH, as in serde_json (jansson: 2048).
  *

@@ -226,6 +226,11 @@ static int by_offsets(const void *a, const void *b)
 	return (x->end > y->end) - (x->end < y->end);
 }
 
+static const uint64_t *shape_of(const struct header *h, const struct record *rec)
+{
+	return rec->ndim ? h->dims + rec->dims : NULL; /* dims itself is NULL where there are none at all */
+}
+
 static int check_names(struct header *h, const struct record *const *order)
 {
 	for (size_t i = 1; i < h->n_records; i++)
@@ -249,7 +254,7 @@ static int check_offsets(struct header *h, const struct record *const *order, ui
 			return refuse(h, rec, "data_offsets end at %llu, before they begin, at %llu",
 				      (unsigned long long)rec->end, (unsigned long long)rec->begin);
 		at = rec->end;
-		switch (tfs_dtype_nbytes(rec->dtype, h->dims + rec->dims, rec->ndim, &nbytes)) {
+		switch (tfs_dtype_nbytes(rec->dtype, shape_of(h, rec), rec->ndim, &nbytes)) {
 		case -EOVERFLOW:
 			return refuse(h, rec, "the shape has more bits than 64-bit numbers count");
 		case -EINVAL:
@@ -297,7 +302,7 @@ static int make_catalog(struct header *h, uint64_t size, uint64_t data_at, struc
 		const struct record *rec = names[i];
 
 		/* No sum overflows: check_offsets() has seen that all lies inside the file. */
-		rc = tfs_catalog_add(catalog, rec->name, rec->name_len, rec->dtype, h->dims + rec->dims, rec->ndim,
+		rc = tfs_catalog_add(catalog, rec->name, rec->name_len, rec->dtype, shape_of(h, rec), rec->ndim,
 				     data_at + rec->begin, rec->end - rec->begin);
 	}
 	return rc;

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "helpers.h"
+
+#include <errno.h>
+
+#include "catalog.h"
+
+static const struct tfs_dtype *f32(void)
+{
+	return tfs_dtype_by_name("F32", 3);
+}
+
+static void tensors_are_copied_in(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	char name[] = "a\0b";
+	uint64_t shape[] = { 2, 3 };
+	struct tfs_tensor *t;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(tfs_catalog_add(c, name, 3, f32(), shape, 2, 100, 24), 0);
+	assert_int_equal(tfs_catalog_add(c, "", 0, f32(), NULL, 0, 124, 4), 0);
+	memset(name, 'x', sizeof name);
+	memset(shape, 0, sizeof shape);
+	t = tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(t[0].name_len, 3);
+	assert_memory_equal(t[0].name, "a\0b", 4);
+	assert_int_equal(t[0].ndim, 2);
+	assert_int_equal(t[0].shape[1], 3);
+	assert_int_equal(t[0].offset, 100);
+	assert_int_equal(t[0].nbytes, 24);
+	assert_string_equal(t[1].name, "");
+	assert_int_equal(t[1].ndim, 0);
+	tfs_catalog_destroy(c);
+	tfs_catalog_destroy(NULL);
+}
+
+static void dimensions_are_limited(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	uint64_t shape[TFS_MAX_DIMS + 1] = { 0 };
+
+	(void)state;
+	assert_int_equal(tfs_catalog_add(c, "a", 1, f32(), shape, TFS_MAX_DIMS, 0, 0), 0);
+	assert_int_equal(tfs_catalog_add(c, "b", 1, f32(), shape, TFS_MAX_DIMS + 1, 0, 0), -E2BIG);
+	tfs_catalog_destroy(c);
+}
+
+static void many_are_sorted_by_name(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	struct tfs_tensor *t;
+	char name[32];
+	size_t n;
+
+	(void)state;
+	assert_int_equal(tfs_catalog_reserve(c, 100, 400, 100), 0); /* fewer than will come: then it grows */
+	for (uint64_t i = 0; i < 10000; i++) {
+		snprintf(name, sizeof name, "t%llu", (unsigned long long)(i * 7919 % 10000));
+		assert_int_equal(tfs_catalog_add(c, name, strlen(name), f32(), &i, 1, i, 0), 0);
+	}
+	assert_int_equal(tfs_catalog_sort(c), 0);
+	t = tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, 10000);
+	for (size_t i = 0; i < n; i++) {
+		assert_true(!i || strcmp(t[i - 1].name, t[i].name) < 0);
+		assert_int_equal(t[i].shape[0], t[i].offset); /* still together */
+		snprintf(name, sizeof name, "t%llu", (unsigned long long)(t[i].offset * 7919 % 10000));
+		assert_string_equal(t[i].name, name);
+	}
+	tfs_catalog_destroy(c);
+}
+
+static void names_outlive_the_table(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	struct tfs_tensor copy;
+	uint64_t shape = 5;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(tfs_catalog_add(c, "name", 4, f32(), &shape, 1, 0, 20), 0);
+	copy = tfs_catalog_tensors(c, &n)[0];
+	tfs_catalog_drop_table(c);
+	tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, 0);
+	assert_string_equal(copy.name, "name");
+	assert_int_equal(copy.shape[0], 5);
+	tfs_catalog_destroy(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tensors_are_copied_in),
+		cmocka_unit_test(dimensions_are_limited),
+		cmocka_unit_test(many_are_sorted_by_name),
+		cmocka_unit_test(names_outlive_the_table),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

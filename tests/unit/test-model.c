@@ -1,0 +1,663 @@
+/* SPDX-License-Identifier: MIT */
+/* Trees made on the spot: what is scanned, how files become sets, what is left out. */
+#include "helpers.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+
+#include "model.h"
+
+/* --- Opening ----------------------------------------------------------------------------------------------------- */
+
+struct warnings {
+	unsigned n;
+	char text[16][TFS_ERROR_LINE];
+};
+
+static void collect(void *arg, const struct tfs_error *warning)
+{
+	struct warnings *w = arg;
+
+	if (w->n < LENGTH(w->text))
+		tfs_error_line(warning, w->text[w->n], sizeof w->text[w->n]);
+	w->n++;
+}
+
+static struct tfs_model *open_model(const char *path, struct warnings *w)
+{
+	char line[TFS_ERROR_LINE];
+	struct tfs_model *m = NULL;
+	struct tfs_error err;
+
+	*w = (struct warnings){ 0 };
+	if (tfs_model_open(path, 2, collect, w, &m, &err))
+		fail_msg("%s", tfs_error_line(&err, line, sizeof line));
+	return m;
+}
+
+/* @path is refused with -EINVAL, or @code, and a line that has @text in it. */
+static void assert_refused(const char *path, int code, const char *text)
+{
+	struct tfs_model *m = (struct tfs_model *)1;
+	char line[TFS_ERROR_LINE];
+	struct warnings w = { 0 };
+	struct tfs_error err;
+
+	assert_int_equal(tfs_model_open(path, 2, collect, &w, &m, &err), code);
+	assert_ptr_equal(m, (struct tfs_model *)1); /* untouched */
+	assert_int_equal(err.code, code);
+	tfs_error_line(&err, line, sizeof line);
+	if (!strstr(line, text))
+		fail_msg("\"%s\" is not in: %s", text, line);
+}
+
+static void assert_warned(const struct warnings *w, const char *text)
+{
+	for (unsigned i = 0; i < w->n; i++)
+		if (strstr(w->text[i], text))
+			return;
+	fail_msg("no warning of %u has \"%s\" in it, the first is: %s", w->n, text, w->n ? w->text[0] : "none");
+}
+
+#define ONE(name) "{\"" name "\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}"
+#define TWO(first, second)                                                        \
+	"{\"" first "\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}," \
+	"\"" second "\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[4,6]}}"
+
+static uint32_t child(const struct tfs_model *m, uint32_t dir, const char *name)
+{
+	return tfs_model_find_child(m, dir, name, strlen(name));
+}
+
+/* The stems of @dir's sets, in order, with blanks between. */
+static const char *stems(const struct tfs_model *m, uint32_t dir)
+{
+	static char text[1000];
+	size_t len = 0;
+
+	text[0] = '\0';
+	for (uint32_t i = 0; i < m->nodes[dir].n_sets; i++)
+		len += (size_t)snprintf(text + len, sizeof text - len, "%s%s", i ? " " : "",
+					m->sets[m->nodes[dir].first_set + i].stem);
+	return text;
+}
+
+/* Is everything in the tables as model.h says? */
+static void assert_consistent(const struct tfs_model *m)
+{
+	for (uint32_t i = 0; i < m->n_nodes; i++) {
+		const struct tfs_node *n = &m->nodes[i];
+
+		assert_true(n->first_child + n->n_children <= m->n_nodes);
+		for (uint32_t k = 0; k < n->n_children; k++) {
+			assert_int_equal(m->nodes[n->first_child + k].parent, i);
+			assert_true(!k || strcmp(m->nodes[n->first_child + k - 1].name,
+						 m->nodes[n->first_child + k].name) < 0);
+			assert_int_equal(child(m, i, m->nodes[n->first_child + k].name), n->first_child + k);
+		}
+		for (uint32_t k = 0; k < n->n_sets; k++)
+			assert_int_equal(m->sets[n->first_set + k].dir, i);
+		assert_int_equal(n->link != NULL, S_ISLNK(n->mode));
+	}
+	for (size_t i = 0; i < m->n_sets; i++) {
+		const struct tfs_set *s = &m->sets[i];
+		uint64_t total = 0;
+
+		for (size_t k = 0; k < s->n_tensors; k++) {
+			const struct tfs_tensor *t = &s->tensors[k];
+
+			total += t->nbytes;
+			assert_true(t->offset + t->nbytes <= m->nodes[t->source].size);
+			assert_int_equal(tfs_set_find(s, t->name, t->name_len), k);
+			assert_true(s->by_offset[k] < s->n_tensors);
+			if (k) {
+				const struct tfs_tensor *a = &s->tensors[s->by_offset[k - 1]];
+				const struct tfs_tensor *b = &s->tensors[s->by_offset[k]];
+
+				assert_true(a->source < b->source ||
+					    (a->source == b->source && a->offset <= b->offset));
+			}
+		}
+		assert_int_equal(total, s->total_bytes);
+	}
+}
+
+/* --- The tree ---------------------------------------------------------------------------------------------------- */
+
+static void the_tree_is_mirrored(void **state)
+{
+	char *dir = make_tree(), path[100];
+	struct tfs_model *m;
+	struct warnings w;
+	uint32_t sub;
+
+	(void)state;
+	put_text(dir, "config.json", "{}");
+	put_safetensors(dir, "model.safetensors", TWO("b", "a"), 6);
+	mkdir(in_tree(dir, "sub"), 0755);
+	mkdir(in_tree(dir, "sub/empty"), 0755);
+	put_safetensors(dir, "sub/model.safetensors", ONE("x"), 4);
+	m = open_model(dir, &w);
+	assert_int_equal(w.n, 0);
+	assert_consistent(m);
+	assert_int_equal(m->n_nodes, 6);
+	assert_int_equal(m->nodes[0].n_children, 3);
+	assert_string_equal(m->nodes[0].name, "");
+	assert_int_equal(m->nodes[0].parent, 0);
+	sub = child(m, 0, "sub");
+	assert_true(S_ISDIR(m->nodes[sub].mode));
+	assert_int_equal(m->nodes[sub].n_children, 2);
+	assert_int_equal(m->nodes[child(m, 0, "config.json")].size, 2);
+	assert_int_equal(child(m, 0, "absent"), UINT32_MAX);
+	assert_int_equal(tfs_model_find_child(m, 0, "sub\0x", 5), UINT32_MAX);
+	assert_int_equal(tfs_model_find_child(m, 0, "subx", 3), sub);
+
+	assert_int_equal(tfs_model_path(m, 0, path, sizeof path), 0);
+	assert_string_equal(path, ".");
+	assert_int_equal(tfs_model_path(m, child(m, sub, "model.safetensors"), path, sizeof path), 0);
+	assert_string_equal(path, "sub/model.safetensors");
+	assert_int_equal(tfs_model_path(m, child(m, sub, "model.safetensors"), path, 21), -ENAMETOOLONG);
+	assert_int_equal(tfs_model_path(m, child(m, sub, "model.safetensors"), path, 22), 0);
+	assert_int_equal(tfs_model_path(m, 0, path, 1), -ENAMETOOLONG);
+
+	assert_int_equal(m->n_sets, 2);
+	assert_string_equal(stems(m, 0), "model");
+	assert_string_equal(stems(m, sub), "model");
+	assert_string_equal(m->sets[0].tensors[0].name, "a");
+	assert_string_equal(m->sets[0].tensors[1].name, "b");
+	assert_string_equal(m->sets[0].tensors[m->sets[0].by_offset[0]].name, "b");
+	assert_int_equal(m->sets[0].tensors[0].source, child(m, 0, "model.safetensors"));
+	assert_false(m->sets[0].sharded);
+	assert_int_equal(tfs_set_find(&m->sets[0], "c", 1), SIZE_MAX);
+	tfs_model_destroy(m);
+	tfs_model_destroy(NULL);
+	remove_tree(dir);
+}
+
+static void links_are_followed_but_not_in_circles(void **state)
+{
+	char *dir = make_tree(), *other = make_tree(), target[200];
+	const struct tfs_node *n;
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(other, "blob", ONE("t"), 4);
+	mkdir(in_tree(other, "dir"), 0755);
+	put_text(other, "dir/file", "hello");
+	snprintf(target, sizeof target, "%s/blob", other);
+	assert_int_equal(symlink(target, in_tree(dir, "model.safetensors")), 0);
+	snprintf(target, sizeof target, "%s/dir", other);
+	assert_int_equal(symlink(target, in_tree(dir, "dir")), 0);
+	assert_int_equal(symlink("nowhere", in_tree(dir, "dangling")), 0);
+	assert_int_equal(symlink("self", in_tree(dir, "self")), 0);
+	assert_int_equal(symlink(".", in_tree(dir, "here")), 0);
+	mkdir(in_tree(dir, "sub"), 0755);
+	assert_int_equal(symlink("..", in_tree(dir, "sub/up")), 0);
+	snprintf(target, sizeof target, "%s/sub", dir);
+	assert_int_equal(symlink(target, in_tree(other, "dir/back")), 0);
+	m = open_model(dir, &w);
+	assert_int_equal(w.n, 0);
+	assert_consistent(m);
+	n = &m->nodes[child(m, 0, "model.safetensors")];
+	assert_true(S_ISREG(n->mode));
+	assert_null(n->link);
+	n = &m->nodes[child(m, 0, "dir")];
+	assert_true(S_ISDIR(n->mode));
+	assert_int_equal(m->nodes[child(m, child(m, 0, "dir"), "file")].size, 5);
+	/* dir/back/up leads to the root, which is above it. */
+	n = &m->nodes[child(m, child(m, child(m, 0, "dir"), "back"), "up")];
+	assert_string_equal(n->link, "..");
+	assert_string_equal(m->nodes[child(m, 0, "dangling")].link, "nowhere");
+	assert_string_equal(m->nodes[child(m, 0, "self")].link, "self");
+	assert_string_equal(m->nodes[child(m, 0, "here")].link, ".");
+	assert_string_equal(m->nodes[child(m, child(m, 0, "sub"), "up")].link, "..");
+	tfs_model_destroy(m);
+	remove_tree(dir);
+	remove_tree(other);
+}
+
+static void special_files_are_shown_and_not_opened(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+	int s = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	(void)state;
+	put_safetensors(dir, "model.safetensors", ONE("t"), 4);
+	assert_int_equal(mkfifo(in_tree(dir, "fifo.safetensors"), 0644), 0);
+	assert_int_equal(mkfifo(in_tree(dir, "model.safetensors.index.fifo.json"), 0644), 0);
+	snprintf(address.sun_path, sizeof address.sun_path, "%s/socket.safetensors", dir);
+	assert_int_equal(bind(s, (struct sockaddr *)&address, sizeof address), 0);
+	m = open_model(dir, &w); /* opening a FIFO would block here for ever */
+	assert_consistent(m);
+	assert_true(S_ISFIFO(m->nodes[child(m, 0, "fifo.safetensors")].mode));
+	assert_true(S_ISSOCK(m->nodes[child(m, 0, "socket.safetensors")].mode));
+	assert_string_equal(stems(m, 0), "model");
+	assert_int_equal(w.n, 3);
+	assert_warned(&w, "fifo.safetensors: left out: is not a regular file");
+	assert_int_equal(tfs_model_open_node(m, child(m, 0, "fifo.safetensors"), 0), -EINVAL);
+	tfs_model_destroy(m);
+	close(s);
+	remove_tree(dir);
+}
+
+static void an_unreadable_directory_is_shown_empty(void **state)
+{
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+	bool root;
+
+	(void)state;
+	put_safetensors(dir, "model.safetensors", ONE("t"), 4);
+	mkdir(in_tree(dir, "secret"), 0);
+	/* Root reads it all the same, so be someone else. */
+	root = !geteuid();
+	if (root) {
+		assert_int_equal(chown(dir, 65534, (gid_t)-1), 0);
+		assert_int_equal(chown(in_tree(dir, "secret"), 65534, (gid_t)-1), 0);
+		assert_int_equal(seteuid(65534), 0);
+	}
+	m = open_model(dir, &w);
+	if (root)
+		assert_int_equal(seteuid(0), 0);
+	assert_int_equal(m->nodes[child(m, 0, "secret")].n_children, 0);
+	assert_warned(&w, "secret: unreadable directory");
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+static void depth_is_limited(void **state)
+{
+	char *dir = make_tree(), path[1000];
+	size_t len = 0;
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "model.safetensors", ONE("t"), 4);
+	for (int i = 0; i < TFS_MAX_DEPTH - 1; i++) {
+		len += (size_t)snprintf(path + len, sizeof path - len, "%sd", i ? "/" : "");
+		mkdir(in_tree(dir, path), 0755);
+	}
+	m = open_model(dir, &w);
+	assert_int_equal(m->n_nodes, 1 + 1 + TFS_MAX_DEPTH - 1);
+	tfs_model_destroy(m);
+	strcpy(path + len, "/d");
+	mkdir(in_tree(dir, path), 0755);
+	assert_refused(dir, -E2BIG, "nested deeper than 64 directories");
+	remove_tree(dir);
+}
+
+static void a_path_that_is_no_model_is_refused(void **state)
+{
+	char *dir = make_tree();
+
+	(void)state;
+	assert_refused("/nonexistent", -ENOENT, "/nonexistent");
+	assert_refused("", -ENOENT, "");
+	assert_refused("/dev/null", -ENOTDIR, "/dev/null");
+	put_text(dir, "config.json", "{}");
+	mkdir(in_tree(dir, "sub"), 0755);
+	assert_refused(in_tree(dir, "config.json"), -EINVAL,
+		       "neither a directory nor a file whose name is that of weights");
+	assert_refused(dir, -EINVAL, "no weights found: no file of 1 in 2 directories is named *.safetensors");
+	remove_tree(dir);
+}
+
+static void a_file_stands_alone(void **state)
+{
+	char *dir = make_tree(), path[4096];
+	struct tfs_model *m;
+	struct warnings w;
+	int fd;
+
+	(void)state;
+	put_safetensors(dir, "a.safetensors", ONE("t"), 4);
+	put_safetensors(dir, "b.safetensors", ONE("t"), 4);
+	assert_int_equal(symlink("a.safetensors", in_tree(dir, "link.safetensors")), 0);
+	m = open_model(in_tree(dir, "link.safetensors"), &w);
+	assert_consistent(m);
+	assert_int_equal(m->n_nodes, 2);
+	assert_true(S_ISDIR(m->nodes[0].mode));
+	assert_string_equal(m->nodes[1].name, "link.safetensors");
+	assert_string_equal(stems(m, 0), "link");
+	fd = tfs_model_open_node(m, 1, 0);
+	assert_true(fd >= 0);
+	close(fd);
+	tfs_model_destroy(m);
+
+	assert_non_null(getcwd(path, sizeof path));
+	assert_int_equal(chdir(dir), 0);
+	m = open_model("b.safetensors", &w);
+	assert_int_equal(m->n_sets, 1);
+	tfs_model_destroy(m);
+	assert_int_equal(chdir(path), 0);
+
+	put_text(dir, "c.safetensors", "");
+	assert_refused(in_tree(dir, "c.safetensors"), -EINVAL, "c.safetensors: has zero bytes");
+	remove_tree(dir);
+}
+
+/* --- Sets -------------------------------------------------------------------------------------------------------- */
+
+static void an_index_makes_one_set(void **state)
+{
+	char *dir = make_tree();
+	const struct tfs_set *s;
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "m-2.safetensors", TWO("c", "a"), 6);
+	put_safetensors(dir, "m-1.safetensors", TWO("b", "d"), 6);
+	put_text(
+		dir, "m.safetensors.index.json",
+		"{\"metadata\":{\"total_size\":12},\"weight_map\":{\"a\":\"m-2.safetensors\",\"b\":\"m-1.safetensors\","
+		"\"c\":\"m-2.safetensors\",\"d\":\"m-1.safetensors\"}}");
+	m = open_model(dir, &w);
+	assert_int_equal(w.n, 0);
+	assert_consistent(m);
+	assert_string_equal(stems(m, 0), "m");
+	s = &m->sets[0];
+	assert_true(s->sharded);
+	assert_int_equal(s->n_sources, 2);
+	assert_string_equal(m->nodes[s->sources[0]].name, "m-1.safetensors");
+	assert_int_equal(s->n_tensors, 4);
+	assert_int_equal(s->n_missing, 0);
+	assert_string_equal(s->tensors[s->by_offset[0]].name, "b");
+	assert_string_equal(s->tensors[s->by_offset[1]].name, "d");
+	assert_string_equal(s->tensors[s->by_offset[2]].name, "c");
+	assert_string_equal(s->tensors[s->by_offset[3]].name, "a");
+	assert_int_equal(s->tensors[0].source, s->sources[1]);
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+static void what_is_missing_is_listed(void **state)
+{
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "m-1.safetensors", TWO("b", "d"), 6);
+	assert_int_equal(symlink("../blobs/0", in_tree(dir, "m-3.safetensors")), 0);
+	put_text(
+		dir, "m.safetensors.index.json",
+		"{\"metadata\":{\"total_size\":99},\"weight_map\":{\"z\":\"m-2.safetensors\",\"b\":\"m-3.safetensors\","
+		"\"x\\u0000\":\"m-1.safetensors\"}}");
+	m = open_model(dir, &w);
+	assert_consistent(m);
+	assert_int_equal(m->sets[0].n_tensors, 2);
+	assert_int_equal(m->sets[0].n_missing, 2);
+	assert_string_equal(m->sets[0].missing[0], "x");
+	assert_string_equal(m->sets[0].missing[1], "z");
+	assert_true(m->sets[0].sharded);
+	assert_warned(&w, "m.safetensors.index.json: 2 of its 3 shards are not there, the first is m-2.safetensors");
+	assert_warned(&w, "2 of its 3 tensors are missing, the first is \"x\"");
+	assert_warned(&w, "1 tensors are in another shard than the index says, the first is \"b\"");
+	assert_warned(&w, "1 tensors are in the shards and not in the index, the first is \"d\"");
+	/* The link that leads nowhere is one of the shards, so no broken set beside them; and total_size can't agree. */
+	assert_int_equal(w.n, 4);
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+static void a_wrong_total_size_is_only_a_warning(void **state)
+{
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "a.safetensors", ONE("t"), 4);
+	put_text(dir, "m.safetensors.index.json",
+		 "{\"metadata\":{\"total_size\":5},\"weight_map\":{\"t\":\"a.safetensors\"}}");
+	m = open_model(dir, &w);
+	assert_int_equal(w.n, 1);
+	assert_warned(&w, "total_size says 5 bytes, the tensors have 4");
+	assert_false(m->sets[0].sharded);
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+static void shards_without_an_index_are_grouped_by_name(void **state)
+{
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "m-00001-of-00002.safetensors", ONE("b"), 4);
+	put_safetensors(dir, "m-00002-of-00002.safetensors", ONE("a"), 4);
+	put_safetensors(dir, "m-00001-of-00003.safetensors", ONE("a"), 4);
+	put_safetensors(dir, "n-00000-of-000002.safetensors", ONE("a"), 4);
+	put_safetensors(dir, "n-00001-of-000002.safetensors", ONE("b"), 4);
+	put_safetensors(dir, "o-00003-of-00002.safetensors", ONE("b"), 4); /* no shard: 3 of 2 */
+	put_safetensors(dir, "-1-of-2.safetensors", ONE("b"), 4);	   /* nor this: it has no name */
+	m = open_model(dir, &w);
+	assert_consistent(m);
+	assert_string_equal(stems(m, 0), "m m~ n -1-of-2 o-00003-of-00002");
+	assert_int_equal(m->sets[0].n_tensors, 2);
+	assert_true(m->sets[0].sharded);
+	assert_int_equal(m->sets[1].n_tensors, 1);
+	assert_true(m->sets[1].sharded);
+	assert_false(m->sets[3].sharded);
+	assert_int_equal(w.n, 1);
+	assert_warned(&w, "m-00001-of-00003.safetensors: only 1 of 3 shards of its name are there");
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+static void the_primary_set_comes_first(void **state)
+{
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "a.safetensors", ONE("t"), 4);
+	put_safetensors(dir, "model.safetensors", ONE("t"), 4);
+	put_safetensors(dir, "z.safetensors", ONE("t"), 4);
+	m = open_model(dir, &w);
+	assert_string_equal(stems(m, 0), "model a z");
+	tfs_model_destroy(m);
+	put_safetensors(dir, "y-1-of-1.safetensors", ONE("t"), 4);
+	put_safetensors(dir, "model-1-of-1.safetensors", ONE("t"), 4);
+	put_safetensors(dir, "model~.safetensors", ONE("t"), 4);
+	put_safetensors(dir, "..safetensors", ONE("t"), 4);
+	put_safetensors(dir, "...safetensors", ONE("t"), 4);
+	m = open_model(dir, &w);
+	assert_consistent(m);
+	assert_string_equal(stems(m, 0), "model y model~~ ..~ .~ a model~ z");
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+static void two_indexes_may_share_shards(void **state)
+{
+	static const char index[] = "{\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"2.safetensors\"}}";
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "1.safetensors", ONE("a"), 4);
+	put_safetensors(dir, "2.safetensors", ONE("b"), 4);
+	put_safetensors(dir, "3.safetensors", ONE("c"), 4);
+	put_text(dir, "m.safetensors.index.json", index);
+	put_text(dir, "m.safetensors.index.fp16.json", index);
+	put_text(dir, "n.safetensors.index.json", "{\"weight_map\":{\"b\":\"2.safetensors\"}}");
+	m = open_model(dir, &w);
+	assert_int_equal(w.n, 0);
+	assert_consistent(m);
+	assert_string_equal(stems(m, 0), "m m.fp16 n 3");
+	assert_int_equal(m->sets[0].n_tensors, 2);
+	assert_int_equal(m->sets[1].n_tensors, 2);
+	assert_int_equal(m->sets[2].n_tensors, 1);
+	assert_int_equal(m->sets[2].tensors[0].source, child(m, 0, "2.safetensors"));
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+static void broken_sets_are_left_out(void **state)
+{
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_text(dir, "bad.safetensors", "too short to be one");
+	assert_refused(dir, -EINVAL, "bad.safetensors: byte 0: header length");
+	put_safetensors(dir, "good.safetensors", ONE("t"), 4);
+	m = open_model(dir, &w);
+	assert_string_equal(stems(m, 0), "good");
+	assert_int_equal(w.n, 1);
+	assert_warned(&w, "bad.safetensors: byte 0: left out: header length");
+	tfs_model_destroy(m);
+
+	/* A broken index takes its shards with it, not the file of its name. */
+	put_text(dir, "model.safetensors.index.json", "{\"weight_map\":{\"a\":\"../escape\"}}");
+	put_safetensors(dir, "model-00001-of-00002.safetensors", ONE("a"), 4);
+	put_safetensors(dir, "model-00002-of-00002.safetensors", ONE("b"), 4);
+	put_safetensors(dir, "model.safetensors", ONE("t"), 4);
+	m = open_model(dir, &w);
+	assert_string_equal(stems(m, 0), "model good");
+	assert_int_equal(w.n, 2);
+	assert_warned(&w, "model.safetensors.index.json: byte 20: left out: \"../escape\" is no name of a shard");
+	tfs_model_destroy(m);
+
+	/* A broken shard breaks the set, and none of its shards is offered alone. */
+	put_text(
+		dir, "model.safetensors.index.json",
+		"{\"weight_map\":{\"a\":\"model-00001-of-00002.safetensors\",\"b\":\"model-00002-of-00002.safetensors\"}}");
+	put_text(dir, "model-00002-of-00002.safetensors", "version https://git-lfs.github.com/spec/v1\n");
+	m = open_model(dir, &w);
+	assert_string_equal(stems(m, 0), "model good");
+	assert_warned(&w, "model-00002-of-00002.safetensors: left out: is a Git LFS pointer");
+	tfs_model_destroy(m);
+
+	/* A name in two shards. */
+	put_safetensors(dir, "model-00002-of-00002.safetensors", ONE("a"), 4);
+	m = open_model(dir, &w);
+	assert_string_equal(stems(m, 0), "model good");
+	assert_warned(
+		&w,
+		"model-00002-of-00002.safetensors: byte 61: left out: tensor \"a\": stands in model-00001-of-00002.safetensors already");
+	tfs_model_destroy(m);
+
+	/* An index of nothing that is there, and one of something else. */
+	put_text(dir, "model.safetensors.index.json", "{\"weight_map\":{\"a\":\"gone.safetensors\"}}");
+	put_text(dir, "good.safetensors.index.json",
+		 "{\"weight_map\":{\"a\":\"good.safetensors\",\"b\":\"model.safetensors.index.json\"}}");
+	m = open_model(dir, &w);
+	assert_string_equal(stems(m, 0), "model");
+	assert_warned(&w, "model.safetensors.index.json: left out: none of the 1 shards that it lists is there");
+	assert_warned(
+		&w,
+		"good.safetensors.index.json: left out: lists model.safetensors.index.json, which is no safetensors file");
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+static void a_set_without_tensors_is_one(void **state)
+{
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "model.safetensors", "{}", 0);
+	m = open_model(dir, &w);
+	assert_consistent(m);
+	assert_int_equal(m->sets[0].n_tensors, 0);
+	assert_int_equal(m->sets[0].total_bytes, 0);
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+/* --- Files that change ------------------------------------------------------------------------------------------- */
+
+static void a_changed_file_is_noticed(void **state)
+{
+	char *dir = make_tree(), to[4096];
+	struct timespec later[2] = { { 1, 0 }, { 1, 0 } };
+	struct tfs_model *m;
+	struct warnings w;
+	uint32_t node;
+	int fd, fd2;
+
+	(void)state;
+	put_safetensors(dir, "model.safetensors", ONE("t"), 4);
+	m = open_model(dir, &w);
+	node = child(m, 0, "model.safetensors");
+	fd = tfs_model_open_node(m, node, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(tfs_model_check_node(m, node, fd), 0);
+
+	/* Replaced by rename: the open descriptor is the old file, the path is not. */
+	put_safetensors(dir, "new", ONE("t"), 4);
+	strcpy(to, in_tree(dir, "old"));
+	assert_int_equal(rename(in_tree(dir, "model.safetensors"), to), 0);
+	assert_int_equal(tfs_model_check_node(m, node, fd), -ESTALE);
+	assert_int_equal(tfs_model_open_node(m, node, 0), -ESTALE);
+	strcpy(to, in_tree(dir, "model.safetensors"));
+	assert_int_equal(rename(in_tree(dir, "new"), to), 0);
+	assert_int_equal(tfs_model_check_node(m, node, fd), -ESTALE);
+	assert_int_equal(tfs_model_open_node(m, node, 0), -ESTALE);
+	assert_int_equal(unlink(to), 0);
+	assert_int_equal(mkfifo(to, 0644), 0);
+	assert_int_equal(tfs_model_open_node(m, node, 0), -ESTALE);
+	assert_int_equal(unlink(to), 0);
+	assert_int_equal(rename(in_tree(dir, "old"), strcpy(to, "")), -1);
+	strcpy(to, dir);
+	strcat(to, "/model.safetensors");
+	assert_int_equal(rename(in_tree(dir, "old"), to), 0);
+	assert_int_equal(tfs_model_check_node(m, node, fd), 0);
+
+	/* Touched, grown. */
+	assert_int_equal(futimens(fd, later), 0);
+	assert_int_equal(tfs_model_check_node(m, node, fd), -ESTALE);
+	later[0] = later[1] = m->nodes[node].mtime;
+	assert_int_equal(futimens(fd, later), 0);
+	assert_int_equal(tfs_model_check_node(m, node, fd), 0);
+	fd2 = open(to, O_WRONLY | O_APPEND | O_CLOEXEC);
+	assert_int_equal(write(fd2, "x", 1), 1);
+	assert_int_equal(futimens(fd2, later), 0);
+	close(fd2);
+	assert_int_equal(tfs_model_check_node(m, node, fd), -ESTALE);
+	assert_int_equal(tfs_model_check_node(m, node, -1), -EBADF);
+	close(fd);
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_tree_is_mirrored),
+		cmocka_unit_test(links_are_followed_but_not_in_circles),
+		cmocka_unit_test(special_files_are_shown_and_not_opened),
+		cmocka_unit_test(an_unreadable_directory_is_shown_empty),
+		cmocka_unit_test(depth_is_limited),
+		cmocka_unit_test(a_path_that_is_no_model_is_refused),
+		cmocka_unit_test(a_file_stands_alone),
+		cmocka_unit_test(an_index_makes_one_set),
+		cmocka_unit_test(what_is_missing_is_listed),
+		cmocka_unit_test(a_wrong_total_size_is_only_a_warning),
+		cmocka_unit_test(shards_without_an_index_are_grouped_by_name),
+		cmocka_unit_test(the_primary_set_comes_first),
+		cmocka_unit_test(two_indexes_may_share_shards),
+		cmocka_unit_test(broken_sets_are_left_out),
+		cmocka_unit_test(a_set_without_tensors_is_one),
+		cmocka_unit_test(a_changed_file_is_noticed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -106,7 +107,13 @@ int tfs_store_reader(struct tfs_store *s, uint64_t id)
 bool tfs_store_in_use(struct tfs_store *s, uint64_t id)
 {
 	cleanup_fd int fd = tfs_store_reader(s, id);
-	if (fd < 0 || fcntl(fd, F_SETLEASE, F_WRLCK))
+	if (fd < 0)
+		return true;
+	/*
+	 * Somebody may open the file at this very moment: the kernel then sends a signal to whoever has the lease (and lets the
+	 * other wait until it is given back). By default that is SIGIO, which ends a process; SIGURG is ignored.
+	 */
+	if (fcntl(fd, F_SETSIG, SIGURG) || fcntl(fd, F_SETLEASE, F_WRLCK))
 		return true;
 	fcntl(fd, F_SETLEASE, F_UNLCK);
 	return false;

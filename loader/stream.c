@@ -84,15 +84,17 @@ static void list_remove(struct tfs_read *rd)
 
 /* --- Slots; the lock is held --------------------------------------------------------------------------------------- */
 
+/* The slot that has the byte at @at, and as many as possible of those behind it: slots may overlap. */
 static struct tfs_slot *slot_find(struct tfs_streams *s, struct tfs_file_id id, uint64_t at)
 {
+	struct tfs_slot *best = NULL;
 	for (unsigned i = 0; i < s->n_slots; i++) {
 		struct tfs_slot *sl = &s->slots[i];
 		if (sl->state != SLOT_EMPTY && !sl->failure && sl->id.set == id.set && sl->id.tensor == id.tensor &&
-		    at >= sl->start && at - sl->start < sl->len)
-			return sl;
+		    at >= sl->start && at - sl->start < sl->len && (!best || sl->start + sl->len > best->start + best->len))
+			best = sl;
 	}
-	return NULL;
+	return best;
 }
 
 /* Start filling a slot with [start, start + len) of the file. NULL: none is free. */
@@ -163,13 +165,18 @@ static bool take_slots(struct tfs_streams *s, struct tfs_read *rd)
 	size_t block = is_sequential(rd->stream, rd) ? TFS_CHUNK : TFS_STREAM_RANDOM;
 
 	for (uint64_t at = rd->offset; at < end;) {
-		struct tfs_slot *sl = rd->n_iov < TFS_STREAM_PIECES ? slot_find(s, id, at) : NULL;
+		assert(rd->n_iov < TFS_STREAM_PIECES);
+		/* Slots of earlier reads end anywhere. If the read is about to have too many pieces, one new slot takes the rest. */
+		bool last = rd->n_iov == TFS_STREAM_PIECES - 1;
+		struct tfs_slot *sl = last ? NULL : slot_find(s, id, at);
 		if (!sl) {
-			assert(rd->n_iov < TFS_STREAM_PIECES);
+			if (rd->n_iov >= TFS_STREAM_PIECES - 2)
+				block = TFS_STREAM_RANDOM; /* chunks may take two */
 			uint64_t from = at / block * block;
 			uint64_t upto = from + block;
-			if (upto < end)
-				upto = end; /* one slot for the rest: reads are shorter than a slot */
+			/* One slot for the rest of a random read. A chunk is as long as a slot may be, and must not grow. */
+			if (upto < end && block < TFS_CHUNK)
+				upto = end;
 			if (upto > nbytes)
 				upto = nbytes;
 			sl = slot_fill(s, id, from, upto - from, TFS_DEMAND);

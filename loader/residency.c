@@ -19,7 +19,7 @@ struct tfs_entry {
 	struct tfs_entry *prev, *next; /* LRU list, while resident without holds */
 	struct tfs_file_id id;
 	enum tfs_state state;
-	int failure; /* FAILED: why */
+	int failure; /* FAILED, or ABSENT and held: why */
 	unsigned holds;
 	bool wanted;	      /* held at least once since it was loaded: not a prefetch that nobody used */
 	uint64_t backing;     /* name in the store; a new one for every load, so that late readers never meet a new file */
@@ -234,20 +234,18 @@ static int start_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_pri
 		.len = t->nbytes,
 		.priority = priority,
 	};
-	e->backing = r->next_backing++;
-	e->cost = tfs_store_cost(t->nbytes);
-	e->failure = 0;
-	e->wanted = false;
-	e->load = l;
-	enum tfs_state before = e->state;
-	set_state(r, e, TFS_LOADING);
 	int err = tfs_sched_add(r->sched, &l->transfer);
 	if (err) {
-		set_state(r, e, before);
-		e->load = NULL;
 		free(l);
 		return err;
 	}
+	/* A worker may have it already, but looks at the entry under the lock. */
+	e->backing = r->next_backing++;
+	e->cost = tfs_store_cost(t->nbytes);
+	e->failure = 0;
+	e->wanted = e->holds;
+	e->load = l;
+	set_state(r, e, TFS_LOADING);
 	r->stats.loads++;
 	if (priority == TFS_PREFETCH)
 		r->stats.prefetched++;
@@ -396,7 +394,7 @@ static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 			take_hold(e);
 	}
 	if (code) {
-		set_state(r, e, TFS_FAILED);
+		set_state(r, e, refused ? TFS_ABSENT : TFS_FAILED);
 		e->failure = code;
 		if (l->reserved)
 			r->stats.used -= e->cost;
@@ -407,6 +405,7 @@ static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 		}
 		if (refused && !e->holds)
 			forget(r, e);
+		/* Otherwise those who are attached learn why, until they let go. */
 	} else {
 		set_state(r, e, TFS_RESIDENT);
 		if (e->holds)
@@ -462,7 +461,7 @@ int tfs_residency_hold(struct tfs_residency *r, struct tfs_file_id id, struct tf
 		} else if (ret == TFS_QUEUED) {
 			wait_add(r, e, w);
 			r->stats.waits++;
-		} else if (!e->holds) {
+		} else if (!e->holds && e->state == TFS_ABSENT) {
 			forget(r, e);
 		}
 	}
@@ -488,6 +487,8 @@ void tfs_residency_drop(struct tfs_residency *r, struct tfs_file_id id)
 	assert(e && e->holds);
 	if (!--e->holds && e->state == TFS_RESIDENT)
 		lru_add(r, e);
+	else if (!e->holds && e->state == TFS_ABSENT)
+		forget(r, e);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -504,7 +505,7 @@ int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id)
 		if (!e)
 			e = find_or_add(r, id);
 		ret = e ? start_load(r, e, TFS_PREFETCH) : -ENOMEM;
-		if (ret && e)
+		if (ret && e && !e->holds)
 			forget(r, e);
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -517,9 +518,14 @@ int tfs_residency_open(struct tfs_residency *r, struct tfs_file_id id)
 	struct tfs_entry *e = find(r, id);
 	assert(e && e->holds);
 	uint64_t backing = e->backing;
-	int failure = e->state == TFS_FAILED ? e->failure : 0;
+	int failure = e->state == TFS_FAILED || e->state == TFS_ABSENT ? e->failure : 0;
 	pthread_mutex_unlock(&r->lock);
 	return failure ? failure : tfs_store_reader(r->store, backing);
+}
+
+int tfs_residency_open_range(struct tfs_residency *r, const struct tfs_range_wait *w)
+{
+	return tfs_store_reader(r->store, w->backing);
 }
 
 int tfs_residency_attach(struct tfs_residency *r, struct tfs_file_id id)
@@ -541,7 +547,8 @@ int tfs_residency_range(struct tfs_residency *r, struct tfs_file_id id, struct t
 	pthread_mutex_lock(&r->lock);
 	struct tfs_entry *e = find(r, id);
 	assert(e && e->holds && w->len);
-	if (e->state == TFS_FAILED) {
+	w->backing = e->backing;
+	if (e->state == TFS_FAILED || e->state == TFS_ABSENT) {
 		ret = e->failure;
 	} else if (e->state == TFS_LOADING) {
 		for (uint64_t c = (w->at + w->len - 1) / TFS_CHUNK + 1; c-- > w->at / TFS_CHUNK;)
@@ -566,8 +573,6 @@ const char *tfs_residency_state(struct tfs_residency *r, struct tfs_file_id id)
 	enum tfs_state state = e ? e->state : TFS_ABSENT;
 	int failure = e && state == TFS_FAILED ? e->failure : 0;
 	pthread_mutex_unlock(&r->lock);
-	if (failure == -ENOSPC || failure == -ECANCELED)
-		state = TFS_ABSENT;
 	return failure == -ESTALE ? "stale" : tfs_state_name(state);
 }
 

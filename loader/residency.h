@@ -5,9 +5,9 @@
  *                 hold                    last chunk written
  *      ABSENT ───────────► LOADING ─────────────────────────► RESIDENT ◄──────────┐
  *        ▲                    │                                  │                │ a hold came in between,
- *        │                    │ error                    no holds, memory wanted   │ or the lease says: mapped
+ *        │◄─── no room ───────┤ error                    no holds, memory wanted   │ or the lease says: mapped
  *        │                    ▼                                  ▼                │
- *        │◄─────── hold ── FAILED                            EVICTING ────────────┘
+ *        │                 FAILED ── hold ──► LOADING        EVICTING ────────────┘
  *        └───────────────────────────────────────────────────────┘ nobody has it open or mapped
  *
  * A hold keeps a file resident; the file system takes one for every open. Files without holds are evicted least recently
@@ -58,7 +58,10 @@ struct tfs_wait {
 struct tfs_range_wait {
 	void (*done)(struct tfs_range_wait *w, int result);
 	uint64_t at, len;
-	struct tfs_range_wait *next; /* private */
+
+	/* Private. */
+	struct tfs_range_wait *next;
+	uint64_t backing;
 };
 
 struct tfs_residency_stats {
@@ -104,11 +107,18 @@ int tfs_residency_open(struct tfs_residency *r, struct tfs_file_id id);
 
 /*
  * For those who read a file while it loads. attach: hold a file that is loading or resident; -ENOENT otherwise. It is given
- * back with tfs_residency_drop(). Then range: 0 when those bytes can be read from tfs_residency_open()'s descriptor;
- * TFS_QUEUED: @w->done() will tell; or why the load failed. Bytes that are waited for are loaded first.
+ * back with tfs_residency_drop(). Then range: 0 when those bytes can be read from the descriptor of
+ * tfs_residency_open_range(); TFS_QUEUED: @w->done() will tell; or why the load failed, -ENOSPC if it found no room. Bytes
+ * that are waited for are loaded first.
  */
 int tfs_residency_attach(struct tfs_residency *r, struct tfs_file_id id);
 int tfs_residency_range(struct tfs_residency *r, struct tfs_file_id id, struct tfs_range_wait *w);
+
+/*
+ * A read-only descriptor of the very backing file in which the range was found ready; caller closes. -ENOENT: its load has
+ * failed since. (A later load has a file of its own, which at these bytes may still be empty.)
+ */
+int tfs_residency_open_range(struct tfs_residency *r, const struct tfs_range_wait *w);
 
 /* What user.tensorfs.state says: tfs_state_name() of the file, "stale" after an -ESTALE. */
 const char *tfs_residency_state(struct tfs_residency *r, struct tfs_file_id id);

@@ -157,8 +157,17 @@ static bool is_sequential(const struct tfs_stream *st, const struct tfs_read *rd
 	return rd->offset <= st->expected + slack && rd->offset + rd->len + slack >= st->expected;
 }
 
-/* Get hold of slots for all of the read, which has none yet. False: there are not enough now. */
-static bool take_slots(struct tfs_streams *s, struct tfs_read *rd)
+/* Will a slot become free that is not now? Then whoever has it feeds the starved. */
+static bool any_busy(const struct tfs_streams *s)
+{
+	for (unsigned i = 0; i < s->n_slots; i++)
+		if (s->slots[i].users || s->slots[i].state == SLOT_READING)
+			return true;
+	return false;
+}
+
+/* Get hold of slots for all of the read, which has none yet. -EAGAIN: there are not enough now. */
+static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
 {
 	struct tfs_file_id id = rd->stream->id;
 	uint64_t nbytes = tensor_of(s, id)->nbytes, end = rd->offset + rd->len;
@@ -182,7 +191,7 @@ static bool take_slots(struct tfs_streams *s, struct tfs_read *rd)
 			sl = slot_fill(s, id, from, upto - from, TFS_DEMAND);
 			if (!sl) {
 				drop_slots(rd);
-				return false;
+				return s->stopped ? -ECANCELED : any_busy(s) ? -EAGAIN : -ENOMEM;
 			}
 		} else if (sl->state == SLOT_READING) {
 			tfs_sched_promote(s->sched, &sl->transfer);
@@ -196,7 +205,7 @@ static bool take_slots(struct tfs_streams *s, struct tfs_read *rd)
 		rd->iov[rd->n_iov++].iov_len = n;
 		at += n;
 	}
-	return true;
+	return 0;
 }
 
 /* TFS_QUEUED while a slot is being filled; else the answer, with iov complete. */
@@ -204,7 +213,7 @@ static int answer(struct tfs_read *rd)
 {
 	uint64_t at = rd->offset;
 	if (!rd->n_iov)
-		return -ECANCELED; /* the streams were stopped before it found a slot */
+		return rd->failure;
 	for (unsigned i = 0; i < rd->n_iov; i++) {
 		const struct tfs_slot *sl = rd->slots[i];
 		if (sl->state == SLOT_READING)
@@ -236,13 +245,11 @@ static void collect(struct tfs_streams *s, struct tfs_read *out, int *codes, uns
 /* Starved reads get the slots that became free. */
 static void feed(struct tfs_streams *s)
 {
-	while (s->stopped && s->starved.next != &s->starved) {
-		struct tfs_read *rd = s->starved.next; /* without slots, so answer() says: cancelled */
-		list_remove(rd);
-		list_add(&s->waiting, rd);
-	}
-	while (s->starved.next != &s->starved && take_slots(s, s->starved.next)) {
+	while (s->starved.next != &s->starved) {
 		struct tfs_read *rd = s->starved.next;
+		rd->failure = s->stopped ? -ECANCELED : take_slots(s, rd);
+		if (rd->failure == -EAGAIN)
+			return;
 		list_remove(rd);
 		list_add(&s->waiting, rd);
 	}
@@ -342,27 +349,61 @@ static void read_ahead(struct tfs_streams *s, struct tfs_stream *st, struct tfs_
 	}
 }
 
+/* Read by slots. As tfs_stream_read(). */
+static int read_slots(struct tfs_streams *s, struct tfs_read *rd)
+{
+	int ret;
+
+	pthread_mutex_lock(&s->lock);
+	/* First come, first served. */
+	ret = s->stopped ? -ECANCELED : s->starved.next != &s->starved ? -EAGAIN : take_slots(s, rd);
+	if (ret == -EAGAIN) {
+		list_add(&s->starved, rd);
+		ret = TFS_QUEUED;
+	} else if (!ret) {
+		ret = answer(rd);
+		if (ret == TFS_QUEUED)
+			list_add(&s->waiting, rd);
+		else if (ret)
+			drop_slots(rd);
+	}
+	s->stats.waits += ret == TFS_QUEUED;
+	if (ret >= 0)
+		read_ahead(s, rd->stream, rd);
+	pthread_mutex_unlock(&s->lock);
+	return ret;
+}
+
+/* The backing file has the range, or (@result < 0) never will. */
 static int finish_attached(struct tfs_read *rd, int result)
 {
+	struct tfs_streams *s = rd->stream->streams;
 	if (!result) {
-		rd->fd = tfs_residency_open(rd->stream->streams->residency, rd->stream->id);
-		if (rd->fd < 0)
-			result = rd->fd;
+		rd->fd = tfs_residency_open_range(s->residency, &rd->range);
+		if (rd->fd >= 0)
+			return 0;
+		rd->fd = -1;
+		result = -ENOENT;
 	}
-	return result;
+	/*
+	 * What ended the load need not concern this read: there was no room, or another part of the file is damaged. It finds
+	 * out for itself.
+	 */
+	return result == -ECANCELED ? result : read_slots(s, rd);
 }
 
 static void range_done(struct tfs_range_wait *w, int result)
 {
 	struct tfs_read *rd = (struct tfs_read *)(void *)((char *)w - offsetof(struct tfs_read, range));
-	rd->done(rd, finish_attached(rd, result));
+	int ret = finish_attached(rd, result);
+	if (ret != TFS_QUEUED)
+		rd->done(rd, ret);
 }
 
 int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
 {
 	struct tfs_streams *s = st->streams;
 	uint64_t nbytes = tensor_of(s, st->id)->nbytes;
-	int ret;
 
 	if (!rd->len || rd->len > TFS_STREAM_MAX_READ || rd->offset > nbytes || rd->len > nbytes - rd->offset)
 		return -EINVAL;
@@ -373,26 +414,12 @@ int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
 	pthread_mutex_lock(&s->lock);
 	s->stats.reads++;
 	s->stats.bytes += rd->len;
-	if (st->attached) {
-		pthread_mutex_unlock(&s->lock);
-		rd->range = (struct tfs_range_wait){ .done = range_done, .at = rd->offset, .len = rd->len };
-		ret = tfs_residency_range(s->residency, st->id, &rd->range);
-		return ret == TFS_QUEUED ? ret : finish_attached(rd, ret);
-	}
-	if (s->starved.next != &s->starved || !take_slots(s, rd)) {
-		list_add(&s->starved, rd);
-		ret = TFS_QUEUED;
-	} else {
-		ret = answer(rd);
-		if (ret == TFS_QUEUED)
-			list_add(&s->waiting, rd);
-		else if (ret)
-			drop_slots(rd);
-	}
-	s->stats.waits += ret == TFS_QUEUED;
-	read_ahead(s, st, rd);
 	pthread_mutex_unlock(&s->lock);
-	return ret;
+	if (!st->attached)
+		return read_slots(s, rd);
+	rd->range = (struct tfs_range_wait){ .done = range_done, .at = rd->offset, .len = rd->len };
+	int ret = tfs_residency_range(s->residency, st->id, &rd->range);
+	return ret == TFS_QUEUED ? ret : finish_attached(rd, ret);
 }
 
 void tfs_read_release(struct tfs_read *rd)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Streams: reading a virtual file in pieces, for files that are not served from a backing file. A file that is being loaded
- * is read from its backing file as far as that is written; any other one through a small set of shared buffers (slots) that
- * the scheduler fills, with readahead where the reads are sequential. What the readers' kernel caches is not kept here.
+ * is read from its backing file as far as that is written; any other one, and one whose load came to nothing, through a
+ * small set of shared buffers (slots) that the scheduler fills, with readahead where the reads are sequential. What the
+ * readers' kernel caches is not kept here.
  *
  * Thread-safe. Callbacks come without a lock held.
  */
@@ -45,6 +46,7 @@ struct tfs_read {
 	/* Private. */
 	struct tfs_stream *stream;
 	struct tfs_range_wait range;
+	int failure; /* starved: why it will never have slots */
 	struct tfs_slot *slots[TFS_STREAM_PIECES];
 	struct tfs_read *prev, *next;
 };

@@ -24,7 +24,7 @@ struct tfs_entry {
 	bool wanted;	      /* held at least once since it was loaded: not a prefetch that nobody used */
 	uint64_t backing;     /* name in the store; a new one for every load, so that late readers never meet a new file */
 	uint64_t cost;	      /* what it takes from the budget while loading or resident */
-	uint64_t tested;      /* the eviction round that found it mapped */
+	uint64_t tested;      /* the newest eviction round when it was found mapped */
 	bool reopened;	      /* EVICTING: was held meanwhile, so that the lease test's word is out of date */
 	struct load *load;    /* LOADING */
 	struct tfs_wait *waits;
@@ -55,6 +55,8 @@ struct tfs_residency {
 	struct tfs_entry lru; /* list head; next: most recently used */
 	uint64_t next_backing;
 	uint64_t round; /* of eviction */
+	unsigned evicting; /* files whose lease is being tested or whose memory is being freed */
+	pthread_cond_t evicted; /* one of these is through with it */
 	struct tfs_residency_stats stats;
 
 	/* The timer answers opens that have waited long enough. All wait equally long, so the oldest is due first. */
@@ -256,7 +258,7 @@ static int start_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_pri
 static struct tfs_entry *pick_victim(struct tfs_residency *r, bool for_prefetch, uint64_t round)
 {
 	for (struct tfs_entry *e = r->lru.prev; e != &r->lru; e = e->prev)
-		if (e->tested != round && (e->wanted || !for_prefetch))
+		if (e->tested < round && (e->wanted || !for_prefetch))
 			return e;
 	return NULL;
 }
@@ -270,11 +272,16 @@ static int reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch)
 	uint64_t round = ++r->round;
 	while (r->stats.used + cost > r->stats.budget) {
 		struct tfs_entry *e = pick_victim(r, for_prefetch, round);
+		if (!e && r->evicting) {
+			pthread_cond_wait(&r->evicted, &r->lock); /* another thread may be about to free what we need */
+			continue;
+		}
 		if (!e) {
 			ret = -ENOSPC;
 			break;
 		}
 		uint64_t backing = e->backing, freed = e->cost;
+		r->evicting++;
 		lru_remove(e);
 		set_state(r, e, TFS_EVICTING);
 		pthread_mutex_unlock(&r->lock);
@@ -285,10 +292,12 @@ static int reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch)
 			if (!e->holds)
 				lru_add(r, e);
 			if (!e->reopened) {
-				e->tested = round;
+				e->tested = r->round; /* good for all who look for room now */
 				r->stats.still_mapped++;
 			}
 			e->reopened = false;
+			r->evicting--;
+			pthread_cond_broadcast(&r->evicted);
 			continue;
 		}
 		forget(r, e);
@@ -297,6 +306,8 @@ static int reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch)
 		tfs_store_remove(r->store, backing);
 		pthread_mutex_lock(&r->lock);
 		r->stats.used -= freed; /* only now is the memory really free */
+		r->evicting--;
+		pthread_cond_broadcast(&r->evicted);
 	}
 	if (!ret)
 		r->stats.used += cost;
@@ -640,12 +651,16 @@ struct tfs_residency *tfs_residency_create(const struct tfs_model *model, struct
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&r->timer_wakes, &attr);
 	pthread_condattr_destroy(&attr);
+	pthread_cond_init(&r->evicted, NULL);
 
 	sigfillset(&all); /* signals are the main thread's */
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	int err = pthread_create(&r->timer, NULL, timer, r);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err) {
+		pthread_cond_destroy(&r->evicted);
+		pthread_cond_destroy(&r->timer_wakes);
+		pthread_mutex_destroy(&r->lock);
 		free(r->buckets);
 		free(r);
 		return NULL;
@@ -669,6 +684,7 @@ void tfs_residency_destroy(struct tfs_residency *r)
 			next = e->hash_next;
 			free(e);
 		}
+	pthread_cond_destroy(&r->evicted);
 	pthread_cond_destroy(&r->timer_wakes);
 	pthread_mutex_destroy(&r->lock);
 	free(r->buckets);

@@ -243,6 +243,8 @@ void tfs_loader_stop(struct tfs_loader *l)
 	tfs_sched_stop(l->sched);
 	tfs_workers_join(l->workers);
 	l->workers = NULL;
+	/* The timer may be answering somebody right now, whose answer still needs what the caller takes apart next. */
+	tfs_residency_stop(l->residency);
 	tfs_streams_stop(l->streams);
 }
 

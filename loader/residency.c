@@ -668,15 +668,24 @@ struct tfs_residency *tfs_residency_create(const struct tfs_model *model, struct
 	return r;
 }
 
-void tfs_residency_destroy(struct tfs_residency *r)
+void tfs_residency_stop(struct tfs_residency *r)
 {
 	if (!r)
 		return;
 	pthread_mutex_lock(&r->lock);
+	bool stopped = r->stopping;
 	r->stopping = true;
 	pthread_cond_signal(&r->timer_wakes);
 	pthread_mutex_unlock(&r->lock);
-	pthread_join(r->timer, NULL);
+	if (!stopped)
+		pthread_join(r->timer, NULL);
+}
+
+void tfs_residency_destroy(struct tfs_residency *r)
+{
+	if (!r)
+		return;
+	tfs_residency_stop(r);
 	/* Stopping the scheduler ended every load, and with it every wait. */
 	assert(r->by_age.next_by_age == &r->by_age);
 	for (size_t i = 0; i < r->n_buckets; i++)

@@ -78,8 +78,12 @@ struct tfs_residency;
 struct tfs_residency *tfs_residency_create(const struct tfs_model *model, struct tfs_sched *sched, struct tfs_store *store,
 					   uint64_t budget, double open_wait);
 
-/* Every wait is answered with -ECANCELED. The scheduler is stopped first, its workers gone. Takes NULL. */
-void tfs_residency_destroy(struct tfs_residency *r);
+/*
+ * When this returns no callback of the residency's own is under way, and none comes any more. The scheduler is stopped first, its
+ * workers gone: that has answered every wait. Takes NULL.
+ */
+void tfs_residency_stop(struct tfs_residency *r);
+void tfs_residency_destroy(struct tfs_residency *r); /* stops it, if need be; takes NULL */
 
 #define TFS_QUEUED 1
 

@@ -131,5 +131,5 @@ void tfs_workers_join(struct tfs_workers *w)
 
 unsigned tfs_workers_count(const struct tfs_workers *w)
 {
-	return w->n;
+	return w ? w->n : 0;
 }

@@ -17,6 +17,6 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, unsi
 /* Wait until all have left; tfs_sched_stop() comes first. Takes NULL. */
 void tfs_workers_join(struct tfs_workers *w);
 
-unsigned tfs_workers_count(const struct tfs_workers *w);
+unsigned tfs_workers_count(const struct tfs_workers *w); /* NULL: 0 */
 
 #endif

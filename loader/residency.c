@@ -458,7 +458,7 @@ int tfs_residency_hold(struct tfs_residency *r, struct tfs_file_id id, struct tf
 		ret = 0;
 	} else {
 		uint64_t left = t->nbytes - (e->load ? e->load->written : 0);
-		bool slow = tfs_sched_eta(r->sched, left) > r->open_wait;
+		bool slow = tfs_sched_eta(r->sched, e->load ? &e->load->transfer : NULL, left) > r->open_wait;
 		if (e->state != TFS_LOADING) {
 			int err = start_load(r, e, slow ? TFS_PREFETCH : TFS_DEMAND);
 			if (err)

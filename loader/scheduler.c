@@ -121,6 +121,9 @@ static void fail(struct tfs_sched *s, struct tfs_transfer *t, int code, const st
 		if (t->err) {
 			*t->err = *err;
 			t->err->code = code;
+			/* A read that several transfers share fails in one place, which is in one of them at most. */
+			if (err->offset < t->offset || err->offset - t->offset > t->len)
+				t->err->offset = TFS_NO_OFFSET;
 		}
 		s->stats.failed++;
 	}
@@ -227,9 +230,11 @@ static void account(struct tfs_sched *s, size_t bytes)
 	}
 }
 
-double tfs_sched_eta(struct tfs_sched *s, uint64_t more)
+double tfs_sched_eta(struct tfs_sched *s, const struct tfs_transfer *t, uint64_t more)
 {
 	pthread_mutex_lock(&s->lock);
+	if (t && t->priority == TFS_DEMAND)
+		more = 0;
 	double bw = s->stats.bandwidth, bytes = (double)s->stats.queued[TFS_DEMAND] + (double)more;
 	pthread_mutex_unlock(&s->lock);
 	return bw > 0 ? bytes / bw : 0;

@@ -109,8 +109,11 @@ void tfs_sched_promote(struct tfs_sched *s, struct tfs_transfer *t);
 /* Read this byte of the transfer next, if it has not been taken yet. Same condition. */
 void tfs_sched_want(struct tfs_sched *s, struct tfs_transfer *t, uint64_t at);
 
-/* Seconds until @more bytes of demand, added now, would be there; 0 where the bandwidth is not known yet. */
-double tfs_sched_eta(struct tfs_sched *s, uint64_t more);
+/*
+ * Seconds until @more bytes of demand, added now, would be there; 0 where the bandwidth is not known yet. @t: the transfer
+ * that they belong to, if it was added already, so that they are not counted twice; same condition; or NULL.
+ */
+double tfs_sched_eta(struct tfs_sched *s, const struct tfs_transfer *t, uint64_t more);
 
 enum tfs_take { TFS_TAKE_STOP, TFS_TAKE_IDLE, TFS_TAKE_JOB };
 

@@ -217,6 +217,7 @@ int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf
 {
 	uint8_t *b = buf;
 	bool cached = is_cached(s->fd, offset, len);
+	int direct_error = 0;
 
 	if (!cached && s->direct_fd >= 0 && !atomic_load_explicit(&s->direct_broken, memory_order_relaxed)) {
 		uint64_t from = offset / TFS_IO_ALIGN * TFS_IO_ALIGN;
@@ -228,10 +229,8 @@ int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf
 			*ret_how = TFS_READ_DIRECT;
 			return 0;
 		}
-		if (n < 0 && !atomic_exchange(&s->direct_broken, true))
-			tfs_log_info("O_DIRECT read at %" PRIu64 " failed (%s); reading through the page cache from now on",
-				     from, strerror(-n));
-		/* A short count may be O_DIRECT's alone; the buffered read decides. */
+		/* Or a short count: either may be O_DIRECT's alone, or the medium's, or the file's. The buffered read decides. */
+		direct_error = n < 0 ? (int)n : 0;
 	}
 
 	ssize_t n = read_full(s->fd, b, len, offset, false);
@@ -239,6 +238,9 @@ int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf
 		return tfs_error_set(err, -EIO, offset, "reading %zu bytes: %s", len, strerror(-n));
 	if ((size_t)n < len)
 		return tfs_error_set(err, -EIO, offset + n, "the file ends here, %zu bytes too early", len - (size_t)n);
+	if (direct_error && !atomic_exchange(&s->direct_broken, true))
+		tfs_log_info("O_DIRECT read at %" PRIu64 " failed (%s); reading through the page cache from now on", offset,
+			     strerror(-direct_error));
 	if (!cached)
 		posix_fadvise(s->fd, offset, len, POSIX_FADV_DONTNEED);
 	*ret_data = b;

@@ -28,6 +28,18 @@ static void *buffer_create(void)
 	return b;
 }
 
+/* Read, and only then look whether the file is still the one whose header told us where the bytes are. */
+static int read_checked(struct tfs_workers *w, struct tfs_source *source, uint64_t offset, size_t len, void *buf,
+			uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err)
+{
+	struct tfs_error changed = { .offset = TFS_NO_OFFSET };
+	int r = tfs_source_read(source, offset, len, buf, ret_data, ret_how, err);
+	int c = tfs_source_check(w->sources, source, &changed);
+	if (c)
+		*err = changed;
+	return c ? c : r;
+}
+
 static void run(struct tfs_workers *w, struct tfs_job *job, void *bounce)
 {
 	int codes[TFS_JOB_PARTS] = { 0 };
@@ -46,24 +58,20 @@ static void run(struct tfs_workers *w, struct tfs_job *job, void *bounce)
 	int r = buf ? tfs_source_pin(w->sources, job->node, &source, &err)
 		    : tfs_error_set(&err, -ENOMEM, TFS_NO_OFFSET, "no memory for a read buffer of %zu bytes", BUFFER_SIZE);
 	if (!r)
-		r = tfs_source_read(source, job->offset, job->len, buf, &data, &how, &err);
-	if (source) {
-		/* Bytes count only if the file is still the one whose header told us where they are. */
-		struct tfs_error changed = { .offset = TFS_NO_OFFSET };
-		int c = tfs_source_check(w->sources, source, &changed);
-		if (c) {
-			r = c;
-			err = changed;
-		}
-	}
-	struct tfs_error part_err = err;
+		r = read_checked(w, source, job->offset, job->len, buf, &data, &how, &err);
+	/* Where something in a joined read is damaged, those who are not get their bytes one by one. */
+	bool each = r == -EIO && source && job->n_parts > 1;
+	if (each)
+		err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
 	for (unsigned i = 0; i < job->n_parts; i++) {
 		struct tfs_job_part *p = &job->parts[i];
+		struct tfs_error part_err = { .offset = TFS_NO_OFFSET };
+		uint64_t offset = p->t->offset + p->at;
 		codes[i] = r;
-		if (r)
-			continue;
-		uint8_t *bytes = data + (p->t->offset + p->at - job->offset);
-		codes[i] = p->t->ops->write(p->t, p->at, bytes, p->len, &part_err);
+		if (each)
+			codes[i] = read_checked(w, source, offset, p->len, buf, &data, &how, &part_err);
+		if (!codes[i])
+			codes[i] = p->t->ops->write(p->t, p->at, each ? data : data + (offset - job->offset), p->len, &part_err);
 		if (codes[i] && !err.code)
 			err = part_err;
 	}
@@ -75,11 +83,11 @@ static void run(struct tfs_workers *w, struct tfs_job *job, void *bounce)
 static void *worker(void *arg)
 {
 	struct tfs_workers *w = arg;
-	struct tfs_job *job = malloc(sizeof *job);
+	struct tfs_job job;
 	void *bounce = NULL;
 	enum tfs_take take;
 
-	while (job && (take = tfs_sched_take(w->sched, job)) != TFS_TAKE_STOP) {
+	while ((take = tfs_sched_take(w->sched, &job)) != TFS_TAKE_STOP) {
 		if (take == TFS_TAKE_IDLE && bounce) {
 			/* Nothing to do for a while: an idle mount should cost no buffers. */
 			munmap(bounce, BUFFER_SIZE);
@@ -87,12 +95,11 @@ static void *worker(void *arg)
 		} else if (take == TFS_TAKE_JOB) {
 			if (!bounce)
 				bounce = buffer_create();
-			run(w, job, bounce);
+			run(w, &job, bounce);
 		}
 	}
 	if (bounce)
 		munmap(bounce, BUFFER_SIZE);
-	free(job);
 	return NULL;
 }
 

@@ -36,16 +36,33 @@ uint64_t tfs_ino_pack(struct tfs_inode i)
 
 struct tfs_inode tfs_ino_unpack(uint64_t ino)
 {
-	struct tfs_inode i = {
-		.kind = ino >> KIND_SHIFT,
-		.view = ino >> VIEW_SHIFT & VIEW_MASK,
-		.set = ino >> SET_SHIFT & SET_MASK,
+	static const struct {
+		bool view, set, node, tensor;
+	} has[TFS_INO_KINDS] = {
+		[TFS_INO_NODE] = { .node = true },
+		[TFS_INO_VIEW_DIR] = { .view = true, .node = true },
+		[TFS_INO_SETS] = { .node = true },
+		[TFS_INO_SET] = { .set = true },
+		[TFS_INO_SET_VIEW_DIR] = { .view = true, .set = true },
+		[TFS_INO_TENSOR] = { .view = true, .set = true, .tensor = true },
+		[TFS_INO_CONTROL] = { .node = true },
 	};
-	if (i.kind == TFS_INO_TENSOR)
-		i.tensor = ino;
-	else
-		i.node = (uint32_t)(ino - (i.kind == TFS_INO_NODE));
-	return i;
+	static const struct tfs_inode none = { .kind = TFS_INO_KINDS };
+	uint64_t kind = ino >> KIND_SHIFT;
+
+	if (kind >= TFS_INO_KINDS)
+		return none;
+	struct tfs_inode i = { .kind = (enum tfs_kind)kind };
+	if (has[kind].view)
+		i.view = ino >> VIEW_SHIFT & VIEW_MASK;
+	if (has[kind].set)
+		i.set = ino >> SET_SHIFT & SET_MASK;
+	if (has[kind].tensor)
+		i.tensor = (uint32_t)ino;
+	if (has[kind].node)
+		i.node = (uint32_t)(ino - (kind == TFS_INO_NODE));
+	/* Bits elsewhere: a second number for the same file, which nobody was given. */
+	return tfs_ino_pack(i) == ino ? i : none;
 }
 
 bool tfs_tree_valid(const struct tfs_tree *t, struct tfs_inode i)

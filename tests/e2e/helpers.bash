@@ -1,0 +1,263 @@
+# shellcheck shell=bash
+# Shared by all end-to-end tests: a program of ours is mounted in the foreground, so that its exit status and every line that
+# it writes are seen; the teardown unmounts, and fails the test if a daemon does not end, ends badly, or has said something
+# that no test expected.
+bats_require_minimum_version 1.5.0
+
+e2e=$BATS_TEST_DIRNAME
+top=$(cd -- "$e2e/../.." && pwd)
+: "${TENSORFS:=$top/build/tensorfs}" "${TFS_PYTHON:=/usr/bin/python3}" "${TFS_SANITIZER:=}"
+export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$e2e:$top/tests/data
+
+# Waits end with their condition; this is only when to give up. A sanitizer makes everything slower.
+patience=20
+[[ -z $TFS_SANITIZER ]] || patience=60
+
+setup() {
+	T=$BATS_TEST_TMPDIR
+	mnt=$T/mnt
+	model=$T/model
+	mkdir "$mnt"
+	as=()      # runs the program as somebody else
+	daemons=() # process ids, and by the same index the log, the mountpoint and the exit status that is right
+	logs=() mounts=() right=()
+	helpers=() # other processes to end
+	expected=() # extended regular expressions of lines that a daemon may write
+	restore=() # commands to put things back
+	user_dir=
+}
+
+py() { "$TFS_PYTHON" "$@"; }
+
+fail() {
+	printf '%s\n' "$*" >&2
+	return 1
+}
+
+# wait_until COMMAND...: false if it is still false in the end.
+wait_until() {
+	local end=$((SECONDS + patience))
+	until "$@"; do
+		((SECONDS < end)) || {
+			fail "waited $patience s in vain for: $*"
+			return 1
+		}
+		sleep 0.02 # only how often we look
+	done
+}
+
+ended() {
+	local stat
+	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
+	[[ ${stat##*) } = Z* ]]
+}
+
+is_mounted() { "${as[@]}" mountpoint -q -- "$1"; }
+
+mounted_or_ended() { is_mounted "$1" || ended "$2"; }
+
+# start [OPTION...] MODEL MOUNTPOINT: mounts, in the foreground, as our child. Sets $daemon and $log.
+start() {
+	local at=${*: -1}
+	log=$T/log.${#daemons[@]}
+	"${as[@]}" "$TENSORFS" -f "$@" >"$log" 2>&1 </dev/null 3>&- 9>&- &
+	daemon=$!
+	daemons+=("$daemon") logs+=("$log") mounts+=("$at") right+=(0)
+	wait_until mounted_or_ended "$at" "$daemon"
+	is_mounted "$at" || {
+		cat "$log" >&2
+		fail "tensorfs $* did not mount"
+	}
+}
+
+# The program as a user runs it: in the background. Sets $daemon; its messages and exit status are nobody's.
+start_background() {
+	local at=${*: -1}
+	"$TENSORFS" "$@" >"$T/background.log" 2>&1 </dev/null 3>&- 9>&- || {
+		cat "$T/background.log" >&2
+		fail "tensorfs $* ended with status $?"
+		return 1
+	}
+	# Not by waiting: it promises that the mount answers when it returns.
+	is_mounted "$at" || fail "it returned before the mount was there"
+	daemon=$(pid_of "$at")
+	[[ $daemon ]] || fail "no daemon for $at"
+	daemons+=("$daemon") logs+=("$T/background.log") mounts+=("$at") right+=(any)
+}
+
+# pid_of MOUNTPOINT: of the daemon, whose last argument it is.
+pid_of() {
+	local proc args
+	for proc in /proc/[0-9]*; do
+		{ mapfile -d '' -t args <"$proc/cmdline"; } 2>/dev/null || continue
+		((${#args[@]} > 1)) || continue
+		[[ ${args[-1]} = "$1" && ${args[0]} = *tensorfs ]] || continue
+		! ended "${proc#/proc/}" || continue
+		printf '%s\n' "${proc#/proc/}"
+		return 0
+	done
+}
+
+# A daemon that a test ends with a signal of its own: what is right to happen then.
+expect_status() {
+	local i
+	for i in "${!daemons[@]}"; do
+		[[ ${daemons[i]} != "$1" ]] || right[i]=$2
+	done
+}
+
+expect_log() { expected+=("$1"); }
+
+# stat_of KEY [MOUNTPOINT]
+stat_of() { "${as[@]}" sed -n "s/^$1: //p" "${2:-$mnt}/.tensorfs/stats"; }
+
+# stat_is KEY TEST NUMBER, with a test of [: -eq, -gt, …
+stat_is() {
+	local value
+	value=$(stat_of "$1")
+	[ "$value" "$2" "$3" ] || fail "$1 is $value, not $2 $3"
+}
+
+# The same, to wait for.
+stat_gets() { [ "$(stat_of "$1")" "$2" "$3" ]; }
+
+all_passthrough() {
+	stat_is opens_streamed -eq 0
+	stat_is opens_passthrough -gt 0
+	[[ $(stat_of serving) = passthrough ]] || fail "serving: $(stat_of serving)"
+}
+
+xattr() { "${as[@]}" getfattr --absolute-names --only-values -n "user.tensorfs.$1" -- "$2"; }
+
+state_is() { [[ $(xattr state "$1") = "$2" ]]; }
+
+# mkmodel [ARGUMENTS]: in $model, as tests/data/mkmodel.py does.
+mkmodel() { py "$top/tests/data/mkmodel.py" "$model" "$@"; }
+
+# The files that come with the project's examples; not everybody has them.
+need_shared() {
+	local dir
+	for dir in "${TFS_SHARED:-}" "$top/shared" "$top/../shared"; do
+		[[ $dir && -d $dir/vectors ]] || continue
+		shared=$(cd -- "$dir" && pwd)
+		return 0
+	done
+	skip "optional: no shared/ with reference files beside this checkout"
+}
+
+need_root() { [[ $(id -u) = 0 ]] || skip "needs root"; }
+
+# Passthrough in earnest: root, and a kernel that can do it.
+need_passthrough() {
+	[[ $(stat_of serving) = passthrough ]] || skip "no passthrough here: $(stat_of serving)"
+}
+
+# refused STATUS [ARGUMENT...]: the program says one line, mounts nothing and ends with STATUS. The line is in $output.
+refused() {
+	local want=$1 before after
+	shift
+	before=$(wc -l </proc/self/mounts)
+	run "$TENSORFS" "$@" 3>&-
+	after=$(wc -l </proc/self/mounts)
+	[[ $status = "$want" ]] || fail "status $status instead of $want: $output"
+	[[ $before = "$after" ]] || fail "something is mounted"
+	[[ $want != 1 || ${#lines[@]} = 1 ]] || fail "not one line but ${#lines[@]}: $output"
+	[[ $output = *tensorfs:* ]] || fail "no message: $output"
+}
+
+# --- Things that are everybody's ------------------------------------------------------------------------------------
+
+# One test run at a time changes them.
+lock_machine() {
+	exec 9>/tmp/tfs-e2e.lock
+	flock 9
+}
+
+# as_user: the program and its readers become an ordinary user from here on, who mounts through fusermount3. The user's own
+# directory is $user_dir, as nobody else can enter TMPDIR.
+as_user() {
+	need_root
+	command -v setpriv >/dev/null || skip "no setpriv"
+	command -v fusermount3 >/dev/null || skip "no fusermount3"
+	local mode
+	lock_machine
+	mode=$(stat -c %a /dev/fuse)
+	if [[ $mode != *6 ]]; then
+		restore+=("chmod $mode /dev/fuse")
+		chmod a+rw /dev/fuse
+	fi
+	make_user_dir
+	cp "$TENSORFS" "$user_dir/tensorfs"
+	TENSORFS=$user_dir/tensorfs
+	as=(setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps=-all --)
+	# Where sanitizers write to is not the user's either.
+	export ASAN_OPTIONS=${ASAN_OPTIONS:-}:log_path=$user_dir/report TSAN_OPTIONS=${TSAN_OPTIONS:-}:log_path=$user_dir/report
+}
+
+make_user_dir() {
+	user_dir=$(mktemp -d /tmp/tfs-e2e-user.XXXXXX)
+	mkdir "$user_dir/mnt"
+	chmod 755 "$user_dir"
+	mnt=$user_dir/mnt
+	model=$user_dir/model
+	chown -R 65534:65534 "$user_dir"
+}
+
+# --- The end --------------------------------------------------------------------------------------------------------
+
+# What a daemon wrote that nobody expected.
+unexpected_lines() {
+	local pattern
+	pattern=$(IFS='|' && printf '%s' "${expected[*]:-^\$}")
+	grep -vE -- "$pattern" "$1" || :
+}
+
+teardown() {
+	local i pid rc text problems=() command
+	for pid in "${helpers[@]}"; do
+		kill -KILL "$pid" 2>/dev/null || :
+		wait "$pid" 2>/dev/null || :
+	done
+	# A stopped daemon would hang all that follows.
+	for pid in "${daemons[@]}"; do
+		kill -CONT "$pid" 2>/dev/null || :
+	done
+	for ((i = ${#daemons[@]} - 1; i >= 0; i--)); do
+		pid=${daemons[i]} rc=0
+		# Lazily: what is wrong must not hang us too. Children of a mount namespace have nothing here to unmount.
+		if grep -qF -- " $(escaped "${mounts[i]}") " /proc/self/mounts; then
+			umount -l -- "${mounts[i]}" || problems+=("can't unmount ${mounts[i]}")
+		elif ! ended "$pid"; then
+			kill -TERM "$pid" 2>/dev/null || :
+		fi
+		if ! wait_until ended "$pid" 2>/dev/null; then
+			problems+=("daemon $pid does not end")
+			kill -KILL "$pid" 2>/dev/null || :
+		fi
+		wait "$pid" 2>/dev/null || rc=$?
+		[[ ${right[i]} = any || $rc = "${right[i]}" ]] || problems+=("daemon $pid ended with status $rc")
+		text=$(unexpected_lines "${logs[i]}")
+		[[ -z $text ]] || problems+=("daemon $pid said:"$'\n'"$(head -n 60 <<<"$text")")
+	done
+	for command in "${restore[@]}"; do
+		bash -c "$command" || problems+=("failed: $command")
+	done
+	exec 9>&-
+	if [[ $user_dir ]]; then
+		for text in "$user_dir"/report*; do
+			[[ ! -s $text ]] || problems+=("$(head -n 80 "$text")")
+		done
+		rm -rf --one-file-system -- "$user_dir"
+	fi
+	((!${#problems[@]})) || fail "$(printf '%s\n' "${problems[@]}")"
+}
+
+# As /proc/self/mounts writes a path.
+escaped() {
+	local s=$1
+	s=${s//\\/\\134}
+	s=${s// /\\040}
+	s=${s//$'\t'/\\011}
+	s=${s//$'\n'/\\012}
+	printf '%s' "$s"
+}

@@ -1,0 +1,307 @@
+#!/usr/bin/env python3
+"""What is easier said in Python than in shell: each function below is one part of a test, named on the command line."""
+
+import concurrent.futures
+import ctypes
+import errno
+import json
+import mmap
+import os
+import random
+import re
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+
+import mkmodel
+import reader
+from reader import check, content, file_name, same, slurp
+
+STEPS = {}
+
+
+def step(function):
+    STEPS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+# --- Tools -----------------------------------------------------------------------------------------------------------
+
+
+def tensors_of(model):
+    """Of the primary set of a directory that mkmodel made, in file order."""
+    files = sorted(f for f in os.listdir(model) if f.endswith(".safetensors"))
+    return reader.read(*(os.path.join(model, f) for f in files))
+
+
+def path_of(mount, tensor):
+    return os.path.join(os.fsencode(mount), b"tensors", file_name(tensor.name))
+
+
+def state(path):
+    return reader.attribute(path, "state").decode()
+
+
+def stats(mount):
+    return json.loads(slurp(os.path.join(mount, ".tensorfs/stats.json")))
+
+
+def fails_with(call, *codes):
+    """The errno with which it fails."""
+    try:
+        call()
+    except OSError as error:
+        check(error.errno in codes, f"{error}: not {', '.join(errno.errorcode[c] for c in codes)}")
+        return error.errno
+    raise SystemExit("no error, but one was due")
+
+
+def wait_until(what, condition, patience=60 if os.environ.get("TFS_SANITIZER") else 20):
+    end = time.monotonic() + patience
+    while not condition():
+        check(time.monotonic() < end, f"waited {patience} s in vain for {what}")
+        time.sleep(0.01)  # only how often we look
+
+
+def mapped(path):
+    """The file, mapped and closed again."""
+    with open(path, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+
+
+def drop_cache(path):
+    """Out of the page cache, so that it must be read again."""
+    fd = os.open(path, os.O_RDONLY)
+    os.fsync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+
+
+# --- Models ----------------------------------------------------------------------------------------------------------
+
+
+@step
+def odd_names(model):
+    x = "x" * 300
+    names = ["a/b", "100%", ".", "..", "", "\0", "tab\t", "del\x7f", "...", "ünï 日本", "%2F", "a", "a.b", "a b\n", x]
+    names += [x[:255], x[:254] + "y", x[:299] + "y", x[:249] + "/z", "é" * 130, "/" * 100, " ", "-rf", "~", "\\"]
+    specs = [mkmodel.Spec(name, "U8", (i + 1,)) for i, name in enumerate(names)]
+    mkmodel.write_model(model, specs)
+
+
+@step
+def equal(model, count, megabytes):
+    """`count` tensors t00, t01, … of as many megabytes each."""
+    n = int(megabytes) << 18
+    mkmodel.write_model(model, [mkmodel.Spec(f"t{i:02}", "F32", (n,)) for i in range(int(count))])
+
+
+@step
+def sizes(model, *pairs):
+    """NAME=BYTES…, in one file."""
+    specs = [mkmodel.Spec(name, "U8", (int(size),)) for name, size in (p.split("=") for p in pairs)]
+    mkmodel.write_model(model, specs)
+
+
+@step
+def many(path, count):
+    """One file with so many tensors of a byte or none, by hand: mkmodel would take too long."""
+    count = int(count)
+    entries = (
+        f'"layers.{i // 1000:04}.experts.{i % 1000:03}.weight":'
+        f'{{"dtype":"U8","shape":[1],"data_offsets":[{i},{i + 1}]}}'
+        for i in range(count)
+    )
+    text = ("{" + ",".join(entries) + "}").encode()
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.write((np.arange(count) % 251).astype("u1").tobytes())
+
+
+# --- Namespace -------------------------------------------------------------------------------------------------------
+
+
+@step
+def consistent(mount):
+    """readdir, lookup and stat say the same; what is not listed is not there."""
+    seen = {}
+    for directory, dirs, files in os.walk(os.fsencode(mount)):
+        with os.scandir(directory) as entries:
+            listed = {e.name: (e.inode(), e.is_dir(follow_symlinks=False)) for e in entries}
+        same("what is listed twice", sorted(listed), sorted(dirs + files))
+        for name, (inode, is_dir) in listed.items():
+            path = os.path.join(directory, name)
+            st = os.lstat(path)
+            same(f"{path}: inode", st.st_ino, inode)
+            same(f"{path}: a directory", os.path.isdir(path), is_dir)
+            check(inode not in seen, f"{path} and {seen.get(inode)} are one inode")
+            seen[inode] = path
+            for other in (name + b"x", name[:-1], name.swapcase(), name + b"~"):
+                if other and other not in listed and len(other) <= 255:
+                    fails_with(lambda: os.lstat(os.path.join(directory, other)), errno.ENOENT)
+        fails_with(lambda: os.lstat(os.path.join(directory, b"n" * 256)), errno.ENAMETOOLONG, errno.ENOENT)
+    check(len(seen) > 50, len(seen), "entries")
+
+
+@step
+def read_only(mount, *files):
+    code = errno.EROFS
+    for name in files:
+        path = os.path.join(mount, name)
+        fails_with(lambda: os.open(path, os.O_RDWR), code)
+        fails_with(lambda: os.open(path, os.O_WRONLY | os.O_TRUNC), code)
+        fails_with(lambda: os.truncate(path, 0), code)
+        fails_with(lambda: os.unlink(path), code)
+        fails_with(lambda: os.rename(path, path + ".new"), code)
+        fails_with(lambda: os.chmod(path, 0o777), code)
+        fails_with(lambda: os.chown(path, 1, 1), code)
+        fails_with(lambda: os.utime(path), code)
+        fails_with(lambda: os.link(path, path + ".link"), code)
+        fails_with(lambda: os.setxattr(path, "user.tensorfs.name", b"x"), code)
+        fails_with(lambda: os.removexattr(path, "user.tensorfs.name"), code)
+        with open(path, "rb") as file:
+            fails_with(lambda: mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_WRITE), errno.EACCES)
+    for directory in (mount, os.path.join(mount, "tensors")):
+        path = os.path.join(directory, "new")
+        fails_with(lambda: os.mkdir(path), code)
+        fails_with(lambda: os.symlink("x", path), code)
+        fails_with(lambda: os.mkfifo(path), code)
+        fails_with(lambda: os.open(path, os.O_WRONLY | os.O_CREAT), code)
+    fails_with(lambda: os.rmdir(os.path.join(mount, "tensors")), code)
+
+
+@step
+def controls(mount):
+    people = slurp(os.path.join(mount, ".tensorfs/stats")).decode()
+    metrics = slurp(os.path.join(mount, ".tensorfs/metrics")).decode()
+    values = stats(mount)
+    lines = dict(re.findall(r"^(\w+): (.*)$", people, re.M))
+    check(set(lines) - {"warning"} <= set(values), "stats has keys that stats.json lacks")
+    numbers = {k: v for k, v in values.items() if isinstance(v, int)}
+    check(len(numbers) > 30, "only", len(numbers), "numbers")
+    moving = {"opens_text"}
+    for key, value in numbers.items():
+        if key not in moving:
+            same(f"stats: {key}", lines[key], str(value))
+        check(re.search(rf"^tensorfs_{key}(_total)? \d+$", metrics, re.M), f"metrics lacks {key}")
+    for line in metrics.splitlines():
+        check(re.fullmatch(r"# (HELP|TYPE) tensorfs_\w+ .+|tensorfs_\w+ \d+", line), "metrics:", line)
+    same("tensors", values["tensors"], 21)
+
+
+# --- Bytes -----------------------------------------------------------------------------------------------------------
+
+
+@step
+def by_mmap(model, mount):
+    for t in tensors_of(model):
+        path, want = path_of(mount, t), content(t)
+        if not t.nbytes:
+            same("size", os.stat(path).st_size, 0)
+            continue
+        for flags in (mmap.MAP_SHARED, mmap.MAP_PRIVATE):
+            with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ) as m:
+                check(m[:] == want.tobytes(), f"{t.name}: mmap")
+        got = np.memmap(path, mode="r", dtype="u1")
+        check(np.array_equal(got, want), f"{t.name}: numpy.memmap")
+        check(np.array_equal(np.fromfile(path, "u1"), want), f"{t.name}: numpy.fromfile")
+    # Not only bytes: values, against the generator, which reads no file.
+    spec = next(s for s in mkmodel.specs(odd=True) if s.name == "model.layers.0.mlp.up_proj.weight")
+    kind = mkmodel.DTYPES[spec.dtype][0]
+    got = np.memmap(os.path.join(mount, "tensors", spec.name), mode="r", dtype=kind, shape=spec.shape)
+    check(np.array_equal(got, mkmodel.values(spec)), "values")
+
+
+@step
+def odd_reads(model, mount, seed=1):
+    """Reads at any offset and of any length, also beyond the end."""
+    rng = random.Random(int(seed))
+    for t in tensors_of(model):
+        want = content(t).tobytes()
+        fd = os.open(path_of(mount, t), os.O_RDONLY)
+        edges = [0, 1, 7, 4095, 4096, 4097, t.nbytes // 2 | 1, t.nbytes - 1, t.nbytes, t.nbytes + 1, t.nbytes + 100000]
+        places = [(at, n) for at in edges if at >= 0 for n in (1, 3, 4096, 5000, 131073)]
+        places += [(rng.randrange(t.nbytes + 10), rng.randrange(1, 300000)) for _ in range(30)]
+        for at, n in places:
+            check(os.pread(fd, n, at) == want[at : at + n], f"{t.name}: pread of {n} at {at}")
+        pieces = [bytearray(k) for k in (1, 4096, 3, 100000, 1)]
+        n = os.preadv(fd, pieces, 1)
+        check(b"".join(pieces)[:n] == want[1 : 1 + n] and n == max(0, min(104101, t.nbytes - 1)), f"{t.name}: preadv")
+        os.close(fd)
+
+
+@step
+def direct_reads(model, mount):
+    """O_DIRECT: the memory is aligned, sizes and offsets are blocks; the end is short. The kernel may refuse, not lie."""
+    done = 0
+    for t in tensors_of(model):
+        want = content(t).tobytes()
+        try:
+            fd = os.open(path_of(mount, t), os.O_RDONLY | os.O_DIRECT)
+        except OSError as error:
+            same("errno", error.errno, errno.EINVAL)
+            continue
+        buffer = mmap.mmap(-1, 1 << 20)
+        for at in range(0, t.nbytes, 1 << 20):
+            n = os.preadv(fd, [buffer], at)
+            check(buffer[:n] == want[at : at + (1 << 20)], f"{t.name}: direct at {at}")
+            done += n
+        os.close(fd)
+    print(done)
+
+
+@step
+def parallel(model, mount, readers=16, rounds=1):
+    """So many threads, each with descriptors of its own, in different orders and ways."""
+    tensors = tensors_of(model)
+    wants = {t.name: content(t).tobytes() for t in tensors}
+
+    def read_all(seed):
+        rng = random.Random(seed)
+        for t in rng.sample(tensors, len(tensors)):
+            want, fd = wants[t.name], os.open(path_of(mount, t), os.O_RDONLY)
+            if seed % 3 == 0 and t.nbytes:
+                with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as m:
+                    check(m[:] == want, f"{t.name}: mmap")
+            elif seed % 3 == 1:
+                at = 0
+                while data := os.pread(fd, 300001, at):
+                    check(data == want[at : at + len(data)], f"{t.name}: at {at}")
+                    at += len(data)
+                same(f"{t.name}: length", at, t.nbytes)
+            else:
+                for _ in range(20):
+                    at, n = rng.randrange(t.nbytes + 1), rng.randrange(1, 70000)
+                    check(os.pread(fd, n, at) == want[at : at + n], f"{t.name}: random at {at}")
+            os.close(fd)
+
+    with concurrent.futures.ThreadPoolExecutor(int(readers)) as pool:
+        for future in [pool.submit(read_all, i) for i in range(int(readers) * int(rounds))]:
+            future.result()
+
+
+@step
+def all_right(model, mount, *order):
+    """Every tensor, read whole; in file order, or backwards."""
+    tensors = tensors_of(model)
+    for t in reversed(tensors) if order else tensors:
+        check(slurp(path_of(mount, t)) == content(t).tobytes(), f"{t.name}: wrong bytes")
+
+
+@step
+def one_right(model, mount, *names):
+    for t in tensors_of(model):
+        if t.name in names:
+            check(slurp(path_of(mount, t)) == content(t).tobytes(), f"{t.name}: wrong bytes")
+            names = [n for n in names if n != t.name]
+    check(not names, "not there:", *names)
+
+
+if __name__ == "__main__":
+    STEPS[sys.argv[1]](*sys.argv[2:])

@@ -38,6 +38,7 @@ struct tfs_stream {
 	struct tfs_file_id id;
 	bool attached; /* holds the file, which is loading or resident */
 	/* Guarded by the lock of the streams. */
+	unsigned refs;	   /* the open, and every read: an answer may be followed by the close before it is released */
 	uint64_t expected; /* offset that a sequential read would have */
 	unsigned window;   /* slots to read ahead */
 };
@@ -255,6 +256,38 @@ static void feed(struct tfs_streams *s)
 	}
 }
 
+static void stream_unref(struct tfs_stream *st)
+{
+	struct tfs_streams *s = st->streams;
+
+	pthread_mutex_lock(&s->lock);
+	bool last = !--st->refs;
+	if (last && !--s->stats.open)
+		for (unsigned i = 0; i < s->n_slots; i++) {
+			struct tfs_slot *sl = &s->slots[i];
+			if (!sl->buf || sl->state == SLOT_READING || sl->users)
+				continue;
+			munmap(sl->buf, SLOT_BUFFER); /* nobody streams: no memory for it */
+			sl->buf = NULL;
+			sl->state = SLOT_EMPTY;
+		}
+	pthread_mutex_unlock(&s->lock);
+	if (!last)
+		return;
+	if (st->attached)
+		tfs_residency_drop(s->residency, st->id);
+	free(st);
+}
+
+/* The answer of a read that had to wait. One that failed has nothing to release. */
+static void answered(struct tfs_read *rd, int result)
+{
+	struct tfs_stream *st = rd->stream;
+	rd->done(rd, result);
+	if (result)
+		stream_unref(st);
+}
+
 /* A slot changed: answer who can be answered. Takes and gives back the lock. */
 static void wake(struct tfs_streams *s)
 {
@@ -273,7 +306,7 @@ static void wake(struct tfs_streams *s)
 		unsigned i = 0;
 		for (struct tfs_read *rd = out.next, *next; rd != &out; rd = next) {
 			next = rd->next;
-			rd->done(rd, codes[i++]);
+			answered(rd, codes[i++]);
 		}
 	} while (n);
 }
@@ -397,7 +430,7 @@ static void range_done(struct tfs_range_wait *w, int result)
 	struct tfs_read *rd = (struct tfs_read *)(void *)((char *)w - offsetof(struct tfs_read, range));
 	int ret = finish_attached(rd, result);
 	if (ret != TFS_QUEUED)
-		rd->done(rd, ret);
+		answered(rd, ret);
 }
 
 int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
@@ -412,30 +445,41 @@ int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
 	rd->n_iov = 0;
 
 	pthread_mutex_lock(&s->lock);
+	st->refs++;
 	s->stats.reads++;
 	s->stats.bytes += rd->len;
 	pthread_mutex_unlock(&s->lock);
-	if (!st->attached)
-		return read_slots(s, rd);
-	rd->range = (struct tfs_range_wait){ .done = range_done, .at = rd->offset, .len = rd->len };
-	int ret = tfs_residency_range(s->residency, st->id, &rd->range);
-	return ret == TFS_QUEUED ? ret : finish_attached(rd, ret);
+	int ret;
+	if (st->attached) {
+		rd->range = (struct tfs_range_wait){ .done = range_done, .at = rd->offset, .len = rd->len };
+		ret = tfs_residency_range(s->residency, st->id, &rd->range);
+		if (ret != TFS_QUEUED)
+			ret = finish_attached(rd, ret);
+	} else {
+		ret = read_slots(s, rd);
+	}
+	/* Once it is queued, it may be answered and released, and the stream closed and gone. */
+	if (ret < 0)
+		stream_unref(st);
+	return ret;
 }
 
 void tfs_read_release(struct tfs_read *rd)
 {
-	struct tfs_streams *s = rd->stream->streams;
+	struct tfs_stream *st = rd->stream;
+	struct tfs_streams *s = st->streams;
 
 	if (rd->fd >= 0) {
 		close(rd->fd);
-		return;
+	} else {
+		pthread_mutex_lock(&s->lock);
+		drop_slots(rd);
+		bool starved = s->starved.next != &s->starved;
+		pthread_mutex_unlock(&s->lock);
+		if (starved)
+			wake(s);
 	}
-	pthread_mutex_lock(&s->lock);
-	drop_slots(rd);
-	bool starved = s->starved.next != &s->starved;
-	pthread_mutex_unlock(&s->lock);
-	if (starved)
-		wake(s);
+	stream_unref(st);
 }
 
 /* --- Beginning and end --------------------------------------------------------------------------------------------- */
@@ -447,6 +491,7 @@ struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id)
 		return NULL;
 	st->streams = s;
 	st->id = id;
+	st->refs = 1;
 	st->attached = s->residency && !tfs_residency_attach(s->residency, id);
 	pthread_mutex_lock(&s->lock);
 	s->stats.open++;
@@ -456,21 +501,7 @@ struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id)
 
 void tfs_stream_close(struct tfs_stream *st)
 {
-	struct tfs_streams *s = st->streams;
-	if (st->attached)
-		tfs_residency_drop(s->residency, st->id);
-	pthread_mutex_lock(&s->lock);
-	if (!--s->stats.open)
-		for (unsigned i = 0; i < s->n_slots; i++) {
-			struct tfs_slot *sl = &s->slots[i];
-			if (!sl->buf || sl->state == SLOT_READING || sl->users)
-				continue;
-			munmap(sl->buf, SLOT_BUFFER); /* nobody streams: no memory for it */
-			sl->buf = NULL;
-			sl->state = SLOT_EMPTY;
-		}
-	pthread_mutex_unlock(&s->lock);
-	free(st);
+	stream_unref(st);
 }
 
 struct tfs_streams *tfs_streams_create(const struct tfs_model *model, struct tfs_sched *sched,

@@ -60,7 +60,8 @@ void tfs_streams_destroy(struct tfs_streams *s); /* after that; no stream is ope
 
 /* NULL: out of memory. The file has at least one byte. */
 struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id);
-void tfs_stream_close(struct tfs_stream *st); /* no read of it is under way */
+/* No new read comes; those whose answers are not released yet keep what they need. */
+void tfs_stream_close(struct tfs_stream *st);
 
 /*
  * Start a read. 0: the answer is in @rd. TFS_QUEUED: rd->done() will tell. Otherwise -errno, and there is nothing to release:

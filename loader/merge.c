@@ -30,7 +30,7 @@ static int by_offset(const void *a, const void *b)
 
 #define table(m, n, type) ((type *)tfs_arena_array(&(m)->arena, n, sizeof(type), alignof(type)))
 
-/* The tensors of all shards, sorted by name, in one table (@own: the lone shard's); their source is the place in @shards. */
+/* The tensors of all shards by name, in one table (@own: the lone shard's); their source is the place in @shards. */
 static int merge_names(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards,
 		       bool own, const void **order, const void **tmp, struct tfs_error *err)
 {

@@ -51,7 +51,7 @@ struct tfs_set {
 	const char *stem; /* "model" of model.safetensors; unique in its directory (a second one is "model~") */
 	const struct tfs_format *format;
 	uint32_t dir;	      /* node of the directory it stands in */
-	bool sharded;	      /* made of several files */
+	bool sharded;	      /* made of several files, of which some may be missing */
 	uint32_t n_sources;
 	const uint32_t *sources; /* nodes of the files, in name order */
 	size_t n_tensors;

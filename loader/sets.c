@@ -385,6 +385,7 @@ static int report_broken(const struct finder *f)
 
 	if (!f->m->pub.n_sets && f->n_broken) {
 		*f->err = f->broken[0];
+		f->err->code = -EINVAL; /* whatever broke the set: the model has none */
 		return -EINVAL;
 	}
 	for (size_t i = 0; i < f->n_broken && f->m->warn; i++) {

@@ -513,6 +513,9 @@ static void broken_sets_are_left_out(void **state)
 	struct warnings w;
 
 	(void)state;
+	assert_int_equal(symlink("gone", in_tree(dir, "bad.safetensors")), 0);
+	assert_refused(dir, -EINVAL, "bad.safetensors: is a link to gone, which leads nowhere");
+	assert_int_equal(unlink(in_tree(dir, "bad.safetensors")), 0);
 	put_text(dir, "bad.safetensors", "too short to be one");
 	assert_refused(dir, -EINVAL, "bad.safetensors: byte 0: header length");
 	put_safetensors(dir, "good.safetensors", ONE("t"), 4);

@@ -39,7 +39,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 		bool stacked = !fstatfs(fs->model->root_fd, &st) && (st.f_type == OVERLAYFS_SUPER_MAGIC ||
 								     st.f_type == ECRYPTFS_SUPER_MAGIC ||
 								     st.f_type == FUSE_SUPER_MAGIC);
-		conn->max_backing_stack_depth = stacked ? 2 : 1;
+		conn->max_backing_stack_depth = stacked ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
 	} else if (fs->passthrough) {
 		fs->passthrough = false;
 		fs->streamed_because = "the kernel has no FUSE passthrough; Linux 6.9 is the first that does";
@@ -270,6 +270,7 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 	fuse_set_log_func(on_fuse_log);
 	raise_fd_limit();
 	tfs_opened_init(&fs.opened);
+	tfs_watch_init(&fs.watch);
 
 	int r = 0;
 	if (!mountpoint || stat(mountpoint, &st)) {
@@ -317,6 +318,7 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 		free(fs.warnings[i]);
 	free(fs.warnings);
 	free(fs.model_path);
+	tfs_watch_fini(&fs.watch);
 	tfs_opened_fini(&fs.opened);
 	return r ? 1 : 0;
 }

@@ -208,6 +208,7 @@ static void finish_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struc
 /* An open that waits for its tensor. */
 struct pending {
 	struct tfs_wait wait;
+	struct tfs_watched watched; /* where the request came by io_uring */
 	struct tfs_fs *fs;
 	fuse_req_t req;
 	uint64_t ino;
@@ -215,26 +216,58 @@ struct pending {
 	struct here here;
 };
 
-/* The reader was interrupted. Runs under the request's lock, which the two functions below take before they let go of it. */
+/* The reader was interrupted. True: the open was given up, answered, and is gone. */
+static bool give_up(struct pending *p)
+{
+	if (!tfs_residency_cancel(tfs_loader_residency(p->fs->loader), &p->wait))
+		return false; /* hold() will refuse it, or done() is on its way */
+	struct moved m = go_there(p->here);
+	p->fs->interrupted++;
+	tfs_reply_error(p->req, -EINTR);
+	go_back(&m);
+	free(p);
+	return true;
+}
+
 static void on_interrupt(fuse_req_t req, void *data)
 {
-	struct pending *p = data;
-	if (tfs_residency_cancel(tfs_loader_residency(p->fs->loader), &p->wait)) {
-		p->fs->interrupted++;
-		tfs_reply_error(req, -EINTR);
-		free(p);
+	(void)req;
+	give_up(data);
+}
+
+static bool on_signal(struct tfs_watched *w)
+{
+	return give_up((struct pending *)(void *)((char *)w - offsetof(struct pending, watched)));
+}
+
+/* Have give_up() called when the reader is interrupted, from now on until ignore_interrupts(), which waits for it. */
+static void heed_interrupts(struct pending *p)
+{
+	if (p->here.cpu < 0) {
+		fuse_req_interrupt_func(p->req, on_interrupt, p);
+		return;
 	}
-	/* Otherwise hold() will refuse it, or done() is on its way. */
+	p->watched.tid = fuse_req_ctx(p->req)->pid;
+	p->watched.interrupted = on_signal;
+	tfs_watch_add(&p->fs->watch, &p->watched);
+}
+
+static void ignore_interrupts(struct pending *p)
+{
+	if (p->here.cpu < 0)
+		fuse_req_interrupt_func(p->req, NULL, NULL);
+	else
+		tfs_watch_remove(&p->fs->watch, &p->watched);
 }
 
 static void on_done(struct tfs_wait *w, int result)
 {
-	struct pending p = *(struct pending *)w;
-	fuse_req_interrupt_func(p.req, NULL, NULL); /* after this nobody else knows the pending open */
-	free(w);
-	struct moved m = go_there(p.here);
-	finish_tensor(p.fs, p.req, p.ino, p.id, result);
+	struct pending *p = (struct pending *)w;
+	ignore_interrupts(p); /* after this nobody else knows the pending open */
+	struct moved m = go_there(p->here);
+	finish_tensor(p->fs, p->req, p->ino, p->id, result);
 	go_back(&m);
+	free(p);
 }
 
 static void open_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
@@ -253,11 +286,11 @@ static void open_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct 
 		return;
 	}
 	*p = (struct pending){ .wait.done = on_done, .fs = fs, .req = req, .ino = ino, .id = id, .here = here_of(fs, req) };
-	fuse_req_interrupt_func(req, on_interrupt, p);
+	heed_interrupts(p);
 	int r = tfs_loader_hold(fs->loader, id, &p->wait);
 	if (r == TFS_QUEUED)
 		return; /* p is the loader's, and may be gone */
-	fuse_req_interrupt_func(req, NULL, NULL);
+	ignore_interrupts(p);
 	free(p);
 	if (r == -ECANCELED) {
 		fs->interrupted++;
@@ -425,6 +458,17 @@ static void read_native(fuse_req_t req, int fd, uint64_t offset, size_t len)
 		fuse_reply_buf(req, buf, len);
 }
 
+/* From a copy: once the kernel has the answer the file may be closed, and its text freed while we are still in write(2). */
+static void read_text(fuse_req_t req, const char *text, size_t len)
+{
+	cleanup_free char *copy = malloc(len);
+
+	if (copy)
+		fuse_reply_buf(req, memcpy(copy, text, len), len);
+	else
+		tfs_reply_error(req, -ENOMEM);
+}
+
 void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct tfs_fs *fs = fuse_req_userdata(req);
@@ -450,5 +494,5 @@ void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, stru
 	else if (o->mode == TFS_OPEN_NATIVE)
 		read_native(req, o->fd, at, size);
 	else
-		fuse_reply_buf(req, o->text + at, size);
+		read_text(req, o->text + at, size);
 }

@@ -10,6 +10,7 @@
 #define FUSE_USE_VERSION 317
 #include <fuse_lowlevel.h>
 
+#include "interrupt.h"
 #include "loader.h"
 #include "model.h"
 #include "opened.h"
@@ -30,6 +31,7 @@ struct tfs_fs {
 	const char *streamed_because; /* why passthrough was not even tried, or NULL */
 
 	struct tfs_opened_table opened;
+	struct tfs_watch watch;
 
 	/* Relaxed atomics: each stands for itself. */
 	_Atomic bool passthrough; /* may go from true to false: the kernel refused a backing file */

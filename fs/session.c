@@ -103,16 +103,25 @@ static void on_warning(void *arg, const struct tfs_error *warning)
 	fs->n_warnings += !!fs->warnings[fs->n_warnings];
 }
 
-/* libfuse's own messages. What it says of refused backing files is expected where they are refused. */
+/*
+ * libfuse's own messages, some of which come in pieces: a newline ends one. What it says of refused backing files is expected
+ * where they are refused.
+ */
 static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 {
-	char line[512];
-	vsnprintf(line, sizeof line, fmt, ap);
-	line[strcspn(line, "\n")] = 0;
+	static _Thread_local char line[512];
+	size_t len = strlen(line);
+
+	vsnprintf(line + len, sizeof line - len, fmt, ap);
+	len = strcspn(line, "\n");
+	if (!line[len] && len < sizeof line - 1)
+		return;
+	line[len] = 0;
 	bool expected = strstr(line, "passthrough_open") || strstr(line, "passthrough_close");
 	tfs_log(level <= FUSE_LOG_ERR && !expected ? TFS_LOG_ERROR : level <= FUSE_LOG_WARNING && !expected ? TFS_LOG_WARNING
 														: TFS_LOG_DEBUG,
 		"%s", line);
+	line[0] = 0;
 }
 
 static bool uring_enabled(void)

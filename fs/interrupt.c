@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+#include "interrupt.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+
+/* Often enough for a Ctrl-C to feel prompt; each look costs a few microseconds for each open that waits. */
+#define LOOK_EVERY_NS 50000000
+
+/* A thread that waits in the kernel keeps the signal that wants it out pending. See proc_pid_status(5). */
+static bool has_signal(pid_t tid)
+{
+	char path[64], line[256];
+	uint64_t own = 0, shared = 0, blocked = 0, ignored = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/status", tid);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return false; /* of another PID namespace: there is no telling */
+	while (fgets(line, sizeof line, f)) {
+		sscanf(line, "SigPnd: %" SCNx64, &own);
+		sscanf(line, "ShdPnd: %" SCNx64, &shared);
+		sscanf(line, "SigBlk: %" SCNx64, &blocked);
+		sscanf(line, "SigIgn: %" SCNx64, &ignored);
+	}
+	fclose(f);
+	return (own | shared) & ~blocked & ~ignored;
+}
+
+static void *look(void *arg)
+{
+	struct tfs_watch *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->stopping) {
+		if (w->list.next == &w->list) {
+			pthread_cond_wait(&w->changed, &w->lock);
+			continue;
+		}
+		struct timespec until;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += LOOK_EVERY_NS;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		pthread_cond_timedwait(&w->changed, &w->lock, &until);
+		for (struct tfs_watched *e = w->list.next, *next; e != &w->list; e = next) {
+			next = e->next;
+			if (!has_signal(e->tid))
+				continue;
+			struct tfs_watched *prev = e->prev;
+			if (e->interrupted(e)) {
+				prev->next = next;
+				next->prev = prev;
+			}
+		}
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+void tfs_watch_init(struct tfs_watch *w)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	w->list.prev = w->list.next = &w->list;
+	w->running = w->stopping = false;
+}
+
+void tfs_watch_fini(struct tfs_watch *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->stopping = true;
+	pthread_cond_signal(&w->changed);
+	pthread_mutex_unlock(&w->lock);
+	if (w->running)
+		pthread_join(w->thread, NULL);
+	pthread_cond_destroy(&w->changed);
+	pthread_mutex_destroy(&w->lock);
+}
+
+void tfs_watch_add(struct tfs_watch *w, struct tfs_watched *e)
+{
+	pthread_mutex_lock(&w->lock);
+	if (!w->running) {
+		sigset_t all, old;
+		sigfillset(&all); /* signals are the main thread's */
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		w->running = !pthread_create(&w->thread, NULL, look, w);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	}
+	e->next = &w->list;
+	e->prev = w->list.prev;
+	e->prev->next = w->list.prev = e;
+	pthread_cond_signal(&w->changed);
+	pthread_mutex_unlock(&w->lock);
+}
+
+void tfs_watch_remove(struct tfs_watch *w, struct tfs_watched *e)
+{
+	pthread_mutex_lock(&w->lock);
+	e->prev->next = e->next;
+	e->next->prev = e->prev;
+	pthread_mutex_unlock(&w->lock);
+}

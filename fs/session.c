@@ -107,7 +107,7 @@ static void on_warning(void *arg, const struct tfs_error *warning)
  * libfuse's own messages, some of which come in pieces: a newline ends one. What it says of refused backing files is expected
  * where they are refused.
  */
-static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
+static __attribute__((format(printf, 2, 0))) void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 {
 	static _Thread_local char line[512];
 	size_t len = strlen(line);

@@ -52,6 +52,33 @@ char *tfs_shape_text(const struct tfs_tensor *t)
 	return text;
 }
 
+/* An object with one member a line, and what is in the members on that line: pleasant to cat, and JSON. */
+static char *dump_lines(json_t *o)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = open_memstream(&text, &len);
+	const char *key;
+	json_t *value;
+	bool bad = !f, first = true;
+
+	json_object_foreach(o, key, value) {
+		char *v = bad ? NULL : json_dumps(value, JSON_ENCODE_ANY);
+		bad |= !v;
+		if (!bad)
+			fprintf(f, "%s\n  \"%s\": %s", first ? "{" : ",", key, v);
+		first = false;
+		free(v);
+	}
+	if (f && !bad)
+		fputs("\n}\n", f);
+	if (f && (fclose(f) || bad)) {
+		free(text);
+		text = NULL;
+	}
+	return text;
+}
+
 static char *meta_text(const struct tfs_fs *fs, struct tfs_inode inode)
 {
 	const struct tfs_set *set = &fs->model->sets[inode.set];
@@ -68,13 +95,9 @@ static char *meta_text(const struct tfs_fs *fs, struct tfs_inode inode)
 	json_object_set_new(o, "format", json_string(set->format->name));
 	json_object_set_new(o, "source", json_any(path, strlen(path)));
 	json_object_set_new(o, "offset", json_integer((json_int_t)t->offset));
-	char *text = json_dumps(o, JSON_INDENT(2));
+	char *text = dump_lines(o);
 	json_decref(o);
-	char *line = NULL;
-	if (text && asprintf(&line, "%s\n", text) < 0)
-		line = NULL;
-	free(text);
-	return line;
+	return text;
 }
 
 /* --- .tensorfs: one table of values, shown in three ways ------------------------------------------------------------- */

@@ -104,8 +104,8 @@ static void on_warning(void *arg, const struct tfs_error *warning)
 }
 
 /*
- * libfuse's own messages, some of which come in pieces: a newline ends one. What it says of refused backing files is expected
- * where they are refused.
+ * libfuse's own messages. One comes in pieces up to its newline; others have none. What it says of refused backing files is
+ * expected where they are refused.
  */
 static __attribute__((format(printf, 2, 0))) void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 {
@@ -114,7 +114,7 @@ static __attribute__((format(printf, 2, 0))) void on_fuse_log(enum fuse_log_leve
 
 	vsnprintf(line + len, sizeof line - len, fmt, ap);
 	len = strcspn(line, "\n");
-	if (!line[len] && len < sizeof line - 1)
+	if (!line[len] && len < sizeof line - 1 && !strncmp(line, "fuse: unknown option", 20))
 		return;
 	line[len] = 0;
 	bool expected = strstr(line, "passthrough_open") || strstr(line, "passthrough_close");

@@ -135,7 +135,9 @@ static struct tfs_slot *slot_fill(struct tfs_streams *s, struct tfs_file_id id, 
 		.priority = priority,
 		.buf = sl->buf,
 	};
-	if (tfs_sched_add(s->sched, &sl->transfer)) {
+	int r = tfs_sched_add(s->sched, &sl->transfer);
+	if (r) {
+		s->stopped |= r == -ECANCELED; /* we are next */
 		sl->state = SLOT_EMPTY;
 		return NULL;
 	}

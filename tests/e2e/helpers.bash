@@ -154,15 +154,14 @@ need_passthrough() {
 
 # refused STATUS [ARGUMENT...]: the program says one line, mounts nothing and ends with STATUS. The line is in $output.
 refused() {
-	local want=$1 before after
+	local want=$1
 	shift
-	before=$(wc -l </proc/self/mounts)
 	run "$TENSORFS" "$@" 3>&-
-	after=$(wc -l </proc/self/mounts)
 	[[ $status = "$want" ]] || fail "status $status instead of $want: $output"
-	[[ $before = "$after" ]] || fail "something is mounted"
+	! grep -F -- "$T" /proc/self/mounts || fail "something is mounted"
+	[[ -z $(pid_of "${*: -1}") ]] || fail "something still runs"
 	[[ $want != 1 || ${#lines[@]} = 1 ]] || fail "not one line but ${#lines[@]}: $output"
-	[[ $output = *tensorfs:* ]] || fail "no message: $output"
+	[[ $output = *tensorfs* ]] || fail "no message: $output"
 }
 
 # --- Things that are everybody's ------------------------------------------------------------------------------------

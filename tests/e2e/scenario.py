@@ -303,5 +303,66 @@ def one_right(model, mount, *names):
     check(not names, "not there:", *names)
 
 
+# --- Streamed --------------------------------------------------------------------------------------------------------
+
+
+@step
+def stream(model, mount):
+    """Large files, in every order."""
+    rng = random.Random(7)
+    for t in tensors_of(model):
+        want, path = content(t).tobytes(), path_of(mount, t)
+        for size in (1 << 20, 4096 * 3 + 1):
+            with open(path, "rb", buffering=0) as file:
+                at = 0
+                while data := file.read(size):
+                    check(data == want[at : at + len(data)], f"{t.name}: sequential at {at}")
+                    at += len(data)
+            same("length", at, t.nbytes)
+            if t.nbytes < 1 << 20:
+                break
+        fd = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+        for at in range(t.nbytes // 1000001 * 1000001, -1, -1000001):
+            check(os.pread(fd, 1000001, at) == want[at : at + 1000001], f"{t.name}: backwards at {at}")
+        for _ in range(100):
+            at, n = rng.randrange(t.nbytes + 5), rng.randrange(1, 3 << 20)
+            check(os.pread(fd, n, at) == want[at : at + n], f"{t.name}: random {n} at {at}")
+        same("read at the end", os.pread(fd, 100, t.nbytes), b"")
+        same("read beyond the end", os.pread(fd, 100, t.nbytes + (1 << 30)), b"")
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)  # of the mount's cache: asked again
+        check(os.pread(fd, t.nbytes, 0) == want[: 0x7FFFF000], f"{t.name}: at once")
+        os.close(fd)
+
+
+@step
+def slow_open(model, mount, slow_daemon):
+    """The storage is stopped: an open is not held up, its reads wait. When all is there and closed, the mode changes."""
+    small, big = tensors_of(model)
+    want, path = content(big).tobytes(), path_of(mount, big)
+    fd = os.open(path, os.O_RDONLY)
+    same("opens_streamed", stats(mount)["opens_streamed"], 1)
+    same("state", state(path), "loading")
+    second = os.open(path, os.O_RDONLY)  # shares the mode
+    same("opens_streamed", stats(mount)["opens_streamed"], 2)
+    got = []
+    reader_thread = threading.Thread(target=lambda: got.append(os.pread(fd, 100001, 20000001)))
+    reader_thread.start()
+    wait_until("the read to be under way", lambda: stats(mount)["stream_reads"] > 0)
+    check(not got, "it read from storage that stands still")
+    os.kill(int(slow_daemon), signal.SIGCONT)
+    reader_thread.join()
+    check(got[0] == want[20000001 : 20000001 + 100001], "the first read")
+    check(b"".join(iter(lambda: os.read(second, 1 << 20), b"")) == want, "a whole read")
+    wait_until("the load", lambda: state(path) == "resident")
+    check(os.pread(fd, 1000, 5) == want[5:1005], "a read afterwards")
+    same("opens_passthrough", stats(mount)["opens_passthrough"], 0)
+    os.close(fd)
+    os.close(second)
+    # RELEASE is asynchronous: until it has come, opens share the mode of the old ones.
+    wait_until("the release", lambda: stats(mount)["streams"] == 0)
+    check(slurp(path) == want, "passthrough")
+
+
 if __name__ == "__main__":
     STEPS[sys.argv[1]](*sys.argv[2:])

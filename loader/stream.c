@@ -339,11 +339,20 @@ static void slot_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 	struct tfs_streams *s = sl->streams;
 	char line[TFS_ERROR_LINE] = "";
 
+	pthread_mutex_lock(&s->lock);
+	bool unasked = !sl->users; /* nobody's error: whoever gets there tries again, and has it then */
+	if (code && unasked)
+		sl->state = SLOT_EMPTY;
+	pthread_mutex_unlock(&s->lock);
+	if (code && unasked) {
+		wake(s);
+		return;
+	}
 	if (code && code != -ECANCELED)
 		tfs_report(s->model, tensor_of(s, sl->id), sl->start, code, err, line);
 	pthread_mutex_lock(&s->lock);
-	sl->state = code && !sl->users ? SLOT_EMPTY : SLOT_READY;
-	sl->failure = sl->users ? code : 0;
+	sl->state = SLOT_READY;
+	sl->failure = code;
 	if (line[0]) {
 		memcpy(s->stats.last_error, line, sizeof line);
 		s->stats.failures++;

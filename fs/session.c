@@ -297,7 +297,7 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 		}
 	}
 	if (!r) {
-		r = tfs_model_open(fs.model_path, get_nprocs(), on_warning, &fs, &fs.model, &err);
+		r = tfs_model_open(options->model_dir, get_nprocs(), on_warning, &fs, &fs.model, &err);
 		if (!r)
 			r = tfs_tree_create(fs.model, tfs_controls, &fs.tree, &err);
 		if (r)

@@ -18,7 +18,8 @@ setup() {
 	mnt=$T/mnt
 	model=$T/model
 	mkdir "$mnt"
-	as=()      # runs the program as somebody else
+	as=()      # runs the program, and its readers, as somebody else
+	launch=()  # runs the program alone
 	daemons=() # process ids, and by the same index the log, the mountpoint and the exit status that is right
 	logs=() mounts=() right=()
 	helpers=() # other processes to end
@@ -60,7 +61,7 @@ mounted_or_ended() { is_mounted "$1" || ended "$2"; }
 start() {
 	local at=${*: -1}
 	log=$T/log.${#daemons[@]}
-	"${as[@]}" "$TENSORFS" -f "$@" >"$log" 2>&1 </dev/null 3>&- 9>&- &
+	"${as[@]}" "${launch[@]}" "$TENSORFS" -f "$@" >"$log" 2>&1 </dev/null 3>&- 9>&- &
 	daemon=$!
 	daemons+=("$daemon") logs+=("$log") mounts+=("$at") right+=(0)
 	wait_until mounted_or_ended "$at" "$daemon"

@@ -68,10 +68,26 @@ def wait_until(what, condition, patience=60 if os.environ.get("TFS_SANITIZER") e
         time.sleep(0.01)  # only how often we look
 
 
-def mapped(path):
-    """The file, mapped and closed again."""
-    with open(path, "rb") as file:
-        return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+class Mapping:
+    """A file, mapped and closed again. (Python's own mmap keeps a descriptor of it open.)"""
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+    def __init__(self, path):
+        fd = os.open(path, os.O_RDONLY)
+        self.size = os.fstat(fd).st_size
+        self.at = self.libc.mmap(None, self.size, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+        os.close(fd)
+        check(self.at != ctypes.c_void_p(-1).value, "mmap:", os.strerror(ctypes.get_errno()))
+
+    def bytes(self):
+        return ctypes.string_at(self.at, self.size)
+
+    def unmap(self):
+        same("munmap", self.libc.munmap(self.at, self.size), 0)
 
 
 def drop_cache(path):
@@ -362,6 +378,97 @@ def slow_open(model, mount, slow_daemon):
     # RELEASE is asynchronous: until it has come, opens share the mode of the old ones.
     wait_until("the release", lambda: stats(mount)["streams"] == 0)
     check(slurp(path) == want, "passthrough")
+
+
+# --- Lifetime --------------------------------------------------------------------------------------------------------
+
+
+@step
+def with_signals(*command):
+    """Runs a command that SIGINT ends, which a shell's background processes ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.execv(command[0], command)
+
+
+@step
+def survives(model, mount, pid, how):
+    """Readers that have tensors mapped, and open, see the right bytes when the daemon is ended as `how` says."""
+    pid = int(pid)
+    first, second, third = tensors_of(model)[:3]
+    original = os.path.join(mount, os.path.basename(first.path))
+    first_map = Mapping(path_of(mount, first))
+    fds = {}
+    for path, want in ((path_of(mount, second), content(second).tobytes()), (original, slurp(first.path))):
+        fds[os.open(path, os.O_RDONLY)] = want
+    check(slurp(path_of(mount, third)) == content(third).tobytes(), "third")
+
+    def gone():
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+                return file.read().rpartition(") ")[2].startswith("Z")
+        except FileNotFoundError:
+            return True
+
+    def still_right():
+        check(first_map.bytes() == content(first).tobytes(), "the mapping")
+        for fd, want in fds.items():
+            check(os.pread(fd, 1 << 30, 0) == want, "pread of an open descriptor")
+            late = Mapping(f"/proc/self/fd/{fd}") if how in ("lazy", "busy") else None  # that one opens it again
+            check(not late or late.bytes() == want, "a mapping made of it afterwards")
+            if late:
+                late.unmap()
+
+    def close_all():
+        for fd in fds:
+            os.close(fd)
+        fds.clear()
+
+    if how == "busy":
+        close_all()
+        # The kernel's mapping of a passthrough file refers to the path that it was opened by.
+        check(subprocess.run(["umount", mount], stderr=subprocess.DEVNULL, check=False).returncode, "it was unmounted")
+        still_right()
+        first_map.unmap()
+        return
+    if how == "lazy":
+        subprocess.run(["umount", "-l", mount], check=True)
+        check(not gone(), "it did not wait for its readers")
+        still_right()
+        close_all()
+        check(not gone(), "it did not wait for the mapping")
+        still_right()
+        first_map.unmap()
+        return
+    os.kill(pid, {"term": signal.SIGTERM, "kill": signal.SIGKILL}[how])
+    wait_until("the daemon's end", gone)
+    still_right()
+    close_all()
+    # Others can come and go in memory meanwhile.
+    junk = [bytearray(1 << 20) for _ in range(64)]
+    check(len(junk) == 64 and first_map.bytes() == content(first).tobytes(), "the mapping, later")
+
+
+@step
+def killed_stream(model, mount, pid):
+    t = tensors_of(model)[0]
+    want, fd = content(t).tobytes(), os.open(path_of(mount, t), os.O_RDONLY)
+    check(os.pread(fd, 4096, 0) == want[:4096], "before")
+    os.kill(int(pid), signal.SIGKILL)
+    errors = 0
+    for at in range(0, t.nbytes, 65536):
+        try:
+            data = os.pread(fd, 65536, at)  # may be short: what was in the page cache
+            check(data and data == want[at : at + len(data)], f"wrong bytes at {at}")
+        except OSError:
+            errors += 1
+    check(errors, "no error at all")
+
+
+@step
+def all_right_in(model, directory):
+    for t in tensors_of(model):
+        path = os.path.join(os.fsencode(directory), file_name(t.name))
+        check(slurp(path) == content(t).tobytes(), f"{t.name}: wrong bytes")
 
 
 if __name__ == "__main__":

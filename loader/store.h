@@ -42,7 +42,7 @@ bool tfs_store_in_use(struct tfs_store *s, uint64_t id);
 
 void tfs_store_remove(struct tfs_store *s, uint64_t id);
 
-/* Bytes of memory that the files hold, removed but still mapped ones included. */
+/* Bytes of memory that the files hold, removed but still mapped ones included. Without a limit the kernel does not count: 0. */
 uint64_t tfs_store_used(struct tfs_store *s);
 
 /* What a file of @size bytes takes from the budget: whole pages. */

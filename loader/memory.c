@@ -32,11 +32,29 @@ static uint64_t mem_available(void)
 	return kb << 10;
 }
 
+/* The line "KEY NUMBER" of @path, or 0. */
+static uint64_t read_key(const char *path, const char *key)
+{
+	char line[256], name[64];
+	uint64_t v = 0, n;
+	FILE *f = fopen(path, "re");
+	while (f && fgets(line, sizeof line, f))
+		if (sscanf(line, "%63s %" SCNu64, name, &n) == 2 && !strcmp(name, key)) {
+			v = n;
+			break;
+		}
+	if (f)
+		fclose(f);
+	return v;
+}
+
 /*
  * What is left below the limits of cgroup @path and all its parents: a limit binds everything beneath it. @limit and @usage
- * are the two files' names, which differ between the versions of the interface.
+ * are the two files' names, which differ between the versions of the interface, as does @idle, the name in memory.stat of page
+ * cache that nobody has used for a while. That counts as used, and a group that has just downloaded its model is full of it,
+ * but the kernel gives it up at once.
  */
-static uint64_t cgroup_left(const char *root, char *path, const char *limit, const char *usage)
+static uint64_t cgroup_left(const char *root, char *path, const char *limit, const char *usage, const char *idle)
 {
 	uint64_t left = UINT64_MAX;
 	for (;;) {
@@ -46,6 +64,9 @@ static uint64_t cgroup_left(const char *root, char *path, const char *limit, con
 		snprintf(file, sizeof file, "%s%s/%s", root, path, usage);
 		uint64_t used = read_number(file);
 		if (max != UINT64_MAX && used != UINT64_MAX) {
+			snprintf(file, sizeof file, "%s%s/memory.stat", root, path);
+			uint64_t cache = read_key(file, idle);
+			used -= cache < used ? cache : used;
 			uint64_t l = max > used ? max - used : 0;
 			if (l < left)
 				left = l;
@@ -75,9 +96,10 @@ uint64_t tfs_memory_default(void)
 			*path = 0;
 		uint64_t left = UINT64_MAX;
 		if (!controllers[1])
-			left = cgroup_left("/sys/fs/cgroup", path, "memory.max", "memory.current");
+			left = cgroup_left("/sys/fs/cgroup", path, "memory.max", "memory.current", "inactive_file");
 		else if (!strcmp(controllers + 1, "memory"))
-			left = cgroup_left("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes");
+			left = cgroup_left("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes",
+					   "total_inactive_file");
 		if (left < available)
 			available = left;
 	}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/* Streams: every byte against the file's own, in every order; what waits is answered. */
+#include "../fault/fixture.h"
+
+static const struct spec specs[] = { { "big", 5 * TFS_CHUNK + 999 }, { "small", 300 }, { "z", 3 * TFS_CHUNK } };
+
+/* @threads 0: the test steps. */
+static bool setup(struct rig *g, unsigned threads, uint64_t budget)
+{
+	char *dir = make_tree();
+	put_model(dir, "model.safetensors", specs, LENGTH(specs));
+	return rig_up(g, dir, (struct rig_options){ .threads = threads, .budget = budget, .open_wait = 3600, .direct = true });
+}
+
+static struct tfs_stream_stats stats(struct rig *g)
+{
+	struct tfs_stream_stats s;
+	tfs_streams_stats(g->streams, &s);
+	return s;
+}
+
+static void test_sequential(void **state)
+{
+	static const size_t sizes[] = { 4096, 131072, TFS_STREAM_MAX_READ, 1000003 /* straddles chunks */, 777 };
+	struct rig g;
+
+	(void)state;
+	assert_true(setup(&g, 2, 0));
+	struct tfs_file_id id = id_of(&g, "big");
+	uint64_t nbytes = tensor_of(&g, id)->nbytes;
+	for (unsigned i = 0; i < LENGTH(sizes); i++) {
+		struct tfs_stream *st = tfs_stream_open(g.streams, id);
+		uint64_t end = sizes[i] < 4096 ? 100000 : nbytes;
+		for (uint64_t at = 0; at < end; at += sizes[i])
+			assert_int_equal(read_checked(&g, st, id, at, sizes[i] < end - at ? sizes[i] : end - at), 0);
+		tfs_stream_close(st);
+	}
+	assert_true(stats(&g).readahead > 0);
+	assert_int_equal(stats(&g).open, 0);
+	rig_down(&g);
+}
+
+static void test_random(void **state)
+{
+	struct rig g;
+	unsigned seed = 7;
+
+	(void)state;
+	assert_true(setup(&g, 2, 0));
+	struct tfs_file_id id = id_of(&g, "big");
+	uint64_t nbytes = tensor_of(&g, id)->nbytes;
+	struct tfs_stream *st = tfs_stream_open(g.streams, id);
+	for (int i = 0; i < 300; i++) {
+		uint64_t at = (uint64_t)rand_r(&seed) % nbytes;
+		size_t len = 1 + (size_t)rand_r(&seed) % TFS_STREAM_MAX_READ;
+		assert_int_equal(read_checked(&g, st, id, at, len < nbytes - at ? len : nbytes - at), 0);
+	}
+	tfs_stream_close(st);
+	rig_down(&g);
+}
+
+/*
+ * Reads of 1 MiB, each beginning a block before the last one and ending a little before it, leave slots that overlap and end
+ * all over one block; a read that walks along them must not need more pieces than it has.
+ */
+static void test_overlapping_slots(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	assert_true(setup(&g, 1, 0));
+	struct tfs_file_id id = id_of(&g, "big");
+	struct tfs_stream *st = tfs_stream_open(g.streams, id);
+	const uint64_t far = 4 * TFS_CHUNK + TFS_CHUNK / 2, block = TFS_STREAM_RANDOM, x = 8 * block;
+	for (unsigned i = 1; i <= 4; i++) {
+		assert_int_equal(read_checked(&g, st, id, far, 4096), 0); /* or it would count as sequential */
+		uint64_t from = x - i * block + 5 * 4096 - i * 4096;
+		assert_int_equal(read_checked(&g, st, id, from, TFS_STREAM_MAX_READ), 0);
+	}
+	for (unsigned i = 0; i < 8; i++) {
+		assert_int_equal(read_checked(&g, st, id, far, 4096), 0);
+		assert_int_equal(read_checked(&g, st, id, x + i * 1024, TFS_STREAM_MAX_READ), 0);
+	}
+	tfs_stream_close(st);
+	rig_down(&g);
+}
+
+static void test_refused(void **state)
+{
+	struct rig g;
+	struct answer a;
+
+	(void)state;
+	assert_true(setup(&g, 0, 0));
+	struct tfs_file_id id = id_of(&g, "small");
+	struct tfs_stream *st = tfs_stream_open(g.streams, id);
+	static const struct {
+		uint64_t at;
+		size_t len;
+	} bad[] = { { 0, 0 }, { 0, 301 }, { 300, 1 }, { UINT64_MAX, 1 }, { 299, 2 }, { 0, TFS_STREAM_MAX_READ + 1 } };
+	for (unsigned i = 0; i < LENGTH(bad); i++) {
+		answer_init(&a);
+		a.read.offset = bad[i].at;
+		a.read.len = bad[i].len;
+		assert_int_equal(tfs_stream_read(st, &a.read), -EINVAL);
+	}
+	tfs_stream_close(st);
+	rig_down(&g);
+}
+
+/* More reads than slots: they get theirs in the order in which they came, as others let go. */
+static void test_starved(void **state)
+{
+	struct rig g;
+	enum { N = 12 };
+	struct answer *a = calloc(N, sizeof *a);
+
+	(void)state;
+	assert_true(setup(&g, 0, 0));
+	struct tfs_file_id big = id_of(&g, "big"), z = id_of(&g, "z");
+	struct tfs_stream *st[2] = { tfs_stream_open(g.streams, big), tfs_stream_open(g.streams, z) };
+	for (int i = 0; i < N; i++) {
+		answer_init(&a[i]);
+		a[i].read.offset = (uint64_t)(i / 2 * 5 % 6) * (TFS_CHUNK / 2) + 100;
+		a[i].read.len = 10;
+		assert_int_equal(tfs_stream_read(st[i & 1], &a[i].read), TFS_QUEUED);
+	}
+	step_all(&g);
+	unsigned answers = 0;
+	for (int i = 0; i < N; i++) {
+		answers += times(&a[i]);
+		assert_true(!i || times(&a[i]) <= times(&a[i - 1])); /* first come, first served */
+	}
+	assert_true(answers && answers < N);
+	/* Each that lets go makes room for the next. */
+	for (int i = 0; i < N; i++) {
+		step_all(&g);
+		assert_int_equal(times(&a[i]), 1);
+		assert_int_equal(a[i].result, 0);
+		const struct tfs_tensor *t = tensor_of(&g, i & 1 ? z : big);
+		assert_int_equal(a[i].read.n_iov, 1);
+		assert_int_equal(first_wrong(a[i].read.iov[0].iov_base, t->offset + a[i].read.offset, 10), 10);
+		tfs_read_release(&a[i].read);
+	}
+	tfs_stream_close(st[0]);
+	tfs_stream_close(st[1]);
+	free(a);
+	rig_down(&g);
+}
+
+static void test_stop(void **state)
+{
+	struct rig g;
+	enum { N = 20 };
+	struct answer *a = calloc(N, sizeof *a), late;
+
+	(void)state;
+	assert_true(setup(&g, 0, 0));
+	struct tfs_file_id big = id_of(&g, "big");
+	struct tfs_stream *st = tfs_stream_open(g.streams, big);
+	for (int i = 0; i < N; i++) {
+		answer_init(&a[i]);
+		a[i].read.offset = (uint64_t)i * TFS_CHUNK / 4 * 7 % (5 * TFS_CHUNK);
+		a[i].read.len = 100000;
+		assert_int_equal(tfs_stream_read(st, &a[i].read), TFS_QUEUED);
+	}
+	rig_stop(&g);
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(a[i].times, 1);
+		assert_int_equal(a[i].result, -ECANCELED);
+	}
+	answer_init(&late);
+	late.read.len = 1;
+	assert_int_equal(tfs_stream_read(st, &late.read), -ECANCELED);
+	tfs_stream_close(st);
+	free(a);
+	rig_down(&g);
+}
+
+/* Attached to a load: a read waits for its own bytes only, and goes by the backing file. */
+static void test_attached(void **state)
+{
+	struct rig g;
+	struct answer w, a;
+
+	(void)state;
+	if (!setup(&g, 0, 64 * MIB))
+		skip();
+	struct tfs_file_id big = id_of(&g, "big");
+	answer_init(&w);
+	answer_init(&a);
+	assert_int_equal(tfs_residency_hold(g.residency, big, &w.wait), TFS_QUEUED);
+	struct tfs_stream *st = tfs_stream_open(g.streams, big);
+	step(&g);
+	assert_int_equal(read_checked(&g, st, big, 1000, 2000), 0); /* there already */
+	a.read.offset = 4 * TFS_CHUNK - 10;
+	a.read.len = 20; /* of two chunks */
+	assert_int_equal(tfs_stream_read(st, &a.read), TFS_QUEUED);
+	step(&g);
+	assert_int_equal(times(&a), 0);
+	step(&g);
+	assert_int_equal(times(&a), 1);
+	assert_int_equal(a.result, 0);
+	assert_true(a.read.fd >= 0);
+	uint8_t buf[20];
+	assert_int_equal(pread(a.read.fd, buf, 20, a.read.offset), 20);
+	assert_int_equal(first_wrong(buf, tensor_of(&g, big)->offset + a.read.offset, 20), 20);
+	tfs_read_release(&a.read);
+	assert_int_equal(w.times, 0);
+	step_all(&g);
+	assert_int_equal(w.result, 0);
+	tfs_residency_drop(g.residency, big);
+	assert_int_equal(read_checked(&g, st, big, 5 * TFS_CHUNK, 999), 0);
+	tfs_stream_close(st);
+	rig_down(&g);
+}
+
+/* The load finds no room: its readers go on without it. */
+static void test_attached_no_room(void **state)
+{
+	struct rig g;
+	struct answer w, a;
+
+	(void)state;
+	if (!setup(&g, 0, 24 * MIB))
+		skip();
+	struct tfs_file_id big = id_of(&g, "big"), z = id_of(&g, "z");
+	answer_init(&w);
+	assert_int_equal(tfs_residency_hold(g.residency, z, &w.wait), TFS_QUEUED);
+	step_all(&g);
+	assert_int_equal(w.result, 0);
+	answer_init(&w);
+	answer_init(&a);
+	assert_int_equal(tfs_residency_hold(g.residency, big, &w.wait), TFS_QUEUED);
+	struct tfs_stream *st = tfs_stream_open(g.streams, big);
+	a.read.offset = 777;
+	a.read.len = 1000;
+	assert_int_equal(tfs_stream_read(st, &a.read), TFS_QUEUED);
+	step(&g);
+	assert_int_equal(w.result, -ENOSPC);
+	assert_int_equal(times(&a), 0);
+	step_all(&g);
+	assert_int_equal(times(&a), 1);
+	assert_int_equal(a.result, 0);
+	assert_int_equal(a.read.fd, -1);
+	assert_int_equal(first_wrong(a.read.iov[0].iov_base, tensor_of(&g, big)->offset + 777, 1000), 1000);
+	tfs_read_release(&a.read);
+	tfs_stream_close(st);
+	tfs_residency_drop(g.residency, z);
+	rig_down(&g);
+}
+
+/* The file is overwritten while it is read: what was read before is right, what comes after is an error. */
+static void test_changed_source(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	assert_true(setup(&g, 2, 0));
+	struct tfs_file_id z = id_of(&g, "z");
+	struct tfs_stream *st = tfs_stream_open(g.streams, z);
+	assert_int_equal(read_checked(&g, st, z, 2 * TFS_CHUNK, 100), 0);
+	int fd = open(in_tree(g.dir, "model.safetensors"), O_WRONLY | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, "XXXXXXXX", 8, (off_t)tensor_of(&g, z)->offset), 8);
+	close(fd);
+	assert_int_equal(read_checked(&g, st, z, 0, 100), -ESTALE);
+	assert_int_equal(read_checked(&g, st, z, 0, 100), -ESTALE);
+	assert_true(stats(&g).failures >= 2);
+	assert_non_null(strstr(stats(&g).last_error, "tensor \"z\""));
+	tfs_stream_close(st);
+	rig_down(&g);
+}
+
+struct reader {
+	struct rig *g;
+	unsigned seed;
+};
+
+static void *reader(void *arg)
+{
+	struct reader *r = arg;
+	struct tfs_file_id id = id_of(r->g, r->seed % 2 ? "big" : "z");
+	uint64_t nbytes = tensor_of(r->g, id)->nbytes;
+	struct tfs_stream *st = tfs_stream_open(r->g->streams, id);
+	for (uint64_t at = 0; at < nbytes; at += 300000)
+		assert_int_equal(read_checked(r->g, st, id, at, nbytes - at < 300000 ? nbytes - at : 300000), 0);
+	tfs_stream_close(st);
+	return NULL;
+}
+
+static void test_parallel(void **state)
+{
+	struct rig g;
+	struct reader r[10];
+	pthread_t t[10];
+
+	(void)state;
+	assert_true(setup(&g, 3, 0));
+	for (unsigned i = 0; i < LENGTH(r); i++) {
+		r[i] = (struct reader){ &g, i };
+		assert_int_equal(pthread_create(&t[i], NULL, reader, &r[i]), 0);
+	}
+	for (unsigned i = 0; i < LENGTH(r); i++)
+		pthread_join(t[i], NULL);
+	rig_down(&g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sequential),	   cmocka_unit_test(test_random),
+		cmocka_unit_test(test_overlapping_slots),  cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_starved),		   cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_attached),	   cmocka_unit_test(test_attached_no_room),
+		cmocka_unit_test(test_changed_source),	   cmocka_unit_test(test_parallel),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* The namespace: what a directory lists is what a lookup finds, and numbers that were never given out mean nothing. */
+#include "../fault/fixture.h"
+
+#include "../../fs/tree.h"
+
+static const char *const controls[] = { "stats", "metrics", NULL };
+static const struct spec specs[] = { { "a", 10 }, { "a.b", 20 }, { "x\\/y", 5 }, { "", 7 }, { "%", 3 } };
+
+static struct tfs_model *model;
+static struct tfs_tree *tree;
+static char *dir;
+
+static int setup(void **state)
+{
+	(void)state;
+	dir = make_tree();
+	put_model(dir, "model.safetensors", specs, LENGTH(specs));
+	put_model(dir, "other.safetensors", specs, 2);
+	put_text(dir, "tensors", "in the way");
+	put_text(dir, "sets~", "not in the way");
+	put_text(dir, ".tensorfs", "in the way, too");
+	put_text(dir, ".tensorfs~", "this as well");
+	assert_int_equal(mkdir(in_tree(dir, "sub"), 0755), 0);
+	put_model(dir, "sub/model.safetensors", specs, 3);
+	assert_int_equal(mkdir(in_tree(dir, "empty"), 0755), 0);
+	if (tfs_model_open(dir, 1, NULL, NULL, &model, NULL))
+		return -1;
+	return tfs_tree_create(model, controls, &tree, NULL);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	tfs_tree_destroy(tree);
+	tfs_model_destroy(model);
+	remove_tree(dir);
+	return 0;
+}
+
+static bool equal(struct tfs_inode a, struct tfs_inode b)
+{
+	return a.kind == b.kind && a.view == b.view && a.node == b.node && a.set == b.set && a.tensor == b.tensor;
+}
+
+static unsigned walk(struct tfs_inode d, unsigned depth)
+{
+	char name[TFS_NAME_MAX + 1];
+	struct tfs_inode child, found;
+	unsigned n = 0;
+	struct stat st;
+
+	assert_true(depth < 8);
+	for (uint64_t i = 0; !tfs_tree_entry(tree, d, i, name, &child); i++, n++) {
+		assert_true(name[0] && strlen(name) <= TFS_NAME_MAX && !strchr(name, '/'));
+		if (tfs_tree_lookup(tree, d, name, &found))
+			fail_msg("\"%s\" is listed, but not found", name);
+		if (!equal(child, found))
+			fail_msg("\"%s\" is another file when looked up", name);
+		uint64_t ino = tfs_ino_pack(child);
+		assert_true(ino > 1); /* 1 is the root */
+		assert_true(tfs_tree_valid(tree, child));
+		assert_true(equal(tfs_ino_unpack(ino), child));
+		tfs_tree_attr(tree, child, &st);
+		assert_int_equal(st.st_ino, ino);
+		if (S_ISDIR(st.st_mode)) {
+			assert_true(equal(tfs_tree_parent(tree, child), d));
+			n += walk(child, depth + 1);
+		} else {
+			assert_int_equal(tfs_tree_lookup(tree, child, "x", &found), child.kind == TFS_INO_NODE ? -ENOENT : -ENOTDIR);
+		}
+	}
+	assert_int_equal(tfs_tree_entry(tree, d, UINT64_MAX, name, &child), -ENOENT);
+	assert_int_equal(tfs_tree_entry(tree, d, 1u << 31, name, &child), -ENOENT);
+	assert_int_equal(tfs_tree_lookup(tree, d, "no such name", &found), -ENOENT);
+	assert_int_equal(tfs_tree_lookup(tree, d, "", &found), -ENOENT);
+	return n;
+}
+
+static void test_walk(void **state)
+{
+	struct tfs_inode root = tfs_ino_unpack(1);
+
+	(void)state;
+	assert_int_equal(root.kind, TFS_INO_NODE);
+	assert_int_equal(root.node, TFS_NODE_ROOT);
+	assert_int_equal(tfs_ino_pack(root), 1);
+	/*
+	 * The root: 8 originals, tensors~, meta, sets, .tensorfs~~; the two views of 5, sets/{model,other}/{tensors,meta} of 5
+	 * and 2, two controls; sub: an original and two views of 3.
+	 */
+	assert_int_equal(walk(root, 0), 8 + 4 + 2 * 5 + 2 + 4 + 2 * 5 + 2 * 2 + 2 + 1 + 2 + 2 * 3);
+}
+
+static void test_collisions(void **state)
+{
+	struct tfs_inode root = tfs_ino_unpack(1), i;
+
+	(void)state;
+	assert_int_equal(tfs_tree_lookup(tree, root, "tensors", &i), 0);
+	assert_int_equal(i.kind, TFS_INO_NODE);
+	assert_int_equal(tfs_tree_lookup(tree, root, "tensors~", &i), 0);
+	assert_int_equal(i.kind, TFS_INO_VIEW_DIR);
+	assert_int_equal(tfs_tree_lookup(tree, root, "sets", &i), 0);
+	assert_int_equal(i.kind, TFS_INO_SETS);
+	assert_int_equal(tfs_tree_lookup(tree, root, ".tensorfs~~", &i), 0);
+	assert_int_equal(i.kind, TFS_INO_CONTROL_DIR);
+	assert_int_equal(tfs_tree_lookup(tree, root, "meta~", &i), -ENOENT);
+}
+
+/* Of all numbers near those that mean something, the valid ones are those that pack() gives. */
+static void test_numbers(void **state)
+{
+	static const uint64_t lows[] = { 0, 1, 2, 3, 7, 8, 100, UINT32_MAX - 1, UINT32_MAX };
+	unsigned valid = 0;
+
+	(void)state;
+	for (uint64_t kind = 0; kind < 16; kind++)
+		for (uint64_t view = 0; view < 16; view++)
+			for (uint64_t set = 0; set < (1u << 24); set = set < 4 ? set + 1 : set * 2 + 1)
+				for (unsigned l = 0; l < LENGTH(lows); l++) {
+					uint64_t ino = kind << 60 | view << 56 | set << 32 | lows[l];
+					struct tfs_inode i = tfs_ino_unpack(ino);
+					if (!tfs_tree_valid(tree, i))
+						continue;
+					valid++;
+					assert_int_equal(tfs_ino_pack(i), ino);
+					assert_true(kind < TFS_INO_KINDS && view < TFS_VIEWS && set < model->n_sets);
+				}
+	assert_true(valid > 20);
+	assert_false(tfs_tree_valid(tree, tfs_ino_unpack(0)));
+	assert_false(tfs_tree_valid(tree, tfs_ino_unpack(UINT64_MAX)));
+	/* A second number for the root: its set is of no use to it. */
+	assert_false(tfs_tree_valid(tree, tfs_ino_unpack((uint64_t)5 << 32 | 1)));
+	/* Any number may be unpacked. */
+	uint64_t x = 1;
+	for (int n = 0; n < 100000; n++) {
+		x = x * 6364136223846793005u + 1442695040888963407u;
+		tfs_tree_valid(tree, tfs_ino_unpack(x));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_walk),
+		cmocka_unit_test(test_collisions),
+		cmocka_unit_test(test_numbers),
+	};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -317,8 +317,7 @@ static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tf
 /* An original file: passthrough to the file itself, or read by us where the kernel can't. */
 static void open_original(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint32_t node)
 {
-	if (share(fs, req, ino))
-		return;
+	/* Opened here in any case: that is how a changed file is noticed. */
 	cleanup_fd int fd = tfs_model_open_node(fs->model, node, 0);
 	if (fd < 0) {
 		tfs_reply_error(req, fd);

@@ -22,7 +22,7 @@ static const struct spec {
 	const char *help;
 } specs[] = {
 	{ OPT_FOREGROUND, "foreground", NULL, "stay in the foreground, messages on standard error" },
-	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options: allow_other, fsname=NAME, noexec, auto_unmount, ..." },
+	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options: allow_other, fsname=NAME, noexec, ..." },
 	{ OPT_ALLOW_OTHER, "allow-other", NULL, "let other users in; the same as -o allow_other" },
 	{ OPT_MEMORY, "memory", "SIZE",
 	  "memory for resident tensors: bytes with K, M, G or T, a percentage of what is available, or auto (half of it)" },

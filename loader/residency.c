@@ -315,6 +315,18 @@ static int reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch)
 	return ret;
 }
 
+int tfs_residency_reserve(struct tfs_residency *r, uint64_t bytes)
+{
+	return reserve(r, bytes, false);
+}
+
+void tfs_residency_unreserve(struct tfs_residency *r, uint64_t bytes)
+{
+	pthread_mutex_lock(&r->lock);
+	r->stats.used -= bytes;
+	pthread_mutex_unlock(&r->lock);
+}
+
 static int load_begin(struct tfs_transfer *t, struct tfs_error *err)
 {
 	struct load *l = (struct load *)t;

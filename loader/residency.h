@@ -65,7 +65,7 @@ struct tfs_range_wait {
 };
 
 struct tfs_residency_stats {
-	uint64_t budget, used; /* bytes; used: of loading and resident files, in whole pages */
+	uint64_t budget, used; /* bytes; used: of loading and resident files, in whole pages, and of streams */
 	uint64_t files[TFS_STATES];
 	uint64_t hits, waits, loads, prefetched, evictions, failures, timeouts, refusals; /* refusals: no room */
 	uint64_t still_mapped; /* evictions that the lease test stopped */
@@ -123,6 +123,13 @@ int tfs_residency_range(struct tfs_residency *r, struct tfs_file_id id, struct t
  * failed since. (A later load has a file of its own, which at these bytes may still be empty.)
  */
 int tfs_residency_open_range(struct tfs_residency *r, const struct tfs_range_wait *w);
+
+/*
+ * Take @bytes of the budget for something else than a file, evicting for it as for demand. 0, and to be given back; or -ENOSPC:
+ * what is resident is in use.
+ */
+int tfs_residency_reserve(struct tfs_residency *r, uint64_t bytes);
+void tfs_residency_unreserve(struct tfs_residency *r, uint64_t bytes);
 
 /* What user.tensorfs.state says: tfs_state_name() of the file, "stale" after an -ESTALE. */
 const char *tfs_residency_state(struct tfs_residency *r, struct tfs_file_id id);

@@ -26,6 +26,7 @@ struct tfs_slot {
 	int failure;	/* what the last filling ended with; only while it has users */
 	uint64_t used_at;
 	uint8_t *buf; /* SLOT_BUFFER bytes, or NULL */
+	bool charged; /* buf is in the memory budget; while READING the worker's */
 	const uint8_t *data; /* READY: the first byte, somewhere in buf */
 };
 
@@ -48,7 +49,7 @@ struct tfs_streams {
 	struct tfs_sched *sched;
 	struct tfs_residency *residency;
 
-	pthread_mutex_t lock; /* guards all below; taken before the scheduler's */
+	pthread_mutex_t lock; /* guards all below; taken before the residency's and the scheduler's */
 	struct tfs_slot *slots;
 	unsigned n_slots;
 	uint64_t clock; /* counts uses, for LRU */
@@ -270,6 +271,9 @@ static void stream_unref(struct tfs_stream *st)
 			if (!sl->buf || sl->state == SLOT_READING || sl->users)
 				continue;
 			munmap(sl->buf, SLOT_BUFFER); /* nobody streams: no memory for it */
+			if (sl->charged)
+				tfs_residency_unreserve(s->residency, SLOT_BUFFER);
+			sl->charged = false;
 			sl->buf = NULL;
 			sl->state = SLOT_EMPTY;
 		}
@@ -315,7 +319,13 @@ static void wake(struct tfs_streams *s)
 
 static int slot_begin(struct tfs_transfer *t, struct tfs_error *err)
 {
-	(void)t, (void)err;
+	struct tfs_slot *sl = (struct tfs_slot *)t;
+	struct tfs_residency *r = sl->streams->residency;
+
+	(void)err;
+	/* Where everything in the budget is in use, streaming goes on all the same: it is what is left to do then. */
+	if (r && !sl->charged)
+		sl->charged = !tfs_residency_reserve(r, SLOT_BUFFER);
 	return 0;
 }
 

@@ -208,7 +208,7 @@ static void finish_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struc
 /* An open that waits for its tensor. */
 struct pending {
 	struct tfs_wait wait;
-	struct tfs_watched watched; /* where the request came by io_uring */
+	struct tfs_watched watched; /* where fs->watches */
 	struct tfs_fs *fs;
 	fuse_req_t req;
 	uint64_t ino;
@@ -243,7 +243,7 @@ static bool on_signal(struct tfs_watched *w)
 /* Have give_up() called when the reader is interrupted, from now on until ignore_interrupts(), which waits for it. */
 static void heed_interrupts(struct pending *p)
 {
-	if (p->here.cpu < 0) {
+	if (!p->fs->watches) {
 		fuse_req_interrupt_func(p->req, on_interrupt, p);
 		return;
 	}
@@ -254,7 +254,7 @@ static void heed_interrupts(struct pending *p)
 
 static void ignore_interrupts(struct pending *p)
 {
-	if (p->here.cpu < 0)
+	if (!p->fs->watches)
 		fuse_req_interrupt_func(p->req, NULL, NULL);
 	else
 		tfs_watch_remove(&p->fs->watch, &p->watched);

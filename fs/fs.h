@@ -28,6 +28,7 @@ struct tfs_fs {
 	char **warnings; /* lines, of the scan */
 	size_t n_warnings;
 	int ready_fd; /* a byte goes here when the kernel has accepted the mount; -1: nobody waits */
+	bool watches; /* this transport does not tell of interrupts: see interrupt.h; set by init() */
 	const char *streamed_because; /* why passthrough was not even tried, or NULL */
 
 	struct tfs_opened_table opened;

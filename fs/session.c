@@ -46,6 +46,8 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	}
 #ifdef HAVE_FUSE_URING
 	fs->uring = conn->want_ext & FUSE_CAP_OVER_IO_URING;
+	/* The kernel's word of an interrupt would find no request, and libfuse would keep it for ever: ask for none. */
+	conn->no_interrupt = fs->watches = fs->uring;
 #endif
 	if (fs->ready_fd >= 0) {
 		if (write(fs->ready_fd, "", 1) != 1)

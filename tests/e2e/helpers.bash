@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # variables of the tests, and of bats
 # Shared by all end-to-end tests: a program of ours is mounted in the foreground, so that its exit status and every line that
 # it writes are seen; the teardown unmounts, and fails the test if a daemon does not end, ends badly, or has said something
 # that no test expected.
@@ -59,7 +59,8 @@ mounted_or_ended() { is_mounted "$1" || ended "$2"; }
 
 # start [OPTION...] MODEL MOUNTPOINT: mounts, in the foreground, as our child. Sets $daemon and $log.
 start() {
-	local at=${*: -1}
+	local at
+	at=$(readlink -f -- "${*: -1}")
 	log=$T/log.${#daemons[@]}
 	"${as[@]}" "${launch[@]}" "$TENSORFS" -f "$@" >"$log" 2>&1 </dev/null 3>&- 9>&- &
 	daemon=$!
@@ -73,7 +74,8 @@ start() {
 
 # The program as a user runs it: in the background. Sets $daemon; its messages and exit status are nobody's.
 start_background() {
-	local at=${*: -1}
+	local at
+	at=$(readlink -f -- "${*: -1}")
 	"$TENSORFS" "$@" >"$T/background.log" 2>&1 </dev/null 3>&- 9>&- || {
 		cat "$T/background.log" >&2
 		fail "tensorfs $* ended with status $?"
@@ -81,7 +83,7 @@ start_background() {
 	}
 	# Not by waiting: it promises that the mount answers when it returns.
 	is_mounted "$at" || fail "it returned before the mount was there"
-	daemon=$(pid_of "$at")
+	daemon=$(pid_of "${*: -1}")
 	[[ $daemon ]] || fail "no daemon for $at"
 	daemons+=("$daemon") logs+=("$T/background.log") mounts+=("$at") right+=(any)
 }
@@ -112,15 +114,15 @@ expect_log() { expected+=("$1"); }
 # stat_of KEY [MOUNTPOINT]
 stat_of() { "${as[@]}" sed -n "s/^$1: //p" "${2:-$mnt}/.tensorfs/stats"; }
 
-# stat_is KEY TEST NUMBER, with a test of [: -eq, -gt, …
+# stat_is KEY TEST NUMBER, with one of test's operators: -eq, -gt, …
 stat_is() {
 	local value
 	value=$(stat_of "$1")
-	[ "$value" "$2" "$3" ] || fail "$1 is $value, not $2 $3"
+	test "$value" "$2" "$3" || fail "$1 is $value, not $2 $3"
 }
 
 # The same, to wait for.
-stat_gets() { [ "$(stat_of "$1")" "$2" "$3" ]; }
+stat_gets() { test "$(stat_of "$1")" "$2" "$3"; }
 
 all_passthrough() {
 	stat_is opens_streamed -eq 0
@@ -224,11 +226,9 @@ teardown() {
 	done
 	for ((i = ${#daemons[@]} - 1; i >= 0; i--)); do
 		pid=${daemons[i]} rc=0
-		# Lazily: what is wrong must not hang us too. Children of a mount namespace have nothing here to unmount.
+		# Lazily: what is wrong must not hang us too.
 		if grep -qF -- " $(escaped "${mounts[i]}") " /proc/self/mounts; then
 			umount -l -- "${mounts[i]}" || problems+=("can't unmount ${mounts[i]}")
-		elif ! ended "$pid"; then
-			kill -TERM "$pid" 2>/dev/null || :
 		fi
 		if ! wait_until ended "$pid" 2>/dev/null; then
 			problems+=("daemon $pid does not end")

@@ -59,29 +59,56 @@ static void test_random(void **state)
 	rig_down(&g);
 }
 
-/*
- * Reads of 1 MiB, each beginning a block before the last one and ending a little before it, leave slots that overlap and end
- * all over one block; a read that walks along them must not need more pieces than it has.
- */
-static void test_overlapping_slots(void **state)
+/* A read that counts as sequential, begins in a chunk that no slot has, and ends in the next one. */
+static void test_across_chunks(void **state)
 {
 	struct rig g;
 
 	(void)state;
-	assert_true(setup(&g, 1, 0));
+	assert_true(setup(&g, 2, 0));
 	struct tfs_file_id id = id_of(&g, "big");
 	struct tfs_stream *st = tfs_stream_open(g.streams, id);
-	const uint64_t far = 4 * TFS_CHUNK + TFS_CHUNK / 2, block = TFS_STREAM_RANDOM, x = 8 * block;
-	for (unsigned i = 1; i <= 4; i++) {
-		assert_int_equal(read_checked(&g, st, id, far, 4096), 0); /* or it would count as sequential */
-		uint64_t from = x - i * block + 5 * 4096 - i * 4096;
-		assert_int_equal(read_checked(&g, st, id, from, TFS_STREAM_MAX_READ), 0);
-	}
-	for (unsigned i = 0; i < 8; i++) {
-		assert_int_equal(read_checked(&g, st, id, far, 4096), 0);
-		assert_int_equal(read_checked(&g, st, id, x + i * 1024, TFS_STREAM_MAX_READ), 0);
-	}
+	assert_int_equal(read_checked(&g, st, id, 3 * TFS_CHUNK + 3 * MIB / 2, 4096), 0);
+	assert_int_equal(read_checked(&g, st, id, 4 * TFS_CHUNK - MIB / 2, MIB), 0);
 	tfs_stream_close(st);
+	rig_down(&g);
+}
+
+/*
+ * Random reads leave slots that overlap and end anywhere. One that walks along them must not need more pieces than it has
+ * room for, whichever slot is found first: so the slots are used up in the order from the last one to the first.
+ */
+static void test_overlapping_slots(void **state)
+{
+	static const unsigned others[] = { 3, 6, 9, 1, 4, 7, 10 };
+	struct rig g;
+
+	(void)state;
+	assert_true(setup(&g, 1, 0)); /* 8 slots */
+	struct tfs_file_id id = id_of(&g, "big"), z = id_of(&g, "z");
+	struct tfs_stream *st = tfs_stream_open(g.streams, id), *other = tfs_stream_open(g.streams, z);
+	/* Read before each of the others, or those would count as sequential. */
+	const uint64_t far = 4 * TFS_CHUNK + TFS_CHUNK / 2, block = TFS_STREAM_RANDOM, x = 8 * block;
+	assert_int_equal(read_checked(&g, st, id, far, 4096), 0);
+	for (unsigned i = 0; i < 7; i++)
+		assert_int_equal(read_checked(&g, other, z, others[i] * MIB, 4096), 0);
+	for (unsigned i = 7; i--;)
+		assert_int_equal(read_checked(&g, other, z, others[i] * MIB, 4096), 0);
+	/* Three blocks … */
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(read_checked(&g, st, id, far, 4096), 0);
+		assert_int_equal(read_checked(&g, st, id, x + i * block + 100000, 4096), 0);
+	}
+	/* … and four that begin in the blocks before and end in the first of these, the one that begins first at first. */
+	for (unsigned i = 1; i <= 4; i++) {
+		uint64_t from = x - i * block + 32768, end = x + (5 - i) * 4096;
+		assert_int_equal(read_checked(&g, st, id, far, 4096), 0);
+		assert_int_equal(read_checked(&g, st, id, from, end - from), 0);
+	}
+	assert_int_equal(read_checked(&g, st, id, far, 4096), 0);
+	assert_int_equal(read_checked(&g, st, id, x + 1000, TFS_STREAM_MAX_READ), 0);
+	tfs_stream_close(st);
+	tfs_stream_close(other);
 	rig_down(&g);
 }
 
@@ -309,7 +336,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sequential),	   cmocka_unit_test(test_random),
-		cmocka_unit_test(test_overlapping_slots),  cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_across_chunks), cmocka_unit_test(test_overlapping_slots),  cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_starved),		   cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_attached),	   cmocka_unit_test(test_attached_no_room),
 		cmocka_unit_test(test_changed_source),	   cmocka_unit_test(test_parallel),

@@ -82,13 +82,18 @@ static bool parse_word(const char *option, const char *value, const char *const 
 	return complain(option, value, all);
 }
 
+/* strtod also takes "inf", "nan", hexadecimal, signs and leading blanks: none of them is meant here. */
+static bool is_decimal(const char *s)
+{
+	return isdigit((unsigned char)s[0]) && s[strspn(s, "0123456789")] != 'x' && s[strspn(s, "0123456789")] != 'X';
+}
+
 static bool parse_number(const char *option, const char *value, double min, double max, double *ret)
 {
 	char *end, want[80];
 	errno = 0;
 	double v = strtod(value, &end);
-	/* strtod also takes "inf", "nan", hexadecimal and leading blanks: none of them is meant here. */
-	if (end == value || *end || errno || !isfinite(v) || v < min || v > max || !isdigit((unsigned char)value[0])) {
+	if (*end || !is_decimal(value) || errno || v < min || v > max) {
 		snprintf(want, sizeof want, "a number from %.10g to %.10g", min, max);
 		return complain(option, value, want);
 	}
@@ -106,8 +111,8 @@ static bool parse_memory(const char *value, uint64_t *ret)
 		return true;
 	}
 	errno = 0;
-	double v = isdigit((unsigned char)value[0]) ? strtod(value, &end) : -1;
-	if (v < 0 || errno || !isfinite(v))
+	double v = strtod(value, &end);
+	if (!is_decimal(value) || errno)
 		return complain("--memory", value, want);
 	if (*end == '%' && !end[1] && v <= 100) {
 		v = v / 100 * 2 * (double)tfs_memory_default(); /* the default is half of what is available */

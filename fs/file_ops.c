@@ -216,28 +216,42 @@ struct pending {
 	struct here here;
 };
 
-/* The reader was interrupted. True: the open was given up, answered, and is gone. */
+/* The reader was interrupted. True: answer_interrupted() is due. */
 static bool give_up(struct pending *p)
 {
-	if (!tfs_residency_cancel(tfs_loader_residency(p->fs->loader), &p->wait))
-		return false; /* hold() will refuse it, or done() is on its way */
+	/* Otherwise hold() will refuse it, or done() is on its way. */
+	return tfs_residency_cancel(tfs_loader_residency(p->fs->loader), &p->wait);
+}
+
+static void answer_interrupted(struct pending *p)
+{
 	struct moved m = go_there(p->here);
 	p->fs->interrupted++;
 	tfs_reply_error(p->req, -EINTR);
 	go_back(&m);
 	free(p);
-	return true;
 }
 
 static void on_interrupt(fuse_req_t req, void *data)
 {
 	(void)req;
-	give_up(data);
+	if (give_up(data))
+		answer_interrupted(data);
+}
+
+static struct pending *pending_of(struct tfs_watched *w)
+{
+	return (struct pending *)(void *)((char *)w - offsetof(struct pending, watched));
 }
 
 static bool on_signal(struct tfs_watched *w)
 {
-	return give_up((struct pending *)(void *)((char *)w - offsetof(struct pending, watched)));
+	return give_up(pending_of(w));
+}
+
+static void on_given_up(struct tfs_watched *w)
+{
+	answer_interrupted(pending_of(w));
 }
 
 /* Have give_up() called when the reader is interrupted, from now on until ignore_interrupts(), which waits for it. */
@@ -248,7 +262,8 @@ static void heed_interrupts(struct pending *p)
 		return;
 	}
 	p->watched.tid = fuse_req_ctx(p->req)->pid;
-	p->watched.interrupted = on_signal;
+	p->watched.give_up = on_signal;
+	p->watched.answer = on_given_up;
 	tfs_watch_add(&p->fs->watch, &p->watched);
 }
 

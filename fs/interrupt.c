@@ -46,16 +46,27 @@ static void *look(void *arg)
 		until.tv_sec += until.tv_nsec / 1000000000;
 		until.tv_nsec %= 1000000000;
 		pthread_cond_timedwait(&w->changed, &w->lock, &until);
+		struct tfs_watched *given_up = NULL;
 		for (struct tfs_watched *e = w->list.next, *next; e != &w->list; e = next) {
 			next = e->next;
-			if (!has_signal(e->tid))
+			if (!has_signal(e->tid) || !e->give_up(e))
 				continue;
-			struct tfs_watched *prev = e->prev;
-			if (e->interrupted(e)) {
-				prev->next = next;
-				next->prev = prev;
-			}
+			e->prev->next = next;
+			next->prev = e->prev;
+			e->next = given_up;
+			given_up = e;
 		}
+		if (!given_up)
+			continue;
+		w->answering = true;
+		pthread_mutex_unlock(&w->lock);
+		for (struct tfs_watched *next; given_up; given_up = next) {
+			next = given_up->next;
+			given_up->answer(given_up);
+		}
+		pthread_mutex_lock(&w->lock);
+		w->answering = false;
+		pthread_cond_broadcast(&w->changed);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;
@@ -71,14 +82,14 @@ void tfs_watch_init(struct tfs_watch *w)
 	pthread_cond_init(&w->changed, &attr);
 	pthread_condattr_destroy(&attr);
 	w->list.prev = w->list.next = &w->list;
-	w->running = w->stopping = false;
+	w->running = w->stopping = w->answering = false;
 }
 
 void tfs_watch_fini(struct tfs_watch *w)
 {
 	pthread_mutex_lock(&w->lock);
 	w->stopping = true;
-	pthread_cond_signal(&w->changed);
+	pthread_cond_broadcast(&w->changed);
 	pthread_mutex_unlock(&w->lock);
 	if (w->running)
 		pthread_join(w->thread, NULL);
@@ -99,7 +110,7 @@ void tfs_watch_add(struct tfs_watch *w, struct tfs_watched *e)
 	e->next = &w->list;
 	e->prev = w->list.prev;
 	e->prev->next = w->list.prev = e;
-	pthread_cond_signal(&w->changed);
+	pthread_cond_broadcast(&w->changed);
 	pthread_mutex_unlock(&w->lock);
 }
 
@@ -108,5 +119,13 @@ void tfs_watch_remove(struct tfs_watch *w, struct tfs_watched *e)
 	pthread_mutex_lock(&w->lock);
 	e->prev->next = e->next;
 	e->next->prev = e->prev;
+	pthread_mutex_unlock(&w->lock);
+}
+
+void tfs_watch_drain(struct tfs_watch *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (w->answering)
+		pthread_cond_wait(&w->changed, &w->lock);
 	pthread_mutex_unlock(&w->lock);
 }

@@ -14,8 +14,10 @@
 /* A waiting thread; embedded in what it waits with. */
 struct tfs_watched {
 	pid_t tid;
-	/* The thread has a signal pending. Called with the watch locked; true: it was answered, and @w is gone. */
-	bool (*interrupted)(struct tfs_watched *w);
+	/* The thread has a signal pending. Called with the watch locked; true: @w is not watched any more, and answer() follows. */
+	bool (*give_up)(struct tfs_watched *w);
+	/* Without the lock, as an answer takes libfuse's, under which open requests come to tfs_watch_add(). @w goes with it. */
+	void (*answer)(struct tfs_watched *w);
 	struct tfs_watched *prev, *next; /* private */
 };
 
@@ -23,7 +25,7 @@ struct tfs_watch {
 	pthread_mutex_t lock; /* guards the list; taken before the loader's locks */
 	pthread_cond_t changed;
 	struct tfs_watched list; /* head */
-	bool running, stopping;
+	bool running, stopping, answering;
 	pthread_t thread; /* started with the first one to watch */
 };
 
@@ -33,7 +35,10 @@ void tfs_watch_fini(struct tfs_watch *w);
 
 void tfs_watch_add(struct tfs_watch *w, struct tfs_watched *e);
 
-/* After this, @e is not looked at any more. It must still be there: not yet answered by interrupted(). */
+/* After this, @e is not looked at any more. It must still be there: not given up. */
 void tfs_watch_remove(struct tfs_watch *w, struct tfs_watched *e);
+
+/* Waits until who was given up has been answered. */
+void tfs_watch_drain(struct tfs_watch *w);
 
 #endif

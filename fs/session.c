@@ -262,6 +262,7 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		/* Whoever still waits is answered while there is a session to answer through. */
 		if (fs->loader)
 			tfs_loader_stop(fs->loader);
+		tfs_watch_drain(&fs->watch);
 		tfs_close_all(fs);
 		fuse_session_unmount(fs->session);
 	}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "convert/convert.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "convert/kernels.h"
+
+#ifdef TFS_HAVE_X86
+#include <cpuid.h>
+#endif
+
+/* Kernels of the levels that this architecture has; the others are not even named. */
+#define SCALAR(name) [TFS_SIMD_SCALAR] = tfs_##name##_scalar
+#ifdef TFS_HAVE_NEON
+#define NEON(name) , [TFS_SIMD_NEON] = tfs_##name##_neon
+#else
+#define NEON(name)
+#endif
+#ifdef TFS_HAVE_X86
+#define AVX2(name)   , [TFS_SIMD_AVX2] = tfs_##name##_avx2
+#define AVX512(name) , [TFS_SIMD_AVX512] = tfs_##name##_avx512
+#else
+#define AVX2(name)
+#define AVX512(name)
+#endif
+#define ALL(name) SCALAR(name) NEON(name) AVX2(name) AVX512(name)
+
+/*
+ * Which kernels a dtype has, by its name. To add a type, write its scalar kernel, declare it in kernels.h and put a row
+ * here; the levels that come later are named in the same row. Types that are not here have no f32 view.
+ */
+/* clang-format off */
+static const struct row {
+	const char *dtype;
+	tfs_convert_fn *kernel[TFS_SIMD_LEVELS]; /* NULL: that of the next level below */
+} rows[] = {
+	{ "BF16",        { ALL(bf16) } },
+	{ "F16",         { ALL(f16) } },
+	{ "F32",         { SCALAR(f32) } },
+	{ "F64",         { ALL(f64) } },
+	{ "F8_E4M3",     { ALL(e4m3) } },
+	{ "F8_E5M2",     { ALL(e5m2) } },
+	{ "F8_E8M0",     { ALL(e8m0) } },
+	{ "F8_E4M3FNUZ", { ALL(e4m3fnuz) } },
+	{ "F8_E5M2FNUZ", { ALL(e5m2fnuz) } },
+	{ "F4",          { ALL(f4) } },
+	{ "F6_E2M3",     { ALL(e2m3) } },
+	{ "F6_E3M2",     { ALL(e3m2) } },
+	{ "BOOL",        { ALL(boolean) } },
+	{ "U8",          { ALL(u8) } },
+	{ "I8",          { ALL(i8) } },
+	{ "U16",         { ALL(u16) } },
+	{ "I16",         { ALL(i16) } },
+	{ "U32",         { ALL(u32) } },
+	{ "I32",         { ALL(i32) } },
+	{ "U64",         { SCALAR(u64) AVX512(u64) } },
+	{ "I64",         { SCALAR(i64) AVX512(i64) } },
+};
+/* clang-format on */
+
+static bool cpu_has(enum tfs_simd level)
+{
+	switch (level) {
+	case TFS_SIMD_SCALAR:
+		return true;
+#ifdef TFS_HAVE_NEON
+	case TFS_SIMD_NEON:
+		return true; /* part of the architecture */
+#endif
+#ifdef TFS_HAVE_X86
+	case TFS_SIMD_AVX2: {
+		unsigned a, b, c, d;
+
+		/* clang's __builtin_cpu_supports() has no f16c before 19. That the system keeps the registers comes with avx2. */
+		return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
+	}
+	case TFS_SIMD_AVX512:
+		return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+		       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#endif
+	default:
+		return false;
+	}
+}
+
+enum tfs_simd tfs_simd_best(void)
+{
+	int level = TFS_SIMD_LEVELS - 1;
+
+	while (!cpu_has((enum tfs_simd)level))
+		level--;
+	return (enum tfs_simd)level;
+}
+
+const char *tfs_simd_name(enum tfs_simd level)
+{
+	static const char *const names[TFS_SIMD_LEVELS] = { "scalar", "neon", "avx2", "avx512" };
+
+	return names[level];
+}
+
+tfs_convert_fn *tfs_convert_for(const struct tfs_dtype *dtype)
+{
+	return tfs_convert_for_level(dtype, tfs_simd_best());
+}
+
+tfs_convert_fn *tfs_convert_for_level(const struct tfs_dtype *dtype, enum tfs_simd level)
+{
+	if (!cpu_has(level))
+		return NULL;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		if (strcmp(rows[i].dtype, dtype->name))
+			continue;
+		/* The CPU has those below, too: a level that it lacks has no kernel here, or is one that it outgrew. */
+		for (int l = level; l >= 0; l--)
+			if (rows[i].kernel[l] && cpu_has((enum tfs_simd)l))
+				return rows[i].kernel[l];
+	}
+	return NULL;
+}

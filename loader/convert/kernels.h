@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernels by name, tfs_DTYPE_LEVEL, for convert.c's table. Each level's are in the file of its name. */
+#ifndef TFS_CONVERT_KERNELS_H
+#define TFS_CONVERT_KERNELS_H
+
+#include "convert/convert.h"
+
+#if defined(__x86_64__)
+#define TFS_HAVE_X86 1
+#endif
+#if defined(__aarch64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define TFS_HAVE_NEON 1
+#endif
+
+/* Every dtype has this one. */
+tfs_convert_fn tfs_boolean_scalar, tfs_u8_scalar, tfs_i8_scalar, tfs_u16_scalar, tfs_i16_scalar, tfs_u32_scalar;
+tfs_convert_fn tfs_i32_scalar, tfs_u64_scalar, tfs_i64_scalar, tfs_f64_scalar, tfs_f32_scalar, tfs_f16_scalar;
+tfs_convert_fn tfs_bf16_scalar, tfs_e4m3_scalar, tfs_e5m2_scalar, tfs_e8m0_scalar, tfs_e4m3fnuz_scalar;
+tfs_convert_fn tfs_e5m2fnuz_scalar, tfs_f4_scalar, tfs_e2m3_scalar, tfs_e3m2_scalar;
+
+/*
+ * F32 is memcpy. Only AVX-512 has an instruction for several U64 or I64; one by one is fast enough for types in which no
+ * weights are kept.
+ */
+tfs_convert_fn tfs_boolean_neon, tfs_u8_neon, tfs_i8_neon, tfs_u16_neon, tfs_i16_neon, tfs_u32_neon, tfs_i32_neon;
+tfs_convert_fn tfs_f64_neon, tfs_f16_neon, tfs_bf16_neon, tfs_e4m3_neon, tfs_e5m2_neon, tfs_e8m0_neon;
+tfs_convert_fn tfs_e4m3fnuz_neon, tfs_e5m2fnuz_neon, tfs_f4_neon, tfs_e2m3_neon, tfs_e3m2_neon;
+
+tfs_convert_fn tfs_boolean_avx2, tfs_u8_avx2, tfs_i8_avx2, tfs_u16_avx2, tfs_i16_avx2, tfs_u32_avx2, tfs_i32_avx2;
+tfs_convert_fn tfs_f64_avx2, tfs_f16_avx2, tfs_bf16_avx2, tfs_e4m3_avx2, tfs_e5m2_avx2, tfs_e8m0_avx2;
+tfs_convert_fn tfs_e4m3fnuz_avx2, tfs_e5m2fnuz_avx2, tfs_f4_avx2, tfs_e2m3_avx2, tfs_e3m2_avx2;
+
+tfs_convert_fn tfs_boolean_avx512, tfs_u8_avx512, tfs_i8_avx512, tfs_u16_avx512, tfs_i16_avx512, tfs_u32_avx512;
+tfs_convert_fn tfs_i32_avx512, tfs_u64_avx512, tfs_i64_avx512, tfs_f64_avx512, tfs_f16_avx512, tfs_bf16_avx512;
+tfs_convert_fn tfs_e4m3_avx512, tfs_e5m2_avx512, tfs_e8m0_avx512, tfs_e4m3fnuz_avx512, tfs_e5m2fnuz_avx512;
+tfs_convert_fn tfs_f4_avx512, tfs_e2m3_avx512, tfs_e3m2_avx512;
+
+#endif

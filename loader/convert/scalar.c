@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reference: each kernel in plain C, one element at a time, from the definitions of
+ * - IEEE 754-2019, 3.4 (F16, F32, F64),
+ * - OCP 8-bit Floating Point Specification 1.0, 5.1 (F8_E4M3, F8_E5M2),
+ * - OCP Microscaling Formats (MX) 1.0, 5.3 and 5.4 (F6_E2M3, F6_E3M2, F4, F8_E8M0),
+ * - Noune and others, 8-bit Numerical Formats for Deep Neural Networks, 2022 (arXiv:2206.02915) (the FNUZ types).
+ * Vector kernels must give the same bits, and leave to these what is less than a vector.
+ */
+#include <endian.h>
+#include <string.h>
+
+#include "convert/kernels.h"
+
+#define NAN_BITS 0x7fc00000u /* quiet, no payload */
+
+static float from_bits(uint32_t bits)
+{
+	float f;
+
+	memcpy(&f, &bits, sizeof f);
+	return f;
+}
+
+static uint16_t le16(const uint8_t *p)
+{
+	uint16_t x;
+
+	memcpy(&x, p, sizeof x);
+	return le16toh(x);
+}
+
+static uint32_t le32(const uint8_t *p)
+{
+	uint32_t x;
+
+	memcpy(&x, p, sizeof x);
+	return le32toh(x);
+}
+
+static uint64_t le64(const uint8_t *p)
+{
+	uint64_t x;
+
+	memcpy(&x, p, sizeof x);
+	return le64toh(x);
+}
+
+/*
+ * A float of one sign bit, @ebits bits of exponent with @bias and @mbits of mantissa, all of whose patterns are numbers:
+ *	exponent E > 0: ±2^(E - bias) × 1.M
+ *	exponent 0:     ±2^(1 - bias) × 0.M
+ * It has fewer bits of both kinds than float32, where all such numbers are normal or zero.
+ */
+static inline float widen(uint32_t x, unsigned ebits, unsigned mbits, int bias)
+{
+	uint32_t sign = (x >> (ebits + mbits) & 1) << 31;
+	uint32_t m = x & ((1u << mbits) - 1);
+	int e = (int)(x >> mbits & ((1u << ebits) - 1));
+
+	if (!e) {
+		if (!m)
+			return from_bits(sign);
+		/* 0.M × 2^1 as 1.M × 2^e */
+		for (e = 1; !(m >> mbits); e--)
+			m <<= 1;
+		m &= (1u << mbits) - 1;
+	}
+	return from_bits(sign | (uint32_t)(e - bias + 127) << 23 | m << (23 - mbits));
+}
+
+static float f16_value(uint32_t x)
+{
+	uint32_t sign = (x & 0x8000) << 16, m = x & 0x3ff;
+
+	if ((x & 0x7c00) == 0x7c00)
+		return from_bits(sign | (m ? NAN_BITS | m << 13 : 0x7f800000));
+	return widen(x, 5, 10, 15);
+}
+
+static float f16_at(const uint8_t *p)
+{
+	return f16_value(le16(p));
+}
+
+static float bf16_at(const uint8_t *p)
+{
+	return from_bits((uint32_t)le16(p) << 16);
+}
+
+/* No infinities, so that 448 is a number, and one NaN for either sign. */
+static float e4m3_at(const uint8_t *p)
+{
+	if ((*p & 0x7f) == 0x7f)
+		return from_bits((uint32_t)(*p & 0x80) << 24 | NAN_BITS);
+	return widen(*p, 4, 3, 7);
+}
+
+/* The upper half of an F16, with all of its rules. */
+static float e5m2_at(const uint8_t *p)
+{
+	return f16_value((uint32_t)*p << 8);
+}
+
+/* No infinities, no -0: its pattern is the only NaN. */
+static float e4m3fnuz_at(const uint8_t *p)
+{
+	return *p == 0x80 ? from_bits(NAN_BITS) : widen(*p, 4, 3, 8);
+}
+
+static float e5m2fnuz_at(const uint8_t *p)
+{
+	return *p == 0x80 ? from_bits(NAN_BITS) : widen(*p, 5, 2, 16);
+}
+
+/* A power of two, and nothing else: 2^(x - 127). The first is below float32's normal numbers. */
+static float e8m0_at(const uint8_t *p)
+{
+	return from_bits(*p == 0xff ? NAN_BITS : *p ? (uint32_t)*p << 23 : 1u << 22);
+}
+
+static float f64_at(const uint8_t *p)
+{
+	uint64_t bits = le64(p);
+	double d;
+
+	memcpy(&d, &bits, sizeof d);
+	return (float)d;
+}
+
+static float boolean_at(const uint8_t *p)
+{
+	return *p ? 1 : 0;
+}
+
+static float u8_at(const uint8_t *p)
+{
+	return *p;
+}
+
+static float i8_at(const uint8_t *p)
+{
+	return (int8_t)*p;
+}
+
+static float u16_at(const uint8_t *p)
+{
+	return le16(p);
+}
+
+static float i16_at(const uint8_t *p)
+{
+	return (int16_t)le16(p);
+}
+
+static float u32_at(const uint8_t *p)
+{
+	return (float)le32(p);
+}
+
+static float i32_at(const uint8_t *p)
+{
+	return (float)(int32_t)le32(p);
+}
+
+static float u64_at(const uint8_t *p)
+{
+	return (float)le64(p);
+}
+
+static float i64_at(const uint8_t *p)
+{
+	return (float)(int64_t)le64(p);
+}
+
+#define KERNEL(name, bytes) \
+	void tfs_##name##_scalar(const uint8_t *src, float *dst, size_t n) \
+	{ \
+		for (size_t i = 0; i < n; i++) \
+			dst[i] = name##_at(src + i * (bytes)); \
+	}
+
+KERNEL(boolean, 1)
+KERNEL(u8, 1)
+KERNEL(i8, 1)
+KERNEL(u16, 2)
+KERNEL(i16, 2)
+KERNEL(u32, 4)
+KERNEL(i32, 4)
+KERNEL(u64, 8)
+KERNEL(i64, 8)
+KERNEL(f64, 8)
+KERNEL(f16, 2)
+KERNEL(bf16, 2)
+KERNEL(e4m3, 1)
+KERNEL(e5m2, 1)
+KERNEL(e8m0, 1)
+KERNEL(e4m3fnuz, 1)
+KERNEL(e5m2fnuz, 1)
+
+void tfs_f32_scalar(const uint8_t *src, float *dst, size_t n)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	memcpy(dst, src, n * sizeof *dst);
+#else
+	for (size_t i = 0; i < n; i++)
+		dst[i] = from_bits(le32(src + i * 4));
+#endif
+}
+
+/* E2M1, two in a byte, the first in the low half. Neither infinities nor NaN, here and in F6. */
+void tfs_f4_scalar(const uint8_t *src, float *dst, size_t n)
+{
+	for (size_t i = 0; i + 2 <= n; i += 2, src++) {
+		dst[i] = widen(*src & 15, 2, 1, 1);
+		dst[i + 1] = widen(*src >> 4, 2, 1, 1);
+	}
+}
+
+/* Four in three bytes, from the low bits of a little-endian number up. */
+static inline void six_bits(const uint8_t *src, float *dst, size_t n, unsigned ebits, unsigned mbits, int bias)
+{
+	for (size_t i = 0; i + 4 <= n; i += 4, src += 3) {
+		uint32_t x = src[0] | (uint32_t)src[1] << 8 | (uint32_t)src[2] << 16;
+
+		for (unsigned k = 0; k < 4; k++)
+			dst[i + k] = widen(x >> 6 * k & 63, ebits, mbits, bias);
+	}
+}
+
+void tfs_e2m3_scalar(const uint8_t *src, float *dst, size_t n)
+{
+	six_bits(src, dst, n, 2, 3, 1);
+}
+
+void tfs_e3m2_scalar(const uint8_t *src, float *dst, size_t n)
+{
+	six_bits(src, dst, n, 3, 2, 3);
+}

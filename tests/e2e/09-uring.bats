@@ -6,6 +6,7 @@ parameter=/sys/module/fuse/parameters/enable_uring
 
 # For the whole machine, until the test ends.
 enable_uring() {
+	[[ $TFS_SANITIZER != thread ]] || skip "optional: ThreadSanitizer does not see what io_uring puts in order"
 	[[ -w $parameter ]] || skip "optional: this kernel has no FUSE over io_uring"
 	lock_machine
 	local before

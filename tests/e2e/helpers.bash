@@ -53,6 +53,12 @@ ended() {
 	[[ ${stat##*) } = Z* ]]
 }
 
+is_stopped() {
+	local stat
+	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+	[[ ${stat##*) } = T* ]]
+}
+
 is_mounted() { "${as[@]}" mountpoint -q -- "$1"; }
 
 mounted_or_ended() { is_mounted "$1" || ended "$2"; }
@@ -214,15 +220,23 @@ unexpected_lines() {
 	grep -vE -- "$pattern" "$1" || :
 }
 
+# Where a process hangs.
+stacks() {
+	grep -E '^(State|TracerPid|Threads)' "/proc/$1/status" || :
+	tail -n 4 "/proc/$1"/task/*/stack 2>/dev/null || :
+	! command -v gdb >/dev/null || timeout 30 gdb -p "$1" -batch -ex 'thread apply all bt 14' 2>&1 | tail -n 60 | cut -c1-160
+}
+
 teardown() {
 	local i pid rc text problems=() command
 	for pid in "${helpers[@]}"; do
 		kill -KILL "$pid" 2>/dev/null || :
 		wait "$pid" 2>/dev/null || :
 	done
-	# A stopped daemon would hang all that follows.
+	# A stopped daemon would hang all that follows. (One that is not must not get SIGCONT: it takes away the SIGSTOP by which
+	# LeakSanitizer attaches to its own process at the end, and that waits for ever.)
 	for pid in "${daemons[@]}"; do
-		kill -CONT "$pid" 2>/dev/null || :
+		! is_stopped "$pid" || kill -CONT "$pid"
 	done
 	for ((i = ${#daemons[@]} - 1; i >= 0; i--)); do
 		pid=${daemons[i]} rc=0
@@ -231,7 +245,7 @@ teardown() {
 			umount -l -- "${mounts[i]}" || problems+=("can't unmount ${mounts[i]}")
 		fi
 		if ! wait_until ended "$pid" 2>/dev/null; then
-			problems+=("daemon $pid does not end")
+			problems+=("daemon $pid does not end"$'\n'"$(stacks "$pid")")
 			kill -KILL "$pid" 2>/dev/null || :
 		fi
 		wait "$pid" 2>/dev/null || rc=$?

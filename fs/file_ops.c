@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "config.h"
 #include "fs.h"
+#include "readahead.h"
 #include "text.h"
 
 /* --- Answers from the loader's threads ------------------------------------------------------------------------------- */
@@ -121,6 +122,9 @@ static void reply_open(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 	else
 		fi.keep_cache = 1; /* what was read stays true */
 	fs->opens[o->mode]++;
+	/* Before the answer: the kernel looks up the readahead of a file when its open has returned. */
+	if (o->mode == TFS_OPEN_STREAM && fs->device && !atomic_exchange(&fs->readahead, true))
+		tfs_set_readahead(fs->device, TFS_STREAM_MAX_READ >> 10);
 	if (fuse_reply_open(req, &fi) == -ENOENT) {
 		/* The kernel gave the request up; there will be no release. The session is gone or going, and with it the id. */
 		release(fs, NULL, o);

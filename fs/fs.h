@@ -27,6 +27,7 @@ struct tfs_fs {
 	struct fuse_session *session;
 	char **warnings; /* lines, of the scan */
 	size_t n_warnings;
+	dev_t device; /* of the mount; 0: not known */
 	int ready_fd; /* a byte goes here when the kernel has accepted the mount; -1: nobody waits */
 	bool watches; /* this transport does not tell of interrupts: see interrupt.h; set by init() */
 	const char *streamed_because; /* why passthrough was not even tried, or NULL */
@@ -38,6 +39,7 @@ struct tfs_fs {
 	_Atomic bool passthrough; /* may go from true to false: the kernel refused a backing file */
 	_Atomic bool uring;	  /* a request came by io_uring */
 	_Atomic uint64_t opens[TFS_OPEN_MODES];
+	_Atomic bool readahead;	  /* was raised, with the first streamed open */
 	_Atomic uint64_t interrupted; /* opens that were given up while they waited */
 };
 

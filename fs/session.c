@@ -17,6 +17,7 @@
 #include "config.h"
 #include "fs.h"
 #include "privileges.h"
+#include "readahead.h"
 #include "text.h"
 
 /*
@@ -247,6 +248,7 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		return -ENOMEM;
 	r = -EIO;
 	if (!fuse_session_mount(fs->session, mountpoint)) {
+		fs->device = tfs_mount_device(mountpoint);
 		/* Threads inherit what is left of the privileges, so the loader comes after this. */
 		r = tfs_privileges_drop();
 		if (r)

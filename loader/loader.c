@@ -215,7 +215,7 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
 	if (!r) {
-		r = tfs_workers_start(l->sched, l->sources, options->threads, &l->workers);
+		r = tfs_workers_start(l->sched, l->sources, l->streams, options->threads, &l->workers);
 		if (r)
 			tfs_error_set(err, r, TFS_NO_OFFSET, "could not start a single thread for reading");
 	}

@@ -6,9 +6,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/buffer.h"
 #include "report.h"
 
 enum slot_state { SLOT_EMPTY, SLOT_READING, SLOT_READY };
@@ -116,8 +116,8 @@ static struct tfs_slot *slot_fill(struct tfs_streams *s, struct tfs_file_id id, 
 	if (!sl)
 		return NULL;
 	if (!sl->buf) {
-		void *b = mmap(NULL, SLOT_BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (b == MAP_FAILED)
+		void *b = tfs_buffer_create(SLOT_BUFFER);
+		if (!b)
 			return NULL;
 		sl->buf = b;
 	}
@@ -265,18 +265,8 @@ static void stream_unref(struct tfs_stream *st)
 
 	pthread_mutex_lock(&s->lock);
 	bool last = !--st->refs;
-	if (last && !--s->stats.open)
-		for (unsigned i = 0; i < s->n_slots; i++) {
-			struct tfs_slot *sl = &s->slots[i];
-			if (!sl->buf || sl->state == SLOT_READING || sl->users)
-				continue;
-			munmap(sl->buf, SLOT_BUFFER); /* nobody streams: no memory for it */
-			if (sl->charged)
-				tfs_residency_unreserve(s->residency, SLOT_BUFFER);
-			sl->charged = false;
-			sl->buf = NULL;
-			sl->state = SLOT_EMPTY;
-		}
+	if (last)
+		s->stats.open--;
 	pthread_mutex_unlock(&s->lock);
 	if (!last)
 		return;
@@ -503,6 +493,23 @@ void tfs_read_release(struct tfs_read *rd)
 	stream_unref(st);
 }
 
+void tfs_streams_trim(struct tfs_streams *s)
+{
+	pthread_mutex_lock(&s->lock);
+	for (unsigned i = 0; !s->stats.open && i < s->n_slots; i++) {
+		struct tfs_slot *sl = &s->slots[i];
+		if (!sl->buf || sl->state == SLOT_READING || sl->users)
+			continue;
+		tfs_buffer_destroy(sl->buf, SLOT_BUFFER);
+		if (sl->charged)
+			tfs_residency_unreserve(s->residency, SLOT_BUFFER);
+		sl->charged = false;
+		sl->buf = NULL;
+		sl->state = SLOT_EMPTY;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
 /* --- Beginning and end --------------------------------------------------------------------------------------------- */
 
 struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id)
@@ -562,8 +569,7 @@ void tfs_streams_destroy(struct tfs_streams *s)
 	if (!s)
 		return;
 	for (unsigned i = 0; i < s->n_slots; i++)
-		if (s->slots[i].buf)
-			munmap(s->slots[i].buf, SLOT_BUFFER);
+		tfs_buffer_destroy(s->slots[i].buf, SLOT_BUFFER);
 	pthread_mutex_destroy(&s->lock);
 	free(s->slots);
 	free(s);

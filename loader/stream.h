@@ -72,6 +72,12 @@ int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd);
 /* The answer of a read that went well is no longer needed. */
 void tfs_read_release(struct tfs_read *rd);
 
+/*
+ * Give the memory of slots back if no stream is open. Not done at once when the last one is closed: who reads a model tensor by
+ * tensor opens the next one right away, and fresh memory costs more than reading into what is there.
+ */
+void tfs_streams_trim(struct tfs_streams *s);
+
 struct tfs_stream_stats {
 	uint64_t reads, bytes, waits, readahead; /* readahead: slots filled before anybody asked */
 	uint64_t open;				 /* streams, now */

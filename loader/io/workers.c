@@ -5,28 +5,20 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
+#include "base/buffer.h"
 #include "base/error.h"
 
 struct tfs_workers {
 	struct tfs_sched *sched;
 	struct tfs_sources *sources;
+	struct tfs_streams *streams;
 	unsigned n;
 	pthread_t threads[];
 };
 
 /* A job's bytes, and what O_DIRECT's alignment may add at both ends. */
 #define BUFFER_SIZE (TFS_CHUNK + 2 * TFS_IO_ALIGN)
-
-static void *buffer_create(void)
-{
-	void *b = mmap(NULL, BUFFER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (b == MAP_FAILED)
-		return NULL;
-	madvise(b, BUFFER_SIZE, MADV_HUGEPAGE); /* fewer pages to pin for each direct read */
-	return b;
-}
 
 /* Read, and only then look whether the file is still the one whose header told us where the bytes are. */
 static int read_checked(struct tfs_workers *w, struct tfs_source *source, uint64_t offset, size_t len, void *buf,
@@ -88,23 +80,24 @@ static void *worker(void *arg)
 	enum tfs_take take;
 
 	while ((take = tfs_sched_take(w->sched, &job)) != TFS_TAKE_STOP) {
-		if (take == TFS_TAKE_IDLE && bounce) {
+		if (take == TFS_TAKE_IDLE) {
 			/* Nothing to do for a while: an idle mount should cost no buffers. */
-			munmap(bounce, BUFFER_SIZE);
+			tfs_buffer_destroy(bounce, BUFFER_SIZE);
 			bounce = NULL;
+			if (w->streams)
+				tfs_streams_trim(w->streams);
 		} else if (take == TFS_TAKE_JOB) {
 			if (!bounce)
-				bounce = buffer_create();
+				bounce = tfs_buffer_create(BUFFER_SIZE);
 			run(w, &job, bounce);
 		}
 	}
-	if (bounce)
-		munmap(bounce, BUFFER_SIZE);
+	tfs_buffer_destroy(bounce, BUFFER_SIZE);
 	return NULL;
 }
 
-int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, unsigned threads,
-		      struct tfs_workers **ret_workers)
+int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, struct tfs_streams *streams,
+		      unsigned threads, struct tfs_workers **ret_workers)
 {
 	struct tfs_workers *w = calloc(1, sizeof *w + threads * sizeof *w->threads);
 	sigset_t all, old;
@@ -113,6 +106,7 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, unsi
 		return -ENOMEM;
 	w->sched = sched;
 	w->sources = sources;
+	w->streams = streams;
 	/* Signals are the main thread's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);

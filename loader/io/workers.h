@@ -7,12 +7,16 @@
 
 #include "scheduler.h"
 #include "source.h"
+#include "stream.h"
 
 struct tfs_workers;
 
-/* Start @threads workers, fewer if the system refuses some. -EAGAIN: not one could be started. */
-int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, unsigned threads,
-		      struct tfs_workers **ret_workers);
+/*
+ * Start @threads workers, fewer if the system refuses some. When there is nothing to do they also trim the buffers of @streams
+ * (NULL: there are none). -EAGAIN: not one could be started.
+ */
+int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, struct tfs_streams *streams,
+		      unsigned threads, struct tfs_workers **ret_workers);
 
 /* Wait until all have left; tfs_sched_stop() comes first. Takes NULL. */
 void tfs_workers_join(struct tfs_workers *w);

@@ -39,6 +39,7 @@ void tfs_reply_error(fuse_req_t req, int error)
 	case EMFILE:
 	case ENFILE:
 	case ENXIO:
+	case ENAMETOOLONG:
 		fuse_reply_err(req, -error);
 		break;
 	default:
@@ -77,7 +78,7 @@ void tfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	struct tfs_inode dir, inode;
 	struct fuse_entry_param e;
 
-	int r = tfs_inode_of(fs, parent, &dir);
+	int r = strlen(name) > TFS_NAME_MAX ? -ENAMETOOLONG : tfs_inode_of(fs, parent, &dir);
 	if (!r)
 		r = tfs_tree_lookup(fs->tree, dir, name, &inode);
 	if (!r) {

@@ -213,20 +213,29 @@ static void collect(struct tfs_fs *fs, struct rows *r)
 	free(s);
 }
 
+/* A line that stays one line: paths may hold newlines. */
+static void print_line(FILE *f, const char *key, const char *text)
+{
+	fprintf(f, "%s: ", key);
+	for (; *text; text++)
+		fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, f);
+	fputc('\n', f);
+}
+
 static void print_people(struct tfs_fs *fs, const struct rows *r, FILE *f)
 {
 	for (unsigned i = 0; i < r->n; i++) {
 		if (r->row[i].help)
 			fprintf(f, "%s: %" PRIu64 "\n", r->row[i].key, r->row[i].number);
 		else
-			fprintf(f, "%s: %s\n", r->row[i].key, r->row[i].text);
+			print_line(f, r->row[i].key, r->row[i].text);
 	}
 	for (size_t i = 0; i < fs->n_warnings; i++)
-		fprintf(f, "warning: %s\n", fs->warnings[i]);
+		print_line(f, "warning", fs->warnings[i]);
 	for (size_t s = 0; s < fs->model->n_sets; s++) {
 		const struct tfs_set *set = &fs->model->sets[s];
 		for (size_t i = 0; i < set->n_missing; i++)
-			fprintf(f, "missing tensor: %s\n", set->missing[i]);
+			print_line(f, "missing tensor", set->missing[i]);
 	}
 }
 

@@ -247,9 +247,7 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 	if (fuse_set_signal_handlers(fs->session))
 		return -ENOMEM;
 	r = -EIO;
-	if (fuse_session_mount(fs->session, mountpoint)) {
-		tfs_log_error("%s was not mounted", mountpoint); /* libfuse, or fusermount3, has said why */
-	} else {
+	if (!fuse_session_mount(fs->session, mountpoint)) { /* otherwise libfuse, or fusermount3, has said why */
 		fs->device = tfs_mount_device(mountpoint);
 		/* Threads inherit what is left of the privileges, so the loader comes after this. */
 		r = tfs_privileges_drop();

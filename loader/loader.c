@@ -186,6 +186,12 @@ void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats)
 
 /* --- Beginning and end --------------------------------------------------------------------------------------------- */
 
+static void on_idle(void *arg)
+{
+	struct tfs_loader *l = arg;
+	tfs_streams_trim(l->streams);
+}
+
 int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_options *options, struct tfs_loader **ret_loader,
 		      struct tfs_error *err)
 {
@@ -215,7 +221,7 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
 	if (!r) {
-		r = tfs_workers_start(l->sched, l->sources, l->streams, options->threads, &l->workers);
+		r = tfs_workers_start(l->sched, l->sources, options->threads, on_idle, l, &l->workers);
 		if (r)
 			tfs_error_set(err, r, TFS_NO_OFFSET, "could not start a single thread for reading");
 	}

@@ -12,7 +12,8 @@
 struct tfs_workers {
 	struct tfs_sched *sched;
 	struct tfs_sources *sources;
-	struct tfs_streams *streams;
+	void (*idle)(void *arg);
+	void *idle_arg;
 	unsigned n;
 	pthread_t threads[];
 };
@@ -84,8 +85,8 @@ static void *worker(void *arg)
 			/* Nothing to do for a while: an idle mount should cost no buffers. */
 			tfs_buffer_destroy(bounce, BUFFER_SIZE);
 			bounce = NULL;
-			if (w->streams)
-				tfs_streams_trim(w->streams);
+			if (w->idle)
+				w->idle(w->idle_arg);
 		} else if (take == TFS_TAKE_JOB) {
 			if (!bounce)
 				bounce = tfs_buffer_create(BUFFER_SIZE);
@@ -96,8 +97,8 @@ static void *worker(void *arg)
 	return NULL;
 }
 
-int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, struct tfs_streams *streams,
-		      unsigned threads, struct tfs_workers **ret_workers)
+int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, unsigned threads, void (*idle)(void *arg),
+		      void *arg, struct tfs_workers **ret_workers)
 {
 	struct tfs_workers *w = calloc(1, sizeof *w + threads * sizeof *w->threads);
 	sigset_t all, old;
@@ -106,7 +107,8 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, stru
 		return -ENOMEM;
 	w->sched = sched;
 	w->sources = sources;
-	w->streams = streams;
+	w->idle = idle;
+	w->idle_arg = arg;
 	/* Signals are the main thread's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);

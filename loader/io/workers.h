@@ -7,16 +7,15 @@
 
 #include "scheduler.h"
 #include "source.h"
-#include "stream.h"
 
 struct tfs_workers;
 
 /*
- * Start @threads workers, fewer if the system refuses some. When there is nothing to do they also trim the buffers of @streams
- * (NULL: there are none). -EAGAIN: not one could be started.
+ * Start @threads workers, fewer if the system refuses some. A worker that has had nothing to do for a while calls @idle with
+ * @arg (NULL: does not), for others to give memory back as it does itself. -EAGAIN: not one could be started.
  */
-int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, struct tfs_streams *streams,
-		      unsigned threads, struct tfs_workers **ret_workers);
+int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, unsigned threads, void (*idle)(void *arg),
+		      void *arg, struct tfs_workers **ret_workers);
 
 /* Wait until all have left; tfs_sched_stop() comes first. Takes NULL. */
 void tfs_workers_join(struct tfs_workers *w);

@@ -135,7 +135,7 @@ static inline bool rig_up(struct rig *g, char *dir, struct rig_options o)
 	g->streams = tfs_streams_create(g->model, g->sched, g->residency, 0);
 	assert_true(g->sources && g->sched && g->streams && (g->residency || !o.budget));
 	if (o.threads)
-		assert_int_equal(tfs_workers_start(g->sched, g->sources, NULL, o.threads, &g->workers), 0);
+		assert_int_equal(tfs_workers_start(g->sched, g->sources, o.threads, NULL, NULL, &g->workers), 0);
 	return true;
 }
 

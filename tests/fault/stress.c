@@ -241,6 +241,7 @@ static void run(unsigned actors, unsigned ops, unsigned workers, uint64_t budget
 		pthread_join(threads[i], NULL);
 	/* What was asked for last may still be on its way; then nothing is held, and all of it adds up. */
 	rig_stop(&s.rig);
+	tfs_streams_trim(s.rig.streams); /* slots are in the budget too */
 	struct tfs_residency_stats res = res_stats(&s.rig);
 	print_message("%u threads: %llu uses, %llu reads, %llu cancelled, %llu refused; %llu loads, %llu evictions, %llu mapped\n",
 		      actors, (unsigned long long)s.resident, (unsigned long long)s.streamed, (unsigned long long)s.cancelled,

@@ -177,7 +177,7 @@ static void test_damaged(void **state)
 	struct tfs_file_id b = id_of(&g, "b");
 	fault.bad_from = tensor_of(&g, b)->offset + 20000;
 	fault.bad_to = fault.bad_from + 1;
-	assert_int_equal(tfs_workers_start(g.sched, g.sources, NULL, 1, &g.workers), 0);
+	assert_int_equal(tfs_workers_start(g.sched, g.sources, 1, NULL, NULL, &g.workers), 0);
 	for (unsigned i = 0; i < LENGTH(specs); i++) {
 		answer_init(&w[i]);
 		r[i] = tfs_residency_hold(g.residency, id_of(&g, specs[i].name), &w[i].wait);

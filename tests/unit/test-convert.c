@@ -203,12 +203,10 @@ static void every_pattern_in_every_place(void **state)
 	(void)state;
 	for (size_t k = 0; k < LENGTH(subjects); k++) {
 		const struct subject *s = &subjects[k];
-		size_t patterns = (size_t)1 << s->bits, turns = s->bits < 16 ? 64 : 5;
-		uint64_t *x;
-
 		if (s->bits > 16)
 			continue;
-		x = malloc(patterns * turns * sizeof *x);
+		size_t patterns = (size_t)1 << s->bits, turns = s->bits < 16 ? 64 : 5;
+		uint64_t *x = malloc(patterns * turns * sizeof *x);
 		assert_non_null(x);
 		/* One further in each turn, so that each comes to stand in every lane of any vector. */
 		for (size_t i = 0; i < patterns * turns; i++)

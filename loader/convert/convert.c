@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "convert/convert.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -59,7 +60,7 @@ static const struct row {
 };
 /* clang-format on */
 
-static bool cpu_has(enum tfs_simd level)
+static bool probe(enum tfs_simd level)
 {
 	switch (level) {
 	case TFS_SIMD_SCALAR:
@@ -82,6 +83,19 @@ static bool cpu_has(enum tfs_simd level)
 	default:
 		return false;
 	}
+}
+
+static bool cpu_has(enum tfs_simd level)
+{
+	/* 0: not asked yet. Whoever asks finds the same. CPUID leaves a virtual machine, and each file of a listing asks. */
+	static _Atomic signed char known[TFS_SIMD_LEVELS];
+	signed char k = atomic_load_explicit(&known[level], memory_order_relaxed);
+
+	if (!k) {
+		k = probe(level) ? 1 : -1;
+		atomic_store_explicit(&known[level], k, memory_order_relaxed);
+	}
+	return k > 0;
 }
 
 enum tfs_simd tfs_simd_best(void)

@@ -79,7 +79,7 @@ static void take_apart(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 	if (o->backing_id && req)
 		fuse_passthrough_close(req, o->backing_id);
 	if (o->held)
-		tfs_residency_drop(tfs_loader_residency(fs->loader), (struct tfs_file_id){ inode.set, inode.tensor });
+		tfs_residency_drop(tfs_loader_residency(fs->loader), tfs_file_of(inode));
 	if (o->stream)
 		tfs_stream_close(o->stream);
 	if (o->fd >= 0)
@@ -291,7 +291,7 @@ static void on_done(struct tfs_wait *w, int result)
 
 static void open_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
 {
-	struct tfs_file_id id = { inode.set, inode.tensor };
+	struct tfs_file_id id = tfs_file_of(inode);
 
 	if (share(fs, req, ino))
 		return;
@@ -321,9 +321,14 @@ static void open_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct 
 static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
 {
 	struct tfs_opened *o = opened_create(ino, TFS_OPEN_TEXT);
-	if (o && inode.kind == TFS_INO_TENSOR && tfs_views[inode.view].loaded)
-		o->text = strdup(""); /* a tensor without bytes */
-	else if (o)
+	if (o && inode.kind == TFS_INO_TENSOR && tfs_views[inode.view].loaded) {
+		/* A tensor without elements: there is nothing to load, and nothing but the prefix to show. */
+		struct tfs_layout l = tfs_file_layout(fs->model, tfs_file_of(inode));
+		o->text = malloc(TFS_VIEW_PREFIX_MAX);
+		if (o->text && l.prefix)
+			l.view->make_prefix(l.tensor, (uint8_t *)o->text);
+		o->text_len = l.prefix;
+	} else if (o)
 		o->text = tfs_text_of(fs, inode, &o->text_len);
 	if (!o || !o->text) {
 		free(o);
@@ -495,7 +500,7 @@ void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, stru
 	uint64_t file_size = o->text_len, at = offset;
 
 	if (o->mode == TFS_OPEN_STREAM)
-		file_size = fs->model->sets[inode.set].tensors[inode.tensor].nbytes;
+		file_size = tfs_file_layout(fs->model, tfs_file_of(inode)).size;
 	else if (o->mode == TFS_OPEN_NATIVE)
 		file_size = fs->model->nodes[inode.node].size;
 	if (at >= file_size)

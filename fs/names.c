@@ -19,7 +19,8 @@ struct names {
 	const char *suffix;
 	size_t n_odd;
 	struct odd *odd; /* sorted by tensor */
-	/* Tensors in the order of their file names; NULL where that is the set's own order, as nearly always. */
+	uint32_t count;
+	/* Tensors in the order of their file names; NULL where that is the set's own order, as nearly always in tensors/. */
 	uint32_t *order;
 };
 
@@ -119,7 +120,7 @@ static int compare(const void *a, const void *b, void *arg)
 static bool separate(struct names *n, bool *ret_again)
 {
 	*ret_again = false;
-	for (size_t i = 0; i + 1 < n->set->n_tensors; i++) {
+	for (size_t i = 0; i + 1 < n->count; i++) {
 		if (compare(&n->order[i], &n->order[i + 1], n))
 			continue;
 		/* Escaping alone is injective, so at least one of the two was cut; and that one is odd. */
@@ -141,7 +142,7 @@ static bool separate(struct names *n, bool *ret_again)
 	return true;
 }
 
-struct names *tfs_names_create(const struct tfs_set *set, const char *suffix)
+struct names *tfs_names_create(const struct tfs_set *set, enum tfs_view_id view, const char *suffix)
 {
 	struct names *n = calloc(1, sizeof *n);
 	size_t suffix_len = strlen(suffix), room = 0;
@@ -153,6 +154,10 @@ struct names *tfs_names_create(const struct tfs_set *set, const char *suffix)
 	for (size_t i = 0; i < set->n_tensors; i++) {
 		const struct tfs_tensor *t = &set->tensors[i];
 		char buf[TFS_NAME_MAX + 1];
+		struct tfs_layout layout;
+		if (tfs_view_layout(view, t, &layout))
+			continue;
+		n->count++;
 		if (is_plain(t->name, t->name_len, suffix_len))
 			continue;
 		if (n->n_odd == room) {
@@ -169,15 +174,19 @@ struct names *tfs_names_create(const struct tfs_set *set, const char *suffix)
 		n->n_odd++;
 	}
 	/* A suffix moves names too: "a.json" sorts behind "a.b.json" where "a" sorts before "a.b". */
-	if (!n->n_odd && !suffix_len)
+	if (!n->n_odd && !suffix_len && n->count == set->n_tensors)
 		return n;
-	n->order = malloc((set->n_tensors ? set->n_tensors : 1) * sizeof *n->order);
+	n->order = malloc((n->count ? n->count : 1) * sizeof *n->order);
 	if (!n->order)
 		goto fail;
-	for (size_t i = 0; i < set->n_tensors; i++)
-		n->order[i] = i;
+	n->count = 0;
+	for (size_t i = 0; i < set->n_tensors; i++) {
+		struct tfs_layout layout;
+		if (!tfs_view_layout(view, &set->tensors[i], &layout))
+			n->order[n->count++] = i;
+	}
 	for (bool again = true; again;) {
-		qsort_r(n->order, set->n_tensors, sizeof *n->order, compare, n);
+		qsort_r(n->order, n->count, sizeof *n->order, compare, n);
 		if (!n->n_odd)
 			break; /* plain names and one suffix: as different as the names */
 		if (!separate(n, &again))
@@ -200,6 +209,11 @@ void tfs_names_destroy(struct names *n)
 	free(n);
 }
 
+uint32_t tfs_names_count(const struct names *n)
+{
+	return n->count;
+}
+
 uint32_t tfs_names_at(const struct names *n, uint32_t place, char *buf)
 {
 	uint32_t tensor = n->order ? n->order[place] : place;
@@ -209,7 +223,7 @@ uint32_t tfs_names_at(const struct names *n, uint32_t place, char *buf)
 
 uint32_t tfs_names_find(const struct names *n, const char *name)
 {
-	size_t lo = 0, hi = n->set->n_tensors;
+	size_t lo = 0, hi = n->count;
 	char buf[TFS_NAME_MAX + 1];
 
 	while (lo < hi) {

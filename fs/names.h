@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "model.h"
+#include "view/view.h"
 
 /* NAME_MAX of every Linux file system; FUSE refuses longer ones (FUSE_NAME_MAX is 1024, but VFS clients count on 255). */
 enum { TFS_NAME_MAX = 255 };
@@ -25,12 +26,18 @@ size_t tfs_name_of(const char *name, size_t len, const char *suffix, uint64_t se
 
 struct names;
 
-/* The table for the tensors of @set in a view whose files end in @suffix (which must outlive it). NULL: out of memory. */
-struct names *tfs_names_create(const struct tfs_set *set, const char *suffix);
+/*
+ * The table for those tensors of @set that loader view @view shows, in files that end in @suffix (which must outlive it).
+ * NULL: out of memory.
+ */
+struct names *tfs_names_create(const struct tfs_set *set, enum tfs_view_id view, const char *suffix);
 void tfs_names_destroy(struct names *n); /* takes NULL */
 
 /* The tensor whose file name is @name, or UINT32_MAX. */
 uint32_t tfs_names_find(const struct names *n, const char *name);
+
+/* How many there are. */
+uint32_t tfs_names_count(const struct names *n);
 
 /* The tensor at @place of the listing, which is sorted by strcmp of the file names; its file name into @buf as above. */
 uint32_t tfs_names_at(const struct names *n, uint32_t place, char *buf);

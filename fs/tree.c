@@ -8,8 +8,10 @@
 #include <string.h>
 
 const struct tfs_view_info tfs_views[TFS_VIEWS] = {
-	[TFS_VIEW_TENSORS] = { "tensors", "", true },
-	[TFS_VIEW_META] = { "meta", ".json", false },
+	[TFS_VIEW_TENSORS] = { "tensors", "", true, TFS_RAW },
+	[TFS_VIEW_NPY] = { "npy", ".npy", true, TFS_NPY },
+	[TFS_VIEW_F32] = { "f32", ".npy", true, TFS_F32 },
+	[TFS_VIEW_META] = { "meta", ".json", false, TFS_RAW },
 };
 
 static const char sets_dir[] = "sets", control_dir[] = ".tensorfs";
@@ -65,6 +67,11 @@ struct tfs_inode tfs_ino_unpack(uint64_t ino)
 	return tfs_ino_pack(i) == ino ? i : none;
 }
 
+struct tfs_file_id tfs_file_of(struct tfs_inode i)
+{
+	return (struct tfs_file_id){ .set = i.set, .tensor = i.tensor, .view = tfs_views[i.view].loader_view };
+}
+
 bool tfs_tree_valid(const struct tfs_tree *t, struct tfs_inode i)
 {
 	const struct tfs_model *m = t->model;
@@ -79,8 +86,11 @@ bool tfs_tree_valid(const struct tfs_tree *t, struct tfs_inode i)
 		return i.set < m->n_sets;
 	case TFS_INO_SET_VIEW_DIR:
 		return i.set < m->n_sets && i.view < TFS_VIEWS;
-	case TFS_INO_TENSOR:
-		return i.set < m->n_sets && i.view < TFS_VIEWS && i.tensor < m->sets[i.set].n_tensors;
+	case TFS_INO_TENSOR: {
+		struct tfs_layout l;
+		return i.set < m->n_sets && i.view < TFS_VIEWS && i.tensor < m->sets[i.set].n_tensors &&
+		       !tfs_view_layout(tfs_views[i.view].loader_view, &m->sets[i.set].tensors[i.tensor], &l);
+	}
 	case TFS_INO_CONTROL_DIR:
 		return true;
 	case TFS_INO_CONTROL:
@@ -93,12 +103,12 @@ bool tfs_tree_valid(const struct tfs_tree *t, struct tfs_inode i)
 
 /* --- Names ---------------------------------------------------------------------------------------------------------- */
 
-static struct names *names_of(struct tfs_tree *t, uint32_t set, enum tfs_view view)
+static struct names *names_of(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view)
 {
 	pthread_mutex_lock(&t->lock);
 	struct names **n = &t->names[(size_t)set * TFS_VIEWS + view];
 	if (!*n)
-		*n = tfs_names_create(&t->model->sets[set], tfs_views[view].suffix);
+		*n = tfs_names_create(&t->model->sets[set], tfs_views[view].loader_view, tfs_views[view].suffix);
 	struct names *names = *n;
 	pthread_mutex_unlock(&t->lock);
 	return names;
@@ -126,7 +136,7 @@ static bool extra_entry(const struct tfs_tree *t, uint32_t node, uint64_t extra,
 
 	if (extra < views) {
 		free_name(t, node, tfs_views[extra].dir, name);
-		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_VIEW_DIR, .node = node, .view = (enum tfs_view)extra };
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_VIEW_DIR, .node = node, .view = (enum tfs_view_dir)extra };
 	} else if (extra < views + sets) {
 		free_name(t, node, sets_dir, name);
 		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SETS, .node = node };
@@ -139,7 +149,7 @@ static bool extra_entry(const struct tfs_tree *t, uint32_t node, uint64_t extra,
 	return true;
 }
 
-static int tensor_lookup(struct tfs_tree *t, uint32_t set, enum tfs_view view, const char *name, struct tfs_inode *ret_inode)
+static int tensor_lookup(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, const char *name, struct tfs_inode *ret_inode)
 {
 	struct names *names = names_of(t, set, view);
 	if (!names)
@@ -203,14 +213,14 @@ int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, 
 	return -ENOTDIR;
 }
 
-static int tensor_entry(struct tfs_tree *t, uint32_t set, enum tfs_view view, uint64_t place, char *name,
+static int tensor_entry(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, uint64_t place, char *name,
 			struct tfs_inode *ret_inode)
 {
-	if (place >= t->model->sets[set].n_tensors)
-		return -ENOENT;
 	struct names *names = names_of(t, set, view);
 	if (!names)
 		return -ENOMEM;
+	if (place >= tfs_names_count(names))
+		return -ENOENT;
 	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_TENSOR, .set = set, .view = view };
 	ret_inode->tensor = tfs_names_at(names, place, name);
 	return 0;
@@ -246,7 +256,7 @@ int tfs_tree_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t place, cha
 	case TFS_INO_SET:
 		if (place >= TFS_VIEWS)
 			return -ENOENT;
-		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = dir.set, .view = (enum tfs_view)place };
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = dir.set, .view = (enum tfs_view_dir)place };
 		snprintf(name, TFS_NAME_MAX + 1, "%s", tfs_views[place].dir);
 		return 0;
 	case TFS_INO_CONTROL_DIR:
@@ -334,7 +344,7 @@ void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st
 		const struct tfs_tensor *tensor = &m->sets[i.set].tensors[i.tensor];
 		n = &m->nodes[tensor->source];
 		st->st_mode = S_IFREG | (n->mode & 0444);
-		st->st_size = tfs_views[i.view].loaded ? tensor->nbytes : 0;
+		st->st_size = tfs_views[i.view].loaded ? tfs_file_layout(m, tfs_file_of(i)).size : 0;
 		break;
 	}
 	case TFS_INO_CONTROL:

@@ -19,13 +19,15 @@
 #include "base/error.h"
 #include "model.h"
 #include "names.h"
+#include "residency.h"
 
-enum tfs_view { TFS_VIEW_TENSORS, TFS_VIEW_META, TFS_VIEWS };
+enum tfs_view_dir { TFS_VIEW_TENSORS, TFS_VIEW_NPY, TFS_VIEW_F32, TFS_VIEW_META, TFS_VIEWS };
 
 struct tfs_view_info {
 	const char *dir;    /* "tensors" */
 	const char *suffix; /* of its files: ".json" */
-	bool loaded;	    /* bytes come from the loader; otherwise the text is made when asked for */
+	bool loaded;	    /* bytes come from the loader, in this view of its; otherwise the text is made when asked for */
+	enum tfs_view_id loader_view;
 };
 extern const struct tfs_view_info tfs_views[TFS_VIEWS];
 
@@ -44,7 +46,7 @@ enum tfs_kind {
 /* What an inode number says. Fields that its kind does not name are 0. */
 struct tfs_inode {
 	enum tfs_kind kind;
-	enum tfs_view view;
+	enum tfs_view_dir view;
 	uint32_t node;
 	uint32_t set;
 	uint32_t tensor;
@@ -52,6 +54,9 @@ struct tfs_inode {
 
 /* Sets are numbered in 20 bits of an inode number; a model directory with more is refused. */
 #define TFS_MAX_SETS (1u << 20)
+
+/* The loader's name for a tensor's file. */
+struct tfs_file_id tfs_file_of(struct tfs_inode inode);
 
 uint64_t tfs_ino_pack(struct tfs_inode inode);
 /* Any number is safe to unpack and then to check with tfs_tree_valid(). */

@@ -81,7 +81,7 @@ static ssize_t value_state(const struct tfs_fs *fs, struct tfs_inode i, char **v
 	struct tfs_residency *r = tfs_loader_residency(fs->loader);
 	const char *s = "streamed"; /* never resident here: there is nothing to keep it in */
 	if (r && fs->passthrough)
-		s = tfs_residency_state(r, (struct tfs_file_id){ i.set, i.tensor });
+		s = tfs_residency_state(r, tfs_file_of(i));
 	return copy_of(s, strlen(s), v);
 }
 

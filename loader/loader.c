@@ -16,7 +16,7 @@
 #include "source.h"
 #include "store.h"
 
-/* What the prefetcher knows of one weight set. */
+/* What the prefetcher knows of the opens of one weight set in one view: readers of two views keep each their own order. */
 struct set_plan {
 	struct tfs_plan plan;
 	uint32_t *place; /* of each tensor in file order: the inverse of set->by_offset; NULL before the first open */
@@ -33,7 +33,7 @@ struct tfs_loader {
 	struct tfs_streams *streams;
 
 	pthread_mutex_t plan_lock; /* guards the plans; taken before all others */
-	struct set_plan *plans;	   /* model->n_sets */
+	struct set_plan *plans;	   /* [set * TFS_VIEW_IDS + view] */
 
 	bool feeding; /* prefetch=all: the feeder runs */
 	pthread_t feeder;
@@ -62,6 +62,14 @@ static uint32_t *places_in_file(const struct tfs_set *set)
 	return place;
 }
 
+/* Bytes that loading this file puts into memory; 0: there is nothing to load. */
+static uint64_t loaded_size(const struct tfs_loader *l, struct tfs_file_id id)
+{
+	const struct tfs_tensor *t = &l->model->sets[id.set].tensors[id.tensor];
+	struct tfs_layout layout;
+	return t->nbytes && !tfs_view_layout(id.view, t, &layout) ? layout.size : 0;
+}
+
 /* A tensor is being opened: bring in those that will probably follow. Failing to is no error, only slower. */
 static void prefetch_after(struct tfs_loader *l, struct tfs_file_id id)
 {
@@ -71,7 +79,7 @@ static void prefetch_after(struct tfs_loader *l, struct tfs_file_id id)
 		max = WINDOW_MAX;
 
 	pthread_mutex_lock(&l->plan_lock);
-	struct set_plan *sp = &l->plans[id.set];
+	struct set_plan *sp = &l->plans[(size_t)id.set * TFS_VIEW_IDS + id.view];
 	if (!sp->place && !(sp->place = places_in_file(set))) {
 		pthread_mutex_unlock(&l->plan_lock);
 		return;
@@ -80,16 +88,16 @@ static void prefetch_after(struct tfs_loader *l, struct tfs_file_id id)
 	struct tfs_plan_step step = tfs_plan_opened(&sp->plan, place, set->n_tensors, max);
 	uint64_t bytes = 0;
 	for (uint32_t i = step.next; i < step.from; i++)
-		bytes += set->tensors[tensor_at(set, step.order, i)].nbytes;
+		bytes += loaded_size(l, (struct tfs_file_id){ id.set, tensor_at(set, step.order, i), id.view });
 	uint32_t i = step.from;
 	for (; i < step.to && (bytes < step.window || i == step.next); i++) {
-		struct tfs_file_id next = { id.set, tensor_at(set, step.order, i) };
-		uint64_t nbytes = set->tensors[next.tensor].nbytes;
+		struct tfs_file_id next = { id.set, tensor_at(set, step.order, i), id.view };
+		uint64_t size = loaded_size(l, next);
 		/* Larger than the whole window, and not the very next one: it would crowd out all that comes before it. */
-		if (nbytes > max && i != step.next)
+		if (size > max && i != step.next)
 			break;
-		bytes += nbytes;
-		if (nbytes && tfs_residency_prefetch(l->residency, next) == -ENOSPC)
+		bytes += size;
+		if (size && tfs_residency_prefetch(l->residency, next) == -ENOSPC)
 			break;
 	}
 	tfs_plan_did(&sp->plan, step.order, i);
@@ -117,7 +125,7 @@ static void prefetch_originals(struct tfs_loader *l)
 	free(is_source);
 }
 
-/* prefetch=all: queue the whole model in file order, a bounded number of bytes at a time, until the budget is full. */
+/* prefetch=all: queue all of tensors/ in file order, a bounded number of bytes at a time, until the budget is full. */
 static void *feeder(void *arg)
 {
 	struct tfs_loader *l = arg;
@@ -130,7 +138,7 @@ static void *feeder(void *arg)
 		for (size_t i = 0; i < set->n_tensors; i++) {
 			struct tfs_sched_stats sched;
 			struct tfs_residency_stats res;
-			struct tfs_file_id id = { s, set->by_offset[i] };
+			struct tfs_file_id id = { s, set->by_offset[i], TFS_RAW };
 			uint64_t nbytes = set->tensors[id.tensor].nbytes;
 			for (;;) {
 				if (l->stopping)
@@ -203,7 +211,7 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 	l->model = model;
 	l->options = *options;
 	pthread_mutex_init(&l->plan_lock, NULL);
-	l->plans = calloc(model->n_sets, sizeof *l->plans);
+	l->plans = calloc(model->n_sets * TFS_VIEW_IDS, sizeof *l->plans);
 	l->sources = tfs_sources_create(model, options->direct);
 	l->sched = tfs_sched_create();
 	if (!l->plans || !l->sources || !l->sched)
@@ -263,7 +271,7 @@ void tfs_loader_destroy(struct tfs_loader *l)
 	tfs_store_close(l->store);
 	tfs_sched_destroy(l->sched);
 	tfs_sources_destroy(l->sources);
-	for (size_t i = 0; l->plans && i < l->model->n_sets; i++)
+	for (size_t i = 0; l->plans && i < l->model->n_sets * TFS_VIEW_IDS; i++)
 		free(l->plans[i].place);
 	free(l->plans);
 	pthread_mutex_destroy(&l->plan_lock);

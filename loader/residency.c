@@ -37,7 +37,9 @@ struct load {
 	struct tfs_entry *entry;
 	int fd;		/* the backing file, from begin() to end() */
 	bool reserved;	/* the entry's cost is in r->used */
-	uint64_t written; /* bytes; guarded by the lock like the two below */
+	struct tfs_layout layout;
+	uint64_t chunk;	  /* bytes of the file that a chunk becomes, the first one together with the prefix */
+	uint64_t written; /* of the source's bytes; guarded by the lock like the two below */
 	struct tfs_range_wait *ranges;
 	uint8_t ready[]; /* one byte a chunk */
 };
@@ -88,14 +90,14 @@ const char *tfs_state_name(enum tfs_state state)
 
 static size_t bucket_of(const struct tfs_residency *r, struct tfs_file_id id)
 {
-	uint64_t h = ((uint64_t)id.set << 32 | id.tensor) * 0x9e3779b97f4a7c15u; /* Fibonacci hashing */
+	uint64_t h = (((uint64_t)id.set << 32 | id.tensor) * TFS_VIEW_IDS + id.view) * 0x9e3779b97f4a7c15u; /* Fibonacci hashing */
 	return (h >> 32) & (r->n_buckets - 1);
 }
 
 static struct tfs_entry *find(struct tfs_residency *r, struct tfs_file_id id)
 {
 	struct tfs_entry *e = r->buckets[bucket_of(r, id)];
-	while (e && (e->id.set != id.set || e->id.tensor != id.tensor))
+	while (e && !tfs_file_id_equal(e->id, id))
 		e = e->hash_next;
 	return e;
 }
@@ -215,27 +217,48 @@ static const struct tfs_tensor *tensor_of(const struct tfs_residency *r, struct 
 	return &r->model->sets[id.set].tensors[id.tensor];
 }
 
+struct tfs_layout tfs_file_layout(const struct tfs_model *model, struct tfs_file_id id)
+{
+	struct tfs_layout l;
+	int r = tfs_view_layout(id.view, &model->sets[id.set].tensors[id.tensor], &l);
+	assert(!r);
+	(void)r;
+	return l;
+}
+
 /* --- Loading ------------------------------------------------------------------------------------------------------- */
 
 /* Start loading @e, which is absent or failed; the lock is held. On an error the entry is as it was. */
 static int start_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priority priority)
 {
-	const struct tfs_tensor *t = tensor_of(r, e->id);
-	size_t chunks = (t->nbytes + TFS_CHUNK - 1) / TFS_CHUNK;
-	struct load *l = calloc(1, sizeof *l + chunks);
+	struct tfs_layout layout = tfs_file_layout(r->model, e->id);
+	/*
+	 * Chunks are chosen by what they become: each one but the last ends where a huge page of the backing file does, so that
+	 * no huge page is written in two parts, the first of which would have the rest of it zeroed.
+	 */
+	uint64_t per_huge_page = TFS_SCRATCH / layout.out * layout.in;
+	uint64_t step = TFS_CHUNK / per_huge_page * per_huge_page;
+	assert(step); /* nothing shrinks to less than half */
+	uint64_t chunk = step / layout.in * layout.out;
+	struct tfs_transfer transfer = {
+		.ops = &load_ops,
+		.node = layout.tensor->source,
+		.offset = layout.tensor->offset,
+		.len = layout.tensor->nbytes,
+		.first = (chunk - layout.prefix) / layout.out * layout.in,
+		.step = step,
+		.priority = priority,
+	};
+	struct load *l = calloc(1, sizeof *l + tfs_transfer_chunks(&transfer));
 
 	if (!l)
 		return -ENOMEM;
 	l->r = r;
 	l->entry = e;
 	l->fd = -1;
-	l->transfer = (struct tfs_transfer){
-		.ops = &load_ops,
-		.node = t->source,
-		.offset = t->offset,
-		.len = t->nbytes,
-		.priority = priority,
-	};
+	l->layout = layout;
+	l->chunk = chunk;
+	l->transfer = transfer;
 	int err = tfs_sched_add(r->sched, &l->transfer);
 	if (err) {
 		free(l);
@@ -243,7 +266,7 @@ static int start_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_pri
 	}
 	/* A worker may have it already, but looks at the entry under the lock. */
 	e->backing = r->next_backing++;
-	e->cost = tfs_store_cost(t->nbytes);
+	e->cost = tfs_store_cost(layout.size);
 	e->failure = 0;
 	e->wanted = e->holds;
 	e->load = l;
@@ -339,19 +362,17 @@ static int load_begin(struct tfs_transfer *t, struct tfs_error *err)
 
 	int ret = reserve(r, cost, prefetch);
 	if (ret)
-		return tfs_error_set(err, ret, TFS_NO_OFFSET, "no room for %" PRIu64 " bytes in the memory budget", t->len);
+		return tfs_error_set(err, ret, TFS_NO_OFFSET, "no room for %" PRIu64 " bytes in the memory budget", cost);
 	l->reserved = true;
-	l->fd = tfs_store_create(r->store, backing, t->len);
+	l->fd = tfs_store_create(r->store, backing, l->layout.size);
 	if (l->fd < 0)
 		return tfs_error_set(err, l->fd, TFS_NO_OFFSET, "backing file: %s", strerror(-l->fd));
 	return 0;
 }
 
-static int load_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, struct tfs_error *err)
+/* Bytes [at, at + len) of the backing file. */
+static int write_backing(struct load *l, uint64_t at, const uint8_t *data, size_t len, struct tfs_error *err)
 {
-	struct load *l = (struct load *)t;
-	struct tfs_range_wait *ready = NULL;
-
 	/*
 	 * pwrite rather than a mapping: measured equal, and it fills a fresh huge page without zeroing it first when it is
 	 * overwritten whole (shmem_write_end() clears only what a write left out).
@@ -364,14 +385,58 @@ static int load_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, 
 			return tfs_error_set(err, -errno, TFS_NO_OFFSET, "backing file: %s", strerror(errno));
 		n += k;
 	}
+	return 0;
+}
+
+/*
+ * What source bytes [at, at + len) become, and the prefix before the first of them. What is converted, and what shares its
+ * huge page with the prefix, is put together in @scratch, so that each huge page is written in one go.
+ */
+static int write_file(struct load *l, uint64_t at, const uint8_t *data, size_t len, uint8_t *scratch, struct tfs_error *err)
+{
+	const struct tfs_layout *y = &l->layout;
+	uint64_t place = tfs_layout_place(y, at);
+	size_t have = 0;
+	int ret = 0;
+
+	if (!at && y->prefix) {
+		y->view->make_prefix(y->tensor, scratch);
+		have = y->prefix;
+		place = 0;
+	}
+	while (len && !ret) {
+		if (!y->convert && !have)
+			return write_backing(l, place, data, len, err); /* straight from where it was read */
+		uint64_t room = TFS_SCRATCH - (place + have) % TFS_SCRATCH;
+		uint64_t n = room / y->out * y->in;
+		if (n > len)
+			n = len;
+		have += tfs_layout_convert(y, data, n, scratch + have);
+		ret = write_backing(l, place, scratch, have, err);
+		data += n;
+		len -= n;
+		place += have;
+		have = 0;
+	}
+	return ret;
+}
+
+static int load_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch,
+		      struct tfs_error *err)
+{
+	struct load *l = (struct load *)t;
+	struct tfs_range_wait *ready = NULL;
+	int ret = write_file(l, at, data, len, scratch, err);
+	if (ret)
+		return ret;
 
 	pthread_mutex_lock(&l->r->lock);
-	l->ready[at / TFS_CHUNK] = 1;
+	l->ready[tfs_transfer_chunk(t, at)] = 1;
 	l->written += len;
 	for (struct tfs_range_wait **p = &l->ranges; *p;) {
 		struct tfs_range_wait *w = *p;
 		bool all = true;
-		for (uint64_t c = w->at / TFS_CHUNK; c <= (w->at + w->len - 1) / TFS_CHUNK; c++)
+		for (uint64_t c = w->at / l->chunk; c <= (w->at + w->len - 1) / l->chunk; c++)
 			all &= l->ready[c];
 		if (all) {
 			*p = w->next;
@@ -458,7 +523,7 @@ int tfs_residency_hold(struct tfs_residency *r, struct tfs_file_id id, struct tf
 	const struct tfs_tensor *t = tensor_of(r, id);
 	int ret = TFS_QUEUED;
 
-	if (tfs_store_cost(t->nbytes) > r->stats.budget)
+	if (tfs_store_cost(tfs_file_layout(r->model, id).size) > r->stats.budget)
 		return -EFBIG;
 	pthread_mutex_lock(&r->lock);
 	struct tfs_entry *e = w->cancelled ? NULL : find_or_add(r, id);
@@ -517,10 +582,12 @@ void tfs_residency_drop(struct tfs_residency *r, struct tfs_file_id id)
 
 int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id)
 {
-	uint64_t cost = tfs_store_cost(tensor_of(r, id)->nbytes);
-	int ret = -EALREADY;
-
-	if (cost > r->stats.budget)
+	struct tfs_layout layout;
+	int ret = tfs_view_layout(id.view, tensor_of(r, id), &layout);
+	if (ret)
+		return ret;
+	ret = -EALREADY;
+	if (tfs_store_cost(layout.size) > r->stats.budget)
 		return -EFBIG;
 	pthread_mutex_lock(&r->lock);
 	struct tfs_entry *e = find(r, id);
@@ -574,10 +641,11 @@ int tfs_residency_range(struct tfs_residency *r, struct tfs_file_id id, struct t
 	if (e->state == TFS_FAILED || e->state == TFS_ABSENT) {
 		ret = e->failure;
 	} else if (e->state == TFS_LOADING) {
-		for (uint64_t c = (w->at + w->len - 1) / TFS_CHUNK + 1; c-- > w->at / TFS_CHUNK;)
+		uint64_t chunk = e->load->chunk;
+		for (uint64_t c = (w->at + w->len - 1) / chunk + 1; c-- > w->at / chunk;)
 			if (!e->load->ready[c]) {
 				/* Backwards, so that the first one missing is the next one read. */
-				tfs_sched_want(r->sched, &e->load->transfer, c * TFS_CHUNK);
+				tfs_sched_want(r->sched, &e->load->transfer, c);
 				ret = TFS_QUEUED;
 			}
 		if (ret) {

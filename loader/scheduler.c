@@ -75,10 +75,15 @@ static void dequeue(struct tfs_transfer *t)
 	t->queued = false;
 }
 
+static uint64_t chunk_at(const struct tfs_transfer *t, uint32_t chunk)
+{
+	return chunk ? t->first + (uint64_t)(chunk - 1) * t->step : 0;
+}
+
 static size_t chunk_len(const struct tfs_transfer *t, uint32_t chunk)
 {
-	uint64_t at = (uint64_t)chunk * TFS_CHUNK;
-	return t->len - at < TFS_CHUNK ? t->len - at : TFS_CHUNK;
+	uint64_t left = t->len - chunk_at(t, chunk), len = chunk ? t->step : t->first;
+	return left < len ? left : len;
 }
 
 /* Take the next chunk of @t, which has one. */
@@ -95,7 +100,7 @@ static struct tfs_job_part issue(struct tfs_sched *s, struct tfs_transfer *t)
 	t->in_flight++;
 	size_t len = chunk_len(t, c);
 	s->stats.queued[t->priority] -= len;
-	return (struct tfs_job_part){ .t = t, .at = (uint64_t)c * TFS_CHUNK, .len = len, .first = !t->begun };
+	return (struct tfs_job_part){ .t = t, .at = chunk_at(t, c), .len = len, .first = !t->begun };
 }
 
 /* No chunk of @t will be issued any more. */
@@ -142,8 +147,9 @@ static void end(struct tfs_transfer *t)
 int tfs_sched_add(struct tfs_sched *s, struct tfs_transfer *t)
 {
 	assert(t->len > 0);
+	assert(t->first && t->first <= TFS_CHUNK && t->step && t->step <= TFS_CHUNK);
 	t->queued = t->begun = false;
-	t->n_chunks = (t->len + TFS_CHUNK - 1) / TFS_CHUNK;
+	t->n_chunks = tfs_transfer_chunks(t);
 	t->n_issued = t->cursor = t->in_flight = 0;
 	t->issued = NULL;
 	t->code = 0;
@@ -193,12 +199,12 @@ void tfs_sched_promote(struct tfs_sched *s, struct tfs_transfer *t)
 	pthread_mutex_unlock(&s->lock);
 }
 
-void tfs_sched_want(struct tfs_sched *s, struct tfs_transfer *t, uint64_t at)
+void tfs_sched_want(struct tfs_sched *s, struct tfs_transfer *t, uint32_t chunk)
 {
 	pthread_mutex_lock(&s->lock);
 	promote(s, t);
-	if (t->n_issued < t->n_chunks && t->issued && !t->issued[at / TFS_CHUNK])
-		t->cursor = at / TFS_CHUNK;
+	if (t->n_issued < t->n_chunks && t->issued && !t->issued[chunk])
+		t->cursor = chunk;
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -256,7 +262,7 @@ static void join(struct tfs_sched *s, struct tfs_job *job, struct tfs_transfer *
 	while (t != &s->queue[TFS_DEMAND] && t != &s->queue[TFS_PREFETCH] && job->n_parts < TFS_JOB_PARTS) {
 		struct tfs_transfer *next = t->next;
 		uint64_t end_of_job = job->offset + job->len;
-		if (t->node != job->node || t->len > TFS_JOIN_MAX || t->offset < end_of_job ||
+		if (t->node != job->node || t->n_chunks > 1 || t->len > TFS_JOIN_MAX || t->offset < end_of_job ||
 		    t->offset - end_of_job > TFS_JOIN_GAP || t->offset + t->len - job->offset > TFS_CHUNK)
 			return;
 		dequeue(t);

@@ -25,6 +25,9 @@
  */
 #define TFS_CHUNK ((size_t)4 << 20)
 
+/* Room for converting in: a huge page, so that what is converted in one go fills one. */
+#define TFS_SCRATCH ((size_t)2 << 20)
+
 /*
  * Transfers joined into one job: those no longer than TFS_JOIN_MAX, over holes no longer than TFS_JOIN_GAP, since reading
  * over a small hole is cheaper than a second request.
@@ -41,8 +44,12 @@ struct tfs_transfer;
 struct tfs_transfer_ops {
 	/* Once, before the first byte is read: make the destination ready. An error ends the transfer. */
 	int (*begin)(struct tfs_transfer *t, struct tfs_error *err);
-	/* @data is bytes [at, at + len) of the transfer. Several calls for different ranges may run at once. */
-	int (*write)(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, struct tfs_error *err);
+	/*
+	 * @data is a chunk, bytes [at, at + len) of the transfer. Several calls for different chunks may run at once. @scratch:
+	 * TFS_SCRATCH bytes, page-aligned, the worker's, for anything until it returns; may be NULL where the transfer has a buf.
+	 */
+	int (*write)(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch,
+		     struct tfs_error *err);
 	/* Once, last: nothing of it is in flight any more. @code 0, or what went wrong first. May free @t. */
 	void (*end)(struct tfs_transfer *t, int code, const struct tfs_error *err);
 };
@@ -54,6 +61,8 @@ struct tfs_transfer {
 	uint32_t node;		    /* source file */
 	uint64_t offset;	    /* in the source */
 	uint64_t len;		    /* > 0 */
+	/* It is read in chunks: [0, first), then step bytes each. Both > 0 and <= TFS_CHUNK. */
+	uint32_t first, step;
 	enum tfs_priority priority; /* guarded by the scheduler's lock once added */
 	void *buf;		    /* read straight into this if a job has no other part; NULL or as tfs_source_read() wants it */
 
@@ -67,6 +76,17 @@ struct tfs_transfer {
 	int code;	       /* first failure, or 0 */
 	struct tfs_error *err; /* what is known of it; may be NULL */
 };
+
+/* The chunk that byte @at of the transfer is in, and the number of its chunks. */
+static inline uint32_t tfs_transfer_chunk(const struct tfs_transfer *t, uint64_t at)
+{
+	return at < t->first ? 0 : 1 + (at - t->first) / t->step;
+}
+
+static inline uint32_t tfs_transfer_chunks(const struct tfs_transfer *t)
+{
+	return tfs_transfer_chunk(t, t->len - 1) + 1;
+}
 
 struct tfs_job_part {
 	struct tfs_transfer *t;
@@ -106,8 +126,8 @@ int tfs_sched_add(struct tfs_sched *s, struct tfs_transfer *t);
 /* Make a transfer demand, if it is not yet. @t must not have ended (hold whatever lock its end() takes). */
 void tfs_sched_promote(struct tfs_sched *s, struct tfs_transfer *t);
 
-/* Read this byte of the transfer next, if it has not been taken yet. Same condition. */
-void tfs_sched_want(struct tfs_sched *s, struct tfs_transfer *t, uint64_t at);
+/* Read this chunk of the transfer next, if it has not been taken yet. Same condition. */
+void tfs_sched_want(struct tfs_sched *s, struct tfs_transfer *t, uint32_t chunk);
 
 /*
  * Seconds until @more bytes of demand, added now, would be there; 0 where the bandwidth is not known yet. @t: the transfer

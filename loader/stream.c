@@ -37,6 +37,7 @@ enum { SLOTS_MIN = 8, SLOTS_MAX = 64 };
 struct tfs_stream {
 	struct tfs_streams *streams;
 	struct tfs_file_id id;
+	struct tfs_layout layout;
 	bool attached; /* holds the file, which is loading or resident */
 	/* Guarded by the lock of the streams. */
 	unsigned refs;	   /* the open, and every read: an answer may be followed by the close before it is released */
@@ -60,6 +61,12 @@ struct tfs_streams {
 };
 
 static const struct tfs_transfer_ops slot_ops;
+
+/* Bytes of the file that one slot holds when it is read in order: no more than are made of TFS_CHUNK bytes of the source. */
+static size_t chunk_of(const struct tfs_layout *l)
+{
+	return l->in > l->out ? TFS_CHUNK / 2 : TFS_CHUNK;
+}
 
 static const struct tfs_tensor *tensor_of(const struct tfs_streams *s, struct tfs_file_id id)
 {
@@ -92,16 +99,16 @@ static struct tfs_slot *slot_find(struct tfs_streams *s, struct tfs_file_id id, 
 	struct tfs_slot *best = NULL;
 	for (unsigned i = 0; i < s->n_slots; i++) {
 		struct tfs_slot *sl = &s->slots[i];
-		if (sl->state != SLOT_EMPTY && !sl->failure && sl->id.set == id.set && sl->id.tensor == id.tensor &&
+		if (sl->state != SLOT_EMPTY && !sl->failure && tfs_file_id_equal(sl->id, id) &&
 		    at >= sl->start && at - sl->start < sl->len && (!best || sl->start + sl->len > best->start + best->len))
 			best = sl;
 	}
 	return best;
 }
 
-/* Start filling a slot with [start, start + len) of the file. NULL: none is free. */
-static struct tfs_slot *slot_fill(struct tfs_streams *s, struct tfs_file_id id, uint64_t start, size_t len,
-				  enum tfs_priority priority)
+/* Start filling a slot with [start, end) of the file, a little more where conversion takes whole blocks. NULL: none is free. */
+static struct tfs_slot *slot_fill(struct tfs_streams *s, struct tfs_file_id id, const struct tfs_layout *l, uint64_t start,
+				  uint64_t end, enum tfs_priority priority)
 {
 	struct tfs_slot *sl = NULL;
 	for (unsigned i = 0; i < s->n_slots; i++) {
@@ -121,20 +128,23 @@ static struct tfs_slot *slot_fill(struct tfs_streams *s, struct tfs_file_id id, 
 			return NULL;
 		sl->buf = b;
 	}
-	const struct tfs_tensor *t = tensor_of(s, id);
+	uint64_t from, len;
+	tfs_layout_source(l, start, &end, &from, &len);
 	sl->id = id;
 	sl->start = start;
-	sl->len = len;
+	sl->len = end - start;
 	sl->failure = 0;
 	sl->fresh = priority == TFS_PREFETCH;
 	sl->used_at = ++s->clock;
 	sl->transfer = (struct tfs_transfer){
 		.ops = &slot_ops,
-		.node = t->source,
-		.offset = t->offset + start,
+		.node = l->tensor->source,
+		.offset = l->tensor->offset + from,
 		.len = len,
+		.first = len,
+		.step = len,
 		.priority = priority,
-		.buf = sl->buf,
+		.buf = l->convert || start < l->prefix ? NULL : sl->buf,
 	};
 	int r = tfs_sched_add(s->sched, &sl->transfer);
 	if (r) {
@@ -174,8 +184,9 @@ static bool any_busy(const struct tfs_streams *s)
 static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
 {
 	struct tfs_file_id id = rd->stream->id;
-	uint64_t nbytes = tensor_of(s, id)->nbytes, end = rd->offset + rd->len;
-	size_t block = is_sequential(rd->stream, rd) ? TFS_CHUNK : TFS_STREAM_RANDOM;
+	const struct tfs_layout *l = &rd->stream->layout;
+	uint64_t end = rd->offset + rd->len;
+	size_t chunk = chunk_of(l), block = is_sequential(rd->stream, rd) ? chunk : TFS_STREAM_RANDOM;
 
 	for (uint64_t at = rd->offset; at < end;) {
 		assert(rd->n_iov < TFS_STREAM_PIECES);
@@ -188,11 +199,11 @@ static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
 			uint64_t from = at / block * block;
 			uint64_t upto = from + block;
 			/* One slot for the rest of a random read. A chunk is as long as a slot may be, and must not grow. */
-			if (upto < end && block < TFS_CHUNK)
+			if (upto < end && block < chunk)
 				upto = end;
-			if (upto > nbytes)
-				upto = nbytes;
-			sl = slot_fill(s, id, from, upto - from, TFS_DEMAND);
+			if (upto > l->size)
+				upto = l->size;
+			sl = slot_fill(s, id, l, from, upto, TFS_DEMAND);
 			if (!sl) {
 				drop_slots(rd);
 				return s->stopped ? -ECANCELED : any_busy(s) ? -EAGAIN : -ENOMEM;
@@ -319,17 +330,26 @@ static int slot_begin(struct tfs_transfer *t, struct tfs_error *err)
 	return 0;
 }
 
-static int slot_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, struct tfs_error *err)
+static int slot_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch,
+		      struct tfs_error *err)
 {
 	struct tfs_slot *sl = (struct tfs_slot *)t;
 	(void)err;
-	assert(!at && len == sl->len);
+	(void)scratch;
+	assert(!at && len == t->len);
+	struct tfs_layout l = tfs_file_layout(sl->streams->model, sl->id);
+	size_t prefix = sl->start < l.prefix ? l.prefix - sl->start : 0;
 	if (data >= sl->buf && data < sl->buf + SLOT_BUFFER) { /* read straight into the slot */
 		sl->data = data;
-	} else {
-		memcpy(sl->buf, data, len);
-		sl->data = sl->buf;
+		return 0;
 	}
+	if (prefix) {
+		uint8_t all[TFS_VIEW_PREFIX_MAX];
+		l.view->make_prefix(l.tensor, all);
+		memcpy(sl->buf, all + sl->start, prefix);
+	}
+	tfs_layout_convert(&l, data, len, sl->buf + prefix);
+	sl->data = sl->buf;
 	return 0;
 }
 
@@ -349,7 +369,7 @@ static void slot_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 		return;
 	}
 	if (code && code != -ECANCELED)
-		tfs_report(s->model, tensor_of(s, sl->id), sl->start, code, err, line);
+		tfs_report(s->model, tensor_of(s, sl->id), t->offset - tensor_of(s, sl->id)->offset, code, err, line);
 	pthread_mutex_lock(&s->lock);
 	sl->state = SLOT_READY;
 	sl->failure = code;
@@ -367,7 +387,9 @@ static const struct tfs_transfer_ops slot_ops = { .begin = slot_begin, .write = 
 
 static void read_ahead(struct tfs_streams *s, struct tfs_stream *st, struct tfs_read *rd)
 {
-	uint64_t nbytes = tensor_of(s, st->id)->nbytes, end = rd->offset + rd->len;
+	const struct tfs_layout *l = &st->layout;
+	uint64_t end = rd->offset + rd->len;
+	size_t chunk = chunk_of(l);
 
 	if (!is_sequential(st, rd)) {
 		st->window = 0;
@@ -378,16 +400,15 @@ static void read_ahead(struct tfs_streams *s, struct tfs_stream *st, struct tfs_
 		st->expected = end;
 	/* Doubles with each slot that is entered; all streams together leave half of the slots to demand. */
 	unsigned share = s->n_slots / 2 / (s->stats.open ? s->stats.open : 1);
-	if (end / TFS_CHUNK != rd->offset / TFS_CHUNK || !st->window)
+	if (end / chunk != rd->offset / chunk || !st->window)
 		st->window = st->window ? st->window * 2 : 1;
 	if (st->window > (share ? share : 1))
 		st->window = share ? share : 1;
-	uint64_t chunk = (end - 1) / TFS_CHUNK + 1;
-	for (unsigned i = 0; i < st->window && (chunk + i) * TFS_CHUNK < nbytes; i++) {
-		uint64_t from = (chunk + i) * TFS_CHUNK;
+	uint64_t from = ((end - 1) / chunk + 1) * chunk;
+	for (unsigned i = 0; i < st->window && from < l->size; i++, from += chunk) {
 		if (slot_find(s, st->id, from))
 			continue;
-		if (!slot_fill(s, st->id, from, nbytes - from < TFS_CHUNK ? nbytes - from : TFS_CHUNK, TFS_PREFETCH))
+		if (!slot_fill(s, st->id, l, from, l->size - from < chunk ? l->size : from + chunk, TFS_PREFETCH))
 			break;
 		s->stats.readahead++;
 	}
@@ -447,9 +468,9 @@ static void range_done(struct tfs_range_wait *w, int result)
 int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
 {
 	struct tfs_streams *s = st->streams;
-	uint64_t nbytes = tensor_of(s, st->id)->nbytes;
+	uint64_t size = st->layout.size;
 
-	if (!rd->len || rd->len > TFS_STREAM_MAX_READ || rd->offset > nbytes || rd->len > nbytes - rd->offset)
+	if (!rd->len || rd->len > TFS_STREAM_MAX_READ || rd->offset > size || rd->len > size - rd->offset)
 		return -EINVAL;
 	rd->stream = st;
 	rd->fd = -1;
@@ -519,6 +540,7 @@ struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id)
 		return NULL;
 	st->streams = s;
 	st->id = id;
+	st->layout = tfs_file_layout(s->model, id);
 	st->refs = 1;
 	st->attached = s->residency && !tfs_residency_attach(s->residency, id);
 	pthread_mutex_lock(&s->lock);

@@ -20,6 +20,8 @@ struct tfs_workers {
 
 /* A job's bytes, and what O_DIRECT's alignment may add at both ends. */
 #define BUFFER_SIZE (TFS_CHUNK + 2 * TFS_IO_ALIGN)
+/* Scratch, and then that: both begin at a huge page. */
+#define WORKER_BUFFER (TFS_SCRATCH + BUFFER_SIZE)
 
 /* Read, and only then look whether the file is still the one whose header told us where the bytes are. */
 static int read_checked(struct tfs_workers *w, struct tfs_source *source, uint64_t offset, size_t len, void *buf,
@@ -33,8 +35,10 @@ static int read_checked(struct tfs_workers *w, struct tfs_source *source, uint64
 	return c ? c : r;
 }
 
-static void run(struct tfs_workers *w, struct tfs_job *job, void *bounce)
+/* @memory: WORKER_BUFFER bytes; NULL: there is none. */
+static void run(struct tfs_workers *w, struct tfs_job *job, uint8_t *memory)
 {
+	uint8_t *scratch = memory, *bounce = memory ? memory + TFS_SCRATCH : NULL;
 	int codes[TFS_JOB_PARTS] = { 0 };
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	enum tfs_read_how how = TFS_READ_BUFFERED;
@@ -64,7 +68,8 @@ static void run(struct tfs_workers *w, struct tfs_job *job, void *bounce)
 		if (each)
 			codes[i] = read_checked(w, source, offset, p->len, buf, &data, &how, &part_err);
 		if (!codes[i])
-			codes[i] = p->t->ops->write(p->t, p->at, each ? data : data + (offset - job->offset), p->len, &part_err);
+			codes[i] = p->t->ops->write(p->t, p->at, each ? data : data + (offset - job->offset), p->len,
+						    scratch, &part_err);
 		if (codes[i] && !err.code)
 			err = part_err;
 	}
@@ -77,23 +82,23 @@ static void *worker(void *arg)
 {
 	struct tfs_workers *w = arg;
 	struct tfs_job job;
-	void *bounce = NULL;
+	uint8_t *memory = NULL;
 	enum tfs_take take;
 
 	while ((take = tfs_sched_take(w->sched, &job)) != TFS_TAKE_STOP) {
 		if (take == TFS_TAKE_IDLE) {
 			/* Nothing to do for a while: an idle mount should cost no buffers. */
-			tfs_buffer_destroy(bounce, BUFFER_SIZE);
-			bounce = NULL;
+			tfs_buffer_destroy(memory, WORKER_BUFFER);
+			memory = NULL;
 			if (w->idle)
 				w->idle(w->idle_arg);
 		} else if (take == TFS_TAKE_JOB) {
-			if (!bounce)
-				bounce = tfs_buffer_create(BUFFER_SIZE);
-			run(w, &job, bounce);
+			if (!memory)
+				memory = tfs_buffer_create(WORKER_BUFFER);
+			run(w, &job, memory);
 		}
 	}
-	tfs_buffer_destroy(bounce, BUFFER_SIZE);
+	tfs_buffer_destroy(memory, WORKER_BUFFER);
 	return NULL;
 }
 

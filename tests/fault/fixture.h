@@ -30,18 +30,30 @@ struct spec {
 	uint64_t nbytes;
 };
 
-/* The byte at @offset of any file that put_model() wrote. */
-static inline uint8_t byte_at(uint64_t offset)
+/* Eight bytes, beginning at @offset, a multiple of 8, of any file that put_model() wrote; the first is the lowest one. */
+static inline uint64_t word_at(uint64_t offset)
 {
 	uint64_t x = (offset >> 3) * 0x9e3779b97f4a7c15u;
-	x ^= x >> 29;
-	return (uint8_t)(x >> (8 * (offset & 7)));
+	return x ^ x >> 29;
+}
+
+static inline uint8_t byte_at(uint64_t offset)
+{
+	return (uint8_t)(word_at(offset) >> (8 * (offset & 7)));
 }
 
 static inline void fill(uint8_t *buf, uint64_t offset, size_t len)
 {
-	for (size_t i = 0; i < len; i++)
-		buf[i] = byte_at(offset + i);
+	size_t i = 0;
+	while (i < len)
+		if ((offset + i) % 8 == 0 && len - i >= 8) {
+			uint64_t x = htole64(word_at(offset + i));
+			memcpy(buf + i, &x, 8);
+			i += 8;
+		} else {
+			buf[i] = byte_at(offset + i);
+			i++;
+		}
 }
 
 /* Index of the first byte that is not as written at @offset of the file, or @len. */
@@ -53,8 +65,20 @@ static inline size_t first_wrong(const uint8_t *buf, uint64_t offset, size_t len
 	return i;
 }
 
-/* DIR/NAME: a safetensors file of these U8 tensors, back to back, the first one at an odd offset. */
-static inline void put_model(const char *dir, const char *name, const struct spec *specs, size_t n)
+/* Index of the first byte in which they differ, or @len. */
+static inline size_t first_other(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	size_t i = 0;
+	if (!memcmp(a, b, len))
+		return len;
+	while (a[i] == b[i])
+		i++;
+	return i;
+}
+
+/* DIR/NAME: a safetensors file of these tensors, of one dimension, back to back, the first one at an odd offset. */
+static inline void put_typed_model(const char *dir, const char *name, const struct spec *specs, const char *const *dtypes,
+				   size_t n)
 {
 	char *header = NULL;
 	size_t header_len;
@@ -63,9 +87,12 @@ static inline void put_model(const char *dir, const char *name, const struct spe
 
 	assert_non_null(f);
 	for (size_t i = 0; i < n; i++) {
-		fprintf(f, "%s\"%s\":{\"dtype\":\"U8\",\"shape\":[%llu],\"data_offsets\":[%llu,%llu]}", i ? "," : "{",
-			specs[i].name, (unsigned long long)specs[i].nbytes, (unsigned long long)total,
-			(unsigned long long)(total + specs[i].nbytes));
+		const struct tfs_dtype *d = tfs_dtype_by_name(dtypes[i], strlen(dtypes[i]));
+		assert_non_null(d);
+		assert_int_equal(specs[i].nbytes % d->block_bytes, 0);
+		fprintf(f, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[%llu],\"data_offsets\":[%llu,%llu]}", i ? "," : "{",
+			specs[i].name, d->name, (unsigned long long)(specs[i].nbytes / d->block_bytes * d->block_elems),
+			(unsigned long long)total, (unsigned long long)(total + specs[i].nbytes));
 		total += specs[i].nbytes;
 	}
 	fputc('}', f);
@@ -92,6 +119,17 @@ static inline void put_model(const char *dir, const char *name, const struct spe
 	close(fd);
 	free(buf);
 	free(header);
+}
+
+/* The same, of U8. */
+static inline void put_model(const char *dir, const char *name, const struct spec *specs, size_t n)
+{
+	const char **dtypes = malloc((n + 1) * sizeof *dtypes);
+	assert_non_null(dtypes);
+	for (size_t i = 0; i < n; i++)
+		dtypes[i] = "U8";
+	put_typed_model(dir, name, specs, dtypes, n);
+	free(dtypes);
 }
 
 /* --- The parts --------------------------------------------------------------------------------------------------- */
@@ -164,12 +202,49 @@ static inline struct tfs_file_id id_of(const struct rig *g, const char *name)
 {
 	size_t i = tfs_set_find(&g->model->sets[0], name, strlen(name));
 	assert_true(i != SIZE_MAX);
-	return (struct tfs_file_id){ 0, (uint32_t)i };
+	return (struct tfs_file_id){ 0, (uint32_t)i, TFS_RAW };
+}
+
+static inline struct tfs_file_id in_view(struct tfs_file_id id, enum tfs_view_id view)
+{
+	id.view = view;
+	return id;
 }
 
 static inline const struct tfs_tensor *tensor_of(const struct rig *g, struct tfs_file_id id)
 {
 	return &g->model->sets[id.set].tensors[id.tensor];
+}
+
+/* What a tensor's file in some view must hold, all at once and by plain C; the caller frees it. */
+static inline uint8_t *expected_file(const struct rig *g, struct tfs_file_id id, uint64_t *ret_size)
+{
+	const struct tfs_tensor *t = tensor_of(g, id);
+	const struct tfs_dtype *d = t->dtype;
+	uint64_t elems = t->nbytes / d->block_bytes * d->block_elems, header = id.view == TFS_RAW ? 0 : 4096;
+	const char *descr = id.view == TFS_F32 ? "<f4" : d->npy ? d->npy : "|u1";
+	uint8_t *bytes = malloc(t->nbytes + 1), *file;
+	char text[200];
+
+	assert_int_equal(t->ndim, 1);
+	assert_non_null(bytes);
+	fill(bytes, t->offset, t->nbytes);
+	*ret_size = header + (id.view == TFS_F32 ? elems * 4 : t->nbytes);
+	file = malloc(*ret_size);
+	assert_non_null(file);
+	if (header) {
+		int n = snprintf(text, sizeof text, "\x93NUMPY\x01%c\xf6\x0f{'descr': '%s', 'fortran_order': False, 'shape': (%llu,), }",
+				 0, descr, (unsigned long long)(id.view == TFS_NPY && !d->npy ? t->nbytes : elems));
+		memset(file, ' ', header - 1);
+		memcpy(file, text, n);
+		file[header - 1] = '\n';
+	}
+	if (id.view == TFS_F32)
+		tfs_convert_for_level(d, TFS_SIMD_SCALAR)(bytes, (float *)(void *)(file + header), elems);
+	else
+		memcpy(file + header, bytes, t->nbytes);
+	free(bytes);
+	return file;
 }
 
 static inline struct tfs_residency_stats res_stats(const struct rig *g)
@@ -195,7 +270,7 @@ static inline void step(struct rig *g)
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	struct tfs_source *source = NULL;
 	enum tfs_read_how how = TFS_READ_BUFFERED;
-	uint8_t *buf = aligned_alloc(TFS_IO_ALIGN, TFS_CHUNK + 2 * TFS_IO_ALIGN), *data = NULL;
+	uint8_t *buf = aligned_alloc(TFS_IO_ALIGN, TFS_CHUNK + 2 * TFS_IO_ALIGN + TFS_SCRATCH), *data = NULL;
 
 	assert_true(job && buf && anything_queued(g));
 	assert_int_equal(tfs_sched_take(g->sched, job), TFS_TAKE_JOB);
@@ -209,7 +284,7 @@ static inline void step(struct rig *g)
 			codes[i] = r;
 			if (!r)
 				codes[i] = p->t->ops->write(p->t, p->at, data + (p->t->offset + p->at - job->offset), p->len,
-							    &err);
+							    buf + TFS_CHUNK + 2 * TFS_IO_ALIGN, &err);
 		}
 		if (source)
 			tfs_source_unpin(g->sources, source);
@@ -303,25 +378,24 @@ static inline int hold(struct rig *g, struct tfs_file_id id)
 /* All bytes of a backing file, or the test fails. Takes @fd. */
 static inline void assert_backing(const struct rig *g, struct tfs_file_id id, int fd)
 {
-	const struct tfs_tensor *t = tensor_of(g, id);
-	uint8_t *buf = malloc(t->nbytes);
+	uint64_t size;
+	uint8_t *want = expected_file(g, id, &size), *buf = malloc(size);
 	struct stat st;
 
 	assert_true(fd >= 0 && buf);
 	assert_int_equal(fstat(fd, &st), 0);
-	assert_int_equal(st.st_size, t->nbytes);
-	assert_int_equal(pread(fd, buf, t->nbytes, 0), t->nbytes);
-	assert_int_equal(first_wrong(buf, t->offset, t->nbytes), t->nbytes);
+	assert_int_equal(st.st_size, size);
+	assert_int_equal(pread(fd, buf, size, 0), size);
+	assert_int_equal(first_other(buf, want, size), size);
 	close(fd);
 	free(buf);
+	free(want);
 }
 
-/* Read a stream and compare. Returns the read's result. */
-static inline int read_checked(const struct rig *g, struct tfs_stream *st, struct tfs_file_id id, uint64_t offset, size_t len)
+/* Read a stream and compare with @want, the bytes at @offset. Returns the read's result. */
+static inline int read_compared(struct tfs_stream *st, const uint8_t *want, uint64_t offset, size_t len)
 {
-	const struct tfs_tensor *t = tensor_of(g, id);
 	struct answer *a = malloc(sizeof *a);
-	uint64_t at = t->offset + offset;
 
 	assert_non_null(a);
 	answer_init(a);
@@ -331,13 +405,13 @@ static inline int read_checked(const struct rig *g, struct tfs_stream *st, struc
 	if (!r && a->read.fd >= 0) {
 		uint8_t *buf = malloc(len);
 		assert_int_equal(pread(a->read.fd, buf, len, offset), len);
-		assert_int_equal(first_wrong(buf, at, len), len);
+		assert_int_equal(first_other(buf, want, len), len);
 		free(buf);
 	} else if (!r) {
 		size_t total = 0;
 		for (unsigned i = 0; i < a->read.n_iov; i++) {
 			size_t n = a->read.iov[i].iov_len;
-			assert_int_equal(first_wrong(a->read.iov[i].iov_base, at + total, n), n);
+			assert_int_equal(first_other(a->read.iov[i].iov_base, want + total, n), n);
 			total += n;
 		}
 		assert_int_equal(total, len);
@@ -345,6 +419,17 @@ static inline int read_checked(const struct rig *g, struct tfs_stream *st, struc
 	if (!r)
 		tfs_read_release(&a->read);
 	free(a);
+	return r;
+}
+
+/* The same for a file of tensors/. */
+static inline int read_checked(const struct rig *g, struct tfs_stream *st, struct tfs_file_id id, uint64_t offset, size_t len)
+{
+	uint8_t *want = malloc(len);
+	assert_non_null(want);
+	fill(want, tensor_of(g, id)->offset + offset, len);
+	int r = read_compared(st, want, offset, len);
+	free(want);
 	return r;
 }
 

@@ -103,11 +103,12 @@ static void test_cutting(void **state)
 
 static void check_table(const struct names_of_set *s, const char *suffix)
 {
-	struct names *n = tfs_names_create(&s->set, suffix);
+	struct names *n = tfs_names_create(&s->set, TFS_RAW, suffix);
 	char buf[TFS_NAME_MAX + 1], before[TFS_NAME_MAX + 1] = "", again[TFS_NAME_MAX + 1];
 	bool *seen = calloc(s->set.n_tensors, 1);
 
 	assert_non_null(n);
+	assert_int_equal(tfs_names_count(n), s->set.n_tensors);
 	for (uint32_t i = 0; i < s->set.n_tensors; i++) {
 		uint32_t t = tfs_names_at(n, i, buf);
 		assert_true(strcmp(before, buf) < 0); /* sorted, and no name twice */
@@ -160,7 +161,7 @@ static void test_forged(void **state)
 		check_table(&s, "");
 		check_table(&s, ".json");
 		/* Those that can keep their own name do. */
-		struct names *n = tfs_names_create(&s.set, suffix ? ".json" : "");
+		struct names *n = tfs_names_create(&s.set, TFS_RAW, suffix ? ".json" : "");
 		for (unsigned seed = 0; seed < 6; seed++) {
 			char full[sizeof forged[0] + 8];
 			strcpy(full, forged[seed]);
@@ -174,6 +175,42 @@ static void test_forged(void **state)
 	}
 }
 
+/* A view that lacks some of the tensors: neither their place nor their name is there, and no other's moves. */
+static void test_filtered(void **state)
+{
+	static const char *const names[] = { "", "a", "a.b", "a/b", "b", "c", "d" };
+	const struct tfs_dtype *complex_type = tfs_dtype_by_name("C64", 3), *plain = tfs_dtype_by_name("BF16", 4);
+	char buf[TFS_NAME_MAX + 1], before[TFS_NAME_MAX + 1];
+
+	(void)state;
+	struct names_of_set s = make_set(names, NULL, LENGTH(names));
+	for (unsigned mask = 0; mask < 1u << LENGTH(names); mask++)
+		for (int suffix = 0; suffix < 2; suffix++) {
+			unsigned shown = 0;
+			for (unsigned i = 0; i < LENGTH(names); i++) {
+				s.tensors[i].dtype = mask >> i & 1 ? plain : complex_type;
+				shown += mask >> i & 1;
+			}
+			struct names *n = tfs_names_create(&s.set, TFS_F32, suffix ? ".npy" : "");
+			assert_non_null(n);
+			assert_int_equal(tfs_names_count(n), shown);
+			before[0] = 0;
+			for (unsigned i = 0; i < shown; i++) {
+				uint32_t t = tfs_names_at(n, i, buf);
+				assert_true(strcmp(before, buf) < 0);
+				strcpy(before, buf);
+				assert_true(mask >> t & 1);
+				assert_int_equal(tfs_names_find(n, buf), t);
+			}
+			for (unsigned i = 0; i < LENGTH(names); i++) {
+				tfs_name_of(s.tensors[i].name, s.tensors[i].name_len, suffix ? ".npy" : "", 0, buf);
+				assert_int_equal(tfs_names_find(n, buf), mask >> i & 1 ? i : UINT32_MAX);
+			}
+			tfs_names_destroy(n);
+		}
+	free(s.tensors);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -181,6 +218,7 @@ int main(void)
 		cmocka_unit_test(test_cutting),
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_forged),
+		cmocka_unit_test(test_filtered),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

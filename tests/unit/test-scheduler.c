@@ -22,9 +22,9 @@ static int on_begin(struct tfs_transfer *t, struct tfs_error *err)
 	return p->begin_result ? tfs_error_set(err, p->begin_result, 77, "no") : 0;
 }
 
-static int on_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, struct tfs_error *err)
+static int on_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch, struct tfs_error *err)
 {
-	(void)t, (void)at, (void)data, (void)len, (void)err;
+	(void)t, (void)at, (void)data, (void)len, (void)scratch, (void)err;
 	return 0;
 }
 
@@ -43,7 +43,15 @@ static void add(struct tfs_sched *s, struct probe *p, uint32_t node, uint64_t of
 {
 	int begin_result = p->begin_result;
 	*p = (struct probe){ .begin_result = begin_result };
-	p->t = (struct tfs_transfer){ .ops = &ops, .node = node, .offset = offset, .len = len, .priority = priority };
+	p->t = (struct tfs_transfer){
+		.ops = &ops,
+		.node = node,
+		.offset = offset,
+		.len = len,
+		.first = TFS_CHUNK,
+		.step = TFS_CHUNK,
+		.priority = priority,
+	};
 	assert_int_equal(tfs_sched_add(s, &p->t), 0);
 }
 
@@ -226,6 +234,57 @@ static void test_chunks(void **state)
 	tfs_sched_destroy(s);
 }
 
+/* Chunks as the owner wants them: a first one of its own length, and none joined with others. */
+static void test_geometry(void **state)
+{
+	static const struct {
+		uint64_t len;
+		uint32_t first, step, chunks;
+		uint64_t last;
+	} rows[] = {
+		{ 1, 1, 1, 1, 0 },
+		{ 10, 10, 3, 1, 0 },
+		{ 11, 10, 3, 2, 10 },
+		{ 13, 10, 3, 2, 10 },
+		{ 14, 10, 3, 3, 13 },
+		{ 14, 2, 6, 3, 8 },
+		{ 3 * TFS_CHUNK, TFS_CHUNK - 4096, TFS_CHUNK, 4, 3 * TFS_CHUNK - 4096 },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(rows); i++) {
+		struct tfs_sched *s = tfs_sched_create();
+		struct tfs_job job;
+		struct probe p = { 0 }, other = { 0 };
+		uint64_t at = 0;
+
+		p.t = (struct tfs_transfer){ .ops = &ops, .offset = 5, .len = rows[i].len, .first = rows[i].first, .step = rows[i].step };
+		add(s, &other, 0, 0, 5, TFS_DEMAND);
+		assert_int_equal(tfs_sched_add(s, &p.t), 0);
+		take(s, &job);
+		assert_int_equal(job.n_parts, rows[i].chunks == 1 ? 2 : 1);
+		finish(s, &job);
+		assert_int_equal(tfs_transfer_chunks(&p.t), rows[i].chunks);
+		for (uint32_t c = 0; rows[i].chunks > 1 && c < rows[i].chunks; c++) {
+			take(s, &job);
+			assert_int_equal(job.parts[0].at, at);
+			assert_int_equal(job.offset, 5 + at);
+			assert_int_equal(tfs_transfer_chunk(&p.t, at), c);
+			assert_int_equal(tfs_transfer_chunk(&p.t, at + job.len - 1), c);
+			if (c + 1 == rows[i].chunks)
+				assert_int_equal(at, rows[i].last);
+			at += job.len;
+			finish(s, &job);
+		}
+		if (rows[i].chunks > 1)
+			assert_int_equal(at, rows[i].len);
+		assert_int_equal(p.ended, 1);
+		assert_idle(s);
+		tfs_sched_stop(s);
+		tfs_sched_destroy(s);
+	}
+}
+
 static void test_want(void **state)
 {
 	struct tfs_sched *s = tfs_sched_create();
@@ -240,7 +299,7 @@ static void test_want(void **state)
 		assert_int_equal(job.parts[0].at, order[i] * TFS_CHUNK);
 		finish(s, &job);
 		if (!i) {
-			tfs_sched_want(s, &a.t, 3 * TFS_CHUNK + 17);
+			tfs_sched_want(s, &a.t, 3);
 			assert_int_equal(stats(s).queued[TFS_PREFETCH], 0); /* wanted is demanded */
 			assert_int_equal(stats(s).queued[TFS_DEMAND], 4 * TFS_CHUNK);
 			tfs_sched_want(s, &a.t, 0); /* taken already: nothing changes */
@@ -306,7 +365,7 @@ static void test_failed_chunk(void **state)
 	assert_int_equal(a.ended, 0); /* the other one may still be writing */
 	assert_idle(s);		      /* and no third one is read */
 	tfs_sched_promote(s, &a.t);
-	tfs_sched_want(s, &a.t, 9 * TFS_CHUNK);
+	tfs_sched_want(s, &a.t, 9);
 	done(s, &j1, -ENXIO);
 	assert_int_equal(a.ended, 1);
 	assert_int_equal(a.code, -EIO); /* what went wrong first */
@@ -410,7 +469,7 @@ static void test_stop(void **state)
 	done(s, &begun, 0);
 	assert_int_equal(a.ended, 1);
 	assert_int_equal(a.code, 0); /* all of it came */
-	d.t = (struct tfs_transfer){ .ops = &ops, .len = 9 * TFS_CHUNK };
+	d.t = (struct tfs_transfer){ .ops = &ops, .len = 9 * TFS_CHUNK, .first = TFS_CHUNK, .step = TFS_CHUNK };
 	assert_int_equal(tfs_sched_add(s, &d.t), -ECANCELED);
 	assert_int_equal(d.ended, 0);
 	tfs_sched_stop(s); /* twice is as good as once */
@@ -484,7 +543,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_demand_first), cmocka_unit_test(test_join),	  cmocka_unit_test(test_join_limits),
-		cmocka_unit_test(test_chunks),	     cmocka_unit_test(test_want),	  cmocka_unit_test(test_promote),
+		cmocka_unit_test(test_chunks),	     cmocka_unit_test(test_geometry),	  cmocka_unit_test(test_want),
+			  cmocka_unit_test(test_promote),
 		cmocka_unit_test(test_failed_chunk), cmocka_unit_test(test_failed_begin), cmocka_unit_test(test_error_offset),
 		cmocka_unit_test(test_stop),	     cmocka_unit_test(test_many_takers),  cmocka_unit_test(test_eta),
 	};

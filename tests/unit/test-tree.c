@@ -24,6 +24,8 @@ static int setup(void **state)
 	assert_int_equal(mkdir(in_tree(dir, "sub"), 0755), 0);
 	put_model(dir, "sub/model.safetensors", specs, 3);
 	assert_int_equal(mkdir(in_tree(dir, "empty"), 0755), 0);
+	assert_int_equal(mkdir(in_tree(dir, "complex"), 0755), 0);
+	put_typed_model(dir, "complex/model.safetensors", &(struct spec){ "c", 16 }, (const char *const[]){ "C64" }, 1);
 	if (tfs_model_open(dir, 1, NULL, NULL, &model, NULL))
 		return -1;
 	return tfs_tree_create(model, controls, &tree, NULL);
@@ -86,10 +88,11 @@ static void test_walk(void **state)
 	assert_int_equal(root.node, TFS_NODE_ROOT);
 	assert_int_equal(tfs_ino_pack(root), 1);
 	/*
-	 * The root: 8 originals, tensors~, meta, sets, .tensorfs~~; the two views of 5, sets/{model,other}/{tensors,meta} of 5
-	 * and 2, two controls; sub: an original and two views of 3.
+	 * The root: 9 originals, tensors~, npy, f32, meta, sets, .tensorfs~~; the four views of 5, those of sets/{model,other} of
+	 * 5 and 2, two controls; sub: an original and four views of 3; complex: an original and four views, of 1 but for f32.
 	 */
-	assert_int_equal(walk(root, 0), 8 + 4 + 2 * 5 + 2 + 4 + 2 * 5 + 2 * 2 + 2 + 1 + 2 + 2 * 3);
+	assert_int_equal(walk(root, 0),
+			 9 + 6 + 4 * 5 + 2 + 2 * 4 + 4 * 5 + 4 * 2 + 2 + (1 + 4 + 4 * 3) + (1 + 4 + 3));
 }
 
 static void test_collisions(void **state)
@@ -106,6 +109,25 @@ static void test_collisions(void **state)
 	assert_int_equal(tfs_tree_lookup(tree, root, ".tensorfs~~", &i), 0);
 	assert_int_equal(i.kind, TFS_INO_CONTROL_DIR);
 	assert_int_equal(tfs_tree_lookup(tree, root, "meta~", &i), -ENOENT);
+}
+
+/* What f32/ can't show has no name there, and no number. */
+static void test_absent_in_view(void **state)
+{
+	struct tfs_inode root = tfs_ino_unpack(1), sub, view, i;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(tfs_tree_lookup(tree, root, "complex", &sub), 0);
+	assert_int_equal(tfs_tree_lookup(tree, sub, "npy", &view), 0);
+	assert_int_equal(tfs_tree_lookup(tree, view, "c.npy", &i), 0);
+	assert_true(tfs_tree_valid(tree, i));
+	tfs_tree_attr(tree, i, &st);
+	assert_int_equal(st.st_size, 4096 + 16);
+	assert_int_equal(tfs_tree_lookup(tree, sub, "f32", &view), 0);
+	i.view = TFS_VIEW_F32;
+	assert_false(tfs_tree_valid(tree, i));
+	assert_int_equal(tfs_tree_lookup(tree, view, "c.npy", &i), -ENOENT);
 }
 
 /* Of all numbers near those that mean something, the valid ones are those that pack() gives. */
@@ -145,6 +167,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_collisions),
+		cmocka_unit_test(test_absent_in_view),
 		cmocka_unit_test(test_numbers),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

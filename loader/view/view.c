@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "view/view.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+static const struct tfs_view *const views[TFS_VIEW_IDS] = {
+	[TFS_RAW] = &tfs_view_raw,
+	[TFS_NPY] = &tfs_view_npy,
+	[TFS_F32] = &tfs_view_f32,
+};
+
+/* tensors/NAME: the bytes, and nothing else. */
+const struct tfs_view tfs_view_raw = { 0 };
+
+int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, struct tfs_layout *ret_layout)
+{
+	const struct tfs_view *v = views[view];
+	struct tfs_layout l = { .view = v, .tensor = t, .prefix = v->prefix, .block = 1, .in = 1, .out = 1 };
+	uint64_t bytes = t->nbytes;
+
+	if (v->shows && !v->shows(t))
+		return -ENOENT;
+	if (v->convert) {
+		l.convert = v->convert(t->dtype);
+		l.block = t->dtype->block_elems;
+		l.in = t->dtype->block_bytes;
+		l.out = l.block * (uint32_t)sizeof(float);
+		if (ckd_mul(&bytes, t->nbytes / l.in, l.out))
+			return -EOVERFLOW;
+	}
+	if (ckd_add(&l.size, l.prefix, bytes) || l.size > INT64_MAX)
+		return -EOVERFLOW;
+	*ret_layout = l;
+	return 0;
+}
+
+void tfs_layout_source(const struct tfs_layout *l, uint64_t at, uint64_t *end, uint64_t *ret_from, uint64_t *ret_len)
+{
+	uint64_t first = at > l->prefix ? at - l->prefix : 0;
+	uint64_t past = *end > l->prefix ? (*end - l->prefix + l->out - 1) / l->out * l->out : 0;
+
+	if (past)
+		*end = l->prefix + past;
+	*ret_from = first / l->out * l->in;
+	*ret_len = past / l->out * l->in - *ret_from;
+}
+
+uint64_t tfs_layout_place(const struct tfs_layout *l, uint64_t from)
+{
+	return l->prefix + from / l->in * l->out;
+}
+
+size_t tfs_layout_convert(const struct tfs_layout *l, const uint8_t *src, size_t len, uint8_t *dst)
+{
+	if (!l->convert) {
+		memcpy(dst, src, len);
+		return len;
+	}
+	l->convert(src, (float *)(void *)dst, len / l->in * l->block);
+	return len / l->in * l->out;
+}

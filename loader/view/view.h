@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A view: one way to show a tensor as a file. A view's file is a prefix (a header, or nothing) and then the tensor's elements,
+ * block by block as they are in the source or converted. What one view has of its own is in one .c file and one row of the
+ * table in view.c; loading, streaming and caching are the same for all.
+ */
+#ifndef TFS_VIEW_VIEW_H
+#define TFS_VIEW_VIEW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "catalog.h"
+#include "convert/convert.h"
+
+enum tfs_view_id { TFS_RAW, TFS_NPY, TFS_F32, TFS_VIEW_IDS };
+
+/* A prefix is at most this long, and so is its array on the stack. The page size, so that elements behind it can be mapped. */
+#define TFS_VIEW_PREFIX_MAX 4096u
+
+struct tfs_view {
+	/* Is there a file for this tensor at all? NULL: always. */
+	bool (*shows)(const struct tfs_tensor *t);
+	/* Bytes before the elements; 0 or TFS_VIEW_PREFIX_MAX, a multiple of every block that a conversion makes. */
+	size_t prefix;
+	/* Write those bytes to @buf; NULL where there are none. */
+	void (*make_prefix)(const struct tfs_tensor *t, uint8_t *buf);
+	/* How elements of the dtype become float32; NULL: they are copied. */
+	tfs_convert_fn *(*convert)(const struct tfs_dtype *dtype);
+};
+
+extern const struct tfs_view tfs_view_raw, tfs_view_npy, tfs_view_f32;
+
+/* Where the bytes of a view's file come from. Small, and made anew whenever it is needed. */
+struct tfs_layout {
+	const struct tfs_view *view;
+	const struct tfs_tensor *tensor;
+	uint64_t size;	 /* of the file */
+	uint64_t prefix; /* bytes; the elements begin here */
+	uint32_t block;	 /* elements of one block */
+	uint32_t in;	 /* bytes of a block in the source … */
+	uint32_t out;	 /* … and in the file; a power of two up to 4096 where they differ */
+	tfs_convert_fn *convert; /* NULL: copied */
+};
+
+/* 0, or -ENOENT: the view has no file for this tensor; -EOVERFLOW: it would be larger than a file may be. */
+int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, struct tfs_layout *ret_layout);
+
+/*
+ * Source bytes, relative to the tensor's first, that [at, *@end) of the file is made of; the prefix takes none. Where blocks are
+ * converted, the part behind the prefix begins at a block, and *@end is moved up to the end of one.
+ */
+void tfs_layout_source(const struct tfs_layout *l, uint64_t at, uint64_t *end, uint64_t *ret_from, uint64_t *ret_len);
+
+/* The place in the file of source byte @from, which begins a block. */
+uint64_t tfs_layout_place(const struct tfs_layout *l, uint64_t from);
+
+/* @len source bytes, whole blocks, to their form in the file, at @dst (aligned for float). Returns the bytes written. */
+size_t tfs_layout_convert(const struct tfs_layout *l, const uint8_t *src, size_t len, uint8_t *dst);
+
+#endif

@@ -536,6 +536,114 @@ static void test_two_evict(void **state)
 	rig_down(&g);
 }
 
+/* --- Views ------------------------------------------------------------------------------------------------------- */
+
+/* Several chunks each but the last ones, and no round numbers. */
+static const struct spec typed[] = {
+	{ "bf16", 6 * TFS_CHUNK + 3334 }, { "f64", 4 * TFS_CHUNK + 808 }, { "f4", 3 * TFS_CHUNK + 41 },
+	{ "f6", 3 * TFS_CHUNK + 3 * 77 }, { "u8", 4 * TFS_CHUNK },	  { "small", 6 },
+};
+static const char *const dtypes_of_typed[] = { "BF16", "F64", "F4", "F6_E2M3", "U8", "F16" };
+
+static void setup_typed(struct rig *g, uint64_t budget)
+{
+	char *dir = make_tree();
+	put_typed_model(dir, "model.safetensors", typed, dtypes_of_typed, LENGTH(typed));
+	if (!rig_up(g, dir, (struct rig_options){ .budget = budget, .open_wait = 3600 }))
+		skip();
+}
+
+/* A file of its own for each view, with what belongs in it; its memory is what the file takes. */
+static void test_views(void **state)
+{
+	struct rig g;
+	uint64_t used = 0;
+
+	(void)state;
+	setup_typed(&g, 512 * MIB);
+	for (unsigned i = 0; i < LENGTH(typed); i++)
+		for (int view = 0; view < TFS_VIEW_IDS; view++) {
+			struct tfs_file_id id = in_view(id_of(&g, typed[i].name), (enum tfs_view_id)view);
+			struct answer a;
+			answer_init(&a);
+			assert_string_equal(tfs_residency_state(g.residency, id), "absent");
+			assert_int_equal(tfs_residency_hold(g.residency, id, &a.wait), TFS_QUEUED);
+			step_all(&g);
+			assert_int_equal(a.result, 0);
+			assert_backing(&g, id, tfs_residency_open(g.residency, id));
+			used += tfs_store_cost(tfs_file_layout(g.model, id).size);
+			assert_int_equal(res_stats(&g).used, used);
+			tfs_residency_drop(g.residency, id);
+		}
+	assert_int_equal(res_stats(&g).loads, LENGTH(typed) * TFS_VIEW_IDS);
+	assert_int_equal(tfs_store_used(g.store), used);
+	rig_down(&g);
+}
+
+/* What counts is the size of the file, not of the tensor. */
+static void test_view_too_large(void **state)
+{
+	struct rig g;
+	struct answer a;
+
+	(void)state;
+	setup_typed(&g, 32 * MIB);
+	struct tfs_file_id id = id_of(&g, "u8");
+	answer_init(&a);
+	assert_int_equal(tfs_residency_hold(g.residency, in_view(id, TFS_F32), &a.wait), -EFBIG);
+	assert_int_equal(tfs_residency_prefetch(g.residency, in_view(id, TFS_F32)), -EFBIG);
+	assert_int_equal(tfs_residency_prefetch(g.residency, in_view(id, TFS_NPY)), 0);
+	step_all(&g);
+	assert_string_equal(tfs_residency_state(g.residency, in_view(id, TFS_NPY)), "resident");
+	rig_down(&g);
+}
+
+/* Ranges at both sides of every chunk's end, while it loads from the last chunk to the first. */
+static void test_view_ranges(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	setup_typed(&g, 512 * MIB);
+	for (unsigned i = 0; i < LENGTH(typed); i++)
+		for (int view = TFS_NPY; view < TFS_VIEW_IDS; view++) {
+			struct answer w, a;
+			uint64_t size;
+			struct tfs_file_id id = in_view(id_of(&g, typed[i].name), (enum tfs_view_id)view);
+			uint8_t *want = expected_file(&g, id, &size);
+			answer_init(&w);
+			assert_int_equal(tfs_residency_hold(g.residency, id, &w.wait), TFS_QUEUED);
+			assert_int_equal(tfs_residency_attach(g.residency, id), 0);
+			/* Files are cut at multiples of huge pages, so these meet every cut. */
+			for (uint64_t at = (size - 1) / (2 * MIB) * (2 * MIB);; at -= 2 * MIB) {
+				uint8_t buf[20];
+				answer_init(&a);
+				a.range.at = at > 10 ? at - 10 : 0;
+				a.range.len = size - a.range.at < 20 ? size - a.range.at : 20;
+				int r = tfs_residency_range(g.residency, id, &a.range);
+				for (unsigned steps = 0; r == TFS_QUEUED && !times(&a); steps++) {
+					assert_true(steps < 2); /* those that are wanted come first */
+					step(&g);
+				}
+				assert_true(r == 0 || a.result == 0);
+				int fd = tfs_residency_open_range(g.residency, &a.range);
+				assert_true(fd >= 0);
+				assert_int_equal(pread(fd, buf, a.range.len, a.range.at), a.range.len);
+				assert_memory_equal(buf, want + a.range.at, a.range.len);
+				close(fd);
+				if (!at)
+					break;
+			}
+			step_all(&g);
+			assert_int_equal(w.result, 0);
+			assert_backing(&g, id, tfs_residency_open(g.residency, id));
+			tfs_residency_drop(g.residency, id);
+			tfs_residency_drop(g.residency, id);
+			free(want);
+		}
+	rig_down(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -546,6 +654,8 @@ int main(void)
 		cmocka_unit_test(test_prefetch_joined), cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_changed_source), cmocka_unit_test(test_range_of_old_load),
 		cmocka_unit_test(test_stop),	       cmocka_unit_test(test_two_evict),
+		cmocka_unit_test(test_views),	    cmocka_unit_test(test_view_too_large),
+		cmocka_unit_test(test_view_ranges),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

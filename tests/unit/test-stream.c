@@ -332,6 +332,136 @@ static void test_parallel(void **state)
 	rig_down(&g);
 }
 
+/* --- Views ------------------------------------------------------------------------------------------------------- */
+
+static const struct spec typed[] = {
+	{ "bf16", 6 * TFS_CHUNK + 3334 }, { "f64", 4 * TFS_CHUNK + 808 }, { "f4", 3 * TFS_CHUNK / 4 + 41 },
+	{ "f6", 3 * TFS_CHUNK + 3 * 77 }, { "small", 6 },
+};
+static const char *const dtypes_of_typed[] = { "BF16", "F64", "F4", "F6_E3M2", "F16" };
+
+static bool setup_typed(struct rig *g, unsigned threads, uint64_t budget)
+{
+	char *dir = make_tree();
+	put_typed_model(dir, "model.safetensors", typed, dtypes_of_typed, LENGTH(typed));
+	return rig_up(g, dir, (struct rig_options){ .threads = threads, .budget = budget, .open_wait = 3600, .direct = true });
+}
+
+/* In order with several sizes, at random, and across the end of every slot and of the header. */
+static void test_views(void **state)
+{
+	static const size_t sizes[] = { 131072, TFS_STREAM_MAX_READ, 1000003 };
+	struct rig g;
+	unsigned seed = 11;
+
+	(void)state;
+	assert_true(setup_typed(&g, 2, 0));
+	for (unsigned i = 0; i < LENGTH(typed); i++)
+		for (int view = TFS_NPY; view < TFS_VIEW_IDS; view++) {
+			struct tfs_file_id id = in_view(id_of(&g, typed[i].name), (enum tfs_view_id)view);
+			uint64_t size;
+			uint8_t *want = expected_file(&g, id, &size);
+			for (unsigned k = 0; k < LENGTH(sizes); k++) {
+				struct tfs_stream *st = tfs_stream_open(g.streams, id);
+				for (uint64_t at = 0, n; at < size; at += n) {
+					n = sizes[k] < size - at ? sizes[k] : size - at;
+					assert_int_equal(read_compared(st, want + at, at, n), 0);
+				}
+				tfs_stream_close(st);
+			}
+			struct tfs_stream *st = tfs_stream_open(g.streams, id);
+			for (int n = 0; n < 100; n++) {
+				uint64_t at = (uint64_t)rand_r(&seed) % size;
+				size_t len = 1 + (size_t)rand_r(&seed) % (n % 2 ? TFS_STREAM_MAX_READ : 9000);
+				assert_int_equal(read_compared(st, want + at, at, len < size - at ? len : size - at), 0);
+			}
+			for (uint64_t at = TFS_STREAM_RANDOM; at < size; at += TFS_STREAM_RANDOM)
+				assert_int_equal(read_compared(st, want + at - 3, at - 3, size - at < 4 ? 4 : 7), 0);
+			assert_int_equal(read_compared(st, want + 4090, 4090, size - 4090 < 9 ? size - 4090 : 9), 0);
+			assert_int_equal(read_compared(st, want, 0, 1), 0);
+			assert_int_equal(read_compared(st, want + size - 1, size - 1, 1), 0);
+			tfs_stream_close(st);
+			free(want);
+		}
+	assert_int_equal(stats(&g).open, 0);
+	rig_down(&g);
+}
+
+/* Two views of one tensor at once: neither finds the other's slots. */
+static void test_views_apart(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	assert_true(setup_typed(&g, 1, 0));
+	struct tfs_stream *st[TFS_VIEW_IDS];
+	uint8_t *want[TFS_VIEW_IDS];
+	uint64_t size;
+	for (int v = 0; v < TFS_VIEW_IDS; v++) {
+		struct tfs_file_id id = in_view(id_of(&g, "bf16"), (enum tfs_view_id)v);
+		st[v] = tfs_stream_open(g.streams, id);
+		want[v] = expected_file(&g, id, &size);
+	}
+	for (uint64_t at = 0; at < 12 * MIB; at += 700001)
+		for (int v = 0; v < TFS_VIEW_IDS; v++)
+			assert_int_equal(read_compared(st[v], want[v] + at, at, 5000), 0);
+	for (int v = 0; v < TFS_VIEW_IDS; v++) {
+		tfs_stream_close(st[v]);
+		free(want[v]);
+	}
+	rig_down(&g);
+}
+
+/* Attached to a load that has got so far and no further. */
+static void test_views_attached(void **state)
+{
+	struct rig g;
+
+	(void)state;
+	if (!setup_typed(&g, 0, 256 * MIB))
+		skip();
+	for (unsigned i = 0; i < LENGTH(typed); i++)
+		for (int view = TFS_NPY; view < TFS_VIEW_IDS; view++) {
+			struct answer w;
+			uint64_t size;
+			struct tfs_file_id id = in_view(id_of(&g, typed[i].name), (enum tfs_view_id)view);
+			uint8_t *want = expected_file(&g, id, &size);
+			answer_init(&w);
+			assert_int_equal(tfs_residency_hold(g.residency, id, &w.wait), TFS_QUEUED);
+			struct tfs_stream *st = tfs_stream_open(g.streams, id);
+			step(&g);
+			/* The first chunk is there: its beginning, the header's end and all that one read may have. */
+			size_t n = size < TFS_STREAM_MAX_READ ? size : TFS_STREAM_MAX_READ;
+			assert_int_equal(read_compared(st, want, 0, n), 0);
+			assert_int_equal(read_compared(st, want + 4000, 4000, size - 4000 < 200 ? size - 4000 : 200), 0);
+			/* The others come when they are asked for. */
+			for (uint64_t at = 2 * MIB - 5; at + 10 < size; at += 2 * MIB) {
+				struct answer a;
+				uint8_t buf[10];
+				answer_init(&a);
+				a.read.offset = at;
+				a.read.len = 10;
+				int r = tfs_stream_read(st, &a.read);
+				for (unsigned steps = 0; r == TFS_QUEUED && !times(&a); steps++) {
+					assert_true(steps < 2);
+					step(&g);
+				}
+				assert_true(!r || !a.result);
+				assert_true(a.read.fd >= 0);
+				assert_int_equal(pread(a.read.fd, buf, 10, (off_t)at), 10);
+				assert_memory_equal(buf, want + at, 10);
+				tfs_read_release(&a.read);
+			}
+			step_all(&g);
+			assert_int_equal(w.result, 0);
+			tfs_residency_drop(g.residency, id);
+			assert_int_equal(read_compared(st, want + size - 1, size - 1, 1), 0);
+			tfs_stream_close(st);
+			free(want);
+		}
+	rig_down(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -340,6 +470,8 @@ int main(void)
 		cmocka_unit_test(test_starved),		   cmocka_unit_test(test_stop),
 		cmocka_unit_test(test_attached),	   cmocka_unit_test(test_attached_no_room),
 		cmocka_unit_test(test_changed_source),	   cmocka_unit_test(test_parallel),
+		cmocka_unit_test(test_views),		   cmocka_unit_test(test_views_apart),
+		cmocka_unit_test(test_views_attached),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,74 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "residency.h"
+#include "residency-impl.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
-
-#include "report.h"
-
-/* A file that was asked for at least once. */
-struct tfs_entry {
-	struct tfs_entry *hash_next;
-	struct tfs_entry *prev, *next; /* LRU list, while resident without holds */
-	struct tfs_file_id id;
-	enum tfs_state state;
-	int failure; /* FAILED, or ABSENT and held: why */
-	unsigned holds;
-	bool wanted;	      /* held at least once since it was loaded: not a prefetch that nobody used */
-	uint64_t backing;     /* name in the store; a new one for every load, so that late readers never meet a new file */
-	uint64_t cost;	      /* what it takes from the budget while loading or resident */
-	uint64_t tested;      /* the newest eviction round when it was found mapped */
-	bool reopened;	      /* EVICTING: was held meanwhile, so that the lease test's word is out of date */
-	struct load *load;    /* LOADING */
-	struct tfs_wait *waits;
-};
-
-/* A load in progress. */
-struct load {
-	struct tfs_transfer transfer;
-	struct tfs_residency *r;
-	struct tfs_entry *entry;
-	int fd;		/* the backing file, from begin() to end() */
-	bool reserved;	/* the entry's cost is in r->used */
-	struct tfs_layout layout;
-	uint64_t chunk;	  /* bytes of the file that a chunk becomes, the first one together with the prefix */
-	uint64_t written; /* of the source's bytes; guarded by the lock like the two below */
-	struct tfs_range_wait *ranges;
-	uint8_t ready[]; /* one byte a chunk */
-};
-
-struct tfs_residency {
-	const struct tfs_model *model;
-	struct tfs_sched *sched;
-	struct tfs_store *store;
-	double open_wait;
-
-	/* Guards everything below, and every entry. Taken before the scheduler's lock. Never held across IO or a callback. */
-	pthread_mutex_t lock;
-	struct tfs_entry **buckets;
-	size_t n_buckets, n_entries;
-	struct tfs_entry lru; /* list head; next: most recently used */
-	uint64_t next_backing;
-	uint64_t round; /* of eviction */
-	unsigned evicting; /* files whose lease is being tested or whose memory is being freed */
-	pthread_cond_t evicted; /* one of these is through with it */
-	struct tfs_residency_stats stats;
-
-	/* The timer answers opens that have waited long enough. All wait equally long, so the oldest is due first. */
-	struct tfs_wait by_age; /* list head; next: oldest */
-	pthread_cond_t timer_wakes;
-	pthread_t timer;
-	bool stopping;
-};
-
-static const struct tfs_transfer_ops load_ops;
 
 static double now(void)
 {
@@ -140,7 +79,7 @@ static struct tfs_entry *find_or_add(struct tfs_residency *r, struct tfs_file_id
 }
 
 /* Forget an entry that nobody holds or waits for. */
-static void forget(struct tfs_residency *r, struct tfs_entry *e)
+void tfs_entry_forget(struct tfs_residency *r, struct tfs_entry *e)
 {
 	struct tfs_entry **p = &r->buckets[bucket_of(r, e->id)];
 	assert(!e->holds && !e->waits && !e->load);
@@ -152,31 +91,31 @@ static void forget(struct tfs_residency *r, struct tfs_entry *e)
 	free(e);
 }
 
-static void set_state(struct tfs_residency *r, struct tfs_entry *e, enum tfs_state state)
+void tfs_entry_set_state(struct tfs_residency *r, struct tfs_entry *e, enum tfs_state state)
 {
 	r->stats.files[e->state]--;
 	r->stats.files[state]++;
 	e->state = state;
 }
 
-static void lru_add(struct tfs_residency *r, struct tfs_entry *e)
+void tfs_entry_lru_add(struct tfs_residency *r, struct tfs_entry *e)
 {
 	e->next = r->lru.next;
 	e->prev = &r->lru;
 	e->next->prev = e->prev->next = e;
 }
 
-static void lru_remove(struct tfs_entry *e)
+void tfs_entry_lru_remove(struct tfs_entry *e)
 {
 	e->prev->next = e->next;
 	e->next->prev = e->prev;
 	e->prev = e->next = NULL;
 }
 
-static void take_hold(struct tfs_entry *e)
+void tfs_entry_take_hold(struct tfs_entry *e)
 {
 	if (!e->holds++ && e->state == TFS_RESIDENT)
-		lru_remove(e);
+		tfs_entry_lru_remove(e);
 	if (e->state == TFS_EVICTING)
 		e->reopened = true;
 	e->wanted = true;
@@ -199,7 +138,7 @@ static void wait_add(struct tfs_residency *r, struct tfs_entry *e, struct tfs_wa
 		pthread_cond_signal(&r->timer_wakes);
 }
 
-static void wait_remove(struct tfs_wait *w)
+void tfs_entry_wait_remove(struct tfs_wait *w)
 {
 	if (w->prev_of_entry)
 		w->prev_of_entry->next_of_entry = w->next_of_entry;
@@ -212,11 +151,6 @@ static void wait_remove(struct tfs_wait *w)
 	w->entry = NULL;
 }
 
-static const struct tfs_tensor *tensor_of(const struct tfs_residency *r, struct tfs_file_id id)
-{
-	return &r->model->sets[id.set].tensors[id.tensor];
-}
-
 struct tfs_layout tfs_file_layout(const struct tfs_model *model, struct tfs_file_id id)
 {
 	struct tfs_layout l;
@@ -226,301 +160,11 @@ struct tfs_layout tfs_file_layout(const struct tfs_model *model, struct tfs_file
 	return l;
 }
 
-/* --- Loading ------------------------------------------------------------------------------------------------------- */
-
-/* Start loading @e, which is absent or failed; the lock is held. On an error the entry is as it was. */
-static int start_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priority priority)
-{
-	struct tfs_layout layout = tfs_file_layout(r->model, e->id);
-	/*
-	 * Chunks are chosen by what they become: each one but the last ends where a huge page of the backing file does, so that
-	 * no huge page is written in two parts, the first of which would have the rest of it zeroed.
-	 */
-	uint64_t per_huge_page = TFS_SCRATCH / layout.out * layout.in;
-	uint64_t step = TFS_CHUNK / per_huge_page * per_huge_page;
-	assert(step); /* nothing shrinks to less than half */
-	uint64_t chunk = step / layout.in * layout.out;
-	struct tfs_transfer transfer = {
-		.ops = &load_ops,
-		.node = layout.tensor->source,
-		.offset = layout.tensor->offset,
-		.len = layout.tensor->nbytes,
-		.first = (chunk - layout.prefix) / layout.out * layout.in,
-		.step = step,
-		.priority = priority,
-	};
-	struct load *l = calloc(1, sizeof *l + tfs_transfer_chunks(&transfer));
-
-	if (!l)
-		return -ENOMEM;
-	l->r = r;
-	l->entry = e;
-	l->fd = -1;
-	l->layout = layout;
-	l->chunk = chunk;
-	l->transfer = transfer;
-	int err = tfs_sched_add(r->sched, &l->transfer);
-	if (err) {
-		free(l);
-		return err;
-	}
-	/* A worker may have it already, but looks at the entry under the lock. */
-	e->backing = r->next_backing++;
-	e->cost = tfs_store_cost(layout.size);
-	e->failure = 0;
-	e->wanted = e->holds;
-	e->load = l;
-	set_state(r, e, TFS_LOADING);
-	r->stats.loads++;
-	if (priority == TFS_PREFETCH)
-		r->stats.prefetched++;
-	return 0;
-}
-
-/* The least recently used file that may go, or NULL. Prefetch may not push out what was itself prefetched and not used. */
-static struct tfs_entry *pick_victim(struct tfs_residency *r, bool for_prefetch, uint64_t round)
-{
-	for (struct tfs_entry *e = r->lru.prev; e != &r->lru; e = e->prev)
-		if (e->tested < round && (e->wanted || !for_prefetch))
-			return e;
-	return NULL;
-}
-
-/* Make room for @cost bytes and take them. -ENOSPC: what is resident is in use. */
-static int reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch)
-{
-	int ret = 0;
-
-	pthread_mutex_lock(&r->lock);
-	uint64_t round = ++r->round;
-	while (r->stats.used + cost > r->stats.budget) {
-		struct tfs_entry *e = pick_victim(r, for_prefetch, round);
-		if (!e && r->evicting) {
-			pthread_cond_wait(&r->evicted, &r->lock); /* another thread may be about to free what we need */
-			continue;
-		}
-		if (!e) {
-			ret = -ENOSPC;
-			break;
-		}
-		uint64_t backing = e->backing, freed = e->cost;
-		r->evicting++;
-		lru_remove(e);
-		set_state(r, e, TFS_EVICTING);
-		pthread_mutex_unlock(&r->lock);
-		bool mapped = tfs_store_in_use(r->store, backing);
-		pthread_mutex_lock(&r->lock);
-		set_state(r, e, TFS_RESIDENT);
-		if (mapped || e->reopened) {
-			if (!e->holds)
-				lru_add(r, e);
-			if (!e->reopened) {
-				e->tested = r->round; /* good for all who look for room now */
-				r->stats.still_mapped++;
-			}
-			e->reopened = false;
-			r->evicting--;
-			pthread_cond_broadcast(&r->evicted);
-			continue;
-		}
-		forget(r, e);
-		r->stats.evictions++;
-		pthread_mutex_unlock(&r->lock);
-		tfs_store_remove(r->store, backing);
-		pthread_mutex_lock(&r->lock);
-		r->stats.used -= freed; /* only now is the memory really free */
-		r->evicting--;
-		pthread_cond_broadcast(&r->evicted);
-	}
-	if (!ret)
-		r->stats.used += cost;
-	pthread_mutex_unlock(&r->lock);
-	return ret;
-}
-
-int tfs_residency_reserve(struct tfs_residency *r, uint64_t bytes)
-{
-	return reserve(r, bytes, false);
-}
-
-void tfs_residency_unreserve(struct tfs_residency *r, uint64_t bytes)
-{
-	pthread_mutex_lock(&r->lock);
-	r->stats.used -= bytes;
-	pthread_mutex_unlock(&r->lock);
-}
-
-static int load_begin(struct tfs_transfer *t, struct tfs_error *err)
-{
-	struct load *l = (struct load *)t;
-	struct tfs_residency *r = l->r;
-
-	pthread_mutex_lock(&r->lock);
-	bool prefetch = !l->entry->waits && !l->entry->holds;
-	uint64_t cost = l->entry->cost, backing = l->entry->backing;
-	pthread_mutex_unlock(&r->lock);
-
-	int ret = reserve(r, cost, prefetch);
-	if (ret)
-		return tfs_error_set(err, ret, TFS_NO_OFFSET, "no room for %" PRIu64 " bytes in the memory budget", cost);
-	l->reserved = true;
-	l->fd = tfs_store_create(r->store, backing, l->layout.size);
-	if (l->fd < 0)
-		return tfs_error_set(err, l->fd, TFS_NO_OFFSET, "backing file: %s", strerror(-l->fd));
-	return 0;
-}
-
-/* Bytes [at, at + len) of the backing file. */
-static int write_backing(struct load *l, uint64_t at, const uint8_t *data, size_t len, struct tfs_error *err)
-{
-	/*
-	 * pwrite rather than a mapping: measured equal, and it fills a fresh huge page without zeroing it first when it is
-	 * overwritten whole (shmem_write_end() clears only what a write left out).
-	 */
-	for (size_t n = 0; n < len;) {
-		ssize_t k = pwrite(l->fd, data + n, len - n, at + n);
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0)
-			return tfs_error_set(err, -errno, TFS_NO_OFFSET, "backing file: %s", strerror(errno));
-		n += k;
-	}
-	return 0;
-}
-
-/*
- * What source bytes [at, at + len) become, and the prefix before the first of them. What is converted, and what shares its
- * huge page with the prefix, is put together in @scratch, so that each huge page is written in one go.
- */
-static int write_file(struct load *l, uint64_t at, const uint8_t *data, size_t len, uint8_t *scratch, struct tfs_error *err)
-{
-	const struct tfs_layout *y = &l->layout;
-	uint64_t place = tfs_layout_place(y, at);
-	size_t have = 0;
-	int ret = 0;
-
-	if (!at && y->prefix) {
-		y->view->make_prefix(y->tensor, scratch);
-		have = y->prefix;
-		place = 0;
-	}
-	while (len && !ret) {
-		if (!y->convert && !have)
-			return write_backing(l, place, data, len, err); /* straight from where it was read */
-		uint64_t room = TFS_SCRATCH - (place + have) % TFS_SCRATCH;
-		uint64_t n = room / y->out * y->in;
-		if (n > len)
-			n = len;
-		have += tfs_layout_convert(y, data, n, scratch + have);
-		ret = write_backing(l, place, scratch, have, err);
-		data += n;
-		len -= n;
-		place += have;
-		have = 0;
-	}
-	return ret;
-}
-
-static int load_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch,
-		      struct tfs_error *err)
-{
-	struct load *l = (struct load *)t;
-	struct tfs_range_wait *ready = NULL;
-	int ret = write_file(l, at, data, len, scratch, err);
-	if (ret)
-		return ret;
-
-	pthread_mutex_lock(&l->r->lock);
-	l->ready[tfs_transfer_chunk(t, at)] = 1;
-	l->written += len;
-	for (struct tfs_range_wait **p = &l->ranges; *p;) {
-		struct tfs_range_wait *w = *p;
-		bool all = true;
-		for (uint64_t c = w->at / l->chunk; c <= (w->at + w->len - 1) / l->chunk; c++)
-			all &= l->ready[c];
-		if (all) {
-			*p = w->next;
-			w->next = ready;
-			ready = w;
-		} else {
-			p = &w->next;
-		}
-	}
-	pthread_mutex_unlock(&l->r->lock);
-	for (struct tfs_range_wait *next; ready; ready = next) {
-		next = ready->next;
-		ready->done(ready, 0);
-	}
-	return 0;
-}
-
-static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *err)
-{
-	struct load *l = (struct load *)t;
-	struct tfs_residency *r = l->r;
-	struct tfs_entry *e = l->entry;
-	struct tfs_wait *waits;
-	bool refused = code == -ENOSPC || code == -ECANCELED; /* nothing is wrong with the file */
-	char line[TFS_ERROR_LINE];
-
-	/* Before anybody opens it: the lease test counts our own descriptors too. */
-	if (l->fd >= 0)
-		close(l->fd);
-	if (code && !refused)
-		tfs_report(r->model, tensor_of(r, e->id), 0, code, err, line);
-	if (code && l->fd >= 0)
-		tfs_store_remove(r->store, e->backing);
-
-	pthread_mutex_lock(&r->lock);
-	e->load = NULL;
-	waits = e->waits;
-	for (struct tfs_wait *w = waits, *next; w; w = next) {
-		next = w->next_of_entry;
-		wait_remove(w);
-		w->next_of_entry = next;
-		if (!code)
-			take_hold(e);
-	}
-	if (code) {
-		set_state(r, e, refused ? TFS_ABSENT : TFS_FAILED);
-		e->failure = code;
-		if (l->reserved)
-			r->stats.used -= e->cost;
-		r->stats.refusals += code == -ENOSPC;
-		if (!refused) {
-			memcpy(r->stats.last_error, line, sizeof line);
-			r->stats.failures++;
-		}
-		if (refused && !e->holds)
-			forget(r, e);
-		/* Otherwise those who are attached learn why, until they let go. */
-	} else {
-		set_state(r, e, TFS_RESIDENT);
-		if (e->holds)
-			e->wanted = true;
-		else
-			lru_add(r, e);
-	}
-	pthread_mutex_unlock(&r->lock);
-
-	for (struct tfs_wait *next; waits; waits = next) {
-		next = waits->next_of_entry;
-		waits->done(waits, code);
-	}
-	for (struct tfs_range_wait *w = l->ranges, *next; w; w = next) {
-		next = w->next;
-		w->done(w, code);
-	}
-	free(l);
-}
-
-static const struct tfs_transfer_ops load_ops = { .begin = load_begin, .write = load_write, .end = load_end };
-
 /* --- Opens --------------------------------------------------------------------------------------------------------- */
 
 int tfs_residency_hold(struct tfs_residency *r, struct tfs_file_id id, struct tfs_wait *w)
 {
-	const struct tfs_tensor *t = tensor_of(r, id);
+	const struct tfs_tensor *t = tfs_entry_tensor(r, id);
 	int ret = TFS_QUEUED;
 
 	if (tfs_store_cost(tfs_file_layout(r->model, id).size) > r->stats.budget)
@@ -530,14 +174,14 @@ int tfs_residency_hold(struct tfs_residency *r, struct tfs_file_id id, struct tf
 	if (!e) {
 		ret = w->cancelled ? -ECANCELED : -ENOMEM;
 	} else if (e->state == TFS_RESIDENT || e->state == TFS_EVICTING) {
-		take_hold(e);
+		tfs_entry_take_hold(e);
 		r->stats.hits++;
 		ret = 0;
 	} else {
 		uint64_t left = t->nbytes - (e->load ? e->load->written : 0);
 		bool slow = tfs_sched_eta(r->sched, e->load ? &e->load->transfer : NULL, left) > r->open_wait;
 		if (e->state != TFS_LOADING) {
-			int err = start_load(r, e, slow ? TFS_PREFETCH : TFS_DEMAND);
+			int err = tfs_entry_load(r, e, slow ? TFS_PREFETCH : TFS_DEMAND);
 			if (err)
 				ret = err;
 		} else if (!slow) {
@@ -550,7 +194,7 @@ int tfs_residency_hold(struct tfs_residency *r, struct tfs_file_id id, struct tf
 			wait_add(r, e, w);
 			r->stats.waits++;
 		} else if (!e->holds && e->state == TFS_ABSENT) {
-			forget(r, e);
+			tfs_entry_forget(r, e);
 		}
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -562,7 +206,7 @@ bool tfs_residency_cancel(struct tfs_residency *r, struct tfs_wait *w)
 	pthread_mutex_lock(&r->lock);
 	bool waiting = w->entry;
 	if (waiting)
-		wait_remove(w);
+		tfs_entry_wait_remove(w);
 	w->cancelled = true;
 	pthread_mutex_unlock(&r->lock);
 	return waiting;
@@ -574,16 +218,16 @@ void tfs_residency_drop(struct tfs_residency *r, struct tfs_file_id id)
 	struct tfs_entry *e = find(r, id);
 	assert(e && e->holds);
 	if (!--e->holds && e->state == TFS_RESIDENT)
-		lru_add(r, e);
+		tfs_entry_lru_add(r, e);
 	else if (!e->holds && e->state == TFS_ABSENT)
-		forget(r, e);
+		tfs_entry_forget(r, e);
 	pthread_mutex_unlock(&r->lock);
 }
 
 int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id)
 {
 	struct tfs_layout layout;
-	int ret = tfs_view_layout(id.view, tensor_of(r, id), &layout);
+	int ret = tfs_view_layout(id.view, tfs_entry_tensor(r, id), &layout);
 	if (ret)
 		return ret;
 	ret = -EALREADY;
@@ -594,9 +238,9 @@ int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id)
 	if (!e || e->state == TFS_ABSENT) {
 		if (!e)
 			e = find_or_add(r, id);
-		ret = e ? start_load(r, e, TFS_PREFETCH) : -ENOMEM;
+		ret = e ? tfs_entry_load(r, e, TFS_PREFETCH) : -ENOMEM;
 		if (ret && e && !e->holds)
-			forget(r, e);
+			tfs_entry_forget(r, e);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return ret;
@@ -624,7 +268,7 @@ int tfs_residency_attach(struct tfs_residency *r, struct tfs_file_id id)
 	pthread_mutex_lock(&r->lock);
 	struct tfs_entry *e = find(r, id);
 	if (e && (e->state == TFS_LOADING || e->state == TFS_RESIDENT || e->state == TFS_EVICTING)) {
-		take_hold(e);
+		tfs_entry_take_hold(e);
 		ret = 0;
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -694,7 +338,7 @@ static void *timer(void *arg)
 			pthread_cond_timedwait(&r->timer_wakes, &r->lock, &until);
 			continue;
 		}
-		wait_remove(w);
+		tfs_entry_wait_remove(w);
 		r->stats.timeouts++;
 		pthread_mutex_unlock(&r->lock);
 		w->done(w, -ETIMEDOUT);

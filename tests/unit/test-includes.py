@@ -28,7 +28,8 @@ LAYERS = [
     ("memory",),
     ("loader",),
 ]
-MEMBERS = {"model-impl": "model", "scan": "model", "sets": "model", "merge": "model", "group": "model"}
+MEMBERS = {"model-impl": "model", "scan": "model", "sets": "model", "merge": "model", "group": "model",
+           "residency-impl": "residency", "residency-load": "residency"}
 # loader.h is the door to all of it, so its parts may know it.
 DOOR = {"memory": {"loader"}}
 GENERATED = {"config.h"}

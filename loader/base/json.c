@@ -246,7 +246,7 @@ static int hex4(const char *p, const char *end)
 	return v;
 }
 
-/* Decode the \uXXXX at the cursor, or the pair of them, into *@out, which lies at or before the cursor. */
+/* Decode the \u escape at the cursor, or the pair of them, into *@out, which lies at or before the cursor. */
 static int unicode_escape(struct tfs_json *r, char **out)
 {
 	const char *escape = r->at;

@@ -35,7 +35,6 @@ void tfs_reply_error(fuse_req_t req, int error)
 	case ENODATA:
 	case ERANGE:
 	case EOPNOTSUPP:
-	case ENOSYS:
 	case EMFILE:
 	case ENFILE:
 	case ENXIO:
@@ -136,11 +135,15 @@ void tfs_op_readlink(fuse_req_t req, fuse_ino_t ino)
 		tfs_reply_error(req, r ? r : -EINVAL);
 }
 
-/* ENOSYS tells the kernel to open directories without us from now on, and to cache what it reads from them. */
+/*
+ * The kernel may not cache what it reads from a directory. It asks for names alone, and for names with attributes once somebody
+ * looks at the files; but names that it has cached it lists without asking, and then ls -l after ls is a round trip a file.
+ */
 void tfs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	(void)ino, (void)fi;
-	tfs_reply_error(req, -ENOSYS);
+	(void)ino;
+	fi->cache_readdir = fi->keep_cache = 0;
+	fuse_reply_open(req, fi);
 }
 
 static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)

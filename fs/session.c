@@ -33,7 +33,6 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
 	fuse_set_feature_flag(conn, FUSE_CAP_CACHE_SYMLINKS);
-	fuse_unset_feature_flag(conn, FUSE_CAP_READDIRPLUS_AUTO);
 	if (fs->passthrough && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
 		/* Backing files are on a tmpfs; originals may be on a file system that is stacked itself. */
 		struct statfs st;

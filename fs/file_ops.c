@@ -26,7 +26,8 @@
 /*
  * libfuse's io_uring transport (3.18) has one ring per CPU with a thread bound to it, and that thread enters the kernel without
  * the lock under which others put their answers into the ring's submission queue: it can publish an entry that is half
- * written, and the answer is lost. On the ring's own CPU an answer can't run beside that thread.
+ * written, and the answer is lost. On the ring's own CPU an answer doesn't run beside that thread; what is left is a preemption in
+ * just those few instructions.
  */
 struct here {
 	int cpu; /* of the ring; -1: the request came through /dev/fuse, and any thread may answer */

@@ -97,8 +97,8 @@ static void prefetch_after(struct tfs_loader *l, struct tfs_file_id id)
 		if (size > max && i != step.next)
 			break;
 		bytes += size;
-		if (size && tfs_residency_prefetch(l->residency, next) == -ENOSPC)
-			break;
+		if (size)
+			tfs_residency_prefetch(l->residency, next);
 	}
 	tfs_plan_did(&sp->plan, step.order, i);
 	pthread_mutex_unlock(&l->plan_lock);

@@ -112,7 +112,7 @@ void tfs_residency_drop(struct tfs_residency *r, struct tfs_file_id id);
 
 /*
  * Load a file, unless it is there or on its way, with the priority of prefetch. It evicts nothing that was not used since
- * it was loaded. -ENOSPC: no room now; -EALREADY: nothing to do; -EFBIG.
+ * it was loaded, and without room is given up when its turn comes. -EALREADY: nothing to do; -EFBIG.
  */
 int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id);
 

@@ -17,9 +17,50 @@
  */
 #define TFS_MAX_DIMS 64
 
+/* How the bytes of a packed tensor are kept in the file, before swap and strides. */
+enum tfs_coding {
+	TFS_STORED,   /* as they are */
+	TFS_DEFLATED, /* a raw deflate stream (RFC 1951), as in a zip member */
+	TFS_VARINT,   /* protobuf varints, each the low bytes of which are one value of width bytes, little-endian */
+};
+
+/* Where a part of the bytes begins: decoded byte @at of the tensor is made from what stands at @offset of the file. */
+struct tfs_run {
+	uint64_t offset, at;
+};
+
 /*
- * One tensor. 56 bytes, as a model has up to a million of them. All pointers belong to the catalog.
- * The bytes are those of the file at [offset, offset + nbytes), in C order and little-endian.
+ * How to get at the bytes of a tensor that the file does not have as C-order little-endian elements in one piece. From the file
+ * to what is shown: decode, pick by strides, swap.
+ */
+struct tfs_packing {
+	enum tfs_coding coding;
+	/* 0 where bytes are in order, else the bytes of each word that are stored in reverse: 2, 4 or 8 (half of a complex element). */
+	uint8_t swap;
+	uint8_t width;	    /* VARINT: bytes of a value, 1 to 8 */
+	uint64_t length;    /* bytes from the tensor's offset on that it takes of the file: of the deflate stream, of all elements
+			       from the first to the last, of all runs */
+	uint64_t skip;	    /* DEFLATED: decoded bytes before element 0 */
+	uint64_t unpacked;  /* DEFLATED: decoded bytes in all */
+	uint32_t crc;	    /* DEFLATED: CRC-32 of them */
+	/*
+	 * Bytes from an element to its neighbour along each of the ndim dimensions, none negative, 0 where an element is shown more
+	 * than once; relative to element 0, which is at the offset, or at @skip of the decoded bytes. NULL: C order, no gaps. An
+	 * element is dtype->block_bytes long, and dtype->block_elems is 1. Not with VARINT or runs.
+	 */
+	const uint64_t *strides;
+	/*
+	 * STORED: the bytes stand in several pieces. VARINT: places where decoding may begin, always given, close enough together
+	 * that decoding from one to the next is cheap. In ascending order of both, the first with @at 0; each goes on to where the
+	 * next one begins, the last one to the end of the tensor.
+	 */
+	const struct tfs_run *runs;
+	size_t n_runs;
+};
+
+/*
+ * One tensor. 64 bytes, as a model has up to a million of them. All pointers belong to the catalog.
+ * The bytes are those of the file at [offset, offset + nbytes), in C order and little-endian; or as packing says.
  */
 struct tfs_tensor {
 	const char *name; /* @name_len bytes, any but ill-formed UTF-8; may contain NUL; also NUL-terminated */
@@ -29,6 +70,7 @@ struct tfs_tensor {
 	uint64_t nbytes;
 	uint32_t name_len;
 	uint32_t source; /* node of the source file in the model (struct tfs_model.nodes) */
+	const struct tfs_packing *packing; /* NULL: plain */
 	uint8_t ndim;
 };
 
@@ -45,10 +87,33 @@ int tfs_catalog_reserve(struct tfs_catalog *c, size_t tensors, size_t name_bytes
 
 /*
  * Append a tensor; name and shape are copied. -ENOMEM, or -E2BIG above UINT32_MAX tensors, bytes of name, or
- * TFS_MAX_DIMS. The tensor's source is set later, by the model.
+ * TFS_MAX_DIMS. The tensor's source is set by the model, later.
  */
 int tfs_catalog_add(struct tfs_catalog *c, const char *name, size_t name_len, const struct tfs_dtype *dtype,
 		    const uint64_t *shape, unsigned ndim, uint64_t offset, uint64_t nbytes);
+
+/*
+ * The tensor added last is packed so. Copied, with its strides and runs. The source bytes it names lie within the file, and the
+ * elements that its strides reach within those. -ENOMEM.
+ */
+int tfs_catalog_pack(struct tfs_catalog *c, const struct tfs_packing *packing);
+
+/*
+ * The bytes of the tensor added last are in another file: @location (@len bytes) as its format has it, relative to the directory
+ * of the file that is parsed. The model finds it, keeps it inside the directory and checks the tensor against its size. Several
+ * tensors may name the same one. -ENOMEM.
+ */
+int tfs_catalog_external(struct tfs_catalog *c, const char *location, size_t len);
+
+/* The locations named so far; a tensor's source is 0, or, where it is external, its location's place counted from 1. */
+const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *ret_count);
+
+/*
+ * A dtype that is not built in, owned by the catalog; arguments as the fields of struct tfs_dtype, strings are copied. One that
+ * was made before is found again. NULL: out of memory.
+ */
+const struct tfs_dtype *tfs_catalog_dtype(struct tfs_catalog *c, const char *name, const char *npy, uint32_t block_elems,
+					  uint32_t block_bytes);
 
 /* The tensors in the order they were added; valid until the next add or destroy. */
 struct tfs_tensor *tfs_catalog_tensors(struct tfs_catalog *c, size_t *ret_count);

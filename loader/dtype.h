@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Element types. A dtype is an immutable record, compared by pointer; the built-in ones live for ever. Names are those
- * of safetensors, and for GGUF's block types those of ggml: the field's standard terms, and what meta/ prints.
+ * Element types. A dtype is an immutable record, compared by pointer; the built-in ones live for ever, those that a file makes up
+ * as long as its catalog. Names are those of safetensors, and for GGUF's block types those of ggml: the field's standard terms,
+ * and what meta/ prints.
  */
 #ifndef TFS_DTYPE_H
 #define TFS_DTYPE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,9 +17,10 @@ struct tfs_dtype {
 	                         NULL where an element is not a whole number of bytes: shown as uint8 rows */
 	uint32_t block_elems; /* elements in the smallest addressable unit: 1 for plain types, 2 for F4, 4 for F6 */
 	uint32_t block_bytes; /* bytes of that unit */
+	bool safetensors;     /* the safetensors format has it, under this name */
 };
 
-/* The safetensors dtype of that name (@len bytes, no NUL needed), or NULL. */
+/* The built-in dtype of that name (@len bytes, no NUL needed), or NULL. */
 const struct tfs_dtype *tfs_dtype_by_name(const char *name, size_t len);
 
 /*

@@ -5,6 +5,7 @@
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/checked.h"
 #include "base/cleanup.h"
@@ -28,9 +29,104 @@ static int by_offset(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* --- Other files ------------------------------------------------------------------------------------------------- */
+
+/*
+ * The node of @location, a path in a weight file of directory @dir. No `..`, no absolute path: nothing that a file says leads out
+ * of its directory (ONNX, onnx/external_data_helper.py). UINT32_MAX, @err filled: there is no such file.
+ */
+static uint32_t find_location(const struct tfs_model *m, uint32_t dir, const char *location, struct tfs_error *err)
+{
+	char quoted[TFS_QUOTE_SIZE];
+	uint32_t node = dir;
+	const char *p = location;
+
+	tfs_quote(quoted, sizeof quoted, location, strlen(location));
+	if (*p == '/') {
+		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: an absolute path", quoted);
+		return UINT32_MAX;
+	}
+	while (*p && node != UINT32_MAX) {
+		size_t len = strcspn(p, "/");
+
+		if (len == 2 && !memcmp(p, "..", 2)) {
+			tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: a path with `..`", quoted);
+			return UINT32_MAX;
+		}
+		if (len && !(len == 1 && *p == '.'))
+			node = S_ISDIR(m->nodes[node].mode) ? tfs_model_find_child(m, node, p, len) : UINT32_MAX;
+		p += len;
+		p += *p == '/';
+	}
+	if (node == UINT32_MAX)
+		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: there is no such file", quoted);
+	else if (!S_ISREG(m->nodes[node].mode)) {
+		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: not a regular file", quoted);
+		node = UINT32_MAX;
+	}
+	return node;
+}
+
+static int check_external(const struct tfs_model *m, uint32_t node, const struct tfs_tensor *t, struct tfs_error *err)
+{
+	uint64_t length = t->packing ? t->packing->length : t->nbytes, end;
+	char quoted[TFS_QUOTE_SIZE];
+
+	if (!ckd_add(&end, t->offset, length) && end <= m->nodes[node].size)
+		return 0;
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
+			     "tensor %s: %" PRIu64 " bytes at %" PRIu64 " of its external data %s, which has %" PRIu64,
+			     tfs_quote(quoted, sizeof quoted, t->name, t->name_len), length, t->offset, m->nodes[node].name,
+			     m->nodes[node].size);
+}
+
+/*
+ * Add the other files that the shards' tensors are in to @sources, behind the @n shards' own, *@n_sources in all; and turn each
+ * tensor's source from what its catalog says into a place in @sources. (Formats with external data have no shards that two
+ * indexes could list, so no catalog of theirs comes here twice.)
+ */
+static int place_sources(struct tfs_model_impl *m, uint32_t dir, const struct tfs_shard *shards, size_t n, uint32_t *sources,
+			 uint32_t *n_sources, struct tfs_error *err)
+{
+	cleanup_free uint32_t *place_of_node = NULL; /* counted from 1 */
+
+	*n_sources = n;
+	for (size_t s = 0; s < n; s++) {
+		size_t n_locations, n_tensors;
+		const char *const *locations = tfs_catalog_locations(shards[s].catalog, &n_locations);
+		struct tfs_tensor *t = tfs_catalog_tensors(shards[s].catalog, &n_tensors);
+
+		for (size_t i = 0; !n_locations && i < n_tensors; i++)
+			t[i].source = s;
+		if (!n_locations)
+			continue;
+		if (!place_of_node && !(place_of_node = calloc(m->pub.n_nodes, sizeof *place_of_node)))
+			return -ENOMEM;
+		for (size_t i = 0; i < n_tensors; i++) {
+			uint32_t node;
+
+			if (!t[i].source) {
+				t[i].source = s;
+				continue;
+			}
+			node = find_location(&m->pub, dir, locations[t[i].source - 1], err);
+			if (node == UINT32_MAX || check_external(&m->pub, node, &t[i], err)) {
+				tfs_model_error_in(&m->pub, shards[s].node, err);
+				return -EINVAL;
+			}
+			if (!place_of_node[node]) {
+				sources[(*n_sources)++] = node;
+				place_of_node[node] = *n_sources;
+			}
+			t[i].source = place_of_node[node] - 1;
+		}
+	}
+	return 0;
+}
+
 #define table(m, n, type) ((type *)tfs_arena_array(&(m)->arena, n, sizeof(type), alignof(type)))
 
-/* The tensors of all shards by name, in one table (@own: the lone shard's); their source is the place in @shards. */
+/* The tensors of all shards by name, in one table (@own: the lone shard's). */
 static int merge_names(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards,
 		       bool own, const void **order, const void **tmp, struct tfs_error *err)
 {
@@ -40,10 +136,8 @@ static int merge_names(struct tfs_model_impl *m, struct tfs_set *set, const stru
 
 	for (size_t s = 0; s < n_shards; s++) {
 		t = tfs_catalog_tensors(shards[s].catalog, &n);
-		for (size_t i = 0; i < n; i++) {
-			t[i].source = s;
+		for (size_t i = 0; i < n; i++)
 			order[at++] = &t[i];
-		}
 	}
 	if (!own) {
 		/* Each shard is one sorted run, so this is a merge of shards. */
@@ -55,13 +149,14 @@ static int merge_names(struct tfs_model_impl *m, struct tfs_set *set, const stru
 			t[i] = *(const struct tfs_tensor *)order[i];
 	}
 	for (size_t i = 1; i < at; i++) {
-		const struct tfs_node *first = &m->nodes[shards[t[i - 1].source].node];
+		const struct tfs_node *first;
 
 		if (by_name(&t[i - 1], &t[i]))
 			continue;
+		first = &m->nodes[set->sources[t[i - 1].source]];
 		tfs_error_set(err, -EINVAL, t[i].offset, "tensor %s: stands in %s already",
 			      tfs_quote(quoted, sizeof quoted, t[i].name, t[i].name_len), first->name);
-		tfs_model_error_in(&m->pub, shards[t[i].source].node, err);
+		tfs_model_error_in(&m->pub, set->sources[t[i].source], err);
 		return -EINVAL;
 	}
 	set->tensors = t;
@@ -221,27 +316,31 @@ int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_sh
 	cleanup_free const void **order = NULL;
 	struct tfs_tensor *t;
 	uint32_t *sources;
-	size_t total = 0, count;
+	size_t total = 0, places = n, count;
 	int rc;
 
 	for (size_t s = 0; s < n; s++) {
 		tfs_catalog_tensors(shards[s].catalog, &count);
 		total += count; /* tables in memory: their sizes add up to less than the address space */
+		tfs_catalog_locations(shards[s].catalog, &count);
+		places += count;
 	}
 	if (total > UINT32_MAX)
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "more than 2^32-1 tensors in one set");
 	order = reallocarray(NULL, total + 1, 2 * sizeof *order);
-	sources = table(m, n, uint32_t);
+	sources = table(m, places, uint32_t);
 	if (!order || !sources)
 		return -ENOMEM;
 	for (size_t s = 0; s < n; s++)
 		sources[s] = shards[s].node;
 	set->sources = sources;
-	set->n_sources = n;
+	rc = place_sources(m, set->dir, shards, n, sources, &set->n_sources, err);
+	if (rc)
+		return rc;
 
 	rc = merge_names(m, set, shards, n, tfs_merge_keeps(n, index), order, order + total, err);
 	if (!rc)
-		rc = order_by_offset(m, set, n, order, order + total);
+		rc = order_by_offset(m, set, set->n_sources, order, order + total);
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < set->n_tensors; i++)

@@ -53,7 +53,7 @@ struct tfs_set {
 	uint32_t dir;	      /* node of the directory it stands in */
 	bool sharded;	      /* made of several files, of which some may be missing */
 	uint32_t n_sources;
-	const uint32_t *sources; /* nodes of the files, in name order */
+	const uint32_t *sources; /* nodes of the files: its own in name order, then those of external data */
 	size_t n_tensors;
 	const struct tfs_tensor *tensors; /* sorted by name: memcmp, then length; no name twice */
 	const uint32_t *by_offset; /* the same in file order: indices into tensors, sorted by (source's place in sources, offset) */

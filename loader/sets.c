@@ -100,7 +100,7 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	if (file->is_index)
 		return tfs_index_read(fd, n->size, &file->index, err);
 	file->catalog = tfs_catalog_create();
-	rc = file->catalog ? file->format->parse(fd, n->size, file->catalog, err) : -ENOMEM;
+	rc = file->catalog ? file->format->parse(fd, n->size, n->name, file->catalog, err) : -ENOMEM;
 	if (!rc)
 		rc = tfs_catalog_sort(file->catalog);
 	if (rc && !err->code)

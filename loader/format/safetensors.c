@@ -84,7 +84,7 @@ static int read_dtype(struct header *h, struct record *rec)
 	if (rc)
 		return rc;
 	rec->dtype = tfs_dtype_by_name(text.s, text.len);
-	if (!rec->dtype)
+	if (!rec->dtype || !rec->dtype->safetensors)
 		return refuse(h, rec, "unknown dtype %s", tfs_quote(quoted, sizeof quoted, text.s, text.len));
 	return 0;
 }
@@ -308,7 +308,7 @@ static int make_catalog(struct header *h, uint64_t size, uint64_t data_at, struc
 	return rc;
 }
 
-static int parse(int fd, uint64_t size, struct tfs_catalog *catalog, struct tfs_error *err)
+static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	cleanup_free char *text = NULL;
 	struct header h = { .err = err };

@@ -30,6 +30,7 @@ static void every_dtype_is_known(void **state)
 			assert_null(d->npy);
 		assert_int_equal(d->block_elems, want[i].block_elems);
 		assert_int_equal(d->block_bytes, want[i].block_bytes);
+		assert_true(d->safetensors);
 	}
 }
 

@@ -14,7 +14,7 @@ static int parse(const char *header, size_t len, size_t data, struct tfs_catalog
 	int fd = memory_file(file, size), rc;
 
 	*ret = tfs_catalog_create();
-	rc = tfs_format_safetensors.parse(fd, size, *ret, err);
+	rc = tfs_format_safetensors.parse(fd, size, "model.safetensors", *ret, err);
 	if (rc) {
 		tfs_catalog_destroy(*ret);
 		*ret = NULL;
@@ -169,7 +169,7 @@ static void a_file_that_shrinks_is_an_error(void **state)
 
 	(void)state;
 	/* The size was asked before it was cut. */
-	assert_int_equal(tfs_format_safetensors.parse(fd, size, c, &err), -EIO);
+	assert_int_equal(tfs_format_safetensors.parse(fd, size, "model.safetensors", c, &err), -EIO);
 	assert_int_equal(err.offset, size - 4);
 	close(fd);
 	free(file);

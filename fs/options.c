@@ -3,27 +3,26 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
+#include "command-line.h"
 
-enum { OPT_HELP = 'h', OPT_VERSION = 'V', OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o',
+enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o',
        OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_THREADS, OPT_DIRECT, OPT_PASSTHROUGH, OPT_URING, OPT_ALLOW_OTHER };
 
-/* Every option, in the order of --help. */
-static const struct spec {
-	int id;		  /* below 256: also the short option */
-	const char *name; /* NULL: short only */
-	const char *arg;  /* NULL: takes none */
-	const char *help;
-} specs[] = {
+/* What only a mount of its own takes … */
+static const struct tfs_option mount_options[] = {
 	{ OPT_FOREGROUND, "foreground", NULL, "stay in the foreground, messages on standard error" },
+	{ OPT_DEBUG, "debug", NULL, "tell what happens; implies -f" },
 	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options: allow_other, fsname=NAME, noexec, ..." },
 	{ OPT_ALLOW_OTHER, "allow-other", NULL, "let other users in; the same as -o allow_other" },
+	{ 0 },
+};
+
+/* … and how any is served. */
+const struct tfs_option tfs_serving_options[] = {
 	{ OPT_MEMORY, "memory", "SIZE",
 	  "memory for resident tensors: bytes with K, M, G or T, a percentage of what is available, or auto (half of it)" },
 	{ OPT_OPEN_WAIT, "open-wait", "SECONDS", "stream a tensor whose load would hold up its open for longer (default 1)" },
@@ -33,73 +32,23 @@ static const struct spec {
 	{ OPT_PASSTHROUGH, "passthrough", "auto|on|off",
 	  "let the kernel serve resident tensors by itself; on: or fail to mount (default auto)" },
 	{ OPT_URING, "fuse-uring", "auto|on|off", "carry requests by io_uring; on: or fail to mount (default auto)" },
-	{ OPT_DEBUG, "debug", NULL, "tell what happens; implies -f" },
-	{ OPT_HELP, "help", NULL, "print this and exit" },
-	{ OPT_VERSION, "version", NULL, "print the version and exit" },
+	{ 0 },
 };
-enum { N_SPECS = sizeof specs / sizeof *specs };
+
+static const struct tfs_command mount_command = {
+	.name = "tensorfs",
+	.operands = "MODEL_DIR MOUNTPOINT",
+	.n_operands = 2,
+	.about = "Mount a model directory with every tensor in it as an ordinary file. MODEL_DIR may also be one weight file.\n"
+		 "Unmount with umount or fusermount3 -u.\n",
+	.status = "Exit status: 0 mounted (or unmounted, with -f), 1 failed, 2 wrong usage. See tensorfs(1).\n",
+	.tables = { mount_options, tfs_serving_options },
+};
 
 static const char *const switch_words[] = { [TFS_AUTO] = "auto", [TFS_ON] = "on", [TFS_OFF] = "off", NULL };
 static const char *const prefetch_words[] = {
 	[TFS_PREFETCH_AUTO] = "auto", [TFS_PREFETCH_ALL] = "all", [TFS_PREFETCH_NONE] = "none", NULL
 };
-
-static void print_help(void)
-{
-	printf("usage: tensorfs [OPTIONS] MODEL_DIR MOUNTPOINT\n\n"
-	       "Mount a model directory with every tensor in it as an ordinary file. MODEL_DIR may also be one weight file.\n"
-	       "Unmount with umount or fusermount3 -u.\n\n");
-	for (int i = 0; i < N_SPECS; i++) {
-		const struct spec *s = &specs[i];
-		char left[64];
-		int n = 0;
-		if (s->id < 256)
-			n += snprintf(left, sizeof left, "-%c%s", s->id, s->name ? ", " : s->arg ? " " : "");
-		if (s->name)
-			n += snprintf(left + n, sizeof left - n, "--%s%s", s->name, s->arg ? "=" : "");
-		snprintf(left + n, sizeof left - n, "%s", s->arg ? s->arg : "");
-		printf("  %-30s %s\n", left, s->help);
-	}
-	printf("\nExit status: 0 mounted (or unmounted, with -f), 1 failed, 2 wrong usage. See tensorfs(1).\n");
-}
-
-static bool complain(const char *option, const char *value, const char *want)
-{
-	fprintf(stderr, "tensorfs: %s: \"%s\" is not %s\n", option, value, want);
-	return false;
-}
-
-static bool parse_word(const char *option, const char *value, const char *const *words, int *ret)
-{
-	char all[64] = "";
-	for (int i = 0; words[i]; i++) {
-		if (!strcmp(words[i], value)) {
-			*ret = i;
-			return true;
-		}
-		snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "one of ", words[i]);
-	}
-	return complain(option, value, all);
-}
-
-/* strtod also takes "inf", "nan", hexadecimal, signs and leading blanks: none of them is meant here. */
-static bool is_decimal(const char *s)
-{
-	return isdigit((unsigned char)s[0]) && s[strspn(s, "0123456789")] != 'x' && s[strspn(s, "0123456789")] != 'X';
-}
-
-static bool parse_number(const char *option, const char *value, double min, double max, double *ret)
-{
-	char *end, want[80];
-	errno = 0;
-	double v = strtod(value, &end);
-	if (*end || !is_decimal(value) || errno || v < min || v > max) {
-		snprintf(want, sizeof want, "a number from %.10g to %.10g", min, max);
-		return complain(option, value, want);
-	}
-	*ret = v;
-	return true;
-}
 
 static bool parse_memory(const char *value, uint64_t *ret)
 {
@@ -112,8 +61,8 @@ static bool parse_memory(const char *value, uint64_t *ret)
 	}
 	errno = 0;
 	double v = strtod(value, &end);
-	if (!is_decimal(value) || errno)
-		return complain("--memory", value, want);
+	if (!tfs_value_decimal(value) || errno)
+		return tfs_value_complain("--memory", value, want);
 	if (*end == '%' && !end[1] && v <= 100) {
 		v = v / 100 * 2 * (double)tfs_memory_default(); /* the default is half of what is available */
 	} else if (*end) {
@@ -121,11 +70,11 @@ static bool parse_memory(const char *value, uint64_t *ret)
 		const char *u = strchr(units, toupper((unsigned char)*end));
 		/* "G", "GB" and "GiB" all mean 2^30: memory is counted in powers of two. */
 		if (!u || (end[1] && strcmp(end + 1, "B") && strcmp(end + 1, "iB")))
-			return complain("--memory", value, want);
+			return tfs_value_complain("--memory", value, want);
 		v *= (double)(1ull << 10 * (u - units + 1));
 	}
 	if (v < (double)TFS_MEMORY_MIN || v >= 0x1p62)
-		return complain("--memory", value, want);
+		return tfs_value_complain("--memory", value, want);
 	*ret = (uint64_t)v;
 	return true;
 }
@@ -163,9 +112,9 @@ static bool parse_mount_options(struct tfs_options *o, const char *list)
 	return ok;
 }
 
-static bool parse_option(struct tfs_options *o, int id, const char *value)
+bool tfs_options_take(void *arg, int id, const char *value)
 {
-	double n;
+	struct tfs_options *o = arg;
 	int word;
 
 	switch (id) {
@@ -183,27 +132,22 @@ static bool parse_option(struct tfs_options *o, int id, const char *value)
 	case OPT_MEMORY:
 		return parse_memory(value, &o->loader.memory);
 	case OPT_OPEN_WAIT:
-		return parse_number("--open-wait", value, 0, 86400, &o->loader.open_wait);
+		return tfs_value_number("--open-wait", value, 0, 86400, &o->loader.open_wait);
 	case OPT_THREADS:
-		if (!parse_number("--threads", value, 1, TFS_THREADS_MAX, &n))
-			return false;
-		if (n != floor(n))
-			return complain("--threads", value, "a whole number");
-		o->loader.threads = (unsigned)n;
-		return true;
+		return tfs_value_count("--threads", value, 1, TFS_THREADS_MAX, &o->loader.threads);
 	case OPT_PREFETCH:
-		if (!parse_word("--prefetch", value, prefetch_words, &word))
+		if (!tfs_value_word("--prefetch", value, prefetch_words, &word))
 			return false;
 		o->loader.prefetch = word;
 		return true;
 	case OPT_DIRECT:
 	case OPT_PASSTHROUGH:
 	case OPT_URING:
-		if (!parse_word(id == OPT_DIRECT ? "--direct" : id == OPT_URING ? "--fuse-uring" : "--passthrough", value,
+		if (!tfs_value_word(id == OPT_DIRECT ? "--direct" : id == OPT_URING ? "--fuse-uring" : "--passthrough", value,
 				switch_words, &word))
 			return false;
 		if (id == OPT_DIRECT && word == TFS_ON)
-			return complain("--direct", value, "one of auto, off");
+			return tfs_value_complain("--direct", value, "one of auto, off");
 		if (id == OPT_DIRECT)
 			o->loader.direct = word != TFS_OFF;
 		else if (id == OPT_URING)
@@ -216,52 +160,40 @@ static bool parse_option(struct tfs_options *o, int id, const char *value)
 	}
 }
 
-enum tfs_parsed tfs_options_parse(int argc, char **argv, struct tfs_options *ret_options)
+bool tfs_options_init(struct tfs_options *ret_options)
 {
-	struct option longs[N_SPECS + 1] = { 0 };
-	char shorts[2 * N_SPECS + 1] = "";
-	struct tfs_options o = {
+	*ret_options = (struct tfs_options){
 		.loader = { .open_wait = 1, .threads = TFS_THREADS_DEFAULT, .direct = true },
 		.mount_options = strdup(""),
 	};
-	int n_longs = 0, id;
+	return ret_options->mount_options;
+}
 
-	for (int i = 0; i < N_SPECS; i++) {
-		if (specs[i].name)
-			longs[n_longs++] = (struct option){ specs[i].name, specs[i].arg ? required_argument : no_argument, NULL,
-							    specs[i].id };
-		if (specs[i].id < 256)
-			snprintf(shorts + strlen(shorts), sizeof shorts - strlen(shorts), "%c%s", specs[i].id,
-				 specs[i].arg ? ":" : "");
+void tfs_options_complete(struct tfs_options *o)
+{
+	if (!o->loader.memory)
+		o->loader.memory = tfs_memory_default();
+}
+
+enum tfs_parsed tfs_options_parse(int argc, char **argv, struct tfs_options *ret_options)
+{
+	struct tfs_options o;
+	int first;
+
+	if (!tfs_options_init(&o)) {
+		fprintf(stderr, "tensorfs: out of memory\n");
+		return TFS_PARSED_USAGE;
 	}
-	while (o.mount_options && (id = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-		if (id == OPT_HELP || id == OPT_VERSION) {
-			if (id == OPT_HELP)
-				print_help();
-			else
-				printf("tensorfs %s\n", TFS_VERSION);
-			tfs_options_fini(&o);
-			return TFS_PARSED_EXIT;
-		}
-		if (!parse_option(&o, id, optarg)) {
-			if (id == '?') /* getopt has said what is wrong */
-				fprintf(stderr, "Try 'tensorfs --help'.\n");
-			goto usage;
-		}
+	enum tfs_parsed parsed = tfs_command_parse(&mount_command, argc, argv, tfs_options_take, &o, &first);
+	if (parsed != TFS_PARSED_RUN) {
+		tfs_options_fini(&o);
+		return parsed;
 	}
-	if (!o.mount_options || argc - optind != 2) {
-		fprintf(stderr, "usage: tensorfs [OPTIONS] MODEL_DIR MOUNTPOINT\nTry 'tensorfs --help'.\n");
-		goto usage;
-	}
-	o.model_dir = argv[optind];
-	o.mountpoint = argv[optind + 1];
-	if (!o.loader.memory)
-		o.loader.memory = tfs_memory_default();
+	o.model_dir = argv[first];
+	o.mountpoint = argv[first + 1];
+	tfs_options_complete(&o);
 	*ret_options = o;
 	return TFS_PARSED_RUN;
-usage:
-	tfs_options_fini(&o);
-	return TFS_PARSED_USAGE;
 }
 
 void tfs_options_fini(struct tfs_options *o)

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The command line. One table makes parsing and --help; the man page is compared with it by a test. */
+/* The options of a mount. */
 #ifndef TFS_FS_OPTIONS_H
 #define TFS_FS_OPTIONS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "command-line.h"
 #include "loader.h"
 
 enum tfs_switch { TFS_AUTO, TFS_ON, TFS_OFF };
@@ -18,14 +19,17 @@ struct tfs_options {
 	char *mount_options; /* what -o was given and is not ours, comma-separated; "" for none; owned */
 };
 
-enum tfs_parsed {
-	TFS_PARSED_RUN,
-	TFS_PARSED_EXIT, /* --help or --version was answered */
-	TFS_PARSED_USAGE, /* an error was printed */
-};
-
 /* Prints what is wrong to standard error. */
 enum tfs_parsed tfs_options_parse(int argc, char **argv, struct tfs_options *ret_options);
 void tfs_options_fini(struct tfs_options *o);
+
+/*
+ * For other commands that mount: defaults (false: out of memory), a table of those options that say how a mount is served and
+ * the tfs_take_option for them (@arg: the struct tfs_options), and what is left to do when all are taken.
+ */
+bool tfs_options_init(struct tfs_options *ret_options);
+extern const struct tfs_option tfs_serving_options[];
+bool tfs_options_take(void *arg, int id, const char *value);
+void tfs_options_complete(struct tfs_options *o);
 
 #endif

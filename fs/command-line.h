@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Command lines. A command's options are rows of tables, which make parsing and --help; the man pages are compared with it by
+ * a test. Everything here prints what is wrong to standard error.
+ */
+#ifndef TFS_FS_COMMAND_LINE_H
+#define TFS_FS_COMMAND_LINE_H
+
+#include <stdbool.h>
+
+struct tfs_option {
+	int id;		  /* below 256: also the short option; 0 ends a table */
+	const char *name; /* NULL: short only */
+	const char *arg;  /* NULL: takes none */
+	const char *help;
+};
+
+enum { TFS_OPTION_TABLES = 2 };
+
+/* -h, --help and -V, --version are every command's, and in no table. */
+struct tfs_command {
+	const char *name;     /* "tensorfs bench" */
+	const char *operands; /* "MODEL_DIR" … */
+	int n_operands;	      /* … and how many they are */
+	const char *about;    /* lines of --help before the options … */
+	const char *status;   /* … and after them */
+	const struct tfs_option *tables[TFS_OPTION_TABLES]; /* in the order of --help; the last may be NULL */
+};
+
+enum tfs_parsed {
+	TFS_PARSED_RUN,
+	TFS_PARSED_EXIT, /* --help or --version was answered */
+	TFS_PARSED_USAGE, /* an error was printed */
+};
+
+/*
+ * Hand each option of @argv to @take, @value NULL where it has none; false from it is wrong usage. The operands are then
+ * argv[*@ret_first] and those behind it. Not thread-safe: this is getopt(3).
+ */
+typedef bool tfs_take_option(void *arg, int id, const char *value);
+enum tfs_parsed tfs_command_parse(const struct tfs_command *command, int argc, char **argv, tfs_take_option *take, void *arg,
+				  int *ret_first);
+
+/* For @take. Each is false where @value is not what @option ("--memory") wants, after saying so. */
+bool tfs_value_complain(const char *option, const char *value, const char *want); /* always false */
+bool tfs_value_word(const char *option, const char *value, const char *const *words, int *ret); /* @words end with NULL */
+bool tfs_value_number(const char *option, const char *value, double min, double max, double *ret);
+bool tfs_value_count(const char *option, const char *value, unsigned min, unsigned max, unsigned *ret);
+
+/* Does a decimal number begin here, no sign or blank before it? strtod also takes "inf", "nan" and hexadecimal. */
+bool tfs_value_decimal(const char *s);
+
+#endif

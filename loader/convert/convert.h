@@ -11,6 +11,8 @@
  *   its payload, and becomes quiet.
  * - The NaN of the other 8-bit types has no payload: 0x7fc00000, and the sign where the type has two of them (F8_E4M3).
  * - BOOL is 1 for every byte but 0.
+ * - GGUF's block types are computed with single rounding steps in ggml's order, so that the last bit is ggml's. Every NaN that
+ *   a block's scales lead to is 0x7fc00000.
  *
  * The rounding is that of the thread's floating-point environment, so leave that as C starts with it.
  */

@@ -17,6 +17,13 @@ tfs_convert_fn tfs_boolean_scalar, tfs_u8_scalar, tfs_i8_scalar, tfs_u16_scalar,
 tfs_convert_fn tfs_i32_scalar, tfs_u64_scalar, tfs_i64_scalar, tfs_f64_scalar, tfs_f32_scalar, tfs_f16_scalar;
 tfs_convert_fn tfs_bf16_scalar, tfs_e4m3_scalar, tfs_e5m2_scalar, tfs_e8m0_scalar, tfs_e4m3fnuz_scalar;
 tfs_convert_fn tfs_e5m2fnuz_scalar, tfs_f4_scalar, tfs_e2m3_scalar, tfs_e3m2_scalar;
+tfs_convert_fn tfs_i4_scalar, tfs_u4_scalar, tfs_i2_scalar, tfs_u2_scalar;
+/* GGUF's block types: quant.c, kquant.c, iquant.c */
+tfs_convert_fn tfs_q4_0_scalar, tfs_q4_1_scalar, tfs_q5_0_scalar, tfs_q5_1_scalar, tfs_q8_0_scalar, tfs_q8_1_scalar;
+tfs_convert_fn tfs_q1_0_scalar, tfs_q2_0_scalar, tfs_tq1_0_scalar, tfs_tq2_0_scalar, tfs_mxfp4_scalar, tfs_nvfp4_scalar;
+tfs_convert_fn tfs_q2_k_scalar, tfs_q3_k_scalar, tfs_q4_k_scalar, tfs_q5_k_scalar, tfs_q6_k_scalar, tfs_q8_k_scalar;
+tfs_convert_fn tfs_iq2_xxs_scalar, tfs_iq2_xs_scalar, tfs_iq2_s_scalar, tfs_iq3_xxs_scalar, tfs_iq3_s_scalar;
+tfs_convert_fn tfs_iq1_s_scalar, tfs_iq1_m_scalar, tfs_iq4_nl_scalar, tfs_iq4_xs_scalar;
 
 /*
  * F32 is memcpy. Only AVX-512 has an instruction for several U64 or I64; one by one is fast enough for types in which no

@@ -5,123 +5,57 @@
  * - OCP 8-bit Floating Point Specification 1.0, 5.1 (F8_E4M3, F8_E5M2),
  * - OCP Microscaling Formats (MX) 1.0, 5.3 and 5.4 (F6_E2M3, F6_E3M2, F4, F8_E8M0),
  * - Noune and others, 8-bit Numerical Formats for Deep Neural Networks, 2022 (arXiv:2206.02915) (the FNUZ types).
- * Vector kernels must give the same bits, and leave to these what is less than a vector.
+ * Vector kernels must give the same bits, and leave to these what is less than a vector. GGUF's block types: quant.c.
  */
-#include <endian.h>
+#include <stdbool.h>
 #include <string.h>
 
-#include "convert/kernels.h"
-
-#define NAN_BITS 0x7fc00000u /* quiet, no payload */
-
-static float from_bits(uint32_t bits)
-{
-	float f;
-
-	memcpy(&f, &bits, sizeof f);
-	return f;
-}
-
-static uint16_t le16(const uint8_t *p)
-{
-	uint16_t x;
-
-	memcpy(&x, p, sizeof x);
-	return le16toh(x);
-}
-
-static uint32_t le32(const uint8_t *p)
-{
-	uint32_t x;
-
-	memcpy(&x, p, sizeof x);
-	return le32toh(x);
-}
-
-static uint64_t le64(const uint8_t *p)
-{
-	uint64_t x;
-
-	memcpy(&x, p, sizeof x);
-	return le64toh(x);
-}
-
-/*
- * A float of one sign bit, @ebits bits of exponent with @bias and @mbits of mantissa, all of whose patterns are numbers:
- *	exponent E > 0: ±2^(E - bias) × 1.M
- *	exponent 0:     ±2^(1 - bias) × 0.M
- * It has fewer bits of both kinds than float32, where all such numbers are normal or zero.
- */
-static inline float widen(uint32_t x, unsigned ebits, unsigned mbits, int bias)
-{
-	uint32_t sign = (x >> (ebits + mbits) & 1) << 31;
-	uint32_t m = x & ((1u << mbits) - 1);
-	int e = (int)(x >> mbits & ((1u << ebits) - 1));
-
-	if (!e) {
-		if (!m)
-			return from_bits(sign);
-		/* 0.M × 2^1 as 1.M × 2^e */
-		for (e = 1; !(m >> mbits); e--)
-			m <<= 1;
-		m &= (1u << mbits) - 1;
-	}
-	return from_bits(sign | (uint32_t)(e - bias + 127) << 23 | m << (23 - mbits));
-}
-
-static float f16_value(uint32_t x)
-{
-	uint32_t sign = (x & 0x8000) << 16, m = x & 0x3ff;
-
-	if ((x & 0x7c00) == 0x7c00)
-		return from_bits(sign | (m ? NAN_BITS | m << 13 : 0x7f800000));
-	return widen(x, 5, 10, 15);
-}
+#include "convert/scalar.h"
 
 static float f16_at(const uint8_t *p)
 {
-	return f16_value(le16(p));
+	return tfs_f16_at(p);
 }
 
 static float bf16_at(const uint8_t *p)
 {
-	return from_bits((uint32_t)le16(p) << 16);
+	return tfs_float_of((uint32_t)tfs_le16(p) << 16);
 }
 
 /* No infinities, so that 448 is a number, and one NaN for either sign. */
 static float e4m3_at(const uint8_t *p)
 {
 	if ((*p & 0x7f) == 0x7f)
-		return from_bits((uint32_t)(*p & 0x80) << 24 | NAN_BITS);
-	return widen(*p, 4, 3, 7);
+		return tfs_float_of((uint32_t)(*p & 0x80) << 24 | TFS_NAN_BITS);
+	return tfs_widen(*p, 4, 3, 7);
 }
 
 /* The upper half of an F16, with all of its rules. */
 static float e5m2_at(const uint8_t *p)
 {
-	return f16_value((uint32_t)*p << 8);
+	return tfs_f16((uint32_t)*p << 8);
 }
 
 /* No infinities, no -0: its pattern is the only NaN. */
 static float e4m3fnuz_at(const uint8_t *p)
 {
-	return *p == 0x80 ? from_bits(NAN_BITS) : widen(*p, 4, 3, 8);
+	return *p == 0x80 ? tfs_float_of(TFS_NAN_BITS) : tfs_widen(*p, 4, 3, 8);
 }
 
 static float e5m2fnuz_at(const uint8_t *p)
 {
-	return *p == 0x80 ? from_bits(NAN_BITS) : widen(*p, 5, 2, 16);
+	return *p == 0x80 ? tfs_float_of(TFS_NAN_BITS) : tfs_widen(*p, 5, 2, 16);
 }
 
 /* A power of two, and nothing else: 2^(x - 127). The first is below float32's normal numbers. */
 static float e8m0_at(const uint8_t *p)
 {
-	return from_bits(*p == 0xff ? NAN_BITS : *p ? (uint32_t)*p << 23 : 1u << 22);
+	return tfs_float_of(*p == 0xff ? TFS_NAN_BITS : *p ? (uint32_t)*p << 23 : 1u << 22);
 }
 
 static float f64_at(const uint8_t *p)
 {
-	uint64_t bits = le64(p);
+	uint64_t bits = tfs_le64(p);
 	double d;
 
 	memcpy(&d, &bits, sizeof d);
@@ -145,32 +79,32 @@ static float i8_at(const uint8_t *p)
 
 static float u16_at(const uint8_t *p)
 {
-	return le16(p);
+	return tfs_le16(p);
 }
 
 static float i16_at(const uint8_t *p)
 {
-	return (int16_t)le16(p);
+	return (int16_t)tfs_le16(p);
 }
 
 static float u32_at(const uint8_t *p)
 {
-	return (float)le32(p);
+	return (float)tfs_le32(p);
 }
 
 static float i32_at(const uint8_t *p)
 {
-	return (float)(int32_t)le32(p);
+	return (float)(int32_t)tfs_le32(p);
 }
 
 static float u64_at(const uint8_t *p)
 {
-	return (float)le64(p);
+	return (float)tfs_le64(p);
 }
 
 static float i64_at(const uint8_t *p)
 {
-	return (float)(int64_t)le64(p);
+	return (float)(int64_t)tfs_le64(p);
 }
 
 #define KERNEL(name, bytes) \
@@ -204,7 +138,7 @@ void tfs_f32_scalar(const uint8_t *src, float *dst, size_t n)
 	memcpy(dst, src, n * sizeof *dst);
 #else
 	for (size_t i = 0; i < n; i++)
-		dst[i] = from_bits(le32(src + i * 4));
+		dst[i] = tfs_float_of(tfs_le32(src + i * 4));
 #endif
 }
 
@@ -212,8 +146,8 @@ void tfs_f32_scalar(const uint8_t *src, float *dst, size_t n)
 void tfs_f4_scalar(const uint8_t *src, float *dst, size_t n)
 {
 	for (size_t i = 0; i + 2 <= n; i += 2, src++) {
-		dst[i] = widen(*src & 15, 2, 1, 1);
-		dst[i + 1] = widen(*src >> 4, 2, 1, 1);
+		dst[i] = tfs_widen(*src & 15, 2, 1, 1);
+		dst[i + 1] = tfs_widen(*src >> 4, 2, 1, 1);
 	}
 }
 
@@ -224,7 +158,7 @@ static inline void six_bits(const uint8_t *src, float *dst, size_t n, unsigned e
 		uint32_t x = src[0] | (uint32_t)src[1] << 8 | (uint32_t)src[2] << 16;
 
 		for (unsigned k = 0; k < 4; k++)
-			dst[i + k] = widen(x >> 6 * k & 63, ebits, mbits, bias);
+			dst[i + k] = tfs_widen(x >> 6 * k & 63, ebits, mbits, bias);
 	}
 }
 
@@ -236,4 +170,37 @@ void tfs_e2m3_scalar(const uint8_t *src, float *dst, size_t n)
 void tfs_e3m2_scalar(const uint8_t *src, float *dst, size_t n)
 {
 	six_bits(src, dst, n, 3, 2, 3);
+}
+
+/* Several in a byte, from the low bits up; two's complement where they are signed. */
+static inline void packed_ints(const uint8_t *src, float *dst, size_t n, unsigned bits, bool is_signed)
+{
+	size_t in_byte = 8 / bits;
+
+	for (size_t i = 0; i < n; i++) {
+		/* up to the byte's upper end, where the sign is, and down again */
+		uint8_t x = (uint8_t)(src[i / in_byte] << (8 - bits - i % in_byte * bits));
+
+		dst[i] = (float)(is_signed ? (int8_t)x >> (8 - bits) : x >> (8 - bits));
+	}
+}
+
+void tfs_i4_scalar(const uint8_t *src, float *dst, size_t n)
+{
+	packed_ints(src, dst, n, 4, true);
+}
+
+void tfs_u4_scalar(const uint8_t *src, float *dst, size_t n)
+{
+	packed_ints(src, dst, n, 4, false);
+}
+
+void tfs_i2_scalar(const uint8_t *src, float *dst, size_t n)
+{
+	packed_ints(src, dst, n, 2, true);
+}
+
+void tfs_u2_scalar(const uint8_t *src, float *dst, size_t n)
+{
+	packed_ints(src, dst, n, 2, false);
 }

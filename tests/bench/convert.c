@@ -2,7 +2,7 @@
 /*
  * convert [-m MIB] [-n ROUNDS] [-a] [DTYPE…]: how fast float32 is made, beside memcpy of as many output bytes.
  *
- *	cc -std=gnu11 -D_GNU_SOURCE -O2 -Iloader tests/bench/convert.c loader/convert/[a-z]*.c loader/dtype.c
+ *	cc -std=gnu11 -D_GNU_SOURCE -O2 -ffp-contract=off -Iloader tests/bench/convert.c loader/convert/[a-z]*.c loader/dtype.c
  *
  * GB/s of output; the median of ROUNDS turns (31), in each of which every kernel and memcpy are measured once, in an order
  * that rotates. The source is always walked through, so that it comes from memory. Three destinations:
@@ -26,9 +26,15 @@ enum { MOST = 128, ROUNDS_MOST = 1001, MODES = 3 };
 #define SPAN	 ((size_t)128 << 20) /* of what is walked through: more than a cache holds */
 #define PER_TURN ((size_t)64 << 20)  /* of output */
 
-static const char *const dtypes[] = { "BF16",	     "F16",	    "F32", "F64",     "F8_E4M3", "F8_E5M2", "F8_E8M0",
-				      "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F4",  "F6_E2M3", "F6_E3M2", "BOOL",    "U8",
-				      "I8",	     "U16",	    "I16", "U32",     "I32",	 "U64",	    "I64" };
+/* clang-format off */
+static const char *const dtypes[] = {
+	"BF16", "F16", "F32", "F64", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F4", "F6_E2M3", "F6_E3M2",
+	"BOOL", "U8", "I8", "U16", "I16", "U32", "I32", "U64", "I64",
+	"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q8_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_K",
+	"IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ1_S", "IQ1_M", "IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "MXFP4", "NVFP4",
+	"Q1_0", "Q2_0",
+};
+/* clang-format on */
 
 struct candidate {
 	const char *dtype, *level;

@@ -3,12 +3,9 @@
  * Every kernel of every level that this CPU has, bit for bit against what the dtype's definition says, computed here from
  * the fields of each pattern as an integer times a power of two, and rounded by hand.
  */
-#include "helpers.h"
+#include "convert-helpers.h"
 
 #include <math.h>
-#include <stdbool.h>
-
-#include "convert/convert.h"
 
 enum kind {
 	IEEE,	 /* infinities, and NaNs that become quiet */
@@ -38,6 +35,10 @@ static const struct subject {
 	{ "I32", 32, SIGNED },
 	{ "U64", 64, UNSIGNED },
 	{ "I64", 64, SIGNED },
+	{ "I4", 4, SIGNED },
+	{ "U4", 4, UNSIGNED },
+	{ "I2", 2, SIGNED },
+	{ "U2", 2, UNSIGNED },
 	{ "F16", 16, IEEE, 5, 10, 15 },
 	{ "BF16", 16, RAW, 8, 7, 127 },
 	{ "F32", 32, RAW, 8, 23, 127 },
@@ -54,19 +55,10 @@ static const struct subject {
 
 static const struct tfs_dtype *dtype_of(const struct subject *s)
 {
-	const struct tfs_dtype *d = tfs_dtype_by_name(s->name, strlen(s->name));
+	const struct tfs_dtype *d = dtype_named(s->name);
 
-	assert_non_null(d);
 	assert_int_equal(d->block_bytes * 8, d->block_elems * s->bits);
 	return d;
-}
-
-static uint32_t bits_of(float f)
-{
-	uint32_t bits;
-
-	memcpy(&bits, &f, sizeof bits);
-	return bits;
 }
 
 /* ±m × 2^e as float32, to nearest, ties to even. */
@@ -216,16 +208,6 @@ static void every_pattern_in_every_place(void **state)
 	}
 }
 
-/* splitmix64: the same numbers in every run. */
-static uint64_t next(uint64_t *seed)
-{
-	uint64_t z = *seed += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
-}
-
 /* Powers of two and neighbours, ties and neighbours, of either sign; then numbers of any length. */
 static size_t integers(uint64_t *x, size_t n, unsigned bits)
 {
@@ -330,68 +312,11 @@ static void wide_types_are_rounded_once(void **state)
 	free(x);
 }
 
-/* @len bytes in front of a page that can't be touched. */
-static uint8_t *before_the_wall(size_t len, void **ret_map)
-{
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	uint8_t *map = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	assert_true(map != MAP_FAILED);
-	assert_true(len <= page);
-	assert_int_equal(mprotect(map + page, page, PROT_NONE), 0);
-	*ret_map = map;
-	return map + page - len;
-}
-
 static void nothing_beyond_is_touched(void **state)
 {
-	enum { MOST = 200, ROOM = 16 };
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	uint8_t bytes[MOST * 8], shifted[MOST * 8 + 64];
-	float want[MOST], out[ROOM + MOST + ROOM], sentinel;
-	uint64_t seed = 1;
-
 	(void)state;
-	memset(&sentinel, 0xa5, sizeof sentinel);
-	for (size_t i = 0; i < sizeof bytes; i++)
-		bytes[i] = (uint8_t)next(&seed);
-	for (size_t k = 0; k < LENGTH(subjects); k++) {
-		const struct tfs_dtype *d = dtype_of(&subjects[k]);
-		tfs_convert_fn *scalar = tfs_convert_for_level(d, TFS_SIMD_SCALAR);
-
-		for (enum tfs_simd level = 0; level < TFS_SIMD_LEVELS; level++) {
-			tfs_convert_fn *fn = tfs_convert_for_level(d, level);
-
-			for (size_t n = 0; fn && n <= MOST; n += d->block_elems) {
-				size_t len = n / d->block_elems * d->block_bytes;
-				void *src_map, *dst_map;
-				uint8_t *src = before_the_wall(len, &src_map);
-				float *dst = (float *)(void *)before_the_wall(n * sizeof *dst, &dst_map);
-
-				/* Up to the last byte that may be read and written. */
-				scalar(bytes, want, n);
-				memcpy(src, bytes, len);
-				fn(src, dst, n);
-				assert_memory_equal(dst, want, n * sizeof *dst);
-				munmap(src_map, 2 * page);
-				munmap(dst_map, 2 * page);
-
-				/* Any alignment, and nothing in front or behind. */
-				for (size_t by = 0; by < 64; by += 1 + by / 9) {
-					float *at = out + ROOM - by % ROOM;
-
-					for (size_t i = 0; i < LENGTH(out); i++)
-						out[i] = sentinel;
-					memcpy(shifted + by, bytes, len);
-					fn(shifted + by, at, n);
-					assert_memory_equal(at, want, n * sizeof *at);
-					for (size_t i = 0; i < LENGTH(out); i++)
-						if (&out[i] < at || &out[i] >= at + n)
-							assert_memory_equal(&out[i], &sentinel, sizeof sentinel);
-				}
-			}
-		}
-	}
+	for (size_t k = 0; k < LENGTH(subjects); k++)
+		check_reach(dtype_of(&subjects[k]), 200);
 }
 
 static void every_dtype_but_complex_has_kernels(void **state)
@@ -409,7 +334,9 @@ static void every_dtype_but_complex_has_kernels(void **state)
 		for (enum tfs_simd level = best + 1; level < TFS_SIMD_LEVELS; level++)
 			assert_null(tfs_convert_for_level(d, level));
 	}
-	assert_null(tfs_convert_for(tfs_dtype_by_name("C64", 3)));
+	assert_null(tfs_convert_for(dtype_named("C32")));
+	assert_null(tfs_convert_for(dtype_named("C64")));
+	assert_null(tfs_convert_for(dtype_named("C128")));
 	assert_null(tfs_convert_for(&unknown));
 	assert_null(tfs_convert_for_level(&unknown, TFS_SIMD_SCALAR));
 }
@@ -434,10 +361,6 @@ int main(void)
 		cmocka_unit_test(nothing_beyond_is_touched),
 	};
 
-	for (enum tfs_simd level = 0; level < TFS_SIMD_LEVELS; level++) {
-		bool has = tfs_convert_for_level(tfs_dtype_by_name("BF16", 4), level);
-
-		printf("# %s: %s\n", tfs_simd_name(level), has ? "tested" : "SKIP: this CPU lacks it");
-	}
+	print_levels();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,7 +37,7 @@ struct tfs_packing {
 	enum tfs_coding coding;
 	/* 0 where bytes are in order, else the bytes of each word that are stored in reverse: 2, 4 or 8 (half of a complex element). */
 	uint8_t swap;
-	uint8_t width;	    /* VARINT: bytes of a value, 1 to 8 */
+	uint8_t width;	    /* VARINT: bytes of a value: 1, 2, 4 or 8 */
 	uint64_t length;    /* bytes from the tensor's offset on that it takes of the file: of the deflate stream, of all elements
 			       from the first to the last, of all runs */
 	uint64_t skip;	    /* DEFLATED: decoded bytes before element 0 */
@@ -57,6 +57,15 @@ struct tfs_packing {
 	const struct tfs_run *runs;
 	size_t n_runs;
 };
+
+/*
+ * Bytes of the words that a packed tensor's bytes are made in: any part that is asked for begins and ends between two. A power of
+ * two up to 8.
+ */
+static inline uint32_t tfs_packing_unit(const struct tfs_packing *p)
+{
+	return p->coding == TFS_VARINT ? p->width : p->swap ? p->swap : 1;
+}
 
 /*
  * One tensor. 64 bytes, as a model has up to a million of them. All pointers belong to the catalog.

@@ -35,6 +35,7 @@ int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priori
 		.first = (chunk - layout.prefix) / layout.out * layout.in,
 		.step = step,
 		.priority = priority,
+		.packed = layout.tensor->packing ? layout.tensor : NULL,
 	};
 	struct load *l = calloc(1, sizeof *l + tfs_transfer_chunks(&transfer));
 

@@ -10,12 +10,17 @@
 
 #include "base/cleanup.h"
 
+/* Deflated tensors that are being read at once at most: more would leave no worker for anything else. */
+enum { IN_ORDER_MAX = 64 };
+
 struct tfs_sched {
 	pthread_mutex_t lock; /* guards all below, and the private part of every transfer */
 	pthread_cond_t work;
 	bool stopped;
 	struct tfs_transfer queue[TFS_PRIORITIES]; /* list heads */
 	unsigned busy;				   /* jobs taken and not given back */
+	const struct tfs_tensor *in_order[IN_ORDER_MAX]; /* deflated tensors that a job is under way for */
+	unsigned n_in_order;
 	/* Bandwidth: bytes of finished jobs over the time in which any was under way. */
 	double busy_since, measured_s;
 	uint64_t measured_bytes;
@@ -75,6 +80,12 @@ static void dequeue(struct tfs_transfer *t)
 	t->queued = false;
 }
 
+/* Must the transfer's chunks be read one after the other? Whoever inflates goes on from where the one before it ended. */
+static bool is_in_order(const struct tfs_transfer *t)
+{
+	return t->packed && t->packed->packing->coding == TFS_DEFLATED;
+}
+
 static uint64_t chunk_at(const struct tfs_transfer *t, uint32_t chunk)
 {
 	return chunk ? t->first + (uint64_t)(chunk - 1) * t->step : 0;
@@ -127,7 +138,7 @@ static void fail(struct tfs_sched *s, struct tfs_transfer *t, int code, const st
 			*t->err = *err;
 			t->err->code = code;
 			/* A read that several transfers share fails in one place, which is in one of them at most. */
-			if (err->offset < t->offset || err->offset - t->offset > t->len)
+			if (!t->packed && (err->offset < t->offset || err->offset - t->offset > t->len))
 				t->err->offset = TFS_NO_OFFSET;
 		}
 		s->stats.failed++;
@@ -203,7 +214,7 @@ void tfs_sched_want(struct tfs_sched *s, struct tfs_transfer *t, uint32_t chunk)
 {
 	pthread_mutex_lock(&s->lock);
 	promote(s, t);
-	if (t->n_issued < t->n_chunks && t->issued && !t->issued[chunk])
+	if (t->n_issued < t->n_chunks && t->issued && !t->issued[chunk] && !is_in_order(t))
 		t->cursor = chunk;
 	pthread_mutex_unlock(&s->lock);
 }
@@ -248,11 +259,24 @@ double tfs_sched_eta(struct tfs_sched *s, const struct tfs_transfer *t, uint64_t
 
 /* --- Workers ------------------------------------------------------------------------------------------------------ */
 
+/* Is there a job under way that @t has to wait for? */
+static bool must_wait(const struct tfs_sched *s, const struct tfs_transfer *t)
+{
+	if (!is_in_order(t))
+		return false;
+	for (unsigned i = 0; i < s->n_in_order; i++)
+		if (s->in_order[i] == t->packed)
+			return true;
+	return s->n_in_order == IN_ORDER_MAX;
+}
+
+/* Few are ever passed over: no tensor has more than one load and a few slots of streams. */
 static struct tfs_transfer *first(struct tfs_sched *s)
 {
 	for (int p = 0; p < TFS_PRIORITIES; p++)
-		if (s->queue[p].next != &s->queue[p])
-			return s->queue[p].next;
+		for (struct tfs_transfer *t = s->queue[p].next; t != &s->queue[p]; t = t->next)
+			if (!must_wait(s, t))
+				return t;
 	return NULL;
 }
 
@@ -262,7 +286,7 @@ static void join(struct tfs_sched *s, struct tfs_job *job, struct tfs_transfer *
 	while (t != &s->queue[TFS_DEMAND] && t != &s->queue[TFS_PREFETCH] && job->n_parts < TFS_JOB_PARTS) {
 		struct tfs_transfer *next = t->next;
 		uint64_t end_of_job = job->offset + job->len;
-		if (t->node != job->node || t->n_chunks > 1 || t->len > TFS_JOIN_MAX || t->offset < end_of_job ||
+		if (t->node != job->node || t->packed || t->n_chunks > 1 || t->len > TFS_JOIN_MAX || t->offset < end_of_job ||
 		    t->offset - end_of_job > TFS_JOIN_GAP || t->offset + t->len - job->offset > TFS_CHUNK)
 			return;
 		dequeue(t);
@@ -300,9 +324,11 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, struct tfs_job *job)
 	if (!t->begun || t->n_issued == t->n_chunks) {
 		struct tfs_transfer *next = t->next;
 		dequeue(t);
-		if (t->n_chunks == 1 && t->len <= TFS_JOIN_MAX)
+		if (t->n_chunks == 1 && t->len <= TFS_JOIN_MAX && !t->packed)
 			join(s, job, next);
 	}
+	if (is_in_order(t))
+		s->in_order[s->n_in_order++] = t->packed;
 	if (!s->busy++)
 		s->busy_since = now();
 	s->stats.jobs++;
@@ -310,6 +336,19 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, struct tfs_job *job)
 		pthread_cond_signal(&s->work);
 	pthread_mutex_unlock(&s->lock);
 	return TFS_TAKE_JOB;
+}
+
+/* A job of @t is over: the next one may begin. */
+static void next_in_order(struct tfs_sched *s, const struct tfs_transfer *t)
+{
+	unsigned i = 0;
+
+	if (!is_in_order(t))
+		return;
+	while (s->in_order[i] != t->packed)
+		i++;
+	s->in_order[i] = s->in_order[--s->n_in_order];
+	pthread_cond_signal(&s->work);
 }
 
 /* A part went as @code says. Returns the transfer if that was its last one, for the caller to end without the lock. */
@@ -333,6 +372,7 @@ void tfs_sched_begin(struct tfs_sched *s, struct tfs_job *job)
 			pthread_mutex_lock(&s->lock);
 			part.t->begun = true;
 			if (r) {
+				next_in_order(s, part.t); /* this job has no other part */
 				ended = part_done(s, part.t, r, &err);
 			} else if (part.t->n_issued < part.t->n_chunks && s->stopped) {
 				fail(s, part.t, -ECANCELED, NULL);
@@ -366,6 +406,7 @@ void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how 
 	pthread_mutex_lock(&s->lock);
 	for (unsigned i = 0; i < job->n_parts; i++) {
 		any_good |= !codes[i];
+		next_in_order(s, job->parts[i].t);
 		struct tfs_transfer *t = part_done(s, job->parts[i].t, codes[i], err);
 		if (t)
 			ended[n++] = t;
@@ -380,6 +421,14 @@ void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how 
 		end(ended[i]);
 }
 
+static struct tfs_transfer *any_queued(struct tfs_sched *s)
+{
+	for (int p = 0; p < TFS_PRIORITIES; p++)
+		if (s->queue[p].next != &s->queue[p])
+			return s->queue[p].next;
+	return NULL;
+}
+
 void tfs_sched_stop(struct tfs_sched *s)
 {
 	for (;;) {
@@ -387,7 +436,7 @@ void tfs_sched_stop(struct tfs_sched *s)
 		bool over = false;
 		pthread_mutex_lock(&s->lock);
 		s->stopped = true;
-		t = first(s);
+		t = any_queued(s);
 		if (t) {
 			fail(s, t, -ECANCELED, NULL);
 			over = !t->in_flight; /* otherwise the worker that has a part of it ends it */

@@ -2,7 +2,7 @@
 /*
  * The scheduler: which bytes are read next. Owners hand in transfers; workers (io/) take jobs, each one read of at most
  * TFS_CHUNK bytes. A long transfer becomes many jobs that several workers read at once; neighbouring short transfers of
- * one file become one job. Demand goes before prefetch.
+ * one file become one job. Demand goes before prefetch. A deflated tensor is read in order, one job at a time.
  *
  *   tfs_sched_add ──► queued ──take──► begun ──take──► … every chunk issued ──done──► end()
  *                                         └──── a chunk failed: no more are issued ────┘
@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "catalog.h"
 #include "source.h"
 
 /*
@@ -65,6 +66,11 @@ struct tfs_transfer {
 	uint32_t first, step;
 	enum tfs_priority priority; /* guarded by the scheduler's lock once added */
 	void *buf;		    /* read straight into this if a job has no other part; NULL or as tfs_source_read() wants it */
+	/*
+	 * A packed tensor, whose bytes are extracted from the source rather than read: offset is then the tensor's plus the place
+	 * among those bytes. Never joined with others. NULL: as the file has them.
+	 */
+	const struct tfs_tensor *packed;
 
 	/* Private to the scheduler, guarded by its lock. */
 	struct tfs_transfer *prev, *next;

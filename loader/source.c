@@ -212,6 +212,27 @@ static ssize_t read_full(int fd, uint8_t *buf, size_t want, uint64_t offset, boo
 	return got;
 }
 
+int tfs_source_read_buffered(struct tfs_source *s, uint64_t offset, size_t len, void *buf, struct tfs_error *err)
+{
+	ssize_t n = read_full(s->fd, buf, len, offset, false);
+	if (n < 0)
+		return tfs_error_set(err, -EIO, offset, "reading %zu bytes: %s", len, strerror(-n));
+	if ((size_t)n < len)
+		return tfs_error_set(err, -EIO, offset + n, "the file ends here, %zu bytes too early", len - (size_t)n);
+	return 0;
+}
+
+int tfs_source_warm(struct tfs_source *s, uint64_t offset, uint64_t len, void *scratch, size_t size, struct tfs_error *err)
+{
+	int r = 0;
+
+	if (is_cached(s->fd, offset, len))
+		return 0;
+	for (uint64_t end = offset + len; offset < end && !r; offset += size)
+		r = tfs_source_read_buffered(s, offset, end - offset < size ? end - offset : size, scratch, err);
+	return r;
+}
+
 int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf, uint8_t **ret_data,
 		    enum tfs_read_how *ret_how, struct tfs_error *err)
 {
@@ -233,11 +254,9 @@ int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf
 		direct_error = n < 0 ? (int)n : 0;
 	}
 
-	ssize_t n = read_full(s->fd, b, len, offset, false);
-	if (n < 0)
-		return tfs_error_set(err, -EIO, offset, "reading %zu bytes: %s", len, strerror(-n));
-	if ((size_t)n < len)
-		return tfs_error_set(err, -EIO, offset + n, "the file ends here, %zu bytes too early", len - (size_t)n);
+	int r = tfs_source_read_buffered(s, offset, len, b, err);
+	if (r)
+		return r;
 	if (direct_error && !atomic_exchange(&s->direct_broken, true))
 		tfs_log_info("O_DIRECT read at %" PRIu64 " failed (%s); reading through the page cache from now on", offset,
 			     strerror(-direct_error));

@@ -64,4 +64,10 @@ enum tfs_read_how { TFS_READ_DIRECT, TFS_READ_CACHED, TFS_READ_BUFFERED, TFS_REA
 int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf, uint8_t **ret_data,
 		    enum tfs_read_how *ret_how, struct tfs_error *err);
 
+/* The same through the page cache, whose pages stay, into @buf of @len bytes: for many small reads near each other. */
+int tfs_source_read_buffered(struct tfs_source *s, uint64_t offset, size_t len, void *buf, struct tfs_error *err);
+
+/* Bring [offset, offset + len) into the page cache, where it isn't yet, by way of @scratch, @size bytes. */
+int tfs_source_warm(struct tfs_source *s, uint64_t offset, uint64_t len, void *scratch, size_t size, struct tfs_error *err);
+
 #endif

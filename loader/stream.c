@@ -145,6 +145,7 @@ static struct tfs_slot *slot_fill(struct tfs_streams *s, struct tfs_file_id id, 
 		.step = len,
 		.priority = priority,
 		.buf = l->convert || start < l->prefix ? NULL : sl->buf,
+		.packed = l->tensor->packing ? l->tensor : NULL,
 	};
 	int r = tfs_sched_add(s->sched, &sl->transfer);
 	if (r) {

@@ -8,10 +8,12 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "extract.h"
 
 struct tfs_workers {
 	struct tfs_sched *sched;
 	struct tfs_sources *sources;
+	struct tfs_extractor *extractor;
 	void (*idle)(void *arg);
 	void *idle_arg;
 	unsigned n;
@@ -21,6 +23,7 @@ struct tfs_workers {
 /* A job's bytes, and what O_DIRECT's alignment may add at both ends. */
 #define BUFFER_SIZE (TFS_CHUNK + 2 * TFS_IO_ALIGN)
 /* Scratch, and then that: both begin at a huge page. */
+_Static_assert(TFS_SCRATCH >= TFS_EXTRACT_SCRATCH, "the scratch is what tensors are extracted with");
 #define WORKER_BUFFER (TFS_SCRATCH + BUFFER_SIZE)
 
 /* Read, and only then look whether the file is still the one whose header told us where the bytes are. */
@@ -51,10 +54,17 @@ static void run(struct tfs_workers *w, struct tfs_job *job, uint8_t *memory)
 		return;
 	}
 
-	void *buf = job->n_parts == 1 && job->parts[0].t->buf ? job->parts[0].t->buf : bounce;
-	int r = buf ? tfs_source_pin(w->sources, job->node, &source, &err)
-		    : tfs_error_set(&err, -ENOMEM, TFS_NO_OFFSET, "no memory for a read buffer of %zu bytes", BUFFER_SIZE);
-	if (!r)
+	const struct tfs_transfer *t = job->parts[0].t;
+	void *buf = job->n_parts == 1 && t->buf ? t->buf : bounce;
+	int r = 0;
+	if (!buf || (t->packed && !scratch))
+		r = tfs_error_set(&err, -ENOMEM, TFS_NO_OFFSET, "no memory for a read buffer of %zu bytes", WORKER_BUFFER);
+	else if (t->packed)
+		r = tfs_extract(w->extractor, t->packed, job->offset - t->packed->offset, job->len, buf, scratch, &data, &how,
+				&err);
+	else
+		r = tfs_source_pin(w->sources, job->node, &source, &err);
+	if (source)
 		r = read_checked(w, source, job->offset, job->len, buf, &data, &how, &err);
 	/* Where something in a joined read is damaged, those who are not get their bytes one by one. */
 	bool each = r == -EIO && source && job->n_parts > 1;
@@ -110,6 +120,11 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, unsi
 
 	if (!w)
 		return -ENOMEM;
+	w->extractor = tfs_extractor_create(sources);
+	if (!w->extractor) {
+		free(w);
+		return -ENOMEM;
+	}
 	w->sched = sched;
 	w->sources = sources;
 	w->idle = idle;
@@ -121,6 +136,7 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, unsi
 		w->n++;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (!w->n) {
+		tfs_extractor_destroy(w->extractor);
 		free(w);
 		return -EAGAIN;
 	}
@@ -134,6 +150,7 @@ void tfs_workers_join(struct tfs_workers *w)
 		return;
 	for (unsigned i = 0; i < w->n; i++)
 		pthread_join(w->threads[i], NULL);
+	tfs_extractor_destroy(w->extractor);
 	free(w);
 }
 

@@ -30,6 +30,8 @@ int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, struct tf
 		l.out = l.block * (uint32_t)sizeof(float);
 		if (ckd_mul(&bytes, t->nbytes / l.in, l.out))
 			return -EOVERFLOW;
+	} else if (t->packing) {
+		l.in = l.out = tfs_packing_unit(t->packing);
 	}
 	if (ckd_add(&l.size, l.prefix, bytes) || l.size > INT64_MAX)
 		return -EOVERFLOW;

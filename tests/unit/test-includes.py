@@ -20,16 +20,17 @@ LAYERS = [
     ("report", {"base", "model"}),
     ("source", {"base", "model"}),
     ("store", {"base"}),
+    ("extract", {"base", "catalog", "source"}),
     ("plan", {"base", "model"}),
     ("scheduler",),
     ("residency",),
     ("stream",),
-    ("io", {"base", "scheduler", "source"}),
+    ("io", {"base", "extract", "scheduler", "source"}),
     ("memory",),
     ("loader",),
 ]
 MEMBERS = {"model-impl": "model", "scan": "model", "sets": "model", "merge": "model", "group": "model",
-           "residency-impl": "residency", "residency-load": "residency"}
+           "inflate": "extract", "residency-impl": "residency", "residency-load": "residency"}
 # loader.h is the door to all of it, so its parts may know it.
 DOOR = {"memory": {"loader"}}
 GENERATED = {"config.h"}

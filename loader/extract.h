@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bytes of packed tensors (struct tfs_packing): inflated, decoded, gathered by their strides, put in order. Any part of a
+ * tensor can be asked for; what that costs depends on the packing. Thread-safe.
+ */
+#ifndef TFS_EXTRACT_H
+#define TFS_EXTRACT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "catalog.h"
+#include "source.h"
+
+/* Room to work in, aligned to TFS_IO_ALIGN: source bytes on their way, and inflated ones that nobody wants. */
+#define TFS_EXTRACT_SCRATCH ((size_t)2 << 20)
+
+struct tfs_extractor;
+
+/* NULL: out of memory. */
+struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources);
+void tfs_extractor_destroy(struct tfs_extractor *x); /* takes NULL */
+
+/*
+ * Bytes [at, at + len) of the packed tensor @t, with its source pinned and checked, into @buf, which is aligned to TFS_IO_ALIGN and
+ * has room for len + 2 * TFS_IO_ALIGN bytes; *@ret_data is where in there they begin. 0; -EIO, @err: they are not to be had;
+ * -ESTALE: the source has changed.
+ *
+ * A deflated tensor is quick to read from begin to end, a part at a time and no two at once: where the last part ended is
+ * remembered for a few. Elsewhere it is inflated from its beginning.
+ */
+int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, void *buf, void *scratch,
+		uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err);
+
+#endif

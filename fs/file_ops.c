@@ -9,65 +9,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "config.h"
 #include "fs.h"
+#include "pending.h"
 #include "readahead.h"
 #include "text.h"
-
-/* --- Answers from the loader's threads ------------------------------------------------------------------------------- */
-
-/*
- * libfuse's io_uring transport (3.18) has one ring per CPU with a thread bound to it, and that thread enters the kernel without
- * the lock under which others put their answers into the ring's submission queue: it can publish an entry that is half
- * written, and the answer is lost. On the ring's own CPU an answer doesn't run beside that thread; what is left is a preemption in
- * just those few instructions.
- */
-struct here {
-	int cpu; /* of the ring; -1: the request came through /dev/fuse, and any thread may answer */
-};
-
-static struct here here_of(struct tfs_fs *fs, fuse_req_t req)
-{
-#ifdef HAVE_FUSE_URING
-	if (fuse_req_is_uring(req)) {
-		fs->uring = true;
-		return (struct here){ sched_getcpu() };
-	}
-#else
-	(void)fs, (void)req;
-#endif
-	return (struct here){ -1 };
-}
-
-struct moved {
-	bool moved;
-	cpu_set_t before;
-};
-
-static struct moved go_there(struct here h)
-{
-	struct moved m = { 0 };
-	cpu_set_t there;
-	if (h.cpu < 0 || sched_getaffinity(0, sizeof m.before, &m.before))
-		return m;
-	CPU_ZERO(&there);
-	CPU_SET(h.cpu, &there);
-	m.moved = !sched_setaffinity(0, sizeof there, &there);
-	return m;
-}
-
-static void go_back(const struct moved *m)
-{
-	if (m->moved)
-		sched_setaffinity(0, sizeof m->before, &m->before);
-}
 
 /* --- Open ------------------------------------------------------------------------------------------------------------ */
 
@@ -211,83 +162,31 @@ static void finish_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struc
 }
 
 /* An open that waits for its tensor. */
-struct pending {
+struct waiting {
+	struct tfs_pending pending; /* first: freed with it */
 	struct tfs_wait wait;
-	struct tfs_watched watched; /* where fs->watches */
-	struct tfs_fs *fs;
-	fuse_req_t req;
 	uint64_t ino;
 	struct tfs_file_id id;
-	struct here here;
 };
 
-/* The reader was interrupted. True: answer_interrupted() is due. */
-static bool give_up(struct pending *p)
+static bool give_up(struct tfs_pending *p)
 {
+	struct waiting *w = (struct waiting *)p;
 	/* Otherwise hold() will refuse it, or done() is on its way. */
-	return tfs_residency_cancel(tfs_loader_residency(p->fs->loader), &p->wait);
+	bool cancelled = tfs_residency_cancel(tfs_loader_residency(p->fs->loader), &w->wait);
+	p->fs->interrupted += cancelled;
+	return cancelled;
 }
 
-static void answer_interrupted(struct pending *p)
+static void on_done(struct tfs_wait *wait, int result)
 {
-	struct moved m = go_there(p->here);
-	p->fs->interrupted++;
-	tfs_reply_error(p->req, -EINTR);
-	go_back(&m);
-	free(p);
-}
-
-static void on_interrupt(fuse_req_t req, void *data)
-{
-	(void)req;
-	if (give_up(data))
-		answer_interrupted(data);
-}
-
-static struct pending *pending_of(struct tfs_watched *w)
-{
-	return (struct pending *)(void *)((char *)w - offsetof(struct pending, watched));
-}
-
-static bool on_signal(struct tfs_watched *w)
-{
-	return give_up(pending_of(w));
-}
-
-static void on_given_up(struct tfs_watched *w)
-{
-	answer_interrupted(pending_of(w));
-}
-
-/* Have give_up() called when the reader is interrupted, from now on until ignore_interrupts(), which waits for it. */
-static void heed_interrupts(struct pending *p)
-{
-	if (!p->fs->watches) {
-		fuse_req_interrupt_func(p->req, on_interrupt, p);
-		return;
-	}
-	p->watched.tid = fuse_req_ctx(p->req)->pid;
-	p->watched.give_up = on_signal;
-	p->watched.answer = on_given_up;
-	tfs_watch_add(&p->fs->watch, &p->watched);
-}
-
-static void ignore_interrupts(struct pending *p)
-{
-	if (!p->fs->watches)
-		fuse_req_interrupt_func(p->req, NULL, NULL);
-	else
-		tfs_watch_remove(&p->fs->watch, &p->watched);
-}
-
-static void on_done(struct tfs_wait *w, int result)
-{
-	struct pending *p = (struct pending *)w;
-	ignore_interrupts(p); /* after this nobody else knows the pending open */
-	struct moved m = go_there(p->here);
-	finish_tensor(p->fs, p->req, p->ino, p->id, result);
-	go_back(&m);
-	free(p);
+	struct waiting *w = (struct waiting *)(void *)((char *)wait - offsetof(struct waiting, wait));
+	struct tfs_pending *p = &w->pending;
+	tfs_pending_ignore(p); /* after this nobody else knows the pending open */
+	struct tfs_moved m = tfs_go_there(p->here);
+	finish_tensor(p->fs, p->req, w->ino, w->id, result);
+	tfs_go_back(&m);
+	free(w);
 }
 
 static void open_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
@@ -300,18 +199,18 @@ static void open_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct 
 		finish_tensor(fs, req, ino, id, -EOPNOTSUPP);
 		return;
 	}
-	struct pending *p = calloc(1, sizeof *p);
-	if (!p) {
+	struct waiting *w = calloc(1, sizeof *w);
+	if (!w) {
 		tfs_reply_error(req, -ENOMEM);
 		return;
 	}
-	*p = (struct pending){ .wait.done = on_done, .fs = fs, .req = req, .ino = ino, .id = id, .here = here_of(fs, req) };
-	heed_interrupts(p);
-	int r = tfs_loader_hold(fs->loader, id, &p->wait);
+	*w = (struct waiting){ .wait.done = on_done, .ino = ino, .id = id };
+	tfs_pending_heed(&w->pending, fs, req, give_up);
+	int r = tfs_loader_hold(fs->loader, id, &w->wait);
 	if (r == TFS_QUEUED)
-		return; /* p is the loader's, and may be gone */
-	ignore_interrupts(p);
-	free(p);
+		return; /* w is the loader's, and may be gone */
+	tfs_pending_ignore(&w->pending);
+	free(w);
 	if (r == -ECANCELED) {
 		fs->interrupted++;
 		r = -EINTR;
@@ -413,7 +312,7 @@ void tfs_close_all(struct tfs_fs *fs)
 struct reading {
 	struct tfs_read read;
 	fuse_req_t req;
-	struct here here;
+	struct tfs_here here;
 };
 
 static void reply_reading(struct reading *rd, int result)
@@ -440,9 +339,9 @@ static void reply_reading(struct reading *rd, int result)
 static void on_read(struct tfs_read *r, int result)
 {
 	struct reading *rd = (struct reading *)r;
-	struct moved m = go_there(rd->here);
+	struct tfs_moved m = tfs_go_there(rd->here);
 	reply_reading(rd, result);
-	go_back(&m);
+	tfs_go_back(&m);
 }
 
 static void read_stream(struct tfs_fs *fs, fuse_req_t req, struct tfs_stream *stream, uint64_t offset, size_t len)
@@ -456,7 +355,7 @@ static void read_stream(struct tfs_fs *fs, fuse_req_t req, struct tfs_stream *st
 	rd->read.offset = offset;
 	rd->read.len = len;
 	rd->req = req;
-	rd->here = here_of(fs, req);
+	rd->here = tfs_here_of(fs, req);
 	int r = tfs_stream_read(stream, &rd->read);
 	if (r != TFS_QUEUED)
 		reply_reading(rd, r);

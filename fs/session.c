@@ -54,6 +54,8 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 			tfs_log_error("nobody waits for this mount");
 		close(fs->ready_fd);
 		fs->ready_fd = -1;
+		if (fs->options->foreground)
+			return;
 		/* The terminal is the shell's again. */
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 		tfs_log_to_syslog("tensorfs");

@@ -6,8 +6,9 @@
 #include "options.h"
 
 /*
- * Mount and serve until unmounted or told to stop. @ready_fd: gets one byte when the kernel has accepted the mount, and from
- * then on messages go to the system log; -1 in the foreground. Returns the exit status: 0, or 1 with the reason logged.
+ * Mount and serve until unmounted or told to stop. @ready_fd: gets one byte and is closed when the kernel has accepted the
+ * mount; -1: nobody waits for it. From then on messages go to the system log, unless @options say foreground. Returns the exit
+ * status: 0, or 1 with the reason logged.
  */
 int tfs_session_run(const struct tfs_options *options, int ready_fd);
 

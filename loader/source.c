@@ -7,9 +7,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
 
 struct tfs_sources {
@@ -168,26 +168,11 @@ void tfs_source_unpin(struct tfs_sources *p, struct tfs_source *s)
 		source_free(victim);
 }
 
-/* Newer than many a libc's headers; the number is the same on every architecture but Alpha. */
-#if !defined(SYS_cachestat) && !defined(__alpha__)
-#define SYS_cachestat 451
-#endif
-
 /* Does the page cache hold all of the range? Where the kernel can't tell (before 6.5): no. */
 static bool is_cached(int fd, uint64_t offset, uint64_t len)
 {
-#ifdef SYS_cachestat
-	struct {
-		uint64_t off, len;
-	} range = { offset, len };
-	struct {
-		uint64_t cache, dirty, writeback, evicted, recently_evicted;
-	} cs = { 0 };
-	uint64_t pages = (offset + len + 4095) / 4096 - offset / 4096;
-	return !syscall(SYS_cachestat, fd, &range, &cs, 0) && cs.cache >= pages;
-#else
-	return false;
-#endif
+	uint64_t pages, size = sysconf(_SC_PAGESIZE);
+	return !tfs_file_cached(fd, offset, len, &pages) && pages >= (offset + len + size - 1) / size - offset / size;
 }
 
 /*

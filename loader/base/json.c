@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/utf8.h"
 
 void tfs_json_init(struct tfs_json *r, char *buf, size_t len, uint64_t offset, struct tfs_error *err)
 {
@@ -174,38 +175,6 @@ static inline char *skip_plain(char *p, const char *end)
 	return p;
 }
 
-/* Length of the well-formed UTF-8 sequence of two bytes or more at @s, 0 if there is none (Unicode, table 3-7). */
-static unsigned utf8_sequence(const char *at, const char *end)
-{
-	const unsigned char *s = (const unsigned char *)at;
-	unsigned char lo = 0x80, hi = 0xbf; /* of the second byte: no overlong forms or surrogates, U+10FFFF at most */
-	unsigned len;
-
-	if (s[0] >= 0xc2 && s[0] <= 0xdf) {
-		len = 2;
-	} else if (s[0] >= 0xe0 && s[0] <= 0xef) {
-		len = 3;
-		if (s[0] == 0xe0)
-			lo = 0xa0;
-		else if (s[0] == 0xed)
-			hi = 0x9f;
-	} else if (s[0] >= 0xf0 && s[0] <= 0xf4) {
-		len = 4;
-		if (s[0] == 0xf0)
-			lo = 0x90;
-		else if (s[0] == 0xf4)
-			hi = 0x8f;
-	} else {
-		return 0;
-	}
-	if ((size_t)(end - at) < len || s[1] < lo || s[1] > hi)
-		return 0;
-	for (unsigned i = 2; i < len; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return len;
-}
-
 static char *put_utf8(char *out, uint32_t c)
 {
 	if (c < 0x80) {
@@ -319,7 +288,7 @@ int tfs_json_string(struct tfs_json *r, struct tfs_json_text *ret)
 		plain = r->at;
 		r->at = skip_plain(plain, r->end);
 		while (r->at < r->end && (unsigned char)*r->at >= 0x80) {
-			len = utf8_sequence(r->at, r->end);
+			len = tfs_utf8_sequence(r->at, r->end);
 			if (!len)
 				return fail_at(r, r->at, "ill-formed UTF-8");
 			r->at = skip_plain(r->at + len, r->end);

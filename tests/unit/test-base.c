@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/sort.h"
+#include "base/utf8.h"
 
 static void checked_arithmetic_sees_overflow(void **state)
 {
@@ -217,6 +218,25 @@ static void file_is_read_whole_or_not(void **state)
 	close(fd);
 }
 
+static void ill_formed_utf8_is_seen(void **state)
+{
+	static const char *const good[] = { "", "a", "\x7f", "\xc2\x80", "\xed\x9f\xbf", "\xef\xbf\xbf", "\xf4\x8f\xbf\xbf" };
+	static const char *const bad[] = {
+		"\x80",	      "a\xc3",	    "\xc1\xbf",    "\xe0\x9f\xbf",    "\xed\xa0\x80",
+		"\xe2\x82", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xc3(", "\xff",
+	};
+
+	static const char euro[] = "\xe2\x82\xac!";
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(good); i++)
+		assert_true(tfs_utf8_valid(good[i], strlen(good[i])));
+	for (size_t i = 0; i < LENGTH(bad); i++)
+		assert_false(tfs_utf8_valid(bad[i], strlen(bad[i])));
+	assert_true(tfs_utf8_valid("a\0b", 3));
+	assert_int_equal(tfs_utf8_sequence(euro, euro + 4), 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +249,7 @@ int main(void)
 		cmocka_unit_test(parallel_visits_each_once),
 		cmocka_unit_test(parallel_needs_no_threads),
 		cmocka_unit_test(file_is_read_whole_or_not),
+		cmocka_unit_test(ill_formed_utf8_is_seen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

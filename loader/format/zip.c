@@ -1,0 +1,523 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Zip files are read from their end: the end of central directory (APPNOTE.TXT 4.3.16, zip64's 4.3.14 and 4.3.15) says where the
+ * central directory is, its headers (4.3.12) where each member is, and the local header in front of a member (4.3.7) how far behind
+ * it the bytes begin. Sizes and checksums are those of the central directory: where a writer could not seek, they stand there alone,
+ * or behind the bytes, in a data descriptor that nobody needs.
+ *
+ * Readers differ in what they do with a file that says two things at once, so such files are refused: members that lie over each
+ * other (David Fifield's zip bombs), names that stand twice, a local header of another name or method, a zip64 record that
+ * contradicts the ordinary one.
+ */
+#include "format/zip.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "base/cursor.h"
+#include "base/file.h"
+#include "base/sort.h"
+
+#define LOCAL_MAGIC	0x04034b50u
+#define CENTRAL_MAGIC	0x02014b50u
+#define END_MAGIC	0x06054b50u
+#define END64_MAGIC	0x06064b50u
+#define LOCATOR_MAGIC	0x07064b50u
+
+enum { LOCAL_SIZE = 30, CENTRAL_SIZE = 46, END_SIZE = 22, END64_SIZE = 56, LOCATOR_SIZE = 20, COMMENT_MAX = 65535 };
+
+enum { FLAG_ENCRYPTED = 1 << 0, EXTRA_ZIP64 = 1 };
+
+/*
+ * As many as a directory may have files (TFS_MAX_NODES): a checkpoint has one for each tensor. And what they take with names of 200
+ * bytes: the central directory is read as a whole.
+ */
+#define MAX_MEMBERS	(4u << 20)
+#define MAX_CENTRAL	(1u << 30)
+
+/* A deflate stream makes at most 258 bytes of 2 bits. */
+#define MAX_RATIO 1032
+
+struct zip {
+	struct tfs_zip pub; /* first, so that a struct tfs_zip * is one of this */
+	uint8_t *central;   /* the central directory; names stay in it */
+	struct tfs_zip_member *members;
+	const struct tfs_zip_member **by_name;
+};
+
+/* What the end of the file says. */
+struct ending {
+	uint64_t at;	/* where it begins; the central directory ends there or before */
+	uint64_t count; /* members */
+	uint64_t central_at, central_size;
+};
+
+bool tfs_zip_claims(const uint8_t start[4])
+{
+	return !memcmp(start, "PK\3\4", 4) || !memcmp(start, "PK\5\6", 4);
+}
+
+/* --- The end ------------------------------------------------------------------------------------------------------- */
+
+/* Place of the end record in the @len bytes at @tail, the end of the file: the last one whose comment ends with the file. */
+static const uint8_t *find_end(const uint8_t *tail, size_t len)
+{
+	for (size_t i = len - END_SIZE + 1; i--;) {
+		struct tfs_cursor c = tfs_cursor(tail + i, len - i);
+
+		if (tfs_cursor_u32(&c) != END_MAGIC)
+			continue;
+		tfs_cursor_bytes(&c, END_SIZE - 6);
+		if (tfs_cursor_u16(&c) == tfs_cursor_left(&c))
+			return tail + i;
+	}
+	return NULL;
+}
+
+/*
+ * Take what zip64 has to say, if it says anything: its locator stands right before the end record at @e->at. A field of the end
+ * record that is not all ones means itself, so both must agree.
+ */
+static int read_end64(int fd, struct ending *e, struct tfs_error *err)
+{
+	uint8_t locator[LOCATOR_SIZE], record[END64_SIZE];
+	struct tfs_cursor c = tfs_cursor(locator, sizeof locator);
+	struct ending e64 = { 0 };
+	uint32_t disk, start;
+	uint64_t here;
+	int rc;
+
+	if (e->at < LOCATOR_SIZE)
+		return 0;
+	rc = tfs_file_read(fd, locator, sizeof locator, e->at - LOCATOR_SIZE, err);
+	if (rc)
+		return rc;
+	if (tfs_cursor_u32(&c) != LOCATOR_MAGIC)
+		return 0;
+	tfs_cursor_u32(&c);
+	e64.at = tfs_cursor_u64(&c);
+	if (e->at - LOCATOR_SIZE < END64_SIZE || e64.at > e->at - LOCATOR_SIZE - END64_SIZE)
+		return tfs_error_set(err, -EINVAL, e->at - LOCATOR_SIZE,
+				     "the zip64 end record is said to begin at %" PRIu64 ", not before its locator", e64.at);
+	rc = tfs_file_read(fd, record, sizeof record, e64.at, err);
+	if (rc)
+		return rc;
+	c = tfs_cursor(record, sizeof record);
+	if (tfs_cursor_u32(&c) != END64_MAGIC)
+		return tfs_error_set(err, -EINVAL, e64.at, "no zip64 end record, but its locator points here");
+	tfs_cursor_bytes(&c, 12); /* its own size, versions */
+	disk = tfs_cursor_u32(&c);
+	start = tfs_cursor_u32(&c);
+	here = tfs_cursor_u64(&c);
+	e64.count = tfs_cursor_u64(&c);
+	e64.central_size = tfs_cursor_u64(&c);
+	e64.central_at = tfs_cursor_u64(&c);
+	if (here != e64.count || disk || start)
+		return tfs_error_set(err, -EINVAL, e64.at, "one part of a zip file of several");
+	if ((e->count != UINT16_MAX && e->count != e64.count) ||
+	    (e->central_size != UINT32_MAX && e->central_size != e64.central_size) ||
+	    (e->central_at != UINT32_MAX && e->central_at != e64.central_at))
+		return tfs_error_set(err, -EINVAL, e64.at, "the zip64 end record contradicts the end record");
+	*e = e64;
+	return 0;
+}
+
+static int read_ending(int fd, uint64_t size, struct ending *e, struct tfs_error *err)
+{
+	size_t len = size < END_SIZE + COMMENT_MAX ? size : END_SIZE + COMMENT_MAX;
+	cleanup_free uint8_t *tail = malloc(len + 1);
+	uint16_t disk, start, here;
+	struct tfs_cursor c;
+	const uint8_t *end;
+	uint64_t central_end;
+	int rc;
+
+	if (!tail)
+		return -ENOMEM;
+	rc = tfs_file_read(fd, tail, len, size - len, err);
+	if (rc)
+		return rc;
+	end = len < END_SIZE ? NULL : find_end(tail, len);
+	if (!end)
+		return tfs_error_set(err, -EINVAL, size, "no zip end record: the file is cut short, or more was put behind it");
+	c = tfs_cursor(end + 4, END_SIZE - 4);
+	disk = tfs_cursor_u16(&c);
+	start = tfs_cursor_u16(&c);
+	here = tfs_cursor_u16(&c);
+	e->count = tfs_cursor_u16(&c);
+	e->central_size = tfs_cursor_u32(&c);
+	e->central_at = tfs_cursor_u32(&c);
+	e->at = size - len + (end - tail);
+	if (here != e->count || (disk && disk != UINT16_MAX) || (start && start != UINT16_MAX))
+		return tfs_error_set(err, -EINVAL, e->at, "one part of a zip file of several");
+	rc = read_end64(fd, e, err);
+	if (rc)
+		return rc;
+
+	if (ckd_add(&central_end, e->central_at, e->central_size) || central_end > e->at)
+		return tfs_error_set(err, -EINVAL, e->at,
+				     "%" PRIu64 " bytes of central directory at %" PRIu64 " do not end before %" PRIu64
+				     ", where its end record begins", e->central_size, e->central_at, e->at);
+	if (e->central_size > MAX_CENTRAL)
+		return tfs_error_set(err, -EINVAL, e->at, "%" PRIu64 " bytes of central directory, the limit is %u",
+				     e->central_size, MAX_CENTRAL);
+	if (e->count > MAX_MEMBERS)
+		return tfs_error_set(err, -EINVAL, e->at, "%" PRIu64 " members, the limit is %u", e->count, MAX_MEMBERS);
+	if (e->count > e->central_size / CENTRAL_SIZE)
+		return tfs_error_set(err, -EINVAL, e->at, "%" PRIu64 " members in %" PRIu64 " bytes of central directory",
+				     e->count, e->central_size);
+	return 0;
+}
+
+/* --- The central directory ----------------------------------------------------------------------------------------- */
+
+/* "member NAME: " and the text */
+static __attribute__((cold, format(printf, 4, 5))) int refuse(struct tfs_error *err, uint64_t offset,
+							      const struct tfs_zip_member *m, const char *fmt, ...)
+{
+	char name[TFS_QUOTE_SIZE], what[320];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof what, fmt, ap);
+	va_end(ap);
+	return tfs_error_set(err, -EINVAL, offset, "member %s: %s", tfs_quote(name, sizeof name, m->name, m->name_len), what);
+}
+
+/* The zip64 extra field (4.5.3): those of the four values that were all ones, in this order. False: it is cut short. */
+static bool read_zip64(struct tfs_cursor extra, struct tfs_zip_member *m, uint32_t *disk)
+{
+	while (tfs_cursor_left(&extra) >= 4) {
+		uint16_t id = tfs_cursor_u16(&extra), len = tfs_cursor_u16(&extra);
+		const uint8_t *data = tfs_cursor_bytes(&extra, len);
+		struct tfs_cursor c;
+
+		if (!data)
+			return false;
+		if (id != EXTRA_ZIP64)
+			continue;
+		c = tfs_cursor(data, len);
+		if (m->unpacked == UINT32_MAX)
+			m->unpacked = tfs_cursor_u64(&c);
+		if (m->size == UINT32_MAX)
+			m->size = tfs_cursor_u64(&c);
+		if (m->offset == UINT32_MAX)
+			m->offset = tfs_cursor_u64(&c);
+		if (*disk == UINT16_MAX)
+			*disk = tfs_cursor_u32(&c);
+		return !c.bad;
+	}
+	return true; /* then all ones may be what is meant */
+}
+
+/* One header; m->offset becomes that of the local header. */
+static int read_central(struct tfs_cursor *c, uint64_t at, struct tfs_zip_member *m, struct tfs_error *err)
+{
+	uint16_t flags, name_len, extra_len, comment_len;
+	const uint8_t *extra;
+	uint32_t disk;
+
+	if (tfs_cursor_u32(c) != CENTRAL_MAGIC)
+		return tfs_error_set(err, -EINVAL, at, "no central directory header where one should be");
+	tfs_cursor_u32(c); /* versions */
+	flags = tfs_cursor_u16(c);
+	m->encrypted = flags & FLAG_ENCRYPTED;
+	m->method = tfs_cursor_u16(c);
+	tfs_cursor_u32(c); /* time and date */
+	m->crc = tfs_cursor_u32(c);
+	m->size = tfs_cursor_u32(c);
+	m->unpacked = tfs_cursor_u32(c);
+	name_len = tfs_cursor_u16(c);
+	extra_len = tfs_cursor_u16(c);
+	comment_len = tfs_cursor_u16(c);
+	disk = tfs_cursor_u16(c);
+	tfs_cursor_bytes(c, 6); /* attributes */
+	m->offset = tfs_cursor_u32(c);
+	m->name = (const char *)tfs_cursor_bytes(c, name_len);
+	m->name_len = name_len;
+	extra = tfs_cursor_bytes(c, extra_len);
+	tfs_cursor_bytes(c, comment_len);
+	if (c->bad)
+		return tfs_error_set(err, -EINVAL, at, "a central directory header that goes on behind the central directory");
+	if (!read_zip64(tfs_cursor(extra, extra_len), m, &disk))
+		return refuse(err, at, m, "its extra fields are cut short");
+	if (disk)
+		return refuse(err, at, m, "is in another part of a zip file of several");
+	if (memchr(m->name, 0, m->name_len))
+		return refuse(err, at, m, "a NUL in its name");
+	if (m->method == TFS_ZIP_STORED && !m->encrypted && m->size != m->unpacked)
+		return refuse(err, at, m, "stored, but %" PRIu64 " bytes are said to make %" PRIu64, m->size, m->unpacked);
+	if (m->method == TFS_ZIP_DEFLATED && m->unpacked / MAX_RATIO > m->size)
+		return refuse(err, at, m, "deflated, but %" PRIu64 " bytes cannot make %" PRIu64, m->size, m->unpacked);
+	return 0;
+}
+
+static int read_members(int fd, const struct ending *e, struct zip *z, struct tfs_error *err)
+{
+	struct tfs_cursor c;
+	int rc;
+
+	z->central = malloc(e->central_size + 1); /* a NUL goes behind the last name */
+	z->members = reallocarray(NULL, e->count + 1, sizeof *z->members);
+	if (!z->central || !z->members)
+		return -ENOMEM;
+	rc = tfs_file_read(fd, z->central, e->central_size, e->central_at, err);
+	if (rc)
+		return rc;
+	c = tfs_cursor(z->central, e->central_size);
+	for (size_t i = 0; i < e->count; i++) {
+		struct tfs_zip_member m = { 0 };
+
+		rc = read_central(&c, e->central_at + (c.at - z->central), &m, err);
+		if (rc)
+			return rc;
+		z->members[i] = m;
+	}
+	if (tfs_cursor_left(&c))
+		return tfs_error_set(err, -EINVAL, e->central_at + (c.at - z->central),
+				     "the central directory goes on behind its %" PRIu64 " headers", e->count);
+	for (size_t i = 0; i < e->count; i++)
+		z->central[(const uint8_t *)z->members[i].name - z->central + z->members[i].name_len] = 0;
+	z->pub.members = z->members;
+	z->pub.n_members = e->count;
+	return 0;
+}
+
+/* --- Members ------------------------------------------------------------------------------------------------------- */
+
+/*
+ * From the local header's offset to the offset of the bytes behind it; @end is where the next member, or what else, begins,
+ * @central_at the place of its central header.
+ */
+static int read_local(int fd, struct tfs_zip_member *m, uint64_t central_at, uint64_t end, struct tfs_error *err)
+{
+	uint8_t header[LOCAL_SIZE + UINT16_MAX];
+	struct tfs_cursor c = tfs_cursor(header, sizeof header);
+	uint16_t flags, method, name_len, extra_len;
+	uint64_t at = m->offset, left;
+	size_t len = LOCAL_SIZE + m->name_len;
+	int rc;
+
+	if (at > end || end - at < len)
+		return refuse(err, central_at, m, "its local header at %" PRIu64 " does not end before what follows it, at %" PRIu64,
+			      at, end);
+	rc = tfs_file_read(fd, header, len, at, err);
+	if (rc)
+		return rc;
+	if (tfs_cursor_u32(&c) != LOCAL_MAGIC)
+		return refuse(err, at, m, "no local header where the central directory puts it");
+	tfs_cursor_u16(&c); /* version */
+	flags = tfs_cursor_u16(&c);
+	method = tfs_cursor_u16(&c);
+	tfs_cursor_bytes(&c, 16); /* time and date, checksum, sizes */
+	name_len = tfs_cursor_u16(&c);
+	extra_len = tfs_cursor_u16(&c);
+	if (name_len != m->name_len || memcmp(header + LOCAL_SIZE, m->name, name_len))
+		return refuse(err, at, m, "has another name in its local header");
+	if (method != m->method || !!(flags & FLAG_ENCRYPTED) != m->encrypted)
+		return refuse(err, at, m, "method %u in its local header, %u in the central directory", method, m->method);
+	left = end - at - len;
+	if (extra_len > left || m->size > left - extra_len)
+		return refuse(err, at, m, "%" PRIu64 " bytes go on into what follows it, at %" PRIu64, m->size, end);
+	m->offset = at + len + extra_len;
+	return 0;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct tfs_zip_member *x = a, *y = b;
+
+	return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct tfs_zip_member *x = a, *y = b;
+
+	return tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
+}
+
+/* From the last to the first, as where one begins the one before it must have ended. */
+static int read_locals(int fd, const struct ending *e, struct zip *z, const void **order, const void **tmp,
+		       struct tfs_error *err)
+{
+	uint64_t end = e->central_at;
+	size_t n = z->pub.n_members;
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++)
+		order[i] = &z->members[i];
+	tfs_sort(order, n, tmp, by_offset);
+	for (size_t i = n; i-- && !rc;) {
+		struct tfs_zip_member *m = (struct tfs_zip_member *)order[i];
+		uint64_t begin = m->offset, central_at = e->central_at + ((const uint8_t *)m->name - z->central) - CENTRAL_SIZE;
+
+		rc = read_local(fd, m, central_at, end, err);
+		end = begin;
+	}
+	return rc;
+}
+
+static int sort_names(struct zip *z, const void **order, const void **tmp, struct tfs_error *err)
+{
+	size_t n = z->pub.n_members;
+
+	for (size_t i = 0; i < n; i++)
+		order[i] = &z->members[i];
+	tfs_sort(order, n, tmp, by_name);
+	for (size_t i = 1; i < n; i++) {
+		const struct tfs_zip_member *m = order[i];
+
+		if (!by_name(order[i - 1], m))
+			return refuse(err, m->offset, m, "stands twice");
+	}
+	return 0;
+}
+
+static int read_all(int fd, uint64_t size, struct zip *z, struct tfs_error *err)
+{
+	cleanup_free const void **tmp = NULL;
+	const void **order;
+	struct ending e = { 0 };
+	int rc = read_ending(fd, size, &e, err);
+
+	if (!rc)
+		rc = read_members(fd, &e, z, err);
+	if (rc)
+		return rc;
+	tmp = reallocarray(NULL, e.count + 1, sizeof *tmp);
+	order = reallocarray(NULL, e.count + 1, sizeof *order);
+	z->by_name = (const struct tfs_zip_member **)order;
+	if (!tmp || !order)
+		return -ENOMEM;
+	rc = read_locals(fd, &e, z, order, tmp, err);
+	return rc ? rc : sort_names(z, order, tmp, err);
+}
+
+int tfs_zip_read(int fd, uint64_t size, struct tfs_zip **ret_zip, struct tfs_error *err)
+{
+	struct zip *z = calloc(1, sizeof *z);
+	int rc = z ? read_all(fd, size, z, err) : -ENOMEM;
+
+	if (rc == -ENOMEM)
+		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the zip file's central directory");
+	if (rc) {
+		tfs_zip_destroy(z ? &z->pub : NULL);
+		return rc;
+	}
+	*ret_zip = &z->pub;
+	return 0;
+}
+
+void tfs_zip_destroy(struct tfs_zip *zip)
+{
+	struct zip *z = (struct zip *)zip;
+
+	if (!z)
+		return;
+	free(z->central);
+	free(z->members);
+	free(z->by_name);
+	free(z);
+}
+
+const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char *name, size_t len)
+{
+	const struct zip *z = (const struct zip *)zip;
+	size_t lo = 0, hi = zip->n_members;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		int c = tfs_name_cmp(z->by_name[mid]->name, z->by_name[mid]->name_len, name, len);
+
+		if (!c)
+			return z->by_name[mid];
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+/* --- Their bytes --------------------------------------------------------------------------------------------------- */
+
+enum { PIECE = 16384 }; /* compressed bytes read at a time: most members that are read here are short */
+
+/* Fill @out of the stream; where that is all of the member, the stream must end there, too. */
+static int inflate_into(int fd, const struct tfs_zip_member *m, z_stream *s, uint8_t *out, size_t len, struct tfs_error *err)
+{
+	uint8_t piece[PIECE], beyond;
+	uint64_t at = 0;
+	size_t done = 0;
+	int rc = Z_OK;
+
+	while (rc == Z_OK && (done < len || len == m->unpacked)) {
+		size_t room = done < len ? len - done : 1; /* the stream's end may need a call, which must write nothing */
+
+		if (!s->avail_in && at < m->size) {
+			size_t n = m->size - at < PIECE ? m->size - at : PIECE;
+			int code = tfs_file_read(fd, piece, n, m->offset + at, err);
+
+			if (code)
+				return code;
+			s->next_in = piece;
+			s->avail_in = n;
+			at += n;
+		}
+		s->next_out = done < len ? out + done : &beyond;
+		s->avail_out = room < UINT32_MAX ? room : UINT32_MAX;
+		room = s->avail_out;
+		rc = inflate(s, Z_NO_FLUSH);
+		if (done == len && s->avail_out != room)
+			return refuse(err, m->offset, m, "inflates to more than %" PRIu64 " bytes", m->unpacked);
+		done += room - s->avail_out;
+	}
+	if (rc == Z_MEM_ERROR)
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate");
+	if (rc != Z_OK && rc != Z_STREAM_END) /* Z_BUF_ERROR: it goes on behind the member's last byte */
+		return refuse(err, m->offset + at - s->avail_in, m, "no sound deflate stream: %s", s->msg ? s->msg : "cut short");
+	if (done < len)
+		return refuse(err, m->offset, m, "inflates to %zu bytes, not to %" PRIu64, done, m->unpacked);
+	return 0;
+}
+
+static int inflate_head(int fd, const struct tfs_zip_member *m, uint8_t *out, size_t len, struct tfs_error *err)
+{
+	z_stream s = { 0 };
+	int rc;
+
+	if (inflateInit2(&s, -MAX_WBITS) != Z_OK)
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate");
+	rc = inflate_into(fd, m, &s, out, len, err);
+	inflateEnd(&s);
+	return rc;
+}
+
+int tfs_zip_head(int fd, const struct tfs_zip_member *m, void *buf, size_t len, struct tfs_error *err)
+{
+	uint32_t crc;
+	int rc;
+
+	if (m->encrypted)
+		return refuse(err, m->offset, m, "is encrypted");
+	if (m->method == TFS_ZIP_STORED)
+		rc = tfs_file_read(fd, buf, len, m->offset, err);
+	else if (m->method == TFS_ZIP_DEFLATED)
+		rc = inflate_head(fd, m, buf, len, err);
+	else
+		return refuse(err, m->offset, m, "compressed by method %u; only stored and deflated can be read", m->method);
+	if (rc || len < m->unpacked)
+		return rc;
+	crc = crc32_z(0, buf, len);
+	if (crc != m->crc)
+		return refuse(err, m->offset, m, "checksum %08x, should be %08x", crc, m->crc);
+	return 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of a zip file's members (APPNOTE.TXT 6.3.x, zip64 too): torch checkpoints and npz are such files. Not a format by
+ * itself. Immutable once read.
+ */
+#ifndef TFS_FORMAT_ZIP_H
+#define TFS_FORMAT_ZIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+enum { TFS_ZIP_STORED = 0, TFS_ZIP_DEFLATED = 8 };
+
+struct tfs_zip_member {
+	const char *name; /* @name_len bytes as the central directory has them, any but NUL; also NUL-terminated; "a/b" stays so */
+	size_t name_len;
+	uint16_t method;   /* TFS_ZIP_STORED or _DEFLATED; others are kept too, and refused by whoever needs them */
+	bool encrypted;
+	uint32_t crc;	   /* CRC-32 of the unpacked bytes */
+	uint64_t offset;   /* of its bytes in the file: behind the local header, whose own lengths count */
+	uint64_t size;	   /* bytes that it takes there: [offset, offset + size) is inside the file */
+	uint64_t unpacked; /* bytes after inflating; the same as size where stored */
+};
+
+struct tfs_zip {
+	size_t n_members;
+	const struct tfs_zip_member *members; /* in the order of the central directory */
+};
+
+/* Does a zip file begin here: "PK\3\4", or the "PK\5\6" of an empty one? */
+bool tfs_zip_claims(const uint8_t start[4]);
+
+/*
+ * Read the central directory and check each local header against it. -EINVAL with @err: no sound zip file, a member outside the
+ * file, two members of one name, more than the limits in zip.c. The caller owns *@ret_zip.
+ */
+int tfs_zip_read(int fd, uint64_t size, struct tfs_zip **ret_zip, struct tfs_error *err);
+void tfs_zip_destroy(struct tfs_zip *zip); /* takes NULL */
+
+/* The member of that name, or NULL. */
+const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char *name, size_t len);
+
+/*
+ * Unpacked bytes [0, @len) of a member into @buf, inflating where need be; @len is at most m->unpacked. Where it is all of them the
+ * CRC is checked. -EINVAL, @err: damaged.
+ */
+int tfs_zip_head(int fd, const struct tfs_zip_member *m, void *buf, size_t len, struct tfs_error *err);
+
+#endif

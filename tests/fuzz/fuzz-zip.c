@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The zip reader on any file: what it accepts has members that lie inside the file, none over another, each with a name of its own,
+ * by which it is found; and their bytes are read, or refused with a reason.
+ */
+#include <errno.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "format/zip.h"
+#include "fuzz.h"
+
+enum { LARGEST = 1 << 20 };
+
+static void check_bytes(int fd, const struct tfs_zip_member *m)
+{
+	struct tfs_error err = { 0 };
+	size_t len = m->unpacked < LARGEST ? m->unpacked : LARGEST, half = len / 2;
+	uint8_t *all = malloc(len + 1), *head = malloc(half + 1);
+	int rc;
+
+	CHECK(all && head);
+	rc = tfs_zip_head(fd, m, all, len, &err);
+	CHECK(!rc || (rc == -EINVAL && err.code == rc && err.what[0]));
+	if (!rc && len == m->unpacked)
+		CHECK(crc32_z(0, all, len) == m->crc);
+	if (!rc) {
+		CHECK(!tfs_zip_head(fd, m, head, half, &err));
+		CHECK(!memcmp(all, head, half));
+	}
+	free(all);
+	free(head);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct tfs_error err = { 0 };
+	struct tfs_zip *z;
+	int fd = fuzz_file(data, size);
+
+	if (tfs_zip_read(fd, size, &z, &err)) {
+		CHECK(err.code == -EINVAL && err.what[0] && err.offset <= size);
+		return 0;
+	}
+	for (size_t i = 0; i < z->n_members; i++) {
+		const struct tfs_zip_member *m = &z->members[i];
+
+		CHECK(m->offset <= size && m->size <= size - m->offset);
+		CHECK(strlen(m->name) == m->name_len);
+		CHECK(tfs_zip_find(z, m->name, m->name_len) == m);
+		for (size_t k = 0; k < i && z->n_members < 100; k++) {
+			const struct tfs_zip_member *o = &z->members[k];
+
+			CHECK(o->offset + o->size < m->offset || m->offset + m->size < o->offset);
+		}
+		check_bytes(fd, m);
+	}
+	tfs_zip_destroy(z);
+	return 0;
+}

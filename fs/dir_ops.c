@@ -13,7 +13,7 @@ static struct tfs_fs *fs_of(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
-int tfs_inode_of(const struct tfs_fs *fs, fuse_ino_t ino, struct tfs_inode *ret_inode)
+int tfs_inode_of(struct tfs_fs *fs, fuse_ino_t ino, struct tfs_inode *ret_inode)
 {
 	*ret_inode = tfs_ino_unpack(ino);
 	return tfs_tree_valid(fs->tree, *ret_inode) ? 0 : -ESTALE;
@@ -158,8 +158,9 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 		tfs_reply_error(req, r ? r : -ENOMEM);
 		return;
 	}
-	/* Offsets are of the entry that follows: "." is 0, ".." 1, the first real entry 2. */
-	for (off_t at = offset;; at++) {
+	/* Offsets are of the entry that follows: "." is 0, ".." 1, the first real entry 2; from there on the tree counts. */
+	uint64_t next = 0;
+	for (uint64_t at = (uint64_t)offset;; at = next) {
 		char name[TFS_NAME_MAX + 1];
 		struct tfs_inode inode;
 		struct fuse_entry_param e;
@@ -169,19 +170,22 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 			memset(&e, 0, sizeof e); /* no inode number: the kernel knows these two */
 			tfs_tree_attr(fs->tree, at ? tfs_tree_parent(fs->tree, dir) : dir, &e.attr);
 			strcpy(name, at ? ".." : ".");
+			next = at + 1;
 		} else {
-			r = tfs_tree_entry(fs->tree, dir, at - 2, name, &inode);
+			uint64_t place = at - 2;
+			r = tfs_tree_entry(fs->tree, dir, &place, name, &inode);
 			if (r)
 				break;
+			next = place + 2;
 			if (plus)
 				fill_entry(fs, inode, &e);
 			else
 				tfs_tree_attr(fs->tree, inode, &e.attr);
 		}
 		if (plus)
-			n = fuse_add_direntry_plus(req, buf + used, size - used, name, &e, at + 1);
+			n = fuse_add_direntry_plus(req, buf + used, size - used, name, &e, (off_t)next);
 		else
-			n = fuse_add_direntry(req, buf + used, size - used, name, &e.attr, at + 1);
+			n = fuse_add_direntry(req, buf + used, size - used, name, &e.attr, (off_t)next);
 		if (n > size - used)
 			break;
 		used += n;
@@ -217,7 +221,7 @@ void tfs_op_statfs(fuse_req_t req, fuse_ino_t ino)
 		if (S_ISREG(fs->model->nodes[i].mode))
 			bytes += fs->model->nodes[i].size;
 	for (size_t i = 0; i < fs->model->n_sets; i++)
-		st.f_files += fs->model->sets[i].n_tensors * TFS_VIEWS;
+		st.f_files += fs->model->sets[i].n_tensors * TFS_VIEW_TREE; /* which has no files of its own */
 	st.f_blocks = (bytes + 4095) / 4096;
 	fuse_reply_statfs(req, &st);
 }

@@ -78,6 +78,6 @@ void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 void tfs_reply_error(fuse_req_t req, int error);
 
 /* 0 and what @ino means, or -ESTALE: a number that we never gave out. */
-int tfs_inode_of(const struct tfs_fs *fs, fuse_ino_t ino, struct tfs_inode *ret_inode);
+int tfs_inode_of(struct tfs_fs *fs, fuse_ino_t ino, struct tfs_inode *ret_inode);
 
 #endif

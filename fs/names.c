@@ -39,41 +39,64 @@ static bool is_plain(const char *name, size_t len, size_t suffix_len)
 	return true;
 }
 
-size_t tfs_name_of(const char *name, size_t len, const char *suffix, uint64_t seed, char *buf)
-{
-	enum { HASH = 1 + 16 };
-	size_t suffix_len = strlen(suffix), room = TFS_NAME_MAX - suffix_len, n = 0;
-	size_t cut = 0; /* length of the longest prefix of whole characters that leaves room for the hash */
-	bool dots = len && len <= 2 && name[0] == '.' && name[len - 1] == '.';
-	bool too_long = false;
+enum { HASH_LEN = 1 + 16 };
 
+/*
+ * Escapes @name into @buf, up to @room bytes: their number, or SIZE_MAX if that is too little. *@ret_cut: length of the longest
+ * beginning, of whole characters, that leaves room for a hash.
+ */
+static size_t escape(const char *name, size_t len, size_t room, char *buf, size_t *ret_cut)
+{
+	bool dots = len && len <= 2 && name[0] == '.' && name[len - 1] == '.';
+	size_t n = 0;
+
+	*ret_cut = 0;
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = name[i];
-		bool escape = dots || must_escape(c);
-		if (n <= room - HASH && (c & 0xc0) != 0x80) /* not inside a UTF-8 sequence */
-			cut = n;
-		if (n + (escape ? 3 : 1) > room) {
-			too_long = true;
-			break;
-		}
-		if (escape)
+		bool escaped = dots || must_escape(c);
+		if (n <= room - HASH_LEN && (c & 0xc0) != 0x80) /* not inside a UTF-8 sequence */
+			*ret_cut = n;
+		if (n + (escaped ? 3 : 1) > room)
+			return SIZE_MAX;
+		if (escaped)
 			n += sprintf(buf + n, "%%%02X", c);
 		else
 			buf[n++] = c;
 	}
 	if (!len)
 		buf[n++] = '%';
-	if (too_long)
-		n = cut + sprintf(buf + cut, "~%016llx", (unsigned long long)XXH64(name, len, seed));
+	if (n <= room - HASH_LEN)
+		*ret_cut = n;
+	return n;
+}
+
+static size_t put_hash(uint64_t hash, char *buf)
+{
+	return sprintf(buf, "~%016llx", (unsigned long long)hash);
+}
+
+size_t tfs_name_of(const char *name, size_t len, const char *suffix, uint64_t seed, char *buf)
+{
+	size_t suffix_len = strlen(suffix), cut, n = escape(name, len, TFS_NAME_MAX - suffix_len, buf, &cut);
+
+	if (n == SIZE_MAX)
+		n = cut + put_hash(XXH64(name, len, seed), buf + cut);
 	memcpy(buf + n, suffix, suffix_len + 1);
 	return n + suffix_len;
 }
 
-static bool is_cut(const struct tfs_tensor *t, size_t suffix_len)
+size_t tfs_name_hashed(const char *name, size_t len, uint64_t hash, char *buf)
 {
-	size_t n = suffix_len + t->name_len;
-	for (size_t i = 0; i < t->name_len; i++)
-		n += must_escape(t->name[i]) ? 2 : 0;
+	size_t cut;
+	escape(name, len, TFS_NAME_MAX, buf, &cut);
+	return cut + put_hash(hash, buf + cut);
+}
+
+bool tfs_name_is_cut(const char *name, size_t len, size_t suffix_len)
+{
+	size_t n = suffix_len + len;
+	for (size_t i = 0; i < len; i++)
+		n += must_escape(name[i]) ? 2 : 0;
 	return n > TFS_NAME_MAX;
 }
 
@@ -126,7 +149,7 @@ static bool separate(struct names *n, bool *ret_again)
 		/* Escaping alone is injective, so at least one of the two was cut; and that one is odd. */
 		const struct tfs_tensor *t = &n->set->tensors[n->order[i]];
 		struct odd *odd = (struct odd *)find_odd(n, n->order[i]);
-		if (!is_cut(t, strlen(n->suffix))) {
+		if (!tfs_name_is_cut(t->name, t->name_len, strlen(n->suffix))) {
 			t = &n->set->tensors[n->order[i + 1]];
 			odd = (struct odd *)find_odd(n, n->order[i + 1]);
 		}

@@ -9,6 +9,7 @@
 #ifndef TFS_FS_NAMES_H
 #define TFS_FS_NAMES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,12 @@ enum { TFS_NAME_MAX = 255 };
  * that of the hash: 0, or more to tell apart two names that would be equal after cutting. Returns its length.
  */
 size_t tfs_name_of(const char *name, size_t len, const char *suffix, uint64_t seed, char *buf);
+
+/* Is a name too long for a file name with a suffix of @suffix_len bytes? */
+bool tfs_name_is_cut(const char *name, size_t len, size_t suffix_len);
+
+/* A file name that is cut even if it need not be, and ends in '~' and @hash; into @buf as above. Returns its length. */
+size_t tfs_name_hashed(const char *name, size_t len, uint64_t hash, char *buf);
 
 struct names;
 

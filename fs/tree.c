@@ -12,6 +12,7 @@ const struct tfs_view_info tfs_views[TFS_VIEWS] = {
 	[TFS_VIEW_NPY] = { "npy", ".npy", true, TFS_NPY },
 	[TFS_VIEW_F32] = { "f32", ".npy", true, TFS_F32 },
 	[TFS_VIEW_META] = { "meta", ".json", false, TFS_RAW },
+	[TFS_VIEW_TREE] = { .dir = "tree", .tree = true },
 };
 
 static const char sets_dir[] = "sets", control_dir[] = ".tensorfs";
@@ -20,26 +21,29 @@ struct tfs_tree {
 	const struct tfs_model *model;
 	const char *const *controls;
 	uint32_t n_controls;
-	pthread_mutex_t lock; /* guards names, whose tables are immutable once they are there */
+	pthread_mutex_t lock; /* guards names and modules, whose tables are immutable once they are there */
 	struct names **names; /* [set * TFS_VIEWS + view], NULL until first needed */
+	struct modules **modules; /* [set], likewise */
 };
 
-/* --- Inode numbers: kind in bits 60 down, view 56, set 32, tensor or node 0; the root is 1, as FUSE wants it ---------- */
-
-enum { KIND_SHIFT = 60, VIEW_SHIFT = 56, SET_SHIFT = 32, VIEW_MASK = 0xf, SET_MASK = TFS_MAX_SETS - 1 };
+/*
+ * Inode numbers: kind from bit 60 on, view 56, set 32, tensor or node 0; the depth of a module has the place of the view and the
+ * four bits below, 52. The root is 1, as FUSE wants it.
+ */
+enum { KIND_SHIFT = 60, VIEW_SHIFT = 56, DEPTH_SHIFT = 52, SET_SHIFT = 32 };
+enum { VIEW_MASK = 0xf, DEPTH_MASK = 0xff, SET_MASK = TFS_MAX_SETS - 1 };
 
 uint64_t tfs_ino_pack(struct tfs_inode i)
 {
-	uint32_t low = i.kind == TFS_INO_TENSOR ? i.tensor : i.node;
-	/* + 1 for nodes alone: 0 is no inode number, and the root node is 0. */
-	return (uint64_t)i.kind << KIND_SHIFT | (uint64_t)i.view << VIEW_SHIFT | (uint64_t)i.set << SET_SHIFT |
-	       (low + (uint64_t)(i.kind == TFS_INO_NODE));
+	/* A kind has no more than one of each pair. + 1 for nodes alone: 0 is no inode number, and the root node is 0. */
+	return (uint64_t)i.kind << KIND_SHIFT | (uint64_t)i.view << VIEW_SHIFT | (uint64_t)i.depth << DEPTH_SHIFT |
+	       (uint64_t)i.set << SET_SHIFT | ((i.tensor | i.node) + (uint64_t)(i.kind == TFS_INO_NODE));
 }
 
 struct tfs_inode tfs_ino_unpack(uint64_t ino)
 {
 	static const struct {
-		bool view, set, node, tensor;
+		bool view, set, node, tensor, depth;
 	} has[TFS_INO_KINDS] = {
 		[TFS_INO_NODE] = { .node = true },
 		[TFS_INO_VIEW_DIR] = { .view = true, .node = true },
@@ -48,6 +52,8 @@ struct tfs_inode tfs_ino_unpack(uint64_t ino)
 		[TFS_INO_SET_VIEW_DIR] = { .view = true, .set = true },
 		[TFS_INO_TENSOR] = { .view = true, .set = true, .tensor = true },
 		[TFS_INO_CONTROL] = { .node = true },
+		[TFS_INO_TREE_DIR] = { .set = true, .tensor = true, .depth = true },
+		[TFS_INO_SET_TREE_DIR] = { .set = true, .tensor = true, .depth = true },
 	};
 	static const struct tfs_inode none = { .kind = TFS_INO_KINDS };
 	uint64_t kind = ino >> KIND_SHIFT;
@@ -57,6 +63,8 @@ struct tfs_inode tfs_ino_unpack(uint64_t ino)
 	struct tfs_inode i = { .kind = (enum tfs_kind)kind };
 	if (has[kind].view)
 		i.view = ino >> VIEW_SHIFT & VIEW_MASK;
+	if (has[kind].depth)
+		i.depth = ino >> DEPTH_SHIFT & DEPTH_MASK;
 	if (has[kind].set)
 		i.set = ino >> SET_SHIFT & SET_MASK;
 	if (has[kind].tensor)
@@ -72,7 +80,36 @@ struct tfs_file_id tfs_file_of(struct tfs_inode i)
 	return (struct tfs_file_id){ .set = i.set, .tensor = i.tensor, .view = tfs_views[i.view].loader_view };
 }
 
-bool tfs_tree_valid(const struct tfs_tree *t, struct tfs_inode i)
+/* --- Tables --------------------------------------------------------------------------------------------------------- */
+
+static struct names *names_of(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view)
+{
+	pthread_mutex_lock(&t->lock);
+	struct names **n = &t->names[(size_t)set * TFS_VIEWS + view];
+	if (!*n)
+		*n = tfs_names_create(&t->model->sets[set], tfs_views[view].loader_view, tfs_views[view].suffix);
+	struct names *names = *n;
+	pthread_mutex_unlock(&t->lock);
+	return names;
+}
+
+static struct modules *modules_of(struct tfs_tree *t, uint32_t set)
+{
+	pthread_mutex_lock(&t->lock);
+	if (!t->modules[set])
+		t->modules[set] = tfs_modules_create(&t->model->sets[set]);
+	struct modules *modules = t->modules[set];
+	pthread_mutex_unlock(&t->lock);
+	return modules;
+}
+
+/* Is it the one that its directory's own views show? */
+static bool is_primary(const struct tfs_tree *t, uint32_t set)
+{
+	return t->model->nodes[t->model->sets[set].dir].first_set == set;
+}
+
+bool tfs_tree_valid(struct tfs_tree *t, struct tfs_inode i)
 {
 	const struct tfs_model *m = t->model;
 	switch (i.kind) {
@@ -88,8 +125,14 @@ bool tfs_tree_valid(const struct tfs_tree *t, struct tfs_inode i)
 		return i.set < m->n_sets && i.view < TFS_VIEWS;
 	case TFS_INO_TENSOR: {
 		struct tfs_layout l;
-		return i.set < m->n_sets && i.view < TFS_VIEWS && i.tensor < m->sets[i.set].n_tensors &&
+		return i.set < m->n_sets && i.view < TFS_VIEWS && !tfs_views[i.view].tree && i.tensor < m->sets[i.set].n_tensors &&
 		       !tfs_view_layout(tfs_views[i.view].loader_view, &m->sets[i.set].tensors[i.tensor], &l);
+	}
+	case TFS_INO_TREE_DIR:
+	case TFS_INO_SET_TREE_DIR: {
+		struct modules *modules = i.depth && i.set < m->n_sets ? modules_of(t, i.set) : NULL;
+		return modules && (i.kind == TFS_INO_SET_TREE_DIR || is_primary(t, i.set)) &&
+		       tfs_modules_valid(modules, (struct tfs_module){ i.tensor, i.depth });
 	}
 	case TFS_INO_CONTROL_DIR:
 		return true;
@@ -102,17 +145,6 @@ bool tfs_tree_valid(const struct tfs_tree *t, struct tfs_inode i)
 }
 
 /* --- Names ---------------------------------------------------------------------------------------------------------- */
-
-static struct names *names_of(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view)
-{
-	pthread_mutex_lock(&t->lock);
-	struct names **n = &t->names[(size_t)set * TFS_VIEWS + view];
-	if (!*n)
-		*n = tfs_names_create(&t->model->sets[set], tfs_views[view].loader_view, tfs_views[view].suffix);
-	struct names *names = *n;
-	pthread_mutex_unlock(&t->lock);
-	return names;
-}
 
 /* @name with as many '~' behind it as it takes not to collide with an original file of directory @node. */
 static void free_name(const struct tfs_tree *t, uint32_t node, const char *name, char *buf)
@@ -149,6 +181,56 @@ static bool extra_entry(const struct tfs_tree *t, uint32_t node, uint64_t extra,
 	return true;
 }
 
+/* --- tree/ ---------------------------------------------------------------------------------------------------------- */
+
+/* A directory of modules, or the tree/ that they are in. */
+struct in_tree {
+	bool of_primary; /* not in sets/ */
+	uint32_t set;
+	struct tfs_module dir;
+	const struct modules *modules; /* NULL: out of memory */
+};
+
+/* False: @i is something else. */
+static bool in_tree(struct tfs_tree *t, struct tfs_inode i, struct in_tree *ret_in)
+{
+	struct in_tree in = { .set = i.set, .of_primary = i.kind == TFS_INO_VIEW_DIR || i.kind == TFS_INO_TREE_DIR };
+
+	if (i.kind == TFS_INO_TREE_DIR || i.kind == TFS_INO_SET_TREE_DIR)
+		in.dir = (struct tfs_module){ i.tensor, i.depth };
+	else if ((i.kind == TFS_INO_VIEW_DIR || i.kind == TFS_INO_SET_VIEW_DIR) && tfs_views[i.view].tree)
+		in.dir = tfs_modules_root();
+	else
+		return false;
+	if (i.kind == TFS_INO_VIEW_DIR)
+		in.set = t->model->nodes[i.node].first_set;
+	in.modules = modules_of(t, in.set);
+	*ret_in = in;
+	return true;
+}
+
+static struct tfs_inode module_inode(const struct tfs_tree *t, const struct in_tree *in, struct tfs_module dir)
+{
+	struct tfs_inode i = { .kind = in->of_primary ? TFS_INO_TREE_DIR : TFS_INO_SET_TREE_DIR, .set = in->set };
+
+	i.tensor = dir.first;
+	i.depth = dir.depth;
+	if (!dir.depth && in->of_primary)
+		i = (struct tfs_inode){ .kind = TFS_INO_VIEW_DIR, .view = TFS_VIEW_TREE, .node = t->model->sets[in->set].dir };
+	else if (!dir.depth)
+		i = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .view = TFS_VIEW_TREE, .set = in->set };
+	return i;
+}
+
+static struct tfs_inode module_entry_inode(const struct tfs_tree *t, const struct in_tree *in, const struct tfs_module_entry *e)
+{
+	if (e->is_dir)
+		return module_inode(t, in, e->dir);
+	return (struct tfs_inode){ .kind = TFS_INO_TENSOR, .view = TFS_VIEW_TENSORS, .set = in->set, .tensor = e->tensor };
+}
+
+/* --- Looking up ------------------------------------------------------------------------------------------------------ */
+
 static int tensor_lookup(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, const char *name, struct tfs_inode *ret_inode)
 {
 	struct names *names = names_of(t, set, view);
@@ -165,7 +247,17 @@ int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, 
 {
 	const struct tfs_model *m = t->model;
 	char buf[TFS_NAME_MAX + 1];
+	struct in_tree in;
 
+	if (in_tree(t, dir, &in)) {
+		struct tfs_module_entry e;
+		if (!in.modules)
+			return -ENOMEM;
+		if (!tfs_modules_find(in.modules, in.dir, name, &e))
+			return -ENOENT;
+		*ret_inode = module_entry_inode(t, &in, &e);
+		return 0;
+	}
 	switch (dir.kind) {
 	case TFS_INO_NODE: {
 		uint32_t child = tfs_model_find_child(m, dir.node, name, strlen(name));
@@ -205,6 +297,8 @@ int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, 
 				return 0;
 			}
 		return -ENOENT;
+	case TFS_INO_TREE_DIR:
+	case TFS_INO_SET_TREE_DIR:
 	case TFS_INO_TENSOR:
 	case TFS_INO_CONTROL:
 	case TFS_INO_KINDS:
@@ -226,7 +320,8 @@ static int tensor_entry(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view
 	return 0;
 }
 
-int tfs_tree_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t place, char *name, struct tfs_inode *ret_inode)
+/* Entry @place of a directory that is not in tree/. */
+static int counted_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t place, char *name, struct tfs_inode *ret_inode)
 {
 	const struct tfs_model *m = t->model;
 
@@ -265,6 +360,8 @@ int tfs_tree_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t place, cha
 		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_CONTROL, .node = (uint32_t)place };
 		snprintf(name, TFS_NAME_MAX + 1, "%s", t->controls[place]);
 		return 0;
+	case TFS_INO_TREE_DIR:
+	case TFS_INO_SET_TREE_DIR:
 	case TFS_INO_TENSOR:
 	case TFS_INO_CONTROL:
 	case TFS_INO_KINDS:
@@ -273,7 +370,25 @@ int tfs_tree_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t place, cha
 	return -ENOTDIR;
 }
 
-struct tfs_inode tfs_tree_parent(const struct tfs_tree *t, struct tfs_inode i)
+int tfs_tree_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t *place, char *name, struct tfs_inode *ret_inode)
+{
+	struct tfs_module_entry e;
+	struct in_tree in;
+
+	if (!in_tree(t, dir, &in)) {
+		int r = counted_entry(t, dir, *place, name, ret_inode);
+		*place += !r;
+		return r;
+	}
+	if (!in.modules)
+		return -ENOMEM;
+	if (!tfs_modules_entry(in.modules, in.dir, place, name, &e))
+		return -ENOENT;
+	*ret_inode = module_entry_inode(t, &in, &e);
+	return 0;
+}
+
+struct tfs_inode tfs_tree_parent(struct tfs_tree *t, struct tfs_inode i)
 {
 	const struct tfs_model *m = t->model;
 	struct tfs_inode p = { .kind = TFS_INO_NODE };
@@ -295,6 +410,13 @@ struct tfs_inode tfs_tree_parent(const struct tfs_tree *t, struct tfs_inode i)
 	case TFS_INO_TENSOR:
 		p = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = i.set, .view = i.view };
 		break;
+	case TFS_INO_TREE_DIR:
+	case TFS_INO_SET_TREE_DIR: {
+		struct in_tree in;
+		if (in_tree(t, i, &in) && in.modules)
+			p = module_inode(t, &in, tfs_modules_parent(in.modules, in.dir));
+		break;
+	}
 	case TFS_INO_CONTROL:
 		p = (struct tfs_inode){ .kind = TFS_INO_CONTROL_DIR };
 		break;
@@ -312,6 +434,14 @@ static void attr_of_node(const struct tfs_node *n, struct stat *st)
 	st->st_uid = n->uid;
 	st->st_gid = n->gid;
 	st->st_mtim = st->st_ctim = st->st_atim = n->mtime;
+}
+
+/* In how many places a tensor's file stands: tree/ shows those of tensors/, and sets/STEM what stands in front of it, too. */
+static unsigned links_of(const struct tfs_tree *t, struct tfs_inode i)
+{
+	const struct tfs_node *dir = &t->model->nodes[t->model->sets[i.set].dir];
+	unsigned of_set = i.view == TFS_VIEW_TENSORS ? 2 : 1;
+	return dir->n_sets > 1 && is_primary(t, i.set) ? 2 * of_set : of_set;
 }
 
 void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st)
@@ -337,6 +467,8 @@ void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st
 		break;
 	case TFS_INO_SET:
 	case TFS_INO_SET_VIEW_DIR:
+	case TFS_INO_TREE_DIR:
+	case TFS_INO_SET_TREE_DIR:
 		n = &m->nodes[m->sets[i.set].dir];
 		break;
 	case TFS_INO_TENSOR: {
@@ -344,6 +476,7 @@ void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st
 		const struct tfs_tensor *tensor = &m->sets[i.set].tensors[i.tensor];
 		n = &m->nodes[tensor->source];
 		st->st_mode = S_IFREG | (n->mode & 0444);
+		st->st_nlink = links_of(t, i);
 		st->st_size = tfs_views[i.view].loaded ? tfs_file_layout(m, tfs_file_of(i)).size : 0;
 		break;
 	}
@@ -371,7 +504,11 @@ int tfs_tree_create(const struct tfs_model *model, const char *const *controls, 
 	struct tfs_tree *t = calloc(1, sizeof *t);
 	if (t)
 		t->names = calloc(model->n_sets * TFS_VIEWS, sizeof *t->names);
-	if (!t || !t->names) {
+	if (t)
+		t->modules = calloc(model->n_sets, sizeof *t->modules);
+	if (!t || !t->names || !t->modules) {
+		if (t)
+			free(t->names);
 		free(t);
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
@@ -390,7 +527,10 @@ void tfs_tree_destroy(struct tfs_tree *t)
 		return;
 	for (size_t i = 0; i < t->model->n_sets * TFS_VIEWS; i++)
 		tfs_names_destroy(t->names[i]);
+	for (size_t i = 0; i < t->model->n_sets; i++)
+		tfs_modules_destroy(t->modules[i]);
 	free(t->names);
+	free(t->modules);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 }

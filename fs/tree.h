@@ -7,6 +7,8 @@
  *   DIR/tensors, meta       VIEW_DIR            the directory's primary weight set
  *   DIR/sets/STEM/tensors   SETS, SET, VIEW_DIR every set, where there are several
  *   …/tensors/NAME          TENSOR              a tensor in a view
+ *   …/tree/A                TREE_DIR            a directory of modules (modules.h); in there TENSORs, the very ones of tensors/
+ *   …/sets/STEM/tree/A      SET_TREE_DIR        the same, for the kernel allows a directory in one place only
  *   /.tensorfs/stats        CONTROL_DIR, CONTROL
  */
 #ifndef TFS_FS_TREE_H
@@ -18,16 +20,18 @@
 
 #include "base/error.h"
 #include "model.h"
+#include "modules.h"
 #include "names.h"
 #include "residency.h"
 
-enum tfs_view_dir { TFS_VIEW_TENSORS, TFS_VIEW_NPY, TFS_VIEW_F32, TFS_VIEW_META, TFS_VIEWS };
+enum tfs_view_dir { TFS_VIEW_TENSORS, TFS_VIEW_NPY, TFS_VIEW_F32, TFS_VIEW_META, TFS_VIEW_TREE, TFS_VIEWS };
 
 struct tfs_view_info {
 	const char *dir;    /* "tensors" */
 	const char *suffix; /* of its files: ".json" */
 	bool loaded;	    /* bytes come from the loader, in this view of its; otherwise the text is made when asked for */
 	enum tfs_view_id loader_view;
+	bool tree; /* has no files of its own, but shows those of tensors/ in directories */
 };
 extern const struct tfs_view_info tfs_views[TFS_VIEWS];
 
@@ -40,6 +44,8 @@ enum tfs_kind {
 	TFS_INO_TENSOR,	     /* view, set, tensor */
 	TFS_INO_CONTROL_DIR, /* "/.tensorfs" */
 	TFS_INO_CONTROL,     /* a file in there: node is its index */
+	TFS_INO_TREE_DIR,    /* below tree/ of the set, which is its directory's primary one: tensor is its first, and depth */
+	TFS_INO_SET_TREE_DIR, /* below sets/STEM/tree */
 	TFS_INO_KINDS,
 };
 
@@ -50,6 +56,7 @@ struct tfs_inode {
 	uint32_t node;
 	uint32_t set;
 	uint32_t tensor;
+	uint8_t depth;
 };
 
 /* Sets are numbered in 20 bits of an inode number; a model directory with more is refused. */
@@ -71,19 +78,19 @@ void tfs_tree_destroy(struct tfs_tree *t); /* takes NULL */
 
 /* All functions below are thread-safe. */
 
-bool tfs_tree_valid(const struct tfs_tree *t, struct tfs_inode inode);
+bool tfs_tree_valid(struct tfs_tree *t, struct tfs_inode inode);
 
 /* 0 and the inode of that name in directory @dir; -ENOENT, -ENOTDIR, or -ENOMEM. */
 int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, struct tfs_inode *ret_inode);
 
 /*
- * Entry @place of directory @dir, counting from 0, "." and ".." not among them. Its name into @name (TFS_NAME_MAX + 1 bytes).
- * -ENOENT: there are no more.
+ * The entry at *@place of directory @dir, the first at 0, "." and ".." not among them; *@place moves on to the next. Its name
+ * into @name (TFS_NAME_MAX + 1 bytes). -ENOENT: there are no more.
  */
-int tfs_tree_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t place, char *name, struct tfs_inode *ret_inode);
+int tfs_tree_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t *place, char *name, struct tfs_inode *ret_inode);
 
 /* The directory that @inode stands in; for a tensor or one view of a primary set, one of those. */
-struct tfs_inode tfs_tree_parent(const struct tfs_tree *t, struct tfs_inode inode);
+struct tfs_inode tfs_tree_parent(struct tfs_tree *t, struct tfs_inode inode);
 
 /* Attributes, complete but for the size of files whose text is made when asked for. */
 void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode inode, struct stat *ret_st);

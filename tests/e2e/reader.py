@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
 import struct
 import subprocess
@@ -56,22 +57,47 @@ def xxh64(data):
     return done.stdout.split()[0]
 
 
+def escaped(name):
+    """Character by character."""
+    if name in (".", ".."):
+        return [b"%2E"] * len(name)
+    return [b"%%%02X" % ord(c) if ord(c) < 0x20 or c in "/%\x7f" else c.encode() for c in name] or [b"%"]
+
+
+def cut(name, room):
+    """Its beginning, with `room` bytes left."""
+    result = b""
+    for character in escaped(name):
+        if len(result) + len(character) > 255 - room:
+            break
+        result += character
+    return result
+
+
 def file_name(name, suffix=""):
     """By the rule of DESIGN.md, as bytes."""
-    raw = name.encode()
-    if name in (".", ".."):
-        parts = [b"%2E"] * len(name)
-    else:
-        parts = [
-            b"%%%02X" % ord(c) if ord(c) < 0x20 or c in "/%\x7f" else c.encode() for c in name
-        ] or [b"%"]
-    end = suffix.encode()
-    if sum(map(len, parts)) + len(end) <= 255:
-        return b"".join(parts) + end
-    room = 255 - 17 - len(end)
-    while sum(map(len, parts)) > room:  # whole characters go
-        parts.pop()
-    return b"".join(parts) + b"~" + xxh64(raw) + end
+    whole, end = b"".join(escaped(name)), suffix.encode()
+    if len(whole) + len(end) <= 255:
+        return whole + end
+    return cut(name, 17 + len(end)) + b"~" + xxh64(name.encode()) + end
+
+
+def tree_paths(names):
+    """Name: path in tree/, as bytes, by the rules of tensorfs(7). Not for names made to collide with a hash."""
+    parts = {name: tuple(re.split("[./]", name, maxsplit=255)) for name in sorted(names, key=str.encode)}
+    inner = {p[:i] for p in parts.values() for i in range(1, len(p))}
+    taken, paths = set(), {}
+    for name, p in parts.items():
+        shown = [b"%40" if part == "@" else file_name(part) for part in p]
+        if p in inner:
+            shown.append(b"@")
+        if p in taken:
+            end = b"~" + xxh64(name.encode())
+            last = shown[-1] if p in inner or len(shown[-1]) + len(end) <= 255 else None
+            shown[-1] = (last or cut(p[-1], len(end))) + end
+        taken.add(p)
+        paths[name] = b"/".join(shown)
+    return paths
 
 
 def check(condition, *what):

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What is easier said in Python than in shell: each function below is one part of a test, named on the command line."""
 
+import collections
 import concurrent.futures
 import ctypes
 import errno
@@ -145,8 +146,8 @@ def many(path, count):
 
 @step
 def consistent(mount):
-    """readdir, lookup and stat say the same; what is not listed is not there."""
-    seen = {}
+    """readdir, lookup and stat say the same; what is not listed is not there; an inode is in as many places as it has links."""
+    seen, links = {}, collections.Counter()
     for directory, dirs, files in os.walk(os.fsencode(mount)):
         with os.scandir(directory) as entries:
             listed = {e.name: (e.inode(), e.is_dir(follow_symlinks=False)) for e in entries}
@@ -156,12 +157,15 @@ def consistent(mount):
             st = os.lstat(path)
             same(f"{path}: inode", st.st_ino, inode)
             same(f"{path}: a directory", os.path.isdir(path), is_dir)
-            check(inode not in seen, f"{path} and {seen.get(inode)} are one inode")
+            check(inode not in seen or not is_dir, f"{path} and {seen.get(inode)} are one directory")
             seen[inode] = path
+            links[inode, 1 if is_dir else st.st_nlink] += 1
             for other in (name + b"x", name[:-1], name.swapcase(), name + b"~"):
-                if other and other not in listed and len(other) <= 255:
+                if other not in (b"", b".", b"..", *listed) and len(other) <= 255:
                     fails_with(lambda: os.lstat(os.path.join(directory, other)), errno.ENOENT)
         fails_with(lambda: os.lstat(os.path.join(directory, b"n" * 256)), errno.ENAMETOOLONG, errno.ENOENT)
+    for (inode, said), count in links.items():
+        same(f"links of {seen[inode]}", said, count)
     check(len(seen) > 50, len(seen), "entries")
 
 

@@ -42,7 +42,8 @@ static int teardown(void **state)
 
 static bool equal(struct tfs_inode a, struct tfs_inode b)
 {
-	return a.kind == b.kind && a.view == b.view && a.node == b.node && a.set == b.set && a.tensor == b.tensor;
+	return a.kind == b.kind && a.view == b.view && a.node == b.node && a.set == b.set && a.tensor == b.tensor &&
+	       a.depth == b.depth;
 }
 
 static unsigned walk(struct tfs_inode d, unsigned depth)
@@ -53,7 +54,9 @@ static unsigned walk(struct tfs_inode d, unsigned depth)
 	struct stat st;
 
 	assert_true(depth < 8);
-	for (uint64_t i = 0; !tfs_tree_entry(tree, d, i, name, &child); i++, n++) {
+	uint64_t place = 0, before = 0;
+	for (; !tfs_tree_entry(tree, d, &place, name, &child); before = place, n++) {
+		assert_true(place > before);
 		assert_true(name[0] && strlen(name) <= TFS_NAME_MAX && !strchr(name, '/'));
 		if (tfs_tree_lookup(tree, d, name, &found))
 			fail_msg("\"%s\" is listed, but not found", name);
@@ -72,8 +75,12 @@ static unsigned walk(struct tfs_inode d, unsigned depth)
 			assert_int_equal(tfs_tree_lookup(tree, child, "x", &found), child.kind == TFS_INO_NODE ? -ENOENT : -ENOTDIR);
 		}
 	}
-	assert_int_equal(tfs_tree_entry(tree, d, UINT64_MAX, name, &child), -ENOENT);
-	assert_int_equal(tfs_tree_entry(tree, d, 1u << 31, name, &child), -ENOENT);
+	assert_int_equal(tfs_tree_entry(tree, d, &place, name, &child), -ENOENT);
+	assert_int_equal(place, before);
+	for (int bit = 20; bit < 64; bit++) {
+		place = (uint64_t)1 << bit;
+		assert_int_equal(tfs_tree_entry(tree, d, &place, name, &child), -ENOENT);
+	}
 	assert_int_equal(tfs_tree_lookup(tree, d, "no such name", &found), -ENOENT);
 	assert_int_equal(tfs_tree_lookup(tree, d, "", &found), -ENOENT);
 	return n;
@@ -88,11 +95,12 @@ static void test_walk(void **state)
 	assert_int_equal(root.node, TFS_NODE_ROOT);
 	assert_int_equal(tfs_ino_pack(root), 1);
 	/*
-	 * The root: 9 originals, tensors~, npy, f32, meta, sets, .tensorfs~~; the four views of 5, those of sets/{model,other} of
-	 * 5 and 2, two controls; sub: an original and four views of 3; complex: an original and four views, of 1 but for f32.
+	 * The root: 9 originals, tensors~, npy, f32, meta, tree, sets, .tensorfs~~; the four views of 5 and tree/{%,%25,a/@,a/b,x/y},
+	 * those of sets/{model,other} of 5 and 2, two controls; sub: an original and four views of 3, and tree; complex: an
+	 * original and four views, of 1 but for f32, and tree.
 	 */
-	assert_int_equal(walk(root, 0),
-			 9 + 6 + 4 * 5 + 2 + 2 * 4 + 4 * 5 + 4 * 2 + 2 + (1 + 4 + 4 * 3) + (1 + 4 + 3));
+	assert_int_equal(walk(root, 0), 9 + 7 + 4 * 5 + 7 + 2 + (5 + 4 * 5 + 7) + (5 + 4 * 2 + 3) + 2 + (1 + 5 + 4 * 3 + 5) +
+						(1 + 5 + 3 + 1));
 }
 
 static void test_collisions(void **state)
@@ -128,6 +136,49 @@ static void test_absent_in_view(void **state)
 	i.view = TFS_VIEW_F32;
 	assert_false(tfs_tree_valid(tree, i));
 	assert_int_equal(tfs_tree_lookup(tree, view, "c.npy", &i), -ENOENT);
+}
+
+/* tree/ shows the files of tensors/, and directories that are not those of sets/STEM/tree. */
+static void test_tree(void **state)
+{
+	static const char *const paths[] = { "a/@", "a/b", "x/y", "%", "%25" }, *const names[] = { "a", "a.b", "x%2Fy", "%", "%25" };
+	struct tfs_inode root = tfs_ino_unpack(1), sets, set, tops[2], i, j, d;
+	struct stat st;
+
+	(void)state;
+	tops[0] = root;
+	assert_int_equal(tfs_tree_lookup(tree, root, "sets", &sets), 0);
+	assert_int_equal(tfs_tree_lookup(tree, sets, "model", &set), 0);
+	tops[1] = set;
+	for (unsigned n = 0; n < LENGTH(paths); n++)
+		for (unsigned top = 0; top < 2; top++) {
+			assert_int_equal(tfs_tree_lookup(tree, tops[top], top ? "tensors" : "tensors~", &d), 0);
+			assert_int_equal(tfs_tree_lookup(tree, d, names[n], &i), 0);
+			assert_int_equal(tfs_tree_lookup(tree, tops[top], "tree", &d), 0);
+			if (paths[n][1] == '/') {
+				assert_int_equal(tfs_tree_lookup(tree, d, (char[]){ paths[n][0], 0 }, &d), 0);
+				assert_int_equal(d.kind, top ? TFS_INO_SET_TREE_DIR : TFS_INO_TREE_DIR);
+				assert_int_equal(d.depth, 1);
+			}
+			assert_int_equal(tfs_tree_lookup(tree, d, paths[n] + (paths[n][1] == '/' ? 2 : 0), &j), 0);
+			assert_true(equal(i, j));
+			tfs_tree_attr(tree, i, &st);
+			assert_int_equal(st.st_nlink, 4);
+			i.view = TFS_VIEW_NPY;
+			tfs_tree_attr(tree, i, &st);
+			assert_int_equal(st.st_nlink, 2);
+			i.view = TFS_VIEW_TREE; /* it has none of its own */
+			assert_false(tfs_tree_valid(tree, i));
+		}
+	/* The other set stands in one place only, and so do its directories. */
+	assert_int_equal(tfs_tree_lookup(tree, sets, "other", &set), 0);
+	assert_int_equal(tfs_tree_lookup(tree, set, "tree", &d), 0);
+	assert_int_equal(tfs_tree_lookup(tree, d, "a", &d), 0);
+	assert_int_equal(tfs_tree_lookup(tree, d, "@", &i), 0);
+	tfs_tree_attr(tree, i, &st);
+	assert_int_equal(st.st_nlink, 2);
+	d.kind = TFS_INO_TREE_DIR;
+	assert_false(tfs_tree_valid(tree, d));
 }
 
 /* Of all numbers near those that mean something, the valid ones are those that pack() gives. */
@@ -168,6 +219,7 @@ int main(void)
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_collisions),
 		cmocka_unit_test(test_absent_in_view),
+		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_numbers),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

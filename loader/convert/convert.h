@@ -11,8 +11,9 @@
  *   its payload, and becomes quiet.
  * - The NaN of the other 8-bit types has no payload: 0x7fc00000, and the sign where the type has two of them (F8_E4M3).
  * - BOOL is 1 for every byte but 0.
- * - GGUF's block types are computed with single rounding steps in ggml's order, so that the last bit is ggml's. Every NaN that
- *   a block's scales lead to is 0x7fc00000.
+ * - GGUF's block types have the values that ggml computes. A scale times small integers is exact (fewer than 24 bits), so what
+ *   rounds, once, is only the difference or sum that some types have, and Q8_K's product. Every NaN that a block's scales lead
+ *   to is 0x7fc00000.
  *
  * The rounding is that of the thread's floating-point environment, so leave that as C starts with it.
  */

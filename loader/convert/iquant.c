@@ -125,7 +125,8 @@ static void iq3_s_block(const uint8_t *b, float *y)
 		for (unsigned i = 0; i < 8; i++) {
 			unsigned point = b[2 + 8 * k + i] | (b[66 + k] >> i & 1u) << 8;
 
-			put_four(y + 32 * k + 4 * i, tfs_grid_iq3_s[point], values, b[74 + 4 * k + i / 2] >> i % 2 * 4u);
+			put_four(y + 32 * k + 4 * i, tfs_grid_iq3_s[point], values,
+				 b[74 + 4 * k + i / 2] >> i % 2 * 4u);
 		}
 	}
 }

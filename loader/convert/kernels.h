@@ -32,14 +32,17 @@ tfs_convert_fn tfs_iq1_s_scalar, tfs_iq1_m_scalar, tfs_iq4_nl_scalar, tfs_iq4_xs
 tfs_convert_fn tfs_boolean_neon, tfs_u8_neon, tfs_i8_neon, tfs_u16_neon, tfs_i16_neon, tfs_u32_neon, tfs_i32_neon;
 tfs_convert_fn tfs_f64_neon, tfs_f16_neon, tfs_bf16_neon, tfs_e4m3_neon, tfs_e5m2_neon, tfs_e8m0_neon;
 tfs_convert_fn tfs_e4m3fnuz_neon, tfs_e5m2fnuz_neon, tfs_f4_neon, tfs_e2m3_neon, tfs_e3m2_neon;
+tfs_convert_fn tfs_q4_0_neon, tfs_q8_0_neon, tfs_q4_k_neon, tfs_q5_k_neon, tfs_q6_k_neon, tfs_mxfp4_neon;
 
 tfs_convert_fn tfs_boolean_avx2, tfs_u8_avx2, tfs_i8_avx2, tfs_u16_avx2, tfs_i16_avx2, tfs_u32_avx2, tfs_i32_avx2;
 tfs_convert_fn tfs_f64_avx2, tfs_f16_avx2, tfs_bf16_avx2, tfs_e4m3_avx2, tfs_e5m2_avx2, tfs_e8m0_avx2;
 tfs_convert_fn tfs_e4m3fnuz_avx2, tfs_e5m2fnuz_avx2, tfs_f4_avx2, tfs_e2m3_avx2, tfs_e3m2_avx2;
+tfs_convert_fn tfs_q4_0_avx2, tfs_q8_0_avx2, tfs_q4_k_avx2, tfs_q5_k_avx2, tfs_q6_k_avx2, tfs_mxfp4_avx2;
 
 tfs_convert_fn tfs_boolean_avx512, tfs_u8_avx512, tfs_i8_avx512, tfs_u16_avx512, tfs_i16_avx512, tfs_u32_avx512;
 tfs_convert_fn tfs_i32_avx512, tfs_u64_avx512, tfs_i64_avx512, tfs_f64_avx512, tfs_f16_avx512, tfs_bf16_avx512;
 tfs_convert_fn tfs_e4m3_avx512, tfs_e5m2_avx512, tfs_e8m0_avx512, tfs_e4m3fnuz_avx512, tfs_e5m2fnuz_avx512;
 tfs_convert_fn tfs_f4_avx512, tfs_e2m3_avx512, tfs_e3m2_avx512;
+tfs_convert_fn tfs_q4_0_avx512, tfs_q8_0_avx512, tfs_q4_k_avx512, tfs_q5_k_avx512, tfs_q6_k_avx512, tfs_mxfp4_avx512;
 
 #endif

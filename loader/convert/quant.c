@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GGUF's types of one level: a block is a scale, in some types an offset, and a few bits for each element. Layouts and the
- * order of operations, on which the last bit depends, are those of ggml (ggml-common.h, ggml-quants.c) and of its Python
- * package (gguf, quants.py). This and kquant.c and iquant.c are the reference that vector kernels must equal.
+ * GGUF's types of one level: a block is a scale, in some types an offset, and a few bits for each element. Layouts are those
+ * of ggml (ggml-common.h, ggml-quants.c) and of its Python package (gguf, quants.py). This and kquant.c and iquant.c are the
+ * reference that vector kernels must equal.
  */
 #include "convert/scalar.h"
 
@@ -145,10 +145,10 @@ static void tq2_0_block(const uint8_t *b, float *y)
 /* E2M1, doubled, and without -0. Both types below halve the scale instead. */
 static const float e2m1[16] = { 0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12 };
 
-/* E8M0 scale, 16 bytes. Unlike in F8_E8M0, 255 is no NaN but the next power of two: ggml reads it so. */
+/* E8M0 scale, 16 bytes */
 static void mxfp4_block(const uint8_t *b, float *y)
 {
-	float d = tfs_float_of(b[0] < 2 ? 0x00200000u << b[0] : (uint32_t)(b[0] - 1) << 23); /* 2^(b[0] - 128) */
+	float d = tfs_mxfp4_scale(b[0]);
 
 	for (int j = 0; j < 16; j++) {
 		y[j] = d * e2m1[low(b[1 + j])];

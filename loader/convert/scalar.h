@@ -4,6 +4,7 @@
 #define TFS_CONVERT_SCALAR_H
 
 #include <endian.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "convert/kernels.h"
@@ -80,6 +81,15 @@ static inline float tfs_f16_at(const uint8_t *p)
 }
 
 /*
+ * Does a block with this scale have no NaN? Vector kernels of block types leave the others to the scalar one. What is finite
+ * does not overflow either: 65504 × 63 × 63 does not.
+ */
+static inline bool tfs_f16_is_finite(const uint8_t *p)
+{
+	return (p[1] & 0x7c) != 0x7c;
+}
+
+/*
  * The kernel of a type whose blocks of @bytes bytes hold @elems elements, from a function that converts one. Which NaN comes
  * of computing with an infinite scale, or with two NaNs, differs between CPUs and compilers; so all of them become one.
  */
@@ -92,6 +102,12 @@ static inline float tfs_f16_at(const uint8_t *p)
 				dst[i] = dst[i] == dst[i] ? dst[i] : tfs_float_of(TFS_NAN_BITS); \
 		}                                                                                \
 	}
+
+/* MXFP4: the E8M0 scale, halved. Unlike in F8_E8M0, 255 is no NaN but the next power of two: ggml reads it so. */
+static inline float tfs_mxfp4_scale(uint8_t x)
+{
+	return tfs_float_of(x < 2 ? 0x00200000u << x : (uint32_t)(x - 1) << 23);
+}
 
 /* Q4_K and Q5_K: the scale and the minimum of each of eight sub-blocks, a byte each, the first one's lowest. */
 struct tfs_k_scales {

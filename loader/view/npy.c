@@ -32,14 +32,15 @@ void tfs_npy_header(const char *descr, const uint64_t *shape, unsigned ndim, uin
 static void make_prefix(const struct tfs_tensor *t, uint8_t *buf)
 {
 	const struct tfs_dtype *d = t->dtype;
-	uint64_t shape[TFS_MAX_DIMS];
+	uint64_t shape[TFS_MAX_DIMS], nbytes;
 
 	if (d->npy) {
 		tfs_npy_header(d->npy, t->shape, t->ndim, buf);
 		return;
 	}
-	/* Elements that are no whole bytes: rows of bytes, or one row where a row is not whole bytes either. */
-	if (t->ndim && t->shape[t->ndim - 1] % d->block_elems == 0) {
+	/* Elements that are no whole bytes: rows of bytes, or one row where a row is not whole bytes either, or of nobody knows what. */
+	if (t->ndim && t->shape[t->ndim - 1] % d->block_elems == 0 && !tfs_dtype_nbytes(d, t->shape, t->ndim, &nbytes) &&
+	    nbytes == t->nbytes) {
 		memcpy(shape, t->shape, t->ndim * sizeof *shape);
 		shape[t->ndim - 1] = t->shape[t->ndim - 1] / d->block_elems * d->block_bytes;
 		tfs_npy_header("|u1", shape, t->ndim, buf);

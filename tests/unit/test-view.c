@@ -157,7 +157,7 @@ static void check_header(enum tfs_view_id view, const char *type, const uint64_t
 
 static void test_headers(void **state)
 {
-	static const uint64_t a[] = { 3, 4, 8 }, zero[] = { 3, 0 }, six[] = { 3, 8 }, odd[] = { 4, 3 };
+	static const uint64_t a[] = { 3, 4, 8 }, zero[] = { 3, 0 }, six[] = { 3, 8 }, odd[] = { 4, 3 }, kq[] = { 3, 512 };
 	uint64_t most[TFS_MAX_DIMS];
 
 	(void)state;
@@ -172,6 +172,17 @@ static void test_headers(void **state)
 	check_header(TFS_NPY, "F6_E2M3", six, 2, HEADER("|u1", "3, 6"));
 	check_header(TFS_NPY, "F4", odd, 2, HEADER("|u1", "6,"));
 	check_header(TFS_NPY, "F4", zero, 2, HEADER("|u1", "3, 0"));
+	check_header(TFS_NPY, "Q4_K", kq, 2, HEADER("|u1", "3, 288"));
+	/* A type that nobody knows: as many bytes as there are. */
+	struct tfs_dtype unknown = { .name = "UNKNOWN(99)", .block_elems = 1, .block_bytes = 1 };
+	struct tfs_tensor u = { .dtype = &unknown, .shape = kq, .ndim = 2, .nbytes = 100 };
+	struct tfs_layout l;
+	char head[TFS_VIEW_PREFIX_MAX];
+	assert_int_equal(tfs_view_layout(TFS_F32, &u, &l), -ENOENT);
+	assert_int_equal(tfs_view_layout(TFS_NPY, &u, &l), 0);
+	assert_int_equal(l.size, 4196);
+	l.view->make_prefix(&u, (uint8_t *)head);
+	assert_memory_equal(head + 10, HEADER("|u1", "100,"), strlen(HEADER("|u1", "100,")));
 	/* As float32 they have the shape that they are said to have. */
 	check_header(TFS_F32, "F4", odd, 2, HEADER("<f4", "4, 3"));
 	check_header(TFS_F32, "F64", NULL, 0, HEADER("<f4", ""));

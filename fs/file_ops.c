@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "fs.h"
+#include "listing.h"
 #include "pending.h"
 #include "readahead.h"
 #include "text.h"
@@ -36,6 +37,7 @@ static void take_apart(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 		tfs_stream_close(o->stream);
 	if (o->fd >= 0)
 		close(o->fd);
+	tfs_listing_close(o->listing);
 	free(o->text);
 	free(o);
 }
@@ -218,6 +220,11 @@ static void open_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct 
 	finish_tensor(fs, req, ino, id, r);
 }
 
+static bool is_listing(struct tfs_inode i)
+{
+	return i.kind == TFS_INO_CONTROL && (i.node == TFS_CONTROL_INDEX_TSV || i.node == TFS_CONTROL_INDEX_JSON);
+}
+
 static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
 {
 	struct tfs_opened *o = opened_create(ino, TFS_OPEN_TEXT);
@@ -228,9 +235,12 @@ static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tf
 		if (o->text && l.prefix)
 			l.view->make_prefix(l.tensor, (uint8_t *)o->text);
 		o->text_len = l.prefix;
-	} else if (o)
+	} else if (o && is_listing(inode)) {
+		o->listing = tfs_listing_open(fs->model, fs->tree, inode.node == TFS_CONTROL_INDEX_JSON);
+	} else if (o) {
 		o->text = tfs_text_of(fs, inode, &o->text_len);
-	if (!o || !o->text) {
+	}
+	if (!o || !(o->text || o->listing)) {
 		free(o);
 		tfs_reply_error(req, -ENOMEM);
 		return;
@@ -392,6 +402,17 @@ static void read_text(fuse_req_t req, const char *text, size_t len)
 		tfs_reply_error(req, -ENOMEM);
 }
 
+static void read_listing(fuse_req_t req, struct tfs_listing *listing, uint64_t offset, size_t len)
+{
+	cleanup_free char *buf = malloc(len ? len : 1);
+	ssize_t n = buf ? tfs_listing_read(listing, offset, len, buf) : -ENOMEM;
+
+	if (n < 0)
+		tfs_reply_error(req, (int)n);
+	else
+		fuse_reply_buf(req, buf, (size_t)n);
+}
+
 void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
 	struct tfs_fs *fs = fuse_req_userdata(req);
@@ -399,6 +420,10 @@ void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, stru
 	struct tfs_inode inode = tfs_ino_unpack(ino);
 	uint64_t file_size = o->text_len, at = offset;
 
+	if (o->listing) {
+		read_listing(req, o->listing, at, size);
+		return;
+	}
 	if (o->mode == TFS_OPEN_STREAM)
 		file_size = tfs_file_layout(fs->model, tfs_file_of(inode)).size;
 	else if (o->mode == TFS_OPEN_NATIVE)

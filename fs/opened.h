@@ -15,11 +15,13 @@
 
 #include "stream.h"
 
+struct tfs_listing;
+
 enum tfs_open_mode {
 	TFS_OPEN_PASSTHROUGH, /* the kernel reads the backing file by itself */
 	TFS_OPEN_STREAM,      /* a tensor, through the loader's streams */
 	TFS_OPEN_NATIVE,      /* an original file, read by us */
-	TFS_OPEN_TEXT,	      /* a text made when it was opened; not in the table */
+	TFS_OPEN_TEXT,	      /* a text made when it was opened, or as it is read; not in the table */
 	TFS_OPEN_MODES,
 };
 
@@ -34,6 +36,7 @@ struct tfs_opened {
 	int fd;			   /* NATIVE */
 	char *text;		   /* TEXT; owned */
 	size_t text_len;
+	struct tfs_listing *listing; /* TEXT, in its place */
 };
 
 enum { TFS_OPENED_STRIPES = 64 };

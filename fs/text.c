@@ -11,12 +11,12 @@
 
 #include "config.h"
 
-enum { CONTROL_STATS, CONTROL_STATS_JSON, CONTROL_METRICS };
-
 const char *const tfs_controls[] = {
-	[CONTROL_STATS] = "stats",
-	[CONTROL_STATS_JSON] = "stats.json",
-	[CONTROL_METRICS] = "metrics",
+	[TFS_CONTROL_STATS] = "stats",
+	[TFS_CONTROL_STATS_JSON] = "stats.json",
+	[TFS_CONTROL_METRICS] = "metrics",
+	[TFS_CONTROL_INDEX_TSV] = "index.tsv",
+	[TFS_CONTROL_INDEX_JSON] = "index.json",
 	NULL,
 };
 
@@ -284,9 +284,9 @@ static char *control_text(struct tfs_fs *fs, uint32_t which)
 
 	if (f) {
 		collect(fs, r);
-		if (which == CONTROL_STATS)
+		if (which == TFS_CONTROL_STATS)
 			print_people(fs, r, f);
-		else if (which == CONTROL_STATS_JSON)
+		else if (which == TFS_CONTROL_STATS_JSON)
 			print_json(fs, r, f);
 		else
 			print_metrics(r, f);

@@ -7,11 +7,13 @@
 
 #include "fs.h"
 
-/* Names of the files in .tensorfs, ended by NULL; their place is the inode's node. */
+enum { TFS_CONTROL_STATS, TFS_CONTROL_STATS_JSON, TFS_CONTROL_METRICS, TFS_CONTROL_INDEX_TSV, TFS_CONTROL_INDEX_JSON };
+
+/* Names of the files in .tensorfs, ended by NULL; their place, as above, is the inode's node. */
 extern const char *const tfs_controls[];
 
 /*
- * The text of meta/NAME.json or of a control file, allocated; its length into *@ret_len. NULL: out of memory. A meta file's
+ * The text of meta/NAME.json or of a control file (but of the indexes: see listing.h), allocated; its length into *@ret_len. NULL: out of memory. A meta file's
  * text is always the same; a control file's is of this moment.
  */
 char *tfs_text_of(struct tfs_fs *fs, struct tfs_inode inode, size_t *ret_len);

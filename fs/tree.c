@@ -427,6 +427,37 @@ struct tfs_inode tfs_tree_parent(struct tfs_tree *t, struct tfs_inode i)
 	return p;
 }
 
+/* --- Paths ---------------------------------------------------------------------------------------------------------- */
+
+int tfs_tree_view_path(const struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, char *buf, size_t size)
+{
+	uint32_t dir = t->model->sets[set].dir;
+	bool primary = is_primary(t, set);
+	char name[TFS_NAME_MAX + 1];
+	size_t len = 0;
+
+	if (dir != TFS_NODE_ROOT) {
+		int r = tfs_model_path(t->model, dir, buf, size);
+		if (r)
+			return r;
+		len = strlen(buf);
+	}
+	free_name(t, dir, primary ? tfs_views[view].dir : sets_dir, name);
+	int n = snprintf(buf + len, size - len, "%s%s", len ? "/" : "", name);
+	if (!primary && (size_t)n < size - len)
+		n += snprintf(buf + len + n, size - len - n, "/%s/%s", t->model->sets[set].stem, tfs_views[view].dir);
+	return (size_t)n < size - len ? 0 : -ENAMETOOLONG;
+}
+
+int tfs_tree_file_name(struct tfs_tree *t, struct tfs_inode file, char *buf)
+{
+	const struct names *names = names_of(t, file.set, file.view);
+	if (!names)
+		return -ENOMEM;
+	tfs_names_get(names, file.tensor, buf);
+	return 0;
+}
+
 /* --- Attributes ----------------------------------------------------------------------------------------------------- */
 
 static void attr_of_node(const struct tfs_node *n, struct stat *st)

@@ -92,6 +92,18 @@ int tfs_tree_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t *place, ch
 /* The directory that @inode stands in; for a tensor or one view of a primary set, one of those. */
 struct tfs_inode tfs_tree_parent(struct tfs_tree *t, struct tfs_inode inode);
 
+/* A path in the mount always fits: directories of the model, then sets/STEM/tensors. May be longer than open(2) takes at once. */
+enum { TFS_PATH_SIZE = (TFS_MAX_DEPTH + 4) * (TFS_NAME_MAX + 1) };
+
+/*
+ * The path of @set's view, such as "tensors" or "dir/sets/stem/tensors~"; in front of its directory if it is the primary set.
+ * -ENAMETOOLONG: more than @size.
+ */
+int tfs_tree_view_path(const struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, char *buf, size_t size);
+
+/* The file name of a tensor in its view, not tree/, into @buf (TFS_NAME_MAX + 1 bytes). -ENOMEM. */
+int tfs_tree_file_name(struct tfs_tree *t, struct tfs_inode file, char *buf);
+
 /* Attributes, complete but for the size of files whose text is made when asked for. */
 void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode inode, struct stat *ret_st);
 

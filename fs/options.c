@@ -10,7 +10,7 @@
 #include "command-line.h"
 
 enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o',
-       OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_THREADS, OPT_DIRECT, OPT_PASSTHROUGH, OPT_URING, OPT_ALLOW_OTHER };
+       OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_ALLOW_OTHER };
 
 /* What only a mount of its own takes … */
 static const struct tfs_option mount_options[] = {
@@ -28,7 +28,8 @@ const struct tfs_option tfs_serving_options[] = {
 	{ OPT_OPEN_WAIT, "open-wait", "SECONDS", "stream a tensor whose load would hold up its open for longer (default 1)" },
 	{ OPT_PREFETCH, "prefetch", "auto|all|none", "load what will be opened next; everything from mount on; nothing" },
 	{ OPT_THREADS, "threads", "N", "reads in flight (default 8)" },
-	{ OPT_DIRECT, "direct", "auto|off", "read past the page cache where the files allow it (default auto)" },
+	{ OPT_ENGINE, "engine", "NAME",
+	  "how to read: uring (io_uring), threads, both past the page cache, or buffered; auto: the first that works" },
 	{ OPT_PASSTHROUGH, "passthrough", "auto|on|off",
 	  "let the kernel serve resident tensors by itself; on: or fail to mount (default auto)" },
 	{ OPT_URING, "fuse-uring", "auto|on|off", "carry requests by io_uring; on: or fail to mount (default auto)" },
@@ -49,6 +50,8 @@ static const char *const switch_words[] = { [TFS_AUTO] = "auto", [TFS_ON] = "on"
 static const char *const prefetch_words[] = {
 	[TFS_PREFETCH_AUTO] = "auto", [TFS_PREFETCH_ALL] = "all", [TFS_PREFETCH_NONE] = "none", NULL
 };
+/* auto, then the tiers. */
+static const char *const engine_words[] = { "auto", "uring", "threads", "buffered", NULL };
 
 static bool parse_memory(const char *value, uint64_t *ret)
 {
@@ -140,17 +143,17 @@ bool tfs_options_take(void *arg, int id, const char *value)
 			return false;
 		o->loader.prefetch = word;
 		return true;
-	case OPT_DIRECT:
+	case OPT_ENGINE:
+		if (!tfs_value_word("--engine", value, engine_words, &word))
+			return false;
+		o->loader.engine_forced = word > 0;
+		o->loader.engine = word > 0 ? (enum tfs_tier)(word - 1) : TFS_TIER_URING;
+		return true;
 	case OPT_PASSTHROUGH:
 	case OPT_URING:
-		if (!tfs_value_word(id == OPT_DIRECT ? "--direct" : id == OPT_URING ? "--fuse-uring" : "--passthrough", value,
-				switch_words, &word))
+		if (!tfs_value_word(id == OPT_URING ? "--fuse-uring" : "--passthrough", value, switch_words, &word))
 			return false;
-		if (id == OPT_DIRECT && word == TFS_ON)
-			return tfs_value_complain("--direct", value, "one of auto, off");
-		if (id == OPT_DIRECT)
-			o->loader.direct = word != TFS_OFF;
-		else if (id == OPT_URING)
+		if (id == OPT_URING)
 			o->uring = word;
 		else
 			o->passthrough = word;
@@ -163,7 +166,7 @@ bool tfs_options_take(void *arg, int id, const char *value)
 bool tfs_options_init(struct tfs_options *ret_options)
 {
 	*ret_options = (struct tfs_options){
-		.loader = { .open_wait = 1, .threads = TFS_THREADS_DEFAULT, .direct = true },
+		.loader = { .open_wait = 1, .threads = TFS_THREADS_DEFAULT },
 		.mount_options = strdup(""),
 	};
 	return ret_options->mount_options;

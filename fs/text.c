@@ -164,7 +164,7 @@ static void collect(struct tfs_fs *fs, struct rows *r)
 	else
 		add_text(r, "serving", "streamed (%s)", fs->streamed_because ? fs->streamed_because : "the kernel refused passthrough");
 	add_text(r, "transport", "%s", fs->uring ? "io_uring" : "/dev/fuse");
-	add_text(r, "engine", "%s", s->direct ? "threads" : "buffered");
+	add_text(r, "engine", "%s", s->engine);
 	gauge(r, "threads", s->threads, "threads that read");
 
 	gauge(r, "sets", fs->model->n_sets, "weight sets mounted");
@@ -197,7 +197,8 @@ static void collect(struct tfs_fs *fs, struct rows *r)
 
 	count(r, "jobs", s->sched.jobs, "reads of storage");
 	count(r, "joined", s->sched.joined, "tensors read together with a neighbour");
-	count(r, "read_direct_bytes", s->sched.bytes[TFS_READ_DIRECT], "read past the page cache");
+	count(r, "read_direct_bytes", s->sched.bytes[TFS_READ_DIRECT] + s->sched.bytes[TFS_READ_URING], "read past the page cache");
+	count(r, "read_uring_bytes", s->sched.bytes[TFS_READ_URING], "of these, by io_uring");
 	count(r, "read_cached_bytes", s->sched.bytes[TFS_READ_CACHED], "copied from the page cache");
 	count(r, "read_buffered_bytes", s->sched.bytes[TFS_READ_BUFFERED], "read through the page cache");
 	gauge(r, "queued_demand_bytes", s->sched.queued[TFS_DEMAND], "to be read for someone who waits");

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -183,8 +184,12 @@ struct tfs_streams *tfs_loader_streams(struct tfs_loader *l)
 
 void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats)
 {
-	*ret_stats = (struct tfs_loader_stats){ .threads = tfs_workers_count(l->workers), .direct = l->options.direct };
+	*ret_stats = (struct tfs_loader_stats){ .threads = tfs_workers_count(l->workers) };
 	tfs_sched_stats(l->sched, &ret_stats->sched);
+	enum tfs_tier tier = tfs_workers_tier(l->workers);
+	if (ret_stats->sched.last_tier > tier)
+		tier = ret_stats->sched.last_tier;
+	ret_stats->engine = tfs_all_engines[tier]->name;
 	tfs_streams_stats(l->streams, &ret_stats->streams);
 	if (l->residency) {
 		tfs_residency_stats(l->residency, &ret_stats->residency);
@@ -200,6 +205,24 @@ static void on_idle(void *arg)
 	tfs_streams_trim(l->streams);
 }
 
+static int start_workers(struct tfs_loader *l, struct tfs_error *err)
+{
+	struct tfs_workers_options o = {
+		.threads = l->options.threads, .tier = l->options.engine, .idle = on_idle, .arg = l
+	};
+	int r = l->options.engine_forced ? tfs_engine_probe(tfs_all_engines, o.tier) : 0;
+
+	if (r == -EOPNOTSUPP)
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "the engine that was asked for was not built in");
+	if (r)
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "the engine %s is not to be had here: %s",
+				     tfs_all_engines[o.tier]->name, strerror(-r));
+	r = tfs_workers_start(l->sched, l->sources, &o, &l->workers);
+	if (r)
+		tfs_error_set(err, r, TFS_NO_OFFSET, "could not start a single thread for reading");
+	return r;
+}
+
 int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_options *options, struct tfs_loader **ret_loader,
 		      struct tfs_error *err)
 {
@@ -212,7 +235,7 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 	l->options = *options;
 	pthread_mutex_init(&l->plan_lock, NULL);
 	l->plans = calloc(model->n_sets * TFS_VIEW_IDS, sizeof *l->plans);
-	l->sources = tfs_sources_create(model, options->direct);
+	l->sources = tfs_sources_create(model, options->engine != TFS_TIER_BUFFERED);
 	l->sched = tfs_sched_create();
 	if (!l->plans || !l->sources || !l->sched)
 		r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
@@ -229,9 +252,7 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
 	if (!r) {
-		r = tfs_workers_start(l->sched, l->sources, options->threads, on_idle, l, &l->workers);
-		if (r)
-			tfs_error_set(err, r, TFS_NO_OFFSET, "could not start a single thread for reading");
+		r = start_workers(l, err);
 	}
 	if (r) {
 		tfs_loader_destroy(l);

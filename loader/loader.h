@@ -25,7 +25,8 @@ struct tfs_loader_options {
 	uint64_t memory;   /* budget in bytes; tfs_memory_default() */
 	double open_wait;  /* seconds */
 	unsigned threads;  /* reading at once; TFS_THREADS_DEFAULT */
-	bool direct;	   /* O_DIRECT where the sources allow it */
+	enum tfs_tier engine; /* the first to try */
+	bool engine_forced;   /* without it, fail */
 	bool resident;	   /* false: make no store; everything is streamed */
 	enum tfs_prefetch prefetch;
 };
@@ -65,7 +66,7 @@ struct tfs_loader_stats {
 	struct tfs_sched_stats sched;
 	uint64_t store_used; /* bytes of memory that backing files hold, as the kernel counts them */
 	unsigned threads;
-	bool direct; /* O_DIRECT was allowed */
+	const char *engine; /* name of the one that read last; before that, of the one that will be tried first */
 };
 void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats);
 

@@ -297,7 +297,7 @@ static void join(struct tfs_sched *s, struct tfs_job *job, struct tfs_transfer *
 	}
 }
 
-enum tfs_take tfs_sched_take(struct tfs_sched *s, struct tfs_job *job)
+enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job)
 {
 	struct tfs_transfer *t;
 	struct timespec until;
@@ -306,7 +306,8 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, struct tfs_job *job)
 	until.tv_sec++;
 	pthread_mutex_lock(&s->lock);
 	while (!s->stopped && !(t = first(s)))
-		if (pthread_cond_timedwait(&s->work, &s->lock, &until) == ETIMEDOUT && !s->stopped && !first(s)) {
+		if (!wait ||
+		    (pthread_cond_timedwait(&s->work, &s->lock, &until) == ETIMEDOUT && !s->stopped && !first(s))) {
 			pthread_mutex_unlock(&s->lock);
 			return TFS_TAKE_IDLE;
 		}
@@ -413,6 +414,8 @@ void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how 
 	}
 	if (any_good) {
 		s->stats.bytes[how] += job->len;
+		if (how != TFS_READ_CACHED)
+			s->stats.last_tier = (enum tfs_tier)how;
 		account(s, job->len);
 	}
 	s->busy--;

@@ -113,6 +113,7 @@ struct tfs_job {
 struct tfs_sched_stats {
 	uint64_t jobs, transfers, joined; /* joined: transfers that shared another one's job */
 	uint64_t bytes[TFS_READ_HOWS];	  /* of jobs, by how they were read */
+	enum tfs_tier last_tier;	  /* of the last one that was not in the page cache */
 	uint64_t failed;		  /* transfers */
 	uint64_t queued[TFS_PRIORITIES];  /* bytes not yet read, now */
 	double bandwidth;		  /* bytes a second while busy; 0: not known yet */
@@ -143,8 +144,11 @@ double tfs_sched_eta(struct tfs_sched *s, const struct tfs_transfer *t, uint64_t
 
 enum tfs_take { TFS_TAKE_STOP, TFS_TAKE_IDLE, TFS_TAKE_JOB };
 
-/* For workers. Wait for the next job; IDLE where none came for a second. Each job must be given back to tfs_sched_done(). */
-enum tfs_take tfs_sched_take(struct tfs_sched *s, struct tfs_job *ret_job);
+/*
+ * For workers. The next job, which must be given back to tfs_sched_done(); IDLE where there is none, with @wait after a second
+ * without one.
+ */
+enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *ret_job);
 
 /* begin() of the parts that need it. Parts that fail are ended and leave the job, which may become empty. */
 void tfs_sched_begin(struct tfs_sched *s, struct tfs_job *job);

@@ -19,6 +19,7 @@ struct tfs_sources {
 	struct tfs_source **by_node; /* model->n_nodes slots, NULL where not open */
 	struct tfs_source idle;	     /* list head; most recently used first */
 	unsigned n_idle;
+	uint64_t n_opened;
 };
 
 struct tfs_sources *tfs_sources_create(const struct tfs_model *model, bool direct)
@@ -91,13 +92,15 @@ static int source_open(struct tfs_sources *p, uint32_t node, struct tfs_source *
 	s->size = p->model->nodes[node].size;
 	s->fd = fd;
 	s->direct_fd = -1;
+	s->tier = TFS_TIER_BUFFERED;
 	/* The kernel's readahead would bring in what nobody asked for; how much to read at once is our business. */
 	posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 	if (p->direct) {
 		int direct_fd = tfs_model_open_node(p->model, node, O_DIRECT);
-		if (direct_fd >= 0)
+		if (direct_fd >= 0) {
 			s->direct_fd = direct_fd;
-		else if (direct_fd == -ESTALE) { /* replaced between the two opens */
+			s->tier = TFS_TIER_URING;
+		} else if (direct_fd == -ESTALE) { /* replaced between the two opens */
 			source_free(s);
 			return name_error(p, node, -ESTALE, err, stale);
 		}
@@ -133,6 +136,7 @@ int tfs_source_pin(struct tfs_sources *p, uint32_t node, struct tfs_source **ret
 		return r;
 	s->pins = 1;
 	pthread_mutex_lock(&p->lock);
+	s->serial = ++p->n_opened;
 	struct tfs_source *other = p->by_node[node];
 	if (!other) {
 		p->by_node[node] = s;
@@ -168,11 +172,10 @@ void tfs_source_unpin(struct tfs_sources *p, struct tfs_source *s)
 		source_free(victim);
 }
 
-/* Does the page cache hold all of the range? Where the kernel can't tell (before 6.5): no. */
-static bool is_cached(int fd, uint64_t offset, uint64_t len)
+bool tfs_source_cached(const struct tfs_source *s, uint64_t offset, uint64_t len)
 {
 	uint64_t pages, size = sysconf(_SC_PAGESIZE);
-	return !tfs_file_cached(fd, offset, len, &pages) && pages >= (offset + len + size - 1) / size - offset / size;
+	return !tfs_file_cached(s->fd, offset, len, &pages) && pages >= (offset + len + size - 1) / size - offset / size;
 }
 
 /*
@@ -211,43 +214,65 @@ int tfs_source_warm(struct tfs_source *s, uint64_t offset, uint64_t len, void *s
 {
 	int r = 0;
 
-	if (is_cached(s->fd, offset, len))
+	if (tfs_source_cached(s, offset, len))
 		return 0;
 	for (uint64_t end = offset + len; offset < end && !r; offset += size)
 		r = tfs_source_read_buffered(s, offset, end - offset < size ? end - offset : size, scratch, err);
 	return r;
 }
 
+void tfs_source_drop(struct tfs_source *s, uint64_t offset, size_t len)
+{
+	posix_fadvise(s->fd, offset, len, POSIX_FADV_DONTNEED);
+}
+
+int tfs_source_read_direct(struct tfs_source *s, uint64_t offset, size_t len, uint8_t *buf, uint8_t **ret_data)
+{
+	uint64_t from = offset / TFS_IO_ALIGN * TFS_IO_ALIGN;
+	size_t lead = offset - from;
+	size_t want = (lead + len + TFS_IO_ALIGN - 1) / TFS_IO_ALIGN * TFS_IO_ALIGN;
+	ssize_t n = read_full(s->direct_fd, buf, want, from, true);
+
+	if (n < (ssize_t)(lead + len))
+		return n < 0 ? (int)n : -EIO;
+	*ret_data = buf + lead;
+	return 0;
+}
+
+void tfs_source_degrade(struct tfs_source *s, enum tfs_tier tier, int code)
+{
+	enum tfs_tier now = atomic_load_explicit(&s->tier, memory_order_relaxed);
+
+	while (now <= tier)
+		if (atomic_compare_exchange_weak(&s->tier, &now, tier + 1)) {
+			tfs_log_info("reading a source by %s failed (%s); from now on it is read %s",
+				     tier == TFS_TIER_URING ? "io_uring" : "O_DIRECT", strerror(-code),
+				     tier == TFS_TIER_URING ? "by threads" : "through the page cache");
+			return;
+		}
+}
+
 int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf, uint8_t **ret_data,
 		    enum tfs_read_how *ret_how, struct tfs_error *err)
 {
-	uint8_t *b = buf;
-	bool cached = is_cached(s->fd, offset, len);
-	int direct_error = 0;
+	bool cached = tfs_source_cached(s, offset, len);
+	int direct = 0;
 
-	if (!cached && s->direct_fd >= 0 && !atomic_load_explicit(&s->direct_broken, memory_order_relaxed)) {
-		uint64_t from = offset / TFS_IO_ALIGN * TFS_IO_ALIGN;
-		size_t lead = offset - from;
-		size_t want = (lead + len + TFS_IO_ALIGN - 1) / TFS_IO_ALIGN * TFS_IO_ALIGN;
-		ssize_t n = read_full(s->direct_fd, b, want, from, true);
-		if (n >= (ssize_t)(lead + len)) {
-			*ret_data = b + lead;
-			*ret_how = TFS_READ_DIRECT;
+	if (!cached && atomic_load_explicit(&s->tier, memory_order_relaxed) <= TFS_TIER_THREADS) {
+		direct = tfs_source_read_direct(s, offset, len, buf, ret_data);
+		*ret_how = TFS_READ_DIRECT;
+		if (!direct)
 			return 0;
-		}
-		/* Or a short count: either may be O_DIRECT's alone, or the medium's, or the file's. The buffered read decides. */
-		direct_error = n < 0 ? (int)n : 0;
+		/* It may be O_DIRECT's fault alone, or the medium's, or the file's. The buffered read decides. */
 	}
-
-	int r = tfs_source_read_buffered(s, offset, len, b, err);
+	int r = tfs_source_read_buffered(s, offset, len, buf, err);
 	if (r)
 		return r;
-	if (direct_error && !atomic_exchange(&s->direct_broken, true))
-		tfs_log_info("O_DIRECT read at %" PRIu64 " failed (%s); reading through the page cache from now on", offset,
-			     strerror(-direct_error));
+	if (direct)
+		tfs_source_degrade(s, TFS_TIER_THREADS, direct);
 	if (!cached)
-		posix_fadvise(s->fd, offset, len, POSIX_FADV_DONTNEED);
-	*ret_data = b;
+		tfs_source_drop(s, offset, len);
+	*ret_data = buf;
 	*ret_how = cached ? TFS_READ_CACHED : TFS_READ_BUFFERED;
 	return 0;
 }

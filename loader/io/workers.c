@@ -3,119 +3,349 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "extract.h"
 
 struct tfs_workers {
 	struct tfs_sched *sched;
 	struct tfs_sources *sources;
 	struct tfs_extractor *extractor;
+	const struct tfs_engine *const *engines;
+	enum tfs_tier tier;
 	void (*idle)(void *arg);
 	void *idle_arg;
+	/*
+	 * An engine with a queue needs no more threads than there are CPUs. The others are for when its tier fails: they wait until a
+	 * thread had to wait for storage itself.
+	 */
+	unsigned queueing; /* threads with a queue; 0: the engine has none */
+	unsigned depth;	   /* of each */
+	_Atomic bool all;  /* the others are wanted */
+	pthread_mutex_t lock;
+	pthread_cond_t wanted;
 	unsigned n;
 	pthread_t threads[];
 };
 
 /* A job's bytes, and what O_DIRECT's alignment may add at both ends. */
 #define BUFFER_SIZE (TFS_CHUNK + 2 * TFS_IO_ALIGN)
-/* Scratch, and then that: both begin at a huge page. */
-_Static_assert(TFS_SCRATCH >= TFS_EXTRACT_SCRATCH, "the scratch is what tensors are extracted with");
-#define WORKER_BUFFER (TFS_SCRATCH + BUFFER_SIZE)
+/* Buffers begin at huge pages each. */
+#define BUFFER_STEP (TFS_CHUNK + TFS_SCRATCH)
+_Static_assert(TFS_SCRATCH >= TFS_EXTRACT_SCRATCH && TFS_SCRATCH >= 2 * TFS_IO_ALIGN, "the scratch serves for all of these");
 
-/* Read, and only then look whether the file is still the one whose header told us where the bytes are. */
-static int read_checked(struct tfs_workers *w, struct tfs_source *source, uint64_t offset, size_t len, void *buf,
-			uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err)
+/* A job under way. */
+struct running {
+	struct tfs_job job;
+	struct tfs_io io;
+	enum tfs_tier tier;
+	enum tfs_tier failed; /* the highest tier that could not read it, or TFS_TIERS */
+	int why;	      /* -errno of that */
+	bool busy;
+};
+
+struct worker {
+	struct tfs_workers *w;
+	struct tfs_io_context *context; /* of the engine with a queue, or NULL */
+	unsigned depth;
+	unsigned n_busy;
+	uint8_t *memory; /* scratch, then a buffer for each job under way; NULL while idle */
+	struct running *running; /* depth of them */
+};
+
+/* --- Jobs ---------------------------------------------------------------------------------------------------------- */
+
+/* Look whether the file is still the one whose header told us where the bytes are: after reading, before believing. */
+static int check(struct tfs_workers *w, struct tfs_source *source, int code, struct tfs_error *err)
 {
 	struct tfs_error changed = { .offset = TFS_NO_OFFSET };
-	int r = tfs_source_read(source, offset, len, buf, ret_data, ret_how, err);
 	int c = tfs_source_check(w->sources, source, &changed);
+
 	if (c)
 		*err = changed;
-	return c ? c : r;
+	return c ? c : code;
 }
 
-/* @memory: WORKER_BUFFER bytes; NULL: there is none. */
-static void run(struct tfs_workers *w, struct tfs_job *job, uint8_t *memory)
+/* The job's bytes are at @data, or @code says why not. Hands them on and gives the job back. */
+static void finish(struct worker *me, struct running *r, int code, uint8_t *data, enum tfs_read_how how)
 {
-	uint8_t *scratch = memory, *bounce = memory ? memory + TFS_SCRATCH : NULL;
+	struct tfs_workers *w = me->w;
+	struct tfs_job *job = &r->job;
+	struct tfs_source *source = r->io.source;
+	struct tfs_error err = r->io.err;
 	int codes[TFS_JOB_PARTS] = { 0 };
-	struct tfs_error err = { .offset = TFS_NO_OFFSET };
-	enum tfs_read_how how = TFS_READ_BUFFERED;
-	struct tfs_source *source = NULL;
-	uint8_t *data = NULL;
 
-	tfs_sched_begin(w->sched, job);
-	if (!job->n_parts) {
-		tfs_sched_done(w->sched, job, how, codes, NULL);
-		return;
-	}
-
-	const struct tfs_transfer *t = job->parts[0].t;
-	void *buf = job->n_parts == 1 && t->buf ? t->buf : bounce;
-	int r = 0;
-	if (!buf || (t->packed && !scratch))
-		r = tfs_error_set(&err, -ENOMEM, TFS_NO_OFFSET, "no memory for a read buffer of %zu bytes", WORKER_BUFFER);
-	else if (t->packed)
-		r = tfs_extract(w->extractor, t->packed, job->offset - t->packed->offset, job->len, buf, scratch, &data, &how,
-				&err);
-	else
-		r = tfs_source_pin(w->sources, job->node, &source, &err);
-	if (source)
-		r = read_checked(w, source, job->offset, job->len, buf, &data, &how, &err);
 	/* Where something in a joined read is damaged, those who are not get their bytes one by one. */
-	bool each = r == -EIO && source && job->n_parts > 1;
+	bool each = code == -EIO && source && job->n_parts > 1;
 	if (each)
 		err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
 	for (unsigned i = 0; i < job->n_parts; i++) {
 		struct tfs_job_part *p = &job->parts[i];
 		struct tfs_error part_err = { .offset = TFS_NO_OFFSET };
 		uint64_t offset = p->t->offset + p->at;
-		codes[i] = r;
-		if (each)
-			codes[i] = read_checked(w, source, offset, p->len, buf, &data, &how, &part_err);
+		codes[i] = code;
+		if (each) {
+			codes[i] = tfs_source_read(source, offset, p->len, r->io.buf, &data, &how, &part_err);
+			codes[i] = check(w, source, codes[i], &part_err);
+		}
 		if (!codes[i])
 			codes[i] = p->t->ops->write(p->t, p->at, each ? data : data + (offset - job->offset), p->len,
-						    scratch, &part_err);
+						    me->memory, &part_err);
 		if (codes[i] && !err.code)
 			err = part_err;
 	}
 	if (source)
 		tfs_source_unpin(w->sources, source);
 	tfs_sched_done(w->sched, job, how, codes, err.code ? &err : NULL);
+	r->busy = false;
+	me->n_busy--;
+}
+
+/* The engine has answered. */
+static void answered(struct worker *me, struct running *r)
+{
+	struct tfs_io *io = &r->io;
+
+	if (!io->code && r->failed != TFS_TIERS)
+		tfs_source_degrade(io->source, r->failed, r->why);
+	finish(me, r, check(me->w, io->source, io->code, &io->err), io->data, (enum tfs_read_how)r->tier);
+}
+
+/* Threads beyond those with a queue, awake: this read is one that somebody has to wait for. */
+static void want_all(struct tfs_workers *w)
+{
+	if (w->all)
+		return;
+	pthread_mutex_lock(&w->lock);
+	w->all = true;
+	pthread_cond_broadcast(&w->wanted);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* Read by the first tier, from r->tier on, that can; what it answers later reap() gets. */
+static void read_by_tier(struct worker *me, struct running *r)
+{
+	struct tfs_workers *w = me->w;
+
+	for (;; r->tier++) {
+		const struct tfs_engine *e = w->engines[r->tier];
+		bool last = r->tier == TFS_TIER_BUFFERED;
+
+		if (!e || (e->create && !me->context))
+			continue;
+		if (!e->create && w->queueing)
+			want_all(w);
+		if (e->queue(e->create ? me->context : NULL, &r->io) == TFS_IO_QUEUED)
+			return;
+		if (!r->io.code || last)
+			break;
+		if (r->failed == TFS_TIERS) {
+			r->failed = r->tier;
+			r->why = r->io.code;
+		}
+	}
+	answered(me, r);
+}
+
+/* Begin the job that @r has. */
+static void start(struct worker *me, struct running *r)
+{
+	struct tfs_workers *w = me->w;
+	struct tfs_job *job = &r->job;
+	unsigned number = r - me->running;
+
+	r->busy = true;
+	me->n_busy++;
+	r->failed = TFS_TIERS;
+	r->io = (struct tfs_io){ .offset = job->offset, .len = job->len, .slot = -1, .err.offset = TFS_NO_OFFSET };
+	tfs_sched_begin(w->sched, job);
+	if (!job->n_parts) {
+		finish(me, r, 0, NULL, TFS_READ_BUFFERED);
+		return;
+	}
+	r->io.offset = job->offset;
+	r->io.len = job->len;
+
+	const struct tfs_transfer *t = job->parts[0].t;
+	uint8_t *data = NULL;
+	int code = 0;
+	if (job->n_parts == 1 && t->buf) {
+		r->io.buf = t->buf;
+	} else if (me->memory) {
+		r->io.buf = me->memory + TFS_SCRATCH + number * BUFFER_STEP;
+		r->io.slot = (int)number;
+	}
+	if (!r->io.buf || (t->packed && !me->memory)) {
+		code = tfs_error_set(&r->io.err, -ENOMEM, TFS_NO_OFFSET, "no memory for a read buffer of %zu bytes", BUFFER_SIZE);
+		finish(me, r, code, NULL, TFS_READ_BUFFERED);
+		return;
+	}
+	if (t->packed) {
+		enum tfs_read_how how;
+		code = tfs_extract(w->extractor, t->packed, job->offset - t->packed->offset, job->len, r->io.buf, me->memory, &data,
+				   &how, &r->io.err);
+		finish(me, r, code, data, how);
+		return;
+	}
+	code = tfs_source_pin(w->sources, job->node, &r->io.source, &r->io.err);
+	if (code) {
+		r->io.source = NULL;
+		finish(me, r, code, NULL, TFS_READ_BUFFERED);
+		return;
+	}
+	if (tfs_source_cached(r->io.source, job->offset, job->len)) {
+		code = tfs_source_read_buffered(r->io.source, job->offset, job->len, r->io.buf, &r->io.err);
+		finish(me, r, check(w, r->io.source, code, &r->io.err), r->io.buf, TFS_READ_CACHED);
+		return;
+	}
+	r->tier = atomic_load_explicit(&r->io.source->tier, memory_order_relaxed);
+	if (r->tier < w->tier)
+		r->tier = w->tier;
+	read_by_tier(me, r);
+}
+
+/* One of those that are queued is through. */
+static void reap(struct worker *me)
+{
+	const struct tfs_engine *e = me->w->engines[me->w->tier];
+	struct tfs_io *io = e->reap(me->context);
+	struct running *r = (struct running *)(void *)((char *)io - offsetof(struct running, io));
+
+	if (!io->code) {
+		answered(me, r);
+		return;
+	}
+	if (r->failed == TFS_TIERS) {
+		r->failed = r->tier;
+		r->why = io->code;
+	}
+	r->tier++;
+	read_by_tier(me, r);
+}
+
+/* --- Threads ------------------------------------------------------------------------------------------------------- */
+
+static size_t memory_size(const struct worker *me)
+{
+	return TFS_SCRATCH + (me->depth - 1) * BUFFER_STEP + BUFFER_SIZE;
+}
+
+static void take_memory(struct worker *me)
+{
+	const struct tfs_engine *e = me->w->engines[me->w->tier];
+	uint8_t *buffers[64];
+
+	me->memory = tfs_buffer_create(memory_size(me));
+	if (!me->memory || !me->context || !e->set_buffers)
+		return;
+	for (unsigned i = 0; i < me->depth; i++)
+		buffers[i] = me->memory + TFS_SCRATCH + i * BUFFER_STEP;
+	e->set_buffers(me->context, buffers, me->depth, BUFFER_SIZE);
+}
+
+/* Nothing to do for a while: an idle mount should cost no buffers. */
+static void drop_memory(struct worker *me)
+{
+	const struct tfs_engine *e = me->w->engines[me->w->tier];
+
+	if (me->memory && me->context && e->set_buffers)
+		e->set_buffers(me->context, NULL, 0, 0);
+	tfs_buffer_destroy(me->memory, memory_size(me));
+	me->memory = NULL;
+}
+
+static struct running *free_place(struct worker *me)
+{
+	for (unsigned i = 0; i < me->depth; i++)
+		if (!me->running[i].busy)
+			return &me->running[i];
+	return NULL;
+}
+
+static void work(struct worker *me)
+{
+	struct tfs_workers *w = me->w;
+	struct running *r;
+
+	for (;;) {
+		enum tfs_take take = TFS_TAKE_IDLE;
+
+		r = free_place(me);
+		if (r)
+			take = tfs_sched_take(w->sched, !me->n_busy, &r->job);
+		if (take == TFS_TAKE_JOB) {
+			if (!me->memory)
+				take_memory(me);
+			start(me, r);
+		} else if (me->n_busy) {
+			reap(me);
+		} else if (take == TFS_TAKE_STOP) {
+			return;
+		} else {
+			drop_memory(me);
+			if (w->idle)
+				w->idle(w->idle_arg);
+		}
+	}
+}
+
+/* Wait until all threads are wanted. Those with a queue always are. */
+static void wait_for_need(struct tfs_workers *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (!w->all)
+		pthread_cond_wait(&w->wanted, &w->lock);
+	pthread_mutex_unlock(&w->lock);
 }
 
 static void *worker(void *arg)
 {
-	struct tfs_workers *w = arg;
-	struct tfs_job job;
-	uint8_t *memory = NULL;
-	enum tfs_take take;
+	struct tfs_workers *w = ((struct worker *)arg)->w;
+	struct worker me = *(struct worker *)arg;
 
-	while ((take = tfs_sched_take(w->sched, &job)) != TFS_TAKE_STOP) {
-		if (take == TFS_TAKE_IDLE) {
-			/* Nothing to do for a while: an idle mount should cost no buffers. */
-			tfs_buffer_destroy(memory, WORKER_BUFFER);
-			memory = NULL;
-			if (w->idle)
-				w->idle(w->idle_arg);
-		} else if (take == TFS_TAKE_JOB) {
-			if (!memory)
-				memory = tfs_buffer_create(WORKER_BUFFER);
-			run(w, &job, memory);
-		}
-	}
-	tfs_buffer_destroy(memory, WORKER_BUFFER);
+	free(arg);
+	if (w->queueing && !me.depth)
+		wait_for_need(w);
+	else if (w->queueing && w->engines[w->tier]->create(me.depth, &me.context))
+		want_all(w); /* it could be had a moment ago; the others make up for it */
+	if (!me.context)
+		me.depth = 1;
+	me.running = calloc(me.depth, sizeof *me.running);
+	if (!me.running)
+		tfs_log_error("out of memory for a reading thread");
+	else
+		work(&me);
+	drop_memory(&me);
+	if (me.context)
+		w->engines[w->tier]->destroy(me.context);
+	free(me.running);
 	return NULL;
 }
 
-int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, unsigned threads, void (*idle)(void *arg),
-		      void *arg, struct tfs_workers **ret_workers)
+/* The first tier from the one that is wanted on that is to be had. */
+static enum tfs_tier choose_tier(tfs_engines engines, enum tfs_tier tier)
 {
-	struct tfs_workers *w = calloc(1, sizeof *w + threads * sizeof *w->threads);
+	while (tier < TFS_TIER_BUFFERED && tfs_engine_probe(engines, tier))
+		tier++;
+	return tier;
+}
+
+static unsigned count_cpus(void)
+{
+	cpu_set_t set;
+
+	return sched_getaffinity(0, sizeof set, &set) ? 1 : (unsigned)CPU_COUNT(&set);
+}
+
+int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, const struct tfs_workers_options *o,
+		      struct tfs_workers **ret_workers)
+{
+	struct tfs_workers *w = calloc(1, sizeof *w + o->threads * sizeof *w->threads);
 	sigset_t all, old;
 
 	if (!w)
@@ -127,17 +357,35 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, unsi
 	}
 	w->sched = sched;
 	w->sources = sources;
-	w->idle = idle;
-	w->idle_arg = arg;
+	w->engines = o->engines ? o->engines : tfs_all_engines;
+	w->tier = choose_tier(w->engines, o->tier);
+	w->idle = o->idle;
+	w->idle_arg = o->arg;
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->wanted, NULL);
+	if (w->engines[w->tier]->create) {
+		unsigned cpus = count_cpus();
+		w->queueing = cpus < o->threads ? cpus : o->threads;
+		w->depth = (o->threads + w->queueing - 1) / w->queueing;
+	}
 	/* Signals are the main thread's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	while (w->n < threads && !pthread_create(&w->threads[w->n], NULL, worker, w))
+	while (w->n < o->threads) {
+		struct worker *me = calloc(1, sizeof *me);
+		if (!me)
+			break;
+		me->w = w;
+		me->depth = w->n < w->queueing ? w->depth : 0;
+		if (pthread_create(&w->threads[w->n], NULL, worker, me)) {
+			free(me);
+			break;
+		}
 		w->n++;
+	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (!w->n) {
-		tfs_extractor_destroy(w->extractor);
-		free(w);
+		tfs_workers_join(w);
 		return -EAGAIN;
 	}
 	*ret_workers = w;
@@ -148,13 +396,21 @@ void tfs_workers_join(struct tfs_workers *w)
 {
 	if (!w)
 		return;
+	want_all(w);
 	for (unsigned i = 0; i < w->n; i++)
 		pthread_join(w->threads[i], NULL);
 	tfs_extractor_destroy(w->extractor);
+	pthread_cond_destroy(&w->wanted);
+	pthread_mutex_destroy(&w->lock);
 	free(w);
 }
 
 unsigned tfs_workers_count(const struct tfs_workers *w)
 {
 	return w ? w->n : 0;
+}
+
+enum tfs_tier tfs_workers_tier(const struct tfs_workers *w)
+{
+	return w->tier;
 }

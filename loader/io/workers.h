@@ -1,25 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The threads that read: each takes a job from the scheduler, reads it and hands the bytes to the job's transfers.
+ * The threads that read: they take jobs from the scheduler, read them by the best engine that works, and hand the bytes to the
+ * job's transfers.
+ *
+ *              uring                      threads                buffered
+ *   job ──► fails here, or ──► fails ──► O_DIRECT fails ──► ──► fails: the job has
+ *           isn't to be had                                      failed, with its error
+ *
+ * What a lower tier could read although a higher one could not is read by the lower one from then on, source by source. No job is
+ * lost on the way, and nobody who waits for it notices.
  */
 #ifndef TFS_IO_WORKERS_H
 #define TFS_IO_WORKERS_H
 
+#include "io/engine.h"
 #include "scheduler.h"
 #include "source.h"
 
 struct tfs_workers;
 
-/*
- * Start @threads workers, fewer if the system refuses some. A worker that has had nothing to do for a while calls @idle with
- * @arg (NULL: does not), for others to give memory back as it does itself. -EAGAIN: not one could be started.
- */
-int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, unsigned threads, void (*idle)(void *arg),
-		      void *arg, struct tfs_workers **ret_workers);
+struct tfs_workers_options {
+	unsigned threads;   /* reads under way at once */
+	enum tfs_tier tier; /* the first one to try; if it can't be had, the next */
+	const struct tfs_engine *const *engines; /* TFS_TIERS of them; NULL: tfs_all_engines */
+	/* A worker that has had nothing to do for a while calls it with @arg, for others to give memory back as it does itself; or NULL. */
+	void (*idle)(void *arg);
+	void *arg;
+};
+
+/* Start as many threads as that takes, fewer if the system refuses some. -EAGAIN: not one could be started. */
+int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, const struct tfs_workers_options *options,
+		      struct tfs_workers **ret_workers);
 
 /* Wait until all have left; tfs_sched_stop() comes first. Takes NULL. */
 void tfs_workers_join(struct tfs_workers *w);
 
 unsigned tfs_workers_count(const struct tfs_workers *w); /* NULL: 0 */
+
+/* The tier that sources begin with: the one that was asked for, or, where that isn't to be had, one below. */
+enum tfs_tier tfs_workers_tier(const struct tfs_workers *w);
 
 #endif

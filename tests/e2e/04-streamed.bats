@@ -39,9 +39,9 @@ everything() {
 	all_streamed
 }
 
-@test "the same with --memory=64M --threads=1 --direct=off" {
+@test "the same with --memory=64M --threads=1 --engine=buffered" {
 	py "$e2e/scenario.py" sizes "$model" a=7 big=40000003 b=13 other=17000001
-	start --passthrough=off --memory=64M --threads=1 --direct=off "$model" "$mnt"
+	start --passthrough=off --memory=64M --threads=1 --engine=buffered "$model" "$mnt"
 	py "$e2e/scenario.py" stream "$model" "$mnt"
 	py "$e2e/scenario.py" parallel "$model" "$mnt" 16
 	all_streamed

@@ -91,10 +91,10 @@ need_direct() {
 	py "$e2e/scenario.py" all-right "$model" "$mnt"
 }
 
-@test "--direct=off: the same bytes through the page cache" {
+@test "--engine=buffered: the same bytes through the page cache" {
 	mkmodel --bytes 32M --odd
 	need_direct
-	start --direct=off "$model" "$mnt"
+	start --engine=buffered "$model" "$mnt"
 	need_passthrough
 	py "$e2e/scenario.py" cold "$model"
 	py "$e2e/scenario.py" touch-all "$model" "$mnt"
@@ -122,8 +122,8 @@ need_direct() {
 	model=$(mktemp -d /dev/shm/tfs-e2e.XXXXXX)
 	restore+=("rm -r '$model'")
 	mkmodel --bytes 32M --odd --shards 2
-	for how in auto off; do
-		start --direct=$how "$model" "$mnt"
+	for how in auto uring threads buffered; do
+		start --engine=$how "$model" "$mnt"
 		py "$e2e/reader.py" set "$model" "$mnt" "$model"/*.safetensors
 		stat_is errors -eq 0
 		umount "$mnt"

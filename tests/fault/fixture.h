@@ -150,6 +150,8 @@ struct rig_options {
 	uint64_t budget;  /* 0: no store, no residency */
 	double open_wait;
 	bool direct;
+	enum tfs_tier tier;
+	const struct tfs_engine *const *engines;
 };
 
 /* False: no store is to be had here, and nothing was set up. Takes @dir. */
@@ -173,7 +175,11 @@ static inline bool rig_up(struct rig *g, char *dir, struct rig_options o)
 	g->streams = tfs_streams_create(g->model, g->sched, g->residency, 0);
 	assert_true(g->sources && g->sched && g->streams && (g->residency || !o.budget));
 	if (o.threads)
-		assert_int_equal(tfs_workers_start(g->sched, g->sources, o.threads, NULL, NULL, &g->workers), 0);
+		assert_int_equal(tfs_workers_start(g->sched, g->sources,
+						   &(struct tfs_workers_options){ .threads = o.threads, .tier = o.tier,
+										  .engines = o.engines },
+						   &g->workers),
+				 0);
 	return true;
 }
 
@@ -273,7 +279,7 @@ static inline void step(struct rig *g)
 	uint8_t *buf = aligned_alloc(TFS_IO_ALIGN, TFS_CHUNK + 2 * TFS_IO_ALIGN + TFS_SCRATCH), *data = NULL;
 
 	assert_true(job && buf && anything_queued(g));
-	assert_int_equal(tfs_sched_take(g->sched, job), TFS_TAKE_JOB);
+	assert_int_equal(tfs_sched_take(g->sched, true, job), TFS_TAKE_JOB);
 	tfs_sched_begin(g->sched, job);
 	if (job->n_parts) {
 		int r = tfs_source_pin(g->sources, job->node, &source, &err);

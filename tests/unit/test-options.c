@@ -30,7 +30,7 @@ static void test_usage(void **state)
 		"--memory=101% m /mnt", "--memory=inf m /mnt", "--memory=nan m /mnt", "--memory=1e30 m /mnt", "--memory=G m /mnt",
 		"--open-wait=-1 m /mnt", "--open-wait=soon m /mnt", "--open-wait=1s m /mnt", "--open-wait=inf m /mnt",
 		"--threads=0 m /mnt", "--threads=65 m /mnt", "--threads=1.5 m /mnt", "--threads= m /mnt",
-		"--prefetch=some m /mnt", "--direct=on m /mnt", "--direct=perhaps m /mnt", "--passthrough m /mnt",
+		"--prefetch=some m /mnt", "--engine=on m /mnt", "--engine= m /mnt", "--passthrough m /mnt",
 		"--fuse-uring=yes m /mnt", "-o rw m /mnt", "-o noexec,suid m /mnt", "-o dev m /mnt", "--debug=1 m /mnt",
 	};
 
@@ -65,7 +65,7 @@ static void test_defaults(void **state)
 	assert_int_equal(o.uring, TFS_AUTO);
 	assert_int_equal(o.loader.threads, TFS_THREADS_DEFAULT);
 	assert_int_equal(o.loader.prefetch, TFS_PREFETCH_AUTO);
-	assert_true(o.loader.direct && o.loader.open_wait == 1 && o.loader.memory >= TFS_MEMORY_MIN);
+	assert_true(!o.loader.engine_forced && o.loader.engine == TFS_TIER_URING && o.loader.open_wait == 1 && o.loader.memory >= TFS_MEMORY_MIN);
 	assert_string_equal(o.mount_options, "");
 	tfs_options_fini(&o);
 }
@@ -89,7 +89,7 @@ static void test_values(void **state)
 		assert_int_equal(o.loader.memory, sizes[i].memory);
 		tfs_options_fini(&o);
 	}
-	assert_int_equal(parse("-f -o allow_other,fsname=x,ro,nosuid --threads 64 --open-wait 0.25 --prefetch=all --direct off "
+	assert_int_equal(parse("-f -o allow_other,fsname=x,ro,nosuid --threads 64 --open-wait 0.25 --prefetch=all --engine buffered "
 			       "--passthrough=on --fuse-uring off -o noexec --memory auto m /mnt",
 			       &o),
 			 TFS_PARSED_RUN);
@@ -98,7 +98,7 @@ static void test_values(void **state)
 	assert_int_equal(o.loader.threads, 64);
 	assert_true(o.loader.open_wait == 0.25);
 	assert_int_equal(o.loader.prefetch, TFS_PREFETCH_ALL);
-	assert_false(o.loader.direct);
+	assert_true(o.loader.engine_forced && o.loader.engine == TFS_TIER_BUFFERED);
 	assert_int_equal(o.passthrough, TFS_ON);
 	assert_int_equal(o.uring, TFS_OFF);
 	tfs_options_fini(&o);

@@ -57,7 +57,7 @@ static void add(struct tfs_sched *s, struct probe *p, uint32_t node, uint64_t of
 
 static void take(struct tfs_sched *s, struct tfs_job *job)
 {
-	assert_int_equal(tfs_sched_take(s, job), TFS_TAKE_JOB);
+	assert_int_equal(tfs_sched_take(s, true, job), TFS_TAKE_JOB);
 }
 
 static void done(struct tfs_sched *s, struct tfs_job *job, int code)
@@ -460,7 +460,7 @@ static void test_stop(void **state)
 	assert_int_equal(c.code, -ECANCELED);
 	assert_int_equal(c.begun, 0);
 	assert_int_equal(a.ended + b.ended, 0);
-	assert_int_equal(tfs_sched_take(s, &none), TFS_TAKE_STOP);
+	assert_int_equal(tfs_sched_take(s, true, &none), TFS_TAKE_STOP);
 	tfs_sched_begin(s, &fresh);
 	assert_int_equal(b.ended, 0);
 	done(s, &fresh, 0);
@@ -481,7 +481,7 @@ static void *worker(void *arg)
 {
 	struct tfs_sched *s = arg;
 	struct tfs_job job;
-	while (tfs_sched_take(s, &job) == TFS_TAKE_JOB)
+	while (tfs_sched_take(s, true, &job) == TFS_TAKE_JOB)
 		finish(s, &job);
 	return NULL;
 }

@@ -51,7 +51,7 @@ static void test_ways(void **state)
 		/* To the very end, which is no multiple of anything. */
 		assert_int_equal(read_at(s, end - 5, 5, &how, &err), 0);
 		assert_int_equal(read_at(s, end - 70001, 70001, &how, &err), 0);
-		assert_false(s->direct_broken);
+		assert_int_equal(s->tier, direct ? TFS_TIER_URING : TFS_TIER_BUFFERED);
 		tfs_source_unpin(g.sources, s);
 		tfs_source_unpin(g.sources, again);
 		rig_down(&g);

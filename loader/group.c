@@ -160,11 +160,13 @@ static bool number_before(const char *start, const char **end, unsigned long *re
 static bool is_shard(const struct group *g, struct tfs_weight_file *file, struct shard_name *ret)
 {
 	const char *name = g->m->nodes[file->node].name, *ext = file->format->shard_ext, *at;
+	size_t len = strlen(name);
 	unsigned long number, total;
 
-	if (file->is_index || !ext)
+	/* A format may claim other extensions, too. */
+	if (file->is_index || !ext || len < strlen(ext) || strcmp(name + len - strlen(ext), ext))
 		return false;
-	at = name + strlen(name) - strlen(ext); /* claimed, so it ends with that */
+	at = name + len - strlen(ext);
 	if (!number_before(name, &at, &total) || at - name < 4 || memcmp(at - 4, "-of-", 4))
 		return false;
 	at -= 4;
@@ -252,6 +254,12 @@ static int draft_shards(struct group *g)
 	return 0;
 }
 
+/* Hugging Face's names of the weights themselves, where an optimizer's state may lie beside them. */
+static bool is_model(const char *stem)
+{
+	return !strcmp(stem, "model") || !strcmp(stem, "pytorch_model") || !strcmp(stem, "diffusion_pytorch_model");
+}
+
 static int draft_files(struct group *g)
 {
 	for (size_t i = 0; i < g->n_files; i++) {
@@ -265,7 +273,7 @@ static int draft_files(struct group *g)
 		if (!d)
 			return -ENOMEM;
 		d->n_listed = 1;
-		d->rank = strcmp(d->stem, "model") ? 2 : 1;
+		d->rank = is_model(d->stem) ? 1 : 2;
 		add_file(d, file);
 	}
 	return 0;

@@ -29,7 +29,7 @@ struct tfs_weight_file {
 struct tfs_draft {
 	const char *stem; /* in the model's arena; not yet unique */
 	const struct tfs_format *format;
-	unsigned rank;			/* 0: shards, 1: a file named "model", 2: any other */
+	unsigned rank;			/* 0: shards, 1: a file whose name is that of a whole model, 2: any other */
 	struct tfs_weight_file *index;	/* or NULL */
 	struct tfs_weight_file **files; /* in name order */
 	size_t n_files;

@@ -9,6 +9,7 @@
 /* Every format; the order is that of preference (which set of a directory is its primary one). */
 static const struct tfs_format *const formats[] = {
 	&tfs_format_safetensors,
+	&tfs_format_torch,
 	&tfs_format_gguf,
 };
 

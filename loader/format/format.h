@@ -41,6 +41,7 @@ struct tfs_format {
 
 extern const struct tfs_format tfs_format_safetensors;
 extern const struct tfs_format tfs_format_gguf;
+extern const struct tfs_format tfs_format_torch;
 
 /* The format that claims @file_name, or NULL. */
 const struct tfs_format *tfs_format_for(const char *file_name);

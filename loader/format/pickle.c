@@ -1,0 +1,671 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The opcodes are those that CPython's pickler writes in protocols 2 to 5, which are all that torch has used, less those for what
+ * lies outside the pickle (extension codes, out-of-band buffers). The text opcodes of protocol 0 are refused. What torch's own
+ * restricted reader (torch/_weights_only_unpickler.py) takes is taken here.
+ */
+#include "format/pickle.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/checked.h"
+
+/* The last one that there is (Python 3.8). */
+#define MAX_PROTOCOL 5
+
+/* The memo is a table of pages, so that an index with nothing below it costs one page. */
+#define PAGE_VALUES 256
+
+#define MAX_SPAN 65536 /* a container that grows gets that many places ahead at most */
+
+struct machine {
+	struct tfs_pickle *p;
+	size_t at;     /* next byte */
+	size_t opcode; /* place of the one that is carried out */
+	struct tfs_pickle_value *stack;
+	size_t depth, room_stack;
+	size_t *marks; /* places on the stack */
+	size_t n_marks, room_marks;
+	struct tfs_pickle_value **memo;
+	size_t n_pages, n_memo; /* n_memo: indices that are set, for MEMOIZE */
+};
+
+int tfs_pickle_error(const struct tfs_pickle *p, int code, size_t at, const char *fmt, ...)
+{
+	char what[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof what, fmt, ap);
+	va_end(ap);
+	if (p->inflated)
+		return tfs_error_set(p->err, code, p->offset, "byte %zu of the inflated pickle: %s", at, what);
+	return tfs_error_set(p->err, code, p->offset + at, "%s", what);
+}
+
+#define refuse(m, ...) tfs_pickle_error((m)->p, -EINVAL, (m)->opcode, __VA_ARGS__)
+
+/* --- Values ------------------------------------------------------------------------------------------------------ */
+
+/* Account for memory of @n values. */
+static int charge(struct machine *m, size_t n)
+{
+	if (n > TFS_PICKLE_MAX_VALUES - m->p->n_values)
+		return tfs_pickle_error(m->p, -EINVAL, m->opcode, "the pickle has more than %u values",
+					TFS_PICKLE_MAX_VALUES);
+	m->p->n_values += n;
+	return 0;
+}
+
+static int new_node(struct machine *m, enum tfs_pickle_type type, struct tfs_pickle_value *ret)
+{
+	struct tfs_pickle_node *node;
+	int rc = charge(m, 3);
+
+	if (rc)
+		return rc;
+	node = tfs_arena_alloc(&m->p->arena, sizeof *node, alignof(struct tfs_pickle_node));
+	if (!node)
+		return -ENOMEM;
+	*node = (struct tfs_pickle_node){ .at = m->opcode };
+	*ret = (struct tfs_pickle_value){ .type = type, .node = node };
+	return 0;
+}
+
+/* Add @n values to a node. Those of one call stay in one piece. */
+static int add_items(struct machine *m, struct tfs_pickle_node *node, const struct tfs_pickle_value *items, size_t n)
+{
+	struct tfs_pickle_span *span = node->last;
+	size_t room;
+	int rc;
+
+	if (!n)
+		return 0;
+	if (!span || span->room - span->n < n) {
+		/* Twice as many as it has, so that appending one by one costs no more than twice; even, for the pairs of dicts. */
+		room = node->n_items < MAX_SPAN ? node->n_items : MAX_SPAN;
+		if (room < n)
+			room = n;
+		rc = charge(m, room + 1);
+		if (rc)
+			return rc;
+		span = tfs_arena_alloc(&m->p->arena, sizeof *span + room * sizeof *items,
+				       alignof(struct tfs_pickle_span));
+		if (!span)
+			return -ENOMEM;
+		*span = (struct tfs_pickle_span){ .room = room };
+		if (node->last)
+			node->last->next = span;
+		else
+			node->first = span;
+		node->last = span;
+	}
+	memcpy(span->items + span->n, items, n * sizeof *items);
+	span->n += n;
+	node->n_items += n;
+	return 0;
+}
+
+const struct tfs_pickle_value *tfs_pickle_item(const struct tfs_pickle_value *v, enum tfs_pickle_type type, size_t i)
+{
+	const struct tfs_pickle_value *item;
+
+	if (!v || v->type != type || i >= v->node->n_items)
+		return NULL;
+	item = &v->node->first->items[i];
+	return item->type == TFS_PICKLE_ABSENT ? NULL : item;
+}
+
+bool tfs_pickle_is_text(const struct tfs_pickle_value *v, const char *text)
+{
+	return v && (v->type == TFS_PICKLE_STR || v->type == TFS_PICKLE_BYTES) && v->len == strlen(text) &&
+	       !memcmp(v->bytes, text, v->len);
+}
+
+bool tfs_pickle_is_global(const struct tfs_pickle_value *v, const char *module, const char *name)
+{
+	return tfs_pickle_is_text(tfs_pickle_item(v, TFS_PICKLE_GLOBAL, 1), name) &&
+	       tfs_pickle_is_text(tfs_pickle_item(v, TFS_PICKLE_GLOBAL, 0), module);
+}
+
+/* --- The stack --------------------------------------------------------------------------------------------------- */
+
+static int push(struct machine *m, struct tfs_pickle_value v)
+{
+	if (m->depth == m->room_stack) {
+		int rc = charge(m, m->room_stack ? m->room_stack : 16);
+
+		if (rc)
+			return rc;
+		if (tfs_array_room(m->stack, m->depth, m->room_stack))
+			return -ENOMEM;
+	}
+	m->stack[m->depth++] = v;
+	return 0;
+}
+
+/* How many values may be popped: those above the last mark. */
+static size_t poppable(const struct machine *m)
+{
+	return m->depth - (m->n_marks ? m->marks[m->n_marks - 1] : 0);
+}
+
+static int need(struct machine *m, size_t n)
+{
+	if (poppable(m) < n)
+		return refuse(m, "an opcode takes %zu values from the stack, which has %zu", n, poppable(m));
+	return 0;
+}
+
+/* @i = 0: the topmost. */
+static struct tfs_pickle_value *top(struct machine *m, size_t i)
+{
+	return &m->stack[m->depth - 1 - i];
+}
+
+static int push_mark(struct machine *m)
+{
+	int rc = charge(m, 1);
+
+	if (rc)
+		return rc;
+	if (tfs_array_room(m->marks, m->n_marks, m->room_marks))
+		return -ENOMEM;
+	m->marks[m->n_marks++] = m->depth;
+	return 0;
+}
+
+/* Take the last mark away; @ret_n values stood above it. */
+static int pop_mark(struct machine *m, size_t *ret_n)
+{
+	if (!m->n_marks)
+		return refuse(m, "an opcode takes values down to a mark, and there is none");
+	*ret_n = poppable(m);
+	m->n_marks--;
+	return 0;
+}
+
+/* --- The bytes --------------------------------------------------------------------------------------------------- */
+
+/* The next @n bytes, or NULL, and an error that says what lacks. */
+static const char *take(struct machine *m, uint64_t n)
+{
+	struct tfs_pickle *p = m->p;
+	size_t left = p->len - m->at;
+	const char *bytes = p->buf + m->at;
+
+	if (n <= left) {
+		m->at += n;
+		return bytes;
+	}
+	if (p->more && n <= TFS_PICKLE_MAX_SIZE - m->at) {
+		p->cut = true;
+		refuse(m, "the pickle is cut short");
+	} else if (p->more) {
+		refuse(m, "the pickle takes more than %u bytes", TFS_PICKLE_MAX_SIZE);
+	} else {
+		refuse(m, "an opcode with %" PRIu64 " bytes behind it, where the pickle ends after %zu", n, left);
+	}
+	return NULL;
+}
+
+/* A number of @n bytes, little-endian. */
+static int take_uint(struct machine *m, unsigned n, uint64_t *ret)
+{
+	const char *bytes = take(m, n);
+	uint64_t v = 0;
+
+	if (!bytes)
+		return -EINVAL;
+	while (n--)
+		v = v << 8 | (unsigned char)bytes[n];
+	*ret = v;
+	return 0;
+}
+
+/* A string whose length comes first, in @n bytes. */
+static int push_string(struct machine *m, enum tfs_pickle_type type, unsigned n)
+{
+	const char *bytes;
+	uint64_t len;
+	int rc = take_uint(m, n, &len);
+
+	if (rc)
+		return rc;
+	bytes = take(m, len);
+	if (!bytes)
+		return -EINVAL;
+	return push(m, (struct tfs_pickle_value){ .type = type, .len = len, .bytes = bytes });
+}
+
+static int push_int(struct machine *m, int64_t i)
+{
+	return push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_INT, .i = i });
+}
+
+/* An integer of @n bytes, unsigned, or signed, as BININT's. */
+static int push_uint(struct machine *m, unsigned n, bool is_signed)
+{
+	uint64_t v;
+	int rc = take_uint(m, n, &v);
+
+	return rc ? rc : push_int(m, is_signed ? (int32_t)v : (int64_t)v);
+}
+
+/* Two's complement, little-endian, of any length, which is in @n bytes before it. */
+static int push_long(struct machine *m, unsigned n)
+{
+	const char *bytes;
+	uint64_t len, v;
+	int rc = take_uint(m, n, &len);
+
+	if (rc)
+		return rc;
+	bytes = take(m, len);
+	if (!bytes)
+		return -EINVAL;
+	/* Bytes at the end that only repeat the sign. */
+	while (len > 8 && bytes[len - 1] == (bytes[len - 2] & 0x80 ? '\xff' : 0))
+		len--;
+	if (len > 8)
+		return push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_LONG, .len = len, .bytes = bytes });
+	v = len && bytes[len - 1] & 0x80 ? UINT64_MAX : 0;
+	for (size_t i = len; i--;)
+		v = v << 8 | (unsigned char)bytes[i];
+	return push_int(m, (int64_t)v);
+}
+
+static int push_float(struct machine *m)
+{
+	const char *bytes = take(m, 8);
+
+	return bytes ? push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_FLOAT, .len = 8, .bytes = bytes })
+		     : -EINVAL;
+}
+
+static int push_bool(struct machine *m, bool b)
+{
+	return push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_BOOL, .i = b });
+}
+
+/* --- The memo ---------------------------------------------------------------------------------------------------- */
+
+static struct tfs_pickle_value *memo_at(struct machine *m, uint64_t i)
+{
+	size_t page = i / PAGE_VALUES;
+
+	return page < m->n_pages && m->memo[page] ? &m->memo[page][i % PAGE_VALUES] : NULL;
+}
+
+static int memo_put(struct machine *m, uint64_t i)
+{
+	size_t page = i / PAGE_VALUES;
+	struct tfs_pickle_value **memo;
+	int rc = need(m, 1);
+
+	if (rc)
+		return rc;
+	/* Writers count up from 0, and each number takes at least an opcode. */
+	if (i > m->at)
+		return refuse(m, "memo index %" PRIu64 " in the first %zu bytes of a pickle", i, m->at);
+	if (page >= m->n_pages) {
+		size_t n = page * 2 + 16;
+
+		memo = reallocarray(m->memo, n, sizeof *memo);
+		if (!memo)
+			return -ENOMEM;
+		memset(memo + m->n_pages, 0, (n - m->n_pages) * sizeof *memo);
+		m->memo = memo;
+		m->n_pages = n;
+	}
+	if (!m->memo[page]) {
+		rc = charge(m, PAGE_VALUES);
+		if (rc)
+			return rc;
+		m->memo[page] = calloc(PAGE_VALUES, sizeof **m->memo); /* all ABSENT */
+		if (!m->memo[page])
+			return -ENOMEM;
+	}
+	m->n_memo += m->memo[page][i % PAGE_VALUES].type == TFS_PICKLE_ABSENT;
+	m->memo[page][i % PAGE_VALUES] = *top(m, 0);
+	return 0;
+}
+
+static int memo_get(struct machine *m, unsigned n)
+{
+	const struct tfs_pickle_value *v;
+	uint64_t i;
+	int rc = take_uint(m, n, &i);
+
+	if (rc)
+		return rc;
+	v = memo_at(m, i);
+	if (!v || v->type == TFS_PICKLE_ABSENT)
+		return refuse(m, "memo index %" PRIu64 " is used and was never set", i);
+	return push(m, *v);
+}
+
+static int memo_put_numbered(struct machine *m, unsigned n)
+{
+	uint64_t i;
+	int rc = take_uint(m, n, &i);
+
+	return rc ? rc : memo_put(m, i);
+}
+
+/* --- Containers -------------------------------------------------------------------------------------------------- */
+
+/* Replace the top @n values by a node of them. */
+static int collect(struct machine *m, enum tfs_pickle_type type, size_t n)
+{
+	struct tfs_pickle_value v;
+	int rc = need(m, n);
+
+	if (!rc)
+		rc = new_node(m, type, &v);
+	if (!rc)
+		rc = add_items(m, v.node, m->stack + m->depth - n, n);
+	if (rc)
+		return rc;
+	m->depth -= n;
+	return push(m, v);
+}
+
+/* The same with all above the last mark. */
+static int collect_marked(struct machine *m, enum tfs_pickle_type type)
+{
+	size_t n;
+	int rc = pop_mark(m, &n);
+
+	if (!rc && type == TFS_PICKLE_DICT && n % 2)
+		rc = refuse(m, "a dict of %zu keys and values", n);
+	return rc ? rc : collect(m, type, n);
+}
+
+/* Where what is put into @v goes: into itself, or into what a call is noted to have got. */
+static int target_of(struct machine *m, struct tfs_pickle_value *v, bool pairs, struct tfs_pickle_node **ret)
+{
+	struct tfs_pickle_value *part = v;
+
+	if (v->type == TFS_PICKLE_CALL) {
+		part = &v->node->first->items[pairs ? TFS_PICKLE_PAIRS : TFS_PICKLE_ITEMS];
+		if (part->type == TFS_PICKLE_ABSENT) {
+			int rc = new_node(m, pairs ? TFS_PICKLE_DICT : TFS_PICKLE_LIST, part);
+
+			if (rc)
+				return rc;
+		}
+	} else if (pairs ? v->type != TFS_PICKLE_DICT : v->type != TFS_PICKLE_LIST && v->type != TFS_PICKLE_SET) {
+		return refuse(m, "items are put into what is no %s", pairs ? "dict" : "list");
+	}
+	*ret = part->node;
+	return 0;
+}
+
+/* Put the @n values above the container into it. */
+static int put(struct machine *m, size_t n, bool pairs)
+{
+	struct tfs_pickle_node *target = NULL;
+	int rc = need(m, n + 1);
+
+	if (rc)
+		return rc;
+	if (pairs && n % 2)
+		return refuse(m, "%zu keys and values are put into a dict", n);
+	rc = target_of(m, top(m, n), pairs, &target);
+	if (!rc)
+		rc = add_items(m, target, m->stack + m->depth - n, n);
+	m->depth -= n;
+	return rc;
+}
+
+static int put_marked(struct machine *m, bool pairs)
+{
+	size_t n;
+	int rc = pop_mark(m, &n);
+
+	return rc ? rc : put(m, n, pairs);
+}
+
+/* --- What Python would look up or call ---------------------------------------------------------------------------- */
+
+/* Up to a newline, which is taken, too. */
+static int take_line(struct machine *m, struct tfs_pickle_value *ret)
+{
+	const char *start = m->p->buf + m->at, *end = memchr(start, '\n', m->p->len - m->at);
+
+	if (!end) {
+		take(m, (uint64_t)(m->p->len - m->at) + 1);
+		return -EINVAL;
+	}
+	*ret = (struct tfs_pickle_value){ .type = TFS_PICKLE_STR, .len = end - start, .bytes = start };
+	m->at += ret->len + 1;
+	return 0;
+}
+
+static int push_global(struct machine *m)
+{
+	struct tfs_pickle_value module, name;
+	int rc = take_line(m, &module);
+
+	if (!rc)
+		rc = take_line(m, &name);
+	if (!rc)
+		rc = push(m, module);
+	if (!rc)
+		rc = push(m, name);
+	return rc ? rc : collect(m, TFS_PICKLE_GLOBAL, 2);
+}
+
+static int stack_global(struct machine *m)
+{
+	int rc = need(m, 2);
+
+	if (rc)
+		return rc;
+	if (top(m, 0)->type != TFS_PICKLE_STR || top(m, 1)->type != TFS_PICKLE_STR)
+		return refuse(m, "a global whose name or module is no string");
+	return collect(m, TFS_PICKLE_GLOBAL, 2);
+}
+
+/* Callee, arguments, and for NEWOBJ_EX those by keyword, which are noted as pairs. */
+static int call(struct machine *m, bool keywords)
+{
+	struct tfs_pickle_value parts[TFS_PICKLE_CALL_ITEMS] = { 0 }, v;
+	int rc = need(m, 2 + keywords);
+
+	if (rc)
+		return rc;
+	if (keywords) {
+		parts[TFS_PICKLE_PAIRS] = *top(m, 0);
+		if (parts[TFS_PICKLE_PAIRS].type != TFS_PICKLE_DICT)
+			return refuse(m, "a call with keyword arguments that are no dict");
+	}
+	parts[TFS_PICKLE_ARGS] = *top(m, keywords);
+	parts[TFS_PICKLE_CALLEE] = *top(m, 1 + keywords);
+	if (parts[TFS_PICKLE_ARGS].type != TFS_PICKLE_TUPLE)
+		return refuse(m, "a call with arguments that are no tuple");
+	if (parts[TFS_PICKLE_CALLEE].type < TFS_PICKLE_GLOBAL)
+		return refuse(m, "a call of what is neither a global nor made by a call");
+	rc = new_node(m, TFS_PICKLE_CALL, &v);
+	if (!rc)
+		rc = add_items(m, v.node, parts, TFS_PICKLE_CALL_ITEMS);
+	m->depth -= 2 + keywords;
+	return rc ? rc : push(m, v);
+}
+
+static int build(struct machine *m)
+{
+	int rc = need(m, 2);
+
+	if (rc)
+		return rc;
+	if (top(m, 1)->type != TFS_PICKLE_CALL)
+		return refuse(m, "a state is set in what no call has made");
+	top(m, 1)->node->first->items[TFS_PICKLE_STATE] = *top(m, 0);
+	m->depth--;
+	return 0;
+}
+
+static int persistent(struct machine *m)
+{
+	int rc = collect(m, TFS_PICKLE_PERSID, 1);
+
+	if (rc)
+		return rc;
+	top(m, 0)->node->next_persid = m->p->persids;
+	m->p->persids = top(m, 0)->node;
+	return 0;
+}
+
+/* --- Opcodes ----------------------------------------------------------------------------------------------------- */
+
+static int proto(struct machine *m)
+{
+	uint64_t version;
+	int rc = take_uint(m, 1, &version);
+
+	if (!rc && version > MAX_PROTOCOL)
+		rc = refuse(m, "pickle protocol %" PRIu64 "; the last one known is %d", version, MAX_PROTOCOL);
+	return rc;
+}
+
+static int pop(struct machine *m)
+{
+	int rc;
+
+	if (m->n_marks && m->marks[m->n_marks - 1] == m->depth) {
+		m->n_marks--;
+		return 0;
+	}
+	rc = need(m, 1);
+	if (!rc)
+		m->depth--;
+	return rc;
+}
+
+static int pop_to_mark(struct machine *m)
+{
+	size_t n;
+	int rc = pop_mark(m, &n);
+
+	if (!rc)
+		m->depth -= n;
+	return rc;
+}
+
+static int carry_out(struct machine *m, unsigned char opcode)
+{
+	/* clang-format off */
+	switch (opcode) {
+	case 0x80: return proto(m);
+	case 0x95: return take(m, 8) ? 0 : -EINVAL; /* FRAME: a hint for readers of streams */
+	case '(':  return push_mark(m);
+	case '0':  return pop(m);
+	case '1':  return pop_to_mark(m);
+
+	case 'N':  return push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_NONE });
+	case 0x88: return push_bool(m, true);
+	case 0x89: return push_bool(m, false);
+	case 'J':  return push_uint(m, 4, true);
+	case 'K':  return push_uint(m, 1, false);
+	case 'M':  return push_uint(m, 2, false);
+	case 0x8a: return push_long(m, 1);
+	case 0x8b: return push_long(m, 4);
+	case 'G':  return push_float(m);
+	case 'X':  return push_string(m, TFS_PICKLE_STR, 4);
+	case 0x8c: return push_string(m, TFS_PICKLE_STR, 1);
+	case 0x8d: return push_string(m, TFS_PICKLE_STR, 8);
+	case 'T':
+	case 'B':  return push_string(m, TFS_PICKLE_BYTES, 4);
+	case 'U':
+	case 'C':  return push_string(m, TFS_PICKLE_BYTES, 1);
+	case 0x8e:
+	case 0x96: return push_string(m, TFS_PICKLE_BYTES, 8); /* BINBYTES8, BYTEARRAY8 */
+
+	case ']':  return collect(m, TFS_PICKLE_LIST, 0);
+	case '}':  return collect(m, TFS_PICKLE_DICT, 0);
+	case ')':  return collect(m, TFS_PICKLE_TUPLE, 0);
+	case 0x8f: return collect(m, TFS_PICKLE_SET, 0);
+	case 0x85: return collect(m, TFS_PICKLE_TUPLE, 1);
+	case 0x86: return collect(m, TFS_PICKLE_TUPLE, 2);
+	case 0x87: return collect(m, TFS_PICKLE_TUPLE, 3);
+	case 't':  return collect_marked(m, TFS_PICKLE_TUPLE);
+	case 'l':  return collect_marked(m, TFS_PICKLE_LIST);
+	case 'd':  return collect_marked(m, TFS_PICKLE_DICT);
+	case 0x91: return collect_marked(m, TFS_PICKLE_SET); /* FROZENSET */
+	case 'a':  return put(m, 1, false);
+	case 'e':
+	case 0x90: return put_marked(m, false); /* APPENDS, ADDITEMS */
+	case 's':  return put(m, 2, true);
+	case 'u':  return put_marked(m, true);
+
+	case 'q':  return memo_put_numbered(m, 1);
+	case 'r':  return memo_put_numbered(m, 4);
+	case 0x94: return memo_put(m, m->n_memo);
+	case 'h':  return memo_get(m, 1);
+	case 'j':  return memo_get(m, 4);
+
+	case 'c':  return push_global(m);
+	case 0x93: return stack_global(m);
+	case 'R':
+	case 0x81: return call(m, false); /* REDUCE, NEWOBJ */
+	case 0x92: return call(m, true);
+	case 'b':  return build(m);
+	case 'Q':  return persistent(m);
+	default:
+		return refuse(m, "opcode 0x%02x, which torch has never written", opcode);
+	}
+	/* clang-format on */
+}
+
+static int run(struct machine *m)
+{
+	for (;;) {
+		const char *opcode;
+		int rc;
+
+		m->opcode = m->at;
+		opcode = take(m, 1);
+		if (!opcode)
+			return -EINVAL;
+		if (*opcode == '.')
+			break;
+		rc = carry_out(m, *opcode);
+		if (rc)
+			return rc;
+	}
+	if (m->n_marks || m->depth != 1)
+		return refuse(m, "the pickle ends with %zu values and %zu marks on the stack, not with one value",
+			      m->depth, m->n_marks);
+	m->p->result = m->stack[0];
+	m->p->used = m->at;
+	return 0;
+}
+
+int tfs_pickle_read(struct tfs_pickle *p)
+{
+	struct machine m = { .p = p };
+	int rc = p->len ? run(&m) : tfs_pickle_error(p, -EINVAL, 0, "the pickle is empty");
+
+	if (rc == -ENOMEM)
+		tfs_pickle_error(p, rc, m.opcode, "no memory for the values of a pickle");
+	free(m.stack);
+	free(m.marks);
+	for (size_t i = 0; i < m.n_pages; i++)
+		free(m.memo[i]);
+	free(m.memo);
+	return rc;
+}
+
+void tfs_pickle_fini(struct tfs_pickle *p)
+{
+	tfs_arena_fini(&p->arena);
+}

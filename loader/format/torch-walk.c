@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which tensors are in a pickled value, and what they are called: by the path to them, of the keys of dicts and the places in lists,
+ * with dots between. What Python would have called is walked through, too: a tensor in the arguments of an unknown function has its
+ * place there in its path, one in an object's state its attribute. So a state_dict has the names that everybody knows, and a module
+ * that was saved whole those of its state_dict.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/sort.h"
+#include "base/utf8.h"
+#include "format/torch.h"
+
+/* CPython's pickler nests no deeper than its recursion limit of 1000, and an object takes two of those; and this is our own stack. */
+#define MAX_DEPTH 512
+
+/*
+ * A value that stands in several places is walked as many times, and a small file can have it stand in 10^9 of them. The steps that
+ * a walk may take: some for every file (20 ms), and for large ones a multiple of what they hold, as a layer may well be shared by
+ * dozens, but not everything by everything.
+ */
+#define MAX_STEPS	1000000
+#define MAX_STEPS_VALUE 8
+
+/* The same for the names. */
+#define MAX_NAMES      (64u << 20)
+#define MAX_NAMES_BYTE 8
+#define MAX_NAME       65535 /* bytes; a path of keys, none of which is any tensor's honest name at that length */
+
+/* Two tensors of one name: {"a.b": x, "a": {"b": y}}. The second is a.b~, and so on: this often. */
+#define MAX_RENAMES 100
+
+struct walk {
+	struct tfs_torch *t;
+	char *path; /* MAX_NAME bytes */
+	size_t len;
+	unsigned parts, depth;
+	uint64_t steps, max_steps, name_bytes, max_name_bytes;
+	struct tfs_torch_tensor *found;
+	size_t n_found, room_found;
+	struct tfs_arena names;
+	uint32_t at; /* place in the pickle of the innermost node, for errors */
+};
+
+#define refuse(w, ...) tfs_pickle_error(&(w)->t->pickle, -EINVAL, (w)->at, __VA_ARGS__)
+
+static int walk(struct walk *w, const struct tfs_pickle_value *v);
+
+/* --- Paths ------------------------------------------------------------------------------------------------------- */
+
+static int put_bytes(struct walk *w, const char *s, size_t len)
+{
+	if (len > MAX_NAME - w->len)
+		return refuse(w, "the path to a value is longer than %d bytes", MAX_NAME);
+	memcpy(w->path + w->len, s, len);
+	w->len += len;
+	return 0;
+}
+
+/* Text as UTF-8: what is none becomes \xNN, as in Python's representation of it. */
+static int put_text(struct walk *w, const char *s, size_t len)
+{
+	const char *end = s + len;
+	char hex[5];
+	int rc = 0;
+
+	if (tfs_utf8_valid(s, len))
+		return put_bytes(w, s, len);
+	while (s < end && !rc) {
+		unsigned n = *s & 0x80 ? tfs_utf8_sequence(s, end) : 1;
+
+		if (n) {
+			rc = put_bytes(w, s, n);
+			s += n;
+			continue;
+		}
+		snprintf(hex, sizeof hex, "\\x%02x", (unsigned char)*s++);
+		rc = put_bytes(w, hex, 4);
+	}
+	return rc;
+}
+
+static int put_number(struct walk *w, const char *before, int64_t i)
+{
+	char text[32];
+
+	return put_bytes(w, text, snprintf(text, sizeof text, "%s%" PRId64, before, i));
+}
+
+/* Has the key a text of its own? Strings, numbers, True, False and None have. */
+static bool has_text(const struct tfs_pickle_value *key)
+{
+	return key->type == TFS_PICKLE_STR || key->type == TFS_PICKLE_BYTES || key->type == TFS_PICKLE_INT ||
+	       key->type == TFS_PICKLE_BOOL || key->type == TFS_PICKLE_NONE;
+}
+
+static int put_key_text(struct walk *w, const struct tfs_pickle_value *key)
+{
+	switch (key->type) {
+	case TFS_PICKLE_INT:
+		return put_number(w, "", key->i);
+	case TFS_PICKLE_BOOL:
+		return put_text(w, key->i ? "True" : "False", key->i ? 4 : 5);
+	case TFS_PICKLE_NONE:
+		return put_text(w, "None", 4);
+	default:
+		return put_text(w, key->bytes, key->len);
+	}
+}
+
+/* A tuple of such keys is its parts with dots between; what else can be a key is its place in the dict. */
+static int put_key(struct walk *w, const struct tfs_pickle_value *key, int64_t place)
+{
+	const struct tfs_pickle_value *part;
+	int rc = 0;
+
+	if (has_text(key))
+		return put_key_text(w, key);
+	for (size_t i = 0; (part = tfs_pickle_item(key, TFS_PICKLE_TUPLE, i)); i++)
+		if (!has_text(part))
+			return put_number(w, "#", place);
+	if (!tfs_pickle_item(key, TFS_PICKLE_TUPLE, 0))
+		return put_number(w, "#", place);
+	for (size_t i = 0; (part = tfs_pickle_item(key, TFS_PICKLE_TUPLE, i)) && !rc; i++) {
+		rc = i ? put_bytes(w, ".", 1) : 0;
+		if (!rc)
+			rc = put_key_text(w, part);
+	}
+	return rc;
+}
+
+/* Walk @v one part further down: @key, or @place where that is NULL. */
+static int walk_part(struct walk *w, const struct tfs_pickle_value *key, int64_t place,
+		     const struct tfs_pickle_value *v)
+{
+	size_t len = w->len;
+	int rc = 0;
+
+	/* Most values are numbers, of which no path need be made. */
+	if (v->type < TFS_PICKLE_LIST) {
+		w->steps++;
+		return 0;
+	}
+	if (w->parts++)
+		rc = put_bytes(w, ".", 1);
+	if (!rc)
+		rc = key ? put_key(w, key, place) : put_number(w, "", place);
+	if (!rc)
+		rc = walk(w, v);
+	w->parts--;
+	w->len = len;
+	return rc;
+}
+
+/* --- Tensors ----------------------------------------------------------------------------------------------------- */
+
+/* A tensor is here. One that is the whole pickle is called as its file. */
+static int find(struct walk *w, const struct tfs_torch_rebuild *rebuild, const struct tfs_pickle_value *from,
+		uint32_t at)
+{
+	const char *name = w->path, *dot;
+	size_t len = w->len;
+
+	if (!w->parts) {
+		name = w->t->file_name;
+		dot = strrchr(name, '.');
+		len = dot ? (size_t)(dot - name) : strlen(name);
+		if (!tfs_utf8_valid(name, len)) {
+			name = "tensor";
+			len = strlen(name);
+		}
+	}
+	w->name_bytes += len;
+	if (w->name_bytes > w->max_name_bytes)
+		return refuse(w, "the names of the tensors take more than %" PRIu64 " bytes", w->max_name_bytes);
+	if (tfs_array_room(w->found, w->n_found, w->room_found))
+		return -ENOMEM;
+	w->found[w->n_found] = (struct tfs_torch_tensor){
+		.name = tfs_arena_copy(&w->names, name, len),
+		.name_len = len,
+		.order = w->n_found,
+		.at = at,
+		.rebuild = rebuild,
+		.from = from,
+	};
+	return w->found[w->n_found++].name ? 0 : -ENOMEM;
+}
+
+/* --- Containers -------------------------------------------------------------------------------------------------- */
+
+static int walk_items(struct walk *w, const struct tfs_pickle_node *node)
+{
+	int64_t place = 0;
+	int rc = 0;
+
+	for (const struct tfs_pickle_span *s = node->first; s && !rc; s = s->next)
+		for (uint32_t i = 0; i < s->n && !rc; i++)
+			rc = walk_part(w, NULL, place++, &s->items[i]);
+	return rc;
+}
+
+struct pair {
+	const struct tfs_pickle_value *key; /* its value behind it */
+	bool replaced;			    /* the key stands again further on: that is the one that counts */
+};
+
+/* Keys that Python holds for equal. Others than these are so only where they are the same object. */
+static int by_key(const void *a, const void *b)
+{
+	const struct tfs_pickle_value *x = ((const struct pair *)a)->key, *y = ((const struct pair *)b)->key;
+	unsigned x_type = x->type == TFS_PICKLE_BOOL ? TFS_PICKLE_INT : x->type;
+	unsigned y_type = y->type == TFS_PICKLE_BOOL ? TFS_PICKLE_INT : y->type;
+
+	if (x_type != y_type)
+		return x_type < y_type ? -1 : 1;
+	switch (x_type) {
+	case TFS_PICKLE_NONE:
+		return 0;
+	case TFS_PICKLE_INT:
+		return (x->i > y->i) - (x->i < y->i);
+	case TFS_PICKLE_LONG:
+	case TFS_PICKLE_FLOAT:
+	case TFS_PICKLE_STR:
+	case TFS_PICKLE_BYTES:
+		return tfs_name_cmp(x->bytes, x->len, y->bytes, y->len);
+	default:
+		return (x->node > y->node) - (x->node < y->node);
+	}
+}
+
+static int list_pairs(const struct tfs_pickle_node *dict, struct pair *pairs, size_t n)
+{
+	cleanup_free const void **order = reallocarray(NULL, n, 2 * sizeof *order);
+	size_t at = 0;
+
+	if (!order)
+		return -ENOMEM;
+	for (const struct tfs_pickle_span *s = dict->first; s; s = s->next)
+		for (uint32_t i = 0; i < s->n; i += 2, at++) {
+			pairs[at] = (struct pair){ &s->items[i], false };
+			order[at] = &pairs[at];
+		}
+	tfs_sort(order, n, order + n, by_key); /* stable: the last of equal ones is the last that was set */
+	for (size_t i = 1; i < n; i++)
+		if (!by_key(order[i - 1], order[i]))
+			((struct pair *)order[i - 1])->replaced = true;
+	return 0;
+}
+
+/* Do the attributes in @dict belong to a torch.nn.Module? Its parameters have their names without these three. */
+static bool is_module_part(const struct tfs_pickle_value *key)
+{
+	return tfs_pickle_is_text(key, "_parameters") || tfs_pickle_is_text(key, "_buffers") ||
+	       tfs_pickle_is_text(key, "_modules");
+}
+
+/* @state: what BUILD put into an object. */
+static int walk_pairs(struct walk *w, const struct tfs_pickle_node *dict, bool state)
+{
+	cleanup_free struct pair *pairs = NULL;
+	size_t n = dict->n_items / 2;
+	unsigned parts = 0;
+	bool nodes = false;
+	int rc;
+
+	for (const struct tfs_pickle_span *s = dict->first; s; s = s->next)
+		for (uint32_t i = 0; i < s->n; i += 2) {
+			nodes |= s->items[i + 1].type >= TFS_PICKLE_LIST;
+			parts += state && is_module_part(&s->items[i]);
+		}
+	w->steps += n;
+	if (!nodes)
+		return 0;
+	pairs = reallocarray(NULL, n, sizeof *pairs);
+	if (!pairs)
+		return -ENOMEM;
+	rc = list_pairs(dict, pairs, n);
+	for (size_t i = 0; i < n && !rc; i++) {
+		const struct tfs_pickle_value *key = pairs[i].key;
+
+		if (pairs[i].replaced)
+			continue;
+		rc = parts == 3 && is_module_part(key) ? walk(w, key + 1) : walk_part(w, key, i, key + 1);
+	}
+	return rc;
+}
+
+/* --- Calls ------------------------------------------------------------------------------------------------------- */
+
+/* What the value of a call is, as far as tensors in it are concerned. */
+enum meaning {
+	OPAQUE, /* unknown: the arguments by their places */
+	SAME,	/* the first argument; further ones are nothing that has tensors, but for @state */
+	PAIRS,	/* a dict of the pairs in the first argument */
+	TYPED,	/* a rebuild function, a class, the function's arguments, and the state of what it makes */
+};
+
+static const struct known {
+	const char *module, *name;
+	enum meaning meaning;
+	uint8_t state; /* the argument that is the state of what is made, or 0 */
+} calls[] = {
+	{ "collections", "OrderedDict", PAIRS, 0 },
+	{ "torch._utils", "_rebuild_parameter", SAME, 0 },
+	{ "torch._utils", "_rebuild_parameter_with_state", SAME, 3 },
+	{ "torch._tensor", "_rebuild_from_type_v2", TYPED, 3 },
+	{ "torch.nn.parameter", "Parameter", SAME, 0 },
+	{ "torch.nn.parameter", "Buffer", SAME, 0 },
+	{ "torch.autograd.variable", "Variable", SAME, 0 }, /* before torch 0.4 */
+	{ "torch.jit._pickle", "build_tensorlist", SAME, 0 },
+	{ "torch.jit._pickle", "restore_type_tag", SAME, 0 },
+	{ "collections", "Counter", SAME, 0 },
+	{ "builtins", "set", SAME, 0 },
+	{ "builtins", "frozenset", SAME, 0 },
+	{ "builtins", "list", SAME, 0 },
+	{ "builtins", "tuple", SAME, 0 },
+	{ "__builtin__", "set", SAME, 0 }, /* Python 2's name of it, which protocol 2 keeps */
+	{ "__builtin__", "frozenset", SAME, 0 },
+	{ "__builtin__", "list", SAME, 0 },
+	{ "__builtin__", "tuple", SAME, 0 },
+};
+
+static const struct known *meaning_of(const struct tfs_pickle_value *callee)
+{
+	static const struct known opaque = { "", "", OPAQUE, 0 };
+
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+		if (tfs_pickle_is_global(callee, calls[i].module, calls[i].name))
+			return &calls[i];
+	return &opaque;
+}
+
+/* [[key, value], ...]: what Python 2's OrderedDict was pickled as. */
+static int walk_list_of_pairs(struct walk *w, const struct tfs_pickle_value *list)
+{
+	int64_t place = 0;
+	int rc = 0;
+
+	if (!list || (list->type != TFS_PICKLE_LIST && list->type != TFS_PICKLE_TUPLE))
+		return list ? walk(w, list) : 0;
+	for (const struct tfs_pickle_span *s = list->node->first; s && !rc; s = s->next)
+		for (uint32_t i = 0; i < s->n && !rc; i++, place++) {
+			const struct tfs_pickle_value *pair = &s->items[i];
+			const struct tfs_pickle_span *both;
+
+			if ((pair->type != TFS_PICKLE_LIST && pair->type != TFS_PICKLE_TUPLE) ||
+			    pair->node->n_items != 2)
+				return refuse(w, "an OrderedDict made of what is no list of pairs");
+			both = pair->node->first;
+			w->steps++;
+			rc = walk_part(w, &both->items[0], place,
+				       both->n > 1 ? &both->items[1] : &both->next->items[0]);
+		}
+	return rc;
+}
+
+/* A dict of attributes; or a tuple of that or None, and a dict of those in slots (object.__reduce_ex__). */
+static int walk_state(struct walk *w, const struct tfs_pickle_value *state)
+{
+	const struct tfs_pickle_value *slots = tfs_pickle_item(state, TFS_PICKLE_TUPLE, 1);
+	int rc = 0;
+
+	if (!state)
+		return 0;
+	if (state->type == TFS_PICKLE_DICT)
+		return walk_pairs(w, state->node, true);
+	if (state->type != TFS_PICKLE_TUPLE || state->node->n_items != 2 || slots->type != TFS_PICKLE_DICT)
+		return walk(w, state);
+	state = tfs_pickle_item(state, TFS_PICKLE_TUPLE, 0);
+	if (state->type >= TFS_PICKLE_LIST)
+		rc = state->type == TFS_PICKLE_DICT ? walk_pairs(w, state->node, true) : walk(w, state);
+	return rc ? rc : walk_pairs(w, slots->node, true);
+}
+
+/* The call of a function that makes a tensor of a storage: it, and the tensors of a quantised one's scales, by their places. */
+static int walk_tensor(struct walk *w, const struct tfs_torch_rebuild *rebuild, const struct tfs_pickle_value *args,
+		       uint32_t at)
+{
+	const struct tfs_pickle_value *quantizer = NULL;
+	int rc = find(w, rebuild, args, at);
+
+	if (rebuild->quantizer)
+		quantizer = tfs_pickle_item(args, TFS_PICKLE_TUPLE, rebuild->quantizer);
+	return rc || !quantizer ? rc : walk(w, quantizer);
+}
+
+static int walk_call(struct walk *w, const struct tfs_pickle_value *call)
+{
+	const struct tfs_pickle_value *callee = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), *items,
+				      *pairs;
+	const struct tfs_pickle_value *args = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_ARGS), *first;
+	const struct tfs_pickle_value *state = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_STATE);
+	const struct known *known = meaning_of(callee);
+	const struct tfs_torch_rebuild *rebuild;
+	bool by_state = false;
+	int rc = 0;
+
+	first = tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0);
+	rebuild = tfs_torch_rebuild(known->meaning == TYPED ? first : callee, &by_state);
+	if (rebuild && by_state) {
+		if (tfs_pickle_item(tfs_pickle_item(state, TFS_PICKLE_TUPLE, 0), TFS_PICKLE_PERSID, 0))
+			rc = walk_tensor(w, rebuild, tfs_steal(state), call->node->at);
+		else
+			rc = walk_items(w, args->node);
+	} else if (rebuild && known->meaning == TYPED) {
+		rc = walk_tensor(w, rebuild, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 2), call->node->at);
+		if (!rc)
+			rc = walk_state(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->state));
+	} else if (rebuild) {
+		rc = walk_tensor(w, rebuild, args, call->node->at);
+	} else if (known->meaning == PAIRS) {
+		rc = walk_list_of_pairs(w, first);
+	} else if (known->meaning == SAME && first) {
+		rc = walk(w, first);
+		if (!rc && known->state)
+			rc = walk_state(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->state));
+	} else {
+		rc = walk_items(w, args->node);
+	}
+
+	items = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_ITEMS);
+	pairs = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_PAIRS);
+	if (!rc && items)
+		rc = walk_items(w, items->node);
+	if (!rc && pairs)
+		rc = walk_pairs(w, pairs->node, false);
+	return rc ? rc : walk_state(w, state);
+}
+
+/* --- All --------------------------------------------------------------------------------------------------------- */
+
+/* A storage that belongs to no tensor: it has been saved by itself. Other persistent ids have nothing to show. */
+static int walk_persid(struct walk *w, const struct tfs_pickle_value *v)
+{
+	const struct tfs_pickle_value *id = tfs_pickle_item(v, TFS_PICKLE_PERSID, 0);
+
+	if (!tfs_pickle_is_text(tfs_pickle_item(id, TFS_PICKLE_TUPLE, 0), "storage"))
+		return 0;
+	return find(w, NULL, v, v->node->at);
+}
+
+static int walk_node(struct walk *w, const struct tfs_pickle_value *v)
+{
+	switch (v->type) {
+	case TFS_PICKLE_DICT:
+		return walk_pairs(w, v->node, false);
+	case TFS_PICKLE_PERSID:
+		return walk_persid(w, v);
+	case TFS_PICKLE_CALL:
+		return walk_call(w, v);
+	case TFS_PICKLE_GLOBAL:
+		return 0;
+	default:
+		return walk_items(w, v->node);
+	}
+}
+
+static int walk(struct walk *w, const struct tfs_pickle_value *v)
+{
+	uint32_t at = w->at;
+	int rc;
+
+	if (v->type < TFS_PICKLE_LIST || v->node->entered)
+		return 0; /* what contains itself is walked once */
+	w->at = v->node->at;
+	if (++w->steps > w->max_steps)
+		return refuse(w, "its values contain each other so often that a walk takes more than %" PRIu64 " steps",
+			      w->max_steps);
+	if (w->depth == MAX_DEPTH)
+		return refuse(w, "nested deeper than %d values", MAX_DEPTH);
+	w->depth++;
+	v->node->entered = true;
+	rc = walk_node(w, v);
+	v->node->entered = false;
+	w->depth--;
+	w->at = at;
+	return rc;
+}
+
+/* In name order; of one name, those that were called so from the start first. */
+static int by_name(const void *a, const void *b)
+{
+	const struct tfs_torch_tensor *x = a, *y = b;
+	int c = tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
+
+	if (c || x->renamed != y->renamed)
+		return c ? c : x->renamed < y->renamed ? -1 : 1;
+	return x->order < y->order ? -1 : 1;
+}
+
+/* Put the tensors in order of names, and a "~" behind the second of a name as often as it takes. */
+static int make_unique(struct walk *w, const void **order)
+{
+	size_t n = w->n_found;
+	char name[MAX_NAME + MAX_RENAMES + 1], quoted[TFS_QUOTE_SIZE];
+	bool again = true;
+
+	for (unsigned round = 0; again; round++) {
+		const struct tfs_torch_tensor *last = NULL;
+
+		tfs_sort(order, n, order + n, by_name);
+		again = false;
+		for (size_t i = 0; i < n; i++) {
+			struct tfs_torch_tensor *x = (struct tfs_torch_tensor *)order[i];
+
+			if (!last || tfs_name_cmp(last->name, last->name_len, x->name, x->name_len)) {
+				last = x;
+				continue;
+			}
+			w->at = x->at;
+			if (round == MAX_RENAMES)
+				return refuse(w, "more than %d tensors have the path %s", MAX_RENAMES,
+					      tfs_quote(quoted, sizeof quoted, x->name, x->name_len));
+			memcpy(name, x->name, x->name_len);
+			name[x->name_len++] = '~';
+			x->name = tfs_arena_copy(&w->names, name, x->name_len);
+			if (!x->name)
+				return -ENOMEM;
+			x->renamed++;
+			again = true;
+		}
+	}
+	return 0;
+}
+
+static int add_found(struct walk *w)
+{
+	cleanup_free const void **order = reallocarray(NULL, w->n_found + 1, 2 * sizeof *order); /* n_found may be 0 */
+	int rc;
+
+	if (!order)
+		return -ENOMEM;
+	for (size_t i = 0; i < w->n_found; i++)
+		order[i] = &w->found[i];
+	rc = make_unique(w, order);
+	for (size_t i = 0; i < w->n_found && !rc; i++)
+		rc = tfs_torch_add(w->t, order[i]);
+	return rc;
+}
+
+int tfs_torch_list(struct tfs_torch *t)
+{
+	struct walk w = {
+		.t = t,
+		.path = malloc(MAX_NAME),
+		.max_steps = MAX_STEPS + (uint64_t)MAX_STEPS_VALUE * t->pickle.n_values,
+		.max_name_bytes = MAX_NAMES + (uint64_t)MAX_NAMES_BYTE * t->pickle.len,
+	};
+	int rc = w.path ? walk(&w, &t->pickle.result) : -ENOMEM;
+
+	if (!rc)
+		rc = add_found(&w);
+	free(w.path);
+	free(w.found);
+	tfs_arena_fini(&w.names);
+	return rc;
+}

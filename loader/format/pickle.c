@@ -381,7 +381,7 @@ static int collect(struct machine *m, enum tfs_pickle_type type, size_t n)
 /* The same with all above the last mark. */
 static int collect_marked(struct machine *m, enum tfs_pickle_type type)
 {
-	size_t n;
+	size_t n = 0;
 	int rc = pop_mark(m, &n);
 
 	if (!rc && type == TFS_PICKLE_DICT && n % 2)
@@ -428,7 +428,7 @@ static int put(struct machine *m, size_t n, bool pairs)
 
 static int put_marked(struct machine *m, bool pairs)
 {
-	size_t n;
+	size_t n = 0;
 	int rc = pop_mark(m, &n);
 
 	return rc ? rc : put(m, n, pairs);
@@ -553,7 +553,7 @@ static int pop(struct machine *m)
 
 static int pop_to_mark(struct machine *m)
 {
-	size_t n;
+	size_t n = 0;
 	int rc = pop_mark(m, &n);
 
 	if (!rc)

@@ -113,7 +113,7 @@ static int read_member(struct tfs_torch *t, const struct tfs_zip_member *m, void
 
 static int read_byte_order(struct tfs_torch *t, const struct archive *a)
 {
-	const struct tfs_zip_member *m = member(a, "", ENDIANNESS, strlen(BYTE_ORDER_));
+	const struct tfs_zip_member *m = member(a, "", ENDIANNESS, strlen(ENDIANNESS));
 	char text[8] = "";
 	int rc;
 

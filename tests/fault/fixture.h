@@ -76,7 +76,10 @@ static inline size_t first_other(const uint8_t *a, const uint8_t *b, size_t len)
 	return i;
 }
 
-/* DIR/NAME: a safetensors file of these tensors, of one dimension, back to back, the first one at an odd offset. */
+/*
+ * DIR/NAME: a safetensors file of these tensors, of one dimension, back to back, the first one at an odd offset. Those of dtypes
+ * that safetensors lacks are in it as U8: see rig_types().
+ */
 static inline void put_typed_model(const char *dir, const char *name, const struct spec *specs, const char *const *dtypes,
 				   size_t n)
 {
@@ -90,9 +93,10 @@ static inline void put_typed_model(const char *dir, const char *name, const stru
 		const struct tfs_dtype *d = tfs_dtype_by_name(dtypes[i], strlen(dtypes[i]));
 		assert_non_null(d);
 		assert_int_equal(specs[i].nbytes % d->block_bytes, 0);
+		uint64_t elems = d->safetensors ? specs[i].nbytes / d->block_bytes * d->block_elems : specs[i].nbytes;
 		fprintf(f, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[%llu],\"data_offsets\":[%llu,%llu]}", i ? "," : "{",
-			specs[i].name, d->name, (unsigned long long)(specs[i].nbytes / d->block_bytes * d->block_elems),
-			(unsigned long long)total, (unsigned long long)(total + specs[i].nbytes));
+			specs[i].name, d->safetensors ? d->name : "U8", (unsigned long long)elems, (unsigned long long)total,
+			(unsigned long long)(total + specs[i].nbytes));
 		total += specs[i].nbytes;
 	}
 	fputc('}', f);
@@ -211,15 +215,29 @@ static inline struct tfs_file_id id_of(const struct rig *g, const char *name)
 	return (struct tfs_file_id){ 0, (uint32_t)i, TFS_RAW };
 }
 
+static inline const struct tfs_tensor *tensor_of(const struct rig *g, struct tfs_file_id id)
+{
+	return &g->model->sets[id.set].tensors[id.tensor];
+}
+
+/* Give those that put_typed_model() wrote as U8 the dtype that they are to have. */
+static inline void rig_types(const struct rig *g, const struct spec *specs, const char *const *dtypes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct tfs_tensor *t = (struct tfs_tensor *)tensor_of(g, id_of(g, specs[i].name));
+		const struct tfs_dtype *d = tfs_dtype_by_name(dtypes[i], strlen(dtypes[i]));
+
+		if (d == t->dtype)
+			continue;
+		t->dtype = d;
+		*(uint64_t *)t->shape = t->nbytes / d->block_bytes * d->block_elems;
+	}
+}
+
 static inline struct tfs_file_id in_view(struct tfs_file_id id, enum tfs_view_id view)
 {
 	id.view = view;
 	return id;
-}
-
-static inline const struct tfs_tensor *tensor_of(const struct rig *g, struct tfs_file_id id)
-{
-	return &g->model->sets[id.set].tensors[id.tensor];
 }
 
 /* What a tensor's file in some view must hold, all at once and by plain C; the caller frees it. */

@@ -542,8 +542,9 @@ static void test_two_evict(void **state)
 static const struct spec typed[] = {
 	{ "bf16", 6 * TFS_CHUNK + 3334 }, { "f64", 4 * TFS_CHUNK + 808 }, { "f4", 3 * TFS_CHUNK + 41 },
 	{ "f6", 3 * TFS_CHUNK + 3 * 77 }, { "u8", 4 * TFS_CHUNK },	  { "small", 6 },
+	{ "q4_k", 28680 * 144 },
 };
-static const char *const dtypes_of_typed[] = { "BF16", "F64", "F4", "F6_E2M3", "U8", "F16" };
+static const char *const dtypes_of_typed[] = { "BF16", "F64", "F4", "F6_E2M3", "U8", "F16", "Q4_K" };
 
 static void setup_typed(struct rig *g, uint64_t budget)
 {
@@ -551,6 +552,7 @@ static void setup_typed(struct rig *g, uint64_t budget)
 	put_typed_model(dir, "model.safetensors", typed, dtypes_of_typed, LENGTH(typed));
 	if (!rig_up(g, dir, (struct rig_options){ .budget = budget, .open_wait = 3600 }))
 		skip();
+	rig_types(g, typed, dtypes_of_typed, LENGTH(typed));
 }
 
 /* A file of its own for each view, with what belongs in it; its memory is what the file takes. */

@@ -336,15 +336,18 @@ static void test_parallel(void **state)
 
 static const struct spec typed[] = {
 	{ "bf16", 6 * TFS_CHUNK + 3334 }, { "f64", 4 * TFS_CHUNK + 808 }, { "f4", 3 * TFS_CHUNK / 4 + 41 },
-	{ "f6", 3 * TFS_CHUNK + 3 * 77 }, { "small", 6 },
+	{ "f6", 3 * TFS_CHUNK + 3 * 77 }, { "small", 6 }, { "q4_k", 12001 * 144 }, { "iq1_s", 9003 * 50 }, { "mxfp4", 34007 * 17 },
 };
-static const char *const dtypes_of_typed[] = { "BF16", "F64", "F4", "F6_E3M2", "F16" };
+static const char *const dtypes_of_typed[] = { "BF16", "F64", "F4", "F6_E3M2", "F16", "Q4_K", "IQ1_S", "MXFP4" };
 
 static bool setup_typed(struct rig *g, unsigned threads, uint64_t budget)
 {
 	char *dir = make_tree();
 	put_typed_model(dir, "model.safetensors", typed, dtypes_of_typed, LENGTH(typed));
-	return rig_up(g, dir, (struct rig_options){ .threads = threads, .budget = budget, .open_wait = 3600, .direct = true });
+	if (!rig_up(g, dir, (struct rig_options){ .threads = threads, .budget = budget, .open_wait = 3600, .direct = true }))
+		return false;
+	rig_types(g, typed, dtypes_of_typed, LENGTH(typed));
+	return true;
 }
 
 /* In order with several sizes, at random, and across the end of every slot and of the header. */

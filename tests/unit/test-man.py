@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The man page and --help tell of the same options, with the same arguments and defaults; and the page is sound mdoc(7).
-usage: test-man.py PROGRAM PAGE"""
+"""The man page and --help tell of the same options, with the same arguments and defaults; and all pages are sound mdoc(7).
+usage: test-man.py PROGRAM PAGE [OTHER_PAGE...]"""
 import re
 import shutil
 import subprocess
@@ -50,7 +50,7 @@ def of_page(text):
 
 
 def main():
-    program, page = sys.argv[1:]
+    program, page, *others = sys.argv[1:]
     helped = of_help(subprocess.run([program, "--help"], check=True, stdout=subprocess.PIPE, text=True).stdout)
     with open(page, encoding="utf-8") as f:
         text = f.read()
@@ -75,9 +75,9 @@ def main():
     print(f"{len(helped)} spellings of options agree")
 
     if not shutil.which("mandoc"):
-        print("SKIP: no mandoc to lint the page with")
+        print("SKIP: no mandoc to lint the pages with")
         return 77
-    lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], stdout=subprocess.PIPE, text=True, check=False)
+    lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page, *others], stdout=subprocess.PIPE, text=True, check=False)
     print(lint.stdout, end="")
     return 1 if lint.returncode else 0
 

@@ -3,8 +3,11 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <search.h>
 #include <stdalign.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,20 +15,16 @@
 #include "base/array.h"
 #include "base/checked.h"
 #include "base/cleanup.h"
+#include "base/error.h"
 #include "base/sort.h"
-
-/* A dtype of the catalog's own; there are few. */
-struct own_dtype {
-	struct own_dtype *next;
-	struct tfs_dtype dtype;
-};
 
 struct tfs_catalog {
 	struct tfs_tensor *tensors;
 	size_t count, room;
 	const char **locations;
 	size_t n_locations, room_locations;
-	struct own_dtype *dtypes;
+	void *dtypes; /* made up by the file, a tree of tsearch(3): there may be one for each tensor */
+	const char *note;
 	/* Apart, as shapes are aligned and names are not: together each name would cost padding. */
 	struct tfs_arena names, shapes;
 };
@@ -35,12 +34,19 @@ struct tfs_catalog *tfs_catalog_create(void)
 	return calloc(1, sizeof(struct tfs_catalog));
 }
 
+/* For tdestroy(): dtypes are in an arena. */
+static void keep(void *dtype)
+{
+	(void)dtype;
+}
+
 void tfs_catalog_destroy(struct tfs_catalog *c)
 {
 	if (!c)
 		return;
 	free(c->tensors);
 	free(c->locations);
+	tdestroy(c->dtypes, keep);
 	tfs_arena_fini(&c->names);
 	tfs_arena_fini(&c->shapes);
 	free(c);
@@ -148,36 +154,58 @@ const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *re
 	return c->locations;
 }
 
-static bool same(const char *a, const char *b)
+/* NULL before any string. */
+static int text_cmp(const char *a, const char *b)
 {
-	return a && b ? !strcmp(a, b) : a == b;
+	return a && b ? strcmp(a, b) : (a != NULL) - (b != NULL);
+}
+
+static int dtype_cmp(const void *a, const void *b)
+{
+	const struct tfs_dtype *x = a, *y = b;
+	int c = strcmp(x->name, y->name);
+
+	if (!c)
+		c = text_cmp(x->npy, y->npy);
+	if (!c)
+		c = (x->block_elems > y->block_elems) - (x->block_elems < y->block_elems);
+	return c ? c : (x->block_bytes > y->block_bytes) - (x->block_bytes < y->block_bytes);
 }
 
 const struct tfs_dtype *tfs_catalog_dtype(struct tfs_catalog *c, const char *name, const char *npy, uint32_t block_elems,
 					  uint32_t block_bytes)
 {
-	struct own_dtype *d;
+	struct tfs_dtype key = { .name = name, .npy = npy, .block_elems = block_elems, .block_bytes = block_bytes };
+	struct tfs_dtype **found = tfind(&key, &c->dtypes, dtype_cmp), *d;
 
-	for (d = c->dtypes; d; d = d->next)
-		if (!strcmp(d->dtype.name, name) && same(d->dtype.npy, npy) && d->dtype.block_elems == block_elems &&
-		    d->dtype.block_bytes == block_bytes)
-			return &d->dtype;
-	d = tfs_arena_alloc(&c->shapes, sizeof *d, alignof(struct own_dtype));
+	if (found)
+		return *found;
+	d = tfs_arena_alloc(&c->shapes, sizeof *d, alignof(struct tfs_dtype));
 	if (!d)
 		return NULL;
-	*d = (struct own_dtype){
-		.next = c->dtypes,
-		.dtype = {
-			.name = tfs_arena_copy(&c->names, name, strlen(name)),
-			.npy = npy ? tfs_arena_copy(&c->names, npy, strlen(npy)) : NULL,
-			.block_elems = block_elems,
-			.block_bytes = block_bytes,
-		},
-	};
-	if (!d->dtype.name || (npy && !d->dtype.npy))
+	*d = key;
+	d->name = tfs_arena_copy(&c->names, name, strlen(name));
+	d->npy = npy ? tfs_arena_copy(&c->names, npy, strlen(npy)) : NULL;
+	if (!d->name || (npy && !d->npy))
 		return NULL;
-	c->dtypes = d;
-	return &d->dtype;
+	return tsearch(d, &c->dtypes, dtype_cmp) ? d : NULL;
+}
+
+int tfs_catalog_note(struct tfs_catalog *c, const char *fmt, ...)
+{
+	char line[sizeof((struct tfs_error *)0)->what];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof line, fmt, ap);
+	va_end(ap);
+	c->note = tfs_arena_copy(&c->names, line, strlen(line));
+	return c->note ? 0 : -ENOMEM;
+}
+
+const char *tfs_catalog_noted(const struct tfs_catalog *c)
+{
+	return c->note;
 }
 
 struct tfs_tensor *tfs_catalog_tensors(struct tfs_catalog *c, size_t *ret_count)

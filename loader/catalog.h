@@ -134,6 +134,13 @@ const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *re
 const struct tfs_dtype *tfs_catalog_dtype(struct tfs_catalog *c, const char *name, const char *npy, uint32_t block_elems,
 					  uint32_t block_bytes);
 
+/*
+ * Something in the file that is left out or odd: one line, to be warned of when the file's set is mounted. One a file; a second one
+ * replaces the first. -ENOMEM.
+ */
+int tfs_catalog_note(struct tfs_catalog *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+const char *tfs_catalog_noted(const struct tfs_catalog *c); /* or NULL */
+
 /* The tensors in the order they were added; valid until the next add or destroy. */
 struct tfs_tensor *tfs_catalog_tensors(struct tfs_catalog *c, size_t *ret_count);
 

@@ -196,7 +196,7 @@ static void take_named(struct group *g, const struct tfs_draft *d)
 			g->files[i].taken = true;
 }
 
-/* --- The three rules --------------------------------------------------------------------------------------------- */
+/* --- The rules --------------------------------------------------------------------------------------------- */
 
 static int draft_indexes(struct group *g)
 {
@@ -260,6 +260,38 @@ static bool is_model(const char *stem)
 	return !strcmp(stem, "model") || !strcmp(stem, "pytorch_model") || !strcmp(stem, "diffusion_pytorch_model");
 }
 
+/* Where a broken file stands among many sound ones, it is the file that is left out: it gets a set of its own, as any other. */
+static int draft_one_set(struct group *g, const struct tfs_format *format)
+{
+	struct tfs_draft *d;
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->n_files; i++)
+		n += g->files[i].format == format && !g->files[i].err;
+	if (!n)
+		return 0;
+	d = add_draft(g, format, format->name, strlen(format->name), n);
+	if (!d)
+		return -ENOMEM;
+	d->rank = 2;
+	d->n_listed = n;
+	for (size_t i = 0; i < g->n_files; i++)
+		if (g->files[i].format == format && !g->files[i].err)
+			add_file(d, &g->files[i]);
+	return 0;
+}
+
+static int draft_one_sets(struct group *g)
+{
+	const struct tfs_format *format;
+	int rc = 0;
+
+	for (size_t i = 0; (format = tfs_format_at(i)) && !rc; i++)
+		if (format->one_set)
+			rc = draft_one_set(g, format);
+	return rc;
+}
+
 static int draft_files(struct group *g)
 {
 	for (size_t i = 0; i < g->n_files; i++) {
@@ -287,5 +319,7 @@ int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *fi
 
 	if (!rc)
 		rc = draft_shards(&g);
+	if (!rc)
+		rc = draft_one_sets(&g);
 	return rc ? rc : draft_files(&g);
 }

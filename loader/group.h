@@ -4,7 +4,8 @@
  *
  * 1. an index makes a set of the shards that it lists; a broken one takes the shards that bear its name with it;
  * 2. what is left and is named NAME-00001-of-00003 is grouped by NAME and number of shards;
- * 3. any other weight file is a set of its own.
+ * 3. the sound files of a format that wants it so (struct tfs_format.one_set) are one set;
+ * 4. any other weight file is a set of its own.
  *
  * Part of building a model; single-threaded.
  */

@@ -331,6 +331,9 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 	struct tfs_drafts drafts = { 0 };
 	int rc = tfs_group(f->m, dir, files, n, &drafts);
 
+	for (size_t i = 0; i < n; i++)
+		if (files[i].catalog && tfs_catalog_noted(files[i].catalog))
+			tfs_model_warn(f->m, files[i].node, -EINVAL, "%s", tfs_catalog_noted(files[i].catalog));
 	if (!rc)
 		rc = make_sets(f, &drafts, dir);
 	tfs_drafts_clear(&drafts);

@@ -24,6 +24,8 @@ struct tfs_format {
 	 */
 	const char *shard_ext;
 
+	bool one_set; /* all files of the format that stand in one directory are one set, named like the format */
+
 	/*
 	 * Does a file of this name claim to be of this format? Decides who reads it, not whether it is sound:
 	 * what a format claims and cannot parse is reported as broken.
@@ -42,6 +44,7 @@ struct tfs_format {
 extern const struct tfs_format tfs_format_safetensors;
 extern const struct tfs_format tfs_format_gguf;
 extern const struct tfs_format tfs_format_torch;
+extern const struct tfs_format tfs_format_npz, tfs_format_npy;
 
 /* The format that claims @file_name, or NULL. */
 const struct tfs_format *tfs_format_for(const char *file_name);

@@ -25,11 +25,11 @@
 #include "base/file.h"
 #include "base/sort.h"
 
-#define LOCAL_MAGIC	0x04034b50u
-#define CENTRAL_MAGIC	0x02014b50u
-#define END_MAGIC	0x06054b50u
-#define END64_MAGIC	0x06064b50u
-#define LOCATOR_MAGIC	0x07064b50u
+#define LOCAL_MAGIC   0x04034b50u
+#define CENTRAL_MAGIC 0x02014b50u
+#define END_MAGIC     0x06054b50u
+#define END64_MAGIC   0x06064b50u
+#define LOCATOR_MAGIC 0x07064b50u
 
 enum { LOCAL_SIZE = 30, CENTRAL_SIZE = 46, END_SIZE = 22, END64_SIZE = 56, LOCATOR_SIZE = 20, COMMENT_MAX = 65535 };
 
@@ -39,8 +39,8 @@ enum { FLAG_ENCRYPTED = 1 << 0, EXTRA_ZIP64 = 1 };
  * As many as a directory may have files (TFS_MAX_NODES): a checkpoint has one for each tensor. And what they take with names of 200
  * bytes: the central directory is read as a whole.
  */
-#define MAX_MEMBERS	(4u << 20)
-#define MAX_CENTRAL	(1u << 30)
+#define MAX_MEMBERS (4u << 20)
+#define MAX_CENTRAL (1u << 30)
 
 /* A deflate stream makes at most 258 bytes of 2 bits. */
 #define MAX_RATIO 1032
@@ -105,7 +105,8 @@ static int read_end64(int fd, struct ending *e, struct tfs_error *err)
 	e64.at = tfs_cursor_u64(&c);
 	if (e->at - LOCATOR_SIZE < END64_SIZE || e64.at > e->at - LOCATOR_SIZE - END64_SIZE)
 		return tfs_error_set(err, -EINVAL, e->at - LOCATOR_SIZE,
-				     "the zip64 end record is said to begin at %" PRIu64 ", not before its locator", e64.at);
+				     "the zip64 end record is said to begin at %" PRIu64 ", not before its locator",
+				     e64.at);
 	rc = tfs_file_read(fd, record, sizeof record, e64.at, err);
 	if (rc)
 		return rc;
@@ -146,7 +147,8 @@ static int read_ending(int fd, uint64_t size, struct ending *e, struct tfs_error
 		return rc;
 	end = len < END_SIZE ? NULL : find_end(tail, len);
 	if (!end)
-		return tfs_error_set(err, -EINVAL, size, "no zip end record: the file is cut short, or more was put behind it");
+		return tfs_error_set(err, -EINVAL, size,
+				     "no zip end record: the file is cut short, or more was put behind it");
 	c = tfs_cursor(end + 4, END_SIZE - 4);
 	disk = tfs_cursor_u16(&c);
 	start = tfs_cursor_u16(&c);
@@ -164,15 +166,18 @@ static int read_ending(int fd, uint64_t size, struct ending *e, struct tfs_error
 	if (ckd_add(&central_end, e->central_at, e->central_size) || central_end > e->at)
 		return tfs_error_set(err, -EINVAL, e->at,
 				     "%" PRIu64 " bytes of central directory at %" PRIu64 " do not end before %" PRIu64
-				     ", where its end record begins", e->central_size, e->central_at, e->at);
+				     ", where its end record begins",
+				     e->central_size, e->central_at, e->at);
 	if (e->central_size > MAX_CENTRAL)
 		return tfs_error_set(err, -EINVAL, e->at, "%" PRIu64 " bytes of central directory, the limit is %u",
 				     e->central_size, MAX_CENTRAL);
 	if (e->count > MAX_MEMBERS)
-		return tfs_error_set(err, -EINVAL, e->at, "%" PRIu64 " members, the limit is %u", e->count, MAX_MEMBERS);
+		return tfs_error_set(err, -EINVAL, e->at, "%" PRIu64 " members, the limit is %u", e->count,
+				     MAX_MEMBERS);
 	if (e->count > e->central_size / CENTRAL_SIZE)
-		return tfs_error_set(err, -EINVAL, e->at, "%" PRIu64 " members in %" PRIu64 " bytes of central directory",
-				     e->count, e->central_size);
+		return tfs_error_set(err, -EINVAL, e->at,
+				     "%" PRIu64 " members in %" PRIu64 " bytes of central directory", e->count,
+				     e->central_size);
 	return 0;
 }
 
@@ -188,7 +193,8 @@ static __attribute__((cold, format(printf, 4, 5))) int refuse(struct tfs_error *
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof what, fmt, ap);
 	va_end(ap);
-	return tfs_error_set(err, -EINVAL, offset, "member %s: %s", tfs_quote(name, sizeof name, m->name, m->name_len), what);
+	return tfs_error_set(err, -EINVAL, offset, "member %s: %s", tfs_quote(name, sizeof name, m->name, m->name_len),
+			     what);
 }
 
 /* The zip64 extra field (4.5.3): those of the four values that were all ones, in this order. False: it is cut short. */
@@ -245,7 +251,8 @@ static int read_central(struct tfs_cursor *c, uint64_t at, struct tfs_zip_member
 	extra = tfs_cursor_bytes(c, extra_len);
 	tfs_cursor_bytes(c, comment_len);
 	if (c->bad)
-		return tfs_error_set(err, -EINVAL, at, "a central directory header that goes on behind the central directory");
+		return tfs_error_set(err, -EINVAL, at,
+				     "a central directory header that goes on behind the central directory");
 	if (!read_zip64(tfs_cursor(extra, extra_len), m, &disk))
 		return refuse(err, at, m, "its extra fields are cut short");
 	if (disk)
@@ -253,7 +260,8 @@ static int read_central(struct tfs_cursor *c, uint64_t at, struct tfs_zip_member
 	if (memchr(m->name, 0, m->name_len))
 		return refuse(err, at, m, "a NUL in its name");
 	if (m->method == TFS_ZIP_STORED && !m->encrypted && m->size != m->unpacked)
-		return refuse(err, at, m, "stored, but %" PRIu64 " bytes are said to make %" PRIu64, m->size, m->unpacked);
+		return refuse(err, at, m, "stored, but %" PRIu64 " bytes are said to make %" PRIu64, m->size,
+			      m->unpacked);
 	if (m->method == TFS_ZIP_DEFLATED && m->unpacked / MAX_RATIO > m->size)
 		return refuse(err, at, m, "deflated, but %" PRIu64 " bytes cannot make %" PRIu64, m->size, m->unpacked);
 	return 0;
@@ -306,8 +314,9 @@ static int read_local(int fd, struct tfs_zip_member *m, uint64_t central_at, uin
 	int rc;
 
 	if (at > end || end - at < len)
-		return refuse(err, central_at, m, "its local header at %" PRIu64 " does not end before what follows it, at %" PRIu64,
-			      at, end);
+		return refuse(err, central_at, m,
+			      "its local header at %" PRIu64 " does not end before what follows it, at %" PRIu64, at,
+			      end);
 	rc = tfs_file_read(fd, header, len, at, err);
 	if (rc)
 		return rc;
@@ -322,7 +331,8 @@ static int read_local(int fd, struct tfs_zip_member *m, uint64_t central_at, uin
 	if (name_len != m->name_len || memcmp(header + LOCAL_SIZE, m->name, name_len))
 		return refuse(err, at, m, "has another name in its local header");
 	if (method != m->method || !!(flags & FLAG_ENCRYPTED) != m->encrypted)
-		return refuse(err, at, m, "method %u in its local header, %u in the central directory", method, m->method);
+		return refuse(err, at, m, "method %u in its local header, %u in the central directory", method,
+			      m->method);
 	left = end - at - len;
 	if (extra_len > left || m->size > left - extra_len)
 		return refuse(err, at, m, "%" PRIu64 " bytes go on into what follows it, at %" PRIu64, m->size, end);
@@ -357,7 +367,8 @@ static int read_locals(int fd, const struct ending *e, struct zip *z, const void
 	tfs_sort(order, n, tmp, by_offset);
 	for (size_t i = n; i-- && !rc;) {
 		struct tfs_zip_member *m = (struct tfs_zip_member *)order[i];
-		uint64_t begin = m->offset, central_at = e->central_at + ((const uint8_t *)m->name - z->central) - CENTRAL_SIZE;
+		uint64_t begin = m->offset,
+			 central_at = e->central_at + ((const uint8_t *)m->name - z->central) - CENTRAL_SIZE;
 
 		rc = read_local(fd, m, central_at, end, err);
 		end = begin;
@@ -452,7 +463,8 @@ const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char 
 enum { PIECE = 16384 }; /* compressed bytes read at a time: most members that are read here are short */
 
 /* Fill @out of the stream; where that is all of the member, the stream must end there, too. */
-static int inflate_into(int fd, const struct tfs_zip_member *m, z_stream *s, uint8_t *out, size_t len, struct tfs_error *err)
+static int inflate_into(int fd, const struct tfs_zip_member *m, z_stream *s, uint8_t *out, size_t len,
+			struct tfs_error *err)
 {
 	uint8_t piece[PIECE], beyond;
 	uint64_t at = 0;
@@ -460,7 +472,8 @@ static int inflate_into(int fd, const struct tfs_zip_member *m, z_stream *s, uin
 	int rc = Z_OK;
 
 	while (rc == Z_OK && (done < len || len == m->unpacked)) {
-		size_t room = done < len ? len - done : 1; /* the stream's end may need a call, which must write nothing */
+		size_t room =
+			done < len ? len - done : 1; /* the stream's end may need a call, which must write nothing */
 
 		if (!s->avail_in && at < m->size) {
 			size_t n = m->size - at < PIECE ? m->size - at : PIECE;
@@ -483,7 +496,8 @@ static int inflate_into(int fd, const struct tfs_zip_member *m, z_stream *s, uin
 	if (rc == Z_MEM_ERROR)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate");
 	if (rc != Z_OK && rc != Z_STREAM_END) /* Z_BUF_ERROR: it goes on behind the member's last byte */
-		return refuse(err, m->offset + at - s->avail_in, m, "no sound deflate stream: %s", s->msg ? s->msg : "cut short");
+		return refuse(err, m->offset + at - s->avail_in, m, "no sound deflate stream: %s",
+			      s->msg ? s->msg : "cut short");
 	if (done < len)
 		return refuse(err, m->offset, m, "inflates to %zu bytes, not to %" PRIu64, done, m->unpacked);
 	return 0;
@@ -513,7 +527,8 @@ int tfs_zip_head(int fd, const struct tfs_zip_member *m, void *buf, size_t len, 
 	else if (m->method == TFS_ZIP_DEFLATED)
 		rc = inflate_head(fd, m, buf, len, err);
 	else
-		return refuse(err, m->offset, m, "compressed by method %u; only stored and deflated can be read", m->method);
+		return refuse(err, m->offset, m, "compressed by method %u; only stored and deflated can be read",
+			      m->method);
 	if (rc || len < m->unpacked)
 		return rc;
 	crc = crc32_z(0, buf, len);

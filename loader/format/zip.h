@@ -15,9 +15,10 @@
 enum { TFS_ZIP_STORED = 0, TFS_ZIP_DEFLATED = 8 };
 
 struct tfs_zip_member {
-	const char *name; /* @name_len bytes as the central directory has them, any but NUL; also NUL-terminated; "a/b" stays so */
+	const char *
+		name; /* @name_len bytes as the central directory has them, any but NUL; also NUL-terminated; "a/b" stays so */
 	size_t name_len;
-	uint16_t method;   /* TFS_ZIP_STORED or _DEFLATED; others are kept too, and refused by whoever needs them */
+	uint16_t method; /* TFS_ZIP_STORED or _DEFLATED; others are kept too, and refused by whoever needs them */
 	bool encrypted;
 	uint32_t crc;	   /* CRC-32 of the unpacked bytes */
 	uint64_t offset;   /* of its bytes in the file: behind the local header, whose own lengths count */

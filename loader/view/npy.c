@@ -14,14 +14,15 @@ void tfs_npy_header(const char *descr, const uint64_t *shape, unsigned ndim, uin
 {
 	static const uint8_t magic[] = { 0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0 };
 	const uint16_t len = TFS_VIEW_PREFIX_MAX - MAGIC;
+	const char *quote = *descr == '[' ? "" : "'"; /* a list of fields is no string */
 	char *text = (char *)buf + MAGIC;
 	int n;
 
 	memcpy(buf, magic, sizeof magic);
 	buf[8] = len & 0xff;
 	buf[9] = len >> 8;
-	/* Room is ample: TFS_MAX_DIMS numbers of 20 digits are 1,400 bytes. NumPy wants the newline last, and blanks before it. */
-	n = snprintf(text, len, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
+	/* Room is ample: TFS_MAX_DIMS numbers of 20 digits are 1,400 bytes, and a descr is no longer than 2,500. NumPy wants the newline last, and blanks before it. */
+	n = snprintf(text, len, "{'descr': %s%s%s, 'fortran_order': False, 'shape': (", quote, descr, quote);
 	for (unsigned i = 0; i < ndim; i++)
 		n += snprintf(text + n, len - n, "%" PRIu64 "%s", shape[i], i + 1 < ndim ? ", " : ndim == 1 ? "," : "");
 	n += snprintf(text + n, len - n, "), }");

@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 /*
- * A NumPy 1.0 header of TFS_VIEW_PREFIX_MAX bytes for a C-order array of @descr (without quotes) and @ndim dimensions.
+ * A NumPy 1.0 header of TFS_VIEW_PREFIX_MAX bytes for a C-order array of @descr (without quotes; a list of fields, "[…]", of up to 2,500 bytes) and @ndim dimensions.
  * See numpy/lib/format.py.
  */
 void tfs_npy_header(const char *descr, const uint64_t *shape, unsigned ndim, uint8_t *buf);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * try-open [--tensors] PATH: open a model as the program would. Exit status 1 and one line on standard error where it is
- * refused. --tensors prints a row for each: set's stem, name in hex, dtype, shape, bytes, offset, source file.
+ * refused. --tensors prints a row for each: set's stem, name in hex, dtype, shape, bytes, offset, source file, and
+ * "packed" where the bytes there are not the tensor's.
  */
 #include <inttypes.h>
 #include <limits.h>
@@ -29,7 +30,7 @@ static void print_tensor(const struct tfs_model *m, const struct tfs_set *s, con
 	for (unsigned i = 0; i < t->ndim; i++)
 		printf("%s%" PRIu64, i ? "," : "", t->shape[i]);
 	tfs_model_path(m, t->source, path, sizeof path);
-	printf("\t%" PRIu64 "\t%" PRIu64 "\t%s\n", t->nbytes, t->offset, path);
+	printf("\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\n", t->nbytes, t->offset, path, t->packing ? "packed" : "plain");
 }
 
 int main(int argc, char **argv)

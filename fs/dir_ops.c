@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Looking around: names, attributes, directories. All of it is arithmetic on inode numbers; nothing blocks. */
+/* Looking around: names, attributes, directories. It is arithmetic on inode numbers and does not block, but for keys (keys.h). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 
 #include "fs.h"
+#include "keys.h"
 #include "text.h"
 
 static struct tfs_fs *fs_of(fuse_req_t req)
@@ -51,24 +52,34 @@ static bool is_text(struct tfs_inode inode)
 	return inode.kind == TFS_INO_TENSOR && !tfs_views[inode.view].loaded;
 }
 
-static void fill_attr(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
+/* 0 or -errno. */
+static int fill_attr(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
 {
 	tfs_tree_attr(fs->tree, inode, st);
-	if (is_text(inode)) {
+	if (is_text(inode) || inode.kind == TFS_INO_KEYS) {
 		size_t len = 0;
-		char *text = tfs_text_of(fs, inode, &len);
+		char *text = NULL;
+		if (inode.kind == TFS_INO_KEYS) {
+			int r = tfs_keys_text(fs, inode, &text, &len);
+			if (r)
+				return r;
+		} else {
+			text = tfs_text_of(fs, inode, &len);
+		}
 		free(text);
 		st->st_size = len;
 		st->st_blocks = (len + 511) / 512;
 	}
+	return 0;
 }
 
-static void fill_entry(struct tfs_fs *fs, struct tfs_inode inode, struct fuse_entry_param *e)
+static int fill_entry(struct tfs_fs *fs, struct tfs_inode inode, struct fuse_entry_param *e)
 {
 	memset(e, 0, sizeof *e);
-	fill_attr(fs, inode, &e->attr);
+	int r = fill_attr(fs, inode, &e->attr);
 	e->ino = e->attr.st_ino;
 	e->attr_timeout = e->entry_timeout = TFS_CACHE_SECONDS;
+	return r;
 }
 
 void tfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -80,8 +91,9 @@ void tfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	int r = strlen(name) > TFS_NAME_MAX ? -ENAMETOOLONG : tfs_inode_of(fs, parent, &dir);
 	if (!r)
 		r = tfs_tree_lookup(fs->tree, dir, name, &inode);
+	if (!r)
+		r = fill_entry(fs, inode, &e);
 	if (!r) {
-		fill_entry(fs, inode, &e);
 		fuse_reply_entry(req, &e);
 	} else if (r == -ENOENT) {
 		/* The tree never changes, so the kernel may remember that there is no such name. */
@@ -114,12 +126,12 @@ void tfs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 	(void)fi;
 	int r = tfs_inode_of(fs, ino, &inode);
-	if (r) {
+	if (!r)
+		r = fill_attr(fs, inode, &st);
+	if (r)
 		tfs_reply_error(req, r);
-		return;
-	}
-	fill_attr(fs, inode, &st);
-	fuse_reply_attr(req, &st, TFS_CACHE_SECONDS);
+	else
+		fuse_reply_attr(req, &st, TFS_CACHE_SECONDS);
 }
 
 void tfs_op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -177,8 +189,10 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 			if (r)
 				break;
 			next = place + 2;
-			if (plus)
-				fill_entry(fs, inode, &e);
+			memset(&e, 0, sizeof e);
+			/* Keys are read from files to tell their length. Without a number the kernel asks for it when somebody wants it. */
+			if (plus && inode.kind != TFS_INO_KEYS)
+				fill_entry(fs, inode, &e); /* of no keys, so it does not fail */
 			else
 				tfs_tree_attr(fs->tree, inode, &e.attr);
 		}

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "fs.h"
+#include "keys.h"
 #include "listing.h"
 #include "pending.h"
 #include "readahead.h"
@@ -228,6 +229,7 @@ static bool is_listing(struct tfs_inode i)
 static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
 {
 	struct tfs_opened *o = opened_create(ino, TFS_OPEN_TEXT);
+	int r = -ENOMEM;
 	if (o && inode.kind == TFS_INO_TENSOR && tfs_views[inode.view].loaded) {
 		/* A tensor without elements: there is nothing to load, and nothing but the prefix to show. */
 		struct tfs_layout l = tfs_file_layout(fs->model, tfs_file_of(inode));
@@ -235,6 +237,8 @@ static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tf
 		if (o->text && l.prefix)
 			l.view->make_prefix(l.tensor, (uint8_t *)o->text);
 		o->text_len = l.prefix;
+	} else if (o && inode.kind == TFS_INO_KEYS) {
+		r = tfs_keys_text(fs, inode, &o->text, &o->text_len);
 	} else if (o && is_listing(inode)) {
 		o->listing = tfs_listing_open(fs->model, fs->tree, inode.node == TFS_CONTROL_INDEX_JSON);
 	} else if (o) {
@@ -242,7 +246,7 @@ static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tf
 	}
 	if (!o || !(o->text || o->listing)) {
 		free(o);
-		tfs_reply_error(req, -ENOMEM);
+		tfs_reply_error(req, r);
 		return;
 	}
 	reply_open(fs, req, o);
@@ -296,7 +300,7 @@ void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	else if (inode.kind == TFS_INO_TENSOR && tfs_views[inode.view].loaded &&
 		 fs->model->sets[inode.set].tensors[inode.tensor].nbytes)
 		open_tensor(fs, req, ino, inode);
-	else if (inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_CONTROL)
+	else if (inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_CONTROL || inode.kind == TFS_INO_KEYS)
 		open_text(fs, req, ino, inode);
 	else
 		tfs_reply_error(req, -EISDIR);

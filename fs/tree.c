@@ -15,6 +15,9 @@ const struct tfs_view_info tfs_views[TFS_VIEWS] = {
 	[TFS_VIEW_TREE] = { .dir = "tree", .tree = true },
 };
 
+/* Where the format has keys: in meta/, hidden as they are about no tensor. */
+static const char *const keys_names[TFS_KEYS] = { [TFS_KEYS_SHORT] = ".gguf.json", [TFS_KEYS_FULL] = ".gguf.full.json" };
+
 static const char sets_dir[] = "sets", control_dir[] = ".tensorfs";
 
 struct tfs_tree {
@@ -52,6 +55,7 @@ struct tfs_inode tfs_ino_unpack(uint64_t ino)
 		[TFS_INO_SET_VIEW_DIR] = { .view = true, .set = true },
 		[TFS_INO_TENSOR] = { .view = true, .set = true, .tensor = true },
 		[TFS_INO_CONTROL] = { .node = true },
+		[TFS_INO_KEYS] = { .set = true, .node = true },
 		[TFS_INO_TREE_DIR] = { .set = true, .tensor = true, .depth = true },
 		[TFS_INO_SET_TREE_DIR] = { .set = true, .tensor = true, .depth = true },
 	};
@@ -109,6 +113,11 @@ static bool is_primary(const struct tfs_tree *t, uint32_t set)
 	return t->model->nodes[t->model->sets[set].dir].first_set == set;
 }
 
+static bool has_keys(const struct tfs_tree *t, uint32_t set, enum tfs_view_dir view)
+{
+	return view == TFS_VIEW_META && t->model->sets[set].format == &tfs_format_gguf;
+}
+
 bool tfs_tree_valid(struct tfs_tree *t, struct tfs_inode i)
 {
 	const struct tfs_model *m = t->model;
@@ -138,6 +147,8 @@ bool tfs_tree_valid(struct tfs_tree *t, struct tfs_inode i)
 		return true;
 	case TFS_INO_CONTROL:
 		return i.node < t->n_controls;
+	case TFS_INO_KEYS:
+		return i.set < m->n_sets && i.node < TFS_KEYS && has_keys(t, i.set, TFS_VIEW_META);
 	case TFS_INO_KINDS:
 		break;
 	}
@@ -231,12 +242,31 @@ static struct tfs_inode module_entry_inode(const struct tfs_tree *t, const struc
 
 /* --- Looking up ------------------------------------------------------------------------------------------------------ */
 
+/* The name in meta/, whose other files are @names: with as many '~' behind it as it takes not to be a tensor's. */
+static struct tfs_inode keys_entry(uint32_t set, enum tfs_keys which, const struct names *names, char *name)
+{
+	size_t len = strlen(keys_names[which]);
+	memcpy(name, keys_names[which], len + 1);
+	while (len < TFS_NAME_MAX && tfs_names_find(names, name) != UINT32_MAX) {
+		name[len++] = '~';
+		name[len] = 0;
+	}
+	return (struct tfs_inode){ .kind = TFS_INO_KEYS, .set = set, .node = which };
+}
+
 static int tensor_lookup(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, const char *name, struct tfs_inode *ret_inode)
 {
 	struct names *names = names_of(t, set, view);
 	if (!names)
 		return -ENOMEM;
 	uint32_t tensor = tfs_names_find(names, name);
+	if (tensor == UINT32_MAX && has_keys(t, set, view))
+		for (enum tfs_keys k = 0; k < TFS_KEYS; k++) {
+			char buf[TFS_NAME_MAX + 1];
+			*ret_inode = keys_entry(set, k, names, buf);
+			if (!strcmp(buf, name))
+				return 0;
+		}
 	if (tensor == UINT32_MAX)
 		return -ENOENT;
 	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_TENSOR, .set = set, .view = view, .tensor = tensor };
@@ -301,6 +331,7 @@ int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, 
 	case TFS_INO_SET_TREE_DIR:
 	case TFS_INO_TENSOR:
 	case TFS_INO_CONTROL:
+	case TFS_INO_KEYS:
 	case TFS_INO_KINDS:
 		break;
 	}
@@ -313,7 +344,12 @@ static int tensor_entry(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view
 	struct names *names = names_of(t, set, view);
 	if (!names)
 		return -ENOMEM;
-	if (place >= tfs_names_count(names))
+	uint32_t count = tfs_names_count(names);
+	if (place >= count && has_keys(t, set, view) && place - count < TFS_KEYS) {
+		*ret_inode = keys_entry(set, (enum tfs_keys)(place - count), names, name);
+		return 0;
+	}
+	if (place >= count)
 		return -ENOENT;
 	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_TENSOR, .set = set, .view = view };
 	ret_inode->tensor = tfs_names_at(names, place, name);
@@ -364,6 +400,7 @@ static int counted_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t plac
 	case TFS_INO_SET_TREE_DIR:
 	case TFS_INO_TENSOR:
 	case TFS_INO_CONTROL:
+	case TFS_INO_KEYS:
 	case TFS_INO_KINDS:
 		break;
 	}
@@ -417,6 +454,9 @@ struct tfs_inode tfs_tree_parent(struct tfs_tree *t, struct tfs_inode i)
 			p = module_inode(t, &in, tfs_modules_parent(in.modules, in.dir));
 		break;
 	}
+	case TFS_INO_KEYS:
+		p = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = i.set, .view = TFS_VIEW_META };
+		break;
 	case TFS_INO_CONTROL:
 		p = (struct tfs_inode){ .kind = TFS_INO_CONTROL_DIR };
 		break;
@@ -509,6 +549,16 @@ void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st
 		st->st_mode = S_IFREG | (n->mode & 0444);
 		st->st_nlink = links_of(t, i);
 		st->st_size = tfs_views[i.view].loaded ? tfs_file_layout(m, tfs_file_of(i)).size : 0;
+		break;
+	}
+	case TFS_INO_KEYS: {
+		/* As readable as all the files that they come from. */
+		const struct tfs_set *set = &m->sets[i.set];
+		n = &m->nodes[set->sources[0]];
+		st->st_nlink = links_of(t, (struct tfs_inode){ .set = i.set, .view = TFS_VIEW_META });
+		st->st_mode = S_IFREG | 0444;
+		for (uint32_t s = 0; s < set->n_sources; s++)
+			st->st_mode &= S_IFREG | m->nodes[set->sources[s]].mode;
 		break;
 	}
 	case TFS_INO_CONTROL:

@@ -9,6 +9,7 @@
  *   …/tensors/NAME          TENSOR              a tensor in a view
  *   …/tree/A                TREE_DIR            a directory of modules (modules.h); in there TENSORs, the very ones of tensors/
  *   …/sets/STEM/tree/A      SET_TREE_DIR        the same, for the kernel allows a directory in one place only
+ *   …/meta/.gguf.json       KEYS                the keys of a GGUF set
  *   /.tensorfs/stats        CONTROL_DIR, CONTROL
  */
 #ifndef TFS_FS_TREE_H
@@ -46,8 +47,11 @@ enum tfs_kind {
 	TFS_INO_CONTROL,     /* a file in there: node is its index */
 	TFS_INO_TREE_DIR,    /* below tree/ of the set, which is its directory's primary one: tensor is its first, and depth */
 	TFS_INO_SET_TREE_DIR, /* below sets/STEM/tree */
+	TFS_INO_KEYS,	      /* of a set's files: node is an enum tfs_keys */
 	TFS_INO_KINDS,
 };
+
+enum tfs_keys { TFS_KEYS_SHORT, TFS_KEYS_FULL, TFS_KEYS };
 
 /* What an inode number says. Fields that its kind does not name are 0. */
 struct tfs_inode {

@@ -7,6 +7,12 @@
 static const char *const controls[] = { "stats", "metrics", NULL };
 static const struct spec specs[] = { { "a", 10 }, { "a.b", 20 }, { "x\\/y", 5 }, { "", 7 }, { "%", 3 } };
 
+/* Two tensors, one with the name of a file of keys; then their data, at byte 96. */
+static const char gguf[128 + 1] =
+	"GGUF\3\0\0\0\2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"			      /* 2 tensors, no keys */
+	"\5\0\0\0\0\0\0\0.gguf\1\0\0\0\1\0\0\0\0\0\0\0\x18\0\0\0\0\0\0\0\0\0\0\0" /* I8, 1 element, at 0 */
+	"\1\0\0\0\0\0\0\0t\1\0\0\0\1\0\0\0\0\0\0\0\x18\0\0\0\x20\0\0\0\0\0\0\0";
+
 static struct tfs_model *model;
 static struct tfs_tree *tree;
 static char *dir;
@@ -26,6 +32,8 @@ static int setup(void **state)
 	assert_int_equal(mkdir(in_tree(dir, "empty"), 0755), 0);
 	assert_int_equal(mkdir(in_tree(dir, "complex"), 0755), 0);
 	put_typed_model(dir, "complex/model.safetensors", &(struct spec){ "c", 16 }, (const char *const[]){ "C64" }, 1);
+	assert_int_equal(mkdir(in_tree(dir, "gguf"), 0755), 0);
+	put_file(dir, "gguf/model.gguf", gguf, sizeof gguf);
 	if (tfs_model_open(dir, 1, NULL, NULL, &model, NULL))
 		return -1;
 	return tfs_tree_create(model, controls, &tree, NULL);
@@ -95,12 +103,13 @@ static void test_walk(void **state)
 	assert_int_equal(root.node, TFS_NODE_ROOT);
 	assert_int_equal(tfs_ino_pack(root), 1);
 	/*
-	 * The root: 9 originals, tensors~, npy, f32, meta, tree, sets, .tensorfs~~; the four views of 5 and tree/{%,%25,a/@,a/b,x/y},
+	 * The root: 10 originals, tensors~, npy, f32, meta, tree, sets, .tensorfs~~; the four views of 5 and tree/{%,%25,a/@,a/b,x/y},
 	 * those of sets/{model,other} of 5 and 2, two controls; sub: an original and four views of 3, and tree; complex: an
-	 * original and four views, of 1 but for f32, and tree.
+	 * original and four views, of 1 but for f32, and tree; gguf: an original, four views of 2, two files of keys, and
+	 * tree/{%/gguf,t}.
 	 */
-	assert_int_equal(walk(root, 0), 9 + 7 + 4 * 5 + 7 + 2 + (5 + 4 * 5 + 7) + (5 + 4 * 2 + 3) + 2 + (1 + 5 + 4 * 3 + 5) +
-						(1 + 5 + 3 + 1));
+	assert_int_equal(walk(root, 0), 10 + 7 + 4 * 5 + 7 + 2 + (5 + 4 * 5 + 7) + (5 + 4 * 2 + 3) + 2 + (1 + 5 + 4 * 3 + 5) +
+						(1 + 5 + 3 + 1) + (1 + 5 + 4 * 2 + 2 + 3));
 }
 
 static void test_collisions(void **state)
@@ -181,6 +190,36 @@ static void test_tree(void **state)
 	assert_false(tfs_tree_valid(tree, d));
 }
 
+/* The keys of a GGUF set; a tensor has its name, whatever that is. */
+static void test_keys(void **state)
+{
+	struct tfs_inode root = tfs_ino_unpack(1), sub, d, i;
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(tfs_tree_lookup(tree, root, "gguf", &sub), 0);
+	assert_int_equal(tfs_tree_lookup(tree, sub, "meta", &d), 0);
+	assert_int_equal(tfs_tree_lookup(tree, d, ".gguf.json", &i), 0);
+	assert_int_equal(i.kind, TFS_INO_TENSOR);
+	assert_int_equal(tfs_tree_lookup(tree, d, ".gguf.json~", &i), 0);
+	assert_int_equal(i.kind, TFS_INO_KEYS);
+	assert_int_equal(i.node, TFS_KEYS_SHORT);
+	assert_int_equal(tfs_tree_lookup(tree, d, ".gguf.full.json", &i), 0);
+	assert_int_equal(i.node, TFS_KEYS_FULL);
+	tfs_tree_attr(tree, i, &st);
+	assert_true(S_ISREG(st.st_mode));
+	assert_int_equal(st.st_mode & 0777, 0444);
+	i.node = TFS_KEYS;
+	assert_false(tfs_tree_valid(tree, i));
+	i.node = 0;
+	i.set = 0; /* safetensors */
+	assert_false(tfs_tree_valid(tree, i));
+	assert_int_equal(tfs_tree_lookup(tree, sub, "tensors", &d), 0);
+	assert_int_equal(tfs_tree_lookup(tree, d, ".gguf.full.json", &i), -ENOENT);
+	assert_int_equal(tfs_tree_lookup(tree, root, "meta", &d), 0);
+	assert_int_equal(tfs_tree_lookup(tree, d, ".gguf.json", &i), -ENOENT);
+}
+
 /* Of all numbers near those that mean something, the valid ones are those that pack() gives. */
 static void test_numbers(void **state)
 {
@@ -220,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_collisions),
 		cmocka_unit_test(test_absent_in_view),
 		cmocka_unit_test(test_tree),
+		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_numbers),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

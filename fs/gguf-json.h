@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The keys of GGUF files as JSON, for meta/.gguf.json:
+ *
+ *	{ "file": "model.gguf", "version": 3, "byte_order": "little", "tensors": 291,
+ *	  "keys": { "general.name": {"type": "string", "value": "example"},
+ *		    "tokenizer.ggml.tokens": {"type": "array", "of": "string", "count": 32000, "first": ["<unk>", …]} } }
+ *
+ * Every integer is exact. What JSON lacks: a float that is no number is the string "NaN", "Infinity" or "-Infinity"; each byte of
+ * a string that is not UTF-8 is U+FFFD. An array in an array is an object without "type".
+ */
+#ifndef TFS_FS_GGUF_JSON_H
+#define TFS_FS_GGUF_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* Longer arrays have their first elements in "first" instead of all in "value", unless all are asked for. */
+enum { TFS_GGUF_JSON_ARRAY = 64, TFS_GGUF_JSON_FIRST = 8 };
+
+/* A text gets no longer than this. The vocabulary of 260,000 tokens takes 10 MB. */
+#define TFS_GGUF_JSON_MAX ((size_t)1 << 30)
+
+/* A text that grows. */
+struct tfs_json_out {
+	char *s; /* malloc()ed, the caller's; NULL as long as it is empty */
+	size_t len, room;
+	int failed; /* -errno: it is not whole */
+};
+
+/* Add @text as it is. */
+void tfs_json_add(struct tfs_json_out *b, const char *text);
+
+/*
+ * Add the object of one file, @fd, @size bytes long. @path: as which it is shown, any bytes. @full: all of every array. 0 or -errno
+ * with @err filled; -EFBIG: more than TFS_GGUF_JSON_MAX.
+ */
+int tfs_gguf_json(struct tfs_json_out *b, int fd, uint64_t size, const char *path, bool full, struct tfs_error *err);
+
+#endif

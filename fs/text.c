@@ -191,6 +191,7 @@ static void collect(struct tfs_fs *fs, struct rows *r)
 	count(r, "wait_timeouts", res->timeouts, "opens streamed because the load takes too long");
 	count(r, "loads", res->loads, "loads begun");
 	count(r, "prefetches", res->prefetched, "of these, before anybody asked");
+	count(r, "prefetches_dropped", res->taken_back, "of these, before they began");
 	count(r, "evictions", res->evictions, "tensors dropped from memory");
 	count(r, "evictions_mapped", res->still_mapped, "evictions put off: closed, but still mapped");
 	count(r, "refusals", res->refusals, "loads that found no room in the budget");

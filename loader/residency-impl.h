@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Private to the two halves of the residency: residency.c has the table of files, opens and waits; residency-load.c brings
- * files in and evicts them.
+ * Private to the parts of the residency: residency.c has the table of files, opens and waits; residency-load.c brings files in,
+ * residency-evict.c takes them out.
  */
 #ifndef TFS_RESIDENCY_IMPL_H
 #define TFS_RESIDENCY_IMPL_H
@@ -66,6 +66,7 @@ struct tfs_residency {
 };
 
 /* residency.c; the lock is held. */
+struct tfs_entry *tfs_entry_find(const struct tfs_residency *r, struct tfs_file_id id); /* or NULL */
 void tfs_entry_set_state(struct tfs_residency *r, struct tfs_entry *e, enum tfs_state state);
 /* Forget an entry that nobody holds or waits for. */
 void tfs_entry_forget(struct tfs_residency *r, struct tfs_entry *e);
@@ -77,6 +78,9 @@ void tfs_entry_wait_remove(struct tfs_wait *w);
 
 /* residency-load.c; the lock is held. Start loading @e, which is absent or failed. On an error the entry is as it was. */
 int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priority priority);
+
+/* residency-evict.c; without the lock. Make room for @cost bytes and take them. -ENOSPC: what is resident is in use. */
+int tfs_entry_reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch);
 
 static inline const struct tfs_tensor *tfs_entry_tensor(const struct tfs_residency *r, struct tfs_file_id id)
 {

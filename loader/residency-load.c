@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How files become resident, and how they go: the loads, and the eviction that makes room for them. */
+/* How files become resident. */
 #include "residency-impl.h"
 
 #include <assert.h>
@@ -65,79 +65,6 @@ int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priori
 	return 0;
 }
 
-/* The least recently used file that may go, or NULL. Prefetch may not push out what was itself prefetched and not used. */
-static struct tfs_entry *pick_victim(struct tfs_residency *r, bool for_prefetch, uint64_t round)
-{
-	for (struct tfs_entry *e = r->lru.prev; e != &r->lru; e = e->prev)
-		if (e->tested < round && (e->wanted || !for_prefetch))
-			return e;
-	return NULL;
-}
-
-/* Make room for @cost bytes and take them. -ENOSPC: what is resident is in use. */
-static int reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch)
-{
-	int ret = 0;
-
-	pthread_mutex_lock(&r->lock);
-	uint64_t round = ++r->round;
-	while (r->stats.used + cost > r->stats.budget) {
-		struct tfs_entry *e = pick_victim(r, for_prefetch, round);
-		if (!e && r->evicting) {
-			pthread_cond_wait(&r->evicted, &r->lock); /* another thread may be about to free what we need */
-			continue;
-		}
-		if (!e) {
-			ret = -ENOSPC;
-			break;
-		}
-		uint64_t backing = e->backing, freed = e->cost;
-		r->evicting++;
-		tfs_entry_lru_remove(e);
-		tfs_entry_set_state(r, e, TFS_EVICTING);
-		pthread_mutex_unlock(&r->lock);
-		bool mapped = tfs_store_in_use(r->store, backing);
-		pthread_mutex_lock(&r->lock);
-		tfs_entry_set_state(r, e, TFS_RESIDENT);
-		if (mapped || e->reopened) {
-			if (!e->holds)
-				tfs_entry_lru_add(r, e);
-			if (!e->reopened) {
-				e->tested = r->round; /* good for all who look for room now */
-				r->stats.still_mapped++;
-			}
-			e->reopened = false;
-			r->evicting--;
-			pthread_cond_broadcast(&r->evicted);
-			continue;
-		}
-		tfs_entry_forget(r, e);
-		r->stats.evictions++;
-		pthread_mutex_unlock(&r->lock);
-		tfs_store_remove(r->store, backing);
-		pthread_mutex_lock(&r->lock);
-		r->stats.used -= freed; /* only now is the memory really free */
-		r->evicting--;
-		pthread_cond_broadcast(&r->evicted);
-	}
-	if (!ret)
-		r->stats.used += cost;
-	pthread_mutex_unlock(&r->lock);
-	return ret;
-}
-
-int tfs_residency_reserve(struct tfs_residency *r, uint64_t bytes)
-{
-	return reserve(r, bytes, false);
-}
-
-void tfs_residency_unreserve(struct tfs_residency *r, uint64_t bytes)
-{
-	pthread_mutex_lock(&r->lock);
-	r->stats.used -= bytes;
-	pthread_mutex_unlock(&r->lock);
-}
-
 static int load_begin(struct tfs_transfer *t, struct tfs_error *err)
 {
 	struct load *l = (struct load *)t;
@@ -148,7 +75,7 @@ static int load_begin(struct tfs_transfer *t, struct tfs_error *err)
 	uint64_t cost = l->entry->cost, backing = l->entry->backing;
 	pthread_mutex_unlock(&r->lock);
 
-	int ret = reserve(r, cost, prefetch);
+	int ret = tfs_entry_reserve(r, cost, prefetch);
 	if (ret)
 		return tfs_error_set(err, ret, TFS_NO_OFFSET, "no room for %" PRIu64 " bytes in the memory budget", cost);
 	l->reserved = true;

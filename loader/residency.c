@@ -33,7 +33,7 @@ static size_t bucket_of(const struct tfs_residency *r, struct tfs_file_id id)
 	return (h >> 32) & (r->n_buckets - 1);
 }
 
-static struct tfs_entry *find(struct tfs_residency *r, struct tfs_file_id id)
+struct tfs_entry *tfs_entry_find(const struct tfs_residency *r, struct tfs_file_id id)
 {
 	struct tfs_entry *e = r->buckets[bucket_of(r, id)];
 	while (e && !tfs_file_id_equal(e->id, id))
@@ -61,7 +61,7 @@ static void grow(struct tfs_residency *r)
 
 static struct tfs_entry *find_or_add(struct tfs_residency *r, struct tfs_file_id id)
 {
-	struct tfs_entry *e = find(r, id);
+	struct tfs_entry *e = tfs_entry_find(r, id);
 	if (e)
 		return e;
 	if (r->n_entries >= r->n_buckets)
@@ -215,7 +215,7 @@ bool tfs_residency_cancel(struct tfs_residency *r, struct tfs_wait *w)
 void tfs_residency_drop(struct tfs_residency *r, struct tfs_file_id id)
 {
 	pthread_mutex_lock(&r->lock);
-	struct tfs_entry *e = find(r, id);
+	struct tfs_entry *e = tfs_entry_find(r, id);
 	assert(e && e->holds);
 	if (!--e->holds && e->state == TFS_RESIDENT)
 		tfs_entry_lru_add(r, e);
@@ -234,7 +234,7 @@ int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id)
 	if (tfs_store_cost(layout.size) > r->stats.budget)
 		return -EFBIG;
 	pthread_mutex_lock(&r->lock);
-	struct tfs_entry *e = find(r, id);
+	struct tfs_entry *e = tfs_entry_find(r, id);
 	if (!e || e->state == TFS_ABSENT) {
 		if (!e)
 			e = find_or_add(r, id);
@@ -249,7 +249,7 @@ int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id)
 int tfs_residency_open(struct tfs_residency *r, struct tfs_file_id id)
 {
 	pthread_mutex_lock(&r->lock);
-	struct tfs_entry *e = find(r, id);
+	struct tfs_entry *e = tfs_entry_find(r, id);
 	assert(e && e->holds);
 	uint64_t backing = e->backing;
 	int failure = e->state == TFS_FAILED || e->state == TFS_ABSENT ? e->failure : 0;
@@ -266,7 +266,7 @@ int tfs_residency_attach(struct tfs_residency *r, struct tfs_file_id id)
 {
 	int ret = -ENOENT;
 	pthread_mutex_lock(&r->lock);
-	struct tfs_entry *e = find(r, id);
+	struct tfs_entry *e = tfs_entry_find(r, id);
 	if (e && (e->state == TFS_LOADING || e->state == TFS_RESIDENT || e->state == TFS_EVICTING)) {
 		tfs_entry_take_hold(e);
 		ret = 0;
@@ -279,7 +279,7 @@ int tfs_residency_range(struct tfs_residency *r, struct tfs_file_id id, struct t
 {
 	int ret = 0;
 	pthread_mutex_lock(&r->lock);
-	struct tfs_entry *e = find(r, id);
+	struct tfs_entry *e = tfs_entry_find(r, id);
 	assert(e && e->holds && w->len);
 	w->backing = e->backing;
 	if (e->state == TFS_FAILED || e->state == TFS_ABSENT) {
@@ -304,7 +304,7 @@ int tfs_residency_range(struct tfs_residency *r, struct tfs_file_id id, struct t
 const char *tfs_residency_state(struct tfs_residency *r, struct tfs_file_id id)
 {
 	pthread_mutex_lock(&r->lock);
-	struct tfs_entry *e = find(r, id);
+	struct tfs_entry *e = tfs_entry_find(r, id);
 	enum tfs_state state = e ? e->state : TFS_ABSENT;
 	int failure = e && state == TFS_FAILED ? e->failure : 0;
 	pthread_mutex_unlock(&r->lock);

@@ -79,6 +79,7 @@ struct tfs_residency_stats {
 	uint64_t files[TFS_STATES];
 	uint64_t hits, waits, loads, prefetched, evictions, failures, timeouts, refusals; /* refusals: no room */
 	uint64_t still_mapped; /* evictions that the lease test stopped */
+	uint64_t taken_back;   /* prefetches dropped before they began */
 	char last_error[TFS_ERROR_LINE]; /* "" when nothing ever failed */
 };
 
@@ -140,6 +141,15 @@ int tfs_residency_open_range(struct tfs_residency *r, const struct tfs_range_wai
  */
 int tfs_residency_reserve(struct tfs_residency *r, uint64_t bytes);
 void tfs_residency_unreserve(struct tfs_residency *r, uint64_t bytes);
+
+/* Evict a file, or drop its prefetch. -ENOENT: it is not in memory. -EBUSY: it is held, mapped or being loaded. */
+int tfs_residency_evict(struct tfs_residency *r, struct tfs_file_id id);
+
+/* Drop all prefetches that have not begun. */
+void tfs_residency_drop_prefetch(struct tfs_residency *r);
+
+/* Evict files, least recently used first, until @bytes are free that were not, or nothing more can go. Returns how many bytes. */
+uint64_t tfs_residency_shrink(struct tfs_residency *r, uint64_t bytes);
 
 /* What user.tensorfs.state says: tfs_state_name() of the file, "stale" after an -ESTALE. */
 const char *tfs_residency_state(struct tfs_residency *r, struct tfs_file_id id);

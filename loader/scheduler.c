@@ -219,6 +219,20 @@ void tfs_sched_want(struct tfs_sched *s, struct tfs_transfer *t, uint32_t chunk)
 	pthread_mutex_unlock(&s->lock);
 }
 
+bool tfs_sched_take_back(struct tfs_sched *s, struct tfs_transfer *t)
+{
+	pthread_mutex_lock(&s->lock);
+	bool back = t->queued && !t->begun && t->priority == TFS_PREFETCH;
+	if (back) {
+		give_up(s, t);
+		s->stats.transfers--;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (back)
+		free(tfs_steal(t->issued));
+	return back;
+}
+
 /* --- Bandwidth ---------------------------------------------------------------------------------------------------- */
 
 /*

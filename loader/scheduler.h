@@ -133,6 +133,12 @@ int tfs_sched_add(struct tfs_sched *s, struct tfs_transfer *t);
 /* Make a transfer demand, if it is not yet. @t must not have ended (hold whatever lock its end() takes). */
 void tfs_sched_promote(struct tfs_sched *s, struct tfs_transfer *t);
 
+/*
+ * Take back a prefetch that has not begun: true, and it is as if it had never been added, without a callback. False: it is demand,
+ * or under way. Same condition.
+ */
+bool tfs_sched_take_back(struct tfs_sched *s, struct tfs_transfer *t);
+
 /* Read this chunk of the transfer next, if it has not been taken yet. Same condition. */
 void tfs_sched_want(struct tfs_sched *s, struct tfs_transfer *t, uint32_t chunk);
 

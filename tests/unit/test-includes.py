@@ -30,7 +30,7 @@ LAYERS = [
     ("loader",),
 ]
 MEMBERS = {"model-impl": "model", "scan": "model", "sets": "model", "merge": "model", "group": "model",
-           "inflate": "extract", "residency-impl": "residency", "residency-load": "residency"}
+           "inflate": "extract", "residency-impl": "residency", "residency-load": "residency", "residency-evict": "residency"}
 # loader.h is the door to all of it, so its parts may know it.
 DOOR = {"memory": {"loader"}}
 GENERATED = {"config.h"}

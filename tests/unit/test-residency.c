@@ -464,6 +464,63 @@ static void test_range_of_old_load(void **state)
 	rig_down(&g);
 }
 
+/* On request: what nobody uses goes, and what has not begun to come stays away. */
+static void test_evict(void **state)
+{
+	struct rig g;
+	struct answer w;
+
+	(void)state;
+	setup(&g, 64 * MIB, 3600);
+	struct tfs_file_id a = id_of(&g, "a"), b = id_of(&g, "b"), big = id_of(&g, "big");
+	assert_int_equal(tfs_residency_evict(g.residency, a), -ENOENT);
+	assert_int_equal(hold_now(&g, "a"), 0);
+	assert_int_equal(tfs_residency_evict(g.residency, a), -EBUSY);
+	void *map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, tfs_residency_open(g.residency, a), 0);
+	assert_true(map != MAP_FAILED);
+	int fd = tfs_residency_open(g.residency, a);
+	drop(&g, "a");
+	assert_int_equal(tfs_residency_evict(g.residency, a), -EBUSY); /* open */
+	close(fd);
+	close(fd - 1); /* that of the mapping */
+	assert_int_equal(tfs_residency_evict(g.residency, a), -EBUSY); /* mapped */
+	munmap(map, 4096);
+	assert_int_equal(tfs_residency_evict(g.residency, a), 0);
+	assert_state(&g, "a", "absent");
+	assert_int_equal(res_stats(&g).used, 0);
+
+	/* Prefetches that have not begun: one, then all; not the one that somebody waits for. */
+	assert_int_equal(tfs_residency_prefetch(g.residency, a), 0);
+	assert_int_equal(tfs_residency_prefetch(g.residency, b), 0);
+	assert_int_equal(tfs_residency_prefetch(g.residency, big), 0);
+	assert_int_equal(tfs_residency_evict(g.residency, a), 0);
+	answer_init(&w);
+	assert_int_equal(tfs_residency_hold(g.residency, big, &w.wait), TFS_QUEUED);
+	assert_int_equal(tfs_residency_evict(g.residency, big), -EBUSY);
+	tfs_residency_drop_prefetch(g.residency);
+	assert_state(&g, "a", "absent");
+	assert_state(&g, "b", "absent");
+	assert_int_equal(res_stats(&g).taken_back, 2);
+	step_all(&g);
+	assert_int_equal(w.result, 0);
+	drop(&g, "big");
+	/* One that is under way is not dropped. */
+	assert_int_equal(hold_now(&g, "b"), 0);
+	assert_int_equal(hold_now(&g, "a"), 0);
+	drop(&g, "b");
+	drop(&g, "a");
+
+	/* The least recently used go first, as many as it takes. */
+	uint64_t used = res_stats(&g).used;
+	assert_int_equal(tfs_residency_shrink(g.residency, 1), cost(&g, "big"));
+	assert_state(&g, "big", "absent");
+	assert_state(&g, "b", "resident");
+	assert_int_equal(tfs_residency_shrink(g.residency, cost(&g, "b") + 1), used - cost(&g, "big"));
+	assert_int_equal(res_stats(&g).used, 0);
+	assert_int_equal(tfs_residency_shrink(g.residency, 1), 0);
+	rig_down(&g);
+}
+
 static void test_stop(void **state)
 {
 	struct rig g;
@@ -655,7 +712,7 @@ int main(void)
 		cmocka_unit_test(test_open_wait),      cmocka_unit_test(test_prefetch),
 		cmocka_unit_test(test_prefetch_joined), cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_changed_source), cmocka_unit_test(test_range_of_old_load),
-		cmocka_unit_test(test_stop),	       cmocka_unit_test(test_two_evict),
+		cmocka_unit_test(test_evict), cmocka_unit_test(test_stop),	       cmocka_unit_test(test_two_evict),
 		cmocka_unit_test(test_views),	    cmocka_unit_test(test_view_too_large),
 		cmocka_unit_test(test_view_ranges),
 	};

@@ -8,6 +8,8 @@ import struct
 import sys
 from pathlib import Path
 
+import gguf_cases
+
 MAX_HEADER = 100_000_000
 
 
@@ -270,6 +272,7 @@ def cases():
     for name, (files, said) in MODELS.items():
         said = said or ""
         yield name, files, said.lstrip("-"), not said.startswith("-")
+    yield from gguf_cases.cases()
 
 
 def write(top):

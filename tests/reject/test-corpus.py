@@ -13,6 +13,9 @@ from pathlib import Path
 # A folder of the corpus: the files that are models by themselves, and which of them are bad, by their path in it.
 CORPUS = {
     "safetensors": ("*.safetensors", re.compile(r"(^|/)bad-[^/]*$|malformed[^/]*$")),
+    # Two that ggml refuses: version 1, which it no longer reads, and a last tensor that lacks its padding.
+    "gguf": ("*.gguf", re.compile(r"mini\.gguf$|(_BAD_(?!VERSION_1)|_INCONSISTENT_|_DUPLICATE_|_NE_TOO_BIG"
+                                  r"|TENSORS_SUCCESS|TENSORS_CUSTOM)")),
     "numpy": ("*.np[yz]", re.compile(r"objarr|malformed/(?!py2-long-suffix-ok)")),
 }
 # A refusal has an offset, but for these.

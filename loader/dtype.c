@@ -80,17 +80,39 @@ const struct tfs_dtype *tfs_dtype_by_name(const char *name, size_t len)
 	return NULL;
 }
 
-int tfs_dtype_nbytes(const struct tfs_dtype *dtype, const uint64_t *shape, unsigned ndim, uint64_t *ret_nbytes)
+static int count(const struct tfs_dtype *dtype, const uint64_t *shape, unsigned ndim, uint64_t *ret_bytes, bool *ret_partial)
 {
-	uint64_t elems = 1, bytes, bits;
+	uint64_t elems = 1, blocks, bits;
 
 	for (unsigned i = 0; i < ndim; i++)
 		if (ckd_mul(&elems, elems, shape[i]))
 			return -EOVERFLOW;
-	if (ckd_mul(&bytes, elems / dtype->block_elems, dtype->block_bytes) || ckd_mul(&bits, bytes, 8))
+	*ret_partial = elems % dtype->block_elems;
+	blocks = elems / dtype->block_elems + *ret_partial;
+	if (ckd_mul(ret_bytes, blocks, dtype->block_bytes) || ckd_mul(&bits, *ret_bytes, 8))
 		return -EOVERFLOW;
-	if (elems % dtype->block_elems)
-		return -EINVAL;
+	return 0;
+}
+
+int tfs_dtype_nbytes_padded(const struct tfs_dtype *dtype, const uint64_t *shape, unsigned ndim, uint64_t *ret_nbytes)
+{
+	uint64_t bytes;
+	bool partial;
+	int rc = count(dtype, shape, ndim, &bytes, &partial);
+
+	if (!rc)
+		*ret_nbytes = bytes;
+	return rc;
+}
+
+int tfs_dtype_nbytes(const struct tfs_dtype *dtype, const uint64_t *shape, unsigned ndim, uint64_t *ret_nbytes)
+{
+	uint64_t bytes;
+	bool partial;
+	int rc = count(dtype, shape, ndim, &bytes, &partial);
+
+	if (rc || partial)
+		return rc ? rc : -EINVAL;
 	*ret_nbytes = bytes;
 	return 0;
 }

@@ -31,4 +31,7 @@ const struct tfs_dtype *tfs_dtype_by_name(const char *name, size_t len);
  */
 int tfs_dtype_nbytes(const struct tfs_dtype *dtype, const uint64_t *shape, unsigned ndim, uint64_t *ret_nbytes);
 
+/* The same where the last block may be filled in part only, as in ONNX: 3 elements of U4 are 2 bytes. */
+int tfs_dtype_nbytes_padded(const struct tfs_dtype *dtype, const uint64_t *shape, unsigned ndim, uint64_t *ret_nbytes);
+
 #endif

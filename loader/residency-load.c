@@ -127,6 +127,8 @@ static int write_file(struct load *l, uint64_t at, const uint8_t *data, size_t l
 		if (n > len)
 			n = len;
 		have += tfs_layout_convert(y, data, n, scratch + have);
+		if (have > y->size - place)
+			have = y->size - place; /* the last block has elements that the tensor has not */
 		ret = write_backing(l, place, scratch, have, err);
 		data += n;
 		len -= n;

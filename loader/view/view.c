@@ -15,6 +15,17 @@ static const struct tfs_view *const views[TFS_VIEW_IDS] = {
 /* tensors/NAME: the bytes, and nothing else. */
 const struct tfs_view tfs_view_raw = { 0 };
 
+/* Elements that the last block has room for, and the tensor has not. */
+static uint32_t missing_elems(const struct tfs_tensor *t)
+{
+	uint32_t block = t->dtype->block_elems, elems = 1;
+
+	/* Of the product only what it leaves over whole blocks counts. */
+	for (unsigned i = 0; i < t->ndim; i++)
+		elems = (uint32_t)(elems * (t->shape[i] % block) % block);
+	return (block - elems % block) % block;
+}
+
 int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, struct tfs_layout *ret_layout)
 {
 	const struct tfs_view *v = views[view];
@@ -30,6 +41,7 @@ int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, struct tf
 		l.out = l.block * (uint32_t)sizeof(float);
 		if (ckd_mul(&bytes, t->nbytes / l.in, l.out))
 			return -EOVERFLOW;
+		bytes -= missing_elems(t) * sizeof(float);
 	} else if (t->packing) {
 		l.in = l.out = tfs_packing_unit(t->packing);
 	}
@@ -45,7 +57,7 @@ void tfs_layout_source(const struct tfs_layout *l, uint64_t at, uint64_t *end, u
 	uint64_t past = *end > l->prefix ? (*end - l->prefix + l->out - 1) / l->out * l->out : 0;
 
 	if (past)
-		*end = l->prefix + past;
+		*end = l->prefix + past < l->size ? l->prefix + past : l->size;
 	*ret_from = first / l->out * l->in;
 	*ret_len = past / l->out * l->in - *ret_from;
 }

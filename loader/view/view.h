@@ -40,7 +40,7 @@ struct tfs_layout {
 	uint64_t prefix; /* bytes; the elements begin here */
 	uint32_t block;	 /* elements of one block */
 	uint32_t in;	 /* bytes of a block in the source … */
-	uint32_t out;	 /* … and in the file; a power of two up to 4096 where they differ */
+	uint32_t out;	 /* … and in the file, where of the last one a part may be missing; a power of two up to 4096 where they differ */
 	tfs_convert_fn *convert; /* NULL: copied */
 };
 
@@ -49,14 +49,17 @@ int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, struct tf
 
 /*
  * Source bytes, relative to the tensor's first, that [at, *@end) of the file is made of; the prefix takes none. Where blocks are
- * converted, the part behind the prefix begins at a block, and *@end is moved up to the end of one.
+ * converted, the part behind the prefix begins at a block, and *@end is moved up to the end of one, or of the file.
  */
 void tfs_layout_source(const struct tfs_layout *l, uint64_t at, uint64_t *end, uint64_t *ret_from, uint64_t *ret_len);
 
 /* The place in the file of source byte @from, which begins a block. */
 uint64_t tfs_layout_place(const struct tfs_layout *l, uint64_t from);
 
-/* @len source bytes, whole blocks, to their form in the file, at @dst (aligned for float). Returns the bytes written. */
+/*
+ * @len source bytes, whole blocks, to their form in the file, at @dst (aligned for float). Returns the bytes written: whole blocks,
+ * though the file may end before the last one does.
+ */
 size_t tfs_layout_convert(const struct tfs_layout *l, const uint8_t *src, size_t len, uint8_t *dst);
 
 #endif

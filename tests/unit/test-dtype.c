@@ -83,12 +83,45 @@ static void bytes_are_counted(void **state)
 	}
 }
 
+static void a_last_block_may_be_partial(void **state)
+{
+	static const struct {
+		const char *dtype;
+		uint64_t shape[3];
+		unsigned ndim;
+		int rc;
+		uint64_t nbytes;
+	} cases[] = {
+		{ "U4", { 3, 3 }, 2, 0, 5 },
+		{ "I4", { 0 }, 0, 0, 1 },
+		{ "I4", { 0 }, 1, 0, 0 },
+		{ "U2", { 4 }, 1, 0, 1 },
+		{ "I2", { 5 }, 1, 0, 2 },
+		{ "F4", { 2, 1 }, 2, 0, 1 },
+		{ "F32", { 2, 3 }, 2, 0, 24 },
+		{ "U4", { UINT64_MAX }, 1, -EOVERFLOW, 0 },
+		{ "U4", { UINT64_MAX / 4 - 2 }, 1, 0, UINT64_MAX / 8 },
+		{ "U8", { 1ull << 32, 1ull << 32 }, 2, -EOVERFLOW, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		uint64_t nbytes = 4711;
+		int rc = tfs_dtype_nbytes_padded(tfs_dtype_by_name(cases[i].dtype, strlen(cases[i].dtype)), cases[i].shape,
+						 cases[i].ndim, &nbytes);
+
+		assert_int_equal(rc, cases[i].rc);
+		assert_true(nbytes == (rc ? 4711 : cases[i].nbytes)); /* untouched on failure */
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_dtype_is_known),
 		cmocka_unit_test(other_names_are_not),
 		cmocka_unit_test(bytes_are_counted),
+		cmocka_unit_test(a_last_block_may_be_partial),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,7 +17,7 @@ static const struct tfs_dtype *dtype(const char *name)
 static struct tfs_tensor tensor(const char *type, const uint64_t *shape, unsigned ndim)
 {
 	struct tfs_tensor t = { .name = "t", .name_len = 1, .dtype = dtype(type), .shape = shape, .ndim = (uint8_t)ndim };
-	assert_int_equal(tfs_dtype_nbytes(t.dtype, shape, ndim, &t.nbytes), 0);
+	assert_int_equal(tfs_dtype_nbytes_padded(t.dtype, shape, ndim, &t.nbytes), 0);
 	return t;
 }
 
@@ -31,6 +31,7 @@ static void test_sizes(void **state)
 		{ "I64", 1, 8, 4 },	{ "F8_E4M3", 9, 9, 36 }, { "F4", 6, 3, 24 },	   { "F6_E2M3", 8, 6, 32 },
 		{ "F16", 0, 0, 0 },	{ "F4", 0, 0, 0 },	 { "F6_E3M2", 4, 3, 16 },
 		{ "Q4_K", 512, 288, 2048 }, { "MXFP4", 96, 51, 384 },
+		{ "U4", 7, 4, 28 },	{ "I2", 9, 3, 36 },	 { "I4", 1, 1, 4 },	   { "U2", 11, 3, 44 },
 	};
 	struct tfs_layout l;
 
@@ -112,6 +113,31 @@ static void test_source(void **state)
 		assert_int_equal(from, 0);
 		assert_int_equal(len, t.nbytes);
 	}
+}
+
+static void test_partial_block(void **state)
+{
+	uint64_t shape[] = { 3, 3 }, end, from, len;
+	struct tfs_tensor t = tensor("U4", shape, 2);
+	struct tfs_layout l;
+
+	(void)state;
+	assert_int_equal(t.nbytes, 5);
+	assert_int_equal(tfs_view_layout(TFS_F32, &t, &l), 0);
+	assert_int_equal(l.size, 4096 + 36);
+	end = l.size;
+	tfs_layout_source(&l, 4096 + 32, &end, &from, &len);
+	assert_int_equal(end, l.size); /* not behind the file, though the block goes on */
+	assert_int_equal(from, 4);
+	assert_int_equal(len, 1);
+	end = 4096 + 30;
+	tfs_layout_source(&l, 4096, &end, &from, &len);
+	assert_int_equal(end, 4096 + 32);
+	assert_int_equal(len, 4);
+	shape[1] = 0;
+	t.nbytes = 0;
+	assert_int_equal(tfs_view_layout(TFS_F32, &t, &l), 0);
+	assert_int_equal(l.size, 4096);
 }
 
 static void test_convert(void **state)
@@ -203,6 +229,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes),	cmocka_unit_test(test_absent),	cmocka_unit_test(test_source),
+		cmocka_unit_test(test_partial_block),
 		cmocka_unit_test(test_convert), cmocka_unit_test(test_headers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@ static const struct tfs_format *const formats[] = {
 	&tfs_format_safetensors,
 	&tfs_format_torch,
 	&tfs_format_gguf,
+	&tfs_format_onnx,
 	&tfs_format_npz,
 	&tfs_format_npy,
 };

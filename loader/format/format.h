@@ -25,6 +25,7 @@ struct tfs_format {
 	const char *shard_ext;
 
 	bool one_set; /* all files of the format that stand in one directory are one set, named like the format */
+	bool external; /* its files may name others that have the bytes of their tensors */
 
 	/*
 	 * Does a file of this name claim to be of this format? Decides who reads it, not whether it is sound:
@@ -45,6 +46,7 @@ extern const struct tfs_format tfs_format_safetensors;
 extern const struct tfs_format tfs_format_gguf;
 extern const struct tfs_format tfs_format_torch;
 extern const struct tfs_format tfs_format_npz, tfs_format_npy;
+extern const struct tfs_format tfs_format_onnx;
 
 /* The format that claims @file_name, or NULL. */
 const struct tfs_format *tfs_format_for(const char *file_name);

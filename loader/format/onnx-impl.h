@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* What onnx.c, onnx-tensor.c and onnx-table.c share. For no one else. */
+#ifndef TFS_FORMAT_ONNX_IMPL_H
+#define TFS_FORMAT_ONNX_IMPL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "catalog.h"
+#include "format/protobuf.h"
+
+/* --- Tensors, without their names: onnx-tensor.c ----------------------------------------------------------------- */
+
+/*
+ * Numbers of one repeated field, packed or each with a tag of its own, in as many pieces as the file has. Of fixed-size numbers a
+ * run is a piece; of varints it is a piece, or 64 Ki of them, which are quickly decoded.
+ */
+struct tfs_onnx_values {
+	struct tfs_run *runs; /* at: counted in values */
+	size_t n_runs, room;
+	uint64_t count;
+	uint64_t end;	       /* of the file: behind the last one */
+	uint64_t most, most_at; /* the one that takes the most bits, as unsigned with a sign bit where it is negative; its place */
+};
+
+enum tfs_onnx_kind { TFS_ONNX_FLOAT, TFS_ONNX_DOUBLE, TFS_ONNX_INT32, TFS_ONNX_INT64, TFS_ONNX_UINT64 };
+
+struct tfs_onnx_record;
+
+struct tfs_onnx_table {
+	struct tfs_arena arena; /* what records point to */
+	struct tfs_onnx_record *records;
+	size_t n_records, room;
+	size_t name_bytes, dims;
+	size_t n_strings; /* tensors of strings */
+	const char *first_string;
+	size_t first_string_len;
+};
+
+/* A file on its way into a catalog. All zero but pb, and in the end tfs_onnx_fini(). */
+struct tfs_onnx {
+	struct tfs_pb pb;
+	struct tfs_onnx_values values; /* of the tensor at hand */
+	size_t total_runs;	       /* of the whole file */
+	struct tfs_onnx_table table;
+};
+
+struct tfs_onnx_tensor {
+	const struct tfs_dtype *dtype; /* NULL: its elements are strings, and nothing else of it counts */
+	uint64_t dims[TFS_MAX_DIMS];
+	unsigned ndim;
+	uint64_t at;		       /* of its tag */
+	struct tfs_pb_field name;      /* number 0: it has none */
+	struct tfs_pb_field location;  /* of external data; number 0: it has none */
+	uint64_t offset, nbytes;       /* as in struct tfs_tensor */
+	const struct tfs_packing *packing; /* NULL: plain; else this: */
+	struct tfs_packing how;	       /* its runs belong to struct tfs_onnx, until the next tensor */
+	uint64_t strides[TFS_MAX_DIMS];
+};
+
+/* Forget the values of the tensor before. */
+void tfs_onnx_values_clear(struct tfs_onnx *o);
+
+/* Add those of @f, a field of the message at hand. 0, or -errno with the reader's error filled. */
+int tfs_onnx_values_add(struct tfs_onnx *o, const struct tfs_pb_field *f, enum tfs_onnx_kind kind);
+
+/*
+ * @t, whose dtype and dims are set, is made of the values, @width bytes each: fill offset, nbytes and packing. -EINVAL: they are not
+ * as many as it has, or one does not fit.
+ */
+int tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_t width, struct tfs_onnx_tensor *t);
+
+/* Read the TensorProto @f. 0, or -errno with the reader's error filled: not protobuf, or not sound. */
+int tfs_onnx_tensor(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_onnx_tensor *ret);
+
+/* --- Their names: onnx-table.c ------------------------------------------------------------------------------------ */
+
+/*
+ * Add @t to the table. Its name is BASE, or BASE.ATTRIBUTE (@attribute may be NULL), and @suffix behind it; @depth: how many graphs
+ * are around its own. Of strings the first is remembered, and how many there are. 0, or -errno with the reader's error filled.
+ */
+int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const struct tfs_pb_field *base,
+		 const struct tfs_pb_field *attribute, const char *suffix, unsigned depth);
+
+/* Give a name of its own to each tensor whose name another one has, and put all into @catalog, with a warning about strings. -ENOMEM. */
+int tfs_onnx_catalog(struct tfs_onnx *o, struct tfs_catalog *catalog);
+
+void tfs_onnx_fini(struct tfs_onnx *o);
+
+#endif

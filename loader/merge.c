@@ -100,8 +100,13 @@ static int place_sources(struct tfs_model_impl *m, uint32_t dir, const struct tf
 			t[i].source = s;
 		if (!n_locations)
 			continue;
-		if (!place_of_node && !(place_of_node = calloc(m->pub.n_nodes, sizeof *place_of_node)))
-			return -ENOMEM;
+		if (!place_of_node) {
+			place_of_node = calloc(m->pub.n_nodes, sizeof *place_of_node);
+			if (!place_of_node)
+				return -ENOMEM;
+			for (size_t i = 0; i < n; i++)
+				place_of_node[shards[i].node] = i + 1; /* a file may name itself */
+		}
 		for (size_t i = 0; i < n_tensors; i++) {
 			uint32_t node;
 

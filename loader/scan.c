@@ -119,13 +119,19 @@ static int by_string(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/* The names in @d, in order, into *@ret_names, an array that the caller frees; the names are in @arena. */
-static int list_names(DIR *d, struct tfs_arena *arena, const void ***ret_names, size_t *ret_count)
+/* The names in the directory @fd, in order, into *@ret_names, an array that the caller frees; the names are in @arena. */
+static int list_names(int fd, struct tfs_arena *arena, const void ***ret_names, size_t *ret_count)
 {
+	__attribute__((cleanup(close_dir))) DIR *d = NULL;
 	cleanup_free const void **names = NULL, **tmp = NULL;
+	cleanup_fd int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	size_t n = 0, room = 0;
 	struct dirent *e;
 
+	d = copy < 0 ? NULL : fdopendir(copy);
+	if (!d)
+		return -errno;
+	tfs_steal_fd(&copy);
 	while (errno = 0, (e = readdir(d))) {
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
@@ -148,8 +154,109 @@ static int list_names(DIR *d, struct tfs_arena *arena, const void ***ret_names, 
 	return 0;
 }
 
+/* --- One file, and what it names ------------------------------------------------------------------------------------- */
+
+/* The paths, relative to the root, that alone are scanned: the one weight file, and the files that it names. */
+struct wanted {
+	struct tfs_arena arena;
+	const char **paths; /* without empty parts, `.` and `..` */
+	size_t n, room;
+};
+
+static void wanted_fini(struct wanted *w)
+{
+	free(w->paths);
+	tfs_arena_fini(&w->arena);
+}
+
+/* Want @path. One that leads upwards is not: the model refuses it when it comes to it. */
+static int want(struct wanted *w, const char *path)
+{
+	char *clean = tfs_arena_copy(&w->arena, path, strlen(path)), *to = clean;
+
+	if (!clean || tfs_array_room(w->paths, w->n, w->room))
+		return -ENOMEM;
+	if (*path == '/')
+		return 0;
+	for (size_t len; *path; path += len + (path[len] == '/')) {
+		len = strcspn(path, "/");
+		if (!len || (len == 1 && *path == '.'))
+			continue;
+		if (len == 2 && !memcmp(path, "..", 2))
+			return 0;
+		if (to > clean)
+			*to++ = '/';
+		memcpy(to, path, len);
+		to += len;
+	}
+	*to = '\0';
+	w->paths[w->n++] = clean;
+	return 0;
+}
+
+/* Want what the weight file @name in root_fd names. What is wrong with it is found again, and said, when the sets are made. */
+static int want_external(const struct tfs_model_impl *m, struct wanted *w, const char *name, const struct stat *st)
+{
+	const struct tfs_format *format = tfs_format_for(name);
+	struct tfs_catalog *catalog;
+	struct tfs_error ignored;
+	const char *const *locations = NULL;
+	cleanup_fd int fd = -1;
+	size_t n = 0;
+	int rc = 0;
+
+	if (!format->external)
+		return 0;
+	fd = openat(m->pub.root_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return 0;
+	catalog = tfs_catalog_create();
+	if (!catalog)
+		return -ENOMEM;
+	if (!format->parse(fd, st->st_size, name, catalog, &ignored))
+		locations = tfs_catalog_locations(catalog, &n);
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = want(w, locations[i]);
+	tfs_catalog_destroy(catalog);
+	return rc;
+}
+
+/* The names in the directory @node that are on the way to a wanted path, as list_names() has them. */
+static int list_wanted(const struct tfs_model_impl *m, uint32_t node, const struct wanted *w, struct tfs_arena *arena,
+		       const void ***ret_names, size_t *ret_count)
+{
+	cleanup_free const void **names = reallocarray(NULL, w->n + 1, 2 * sizeof *names);
+	char dir[PATH_MAX];
+	size_t n = 0, all, skip;
+	int rc = tfs_model_path(&m->pub, node, dir, sizeof dir);
+
+	if (rc || !names)
+		return rc ? rc : -ENOMEM;
+	skip = node == TFS_NODE_ROOT ? 0 : strlen(dir) + 1;
+	for (size_t i = 0; i < w->n; i++) {
+		const char *path = w->paths[i];
+
+		if (skip && (strncmp(path, dir, skip - 1) || path[skip - 1] != '/'))
+			continue;
+		names[n] = tfs_arena_copy(arena, path + skip, strcspn(path + skip, "/"));
+		if (!names[n++])
+			return -ENOMEM;
+	}
+	tfs_sort(names, n, names + w->n, by_string);
+	all = n;
+	n = 0;
+	for (size_t i = 0; i < all; i++)
+		if (!n || strcmp(names[n - 1], names[i]))
+			names[n++] = names[i];
+	*ret_names = tfs_steal(names);
+	*ret_count = n;
+	return 0;
+}
+
+/* --- Directories --------------------------------------------------------------------------------------------------- */
+
 /* Open the directory @node and check that it is still the one that was there. A descriptor or -errno. */
-static int open_dir(const struct tfs_model_impl *m, uint32_t node)
+static int open_dir(const struct tfs_model_impl *m, uint32_t node, int flags)
 {
 	cleanup_fd int fd = -1;
 	char path[PATH_MAX];
@@ -158,7 +265,7 @@ static int open_dir(const struct tfs_model_impl *m, uint32_t node)
 
 	if (rc)
 		return rc;
-	fd = openat(m->pub.root_fd, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+	fd = openat(m->pub.root_fd, path, flags | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st))
 		return -errno;
 	/* Else links that change under us could lead upwards after all. */
@@ -167,26 +274,24 @@ static int open_dir(const struct tfs_model_impl *m, uint32_t node)
 	return tfs_steal_fd(&fd);
 }
 
-static int scan_dir(struct tfs_model_impl *m, uint32_t node, struct tfs_error *err)
+/* @w NULL: all that is in there. */
+static int scan_dir(struct tfs_model_impl *m, uint32_t node, const struct wanted *w, struct tfs_error *err)
 {
-	__attribute__((cleanup(close_dir))) DIR *d = NULL;
 	__attribute__((cleanup(tfs_arena_fini))) struct tfs_arena arena = { 0 };
 	cleanup_free const void **names = NULL;
+	cleanup_fd int fd = -1;
 	size_t n = 0;
-	int fd, rc;
+	int rc;
 
 	if (depth_of(m, node) == TFS_MAX_DEPTH) {
 		rc = tfs_error_set(err, -E2BIG, TFS_NO_OFFSET, "nested deeper than %d directories", TFS_MAX_DEPTH);
 		tfs_model_error_in(&m->pub, node, err);
 		return rc;
 	}
-	rc = fd = open_dir(m, node);
-	if (fd >= 0) {
-		d = fdopendir(fd);
-		rc = d ? list_names(d, &arena, &names, &n) : -errno;
-		if (!d)
-			close(fd);
-	}
+	/* A directory that may not be read can have files in it that may. */
+	rc = fd = open_dir(m, node, w ? O_PATH : O_RDONLY);
+	if (fd >= 0)
+		rc = w ? list_wanted(m, node, w, &arena, &names, &n) : list_names(fd, &arena, &names, &n);
 	switch (rc) {
 	case 0:
 		break;
@@ -206,18 +311,41 @@ static int scan_dir(struct tfs_model_impl *m, uint32_t node, struct tfs_error *e
 
 	m->nodes[node].first_child = m->pub.n_nodes;
 	for (size_t i = 0; i < n && !rc; i++)
-		rc = add_entry(m, node, dirfd(d), names[i], err);
+		rc = add_entry(m, node, fd, names[i], err);
 	m->nodes[node].n_children = m->pub.n_nodes - m->nodes[node].first_child;
 	return rc;
 }
 
-/* One weight file: it alone in the directory that it stands in. */
+/* Scan the directory @path, or of it what @w has. */
+static int scan_root(struct tfs_model_impl *m, const char *path, const struct wanted *w, struct tfs_error *err)
+{
+	struct tfs_node *n;
+	struct stat st;
+	int rc;
+
+	if (fstat(m->pub.root_fd, &st))
+		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening %s: %s", path, strerror(errno));
+	rc = add_node(m, TFS_NODE_ROOT, "", &n, err);
+	if (!rc)
+		set_stat(n, &st);
+	for (uint32_t i = 0; !rc && i < m->pub.n_nodes; i++)
+		if (S_ISDIR(m->nodes[i].mode) && m->nodes[i].ino)
+			rc = scan_dir(m, i, w, err);
+	return rc;
+}
+
+static int open_root(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
+{
+	m->pub.root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return m->pub.root_fd >= 0 ? 0 : tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening %s: %s", path, strerror(errno));
+}
+
+/* One weight file: it and what it names, in the directory that it stands in. */
 static int scan_file(struct tfs_model_impl *m, const char *path, const struct stat *st, struct tfs_error *err)
 {
+	__attribute__((cleanup(wanted_fini))) struct wanted w = { 0 };
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 	char dir[PATH_MAX] = ".";
-	struct stat parent;
-	struct tfs_node *n;
 	int rc;
 
 	if (!tfs_format_for(name))
@@ -231,20 +359,13 @@ static int scan_file(struct tfs_model_impl *m, const char *path, const struct st
 		memcpy(dir, path, len);
 		dir[len] = '\0';
 	}
-	m->pub.root_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (m->pub.root_fd < 0 || fstat(m->pub.root_fd, &parent))
-		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening %s: %s", dir, strerror(errno));
-
-	rc = add_node(m, TFS_NODE_ROOT, "", &n, err);
+	rc = open_root(m, dir, err);
 	if (rc)
 		return rc;
-	set_stat(n, &parent);
-	n->first_child = 1;
-	n->n_children = 1;
-	rc = add_node(m, TFS_NODE_ROOT, name, &n, err);
+	rc = want(&w, name);
 	if (!rc)
-		set_stat(n, st);
-	return rc;
+		rc = want_external(m, &w, name, st);
+	return rc ? rc : scan_root(m, dir, &w, err);
 }
 
 int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
@@ -258,15 +379,9 @@ int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
 	if (S_ISREG(st.st_mode)) {
 		rc = scan_file(m, path, &st, err);
 	} else {
-		m->pub.root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (m->pub.root_fd < 0 || fstat(m->pub.root_fd, &st))
-			return tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening %s: %s", path, strerror(errno));
-		rc = add_node(m, TFS_NODE_ROOT, "", &n, err);
+		rc = open_root(m, path, err);
 		if (!rc)
-			set_stat(n, &st);
-		for (uint32_t i = 0; !rc && i < m->pub.n_nodes; i++)
-			if (S_ISDIR(m->nodes[i].mode) && m->nodes[i].ino)
-				rc = scan_dir(m, i, err);
+			rc = scan_root(m, path, NULL, err);
 	}
 	if (rc)
 		return rc;

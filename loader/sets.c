@@ -17,13 +17,19 @@
 #include "group.h"
 #include "model-impl.h"
 
+/* A set that is left out. */
+struct broken {
+	struct tfs_error err;
+	uint32_t node; /* of its lone file, else UINT32_MAX */
+};
+
 struct finder {
 	struct tfs_model_impl *m;
 	struct tfs_weight_file *files; /* in node order, so those of one directory are neighbours */
 	size_t n_files, room_files;
 	uint32_t *order; /* in which files are parsed */
 	size_t room_sets;
-	struct tfs_error *broken; /* one for each set that is left out */
+	struct broken *broken; /* one for each set that is left out */
 	size_t n_broken, room_broken;
 	size_t n_dirs;
 	struct tfs_error *err; /* the caller's; filled only where -errno alone would not tell */
@@ -253,11 +259,11 @@ static int make_stems_unique(struct finder *f, const void **sets, size_t n)
 	return 0;
 }
 
-static int leave_out(struct finder *f, const struct tfs_error *err)
+static int leave_out(struct finder *f, const struct tfs_draft *d)
 {
 	if (tfs_array_room(f->broken, f->n_broken, f->room_broken))
 		return -ENOMEM;
-	f->broken[f->n_broken++] = *err;
+	f->broken[f->n_broken++] = (struct broken){ *d->err, d->n_files == 1 ? d->files[0]->node : UINT32_MAX };
 	return 0;
 }
 
@@ -306,7 +312,7 @@ static int make_sets(struct finder *f, struct tfs_drafts *drafts, uint32_t dir)
 		if (!d->err)
 			rc = make_set(f, drafts, d, dir, &made[i].set);
 		if (!rc && d->err)
-			rc = leave_out(f, d->err);
+			rc = leave_out(f, d);
 		else
 			order[n++] = &made[i];
 	}
@@ -381,19 +387,39 @@ static int nothing_found(const struct finder *f)
 			     files);
 }
 
+/*
+ * Which nodes have tensors of a sound set that its file says to be there? Such a file may well have a name that another format
+ * claims ("weights.bin"), and is nothing to warn of. By node; NULL: out of memory. The caller frees it.
+ */
+static bool *find_external(const struct tfs_model *m)
+{
+	bool *external = calloc(m->n_nodes, sizeof *external);
+
+	for (size_t i = 0; i < m->n_sets && external; i++)
+		for (uint32_t k = 0; m->sets[i].format->external && k < m->sets[i].n_sources; k++)
+			external[m->sets[i].sources[k]] = true;
+	return external;
+}
+
 /* A set that is broken stops the mount only where there is no other. */
 static int report_broken(const struct finder *f)
 {
+	cleanup_free bool *external = NULL;
 	struct tfs_error warning;
 
 	if (!f->m->pub.n_sets && f->n_broken) {
-		*f->err = f->broken[0];
+		*f->err = f->broken[0].err;
 		f->err->code = -EINVAL; /* whatever broke the set: the model has none */
 		return -EINVAL;
 	}
+	external = find_external(&f->m->pub);
+	if (!external)
+		return -ENOMEM;
 	for (size_t i = 0; i < f->n_broken && f->m->warn; i++) {
-		warning = f->broken[i];
-		tfs_error_set(&warning, warning.code, warning.offset, "left out: %s", f->broken[i].what);
+		if (f->broken[i].node != UINT32_MAX && external[f->broken[i].node])
+			continue;
+		warning = f->broken[i].err;
+		tfs_error_set(&warning, warning.code, warning.offset, "left out: %s", f->broken[i].err.what);
 		f->m->warn(f->m->warn_arg, &warning);
 	}
 	return f->m->pub.n_sets ? 0 : nothing_found(f);

@@ -17,6 +17,7 @@ CORPUS = {
     "gguf": ("*.gguf", re.compile(r"mini\.gguf$|(_BAD_(?!VERSION_1)|_INCONSISTENT_|_DUPLICATE_|_NE_TOO_BIG"
                                   r"|TENSORS_SUCCESS|TENSORS_CUSTOM)")),
     "numpy": ("*.np[yz]", re.compile(r"objarr|malformed/(?!py2-long-suffix-ok)")),
+    "onnx": ("*.onnx", re.compile(r"(?!)")),  # all of them are sound
 }
 # A refusal has an offset, but for these.
 NO_OFFSET = re.compile(r"has zero bytes")

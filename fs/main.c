@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "options.h"
 #include "session.h"
 
@@ -66,10 +67,21 @@ static int run_in_background(const struct tfs_options *options)
 	return tfs_session_run(options, ready[1]);
 }
 
+/* What is done instead of mounting where this is the first argument. (A directory of that name is ./bench.) */
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv); /* argv[0] is what messages call it; returns the exit status */
+} commands[] = {
+	{ "bench", tfs_bench_main },
+};
+
 int main(int argc, char **argv)
 {
 	struct tfs_options options;
 
+	for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
 	switch (tfs_options_parse(argc, argv, &options)) {
 	case TFS_PARSED_EXIT:
 		return EXIT_OK;

@@ -140,11 +140,7 @@ static bool uring_enabled(void)
 	return c == 'Y' || c == '1';
 }
 
-/*
- * Whether to ask for the io_uring transport. It answers on the caller's CPU, which halves the cost of an open, but streamed
- * files lose by it (DESIGN.md section 1): so it goes with passthrough. 0, or -EOPNOTSUPP where it was demanded and isn't there.
- */
-static int choose_uring(const struct tfs_fs *fs, bool *ret_use)
+bool tfs_session_can_uring(const char **ret_lacks)
 {
 	const char *lacks = NULL;
 #ifndef HAVE_FUSE_URING
@@ -152,11 +148,25 @@ static int choose_uring(const struct tfs_fs *fs, bool *ret_use)
 #endif
 	if (!lacks && !uring_enabled())
 		lacks = "the module parameter fuse.enable_uring is off, or not known to this kernel";
-	if (fs->options->uring == TFS_ON && lacks) {
+	if (ret_lacks)
+		*ret_lacks = lacks;
+	return !lacks;
+}
+
+/*
+ * Whether to ask for the io_uring transport. It answers on the caller's CPU, which halves the cost of an open, but streamed
+ * files lose by it (DESIGN.md section 1): so it goes with passthrough. 0, or -EOPNOTSUPP where it was demanded and isn't there.
+ */
+static int choose_uring(const struct tfs_fs *fs, bool *ret_use)
+{
+	const char *lacks;
+	bool can = tfs_session_can_uring(&lacks);
+
+	if (fs->options->uring == TFS_ON && !can) {
 		tfs_log_error("--fuse-uring=on: %s", lacks);
 		return -EOPNOTSUPP;
 	}
-	*ret_use = !lacks && (fs->options->uring == TFS_ON || (fs->options->uring == TFS_AUTO && fs->passthrough));
+	*ret_use = can && (fs->options->uring == TFS_ON || (fs->options->uring == TFS_AUTO && fs->passthrough));
 	return 0;
 }
 

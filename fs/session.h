@@ -12,4 +12,7 @@
  */
 int tfs_session_run(const struct tfs_options *options, int ready_fd);
 
+/* Can requests be carried by io_uring here? Otherwise *@ret_lacks (may be NULL) says what is missing. */
+bool tfs_session_can_uring(const char **ret_lacks);
+
 #endif

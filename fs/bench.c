@@ -258,6 +258,8 @@ static int report(struct bench *b)
 	bool terminal = !ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) && w.ws_col;
 	int r = 0;
 
+	if (b->progress.terminal && terminal && !b->options->json)
+		putchar('\n'); /* apart from what progress has left */
 	if (b->options->json)
 		r = tfs_bench_print_json(stdout, &b->result);
 	else

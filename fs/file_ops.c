@@ -56,8 +56,7 @@ static struct tfs_opened *opened_create(uint64_t ino, enum tfs_open_mode mode)
 
 static void release(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 {
-	if (o->mode != TFS_OPEN_TEXT)
-		o = tfs_opened_put(&fs->opened, o);
+	o = tfs_opened_put(o->mode == TFS_OPEN_TEXT ? &fs->texts : &fs->opened, o);
 	if (o)
 		take_apart(fs, req, o);
 }
@@ -249,6 +248,9 @@ static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tf
 		tfs_reply_error(req, r);
 		return;
 	}
+	tfs_opened_lock(&fs->texts, ino);
+	tfs_opened_add(&fs->texts, o);
+	tfs_opened_unlock(&fs->texts, ino);
 	reply_open(fs, req, o);
 }
 
@@ -316,7 +318,7 @@ void tfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void tfs_close_all(struct tfs_fs *fs)
 {
 	struct tfs_opened *o;
-	while ((o = tfs_opened_pop(&fs->opened)))
+	while ((o = tfs_opened_pop(&fs->opened)) || (o = tfs_opened_pop(&fs->texts)))
 		take_apart(fs, NULL, o);
 }
 

@@ -33,6 +33,7 @@ struct tfs_fs {
 	const char *streamed_because; /* why passthrough was not even tried, or NULL */
 
 	struct tfs_opened_table opened;
+	struct tfs_opened_table texts; /* only to find what is still open in the end; not shared */
 	struct tfs_watch watch;
 
 	/* Relaxed atomics: each stands for itself. */

@@ -21,7 +21,7 @@ enum tfs_open_mode {
 	TFS_OPEN_PASSTHROUGH, /* the kernel reads the backing file by itself */
 	TFS_OPEN_STREAM,      /* a tensor, through the loader's streams */
 	TFS_OPEN_NATIVE,      /* an original file, read by us */
-	TFS_OPEN_TEXT,	      /* a text made when it was opened, or as it is read; not in the table */
+	TFS_OPEN_TEXT,	      /* a text made when it was opened, or as it is read, for each open anew: in a table of their own */
 	TFS_OPEN_MODES,
 };
 

@@ -295,6 +295,7 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 	fuse_set_log_func(on_fuse_log);
 	raise_fd_limit();
 	tfs_opened_init(&fs.opened);
+	tfs_opened_init(&fs.texts);
 	tfs_watch_init(&fs.watch);
 
 	int r = 0;
@@ -344,6 +345,7 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 	free(fs.warnings);
 	free(fs.model_path);
 	tfs_watch_fini(&fs.watch);
+	tfs_opened_fini(&fs.texts);
 	tfs_opened_fini(&fs.opened);
 	return r ? 1 : 0;
 }

@@ -93,6 +93,17 @@ load helpers
 	wait_until ended "$daemon"
 }
 
+@test "SIGTERM while texts are open, some twice: nothing of them is left (a sanitizer tells)" {
+	mkmodel --odd --bytes 64K
+	start "$model" "$mnt"
+	exec 5<"$mnt/.tensorfs/stats" 6<"$mnt/.tensorfs/stats" 7<"$mnt/meta/odd.json" 8<"$mnt/tensors/odd.empty"
+	head -n 1 <&5 >/dev/null
+	exec 6<&-
+	kill -TERM "$daemon"
+	wait_until ended "$daemon"
+	exec 5<&- 7<&- 8<&-
+}
+
 @test "kill -9: mapped readers and open descriptors go on with the right bytes" {
 	mkmodel --shards 2 --bytes 8M
 	start "$model" "$mnt"

@@ -1,0 +1,90 @@
+#!/usr/bin/env bats
+# The programs in examples/, and what the man page tells a stranger to type.
+load helpers
+
+examples=$top/examples
+
+@test "numpy_mmap.py" {
+	mkmodel --odd --tensors 6 --dtypes BF16,F32,F16,I32,F8_E4M3,BOOL
+	start "$model" "$mnt"
+	py "$e2e/examples.py" values "$model" .npy "$examples/numpy_mmap.py" "$mnt"
+	stat_is errors -eq 0
+}
+
+@test "torch_from_file.py" {
+	"$TFS_PYTHON" -c 'import torch' 2>/dev/null || skip "optional: no torch"
+	mkmodel --odd --tensors 5 --dtypes BF16,F32,F16,I32,BOOL
+	start "$model" "$mnt"
+	py "$e2e/examples.py" values "$model" "" "$examples/torch_from_file.py" "$mnt"
+	stat_is errors -eq 0
+}
+
+@test "sum.c" {
+	cc=$(command -v cc || command -v gcc || command -v clang) || skip "optional: no C compiler"
+	sed -n 's/^ \*\t\(cc .*\)/\1/p' "$examples/sum.c" >"$T/how"
+	(cp "$examples/sum.c" "$T" && cd "$T" && PATH=$(dirname "$cc"):$PATH sh -e how)
+	mkmodel --odd --dtypes BF16,F32,F16,I32,F8_E4M3,BOOL
+	start "$model" "$mnt"
+	"$T/sum" "$mnt"/f32/* >"$T/sums"
+	py "$e2e/examples.py" sums "$model" "$T/sums"
+	run ! "$T/sum" "$mnt/config.json"
+	run ! "$T/sum" "$mnt/nosuch"
+	stat_is errors -eq 0
+}
+
+# Two checkpoints, the second of which has three tensors changed, each in one bit.
+@test "compare: exactly the tensors that differ" {
+	mkmodel --shards 3 --bytes 32M --odd
+	cp -r "$model" "$T/other"
+	mkdir "$T/a" "$T/b"
+	py "$e2e/examples.py" flip "$T/other" model.embed_tokens.weight model.layers.0.input_layernorm.weight odd.mask
+	start "$model" "$T/a"
+	start "$T/other" "$T/b"
+	run -1 "$examples/compare" "$T/a" "$T/b"
+	[[ $output = $'! tensors/model.embed_tokens.weight\n! tensors/model.layers.0.input_layernorm.weight\n! tensors/odd.mask' ]] ||
+		fail "$output"
+	run -0 "$examples/compare" "$T/a" "$T/a"
+	[[ -z $output ]]
+}
+
+@test "compare: tensors that only one has, and of another type or shape" {
+	mkdir "$T/a" "$T/b"
+	py "$e2e/examples.py" unlike "$model" "$T/other"
+	start "$model" "$T/a"
+	start "$T/other" "$T/b"
+	run -1 "$examples/compare" "$T/a" "$T/b"
+	[[ $output = $'+ tensors/added\n- tensors/gone\n! tensors/shape\n! tensors/type' ]] || fail "$output"
+}
+
+@test "every example of tensorfs(7) works as it is printed" {
+	for stem in q4 q8; do
+		py "$top/tests/data/mkmodel.py" "$T/$stem" --bytes 256K --odd
+		mkdir -p "$model"
+		mv "$T/$stem/model.safetensors" "$model/$stem.safetensors"
+	done
+	start "$model" "$mnt"
+	ln -s "$mnt" "$T/a"
+	ln -s "$mnt" "$T/b"
+	page=$top/man/tensorfs.7 name=model.layers.0.self_attn.q_proj.weight
+	sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/p' "$page" | sed -n '/^\.Bd/,/^\.Ed/p' |
+		sed "s|\\\\e|\\\\|g; s|\\\\&||g; s|/mnt/m|$mnt|g; s|NAME|$name|g" >"$T/examples"
+	n=0
+	while read -r line; do
+		command=${line%% *}
+		if ! command -v "$command" >/dev/null; then
+			echo "# no $command" >&3
+			continue
+		fi
+		printf '%s\n' "$line" >&2
+		(cd "$T" && bash -o pipefail -c "$line" >"$T/out") || fail "it fails: $line"
+		[[ -s $T/out || $command = diff || $command = cmp ]] || fail "it prints nothing: $line"
+		n=$((n + 1))
+	done < <(sed -n 's/^\$ //p' "$T/examples")
+	((n >= 9)) || fail "only $n"
+	{
+		sed -n '/^import numpy/,/^\.Ed/{/^\.Ed/!p}' "$T/examples"
+		echo 'assert w.shape == x.shape and x.dtype == "f4" and x.offset == 4096'
+	} >"$T/map.py"
+	py "$T/map.py"
+	stat_is errors -eq 0
+}

@@ -247,7 +247,7 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory or threads");
 	}
 	if (!r) {
-		l->streams = tfs_streams_create(model, l->sched, l->residency, options->memory / STREAM_SHARE);
+		l->streams = tfs_streams_create(model, l->sched, l->residency, options->memory / STREAM_SHARE, false);
 		if (!l->streams)
 			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}

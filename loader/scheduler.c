@@ -193,7 +193,7 @@ static void promote(struct tfs_sched *s, struct tfs_transfer *t)
 	for (uint32_t c = 0; c < t->n_chunks; c++) {
 		if (t->issued ? t->issued[c] : t->n_issued)
 			continue;
-		s->stats.queued[TFS_PREFETCH] -= chunk_len(t, c);
+		s->stats.queued[t->priority] -= chunk_len(t, c);
 		s->stats.queued[TFS_DEMAND] += chunk_len(t, c);
 	}
 	t->priority = TFS_DEMAND;
@@ -297,7 +297,8 @@ static struct tfs_transfer *first(struct tfs_sched *s)
 /* Add to the job those that follow in the queue and are close neighbours in the file. */
 static void join(struct tfs_sched *s, struct tfs_job *job, struct tfs_transfer *t)
 {
-	while (t != &s->queue[TFS_DEMAND] && t != &s->queue[TFS_PREFETCH] && job->n_parts < TFS_JOB_PARTS) {
+	const struct tfs_transfer *queue_end = &s->queue[job->parts[0].t->priority];
+	while (t != queue_end && job->n_parts < TFS_JOB_PARTS) {
 		struct tfs_transfer *next = t->next;
 		uint64_t end_of_job = job->offset + job->len;
 		if (t->node != job->node || t->packed || t->n_chunks > 1 || t->len > TFS_JOIN_MAX || t->offset < end_of_job ||

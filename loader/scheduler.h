@@ -2,7 +2,8 @@
 /*
  * The scheduler: which bytes are read next. Owners hand in transfers; workers (io/) take jobs, each one read of at most
  * TFS_CHUNK bytes. A long transfer becomes many jobs that several workers read at once; neighbouring short transfers of
- * one file become one job. Demand goes before prefetch. A deflated tensor is read in order, one job at a time.
+ * one file become one job. Demand goes before prefetch, and that before the background. A deflated tensor is read in order,
+ * one job at a time.
  *
  *   tfs_sched_add ──► queued ──take──► begun ──take──► … every chunk issued ──done──► end()
  *                                         └──── a chunk failed: no more are issued ────┘
@@ -37,7 +38,7 @@
 #define TFS_JOIN_GAP ((size_t)64 << 10)
 #define TFS_JOB_PARTS 128
 
-enum tfs_priority { TFS_DEMAND, TFS_PREFETCH, TFS_PRIORITIES };
+enum tfs_priority { TFS_DEMAND, TFS_PREFETCH, TFS_BACKGROUND, TFS_PRIORITIES };
 
 struct tfs_transfer;
 

@@ -49,6 +49,7 @@ struct tfs_streams {
 	const struct tfs_model *model;
 	struct tfs_sched *sched;
 	struct tfs_residency *residency;
+	bool background;
 
 	pthread_mutex_t lock; /* guards all below; taken before the residency's and the scheduler's */
 	struct tfs_slot *slots;
@@ -143,7 +144,7 @@ static struct tfs_slot *slot_fill(struct tfs_streams *s, struct tfs_file_id id, 
 		.len = len,
 		.first = len,
 		.step = len,
-		.priority = priority,
+		.priority = s->background ? TFS_BACKGROUND : priority,
 		.buf = l->convert || start < l->prefix ? NULL : sl->buf,
 		.packed = l->tensor->packing ? l->tensor : NULL,
 	};
@@ -209,7 +210,7 @@ static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
 				drop_slots(rd);
 				return s->stopped ? -ECANCELED : any_busy(s) ? -EAGAIN : -ENOMEM;
 			}
-		} else if (sl->state == SLOT_READING) {
+		} else if (sl->state == SLOT_READING && !s->background) {
 			tfs_sched_promote(s->sched, &sl->transfer);
 		}
 		sl->users++;
@@ -556,7 +557,7 @@ void tfs_stream_close(struct tfs_stream *st)
 }
 
 struct tfs_streams *tfs_streams_create(const struct tfs_model *model, struct tfs_sched *sched,
-				       struct tfs_residency *residency, uint64_t memory)
+				       struct tfs_residency *residency, uint64_t memory, bool background)
 {
 	struct tfs_streams *s = calloc(1, sizeof *s);
 	if (!s)
@@ -573,6 +574,7 @@ struct tfs_streams *tfs_streams_create(const struct tfs_model *model, struct tfs
 	s->model = model;
 	s->sched = sched;
 	s->residency = residency;
+	s->background = background;
 	list_init(&s->waiting);
 	list_init(&s->starved);
 	pthread_mutex_init(&s->lock, NULL);

@@ -51,9 +51,12 @@ struct tfs_read {
 	struct tfs_read *prev, *next;
 };
 
-/* @residency may be NULL: nothing ever becomes resident then. @memory: bytes that all slots together may take. */
+/*
+ * @residency may be NULL: what is resident is not looked for then, and slots are not in the budget. @memory: bytes that all slots
+ * together may take. @background: everybody else's reads go before these.
+ */
 struct tfs_streams *tfs_streams_create(const struct tfs_model *model, struct tfs_sched *sched,
-				       struct tfs_residency *residency, uint64_t memory);
+				       struct tfs_residency *residency, uint64_t memory, bool background);
 /* Answer every read that still waits with -ECANCELED. The scheduler is stopped first, its workers gone. */
 void tfs_streams_stop(struct tfs_streams *s);
 void tfs_streams_destroy(struct tfs_streams *s); /* after that; no stream is open; takes NULL */

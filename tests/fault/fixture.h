@@ -176,7 +176,7 @@ static inline bool rig_up(struct rig *g, char *dir, struct rig_options o)
 	g->sched = tfs_sched_create();
 	if (o.budget)
 		g->residency = tfs_residency_create(g->model, g->sched, g->store, o.budget, o.open_wait);
-	g->streams = tfs_streams_create(g->model, g->sched, g->residency, 0);
+	g->streams = tfs_streams_create(g->model, g->sched, g->residency, 0, false);
 	assert_true(g->sources && g->sched && g->streams && (g->residency || !o.budget));
 	if (o.threads)
 		assert_int_equal(tfs_workers_start(g->sched, g->sources,
@@ -283,7 +283,7 @@ static inline bool anything_queued(const struct rig *g)
 {
 	struct tfs_sched_stats s;
 	tfs_sched_stats(g->sched, &s);
-	return s.queued[TFS_DEMAND] + s.queued[TFS_PREFETCH];
+	return s.queued[TFS_DEMAND] + s.queued[TFS_PREFETCH] + s.queued[TFS_BACKGROUND];
 }
 
 /* Do one job as a worker would, in this thread. There must be one. */

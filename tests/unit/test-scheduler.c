@@ -92,13 +92,20 @@ static void test_demand_first(void **state)
 {
 	struct tfs_sched *s = tfs_sched_create();
 	struct tfs_job job;
-	struct probe p[3] = { 0 };
+	struct probe p[5] = { 0 };
 
 	(void)state;
+	add(s, &p[3], 0, 200, 100, TFS_BACKGROUND);
+	add(s, &p[4], 1, 200, 100, TFS_BACKGROUND);
 	add(s, &p[0], 0, 0, 100, TFS_PREFETCH);
 	add(s, &p[1], 1, 0, 100, TFS_DEMAND);
 	add(s, &p[2], 2, 0, 100, TFS_DEMAND);
-	const struct probe *order[] = { &p[1], &p[2], &p[0] };
+	assert_int_equal(stats(s).queued[TFS_BACKGROUND], 200);
+	tfs_sched_promote(s, &p[4].t);
+	assert_int_equal(stats(s).queued[TFS_BACKGROUND], 100);
+	assert_int_equal(stats(s).queued[TFS_PREFETCH], 100);
+	assert_int_equal(stats(s).queued[TFS_DEMAND], 300);
+	const struct probe *order[] = { &p[1], &p[2], &p[4], &p[0], &p[3] };
 	for (unsigned i = 0; i < LENGTH(order); i++) {
 		take(s, &job);
 		assert_ptr_equal(job.parts[0].t, &order[i]->t);
@@ -109,8 +116,14 @@ static void test_demand_first(void **state)
 		assert_int_equal(order[i]->code, 0);
 	}
 	assert_idle(s);
-	assert_int_equal(stats(s).jobs, 3);
-	assert_int_equal(stats(s).bytes[TFS_READ_DIRECT], 300);
+	assert_int_equal(stats(s).jobs, 5);
+	assert_int_equal(stats(s).bytes[TFS_READ_DIRECT], 500);
+	/* Neighbours of the background are joined like others. */
+	add(s, &p[0], 0, 0, 100, TFS_BACKGROUND);
+	add(s, &p[1], 0, 100, 100, TFS_BACKGROUND);
+	take(s, &job);
+	assert_int_equal(job.n_parts, 2);
+	finish(s, &job);
 	tfs_sched_stop(s);
 	tfs_sched_destroy(s);
 }

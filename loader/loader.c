@@ -32,6 +32,7 @@ struct tfs_loader {
 	struct tfs_store *store;
 	struct tfs_residency *residency;
 	struct tfs_streams *streams;
+	struct tfs_hashes *hashes;
 
 	pthread_mutex_t plan_lock; /* guards the plans; taken before all others */
 	struct set_plan *plans;	   /* [set * TFS_VIEW_IDS + view] */
@@ -182,6 +183,11 @@ struct tfs_streams *tfs_loader_streams(struct tfs_loader *l)
 	return l->streams;
 }
 
+struct tfs_hashes *tfs_loader_hashes(struct tfs_loader *l)
+{
+	return l->hashes;
+}
+
 void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats)
 {
 	*ret_stats = (struct tfs_loader_stats){ .threads = tfs_workers_count(l->workers) };
@@ -191,6 +197,7 @@ void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats)
 		tier = ret_stats->sched.last_tier;
 	ret_stats->engine = tfs_all_engines[tier]->name;
 	tfs_streams_stats(l->streams, &ret_stats->streams);
+	tfs_hashes_stats(l->hashes, &ret_stats->hashes);
 	if (l->residency) {
 		tfs_residency_stats(l->residency, &ret_stats->residency);
 		ret_stats->store_used = tfs_store_used(l->store);
@@ -203,6 +210,7 @@ static void on_idle(void *arg)
 {
 	struct tfs_loader *l = arg;
 	tfs_streams_trim(l->streams);
+	tfs_hashes_trim(l->hashes);
 }
 
 static int start_workers(struct tfs_loader *l, struct tfs_error *err)
@@ -248,7 +256,8 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 	}
 	if (!r) {
 		l->streams = tfs_streams_create(model, l->sched, l->residency, options->memory / STREAM_SHARE, false);
-		if (!l->streams)
+		l->hashes = tfs_hashes_create(model, l->sources, l->sched, l->residency);
+		if (!l->streams || !l->hashes)
 			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
 	if (!r) {
@@ -281,12 +290,14 @@ void tfs_loader_stop(struct tfs_loader *l)
 	/* The timer may be answering somebody right now, whose answer still needs what the caller takes apart next. */
 	tfs_residency_stop(l->residency);
 	tfs_streams_stop(l->streams);
+	tfs_hashes_stop(l->hashes);
 }
 
 void tfs_loader_destroy(struct tfs_loader *l)
 {
 	if (!l)
 		return;
+	tfs_hashes_destroy(l->hashes);
 	tfs_residency_destroy(l->residency);
 	tfs_streams_destroy(l->streams);
 	tfs_store_close(l->store);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "hash.h"
 #include "model.h"
 #include "residency.h"
 #include "scheduler.h"
@@ -59,10 +60,12 @@ int tfs_loader_hold(struct tfs_loader *l, struct tfs_file_id id, struct tfs_wait
 /* NULL without a store. */
 struct tfs_residency *tfs_loader_residency(struct tfs_loader *l);
 struct tfs_streams *tfs_loader_streams(struct tfs_loader *l);
+struct tfs_hashes *tfs_loader_hashes(struct tfs_loader *l);
 
 struct tfs_loader_stats {
 	struct tfs_residency_stats residency; /* all 0 without a store */
 	struct tfs_stream_stats streams;
+	struct tfs_hash_stats hashes;
 	struct tfs_sched_stats sched;
 	uint64_t store_used; /* bytes of memory that backing files hold, as the kernel counts them */
 	unsigned threads;

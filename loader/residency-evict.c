@@ -10,7 +10,7 @@
 static struct tfs_entry *pick_victim(struct tfs_residency *r, bool for_prefetch, uint64_t round)
 {
 	for (struct tfs_entry *e = r->lru.prev; e != &r->lru; e = e->prev)
-		if (e->tested < round && (e->wanted || !for_prefetch))
+		if (e->tested < round && !e->borrowed && (e->wanted || !for_prefetch))
 			return e;
 	return NULL;
 }
@@ -110,7 +110,7 @@ int tfs_residency_evict(struct tfs_residency *r, struct tfs_file_id id)
 		ret = -ENOENT;
 	else if (e->state == TFS_LOADING)
 		ret = take_back(r, e) ? 0 : -EBUSY;
-	else if (e->state != TFS_RESIDENT || e->holds || !evict(r, e))
+	else if (e->state != TFS_RESIDENT || e->holds || e->borrowed || !evict(r, e))
 		ret = -EBUSY;
 	pthread_mutex_unlock(&r->lock);
 	return ret;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Private to the parts of the residency: residency.c has the table of files, opens and waits; residency-load.c brings files in,
- * residency-evict.c takes them out.
+ * residency-evict.c takes them out; residency-share.c is for those who look at resident files without using them.
  */
 #ifndef TFS_RESIDENCY_IMPL_H
 #define TFS_RESIDENCY_IMPL_H
@@ -23,6 +23,7 @@ struct tfs_entry {
 	uint64_t cost;	      /* what it takes from the budget while loading or resident */
 	uint64_t tested;      /* the newest eviction round when it was found mapped */
 	bool reopened;	      /* EVICTING: was held meanwhile, so that the lease test's word is out of date */
+	unsigned borrowed;    /* not evicted meanwhile, and otherwise as if nobody had it */
 	struct load *load;    /* LOADING */
 	struct tfs_wait *waits;
 };

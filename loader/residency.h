@@ -136,6 +136,14 @@ int tfs_residency_range(struct tfs_residency *r, struct tfs_file_id id, struct t
 int tfs_residency_open_range(struct tfs_residency *r, const struct tfs_range_wait *w);
 
 /*
+ * Look at a resident file without counting as its user: it is not evicted meanwhile, and its turn to be does not change. borrow: a
+ * read-only descriptor of its backing file, to be closed before it is given back; -ENOENT: it is not resident.
+ */
+int tfs_residency_borrow(struct tfs_residency *r, struct tfs_file_id id);
+void tfs_residency_give_back(struct tfs_residency *r, struct tfs_file_id id);
+bool tfs_residency_is_resident(struct tfs_residency *r, struct tfs_file_id id);
+
+/*
  * Take @bytes of the budget for something else than a file, evicting for it as for demand. 0, and to be given back; or -ENOSPC:
  * what is resident is in use.
  */

@@ -25,12 +25,14 @@ LAYERS = [
     ("scheduler",),
     ("residency",),
     ("stream",),
+    ("hash", {"base", "model", "report", "residency", "scheduler", "source", "stream"}),
     ("io", {"base", "extract", "scheduler", "source"}),
     ("memory",),
     ("loader",),
 ]
 MEMBERS = {"model-impl": "model", "scan": "model", "sets": "model", "merge": "model", "group": "model",
-           "inflate": "extract", "residency-impl": "residency", "residency-load": "residency", "residency-evict": "residency"}
+           "inflate": "extract", "residency-impl": "residency", "residency-load": "residency", "residency-evict": "residency",
+           "residency-share": "residency"}
 # loader.h is the door to all of it, so its parts may know it.
 DOOR = {"memory": {"loader"}}
 GENERATED = {"config.h"}

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "fs.h"
+#include "hashes.h"
 #include "keys.h"
 #include "listing.h"
 #include "pending.h"
@@ -225,6 +226,19 @@ static bool is_listing(struct tfs_inode i)
 	return i.kind == TFS_INO_CONTROL && (i.node == TFS_CONTROL_INDEX_TSV || i.node == TFS_CONTROL_INDEX_JSON);
 }
 
+void tfs_reply_open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, char *text, size_t len)
+{
+	struct tfs_opened *o = opened_create(ino, TFS_OPEN_TEXT);
+	if (!o) {
+		free(text);
+		tfs_reply_error(req, -ENOMEM);
+		return;
+	}
+	o->text = text;
+	o->text_len = len;
+	reply_open(fs, req, o);
+}
+
 static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
 {
 	struct tfs_opened *o = opened_create(ino, TFS_OPEN_TEXT);
@@ -302,6 +316,8 @@ void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	else if (inode.kind == TFS_INO_TENSOR && tfs_views[inode.view].loaded &&
 		 fs->model->sets[inode.set].tensors[inode.tensor].nbytes)
 		open_tensor(fs, req, ino, inode);
+	else if (inode.kind == TFS_INO_CONTROL && inode.node == TFS_CONTROL_XXH128SUMS)
+		tfs_open_sums(fs, req, ino);
 	else if (inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_CONTROL || inode.kind == TFS_INO_KEYS)
 		open_text(fs, req, ino, inode);
 	else

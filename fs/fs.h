@@ -54,6 +54,8 @@ extern const struct fuse_lowlevel_ops tfs_operations;
 void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
 void tfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+/* Answer an open with @text, malloc()ed, which it takes. */
+void tfs_reply_open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, char *text, size_t len);
 /* What is still open when the session has ended. */
 void tfs_close_all(struct tfs_fs *fs);
 

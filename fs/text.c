@@ -17,6 +17,7 @@ const char *const tfs_controls[] = {
 	[TFS_CONTROL_METRICS] = "metrics",
 	[TFS_CONTROL_INDEX_TSV] = "index.tsv",
 	[TFS_CONTROL_INDEX_JSON] = "index.json",
+	[TFS_CONTROL_XXH128SUMS] = "XXH128SUMS",
 	NULL,
 };
 
@@ -204,13 +205,18 @@ static void collect(struct tfs_fs *fs, struct rows *r)
 	count(r, "read_buffered_bytes", s->sched.bytes[TFS_READ_BUFFERED], "read through the page cache");
 	gauge(r, "queued_demand_bytes", s->sched.queued[TFS_DEMAND], "to be read for someone who waits");
 	gauge(r, "queued_prefetch_bytes", s->sched.queued[TFS_PREFETCH], "to be read ahead");
+	gauge(r, "queued_background_bytes", s->sched.queued[TFS_BACKGROUND], "to be read for hashes");
 	gauge(r, "bandwidth_bytes_per_second", (uint64_t)s->sched.bandwidth, "of storage, as measured; 0: not yet");
 	count(r, "stream_reads", s->streams.reads, "reads of streamed tensors");
 	count(r, "stream_bytes", s->streams.bytes, "their bytes");
 	count(r, "stream_waits", s->streams.waits, "of these reads, those that waited for storage");
 	gauge(r, "streams", s->streams.open, "tensors open and streamed");
-	count(r, "errors", res->failures + s->streams.failures, "reads that failed");
-	const char *last = res->last_error[0] ? res->last_error : s->streams.last_error;
+	gauge(r, "hashed", s->hashes.known, "tensors whose hash is known");
+	count(r, "hashed_bytes", s->hashes.bytes, "hashed for that");
+	count(r, "errors", res->failures + s->streams.failures + s->hashes.failures, "reads that failed");
+	const char *last = res->last_error[0]	       ? res->last_error
+			   : s->streams.last_error[0] ? s->streams.last_error
+						       : s->hashes.last_error;
 	add_text(r, "last_error", "%s", last[0] ? last : "none");
 	free(s);
 }

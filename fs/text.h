@@ -7,13 +7,21 @@
 
 #include "fs.h"
 
-enum { TFS_CONTROL_STATS, TFS_CONTROL_STATS_JSON, TFS_CONTROL_METRICS, TFS_CONTROL_INDEX_TSV, TFS_CONTROL_INDEX_JSON };
+enum {
+	TFS_CONTROL_STATS,
+	TFS_CONTROL_STATS_JSON,
+	TFS_CONTROL_METRICS,
+	TFS_CONTROL_INDEX_TSV,
+	TFS_CONTROL_INDEX_JSON,
+	TFS_CONTROL_XXH128SUMS,
+};
 
 /* Names of the files in .tensorfs, ended by NULL; their place, as above, is the inode's node. */
 extern const char *const tfs_controls[];
 
 /*
- * The text of meta/NAME.json or of a control file (but of the indexes: see listing.h), allocated; its length into *@ret_len. NULL: out of memory. A meta file's
+ * The text of meta/NAME.json or of a control file (but of the indexes and of XXH128SUMS: see listing.h, hashes.h), allocated; its
+ * length into *@ret_len. NULL: out of memory. A meta file's
  * text is always the same; a control file's is of this moment.
  */
 char *tfs_text_of(struct tfs_fs *fs, struct tfs_inode inode, size_t *ret_len);

@@ -8,9 +8,11 @@
 #include <string.h>
 
 #include "fs.h"
+#include "hash.h"
+#include "hashes.h"
 #include "text.h"
 
-static const char prefix[] = "user.tensorfs.";
+static const char prefix[] = "user.tensorfs.", hash_name[] = "user.tensorfs.xxh128";
 
 /* The value of one attribute into *@ret_value, allocated; returns its length or -ENOMEM. */
 typedef ssize_t value_fn(const struct tfs_fs *fs, struct tfs_inode inode, char **ret_value);
@@ -117,6 +119,10 @@ void tfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t si
 	 */
 	if (!r)
 		r = strncmp(name, "user.", 5) ? -EOPNOTSUPP : -ENODATA;
+	if (r == -ENODATA && inode.kind == TFS_INO_TENSOR && !strcmp(name, hash_name)) {
+		tfs_getxattr_hash(fs, req, inode, size);
+		return;
+	}
 	if (r == -ENODATA && inode.kind == TFS_INO_TENSOR && !strncmp(name, prefix, strlen(prefix)))
 		for (int i = 0; i < N_ATTRIBUTES; i++)
 			if (!strcmp(attributes[i].name, name + strlen(prefix))) {
@@ -136,7 +142,7 @@ void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct tfs_fs *fs = fuse_req_userdata(req);
 	struct tfs_inode inode;
-	char list[N_ATTRIBUTES * 32];
+	char list[(N_ATTRIBUTES + 1) * 32];
 	size_t len = 0;
 
 	int r = tfs_inode_of(fs, ino, &inode);
@@ -146,5 +152,8 @@ void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	}
 	for (int i = 0; inode.kind == TFS_INO_TENSOR && i < N_ATTRIBUTES; i++)
 		len += 1 + snprintf(list + len, sizeof list - len, "%s%s", prefix, attributes[i].name);
+	/* Programs that list attributes read them all, and most do not want this one enough to wait for it. */
+	if (inode.kind == TFS_INO_TENSOR && tfs_hash_is_known(tfs_loader_hashes(fs->loader), inode.set, inode.tensor))
+		len += 1 + snprintf(list + len, sizeof list - len, "%s", hash_name);
 	reply_sized(req, list, len, size);
 }

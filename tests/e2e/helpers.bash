@@ -181,6 +181,27 @@ lock_machine() {
 	flock 9
 }
 
+parameter=/sys/module/fuse/parameters/enable_uring
+
+# For the whole machine, until the test ends.
+enable_uring() {
+	[[ $TFS_SANITIZER != thread ]] || skip "optional: ThreadSanitizer does not see what io_uring puts in order"
+	[[ -w $parameter ]] || skip "optional: this kernel has no FUSE over io_uring"
+	lock_machine
+	local before
+	before=$(cat "$parameter")
+	restore+=("echo $before >$parameter")
+	echo Y >"$parameter"
+	"$TENSORFS" --fuse-uring=on "$T/nosuch" "$mnt" 2>&1 | grep -q 'built without' && skip "optional: libfuse without io_uring"
+	return 0
+}
+
+start_uring() {
+	start --fuse-uring=on "$@"
+	[[ -f $mnt/config.json ]]
+	[[ $(stat_of transport) = io_uring ]] || fail "transport: $(stat_of transport)"
+}
+
 # as_user: the program and its readers become an ordinary user from here on, who mounts through fusermount3. The user's own
 # directory is $user_dir, as nobody else can enter TMPDIR.
 as_user() {

@@ -108,7 +108,6 @@ int tfs_catalog_pack(struct tfs_catalog *c, const struct tfs_packing *packing)
 	struct tfs_run *runs = NULL;
 
 	assert(!packing->strides || (t->dtype->block_elems == 1 && !packing->n_runs));
-	assert(!packing->swapped || (packing->swap == 2 && t->dtype->block_bytes % 2 == 0));
 	if (!p)
 		return -ENOMEM;
 	*p = *packing;

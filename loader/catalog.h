@@ -29,11 +29,6 @@ struct tfs_run {
 	uint64_t offset, at;
 };
 
-/* Words of two bytes in a block: so many, from byte @at on. */
-struct tfs_words {
-	uint16_t at, n;
-};
-
 /*
  * How to get at the bytes of a tensor that the file does not have as C-order little-endian elements in one piece. From the file
  * to what is shown: decode, pick by strides, swap.
@@ -42,11 +37,6 @@ struct tfs_packing {
 	enum tfs_coding coding;
 	/* 0 where bytes are in order, else the bytes of each word that are stored in reverse: 2, 4 or 8 (half of a complex element). */
 	uint8_t swap;
-	/*
-	 * With @swap 2 and a dtype of blocks: not all words are, but those of each block that are listed here, up to one of length 0.
-	 * Not copied; lives for ever.
-	 */
-	const struct tfs_words *swapped;
 	uint8_t width;	    /* VARINT: bytes of a value: 1, 2, 4 or 8 */
 	uint64_t length;    /* bytes from the tensor's offset on that it takes of the file: of the deflate stream, of all elements
 			       from the first to the last, of all runs */

@@ -459,23 +459,6 @@ static void swap(uint8_t *bytes, size_t len, unsigned unit)
 #undef SWAP
 }
 
-/* Of the bytes from @at of the tensor on, only those words of each block that its packing lists. */
-static void swap_in_blocks(const struct tfs_tensor *t, uint64_t at, uint8_t *bytes, size_t len)
-{
-	const uint32_t size = t->dtype->block_bytes;
-	uint64_t end = at + len;
-
-	for (uint64_t block = at / size * size; block < end; block += size)
-		for (const struct tfs_words *w = t->packing->swapped; w->n; w++) {
-			uint64_t from = block + w->at, to = from + 2 * w->n;
-
-			from = from > at ? from : at;
-			to = to < end ? to : end;
-			if (from < to)
-				swap(bytes + (from - at), to - from, 2);
-		}
-}
-
 int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, void *buf, void *scratch,
 		uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err)
 {
@@ -497,9 +480,7 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at
 		ret = decode(&e, at, len, data);
 	if (e.inflater)
 		tfs_inflater_give_back(x->inflaters, e.inflater);
-	if (!ret && p->swapped)
-		swap_in_blocks(t, at, data, len);
-	else if (!ret)
+	if (!ret)
 		swap(data, len, p->swap);
 	/* Whatever went wrong, or right: it counts only where the file is still the one whose header told us all this. */
 	int c = tfs_source_check(x->sources, e.source, &changed);

@@ -37,18 +37,6 @@ static const char *const type_names[] = {
 
 enum { N_TYPES = sizeof type_names / sizeof *type_names };
 
-/*
- * What is swapped in blocks of big-endian files: llama.cpp's gguf_convert_endian.py, which makes them. It has no rule for the
- * other types, and some of those have bit fields that ggml reads as words out of bytes.
- */
-static const struct {
-	const char *name;
-	struct tfs_words swapped[2]; /* the second one ends the list; no words at all: nothing but bytes */
-} block_words[] = {
-	{ "Q4_0", { { 0, 1 } } }, { "Q8_0", { { 0, 1 } } },   { "Q4_K", { { 0, 2 } } }, { "Q6_K", { { 208, 1 } } },
-	{ "Q1_0", { { 0, 1 } } }, { "TQ2_0", { { 64, 1 } } }, { "MXFP4", { { 0, 0 } } },
-};
-
 struct parser {
 	struct tfs_gguf r;
 	struct tfs_catalog *catalog;
@@ -179,22 +167,24 @@ static int check_size(struct parser *p, const struct tfs_gguf_tensor *t, const s
 	return 0;
 }
 
-/* The tensor just added, of a big-endian file: which of its bytes are swapped. */
+/*
+ * The tensor just added, of a big-endian file, in which tensors are big-endian, too (gguf.md). But to the reference writer
+ * (gguf-py) BF16 and blocks are bytes, which it leaves in the order of little-endian files, while gguf_convert_endian.py and ggml
+ * on such machines swap the words in them; and a file does not tell who wrote it. For BF16 the reference writer's files decide
+ * here, and a note says so. Blocks with words in them are refused rather than shown wrong.
+ */
 static int add_packing(struct parser *p, const struct tfs_dtype *dtype, uint64_t at, uint64_t nbytes)
 {
 	struct tfs_packing packing = { .coding = TFS_STORED, .swap = dtype->block_bytes, .length = nbytes };
-	size_t i = 0;
+	bool bytes = !strcmp(dtype->name, "MXFP4") || !strcmp(dtype->name, "NVFP4");
 
-	if (dtype->block_elems > 1 || is_unknown(dtype)) {
-		while (i < sizeof block_words / sizeof *block_words && strcmp(block_words[i].name, dtype->name))
-			i++;
-		if (i == sizeof block_words / sizeof *block_words)
-			return tfs_gguf_refuse(&p->r, at, "%s in a big-endian file: which of its bytes are swapped is not defined",
-					       dtype->name);
-		packing.swap = block_words[i].swapped->n ? 2 : 0;
-		packing.swapped = block_words[i].swapped;
-	}
-	return packing.swap > 1 && nbytes ? tfs_catalog_pack(p->catalog, &packing) : 0;
+	if (!strcmp(dtype->name, "BF16"))
+		return tfs_catalog_note(p->catalog, "BF16 in a big-endian file: taken as little-endian, which is how gguf-py writes "
+						    "it; wrong if the file was converted by gguf_convert_endian.py");
+	if (is_unknown(dtype) || (dtype->block_elems > 1 && !bytes))
+		return tfs_gguf_refuse(&p->r, at, "%s in a big-endian file: writers differ in which of its bytes they swap",
+				       dtype->name);
+	return dtype->block_bytes > 1 && !bytes && nbytes ? tfs_catalog_pack(p->catalog, &packing) : 0;
 }
 
 /* @at: where its record begins. Its offset stays relative to the data, whose beginning is not known yet. */

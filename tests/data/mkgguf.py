@@ -13,8 +13,7 @@ CODES = {UINT8: "B", INT8: "b", UINT16: "H", INT16: "h", UINT32: "I", INT32: "i"
 NAMES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "bool", "string", "array", "uint64", "int64",
          "float64"]
 
-# enum ggml_type: name, elements and bytes of a block; and the 2-byte words of a block that are swapped in big-endian files as
-# gguf_convert_endian.py makes them (plain types: every element).
+# enum ggml_type: name, elements and bytes of a block.
 TYPES = {
     0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24),
     8: ("Q8_0", 32, 34), 9: ("Q8_1", 32, 36), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144),
@@ -24,7 +23,8 @@ TYPES = {
     29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17),
     40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18), 42: ("Q2_0", 64, 18),
 }
-SWAPPED = {2: [0], 8: [0], 12: [0, 2], 14: [208], 41: [0], 35: [64], 39: []}
+# What gguf-py's writer has as bytes, and so the same in big-endian files; of the others with blocks we read none in those.
+BYTES = (30, 39, 40)
 
 
 class Writer:
@@ -130,13 +130,8 @@ class Reader:
         for d in shape:
             n *= d
         data = bytearray(self.data[offset:offset + n // elems])
-        if self.order == ">":
-            for block in range(0, len(data), size):
-                if elems == 1:
-                    data[block:block + size] = data[block:block + size][::-1]
-                else:
-                    for word in SWAPPED[kind]:
-                        data[block + word:block + word + 2] = data[block + word:block + word + 2][::-1]
+        for at in range(0, len(data), size) if self.order == ">" and kind not in BYTES else ():
+            data[at:at + size] = data[at:at + size][::-1]
         return bytes(data)
 
 
@@ -169,7 +164,7 @@ def sample_tensors(kinds, rows=3, blocks=2, seed=1):
 
 
 def sample(version=3, big=False, n_tokens=300):
-    kinds = [k for k in TYPES if not big or TYPES[k][1] == 1 or k in SWAPPED]
+    kinds = [k for k in TYPES if not big or TYPES[k][1] == 1 or k in BYTES]
     tensors = list(sample_tensors(kinds)) + [("scalar", 26, [], b"\1\2\3\4"), ("empty", 0, [0, 5], b"")]
     if not big:
         tensors += [("removed", 4, [32, 2], b"r" * 40), ("yet to come", 999, [7], b"?" * 77)]

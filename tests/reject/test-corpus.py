@@ -22,6 +22,9 @@ CORPUS = {
 # A refusal has an offset, but for these.
 NO_OFFSET = re.compile(r"has zero bytes")
 
+# What the reference files are warned of.
+WARNED = re.compile(r"^warning: model.gguf: BF16 in a big-endian file: .*\n", re.M)
+
 
 def run(try_open, path, *flags):
     return subprocess.run([try_open, *flags, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -48,7 +51,7 @@ def check_corpus(try_open, corpus):
 def check_vector(try_open, vector):
     want = json.loads((vector / "expected.json").read_text())["tensors"]
     out = run(try_open, vector / "model", "--tensors")
-    if out.returncode or out.stderr:
+    if out.returncode or WARNED.sub("", out.stderr):
         yield f"{vector}: {out.stderr.strip()[-2000:]}"
         return
     seen = set()

@@ -232,36 +232,6 @@ static void words_are_swapped(void **unused)
 	}
 }
 
-/* As in GGUF's blocks: some words of each, whatever part of the tensor is asked for. */
-static void words_of_blocks_are_swapped(void **unused)
-{
-	static const struct tfs_words words[] = { { 0, 1 }, { 14, 3 }, { 0, 0 } };
-	enum { BLOCK = 22, N = 100000 };
-	struct setting s;
-	uint8_t *want;
-
-	(void)unused;
-	up(&s, random_bytes(BLOB), BLOB, true);
-	s.dtype.block_elems = 32;
-	s.dtype.block_bytes = BLOCK;
-	s.t.offset = 1001;
-	s.t.ndim = 1;
-	s.t.nbytes = BLOCK * N;
-	s.shape[0] = 32 * N;
-	s.packing = (struct tfs_packing){ .swap = 2, .swapped = words, .length = s.t.nbytes };
-	want = malloc(s.t.nbytes);
-	assert_non_null(want);
-	for (size_t i = 0; i < s.t.nbytes; i++) {
-		size_t in = i % BLOCK;
-		bool swapped = in < 2 || (in >= 14 && in < 20);
-
-		want[i] = s.blob[1001 + (swapped ? i ^ 1 : i)];
-	}
-	check(&s, want);
-	free(want);
-	down(&s);
-}
-
 static void runs_are_put_together(void **unused)
 {
 	struct tfs_run runs[1000];
@@ -428,7 +398,6 @@ int main(void)
 		cmocka_unit_test(strides_are_followed),	   cmocka_unit_test(words_are_swapped),
 		cmocka_unit_test(runs_are_put_together),   cmocka_unit_test(deflated_is_inflated),
 		cmocka_unit_test(varints_are_decoded),	   cmocka_unit_test(a_changed_source_is_noticed),
-		cmocka_unit_test(words_of_blocks_are_swapped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

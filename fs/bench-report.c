@@ -182,8 +182,9 @@ static void print_facts(FILE *f, const struct tfs_bench_result *r)
 			fputc('\n', f);
 	}
 	row(f, "served");
-	fprintf(f, "%s; %u reader%s, %u thread%s of the loader, %u run%s\n", serving(r), r->readers, r->readers == 1 ? "" : "s",
-		r->threads, r->threads == 1 ? "" : "s", r->runs, r->runs == 1 ? "" : "s");
+	const char *engine = json_string_value(json_object_get(r->stats, "engine"));
+	fprintf(f, "%s%s%s; %u reader%s, %u run%s\n", serving(r), engine ? ", engine " : "", engine ? engine : "", r->readers,
+		r->readers == 1 ? "" : "s", r->runs, r->runs == 1 ? "" : "s");
 }
 
 static void print_remark(FILE *f, const struct tfs_bench_result *r, enum tfs_bench_pass pass, double seconds)

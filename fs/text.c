@@ -80,6 +80,25 @@ static char *dump_lines(json_t *o)
 	return text;
 }
 
+/* How a tensor that is not simply there is kept in the source. */
+static void add_packing(json_t *o, const struct tfs_tensor *t, const struct tfs_packing *p)
+{
+	json_t *strides = p->strides ? json_array() : NULL;
+
+	if (p->coding != TFS_STORED)
+		json_object_set_new(o, "compression", json_string(p->coding == TFS_DEFLATED ? "deflate" : "varint"));
+	if (p->n_runs && p->coding == TFS_STORED)
+		json_object_set_new(o, "pieces", json_integer((json_int_t)p->n_runs));
+	if (p->coding != TFS_STORED || p->n_runs)
+		json_object_set_new(o, "stored_nbytes", json_integer((json_int_t)p->length));
+	if (p->swap)
+		json_object_set_new(o, "byte_order", json_string("big"));
+	for (unsigned i = 0; strides && i < t->ndim; i++)
+		json_array_append_new(strides, json_integer((json_int_t)p->strides[i]));
+	if (strides)
+		json_object_set_new(o, "strides", strides);
+}
+
 static char *meta_text(const struct tfs_fs *fs, struct tfs_inode inode)
 {
 	const struct tfs_set *set = &fs->model->sets[inode.set];
@@ -96,6 +115,8 @@ static char *meta_text(const struct tfs_fs *fs, struct tfs_inode inode)
 	json_object_set_new(o, "format", json_string(set->format->name));
 	json_object_set_new(o, "source", json_any(path, strlen(path)));
 	json_object_set_new(o, "offset", json_integer((json_int_t)t->offset));
+	if (t->packing)
+		add_packing(o, t, t->packing);
 	char *text = dump_lines(o);
 	json_decref(o);
 	return text;

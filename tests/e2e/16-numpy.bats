@@ -1,0 +1,118 @@
+#!/usr/bin/env bats
+# npy and npz: what NumPy wrote is what the mount shows, in every view, by every way of serving.
+load helpers
+
+reference() {
+	local case at n=0
+	need_shared
+	for case in "$shared"/vectors/numpy-*; do
+		at=$T/mnt.${#daemons[@]}
+		mkdir "$at"
+		start "$@" "$case/model" "$at"
+		py "$e2e/vectors.py" "$case" "$at" "$([[ $case = *npz* ]] && echo npz || echo npy)"
+		[[ $(stat_of errors "$at") = 0 && $(stat_of warnings "$at") = 0 ]]
+		n=$((n + 1))
+	done
+	((n >= 3)) || fail "only $n"
+}
+
+@test "vectors: npy, npz, npz deflated" { reference; }
+
+@test "vectors, streamed" { reference --passthrough=off; }
+
+@test "every type, shape, order: a directory of npy files" {
+	py "$e2e/numpyfiles.py" npy "$model"
+	start "$model" "$mnt"
+	py "$e2e/numpyfiles.py" right "$mnt"
+	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree .tensorfs
+	stat_is sets -eq 1
+	stat_is errors -eq 0
+	[[ $(xattr format "$mnt/tensors/f4.1d") = npy && $(xattr source "$mnt/tensors/f4.1d") = f4.1d.npy ]]
+}
+
+@test "the same in one npz, stored" {
+	py "$e2e/numpyfiles.py" npz "$model"
+	start "$model" "$mnt"
+	py "$e2e/numpyfiles.py" right "$mnt"
+	stat_is errors -eq 0
+	[[ $(xattr format "$mnt/tensors/f4.1d") = npz && $(xattr source "$mnt/tensors/f4.1d") = stored.npz ]]
+}
+
+@test "the same in one npz, deflated" {
+	py "$e2e/numpyfiles.py" npz-deflated "$model"
+	start "$model" "$mnt"
+	py "$e2e/numpyfiles.py" right "$mnt"
+	stat_is errors -eq 0
+	grep -q '"compression": "deflate"' "$mnt/meta/f4.1d.json"
+}
+
+@test "large ones" {
+	for kind in npy npz npz-deflated; do
+		py "$e2e/numpyfiles.py" $kind "$T/$kind" large
+		mkdir "$T/mnt.$kind"
+		start "$T/$kind" "$T/mnt.$kind"
+		py "$e2e/numpyfiles.py" right "$T/mnt.$kind" large
+		[[ $(stat_of errors "$T/mnt.$kind") = 0 ]]
+	done
+}
+
+@test "large ones, streamed, in pieces" {
+	for kind in npy npz npz-deflated; do
+		py "$e2e/numpyfiles.py" $kind "$T/$kind" large
+		mkdir "$T/mnt.$kind"
+		start --passthrough=off "$T/$kind" "$T/mnt.$kind"
+		py "$e2e/numpyfiles.py" odd-reads "$T/mnt.$kind"
+		py "$e2e/numpyfiles.py" right "$T/mnt.$kind" large
+		[[ $(stat_of errors "$T/mnt.$kind") = 0 ]]
+	done
+}
+
+@test "10,000 npy files are one set" {
+	py "$e2e/numpyfiles.py" many "$model" 10000
+	start "$model" "$mnt"
+	stat_is sets -eq 1
+	stat_is tensors -eq 10000
+	py "$e2e/numpyfiles.py" many-right "$mnt" 10000
+	stat_is errors -eq 0
+}
+
+@test "a broken npy among sound ones: that file is left out" {
+	py "$e2e/numpyfiles.py" many "$model" 5
+	truncate -s -1 "$model/a.3.npy"
+	: >"$model/a.4.npy"
+	py -c 'import numpy, sys; numpy.save(sys.argv[1], numpy.array([{}]), allow_pickle=True)' "$model/object.npy"
+	expect_log 'a.3.npy: byte [0-9]+: left out: the array takes 16 bytes, the file has 15'
+	expect_log 'a.4.npy: left out: has zero bytes'
+	expect_log 'object.npy: byte [0-9]+: left out: .*Python objects'
+	start "$model" "$mnt"
+	[[ $(ls "$mnt/tensors") = $'a.0\na.1\na.2' ]]
+	stat_is warnings -eq 3
+	stat_is sets -eq 1
+}
+
+@test "one npy file, with another array behind the first" {
+	py "$e2e/numpyfiles.py" two-arrays "$T/two.npy"
+	start "$T/two.npy" "$mnt"
+	[[ $(ls "$mnt/tensors") = two ]]
+	cmp "$mnt/tensors/two" <(py -c 'import sys, numpy; sys.stdout.buffer.write(numpy.arange(4, dtype="<f4").tobytes())')
+}
+
+@test "members of odd names, and some that are no arrays" {
+	mkdir "$model"
+	py "$e2e/numpyfiles.py" odd-members "$model/x.npz"
+	expect_log 'x.npz: 2 of its 7 members are no arrays and left out, the first is "README.txt"'
+	start "$model" "$mnt"
+	py "$e2e/numpyfiles.py" odd-members-right "$mnt"
+}
+
+@test "a damaged deflate stream: an error, and the rest is there" {
+	mkdir "$model"
+	py "$e2e/numpyfiles.py" damage "$model/x.npz"
+	expect_log 'error: x.npz: .*broken'
+	start --prefetch=none "$model" "$mnt"
+	run ! cat "$mnt/tensors/broken"
+	[[ $output = *'Input/output error'* ]]
+	[[ $(stat -c %s "$mnt/tensors/sound") = 40 ]]
+	py -c 'import sys, numpy; assert (numpy.load(sys.argv[1]) == range(5)).all()' "$mnt/npy/sound.npy"
+	stat_is errors -gt 0
+}

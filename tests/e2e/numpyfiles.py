@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""npy and npz files written by NumPy, and what a mount makes of them.
+usage: numpyfiles.py STEP ARGUMENT…, where STEP is one of the functions below"""
+
+import json
+import os
+import random
+import sys
+import time
+import zipfile
+
+import numpy as np
+
+from reader import check, file_name, names_in, same, slurp
+from vectors import path_of
+
+STEPS = {}
+
+
+def step(function):
+    STEPS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+rng = np.random.default_rng(16)
+NAMES = {"b1": "BOOL", "c8": "C64", "c16": "C128"}
+NAMES |= {f"{k}{n}": f"{k.upper()}{n * 8}" for k in "iu" for n in (1, 2, 4, 8)}
+NAMES |= {f"f{n}": f"F{n * 8}" for n in (2, 4, 8)}
+
+
+def values(dtype, shape):
+    raw = rng.integers(0, 256, int(np.prod(shape)) * np.dtype(dtype).itemsize, "u1")
+    if dtype == "b1":
+        raw &= 1
+    return raw.view(np.dtype(dtype).newbyteorder("<")).reshape(shape)
+
+
+def arrays(large=False):
+    """name → array as it is saved. Whatever NumPy saves without pickling."""
+    have = {}
+    for dtype in NAMES:
+        for shape in ((), (7,), (3, 5), (4, 1, 6), (0, 3)):
+            a = values(dtype, shape)
+            name = f"{dtype}.{len(shape)}d{'' if a.size else '.empty'}"
+            have[name] = a
+            have[name + ".big"] = a.astype(a.dtype.newbyteorder(">"))
+            have[name + ".fortran"] = np.asfortranarray(a)
+            have[name + ".big.fortran"] = np.asfortranarray(a.astype(a.dtype.newbyteorder(">")))
+    record = np.dtype([("id", ">i4"), ("pos", "<f4", (2, 3)), ("né 'x'", [("in", "|S3")]), (("title", "t"), "<U2")])
+    have["record"] = np.frombuffer(rng.bytes(record.itemsize * 6 * 5), record).reshape(6, 5)
+    have["record.fortran"] = np.asfortranarray(have["record"])
+    have["record.padded"] = np.zeros(3, np.dtype([("a", "|u1"), ("b", "<f8")], align=True))
+    have["bytes"] = np.array([[b"ab", b""], [b"cde", b"f"]])
+    have["text"] = np.array(["", "ünï", "日本", "\U0001f917"])
+    have["text.big"] = have["text"].astype(">U9")
+    have["void"] = np.frombuffer(rng.bytes(30), "V10")
+    have["time"] = np.array(["2026-11-22T14:00:00", "NaT"], "M8[us]")
+    have["time.big"] = have["time"].astype(">M8[25ns]")
+    have["span"] = np.array([1, -1], "m8[D]")
+    # Of known bytes: a part of each element is padding.
+    have["longdouble"] = np.frombuffer(bytes(range(48)), np.longdouble)
+    have["longdouble.big"] = have["longdouble"].view(have["longdouble"].dtype.newbyteorder(">"))
+    have["clongdouble"] = np.frombuffer(bytes(range(64)), np.clongdouble)
+    have["dims"] = np.arange(6, dtype="<i2").reshape((1,) * 15 + (2,) + (1,) * 15 + (3,))
+    if large:
+        have["large.f4"] = values("f4", (2309, 1801))
+        have["large.fortran"] = np.asfortranarray(values("f4", (1801, 2309)))
+        have["large.big"] = values("f8", (1201, 1009)).astype(">f8")
+        have["large.big.fortran"] = np.asfortranarray(values("f2", (101, 203, 307)).astype(">f2"))
+        have["large.compressible"] = np.zeros((1500, 2001), "<f4")
+        have["large.compressible"][::97] = 7
+    return have
+
+
+def as_shown(a):
+    """The array of the same values as tensors/ shows it."""
+    if a.dtype.names or a.dtype.kind in "fc" and a.dtype.itemsize not in (2, 4, 8, 16) or a.dtype.char in "gG":
+        return np.ascontiguousarray(a).reshape(a.shape)
+    return np.array(a.astype(a.dtype.newbyteorder("<")), order="C")
+
+
+def dtype_name(a):
+    key = a.dtype.str[1:]
+    if key in NAMES:
+        return NAMES[key]
+    return ascii(a.dtype.descr) if a.dtype.names else a.dtype.str
+
+
+def check_array(mount, name, a):
+    want = as_shown(a)
+    path = os.fsdecode(path_of(mount, "npy", name, ".npy"))
+    same(f"{name}: tensors/", slurp(path_of(mount, "tensors", name)) == want.tobytes(), True)
+    for mode in (None, "r")[: 2 if want.size else 1]:
+        array = np.load(path, mmap_mode=mode)
+        same(f"{name}: dtype in npy/", array.dtype, want.dtype)
+        same(f"{name}: shape in npy/", array.shape, want.shape)
+        same(f"{name}: bytes in npy/", array.tobytes() == want.tobytes(), True)
+    meta = json.loads(slurp(path_of(mount, "meta", name, ".json")))
+    if not a.dtype.names:
+        same(f"{name}: dtype in meta/", meta["dtype"], dtype_name(want))
+    same(f"{name}: shape in meta/", meta["shape"], list(a.shape))
+    same(f"{name}: nbytes in meta/", meta["nbytes"], a.nbytes)
+    fortran = a.flags.f_contiguous and not a.flags.c_contiguous and a.size > 0
+    same(f"{name}: strides in meta/", meta.get("strides"), list(a.strides) if fortran else None)
+    swapped = want.dtype != a.dtype and a.size > 0
+    same(f"{name}: byte order in meta/", meta.get("byte_order"), "big" if swapped else None)
+    path = os.fsdecode(path_of(mount, "f32", name, ".npy"))
+    if a.dtype.kind in "biuf" and a.dtype.itemsize <= 8:
+        with np.errstate(all="ignore"):
+            values32 = want.astype("<f4")
+        array = np.load(path)
+        check(np.array_equal(array, values32, equal_nan=True), f"{name}: values in f32/")
+    else:
+        same(f"{name}: is in f32/", os.path.exists(path), False)
+
+
+@step
+def npy(model, large=""):
+    os.makedirs(model)
+    for name, a in arrays(bool(large)).items():
+        np.save(os.path.join(model, name + ".npy"), a)
+
+
+@step
+def npz(model, large=""):
+    os.makedirs(model)
+    np.savez(os.path.join(model, "stored.npz"), **arrays(bool(large)))
+
+
+@step
+def npz_deflated(model, large=""):
+    os.makedirs(model)
+    np.savez_compressed(os.path.join(model, "deflated.npz"), **arrays(bool(large)))
+
+
+@step
+def right(mount, large=""):
+    """What npy, npz or npz-deflated has written is all there."""
+    have = arrays(bool(large))
+    same("names in tensors/", names_in(os.path.join(mount, "tensors")), {file_name(n) for n in have})
+    names = list(have)
+    random.Random(1).shuffle(names)
+    for name in names:
+        check_array(mount, name, have[name])
+
+
+@step
+def odd_reads(mount):
+    """Pieces of large arrays, anywhere."""
+    have = arrays(True)
+    for name in (n for n in have if n.startswith("large")):
+        want = as_shown(have[name]).tobytes()
+        fd = os.open(path_of(mount, "tensors", name), os.O_RDONLY)
+        for i in range(40):
+            n, at = random.choice((1, 5, 4097, 300001)), random.randrange(len(want))
+            check(os.pread(fd, n, at) == want[at : at + n], f"{name}: {n} bytes at {at}")
+        os.close(fd)
+
+
+@step
+def many(model, count):
+    os.makedirs(model)
+    for i in range(int(count)):
+        np.save(os.path.join(model, f"a.{i}.npy"), np.full((2, 2), i, "<i4"))
+
+
+@step
+def many_right(mount, count):
+    have = names_in(os.path.join(mount, "tensors"))
+    same("names", have, {b"a.%d" % i for i in range(int(count))})
+    start = time.monotonic()
+    for i in range(int(count)):
+        same(f"a.{i}", slurp(os.path.join(os.fsencode(mount), b"tensors/a.%d" % i)), np.full(4, i, "<i4").tobytes())
+    print(f"# {count} opened and read in {time.monotonic() - start:.1f} s", file=sys.stderr)
+
+
+@step
+def odd_members(path):
+    """Names of arrays that are no plain file names, and members that are no arrays."""
+    a = np.arange(3, dtype="<i2")
+    with zipfile.ZipFile(path, "w") as z:
+        for name in ("a/b.npy", "../c.npy", "no-extension", "日本.npy", ".npy.npy"):
+            with z.open(name, "w") as member:
+                np.lib.format.write_array(member, a)
+        z.writestr("README.txt", "not an array")
+        z.writestr("folder/", "")
+
+
+@step
+def odd_members_right(mount):
+    want = {b"a%2Fb", b"..%2Fc", b"no-extension", "日本".encode(), b".npy"}
+    same("names", names_in(os.path.join(mount, "tensors")), want)
+    for name in want:
+        same(name, slurp(os.path.join(os.fsencode(mount), b"tensors", name)), np.arange(3, dtype="<i2").tobytes())
+
+
+@step
+def damage(path):
+    """Change a byte of the deflated data of the last member, which is large enough to be read in several parts."""
+    a = rng.integers(0, 50, 3 << 20).astype("<i2")
+    np.savez_compressed(path, sound=np.arange(5), broken=a)
+    with zipfile.ZipFile(path) as z:
+        at = z.getinfo("broken.npy").header_offset + z.getinfo("broken.npy").compress_size // 2
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 0x55]))
+
+
+@step
+def two_arrays(path):
+    with open(path, "wb") as file:
+        np.save(file, np.arange(4, dtype="<f4"))
+        np.save(file, np.arange(9, dtype="<f4"))
+
+
+if __name__ == "__main__":
+    STEPS[sys.argv[1]](*sys.argv[2:])

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import gguf_cases
+import numpy_cases
 
 MAX_HEADER = 100_000_000
 
@@ -273,6 +274,7 @@ def cases():
         said = said or ""
         yield name, files, said.lstrip("-"), not said.startswith("-")
     yield from gguf_cases.cases()
+    yield from numpy_cases.cases()
 
 
 def write(top):

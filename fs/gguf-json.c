@@ -204,6 +204,6 @@ int tfs_gguf_json(struct tfs_json_out *b, int fd, uint64_t size, const char *pat
 	tfs_gguf_close(&r);
 	if (!rc && b->failed)
 		rc = tfs_error_set(err, b->failed, TFS_NO_OFFSET, "its keys as text: %s",
-				   b->failed == -EFBIG ? "longer than 1 GiB" : strerror(-b->failed));
+				   b->failed == -EFBIG ? "longer than 256 MiB" : strerror(-b->failed));
 	return rc;
 }

@@ -52,7 +52,8 @@ int tfs_keys_text(const struct tfs_fs *fs, struct tfs_inode inode, char **ret_te
 		/* "Invalid argument" would blame the reader, and "no such file" the name. */
 		return r == -EINVAL ? -EIO : r == -ENOENT ? -ESTALE : r;
 	}
-	*ret_text = b.s;
+	char *fit = realloc(b.s, b.len); /* it was grown by doubling, and may be kept open */
+	*ret_text = fit ? fit : b.s;
 	*ret_len = b.len;
 	return 0;
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import gguf_cases
 import numpy_cases
+import onnx_cases
 
 MAX_HEADER = 100_000_000
 
@@ -275,6 +276,7 @@ def cases():
         yield name, files, said.lstrip("-"), not said.startswith("-")
     yield from gguf_cases.cases()
     yield from numpy_cases.cases()
+    yield from onnx_cases.cases()
 
 
 def write(top):

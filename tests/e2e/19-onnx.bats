@@ -1,0 +1,127 @@
+#!/usr/bin/env bats
+# ONNX models: tensors of every kind and at every place, held against what was put into them.
+load helpers
+
+# generated CASE [OPTION...]: mounts one model of mkonnx.py, a directory, and compares.
+generated() {
+	local case=$1
+	shift
+	[[ -d $T/made ]] || py "$top/tests/data/mkonnx.py" "$T/made"
+	start "$@" "$T/made/$case" "$mnt"
+	py "$e2e/onnxmodels.py" generated "$mnt" "$T/made" "$case"
+	stat_is errors -eq 0
+	umount "$mnt"
+}
+
+@test "raw data, typed fields, elements of less than a byte, pieces, names, external data" {
+	for case in typed small pieces names external; do
+		generated "$case"
+	done
+}
+
+@test "the same, streamed" {
+	for case in typed small pieces names external; do
+		generated "$case" --passthrough=off
+	done
+}
+
+# The views of every reference model, with what the reference library said.
+vectors() {
+	local vector n=0
+	for vector in "$shared"/vectors/onnx-*; do
+		start "$@" "$vector/model" "$mnt"
+		py "$e2e/onnxmodels.py" vector "$mnt" "$vector"
+		stat_is errors -eq 0
+		umount "$mnt"
+		n=$((n + 1))
+	done
+	((n >= 3)) || fail "only $n"
+}
+
+@test "vectors: the tensors of the reference library" {
+	need_shared
+	vectors
+	vectors --passthrough=off
+}
+
+@test "corpus: other projects' models, and their views agree" {
+	need_shared
+	expect_log 'label_encoder_tensor_mapping.*: 1 tensor of strings left out'
+	n=0
+	for file in "$shared"/corpus/onnx/*/*.onnx; do
+		start "$file" "$mnt"
+		py "$e2e/onnxmodels.py" corpus "$mnt" "$file"
+		stat_is errors -eq 0
+		umount "$mnt"
+		n=$((n + 1))
+	done
+	((n >= 20)) || fail "only $n"
+}
+
+@test "one file brings along the files that it names, and nothing else" {
+	py "$top/tests/data/mkonnx.py" "$T/made"
+	mkdir "$T/made/external/other"
+	touch "$T/made/external/other/file" "$T/made/external/sub/file" "$T/made/external/file"
+	start "$T/made/external/model.onnx" "$mnt"
+	py "$e2e/onnxmodels.py" generated "$mnt" "$T/made" external
+	[[ $(cd "$mnt" && find . -name other -o -name file) = "" ]]
+	cmp "$mnt/weights.data" "$T/made/external/weights.data"
+	cmp "$mnt/sub/dir/other.bin" "$T/made/external/sub/dir/other.bin"
+	umount "$mnt"
+	rm "$T/made/external/weights.data"
+	refused 1 "$T/made/external/model.onnx" "$mnt"
+	[[ $output = *'model.onnx: external data in "weights.data": there is no such file'* ]]
+}
+
+@test "links of the directory are followed, to external data too" {
+	py "$top/tests/data/mkonnx.py" "$T/made"
+	mkdir "$T/blobs"
+	mv "$T/made/external/weights.data" "$T/blobs/1234"
+	mv "$T/made/external/sub" "$T/blobs/sub"
+	mv "$T/made/external/model.onnx" "$T/blobs/5678"
+	ln -s ../../blobs/1234 "$T/made/external/weights.data"
+	ln -s "$T/blobs/sub" "$T/made/external/sub"
+	ln -s ../../blobs/5678 "$T/made/external/model.onnx"
+	for path in "$T/made/external" "$T/made/external/model.onnx"; do
+		start "$path" "$mnt"
+		py "$e2e/onnxmodels.py" generated "$mnt" "$T/made" external
+		umount "$mnt"
+	done
+}
+
+@test "external data that change are noticed" {
+	py "$top/tests/data/mkonnx.py" "$T/made"
+	start --prefetch=none "$T/made/external" "$mnt"
+	cat "$mnt/tensors/first" >/dev/null
+	printf x >>"$T/made/external/weights.data"
+	expect_log 'weights\.data.*(changed|replaced)'
+	run -1 cat "$mnt/tensors/odd"
+	[[ $output = *"Stale file handle"* ]]
+	cat "$mnt/tensors/in.directory" "$mnt/tensors/inside" >/dev/null
+}
+
+@test "strings are left out, and said to be" {
+	mkdir "$model"
+	py - "$model/model.onnx" <<-'EOF'
+		import sys
+		from mkonnx import *
+		words = [tensor(f"words{i}", "STRING", [1], blob(STRING_DATA, "word")) for i in range(3)]
+		with open(sys.argv[1], "wb") as out:
+		    out.write(model(*map(initializer, words), initializer(tensor("t", "UINT8", [2], raw(b"ab")))))
+	EOF
+	expect_log 'model.onnx: 3 tensors of strings left out, the first is "words0"'
+	start "$model" "$mnt"
+	[[ $(ls "$mnt/tensors") = t && $(cat "$mnt/tensors/t") = ab ]]
+	grep -q 'strings left out' "$log"
+}
+
+@test "external data beside other weights; a file of a name that is not theirs" {
+	py "$top/tests/data/mkonnx.py" "$T/made"
+	mkmodel --bytes 16K --tensors 1
+	cp "$model/model.safetensors" "$T/made/external/"
+	# "other.bin" is what PyTorch's files are called, and this is none: nothing to warn of.
+	start "$T/made/external" "$mnt"
+	[[ ! -s $log ]] || fail "$(cat "$log")"
+	py "$e2e/onnxmodels.py" generated "$mnt/sets/model~" "$T/made" external
+	cmp "$mnt/tensors/model.embed_tokens.weight" <(tail -c 16384 "$model/model.safetensors")
+}

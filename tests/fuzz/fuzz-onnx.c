@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ONNX parser on any file: of what it accepts every byte lies within the file, each name stands once, varints can be decoded from
+ * where decoding may begin, to as many bytes as the tensor has; what it refuses it gives a reason for.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "format/format.h"
+#include "fuzz.h"
+
+/* The bytes of the file that run @i of @t takes, which are @nbytes of the tensor. */
+static uint64_t run_length(const struct tfs_packing *p, const uint8_t *data, uint64_t from, uint64_t end, uint64_t nbytes)
+{
+	uint64_t at = from;
+
+	if (p->coding == TFS_STORED)
+		return nbytes;
+	for (uint64_t n = nbytes / p->width; n; n--) {
+		unsigned len = 0;
+
+		do
+			CHECK(at < end && ++len <= 10);
+		while (data[at++] & 0x80);
+	}
+	return at - from;
+}
+
+static void check_packing(const struct tfs_tensor *t, const uint8_t *data)
+{
+	const struct tfs_packing *p = t->packing;
+	uint64_t end = t->offset + p->length, last = 0;
+
+	CHECK(p->coding == TFS_STORED || (p->coding == TFS_VARINT && p->width && p->n_runs && t->nbytes % p->width == 0));
+	CHECK(!p->strides != !p->n_runs && !p->swap);
+	if (p->strides) {
+		for (unsigned i = 0; i < t->ndim; i++)
+			last += (t->shape[i] - 1) * p->strides[i];
+		CHECK(last + t->dtype->block_bytes <= p->length);
+		return;
+	}
+	CHECK(!p->runs[0].at && p->runs[0].offset == t->offset);
+	for (size_t i = 0; i < p->n_runs; i++) {
+		uint64_t next = i + 1 < p->n_runs ? p->runs[i + 1].at : t->nbytes;
+		uint64_t limit = i + 1 < p->n_runs ? p->runs[i + 1].offset : end;
+
+		CHECK(next > p->runs[i].at && limit > p->runs[i].offset);
+		CHECK(run_length(p, data, p->runs[i].offset, limit, next - p->runs[i].at) <= limit - p->runs[i].offset);
+	}
+}
+
+static void check_tensors(struct tfs_catalog *c, const uint8_t *data, uint64_t size)
+{
+	size_t n, n_locations;
+	struct tfs_tensor *t;
+
+	CHECK(!tfs_catalog_sort(c));
+	t = tfs_catalog_tensors(c, &n);
+	tfs_catalog_locations(c, &n_locations);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t nbytes, length = t[i].packing ? t[i].packing->length : t[i].nbytes;
+
+		CHECK(!tfs_dtype_nbytes_padded(t[i].dtype, t[i].shape, t[i].ndim, &nbytes) && nbytes == t[i].nbytes);
+		CHECK(tfs_utf8_valid(t[i].name, t[i].name_len) && !t[i].name[t[i].name_len]);
+		CHECK(!i || t[i - 1].name_len != t[i].name_len || memcmp(t[i - 1].name, t[i].name, t[i].name_len) != 0);
+		CHECK(t[i].source <= n_locations);
+		if (t[i].source) {
+			CHECK(!t[i].packing);
+			continue;
+		}
+		CHECK(t[i].offset <= size && length <= size - t[i].offset);
+		if (t[i].packing)
+			check_packing(&t[i], data);
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct tfs_error err = { 0 };
+	struct tfs_catalog *c = tfs_catalog_create();
+
+	CHECK(c);
+	if (tfs_format_onnx.parse(fuzz_file(data, size), size, "model.onnx", c, &err))
+		CHECK(err.code == -EINVAL && err.what[0] && err.offset <= size);
+	else
+		check_tensors(c, data, size);
+	tfs_catalog_destroy(c);
+	return 0;
+}

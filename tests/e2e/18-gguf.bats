@@ -103,6 +103,7 @@ every_kind() {
 	[[ ! -e $mnt/meta/.gguf.json ]]
 	[[ -z $(find "$mnt"/sets/*/{tensors,npy,f32,tree} -name '.gguf*') ]]
 	gguf right "$mnt/sets/b-Q8_0" "$model" "$model/b-Q8_0.gguf"
+	py "$e2e/scenario.py" consistent "$mnt"
 	rm "$model"/*.safetensors "$model"/*.json
 	mount_it "$model"
 	[[ $(stat -c %h "$mnt/meta/.gguf.json") = 2 ]]

@@ -21,9 +21,10 @@ static char *text_of(unsigned char type, const void *value, size_t len, bool ful
 	fd = memory_file(file, 37 + len);
 	assert_int_equal(tfs_gguf_json(&out, fd, 37 + len, "m\"\xff", full, &err), 0);
 	close(fd);
-	text = strndup(out.s, out.len);
-	free(out.s);
+	text = calloc(1, out.len + 1);
 	assert_non_null(text);
+	memcpy(text, out.s, out.len);
+	free(out.s);
 	from = strstr(text, "\"k\": ");
 	to = strstr(text, "\n      }");
 	assert_true(from && to);

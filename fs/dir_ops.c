@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
+#include "control.h"
 #include "fs.h"
 #include "keys.h"
 #include "text.h"
@@ -56,6 +58,12 @@ static bool is_text(struct tfs_inode inode)
 static int fill_attr(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
 {
 	tfs_tree_attr(fs->tree, inode, st);
+	if (inode.kind == TFS_INO_CONTROL && tfs_control_writable(inode.node)) {
+		/* Whoever mounted it decides what is in memory. */
+		st->st_mode = S_IFREG | (inode.node == TFS_CONTROL_PIN ? 0644 : 0200);
+		st->st_uid = getuid();
+		st->st_gid = getgid();
+	}
 	if (is_text(inode) || inode.kind == TFS_INO_KEYS) {
 		size_t len = 0;
 		char *text = NULL;

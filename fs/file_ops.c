@@ -18,6 +18,7 @@
 #include "fs.h"
 #include "hashes.h"
 #include "keys.h"
+#include "control.h"
 #include "listing.h"
 #include "pending.h"
 #include "readahead.h"
@@ -40,6 +41,7 @@ static void take_apart(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 	if (o->fd >= 0)
 		close(o->fd);
 	tfs_listing_close(o->listing);
+	tfs_control_close(o->control);
 	free(o->text);
 	free(o);
 }
@@ -67,7 +69,7 @@ static void reply_open(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 {
 	struct fuse_file_info fi = {
 		.fh = (uintptr_t)o,
-		.noflush = 1, /* nothing is ever written: spare a round trip at each close */
+		.noflush = !o->control, /* nothing was written: spare a round trip at each close */
 	};
 
 	if (o->mode == TFS_OPEN_PASSTHROUGH)
@@ -239,7 +241,7 @@ void tfs_reply_open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, char *
 	reply_open(fs, req, o);
 }
 
-static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
+static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode, bool writing)
 {
 	struct tfs_opened *o = opened_create(ino, TFS_OPEN_TEXT);
 	int r = -ENOMEM;
@@ -257,8 +259,11 @@ static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tf
 	} else if (o) {
 		o->text = tfs_text_of(fs, inode, &o->text_len);
 	}
-	if (!o || !(o->text || o->listing)) {
-		free(o);
+	if (o && writing)
+		o->control = tfs_control_open(fs, inode.node);
+	if (!o || !(o->text || o->listing) || (writing && !o->control)) {
+		if (o)
+			take_apart(fs, req, o);
 		tfs_reply_error(req, r);
 		return;
 	}
@@ -305,7 +310,8 @@ void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct tfs_inode inode;
 	int r = tfs_inode_of(fs, ino, &inode);
 
-	if (!r && (fi->flags & O_ACCMODE) != O_RDONLY)
+	bool writing = (fi->flags & O_ACCMODE) != O_RDONLY;
+	if (!r && writing && !(inode.kind == TFS_INO_CONTROL && tfs_control_writable(inode.node)))
 		r = -EROFS;
 	if (!r && inode.kind == TFS_INO_NODE && !S_ISREG(fs->model->nodes[inode.node].mode))
 		r = -ENXIO;
@@ -319,7 +325,7 @@ void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	else if (inode.kind == TFS_INO_CONTROL && inode.node == TFS_CONTROL_XXH128SUMS)
 		tfs_open_sums(fs, req, ino);
 	else if (inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_CONTROL || inode.kind == TFS_INO_KEYS)
-		open_text(fs, req, ino, inode);
+		open_text(fs, req, ino, inode, writing);
 	else
 		tfs_reply_error(req, -EISDIR);
 }

@@ -59,6 +59,20 @@ void tfs_reply_open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, char *
 /* What is still open when the session has ended. */
 void tfs_close_all(struct tfs_fs *fs);
 
+/* write_ops.c */
+void tfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t offset, struct fuse_file_info *fi);
+void tfs_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void tfs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+void tfs_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void tfs_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void tfs_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void tfs_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void tfs_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name);
+void tfs_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to, const char *new_name, unsigned flags);
+void tfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void tfs_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
+void tfs_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+
 /* dir_ops.c */
 void tfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void tfs_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);

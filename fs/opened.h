@@ -15,6 +15,7 @@
 
 #include "stream.h"
 
+struct tfs_control;
 struct tfs_listing;
 
 enum tfs_open_mode {
@@ -37,6 +38,7 @@ struct tfs_opened {
 	char *text;		   /* TEXT; owned */
 	size_t text_len;
 	struct tfs_listing *listing; /* TEXT, in its place */
+	struct tfs_control *control; /* TEXT, open for writing */
 };
 
 enum { TFS_OPENED_STRIPES = 64 };

@@ -10,7 +10,7 @@
 #include "command-line.h"
 
 enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o',
-       OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_ALLOW_OTHER };
+       OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_ALLOW_OTHER };
 
 /* What only a mount of its own takes … */
 static const struct tfs_option mount_options[] = {
@@ -27,6 +27,7 @@ const struct tfs_option tfs_serving_options[] = {
 	  "memory for resident tensors: bytes with K, M, G or T, a percentage of what is available, or auto (half of it)" },
 	{ OPT_OPEN_WAIT, "open-wait", "SECONDS", "stream a tensor whose load would hold up its open for longer (default 1)" },
 	{ OPT_PREFETCH, "prefetch", "auto|all|none", "load what will be opened next; everything from mount on; nothing" },
+	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE", "load these files of the mount first, in this order: a name or glob on each line" },
 	{ OPT_THREADS, "threads", "N", "reads in flight (default 8)" },
 	{ OPT_ENGINE, "engine", "NAME",
 	  "how to read: uring (io_uring), threads, both past the page cache, or buffered; auto: the first that works" },
@@ -85,8 +86,8 @@ static bool parse_memory(const char *value, uint64_t *ret)
 /* -o: some are ours, some are always so, some can't be had; the rest is for the kernel or libfuse. */
 static bool parse_mount_options(struct tfs_options *o, const char *list)
 {
-	static const char *const given[] = { "ro", "nosuid", "nodev", "default_permissions", NULL };
-	static const char *const refused[] = { "rw", "suid", "dev", NULL };
+	static const char *const given[] = { "rw", "nosuid", "nodev", "noatime", "default_permissions", NULL };
+	static const char *const refused[] = { "suid", "dev", NULL };
 	char *copy = strdup(list), *save = NULL;
 	bool ok = copy;
 
@@ -96,7 +97,7 @@ static bool parse_mount_options(struct tfs_options *o, const char *list)
 			skip |= !strcmp(w, given[i]);
 		for (int i = 0; refused[i] && ok; i++)
 			if (!strcmp(w, refused[i])) {
-				fprintf(stderr, "tensorfs: -o %s: a tensorfs mount is always ro,nosuid,nodev\n", w);
+				fprintf(stderr, "tensorfs: -o %s: a tensorfs mount is always nosuid,nodev\n", w);
 				ok = false;
 			}
 		if (!strcmp(w, "allow_other"))
@@ -142,6 +143,9 @@ bool tfs_options_take(void *arg, int id, const char *value)
 		if (!tfs_value_word("--prefetch", value, prefetch_words, &word))
 			return false;
 		o->loader.prefetch = word;
+		return true;
+	case OPT_PREFETCH_LIST:
+		o->prefetch_list = value;
 		return true;
 	case OPT_ENGINE:
 		if (!tfs_value_word("--engine", value, engine_words, &word))

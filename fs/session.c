@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "config.h"
+#include "control.h"
 #include "fs.h"
 #include "privileges.h"
 #include "readahead.h"
@@ -75,7 +76,20 @@ const struct fuse_lowlevel_ops tfs_operations = {
 	.readlink = tfs_op_readlink,
 	.open = tfs_op_open,
 	.read = tfs_op_read,
+	.write = tfs_op_write,
+	.flush = tfs_op_flush,
 	.release = tfs_op_release,
+	.setattr = tfs_op_setattr,
+	.mknod = tfs_op_mknod,
+	.mkdir = tfs_op_mkdir,
+	.create = tfs_op_create,
+	.symlink = tfs_op_symlink,
+	.link = tfs_op_link,
+	.rename = tfs_op_rename,
+	.unlink = tfs_op_unlink,
+	.rmdir = tfs_op_unlink,
+	.setxattr = tfs_op_setxattr,
+	.removexattr = tfs_op_removexattr,
 	.opendir = tfs_op_opendir,
 	.readdir = tfs_op_readdir,
 	.readdirplus = tfs_op_readdirplus,
@@ -187,7 +201,7 @@ static int create_session(struct tfs_fs *fs)
 	r |= fuse_opt_add_arg(&args, "tensorfs");
 	if (!r)
 		r = fuse_opt_add_arg(&args, fsname);
-	r |= fuse_opt_add_arg(&args, "-oro,nosuid,nodev,default_permissions,subtype=tensorfs");
+	r |= fuse_opt_add_arg(&args, "-onosuid,nodev,noatime,default_permissions,subtype=tensorfs");
 	if (o->allow_other)
 		r |= fuse_opt_add_arg(&args, "-oallow_other");
 	if (uring)
@@ -232,6 +246,8 @@ static int create_loader(struct tfs_fs *fs)
 	}
 	if (r)
 		log_error("", &err);
+	else if (fs->options->prefetch_list && fs->passthrough)
+		r = tfs_control_prefetch_list(fs, fs->options->prefetch_list);
 	return r;
 }
 

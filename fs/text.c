@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "control.h"
 
 const char *const tfs_controls[] = {
 	[TFS_CONTROL_STATS] = "stats",
@@ -18,6 +19,9 @@ const char *const tfs_controls[] = {
 	[TFS_CONTROL_INDEX_TSV] = "index.tsv",
 	[TFS_CONTROL_INDEX_JSON] = "index.json",
 	[TFS_CONTROL_XXH128SUMS] = "XXH128SUMS",
+	[TFS_CONTROL_PREFETCH] = "prefetch",
+	[TFS_CONTROL_EVICT] = "evict",
+	[TFS_CONTROL_PIN] = "pin",
 	NULL,
 };
 
@@ -214,8 +218,11 @@ static void collect(struct tfs_fs *fs, struct rows *r)
 	count(r, "loads", res->loads, "loads begun");
 	count(r, "prefetches", res->prefetched, "of these, before anybody asked");
 	count(r, "prefetches_dropped", res->taken_back, "of these, before they began");
+	gauge(r, "pinned", res->pinned, "tensors pinned");
+	gauge(r, "pinned_bytes", res->pinned_bytes, "what they take");
 	count(r, "evictions", res->evictions, "tensors dropped from memory");
 	count(r, "evictions_mapped", res->still_mapped, "evictions put off: closed, but still mapped");
+	count(r, "memory_pressure", s->pressures, "times that the kernel reported it, and memory was given back");
 	count(r, "refusals", res->refusals, "loads that found no room in the budget");
 
 	count(r, "jobs", s->sched.jobs, "reads of storage");
@@ -306,6 +313,9 @@ static void print_metrics(const struct rows *r, FILE *f)
 
 static char *control_text(struct tfs_fs *fs, uint32_t which)
 {
+	if (tfs_control_writable(which))
+		return tfs_control_text(fs, which);
+
 	struct rows *r = calloc(1, sizeof *r);
 	char *text = NULL;
 	size_t len = 0;

@@ -14,6 +14,9 @@ enum {
 	TFS_CONTROL_INDEX_TSV,
 	TFS_CONTROL_INDEX_JSON,
 	TFS_CONTROL_XXH128SUMS,
+	TFS_CONTROL_PREFETCH,
+	TFS_CONTROL_EVICT,
+	TFS_CONTROL_PIN,
 };
 
 /* Names of the files in .tensorfs, ended by NULL; their place, as above, is the inode's node. */

@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,8 +12,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
+#include "feeder.h"
 #include "io/workers.h"
 #include "plan.h"
+#include "pressure.h"
 #include "source.h"
 #include "store.h"
 
@@ -37,9 +40,10 @@ struct tfs_loader {
 	pthread_mutex_t plan_lock; /* guards the plans; taken before all others */
 	struct set_plan *plans;	   /* [set * TFS_VIEW_IDS + view] */
 
-	bool feeding; /* prefetch=all: the feeder runs */
-	pthread_t feeder;
-	_Atomic bool stopping;
+	struct tfs_feeder *feeder;     /* NULL without a store */
+	struct tfs_pressure *pressure; /* NULL: the kernel does not tell of it */
+	_Atomic int64_t pressure_until; /* second of CLOCK_MONOTONIC */
+	_Atomic uint64_t pressures;
 };
 
 /* Streams get this share of the budget for their slots, which have bounds of their own. */
@@ -48,6 +52,14 @@ struct tfs_loader {
 /* Prefetch runs ahead by at most this share of the budget, so that it can't push out what it has brought in. */
 #define WINDOW_SHARE 4
 #define WINDOW_MAX ((uint64_t)1 << 30)
+
+/* Seconds. */
+static int64_t now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec;
+}
 
 /* --- Prefetch ------------------------------------------------------------------------------------------------------ */
 
@@ -79,6 +91,8 @@ static void prefetch_after(struct tfs_loader *l, struct tfs_file_id id)
 	uint64_t max = l->options.memory / WINDOW_SHARE;
 	if (max > WINDOW_MAX)
 		max = WINDOW_MAX;
+	if (now() < l->pressure_until)
+		return;
 
 	pthread_mutex_lock(&l->plan_lock);
 	struct set_plan *sp = &l->plans[(size_t)id.set * TFS_VIEW_IDS + id.view];
@@ -116,9 +130,10 @@ static void prefetch_originals(struct tfs_loader *l)
 	for (size_t s = 0; s < l->model->n_sets; s++)
 		for (uint32_t i = 0; i < l->model->sets[s].n_sources; i++)
 			is_source[l->model->sets[s].sources[i]] = true;
-	for (uint32_t n = 0; n < l->model->n_nodes && !l->stopping; n++) {
+	for (uint32_t n = 0; n < l->model->n_nodes; n++) {
 		const struct tfs_node *node = &l->model->nodes[n];
-		if (!S_ISREG(node->mode) || is_source[n] || !node->size || node->size > LARGEST)
+		if (!S_ISREG(node->mode) || is_source[n] || !node->size || node->size > LARGEST ||
+		    !l->model->nodes[node->parent].n_sets)
 			continue;
 		cleanup_fd int fd = tfs_model_open_node(l->model, n, 0);
 		if (fd >= 0)
@@ -127,37 +142,46 @@ static void prefetch_originals(struct tfs_loader *l)
 	free(is_source);
 }
 
-/* prefetch=all: queue all of tensors/ in file order, a bounded number of bytes at a time, until the budget is full. */
-static void *feeder(void *arg)
+/* prefetch=all: all of tensors/, in file order. */
+static int feed_all(struct tfs_loader *l)
+{
+	size_t n = 0, room = 0;
+
+	for (uint32_t s = 0; s < l->model->n_sets; s++)
+		room += l->model->sets[s].n_tensors; /* they are all in memory, so the sum fits */
+	struct tfs_file_id *ids = reallocarray(NULL, room + 1, sizeof *ids);
+	if (!ids)
+		return -ENOMEM;
+	for (uint32_t s = 0; s < l->model->n_sets; s++)
+		for (size_t i = 0; i < l->model->sets[s].n_tensors; i++)
+			ids[n++] = (struct tfs_file_id){ s, l->model->sets[s].by_offset[i], TFS_RAW };
+	return tfs_feeder_add(l->feeder, ids, n);
+}
+
+/* --- Memory pressure ----------------------------------------------------------------------------------------------- */
+
+/* For so long after the last sign of pressure nothing is prefetched: what is wanted is enough then. */
+#define PRESSURE_SECONDS 5
+
+/* At each sign of it, this share of what is resident goes, but at least so many bytes. */
+enum { PRESSURE_SHARE = 8 };
+#define PRESSURE_MIN ((uint64_t)64 << 20)
+
+/* tmpfs can't be reclaimed, so the kernel would have to kill somebody. It says so seconds before. */
+static void on_pressure(void *arg)
 {
 	struct tfs_loader *l = arg;
-	const struct timespec pause = { .tv_nsec = 5000000 };
-	const uint64_t queue_bytes = 64 * TFS_CHUNK;
+	struct tfs_residency_stats s;
 
-	prefetch_originals(l);
-	for (uint32_t s = 0; s < l->model->n_sets; s++) {
-		const struct tfs_set *set = &l->model->sets[s];
-		for (size_t i = 0; i < set->n_tensors; i++) {
-			struct tfs_sched_stats sched;
-			struct tfs_residency_stats res;
-			struct tfs_file_id id = { s, set->by_offset[i], TFS_RAW };
-			uint64_t nbytes = set->tensors[id.tensor].nbytes;
-			for (;;) {
-				if (l->stopping)
-					return NULL;
-				tfs_sched_stats(l->sched, &sched);
-				if (sched.queued[TFS_PREFETCH] < queue_bytes)
-					break;
-				nanosleep(&pause, NULL);
-			}
-			tfs_residency_stats(l->residency, &res);
-			if (res.used + sched.queued[TFS_PREFETCH] + nbytes > res.budget)
-				return NULL; /* the rest would only push out what came before it */
-			if (nbytes)
-				tfs_residency_prefetch(l->residency, id);
-		}
-	}
-	return NULL;
+	l->pressure_until = now() + PRESSURE_SECONDS;
+	l->pressures++;
+	tfs_feeder_clear(l->feeder);
+	tfs_residency_drop_prefetch(l->residency);
+	tfs_residency_stats(l->residency, &s);
+	uint64_t want = s.used / PRESSURE_SHARE;
+	uint64_t freed = tfs_residency_shrink(l->residency, want > PRESSURE_MIN ? want : PRESSURE_MIN);
+	tfs_streams_trim(l->streams);
+	tfs_log_debug("memory pressure: evicted %" PRIu64 " of %" PRIu64 " bytes", freed, s.used);
 }
 
 /* --- Opens --------------------------------------------------------------------------------------------------------- */
@@ -171,6 +195,14 @@ int tfs_loader_hold(struct tfs_loader *l, struct tfs_file_id id, struct tfs_wait
 	if (l->options.prefetch == TFS_PREFETCH_AUTO && (r >= 0 || r == -ETIMEDOUT))
 		prefetch_after(l, id);
 	return r;
+}
+
+int tfs_loader_feed(struct tfs_loader *l, struct tfs_file_id *ids, size_t n)
+{
+	if (l->feeder)
+		return tfs_feeder_add(l->feeder, ids, n);
+	free(ids);
+	return -EOPNOTSUPP;
 }
 
 struct tfs_residency *tfs_loader_residency(struct tfs_loader *l)
@@ -201,6 +233,7 @@ void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats)
 	if (l->residency) {
 		tfs_residency_stats(l->residency, &ret_stats->residency);
 		ret_stats->store_used = tfs_store_used(l->store);
+		ret_stats->pressures = l->pressures;
 	}
 }
 
@@ -251,7 +284,8 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 		r = tfs_store_open(options->memory, &l->store, err);
 	if (!r && options->resident) {
 		l->residency = tfs_residency_create(model, l->sched, l->store, options->memory, options->open_wait);
-		if (!l->residency)
+		l->feeder = tfs_feeder_create(model, l->sched, l->residency);
+		if (!l->residency || !l->feeder)
 			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory or threads");
 	}
 	if (!r) {
@@ -267,12 +301,11 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 		tfs_loader_destroy(l);
 		return r;
 	}
+	if (l->residency)
+		l->pressure = tfs_pressure_watch(on_pressure, l);
 	if (options->prefetch == TFS_PREFETCH_ALL && l->residency) {
-		sigset_t all, old;
-		sigfillset(&all); /* signals are the main thread's */
-		pthread_sigmask(SIG_SETMASK, &all, &old);
-		l->feeding = !pthread_create(&l->feeder, NULL, feeder, l);
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		prefetch_originals(l);
+		feed_all(l); /* or not: nothing depends on it */
 	}
 	*ret_loader = l;
 	return 0;
@@ -280,10 +313,9 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 
 void tfs_loader_stop(struct tfs_loader *l)
 {
-	l->stopping = true;
-	if (l->feeding)
-		pthread_join(l->feeder, NULL);
-	l->feeding = false;
+	tfs_pressure_stop(l->pressure);
+	l->pressure = NULL;
+	tfs_feeder_stop(l->feeder);
 	tfs_sched_stop(l->sched);
 	tfs_workers_join(l->workers);
 	l->workers = NULL;
@@ -298,6 +330,7 @@ void tfs_loader_destroy(struct tfs_loader *l)
 	if (!l)
 		return;
 	tfs_hashes_destroy(l->hashes);
+	tfs_feeder_destroy(l->feeder);
 	tfs_residency_destroy(l->residency);
 	tfs_streams_destroy(l->streams);
 	tfs_store_close(l->store);

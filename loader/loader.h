@@ -57,6 +57,12 @@ void tfs_loader_destroy(struct tfs_loader *l); /* after stop, and after every st
 /* As tfs_residency_hold(); -EOPNOTSUPP without a store. Also tells the prefetcher. */
 int tfs_loader_hold(struct tfs_loader *l, struct tfs_file_id id, struct tfs_wait *w);
 
+/*
+ * Bring in these @n files in the background, in this order, as far as the budget has room. @ids (malloc'd) is the loader's from now
+ * on. -EOPNOTSUPP without a store; -ENOMEM, -EAGAIN.
+ */
+int tfs_loader_feed(struct tfs_loader *l, struct tfs_file_id *ids, size_t n);
+
 /* NULL without a store. */
 struct tfs_residency *tfs_loader_residency(struct tfs_loader *l);
 struct tfs_streams *tfs_loader_streams(struct tfs_loader *l);
@@ -68,6 +74,7 @@ struct tfs_loader_stats {
 	struct tfs_hash_stats hashes;
 	struct tfs_sched_stats sched;
 	uint64_t store_used; /* bytes of memory that backing files hold, as the kernel counts them */
+	uint64_t pressures;  /* times that the kernel reported memory pressure */
 	unsigned threads;
 	const char *engine; /* name of the one that read last; before that, of the one that will be tried first */
 };

@@ -89,6 +89,71 @@ void tfs_residency_unreserve(struct tfs_residency *r, uint64_t bytes)
 	pthread_mutex_unlock(&r->lock);
 }
 
+/* --- On request ---------------------------------------------------------------------------------------------------- */
+
+/* So much of the budget may be pinned. The rest is for all others, and for streams. */
+#define PIN_SHARE(budget) ((budget) / 8 * 7)
+
+int tfs_residency_pin(struct tfs_residency *r, struct tfs_file_id id)
+{
+	struct tfs_layout layout;
+	int ret = tfs_view_layout(id.view, tfs_entry_tensor(r, id), &layout);
+
+	if (ret)
+		return ret;
+	uint64_t cost = tfs_store_cost(layout.size);
+	pthread_mutex_lock(&r->lock);
+	struct tfs_entry *e = tfs_entry_find_or_add(r, id);
+	if (!e)
+		ret = -ENOMEM;
+	else if (e->pinned)
+		ret = 0;
+	else if (cost > r->stats.budget)
+		ret = -EFBIG;
+	else if (r->stats.pinned_bytes + cost > PIN_SHARE(r->stats.budget))
+		ret = -ENOSPC;
+	else if (e->state == TFS_ABSENT || e->state == TFS_FAILED)
+		ret = tfs_entry_load(r, e, TFS_PREFETCH);
+	if (e && !ret && !e->pinned) {
+		e->pinned = true;
+		tfs_entry_take_hold(e);
+		r->stats.pinned++;
+		r->stats.pinned_bytes += cost;
+	} else if (e && ret && !e->holds && e->state == TFS_ABSENT) {
+		tfs_entry_forget(r, e);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return ret;
+}
+
+void tfs_residency_unpin(struct tfs_residency *r, struct tfs_file_id id)
+{
+	pthread_mutex_lock(&r->lock);
+	struct tfs_entry *e = tfs_entry_find(r, id);
+	if (e && e->pinned) {
+		e->pinned = false;
+		r->stats.pinned--;
+		r->stats.pinned_bytes -= tfs_store_cost(tfs_file_layout(r->model, id).size);
+		tfs_entry_drop_hold(r, e);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+struct tfs_file_id *tfs_residency_pinned(struct tfs_residency *r, size_t *ret_n)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&r->lock);
+	struct tfs_file_id *ids = calloc(r->stats.pinned + 1, sizeof *ids);
+	for (size_t i = 0; ids && i < r->n_buckets; i++)
+		for (struct tfs_entry *e = r->buckets[i]; e; e = e->hash_next)
+			if (e->pinned)
+				ids[n++] = e->id;
+	pthread_mutex_unlock(&r->lock);
+	*ret_n = n;
+	return ids;
+}
+
 /* Take back the load of @e, which nobody waits for; the lock is held. False: it has begun. */
 static bool take_back(struct tfs_residency *r, struct tfs_entry *e)
 {

@@ -18,6 +18,7 @@ struct tfs_entry {
 	enum tfs_state state;
 	int failure; /* FAILED, or ABSENT and held: why */
 	unsigned holds;
+	bool pinned;	      /* one of the holds is the pin's */
 	bool wanted;	      /* held at least once since it was loaded: not a prefetch that nobody used */
 	uint64_t backing;     /* name in the store; a new one for every load, so that late readers never meet a new file */
 	uint64_t cost;	      /* what it takes from the budget while loading or resident */
@@ -68,12 +69,14 @@ struct tfs_residency {
 
 /* residency.c; the lock is held. */
 struct tfs_entry *tfs_entry_find(const struct tfs_residency *r, struct tfs_file_id id); /* or NULL */
+struct tfs_entry *tfs_entry_find_or_add(struct tfs_residency *r, struct tfs_file_id id); /* NULL: out of memory */
 void tfs_entry_set_state(struct tfs_residency *r, struct tfs_entry *e, enum tfs_state state);
 /* Forget an entry that nobody holds or waits for. */
 void tfs_entry_forget(struct tfs_residency *r, struct tfs_entry *e);
 void tfs_entry_lru_add(struct tfs_residency *r, struct tfs_entry *e);
 void tfs_entry_lru_remove(struct tfs_entry *e);
 void tfs_entry_take_hold(struct tfs_entry *e);
+void tfs_entry_drop_hold(struct tfs_residency *r, struct tfs_entry *e);
 /* Take a wait off its entry and off the timer. */
 void tfs_entry_wait_remove(struct tfs_wait *w);
 

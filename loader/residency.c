@@ -59,7 +59,7 @@ static void grow(struct tfs_residency *r)
 	free(old);
 }
 
-static struct tfs_entry *find_or_add(struct tfs_residency *r, struct tfs_file_id id)
+struct tfs_entry *tfs_entry_find_or_add(struct tfs_residency *r, struct tfs_file_id id)
 {
 	struct tfs_entry *e = tfs_entry_find(r, id);
 	if (e)
@@ -121,6 +121,15 @@ void tfs_entry_take_hold(struct tfs_entry *e)
 	e->wanted = true;
 }
 
+void tfs_entry_drop_hold(struct tfs_residency *r, struct tfs_entry *e)
+{
+	assert(e->holds);
+	if (!--e->holds && e->state == TFS_RESIDENT)
+		tfs_entry_lru_add(r, e);
+	else if (!e->holds && e->state == TFS_ABSENT)
+		tfs_entry_forget(r, e);
+}
+
 static void wait_add(struct tfs_residency *r, struct tfs_entry *e, struct tfs_wait *w)
 {
 	w->entry = e;
@@ -170,7 +179,7 @@ int tfs_residency_hold(struct tfs_residency *r, struct tfs_file_id id, struct tf
 	if (tfs_store_cost(tfs_file_layout(r->model, id).size) > r->stats.budget)
 		return -EFBIG;
 	pthread_mutex_lock(&r->lock);
-	struct tfs_entry *e = w->cancelled ? NULL : find_or_add(r, id);
+	struct tfs_entry *e = w->cancelled ? NULL : tfs_entry_find_or_add(r, id);
 	if (!e) {
 		ret = w->cancelled ? -ECANCELED : -ENOMEM;
 	} else if (e->state == TFS_RESIDENT || e->state == TFS_EVICTING) {
@@ -216,11 +225,8 @@ void tfs_residency_drop(struct tfs_residency *r, struct tfs_file_id id)
 {
 	pthread_mutex_lock(&r->lock);
 	struct tfs_entry *e = tfs_entry_find(r, id);
-	assert(e && e->holds);
-	if (!--e->holds && e->state == TFS_RESIDENT)
-		tfs_entry_lru_add(r, e);
-	else if (!e->holds && e->state == TFS_ABSENT)
-		tfs_entry_forget(r, e);
+	assert(e);
+	tfs_entry_drop_hold(r, e);
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -237,7 +243,7 @@ int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id)
 	struct tfs_entry *e = tfs_entry_find(r, id);
 	if (!e || e->state == TFS_ABSENT) {
 		if (!e)
-			e = find_or_add(r, id);
+			e = tfs_entry_find_or_add(r, id);
 		ret = e ? tfs_entry_load(r, e, TFS_PREFETCH) : -ENOMEM;
 		if (ret && e && !e->holds)
 			tfs_entry_forget(r, e);

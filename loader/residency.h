@@ -79,6 +79,7 @@ struct tfs_residency_stats {
 	uint64_t files[TFS_STATES];
 	uint64_t hits, waits, loads, prefetched, evictions, failures, timeouts, refusals; /* refusals: no room */
 	uint64_t still_mapped; /* evictions that the lease test stopped */
+	uint64_t pinned, pinned_bytes; /* files, and what they take or will take */
 	uint64_t taken_back;   /* prefetches dropped before they began */
 	char last_error[TFS_ERROR_LINE]; /* "" when nothing ever failed */
 };
@@ -149,6 +150,16 @@ bool tfs_residency_is_resident(struct tfs_residency *r, struct tfs_file_id id);
  */
 int tfs_residency_reserve(struct tfs_residency *r, uint64_t bytes);
 void tfs_residency_unreserve(struct tfs_residency *r, uint64_t bytes);
+
+/*
+ * Pin a file: it is loaded in the background, unless it is there, and then stays. 0 also where it was pinned already. -EFBIG: larger
+ * than the budget; -ENOSPC: too much is pinned; -ENOENT: the view has no such file.
+ */
+int tfs_residency_pin(struct tfs_residency *r, struct tfs_file_id id);
+/* Take the pin off, if there is one. */
+void tfs_residency_unpin(struct tfs_residency *r, struct tfs_file_id id);
+/* The pinned files, in no order, allocated; NULL: out of memory. */
+struct tfs_file_id *tfs_residency_pinned(struct tfs_residency *r, size_t *ret_n);
 
 /* Evict a file, or drop its prefetch. -ENOENT: it is not in memory. -EBUSY: it is held, mapped or being loaded. */
 int tfs_residency_evict(struct tfs_residency *r, struct tfs_file_id id);

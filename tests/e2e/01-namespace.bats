@@ -198,7 +198,7 @@ load helpers
 	mkmodel --bytes 1M
 	start "$model" "$mnt"
 	[[ $(stat -f -c %l "$mnt") = 255 ]]
-	grep -qF " $(escaped "$mnt") fuse.tensorfs ro,nosuid,nodev," /proc/self/mounts
+	grep -qF " $(escaped "$mnt") fuse.tensorfs rw,nosuid,nodev,noatime," /proc/self/mounts
 }
 
 @test "the three control files agree, and their values are numbers" {

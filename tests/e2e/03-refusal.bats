@@ -67,7 +67,7 @@ load helpers
 	mkmodel --bytes 16K
 	for bad in --nosuch --memory=63M --memory=-1 --memory=x --memory=101% --memory= --memory=0x10000000 --memory=1e999 --memory=64Q --open-wait=-1 --open-wait=x \
 		--open-wait=nan --threads=0 --threads=1.5 --threads=1000000 --prefetch=some --engine=on --engine=x \
-		--passthrough=maybe --fuse-uring=yes -x '-o rw' '-o suid' '-o dev' --help=x; do
+		--passthrough=maybe --fuse-uring=yes -x '-o suid' '-o dev' --help=x; do
 		# shellcheck disable=SC2086 # the words of -o
 		refused 2 $bad "$model" "$mnt"
 	done

@@ -52,7 +52,7 @@ everything() {
 	mkmodel --shards 2 --odd
 	chmod -R a+rX "$model"
 	start "$model" "$mnt"
-	grep -qF " $mnt fuse.tensorfs ro,nosuid,nodev," /proc/self/mounts
+	grep -qF " $mnt fuse.tensorfs rw,nosuid,nodev," /proc/self/mounts
 	grep -F " $mnt " /proc/self/mounts | grep -q user_id=65534
 	py() { "${as[@]}" "$TFS_PYTHON" "$@"; }
 	py "$e2e/reader.py" set "$model" "$mnt" "$model"/*.safetensors

@@ -212,7 +212,7 @@ load helpers
 @test "-o: what is always so, and fsname" {
 	mkmodel --bytes 16K
 	start -o ro,nosuid,nodev,default_permissions,noexec,fsname=somewhere "$model" "$mnt"
-	grep -qF "somewhere $mnt fuse.tensorfs ro,nosuid,nodev,noexec," /proc/self/mounts
+	grep -qF "somewhere $mnt fuse.tensorfs rw,nosuid,nodev,noexec,noatime," /proc/self/mounts
 	[[ $(cat "$mnt/config.json") = "$(cat "$model/config.json")" ]]
 	umount "$mnt"
 	start "$model" "$mnt"

@@ -26,6 +26,8 @@ LAYERS = [
     ("residency",),
     ("stream",),
     ("hash", {"base", "model", "report", "residency", "scheduler", "source", "stream"}),
+    ("feeder", {"base", "model", "residency", "scheduler", "store", "view"}),
+    ("pressure", {"base"}),
     ("io", {"base", "extract", "scheduler", "source"}),
     ("memory",),
     ("loader",),

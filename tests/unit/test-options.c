@@ -31,7 +31,7 @@ static void test_usage(void **state)
 		"--open-wait=-1 m /mnt", "--open-wait=soon m /mnt", "--open-wait=1s m /mnt", "--open-wait=inf m /mnt",
 		"--threads=0 m /mnt", "--threads=65 m /mnt", "--threads=1.5 m /mnt", "--threads= m /mnt",
 		"--prefetch=some m /mnt", "--engine=on m /mnt", "--engine= m /mnt", "--passthrough m /mnt",
-		"--fuse-uring=yes m /mnt", "-o rw m /mnt", "-o noexec,suid m /mnt", "-o dev m /mnt", "--debug=1 m /mnt",
+		"--fuse-uring=yes m /mnt", "-o noexec,suid m /mnt", "-o dev m /mnt", "--debug=1 m /mnt",
 	};
 
 	(void)state;
@@ -89,7 +89,7 @@ static void test_values(void **state)
 		assert_int_equal(o.loader.memory, sizes[i].memory);
 		tfs_options_fini(&o);
 	}
-	assert_int_equal(parse("-f -o allow_other,fsname=x,ro,nosuid --threads 64 --open-wait 0.25 --prefetch=all --engine buffered "
+	assert_int_equal(parse("-f -o allow_other,fsname=x,rw,nosuid --threads 64 --open-wait 0.25 --prefetch=all --engine buffered "
 			       "--passthrough=on --fuse-uring off -o noexec --memory auto m /mnt",
 			       &o),
 			 TFS_PARSED_RUN);

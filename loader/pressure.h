@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory pressure as the kernel reports it (PSI: Documentation/accounting/psi.rst), for the whole machine and for this process's
+ * control group.
+ */
+#ifndef TFS_PRESSURE_H
+#define TFS_PRESSURE_H
+
+struct tfs_pressure;
+
+/*
+ * Call @fn from a thread of its own whenever tasks have been held up by a lack of memory for a while; not more often than every
+ * second or two. NULL: this kernel does not tell, or not us; or out of memory.
+ */
+struct tfs_pressure *tfs_pressure_watch(void (*fn)(void *arg), void *arg);
+
+/* When this returns @fn is not running, and will not be called again. Takes NULL. */
+void tfs_pressure_stop(struct tfs_pressure *p);
+
+#endif

@@ -18,6 +18,7 @@ static const struct tfs_option mount_options[] = {
 	{ OPT_DEBUG, "debug", NULL, "tell what happens; implies -f" },
 	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options: allow_other, fsname=NAME, noexec, ..." },
 	{ OPT_ALLOW_OTHER, "allow-other", NULL, "let other users in; the same as -o allow_other" },
+	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE", "load these files of the mount first, in this order: a name or glob on each line" },
 	{ 0 },
 };
 
@@ -27,7 +28,6 @@ const struct tfs_option tfs_serving_options[] = {
 	  "memory for resident tensors: bytes with K, M, G or T, a percentage of what is available, or auto (half of it)" },
 	{ OPT_OPEN_WAIT, "open-wait", "SECONDS", "stream a tensor whose load would hold up its open for longer (default 1)" },
 	{ OPT_PREFETCH, "prefetch", "auto|all|none", "load what will be opened next; everything from mount on; nothing" },
-	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE", "load these files of the mount first, in this order: a name or glob on each line" },
 	{ OPT_THREADS, "threads", "N", "reads in flight (default 8)" },
 	{ OPT_ENGINE, "engine", "NAME",
 	  "how to read: uring (io_uring), threads, both past the page cache, or buffered; auto: the first that works" },

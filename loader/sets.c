@@ -259,12 +259,18 @@ static int make_stems_unique(struct finder *f, const void **sets, size_t n)
 	return 0;
 }
 
-static int leave_out(struct finder *f, const struct tfs_draft *d)
+static int leave_out(struct finder *f, const struct tfs_error *err, uint32_t node)
 {
 	if (tfs_array_room(f->broken, f->n_broken, f->room_broken))
 		return -ENOMEM;
-	f->broken[f->n_broken++] = (struct broken){ *d->err, d->n_files == 1 ? d->files[0]->node : UINT32_MAX };
+	f->broken[f->n_broken++] = (struct broken){ *err, node };
 	return 0;
+}
+
+/* The file that is a draft by itself. */
+static uint32_t only_node(const struct tfs_draft *d)
+{
+	return d->n_files == 1 ? d->files[0]->node : UINT32_MAX;
 }
 
 static int add_set(struct finder *f, const struct tfs_set *set)
@@ -295,6 +301,40 @@ static void keep_catalogs(struct finder *f, const struct tfs_draft *d)
 	}
 }
 
+static bool is_empty(const struct made *s)
+{
+	return !s->set.n_tensors && !s->set.n_missing;
+}
+
+/*
+ * A set without tensors (a trainer's arguments in a pickle) is left out where there is one that has some, whose place in front of the
+ * others it could take. @sets are *@n.
+ */
+static int drop_empty(struct finder *f, const void **sets, size_t *n)
+{
+	size_t kept = 0, empty = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < *n; i++)
+		empty += is_empty(sets[i]);
+	if (empty == *n)
+		return 0;
+	for (size_t i = 0; i < *n && !rc; i++) {
+		const struct made *s = sets[i];
+		struct tfs_error err = { 0 };
+
+		if (!is_empty(s)) {
+			sets[kept++] = s;
+			continue;
+		}
+		tfs_error_set(&err, -EINVAL, TFS_NO_OFFSET, "has no tensors");
+		tfs_model_error_in(&f->m->pub, s->set.sources[0], &err);
+		rc = leave_out(f, &err, only_node(s->draft));
+	}
+	*n = kept;
+	return rc;
+}
+
 /* Turn the drafts of one directory into sets, and leave out the broken ones. */
 static int make_sets(struct finder *f, struct tfs_drafts *drafts, uint32_t dir)
 {
@@ -312,10 +352,12 @@ static int make_sets(struct finder *f, struct tfs_drafts *drafts, uint32_t dir)
 		if (!d->err)
 			rc = make_set(f, drafts, d, dir, &made[i].set);
 		if (!rc && d->err)
-			rc = leave_out(f, d);
+			rc = leave_out(f, d->err, only_node(d));
 		else
 			order[n++] = &made[i];
 	}
+	if (!rc)
+		rc = drop_empty(f, order, &n);
 	/* Only now: a shard may be in several drafts. */
 	for (size_t i = 0; i < n && !rc; i++)
 		keep_catalogs(f, ((const struct made *)order[i])->draft);
@@ -370,6 +412,25 @@ static int find(struct finder *f)
 		for (end = i + 1; end < f->n_files && m->nodes[f->files[end].node].parent == dir;)
 			end++;
 		rc = find_in_dir(f, dir, f->files + i, end - i);
+	}
+	return rc;
+}
+
+/* What a download has left behind, which is no set, is told apart from what was never there. */
+static int find_unfinished(struct finder *f)
+{
+	const struct tfs_model *m = &f->m->pub;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < m->n_nodes && !rc; i++) {
+		const char *what = S_ISREG(m->nodes[i].mode) ? tfs_format_unfinished(m->nodes[i].name) : NULL;
+		struct tfs_error err = { 0 };
+
+		if (!what)
+			continue;
+		tfs_error_set(&err, -EINVAL, TFS_NO_OFFSET, "%s", what);
+		tfs_model_error_in(m, i, &err);
+		rc = leave_out(f, &err, i);
 	}
 	return rc;
 }
@@ -430,6 +491,8 @@ int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err)
 	struct finder f = { .m = m, .err = err };
 	int rc = find(&f);
 
+	if (!rc)
+		rc = find_unfinished(&f);
 	if (!rc)
 		rc = report_broken(&f);
 	if (rc && !err->code)

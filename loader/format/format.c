@@ -2,18 +2,15 @@
 #include "format/format.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/file.h"
 
 /* Every format; the order is that of preference (which set of a directory is its primary one). */
 static const struct tfs_format *const formats[] = {
-	&tfs_format_safetensors,
-	&tfs_format_torch,
-	&tfs_format_gguf,
-	&tfs_format_onnx,
-	&tfs_format_npz,
-	&tfs_format_npy,
+	&tfs_format_safetensors, &tfs_format_torch, &tfs_format_gguf,
+	&tfs_format_onnx,	 &tfs_format_npz,   &tfs_format_npy,
 };
 
 const struct tfs_format *tfs_format_at(size_t i)
@@ -34,6 +31,9 @@ const struct tfs_format *tfs_format_for(const char *file_name)
 /* https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: the version line comes first. */
 #define LFS_POINTER "version https://git-lfs"
 
+/* What ggml wrote before GGUF (llama.cpp's old llama.h, whisper.cpp): "ggml", "ggmf", "ggjt" and "ggla" as little-endian words. */
+static const char ggml[][5] = { "lmgg", "fmgg", "tjgg", "algg" };
+
 int tfs_format_check_present(int fd, uint64_t size, struct tfs_error *err)
 {
 	char start[sizeof LFS_POINTER - 1];
@@ -46,7 +46,40 @@ int tfs_format_check_present(int fd, uint64_t size, struct tfs_error *err)
 	rc = tfs_file_read(fd, start, sizeof start, 0, err);
 	if (rc)
 		return rc;
+	for (size_t i = 0; i < sizeof ggml / sizeof *ggml; i++)
+		if (!memcmp(start, ggml[i], 4))
+			return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
+					     "is a GGML file, from before GGUF: convert it to GGUF");
 	if (memcmp(start, LFS_POINTER, sizeof start))
 		return 0;
 	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is a Git LFS pointer, not weights: run `git lfs pull`");
+}
+
+const char *tfs_format_unfinished(const char *file_name)
+{
+	static const struct {
+		const char *suffix;
+		bool any; /* whatever is before it; else only a name that some format claims */
+		const char *what;
+	} rows[] = {
+		{ ".incomplete", true, "is an unfinished download" }, /* huggingface_hub */
+		{ ".crdownload", true, "is an unfinished download" }, /* Chromium */
+		{ ".aria2", true, "shows that aria2 has not finished the file beside it" },
+		{ ".part", false, "is an unfinished download" },     /* Firefox */
+		{ ".partial", false, "is an unfinished download" },  /* Edge */
+		{ ".download", false, "is an unfinished download" }, /* Safari */
+	};
+	size_t len = strlen(file_name);
+	char before[NAME_MAX + 1];
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		size_t suffix = strlen(rows[i].suffix);
+
+		if (len <= suffix || len > NAME_MAX || strcmp(file_name + len - suffix, rows[i].suffix))
+			continue;
+		memcpy(before, file_name, len - suffix);
+		before[len - suffix] = '\0';
+		return rows[i].any || tfs_format_for(before) ? rows[i].what : NULL;
+	}
+	return NULL;
 }

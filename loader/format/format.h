@@ -55,9 +55,12 @@ const struct tfs_format *tfs_format_for(const char *file_name);
 const struct tfs_format *tfs_format_at(size_t i);
 
 /*
- * What stands in many clones where weights should be, whatever the format: refuse a Git LFS pointer and a file of zero
- * bytes with -EINVAL and a text that says so. 0: it is neither; else pread's error.
+ * What stands in many clones where weights should be, whatever the format: refuse a Git LFS pointer, a file of zero bytes and a GGML
+ * file of old with -EINVAL and a text that says so. 0: it is none of these; else pread's error.
  */
 int tfs_format_check_present(int fd, uint64_t size, struct tfs_error *err);
+
+/* Does a program that downloads give such a name to a file that it has not finished? Then what to say of it, else NULL. */
+const char *tfs_format_unfinished(const char *file_name);
 
 #endif

@@ -11,6 +11,7 @@ import zipfile
 
 import numpy as np
 
+import reader
 from reader import check, file_name, names_in, same, slurp
 from vectors import path_of
 
@@ -192,6 +193,21 @@ def odd_members_right(mount):
     same("names", names_in(os.path.join(mount, "tensors")), want)
     for name in want:
         same(name, slurp(os.path.join(os.fsencode(mount), b"tensors", name)), np.arange(3, dtype="<i2").tobytes())
+
+
+@step
+def convert(path, to):
+    """A safetensors file to npz and npy, big-endian and in Fortran order where that can be."""
+    have = {}
+    for i, t in enumerate(reader.read(path)):
+        a = reader.content(t).view("<" + t.dtype[0].lower() + str(int(t.dtype[1:]) // 8)).reshape(t.shape)
+        a = a.astype(a.dtype.newbyteorder("<>"[i % 2]))
+        have[t.name] = np.asfortranarray(a) if i % 3 else a
+    os.makedirs(os.path.join(to, "npy"))
+    np.savez(os.path.join(to, "stored.npz"), **have)
+    np.savez_compressed(os.path.join(to, "deflated.npz"), **have)
+    for name, a in have.items():
+        np.save(os.path.join(to, "npy", name + ".npy"), a)
 
 
 @step

@@ -653,7 +653,7 @@ static int run(struct machine *m)
 int tfs_pickle_read(struct tfs_pickle *p)
 {
 	struct machine m = { .p = p };
-	int rc = p->len ? run(&m) : tfs_pickle_error(p, -EINVAL, 0, "the pickle is empty");
+	int rc = p->len ? run(&m) : tfs_pickle_error(p, -EINVAL, 0, "the file ends where a pickle should begin");
 
 	if (rc == -ENOMEM)
 		tfs_pickle_error(p, rc, m.opcode, "no memory for the values of a pickle");

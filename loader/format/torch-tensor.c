@@ -78,6 +78,17 @@ static __attribute__((cold, format(printf, 3, 4))) int refuse(const struct tfs_t
 				tfs_quote(name, sizeof name, tensor->name, tensor->name_len), what);
 }
 
+/* A tensor that is sound, and that we can't show as it is. Returns 1. */
+static __attribute__((cold)) int leave_out(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const char *why)
+{
+	char name[TFS_QUOTE_SIZE];
+
+	if (!t->n_left_out++)
+		snprintf(t->left_out, sizeof t->left_out, "%s: %s",
+			 tfs_quote(name, sizeof name, tensor->name, tensor->name_len), why);
+	return 1;
+}
+
 static bool text_is(const struct tfs_pickle_value *v, const char *text)
 {
 	return text && tfs_pickle_is_text(v, text);
@@ -182,10 +193,14 @@ struct layout {
 static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tensor,
 			const struct tfs_pickle_value *persid, struct tfs_torch_storage *s, struct layout *l)
 {
+	const struct tfs_pickle_value *type =
+		tfs_pickle_item(tfs_pickle_item(persid, TFS_PICKLE_PERSID, 0), TFS_PICKLE_TUPLE, 1);
 	char key[TFS_QUOTE_SIZE];
 	uint64_t nbytes;
 	int rc;
 
+	if (of_torch(type) && !type_of_storage(type))
+		return leave_out(t, tensor, "its elements are of a type that is not known, or of less than a byte");
 	if (!tfs_torch_read_persid(persid, s))
 		return refuse(t, tensor, "its storage is none that torch writes");
 	tfs_quote(key, sizeof key, s->key->bytes, s->key->len);
@@ -233,6 +248,7 @@ static bool negated(const struct tfs_pickle_value *metadata)
 	return false;
 }
 
+/* 1: it is left out. */
 static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, struct layout *l)
 {
 	const struct tfs_torch_rebuild *r = tensor->rebuild;
@@ -259,11 +275,16 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 	if (n_strides != l->ndim)
 		return refuse(t, tensor, "%u sizes and %u strides", l->ndim, n_strides);
 	if (r->metadata && negated(tfs_pickle_item(args, TFS_PICKLE_TUPLE, r->metadata)))
-		return refuse(t, tensor, "a conjugate or negative view: its values are not those that are stored");
+		return leave_out(t, tensor, "a conjugate or negative view, whose values are not those that are stored");
 	if (r->dtype) {
-		l->type = type_of_dtype(tfs_pickle_item(args, TFS_PICKLE_TUPLE, r->dtype));
+		const struct tfs_pickle_value *dtype = tfs_pickle_item(args, TFS_PICKLE_TUPLE, r->dtype);
+
+		l->type = type_of_dtype(dtype);
+		if (!l->type && of_torch(dtype))
+			return leave_out(t, tensor,
+					 "its elements are of a type that is not known, or of less than a byte");
 		if (!l->type)
-			return refuse(t, tensor, "a dtype that is none of torch's, or has no whole bytes");
+			return refuse(t, tensor, "its dtype is none of torch's");
 	}
 	return 0;
 }
@@ -350,7 +371,7 @@ int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor)
 	if (!rc)
 		rc = check_layout(t, tensor, &l);
 	if (rc)
-		return rc;
+		return rc > 0 ? 0 : rc;
 	if (l.type->npy)
 		dtype = tfs_catalog_dtype(t->catalog, l.type->name, l.type->npy, 1, l.type->size);
 	else

@@ -24,7 +24,7 @@
  * a walk may take: some for every file (20 ms), and for large ones a multiple of what they hold, as a layer may well be shared by
  * dozens, but not everything by everything.
  */
-#define MAX_STEPS	1000000
+#define MAX_STEPS	100000
 #define MAX_STEPS_VALUE 8
 
 /* The same for the names. */
@@ -555,6 +555,9 @@ int tfs_torch_list(struct tfs_torch *t)
 
 	if (!rc)
 		rc = add_found(&w);
+	if (!rc && t->n_left_out)
+		rc = tfs_catalog_note(t->catalog, "%zu of its tensors are left out, the first is %s", t->n_left_out,
+				      t->left_out);
 	free(w.path);
 	free(w.found);
 	tfs_arena_fini(&w.names);

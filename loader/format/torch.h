@@ -48,7 +48,9 @@ struct tfs_torch {
 	struct tfs_pickle pickle; /* of the object */
 	/* The storage of that key, which is STR or BYTES: 0, -ENOENT: there is none; -EINVAL with the error filled. */
 	int (*find)(struct tfs_torch *t, const struct tfs_pickle_value *key, struct tfs_torch_extent *ret);
-	void *container; /* for find() */
+	void *container;    /* for find() */
+	size_t n_left_out;  /* tensors that torch would show and we can't */
+	char left_out[256]; /* the first of them, and why */
 };
 
 /* A tensor, or a bare storage, which is shown as a tensor of one dimension. */

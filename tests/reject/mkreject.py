@@ -11,6 +11,7 @@ from pathlib import Path
 import gguf_cases
 import numpy_cases
 import onnx_cases
+import torch_cases
 
 MAX_HEADER = 100_000_000
 
@@ -271,6 +272,8 @@ def cases():
     """(name, files, text that a refusal has in it, whether it has an offset)"""
     for name, data in FILES.items():
         yield name, {"model.safetensors": data}, "model.safetensors", True
+    for name, data in torch_cases.hostile().items():
+        yield name, {"model.pt": data}, "model.pt", True
     for name, (files, said) in MODELS.items():
         said = said or ""
         yield name, files, said.lstrip("-"), not said.startswith("-")

@@ -16,6 +16,7 @@ CORPUS = {
     # Two that ggml refuses: version 1, which it no longer reads, and a last tensor that lacks its padding.
     "gguf": ("*.gguf", re.compile(r"mini\.gguf$|(_BAD_(?!VERSION_1)|_INCONSISTENT_|_DUPLICATE_|_NE_TOO_BIG"
                                   r"|TENSORS_SUCCESS|TENSORS_CUSTOM)")),
+    "torch": ("*.pt*", re.compile(r"(^|/)broken\.pt$")),
     "numpy": ("*.np[yz]", re.compile(r"objarr|malformed/(?!py2-long-suffix-ok)")),
     "onnx": ("*.onnx", re.compile(r"(?!)")),  # all of them are sound
 }

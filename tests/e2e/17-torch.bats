@@ -1,0 +1,97 @@
+#!/usr/bin/env bats
+# torch checkpoints: zip and of old, whatever a tensor's layout; and that nothing in a pickle is ever run.
+load helpers
+
+view() { py "$e2e/torchview.py" "$@"; }
+
+vectors() {
+	local case at n=0
+	for case in "$shared"/vectors/torch-*; do
+		at=$T/mnt.${#daemons[@]}
+		mkdir "$at"
+		start "$@" "$case/model" "$at"
+		view vector "$at" "$case"
+		[[ $(sed -n 's/^errors: //p' "$at/.tensorfs/stats") = 0 ]]
+		umount "$at"
+		n=$((n + 1))
+	done
+	((n >= 5)) || fail "only $n"
+}
+
+@test "torch vectors: the tensors of the reference library" {
+	need_shared
+	vectors
+}
+
+@test "torch vectors, streamed" {
+	need_shared
+	vectors --passthrough=off
+}
+
+# The repository's own, which needs no other files.
+generated() {
+	local kind at
+	for kind in zip legacy deflated big_endian; do
+		at=$T/mnt.${#daemons[@]}
+		mkdir -p "$at" "$model.$kind"
+		view save "$model.$kind/pytorch_model.bin" ${kind/zip/}
+		start "$@" "$model.$kind" "$at"
+		view all-right "$at"
+		view odd-reads "$at"
+		cmp "$model.$kind/pytorch_model.bin" "$at/pytorch_model.bin"
+		[[ $(sed -n 's/^errors: //p' "$at/.tensorfs/stats") = 0 ]]
+		umount "$at"
+	done
+}
+
+@test "zip, legacy, deflated and big-endian files, every layout and type" { generated; }
+
+@test "the same with --passthrough=off" { generated --passthrough=off; }
+
+@test "what is stored in C order is loaded by extent" {
+	local kind
+	for kind in zip legacy; do
+		mkdir -p "$model.$kind" "$mnt.$kind"
+		view save "$model.$kind/pytorch_model.bin" ${kind/zip/}
+		start "$model.$kind" "$mnt.$kind"
+		view extents "$mnt.$kind" "$model.$kind/pytorch_model.bin"
+	done
+}
+
+# The corpus has this network as safetensors, too, but at another step of its training.
+@test "the same network as torch and as safetensors has the same hashes" {
+	need_shared
+	mkdir "$model" "$mnt.other"
+	view as-safetensors "$shared/corpus/torch/burn/mnist.pt" "$model/mnist.safetensors"
+	start "$shared/corpus/torch/burn/mnist.pt" "$mnt"
+	start "$model" "$mnt.other"
+	view same-tensors "$mnt" "$mnt.other"
+}
+
+@test "a training's directory: the model is primary, what has no tensors is no set, and nothing is said" {
+	mkdir "$model"
+	view training-state "$model"
+	start "$model" "$mnt"
+	[[ $(ls "$mnt/sets") = $'optimizer\npytorch_model' ]]
+	[[ -e $mnt/tensors/tied.a && -e $mnt/sets/optimizer/tensors/state.0 ]]
+	cmp "$model/training_args.bin" "$mnt/training_args.bin"
+	stat_is warnings -eq 0
+}
+
+@test "a pickle's commands are not run, and its tensors are there" {
+	local name
+	export TFS_PICKLE_MARKER=$T/marker
+	"$TFS_PYTHON" "$top/tests/reject/mkreject.py" "$T/reject"
+	for name in os-system eval reduce-chain stack-global-by-memo; do
+		start "$T/reject/should-pass-torch-$name" "$mnt"
+		[[ $(ls "$mnt/tensors") = w ]]
+		od -An -tf4 -v "$mnt/tensors/w" | grep -Eq '1 +2 +3 +4$'
+		[[ ! -e $T/marker ]]
+		umount "$mnt"
+	done
+	for name in walk-laughs pickle-string-of-2-GB os-system-as-storage; do
+		refused 1 -f "$T/reject/should-fail-torch-$name" "$mnt"
+		[[ $output = *"model.pt: byte "* ]]
+		[[ ! -e $T/marker ]]
+	done
+}

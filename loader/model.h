@@ -74,8 +74,9 @@ struct tfs_model {
 typedef void tfs_warn_fn(void *arg, const struct tfs_error *warning);
 
 /*
- * Scan @path: a directory, or one weight file, which then stands alone in an otherwise empty directory. Headers are
- * parsed by up to @threads threads. A set that is broken is left out with a warning, as long as another one is sound.
+ * Scan @path: a directory, or one weight file, which then stands in an otherwise empty directory, alone but for the files that
+ * it names as having its tensors. Headers are parsed by up to @threads threads. A set that is broken is left out with a warning,
+ * as long as another one is sound, unless its only file has tensors of that one.
  * -EINVAL: nothing sound in it (@err is the first set's error, or says that no weights were found); otherwise the errno of
  * the scan. On success the caller owns *@ret_model.
  */

@@ -64,6 +64,13 @@ static int fill_attr(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
 		st->st_uid = getuid();
 		st->st_gid = getgid();
 	}
+	if (inode.kind == TFS_INO_WHOLE) {
+		const struct tfs_whole *whole = tfs_tree_whole(fs->tree, inode.set);
+		if (!whole)
+			return -ENOMEM;
+		st->st_size = (off_t)tfs_whole_size(whole);
+		st->st_blocks = (st->st_size + 511) / 512;
+	}
 	if (is_text(inode) || inode.kind == TFS_INO_KEYS) {
 		size_t len = 0;
 		char *text = NULL;
@@ -198,8 +205,8 @@ static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 				break;
 			next = place + 2;
 			memset(&e, 0, sizeof e);
-			/* Keys are read from files to tell their length. Without a number the kernel asks for it when somebody wants it. */
-			if (plus && inode.kind != TFS_INO_KEYS)
+			/* Their length takes a while to tell. Without a number the kernel asks for it when somebody wants it. */
+			if (plus && inode.kind != TFS_INO_KEYS && inode.kind != TFS_INO_WHOLE)
 				fill_entry(fs, inode, &e); /* of no keys, so it does not fail */
 			else
 				tfs_tree_attr(fs->tree, inode, &e.attr);

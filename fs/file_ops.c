@@ -223,6 +223,30 @@ static void open_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct 
 	finish_tensor(fs, req, ino, id, r);
 }
 
+/* All of a set in one file: always streamed, as it would take as much memory again as all that is in it. */
+static void open_whole(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint32_t set)
+{
+	const struct tfs_whole *whole = tfs_tree_whole(fs->tree, set);
+	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
+
+	if (o) {
+		o->opens++;
+	} else if (whole && (o = opened_create(ino, TFS_OPEN_STREAM))) {
+		o->stream = tfs_stream_open_whole(tfs_loader_streams(fs->loader), set, whole);
+		if (o->stream) {
+			tfs_opened_add(&fs->opened, o);
+		} else {
+			free(o);
+			o = NULL;
+		}
+	}
+	tfs_opened_unlock(&fs->opened, ino);
+	if (o)
+		reply_open(fs, req, o);
+	else
+		tfs_reply_error(req, -ENOMEM);
+}
+
 static bool is_listing(struct tfs_inode i)
 {
 	return i.kind == TFS_INO_CONTROL && (i.node == TFS_CONTROL_INDEX_TSV || i.node == TFS_CONTROL_INDEX_JSON);
@@ -322,6 +346,8 @@ void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	else if (inode.kind == TFS_INO_TENSOR && tfs_views[inode.view].loaded &&
 		 fs->model->sets[inode.set].tensors[inode.tensor].nbytes)
 		open_tensor(fs, req, ino, inode);
+	else if (inode.kind == TFS_INO_WHOLE)
+		open_whole(fs, req, ino, inode.set);
 	else if (inode.kind == TFS_INO_CONTROL && inode.node == TFS_CONTROL_XXH128SUMS)
 		tfs_open_sums(fs, req, ino);
 	else if (inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_CONTROL || inode.kind == TFS_INO_KEYS)
@@ -452,7 +478,9 @@ void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, stru
 		read_listing(req, o->listing, at, size);
 		return;
 	}
-	if (o->mode == TFS_OPEN_STREAM)
+	if (o->mode == TFS_OPEN_STREAM && inode.kind == TFS_INO_WHOLE)
+		file_size = tfs_whole_size(tfs_tree_whole(fs->tree, inode.set));
+	else if (o->mode == TFS_OPEN_STREAM)
 		file_size = tfs_file_layout(fs->model, tfs_file_of(inode)).size;
 	else if (o->mode == TFS_OPEN_NATIVE)
 		file_size = fs->model->nodes[inode.node].size;

@@ -18,7 +18,7 @@ const struct tfs_view_info tfs_views[TFS_VIEWS] = {
 /* Where the format has keys: in meta/, hidden as they are about no tensor. */
 static const char *const keys_names[TFS_KEYS] = { [TFS_KEYS_SHORT] = ".gguf.json", [TFS_KEYS_FULL] = ".gguf.full.json" };
 
-static const char sets_dir[] = "sets", control_dir[] = ".tensorfs";
+static const char sets_dir[] = "sets", control_dir[] = ".tensorfs", whole_name[] = "model.safetensors";
 
 struct tfs_tree {
 	const struct tfs_model *model;
@@ -27,6 +27,7 @@ struct tfs_tree {
 	pthread_mutex_t lock; /* guards names and modules, whose tables are immutable once they are there */
 	struct names **names; /* [set * TFS_VIEWS + view], NULL until first needed */
 	struct modules **modules; /* [set], likewise */
+	struct tfs_wholes *wholes;
 };
 
 /*
@@ -56,6 +57,7 @@ struct tfs_inode tfs_ino_unpack(uint64_t ino)
 		[TFS_INO_TENSOR] = { .view = true, .set = true, .tensor = true },
 		[TFS_INO_CONTROL] = { .node = true },
 		[TFS_INO_KEYS] = { .set = true, .node = true },
+		[TFS_INO_WHOLE] = { .set = true },
 		[TFS_INO_TREE_DIR] = { .set = true, .tensor = true, .depth = true },
 		[TFS_INO_SET_TREE_DIR] = { .set = true, .tensor = true, .depth = true },
 	};
@@ -149,6 +151,8 @@ bool tfs_tree_valid(struct tfs_tree *t, struct tfs_inode i)
 		return i.node < t->n_controls;
 	case TFS_INO_KEYS:
 		return i.set < m->n_sets && i.node < TFS_KEYS && has_keys(t, i.set, TFS_VIEW_META);
+	case TFS_INO_WHOLE:
+		return i.set < m->n_sets && tfs_wholes_has(t->wholes, i.set);
 	case TFS_INO_KINDS:
 		break;
 	}
@@ -169,13 +173,14 @@ static void free_name(const struct tfs_tree *t, uint32_t node, const char *name,
 }
 
 /*
- * What a directory shows besides its original files: the views, then sets, then the control directory. Entry @extra of that
- * list, or false.
+ * What a directory shows besides its original files: the views, then sets, then the whole file, then the control directory. Entry
+ * @extra of that list, or false.
  */
 static bool extra_entry(const struct tfs_tree *t, uint32_t node, uint64_t extra, char *name, struct tfs_inode *ret_inode)
 {
 	const struct tfs_node *n = &t->model->nodes[node];
 	uint64_t views = n->n_sets ? TFS_VIEWS : 0, sets = n->n_sets > 1, control = node == TFS_NODE_ROOT;
+	uint64_t whole = n->n_sets && tfs_wholes_has(t->wholes, n->first_set);
 
 	if (extra < views) {
 		free_name(t, node, tfs_views[extra].dir, name);
@@ -183,7 +188,10 @@ static bool extra_entry(const struct tfs_tree *t, uint32_t node, uint64_t extra,
 	} else if (extra < views + sets) {
 		free_name(t, node, sets_dir, name);
 		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SETS, .node = node };
-	} else if (extra < views + sets + control) {
+	} else if (extra < views + sets + whole) {
+		free_name(t, node, whole_name, name);
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_WHOLE, .set = n->first_set };
+	} else if (extra < views + sets + whole + control) {
 		free_name(t, node, control_dir, name);
 		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_CONTROL_DIR };
 	} else {
@@ -319,7 +327,10 @@ int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, 
 				*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = dir.set, .view = v };
 				return 0;
 			}
-		return -ENOENT;
+		if (strcmp(whole_name, name) != 0 || !tfs_wholes_has(t->wholes, dir.set))
+			return -ENOENT;
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_WHOLE, .set = dir.set };
+		return 0;
 	case TFS_INO_CONTROL_DIR:
 		for (uint32_t i = 0; i < t->n_controls; i++)
 			if (!strcmp(t->controls[i], name)) {
@@ -332,6 +343,7 @@ int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, 
 	case TFS_INO_TENSOR:
 	case TFS_INO_CONTROL:
 	case TFS_INO_KEYS:
+	case TFS_INO_WHOLE:
 	case TFS_INO_KINDS:
 		break;
 	}
@@ -385,6 +397,11 @@ static int counted_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t plac
 		return 0;
 	}
 	case TFS_INO_SET:
+		if (place == TFS_VIEWS && tfs_wholes_has(t->wholes, dir.set)) {
+			*ret_inode = (struct tfs_inode){ .kind = TFS_INO_WHOLE, .set = dir.set };
+			strcpy(name, whole_name);
+			return 0;
+		}
 		if (place >= TFS_VIEWS)
 			return -ENOENT;
 		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = dir.set, .view = (enum tfs_view_dir)place };
@@ -401,6 +418,7 @@ static int counted_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t plac
 	case TFS_INO_TENSOR:
 	case TFS_INO_CONTROL:
 	case TFS_INO_KEYS:
+	case TFS_INO_WHOLE:
 	case TFS_INO_KINDS:
 		break;
 	}
@@ -442,6 +460,7 @@ struct tfs_inode tfs_tree_parent(struct tfs_tree *t, struct tfs_inode i)
 		p = (struct tfs_inode){ .kind = TFS_INO_SETS, .node = m->sets[i.set].dir };
 		break;
 	case TFS_INO_SET_VIEW_DIR:
+	case TFS_INO_WHOLE:
 		p = (struct tfs_inode){ .kind = TFS_INO_SET, .set = i.set };
 		break;
 	case TFS_INO_TENSOR:
@@ -498,6 +517,11 @@ int tfs_tree_file_name(struct tfs_tree *t, struct tfs_inode file, char *buf)
 	return 0;
 }
 
+const struct tfs_whole *tfs_tree_whole(struct tfs_tree *t, uint32_t set)
+{
+	return tfs_wholes_get(t->wholes, set);
+}
+
 /* --- Attributes ----------------------------------------------------------------------------------------------------- */
 
 static void attr_of_node(const struct tfs_node *n, struct stat *st)
@@ -551,7 +575,8 @@ void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st
 		st->st_size = tfs_views[i.view].loaded ? tfs_file_layout(m, tfs_file_of(i)).size : 0;
 		break;
 	}
-	case TFS_INO_KEYS: {
+	case TFS_INO_KEYS:
+	case TFS_INO_WHOLE: {
 		/* As readable as all the files that they come from. */
 		const struct tfs_set *set = &m->sets[i.set];
 		n = &m->nodes[set->sources[0]];
@@ -583,21 +608,20 @@ int tfs_tree_create(const struct tfs_model *model, const char *const *controls, 
 		return tfs_error_set(err, -E2BIG, TFS_NO_OFFSET, "%zu weight sets; at most %u can be shown in one mount",
 				     model->n_sets, TFS_MAX_SETS);
 	struct tfs_tree *t = calloc(1, sizeof *t);
-	if (t)
-		t->names = calloc(model->n_sets * TFS_VIEWS, sizeof *t->names);
-	if (t)
-		t->modules = calloc(model->n_sets, sizeof *t->modules);
-	if (!t || !t->names || !t->modules) {
-		if (t)
-			free(t->names);
-		free(t);
+	if (!t)
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	t->model = model;
+	t->names = calloc(model->n_sets * TFS_VIEWS, sizeof *t->names);
+	t->modules = calloc(model->n_sets, sizeof *t->modules);
+	t->wholes = tfs_wholes_create(model);
+	pthread_mutex_init(&t->lock, NULL);
+	if (!t->names || !t->modules || !t->wholes) {
+		tfs_tree_destroy(t);
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
-	t->model = model;
 	t->controls = controls;
 	while (controls[t->n_controls])
 		t->n_controls++;
-	pthread_mutex_init(&t->lock, NULL);
 	*ret_tree = t;
 	return 0;
 }
@@ -606,10 +630,11 @@ void tfs_tree_destroy(struct tfs_tree *t)
 {
 	if (!t)
 		return;
-	for (size_t i = 0; i < t->model->n_sets * TFS_VIEWS; i++)
+	for (size_t i = 0; t->names && i < t->model->n_sets * TFS_VIEWS; i++)
 		tfs_names_destroy(t->names[i]);
-	for (size_t i = 0; i < t->model->n_sets; i++)
+	for (size_t i = 0; t->modules && i < t->model->n_sets; i++)
 		tfs_modules_destroy(t->modules[i]);
+	tfs_wholes_destroy(t->wholes);
 	free(t->names);
 	free(t->modules);
 	pthread_mutex_destroy(&t->lock);

@@ -24,6 +24,7 @@
 #include "modules.h"
 #include "names.h"
 #include "residency.h"
+#include "wholes.h"
 
 enum tfs_view_dir { TFS_VIEW_TENSORS, TFS_VIEW_NPY, TFS_VIEW_F32, TFS_VIEW_META, TFS_VIEW_TREE, TFS_VIEWS };
 
@@ -48,6 +49,7 @@ enum tfs_kind {
 	TFS_INO_TREE_DIR,    /* below tree/ of the set, which is its directory's primary one: tensor is its first, and depth */
 	TFS_INO_SET_TREE_DIR, /* below sets/STEM/tree */
 	TFS_INO_KEYS,	      /* of a set's files: node is an enum tfs_keys */
+	TFS_INO_WHOLE,	      /* "model.safetensors" of a set */
 	TFS_INO_KINDS,
 };
 
@@ -108,7 +110,10 @@ int tfs_tree_view_path(const struct tfs_tree *t, uint32_t set, enum tfs_view_dir
 /* The file name of a tensor in its view, not tree/, into @buf (TFS_NAME_MAX + 1 bytes). -ENOMEM. */
 int tfs_tree_file_name(struct tfs_tree *t, struct tfs_inode file, char *buf);
 
-/* Attributes, complete but for the size of files whose text is made when asked for. */
+/* What is in the made-up model.safetensors of a set that has one; NULL: out of memory. */
+const struct tfs_whole *tfs_tree_whole(struct tfs_tree *t, uint32_t set);
+
+/* Attributes, complete but for the size of a model.safetensors and of files whose text is made when asked for. */
 void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode inode, struct stat *ret_st);
 
 #endif

@@ -463,8 +463,9 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at
 		uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err)
 {
 	struct tfs_error changed = { .offset = TFS_NO_OFFSET };
-	struct extract e = { .x = x, .t = t, .p = t->packing, .scratch = scratch, .how = ret_how, .err = err };
-	const struct tfs_packing *p = t->packing;
+	static const struct tfs_packing plain = { 0 };
+	const struct tfs_packing *p = t->packing ? t->packing : &plain;
+	struct extract e = { .x = x, .t = t, .p = p, .scratch = scratch, .how = ret_how, .err = err };
 	uint8_t *data = buf;
 
 	assert(!(at % tfs_packing_unit(p)) && !(len % tfs_packing_unit(p)));

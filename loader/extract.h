@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes of packed tensors (struct tfs_packing): inflated, decoded, gathered by their strides, put in order. Any part of a
+ * The bytes of tensors, whether packed (struct tfs_packing) or not: inflated, decoded, gathered by their strides, put in order. Any part of a
  * tensor can be asked for; what that costs depends on the packing. Thread-safe.
  */
 #ifndef TFS_EXTRACT_H
@@ -23,7 +23,7 @@ struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources);
 void tfs_extractor_destroy(struct tfs_extractor *x); /* takes NULL */
 
 /*
- * Bytes [at, at + len) of the packed tensor @t, with its source pinned and checked, into @buf, which is aligned to TFS_IO_ALIGN and
+ * Bytes [at, at + len) of the tensor @t, packed or plain, with its source pinned and checked, into @buf, which is aligned to TFS_IO_ALIGN and
  * has room for len + 2 * TFS_IO_ALIGN bytes; *@ret_data is where in there they begin. 0; -EIO, @err: they are not to be had;
  * -ESTALE: the source has changed.
  *

@@ -138,7 +138,7 @@ static void fail(struct tfs_sched *s, struct tfs_transfer *t, int code, const st
 			*t->err = *err;
 			t->err->code = code;
 			/* A read that several transfers share fails in one place, which is in one of them at most. */
-			if (!t->packed && (err->offset < t->offset || err->offset - t->offset > t->len))
+			if (!t->packed && !t->whole && (err->offset < t->offset || err->offset - t->offset > t->len))
 				t->err->offset = TFS_NO_OFFSET;
 		}
 		s->stats.failed++;
@@ -301,7 +301,7 @@ static void join(struct tfs_sched *s, struct tfs_job *job, struct tfs_transfer *
 	while (t != queue_end && job->n_parts < TFS_JOB_PARTS) {
 		struct tfs_transfer *next = t->next;
 		uint64_t end_of_job = job->offset + job->len;
-		if (t->node != job->node || t->packed || t->n_chunks > 1 || t->len > TFS_JOIN_MAX || t->offset < end_of_job ||
+		if (t->node != job->node || t->packed || t->whole || t->n_chunks > 1 || t->len > TFS_JOIN_MAX || t->offset < end_of_job ||
 		    t->offset - end_of_job > TFS_JOIN_GAP || t->offset + t->len - job->offset > TFS_CHUNK)
 			return;
 		dequeue(t);
@@ -340,7 +340,7 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job
 	if (!t->begun || t->n_issued == t->n_chunks) {
 		struct tfs_transfer *next = t->next;
 		dequeue(t);
-		if (t->n_chunks == 1 && t->len <= TFS_JOIN_MAX && !t->packed)
+		if (t->n_chunks == 1 && t->len <= TFS_JOIN_MAX && !t->packed && !t->whole)
 			join(s, job, next);
 	}
 	if (is_in_order(t))

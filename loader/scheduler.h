@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "catalog.h"
 #include "source.h"
+#include "whole.h"
 
 /*
  * Bytes of one read. Storage reaches its rate with a few MiB in flight per request (measured, DESIGN.md section 1), and a
@@ -72,6 +73,8 @@ struct tfs_transfer {
 	 * among those bytes. Never joined with others. NULL: as the file has them.
 	 */
 	const struct tfs_tensor *packed;
+	/* The same for a file made of many tensors; the offset is the place in it, and the node means nothing. */
+	const struct tfs_whole *whole;
 
 	/* Private to the scheduler, guarded by its lock. */
 	struct tfs_transfer *prev, *next;

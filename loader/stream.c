@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/log.h"
 #include "report.h"
 
 enum slot_state { SLOT_EMPTY, SLOT_READING, SLOT_READY };
@@ -19,6 +20,8 @@ struct tfs_slot {
 	struct tfs_streams *streams;
 	enum slot_state state;
 	struct tfs_file_id id;
+	struct tfs_layout layout;
+	const struct tfs_whole *whole; /* where the file is one of many tensors */
 	uint64_t start; /* in the file */
 	size_t len;
 	unsigned users; /* reads that wait for it or answer from it */
@@ -38,6 +41,7 @@ struct tfs_stream {
 	struct tfs_streams *streams;
 	struct tfs_file_id id;
 	struct tfs_layout layout;
+	const struct tfs_whole *whole; /* TFS_WHOLE */
 	bool attached; /* holds the file, which is loading or resident */
 	/* Guarded by the lock of the streams. */
 	unsigned refs;	   /* the open, and every read: an answer may be followed by the close before it is released */
@@ -108,9 +112,10 @@ static struct tfs_slot *slot_find(struct tfs_streams *s, struct tfs_file_id id, 
 }
 
 /* Start filling a slot with [start, end) of the file, a little more where conversion takes whole blocks. NULL: none is free. */
-static struct tfs_slot *slot_fill(struct tfs_streams *s, struct tfs_file_id id, const struct tfs_layout *l, uint64_t start,
-				  uint64_t end, enum tfs_priority priority)
+static struct tfs_slot *slot_fill(struct tfs_streams *s, const struct tfs_stream *st, uint64_t start, uint64_t end,
+				  enum tfs_priority priority)
 {
+	const struct tfs_layout *l = &st->layout;
 	struct tfs_slot *sl = NULL;
 	for (unsigned i = 0; i < s->n_slots; i++) {
 		struct tfs_slot *c = &s->slots[i];
@@ -131,7 +136,9 @@ static struct tfs_slot *slot_fill(struct tfs_streams *s, struct tfs_file_id id, 
 	}
 	uint64_t from, len;
 	tfs_layout_source(l, start, &end, &from, &len);
-	sl->id = id;
+	sl->id = st->id;
+	sl->layout = *l;
+	sl->whole = st->whole;
 	sl->start = start;
 	sl->len = end - start;
 	sl->failure = 0;
@@ -139,14 +146,15 @@ static struct tfs_slot *slot_fill(struct tfs_streams *s, struct tfs_file_id id, 
 	sl->used_at = ++s->clock;
 	sl->transfer = (struct tfs_transfer){
 		.ops = &slot_ops,
-		.node = l->tensor->source,
-		.offset = l->tensor->offset + from,
+		.node = l->tensor ? l->tensor->source : 0,
+		.offset = l->tensor ? l->tensor->offset + from : from,
 		.len = len,
 		.first = len,
 		.step = len,
 		.priority = s->background ? TFS_BACKGROUND : priority,
 		.buf = l->convert || start < l->prefix ? NULL : sl->buf,
-		.packed = l->tensor->packing ? l->tensor : NULL,
+		.packed = l->tensor && l->tensor->packing ? l->tensor : NULL,
+		.whole = st->whole,
 	};
 	int r = tfs_sched_add(s->sched, &sl->transfer);
 	if (r) {
@@ -205,7 +213,7 @@ static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
 				upto = end;
 			if (upto > l->size)
 				upto = l->size;
-			sl = slot_fill(s, id, l, from, upto, TFS_DEMAND);
+			sl = slot_fill(s, rd->stream, from, upto, TFS_DEMAND);
 			if (!sl) {
 				drop_slots(rd);
 				return s->stopped ? -ECANCELED : any_busy(s) ? -EAGAIN : -ENOMEM;
@@ -339,7 +347,7 @@ static int slot_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, 
 	(void)err;
 	(void)scratch;
 	assert(!at && len == t->len);
-	struct tfs_layout l = tfs_file_layout(sl->streams->model, sl->id);
+	const struct tfs_layout l = sl->layout;
 	size_t prefix = sl->start < l.prefix ? l.prefix - sl->start : 0;
 	if (data >= sl->buf && data < sl->buf + SLOT_BUFFER) { /* read straight into the slot */
 		sl->data = data;
@@ -370,7 +378,9 @@ static void slot_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 		wake(s);
 		return;
 	}
-	if (code && code != -ECANCELED)
+	if (code && code != -ECANCELED && sl->whole && err)
+		tfs_log_error("%s", tfs_error_line(err, line, sizeof line));
+	else if (code && code != -ECANCELED && !sl->whole)
 		tfs_report(s->model, tensor_of(s, sl->id), t->offset - tensor_of(s, sl->id)->offset, code, err, line);
 	pthread_mutex_lock(&s->lock);
 	sl->state = SLOT_READY;
@@ -410,7 +420,7 @@ static void read_ahead(struct tfs_streams *s, struct tfs_stream *st, struct tfs_
 	for (unsigned i = 0; i < st->window && from < l->size; i++, from += chunk) {
 		if (slot_find(s, st->id, from))
 			continue;
-		if (!slot_fill(s, st->id, l, from, l->size - from < chunk ? l->size : from + chunk, TFS_PREFETCH))
+		if (!slot_fill(s, st, from, l->size - from < chunk ? l->size : from + chunk, TFS_PREFETCH))
 			break;
 		s->stats.readahead++;
 	}
@@ -535,19 +545,37 @@ void tfs_streams_trim(struct tfs_streams *s)
 
 /* --- Beginning and end --------------------------------------------------------------------------------------------- */
 
-struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id)
+static struct tfs_stream *open_stream(struct tfs_streams *s, struct tfs_file_id id)
 {
 	struct tfs_stream *st = calloc(1, sizeof *st);
 	if (!st)
 		return NULL;
 	st->streams = s;
 	st->id = id;
-	st->layout = tfs_file_layout(s->model, id);
 	st->refs = 1;
-	st->attached = s->residency && !tfs_residency_attach(s->residency, id);
 	pthread_mutex_lock(&s->lock);
 	s->stats.open++;
 	pthread_mutex_unlock(&s->lock);
+	return st;
+}
+
+struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id)
+{
+	struct tfs_stream *st = open_stream(s, id);
+	if (st) {
+		st->layout = tfs_file_layout(s->model, id);
+		st->attached = s->residency && !tfs_residency_attach(s->residency, id);
+	}
+	return st;
+}
+
+struct tfs_stream *tfs_stream_open_whole(struct tfs_streams *s, uint32_t set, const struct tfs_whole *whole)
+{
+	struct tfs_stream *st = open_stream(s, (struct tfs_file_id){ .set = set, .view = TFS_WHOLE });
+	if (st) {
+		st->whole = whole;
+		st->layout = (struct tfs_layout){ .view = &tfs_view_raw, .size = tfs_whole_size(whole), .block = 1, .in = 1, .out = 1 };
+	}
 	return st;
 }
 

@@ -16,6 +16,7 @@
 #include "model.h"
 #include "residency.h"
 #include "scheduler.h"
+#include "whole.h"
 
 /* The longest read; FUSE asks for no more than max_read, which is the same. */
 #define TFS_STREAM_MAX_READ ((size_t)1 << 20)
@@ -63,6 +64,8 @@ void tfs_streams_destroy(struct tfs_streams *s); /* after that; no stream is ope
 
 /* NULL: out of memory. The file has at least one byte. */
 struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id);
+/* The same of all of a set's tensors as one file. @whole must outlive the streams. */
+struct tfs_stream *tfs_stream_open_whole(struct tfs_streams *s, uint32_t set, const struct tfs_whole *whole);
 /* No new read comes; those whose answers are not released yet keep what they need. */
 void tfs_stream_close(struct tfs_stream *st);
 

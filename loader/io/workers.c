@@ -180,15 +180,19 @@ static void start(struct worker *me, struct running *r)
 		r->io.buf = me->memory + TFS_SCRATCH + number * BUFFER_STEP;
 		r->io.slot = (int)number;
 	}
-	if (!r->io.buf || (t->packed && !me->memory)) {
+	if (!r->io.buf || ((t->packed || t->whole) && !me->memory)) {
 		code = tfs_error_set(&r->io.err, -ENOMEM, TFS_NO_OFFSET, "no memory for a read buffer of %zu bytes", BUFFER_SIZE);
 		finish(me, r, code, NULL, TFS_READ_BUFFERED);
 		return;
 	}
-	if (t->packed) {
+	if (t->packed || t->whole) {
 		enum tfs_read_how how;
-		code = tfs_extract(w->extractor, t->packed, job->offset - t->packed->offset, job->len, r->io.buf, me->memory, &data,
-				   &how, &r->io.err);
+		if (t->packed)
+			code = tfs_extract(w->extractor, t->packed, job->offset - t->packed->offset, job->len, r->io.buf,
+					   me->memory, &data, &how, &r->io.err);
+		else
+			code = tfs_whole_read(t->whole, w->extractor, job->offset, job->len, r->io.buf, me->memory, &data, &how,
+					      &r->io.err);
 		finish(me, r, code, data, how);
 		return;
 	}

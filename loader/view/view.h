@@ -14,7 +14,9 @@
 #include "catalog.h"
 #include "convert/convert.h"
 
-enum tfs_view_id { TFS_RAW, TFS_NPY, TFS_F32, TFS_VIEW_IDS };
+enum tfs_view_id { TFS_RAW, TFS_NPY, TFS_F32, TFS_VIEW_IDS,
+	/* Of no tensor: the whole set as one file (whole.h), which is only streamed. */
+	TFS_WHOLE = TFS_VIEW_IDS };
 
 /* A prefix is at most this long, and so is its array on the stack. The page size, so that elements behind it can be mapped. */
 #define TFS_VIEW_PREFIX_MAX 4096u

@@ -21,6 +21,7 @@ LAYERS = [
     ("source", {"base", "model"}),
     ("store", {"base"}),
     ("extract", {"base", "catalog", "source"}),
+    ("whole", {"base", "catalog", "extract", "model", "source"}),
     ("plan", {"base", "model"}),
     ("scheduler",),
     ("residency",),
@@ -28,7 +29,7 @@ LAYERS = [
     ("hash", {"base", "model", "report", "residency", "scheduler", "source", "stream"}),
     ("feeder", {"base", "model", "residency", "scheduler", "store", "view"}),
     ("pressure", {"base"}),
-    ("io", {"base", "extract", "scheduler", "source"}),
+    ("io", {"base", "extract", "whole", "scheduler", "source"}),
     ("memory",),
     ("loader",),
 ]

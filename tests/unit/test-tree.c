@@ -105,11 +105,11 @@ static void test_walk(void **state)
 	/*
 	 * The root: 10 originals, tensors~, npy, f32, meta, tree, sets, .tensorfs~~; the four views of 5 and tree/{%,%25,a/@,a/b,x/y},
 	 * those of sets/{model,other} of 5 and 2, two controls; sub: an original and four views of 3, and tree; complex: an
-	 * original and four views, of 1 but for f32, and tree; gguf: an original, four views of 2, two files of keys, and
-	 * tree/{%/gguf,t}.
+	 * original and four views, of 1 but for f32, and tree; gguf: an original, four views of 2, two files of keys,
+	 * tree/{%/gguf,t}, and a model.safetensors.
 	 */
 	assert_int_equal(walk(root, 0), 10 + 7 + 4 * 5 + 7 + 2 + (5 + 4 * 5 + 7) + (5 + 4 * 2 + 3) + 2 + (1 + 5 + 4 * 3 + 5) +
-						(1 + 5 + 3 + 1) + (1 + 5 + 4 * 2 + 2 + 3));
+						(1 + 5 + 3 + 1) + (1 + 5 + 4 * 2 + 2 + 3 + 1));
 }
 
 static void test_collisions(void **state)

@@ -252,6 +252,14 @@ static bool is_listing(struct tfs_inode i)
 	return i.kind == TFS_INO_CONTROL && (i.node == TFS_CONTROL_INDEX_TSV || i.node == TFS_CONTROL_INDEX_JSON);
 }
 
+static void reply_text(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
+{
+	tfs_opened_lock(&fs->texts, o->ino);
+	tfs_opened_add(&fs->texts, o);
+	tfs_opened_unlock(&fs->texts, o->ino);
+	reply_open(fs, req, o);
+}
+
 void tfs_reply_open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, char *text, size_t len)
 {
 	struct tfs_opened *o = opened_create(ino, TFS_OPEN_TEXT);
@@ -262,7 +270,7 @@ void tfs_reply_open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, char *
 	}
 	o->text = text;
 	o->text_len = len;
-	reply_open(fs, req, o);
+	reply_text(fs, req, o);
 }
 
 static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode, bool writing)
@@ -291,10 +299,7 @@ static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tf
 		tfs_reply_error(req, r);
 		return;
 	}
-	tfs_opened_lock(&fs->texts, ino);
-	tfs_opened_add(&fs->texts, o);
-	tfs_opened_unlock(&fs->texts, ino);
-	reply_open(fs, req, o);
+	reply_text(fs, req, o);
 }
 
 /* An original file: passthrough to the file itself, or read by us where the kernel can't. */

@@ -32,8 +32,8 @@
 #define MAX_NAMES_BYTE 8
 #define MAX_NAME       65535 /* bytes; a path of keys, none of which is any tensor's honest name at that length */
 
-/* Two tensors of one name: {"a.b": x, "a": {"b": y}}. The second is a.b~, and so on: this often. */
-#define MAX_RENAMES 100
+/* Tensors of one name: {"a.b": x, "a": {"b": y}}. The second is a.b~2, and so on: this often. */
+#define MAX_RENAMES 99
 
 struct walk {
 	struct tfs_torch *t;
@@ -183,6 +183,7 @@ static int find(struct walk *w, const struct tfs_torch_rebuild *rebuild, const s
 	w->found[w->n_found] = (struct tfs_torch_tensor){
 		.name = tfs_arena_copy(&w->names, name, len),
 		.name_len = len,
+		.base_len = len,
 		.order = w->n_found,
 		.at = at,
 		.rebuild = rebuild,
@@ -493,11 +494,11 @@ static int by_name(const void *a, const void *b)
 	return x->order < y->order ? -1 : 1;
 }
 
-/* Put the tensors in order of names, and a "~" behind the second of a name as often as it takes. */
+/* Put the tensors in order of names, and "~2" behind the second of a name, "~3" behind the third, or where there is such a name. */
 static int make_unique(struct walk *w, const void **order)
 {
 	size_t n = w->n_found;
-	char name[MAX_NAME + MAX_RENAMES + 1], quoted[TFS_QUOTE_SIZE];
+	char name[MAX_NAME + sizeof "~100"], quoted[TFS_QUOTE_SIZE];
 	bool again = true;
 
 	for (unsigned round = 0; again; round++) {
@@ -514,14 +515,14 @@ static int make_unique(struct walk *w, const void **order)
 			}
 			w->at = x->at;
 			if (round == MAX_RENAMES)
-				return refuse(w, "more than %d tensors have the path %s", MAX_RENAMES,
-					      tfs_quote(quoted, sizeof quoted, x->name, x->name_len));
-			memcpy(name, x->name, x->name_len);
-			name[x->name_len++] = '~';
+				return refuse(w, "more than %d tensors have the path %s", MAX_RENAMES + 1,
+					      tfs_quote(quoted, sizeof quoted, x->name, x->base_len));
+			memcpy(name, x->name, x->base_len);
+			x->renamed++;
+			x->name_len = x->base_len + snprintf(name + x->base_len, sizeof "~100", "~%u", x->renamed + 1);
 			x->name = tfs_arena_copy(&w->names, name, x->name_len);
 			if (!x->name)
 				return -ENOMEM;
-			x->renamed++;
 			again = true;
 		}
 	}

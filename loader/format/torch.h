@@ -57,7 +57,8 @@ struct tfs_torch {
 struct tfs_torch_tensor {
 	const char *name; /* well-formed UTF-8 */
 	uint32_t name_len;
-	uint32_t renamed;			 /* how often a "~" was put behind it */
+	uint32_t base_len;			 /* of the name without the "~2" that it may have got */
+	uint32_t renamed;			 /* how often it got one */
 	uint32_t order;				 /* in which they were found */
 	uint32_t at;				 /* place in the pickle, for errors */
 	const struct tfs_torch_rebuild *rebuild; /* NULL: a bare storage */

@@ -192,7 +192,7 @@ def cases():
     """As mkreject.cases()."""
     for name, data in CASES.items():
         verdict, rest = name[:12], name[12:]
-        yield f"{verdict}gguf-{rest}", {"model.gguf": data}, "model.gguf", True
+        yield f"{verdict}gguf-{rest}", {"model.gguf": data}, "model.gguf", not rest.startswith("gg")  # GGML of old, by its name
     # Shards
     yield "should-pass-gguf-split-without-tensors-in-one", {"m-00001-of-00002.gguf": head(), "m-00002-of-00002.gguf": GOOD}, "", True
     yield "should-pass-gguf-split-incomplete", {"m-00002-of-00003.gguf": GOOD}, "", True

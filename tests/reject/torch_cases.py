@@ -397,7 +397,7 @@ def walks():
         "state-in-itself": saved(g("a", "b") + b")R}q\0(" + u("w") + tensor() + u("self") + b"h\0ub"),
         "call-of-itself": saved(g("a", "b") + b"]q\0\x85R" + b"q\1h\0h\1a0"),
         "tensor-5000-times": saved(many),
-        "name-twice": saved(d(**{"a.b": tensor(), "a": d(b=tensor()), "a.b~": tensor()})),
+        "name-twice": saved(d(**{"a.b": tensor(), "a": d(b=tensor()), "a.b~2": tensor()})),
         "alone": saved(tensor()),
         "alone-in-a-parameter": saved(call(g("torch._utils", "_rebuild_parameter"), tensor(), b"\x88", HOOKS)),
         "paths": saved(paths()),
@@ -480,7 +480,7 @@ def rows():
         "walk-list-in-itself": {"0": w["w"]},
         "walk-call-of-itself": {},
         "walk-tensor-5000-times": {str(k): w["w"] for k in range(5001)},
-        "walk-name-twice": dict.fromkeys(("a.b", "a.b~", "a.b~~"), w["w"]),
+        "walk-name-twice": dict.fromkeys(("a.b", "a.b~2", "a.b~3"), w["w"]),
         "walk-keys-of-all-kinds": dict.fromkeys(keys, w["w"]),
         "walk-nested-500-deep": {".".join("0" * 500): w["w"]},
         "walk-paths": dict.fromkeys((

@@ -24,6 +24,9 @@
 struct set_plan {
 	struct tfs_plan plan;
 	uint32_t *place; /* of each tensor in file order: the inverse of set->by_offset; NULL before the first open */
+	/* The order of the first opens, and the place of each tensor in there or TFS_NO_PLACE. In the same piece of memory. */
+	uint32_t *opened, *place_opened;
+	uint32_t n_opened;
 };
 
 struct tfs_loader {
@@ -63,17 +66,28 @@ static int64_t now(void)
 
 /* --- Prefetch ------------------------------------------------------------------------------------------------------ */
 
-static uint32_t tensor_at(const struct tfs_set *set, enum tfs_order order, uint32_t place)
+static uint32_t tensor_at(const struct tfs_set *set, const struct set_plan *sp, enum tfs_order order, uint32_t place)
 {
-	return order == TFS_FILE_ORDER ? set->by_offset[place] : place;
+	return order == TFS_FILE_ORDER ? set->by_offset[place] : order == TFS_NAME_ORDER ? place : sp->opened[place];
 }
 
-static uint32_t *places_in_file(const struct tfs_set *set)
+/* Before the first open. False: out of memory. */
+static bool make_places(const struct tfs_set *set, struct set_plan *sp)
 {
-	uint32_t *place = malloc(set->n_tensors * sizeof *place);
-	for (size_t i = 0; place && i < set->n_tensors; i++)
-		place[set->by_offset[i]] = i;
-	return place;
+	size_t n = set->n_tensors;
+
+	if (sp->place)
+		return true;
+	sp->place = reallocarray(NULL, n, 3 * sizeof *sp->place);
+	if (!sp->place)
+		return false;
+	sp->opened = sp->place + n;
+	sp->place_opened = sp->opened + n;
+	for (size_t i = 0; i < n; i++) {
+		sp->place[set->by_offset[i]] = i;
+		sp->place_opened[i] = TFS_NO_PLACE;
+	}
+	return true;
 }
 
 /* Bytes that loading this file puts into memory; 0: there is nothing to load. */
@@ -96,18 +110,23 @@ static void prefetch_after(struct tfs_loader *l, struct tfs_file_id id)
 
 	pthread_mutex_lock(&l->plan_lock);
 	struct set_plan *sp = &l->plans[(size_t)id.set * TFS_VIEW_IDS + id.view];
-	if (!sp->place && !(sp->place = places_in_file(set))) {
+	if (!make_places(set, sp)) {
 		pthread_mutex_unlock(&l->plan_lock);
 		return;
 	}
-	uint32_t place[TFS_ORDERS] = { [TFS_FILE_ORDER] = sp->place[id.tensor], [TFS_NAME_ORDER] = id.tensor };
-	struct tfs_plan_step step = tfs_plan_opened(&sp->plan, place, set->n_tensors, max);
+	const uint32_t place[TFS_ORDERS] = { sp->place[id.tensor], id.tensor, sp->place_opened[id.tensor] };
+	const uint32_t count[TFS_ORDERS] = { set->n_tensors, set->n_tensors, sp->n_opened };
+	struct tfs_plan_step step = tfs_plan_opened(&sp->plan, place, count, max);
+	if (sp->place_opened[id.tensor] == TFS_NO_PLACE) {
+		sp->place_opened[id.tensor] = sp->n_opened;
+		sp->opened[sp->n_opened++] = id.tensor;
+	}
 	uint64_t bytes = 0;
 	for (uint32_t i = step.next; i < step.from; i++)
-		bytes += loaded_size(l, (struct tfs_file_id){ id.set, tensor_at(set, step.order, i), id.view });
+		bytes += loaded_size(l, (struct tfs_file_id){ id.set, tensor_at(set, sp, step.order, i), id.view });
 	uint32_t i = step.from;
 	for (; i < step.to && (bytes < step.window || i == step.next); i++) {
-		struct tfs_file_id next = { id.set, tensor_at(set, step.order, i), id.view };
+		struct tfs_file_id next = { id.set, tensor_at(set, sp, step.order, i), id.view };
 		uint64_t size = loaded_size(l, next);
 		/* Larger than the whole window, and not the very next one: it would crowd out all that comes before it. */
 		if (size > max && i != step.next)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What will be opened next. A pure function of the opens so far: no clock, no IO, no lock. Programs open the tensors of a
- * model in file order (loaders that walk the shards) or in name order (ls, loops over globs); both are watched, and the one
- * that fits is followed with a window that doubles while it fits.
+ * model in file order (loaders that walk the shards), in name order (ls, loops over globs), or in an order of their own, but then
+ * often more than once (each worker process the same one). All are watched, and the one that fits best is followed with a window
+ * that doubles while it fits and shrinks when it was wrong.
  */
 #ifndef TFS_PLAN_H
 #define TFS_PLAN_H
@@ -10,7 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum tfs_order { TFS_FILE_ORDER, TFS_NAME_ORDER, TFS_ORDERS };
+enum tfs_order { TFS_FILE_ORDER, TFS_NAME_ORDER, TFS_EARLIER_ORDER, TFS_ORDERS };
+
+/* The place of a tensor that has none in an order: it was not opened earlier. */
+#define TFS_NO_PLACE UINT32_MAX
 
 /* Bytes to prefetch after the first open that fits an order. */
 #define TFS_PLAN_MIN ((uint64_t)16 << 20)
@@ -43,10 +47,11 @@ struct tfs_plan_step {
 };
 
 /*
- * The tensor at @place[order] of each order, out of @count, was opened. The caller prefetches what the step says and then
+ * The tensor at @place[order] of each order, out of @count[order], was opened. The caller prefetches what the step says and then
  * calls tfs_plan_did() with the place it got to. @max: upper bound of the window in bytes.
  */
-struct tfs_plan_step tfs_plan_opened(struct tfs_plan *p, const uint32_t place[TFS_ORDERS], uint32_t count, uint64_t max);
+struct tfs_plan_step tfs_plan_opened(struct tfs_plan *p, const uint32_t place[TFS_ORDERS],
+				      const uint32_t count[TFS_ORDERS], uint64_t max);
 void tfs_plan_did(struct tfs_plan *p, enum tfs_order order, uint32_t upto);
 
 #endif

@@ -239,6 +239,8 @@ static void collect(struct tfs_fs *fs, struct rows *r)
 	count(r, "stream_bytes", s->streams.bytes, "their bytes");
 	count(r, "stream_waits", s->streams.waits, "of these reads, those that waited for storage");
 	gauge(r, "streams", s->streams.open, "tensors open and streamed");
+	gauge(r, "shared", res->shared, "tensors resident in the memory of another one, whose bytes are the same");
+	gauge(r, "shared_bytes", res->shared_bytes, "of memory saved by that");
 	gauge(r, "hashed", s->hashes.known, "tensors whose hash is known");
 	count(r, "hashed_bytes", s->hashes.bytes, "hashed for that");
 	count(r, "errors", res->failures + s->streams.failures + s->hashes.failures, "reads that failed");

@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #include "base/cleanup.h"
+#include "hash-table.h"
 #include "report.h"
 #include "stream.h"
 
@@ -38,6 +39,9 @@ struct job {
 	struct tfs_hash_wait waits; /* list head */
 };
 
+/* Tensors to be merged that wait for a hasher at most; what comes then has to do without, which costs memory and nothing else. */
+enum { MERGES_MAX = 1024 };
+
 /* Hashing all there is, in file order. Those who wait share one pass. */
 struct pass {
 	struct tfs_hash_wait waits; /* list head; empty: no pass, or one that was given up and ends when its jobs do */
@@ -56,11 +60,13 @@ struct tfs_hashes {
 
 	pthread_mutex_t lock; /* guards all below; no other is taken under it */
 	pthread_cond_t work;
-	struct tfs_hash **of_set; /* by tensor; all zeros: not known. NULL before the set's first */
+	struct tfs_hash_table table;
 	struct job jobs;	  /* list head */
 	struct pass pass;
+	struct tfs_file_id merges[MERGES_MAX]; /* the next one last */
+	unsigned n_merges;
 	bool stopping;
-	uint64_t known, bytes, failures;
+	uint64_t bytes, failures;
 	char last_error[TFS_ERROR_LINE];
 	unsigned n_hashers;
 	struct hasher {
@@ -76,16 +82,6 @@ struct tfs_hashes {
 		int result;
 	} hashers[TFS_HASHERS];
 };
-
-void tfs_hash_text(const struct tfs_hash *hash, char text[TFS_HASH_TEXT])
-{
-	static const char hex[] = "0123456789abcdef";
-	for (int i = 0; i < 16; i++) {
-		text[2 * i] = hex[hash->bytes[i] >> 4];
-		text[2 * i + 1] = hex[hash->bytes[i] & 15];
-	}
-	text[32] = 0;
-}
 
 static const struct tfs_tensor *tensor_of(const struct tfs_hashes *h, uint32_t set, uint32_t tensor)
 {
@@ -150,28 +146,6 @@ static struct job *add_job(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
 static bool is_wanted(const struct tfs_hashes *h, const struct job *j)
 {
 	return has_waits(&j->waits) || (j->of_pass && has_waits(&h->pass.waits));
-}
-
-/* A tensor whose hash is all zeros is hashed again each time, which is right, and will not happen. */
-static bool recall(const struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct tfs_hash *ret_hash)
-{
-	static const struct tfs_hash none;
-	if (!h->of_set[set] || !memcmp(&h->of_set[set][tensor], &none, sizeof none))
-		return false;
-	*ret_hash = h->of_set[set][tensor];
-	return true;
-}
-
-static int remember(struct tfs_hashes *h, uint32_t set, uint32_t tensor, const struct tfs_hash *hash)
-{
-	struct tfs_hash old;
-	if (!h->of_set[set])
-		h->of_set[set] = calloc(h->model->sets[set].n_tensors, sizeof **h->of_set);
-	if (!h->of_set[set])
-		return -ENOMEM;
-	h->known += !recall(h, set, tensor, &old);
-	h->of_set[set][tensor] = *hash;
-	return 0;
 }
 
 /* --- Computing, without the lock ----------------------------------------------------------------------------------- */
@@ -347,7 +321,7 @@ static struct job *next_of_pass(struct tfs_hashes *h)
 		}
 		uint32_t tensor = set->by_offset[p->place];
 		/* Known, and the source was looked at for a tensor before it: there can be a million of these. */
-		if (set->tensors[tensor].source == p->checked && recall(h, p->set, tensor, &hash)) {
+		if (set->tensors[tensor].source == p->checked && tfs_hash_recall(&h->table, p->set, tensor, &hash)) {
 			p->place++;
 			continue;
 		}
@@ -367,12 +341,12 @@ static struct job *next_of_pass(struct tfs_hashes *h)
 }
 
 /* The lock is held. */
-static struct job *take_job(struct tfs_hashes *h)
+static struct job *first_waiting(struct tfs_hashes *h)
 {
 	for (struct job *j = h->jobs.next; j != &h->jobs; j = j->next)
 		if (!j->running)
 			return j;
-	return next_of_pass(h);
+	return NULL;
 }
 
 /* Those who waited for the pass, if it is over, to @out. The lock is held. */
@@ -396,12 +370,33 @@ static void answer(struct tfs_hash_wait *waits, int result, const struct tfs_has
 	}
 }
 
+static bool is_stopping(void *arg)
+{
+	struct tfs_hashes *h = arg;
+	pthread_mutex_lock(&h->lock);
+	bool r = h->stopping;
+	pthread_mutex_unlock(&h->lock);
+	return r;
+}
+
+static void on_twin(void *arg, struct tfs_file_id id)
+{
+	struct tfs_hashes *h = arg;
+	pthread_mutex_lock(&h->lock);
+	if (h->n_merges < MERGES_MAX) {
+		h->merges[h->n_merges++] = id;
+		pthread_cond_signal(&h->work);
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
 static void run(struct hasher *me, struct job *j)
 {
 	struct tfs_hashes *h = me->h;
 	struct tfs_hash_wait waits, of_pass;
 	struct tfs_hash hash;
-	bool checked;
+	struct tfs_first first = { 0 };
+	bool checked, twin = false;
 	uint64_t bytes;
 	int r = compute(me, j, &hash, &checked, &bytes), pass_code = 0;
 
@@ -415,7 +410,9 @@ static void run(struct hasher *me, struct job *j)
 		return;
 	}
 	if (!r)
-		r = remember(h, j->set, j->tensor, &hash);
+		r = tfs_hash_remember(&h->table, j->set, j->tensor, &hash);
+	if (!r && h->residency && tensor_of(h, j->set, j->tensor)->nbytes)
+		twin = tfs_hash_first(&h->table, j->set, j->tensor, &first);
 	h->bytes += bytes;
 	if (j->of_pass) {
 		h->pass.jobs--;
@@ -431,6 +428,11 @@ static void run(struct hasher *me, struct job *j)
 	pthread_mutex_unlock(&h->lock);
 	answer(&waits, r, &hash);
 	answer(&of_pass, pass_code, NULL);
+	if (twin) {
+		struct tfs_file_id id = { j->set, j->tensor, TFS_RAW };
+		if (tfs_residency_twin(h->residency, (struct tfs_file_id){ first.set, first.tensor, TFS_RAW }, id))
+			tfs_residency_merge(h->residency, id, is_stopping, h);
+	}
 	free(j);
 }
 
@@ -444,7 +446,16 @@ static void *hasher(void *arg)
 	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* failing to is no harm */
 	pthread_mutex_lock(&h->lock);
 	while (!h->stopping) {
-		struct job *j = take_job(h);
+		struct job *j = first_waiting(h);
+		if (!j && h->n_merges) {
+			struct tfs_file_id id = h->merges[--h->n_merges];
+			pthread_mutex_unlock(&h->lock);
+			tfs_residency_merge(h->residency, id, is_stopping, h);
+			pthread_mutex_lock(&h->lock);
+			continue;
+		}
+		if (!j)
+			j = next_of_pass(h);
 		if (j) {
 			j->running = true;
 			pthread_mutex_unlock(&h->lock);
@@ -544,7 +555,7 @@ bool tfs_hash_cancel(struct tfs_hashes *h, struct tfs_hash_wait *w)
 bool tfs_hash_peek(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct tfs_hash *ret_hash)
 {
 	pthread_mutex_lock(&h->lock);
-	bool known = recall(h, set, tensor, ret_hash);
+	bool known = tfs_hash_recall(&h->table, set, tensor, ret_hash);
 	pthread_mutex_unlock(&h->lock);
 	return known;
 }
@@ -569,7 +580,7 @@ void tfs_hashes_stats(struct tfs_hashes *h, struct tfs_hash_stats *ret_stats)
 	pthread_mutex_lock(&h->lock);
 	ret_stats->failures = s.failures + h->failures;
 	memcpy(ret_stats->last_error, h->last_error[0] ? h->last_error : s.last_error, sizeof ret_stats->last_error);
-	ret_stats->known = h->known;
+	ret_stats->known = h->table.known;
 	ret_stats->bytes = h->bytes;
 	pthread_mutex_unlock(&h->lock);
 }
@@ -587,9 +598,10 @@ struct tfs_hashes *tfs_hashes_create(const struct tfs_model *model, struct tfs_s
 	h->residency = residency;
 	h->jobs.prev = h->jobs.next = &h->jobs;
 	h->pass.waits.prev = h->pass.waits.next = &h->pass.waits;
-	h->of_set = calloc(model->n_sets ? model->n_sets : 1, sizeof *h->of_set);
 	/* Without the residency: these neither take part in loads nor push anything out of the budget. */
 	h->streams = tfs_streams_create(model, sched, NULL, SLOTS_BYTES, true);
+	if (residency)
+		tfs_residency_on_twin(residency, on_twin, h);
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->work, NULL);
 	for (int i = 0; i < TFS_HASHERS; i++) {
@@ -597,7 +609,7 @@ struct tfs_hashes *tfs_hashes_create(const struct tfs_model *model, struct tfs_s
 		pthread_mutex_init(&h->hashers[i].lock, NULL);
 		pthread_cond_init(&h->hashers[i].answered, NULL);
 	}
-	if (!h->of_set || !h->streams) {
+	if (tfs_hash_table_init(&h->table, model) || !h->streams) {
 		tfs_hashes_destroy(h);
 		return NULL;
 	}
@@ -637,9 +649,7 @@ void tfs_hashes_destroy(struct tfs_hashes *h)
 {
 	if (!h)
 		return;
-	for (size_t i = 0; h->of_set && i < h->model->n_sets; i++)
-		free(h->of_set[i]);
-	free(h->of_set);
+	tfs_hash_table_fini(&h->table);
 	tfs_streams_destroy(h->streams);
 	for (int i = 0; i < TFS_HASHERS; i++) {
 		XXH3_freeState(h->hashers[i].state);

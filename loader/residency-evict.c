@@ -24,6 +24,13 @@ static bool evict(struct tfs_residency *r, struct tfs_entry *e)
 	uint64_t backing = e->backing, freed = e->cost;
 	bool gone = false;
 
+	if (tfs_entry_is_shared(e)) {
+		/* The backing file is others' too, and stays until the last of them goes. */
+		tfs_entry_lru_remove(e);
+		tfs_entry_forget(r, e);
+		r->stats.evictions++;
+		return true;
+	}
 	r->evicting++;
 	tfs_entry_lru_remove(e);
 	tfs_entry_set_state(r, e, TFS_EVICTING);
@@ -112,7 +119,7 @@ int tfs_residency_pin(struct tfs_residency *r, struct tfs_file_id id)
 		ret = -EFBIG;
 	else if (r->stats.pinned_bytes + cost > PIN_SHARE(r->stats.budget))
 		ret = -ENOSPC;
-	else if (e->state == TFS_ABSENT || e->state == TFS_FAILED)
+	else if ((e->state == TFS_ABSENT || e->state == TFS_FAILED) && !tfs_entry_share(r, e))
 		ret = tfs_entry_load(r, e, TFS_PREFETCH);
 	if (e && !ret && !e->pinned) {
 		e->pinned = true;
@@ -200,7 +207,7 @@ uint64_t tfs_residency_shrink(struct tfs_residency *r, uint64_t bytes)
 	pthread_mutex_lock(&r->lock);
 	uint64_t round = ++r->round;
 	while (freed < bytes && (e = pick_victim(r, false, round))) {
-		uint64_t cost = e->cost;
+		uint64_t cost = tfs_entry_is_shared(e) ? 0 : e->cost;
 		if (evict(r, e))
 			freed += cost;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Private to the parts of the residency: residency.c has the table of files, opens and waits; residency-load.c brings files in,
- * residency-evict.c takes them out; residency-share.c is for those who look at resident files without using them.
+ * residency-evict.c takes them out; residency-share.c has those of equal content share a backing file.
  */
 #ifndef TFS_RESIDENCY_IMPL_H
 #define TFS_RESIDENCY_IMPL_H
@@ -23,8 +23,10 @@ struct tfs_entry {
 	uint64_t backing;     /* name in the store; a new one for every load, so that late readers never meet a new file */
 	uint64_t cost;	      /* what it takes from the budget while loading or resident */
 	uint64_t tested;      /* the newest eviction round when it was found mapped */
-	bool reopened;	      /* EVICTING: was held meanwhile, so that the lease test's word is out of date */
+	bool reopened;	      /* EVICTING or borrowed: was held meanwhile, so that the lease test's word is out of date */
 	unsigned borrowed;    /* not evicted meanwhile, and otherwise as if nobody had it */
+	struct twin *twin;    /* RESIDENT: others have its hash; NULL: none that is known */
+	struct tfs_entry *ring_prev, *ring_next; /* those with the same backing file; NULL: it has one of its own */
 	struct load *load;    /* LOADING */
 	struct tfs_wait *waits;
 };
@@ -60,6 +62,11 @@ struct tfs_residency {
 	pthread_cond_t evicted; /* one of these is through with it */
 	struct tfs_residency_stats stats;
 
+	struct twin **twins; /* hash table of the tensors whose hashes are equal to others' */
+	size_t n_twins, n_twin_buckets;
+	tfs_twin_fn *on_twin; /* immutable once there are twins */
+	void *on_twin_arg;
+
 	/* The timer answers opens that have waited long enough. All wait equally long, so the oldest is due first. */
 	struct tfs_wait by_age; /* list head; next: oldest */
 	pthread_cond_t timer_wakes;
@@ -85,6 +92,20 @@ int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priori
 
 /* residency-evict.c; without the lock. Make room for @cost bytes and take them. -ENOSPC: what is resident is in use. */
 int tfs_entry_reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch);
+
+/* residency-share.c; the lock is held. Does @e share its backing file? */
+static inline bool tfs_entry_is_shared(const struct tfs_entry *e)
+{
+	return e->ring_next;
+}
+/* Make @e, if it is absent or failed, resident at once by the backing file of another one of its content. False: there is none. */
+bool tfs_entry_share(struct tfs_residency *r, struct tfs_entry *e);
+/* @e has become resident. True: on_twin() is due, without the lock. */
+bool tfs_entry_has_twin(struct tfs_residency *r, struct tfs_entry *e);
+/* @e is about to be forgotten: those who share its backing file keep it. */
+void tfs_entry_leave(struct tfs_residency *r, struct tfs_entry *e);
+/* All is over. */
+void tfs_twins_free(struct tfs_residency *r);
 
 static inline const struct tfs_tensor *tfs_entry_tensor(const struct tfs_residency *r, struct tfs_file_id id)
 {

@@ -83,6 +83,7 @@ void tfs_entry_forget(struct tfs_residency *r, struct tfs_entry *e)
 {
 	struct tfs_entry **p = &r->buckets[bucket_of(r, e->id)];
 	assert(!e->holds && !e->waits && !e->load);
+	tfs_entry_leave(r, e);
 	while (*p != e)
 		p = &(*p)->hash_next;
 	*p = e->hash_next;
@@ -116,7 +117,7 @@ void tfs_entry_take_hold(struct tfs_entry *e)
 {
 	if (!e->holds++ && e->state == TFS_RESIDENT)
 		tfs_entry_lru_remove(e);
-	if (e->state == TFS_EVICTING)
+	if (e->state == TFS_EVICTING || e->borrowed)
 		e->reopened = true;
 	e->wanted = true;
 }
@@ -180,6 +181,8 @@ int tfs_residency_hold(struct tfs_residency *r, struct tfs_file_id id, struct tf
 		return -EFBIG;
 	pthread_mutex_lock(&r->lock);
 	struct tfs_entry *e = w->cancelled ? NULL : tfs_entry_find_or_add(r, id);
+	if (e)
+		tfs_entry_share(r, e);
 	if (!e) {
 		ret = w->cancelled ? -ECANCELED : -ENOMEM;
 	} else if (e->state == TFS_RESIDENT || e->state == TFS_EVICTING) {
@@ -226,8 +229,13 @@ void tfs_residency_drop(struct tfs_residency *r, struct tfs_file_id id)
 	pthread_mutex_lock(&r->lock);
 	struct tfs_entry *e = tfs_entry_find(r, id);
 	assert(e);
+	/* What could not be merged while it was held. */
+	bool let_go = e->holds == 1 && e->state == TFS_RESIDENT && e->twin;
 	tfs_entry_drop_hold(r, e);
+	bool twin = let_go && tfs_entry_has_twin(r, e);
 	pthread_mutex_unlock(&r->lock);
+	if (twin)
+		r->on_twin(r->on_twin_arg, id);
 }
 
 int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id)
@@ -244,9 +252,11 @@ int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id)
 	if (!e || e->state == TFS_ABSENT) {
 		if (!e)
 			e = tfs_entry_find_or_add(r, id);
-		ret = e ? tfs_entry_load(r, e, TFS_PREFETCH) : -ENOMEM;
-		if (ret && e && !e->holds)
-			tfs_entry_forget(r, e);
+		if (!e || !tfs_entry_share(r, e)) {
+			ret = e ? tfs_entry_load(r, e, TFS_PREFETCH) : -ENOMEM;
+			if (ret && e && !e->holds)
+				tfs_entry_forget(r, e);
+		}
 	}
 	pthread_mutex_unlock(&r->lock);
 	return ret;
@@ -423,6 +433,7 @@ void tfs_residency_destroy(struct tfs_residency *r)
 			next = e->hash_next;
 			free(e);
 		}
+	tfs_twins_free(r);
 	pthread_cond_destroy(&r->evicted);
 	pthread_cond_destroy(&r->timer_wakes);
 	pthread_mutex_destroy(&r->lock);

@@ -78,6 +78,7 @@ struct tfs_residency_stats {
 	uint64_t budget, used; /* bytes; used: of loading and resident files, in whole pages, and of streams */
 	uint64_t files[TFS_STATES];
 	uint64_t hits, waits, loads, prefetched, evictions, failures, timeouts, refusals; /* refusals: no room */
+	uint64_t shared, shared_bytes; /* files that are resident in another one's backing file, and what they would take */
 	uint64_t still_mapped; /* evictions that the lease test stopped */
 	uint64_t pinned, pinned_bytes; /* files, and what they take or will take */
 	uint64_t taken_back;   /* prefetches dropped before they began */
@@ -143,6 +144,21 @@ int tfs_residency_open_range(struct tfs_residency *r, const struct tfs_range_wai
 int tfs_residency_borrow(struct tfs_residency *r, struct tfs_file_id id);
 void tfs_residency_give_back(struct tfs_residency *r, struct tfs_file_id id);
 bool tfs_residency_is_resident(struct tfs_residency *r, struct tfs_file_id id);
+
+/*
+ * Sharing. Whoever knows the hashes says which tensors have equal ones. Where files of such tensors are resident and have the same
+ * bytes, which is looked at, for hashes can be made to collide, they are merged: one backing file for all, in the budget once. From
+ * then on those tensors are known to be equal, and one of them needs no loading while another is resident.
+ *
+ * twin: @a and @b (the view is ignored) are of one length and have one hash. True: tfs_residency_merge() of @b has something to do.
+ * merge: compare the tensor's files with resident ones of its twins, and share where nobody has one of two open or mapped. Takes as
+ * long as reading both; @stop is asked in between. on_twin, before the first twin: what is called, without a lock, when merge() of a
+ * tensor that was loaded or let go has something to do.
+ */
+typedef void tfs_twin_fn(void *arg, struct tfs_file_id id);
+void tfs_residency_on_twin(struct tfs_residency *r, tfs_twin_fn *on_twin, void *arg);
+bool tfs_residency_twin(struct tfs_residency *r, struct tfs_file_id a, struct tfs_file_id b);
+void tfs_residency_merge(struct tfs_residency *r, struct tfs_file_id id, bool (*stop)(void *arg), void *arg);
 
 /*
  * Take @bytes of the budget for something else than a file, evicting for it as for demand. 0, and to be given back; or -ENOSPC:

@@ -114,6 +114,34 @@ except OSError as e:
 	all_passthrough
 }
 
+@test "tensors of equal content share their memory, as far as nobody has both open" {
+	py "$e2e/hashes.py" tied "$model/model.safetensors"
+	cut_out "$T/cut/tensors" "$model/model.safetensors"
+	start --prefetch=none "$model" "$mnt"
+	need_passthrough
+	for name in embed head other; do
+		cmp "$mnt/tensors/$name" "$T/cut/tensors/$name"
+	done
+	stat_is memory_used_bytes -eq $((9 << 20))
+	stat_is shared -eq 0 # nobody knows yet
+	sums_right "$T/cut"
+	wait_until stat_gets shared -eq 1
+	wait_until stat_gets memory_used_bytes -eq $((6 << 20))
+	stat_is memory_held_bytes -eq $((6 << 20))
+	stat_is shared_bytes -eq $((3 << 20))
+	for name in embed head other; do
+		cmp "$mnt/tensors/$name" "$T/cut/tensors/$name"
+		state_is "$mnt/tensors/$name" resident
+	done
+	stat_is loads -eq 3
+	# Both at once, by processes that have them mapped.
+	py -c 'import mmap, os, sys
+maps = [mmap.mmap(os.open(p, os.O_RDONLY), 0, prot=mmap.PROT_READ) for p in sys.argv[1:]]
+assert maps[0][:] == maps[1][:]' "$mnt/tensors/embed" "$mnt/tensors/head"
+	all_passthrough
+	stat_is memory_held_bytes -eq $((6 << 20))
+}
+
 @test "two fine-tunes that differ in three tensors: the one-liner of the manual finds them" {
 	mkmodel --shards 2 --bytes 16M --tensors 60 --odd
 	tuned=(model.layers.2.self_attn.k_proj.weight model.layers.5.mlp.down_proj.weight odd.100%)

@@ -4,12 +4,14 @@
 usage: hashes.py cut DIRECTORY FILE...     each tensor of FILEs as a file of its own, named as in the mount
        hashes.py tune FROM TO NAME...      a copy of the model FROM in which these tensors have one byte changed
        hashes.py set FILE NAME=BYTES...    a safetensors file of U8 tensors, NAME as Python writes a string
+       hashes.py tied FILE                 embed and head, of the same bytes, and other, of others; 3 MiB each
        hashes.py unescape                  lines of XXH128SUMS on stdin, as repr() of (hash, path)
 """
 
 import ast
 import json
 import os
+import random
 import shutil
 import struct
 import sys
@@ -55,6 +57,19 @@ def make_set(path, *pairs):
         out.write(struct.pack("<Q", len(text)) + text + data)
 
 
+def tied(path):
+    rng = random.Random(3)
+    parts = [rng.randbytes(3 << 20) for _ in range(2)]
+    header, data = {}, b""
+    for name, part in (("embed", parts[0]), ("other", parts[1]), ("head", parts[0])):
+        header[name] = {"dtype": "F32", "shape": [3, 1 << 18], "data_offsets": [len(data), len(data) + len(part)]}
+        data += part
+    text = json.dumps(header).encode()
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as out:
+        out.write(struct.pack("<Q", len(text)) + text + data)
+
+
 def unescape():
     """By the rule of xxhsum since 0.8.2."""
     for line in sys.stdin.buffer.read().split(b"\n")[:-1]:
@@ -68,4 +83,4 @@ def unescape():
 
 
 if __name__ == "__main__":
-    {"cut": cut, "tune": tune, "set": make_set, "unescape": unescape}[sys.argv[1]](*sys.argv[2:])
+    {"cut": cut, "tune": tune, "set": make_set, "tied": tied, "unescape": unescape}[sys.argv[1]](*sys.argv[2:])

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Everything at once, for the sanitizers: many threads hold, cancel, map, prefetch and stream the tensors of a model that does
- * not fit the budget, and check every byte they get; at the end the loader is stopped under their hands. The seeds are fixed,
+ * not fit the budget and has tensors of equal content, and check every byte they get, and hashes; at the end the loader is stopped under their hands. The seeds are fixed,
  * the number of operations is bounded. TFS_SOAK=N does N times as much.
  */
 #include "fixture.h"
 
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <xxhash.h>
+
+#include "hash.h"
 
 #define CHECK(x) \
 	do { \
@@ -17,10 +20,14 @@
 		} \
 	} while (0)
 
-enum { TENSORS = 28, KEPT = 4, READS = 6 };
+/* Of the first TWINS each has the bytes of one of the first two of its length. */
+enum { TENSORS = 28, TWINS = 12, KEPT = 4, READS = 6 };
 
 struct stress {
 	struct rig rig;
+	struct tfs_hashes *hashes;
+	uint64_t content[TENSORS]; /* where in the file bytes like its own are */
+	_Atomic uint64_t hashed;
 	_Atomic bool stopped; /* from now on -ECANCELED is an answer */
 	_Atomic uint64_t resident, streamed, cancelled, refused;
 };
@@ -42,6 +49,7 @@ static unsigned draw(struct actor *a, unsigned below)
 /* Are these the bytes of a U8 tensor's file at @at? */
 static bool right(const struct rig *g, struct tfs_file_id id, const uint8_t *buf, uint64_t at, size_t len)
 {
+	uint64_t content = ((const struct stress *)g)->content[id.tensor];
 	struct tfs_layout l = tfs_file_layout(g->model, id);
 	uint8_t header[TFS_VIEW_PREFIX_MAX];
 	size_t in_header = at >= l.prefix ? 0 : len < l.prefix - at ? len : l.prefix - at;
@@ -55,9 +63,9 @@ static bool right(const struct rig *g, struct tfs_file_id id, const uint8_t *buf
 	buf += in_header;
 	len -= in_header;
 	if (!l.convert)
-		return first_wrong(buf, l.tensor->offset + from, len) == len;
+		return first_wrong(buf, content + from, len) == len;
 	for (size_t i = 0; i < len; i++) {
-		float value = byte_at(l.tensor->offset + (from + i) / 4);
+		float value = byte_at(content + (from + i) / 4);
 		if (buf[i] != ((const uint8_t *)&value)[(from + i) % 4])
 			return false;
 	}
@@ -197,6 +205,53 @@ static void do_stream(struct actor *a, struct tfs_file_id id)
 	tfs_stream_close(st);
 }
 
+/* Somebody's wait for a hash. */
+struct hash_answer {
+	struct tfs_hash_wait wait;
+	_Atomic int times;
+	int result;
+};
+
+static void on_hash(struct tfs_hash_wait *w, int result)
+{
+	struct hash_answer *h = (struct hash_answer *)w;
+	h->result = result;
+	h->times++;
+}
+
+static void do_hash(struct actor *a, struct tfs_file_id id)
+{
+	struct stress *s = a->s;
+	const struct tfs_tensor *t = tensor_of(&s->rig, id);
+	struct hash_answer h = { .wait.done = on_hash };
+	bool all = !draw(a, 4);
+	int r = all ? tfs_hash_all(s->hashes, &h.wait) : tfs_hash_get(s->hashes, 0, id.tensor, &h.wait);
+
+	if (r == TFS_QUEUED && !draw(a, 3) && tfs_hash_cancel(s->hashes, &h.wait)) {
+		CHECK(!h.times);
+		a->s->cancelled++;
+		return;
+	}
+	while (r == TFS_QUEUED && !h.times)
+		sched_yield();
+	if (r == TFS_QUEUED)
+		r = h.result;
+	if (r) {
+		CHECK(r == -ECANCELED && atomic_load(&s->stopped));
+		return;
+	}
+	s->hashed++;
+	if (all)
+		return;
+	uint8_t *bytes = malloc(t->nbytes);
+	XXH128_canonical_t want;
+	CHECK(bytes);
+	fill(bytes, s->content[id.tensor], t->nbytes);
+	XXH128_canonicalFromHash(&want, XXH3_128bits(bytes, t->nbytes));
+	CHECK(!memcmp(want.digest, h.wait.hash.bytes, sizeof want.digest));
+	free(bytes);
+}
+
 static void *act(void *arg)
 {
 	struct actor *a = arg;
@@ -206,7 +261,7 @@ static void *act(void *arg)
 
 	for (unsigned i = 0; i < a->ops; i++) {
 		struct tfs_file_id id = { 0, draw(a, TENSORS), draw(a, 2) ? TFS_RAW : (enum tfs_view_id)draw(a, TFS_VIEW_IDS) };
-		switch (draw(a, 10)) {
+		switch (draw(a, 12)) {
 		case 0: case 1: case 2: case 3:
 			do_hold(a, id, false);
 			break;
@@ -219,6 +274,14 @@ static void *act(void *arg)
 		case 7: case 8:
 			do_stream(a, id);
 			break;
+		case 9:
+			do_hash(a, id);
+			break;
+		case 10: {
+			int r = tfs_residency_evict(g->residency, id);
+			CHECK(!r || r == -ENOENT || r == -EBUSY);
+			break;
+		}
 		default:
 			tfs_residency_stats(g->residency, &res);
 			CHECK(res.used <= res.budget);
@@ -241,6 +304,32 @@ static unsigned soak(void)
 	return s && atoi(s) > 0 ? (unsigned)atoi(s) : 1;
 }
 
+/* Copy what makes the first tensors each other's twins, and say where everybody's content is. */
+static void put_twins(const char *dir, uint64_t content[TENSORS])
+{
+	struct rig plain = { 0 };
+	struct tfs_error err;
+
+	assert_int_equal(tfs_model_open(dir, 1, NULL, NULL, &plain.model, &err), 0);
+	int fd = open(in_tree(dir, "model.safetensors"), O_WRONLY | O_CLOEXEC);
+	for (uint32_t i = 0; i < TENSORS; i++) {
+		const struct tfs_tensor *t = &plain.model->sets[0].tensors[i];
+		content[i] = t->offset;
+		if (i < 2 || i >= TWINS)
+			continue;
+		content[i] = content[i % 2];
+		uint8_t *bytes = malloc(t->nbytes);
+		assert_non_null(bytes);
+		fill(bytes, content[i], t->nbytes);
+		assert_int_equal(pwrite(fd, bytes, t->nbytes, t->offset), t->nbytes);
+		free(bytes);
+	}
+	fsync(fd);
+	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+	close(fd);
+	tfs_model_destroy(plain.model);
+}
+
 /* @halt: stop the loader while they are at it. */
 static void run(unsigned actors, unsigned ops, unsigned workers, uint64_t budget, double open_wait, unsigned seed, bool halt)
 {
@@ -254,11 +343,15 @@ static void run(unsigned actors, unsigned ops, unsigned workers, uint64_t budget
 	for (unsigned i = 0; i < TENSORS; i++) {
 		snprintf(names[i], sizeof names[i], "t%02u", i);
 		/* Neighbours that are joined, some of several chunks, none a round number. */
-		specs[i] = (struct spec){ names[i], i % 7 == 3 ? 2 * TFS_CHUNK + 12345 + i : i % 3 ? 3000 + 61 * i : 400001 + i };
+		unsigned n = i < TWINS ? i % 2 * 3 : i;
+		specs[i] = (struct spec){ names[i], n % 7 == 3 ? 2 * TFS_CHUNK + 12345 + n : n % 3 ? 3000 + 61 * n : 400001 + n };
 	}
 	put_model(dir, "model.safetensors", specs, TENSORS);
+	put_twins(dir, s.content);
 	if (!rig_up(&s.rig, dir, (struct rig_options){ workers, budget, open_wait, true }))
 		skip();
+	s.hashes = tfs_hashes_create(s.rig.model, s.rig.sources, s.rig.sched, s.rig.residency);
+	assert_non_null(s.hashes);
 	for (unsigned i = 0; i < actors; i++) {
 		a[i] = (struct actor){ .s = &s, .seed = seed + i, .ops = ops * soak() };
 		assert_int_equal(pthread_create(&threads[i], NULL, act, &a[i]), 0);
@@ -268,17 +361,21 @@ static void run(unsigned actors, unsigned ops, unsigned workers, uint64_t budget
 			sched_yield();
 		s.stopped = true;
 		rig_stop(&s.rig);
+		tfs_hashes_stop(s.hashes);
 	}
 	for (unsigned i = 0; i < actors; i++)
 		pthread_join(threads[i], NULL);
 	/* What was asked for last may still be on its way; then nothing is held, and all of it adds up. */
 	rig_stop(&s.rig);
+	tfs_hashes_stop(s.hashes);
 	tfs_streams_trim(s.rig.streams); /* slots are in the budget too */
 	struct tfs_residency_stats res = res_stats(&s.rig);
-	print_message("%u threads: %llu uses, %llu reads, %llu cancelled, %llu refused; %llu loads, %llu evictions, %llu mapped\n",
-		      actors, (unsigned long long)s.resident, (unsigned long long)s.streamed, (unsigned long long)s.cancelled,
+	print_message("%u threads: %llu uses, %llu reads, %llu hashes, %llu cancelled, %llu refused; %llu loads, %llu evictions, "
+		      "%llu mapped, %llu shared\n",
+		      actors, (unsigned long long)s.resident, (unsigned long long)s.streamed, (unsigned long long)s.hashed,
+		      (unsigned long long)s.cancelled,
 		      (unsigned long long)s.refused, (unsigned long long)res.loads, (unsigned long long)res.evictions,
-		      (unsigned long long)res.still_mapped);
+		      (unsigned long long)res.still_mapped, (unsigned long long)res.shared);
 	assert_int_equal(res.files[TFS_LOADING] + res.files[TFS_EVICTING] + res.files[TFS_FAILED] + res.files[TFS_ABSENT], 0);
 	uint64_t used = 0;
 	for (uint32_t i = 0; i < TENSORS * TFS_VIEW_IDS; i++) {
@@ -286,11 +383,13 @@ static void run(unsigned actors, unsigned ops, unsigned workers, uint64_t budget
 		if (!strcmp(tfs_residency_state(s.rig.residency, id), "resident"))
 			used += tfs_store_cost(size_of(&s.rig, id));
 	}
+	used -= res.shared_bytes;
 	assert_int_equal(res.used, used);
 	assert_int_equal(tfs_store_used(s.rig.store), used);
 	struct tfs_stream_stats str;
 	tfs_streams_stats(s.rig.streams, &str);
 	assert_int_equal(str.open, 0);
+	tfs_hashes_destroy(s.hashes);
 	rig_down(&s.rig);
 	free(a);
 }

@@ -35,7 +35,7 @@ LAYERS = [
 ]
 MEMBERS = {"model-impl": "model", "scan": "model", "sets": "model", "merge": "model", "group": "model",
            "inflate": "extract", "residency-impl": "residency", "residency-load": "residency", "residency-evict": "residency",
-           "residency-share": "residency"}
+           "residency-share": "residency", "hash-table": "hash"}
 # loader.h is the door to all of it, so its parts may know it.
 DOOR = {"memory": {"loader"}}
 GENERATED = {"config.h"}

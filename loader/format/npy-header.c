@@ -213,7 +213,7 @@ static int read_field_shape(struct reader *r, uint64_t *size)
 /* A type inside a structure; its bytes are *@ret_size. */
 static int read_type(struct reader *r, unsigned depth, uint64_t *ret_size)
 {
-	struct simple s;
+	struct simple s = { 0 };
 	int rc;
 
 	tfs_literal_space(&r->lit);
@@ -226,7 +226,7 @@ static int read_type(struct reader *r, unsigned depth, uint64_t *ret_size)
 		*ret_size = s.size;
 		return rc;
 	}
-	if (depth == MAX_DEPTH)
+	if (depth >= MAX_DEPTH) /* a type in brackets goes down two at once */
 		return tfs_literal_refuse(&r->lit, r->lit.at, "types nested deeper than %d", MAX_DEPTH);
 	put(r, "(");
 	rc = read_type(r, depth + 1, ret_size);
@@ -292,7 +292,7 @@ static int read_fields(struct reader *r, unsigned depth, uint64_t *ret_size)
 
 	if (rc)
 		return rc;
-	if (depth == MAX_DEPTH)
+	if (depth >= MAX_DEPTH)
 		return tfs_literal_refuse(&r->lit, r->lit.at, "types nested deeper than %d", MAX_DEPTH);
 	*ret_size = 0;
 	put(r, "[");

@@ -91,6 +91,48 @@ static void names_outlive_the_table(void **state)
 	tfs_catalog_destroy(c);
 }
 
+static void dtypes_of_a_file_are_found_again(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	const struct tfs_dtype *first[1000], *d;
+	char name[32], npy[] = "|V7";
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(first); i++) {
+		sprintf(name, "type %u", i * 7919 % 1000);
+		first[i] = tfs_catalog_dtype(c, name, NULL, 1, 7);
+		assert_non_null(first[i]);
+	}
+	for (unsigned i = 0; i < LENGTH(first); i++) {
+		sprintf(name, "type %u", i * 7919 % 1000);
+		assert_ptr_equal(tfs_catalog_dtype(c, name, NULL, 1, 7), first[i]);
+		assert_string_equal(first[i]->name, name);
+	}
+	/* Each of its fields makes another one. */
+	d = tfs_catalog_dtype(c, "type 1", npy, 1, 7);
+	npy[2] = '8';
+	assert_string_equal(d->npy, "|V7");
+	assert_ptr_not_equal(d, tfs_catalog_dtype(c, "type 1", NULL, 1, 7));
+	assert_ptr_not_equal(d, tfs_catalog_dtype(c, "type 1", npy, 1, 7));
+	assert_ptr_not_equal(d, tfs_catalog_dtype(c, "type 1", "|V7", 2, 7));
+	assert_ptr_not_equal(d, tfs_catalog_dtype(c, "type 1", "|V7", 1, 8));
+	assert_ptr_equal(d, tfs_catalog_dtype(c, "type 1", "|V7", 1, 7));
+	tfs_catalog_destroy(c);
+}
+
+static void a_note_is_one_line(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+
+	(void)state;
+	assert_null(tfs_catalog_noted(c));
+	assert_int_equal(tfs_catalog_note(c, "%d of them", 3), 0);
+	assert_string_equal(tfs_catalog_noted(c), "3 of them");
+	assert_int_equal(tfs_catalog_note(c, "%2000d", 3), 0);
+	assert_true(strlen(tfs_catalog_noted(c)) < 1000);
+	tfs_catalog_destroy(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -98,6 +140,8 @@ int main(void)
 		cmocka_unit_test(dimensions_are_limited),
 		cmocka_unit_test(many_are_sorted_by_name),
 		cmocka_unit_test(names_outlive_the_table),
+		cmocka_unit_test(dtypes_of_a_file_are_found_again),
+		cmocka_unit_test(a_note_is_one_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -298,6 +298,13 @@ static void deep_nesting_is_refused(void **state)
 	for (int i = 0; i < 5000; i++)
 		p += sprintf(p, "[('a', ");
 	assert_refused(1, header, 0, "nested deeper than 32");
+	/* One bracket of the other kind, at every depth: none is where the limit could be jumped over. */
+	for (int at = 0; at < 40; at++) {
+		p = header + sprintf(header, "{'descr': ");
+		for (int i = 0; i < 5000; i++)
+			p += sprintf(p, "[('a', %s", i == at ? "(" : "");
+		assert_refused(1, header, 0, "nested deeper than 32");
+	}
 	p = header + sprintf(header, "{'descr': [('a', ");
 	memset(p, '(', 5000);
 	p[5000] = 0;

@@ -28,7 +28,7 @@ struct builder {
 static void put(uint8_t *buf, size_t *len, uint64_t v, unsigned bytes)
 {
 	for (unsigned i = 0; i < bytes; i++)
-		buf[(*len)++] = (uint8_t)(v >> 8 * i);
+		buf[(*len)++] = i < 8 ? (uint8_t)(v >> 8 * i) : 0;
 }
 
 static void put_bytes(uint8_t *buf, size_t *len, const void *data, size_t n)

@@ -103,10 +103,13 @@ static int resolve(struct tfs_fs *fs, const char *line, struct files *files)
 	char path[TFS_PATH_SIZE + sizeof "tensors/"], *p = path, *slash;
 	int r = 0;
 
-	snprintf(path, sizeof path, "%s%s", strchr(line, '/') ? "" : "tensors/", line);
 	/* A directory by its own name alone: `tensors`. */
 	if (!strchr(line, '/') && !tfs_tree_lookup(fs->tree, inode, line, &entry) && is_view(entry))
 		return add_entry(fs, files, entry);
+	if (strchr(line, '/'))
+		snprintf(path, sizeof path, "%s", line);
+	else
+		snprintf(path, sizeof path, "tensors/%s", line);
 	for (; !r && (slash = strchr(p, '/')); p = slash + 1) {
 		*slash = 0;
 		if (*p && strcmp(p, ".") != 0)

@@ -38,6 +38,20 @@ static struct store_name name_of(uint64_t id)
 	return n;
 }
 
+/* Has the machine memory on more than one node? "0" or "0-1,3", as Documentation/ABI/stable/sysfs-devices-node has it. */
+static bool has_nodes(void)
+{
+	char list[64] = "";
+	FILE *f = fopen("/sys/devices/system/node/has_memory", "re");
+
+	if (f) {
+		if (!fgets(list, sizeof list, f))
+			list[0] = 0;
+		fclose(f);
+	}
+	return strpbrk(list, "-,");
+}
+
 int tfs_store_open(uint64_t limit, struct tfs_store **ret_store, struct tfs_error *err)
 {
 	char size[32];
@@ -50,6 +64,12 @@ int tfs_store_open(uint64_t limit, struct tfs_store **ret_store, struct tfs_erro
 	 * A kernel without transparent huge pages refuses the option; small pages serve as well then, only slower.
 	 */
 	(void)set_option(fs, "huge", "within_size");
+	/*
+	 * One copy serves the readers of all nodes, so it is spread over all of them. By default each page would be where the thread
+	 * ran that happened to write it. Kernels without NUMA do not know the option.
+	 */
+	if (has_nodes())
+		(void)set_option(fs, "mpol", "interleave");
 	snprintf(size, sizeof size, "%" PRIu64, limit);
 	int r = set_option(fs, "size", size); /* 0: no limit */
 	if (!r)

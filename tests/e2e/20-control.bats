@@ -75,7 +75,8 @@ begin() {
 	run bash -c "echo tensors >'$mnt/.tensorfs/pin'"
 	[[ $status -ne 0 && $output = *space* ]] || fail "$status: $output"
 	(($(stat_of pinned_bytes) <= 56 << 20))
-	# evict takes the pin off, too.
+	# evict takes the pin off, too. What is being loaded would be busy.
+	wait_until stat_gets loading -eq 0
 	echo tensors >"$mnt/.tensorfs/evict"
 	stat_is pinned -eq 0
 	[[ $(state "tensors/$first") = absent && -z $(cat "$mnt/.tensorfs/pin") ]]

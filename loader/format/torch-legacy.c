@@ -244,8 +244,11 @@ static int read_file(struct tfs_torch *t, char **buf, struct tfs_pickle *keys, s
 		if (rc)
 			return rc;
 		rc = read_pickles(t, *buf, len, keys, ret_end, &cut);
-		if (!rc || !cut || len == most)
+		if (!rc || !cut)
 			return rc;
+		if (len == most)
+			return tfs_error_set(t->err, -EINVAL, len, "its pickles take more than %u bytes",
+					     TFS_PICKLE_MAX_SIZE);
 		tfs_pickle_fini(&t->pickle);
 		tfs_pickle_fini(keys);
 		len = len * 2 < most ? len * 2 : most;

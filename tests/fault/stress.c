@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything at once, for the sanitizers: many threads hold, cancel, map, prefetch and stream the tensors of a model that does
- * not fit the budget and has tensors of equal content, and check every byte they get, and hashes; at the end the loader is stopped under their hands. The seeds are fixed,
- * the number of operations is bounded. TFS_SOAK=N does N times as much.
+ * Everything at once, for the sanitizers: up to 64 threads hold, cancel, map, prefetch, pin, evict, hash and stream the tensors,
+ * plain and packed, of a model that does not fit the budget, by every engine and by one that fails all the time, and check every
+ * byte they get; at the end the loader is stopped under their hands. Then nobody may still wait, nobody may have been answered
+ * twice, and nothing is held. The seeds are fixed, the number of operations is bounded. TFS_SOAK=N does N times as much.
  */
-#include "fixture.h"
+#include "packed.h"
 
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <xxhash.h>
 
+#include "feeder.h"
 #include "hash.h"
+#include "whole.h"
 
 #define CHECK(x) \
 	do { \
@@ -20,16 +23,23 @@
 		} \
 	} while (0)
 
-/* Of the first TWINS each has the bytes of one of the first two of its length. */
-enum { TENSORS = 28, TWINS = 12, KEPT = 4, READS = 6 };
+enum { PLAIN = 28, PACKED = 10, TENSORS = PLAIN + PACKED, ACTORS = 64, KEPT = 4, READS = 6 };
 
 struct stress {
 	struct rig rig;
 	struct tfs_hashes *hashes;
-	uint64_t content[TENSORS]; /* where in the file bytes like its own are */
-	_Atomic uint64_t hashed;
+	struct tfs_feeder *feeder;
+	struct tfs_whole *whole; /* of the packed ones */
+	struct tensor {
+		uint32_t set, tensor;
+		uint64_t base;
+		struct tfs_hash hash;
+	} tensors[TENSORS];
+	uint32_t packed_set;
+	bool failing;
 	_Atomic bool stopped; /* from now on -ECANCELED is an answer */
-	_Atomic uint64_t resident, streamed, cancelled, refused;
+	_Atomic uint64_t resident, streamed, cancelled, refused, hashed, evicted, pinned;
+	_Atomic uint64_t queued, answered; /* waits that were not cancelled, and their answers */
 };
 
 struct actor {
@@ -39,6 +49,16 @@ struct actor {
 		uint8_t *map;
 		struct tfs_file_id id;
 	} kept[KEPT];
+	struct tfs_file_id pin;
+	bool has_pin;
+};
+
+/* One who waits, and is counted. */
+struct asked {
+	struct answer answer;
+	struct stress *s;
+	struct tfs_file_id id;
+	struct tfs_hash_wait hash;
 };
 
 static unsigned draw(struct actor *a, unsigned below)
@@ -46,11 +66,34 @@ static unsigned draw(struct actor *a, unsigned below)
 	return (unsigned)rand_r(&a->seed) % below;
 }
 
-/* Are these the bytes of a U8 tensor's file at @at? */
-static bool right(const struct rig *g, struct tfs_file_id id, const uint8_t *buf, uint64_t at, size_t len)
+/* --- What is right ------------------------------------------------------------------------------------------------- */
+
+static uint64_t base_of(const struct stress *s, uint32_t set, uint32_t tensor)
 {
-	uint64_t content = ((const struct stress *)g)->content[id.tensor];
-	struct tfs_layout l = tfs_file_layout(g->model, id);
+	for (unsigned i = 0; i < TENSORS; i++)
+		if (s->tensors[i].set == set && s->tensors[i].tensor == tensor)
+			return s->tensors[i].base;
+	abort();
+}
+
+static bool right_bytes(const uint8_t *buf, uint64_t at, size_t len)
+{
+	uint8_t want[4096];
+
+	for (size_t n; len; at += n, buf += n, len -= n) {
+		n = len < sizeof want ? len : sizeof want;
+		fill(want, at, n);
+		if (memcmp(buf, want, n) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Are these the bytes of a tensor's file at @at? */
+static bool right_file(const struct stress *s, struct tfs_file_id id, const uint8_t *buf, uint64_t at, size_t len)
+{
+	struct tfs_layout l = tfs_file_layout(s->rig.model, id);
+	uint64_t base = base_of(s, id.set, id.tensor);
 	uint8_t header[TFS_VIEW_PREFIX_MAX];
 	size_t in_header = at >= l.prefix ? 0 : len < l.prefix - at ? len : l.prefix - at;
 
@@ -63,30 +106,54 @@ static bool right(const struct rig *g, struct tfs_file_id id, const uint8_t *buf
 	buf += in_header;
 	len -= in_header;
 	if (!l.convert)
-		return first_wrong(buf, content + from, len) == len;
+		return right_bytes(buf, base + from, len);
+	unsigned width = l.tensor->dtype->block_bytes;
 	for (size_t i = 0; i < len; i++) {
-		float value = byte_at(content + (from + i) / 4);
+		uint64_t elem = base + (from + i) / 4 * width;
+		float value = byte_at(elem) + (width == 2 ? 256 * byte_at(elem + 1) : 0);
 		if (buf[i] != ((const uint8_t *)&value)[(from + i) % 4])
 			return false;
 	}
 	return true;
 }
 
-static uint64_t size_of(const struct rig *g, struct tfs_file_id id)
+/* The same of the whole file, but for its header, of which only the length is looked at. */
+static bool right_whole(const struct stress *s, const uint8_t *buf, uint64_t at, size_t len)
 {
-	return tfs_file_layout(g->model, id).size;
+	const struct tfs_set *set = &s->rig.model->sets[s->packed_set];
+	uint64_t begin = tfs_whole_size(s->whole) - set->total_bytes, header = htole64(begin - 8);
+
+	if (!at && len >= 8 && memcmp(buf, &header, 8) != 0)
+		return false;
+	for (uint32_t i = 0; i < set->n_tensors; i++) {
+		uint64_t end = begin + set->tensors[i].nbytes, from = at > begin ? at : begin, upto = at + len < end ? at + len : end;
+		if (from < upto &&
+		    !right_bytes(buf + (from - at), base_of(s, s->packed_set, i) + (from - begin), upto - from))
+			return false;
+		begin = end;
+	}
+	return at + len <= begin;
+}
+
+static bool right(const struct stress *s, struct tfs_file_id id, const uint8_t *buf, uint64_t at, size_t len)
+{
+	return id.view == TFS_WHOLE ? right_whole(s, buf, at, len) : right_file(s, id, buf, at, len);
+}
+
+static uint64_t size_of(const struct stress *s, struct tfs_file_id id)
+{
+	return id.view == TFS_WHOLE ? tfs_whole_size(s->whole) : tfs_file_layout(s->rig.model, id).size;
 }
 
 static void check_spots(struct actor *a, const uint8_t *map, struct tfs_file_id id)
 {
-	const struct rig *g = &a->s->rig;
-	size_t len = size_of(g, id);
+	size_t len = size_of(a->s, id);
 
 	for (int i = 0; i < 8; i++) {
 		size_t at = len > 64 ? ((size_t)draw(a, 1u << 30)) % (len - 64) : 0, n = len > 64 ? 64 : len;
-		CHECK(right(g, id, map + at, at, n));
+		CHECK(right(a->s, id, map + at, at, n));
 	}
-	CHECK(right(g, id, map + len - 1, len - 1, 1));
+	CHECK(right(a->s, id, map + len - 1, len - 1, 1));
 }
 
 static void check_code(struct actor *a, int r)
@@ -97,11 +164,29 @@ static void check_code(struct actor *a, int r)
 		CHECK(r == -ETIMEDOUT || r == -ENOSPC || r == -EFBIG);
 }
 
+/* --- Holds --------------------------------------------------------------------------------------------------------- */
+
+static void hold_done(struct tfs_wait *w, int result)
+{
+	struct asked *q = (struct asked *)(void *)((char *)w - offsetof(struct asked, answer.wait));
+	q->s->answered++;
+	wait_done(w, result);
+}
+
+static void asked_init(struct asked *q, struct actor *a, struct tfs_file_id id)
+{
+	answer_init(&q->answer);
+	q->answer.wait.done = hold_done;
+	q->s = a->s;
+	q->id = id;
+	memset(&q->hash, 0, sizeof q->hash);
+}
+
 /* It is held: look at the bytes, perhaps keep them mapped after the hold was given back. */
 static void use(struct actor *a, struct tfs_file_id id)
 {
 	struct rig *g = &a->s->rig;
-	size_t size = size_of(g, id);
+	size_t size = size_of(a->s, id);
 	struct stat st;
 	int fd = tfs_residency_open(g->residency, id);
 
@@ -114,30 +199,41 @@ static void use(struct actor *a, struct tfs_file_id id)
 		struct kept *k = &a->kept[draw(a, KEPT)];
 		if (k->map) {
 			check_spots(a, k->map, k->id);
-			munmap(k->map, size_of(g, k->id));
+			munmap(k->map, size_of(a->s, k->id));
 		}
 		*k = (struct kept){ map, id };
 	} else {
 		munmap(map, size);
 	}
+	CHECK(tfs_residency_evict(g->residency, id) == -EBUSY);
 	tfs_residency_drop(g->residency, id);
 	a->s->resident++;
 }
 
-static void do_hold(struct actor *a, struct tfs_file_id id, bool cancel)
+/* @cancel: 0: no; 1: at once; 2: a little later; 3: before it is asked for. */
+static void do_hold(struct actor *a, struct tfs_file_id id, unsigned cancel)
 {
 	struct rig *g = &a->s->rig;
-	struct answer w;
+	struct asked q;
 
-	answer_init(&w);
-	int r = tfs_residency_hold(g->residency, id, &w.wait);
-	if (r == TFS_QUEUED && cancel && tfs_residency_cancel(g->residency, &w.wait)) {
-		CHECK(!times(&w));
+	asked_init(&q, a, id);
+	if (cancel == 3) {
+		CHECK(!tfs_residency_cancel(g->residency, &q.answer.wait));
+		int r = tfs_residency_hold(g->residency, id, &q.answer.wait);
+		CHECK(r == -ECANCELED || r == -EFBIG);
+		return;
+	}
+	int r = tfs_residency_hold(g->residency, id, &q.answer.wait);
+	if (cancel == 2)
+		usleep(draw(a, 3000));
+	if (r == TFS_QUEUED && cancel && tfs_residency_cancel(g->residency, &q.answer.wait)) {
+		CHECK(!times(&q.answer));
 		a->s->cancelled++;
 		return;
 	}
-	r = await(&w, r);
-	CHECK(times(&w) <= 1);
+	a->s->queued += r == TFS_QUEUED;
+	r = await(&q.answer, r);
+	CHECK(times(&q.answer) <= 1);
 	if (!r) {
 		use(a, id);
 	} else {
@@ -146,157 +242,303 @@ static void do_hold(struct actor *a, struct tfs_file_id id, bool cancel)
 	}
 }
 
-static void check_read(struct rig *g, struct answer *w, struct tfs_file_id id)
+/* --- Streams ------------------------------------------------------------------------------------------------------- */
+
+/* The bytes are there: looked at, and released at once, as the file system does. */
+static void check_read(struct stress *s, struct tfs_read *rd, struct tfs_file_id id)
 {
-	const struct tfs_read *rd = &w->read;
 	uint64_t at = rd->offset;
 
 	if (rd->fd >= 0) {
 		uint8_t *buf = malloc(rd->len);
 		CHECK(buf && pread(rd->fd, buf, rd->len, rd->offset) == (ssize_t)rd->len);
-		CHECK(right(g, id, buf, at, rd->len));
+		CHECK(right(s, id, buf, at, rd->len));
 		free(buf);
-		return;
+	} else {
+		for (unsigned i = 0; i < rd->n_iov; i++) {
+			CHECK(right(s, id, rd->iov[i].iov_base, at, rd->iov[i].iov_len));
+			at += rd->iov[i].iov_len;
+		}
+		CHECK(at == rd->offset + rd->len);
 	}
-	for (unsigned i = 0; i < rd->n_iov; i++) {
-		CHECK(right(g, id, rd->iov[i].iov_base, at, rd->iov[i].iov_len));
-		at += rd->iov[i].iov_len;
-	}
-	CHECK(at == rd->offset + rd->len);
+	s->streamed++;
+	tfs_read_release(rd);
+}
+
+static void stream_done(struct tfs_read *rd, int result)
+{
+	struct asked *q = (struct asked *)(void *)((char *)rd - offsetof(struct asked, answer.read));
+	q->s->answered++;
+	if (!result)
+		check_read(q->s, rd, q->id);
+	answered(&q->answer, result);
 }
 
 /* Several reads under way at once, in order or not, as the kernel's readahead sends them. */
 static void do_stream(struct actor *a, struct tfs_file_id id)
 {
-	struct rig *g = &a->s->rig;
-	uint64_t nbytes = size_of(g, id), next = draw(a, 2) ? 0 : (uint64_t)draw(a, 1u << 30) % nbytes;
-	struct tfs_stream *st = tfs_stream_open(g->streams, id);
-	struct answer *w = calloc(READS, sizeof *w);
+	struct stress *s = a->s;
+	uint64_t nbytes = size_of(s, id), next = draw(a, 2) ? 0 : (uint64_t)draw(a, 1u << 30) % nbytes;
+	struct tfs_stream *st = id.view == TFS_WHOLE ? tfs_stream_open_whole(s->rig.streams, id.set, s->whole)
+						      : tfs_stream_open(s->rig.streams, id);
+	struct asked *q = calloc(READS, sizeof *q);
 	int r[READS];
 	bool random = draw(a, 2);
 
-	CHECK(st && w);
-	for (int rounds = 0; rounds < 3; rounds++) {
+	CHECK(st && q);
+	for (int rounds = 0; rounds < 2; rounds++) {
 		int n = 0;
 		for (; n < READS; n++) {
 			if (random)
 				next = (uint64_t)draw(a, 1u << 30) % nbytes;
 			if (next >= nbytes)
 				break;
-			answer_init(&w[n]);
-			uint64_t len = 1 + draw(a, draw(a, 2) ? TFS_STREAM_MAX_READ : 8192);
-			w[n].read.offset = next;
-			w[n].read.len = len < nbytes - next ? len : nbytes - next;
-			next += w[n].read.len;
-			r[n] = tfs_stream_read(st, &w[n].read);
+			asked_init(&q[n], a, id);
+			struct tfs_read *rd = &q[n].answer.read;
+			uint64_t len = 1 + draw(a, draw(a, 4) ? 8192 : TFS_STREAM_MAX_READ);
+			rd->done = stream_done;
+			rd->offset = next;
+			rd->len = len < nbytes - next ? len : nbytes - next;
+			next += rd->len;
+			r[n] = tfs_stream_read(st, rd);
+			if (!r[n])
+				check_read(s, rd, id);
+			s->queued += r[n] == TFS_QUEUED;
 		}
 		for (int i = 0; i < n; i++) {
-			r[i] = await(&w[i], r[i]);
-			if (r[i]) {
-				CHECK(r[i] == -ECANCELED && atomic_load(&a->s->stopped));
-				continue;
-			}
-			check_read(g, &w[i], id);
-			tfs_read_release(&w[i].read);
-			a->s->streamed++;
+			r[i] = await(&q[i].answer, r[i]);
+			CHECK(!r[i] || (r[i] == -ECANCELED && atomic_load(&s->stopped)));
 		}
 	}
-	free(w);
+	free(q);
 	tfs_stream_close(st);
 }
 
-/* Somebody's wait for a hash. */
-struct hash_answer {
-	struct tfs_hash_wait wait;
-	_Atomic int times;
-	int result;
-};
+/* --- Hashes -------------------------------------------------------------------------------------------------------- */
 
-static void on_hash(struct tfs_hash_wait *w, int result)
+static void hash_done(struct tfs_hash_wait *w, int result)
 {
-	struct hash_answer *h = (struct hash_answer *)w;
-	h->result = result;
-	h->times++;
+	struct asked *q = (struct asked *)(void *)((char *)w - offsetof(struct asked, hash));
+	q->s->answered++;
+	answered(&q->answer, result);
 }
 
-static void do_hash(struct actor *a, struct tfs_file_id id)
+static void do_hash(struct actor *a, const struct tensor *t, bool all, bool cancel)
 {
 	struct stress *s = a->s;
-	const struct tfs_tensor *t = tensor_of(&s->rig, id);
-	struct hash_answer h = { .wait.done = on_hash };
-	bool all = !draw(a, 4);
-	int r = all ? tfs_hash_all(s->hashes, &h.wait) : tfs_hash_get(s->hashes, 0, id.tensor, &h.wait);
+	struct asked q;
 
-	if (r == TFS_QUEUED && !draw(a, 3) && tfs_hash_cancel(s->hashes, &h.wait)) {
-		CHECK(!h.times);
-		a->s->cancelled++;
+	asked_init(&q, a, (struct tfs_file_id){ t->set, t->tensor, TFS_RAW });
+	q.hash.done = hash_done;
+	int r = all ? tfs_hash_all(s->hashes, &q.hash) : tfs_hash_get(s->hashes, t->set, t->tensor, &q.hash);
+	if (r == TFS_QUEUED && cancel && tfs_hash_cancel(s->hashes, &q.hash)) {
+		CHECK(!times(&q.answer));
+		s->cancelled++;
 		return;
 	}
-	while (r == TFS_QUEUED && !h.times)
-		sched_yield();
-	if (r == TFS_QUEUED)
-		r = h.result;
+	s->queued += r == TFS_QUEUED;
+	r = await(&q.answer, r);
 	if (r) {
 		CHECK(r == -ECANCELED && atomic_load(&s->stopped));
 		return;
 	}
+	for (unsigned i = 0; i < TENSORS && all; i++)
+		CHECK(tfs_hash_peek(s->hashes, s->tensors[i].set, s->tensors[i].tensor, &q.hash.hash) &&
+		      !memcmp(&q.hash.hash, &s->tensors[i].hash, sizeof q.hash.hash));
+	CHECK(all || !memcmp(&q.hash.hash, &t->hash, sizeof t->hash));
 	s->hashed++;
-	if (all)
-		return;
-	uint8_t *bytes = malloc(t->nbytes);
-	XXH128_canonical_t want;
-	CHECK(bytes);
-	fill(bytes, s->content[id.tensor], t->nbytes);
-	XXH128_canonicalFromHash(&want, XXH3_128bits(bytes, t->nbytes));
-	CHECK(!memcmp(want.digest, h.wait.hash.bytes, sizeof want.digest));
-	free(bytes);
+}
+
+/* --- What .tensorfs/{prefetch,evict,pin} and the kernel's pressure do ------------------------------------------------- */
+
+static struct tfs_file_id draw_file(struct actor *a)
+{
+	const struct tensor *t = &a->s->tensors[draw(a, TENSORS)];
+	return (struct tfs_file_id){ t->set, t->tensor, draw(a, 2) ? TFS_RAW : (enum tfs_view_id)draw(a, TFS_VIEW_IDS) };
+}
+
+static void unpin(struct actor *a)
+{
+	if (a->has_pin)
+		tfs_residency_unpin(a->s->rig.residency, a->pin);
+	a->has_pin = false;
+}
+
+static void do_control(struct actor *a, struct tfs_file_id id)
+{
+	struct stress *s = a->s;
+	struct rig *g = &s->rig;
+	int r;
+
+	switch (draw(a, 11)) {
+	case 0: case 1: case 2: case 3:
+		for (int i = 0; i < 16; i++, id = draw_file(a)) {
+			r = tfs_residency_evict(g->residency, id);
+			CHECK(!r || r == -ENOENT || r == -EBUSY);
+			s->evicted += !r;
+		}
+		break;
+	case 4:
+		unpin(a);
+		r = tfs_residency_pin(g->residency, id);
+		CHECK(!r || r == -ENOSPC || r == -EFBIG || (r == -ECANCELED && atomic_load(&s->stopped)));
+		a->has_pin = !r;
+		a->pin = id;
+		s->pinned += !r;
+		break;
+	case 5:
+		unpin(a);
+		break;
+	case 6:
+		tfs_residency_shrink(g->residency, 1 + draw(a, 4 * MIB));
+		break;
+	case 7:
+		tfs_residency_drop_prefetch(g->residency);
+		tfs_feeder_clear(s->feeder);
+		break;
+	case 8: case 9: {
+		size_t n = 1 + draw(a, 40);
+		struct tfs_file_id *ids = calloc(n, sizeof *ids);
+		CHECK(ids);
+		for (size_t i = 0; i < n; i++)
+			ids[i] = draw_file(a);
+		r = tfs_feeder_add(s->feeder, ids, n);
+		CHECK(!r || (r == -ECANCELED && atomic_load(&s->stopped)));
+		break;
+	}
+	case 10:
+		tfs_streams_trim(g->streams);
+		tfs_hashes_trim(s->hashes);
+	}
+}
+
+/* A tier that was given up is tried again, and has something to read, so that always something fails in mid-flight. */
+static void heal(struct stress *s, struct tfs_file_id id)
+{
+	struct tfs_source *source;
+
+	if (tfs_source_pin(s->rig.sources, s->rig.model->sets[id.set].tensors[id.tensor].source, &source, NULL))
+		abort();
+	atomic_store(&source->tier, TFS_TIER_URING);
+	tfs_source_drop(source, 0, 0); /* all of it */
+	tfs_source_unpin(s->rig.sources, source);
+}
+
+static void look(struct actor *a, struct tfs_file_id id)
+{
+	struct rig *g = &a->s->rig;
+	struct tfs_residency_stats res;
+	struct tfs_stream_stats str;
+	struct tfs_hash_stats hs;
+	size_t n;
+
+	tfs_residency_stats(g->residency, &res);
+	CHECK(res.used <= res.budget && res.pinned_bytes <= res.budget);
+	tfs_streams_stats(g->streams, &str);
+	tfs_hashes_stats(a->s->hashes, &hs);
+	CHECK(!str.failures && !res.failures && !hs.failures);
+	tfs_residency_state(g->residency, id);
+	free(tfs_residency_pinned(g->residency, &n));
 }
 
 static void *act(void *arg)
 {
 	struct actor *a = arg;
-	struct rig *g = &a->s->rig;
-	struct tfs_residency_stats res;
-	struct tfs_stream_stats str;
+	struct stress *s = a->s;
 
 	for (unsigned i = 0; i < a->ops; i++) {
-		struct tfs_file_id id = { 0, draw(a, TENSORS), draw(a, 2) ? TFS_RAW : (enum tfs_view_id)draw(a, TFS_VIEW_IDS) };
-		switch (draw(a, 12)) {
-		case 0: case 1: case 2: case 3:
-			do_hold(a, id, false);
+		struct tfs_file_id id = draw_file(a);
+		if (s->failing)
+			heal(s, id);
+		switch (draw(a, 16)) {
+		case 0: case 1: case 2: case 3: case 4:
+			do_hold(a, id, 0);
 			break;
-		case 4: case 5:
-			do_hold(a, id, true);
+		case 5: case 6:
+			do_hold(a, id, 1 + draw(a, 3));
 			break;
-		case 6:
-			tfs_residency_prefetch(g->residency, id);
+		case 7:
+			tfs_residency_prefetch(s->rig.residency, id);
 			break;
-		case 7: case 8:
+		case 8: case 9:
 			do_stream(a, id);
 			break;
-		case 9:
-			do_hash(a, id);
+		case 10:
+			do_stream(a, (struct tfs_file_id){ .set = s->packed_set, .view = TFS_WHOLE });
 			break;
-		case 10: {
-			int r = tfs_residency_evict(g->residency, id);
-			CHECK(!r || r == -ENOENT || r == -EBUSY);
+		case 11:
+			do_hash(a, &s->tensors[draw(a, TENSORS)], !draw(a, 8), !draw(a, 3));
 			break;
-		}
+		case 12: case 13: case 14:
+			do_control(a, id);
+			break;
 		default:
-			tfs_residency_stats(g->residency, &res);
-			CHECK(res.used <= res.budget);
-			tfs_streams_stats(g->streams, &str);
-			CHECK(!str.failures && !res.failures);
-			tfs_residency_state(g->residency, id);
+			look(a, id);
 		}
 	}
+	unpin(a);
 	for (int i = 0; i < KEPT; i++)
 		if (a->kept[i].map) {
 			check_spots(a, a->kept[i].map, a->kept[i].id);
-			munmap(a->kept[i].map, size_of(g, a->kept[i].id));
+			munmap(a->kept[i].map, size_of(s, a->kept[i].id));
 		}
 	return NULL;
 }
+
+/* --- An engine that fails in every way, all the time ------------------------------------------------------------------ */
+
+struct tfs_io_context {
+	struct tfs_io *queued[ACTORS];
+	unsigned n, turn;
+};
+
+static _Atomic unsigned n_reads, n_failed;
+
+static int failing_create(unsigned depth, struct tfs_io_context **ret_context)
+{
+	*ret_context = calloc(1, sizeof **ret_context);
+	return *ret_context && depth <= ACTORS ? 0 : -ENOMEM;
+}
+
+static void failing_destroy(struct tfs_io_context *c)
+{
+	CHECK(!c->n);
+	free(c);
+}
+
+static enum tfs_queued failing_queue(struct tfs_io_context *c, struct tfs_io *io)
+{
+	if (n_reads++ % 7 == 6) {
+		n_failed++;
+		io->code = -EAGAIN;
+		return TFS_IO_DONE;
+	}
+	c->queued[c->n++] = io;
+	return TFS_IO_QUEUED;
+}
+
+static struct tfs_io *failing_reap(struct tfs_io_context *c)
+{
+	unsigned n = n_reads++, i = c->turn++ % c->n;
+	struct tfs_io *io = c->queued[i];
+
+	c->queued[i] = c->queued[--c->n];
+	usleep(n % 5 * 100);
+	io->code = n % 3 ? tfs_source_read_direct(io->source, io->offset, io->len, io->buf, &io->data) : -EIO;
+	if (n % 5 == 0)
+		io->code = -EIO;
+	if (io->code) { /* nothing of what it leaves there may be believed */
+		memset(io->buf, 0xee, io->len);
+		n_failed++;
+	}
+	return io;
+}
+
+static const struct tfs_engine failing = {
+	.name = "failing", .create = failing_create, .destroy = failing_destroy, .queue = failing_queue, .reap = failing_reap,
+};
+
+/* --- Runs ------------------------------------------------------------------------------------------------------------ */
 
 static unsigned soak(void)
 {
@@ -304,119 +546,199 @@ static unsigned soak(void)
 	return s && atoi(s) > 0 ? (unsigned)atoi(s) : 1;
 }
 
-/* Copy what makes the first tensors each other's twins, and say where everybody's content is. */
-static void put_twins(const char *dir, uint64_t content[TENSORS])
+/* Both sets: what stands in the file as it is shown, and what doesn't. */
+static void put(const char *dir, struct member *members)
 {
-	struct rig plain = { 0 };
-	struct tfs_error err;
+	struct spec specs[PLAIN];
+	char names[PLAIN][8];
 
-	assert_int_equal(tfs_model_open(dir, 1, NULL, NULL, &plain.model, &err), 0);
-	int fd = open(in_tree(dir, "model.safetensors"), O_WRONLY | O_CLOEXEC);
-	for (uint32_t i = 0; i < TENSORS; i++) {
-		const struct tfs_tensor *t = &plain.model->sets[0].tensors[i];
-		content[i] = t->offset;
-		if (i < 2 || i >= TWINS)
-			continue;
-		content[i] = content[i % 2];
-		uint8_t *bytes = malloc(t->nbytes);
-		assert_non_null(bytes);
-		fill(bytes, content[i], t->nbytes);
-		assert_int_equal(pwrite(fd, bytes, t->nbytes, t->offset), t->nbytes);
-		free(bytes);
-	}
-	fsync(fd);
-	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	close(fd);
-	tfs_model_destroy(plain.model);
-}
-
-/* @halt: stop the loader while they are at it. */
-static void run(unsigned actors, unsigned ops, unsigned workers, uint64_t budget, double open_wait, unsigned seed, bool halt)
-{
-	struct stress s = { 0 };
-	struct spec specs[TENSORS];
-	char names[TENSORS][8];
-	char *dir = make_tree();
-	pthread_t threads[64];
-	struct actor *a = calloc(actors, sizeof *a);
-
-	for (unsigned i = 0; i < TENSORS; i++) {
+	for (unsigned i = 0; i < PLAIN; i++) {
 		snprintf(names[i], sizeof names[i], "t%02u", i);
 		/* Neighbours that are joined, some of several chunks, none a round number. */
-		unsigned n = i < TWINS ? i % 2 * 3 : i;
-		specs[i] = (struct spec){ names[i], n % 7 == 3 ? 2 * TFS_CHUNK + 12345 + n : n % 3 ? 3000 + 61 * n : 400001 + n };
+		specs[i] = (struct spec){ names[i], i % 7 == 3 ? 2 * TFS_CHUNK + 12345 + i : i % 3 ? 3000 + 61 * i : 400001 + i };
 	}
-	put_model(dir, "model.safetensors", specs, TENSORS);
-	put_twins(dir, s.content);
-	if (!rig_up(&s.rig, dir, (struct rig_options){ workers, budget, open_wait, true }))
+	put_model(dir, "model.safetensors", specs, PLAIN);
+	for (unsigned i = 0; i < PACKED; i++) {
+		struct member *m = &members[i];
+		*m = (struct member){ .rows = i % 5 == 0 ? 2501 : 97 + i, .cols = 1001 + 2 * i, .width = 1 + (i & 1), .fortran = i & 2,
+				      .big = i & 1, .deflated = i & 4 || i % 5 == 0, .base = (uint64_t)(i + 1) << 32 };
+		snprintf(m->name, sizeof m->name, "p%02u", i);
+	}
+	put_npz(dir, "packed.npz", members, PACKED);
+}
+
+/* Where each tensor is, and what it hashes to. */
+static void know(struct stress *s, const struct member *members)
+{
+	const struct tfs_model *m = s->rig.model;
+	unsigned n = 0;
+
+	assert_int_equal(m->n_sets, 2);
+	for (uint32_t set = 0; set < 2; set++)
+		for (uint32_t i = 0; i < m->sets[set].n_tensors; i++) {
+			const struct tfs_tensor *t = &m->sets[set].tensors[i];
+			struct tensor *k = &s->tensors[n++];
+			uint8_t *bytes = malloc(t->nbytes);
+			XXH128_canonical_t c;
+
+			*k = (struct tensor){ .set = set, .tensor = i, .base = t->offset };
+			if (t->name[0] == 'p') {
+				s->packed_set = set;
+				k->base = members[atoi(t->name + 1)].base;
+				assert_int_equal(t->nbytes, member_bytes(&members[atoi(t->name + 1)]));
+			}
+			assert_non_null(bytes);
+			fill(bytes, k->base, t->nbytes);
+			XXH128_canonicalFromHash(&c, XXH3_128bits(bytes, t->nbytes));
+			memcpy(k->hash.bytes, c.digest, sizeof k->hash.bytes);
+			free(bytes);
+		}
+	assert_int_equal(n, TENSORS);
+}
+
+struct kind {
+	unsigned actors, ops, workers;
+	uint64_t budget;
+	double open_wait;
+	unsigned seed;
+	bool halt; /* stop the loader while they are at it */
+	enum tfs_tier tier;
+	bool failing;
+};
+
+static void stop(struct stress *s)
+{
+	tfs_feeder_stop(s->feeder);
+	rig_stop(&s->rig);
+	tfs_hashes_stop(s->hashes);
+}
+
+/* Nobody is at it any more: nothing is held, nothing is lost, and all of it adds up. */
+static void check_end(struct stress *s)
+{
+	struct tfs_residency_stats res;
+	struct tfs_stream_stats str;
+	struct tfs_sched_stats sched;
+	uint64_t used = 0;
+
+	tfs_streams_trim(s->rig.streams); /* slots are in the budget too */
+	res = res_stats(&s->rig);
+	assert_int_equal(res.files[TFS_LOADING] + res.files[TFS_EVICTING] + res.files[TFS_FAILED] + res.files[TFS_ABSENT], 0);
+	assert_int_equal(res.pinned + res.pinned_bytes, 0);
+	for (uint32_t i = 0; i < TENSORS * TFS_VIEW_IDS; i++) {
+		const struct tensor *t = &s->tensors[i / TFS_VIEW_IDS];
+		struct tfs_file_id id = { t->set, t->tensor, (enum tfs_view_id)(i % TFS_VIEW_IDS) };
+		if (strcmp(tfs_residency_state(s->rig.residency, id), "resident") != 0)
+			continue;
+		used += tfs_store_cost(size_of(s, id));
+	}
+	assert_int_equal(res.used, used);
+	assert_int_equal(tfs_store_used(s->rig.store), used);
+	/* Nobody has it: all of it can go. */
+	tfs_residency_shrink(s->rig.residency, UINT64_MAX);
+	res = res_stats(&s->rig);
+	assert_int_equal(res.used + res.files[TFS_RESIDENT], 0);
+	assert_int_equal(tfs_store_used(s->rig.store), 0);
+	tfs_streams_stats(s->rig.streams, &str);
+	assert_int_equal(str.open, 0);
+	tfs_sched_stats(s->rig.sched, &sched);
+	for (int p = 0; p < TFS_PRIORITIES; p++)
+		assert_int_equal(sched.queued[p], 0);
+	assert_int_equal(s->queued, s->answered);
+}
+
+static void run(struct kind k)
+{
+	const struct tfs_engine *const engines[TFS_TIERS] = { &failing, &tfs_engine_threads, &tfs_engine_buffered };
+	struct stress s = { 0 };
+	struct member members[PACKED];
+	char *dir = make_tree();
+	pthread_t threads[ACTORS];
+	struct actor *a = calloc(k.actors, sizeof *a);
+
+	assert_true(a && k.actors <= ACTORS);
+	put(dir, members);
+	if (!rig_up(&s.rig, dir, (struct rig_options){ k.workers, k.budget, k.open_wait, k.tier != TFS_TIER_BUFFERED, k.tier,
+						       k.failing ? engines : NULL })) {
+		free(a);
 		skip();
+	}
+	know(&s, members);
 	s.hashes = tfs_hashes_create(s.rig.model, s.rig.sources, s.rig.sched, s.rig.residency);
-	assert_non_null(s.hashes);
-	for (unsigned i = 0; i < actors; i++) {
-		a[i] = (struct actor){ .s = &s, .seed = seed + i, .ops = ops * soak() };
+	s.feeder = tfs_feeder_create(s.rig.model, s.rig.sched, s.rig.residency);
+	assert_true(s.hashes && s.feeder && tfs_whole_possible(&s.rig.model->sets[s.packed_set]));
+	assert_int_equal(tfs_whole_create(&s.rig.model->sets[s.packed_set], &s.whole), 0);
+	s.failing = k.failing;
+	n_reads = n_failed = 0;
+	for (unsigned i = 0; i < k.actors; i++) {
+		a[i] = (struct actor){ .s = &s, .seed = k.seed + i, .ops = k.ops * soak() };
 		assert_int_equal(pthread_create(&threads[i], NULL, act, &a[i]), 0);
 	}
-	if (halt) {
-		while (atomic_load(&s.resident) + atomic_load(&s.streamed) < ops) /* half-way, say */
+	if (k.halt) {
+		while (atomic_load(&s.resident) + atomic_load(&s.streamed) < k.ops) /* half-way, say */
 			sched_yield();
 		s.stopped = true;
-		rig_stop(&s.rig);
-		tfs_hashes_stop(s.hashes);
+		stop(&s);
 	}
-	for (unsigned i = 0; i < actors; i++)
+	for (unsigned i = 0; i < k.actors; i++)
 		pthread_join(threads[i], NULL);
-	/* What was asked for last may still be on its way; then nothing is held, and all of it adds up. */
-	rig_stop(&s.rig);
-	tfs_hashes_stop(s.hashes);
-	tfs_streams_trim(s.rig.streams); /* slots are in the budget too */
+	/* What was asked for last may still be on its way. */
+	stop(&s);
 	struct tfs_residency_stats res = res_stats(&s.rig);
-	print_message("%u threads: %llu uses, %llu reads, %llu hashes, %llu cancelled, %llu refused; %llu loads, %llu evictions, "
-		      "%llu mapped, %llu shared\n",
-		      actors, (unsigned long long)s.resident, (unsigned long long)s.streamed, (unsigned long long)s.hashed,
-		      (unsigned long long)s.cancelled,
-		      (unsigned long long)s.refused, (unsigned long long)res.loads, (unsigned long long)res.evictions,
-		      (unsigned long long)res.still_mapped, (unsigned long long)res.shared);
-	assert_int_equal(res.files[TFS_LOADING] + res.files[TFS_EVICTING] + res.files[TFS_FAILED] + res.files[TFS_ABSENT], 0);
-	uint64_t used = 0;
-	for (uint32_t i = 0; i < TENSORS * TFS_VIEW_IDS; i++) {
-		struct tfs_file_id id = { 0, i / TFS_VIEW_IDS, (enum tfs_view_id)(i % TFS_VIEW_IDS) };
-		if (!strcmp(tfs_residency_state(s.rig.residency, id), "resident"))
-			used += tfs_store_cost(size_of(&s.rig, id));
-	}
-	used -= res.shared_bytes;
-	assert_int_equal(res.used, used);
-	assert_int_equal(tfs_store_used(s.rig.store), used);
-	struct tfs_stream_stats str;
-	tfs_streams_stats(s.rig.streams, &str);
-	assert_int_equal(str.open, 0);
+	print_message("%u threads: %llu uses, %llu reads, %llu hashes, %llu cancelled, %llu refused, %llu evicted, %llu pinned; "
+		      "%llu loads, %llu evictions, %llu mapped, %llu taken back, %u reads failed\n",
+		      k.actors, (unsigned long long)s.resident, (unsigned long long)s.streamed, (unsigned long long)s.hashed,
+		      (unsigned long long)s.cancelled, (unsigned long long)s.refused, (unsigned long long)s.evicted,
+		      (unsigned long long)s.pinned, (unsigned long long)res.loads, (unsigned long long)res.evictions,
+		      (unsigned long long)res.still_mapped, (unsigned long long)res.taken_back, n_failed);
+	assert_true(!k.failing || n_failed > 0);
+	check_end(&s);
 	tfs_hashes_destroy(s.hashes);
+	tfs_feeder_destroy(s.feeder);
 	rig_down(&s.rig);
+	tfs_whole_destroy(s.whole);
 	free(a);
 }
 
 static void test_roomy(void **state)
 {
 	(void)state;
-	run(16, 60, 4, 24 * MIB, 3600, 1, false);
+	run((struct kind){ .actors = 16, .ops = 40, .workers = 4, .budget = 40 * MIB, .open_wait = 3600, .seed = 1 });
 }
 
 static void test_tight(void **state)
 {
 	(void)state;
-	run(16, 60, 8, 9 * MIB, 3600, 1000, false);
+	run((struct kind){ .actors = 64, .ops = 12, .workers = 8, .budget = 10 * MIB, .open_wait = 3600, .seed = 1000 });
 }
 
 static void test_impatient(void **state)
 {
 	(void)state;
-	run(32, 30, 3, 12 * MIB, 0.002, 2000, false);
+	run((struct kind){ .actors = 32, .ops = 20, .workers = 3, .budget = 14 * MIB, .open_wait = 0.002, .seed = 2000 });
 }
 
 static void test_stopped(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < 4 * soak(); i++)
-		run(24, 30, 4, 12 * MIB, 3600, 3000 + 100 * i, true);
+		run((struct kind){ .actors = 24, .ops = 20, .workers = 4, .budget = 14 * MIB, .open_wait = 3600, .seed = 3000 + 100 * i,
+				   .halt = true, .failing = i & 1 });
+}
+
+static void test_tier_by_tier(void **state)
+{
+	(void)state;
+	for (enum tfs_tier tier = TFS_TIER_THREADS; tier < TFS_TIERS; tier++)
+		run((struct kind){ .actors = 16, .ops = 15, .workers = 4, .budget = 20 * MIB, .open_wait = 3600, .seed = 4000 + tier,
+				   .tier = tier });
+}
+
+static void test_failing_engine(void **state)
+{
+	(void)state;
+	run((struct kind){ .actors = 64, .ops = 12, .workers = 8, .budget = 20 * MIB, .open_wait = 3600, .seed = 5000,
+			   .failing = true });
 }
 
 int main(void)
@@ -426,6 +748,8 @@ int main(void)
 		cmocka_unit_test(test_tight),
 		cmocka_unit_test(test_impatient),
 		cmocka_unit_test(test_stopped),
+		cmocka_unit_test(test_tier_by_tier),
+		cmocka_unit_test(test_failing_engine),
 	};
 	tfs_log_set_level(TFS_LOG_ERROR);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 struct tfs_control {
 	struct tfs_fs *fs;
 	uint32_t which;
+	/* Guards the line: writes of one file come one by one, but a close of a duplicate flushes meanwhile. */
+	pthread_mutex_t lock;
 	char line[TFS_PATH_SIZE];
 	size_t len;
 };
@@ -31,12 +34,15 @@ struct tfs_control *tfs_control_open(struct tfs_fs *fs, uint32_t which)
 	if (c) {
 		c->fs = fs;
 		c->which = which;
+		pthread_mutex_init(&c->lock, NULL);
 	}
 	return c;
 }
 
 void tfs_control_close(struct tfs_control *c)
 {
+	if (c)
+		pthread_mutex_destroy(&c->lock);
 	free(c);
 }
 
@@ -136,11 +142,11 @@ static int do_line(struct tfs_fs *fs, uint32_t which, const char *line)
 	struct files files = { 0 };
 	int r = residency && fs->passthrough ? resolve(fs, line, &files) : -EOPNOTSUPP;
 
-	if (!r && which == TFS_CONTROL_PREFETCH) {
-		r = tfs_loader_feed(fs->loader, files.ids, files.n);
-		files.ids = NULL;
-	}
-	for (size_t i = 0; files.ids && i < files.n; i++) {
+	if (!r && which == TFS_CONTROL_PREFETCH)
+		return tfs_loader_feed(fs->loader, files.ids, files.n);
+	if (r)
+		files.n = 0; /* of what was found before it went wrong nothing is done */
+	for (size_t i = 0; i < files.n; i++) {
 		int one;
 		if (which == TFS_CONTROL_PIN) {
 			one = tfs_residency_pin(residency, files.ids[i]);
@@ -174,21 +180,27 @@ int tfs_control_write(struct tfs_control *c, const char *text, size_t len)
 {
 	int r = 0, one;
 
+	pthread_mutex_lock(&c->lock);
 	for (size_t i = 0; i < len; i++) {
 		if (c->len == sizeof c->line - 1) {
 			c->len = 0;
-			return -ENAMETOOLONG;
+			r = -ENAMETOOLONG;
+			break;
 		}
 		c->line[c->len++] = text[i];
 		if (text[i] == '\n' && (one = end_line(c)) && !r)
 			r = one;
 	}
+	pthread_mutex_unlock(&c->lock);
 	return r;
 }
 
 int tfs_control_flush(struct tfs_control *c)
 {
-	return end_line(c);
+	pthread_mutex_lock(&c->lock);
+	int r = end_line(c);
+	pthread_mutex_unlock(&c->lock);
+	return r;
 }
 
 static int by_path(const void *a, const void *b)
@@ -247,8 +259,9 @@ int tfs_control_prefetch_list(struct tfs_fs *fs, const char *path)
 	FILE *f = fopen(path, "re");
 
 	if (!f) {
-		tfs_log_error("--prefetch-list: %s: %s", path, strerror(errno));
-		return -errno;
+		r = -errno;
+		tfs_log_error("--prefetch-list: %s: %s", path, strerror(-r));
+		return r;
 	}
 	for (ssize_t n; !r && (n = getline(&line, &size, f)) >= 0;) {
 		while (n && (line[n - 1] == '\n' || line[n - 1] == '\r'))

@@ -121,9 +121,10 @@ static int submit(struct tfs_io_context *c, struct tfs_io *io)
 		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
 	}
 	io_uring_sqe_set_data(sqe, io);
+	/* Those taken back may stand before it, and the kernel may stop after any of them. */
 	do
 		r = io_uring_submit(&c->ring);
-	while (r == -EINTR || r == -EAGAIN);
+	while (r == -EINTR || r == -EAGAIN || (r > 0 && io_uring_sq_ready(&c->ring)));
 	if (r > 0)
 		return 0;
 	/* It was not taken. When a later submission takes it along, the memory may be somebody else's: make it nothing. */

@@ -320,10 +320,12 @@ static void *worker(void *arg)
 	if (!me.context)
 		me.depth = 1;
 	me.running = calloc(me.depth, sizeof *me.running);
-	if (!me.running)
-		tfs_log_error("out of memory for a reading thread");
-	else
+	if (me.running) {
 		work(&me);
+	} else {
+		tfs_log_error("out of memory for a reading thread");
+		want_all(w);
+	}
 	drop_memory(&me);
 	if (me.context)
 		w->engines[w->tier]->destroy(me.context);

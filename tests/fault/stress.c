@@ -686,11 +686,11 @@ static void run(struct kind k)
 	stop(&s);
 	struct tfs_residency_stats res = res_stats(&s.rig);
 	print_message("%u threads: %llu uses, %llu reads, %llu hashes, %llu cancelled, %llu refused, %llu evicted, %llu pinned; "
-		      "%llu loads, %llu evictions, %llu mapped, %llu taken back, %u reads failed\n",
+		      "%llu loads, %llu evictions, %llu mapped, %llu taken back, %u of %u reads failed\n",
 		      k.actors, (unsigned long long)s.resident, (unsigned long long)s.streamed, (unsigned long long)s.hashed,
 		      (unsigned long long)s.cancelled, (unsigned long long)s.refused, (unsigned long long)s.evicted,
 		      (unsigned long long)s.pinned, (unsigned long long)res.loads, (unsigned long long)res.evictions,
-		      (unsigned long long)res.still_mapped, (unsigned long long)res.taken_back, n_failed);
+		      (unsigned long long)res.still_mapped, (unsigned long long)res.taken_back, n_failed, n_reads);
 	assert_true(!k.failing || n_failed > 0);
 	check_end(&s);
 	tfs_hashes_destroy(s.hashes);
@@ -737,7 +737,7 @@ static void test_tier_by_tier(void **state)
 static void test_failing_engine(void **state)
 {
 	(void)state;
-	run((struct kind){ .actors = 64, .ops = 12, .workers = 8, .budget = 20 * MIB, .open_wait = 3600, .seed = 5000,
+	run((struct kind){ .actors = 64, .ops = 12, .workers = 3, .budget = 20 * MIB, .open_wait = 3600, .seed = 5000,
 			   .failing = true });
 }
 

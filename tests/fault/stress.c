@@ -1,46 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Everything at once, for the sanitizers: up to 64 threads hold, cancel, map, prefetch, pin, evict, hash and stream the tensors,
- * plain and packed, of a model that does not fit the budget, by every engine and by one that fails all the time, and check every
- * byte they get; at the end the loader is stopped under their hands. Then nobody may still wait, nobody may have been answered
- * twice, and nothing is held. The seeds are fixed, the number of operations is bounded. TFS_SOAK=N does N times as much.
+ * plain, packed, and of equal content, of a model that does not fit the budget, by every engine and by one that fails all the time,
+ * and check every byte they get; at the end the loader is stopped under their hands. Then nobody may still wait, nobody may have
+ * been answered twice, and nothing is held. The seeds are fixed, the number of operations is bounded. TFS_SOAK=N does N times as
+ * much.
  */
-#include "packed.h"
-
-#include <stdatomic.h>
-#include <sys/mman.h>
-#include <xxhash.h>
-
-#include "feeder.h"
-#include "hash.h"
-#include "whole.h"
-
-#define CHECK(x) \
-	do { \
-		if (!(x)) { \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); \
-			abort(); \
-		} \
-	} while (0)
-
-enum { PLAIN = 28, PACKED = 10, TENSORS = PLAIN + PACKED, ACTORS = 64, KEPT = 4, READS = 6 };
-
-struct stress {
-	struct rig rig;
-	struct tfs_hashes *hashes;
-	struct tfs_feeder *feeder;
-	struct tfs_whole *whole; /* of the packed ones */
-	struct tensor {
-		uint32_t set, tensor;
-		uint64_t base;
-		struct tfs_hash hash;
-	} tensors[TENSORS];
-	uint32_t packed_set;
-	bool failing;
-	_Atomic bool stopped; /* from now on -ECANCELED is an answer */
-	_Atomic uint64_t resident, streamed, cancelled, refused, hashed, evicted, pinned;
-	_Atomic uint64_t queued, answered; /* waits that were not cancelled, and their answers */
-};
+#include "stress.h"
 
 struct actor {
 	struct stress *s;
@@ -64,85 +30,6 @@ struct asked {
 static unsigned draw(struct actor *a, unsigned below)
 {
 	return (unsigned)rand_r(&a->seed) % below;
-}
-
-/* --- What is right ------------------------------------------------------------------------------------------------- */
-
-static uint64_t base_of(const struct stress *s, uint32_t set, uint32_t tensor)
-{
-	for (unsigned i = 0; i < TENSORS; i++)
-		if (s->tensors[i].set == set && s->tensors[i].tensor == tensor)
-			return s->tensors[i].base;
-	abort();
-}
-
-static bool right_bytes(const uint8_t *buf, uint64_t at, size_t len)
-{
-	uint8_t want[4096];
-
-	for (size_t n; len; at += n, buf += n, len -= n) {
-		n = len < sizeof want ? len : sizeof want;
-		fill(want, at, n);
-		if (memcmp(buf, want, n) != 0)
-			return false;
-	}
-	return true;
-}
-
-/* Are these the bytes of a tensor's file at @at? */
-static bool right_file(const struct stress *s, struct tfs_file_id id, const uint8_t *buf, uint64_t at, size_t len)
-{
-	struct tfs_layout l = tfs_file_layout(s->rig.model, id);
-	uint64_t base = base_of(s, id.set, id.tensor);
-	uint8_t header[TFS_VIEW_PREFIX_MAX];
-	size_t in_header = at >= l.prefix ? 0 : len < l.prefix - at ? len : l.prefix - at;
-
-	if (in_header) {
-		l.view->make_prefix(l.tensor, header);
-		if (memcmp(buf, header + at, in_header) != 0)
-			return false;
-	}
-	uint64_t from = at + in_header - l.prefix;
-	buf += in_header;
-	len -= in_header;
-	if (!l.convert)
-		return right_bytes(buf, base + from, len);
-	unsigned width = l.tensor->dtype->block_bytes;
-	for (size_t i = 0; i < len; i++) {
-		uint64_t elem = base + (from + i) / 4 * width;
-		float value = byte_at(elem) + (width == 2 ? 256 * byte_at(elem + 1) : 0);
-		if (buf[i] != ((const uint8_t *)&value)[(from + i) % 4])
-			return false;
-	}
-	return true;
-}
-
-/* The same of the whole file, but for its header, of which only the length is looked at. */
-static bool right_whole(const struct stress *s, const uint8_t *buf, uint64_t at, size_t len)
-{
-	const struct tfs_set *set = &s->rig.model->sets[s->packed_set];
-	uint64_t begin = tfs_whole_size(s->whole) - set->total_bytes, header = htole64(begin - 8);
-
-	if (!at && len >= 8 && memcmp(buf, &header, 8) != 0)
-		return false;
-	for (uint32_t i = 0; i < set->n_tensors; i++) {
-		uint64_t end = begin + set->tensors[i].nbytes, from = at > begin ? at : begin, upto = at + len < end ? at + len : end;
-		if (from < upto &&
-		    !right_bytes(buf + (from - at), base_of(s, s->packed_set, i) + (from - begin), upto - from))
-			return false;
-		begin = end;
-	}
-	return at + len <= begin;
-}
-
-static bool right(const struct stress *s, struct tfs_file_id id, const uint8_t *buf, uint64_t at, size_t len)
-{
-	return id.view == TFS_WHOLE ? right_whole(s, buf, at, len) : right_file(s, id, buf, at, len);
-}
-
-static uint64_t size_of(const struct stress *s, struct tfs_file_id id)
-{
-	return id.view == TFS_WHOLE ? tfs_whole_size(s->whole) : tfs_file_layout(s->rig.model, id).size;
 }
 
 static void check_spots(struct actor *a, const uint8_t *map, struct tfs_file_id id)
@@ -434,6 +321,8 @@ static void look(struct actor *a, struct tfs_file_id id)
 
 	tfs_residency_stats(g->residency, &res);
 	CHECK(res.used <= res.budget && res.pinned_bytes <= res.budget);
+	if (res.shared > a->s->shared)
+		a->s->shared = res.shared; /* the most, or nearly */
 	tfs_streams_stats(g->streams, &str);
 	tfs_hashes_stats(a->s->hashes, &hs);
 	CHECK(!str.failures && !res.failures && !hs.failures);
@@ -485,115 +374,12 @@ static void *act(void *arg)
 	return NULL;
 }
 
-/* --- An engine that fails in every way, all the time ------------------------------------------------------------------ */
-
-struct tfs_io_context {
-	struct tfs_io *queued[ACTORS];
-	unsigned n, turn;
-};
-
-static _Atomic unsigned n_reads, n_failed;
-
-static int failing_create(unsigned depth, struct tfs_io_context **ret_context)
-{
-	*ret_context = calloc(1, sizeof **ret_context);
-	return *ret_context && depth <= ACTORS ? 0 : -ENOMEM;
-}
-
-static void failing_destroy(struct tfs_io_context *c)
-{
-	CHECK(!c->n);
-	free(c);
-}
-
-static enum tfs_queued failing_queue(struct tfs_io_context *c, struct tfs_io *io)
-{
-	if (n_reads++ % 7 == 6) {
-		n_failed++;
-		io->code = -EAGAIN;
-		return TFS_IO_DONE;
-	}
-	c->queued[c->n++] = io;
-	return TFS_IO_QUEUED;
-}
-
-static struct tfs_io *failing_reap(struct tfs_io_context *c)
-{
-	unsigned n = n_reads++, i = c->turn++ % c->n;
-	struct tfs_io *io = c->queued[i];
-
-	c->queued[i] = c->queued[--c->n];
-	usleep(n % 5 * 100);
-	io->code = n % 3 ? tfs_source_read_direct(io->source, io->offset, io->len, io->buf, &io->data) : -EIO;
-	if (n % 5 == 0)
-		io->code = -EIO;
-	if (io->code) { /* nothing of what it leaves there may be believed */
-		memset(io->buf, 0xee, io->len);
-		n_failed++;
-	}
-	return io;
-}
-
-static const struct tfs_engine failing = {
-	.name = "failing", .create = failing_create, .destroy = failing_destroy, .queue = failing_queue, .reap = failing_reap,
-};
-
 /* --- Runs ------------------------------------------------------------------------------------------------------------ */
 
 static unsigned soak(void)
 {
 	const char *s = getenv("TFS_SOAK");
 	return s && atoi(s) > 0 ? (unsigned)atoi(s) : 1;
-}
-
-/* Both sets: what stands in the file as it is shown, and what doesn't. */
-static void put(const char *dir, struct member *members)
-{
-	struct spec specs[PLAIN];
-	char names[PLAIN][8];
-
-	for (unsigned i = 0; i < PLAIN; i++) {
-		snprintf(names[i], sizeof names[i], "t%02u", i);
-		/* Neighbours that are joined, some of several chunks, none a round number. */
-		specs[i] = (struct spec){ names[i], i % 7 == 3 ? 2 * TFS_CHUNK + 12345 + i : i % 3 ? 3000 + 61 * i : 400001 + i };
-	}
-	put_model(dir, "model.safetensors", specs, PLAIN);
-	for (unsigned i = 0; i < PACKED; i++) {
-		struct member *m = &members[i];
-		*m = (struct member){ .rows = i % 5 == 0 ? 2501 : 97 + i, .cols = 1001 + 2 * i, .width = 1 + (i & 1), .fortran = i & 2,
-				      .big = i & 1, .deflated = i & 4 || i % 5 == 0, .base = (uint64_t)(i + 1) << 32 };
-		snprintf(m->name, sizeof m->name, "p%02u", i);
-	}
-	put_npz(dir, "packed.npz", members, PACKED);
-}
-
-/* Where each tensor is, and what it hashes to. */
-static void know(struct stress *s, const struct member *members)
-{
-	const struct tfs_model *m = s->rig.model;
-	unsigned n = 0;
-
-	assert_int_equal(m->n_sets, 2);
-	for (uint32_t set = 0; set < 2; set++)
-		for (uint32_t i = 0; i < m->sets[set].n_tensors; i++) {
-			const struct tfs_tensor *t = &m->sets[set].tensors[i];
-			struct tensor *k = &s->tensors[n++];
-			uint8_t *bytes = malloc(t->nbytes);
-			XXH128_canonical_t c;
-
-			*k = (struct tensor){ .set = set, .tensor = i, .base = t->offset };
-			if (t->name[0] == 'p') {
-				s->packed_set = set;
-				k->base = members[atoi(t->name + 1)].base;
-				assert_int_equal(t->nbytes, member_bytes(&members[atoi(t->name + 1)]));
-			}
-			assert_non_null(bytes);
-			fill(bytes, k->base, t->nbytes);
-			XXH128_canonicalFromHash(&c, XXH3_128bits(bytes, t->nbytes));
-			memcpy(k->hash.bytes, c.digest, sizeof k->hash.bytes);
-			free(bytes);
-		}
-	assert_int_equal(n, TENSORS);
 }
 
 struct kind {
@@ -632,12 +418,13 @@ static void check_end(struct stress *s)
 			continue;
 		used += tfs_store_cost(size_of(s, id));
 	}
+	used -= res.shared_bytes;
 	assert_int_equal(res.used, used);
 	assert_int_equal(tfs_store_used(s->rig.store), used);
 	/* Nobody has it: all of it can go. */
 	tfs_residency_shrink(s->rig.residency, UINT64_MAX);
 	res = res_stats(&s->rig);
-	assert_int_equal(res.used + res.files[TFS_RESIDENT], 0);
+	assert_int_equal(res.used + res.files[TFS_RESIDENT] + res.shared + res.shared_bytes, 0);
 	assert_int_equal(tfs_store_used(s->rig.store), 0);
 	tfs_streams_stats(s->rig.streams, &str);
 	assert_int_equal(str.open, 0);
@@ -652,18 +439,19 @@ static void run(struct kind k)
 	const struct tfs_engine *const engines[TFS_TIERS] = { &failing, &tfs_engine_threads, &tfs_engine_buffered };
 	struct stress s = { 0 };
 	struct member members[PACKED];
+	uint64_t content[PLAIN];
 	char *dir = make_tree();
 	pthread_t threads[ACTORS];
 	struct actor *a = calloc(k.actors, sizeof *a);
 
 	assert_true(a && k.actors <= ACTORS);
-	put(dir, members);
+	put(dir, members, content);
 	if (!rig_up(&s.rig, dir, (struct rig_options){ k.workers, k.budget, k.open_wait, k.tier != TFS_TIER_BUFFERED, k.tier,
 						       k.failing ? engines : NULL })) {
 		free(a);
 		skip();
 	}
-	know(&s, members);
+	know(&s, members, content);
 	s.hashes = tfs_hashes_create(s.rig.model, s.rig.sources, s.rig.sched, s.rig.residency);
 	s.feeder = tfs_feeder_create(s.rig.model, s.rig.sched, s.rig.residency);
 	assert_true(s.hashes && s.feeder && tfs_whole_possible(&s.rig.model->sets[s.packed_set]));
@@ -686,11 +474,12 @@ static void run(struct kind k)
 	stop(&s);
 	struct tfs_residency_stats res = res_stats(&s.rig);
 	print_message("%u threads: %llu uses, %llu reads, %llu hashes, %llu cancelled, %llu refused, %llu evicted, %llu pinned; "
-		      "%llu loads, %llu evictions, %llu mapped, %llu taken back, %u of %u reads failed\n",
+		      "%llu loads, %llu evictions, %llu mapped, %llu shared, %llu taken back, %u of %u reads failed\n",
 		      k.actors, (unsigned long long)s.resident, (unsigned long long)s.streamed, (unsigned long long)s.hashed,
 		      (unsigned long long)s.cancelled, (unsigned long long)s.refused, (unsigned long long)s.evicted,
 		      (unsigned long long)s.pinned, (unsigned long long)res.loads, (unsigned long long)res.evictions,
-		      (unsigned long long)res.still_mapped, (unsigned long long)res.taken_back, n_failed, n_reads);
+		      (unsigned long long)res.still_mapped, (unsigned long long)s.shared,
+		      (unsigned long long)res.taken_back, n_failed, n_reads);
 	assert_true(!k.failing || n_failed > 0);
 	check_end(&s);
 	tfs_hashes_destroy(s.hashes);

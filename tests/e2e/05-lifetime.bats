@@ -153,7 +153,7 @@ load helpers
 	umount "$model/sub"
 	start "$model" "$model"
 	py "$e2e/reader.py" set "$T/copy" "$model" "$T"/copy/*.safetensors
-	py "$e2e/reader.py" mirror "$T/copy" "$model" tensors npy f32 meta tree .tensorfs
+	py "$e2e/reader.py" mirror "$T/copy" "$model" tensors npy f32 meta tree model.safetensors .tensorfs
 	umount "$model"
 	diff -r "$model" "$T/copy"
 }
@@ -212,11 +212,11 @@ load helpers
 @test "-o: what is always so, and fsname" {
 	mkmodel --bytes 16K
 	start -o ro,nosuid,nodev,default_permissions,noexec,fsname=somewhere "$model" "$mnt"
-	grep -qF "somewhere $mnt fuse.tensorfs rw,nosuid,nodev,noexec,noatime," /proc/self/mounts
+	grep -qF "somewhere $mnt fuse.tensorfs ro,nosuid,nodev,noexec,noatime," /proc/self/mounts
 	[[ $(cat "$mnt/config.json") = "$(cat "$model/config.json")" ]]
 	umount "$mnt"
 	start "$model" "$mnt"
-	grep -qF "$model $mnt fuse.tensorfs ro,nosuid,nodev," /proc/self/mounts
+	grep -qF "$model $mnt fuse.tensorfs rw,nosuid,nodev,noatime," /proc/self/mounts
 }
 
 @test "other users: kept out, or let in by -o allow_other and --allow-other, as far as modes say" {

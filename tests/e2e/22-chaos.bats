@@ -51,6 +51,7 @@ unmounts() {
 	need_passthrough
 	chaos 1
 	stat_is evictions -gt 0
+	stat_is opens_interrupted -gt 0
 	wait_until nothing_held
 	unmounts
 }
@@ -77,6 +78,7 @@ unmounts() {
 	start_uring --memory=64M --open-wait=5 "$model" "$mnt"
 	need_passthrough
 	chaos 4
+	stat_is opens_interrupted -gt 0
 	wait_until nothing_held
 	unmounts
 }

@@ -24,6 +24,9 @@
 #include "readahead.h"
 #include "text.h"
 
+/* Of the kernel, in streamed files: two reads, so that one is on its way while the other is being used. */
+#define READAHEAD (2 * TFS_STREAM_MAX_READ)
+
 /* --- Open ------------------------------------------------------------------------------------------------------------ */
 
 /* Close what an entry that is in no table has open. @req: any request of the session, or NULL when the session has ended. */
@@ -81,7 +84,7 @@ static void reply_open(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 	fs->opens[o->mode]++;
 	/* Before the answer: the kernel looks up the readahead of a file when its open has returned. */
 	if (o->mode == TFS_OPEN_STREAM && fs->device && !atomic_exchange(&fs->readahead, true))
-		tfs_set_readahead(fs->device, TFS_STREAM_MAX_READ >> 10);
+		tfs_set_readahead(fs->device, READAHEAD >> 10);
 	if (fuse_reply_open(req, &fi) == -ENOENT) {
 		/* The kernel gave the request up; there will be no release. The session is gone or going, and with it the id. */
 		release(fs, NULL, o);
@@ -127,7 +130,7 @@ static int set_up_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct
 			o->mode = TFS_OPEN_STREAM;
 	}
 	if (!r && o->mode == TFS_OPEN_STREAM) {
-		o->stream = tfs_stream_open(tfs_loader_streams(fs->loader), id);
+		o->stream = tfs_loader_stream(fs->loader, id);
 		if (!o->stream)
 			r = -ENOMEM;
 	}

@@ -98,6 +98,24 @@ static uint64_t loaded_size(const struct tfs_loader *l, struct tfs_file_id id)
 	return t->nbytes && !tfs_view_layout(id.view, t, &layout) ? layout.size : 0;
 }
 
+/* Tell the plan of an open: what will probably follow. The lock of the plans is held. NULL: out of memory. */
+static struct set_plan *plan_open(struct tfs_loader *l, struct tfs_file_id id, uint64_t max, struct tfs_plan_step *ret_step)
+{
+	const struct tfs_set *set = &l->model->sets[id.set];
+	struct set_plan *sp = &l->plans[(size_t)id.set * TFS_VIEW_IDS + id.view];
+
+	if (!make_places(set, sp))
+		return NULL;
+	const uint32_t place[TFS_ORDERS] = { sp->place[id.tensor], id.tensor, sp->place_opened[id.tensor] };
+	const uint32_t count[TFS_ORDERS] = { set->n_tensors, set->n_tensors, sp->n_opened };
+	*ret_step = tfs_plan_opened(&sp->plan, place, count, max);
+	if (sp->place_opened[id.tensor] == TFS_NO_PLACE) {
+		sp->place_opened[id.tensor] = sp->n_opened;
+		sp->opened[sp->n_opened++] = id.tensor;
+	}
+	return sp;
+}
+
 /* A tensor is being opened: bring in those that will probably follow. Failing to is no error, only slower. */
 static void prefetch_after(struct tfs_loader *l, struct tfs_file_id id)
 {
@@ -109,17 +127,11 @@ static void prefetch_after(struct tfs_loader *l, struct tfs_file_id id)
 		return;
 
 	pthread_mutex_lock(&l->plan_lock);
-	struct set_plan *sp = &l->plans[(size_t)id.set * TFS_VIEW_IDS + id.view];
-	if (!make_places(set, sp)) {
+	struct tfs_plan_step step;
+	struct set_plan *sp = plan_open(l, id, max, &step);
+	if (!sp) {
 		pthread_mutex_unlock(&l->plan_lock);
 		return;
-	}
-	const uint32_t place[TFS_ORDERS] = { sp->place[id.tensor], id.tensor, sp->place_opened[id.tensor] };
-	const uint32_t count[TFS_ORDERS] = { set->n_tensors, set->n_tensors, sp->n_opened };
-	struct tfs_plan_step step = tfs_plan_opened(&sp->plan, place, count, max);
-	if (sp->place_opened[id.tensor] == TFS_NO_PLACE) {
-		sp->place_opened[id.tensor] = sp->n_opened;
-		sp->opened[sp->n_opened++] = id.tensor;
 	}
 	uint64_t bytes = 0;
 	for (uint32_t i = step.next; i < step.from; i++)
@@ -136,6 +148,24 @@ static void prefetch_after(struct tfs_loader *l, struct tfs_file_id id)
 			tfs_residency_prefetch(l->residency, next);
 	}
 	tfs_plan_did(&sp->plan, step.order, i);
+	pthread_mutex_unlock(&l->plan_lock);
+}
+
+/* The same for a tensor that is streamed: readahead goes on into the one that will probably follow. */
+static void precede(struct tfs_loader *l, struct tfs_stream *st, struct tfs_file_id id)
+{
+	const struct tfs_set *set = &l->model->sets[id.set];
+	struct tfs_plan_step step;
+	bool found = false;
+
+	pthread_mutex_lock(&l->plan_lock);
+	const struct set_plan *sp = plan_open(l, id, WINDOW_MAX, &step);
+	for (uint32_t i = sp ? step.from : 0; sp && i < step.to && !found; i++) {
+		struct tfs_file_id next = { id.set, tensor_at(set, sp, step.order, i), id.view };
+		found = loaded_size(l, next);
+		if (found)
+			tfs_stream_precede(st, next);
+	}
 	pthread_mutex_unlock(&l->plan_lock);
 }
 
@@ -214,6 +244,15 @@ int tfs_loader_hold(struct tfs_loader *l, struct tfs_file_id id, struct tfs_wait
 	if (l->options.prefetch == TFS_PREFETCH_AUTO && (r >= 0 || r == -ETIMEDOUT))
 		prefetch_after(l, id);
 	return r;
+}
+
+struct tfs_stream *tfs_loader_stream(struct tfs_loader *l, struct tfs_file_id id)
+{
+	struct tfs_stream *st = tfs_stream_open(l->streams, id);
+	/* With a store it is hold() that tells the prefetcher. */
+	if (st && !l->residency && l->options.prefetch == TFS_PREFETCH_AUTO)
+		precede(l, st, id);
+	return st;
 }
 
 int tfs_loader_feed(struct tfs_loader *l, struct tfs_file_id *ids, size_t n)

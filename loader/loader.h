@@ -4,7 +4,7 @@
  * scheduler, workers, store, residency, streams, prefetch) and knows nothing of FUSE.
  *
  * Two ways to a file's bytes: tfs_loader_hold() makes it resident, in a backing file that the caller may pass on to the
- * kernel; tfs_stream_open() on tfs_loader_streams() reads it in pieces, where hold() says that it can't or had better not be
+ * kernel; tfs_loader_stream() reads it in pieces, where hold() says that it can't or had better not be
  * resident. Thread-safe unless noted.
  */
 #ifndef TFS_LOADER_H
@@ -56,6 +56,9 @@ void tfs_loader_destroy(struct tfs_loader *l); /* after stop, and after every st
 
 /* As tfs_residency_hold(); -EOPNOTSUPP without a store. Also tells the prefetcher. */
 int tfs_loader_hold(struct tfs_loader *l, struct tfs_file_id id, struct tfs_wait *w);
+
+/* As tfs_stream_open() on tfs_loader_streams(). Without a store it also tells the readahead which tensor follows. */
+struct tfs_stream *tfs_loader_stream(struct tfs_loader *l, struct tfs_file_id id);
 
 /*
  * Bring in these @n files in the background, in this order, as far as the budget has room. @ids (malloc'd) is the loader's from now

@@ -14,18 +14,24 @@
 
 enum slot_state { SLOT_EMPTY, SLOT_READING, SLOT_READY };
 
+/* A virtual file, as slots know it. */
+struct file {
+	struct tfs_file_id id;
+	struct tfs_layout layout;
+	const struct tfs_whole *whole; /* where the file is one of many tensors */
+};
+
 /* A buffer with a run of bytes of one file. */
 struct tfs_slot {
 	struct tfs_transfer transfer; /* READING */
 	struct tfs_streams *streams;
 	enum slot_state state;
-	struct tfs_file_id id;
-	struct tfs_layout layout;
-	const struct tfs_whole *whole; /* where the file is one of many tensors */
+	struct file file;
 	uint64_t start; /* in the file */
 	size_t len;
 	unsigned users; /* reads that wait for it or answer from it */
 	bool fresh;	/* read ahead, and nobody has asked for it yet */
+	bool spent;	/* asked for up to its end */
 	int failure;	/* what the last filling ended with; only while it has users */
 	uint64_t used_at;
 	uint8_t *buf; /* SLOT_BUFFER bytes, or NULL */
@@ -36,12 +42,13 @@ struct tfs_slot {
 #define SLOT_BUFFER (TFS_CHUNK + 2 * TFS_IO_ALIGN)
 /* As many as a few sequential readers need to be a window ahead. Linear searches below count on there being few. */
 enum { SLOTS_MIN = 8, SLOTS_MAX = 64 };
+/* Slots to read ahead at most: so many reads at once are as fast as storage gets (tests/bench/limit.c), and more is only memory. */
+enum { WINDOW_MAX = 8 };
 
 struct tfs_stream {
 	struct tfs_streams *streams;
-	struct tfs_file_id id;
-	struct tfs_layout layout;
-	const struct tfs_whole *whole; /* TFS_WHOLE */
+	struct file file;
+	struct file next; /* readahead goes on there; a size of 0: nowhere */
 	bool attached; /* holds the file, which is loading or resident */
 	/* Guarded by the lock of the streams. */
 	unsigned refs;	   /* the open, and every read: an answer may be followed by the close before it is released */
@@ -104,26 +111,36 @@ static struct tfs_slot *slot_find(struct tfs_streams *s, struct tfs_file_id id, 
 	struct tfs_slot *best = NULL;
 	for (unsigned i = 0; i < s->n_slots; i++) {
 		struct tfs_slot *sl = &s->slots[i];
-		if (sl->state != SLOT_EMPTY && !sl->failure && tfs_file_id_equal(sl->id, id) &&
+		if (sl->state != SLOT_EMPTY && !sl->failure && tfs_file_id_equal(sl->file.id, id) &&
 		    at >= sl->start && at - sl->start < sl->len && (!best || sl->start + sl->len > best->start + best->len))
 			best = sl;
 	}
 	return best;
 }
 
-/* Start filling a slot with [start, end) of the file, a little more where conversion takes whole blocks. NULL: none is free. */
-static struct tfs_slot *slot_fill(struct tfs_streams *s, const struct tfs_stream *st, uint64_t start, uint64_t end,
+/*
+ * How little is lost by filling a slot: least where the kernel has all of it, then where it takes memory that it has not
+ * touched yet, then where somebody may still ask for it.
+ */
+static unsigned loss(const struct tfs_slot *sl)
+{
+	if (sl->state == SLOT_READY)
+		return sl->spent ? 0 : 2;
+	return sl->buf ? 0 : 1;
+}
+
+/* Start filling a slot with [start, end) of @f, a little more where conversion takes whole blocks. NULL: none is free. */
+static struct tfs_slot *slot_fill(struct tfs_streams *s, const struct file *f, uint64_t start, uint64_t end,
 				  enum tfs_priority priority)
 {
-	const struct tfs_layout *l = &st->layout;
+	const struct tfs_layout *l = &f->layout;
 	struct tfs_slot *sl = NULL;
 	for (unsigned i = 0; i < s->n_slots; i++) {
 		struct tfs_slot *c = &s->slots[i];
 		/* Readahead does not push out readahead that still waits for its reader. */
 		if (c->state == SLOT_READING || c->users || (priority == TFS_PREFETCH && c->state == SLOT_READY && c->fresh))
 			continue;
-		if (!sl || (c->state == SLOT_EMPTY && sl->state != SLOT_EMPTY) ||
-		    (c->state == sl->state && c->used_at < sl->used_at))
+		if (!sl || loss(c) < loss(sl) || (loss(c) == loss(sl) && c->used_at < sl->used_at))
 			sl = c;
 	}
 	if (!sl)
@@ -136,13 +153,12 @@ static struct tfs_slot *slot_fill(struct tfs_streams *s, const struct tfs_stream
 	}
 	uint64_t from, len;
 	tfs_layout_source(l, start, &end, &from, &len);
-	sl->id = st->id;
-	sl->layout = *l;
-	sl->whole = st->whole;
+	sl->file = *f;
 	sl->start = start;
 	sl->len = end - start;
 	sl->failure = 0;
 	sl->fresh = priority == TFS_PREFETCH;
+	sl->spent = false;
 	sl->used_at = ++s->clock;
 	sl->transfer = (struct tfs_transfer){
 		.ops = &slot_ops,
@@ -154,7 +170,7 @@ static struct tfs_slot *slot_fill(struct tfs_streams *s, const struct tfs_stream
 		.priority = s->background ? TFS_BACKGROUND : priority,
 		.buf = l->convert || start < l->prefix ? NULL : sl->buf,
 		.packed = l->tensor && l->tensor->packing ? l->tensor : NULL,
-		.whole = st->whole,
+		.whole = f->whole,
 	};
 	int r = tfs_sched_add(s->sched, &sl->transfer);
 	if (r) {
@@ -193,8 +209,8 @@ static bool any_busy(const struct tfs_streams *s)
 /* Get hold of slots for all of the read, which has none yet. -EAGAIN: there are not enough now. */
 static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
 {
-	struct tfs_file_id id = rd->stream->id;
-	const struct tfs_layout *l = &rd->stream->layout;
+	struct tfs_file_id id = rd->stream->file.id;
+	const struct tfs_layout *l = &rd->stream->file.layout;
 	uint64_t end = rd->offset + rd->len;
 	size_t chunk = chunk_of(l), block = is_sequential(rd->stream, rd) ? chunk : TFS_STREAM_RANDOM;
 
@@ -213,7 +229,7 @@ static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
 				upto = end;
 			if (upto > l->size)
 				upto = l->size;
-			sl = slot_fill(s, rd->stream, from, upto, TFS_DEMAND);
+			sl = slot_fill(s, &rd->stream->file, from, upto, TFS_DEMAND);
 			if (!sl) {
 				drop_slots(rd);
 				return s->stopped ? -ECANCELED : any_busy(s) ? -EAGAIN : -ENOMEM;
@@ -227,6 +243,7 @@ static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
 		rd->slots[rd->n_iov] = sl;
 		uint64_t have = sl->start + sl->len;
 		uint64_t n = (have < end ? have : end) - at;
+		sl->spent |= have <= end;
 		rd->iov[rd->n_iov++].iov_len = n;
 		at += n;
 	}
@@ -292,7 +309,7 @@ static void stream_unref(struct tfs_stream *st)
 	if (!last)
 		return;
 	if (st->attached)
-		tfs_residency_drop(s->residency, st->id);
+		tfs_residency_drop(s->residency, st->file.id);
 	free(st);
 }
 
@@ -347,7 +364,7 @@ static int slot_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, 
 	(void)err;
 	(void)scratch;
 	assert(!at && len == t->len);
-	const struct tfs_layout l = sl->layout;
+	const struct tfs_layout l = sl->file.layout;
 	size_t prefix = sl->start < l.prefix ? l.prefix - sl->start : 0;
 	if (data >= sl->buf && data < sl->buf + SLOT_BUFFER) { /* read straight into the slot */
 		sl->data = data;
@@ -378,10 +395,10 @@ static void slot_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 		wake(s);
 		return;
 	}
-	if (code && code != -ECANCELED && sl->whole && err)
+	if (code && code != -ECANCELED && sl->file.whole && err)
 		tfs_log_error("%s", tfs_error_line(err, line, sizeof line));
-	else if (code && code != -ECANCELED && !sl->whole)
-		tfs_report(s->model, tensor_of(s, sl->id), t->offset - tensor_of(s, sl->id)->offset, code, err, line);
+	else if (code && code != -ECANCELED && !sl->file.whole)
+		tfs_report(s->model, tensor_of(s, sl->file.id), t->offset - tensor_of(s, sl->file.id)->offset, code, err, line);
 	pthread_mutex_lock(&s->lock);
 	sl->state = SLOT_READY;
 	sl->failure = code;
@@ -399,9 +416,9 @@ static const struct tfs_transfer_ops slot_ops = { .begin = slot_begin, .write = 
 
 static void read_ahead(struct tfs_streams *s, struct tfs_stream *st, struct tfs_read *rd)
 {
-	const struct tfs_layout *l = &st->layout;
+	const struct file *f = &st->file;
 	uint64_t end = rd->offset + rd->len;
-	size_t chunk = chunk_of(l);
+	size_t chunk = chunk_of(&f->layout);
 
 	if (!is_sequential(st, rd)) {
 		st->window = 0;
@@ -412,15 +429,25 @@ static void read_ahead(struct tfs_streams *s, struct tfs_stream *st, struct tfs_
 		st->expected = end;
 	/* Doubles with each slot that is entered; all streams together leave half of the slots to demand. */
 	unsigned share = s->n_slots / 2 / (s->stats.open ? s->stats.open : 1);
+	if (share > WINDOW_MAX)
+		share = WINDOW_MAX;
 	if (end / chunk != rd->offset / chunk || !st->window)
 		st->window = st->window ? st->window * 2 : 1;
 	if (st->window > (share ? share : 1))
 		st->window = share ? share : 1;
 	uint64_t from = ((end - 1) / chunk + 1) * chunk;
-	for (unsigned i = 0; i < st->window && from < l->size; i++, from += chunk) {
-		if (slot_find(s, st->id, from))
+	for (unsigned i = 0; i < st->window; i++, from += chunk) {
+		if (from >= f->layout.size) {
+			if (f == &st->next || !st->next.layout.size)
+				break;
+			f = &st->next;
+			chunk = chunk_of(&f->layout);
+			from = 0;
+		}
+		uint64_t rest = f->layout.size - from;
+		if (slot_find(s, f->id, from))
 			continue;
-		if (!slot_fill(s, st, from, l->size - from < chunk ? l->size : from + chunk, TFS_PREFETCH))
+		if (!slot_fill(s, f, from, from + (rest < chunk ? rest : chunk), TFS_PREFETCH))
 			break;
 		s->stats.readahead++;
 	}
@@ -480,7 +507,7 @@ static void range_done(struct tfs_range_wait *w, int result)
 int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
 {
 	struct tfs_streams *s = st->streams;
-	uint64_t size = st->layout.size;
+	uint64_t size = st->file.layout.size;
 
 	if (!rd->len || rd->len > TFS_STREAM_MAX_READ || rd->offset > size || rd->len > size - rd->offset)
 		return -EINVAL;
@@ -496,7 +523,7 @@ int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
 	int ret;
 	if (st->attached) {
 		rd->range = (struct tfs_range_wait){ .done = range_done, .at = rd->offset, .len = rd->len };
-		ret = tfs_residency_range(s->residency, st->id, &rd->range);
+		ret = tfs_residency_range(s->residency, st->file.id, &rd->range);
 		if (ret != TFS_QUEUED)
 			ret = finish_attached(rd, ret);
 	} else {
@@ -551,7 +578,7 @@ static struct tfs_stream *open_stream(struct tfs_streams *s, struct tfs_file_id 
 	if (!st)
 		return NULL;
 	st->streams = s;
-	st->id = id;
+	st->file.id = id;
 	st->refs = 1;
 	pthread_mutex_lock(&s->lock);
 	s->stats.open++;
@@ -563,7 +590,7 @@ struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id)
 {
 	struct tfs_stream *st = open_stream(s, id);
 	if (st) {
-		st->layout = tfs_file_layout(s->model, id);
+		st->file.layout = tfs_file_layout(s->model, id);
 		st->attached = s->residency && !tfs_residency_attach(s->residency, id);
 	}
 	return st;
@@ -573,10 +600,15 @@ struct tfs_stream *tfs_stream_open_whole(struct tfs_streams *s, uint32_t set, co
 {
 	struct tfs_stream *st = open_stream(s, (struct tfs_file_id){ .set = set, .view = TFS_WHOLE });
 	if (st) {
-		st->whole = whole;
-		st->layout = (struct tfs_layout){ .view = &tfs_view_raw, .size = tfs_whole_size(whole), .block = 1, .in = 1, .out = 1 };
+		st->file.whole = whole;
+		st->file.layout = (struct tfs_layout){ .view = &tfs_view_raw, .size = tfs_whole_size(whole), .block = 1, .in = 1, .out = 1 };
 	}
 	return st;
+}
+
+void tfs_stream_precede(struct tfs_stream *st, struct tfs_file_id next)
+{
+	st->next = (struct file){ .id = next, .layout = tfs_file_layout(st->streams->model, next) };
 }
 
 void tfs_stream_close(struct tfs_stream *st)

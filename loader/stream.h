@@ -66,6 +66,8 @@ void tfs_streams_destroy(struct tfs_streams *s); /* after that; no stream is ope
 struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id);
 /* The same of all of a set's tensors as one file. @whole must outlive the streams. */
 struct tfs_stream *tfs_stream_open_whole(struct tfs_streams *s, uint32_t set, const struct tfs_whole *whole);
+/* @next, which has at least one byte, will probably be opened after it: readahead goes on there. To be said before any read. */
+void tfs_stream_precede(struct tfs_stream *st, struct tfs_file_id next);
 /* No new read comes; those whose answers are not released yet keep what they need. */
 void tfs_stream_close(struct tfs_stream *st);
 

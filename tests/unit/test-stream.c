@@ -204,6 +204,65 @@ static void test_stop(void **state)
 	rig_down(&g);
 }
 
+/* Who reads tensors one after the other finds the beginning of the next one read when it gets there. */
+static void test_precede(void **state)
+{
+	static const enum tfs_view_id views[] = { TFS_RAW, TFS_NPY };
+	struct rig g;
+
+	(void)state;
+	assert_true(setup(&g, 0, 0));
+	for (unsigned v = 0; v < LENGTH(views); v++) {
+		struct tfs_file_id small = in_view(id_of(&g, "small"), views[v]), z = in_view(id_of(&g, "z"), views[v]);
+		struct answer a;
+		uint64_t size;
+		uint8_t *want = expected_file(&g, z, &size);
+		struct tfs_stream *st = tfs_stream_open(g.streams, small);
+		tfs_stream_precede(st, z);
+		answer_init(&a);
+		a.read.len = 300;
+		assert_int_equal(tfs_stream_read(st, &a.read), TFS_QUEUED);
+		step_all(&g);
+		assert_int_equal(times(&a), 1);
+		assert_int_equal(a.result, 0);
+		tfs_read_release(&a.read);
+		tfs_stream_close(st);
+
+		uint64_t waits = stats(&g).waits;
+		st = tfs_stream_open(g.streams, z);
+		assert_int_equal(read_compared(st, want, 0, MIB), 0);
+		assert_int_equal(stats(&g).waits, waits);
+		step_all(&g); /* what that read ahead */
+		assert_int_equal(read_compared(st, want + 3 * MIB, 3 * MIB, MIB), 0);
+		tfs_stream_close(st);
+		free(want);
+	}
+	rig_down(&g);
+}
+
+/* The memory of what was read to its end is used again, before more is taken: a reader in order needs its window, and not all slots. */
+static void test_reuses(void **state)
+{
+	enum { SLOTS = 8, NEEDED = 1 + SLOTS / 2 }; /* of the rig; the one that is read, and half of all read ahead */
+	struct rig g;
+
+	(void)state;
+	if (!setup(&g, 2, 256 * MIB))
+		skip();
+	for (unsigned round = 0; round < 3; round++) {
+		struct tfs_file_id id = id_of(&g, round % 2 ? "z" : "big");
+		uint64_t nbytes = tensor_of(&g, id)->nbytes;
+		struct tfs_stream *st = tfs_stream_open(g.streams, id);
+		for (uint64_t at = 0; at < nbytes; at += MIB)
+			assert_int_equal(read_checked(&g, st, id, at, nbytes - at < MIB ? nbytes - at : MIB), 0);
+		tfs_stream_close(st);
+	}
+	/* A slot's buffer is a little more than a chunk. */
+	assert_true(res_stats(&g).used >= TFS_CHUNK);
+	assert_true(res_stats(&g).used < (NEEDED + 1) * TFS_CHUNK);
+	rig_down(&g);
+}
+
 /* Attached to a load: a read waits for its own bytes only, and goes by the backing file. */
 static void test_attached(void **state)
 {
@@ -471,6 +530,7 @@ int main(void)
 		cmocka_unit_test(test_sequential),	   cmocka_unit_test(test_random),
 		cmocka_unit_test(test_across_chunks), cmocka_unit_test(test_overlapping_slots),  cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_starved),		   cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_precede),		   cmocka_unit_test(test_reuses),
 		cmocka_unit_test(test_attached),	   cmocka_unit_test(test_attached_no_room),
 		cmocka_unit_test(test_changed_source),	   cmocka_unit_test(test_parallel),
 		cmocka_unit_test(test_views),		   cmocka_unit_test(test_views_apart),

@@ -36,10 +36,13 @@ static void *look(void *arg)
 
 	pthread_mutex_lock(&w->lock);
 	while (!w->stopping) {
-		if (w->list.next == &w->list) {
+		if (w->list.next == &w->list && !w->busy) {
+			w->asleep = true;
 			pthread_cond_wait(&w->changed, &w->lock);
+			w->asleep = false;
 			continue;
 		}
+		w->busy = false;
 		struct timespec until;
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_nsec += LOOK_EVERY_NS;
@@ -82,7 +85,7 @@ void tfs_watch_init(struct tfs_watch *w)
 	pthread_cond_init(&w->changed, &attr);
 	pthread_condattr_destroy(&attr);
 	w->list.prev = w->list.next = &w->list;
-	w->running = w->stopping = w->answering = false;
+	w->running = w->stopping = w->answering = w->busy = w->asleep = false;
 }
 
 void tfs_watch_fini(struct tfs_watch *w)
@@ -110,7 +113,11 @@ void tfs_watch_add(struct tfs_watch *w, struct tfs_watched *e)
 	e->next = &w->list;
 	e->prev = w->list.prev;
 	e->prev->next = w->list.prev = e;
-	pthread_cond_broadcast(&w->changed);
+	w->busy = true;
+	if (w->asleep) {
+		w->asleep = false;
+		pthread_cond_broadcast(&w->changed);
+	}
 	pthread_mutex_unlock(&w->lock);
 }
 

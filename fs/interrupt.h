@@ -26,6 +26,11 @@ struct tfs_watch {
 	pthread_cond_t changed;
 	struct tfs_watched list; /* head */
 	bool running, stopping, answering;
+	/*
+	 * Most opens are answered at once, and none of them should wake the thread: it goes to sleep only after a while in which
+	 * nobody came, and until then looks at its own pace.
+	 */
+	bool busy, asleep;
 	pthread_t thread; /* started with the first one to watch */
 };
 

@@ -156,7 +156,8 @@ static void put_json(FILE *f, const struct tfs_tensor *t, const struct common *c
 {
 	fputs("{\"name\": ", f);
 	put_string(f, t->name, t->name_len);
-	fprintf(f, ", \"dtype\": \"%s\", \"shape\": ", t->dtype->name);
+	put_member(f, "dtype", t->dtype->name); /* a descr may have quotes in it */
+	fputs(", \"shape\": ", f);
 	put_shape(f, t);
 	fprintf(f, ", \"bytes\": %" PRIu64, t->nbytes);
 	put_member(f, "set", c->set);

@@ -49,6 +49,7 @@ def arrays(large=False):
             have[name + ".big.fortran"] = np.asfortranarray(a.astype(a.dtype.newbyteorder(">")))
     record = np.dtype([("id", ">i4"), ("pos", "<f4", (2, 3)), ("né 'x'", [("in", "|S3")]), (("title", "t"), "<U2")])
     have["record"] = np.frombuffer(rng.bytes(record.itemsize * 6 * 5), record).reshape(6, 5)
+    have["record.quoted"] = np.zeros(2, [('a "b"', "<f4"), ("c\\d", "u1")])
     have["record.fortran"] = np.asfortranarray(have["record"])
     have["record.padded"] = np.zeros(3, np.dtype([("a", "|u1"), ("b", "<f8")], align=True))
     have["bytes"] = np.array([[b"ab", b""], [b"cde", b"f"]])
@@ -139,6 +140,9 @@ def right(mount, large=""):
     """What npy, npz or npz-deflated has written is all there."""
     have = arrays(bool(large))
     same("names in tensors/", names_in(os.path.join(mount, "tensors")), {file_name(n) for n in have})
+    for row in json.loads(slurp(os.path.join(mount, ".tensorfs/index.json"))):
+        meta = json.loads(slurp(path_of(mount, "meta", row["name"], ".json")))
+        same(f"{row['name']}: dtype in index.json", row["dtype"], meta["dtype"])
     names = list(have)
     random.Random(1).shuffle(names)
     for name in names:

@@ -328,7 +328,8 @@ static int warm(struct extract *e, uint64_t at, uint64_t len)
 /* All of the array @d of @n dimensions, the densest first, that begins at decoded byte @at. */
 static int gather(struct extract *e, const struct dim *d, unsigned n, uint64_t at, uint8_t *dst)
 {
-	/* A tile: as many of the densest dimensions as fit and are worth reading in one. */
+	/* A tile: as many of the densest dimensions as fit and are worth reading in one. What lies between is inflated in any case. */
+	bool inflated = e->p->coding == TFS_DEFLATED;
 	uint64_t span = 1, useful = 1;
 	unsigned k = 0;
 	int ret = 0;
@@ -336,7 +337,7 @@ static int gather(struct extract *e, const struct dim *d, unsigned n, uint64_t a
 	for (; k < n; k++) {
 		uint64_t more;
 		if (ckd_mul(&more, d[k].n - 1, d[k].from) || ckd_add(&more, more, span) || more > TILE ||
-		    more / WASTE > useful * d[k].n)
+		    (!inflated && more / WASTE > useful * d[k].n))
 			break;
 		if (d[k].from) /* what is shown many times is read once */
 			useful *= d[k].n;
@@ -360,7 +361,7 @@ static int gather(struct extract *e, const struct dim *d, unsigned n, uint64_t a
 	memcpy(parts, d, n * sizeof *d);
 	struct dim outer = d[n - 1];
 	uint64_t step = 1;
-	if (k == n - 1 && outer.from && outer.from / WASTE <= useful)
+	if (k == n - 1 && outer.from && (inflated || outer.from / WASTE <= useful))
 		step = (TILE - span) / outer.from + 1;
 	if (step >= outer.n)
 		step = 1;

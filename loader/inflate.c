@@ -88,6 +88,8 @@ void tfs_inflater_give_back(struct tfs_inflaters *pool, struct tfs_inflater *f)
 {
 	struct tfs_inflater *out = f;
 
+	/* What is left in the scratch is read again: it belongs to whoever has taken it next. */
+	f->z.avail_in = 0;
 	if (!f->broken) {
 		pthread_mutex_lock(&pool->lock);
 		out = pool->kept[KEPT - 1];
@@ -161,8 +163,6 @@ static int inflate_upto(struct tfs_inflater *f, struct tfs_source *source, uint6
 		if (z == Z_STREAM_END && f->out < p->unpacked)
 			return damaged(f, err, "the stream ends");
 	}
-	/* What is left in the buffer is read again: it belongs to whoever reads now. */
-	f->z.avail_in = 0;
 	if (f->out == p->unpacked && f->crc != p->crc)
 		return damaged(f, err, "the checksum is wrong");
 	return 0;

@@ -28,7 +28,8 @@ void tfs_inflater_give_back(struct tfs_inflaters *pool, struct tfs_inflater *f);
 
 /*
  * Decoded bytes [at, at + len), counted from the beginning of the stream, into @dst; it stands at or before @at. @scratch:
- * TFS_EXTRACT_SCRATCH bytes. -EIO: the stream is damaged or ends too early; then it is of no more use than to be given back.
+ * TFS_EXTRACT_SCRATCH bytes, the same ones until it is given back, for what was read and not inflated yet stays in them. -EIO: the
+ * stream is damaged or ends too early; then it is of no more use than to be given back.
  */
 int tfs_inflater_read(struct tfs_inflater *f, struct tfs_source *source, uint64_t at, size_t len, uint8_t *dst,
 		      uint8_t *scratch, enum tfs_read_how *ret_how, struct tfs_error *err);

@@ -19,7 +19,7 @@ struct tfs_control {
 	/* Guards the line: writes of one file come one by one, but a close of a duplicate flushes meanwhile. */
 	pthread_mutex_t lock;
 	char line[TFS_PATH_SIZE];
-	size_t len;
+	size_t len; /* sizeof line: too long */
 };
 
 bool tfs_control_writable(uint32_t which)
@@ -170,7 +170,9 @@ static int end_line(struct tfs_control *c)
 	size_t len = c->len;
 
 	c->len = 0;
-	while (len && (c->line[len - 1] == '\r' || c->line[len - 1] == '\n'))
+	if (len == sizeof c->line)
+		return -ENAMETOOLONG;
+	while (len && c->line[len - 1] == '\r')
 		len--;
 	c->line[len] = 0;
 	return len ? do_line(c->fs, c->which, c->line) : 0;
@@ -182,14 +184,10 @@ int tfs_control_write(struct tfs_control *c, const char *text, size_t len)
 
 	pthread_mutex_lock(&c->lock);
 	for (size_t i = 0; i < len; i++) {
-		if (c->len == sizeof c->line - 1) {
-			c->len = 0;
-			r = -ENAMETOOLONG;
-			break;
-		}
-		c->line[c->len++] = text[i];
 		if (text[i] == '\n' && (one = end_line(c)) && !r)
 			r = one;
+		else if (text[i] != '\n' && c->len < sizeof c->line)
+			c->line[c->len++] = text[i];
 	}
 	pthread_mutex_unlock(&c->lock);
 	return r;

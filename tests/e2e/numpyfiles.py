@@ -66,9 +66,9 @@ def arrays(large=False):
     have["dims"] = np.arange(6, dtype="<i2").reshape((1,) * 15 + (2,) + (1,) * 15 + (3,))
     if large:
         have["large.f4"] = values("f4", (2309, 1801))
-        have["large.fortran"] = np.asfortranarray(values("f4", (901, 1151)))
+        have["large.fortran"] = np.asfortranarray(values("f4", (1801, 2309)))
         have["large.big"] = values("f8", (1201, 1009)).astype(">f8")
-        have["large.big.fortran"] = np.asfortranarray(values("f2", (51, 103, 307)).astype(">f2"))
+        have["large.big.fortran"] = np.asfortranarray(values("f2", (101, 203, 307)).astype(">f2"))
         have["large.compressible"] = np.zeros((1500, 2001), "<f4")
         have["large.compressible"][::97] = 7
     return have

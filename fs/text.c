@@ -41,24 +41,35 @@ static json_t *json_any(const char *s, size_t len)
 	return j;
 }
 
-static json_t *json_shape(const struct tfs_tensor *t)
+/* jansson's integers are signed, and where one dimension is 0 another may be as large as it likes. */
+static void put_numbers(FILE *f, const uint64_t *v, unsigned n, const char *between)
 {
-	json_t *a = json_array();
-	for (unsigned i = 0; i < t->ndim; i++)
-		json_array_append_new(a, json_integer((json_int_t)t->shape[i]));
-	return a;
+	putc('[', f);
+	for (unsigned i = 0; i < n; i++)
+		fprintf(f, "%s%" PRIu64, i ? between : "", v[i]);
+	putc(']', f);
 }
 
 char *tfs_shape_text(const struct tfs_tensor *t)
 {
-	json_t *a = json_shape(t);
-	char *text = json_dumps(a, JSON_COMPACT);
-	json_decref(a);
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	if (f)
+		put_numbers(f, t->shape, t->ndim, ",");
+	if (f && fclose(f)) {
+		free(text);
+		text = NULL;
+	}
 	return text;
 }
 
-/* An object with one member a line, and what is in the members on that line: pleasant to cat, and JSON. */
-static char *dump_lines(json_t *o)
+/*
+ * An object with one member a line, and what is in the members on that line: pleasant to cat, and JSON. Shape and strides, null in
+ * @o, are @t's.
+ */
+static char *dump_lines(json_t *o, const struct tfs_tensor *t)
 {
 	char *text = NULL;
 	size_t len = 0;
@@ -71,7 +82,11 @@ static char *dump_lines(json_t *o)
 		char *v = bad ? NULL : json_dumps(value, JSON_ENCODE_ANY);
 		bad |= !v;
 		if (!bad)
-			fprintf(f, "%s\n  \"%s\": %s", first ? "{" : ",", key, v);
+			fprintf(f, "%s\n  \"%s\": ", first ? "{" : ",", key);
+		if (!bad && json_is_null(value))
+			put_numbers(f, strcmp(key, "shape") ? t->packing->strides : t->shape, t->ndim, ", ");
+		else if (!bad)
+			fputs(v, f);
 		first = false;
 		free(v);
 	}
@@ -85,10 +100,8 @@ static char *dump_lines(json_t *o)
 }
 
 /* How a tensor that is not simply there is kept in the source. */
-static void add_packing(json_t *o, const struct tfs_tensor *t, const struct tfs_packing *p)
+static void add_packing(json_t *o, const struct tfs_packing *p)
 {
-	json_t *strides = p->strides ? json_array() : NULL;
-
 	if (p->coding != TFS_STORED)
 		json_object_set_new(o, "compression", json_string(p->coding == TFS_DEFLATED ? "deflate" : "varint"));
 	if (p->n_runs && p->coding == TFS_STORED)
@@ -97,10 +110,8 @@ static void add_packing(json_t *o, const struct tfs_tensor *t, const struct tfs_
 		json_object_set_new(o, "stored_nbytes", json_integer((json_int_t)p->length));
 	if (p->swap)
 		json_object_set_new(o, "byte_order", json_string("big"));
-	for (unsigned i = 0; strides && i < t->ndim; i++)
-		json_array_append_new(strides, json_integer((json_int_t)p->strides[i]));
-	if (strides)
-		json_object_set_new(o, "strides", strides);
+	if (p->strides)
+		json_object_set_new(o, "strides", json_null());
 }
 
 static char *meta_text(const struct tfs_fs *fs, struct tfs_inode inode)
@@ -114,14 +125,14 @@ static char *meta_text(const struct tfs_fs *fs, struct tfs_inode inode)
 		path[0] = 0;
 	json_object_set_new(o, "name", json_any(t->name, t->name_len));
 	json_object_set_new(o, "dtype", json_string(t->dtype->name));
-	json_object_set_new(o, "shape", json_shape(t));
+	json_object_set_new(o, "shape", json_null());
 	json_object_set_new(o, "nbytes", json_integer((json_int_t)t->nbytes));
 	json_object_set_new(o, "format", json_string(set->format->name));
 	json_object_set_new(o, "source", json_any(path, strlen(path)));
 	json_object_set_new(o, "offset", json_integer((json_int_t)t->offset));
 	if (t->packing)
-		add_packing(o, t, t->packing);
-	char *text = dump_lines(o);
+		add_packing(o, t->packing);
+	char *text = dump_lines(o, t);
 	json_decref(o);
 	return text;
 }

@@ -483,7 +483,7 @@ static void run(struct kind k)
 		      (unsigned long long)s.pinned, (unsigned long long)res.loads, (unsigned long long)res.evictions,
 		      (unsigned long long)res.still_mapped, (unsigned long long)s.shared,
 		      (unsigned long long)res.taken_back, n_failed, n_reads);
-	assert_true(!k.failing || n_failed > 0);
+	assert_true(!k.failing || k.halt || n_failed > 0); /* one that is stopped may not have come to it */
 	check_end(&s);
 	tfs_hashes_destroy(s.hashes);
 	tfs_feeder_destroy(s.feeder);

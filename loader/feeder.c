@@ -50,15 +50,6 @@ static void list_free(struct list *l)
 	free(l);
 }
 
-/* Bytes that the file takes, if it can be loaded at all; 0: there is nothing to load. */
-static uint64_t cost_of(const struct tfs_feeder *f, struct tfs_file_id id)
-{
-	const struct tfs_tensor *t = &f->model->sets[id.set].tensors[id.tensor];
-	struct tfs_layout layout;
-
-	return t->nbytes && !tfs_view_layout(id.view, t, &layout) ? tfs_store_cost(layout.size) : 0;
-}
-
 /* Is the feeder to go on with the list that it began when cleared was @cleared? */
 static bool go_on(struct tfs_feeder *f, unsigned cleared)
 {
@@ -73,7 +64,7 @@ static void feed(struct tfs_feeder *f, const struct list *l, unsigned cleared)
 	const struct timespec pause = { .tv_nsec = LOOK_AGAIN_NS };
 
 	for (size_t i = 0; i < l->n; i++) {
-		uint64_t cost = cost_of(f, l->ids[i]);
+		uint64_t cost = tfs_store_cost(tfs_file_loaded_size(f->model, l->ids[i]));
 		struct tfs_residency_stats res;
 		struct tfs_sched_stats sched;
 

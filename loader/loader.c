@@ -90,14 +90,6 @@ static bool make_places(const struct tfs_set *set, struct set_plan *sp)
 	return true;
 }
 
-/* Bytes that loading this file puts into memory; 0: there is nothing to load. */
-static uint64_t loaded_size(const struct tfs_loader *l, struct tfs_file_id id)
-{
-	const struct tfs_tensor *t = &l->model->sets[id.set].tensors[id.tensor];
-	struct tfs_layout layout;
-	return t->nbytes && !tfs_view_layout(id.view, t, &layout) ? layout.size : 0;
-}
-
 /* Tell the plan of an open: what will probably follow. The lock of the plans is held. NULL: out of memory. */
 static struct set_plan *plan_open(struct tfs_loader *l, struct tfs_file_id id, uint64_t max, struct tfs_plan_step *ret_step)
 {
@@ -135,11 +127,11 @@ static void prefetch_after(struct tfs_loader *l, struct tfs_file_id id)
 	}
 	uint64_t bytes = 0;
 	for (uint32_t i = step.next; i < step.from; i++)
-		bytes += loaded_size(l, (struct tfs_file_id){ id.set, tensor_at(set, sp, step.order, i), id.view });
+		bytes += tfs_file_loaded_size(l->model, (struct tfs_file_id){ id.set, tensor_at(set, sp, step.order, i), id.view });
 	uint32_t i = step.from;
 	for (; i < step.to && (bytes < step.window || i == step.next); i++) {
 		struct tfs_file_id next = { id.set, tensor_at(set, sp, step.order, i), id.view };
-		uint64_t size = loaded_size(l, next);
+		uint64_t size = tfs_file_loaded_size(l->model, next);
 		/* Larger than the whole window, and not the very next one: it would crowd out all that comes before it. */
 		if (size > max && i != step.next)
 			break;
@@ -162,7 +154,7 @@ static void precede(struct tfs_loader *l, struct tfs_stream *st, struct tfs_file
 	const struct set_plan *sp = plan_open(l, id, WINDOW_MAX, &step);
 	for (uint32_t i = sp ? step.from : 0; sp && i < step.to && !found; i++) {
 		struct tfs_file_id next = { id.set, tensor_at(set, sp, step.order, i), id.view };
-		found = loaded_size(l, next);
+		found = tfs_file_loaded_size(l->model, next);
 		if (found)
 			tfs_stream_precede(st, next);
 	}

@@ -170,6 +170,13 @@ struct tfs_layout tfs_file_layout(const struct tfs_model *model, struct tfs_file
 	return l;
 }
 
+uint64_t tfs_file_loaded_size(const struct tfs_model *model, struct tfs_file_id id)
+{
+	const struct tfs_tensor *t = &model->sets[id.set].tensors[id.tensor];
+	struct tfs_layout l;
+	return t->nbytes && !tfs_view_layout(id.view, t, &l) ? l.size : 0;
+}
+
 /* --- Opens --------------------------------------------------------------------------------------------------------- */
 
 int tfs_residency_hold(struct tfs_residency *r, struct tfs_file_id id, struct tfs_wait *w)

@@ -43,6 +43,9 @@ static inline bool tfs_file_id_equal(struct tfs_file_id a, struct tfs_file_id b)
 /* How the file @id is made. */
 struct tfs_layout tfs_file_layout(const struct tfs_model *model, struct tfs_file_id id);
 
+/* The size of the file @id; 0: there is nothing to load, or no such file. Here alone any tensor and view may be named. */
+uint64_t tfs_file_loaded_size(const struct tfs_model *model, struct tfs_file_id id);
+
 enum tfs_state { TFS_ABSENT, TFS_LOADING, TFS_RESIDENT, TFS_EVICTING, TFS_FAILED, TFS_STATES };
 
 /* "absent", "loading", "resident" …; an evicting file is still "resident", a failed one whose source changed "stale". */

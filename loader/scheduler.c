@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 
-/* Deflated tensors that are being read at once at most: more would leave no worker for anything else. */
+/* Deflated tensors that are being read at once at most: as many as there can be threads. */
 enum { IN_ORDER_MAX = 64 };
 
 struct tfs_sched {

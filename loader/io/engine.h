@@ -44,7 +44,7 @@ struct tfs_engine {
 	const char *name; /* "uring": for --engine and .tensorfs/stats */
 
 	/*
-	 * Required where depth() may be more than 1, else NULL: make a context for the calling thread, which alone uses it, for up to
+	 * Required where queue() ever answers QUEUED, else NULL: make a context for the calling thread, which alone uses it, for up to
 	 * @depth reads at once. -errno: this engine is not to be had here.
 	 */
 	int (*create)(unsigned depth, struct tfs_io_context **ret_context);

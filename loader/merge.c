@@ -67,6 +67,16 @@ static uint32_t find_location(const struct tfs_model *m, uint32_t dir, const cha
 	return node;
 }
 
+/* Is the file that @node stands for still to be downloaded? One that can't be opened fails when a tensor is read. */
+static int check_pointer(const struct tfs_model *m, uint32_t node, struct tfs_error *err)
+{
+	cleanup_fd int fd = m->nodes[node].size < TFS_LFS_POINTER_MAX ? tfs_model_open_node(m, node, 0) : -1;
+	struct tfs_error why = { .offset = TFS_NO_OFFSET };
+	int rc = fd < 0 ? 0 : tfs_format_check_pointer(fd, m->nodes[node].size, &why);
+
+	return rc ? tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "its external data %s %s", m->nodes[node].name, why.what) : 0;
+}
+
 static int check_external(const struct tfs_model *m, uint32_t node, const struct tfs_tensor *t, struct tfs_error *err)
 {
 	uint64_t length = t->packing ? t->packing->length : t->nbytes, end;
@@ -115,7 +125,8 @@ static int place_sources(struct tfs_model_impl *m, uint32_t dir, const struct tf
 				continue;
 			}
 			node = find_location(&m->pub, dir, locations[t[i].source - 1], err);
-			if (node == UINT32_MAX || check_external(&m->pub, node, &t[i], err)) {
+			if (node == UINT32_MAX || (!place_of_node[node] && check_pointer(&m->pub, node, err)) ||
+			    check_external(&m->pub, node, &t[i], err)) {
 				tfs_model_error_in(&m->pub, shards[s].node, err);
 				return -EINVAL;
 			}

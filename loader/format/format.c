@@ -34,6 +34,23 @@ const struct tfs_format *tfs_format_for(const char *file_name)
 /* What ggml wrote before GGUF (llama.cpp's old llama.h, whisper.cpp): "ggml", "ggmf", "ggjt" and "ggla" as little-endian words. */
 static const char ggml[][5] = { "lmgg", "fmgg", "tjgg", "algg" };
 
+/* The bytes that tell; zeros where the file is too short for them. */
+static int read_start(int fd, uint64_t size, char start[static sizeof LFS_POINTER - 1], struct tfs_error *err)
+{
+	memset(start, 0, sizeof LFS_POINTER - 1);
+	return size < sizeof LFS_POINTER - 1 ? 0 : tfs_file_read(fd, start, sizeof LFS_POINTER - 1, 0, err);
+}
+
+int tfs_format_check_pointer(int fd, uint64_t size, struct tfs_error *err)
+{
+	char start[sizeof LFS_POINTER - 1];
+	int rc = read_start(fd, size, start, err);
+
+	if (rc || memcmp(start, LFS_POINTER, sizeof start))
+		return rc;
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is a Git LFS pointer, not weights: run `git lfs pull`");
+}
+
 int tfs_format_check_present(int fd, uint64_t size, struct tfs_error *err)
 {
 	char start[sizeof LFS_POINTER - 1];
@@ -41,18 +58,14 @@ int tfs_format_check_present(int fd, uint64_t size, struct tfs_error *err)
 
 	if (!size)
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "has zero bytes: the weights were never downloaded");
-	if (size < sizeof start)
-		return 0;
-	rc = tfs_file_read(fd, start, sizeof start, 0, err);
+	rc = read_start(fd, size, start, err);
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < sizeof ggml / sizeof *ggml; i++)
 		if (!memcmp(start, ggml[i], 4))
 			return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
 					     "is a GGML file, from before GGUF: convert it to GGUF");
-	if (memcmp(start, LFS_POINTER, sizeof start))
-		return 0;
-	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is a Git LFS pointer, not weights: run `git lfs pull`");
+	return tfs_format_check_pointer(fd, size, err);
 }
 
 const char *tfs_format_unfinished(const char *file_name)

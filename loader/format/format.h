@@ -60,6 +60,12 @@ const struct tfs_format *tfs_format_at(size_t i);
  */
 int tfs_format_check_present(int fd, uint64_t size, struct tfs_error *err);
 
+/* The specification wants a pointer to have fewer bytes. */
+#define TFS_LFS_POINTER_MAX 1024u
+
+/* The same, but for a Git LFS pointer alone: of a file whose bytes may be anything, as another one says what they are. */
+int tfs_format_check_pointer(int fd, uint64_t size, struct tfs_error *err);
+
 /* Does a program that downloads give such a name to a file that it has not finished? Then what to say of it, else NULL. */
 const char *tfs_format_unfinished(const char *file_name);
 

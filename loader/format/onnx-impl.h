@@ -29,14 +29,18 @@ enum tfs_onnx_kind { TFS_ONNX_FLOAT, TFS_ONNX_DOUBLE, TFS_ONNX_INT32, TFS_ONNX_I
 
 struct tfs_onnx_record;
 
+/* Tensors that are left out for one reason: how many, and the name of the first. */
+struct tfs_onnx_omitted {
+	size_t n, first_len;
+	const char *first;
+};
+
 struct tfs_onnx_table {
 	struct tfs_arena arena; /* what records point to */
 	struct tfs_onnx_record *records;
 	size_t n_records, room;
 	size_t name_bytes, dims;
-	size_t n_strings; /* tensors of strings */
-	const char *first_string;
-	size_t first_string_len;
+	struct tfs_onnx_omitted strings, unwritten; /* tensors of strings; numbers that are 0, and so not written */
 };
 
 /* A file on its way into a catalog. All zero but pb, and in the end tfs_onnx_fini(). */
@@ -79,12 +83,15 @@ int tfs_onnx_tensor(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs
 
 /*
  * Add @t to the table. Its name is BASE, or BASE.ATTRIBUTE (@attribute may be NULL), and @suffix behind it; @depth: how many graphs
- * are around its own. Of strings the first is remembered, and how many there are. 0, or -errno with the reader's error filled.
+ * are around its own. One of strings is left out, and counted. 0, or -errno with the reader's error filled.
  */
 int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const struct tfs_pb_field *base,
 		 const struct tfs_pb_field *attribute, const char *suffix, unsigned depth);
 
-/* Give a name of its own to each tensor whose name another one has, and put all into @catalog, with a warning about strings. -ENOMEM. */
+/* The number of that name is 0, which stands nowhere in the file: left out, and counted. The same. */
+int tfs_onnx_add_unwritten(struct tfs_onnx *o, const struct tfs_pb_field *base);
+
+/* Give a name of its own to each tensor whose name another one has, and put all into @catalog, with a warning about what is left out. -ENOMEM. */
 int tfs_onnx_catalog(struct tfs_onnx *o, struct tfs_catalog *catalog);
 
 void tfs_onnx_fini(struct tfs_onnx *o);

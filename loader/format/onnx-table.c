@@ -82,12 +82,16 @@ static int append_field(struct name *n, const struct tfs_pb_field *f)
 	return to ? tfs_pb_copy(n->pb, f, to, f->value) : -EINVAL;
 }
 
+/* The name of one tensor more. */
 static int make_name(struct tfs_onnx *o, const struct tfs_pb_field *base, const struct tfs_pb_field *attribute, const char *suffix,
 		     struct text *ret)
 {
+	const struct tfs_onnx_table *table = &o->table;
 	struct name n;
 	int rc;
 
+	if (table->n_records + table->strings.n + table->unwritten.n == MAX_TENSORS)
+		return tfs_error_set(o->pb.err, -EINVAL, base->tag_at, "more than %u tensors", MAX_TENSORS);
 	n.pb = &o->pb;
 	n.at = base->tag_at;
 	n.len = 0;
@@ -150,6 +154,24 @@ static int keep_location(struct tfs_onnx *o, const struct tfs_pb_field *f, struc
 	return 0;
 }
 
+static int omit(struct tfs_onnx *o, struct tfs_onnx_omitted *omitted, const struct tfs_pb_field *base,
+		const struct tfs_pb_field *attribute, const char *suffix)
+{
+	struct text name;
+	int rc = make_name(o, base, attribute, suffix, &name);
+
+	if (!rc && !omitted->n++) {
+		omitted->first = name.s;
+		omitted->first_len = name.len;
+	}
+	return rc;
+}
+
+int tfs_onnx_add_unwritten(struct tfs_onnx *o, const struct tfs_pb_field *base)
+{
+	return omit(o, &o->table.unwritten, base, NULL, "");
+}
+
 int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const struct tfs_pb_field *base,
 		 const struct tfs_pb_field *attribute, const char *suffix, unsigned depth)
 {
@@ -163,18 +185,11 @@ int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const stru
 	};
 	int rc;
 
-	if (table->n_records + table->n_strings == MAX_TENSORS)
-		return tfs_error_set(o->pb.err, -EINVAL, t->at, "more than %u tensors", MAX_TENSORS);
+	if (!t->dtype)
+		return omit(o, &table->strings, base, attribute, suffix);
 	rc = make_name(o, base, attribute, suffix, &rec.name);
 	if (rc)
 		return rc;
-	if (!t->dtype) {
-		if (!table->n_strings++) {
-			table->first_string = rec.name.s;
-			table->first_string_len = rec.name.len;
-		}
-		return 0;
-	}
 	rec.shown = rec.name;
 	rec.dims = keep(o, t->dims, t->ndim * sizeof *t->dims);
 	if (!rec.dims)
@@ -256,15 +271,27 @@ static int rename_others(struct tfs_onnx_table *table, const void *const *order)
 	return 0;
 }
 
-static int warn_strings(const struct tfs_onnx_table *table, struct tfs_catalog *catalog)
+/* What @omitted has, which are @one or more @many, behind the @len bytes that are in @text; returns all of them. */
+static size_t describe(char *text, size_t size, size_t len, const struct tfs_onnx_omitted *omitted, const char *one,
+		       const char *many)
 {
 	char quoted[TFS_QUOTE_SIZE];
 
-	if (!table->n_strings)
-		return 0;
-	tfs_quote(quoted, sizeof quoted, table->first_string, table->first_string_len);
-	return tfs_catalog_note(catalog, "%zu %s of strings left out, the first is %s", table->n_strings,
-				table->n_strings == 1 ? "tensor" : "tensors", quoted);
+	if (!omitted->n)
+		return len;
+	tfs_quote(quoted, sizeof quoted, omitted->first, omitted->first_len);
+	return len + snprintf(text + len, size - len, "%s%zu %s left out, the first is %s", len ? "; " : "", omitted->n,
+			      omitted->n == 1 ? one : many, quoted);
+}
+
+static int warn_omitted(const struct tfs_onnx_table *table, struct tfs_catalog *catalog)
+{
+	char text[2 * (TFS_QUOTE_SIZE + 100)];
+	size_t len = describe(text, sizeof text, 0, &table->strings, "tensor of strings", "tensors of strings");
+
+	len = describe(text, sizeof text, len, &table->unwritten, "number that is 0 and not written",
+		       "numbers that are 0 and not written");
+	return len ? tfs_catalog_note(catalog, "%s", text) : 0;
 }
 
 int tfs_onnx_catalog(struct tfs_onnx *o, struct tfs_catalog *catalog)
@@ -292,7 +319,7 @@ int tfs_onnx_catalog(struct tfs_onnx *o, struct tfs_catalog *catalog)
 		if (!rc && rec->location.s)
 			rc = tfs_catalog_external(catalog, rec->location.s, rec->location.len);
 	}
-	return rc ? rc : warn_strings(table, catalog);
+	return rc ? rc : warn_omitted(table, catalog);
 }
 
 void tfs_onnx_fini(struct tfs_onnx *o)

@@ -101,8 +101,7 @@ struct draft {
 	uint32_t type, location;
 	uint32_t data; /* the field that has data; 0: none so far */
 	struct tfs_pb_field raw;
-	uint64_t external_offset, external_length;
-	bool has_length;
+	struct tfs_pb_field offset, length; /* of external data, as text; number 0: not given */
 };
 
 /* --- Errors ------------------------------------------------------------------------------------------------------ */
@@ -298,7 +297,10 @@ static int read_decimal(struct tfs_onnx *o, const struct draft *d, const char *w
 	return 0;
 }
 
-/* An entry of external_data: key and value, both strings. Keys that nobody knows are read over, as is the checksum. */
+/*
+ * An entry of external_data: key and value, both strings. Keys that nobody knows are read over, as is the checksum. What the values
+ * say counts only where the data turn out to be external.
+ */
 static int read_entry(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_field *entry)
 {
 	struct tfs_pb_field f, key = { 0 }, value = { 0 };
@@ -327,10 +329,11 @@ static int read_entry(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 		d->t->location = value;
 		d->t->location.number = 2;
 	} else if (key.value == 6 && !memcmp(text, "offset", 6)) {
-		return read_decimal(o, d, "the offset", &value, &d->external_offset);
+		d->offset = value;
+		d->offset.number = 2;
 	} else if (key.value == 6 && !memcmp(text, "length", 6)) {
-		d->has_length = true;
-		return read_decimal(o, d, "the length", &value, &d->external_length);
+		d->length = value;
+		d->length.number = 2;
 	}
 	return 0;
 }
@@ -338,16 +341,22 @@ static int read_entry(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 static int finish_external(struct tfs_onnx *o, const struct draft *d)
 {
 	struct tfs_onnx_tensor *t = d->t;
+	uint64_t length = 0;
+	int rc = d->offset.number ? read_decimal(o, d, "the offset", &d->offset, &t->offset) : 0;
 
+	if (!rc && d->length.number)
+		rc = read_decimal(o, d, "the length", &d->length, &length);
+	if (rc)
+		return rc;
 	if (!t->location.value)
 		return refuse(o, t, t->at, "its data are external, but no location says where");
 	if (t->location.value >= PATH_MAX)
 		return refuse(o, t, t->location.at, "the location of its external data has %llu bytes, a path fewer than %d",
 			      (unsigned long long)t->location.value, PATH_MAX);
-	if (d->has_length && d->external_length != t->nbytes)
+	/* 0 is as good as none (onnx/external_data_helper.py; onnxruntime, tensorprotoutils.cc). */
+	if (length && length != t->nbytes)
 		return refuse(o, t, t->at, "dtype %s and the dimensions ask for %llu bytes, its external data have %llu",
-			      t->dtype->name, (unsigned long long)t->nbytes, (unsigned long long)d->external_length);
-	t->offset = d->external_offset;
+			      t->dtype->name, (unsigned long long)t->nbytes, (unsigned long long)length);
 	return 0;
 }
 

@@ -11,7 +11,8 @@
  * A name need only be unique in its graph, and those around it. Where one stands twice the outermost keeps it, of equals the first
  * one in the file; the others are NAME~2, NAME~3 and so on, in that order.
  *
- * Strings are left out with a warning.
+ * Strings are left out with a warning, and so is a number that is 0 and therefore not written, as proto3 does. An attribute that stands
+ * for one of the function's has no tensor of its own.
  */
 #include "format/format.h"
 
@@ -51,6 +52,8 @@ enum {
 	ATTRIBUTE_INTS = 8,
 	ATTRIBUTE_TENSORS = 10,
 	ATTRIBUTE_GRAPHS = 11,
+	ATTRIBUTE_TYPE = 20,
+	ATTRIBUTE_REF_NAME = 21,
 	ATTRIBUTE_SPARSE_TENSOR = 22,
 	ATTRIBUTE_SPARSE_TENSORS = 23,
 	SPARSE_VALUES = 1,
@@ -109,15 +112,25 @@ static int note(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_pb_
 	return tfs_pb_expect(&o->pb, f, TFS_PB_BYTES);
 }
 
+/* The same of what protobuf would merge, if it stood twice. */
+static int note_only(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_pb_field *slot)
+{
+	if (slot->number)
+		return tfs_error_set(o->pb.err, -EINVAL, f->tag_at, "two tensors in field %u, which is for one", f->number);
+	return note(o, f, slot);
+}
+
 /* Where tensors are found that have no name of their own. */
 struct place {
 	struct tfs_pb_field owner;     /* the name that stands for their node */
 	struct tfs_pb_field attribute; /* its name, or number 0: they are called as the owner */
+	struct tfs_pb_field reference; /* number 0, or of an attribute that has no value of its own, but the function's of this name */
 	bool constant;		       /* the node is a Constant */
 	unsigned depth;
-	bool has_tensor; /* what was found in the attribute so far */
+	struct tfs_pb_field tensor, sparse; /* what was found in the attribute so far */
 	size_t n_tensors, n_sparse;
 	const struct numbers *numbers;
+	uint64_t type; /* AttributeProto.AttributeType, 0 if it is not given */
 };
 
 /* A TensorProto. @place NULL: an initializer, at @depth, with a name; else the place has both. */
@@ -143,8 +156,8 @@ static int in_sparse(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg
 {
 	struct sparse *s = arg;
 
-	return f->number == SPARSE_VALUES  ? note(o, f, &s->values) :
-	       f->number == SPARSE_INDICES ? note(o, f, &s->indices) :
+	return f->number == SPARSE_VALUES  ? note_only(o, f, &s->values) :
+	       f->number == SPARSE_INDICES ? note_only(o, f, &s->indices) :
 					     0;
 }
 
@@ -184,19 +197,21 @@ static const struct numbers {
 	const char *attribute, *dtype;
 	uint32_t field;
 	enum tfs_onnx_kind kind;
-	uint8_t width;
+	uint8_t width, type; /* AttributeProto.AttributeType */
 	bool list;
 } numbers[] = {
-	{ "value_float", "F32", ATTRIBUTE_F, TFS_ONNX_FLOAT, 4, false },
-	{ "value_floats", "F32", ATTRIBUTE_FLOATS, TFS_ONNX_FLOAT, 4, true },
-	{ "value_int", "I64", ATTRIBUTE_I, TFS_ONNX_INT64, 8, false },
-	{ "value_ints", "I64", ATTRIBUTE_INTS, TFS_ONNX_INT64, 8, true },
+	{ "value_float", "F32", ATTRIBUTE_F, TFS_ONNX_FLOAT, 4, 1, false },
+	{ "value_floats", "F32", ATTRIBUTE_FLOATS, TFS_ONNX_FLOAT, 4, 6, true },
+	{ "value_int", "I64", ATTRIBUTE_I, TFS_ONNX_INT64, 8, 2, false },
+	{ "value_ints", "I64", ATTRIBUTE_INTS, TFS_ONNX_INT64, 8, 7, true },
 };
 
 static int in_numbers(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
 {
-	const struct place *place = arg;
+	struct place *place = arg;
 
+	if (f->number == ATTRIBUTE_TYPE && f->wire == TFS_PB_VARINT)
+		place->type = f->value;
 	if (f->number != place->numbers->field)
 		return 0;
 	if (!place->numbers->list)
@@ -216,6 +231,9 @@ static int read_numbers(struct tfs_onnx *o, const struct tfs_pb_field *field, st
 
 	tfs_onnx_values_clear(o);
 	rc = each_field(o, field, in_numbers, place);
+	/* proto3 does not write a 0: the tensor is there, but not a byte of it. */
+	if (!rc && !n->list && !o->values.count && place->type == n->type)
+		return tfs_onnx_add_unwritten(o, &place->owner);
 	t.dims[0] = o->values.count;
 	if (!rc)
 		rc = tfs_onnx_values_tensor(o, n->kind, n->width, &t);
@@ -229,20 +247,18 @@ static int in_attribute(struct tfs_onnx *o, const struct tfs_pb_field *f, void *
 	struct place *place = arg;
 	unsigned depth = place->depth + 1;
 	char suffix[24];
+	int rc;
 
 	switch (f->number) {
 	case ATTRIBUTE_T:
-		if (place->has_tensor) /* protobuf would merge the two */
-			return tfs_error_set(o->pb.err, -EINVAL, f->tag_at, "an attribute with two tensors in a field for one");
-		place->has_tensor = true;
-		if (f->wire == TFS_PB_BYTES && !f->value) /* an empty message is none */
-			return 0;
-		return read_tensor(o, f, place, "", 0);
+		rc = note_only(o, f, &place->tensor);
+		return rc || !f->value ? rc : read_tensor(o, f, place, "", 0); /* an empty message is none */
 	case ATTRIBUTE_TENSORS:
 		snprintf(suffix, sizeof suffix, ".%zu", place->n_tensors++);
 		return read_tensor(o, f, place, suffix, 0);
 	case ATTRIBUTE_SPARSE_TENSOR:
-		return read_sparse(o, f, place, "", 0);
+		rc = note_only(o, f, &place->sparse);
+		return rc || !f->value ? rc : read_sparse(o, f, place, "", 0);
 	case ATTRIBUTE_SPARSE_TENSORS:
 		snprintf(suffix, sizeof suffix, ".%zu", place->n_sparse++);
 		return read_sparse(o, f, place, suffix, 0);
@@ -258,7 +274,9 @@ static int attribute_name(struct tfs_onnx *o, const struct tfs_pb_field *f, void
 {
 	struct place *place = arg;
 
-	return f->number == ATTRIBUTE_NAME ? note(o, f, &place->attribute) : 0;
+	return f->number == ATTRIBUTE_NAME     ? note(o, f, &place->attribute) :
+	       f->number == ATTRIBUTE_REF_NAME ? note(o, f, &place->reference) :
+						 0;
 }
 
 /* @owner: a place without an attribute. */
@@ -268,8 +286,10 @@ static int read_attribute(struct tfs_onnx *o, const struct tfs_pb_field *field, 
 	bool is = false;
 	int rc = each_field(o, field, attribute_name, &place);
 
-	if (rc || !place.constant)
-		return rc ? rc : each_field(o, field, in_attribute, &place);
+	if (rc || place.reference.value)
+		return rc;
+	if (!place.constant)
+		return each_field(o, field, in_attribute, &place);
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
 		rc = is_text(o, &place.attribute, numbers[i].attribute, &is);
 		if (rc)

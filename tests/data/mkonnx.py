@@ -224,7 +224,10 @@ def names_case():
         initializer(one("w", 1)), initializer(one("w~2", 2)), initializer(one("a/b", 3)), initializer(one("", 4)),
         initializer(one("ünï", 5)), initializer(one("w", 6)),
     ]
-    function = blob(25, blob(1, "fun") + blob(7, node("Constant", ["c"], attribute("value", blob(5, one("", 70)))))
+    # Of an attribute that is the function's the value is in the call.
+    refer = [blob(7, node("Constant", ["reference"], attribute(a, blob(21, "alpha"), num(20, kind))))
+             for a, kind in (("value_float", 1), ("value_int", 2), ("value", 4), ("value_floats", 6), ("value_ints", 7), ("sparse_value", 11))]
+    function = blob(25, blob(1, "fun") + blob(7, node("Constant", ["c"], attribute("value", blob(5, one("", 70))))) + b"".join(refer)
                     + blob(11, blob(1, "default") + blob(5, one("", 71))))
     training = blob(20, blob(2, graph(initializer(one("momentum", 80)))))
     expect("w", 1), expect("w~2", 2), expect("w~3", 6), expect("w~4", 10), expect("w~5", 11), expect("w~6", 50)
@@ -262,8 +265,10 @@ def external_case():
         tensor("again", "UINT8", [4], external(location="weights.data", offset=0)),
         tensor("none", "UINT8", [0], external(location="weights.data", offset=1024)),
         tensor("inside", "UINT8", [4], raw(b"here")),
+        # Which is to say that it has no length (onnx/external_data_helper.py).
+        tensor("length.0", "UINT8", [4], external(location="weights.data", offset=8, length=0)),
         # Not external, whatever else it says.
-        blob(13, blob(1, "location") + blob(2, "nowhere")) + tensor("default", "UINT8", [2], raw(b"ok"), num(14, 0)),
+        blob(13, blob(1, "offset") + blob(2, "none")) + blob(13, blob(1, "location") + blob(2, "nowhere")) + tensor("default", "UINT8", [2], raw(b"ok"), num(14, 0)),
     ]
     files["model.onnx"] = model(*map(initializer, content))
     return files, {
@@ -271,7 +276,7 @@ def external_case():
         "no.length": want("U8", [24], data[1000:]), "in.directory": want("I8", [100], other),
         "dotted": {**want("U4", [3], other[7:9]), "values": [other[7] & 15, other[7] >> 4, other[8] & 15]},
         "again": want("U8", [4], data[:4]), "none": want("U8", [0], b""), "inside": want("U8", [4], b"here"),
-        "default": want("U8", [2], b"ok"),
+        "default": want("U8", [2], b"ok"), "length.0": want("U8", [4], data[8:12]),
     }
 
 
@@ -287,9 +292,9 @@ def cases():
     }
 
 
-def write(top):
+def write(top, models):
     expected = {}
-    for case, (files, tensors) in cases().items():
+    for case, (files, tensors) in models.items():
         expected[case] = tensors
         for name, data in files.items():
             path = Path(top) / case / name
@@ -301,4 +306,4 @@ def write(top):
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    write(sys.argv[1])
+    write(sys.argv[1], cases())

@@ -25,6 +25,19 @@ generated() {
 	done
 }
 
+@test "models by chance: all types, fields, places, orders, pieces and lengths that protobuf allows" {
+	py "$top/tests/data/onnxrandom.py" "$T/made" 0 12
+	for option in auto off; do
+		start --passthrough=$option "$T/made" "$mnt"
+		for seed in {0..11}; do
+			py "$e2e/onnxmodels.py" generated "$mnt/seed$seed" "$T/made" "seed$seed"
+		done
+		(cd "$mnt" && xxh128sum --quiet -c .tensorfs/XXH128SUMS)
+		stat_is errors -eq 0
+		umount "$mnt"
+	done
+}
+
 # The views of every reference model, with what the reference library said.
 vectors() {
 	local vector n=0
@@ -113,6 +126,22 @@ vectors() {
 	start "$model" "$mnt"
 	[[ $(ls "$mnt/tensors") = t && $(cat "$mnt/tensors/t") = ab ]]
 	grep -q 'strings left out' "$log"
+}
+
+@test "a number that is 0, and for that not written, is left out, and said to be" {
+	mkdir "$model"
+	py - "$model/model.onnx" <<-'EOF'
+		import sys
+		from mkonnx import *
+		nodes = [blob(1, node("Constant", [f"zero{i}"], attribute("value_int", num(20, 2)))) for i in range(2)]
+		word = initializer(tensor("word", "STRING", [1], blob(STRING_DATA, "word")))
+		with open(sys.argv[1], "wb") as out:
+		    out.write(model(word, *nodes, initializer(tensor("t", "UINT8", [2], raw(b"ab")))))
+	EOF
+	expect_log 'model.onnx: 1 tensor of strings left out, the first is "word"; 2 numbers that are 0 and not written left out, the first is "zero0"'
+	start "$model" "$mnt"
+	[[ $(ls "$mnt/tensors") = t ]]
+	stat_is warnings -eq 1
 }
 
 @test "external data beside other weights; a file of a name that is not theirs" {

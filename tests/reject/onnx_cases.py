@@ -152,8 +152,17 @@ FILES = {
     "should-pass-onnx-name-twice": model(initializer(GOOD), initializer(GOOD)),
     # Attributes
     "should-fail-onnx-attribute-two-tensors": attributes(attribute("value", blob(5, GOOD), blob(5, GOOD))),
+    "should-fail-onnx-attribute-two-sparse-tensors": attributes(attribute("sparse_value", *[blob(22, blob(1, GOOD) + blob(2, GOOD))] * 2)),
+    "should-pass-onnx-attribute-empty-messages": attributes(attribute("value", blob(5, b"")), attribute("sparse_value", blob(22, b""))),
     "should-fail-onnx-attribute-tensor-bad": attributes(attribute("value", blob(5, tensor("", "FLOAT", [2], raw(F4))))),
     "should-fail-onnx-value-float-missing": attributes(attribute("value_float")),
+    "should-fail-onnx-value-float-of-type-int-missing": attributes(attribute("value_float", num(20, 2))),
+    "should-pass-onnx-value-float-0-in-proto3": attributes(attribute("value_float", num(20, 1))),
+    "should-pass-onnx-value-int-0-in-proto3": attributes(attribute("value_int", num(20, 2))),
+    "should-pass-onnx-value-reference": attributes(attribute("value_float", blob(21, "alpha"), num(20, 1))),
+    "should-fail-onnx-reference-a-number": attributes(attribute("value_float", num(21, 1))),
+    "should-fail-onnx-sparse-two-values": model(blob(15, blob(1, GOOD) + blob(1, GOOD) + blob(2, GOOD))),
+    "should-fail-onnx-sparse-two-indices": model(blob(15, blob(1, GOOD) + blob(2, GOOD) + blob(2, GOOD))),
     "should-fail-onnx-sparse-without-indices": model(blob(15, blob(1, GOOD))),
     "should-fail-onnx-sparse-without-values": model(blob(15, blob(2, GOOD))),
     "should-fail-onnx-function-bad": model(after=blob(25, blob(7, node("Constant", ["t"], attribute("value", blob(5, num(2, 99))))))),
@@ -182,6 +191,7 @@ def at(**entries):
 
 
 W = bytes(100)
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 100\n"
 # name → the files, and what a refusal has in it. These are found when the whole directory is known: no offset.
 MODELS = {
     "should-pass-onnx-external": ({"model.onnx": at(location="w", offset=96), "w": W}, None),
@@ -204,6 +214,10 @@ MODELS = {
     "should-fail-onnx-external-beyond": ({"model.onnx": at(location="w", offset=1 << 40), "w": W}, "w, which has 100"),
     "should-fail-onnx-external-wraps": ({"model.onnx": at(location="w", offset=(1 << 64) - 2), "w": W}, "w, which has 100"),
     "should-fail-onnx-external-empty": ({"model.onnx": at(location="w"), "w": b""}, "w, which has 0"),
+    "should-fail-onnx-external-lfs-pointer": ({"model.onnx": at(location="w"), "w": POINTER}, "w is a Git LFS pointer"),
+    "should-fail-onnx-external-lfs-pointer-too-short": ({"model.onnx": one("FLOAT", [100], external(location="a/w")), "a/w": POINTER},
+                                                        "w is a Git LFS pointer"),
+    "should-pass-onnx-external-not-quite-a-pointer": ({"model.onnx": at(location="w"), "w": POINTER[1:]}, None),
     "should-fail-onnx-empty": ({"model.onnx": b""}, "zero bytes"),
     "should-fail-onnx-lfs-pointer": ({"model.onnx": b"version https://git-lfs.github.com/spec/v1\n"}, "Git LFS pointer"),
 }

@@ -100,13 +100,14 @@ int tfs_catalog_add(struct tfs_catalog *c, const char *name, size_t name_len, co
 	return 0;
 }
 
-int tfs_catalog_pack(struct tfs_catalog *c, const struct tfs_packing *packing)
+int tfs_catalog_pack(struct tfs_catalog *c, struct tfs_tensor *t, const struct tfs_packing *packing)
 {
-	struct tfs_tensor *t = &c->tensors[c->count - 1];
 	struct tfs_packing *p = tfs_arena_alloc(&c->shapes, sizeof *p, alignof(struct tfs_packing));
 	uint64_t *strides = NULL;
 	struct tfs_run *runs = NULL;
 
+	if (!t)
+		t = &c->tensors[c->count - 1];
 	assert(!packing->strides || (t->dtype->block_elems == 1 && !packing->n_runs));
 	if (!p)
 		return -ENOMEM;

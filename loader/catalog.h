@@ -24,6 +24,12 @@ enum tfs_coding {
 	TFS_VARINT,   /* protobuf varints, each the low bytes of which are one value of width bytes, little-endian */
 };
 
+/* @count words of @width bytes, one after the other, from byte @at of each block on. */
+struct tfs_words {
+	uint16_t at;
+	uint8_t width, count;
+};
+
 /* Where a part of the bytes begins: decoded byte @at of the tensor is made from what stands at @offset of the file. */
 struct tfs_run {
 	uint64_t offset, at;
@@ -37,6 +43,11 @@ struct tfs_packing {
 	enum tfs_coding coding;
 	/* 0 where bytes are in order, else the bytes of each word that are stored in reverse: 2, 4 or 8 (half of a complex element). */
 	uint8_t swap;
+	/*
+	 * Only these words of each block (dtype->block_bytes) are. Static, ends with one of count 0. @swap is the widest of them, and a
+	 * block begins at a multiple of it, as do those that are so wide. NULL: all.
+	 */
+	const struct tfs_words *words;
 	uint8_t width;	    /* VARINT: bytes of a value: 1, 2, 4 or 8 */
 	uint64_t length;    /* bytes from the tensor's offset on that it takes of the file: of the deflate stream, of all elements
 			       from the first to the last, of all runs */
@@ -102,10 +113,10 @@ int tfs_catalog_add(struct tfs_catalog *c, const char *name, size_t name_len, co
 		    const uint64_t *shape, unsigned ndim, uint64_t offset, uint64_t nbytes);
 
 /*
- * The tensor added last is packed so. Copied, with its strides and runs. The source bytes it names lie within the file, and the
- * elements that its strides reach within those. -ENOMEM.
+ * The tensor @t of the catalog is packed so; NULL: the one added last. Copied, with its strides and runs. The source bytes it names lie
+ * within the file, and the elements that its strides reach within those. -ENOMEM.
  */
-int tfs_catalog_pack(struct tfs_catalog *c, const struct tfs_packing *packing);
+int tfs_catalog_pack(struct tfs_catalog *c, struct tfs_tensor *t, const struct tfs_packing *packing);
 
 /*
  * The bytes of the tensor added last are in another file: @location (@len bytes) as its format has it, relative to the directory

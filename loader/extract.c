@@ -460,6 +460,21 @@ static void swap(uint8_t *bytes, size_t len, unsigned unit)
 #undef SWAP
 }
 
+/* The same for @words of each block; @bytes are those from byte @at of the tensor on. */
+static void swap_words(uint8_t *bytes, uint64_t at, size_t len, size_t block, const struct tfs_words *words)
+{
+	for (const struct tfs_words *w = words; w->count; w++) {
+		const size_t run = (size_t)w->count * w->width;
+
+		for (uint64_t from = at - at % block + w->at; from < at + len; from += block) {
+			uint64_t begin = from < at ? at : from, end = from + run < at + len ? from + run : at + len;
+
+			if (begin < end)
+				swap(bytes + (begin - at), end - begin, w->width);
+		}
+	}
+}
+
 int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, void *buf, void *scratch,
 		uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err)
 {
@@ -482,7 +497,9 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at
 		ret = decode(&e, at, len, data);
 	if (e.inflater)
 		tfs_inflater_give_back(x->inflaters, e.inflater);
-	if (!ret)
+	if (!ret && p->words)
+		swap_words(data, at, len, t->dtype->block_bytes, p->words);
+	else if (!ret)
 		swap(data, len, p->swap);
 	/* Whatever went wrong, or right: it counts only where the file is still the one whose header told us all this. */
 	int c = tfs_source_check(x->sources, e.source, &changed);

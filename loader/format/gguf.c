@@ -21,6 +21,7 @@
 #include "base/sort.h"
 #include "base/utf8.h"
 #include "format/format.h"
+#include "format/gguf-order.h"
 #include "format/gguf-reader.h"
 
 #define EXTENSION	  ".gguf"
@@ -167,26 +168,6 @@ static int check_size(struct parser *p, const struct tfs_gguf_tensor *t, const s
 	return 0;
 }
 
-/*
- * The tensor just added, of a big-endian file, in which tensors are big-endian, too (gguf.md). But to the reference writer
- * (gguf-py) BF16 and blocks are bytes, which it leaves in the order of little-endian files, while gguf_convert_endian.py and ggml
- * on such machines swap the words in them; and a file does not tell who wrote it. For BF16 the reference writer's files decide
- * here, and a note says so. Blocks with words in them are refused rather than shown wrong.
- */
-static int add_packing(struct parser *p, const struct tfs_dtype *dtype, uint64_t at, uint64_t nbytes)
-{
-	struct tfs_packing packing = { .coding = TFS_STORED, .swap = dtype->block_bytes, .length = nbytes };
-	bool bytes = !strcmp(dtype->name, "MXFP4") || !strcmp(dtype->name, "NVFP4");
-
-	if (!strcmp(dtype->name, "BF16"))
-		return tfs_catalog_note(p->catalog, "BF16 in a big-endian file: taken as little-endian, which is how gguf-py writes "
-						    "it; wrong if the file was converted by gguf_convert_endian.py");
-	if (is_unknown(dtype) || (dtype->block_elems > 1 && !bytes))
-		return tfs_gguf_refuse(&p->r, at, "%s in a big-endian file: writers differ in which of its bytes they swap",
-				       dtype->name);
-	return dtype->block_bytes > 1 && !bytes && nbytes ? tfs_catalog_pack(p->catalog, &packing) : 0;
-}
-
 /* @at: where its record begins. Its offset stays relative to the data, whose beginning is not known yet. */
 static int add_tensor(struct parser *p, const struct tfs_gguf_tensor *t, uint64_t at)
 {
@@ -210,8 +191,7 @@ static int add_tensor(struct parser *p, const struct tfs_gguf_tensor *t, uint64_
 				       t->offset, p->end);
 	if (ckd_add(&p->end, t->offset, nbytes))
 		return tfs_gguf_refuse(&p->r, at, "%" PRIu64 " bytes at offset %" PRIu64 " end beyond 2^64", nbytes, t->offset);
-	rc = tfs_catalog_add(p->catalog, t->name, t->name_len, dtype, t->shape, t->ndim, t->offset, nbytes);
-	return rc || !p->r.big_endian ? rc : add_packing(p, dtype, at, nbytes);
+	return tfs_catalog_add(p->catalog, t->name, t->name_len, dtype, t->shape, t->ndim, t->offset, nbytes);
 }
 
 /* An error about a tensor of the table. */
@@ -266,6 +246,46 @@ static int place_tensors(struct parser *p)
 	return 0;
 }
 
+/* Of a big-endian file: numbers are swapped, and words in blocks if they are, too. What we do not know is left as it is. */
+static int pack_tensors(struct parser *p)
+{
+	enum tfs_gguf_order order;
+	bool unsure = false;
+	struct tfs_tensor *t;
+	char what[160];
+	size_t n;
+	int rc;
+
+	t = tfs_catalog_tensors(p->catalog, &n);
+	rc = tfs_gguf_find_order(p->r.fd, t, n, &order, p->r.err);
+	for (size_t i = 0; i < n && !rc; i++) {
+		const struct tfs_dtype *dtype = t[i].dtype;
+		const struct tfs_gguf_words *w = tfs_gguf_words_of(dtype);
+		struct tfs_packing packing = { .coding = TFS_STORED, .length = t[i].nbytes };
+
+		if (!t[i].nbytes)
+			continue;
+		if (!w) {
+			packing.swap = dtype->block_elems == 1 && !is_unknown(dtype) ? dtype->block_bytes : 0;
+		} else if (order == TFS_GGUF_UNDECIDED) {
+			unsure = true;
+		} else if (order == TFS_GGUF_BIG) {
+			snprintf(what, sizeof what, "%s in big-endian order: writers differ in which of its bytes they swap",
+				 dtype->name);
+			if (w->mixed)
+				return refuse(p, &t[i], t[i].offset, what);
+			packing.swap = w->words[0].width;
+			packing.words = dtype->block_elems > 1 ? w->words : NULL;
+		}
+		if (packing.swap > 1)
+			rc = tfs_catalog_pack(p->catalog, &t[i], &packing);
+	}
+	if (!rc && unsure)
+		rc = tfs_catalog_note(p->catalog, "big-endian, but of the words in its blocks, or of BF16, that can't be told: taken as "
+						  "little-endian, as gguf-py writes them");
+	return rc;
+}
+
 static int check_names(struct parser *p)
 {
 	const struct tfs_tensor *t;
@@ -293,6 +313,8 @@ static int read_tensors(struct parser *p)
 	}
 	if (!rc)
 		rc = place_tensors(p);
+	if (!rc && p->r.big_endian)
+		rc = pack_tensors(p);
 	return rc ? rc : check_names(p);
 }
 

@@ -499,5 +499,5 @@ int tfs_npy_add(struct tfs_catalog *catalog, const char *name, size_t name_len, 
 	for (unsigned i = 0; i < array->ndim; stride *= array->shape[i++])
 		strides[i] = stride;
 	packing.strides = array->fortran ? strides : NULL;
-	return tfs_catalog_pack(catalog, &packing);
+	return tfs_catalog_pack(catalog, NULL, &packing);
 }

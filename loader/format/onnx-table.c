@@ -315,7 +315,7 @@ int tfs_onnx_catalog(struct tfs_onnx *o, struct tfs_catalog *catalog)
 		rc = tfs_catalog_add(catalog, rec->shown.s, rec->shown.len, rec->dtype, rec->dims, rec->ndim, rec->offset,
 				     rec->nbytes);
 		if (!rc && rec->packing)
-			rc = tfs_catalog_pack(catalog, rec->packing);
+			rc = tfs_catalog_pack(catalog, NULL, rec->packing);
 		if (!rc && rec->location.s)
 			rc = tfs_catalog_external(catalog, rec->location.s, rec->location.len);
 	}

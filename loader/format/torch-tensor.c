@@ -359,7 +359,7 @@ static int add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const
 		packing.unpacked = l->extent.nbytes;
 		packing.crc = l->extent.crc;
 	}
-	return tfs_catalog_pack(t->catalog, &packing);
+	return tfs_catalog_pack(t->catalog, NULL, &packing);
 }
 
 int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor)

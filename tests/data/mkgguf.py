@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Writes and reads GGUF files, by struct alone, so that tests have a second opinion of them; and what is in it as a program:
-usage: mkgguf.py OUT [--version N] [--big]    a small file with keys of every type and a tensor of every type
+usage: mkgguf.py OUT [--version N] [--big [--words little|big]]
+                                              a small file with keys of every type and a tensor of every type; with --words
+                                              the scales in blocks and BF16 are such as weights have, in that order
        mkgguf.py --split DIR                  the same tensors in three files, the first of which has keys only"""
 import random
 import struct
@@ -23,8 +25,16 @@ TYPES = {
     29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66), 39: ("MXFP4", 32, 17),
     40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18), 42: ("Q2_0", 64, 18),
 }
-# What gguf-py's writer has as bytes, and so the same in big-endian files; of the others with blocks we read none in those.
-BYTES = (30, 39, 40)
+# The words in a block, (first byte, width, count), of which the first is a scale in F16; ggml-common.h. To gguf-py's writer they are
+# bytes, the same in big-endian files; ggml on such machines has them, and BF16, in that order.
+WORDS = {
+    2: [(0, 2, 1)], 3: [(0, 2, 2)], 8: [(0, 2, 1)], 9: [(0, 2, 2)], 10: [(80, 2, 2)], 11: [(108, 2, 1)], 12: [(0, 2, 2)],
+    13: [(0, 2, 2)], 14: [(208, 2, 1)], 15: [(0, 4, 1), (260, 2, 16)], 17: [(0, 2, 33)], 19: [(0, 2, 1), (34, 2, 8)],
+    20: [(0, 2, 1)], 21: [(0, 2, 1)], 22: [(0, 2, 1)], 23: [(0, 2, 2)], 30: [(0, 2, 1)], 34: [(52, 2, 1)], 35: [(64, 2, 1)],
+    39: [], 40: [], 41: [(0, 2, 1)], 42: [(0, 2, 1)],
+}
+# Of these it is not agreed what is a word.
+MIXED = (6, 7, 16, 18, 29)
 
 
 class Writer:
@@ -129,10 +139,31 @@ class Reader:
         n = size
         for d in shape:
             n *= d
-        data = bytearray(self.data[offset:offset + n // elems])
-        for at in range(0, len(data), size) if self.order == ">" and kind not in BYTES else ():
-            data[at:at + size] = data[at:at + size][::-1]
-        return bytes(data)
+        data = self.data[offset:offset + n // elems]
+        if self.order == "<":
+            return data
+        if elems == 1 and kind not in WORDS:
+            return swapped(data, size, [(0, size, 1)])
+        return swapped(data, size, WORDS[kind]) if self.keys.get(b"t.words") == (STRING, b"big") else data
+
+
+def swapped(data, size, words):
+    data = bytearray(data)
+    for block in range(0, len(data), size):
+        for first, width, count in words:
+            for at in range(block + first, block + first + width * count, width):
+                data[at:at + width] = data[at:at + width][::-1]
+    return bytes(data)
+
+
+def with_scales(kind, raw, order, rng):
+    """@raw with a scale of some size in each block, or such weights."""
+    raw, size = bytearray(raw), TYPES[kind][2]
+    first, width, _ = WORDS[kind][0]
+    for at in range(first, len(raw), size) if width == 2 else ():
+        x = rng.uniform(0.002, 0.02)
+        raw[at:at + 2] = struct.pack("<f", x)[2:] if kind == 30 else struct.pack("<e", x)
+    return swapped(raw, size, WORDS[kind]) if order == "big" else bytes(raw)
 
 
 def sample_keys(n_tokens=300):
@@ -163,12 +194,18 @@ def sample_tensors(kinds, rows=3, blocks=2, seed=1):
         yield f"blk.0.{name.lower()}.weight", kind, [n * elems, rows], bytes(rng.choices(range(256), k=rows * n * size))
 
 
-def sample(version=3, big=False, n_tokens=300):
-    kinds = [k for k in TYPES if not big or TYPES[k][1] == 1 or k in BYTES]
-    tensors = list(sample_tensors(kinds)) + [("scalar", 26, [], b"\1\2\3\4"), ("empty", 0, [0, 5], b"")]
-    if not big:
-        tensors += [("removed", 4, [32, 2], b"r" * 40), ("yet to come", 999, [7], b"?" * 77)]
-    return gguf(sample_keys(n_tokens), tensors, version, big, 64)
+def sample(version=3, big=False, n_tokens=300, words=None):
+    """@words: in what order the file has the words in blocks, or else they are random. The values are the same in either."""
+    tensors = list(sample_tensors(TYPES))
+    tensors += [("scalar", 26, [], b"\1\2\3\4"), ("empty", 0, [0, 5], b""), ("removed", 4, [32, 2], b"r" * 40),
+                ("yet to come", 999, [7], b"?" * 77)]
+    keys = sample_keys(n_tokens)
+    if words:
+        rng = random.Random(2)
+        tensors = [(n, k, d, with_scales(k, raw, words, rng) if WORDS.get(k) else raw) for n, k, d, raw in tensors
+                   if words != "big" or k not in MIXED]
+        keys.append(("t.words", STRING, words))
+    return gguf(keys, tensors, version, big, 64)
 
 
 def split(top):
@@ -190,7 +227,8 @@ def main(args):
         print(__doc__, file=sys.stderr)
         return 2
     version = int(args[args.index("--version") + 1]) if "--version" in args else 3
-    Path(args[0]).write_bytes(sample(version, "--big" in args))
+    words = args[args.index("--words") + 1] if "--words" in args else None
+    Path(args[0]).write_bytes(sample(version, "--big" in args, words=words))
     return 0
 
 

@@ -56,6 +56,9 @@ GOOD = gguf([("a", STRING, "x"), ("b", ARRAY, (UINT16, [1, 2]))], [("t", 0, [2, 
 SHORT = gguf([("general.architecture", STRING, "llama"), ("n", ARRAY, (STRING, ["a", "b"]))],
              [("t", 0, [2], b"\1" * 8), ("u", 2, [32], b"\2" * 18)])
 
+# 99 blocks of Q8_0, whose scales, big-endian, lie between 2^-8 and 2^-7.
+SCALES = b"".join(struct.pack(">H", 0x1c00 + 211 * i % 1024) + bytes(32) for i in range(99))
+
 CASES = {
     "should-pass-plain": GOOD,
     "should-pass-all-types": sample(),
@@ -63,6 +66,7 @@ CASES = {
     "should-pass-version-2": sample(2),
     "should-pass-big-endian": sample(3, True),
     "should-pass-big-endian-version-1": sample(1, True),
+    "should-pass-big-endian-words": sample(3, True, words="big"),
     "should-pass-nothing-in-it": head(),
     # Magic and version
     "should-fail-3-bytes": b"GGU",
@@ -164,8 +168,9 @@ CASES = {
     "should-pass-removed-type": tensors(("a", 31, [32], 0), ("b", 0, [1], 32)),
     "should-fail-unknown-type-without-bytes": tensor(kind=1000, data=b""),
     "should-fail-unknown-type-without-bytes-before-another": tensors(("a", 1000, [1], 0), ("b", 0, [1], 0)),
-    "should-fail-unknown-type-big-endian": gguf([], [("t", 1000, [1], D)], big=True),
-    "should-fail-blocks-big-endian": gguf([], [("t", 2, [32], b"\0" * 18)], big=True),
+    "should-pass-unknown-type-big-endian": gguf([], [("t", 1000, [1], D)], big=True),
+    "should-pass-blocks-big-endian-undecided": gguf([], [("t", 2, [32], b"\0" * 18)], big=True),
+    "should-fail-mixed-blocks-big-endian": gguf([], [("s", 8, [32 * 99], SCALES), ("t", 6, [32], b"\0" * 22)], big=True),
     # Where tensors lie
     "should-pass-gap": tensors(("a", 0, [1], 0), ("b", 0, [1], 128)),
     "should-pass-padding-missing": tensor(data=b"\0" * 4),

@@ -232,6 +232,47 @@ static void words_are_swapped(void **unused)
 	}
 }
 
+static void words_of_blocks_are_swapped(void **unused)
+{
+	static const struct {
+		uint32_t bytes;
+		uint8_t unit;
+		struct tfs_words words[3];
+	} blocks[] = {
+		{ 18, 2, { { 0, 2, 1 } } },		   { 210, 2, { { 208, 2, 1 } } },
+		{ 50, 2, { { 0, 2, 1 }, { 34, 2, 8 } } },  { 74, 2, { { 0, 2, 33 } } },
+		{ 292, 4, { { 0, 4, 1 }, { 260, 2, 16 } } },
+	};
+
+	(void)unused;
+	for (int direct = 0; direct < 2; direct++) {
+		struct setting s;
+
+		up(&s, random_bytes(BLOB), BLOB, direct);
+		for (size_t i = 0; i < LENGTH(blocks); i++) {
+			const struct tfs_words *words = blocks[i].words;
+			uint8_t *want = malloc(BLOB);
+
+			assert_non_null(want);
+			s.packing = (struct tfs_packing){ .swap = blocks[i].unit, .words = words, .length = BLOB - 1001 };
+			s.t.offset = 1001;
+			s.t.ndim = 1;
+			s.shape[0] = (BLOB - 1001) / blocks[i].bytes;
+			s.t.nbytes = s.shape[0] * blocks[i].bytes;
+			s.dtype.block_bytes = blocks[i].bytes;
+			memcpy(want, s.blob + 1001, s.t.nbytes);
+			for (uint8_t *block = want; block < want + s.t.nbytes; block += blocks[i].bytes)
+				for (const struct tfs_words *w = words; w->count; w++)
+					for (unsigned k = 0; k < w->count * w->width; k++)
+						block[w->at + k] = s.blob[1001 + (block - want) + w->at + k / w->width * w->width +
+									  w->width - 1 - k % w->width];
+			check(&s, want);
+			free(want);
+		}
+		down(&s);
+	}
+}
+
 static void runs_are_put_together(void **unused)
 {
 	struct tfs_run runs[1000];
@@ -396,6 +437,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(strides_are_followed),	   cmocka_unit_test(words_are_swapped),
+		cmocka_unit_test(words_of_blocks_are_swapped),
 		cmocka_unit_test(runs_are_put_together),   cmocka_unit_test(deflated_is_inflated),
 		cmocka_unit_test(varints_are_decoded),	   cmocka_unit_test(a_changed_source_is_noticed),
 	};

@@ -19,6 +19,10 @@
 #define MAX_EXPANDED (UINT64_C(1) << 40)
 
 /* clang-format off */
+/*
+ * The classes of storages are torch's own, or, where TorchScript wrote the file, its C++ names of the element types, of which there
+ * are more (c10/core/ScalarType.h; Pickler::pushStorageOfTensor). In one of torch 1.12, UntypedStorage has a _ before it.
+ */
 static const struct tfs_torch_type types[] = {
 	{ "FloatStorage", "float32", "float", "F32", NULL, 4, 4 },
 	{ "BFloat16Storage", "bfloat16", NULL, "BF16", NULL, 2, 2 },
@@ -31,19 +35,20 @@ static const struct tfs_torch_type types[] = {
 	{ "ByteStorage", "uint8", NULL, "U8", NULL, 1, 1 },
 	{ "BoolStorage", "bool", NULL, "BOOL", NULL, 1, 1 },
 	{ "UntypedStorage", NULL, NULL, "U8", NULL, 1, 1 },
+	{ "_UntypedStorage", NULL, NULL, "U8", NULL, 1, 1 },
 	{ "ComplexFloatStorage", "complex64", "cfloat", "C64", NULL, 8, 4 },
 	{ "ComplexDoubleStorage", "complex128", "cdouble", "C128", NULL, 16, 8 },
-	{ NULL, "complex32", "chalf", "C32", NULL, 4, 2 },
-	{ NULL, "uint16", NULL, "U16", NULL, 2, 2 },
-	{ NULL, "uint32", NULL, "U32", NULL, 4, 4 },
-	{ NULL, "uint64", NULL, "U64", NULL, 8, 8 },
-	{ NULL, "float8_e4m3fn", NULL, "F8_E4M3", NULL, 1, 1 },
-	{ NULL, "float8_e5m2", NULL, "F8_E5M2", NULL, 1, 1 },
-	{ NULL, "float8_e4m3fnuz", NULL, "F8_E4M3FNUZ", NULL, 1, 1 },
-	{ NULL, "float8_e5m2fnuz", NULL, "F8_E5M2FNUZ", NULL, 1, 1 },
-	{ NULL, "float8_e8m0fnu", NULL, "F8_E8M0", NULL, 1, 1 },
+	{ "ComplexHalfStorage", "complex32", "chalf", "C32", NULL, 4, 2 },
+	{ "UInt16Storage", "uint16", NULL, "U16", NULL, 2, 2 },
+	{ "UInt32Storage", "uint32", NULL, "U32", NULL, 4, 4 },
+	{ "UInt64Storage", "uint64", NULL, "U64", NULL, 8, 8 },
+	{ "Float8_e4m3fnStorage", "float8_e4m3fn", NULL, "F8_E4M3", NULL, 1, 1 },
+	{ "Float8_e5m2Storage", "float8_e5m2", NULL, "F8_E5M2", NULL, 1, 1 },
+	{ "Float8_e4m3fnuzStorage", "float8_e4m3fnuz", NULL, "F8_E4M3FNUZ", NULL, 1, 1 },
+	{ "Float8_e5m2fnuzStorage", "float8_e5m2fnuz", NULL, "F8_E5M2FNUZ", NULL, 1, 1 },
+	{ "Float8_e8m0fnuStorage", "float8_e8m0fnu", NULL, "F8_E8M0", NULL, 1, 1 },
 	/* An element of torch's is a pair: safetensors' torch bindings double the last dimension, and so do we. */
-	{ NULL, "float4_e2m1fn_x2", NULL, "F4", NULL, 1, 1 },
+	{ "Float4_e2m1fn_x2Storage", "float4_e2m1fn_x2", NULL, "F4", NULL, 1, 1 },
 	/* The integers of quantised tensors; scale and zero point are in the pickle. Names of our own: in f32/ they'd mean other values. */
 	{ "QInt8Storage", "qint8", NULL, "QI8", "|i1", 1, 1 },
 	{ "QUInt8Storage", "quint8", NULL, "QU8", "|u1", 1, 1 },
@@ -56,6 +61,10 @@ static const struct tfs_torch_rebuild rebuilds[] = {
 	{ "torch._utils", "_rebuild_tensor_v3", .dtype = 6, .metadata = 7 },
 	{ "torch._utils", "_rebuild_tensor" },
 	{ "torch._utils", "_rebuild_qtensor", .quantizer = 4 },
+	/* Tensors without a storage: no bytes of theirs are in the file. */
+	{ "torch._utils", "_rebuild_meta_tensor_no_storage", .left_out = "on the meta device, and has no bytes" },
+	{ "torch._utils", "_rebuild_device_tensor_from_numpy", .left_out = "saved as a NumPy array in the pickle" },
+	{ "torch._utils", "_rebuild_xla_tensor", .left_out = "saved as a NumPy array in the pickle" },
 };
 
 /* torch.FloatTensor and its like, before there was a function: the same is their state. */
@@ -255,8 +264,11 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 	const struct tfs_pickle_value *args = tensor->from;
 	struct tfs_torch_storage s;
 	unsigned n_strides;
-	int rc = read_storage(t, tensor, r ? tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0) : args, &s, l);
+	int rc;
 
+	if (r && r->left_out)
+		return leave_out(t, tensor, r->left_out);
+	rc = read_storage(t, tensor, r ? tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0) : args, &s, l);
 	if (rc)
 		return rc;
 	if (!r) {

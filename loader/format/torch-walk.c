@@ -32,8 +32,8 @@
 #define MAX_NAMES_BYTE 8
 #define MAX_NAME       65535 /* bytes; a path of keys, none of which is any tensor's honest name at that length */
 
-/* Tensors of one name: {"a.b": x, "a": {"b": y}}. The second is a.b~2, and so on: this often. */
-#define MAX_RENAMES 99
+/* Tensors of one name: {"a.b": x, "a": {"b": y}}. The second is a.b~2, and so on up to this number. */
+#define MAX_SAME 100
 
 struct walk {
 	struct tfs_torch *t;
@@ -296,43 +296,58 @@ static int walk_pairs(struct walk *w, const struct tfs_pickle_node *dict, bool s
 /* What the value of a call is, as far as tensors in it are concerned. */
 enum meaning {
 	OPAQUE, /* unknown: the arguments by their places */
-	SAME,	/* the first argument; further ones are nothing that has tensors, but for @state */
+	SAME,	/* one of the arguments; the others are nothing that has tensors, but for @state */
 	PAIRS,	/* a dict of the pairs in the first argument */
-	TYPED,	/* a rebuild function, a class, the function's arguments, and the state of what it makes */
+	TYPED,	/* a function, a class, the function's arguments, and the state of what it makes: a tensor of that class */
 };
 
 static const struct known {
-	const char *module, *name;
+	const char *module, *name; /* module NULL: any that has such a function */
 	enum meaning meaning;
-	uint8_t state; /* the argument that is the state of what is made, or 0 */
+	uint8_t argument; /* SAME: which one */
+	uint8_t state;	  /* the argument that is the state of what is made, or 0 */
 } calls[] = {
-	{ "collections", "OrderedDict", PAIRS, 0 },
-	{ "torch._utils", "_rebuild_parameter", SAME, 0 },
-	{ "torch._utils", "_rebuild_parameter_with_state", SAME, 3 },
-	{ "torch._tensor", "_rebuild_from_type_v2", TYPED, 3 },
-	{ "torch.nn.parameter", "Parameter", SAME, 0 },
-	{ "torch.nn.parameter", "Buffer", SAME, 0 },
-	{ "torch.autograd.variable", "Variable", SAME, 0 }, /* before torch 0.4 */
-	{ "torch.jit._pickle", "build_tensorlist", SAME, 0 },
-	{ "torch.jit._pickle", "restore_type_tag", SAME, 0 },
-	{ "collections", "Counter", SAME, 0 },
-	{ "builtins", "set", SAME, 0 },
-	{ "builtins", "frozenset", SAME, 0 },
-	{ "builtins", "list", SAME, 0 },
-	{ "builtins", "tuple", SAME, 0 },
-	{ "__builtin__", "set", SAME, 0 }, /* Python 2's name of it, which protocol 2 keeps */
-	{ "__builtin__", "frozenset", SAME, 0 },
-	{ "__builtin__", "list", SAME, 0 },
-	{ "__builtin__", "tuple", SAME, 0 },
+	{ "collections", "OrderedDict", PAIRS },
+	{ "torch._utils", "_rebuild_parameter", SAME },
+	{ "torch._utils", "_rebuild_parameter_with_state", SAME, .state = 3 },
+	{ "torch._utils", "_rebuild_device_tensor_from_cpu_tensor", SAME },
+	/* torch._tensor's; the first has been in torch.tensor, and in fastai and others that had it before torch. */
+	{ NULL, "_rebuild_from_type", TYPED, .state = 3 },
+	{ NULL, "_rebuild_from_type_v2", TYPED, .state = 3 },
+	{ "torch.nn.parameter", "Parameter", SAME },
+	{ "torch.nn.parameter", "Buffer", SAME },
+	{ "torch.autograd.variable", "Variable", SAME }, /* before torch 0.4 */
+	{ "torch.jit._pickle", "build_tensorlist", SAME },
+	{ "torch.jit._pickle", "restore_type_tag", SAME },
+	{ "collections", "Counter", SAME },
+	{ "collections", "deque", SAME },
+	/* The module, function and types that protocol 2 has under Python 2's names. */
+	{ "copyreg", "_reconstructor", SAME, .argument = 2 },
+	{ "copy_reg", "_reconstructor", SAME, .argument = 2 },
+	{ "builtins", "set", SAME },
+	{ "builtins", "frozenset", SAME },
+	{ "builtins", "list", SAME },
+	{ "builtins", "tuple", SAME },
+	{ "__builtin__", "set", SAME },
+	{ "__builtin__", "frozenset", SAME },
+	{ "__builtin__", "list", SAME },
+	{ "__builtin__", "tuple", SAME },
 };
 
-static const struct known *meaning_of(const struct tfs_pickle_value *callee)
+static const struct known opaque = { .meaning = OPAQUE };
+
+static const struct known *meaning_of(const struct tfs_pickle_value *callee, const struct tfs_pickle_value *args)
 {
-	static const struct known opaque = { "", "", OPAQUE, 0 };
+	const struct tfs_pickle_value *module = tfs_pickle_item(callee, TFS_PICKLE_GLOBAL, 0);
+	const struct tfs_pickle_value *name = tfs_pickle_item(callee, TFS_PICKLE_GLOBAL, 1);
 
 	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
-		if (tfs_pickle_is_global(callee, calls[i].module, calls[i].name))
-			return &calls[i];
+		if (tfs_pickle_is_text(name, calls[i].name) &&
+		    (!calls[i].module || tfs_pickle_is_text(module, calls[i].module))) {
+			if (calls[i].meaning != TYPED ||
+			    tfs_pickle_item(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 2), TFS_PICKLE_TUPLE, 0))
+				return &calls[i];
+		}
 	return &opaque;
 }
 
@@ -390,42 +405,47 @@ static int walk_tensor(struct walk *w, const struct tfs_torch_rebuild *rebuild, 
 	return rc || !quantizer ? rc : walk(w, quantizer);
 }
 
-static int walk_call(struct walk *w, const struct tfs_pickle_value *call)
+/* What a call makes, but for what is put into it later. @state: of BUILD; set to NULL where it is what the tensor is made of. */
+static int walk_made(struct walk *w, const struct tfs_pickle_value *call, const struct tfs_pickle_value **state)
 {
-	const struct tfs_pickle_value *callee = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), *items,
-				      *pairs;
-	const struct tfs_pickle_value *args = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_ARGS), *first;
-	const struct tfs_pickle_value *state = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_STATE);
-	const struct known *known = meaning_of(callee);
+	const struct tfs_pickle_value *callee = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE);
+	const struct tfs_pickle_value *args = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_ARGS);
+	const struct tfs_pickle_value *own = NULL; /* the state that is among the arguments */
+	const struct known *known = meaning_of(callee, args);
 	const struct tfs_torch_rebuild *rebuild;
 	bool by_state = false;
-	int rc = 0;
+	int rc;
 
-	first = tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0);
-	rebuild = tfs_torch_rebuild(known->meaning == TYPED ? first : callee, &by_state);
-	if (rebuild && by_state) {
-		if (tfs_pickle_item(tfs_pickle_item(state, TFS_PICKLE_TUPLE, 0), TFS_PICKLE_PERSID, 0))
-			rc = walk_tensor(w, rebuild, tfs_steal(state), call->node->at);
-		else
-			rc = walk_items(w, args->node);
-	} else if (rebuild && known->meaning == TYPED) {
-		rc = walk_tensor(w, rebuild, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 2), call->node->at);
-		if (!rc)
-			rc = walk_state(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->state));
-	} else if (rebuild) {
+	if (known->meaning == TYPED) {
+		own = tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->state);
+		callee = tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0);
+		args = tfs_pickle_item(args, TFS_PICKLE_TUPLE, 2);
+		known = meaning_of(callee, args);
+	}
+	rebuild = tfs_torch_rebuild(callee, &by_state);
+	if (rebuild && !by_state) {
 		rc = walk_tensor(w, rebuild, args, call->node->at);
+	} else if (rebuild && tfs_pickle_item(tfs_pickle_item(*state, TFS_PICKLE_TUPLE, 0), TFS_PICKLE_PERSID, 0)) {
+		rc = walk_tensor(w, rebuild, tfs_steal(*state), call->node->at);
 	} else if (known->meaning == PAIRS) {
-		rc = walk_list_of_pairs(w, first);
-	} else if (known->meaning == SAME && first) {
-		rc = walk(w, first);
+		rc = walk_list_of_pairs(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0));
+	} else if (known->meaning == SAME && tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->argument)) {
+		rc = walk(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->argument));
 		if (!rc && known->state)
 			rc = walk_state(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->state));
 	} else {
 		rc = walk_items(w, args->node);
 	}
+	return rc || !own ? rc : walk_state(w, own);
+}
 
-	items = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_ITEMS);
-	pairs = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_PAIRS);
+static int walk_call(struct walk *w, const struct tfs_pickle_value *call)
+{
+	const struct tfs_pickle_value *items = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_ITEMS);
+	const struct tfs_pickle_value *pairs = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_PAIRS);
+	const struct tfs_pickle_value *state = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_STATE);
+	int rc = walk_made(w, call, &state);
+
 	if (!rc && items)
 		rc = walk_items(w, items->node);
 	if (!rc && pairs)
@@ -483,50 +503,76 @@ static int walk(struct walk *w, const struct tfs_pickle_value *v)
 	return rc;
 }
 
-/* In name order; of one name, those that were called so from the start first. */
+/* In name order, those of one name as they were found. */
 static int by_name(const void *a, const void *b)
 {
 	const struct tfs_torch_tensor *x = a, *y = b;
 	int c = tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
 
-	if (c || x->renamed != y->renamed)
-		return c ? c : x->renamed < y->renamed ? -1 : 1;
-	return x->order < y->order ? -1 : 1;
+	return c ? c : (x->order > y->order) - (x->order < y->order);
 }
 
-/* Put the tensors in order of names, and "~2" behind the second of a name, "~3" behind the third, or where there is such a name. */
+/* Has a tensor had this name from the start? @order: by that, which is the first base_len bytes of the name it has now. */
+static bool is_taken(const void **order, size_t n, const char *name, size_t len)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct tfs_torch_tensor *t = order[mid];
+		int c = tfs_name_cmp(t->name, t->base_len, name, len);
+
+		if (!c)
+			return true;
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return false;
+}
+
+/* Give the tensor the first of the names NAME~2, NAME~3 from @number on that nobody has. */
+static int rename_tensor(struct walk *w, const void **order, struct tfs_torch_tensor *x, unsigned *number)
+{
+	char name[MAX_NAME + sizeof "~100"], quoted[TFS_QUOTE_SIZE];
+
+	memcpy(name, x->name, x->base_len);
+	do {
+		w->at = x->at;
+		if (++*number > MAX_SAME)
+			return refuse(w, "more than %d tensors have the path %s", MAX_SAME,
+				      tfs_quote(quoted, sizeof quoted, x->name, x->base_len));
+		x->name_len = x->base_len + snprintf(name + x->base_len, sizeof "~100", "~%u", *number);
+	} while (is_taken(order, w->n_found, name, x->name_len));
+	x->name = tfs_arena_copy(&w->names, name, x->name_len);
+	return x->name ? 0 : -ENOMEM;
+}
+
+/*
+ * Put the tensors in order of names, and "~2" behind the second of a name, "~3" behind the third. What is made of two names can't be
+ * the same, as the part before the last "~" is the name.
+ */
 static int make_unique(struct walk *w, const void **order)
 {
+	const struct tfs_torch_tensor *first = NULL;
 	size_t n = w->n_found;
-	char name[MAX_NAME + sizeof "~100"], quoted[TFS_QUOTE_SIZE];
-	bool again = true;
+	unsigned number = 1;
+	int rc = 0;
 
-	for (unsigned round = 0; again; round++) {
-		const struct tfs_torch_tensor *last = NULL;
+	tfs_sort(order, n, order + n, by_name);
+	for (size_t i = 0; i < n && !rc; i++) {
+		struct tfs_torch_tensor *x = (struct tfs_torch_tensor *)order[i];
 
-		tfs_sort(order, n, order + n, by_name);
-		again = false;
-		for (size_t i = 0; i < n; i++) {
-			struct tfs_torch_tensor *x = (struct tfs_torch_tensor *)order[i];
-
-			if (!last || tfs_name_cmp(last->name, last->name_len, x->name, x->name_len)) {
-				last = x;
-				continue;
-			}
-			w->at = x->at;
-			if (round == MAX_RENAMES)
-				return refuse(w, "more than %d tensors have the path %s", MAX_RENAMES + 1,
-					      tfs_quote(quoted, sizeof quoted, x->name, x->base_len));
-			memcpy(name, x->name, x->base_len);
-			x->renamed++;
-			x->name_len = x->base_len + snprintf(name + x->base_len, sizeof "~100", "~%u", x->renamed + 1);
-			x->name = tfs_arena_copy(&w->names, name, x->name_len);
-			if (!x->name)
-				return -ENOMEM;
-			again = true;
+		if (first && !tfs_name_cmp(first->name, first->name_len, x->name, x->name_len)) {
+			rc = rename_tensor(w, order, x, &number);
+			continue;
 		}
+		first = x;
+		number = 1;
 	}
-	return 0;
+	tfs_sort(order, n, order + n, by_name);
+	return rc;
 }
 
 static int add_found(struct walk *w)

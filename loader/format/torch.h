@@ -58,7 +58,6 @@ struct tfs_torch_tensor {
 	const char *name; /* well-formed UTF-8 */
 	uint32_t name_len;
 	uint32_t base_len;			 /* of the name without the "~2" that it may have got */
-	uint32_t renamed;			 /* how often it got one */
 	uint32_t order;				 /* in which they were found */
 	uint32_t at;				 /* place in the pickle, for errors */
 	const struct tfs_torch_rebuild *rebuild; /* NULL: a bare storage */
@@ -69,6 +68,7 @@ struct tfs_torch_tensor {
 struct tfs_torch_rebuild {
 	const char *module, *name;
 	uint8_t dtype, metadata, quantizer; /* behind storage, offset, size and stride */
+	const char *left_out; /* not NULL: it has no storage, and this is why it is not shown */
 };
 
 /* --- torch-legacy.c ---------------------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The opcodes are those that CPython's pickler writes in protocols 2 to 5, which are all that torch has used, less those for what
- * lies outside the pickle (extension codes, out-of-band buffers). The text opcodes of protocol 0 are refused. What torch's own
+ * The opcodes are those that CPython's pickler writes in protocols 1 to 5, less those for what lies outside the pickle (extension
+ * codes, out-of-band buffers). The other text opcodes of protocol 0 are refused: in it torch cannot name storages. What torch's own
  * restricted reader (torch/_weights_only_unpickler.py) takes is taken here.
  */
 #include "format/pickle.h"
@@ -250,6 +250,11 @@ static int push_int(struct machine *m, int64_t i)
 	return push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_INT, .i = i });
 }
 
+static int push_bool(struct machine *m, bool b)
+{
+	return push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_BOOL, .i = b });
+}
+
 /* An integer of @n bytes, unsigned, or signed, as BININT's. */
 static int push_uint(struct machine *m, unsigned n, bool is_signed)
 {
@@ -282,17 +287,58 @@ static int push_long(struct machine *m, unsigned n)
 	return push_int(m, (int64_t)v);
 }
 
+/* Up to a newline, which is taken, too. */
+static int take_line(struct machine *m, struct tfs_pickle_value *ret)
+{
+	const char *start = m->p->buf + m->at, *end = memchr(start, '\n', m->p->len - m->at);
+
+	if (!end) {
+		take(m, (uint64_t)(m->p->len - m->at) + 1);
+		return -EINVAL;
+	}
+	*ret = (struct tfs_pickle_value){ .type = TFS_PICKLE_STR, .len = end - start, .bytes = start };
+	m->at += ret->len + 1;
+	return 0;
+}
+
+/*
+ * Digits: protocol 1's bools, "00" and "01", and long integers, with an L behind them. Python 2 writes integers that do not fit into
+ * 32 bits so in protocol 2, too: the keys of its optimizers' states are addresses.
+ */
+static int push_digits(struct machine *m, bool is_long)
+{
+	struct tfs_pickle_value v;
+	bool minus, fits = true;
+	int64_t number = 0;
+	uint32_t i;
+	int rc = take_line(m, &v);
+
+	if (rc)
+		return rc;
+	if (!is_long && v.len == 2 && v.bytes[0] == '0' && (v.bytes[1] == '0' || v.bytes[1] == '1'))
+		return push_bool(m, v.bytes[1] == '1');
+	if (is_long && v.len && v.bytes[v.len - 1] == 'L')
+		v.len--;
+	minus = v.len && v.bytes[0] == '-';
+	for (i = minus; i < v.len && v.bytes[i] >= '0' && v.bytes[i] <= '9'; i++) {
+		int digit = v.bytes[i] - '0';
+
+		fits = fits && !ckd_mul(&number, number, 10) && !ckd_add(&number, number, minus ? -digit : digit);
+	}
+	if (i < v.len || i == minus)
+		return refuse(m, "a number that has something else than digits");
+	if (fits)
+		return push_int(m, number);
+	v.type = TFS_PICKLE_LONG;
+	return push(m, v);
+}
+
 static int push_float(struct machine *m)
 {
 	const char *bytes = take(m, 8);
 
 	return bytes ? push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_FLOAT, .len = 8, .bytes = bytes })
 		     : -EINVAL;
-}
-
-static int push_bool(struct machine *m, bool b)
-{
-	return push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_BOOL, .i = b });
 }
 
 /* --- The memo ---------------------------------------------------------------------------------------------------- */
@@ -436,20 +482,6 @@ static int put_marked(struct machine *m, bool pairs)
 
 /* --- What Python would look up or call ---------------------------------------------------------------------------- */
 
-/* Up to a newline, which is taken, too. */
-static int take_line(struct machine *m, struct tfs_pickle_value *ret)
-{
-	const char *start = m->p->buf + m->at, *end = memchr(start, '\n', m->p->len - m->at);
-
-	if (!end) {
-		take(m, (uint64_t)(m->p->len - m->at) + 1);
-		return -EINVAL;
-	}
-	*ret = (struct tfs_pickle_value){ .type = TFS_PICKLE_STR, .len = end - start, .bytes = start };
-	m->at += ret->len + 1;
-	return 0;
-}
-
 static int push_global(struct machine *m)
 {
 	struct tfs_pickle_value module, name;
@@ -579,6 +611,8 @@ static int carry_out(struct machine *m, unsigned char opcode)
 	case 'M':  return push_uint(m, 2, false);
 	case 0x8a: return push_long(m, 1);
 	case 0x8b: return push_long(m, 4);
+	case 'I':  return push_digits(m, false);
+	case 'L':  return push_digits(m, true);
 	case 'G':  return push_float(m);
 	case 'X':  return push_string(m, TFS_PICKLE_STR, 4);
 	case 0x8c: return push_string(m, TFS_PICKLE_STR, 1);
@@ -621,7 +655,7 @@ static int carry_out(struct machine *m, unsigned char opcode)
 	case 'b':  return build(m);
 	case 'Q':  return persistent(m);
 	default:
-		return refuse(m, "opcode 0x%02x, which torch has never written", opcode);
+		return refuse(m, "opcode 0x%02x, which no file of torch's has", opcode);
 	}
 	/* clang-format on */
 }

@@ -28,7 +28,7 @@ enum tfs_pickle_type {
 	TFS_PICKLE_NONE,
 	TFS_PICKLE_BOOL,
 	TFS_PICKLE_INT,	  /* within 64 bits, signed */
-	TFS_PICKLE_LONG,  /* a longer one: its bytes, two's complement, little-endian */
+	TFS_PICKLE_LONG,  /* a longer one: its bytes, two's complement, little-endian; or its digits, where it has been written so */
 	TFS_PICKLE_FLOAT, /* 8 bytes, big-endian */
 	TFS_PICKLE_STR,	  /* as it stands, not known to be UTF-8 */
 	TFS_PICKLE_BYTES, /* also Python 2's str */

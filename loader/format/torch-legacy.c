@@ -15,8 +15,9 @@
 #include "base/sort.h"
 #include "format/torch.h"
 
-/* 0x1950a86a20f9469cfc6c, little-endian. */
+/* 0x1950a86a20f9469cfc6c, little-endian; and in digits, as protocol 1 has it. */
 #define MAGIC	 "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+#define DIGITS	 "119547037146038801333356"
 #define PROTOCOL 1001
 
 /* How much of the file is read for the pickles at first; twice as much each time that they turn out to be longer. */
@@ -63,8 +64,10 @@ static int skip_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t 
 
 static int check_magic(const struct tfs_pickle *p)
 {
-	if (p->result.type == TFS_PICKLE_LONG && p->result.len == sizeof MAGIC - 1 &&
-	    !memcmp(p->result.bytes, MAGIC, sizeof MAGIC - 1))
+	const struct tfs_pickle_value *v = &p->result;
+
+	if (v->type == TFS_PICKLE_LONG && ((v->len == sizeof MAGIC - 1 && !memcmp(v->bytes, MAGIC, v->len)) ||
+					   (v->len == sizeof DIGITS - 1 && !memcmp(v->bytes, DIGITS, v->len))))
 		return 0;
 	return tfs_pickle_error(p, -EINVAL, 0,
 				"a pickle that is not torch's: its first value is not 0x1950a86a20f9469cfc6c");

@@ -113,12 +113,31 @@ static int put_key_text(struct walk *w, const struct tfs_pickle_value *key)
 	}
 }
 
+/*
+ * Python 3 has bytes in protocols below 3 as a call of _codecs.encode(text, "latin1"), which are the same bytes where the text is
+ * ASCII. Such a text, or the key itself.
+ */
+static const struct tfs_pickle_value *plain_key(const struct tfs_pickle_value *key)
+{
+	const struct tfs_pickle_value *args = tfs_pickle_item(key, TFS_PICKLE_CALL, TFS_PICKLE_ARGS);
+	const struct tfs_pickle_value *text = tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0);
+
+	if (!text || text->type != TFS_PICKLE_STR || !tfs_pickle_is_text(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 1), "latin1") ||
+	    !tfs_pickle_is_global(tfs_pickle_item(key, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), "_codecs", "encode"))
+		return key;
+	for (uint32_t i = 0; i < text->len; i++)
+		if (text->bytes[i] & 0x80)
+			return key;
+	return text;
+}
+
 /* A tuple of such keys is its parts with dots between; what else can be a key is its place in the dict. */
 static int put_key(struct walk *w, const struct tfs_pickle_value *key, int64_t place)
 {
 	const struct tfs_pickle_value *part;
 	int rc = 0;
 
+	key = plain_key(key);
 	if (has_text(key))
 		return put_key_text(w, key);
 	for (size_t i = 0; (part = tfs_pickle_item(key, TFS_PICKLE_TUPLE, i)); i++)
@@ -575,7 +594,8 @@ static int make_unique(struct walk *w, const void **order)
 	return rc;
 }
 
-static int add_found(struct walk *w)
+/* @n_own: of those found the first so many are of the file's object, the others are TorchScript's constants. */
+static int add_found(struct walk *w, struct tfs_torch *t, size_t n_own)
 {
 	cleanup_free const void **order = reallocarray(NULL, w->n_found + 1, 2 * sizeof *order); /* n_found may be 0 */
 	int rc;
@@ -586,8 +606,30 @@ static int add_found(struct walk *w)
 		order[i] = &w->found[i];
 	rc = make_unique(w, order);
 	for (size_t i = 0; i < w->n_found && !rc; i++)
-		rc = tfs_torch_add(w->t, order[i]);
+		rc = tfs_torch_add(((const struct tfs_torch_tensor *)order[i])->order < n_own ? t : t->constants, order[i]);
 	return rc;
+}
+
+/* What is in constants.pkl, a tuple: constants.0, constants.1, which TorchScript's code calls CONSTANTS.c0 and so on. */
+static int walk_constants(struct walk *w, struct tfs_torch *t)
+{
+	static const char name[] = "constants";
+
+	memcpy(w->path, name, sizeof name - 1);
+	w->len = sizeof name - 1;
+	w->parts = 1;
+	w->t = t;
+	w->max_steps += (uint64_t)MAX_STEPS_VALUE * t->pickle.n_values;
+	w->max_name_bytes += (uint64_t)MAX_NAMES_BYTE * t->pickle.len;
+	return walk(w, &t->pickle.result);
+}
+
+static int note_left_out(struct tfs_torch *t)
+{
+	const struct tfs_torch *first = t->n_left_out || !t->constants ? t : t->constants;
+	size_t n = t->n_left_out + (t->constants ? t->constants->n_left_out : 0);
+
+	return n ? tfs_catalog_note(t->catalog, "%zu of its tensors are left out, the first is %s", n, first->left_out) : 0;
 }
 
 int tfs_torch_list(struct tfs_torch *t)
@@ -599,12 +641,15 @@ int tfs_torch_list(struct tfs_torch *t)
 		.max_name_bytes = MAX_NAMES + (uint64_t)MAX_NAMES_BYTE * t->pickle.len,
 	};
 	int rc = w.path ? walk(&w, &t->pickle.result) : -ENOMEM;
+	size_t n_own = w.n_found;
 
+	if (!rc && t->constants)
+		rc = walk_constants(&w, t->constants);
+	w.t = t;
 	if (!rc)
-		rc = add_found(&w);
-	if (!rc && t->n_left_out)
-		rc = tfs_catalog_note(t->catalog, "%zu of its tensors are left out, the first is %s", t->n_left_out,
-				      t->left_out);
+		rc = add_found(&w, t, n_own);
+	if (!rc)
+		rc = note_left_out(t);
 	free(w.path);
 	free(w.found);
 	tfs_arena_fini(&w.names);

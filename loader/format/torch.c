@@ -8,10 +8,12 @@
  */
 #include "format/torch.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -19,8 +21,8 @@
 #include "format/zip.h"
 
 #define PICKLE	   "data.pkl"
-#define STORAGES   "data/"
-#define CONSTANTS  "constants.pkl" /* there is one in TorchScript's archives */
+#define OBJECT	   "data"
+#define CONSTANTS  "constants"	   /* TorchScript's: the tensors that its code has in it, with a folder of storages of their own */
 #define ENDIANNESS "byteorder"
 
 /* torch counts storages: keys are numbers. */
@@ -63,6 +65,28 @@ static const struct tfs_zip_member *member(const struct archive *a, const char *
 	return tfs_zip_find(a->zip, path, total);
 }
 
+/* What else is written as a zip file by torch, each told by a member of its own. */
+static int refuse_zip(struct tfs_torch *t, const struct archive *a)
+{
+	static const struct {
+		const char *member, *what;
+	} kinds[] = {
+		{ "/model.json", "TorchScript of before torch 1.4: load and save it with a torch of 1.4 to 2.x" },
+		{ "/.data/extern_modules", "a torch.package: objects in packages of code" },
+		{ "/models/model.json", "a program of torch.export" },
+	};
+
+	for (size_t i = 0; i < a->zip->n_members; i++)
+		for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+			const char *slash = strchr(a->zip->members[i].name, '/');
+
+			if (slash && !strcmp(slash, kinds[k].member))
+				return tfs_error_set(t->err, -EINVAL, a->zip->members[i].offset, "%s", kinds[k].what);
+		}
+	return tfs_error_set(t->err, -EINVAL, 0,
+			     "a zip file without FOLDER/" PICKLE ": torch.save() has not written it");
+}
+
 /* The folder at the top in which data.pkl is. */
 static int find_root(struct tfs_torch *t, struct archive *a)
 {
@@ -80,10 +104,7 @@ static int find_root(struct tfs_torch *t, struct archive *a)
 		a->root = m->name;
 		a->root_len = slash + 1 - m->name;
 	}
-	if (!a->root)
-		return tfs_error_set(t->err, -EINVAL, 0,
-				     "a zip file without FOLDER/" PICKLE ": torch.save() has not written it");
-	return 0;
+	return a->root ? 0 : refuse_zip(t, a);
 }
 
 /* Of a member that is needed. */
@@ -130,14 +151,15 @@ static int read_byte_order(struct tfs_torch *t, const struct archive *a)
 	return 0;
 }
 
-static int find(struct tfs_torch *t, const struct tfs_pickle_value *key, struct tfs_torch_extent *ret)
+static int find_in(struct tfs_torch *t, const char *dir, const struct tfs_pickle_value *key,
+		   struct tfs_torch_extent *ret)
 {
 	const struct tfs_zip_member *m;
 	int rc;
 
 	if (!key->len || key->len > MAX_KEY || memchr(key->bytes, '/', key->len))
 		return -ENOENT;
-	m = member(t->container, STORAGES, key->bytes, key->len);
+	m = member(t->container, dir, key->bytes, key->len);
 	if (!m)
 		return -ENOENT;
 	rc = check_member(t, m);
@@ -153,10 +175,47 @@ static int find(struct tfs_torch *t, const struct tfs_pickle_value *key, struct 
 	return 0;
 }
 
+static int find(struct tfs_torch *t, const struct tfs_pickle_value *key, struct tfs_torch_extent *ret)
+{
+	return find_in(t, OBJECT "/", key, ret);
+}
+
+static int find_constant(struct tfs_torch *t, const struct tfs_pickle_value *key, struct tfs_torch_extent *ret)
+{
+	return find_in(t, CONSTANTS "/", key, ret);
+}
+
+/* Read the pickle in the member @m into t->pickle; *@ret_buf is what it points into. */
+static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, char **ret_buf)
+{
+	int rc = check_member(t, m);
+
+	if (rc)
+		return rc;
+	if (m->unpacked > TFS_PICKLE_MAX_SIZE)
+		return tfs_error_set(t->err, -EINVAL, m->offset, "a pickle of %" PRIu64 " bytes; the limit is %u",
+				     m->unpacked, TFS_PICKLE_MAX_SIZE);
+	*ret_buf = malloc(m->unpacked + 1); /* it may be empty */
+	if (!*ret_buf)
+		return -ENOMEM;
+	rc = read_member(t, m, *ret_buf);
+	if (rc)
+		return rc;
+	t->pickle = (struct tfs_pickle){
+		.buf = *ret_buf,
+		.len = m->unpacked,
+		.offset = m->offset,
+		.inflated = m->method == TFS_ZIP_DEFLATED,
+		.err = t->err,
+	};
+	return tfs_pickle_read(&t->pickle);
+}
+
 static int read_zip(struct tfs_torch *t, struct archive *a)
 {
-	cleanup_free char *buf = NULL;
-	const struct tfs_zip_member *m;
+	cleanup_free char *buf = NULL, *constants_buf = NULL;
+	const struct tfs_zip_member *object, *constants;
+	struct tfs_torch c;
 	size_t n;
 	int rc = find_root(t, a);
 
@@ -164,57 +223,91 @@ static int read_zip(struct tfs_torch *t, struct archive *a)
 		rc = read_byte_order(t, a);
 	if (rc)
 		return rc;
-	m = member(a, "", PICKLE, strlen(PICKLE));
-	rc = m ? check_member(t, m) : -ENOMEM;
-	if (rc)
-		return rc;
-	if (m->unpacked > TFS_PICKLE_MAX_SIZE)
-		return tfs_error_set(t->err, -EINVAL, m->offset, PICKLE " has %" PRIu64 " bytes; the limit is %u",
-				     m->unpacked, TFS_PICKLE_MAX_SIZE);
-	buf = malloc(m->unpacked + 1); /* it may be empty */
-	if (!buf)
-		return -ENOMEM;
-	rc = read_member(t, m, buf);
-	if (rc)
-		return rc;
-
-	t->pickle = (struct tfs_pickle){
-		.buf = buf,
-		.len = m->unpacked,
-		.offset = m->offset,
-		.inflated = m->method == TFS_ZIP_DEFLATED,
-		.err = t->err,
-	};
 	t->find = find;
 	t->container = a;
-	rc = tfs_pickle_read(&t->pickle);
+	object = member(a, "", PICKLE, strlen(PICKLE));
+	constants = member(a, "", CONSTANTS ".pkl", strlen(CONSTANTS ".pkl"));
+	c = *t;
+	c.find = find_constant;
+	rc = object ? read_pickle(t, object, &buf) : -ENOMEM;
+	if (!rc && constants) {
+		rc = read_pickle(&c, constants, &constants_buf);
+		t->constants = &c;
+	}
 	if (!rc)
 		rc = tfs_torch_list(t);
+	t->constants = NULL;
+	tfs_pickle_fini(&c.pickle);
 	if (rc)
 		return rc;
 	tfs_catalog_tensors(t->catalog, &n);
-	if (!n && member(a, "", CONSTANTS, strlen(CONSTANTS)))
-		return tfs_error_set(t->err, -EINVAL, m->offset,
+	if (!n && constants)
+		return tfs_error_set(t->err, -EINVAL, object->offset,
 				     "a TorchScript archive, and no tensor is found in its module's attributes");
 	return 0;
 }
 
 /* --- The file ---------------------------------------------------------------------------------------------------- */
 
-/* POSIX tar has its name at 257; torch wrote such files before 0.1.10, in 2017. */
-static int check_tar(struct tfs_torch *t)
-{
-	char magic[5];
-	int rc;
+/* What files with these names turn out to be, each told by how it begins. */
+static const struct {
+	const char *start;
+	uint8_t len;
+	const char *what;
+} others[] = {
+	{ "GGUF", 4, "a GGUF file; its name should end in .gguf" },
+	{ "\x93NUMPY", 6, "a NumPy array; its name should end in .npy" },
+	{ "\x89HDF\r\n", 6, "an HDF5 file, as Keras writes them" },
+	{ "\x1f\x8b", 2, "compressed by gzip" },
+	{ "\xfd" "7zXZ", 5, "compressed by xz" },
+	{ "BZh", 3, "compressed by bzip2" },
+	{ "\x28\xb5\x2f\xfd", 4, "compressed by zstd" },
+	{ "7z\xbc\xaf\x27\x1c", 6, "a 7z archive" },
+	{ "Rar!", 4, "a RAR archive" },
+};
 
-	if (t->size < 512)
-		return 0;
-	rc = tfs_file_read(t->fd, magic, sizeof magic, 257, t->err);
-	if (!rc && !memcmp(magic, "ustar", sizeof magic))
-		rc = tfs_error_set(
+/* What is at the beginning of an HTML page, behind white space; a server has sent it instead of the file. */
+static const char *const pages[] = { "<!doctype html", "<html", "<?xml" };
+
+static bool is_page(const char *start, size_t len)
+{
+	size_t at = 0;
+
+	while (at < len && strchr(" \t\r\n", start[at]) && start[at])
+		at++;
+	for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+		if (len - at >= strlen(pages[i]) && !strncasecmp(start + at, pages[i], strlen(pages[i])))
+			return true;
+	return false;
+}
+
+/* Neither zip nor pickle: say what it is, as far as can be told. */
+static int refuse_other(struct tfs_torch *t)
+{
+	char start[512];
+	size_t len = t->size < sizeof start ? t->size : sizeof start;
+	uint64_t header;
+	int rc = tfs_file_read(t->fd, start, len, 0, t->err);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+		if (len >= others[i].len && !memcmp(start, others[i].start, others[i].len))
+			return tfs_error_set(t->err, -EINVAL, 0, "%s", others[i].what);
+	/* POSIX tar has its name at 257; torch wrote such files before 0.1.10, in 2017. */
+	if (len == sizeof start && !memcmp(start + 257, "ustar", 5))
+		return tfs_error_set(
 			t->err, -EINVAL, 257,
 			"a tar file, as torch wrote them before 0.1.10: load and save it with a torch of 0.4 to 2.x");
-	return rc;
+	if (is_page(start, len))
+		return tfs_error_set(t->err, -EINVAL, 0, "a page of HTML or XML, which a server sent instead of a file");
+	if (len > sizeof header && start[sizeof header] == '{') {
+		memcpy(&header, start, sizeof header);
+		if (le64toh(header) <= t->size - sizeof header)
+			return tfs_error_set(t->err, -EINVAL, 0,
+					     "a safetensors file; its name should end in .safetensors");
+	}
+	return tfs_error_set(t->err, -EINVAL, 0, "neither a zip file nor a pickle: torch.save() has not written it");
 }
 
 static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
@@ -224,8 +317,6 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 	uint8_t start[4] = { 0 };
 	int rc = tfs_file_read(fd, start, size < sizeof start ? size : sizeof start, 0, err);
 
-	if (!rc)
-		rc = check_tar(&t);
 	if (rc)
 		return rc;
 	if (tfs_zip_claims(start)) {
@@ -233,10 +324,10 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 		if (!rc)
 			rc = read_zip(&t, &a);
 		tfs_zip_destroy(a.zip);
-	} else if (start[0] == 0x80) {
+	} else if (start[0] == 0x80 || !memcmp(start, "L119", 4)) { /* a pickle, or the magic number in protocol 1 */
 		rc = tfs_torch_legacy(&t);
 	} else {
-		rc = tfs_error_set(err, -EINVAL, 0, "neither a zip file nor a pickle: torch.save() has not written it");
+		rc = refuse_other(&t);
 	}
 	tfs_pickle_fini(&t.pickle);
 	if (rc == -ENOMEM)

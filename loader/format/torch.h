@@ -49,6 +49,7 @@ struct tfs_torch {
 	/* The storage of that key, which is STR or BYTES: 0, -ENOENT: there is none; -EINVAL with the error filled. */
 	int (*find)(struct tfs_torch *t, const struct tfs_pickle_value *key, struct tfs_torch_extent *ret);
 	void *container;    /* for find() */
+	struct tfs_torch *constants; /* TorchScript's second pickle, or NULL: its own pickle, find() and n_left_out */
 	size_t n_left_out;  /* tensors that torch would show and we can't */
 	char left_out[256]; /* the first of them, and why */
 };

@@ -42,6 +42,13 @@ UNTYPED = {"F8_E4M3": ("float8_e4m3fn", "<u1"), "U16": ("uint16", "<u2"), "U32":
 Parameter = collections.namedtuple("Parameter", "tensor")
 
 
+class Call:
+    """What is pickled as the call of module.name with these arguments; @state as BUILD puts it into what that would return."""
+
+    def __init__(self, module, name, *args, state=None):
+        self.function, self.args, self.state = stand_in(module, name), args, state
+
+
 class Storage:
     def __init__(self, dtype, array):
         self.dtype, self.array = dtype, array  # of one dimension
@@ -80,6 +87,8 @@ class Pickler(pickle.Pickler):
         hooks = collections.OrderedDict()
         if isinstance(obj, Parameter):
             return stand_in("torch._utils", "_rebuild_parameter"), (obj.tensor, True, hooks)
+        if isinstance(obj, Call):
+            return (obj.function, obj.args) + ((obj.state,) if obj.state is not None else ())
         if not isinstance(obj, Tensor):
             return NotImplemented
         args = (obj.storage, *obj.layout(), False, hooks)

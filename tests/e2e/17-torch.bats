@@ -48,6 +48,26 @@ generated() {
 
 @test "the same with --passthrough=off" { generated --passthrough=off; }
 
+# What frameworks save, in each protocol that torch can name storages in, and with all that a file may be packed by.
+checkpoints() {
+	local flags at
+	for flags in protocol=2 protocol=1 protocol=3 protocol=4 protocol=5 "legacy protocol=1" "legacy protocol=2" \
+		"legacy protocol=4" "deflated big_endian"; do
+		at=$T/mnt.${#daemons[@]}
+		mkdir "$at" "$model.${flags// /.}"
+		view save-checkpoints "$model.${flags// /.}" $flags
+		expect_log 'tensors/model.ckpt: 2 of its tensors are left out, the first is "?meta"?: on the meta device, and has no bytes'
+		start "$@" "$model.${flags// /.}" "$at"
+		view checkpoints-right "$at"
+		[[ $(sed -n 's/^errors: //p' "$at/.tensorfs/stats") = 0 ]]
+		umount "$at"
+	done
+}
+
+@test "checkpoints of all shapes, in each protocol" { checkpoints; }
+
+@test "the same checkpoints, streamed" { checkpoints --passthrough=off; }
+
 @test "what is stored in C order is loaded by extent" {
 	local kind
 	for kind in zip legacy; do

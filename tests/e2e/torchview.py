@@ -17,6 +17,7 @@ import zipfile
 
 import numpy as np
 
+import mkcheckpoint
 import mktorch
 from reader import check, file_name, names_in, same, slurp
 
@@ -84,6 +85,27 @@ def all_right(views):
         check(slurp(path) == data, f"{name}: wrong bytes")
         check_meta(views, name, dtype, array.shape)
         check_arrays(views, name, array.shape, data, as_float32(dtype, array))
+
+
+@step
+def save_checkpoints(directory, *flags):
+    """One of each kind, in a directory of its own, as there is no end to how they are nested."""
+    options = {name: int(value or 1) for name, _, value in (flag.partition("=") for flag in flags)}
+    for kind, (model, _, _) in mkcheckpoint.kinds().items():
+        os.mkdir(os.path.join(directory, kind))
+        mktorch.save(model, os.path.join(directory, kind, "model.ckpt"), **options)
+
+
+@step
+def checkpoints_right(mount):
+    for kind, (_, tensors, _) in mkcheckpoint.kinds().items():
+        views = os.path.join(mount, kind)
+        same(f"{kind}: names", names_in(os.path.join(views, "tensors")), {file_name(name) for name in tensors})
+        for name, (dtype, array) in tensors.items():
+            data = array.tobytes()
+            check(slurp(path_of(views, "tensors", name)) == data, f"{kind}: {name}: wrong bytes")
+            check_meta(views, name, dtype, array.shape)
+            check_arrays(views, name, array.shape, data, as_float32(dtype, array) if dtype != "QI8" else None)
 
 
 @step

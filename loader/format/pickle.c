@@ -6,6 +6,7 @@
  */
 #include "format/pickle.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdalign.h>
@@ -35,6 +36,14 @@ struct machine {
 	size_t n_marks, room_marks;
 	struct tfs_pickle_value **memo;
 	size_t n_pages, n_memo; /* n_memo: indices that are set, for MEMOIZE */
+	struct tfs_pickle_value empty_tuple; /* once there is one: they are all the same */
+};
+
+/* Some of the items of a list, set or dict. */
+struct tfs_pickle_span {
+	struct tfs_pickle_span *next; /* behind the last one the first */
+	uint32_t n, room;
+	struct tfs_pickle_value items[];
 };
 
 int tfs_pickle_error(const struct tfs_pickle *p, int code, size_t at, const char *fmt, ...)
@@ -54,36 +63,60 @@ int tfs_pickle_error(const struct tfs_pickle *p, int code, size_t at, const char
 
 /* --- Values ------------------------------------------------------------------------------------------------------ */
 
-/* Account for memory of @n values. */
+#define BITS 56 /* of a value, beside its type */
+
+static struct tfs_pickle_value of_int(enum tfs_pickle_type type, int64_t i)
+{
+	return (struct tfs_pickle_value){ (uint64_t)i << 8 | type };
+}
+
+static struct tfs_pickle_value of_address(enum tfs_pickle_type type, const void *p)
+{
+	assert((uint64_t)(uintptr_t)p >> BITS == 0);
+	return (struct tfs_pickle_value){ (uint64_t)(uintptr_t)p << 8 | type };
+}
+
+/* Account for @n bytes of memory. */
 static int charge(struct machine *m, size_t n)
 {
-	if (n > TFS_PICKLE_MAX_VALUES - m->p->n_values)
-		return tfs_pickle_error(m->p, -EINVAL, m->opcode, "the pickle has more than %u values",
-					TFS_PICKLE_MAX_VALUES);
-	m->p->n_values += n;
+	if (n > TFS_PICKLE_MAX_MEMORY - m->p->memory)
+		return tfs_pickle_error(m->p, -EINVAL, m->opcode, "the pickle's values take more than %u bytes",
+					TFS_PICKLE_MAX_MEMORY);
+	m->p->memory += n;
 	return 0;
 }
 
-static int new_node(struct machine *m, enum tfs_pickle_type type, struct tfs_pickle_value *ret)
+/* A node of @n items, all ABSENT, or of a type that grows. */
+static int new_node(struct machine *m, enum tfs_pickle_type type, size_t n, struct tfs_pickle_value *ret)
 {
+	size_t room = type >= TFS_PICKLE_FIRST_LIST ? 1 : n + (type == TFS_PICKLE_PERSID);
 	struct tfs_pickle_node *node;
-	int rc = charge(m, 3);
+	size_t size = sizeof *node + room * sizeof *node->items;
+	int rc = charge(m, size);
 
 	if (rc)
 		return rc;
-	node = tfs_arena_alloc(&m->p->arena, sizeof *node, alignof(struct tfs_pickle_node));
+	node = tfs_arena_alloc(&m->p->arena, size, alignof(struct tfs_pickle_node));
 	if (!node)
 		return -ENOMEM;
-	*node = (struct tfs_pickle_node){ .at = m->opcode };
-	*ret = (struct tfs_pickle_value){ .type = type, .node = node };
+	memset(node, 0, size);
+	node->at = m->opcode;
+	node->n_items = n;
+	*ret = of_address(type, node);
 	return 0;
 }
 
-/* Add @n values to a node. Those of one call stay in one piece. */
+/* Of a list, set or dict; NULL where it is empty. */
+static struct tfs_pickle_span *last_span(const struct tfs_pickle_node *node)
+{
+	return (struct tfs_pickle_span *)(uintptr_t)(node->items[0].word >> 8);
+}
+
+/* Add @n values to a list, set or dict. */
 static int add_items(struct machine *m, struct tfs_pickle_node *node, const struct tfs_pickle_value *items, size_t n)
 {
-	struct tfs_pickle_span *span = node->last;
-	size_t room;
+	struct tfs_pickle_span *last = last_span(node), *span = last;
+	size_t room, size;
 	int rc;
 
 	if (!n)
@@ -93,19 +126,19 @@ static int add_items(struct machine *m, struct tfs_pickle_node *node, const stru
 		room = node->n_items < MAX_SPAN ? node->n_items : MAX_SPAN;
 		if (room < n)
 			room = n;
-		rc = charge(m, room + 1);
+		size = sizeof *span + room * sizeof *items;
+		rc = charge(m, size);
 		if (rc)
 			return rc;
-		span = tfs_arena_alloc(&m->p->arena, sizeof *span + room * sizeof *items,
-				       alignof(struct tfs_pickle_span));
+		span = tfs_arena_alloc(&m->p->arena, size, alignof(struct tfs_pickle_span));
 		if (!span)
 			return -ENOMEM;
-		*span = (struct tfs_pickle_span){ .room = room };
-		if (node->last)
-			node->last->next = span;
-		else
-			node->first = span;
-		node->last = span;
+		*span = (struct tfs_pickle_span){ .next = span, .room = room };
+		if (last) {
+			span->next = last->next;
+			last->next = span;
+		}
+		node->items[0] = of_address(TFS_PICKLE_ABSENT, span);
 	}
 	memcpy(span->items + span->n, items, n * sizeof *items);
 	span->n += n;
@@ -117,16 +150,144 @@ const struct tfs_pickle_value *tfs_pickle_item(const struct tfs_pickle_value *v,
 {
 	const struct tfs_pickle_value *item;
 
-	if (!v || v->type != type || i >= v->node->n_items)
+	if (!v || tfs_pickle_type(v) != type || i >= tfs_pickle_node(v)->n_items)
 		return NULL;
-	item = &v->node->first->items[i];
-	return item->type == TFS_PICKLE_ABSENT ? NULL : item;
+	item = tfs_pickle_node(v)->items + i;
+	return item->word ? item : NULL;
+}
+
+struct tfs_pickle_iter tfs_pickle_iter(const struct tfs_pickle_value *v)
+{
+	const struct tfs_pickle_node *node = tfs_pickle_node(v);
+	const struct tfs_pickle_span *last;
+
+	if (tfs_pickle_type(v) < TFS_PICKLE_FIRST_LIST)
+		return (struct tfs_pickle_iter){ .at = node->items, .end = node->items + node->n_items };
+	last = last_span(node);
+	return (struct tfs_pickle_iter){ .span = last ? last->next : NULL, .last = last };
+}
+
+const struct tfs_pickle_value *tfs_pickle_next(struct tfs_pickle_iter *it)
+{
+	if (it->at == it->end) {
+		if (!it->span)
+			return NULL;
+		it->at = it->span->items;
+		it->end = it->at + it->span->n;
+		it->span = it->span == it->last ? NULL : it->span->next;
+	}
+	return it->at++;
+}
+
+struct tfs_pickle_value tfs_pickle_next_persid(struct tfs_pickle_value persid)
+{
+	return tfs_pickle_node(&persid)->items[1];
+}
+
+/* @n bytes, little-endian. */
+static uint64_t read_uint(const char *bytes, unsigned n)
+{
+	uint64_t v = 0;
+
+	while (n--)
+		v = v << 8 | (unsigned char)bytes[n];
+	return v;
+}
+
+static const char *opcode_of(const struct tfs_pickle_value *text)
+{
+	return (const char *)(uintptr_t)(text->word >> 8);
+}
+
+/*
+ * A text's value is the address of the opcode in front of it, which has been found to be whole. Of a line it is the byte in front of
+ * it, which is an opcode or the end of another line.
+ */
+const char *tfs_pickle_text(const struct tfs_pickle_value *v, uint32_t *ret_len)
+{
+	const char *opcode = opcode_of(v), *text = opcode + 1;
+	unsigned n = 0;
+
+	switch ((unsigned char)*opcode) {
+	case 'c':
+	case 'I':
+	case 'L':
+	case '\n':
+		*ret_len = (const char *)rawmemchr(text, '\n') - text;
+		return text;
+	case 'G':
+		*ret_len = 8;
+		return text;
+	case 'U':
+	case 'C':
+	case 0x8a:
+	case 0x8c:
+		n = 1;
+		break;
+	case 'X':
+	case 'T':
+	case 'B':
+	case 0x8b:
+		n = 4;
+		break;
+	default:
+		n = 8;
+	}
+	*ret_len = read_uint(text, n);
+	return text + n;
+}
+
+static bool decimal(const char *s, uint32_t len, int64_t *ret)
+{
+	bool minus = len && *s == '-';
+	int64_t number = 0;
+
+	for (uint32_t i = minus; i < len; i++) {
+		int digit = s[i] - '0';
+
+		if (ckd_mul(&number, number, 10) || ckd_add(&number, number, minus ? -digit : digit))
+			return false;
+	}
+	*ret = number;
+	return true;
+}
+
+bool tfs_pickle_number(const struct tfs_pickle_value *v, int64_t *ret)
+{
+	const char *bytes;
+	uint32_t len;
+	uint64_t n;
+
+	if (tfs_pickle_type(v) == TFS_PICKLE_INT) {
+		*ret = tfs_pickle_int(v);
+		return true;
+	}
+	if (tfs_pickle_type(v) != TFS_PICKLE_LONG)
+		return false;
+	bytes = tfs_pickle_text(v, &len);
+	if (*opcode_of(v) == 'I' || *opcode_of(v) == 'L')
+		return decimal(bytes, len - (bytes[len - 1] == 'L'), ret);
+	/* Bytes at the end that only repeat the sign. */
+	while (len > 8 && bytes[len - 1] == (bytes[len - 2] & 0x80 ? '\xff' : 0))
+		len--;
+	if (len > 8)
+		return false;
+	n = len && bytes[len - 1] & 0x80 ? UINT64_MAX : 0;
+	for (uint32_t i = len; i--;)
+		n = n << 8 | (unsigned char)bytes[i];
+	*ret = (int64_t)n;
+	return true;
 }
 
 bool tfs_pickle_is_text(const struct tfs_pickle_value *v, const char *text)
 {
-	return v && (v->type == TFS_PICKLE_STR || v->type == TFS_PICKLE_BYTES) && v->len == strlen(text) &&
-	       !memcmp(v->bytes, text, v->len);
+	const char *bytes;
+	uint32_t len;
+
+	if (!v || (tfs_pickle_type(v) != TFS_PICKLE_STR && tfs_pickle_type(v) != TFS_PICKLE_BYTES))
+		return false;
+	bytes = tfs_pickle_text(v, &len);
+	return len == strlen(text) && !memcmp(bytes, text, len);
 }
 
 bool tfs_pickle_is_global(const struct tfs_pickle_value *v, const char *module, const char *name)
@@ -140,7 +301,7 @@ bool tfs_pickle_is_global(const struct tfs_pickle_value *v, const char *module, 
 static int push(struct machine *m, struct tfs_pickle_value v)
 {
 	if (m->depth == m->room_stack) {
-		int rc = charge(m, m->room_stack ? m->room_stack : 16);
+		int rc = charge(m, (m->room_stack ? m->room_stack : 16) * sizeof v);
 
 		if (rc)
 			return rc;
@@ -172,7 +333,7 @@ static struct tfs_pickle_value *top(struct machine *m, size_t i)
 
 static int push_mark(struct machine *m)
 {
-	int rc = charge(m, 1);
+	int rc = charge(m, sizeof *m->marks);
 
 	if (rc)
 		return rc;
@@ -220,39 +381,41 @@ static const char *take(struct machine *m, uint64_t n)
 static int take_uint(struct machine *m, unsigned n, uint64_t *ret)
 {
 	const char *bytes = take(m, n);
-	uint64_t v = 0;
 
 	if (!bytes)
 		return -EINVAL;
-	while (n--)
-		v = v << 8 | (unsigned char)bytes[n];
-	*ret = v;
+	*ret = read_uint(bytes, n);
 	return 0;
+}
+
+/* The opcode that is carried out: text and long integers are where it is. */
+static int push_here(struct machine *m, enum tfs_pickle_type type)
+{
+	return push(m, of_address(type, m->p->buf + m->opcode));
 }
 
 /* A string whose length comes first, in @n bytes. */
 static int push_string(struct machine *m, enum tfs_pickle_type type, unsigned n)
 {
-	const char *bytes;
 	uint64_t len;
 	int rc = take_uint(m, n, &len);
 
 	if (rc)
 		return rc;
-	bytes = take(m, len);
-	if (!bytes)
-		return -EINVAL;
-	return push(m, (struct tfs_pickle_value){ .type = type, .len = len, .bytes = bytes });
+	return take(m, len) ? push_here(m, type) : -EINVAL;
 }
 
+/* An integer whose opcode is the one that is carried out. */
 static int push_int(struct machine *m, int64_t i)
 {
-	return push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_INT, .i = i });
+	if (i < -(INT64_C(1) << (BITS - 1)) || i >= INT64_C(1) << (BITS - 1))
+		return push_here(m, TFS_PICKLE_LONG);
+	return push(m, of_int(TFS_PICKLE_INT, i));
 }
 
 static int push_bool(struct machine *m, bool b)
 {
-	return push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_BOOL, .i = b });
+	return push(m, of_int(TFS_PICKLE_BOOL, b));
 }
 
 /* An integer of @n bytes, unsigned, or signed, as BININT's. */
@@ -264,41 +427,37 @@ static int push_uint(struct machine *m, unsigned n, bool is_signed)
 	return rc ? rc : push_int(m, is_signed ? (int32_t)v : (int64_t)v);
 }
 
-/* Two's complement, little-endian, of any length, which is in @n bytes before it. */
-static int push_long(struct machine *m, unsigned n)
+static int push_long(struct machine *m)
 {
-	const char *bytes;
-	uint64_t len, v;
+	struct tfs_pickle_value v = of_address(TFS_PICKLE_LONG, m->p->buf + m->opcode);
+	int64_t i;
+
+	return tfs_pickle_number(&v, &i) ? push_int(m, i) : push(m, v);
+}
+
+/* Two's complement, little-endian, of any length, which is in @n bytes before it. */
+static int push_bytes_long(struct machine *m, unsigned n)
+{
+	uint64_t len;
 	int rc = take_uint(m, n, &len);
 
 	if (rc)
 		return rc;
-	bytes = take(m, len);
-	if (!bytes)
-		return -EINVAL;
-	/* Bytes at the end that only repeat the sign. */
-	while (len > 8 && bytes[len - 1] == (bytes[len - 2] & 0x80 ? '\xff' : 0))
-		len--;
-	if (len > 8)
-		return push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_LONG, .len = len, .bytes = bytes });
-	v = len && bytes[len - 1] & 0x80 ? UINT64_MAX : 0;
-	for (size_t i = len; i--;)
-		v = v << 8 | (unsigned char)bytes[i];
-	return push_int(m, (int64_t)v);
+	return take(m, len) ? push_long(m) : -EINVAL;
 }
 
 /* Up to a newline, which is taken, too. */
-static int take_line(struct machine *m, struct tfs_pickle_value *ret)
+static const char *take_line(struct machine *m, size_t *ret_len)
 {
 	const char *start = m->p->buf + m->at, *end = memchr(start, '\n', m->p->len - m->at);
 
 	if (!end) {
 		take(m, (uint64_t)(m->p->len - m->at) + 1);
-		return -EINVAL;
+		return NULL;
 	}
-	*ret = (struct tfs_pickle_value){ .type = TFS_PICKLE_STR, .len = end - start, .bytes = start };
-	m->at += ret->len + 1;
-	return 0;
+	*ret_len = end - start;
+	m->at += *ret_len + 1;
+	return start;
 }
 
 /*
@@ -307,38 +466,27 @@ static int take_line(struct machine *m, struct tfs_pickle_value *ret)
  */
 static int push_digits(struct machine *m, bool is_long)
 {
-	struct tfs_pickle_value v;
-	bool minus, fits = true;
-	int64_t number = 0;
-	uint32_t i;
-	int rc = take_line(m, &v);
+	size_t len, i;
+	const char *s = take_line(m, &len);
 
-	if (rc)
-		return rc;
-	if (!is_long && v.len == 2 && v.bytes[0] == '0' && (v.bytes[1] == '0' || v.bytes[1] == '1'))
-		return push_bool(m, v.bytes[1] == '1');
-	if (is_long && v.len && v.bytes[v.len - 1] == 'L')
-		v.len--;
-	minus = v.len && v.bytes[0] == '-';
-	for (i = minus; i < v.len && v.bytes[i] >= '0' && v.bytes[i] <= '9'; i++) {
-		int digit = v.bytes[i] - '0';
-
-		fits = fits && !ckd_mul(&number, number, 10) && !ckd_add(&number, number, minus ? -digit : digit);
-	}
-	if (i < v.len || i == minus)
-		return refuse(m, "a number that has something else than digits");
-	if (fits)
-		return push_int(m, number);
-	v.type = TFS_PICKLE_LONG;
-	return push(m, v);
+	if (!s)
+		return -EINVAL;
+	if (!is_long && len == 2 && s[0] == '0' && (s[1] == '0' || s[1] == '1'))
+		return push_bool(m, s[1] == '1');
+	if (is_long && len && s[len - 1] == 'L')
+		len--;
+	i = len && s[0] == '-';
+	if (i == len)
+		return refuse(m, "a number without digits");
+	for (; i < len; i++)
+		if (s[i] < '0' || s[i] > '9')
+			return refuse(m, "a number that has something else than digits");
+	return push_long(m);
 }
 
 static int push_float(struct machine *m)
 {
-	const char *bytes = take(m, 8);
-
-	return bytes ? push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_FLOAT, .len = 8, .bytes = bytes })
-		     : -EINVAL;
+	return take(m, 8) ? push_here(m, TFS_PICKLE_FLOAT) : -EINVAL;
 }
 
 /* --- The memo ---------------------------------------------------------------------------------------------------- */
@@ -372,14 +520,14 @@ static int memo_put(struct machine *m, uint64_t i)
 		m->n_pages = n;
 	}
 	if (!m->memo[page]) {
-		rc = charge(m, PAGE_VALUES);
+		rc = charge(m, PAGE_VALUES * sizeof **m->memo);
 		if (rc)
 			return rc;
 		m->memo[page] = calloc(PAGE_VALUES, sizeof **m->memo); /* all ABSENT */
 		if (!m->memo[page])
 			return -ENOMEM;
 	}
-	m->n_memo += m->memo[page][i % PAGE_VALUES].type == TFS_PICKLE_ABSENT;
+	m->n_memo += !m->memo[page][i % PAGE_VALUES].word;
 	m->memo[page][i % PAGE_VALUES] = *top(m, 0);
 	return 0;
 }
@@ -393,7 +541,7 @@ static int memo_get(struct machine *m, unsigned n)
 	if (rc)
 		return rc;
 	v = memo_at(m, i);
-	if (!v || v->type == TFS_PICKLE_ABSENT)
+	if (!v || !v->word)
 		return refuse(m, "memo index %" PRIu64 " is used and was never set", i);
 	return push(m, *v);
 }
@@ -411,17 +559,30 @@ static int memo_put_numbered(struct machine *m, unsigned n)
 /* Replace the top @n values by a node of them. */
 static int collect(struct machine *m, enum tfs_pickle_type type, size_t n)
 {
-	struct tfs_pickle_value v;
+	struct tfs_pickle_value v, *items;
+	bool grows = type >= TFS_PICKLE_FIRST_LIST;
 	int rc = need(m, n);
 
 	if (!rc)
-		rc = new_node(m, type, &v);
-	if (!rc)
-		rc = add_items(m, v.node, m->stack + m->depth - n, n);
+		rc = new_node(m, type, grows ? 0 : n, &v);
+	if (rc)
+		return rc;
+	items = m->stack + m->depth - n;
+	if (grows)
+		rc = add_items(m, tfs_pickle_node(&v), items, n);
+	else
+		memcpy(tfs_pickle_node(&v)->items, items, n * sizeof *items);
 	if (rc)
 		return rc;
 	m->depth -= n;
 	return push(m, v);
+}
+
+static int empty_tuple(struct machine *m)
+{
+	int rc = m->empty_tuple.word ? 0 : new_node(m, TFS_PICKLE_TUPLE, 0, &m->empty_tuple);
+
+	return rc ? rc : push(m, m->empty_tuple);
 }
 
 /* The same with all above the last mark. */
@@ -438,20 +599,20 @@ static int collect_marked(struct machine *m, enum tfs_pickle_type type)
 /* Where what is put into @v goes: into itself, or into what a call is noted to have got. */
 static int target_of(struct machine *m, struct tfs_pickle_value *v, bool pairs, struct tfs_pickle_node **ret)
 {
-	struct tfs_pickle_value *part = v;
+	enum tfs_pickle_type type = tfs_pickle_type(v);
 
-	if (v->type == TFS_PICKLE_CALL) {
-		part = &v->node->first->items[pairs ? TFS_PICKLE_PAIRS : TFS_PICKLE_ITEMS];
-		if (part->type == TFS_PICKLE_ABSENT) {
-			int rc = new_node(m, pairs ? TFS_PICKLE_DICT : TFS_PICKLE_LIST, part);
+	if (type == TFS_PICKLE_CALL) {
+		v = tfs_pickle_node(v)->items + (pairs ? TFS_PICKLE_PAIRS : TFS_PICKLE_ITEMS);
+		if (!v->word) {
+			int rc = new_node(m, pairs ? TFS_PICKLE_DICT : TFS_PICKLE_LIST, 0, v);
 
 			if (rc)
 				return rc;
 		}
-	} else if (pairs ? v->type != TFS_PICKLE_DICT : v->type != TFS_PICKLE_LIST && v->type != TFS_PICKLE_SET) {
+	} else if (pairs ? type != TFS_PICKLE_DICT : type != TFS_PICKLE_LIST && type != TFS_PICKLE_SET) {
 		return refuse(m, "items are put into what is no %s", pairs ? "dict" : "list");
 	}
-	*ret = part->node;
+	*ret = tfs_pickle_node(v);
 	return 0;
 }
 
@@ -484,15 +645,18 @@ static int put_marked(struct machine *m, bool pairs)
 
 static int push_global(struct machine *m)
 {
-	struct tfs_pickle_value module, name;
-	int rc = take_line(m, &module);
+	size_t len;
+	const char *name;
+	int rc;
 
+	if (!take_line(m, &len))
+		return -EINVAL;
+	name = take_line(m, &len);
+	if (!name)
+		return -EINVAL;
+	rc = push_here(m, TFS_PICKLE_STR); /* the module */
 	if (!rc)
-		rc = take_line(m, &name);
-	if (!rc)
-		rc = push(m, module);
-	if (!rc)
-		rc = push(m, name);
+		rc = push(m, of_address(TFS_PICKLE_STR, name - 1));
 	return rc ? rc : collect(m, TFS_PICKLE_GLOBAL, 2);
 }
 
@@ -502,7 +666,7 @@ static int stack_global(struct machine *m)
 
 	if (rc)
 		return rc;
-	if (top(m, 0)->type != TFS_PICKLE_STR || top(m, 1)->type != TFS_PICKLE_STR)
+	if (tfs_pickle_type(top(m, 0)) != TFS_PICKLE_STR || tfs_pickle_type(top(m, 1)) != TFS_PICKLE_STR)
 		return refuse(m, "a global whose name or module is no string");
 	return collect(m, TFS_PICKLE_GLOBAL, 2);
 }
@@ -510,27 +674,34 @@ static int stack_global(struct machine *m)
 /* Callee, arguments, and for NEWOBJ_EX those by keyword, which are noted as pairs. */
 static int call(struct machine *m, bool keywords)
 {
-	struct tfs_pickle_value parts[TFS_PICKLE_CALL_ITEMS] = { 0 }, v;
+	struct tfs_pickle_value *args, *callee, v;
 	int rc = need(m, 2 + keywords);
 
 	if (rc)
 		return rc;
-	if (keywords) {
-		parts[TFS_PICKLE_PAIRS] = *top(m, 0);
-		if (parts[TFS_PICKLE_PAIRS].type != TFS_PICKLE_DICT)
-			return refuse(m, "a call with keyword arguments that are no dict");
-	}
-	parts[TFS_PICKLE_ARGS] = *top(m, keywords);
-	parts[TFS_PICKLE_CALLEE] = *top(m, 1 + keywords);
-	if (parts[TFS_PICKLE_ARGS].type != TFS_PICKLE_TUPLE)
+	args = top(m, keywords);
+	callee = top(m, 1 + keywords);
+	if (keywords && tfs_pickle_type(top(m, 0)) != TFS_PICKLE_DICT)
+		return refuse(m, "a call with keyword arguments that are no dict");
+	if (tfs_pickle_type(args) != TFS_PICKLE_TUPLE)
 		return refuse(m, "a call with arguments that are no tuple");
-	if (parts[TFS_PICKLE_CALLEE].type < TFS_PICKLE_GLOBAL)
+	switch (tfs_pickle_type(callee)) {
+	case TFS_PICKLE_GLOBAL:
+	case TFS_PICKLE_PERSID:
+	case TFS_PICKLE_CALL:
+		break;
+	default:
 		return refuse(m, "a call of what is neither a global nor made by a call");
-	rc = new_node(m, TFS_PICKLE_CALL, &v);
-	if (!rc)
-		rc = add_items(m, v.node, parts, TFS_PICKLE_CALL_ITEMS);
+	}
+	rc = new_node(m, TFS_PICKLE_CALL, TFS_PICKLE_CALL_ITEMS, &v);
+	if (rc)
+		return rc;
+	tfs_pickle_node(&v)->items[TFS_PICKLE_CALLEE] = *callee;
+	tfs_pickle_node(&v)->items[TFS_PICKLE_ARGS] = *args;
+	if (keywords)
+		tfs_pickle_node(&v)->items[TFS_PICKLE_PAIRS] = *top(m, 0);
 	m->depth -= 2 + keywords;
-	return rc ? rc : push(m, v);
+	return push(m, v);
 }
 
 static int build(struct machine *m)
@@ -539,9 +710,9 @@ static int build(struct machine *m)
 
 	if (rc)
 		return rc;
-	if (top(m, 1)->type != TFS_PICKLE_CALL)
+	if (tfs_pickle_type(top(m, 1)) != TFS_PICKLE_CALL)
 		return refuse(m, "a state is set in what no call has made");
-	top(m, 1)->node->first->items[TFS_PICKLE_STATE] = *top(m, 0);
+	tfs_pickle_node(top(m, 1))->items[TFS_PICKLE_STATE] = *top(m, 0);
 	m->depth--;
 	return 0;
 }
@@ -552,8 +723,8 @@ static int persistent(struct machine *m)
 
 	if (rc)
 		return rc;
-	top(m, 0)->node->next_persid = m->p->persids;
-	m->p->persids = top(m, 0)->node;
+	tfs_pickle_node(top(m, 0))->items[1] = m->p->persids;
+	m->p->persids = *top(m, 0);
 	return 0;
 }
 
@@ -603,14 +774,14 @@ static int carry_out(struct machine *m, unsigned char opcode)
 	case '0':  return pop(m);
 	case '1':  return pop_to_mark(m);
 
-	case 'N':  return push(m, (struct tfs_pickle_value){ .type = TFS_PICKLE_NONE });
+	case 'N':  return push(m, of_int(TFS_PICKLE_NONE, 0));
 	case 0x88: return push_bool(m, true);
 	case 0x89: return push_bool(m, false);
 	case 'J':  return push_uint(m, 4, true);
 	case 'K':  return push_uint(m, 1, false);
 	case 'M':  return push_uint(m, 2, false);
-	case 0x8a: return push_long(m, 1);
-	case 0x8b: return push_long(m, 4);
+	case 0x8a: return push_bytes_long(m, 1);
+	case 0x8b: return push_bytes_long(m, 4);
 	case 'I':  return push_digits(m, false);
 	case 'L':  return push_digits(m, true);
 	case 'G':  return push_float(m);
@@ -626,7 +797,7 @@ static int carry_out(struct machine *m, unsigned char opcode)
 
 	case ']':  return collect(m, TFS_PICKLE_LIST, 0);
 	case '}':  return collect(m, TFS_PICKLE_DICT, 0);
-	case ')':  return collect(m, TFS_PICKLE_TUPLE, 0);
+	case ')':  return empty_tuple(m);
 	case 0x8f: return collect(m, TFS_PICKLE_SET, 0);
 	case 0x85: return collect(m, TFS_PICKLE_TUPLE, 1);
 	case 0x86: return collect(m, TFS_PICKLE_TUPLE, 2);

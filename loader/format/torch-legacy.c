@@ -17,7 +17,7 @@
 
 /* 0x1950a86a20f9469cfc6c, little-endian; and in digits, as protocol 1 has it. */
 #define MAGIC	 "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-#define DIGITS	 "119547037146038801333356"
+#define DIGITS	 "119547037146038801333356L"
 #define PROTOCOL 1001
 
 /* How much of the file is read for the pickles at first; twice as much each time that they turn out to be longer. */
@@ -64,18 +64,22 @@ static int skip_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t 
 
 static int check_magic(const struct tfs_pickle *p)
 {
-	const struct tfs_pickle_value *v = &p->result;
+	const char *bytes;
+	uint32_t len;
 
-	if (v->type == TFS_PICKLE_LONG && ((v->len == sizeof MAGIC - 1 && !memcmp(v->bytes, MAGIC, v->len)) ||
-					   (v->len == sizeof DIGITS - 1 && !memcmp(v->bytes, DIGITS, v->len))))
-		return 0;
+	if (tfs_pickle_type(&p->result) == TFS_PICKLE_LONG) {
+		bytes = tfs_pickle_text(&p->result, &len);
+		if ((len == sizeof MAGIC - 1 && !memcmp(bytes, MAGIC, len)) ||
+		    (len == sizeof DIGITS - 1 && !memcmp(bytes, DIGITS, len)))
+			return 0;
+	}
 	return tfs_pickle_error(p, -EINVAL, 0,
 				"a pickle that is not torch's: its first value is not 0x1950a86a20f9469cfc6c");
 }
 
 static int check_protocol(const struct tfs_pickle *p)
 {
-	if (p->result.type == TFS_PICKLE_INT && p->result.i == PROTOCOL)
+	if (tfs_pickle_type(&p->result) == TFS_PICKLE_INT && tfs_pickle_int(&p->result) == PROTOCOL)
 		return 0;
 	return tfs_pickle_error(p, -EINVAL, 0, "its second value, the protocol, is not %d", PROTOCOL);
 }
@@ -109,9 +113,11 @@ static int read_pickles(struct tfs_torch *t, const char *buf, size_t len, struct
 
 static int by_key(const void *a, const void *b)
 {
-	const struct tfs_pickle_value *x = ((const struct storage *)a)->key, *y = ((const struct storage *)b)->key;
+	uint32_t x_len, y_len;
+	const char *x = tfs_pickle_text(((const struct storage *)a)->key, &x_len);
+	const char *y = tfs_pickle_text(((const struct storage *)b)->key, &y_len);
 
-	return tfs_name_cmp(x->bytes, x->len, y->bytes, y->len);
+	return tfs_name_cmp(x, x_len, y, y_len);
 }
 
 /* The storages that the pickle speaks of, sorted, each once. */
@@ -119,11 +125,11 @@ static int list_storages(struct tfs_torch *t, struct legacy *l)
 {
 	cleanup_free struct storage *all = NULL;
 	cleanup_free const void **order = NULL;
-	struct tfs_pickle_value persid = { .type = TFS_PICKLE_PERSID };
+	struct tfs_pickle_value persid;
 	struct tfs_torch_storage s;
 	size_t n = 0, room = 0;
 
-	for (persid.node = t->pickle.persids; persid.node; persid.node = persid.node->next_persid) {
+	for (persid = t->pickle.persids; persid.word; persid = tfs_pickle_next_persid(persid)) {
 		if (!tfs_torch_read_persid(&persid, &s))
 			continue; /* an error once a tensor uses it */
 		if (tfs_array_room(all, n, room))
@@ -173,13 +179,18 @@ static struct storage *find_storage(const struct legacy *l, const struct tfs_pic
 /* The storage of @key is at *@at, which goes behind it. */
 static int place_storage(struct tfs_torch *t, struct legacy *l, const struct tfs_pickle_value *key, uint64_t *at)
 {
-	struct storage *s = key->type == TFS_PICKLE_STR || key->type == TFS_PICKLE_BYTES ? find_storage(l, key) : NULL;
+	struct storage *s = NULL;
 	char quoted[TFS_QUOTE_SIZE] = "(no string)";
+	const char *text;
 	uint64_t count, nbytes;
+	uint32_t len;
 	int rc;
 
-	if (key->type == TFS_PICKLE_STR || key->type == TFS_PICKLE_BYTES)
-		tfs_quote(quoted, sizeof quoted, key->bytes, key->len);
+	if (tfs_pickle_type(key) == TFS_PICKLE_STR || tfs_pickle_type(key) == TFS_PICKLE_BYTES) {
+		s = find_storage(l, key);
+		text = tfs_pickle_text(key, &len);
+		tfs_quote(quoted, sizeof quoted, text, len);
+	}
 	if (!s)
 		return tfs_error_set(t->err, -EINVAL, *at, "storage %s is listed, and nothing says of which type it is",
 				     quoted);
@@ -208,13 +219,15 @@ static int place_storage(struct tfs_torch *t, struct legacy *l, const struct tfs
 
 static int place_storages(struct tfs_torch *t, struct legacy *l, const struct tfs_pickle *keys, uint64_t at)
 {
+	const struct tfs_pickle_value *key;
+	struct tfs_pickle_iter it;
 	int rc = 0;
 
-	if (keys->result.type != TFS_PICKLE_LIST)
+	if (tfs_pickle_type(&keys->result) != TFS_PICKLE_LIST)
 		return tfs_pickle_error(keys, -EINVAL, 0, "the keys of the storages are no list");
-	for (const struct tfs_pickle_span *s = keys->result.node->first; s && !rc; s = s->next)
-		for (uint32_t i = 0; i < s->n && !rc; i++)
-			rc = place_storage(t, l, &s->items[i], &at);
+	it = tfs_pickle_iter(&keys->result);
+	while (!rc && (key = tfs_pickle_next(&it)))
+		rc = place_storage(t, l, key, &at);
 	return rc;
 }
 

@@ -107,9 +107,14 @@ static bool text_is(const struct tfs_pickle_value *v, const char *text)
 
 static bool ends_with(const struct tfs_pickle_value *v, const char *end)
 {
-	size_t len = strlen(end);
+	size_t end_len = strlen(end);
+	const char *text;
+	uint32_t len;
 
-	return v && v->len >= len && !memcmp(v->bytes + v->len - len, end, len);
+	if (!v)
+		return false;
+	text = tfs_pickle_text(v, &len);
+	return len >= end_len && !memcmp(text + len - end_len, end, end_len);
 }
 
 /* torch, torch.cuda (old files) and torch.storage have the classes of storages and tensors. */
@@ -156,9 +161,11 @@ static const struct tfs_torch_type *type_of_dtype(const struct tfs_pickle_value 
 
 static bool count_of(const struct tfs_pickle_value *v, uint64_t *ret)
 {
-	if (!v || v->type != TFS_PICKLE_INT || v->i < 0)
+	int64_t i;
+
+	if (!v || !tfs_pickle_number(v, &i) || i < 0)
 		return false;
-	*ret = v->i;
+	*ret = i;
 	return true;
 }
 
@@ -173,12 +180,12 @@ bool tfs_torch_read_persid(const struct tfs_pickle_value *persid, struct tfs_tor
 		.key = tfs_pickle_item(id, TFS_PICKLE_TUPLE, 2),
 	};
 	if (!text_is(tfs_pickle_item(id, TFS_PICKLE_TUPLE, 0), "storage") || !ret->type || !ret->key ||
-	    (ret->key->type != TFS_PICKLE_STR && ret->key->type != TFS_PICKLE_BYTES) ||
+	    (tfs_pickle_type(ret->key) != TFS_PICKLE_STR && tfs_pickle_type(ret->key) != TFS_PICKLE_BYTES) ||
 	    !count_of(tfs_pickle_item(id, TFS_PICKLE_TUPLE, 4), &ret->numel))
 		return false;
 	ret->view_numel = ret->numel;
 	view = tfs_pickle_item(id, TFS_PICKLE_TUPLE, 5);
-	if (!view || view->type == TFS_PICKLE_NONE)
+	if (!view || tfs_pickle_type(view) == TFS_PICKLE_NONE)
 		return true;
 	return count_of(tfs_pickle_item(view, TFS_PICKLE_TUPLE, 1), &ret->view_at) &&
 	       count_of(tfs_pickle_item(view, TFS_PICKLE_TUPLE, 2), &ret->view_numel) &&
@@ -205,14 +212,17 @@ static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 	const struct tfs_pickle_value *type =
 		tfs_pickle_item(tfs_pickle_item(persid, TFS_PICKLE_PERSID, 0), TFS_PICKLE_TUPLE, 1);
 	char key[TFS_QUOTE_SIZE];
+	const char *text;
 	uint64_t nbytes;
+	uint32_t len;
 	int rc;
 
 	if (of_torch(type) && !type_of_storage(type))
 		return leave_out(t, tensor, "its elements are of a type that is not known, or of less than a byte");
 	if (!tfs_torch_read_persid(persid, s))
 		return refuse(t, tensor, "its storage is none that torch writes");
-	tfs_quote(key, sizeof key, s->key->bytes, s->key->len);
+	text = tfs_pickle_text(s->key, &len);
+	tfs_quote(key, sizeof key, text, len);
 	rc = t->find(t, s->key, &l->extent);
 	if (rc == -ENOENT)
 		return refuse(t, tensor, "its storage %s is not in the file", key);
@@ -231,13 +241,16 @@ static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 static int read_dims(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const struct tfs_pickle_value *v,
 		     const char *what, uint64_t *dims, unsigned *ret_n)
 {
+	uint32_t n;
+
 	if (tfs_pickle_is_global(tfs_pickle_item(v, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), "torch", "Size"))
 		v = tfs_pickle_item(tfs_pickle_item(v, TFS_PICKLE_CALL, TFS_PICKLE_ARGS), TFS_PICKLE_TUPLE, 0);
-	if (!v || v->type != TFS_PICKLE_TUPLE)
+	if (!v || tfs_pickle_type(v) != TFS_PICKLE_TUPLE)
 		return refuse(t, tensor, "its %s is no tuple", what);
-	if (v->node->n_items > TFS_MAX_DIMS)
-		return refuse(t, tensor, "%" PRIu32 " dimensions; the limit is %d", v->node->n_items, TFS_MAX_DIMS);
-	for (*ret_n = 0; *ret_n < v->node->n_items; (*ret_n)++)
+	n = tfs_pickle_node(v)->n_items;
+	if (n > TFS_MAX_DIMS)
+		return refuse(t, tensor, "%" PRIu32 " dimensions; the limit is %d", n, TFS_MAX_DIMS);
+	for (*ret_n = 0; *ret_n < n; (*ret_n)++)
 		if (!count_of(tfs_pickle_item(v, TFS_PICKLE_TUPLE, *ret_n), &dims[*ret_n]))
 			return refuse(t, tensor, "its %s has something else than a number from 0 to 2^63-1 in place %u",
 				      what, *ret_n);
@@ -247,13 +260,19 @@ static int read_dims(struct tfs_torch *t, const struct tfs_torch_tensor *tensor,
 /* {"conj": True}: what is meant are not the values that are stored. */
 static bool negated(const struct tfs_pickle_value *metadata)
 {
-	if (!metadata || metadata->type != TFS_PICKLE_DICT)
+	const struct tfs_pickle_value *key;
+	struct tfs_pickle_iter it;
+
+	if (!metadata || tfs_pickle_type(metadata) != TFS_PICKLE_DICT)
 		return false;
-	for (const struct tfs_pickle_span *s = metadata->node->first; s; s = s->next)
-		for (uint32_t i = 0; i + 1 < s->n; i += 2)
-			if ((text_is(&s->items[i], "conj") || text_is(&s->items[i], "neg")) &&
-			    s->items[i + 1].type == TFS_PICKLE_BOOL && s->items[i + 1].i)
-				return true;
+	it = tfs_pickle_iter(metadata);
+	while ((key = tfs_pickle_next(&it))) {
+		const struct tfs_pickle_value *value = tfs_pickle_next(&it);
+
+		if ((text_is(key, "conj") || text_is(key, "neg")) && tfs_pickle_type(value) == TFS_PICKLE_BOOL &&
+		    tfs_pickle_int(value))
+			return true;
+	}
 	return false;
 }
 

@@ -21,11 +21,18 @@
 
 /*
  * A value that stands in several places is walked as many times, and a small file can have it stand in 10^9 of them. The steps that
- * a walk may take: some for every file (20 ms), and for large ones a multiple of what they hold, as a layer may well be shared by
- * dozens, but not everything by everything.
+ * a walk may take: some for every file (20 ms), and for large ones a multiple of the words that they hold, as a layer may well be
+ * shared by dozens, but not everything by everything.
  */
-#define MAX_STEPS	100000
-#define MAX_STEPS_VALUE 8
+#define MAX_STEPS      500000
+#define MAX_STEPS_WORD 2
+
+/*
+ * The tensors that it may find. Where no two are the same, one takes 60 bytes of the pickle at the least, and 200 as a rule; what
+ * counts here is that one can be referred to in 2 bytes, and is a tensor each time.
+ */
+#define MAX_TENSORS	  100000
+#define BYTES_OF_A_TENSOR 50
 
 /* The same for the names. */
 #define MAX_NAMES      (64u << 20)
@@ -40,7 +47,7 @@ struct walk {
 	char *path; /* MAX_NAME bytes */
 	size_t len;
 	unsigned parts, depth;
-	uint64_t steps, max_steps, name_bytes, max_name_bytes;
+	uint64_t steps, max_steps, name_bytes, max_name_bytes, max_tensors;
 	struct tfs_torch_tensor *found;
 	size_t n_found, room_found;
 	struct tfs_arena names;
@@ -92,24 +99,38 @@ static int put_number(struct walk *w, const char *before, int64_t i)
 	return put_bytes(w, text, snprintf(text, sizeof text, "%s%" PRId64, before, i));
 }
 
-/* Has the key a text of its own? Strings, numbers, True, False and None have. */
+/* Has the key a text of its own? Strings, numbers of 64 bits, True, False and None have. */
 static bool has_text(const struct tfs_pickle_value *key)
 {
-	return key->type == TFS_PICKLE_STR || key->type == TFS_PICKLE_BYTES || key->type == TFS_PICKLE_INT ||
-	       key->type == TFS_PICKLE_BOOL || key->type == TFS_PICKLE_NONE;
+	int64_t i;
+
+	switch (tfs_pickle_type(key)) {
+	case TFS_PICKLE_NONE:
+	case TFS_PICKLE_BOOL:
+	case TFS_PICKLE_STR:
+	case TFS_PICKLE_BYTES:
+		return true;
+	default:
+		return tfs_pickle_number(key, &i);
+	}
 }
 
 static int put_key_text(struct walk *w, const struct tfs_pickle_value *key)
 {
-	switch (key->type) {
-	case TFS_PICKLE_INT:
-		return put_number(w, "", key->i);
+	const char *text;
+	uint32_t len;
+	int64_t i;
+
+	if (tfs_pickle_number(key, &i))
+		return put_number(w, "", i);
+	switch (tfs_pickle_type(key)) {
 	case TFS_PICKLE_BOOL:
-		return put_text(w, key->i ? "True" : "False", key->i ? 4 : 5);
+		return tfs_pickle_int(key) ? put_text(w, "True", 4) : put_text(w, "False", 5);
 	case TFS_PICKLE_NONE:
 		return put_text(w, "None", 4);
 	default:
-		return put_text(w, key->bytes, key->len);
+		text = tfs_pickle_text(key, &len);
+		return put_text(w, text, len);
 	}
 }
 
@@ -121,12 +142,15 @@ static const struct tfs_pickle_value *plain_key(const struct tfs_pickle_value *k
 {
 	const struct tfs_pickle_value *args = tfs_pickle_item(key, TFS_PICKLE_CALL, TFS_PICKLE_ARGS);
 	const struct tfs_pickle_value *text = tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0);
+	const char *bytes;
+	uint32_t len;
 
-	if (!text || text->type != TFS_PICKLE_STR || !tfs_pickle_is_text(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 1), "latin1") ||
+	if (!text || tfs_pickle_type(text) != TFS_PICKLE_STR || !tfs_pickle_is_text(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 1), "latin1") ||
 	    !tfs_pickle_is_global(tfs_pickle_item(key, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), "_codecs", "encode"))
 		return key;
-	for (uint32_t i = 0; i < text->len; i++)
-		if (text->bytes[i] & 0x80)
+	bytes = tfs_pickle_text(text, &len);
+	for (uint32_t i = 0; i < len; i++)
+		if (bytes[i] & 0x80)
 			return key;
 	return text;
 }
@@ -161,7 +185,7 @@ static int walk_part(struct walk *w, const struct tfs_pickle_value *key, int64_t
 	int rc = 0;
 
 	/* Most values are numbers, of which no path need be made. */
-	if (v->type < TFS_PICKLE_LIST) {
+	if (!tfs_pickle_is_node(v)) {
 		w->steps++;
 		return 0;
 	}
@@ -197,6 +221,9 @@ static int find(struct walk *w, const struct tfs_torch_rebuild *rebuild, const s
 	w->name_bytes += len;
 	if (w->name_bytes > w->max_name_bytes)
 		return refuse(w, "the names of the tensors take more than %" PRIu64 " bytes", w->max_name_bytes);
+	if (w->n_found == w->max_tensors)
+		return refuse(w, "more than %" PRIu64 " tensors in a pickle of its size, as some stand in many places",
+			      w->max_tensors);
 	if (tfs_array_room(w->found, w->n_found, w->room_found))
 		return -ENOMEM;
 	w->found[w->n_found] = (struct tfs_torch_tensor){
@@ -213,14 +240,15 @@ static int find(struct walk *w, const struct tfs_torch_rebuild *rebuild, const s
 
 /* --- Containers -------------------------------------------------------------------------------------------------- */
 
-static int walk_items(struct walk *w, const struct tfs_pickle_node *node)
+static int walk_items(struct walk *w, const struct tfs_pickle_value *v)
 {
+	struct tfs_pickle_iter it = tfs_pickle_iter(v);
+	const struct tfs_pickle_value *item;
 	int64_t place = 0;
 	int rc = 0;
 
-	for (const struct tfs_pickle_span *s = node->first; s && !rc; s = s->next)
-		for (uint32_t i = 0; i < s->n && !rc; i++)
-			rc = walk_part(w, NULL, place++, &s->items[i]);
+	while (!rc && (item = tfs_pickle_next(&it)))
+		rc = walk_part(w, NULL, place++, item);
 	return rc;
 }
 
@@ -233,38 +261,40 @@ struct pair {
 static int by_key(const void *a, const void *b)
 {
 	const struct tfs_pickle_value *x = ((const struct pair *)a)->key, *y = ((const struct pair *)b)->key;
-	unsigned x_type = x->type == TFS_PICKLE_BOOL ? TFS_PICKLE_INT : x->type;
-	unsigned y_type = y->type == TFS_PICKLE_BOOL ? TFS_PICKLE_INT : y->type;
+	unsigned x_type = tfs_pickle_type(x) == TFS_PICKLE_BOOL ? TFS_PICKLE_INT : tfs_pickle_type(x);
+	unsigned y_type = tfs_pickle_type(y) == TFS_PICKLE_BOOL ? TFS_PICKLE_INT : tfs_pickle_type(y);
+	const char *x_text, *y_text;
+	uint32_t x_len, y_len;
 
 	if (x_type != y_type)
 		return x_type < y_type ? -1 : 1;
 	switch (x_type) {
-	case TFS_PICKLE_NONE:
-		return 0;
 	case TFS_PICKLE_INT:
-		return (x->i > y->i) - (x->i < y->i);
+		return (tfs_pickle_int(x) > tfs_pickle_int(y)) - (tfs_pickle_int(x) < tfs_pickle_int(y));
 	case TFS_PICKLE_LONG:
 	case TFS_PICKLE_FLOAT:
 	case TFS_PICKLE_STR:
 	case TFS_PICKLE_BYTES:
-		return tfs_name_cmp(x->bytes, x->len, y->bytes, y->len);
-	default:
-		return (x->node > y->node) - (x->node < y->node);
+		x_text = tfs_pickle_text(x, &x_len);
+		y_text = tfs_pickle_text(y, &y_len);
+		return tfs_name_cmp(x_text, x_len, y_text, y_len);
+	default: /* None, or a node */
+		return (x->word > y->word) - (x->word < y->word);
 	}
 }
 
-static int list_pairs(const struct tfs_pickle_node *dict, struct pair *pairs, size_t n)
+static int list_pairs(const struct tfs_pickle_value *dict, struct pair *pairs, size_t n)
 {
 	cleanup_free const void **order = reallocarray(NULL, n, 2 * sizeof *order);
-	size_t at = 0;
+	struct tfs_pickle_iter it = tfs_pickle_iter(dict);
 
 	if (!order)
 		return -ENOMEM;
-	for (const struct tfs_pickle_span *s = dict->first; s; s = s->next)
-		for (uint32_t i = 0; i < s->n; i += 2, at++) {
-			pairs[at] = (struct pair){ &s->items[i], false };
-			order[at] = &pairs[at];
-		}
+	for (size_t i = 0; i < n; i++) {
+		pairs[i] = (struct pair){ tfs_pickle_next(&it), false };
+		tfs_pickle_next(&it);
+		order[i] = &pairs[i];
+	}
 	tfs_sort(order, n, order + n, by_key); /* stable: the last of equal ones is the last that was set */
 	for (size_t i = 1; i < n; i++)
 		if (!by_key(order[i - 1], order[i]))
@@ -280,19 +310,20 @@ static bool is_module_part(const struct tfs_pickle_value *key)
 }
 
 /* @state: what BUILD put into an object. */
-static int walk_pairs(struct walk *w, const struct tfs_pickle_node *dict, bool state)
+static int walk_pairs(struct walk *w, const struct tfs_pickle_value *dict, bool state)
 {
 	cleanup_free struct pair *pairs = NULL;
-	size_t n = dict->n_items / 2;
+	size_t n = tfs_pickle_node(dict)->n_items / 2;
+	struct tfs_pickle_iter it = tfs_pickle_iter(dict);
+	const struct tfs_pickle_value *first;
 	unsigned parts = 0;
 	bool nodes = false;
 	int rc;
 
-	for (const struct tfs_pickle_span *s = dict->first; s; s = s->next)
-		for (uint32_t i = 0; i < s->n; i += 2) {
-			nodes |= s->items[i + 1].type >= TFS_PICKLE_LIST;
-			parts += state && is_module_part(&s->items[i]);
-		}
+	while ((first = tfs_pickle_next(&it))) {
+		parts += state && is_module_part(first);
+		nodes |= tfs_pickle_is_node(tfs_pickle_next(&it));
+	}
 	w->steps += n;
 	if (!nodes)
 		return 0;
@@ -373,24 +404,23 @@ static const struct known *meaning_of(const struct tfs_pickle_value *callee, con
 /* [[key, value], ...]: what Python 2's OrderedDict was pickled as. */
 static int walk_list_of_pairs(struct walk *w, const struct tfs_pickle_value *list)
 {
+	struct tfs_pickle_iter it, both;
+	const struct tfs_pickle_value *pair, *key;
 	int64_t place = 0;
 	int rc = 0;
 
-	if (!list || (list->type != TFS_PICKLE_LIST && list->type != TFS_PICKLE_TUPLE))
+	if (!list || (tfs_pickle_type(list) != TFS_PICKLE_LIST && tfs_pickle_type(list) != TFS_PICKLE_TUPLE))
 		return list ? walk(w, list) : 0;
-	for (const struct tfs_pickle_span *s = list->node->first; s && !rc; s = s->next)
-		for (uint32_t i = 0; i < s->n && !rc; i++, place++) {
-			const struct tfs_pickle_value *pair = &s->items[i];
-			const struct tfs_pickle_span *both;
-
-			if ((pair->type != TFS_PICKLE_LIST && pair->type != TFS_PICKLE_TUPLE) ||
-			    pair->node->n_items != 2)
-				return refuse(w, "an OrderedDict made of what is no list of pairs");
-			both = pair->node->first;
-			w->steps++;
-			rc = walk_part(w, &both->items[0], place,
-				       both->n > 1 ? &both->items[1] : &both->next->items[0]);
-		}
+	it = tfs_pickle_iter(list);
+	while (!rc && (pair = tfs_pickle_next(&it))) {
+		if ((tfs_pickle_type(pair) != TFS_PICKLE_LIST && tfs_pickle_type(pair) != TFS_PICKLE_TUPLE) ||
+		    tfs_pickle_node(pair)->n_items != 2)
+			return refuse(w, "an OrderedDict made of what is no list of pairs");
+		both = tfs_pickle_iter(pair);
+		key = tfs_pickle_next(&both);
+		w->steps++;
+		rc = walk_part(w, key, place++, tfs_pickle_next(&both));
+	}
 	return rc;
 }
 
@@ -402,14 +432,14 @@ static int walk_state(struct walk *w, const struct tfs_pickle_value *state)
 
 	if (!state)
 		return 0;
-	if (state->type == TFS_PICKLE_DICT)
-		return walk_pairs(w, state->node, true);
-	if (state->type != TFS_PICKLE_TUPLE || state->node->n_items != 2 || slots->type != TFS_PICKLE_DICT)
+	if (tfs_pickle_type(state) == TFS_PICKLE_DICT)
+		return walk_pairs(w, state, true);
+	if (!slots || tfs_pickle_node(state)->n_items != 2 || tfs_pickle_type(slots) != TFS_PICKLE_DICT)
 		return walk(w, state);
 	state = tfs_pickle_item(state, TFS_PICKLE_TUPLE, 0);
-	if (state->type >= TFS_PICKLE_LIST)
-		rc = state->type == TFS_PICKLE_DICT ? walk_pairs(w, state->node, true) : walk(w, state);
-	return rc ? rc : walk_pairs(w, slots->node, true);
+	if (tfs_pickle_is_node(state))
+		rc = tfs_pickle_type(state) == TFS_PICKLE_DICT ? walk_pairs(w, state, true) : walk(w, state);
+	return rc ? rc : walk_pairs(w, slots, true);
 }
 
 /* The call of a function that makes a tensor of a storage: it, and the tensors of a quantised one's scales, by their places. */
@@ -443,9 +473,9 @@ static int walk_made(struct walk *w, const struct tfs_pickle_value *call, const 
 	}
 	rebuild = tfs_torch_rebuild(callee, &by_state);
 	if (rebuild && !by_state) {
-		rc = walk_tensor(w, rebuild, args, call->node->at);
+		rc = walk_tensor(w, rebuild, args, tfs_pickle_node(call)->at);
 	} else if (rebuild && tfs_pickle_item(tfs_pickle_item(*state, TFS_PICKLE_TUPLE, 0), TFS_PICKLE_PERSID, 0)) {
-		rc = walk_tensor(w, rebuild, tfs_steal(*state), call->node->at);
+		rc = walk_tensor(w, rebuild, tfs_steal(*state), tfs_pickle_node(call)->at);
 	} else if (known->meaning == PAIRS) {
 		rc = walk_list_of_pairs(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0));
 	} else if (known->meaning == SAME && tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->argument)) {
@@ -453,7 +483,7 @@ static int walk_made(struct walk *w, const struct tfs_pickle_value *call, const 
 		if (!rc && known->state)
 			rc = walk_state(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->state));
 	} else {
-		rc = walk_items(w, args->node);
+		rc = walk_items(w, args);
 	}
 	return rc || !own ? rc : walk_state(w, own);
 }
@@ -466,9 +496,9 @@ static int walk_call(struct walk *w, const struct tfs_pickle_value *call)
 	int rc = walk_made(w, call, &state);
 
 	if (!rc && items)
-		rc = walk_items(w, items->node);
+		rc = walk_items(w, items);
 	if (!rc && pairs)
-		rc = walk_pairs(w, pairs->node, false);
+		rc = walk_pairs(w, pairs, false);
 	return rc ? rc : walk_state(w, state);
 }
 
@@ -481,14 +511,14 @@ static int walk_persid(struct walk *w, const struct tfs_pickle_value *v)
 
 	if (!tfs_pickle_is_text(tfs_pickle_item(id, TFS_PICKLE_TUPLE, 0), "storage"))
 		return 0;
-	return find(w, NULL, v, v->node->at);
+	return find(w, NULL, v, tfs_pickle_node(v)->at);
 }
 
 static int walk_node(struct walk *w, const struct tfs_pickle_value *v)
 {
-	switch (v->type) {
+	switch (tfs_pickle_type(v)) {
 	case TFS_PICKLE_DICT:
-		return walk_pairs(w, v->node, false);
+		return walk_pairs(w, v, false);
 	case TFS_PICKLE_PERSID:
 		return walk_persid(w, v);
 	case TFS_PICKLE_CALL:
@@ -496,27 +526,28 @@ static int walk_node(struct walk *w, const struct tfs_pickle_value *v)
 	case TFS_PICKLE_GLOBAL:
 		return 0;
 	default:
-		return walk_items(w, v->node);
+		return walk_items(w, v);
 	}
 }
 
 static int walk(struct walk *w, const struct tfs_pickle_value *v)
 {
+	struct tfs_pickle_node *node = tfs_pickle_is_node(v) ? tfs_pickle_node(v) : NULL;
 	uint32_t at = w->at;
 	int rc;
 
-	if (v->type < TFS_PICKLE_LIST || v->node->entered)
+	if (!node || node->entered)
 		return 0; /* what contains itself is walked once */
-	w->at = v->node->at;
+	w->at = node->at;
 	if (++w->steps > w->max_steps)
 		return refuse(w, "its values contain each other so often that a walk takes more than %" PRIu64 " steps",
 			      w->max_steps);
 	if (w->depth == MAX_DEPTH)
 		return refuse(w, "nested deeper than %d values", MAX_DEPTH);
 	w->depth++;
-	v->node->entered = true;
+	node->entered = true;
 	rc = walk_node(w, v);
-	v->node->entered = false;
+	node->entered = false;
 	w->depth--;
 	w->at = at;
 	return rc;
@@ -610,6 +641,14 @@ static int add_found(struct walk *w, struct tfs_torch *t, size_t n_own)
 	return rc;
 }
 
+/* What a walk through this pickle may take, beside what is for every file. */
+static void allow(struct walk *w, const struct tfs_pickle *p)
+{
+	w->max_steps += p->memory / sizeof(struct tfs_pickle_value) * MAX_STEPS_WORD;
+	w->max_name_bytes += (uint64_t)p->len * MAX_NAMES_BYTE;
+	w->max_tensors += p->len / BYTES_OF_A_TENSOR;
+}
+
 /* What is in constants.pkl, a tuple: constants.0, constants.1, which TorchScript's code calls CONSTANTS.c0 and so on. */
 static int walk_constants(struct walk *w, struct tfs_torch *t)
 {
@@ -619,8 +658,7 @@ static int walk_constants(struct walk *w, struct tfs_torch *t)
 	w->len = sizeof name - 1;
 	w->parts = 1;
 	w->t = t;
-	w->max_steps += (uint64_t)MAX_STEPS_VALUE * t->pickle.n_values;
-	w->max_name_bytes += (uint64_t)MAX_NAMES_BYTE * t->pickle.len;
+	allow(w, &t->pickle);
 	return walk(w, &t->pickle.result);
 }
 
@@ -637,12 +675,16 @@ int tfs_torch_list(struct tfs_torch *t)
 	struct walk w = {
 		.t = t,
 		.path = malloc(MAX_NAME),
-		.max_steps = MAX_STEPS + (uint64_t)MAX_STEPS_VALUE * t->pickle.n_values,
-		.max_name_bytes = MAX_NAMES + (uint64_t)MAX_NAMES_BYTE * t->pickle.len,
+		.max_steps = MAX_STEPS,
+		.max_name_bytes = MAX_NAMES,
+		.max_tensors = MAX_TENSORS,
 	};
-	int rc = w.path ? walk(&w, &t->pickle.result) : -ENOMEM;
-	size_t n_own = w.n_found;
+	size_t n_own;
+	int rc;
 
+	allow(&w, &t->pickle);
+	rc = w.path ? walk(&w, &t->pickle.result) : -ENOMEM;
+	n_own = w.n_found;
 	if (!rc && t->constants)
 		rc = walk_constants(&w, t->constants);
 	w.t = t;

@@ -155,11 +155,13 @@ static int find_in(struct tfs_torch *t, const char *dir, const struct tfs_pickle
 		   struct tfs_torch_extent *ret)
 {
 	const struct tfs_zip_member *m;
+	uint32_t len;
+	const char *text = tfs_pickle_text(key, &len);
 	int rc;
 
-	if (!key->len || key->len > MAX_KEY || memchr(key->bytes, '/', key->len))
+	if (!len || len > MAX_KEY || memchr(text, '/', len))
 		return -ENOENT;
-	m = member(t->container, dir, key->bytes, key->len);
+	m = member(t->container, dir, text, len);
 	if (!m)
 		return -ENOENT;
 	rc = check_member(t, m);

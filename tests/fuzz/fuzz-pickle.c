@@ -13,39 +13,43 @@ static void check_value(const struct tfs_pickle *p, const struct tfs_pickle_valu
 
 static void check_node(const struct tfs_pickle *p, const struct tfs_pickle_value *v)
 {
-	struct tfs_pickle_node *node = v->node;
+	struct tfs_pickle_node *node = tfs_pickle_node(v);
+	struct tfs_pickle_iter it = tfs_pickle_iter(v);
+	const struct tfs_pickle_value *item;
 	uint32_t n = 0;
 
 	CHECK(node && node->at < p->len);
-	for (const struct tfs_pickle_span *s = node->first; s; s = s->next) {
-		CHECK(s->n && s->n <= s->room && (s->next || s == node->last));
-		CHECK(v->type != TFS_PICKLE_DICT || s->n % 2 == 0);
-		n += s->n;
-	}
+	while (tfs_pickle_next(&it))
+		n++;
 	CHECK(n == node->n_items);
-	if (v->type == TFS_PICKLE_TUPLE)
-		CHECK(node->first == node->last);
-	if (v->type == TFS_PICKLE_CALL)
+	CHECK(tfs_pickle_type(v) != TFS_PICKLE_DICT || n % 2 == 0);
+	if (tfs_pickle_type(v) == TFS_PICKLE_CALL)
 		CHECK(n == TFS_PICKLE_CALL_ITEMS && tfs_pickle_item(v, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE));
 	if (node->entered)
 		return;
 	node->entered = true; /* for ever: each is looked at once */
-	for (const struct tfs_pickle_span *s = node->first; s; s = s->next)
-		for (uint32_t i = 0; i < s->n; i++)
-			check_value(p, &s->items[i]);
+	it = tfs_pickle_iter(v);
+	while ((item = tfs_pickle_next(&it)))
+		check_value(p, item);
 }
 
 static void check_value(const struct tfs_pickle *p, const struct tfs_pickle_value *v)
 {
-	switch (v->type) {
+	const char *text;
+	uint32_t len;
+	int64_t i;
+
+	switch (tfs_pickle_type(v)) {
 	case TFS_PICKLE_LONG:
 	case TFS_PICKLE_FLOAT:
 	case TFS_PICKLE_STR:
 	case TFS_PICKLE_BYTES:
-		CHECK(v->bytes >= p->buf && v->bytes + v->len <= p->buf + p->used);
+		text = tfs_pickle_text(v, &len);
+		CHECK(text > p->buf && text + len <= p->buf + p->used);
+		tfs_pickle_number(v, &i);
 		break;
 	default:
-		if (v->type >= TFS_PICKLE_LIST)
+		if (tfs_pickle_is_node(v))
 			check_node(p, v);
 	}
 }
@@ -74,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (tfs_pickle_read(&p)) {
 		CHECK(err.code == -EINVAL && err.what[0] && err.offset <= size);
 	} else {
-		CHECK(p.used && p.used <= size && data[p.used - 1] == '.');
+		CHECK(p.used && p.used <= size && data[p.used - 1] == '.' && p.memory <= 40 * p.used + 4096);
 		check_value(&p, &p.result);
 		check_cut(data, p.used - 1);
 		check_cut(data, p.used / 2);

@@ -180,6 +180,7 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 	mkdir "$T/tmp"
 	for signal in INT TERM HUP; do
 		for step in baseline cold warm; do
+			rm -f "$T/err" # or the one before's is taken for this one's
 			# A shell's background jobs have SIGINT ignored; that is undone as everywhere in these tests.
 			TMPDIR=$T/tmp "$TFS_PYTHON" "$e2e/scenario.py" with-signals "$TENSORFS" bench --json --runs=99 "$model" \
 				>"$T/out" 2>"$T/err" 3>&- </dev/null &

@@ -253,7 +253,17 @@ static const struct tfs_engine *const with_failing[TFS_TIERS] = { &failing, &tfs
 static const struct tfs_engine *const with_two_failing[TFS_TIERS] = { &failing, &no_direct, &tfs_engine_buffered };
 static const struct tfs_engine *const with_null[TFS_TIERS] = { NULL, &null, &tfs_engine_buffered };
 
-/* Hold everything, several at a time, and look at every byte. False: no store here. */
+/* Elsewhere there is but one tier. */
+static bool on_disk(char *dir)
+{
+	if (!in_memory(dir))
+		return true;
+	print_message("SKIP: neither /tmp nor /var/tmp is on a disk\n");
+	remove_tree(dir);
+	return false;
+}
+
+/* Hold everything, several at a time, and look at every byte. False: no store here, or no disk. */
 static bool load_all(const struct tfs_engine *const *engines, unsigned threads, struct tfs_sched_stats *ret_stats)
 {
 	struct rig g;
@@ -265,7 +275,7 @@ static bool load_all(const struct tfs_engine *const *engines, unsigned threads, 
 	assert_non_null(a);
 	put(dir);
 	n_reads = n_created = 0;
-	if (!rig_up(&g, dir, (struct rig_options){ .threads = threads, .budget = 256 * MIB, .open_wait = 3600, .direct = true,
+	if (!on_disk(dir) || !rig_up(&g, dir, (struct rig_options){ .threads = threads, .budget = 256 * MIB, .open_wait = 3600, .direct = true,
 						   .engines = engines })) {
 		free(a);
 		return false;
@@ -352,7 +362,7 @@ static void the_null_engine_is_asked_for_all(void **state)
 
 	(void)state;
 	put(dir);
-	if (!rig_up(&g, dir, (struct rig_options){ .threads = 2, .budget = 256 * MIB, .open_wait = 3600, .direct = true,
+	if (!on_disk(dir) || !rig_up(&g, dir, (struct rig_options){ .threads = 2, .budget = 256 * MIB, .open_wait = 3600, .direct = true,
 						   .tier = TFS_TIER_THREADS, .engines = with_null }))
 		skip();
 	n_reads = 0;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -299,6 +300,22 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 	return r;
 }
 
+/* What we would cover with our own mount we could not read any more, and waiting for it would be waiting for ourselves. */
+static int check_mountpoint(const struct tfs_fs *fs, const char *mountpoint)
+{
+	char path[PATH_MAX];
+	uint32_t node;
+	int r = tfs_model_covered(fs->model, mountpoint, &node);
+
+	if (r > 0 && tfs_model_path(fs->model, node, path, sizeof path))
+		strcpy(path, "a file");
+	if (r > 0)
+		tfs_log_error("mountpoint %s: the mount would cover %s of the model", mountpoint, path);
+	else if (r)
+		tfs_log_error("mountpoint %s: %s", mountpoint, strerror(-r));
+	return r > 0 ? -EBUSY : r;
+}
+
 int tfs_session_run(const struct tfs_options *options, int ready_fd)
 {
 	struct tfs_fs fs = { .options = options, .ready_fd = ready_fd };
@@ -335,6 +352,8 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 			r = tfs_tree_create(fs.model, tfs_controls, &fs.tree, &err);
 		if (r)
 			log_error(options->model_dir, &err);
+		else
+			r = check_mountpoint(&fs, mountpoint);
 	}
 	if (!r && options->passthrough == TFS_OFF)
 		fs.streamed_because = "--passthrough=off";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What model.c, scan.c, sets.c and merge.c share while a model is built. For no one else. */
+/* What model.c, scan.c, covered.c, sets.c and merge.c share while a model is built. For no one else. */
 #ifndef TFS_MODEL_IMPL_H
 #define TFS_MODEL_IMPL_H
 
@@ -11,6 +11,8 @@ struct tfs_model_impl {
 	struct tfs_model pub; /* first, so that a struct tfs_model * is one of this */
 	struct tfs_node *nodes;
 	size_t room_nodes;
+	uint32_t *followed;
+	size_t room_followed;
 	struct tfs_set *sets;
 	struct tfs_catalog **catalogs; /* own the tensors' names and shapes, and the tables of sets of one file */
 	size_t n_catalogs;

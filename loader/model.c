@@ -60,6 +60,7 @@ void tfs_model_destroy(struct tfs_model *model)
 		tfs_catalog_destroy(m->catalogs[i]);
 	free(m->catalogs);
 	free(m->nodes);
+	free(m->followed);
 	free(m->sets);
 	tfs_arena_fini(&m->arena);
 	if (m->pub.root_fd >= 0)

@@ -66,6 +66,8 @@ struct tfs_model {
 	int root_fd; /* the directory, opened with O_PATH|O_DIRECTORY; all files are opened relative to it */
 	size_t n_nodes;
 	const struct tfs_node *nodes; /* nodes[TFS_NODE_ROOT] is the directory itself */
+	size_t n_followed;
+	const uint32_t *followed; /* nodes that are links to what they describe, in ascending order */
 	size_t n_sets;
 	const struct tfs_set *sets; /* the sets of one directory are neighbours, primary first */
 };
@@ -98,6 +100,12 @@ int tfs_model_open_node(const struct tfs_model *m, uint32_t node, int flags);
  * Also looks at the path, so that a file replaced by rename(2) is noticed.
  */
 int tfs_model_check_node(const struct tfs_model *m, uint32_t node, int fd);
+
+/*
+ * Is a file of the model reached through the directory @dir, other than from the model directory downwards? Then a mount on @dir would
+ * cover it. 1: *@ret_node is one such; 0: none; or stat's error of @dir.
+ */
+int tfs_model_covered(const struct tfs_model *m, const char *dir, uint32_t *ret_node);
 
 /* The child of that name (@len bytes), or UINT32_MAX. */
 uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const char *name, size_t len);

@@ -54,6 +54,15 @@ static int add_node(struct tfs_model_impl *m, uint32_t parent, const char *name,
 	return 0;
 }
 
+static int add_followed(struct tfs_model_impl *m, uint32_t node, struct tfs_error *err)
+{
+	if (tfs_array_room(m->followed, m->pub.n_followed, m->room_followed))
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for more than %zu links", m->pub.n_followed);
+	m->pub.followed = m->followed;
+	m->followed[m->pub.n_followed++] = node;
+	return 0;
+}
+
 /* Would a directory with this identity in @parent contain itself? */
 static bool is_ancestor(const struct tfs_model_impl *m, uint32_t parent, const struct stat *st)
 {
@@ -82,22 +91,27 @@ static int add_entry(struct tfs_model_impl *m, uint32_t parent, int fd, const ch
 {
 	char target[PATH_MAX];
 	struct tfs_node *n;
-	struct stat st;
+	struct stat st, to;
 	ssize_t len = -1;
-	bool loop = false;
+	bool loop = false, followed = false;
 	int rc;
 
-	if (fstatat(fd, name, &st, 0) || (S_ISDIR(st.st_mode) && (loop = is_ancestor(m, parent, &st)))) {
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW))
+		return 0;
+	if (!S_ISLNK(st.st_mode)) {
+		loop = S_ISDIR(st.st_mode) && is_ancestor(m, parent, &st);
+	} else if (fstatat(fd, name, &to, 0) || (S_ISDIR(to.st_mode) && is_ancestor(m, parent, &to))) {
 		/* Leads nowhere, or upwards: as a link it stays harmless. */
-		if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW))
+		len = readlinkat(fd, name, target, sizeof target);
+		if (len < 0)
 			return 0;
-		if (S_ISLNK(st.st_mode)) {
-			len = readlinkat(fd, name, target, sizeof target);
-			if (len < 0)
-				return 0;
-		}
+	} else {
+		followed = true;
+		st = to;
 	}
 	rc = add_node(m, parent, name, &n, err);
+	if (!rc && followed)
+		rc = add_followed(m, m->pub.n_nodes - 1, err);
 	if (rc)
 		return rc;
 	set_stat(n, &st);

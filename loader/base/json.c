@@ -18,7 +18,7 @@ void tfs_json_init(struct tfs_json *r, char *buf, size_t len, uint64_t offset, s
 
 static __attribute__((cold)) int fail_at(struct tfs_json *r, const char *at, const char *what)
 {
-	return tfs_error_set(r->err, -EINVAL, r->offset + (uint64_t)(at - r->start), "not valid JSON: %s", what);
+	return tfs_error_set(r->err, -EINVAL, r->offset + (uint64_t)(at - r->start), "JSON: %s", what);
 }
 
 /* "found X where EXPECTED belongs" for the byte at the cursor */

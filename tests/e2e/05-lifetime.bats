@@ -158,6 +158,44 @@ load helpers
 	diff -r "$model" "$T/copy"
 }
 
+# The daemon opens files by their paths, and would wait for itself where one led into its own mount.
+@test "a mountpoint that would cover files of the model is refused, one on the way of none is not" {
+	mkmodel --bytes 64K --tensors 1
+	mkdir -p "$model/sub/deep" "$model/empty" "$T/hub/blobs" "$T/hub/snapshots/rev/sub" "$T/links"
+	mv "$model/model.safetensors" "$T/hub/blobs/1234"
+	cp "$T/hub/blobs/1234" "$model/sub/deep/model.safetensors"
+	ln -s ../../blobs/1234 "$T/hub/snapshots/rev/model.safetensors"
+	ln -s ../model.safetensors "$T/hub/snapshots/rev/sub/again.safetensors"
+	refused 1 "$model" "$model/sub"
+	[[ $output = *"mountpoint $model/sub: the mount would cover sub/deep of the model"* ]] || fail "$output"
+	refused 1 "$model" "$model/sub/deep"
+	[[ $output = *"would cover sub/deep/model.safetensors of the model"* ]] || fail "$output"
+	refused 1 "$T/hub/snapshots/rev" "$T/hub"
+	[[ $output = *"would cover model.safetensors of the model"* ]] || fail "$output"
+	refused 1 "$T/hub/snapshots/rev" "$T/hub/blobs"
+	# From sub/ back into the model directory.
+	refused 1 "$T/hub/snapshots/rev" "$T/hub/snapshots/rev"
+	[[ $output = *"would cover sub/again.safetensors of the model"* ]] || fail "$output"
+	ln -s "$T/hub/snapshots" "$T/links/snapshots"
+	refused 1 "$T/links" "$T/hub/snapshots"
+	[[ $output = *"would cover snapshots/rev of the model"* ]] || fail "$output"
+
+	for at in "$model/empty" "$model"; do
+		start "$model" "$at"
+		cmp "$at/sub/deep/model.safetensors" "$T/hub/blobs/1234"
+		umount "$at"
+	done
+	# Links that lead up, but not as far as the mountpoint; and out of the model directory, beside it.
+	rm "$T/hub/snapshots/rev/sub/again.safetensors"
+	mkdir "$T/all"
+	mv "$T/hub" "$T/all/hub"
+	for at in "$T/all" "$T/all/hub/snapshots/rev/sub"; do
+		start "$T/all" "$at"
+		cmp "$at/hub/snapshots/rev/tensors/model.embed_tokens.weight" <(tail -c 65536 "$at/hub/blobs/1234")
+		umount "$at"
+	done
+}
+
 @test "one mount on top of another, of the same model" {
 	mkmodel --bytes 256K
 	start "$model" "$mnt"

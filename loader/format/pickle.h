@@ -68,8 +68,9 @@ struct tfs_pickle_span;
 
 struct tfs_pickle_node {
 	uint32_t at; /* place in the pickle of the opcode that made it */
-	uint32_t n_items : 31;
-	uint32_t entered : 1; /* for whoever walks: is on the path to here */
+	uint32_t n_items : 30;
+	uint32_t entered : 1;  /* for whoever walks: is on the path to here; */
+	uint32_t distinct : 1; /* of a dict: keys that stand again further on have been made ABSENT */
 	/*
 	 * Of those of a fixed number: @n_items, and behind that of a PERSID the PERSID read before it. Of those that grow: one, with
 	 * the address of the last span. Read them by tfs_pickle_item() and tfs_pickle_iter().
@@ -107,12 +108,12 @@ struct tfs_pickle {
 	uint64_t offset; /* in the file, for errors: of @buf, */
 	bool inflated;	 /* or of the deflated bytes that it was made from */
 	struct tfs_error *err;
+	size_t memory; /* bytes that others of the same file have taken; then also what this one did, not all of it at once */
 
 	/* Filled by tfs_pickle_read(): */
 	struct tfs_pickle_value result;
-	size_t used;   /* bytes up to and with its STOP */
-	bool cut;      /* it failed as the buffer ended, and there is more */
-	size_t memory; /* bytes that it took, not all of them at once */
+	size_t used; /* bytes up to and with its STOP */
+	bool cut;    /* it failed as the buffer ended, and there is more */
 	struct tfs_pickle_value persids; /* the last PERSID, or ABSENT; the others by tfs_pickle_next_persid() */
 	struct tfs_arena arena;		 /* of the nodes */
 };

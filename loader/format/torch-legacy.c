@@ -38,11 +38,16 @@ struct legacy {
 
 /* --- The pickles ------------------------------------------------------------------------------------------------- */
 
-/* Read the pickle at @at of the @len bytes at @buf. */
-static int read_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t at, struct tfs_pickle *p)
+/* Read the pickle at @at of the @len bytes at @buf. @memory: what others take. */
+static int read_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t at, size_t memory, struct tfs_pickle *p)
 {
 	*p = (struct tfs_pickle){
-		.buf = buf + at, .len = len - at, .more = len < t->size, .offset = at, .err = t->err
+		.buf = buf + at,
+		.len = len - at,
+		.more = len < t->size,
+		.offset = at,
+		.err = t->err,
+		.memory = memory,
 	};
 	return tfs_pickle_read(p);
 }
@@ -52,7 +57,7 @@ static int skip_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t 
 		       int (*check)(const struct tfs_pickle *p))
 {
 	struct tfs_pickle p;
-	int rc = read_pickle(t, buf, len, *at, &p);
+	int rc = read_pickle(t, buf, len, *at, 0, &p);
 
 	if (!rc && check)
 		rc = check(&p);
@@ -98,12 +103,12 @@ static int read_pickles(struct tfs_torch *t, const char *buf, size_t len, struct
 				 NULL); /* sizes of types and byte order of the machine: not used */
 	if (rc)
 		return rc;
-	rc = read_pickle(t, buf, len, at, &t->pickle);
+	rc = read_pickle(t, buf, len, at, 0, &t->pickle);
 	*cut = t->pickle.cut;
 	if (rc)
 		return rc;
 	at += t->pickle.used;
-	rc = read_pickle(t, buf, len, at, keys);
+	rc = read_pickle(t, buf, len, at, t->pickle.memory, keys);
 	*cut = keys->cut;
 	*ret_end = at + keys->used;
 	return rc;
@@ -132,6 +137,9 @@ static int list_storages(struct tfs_torch *t, struct legacy *l)
 	for (persid = t->pickle.persids; persid.word; persid = tfs_pickle_next_persid(persid)) {
 		if (!tfs_torch_read_persid(&persid, &s))
 			continue; /* an error once a tensor uses it */
+		if (n == tfs_torch_max_tensors(t->pickle.len))
+			return tfs_pickle_error(&t->pickle, -EINVAL, 0, "more than %zu mentions of storages in a pickle of its size",
+						n);
 		if (tfs_array_room(all, n, room))
 			return -ENOMEM;
 		all[n++] = (struct storage){ .key = s.key, .type = s.type, .numel = s.numel };

@@ -27,13 +27,6 @@
 #define MAX_STEPS      500000
 #define MAX_STEPS_WORD 2
 
-/*
- * The tensors that it may find. Where no two are the same, one takes 60 bytes of the pickle at the least, and 200 as a rule; what
- * counts here is that one can be referred to in 2 bytes, and is a tensor each time.
- */
-#define MAX_TENSORS	  100000
-#define BYTES_OF_A_TENSOR 50
-
 /* The same for the names. */
 #define MAX_NAMES      (64u << 20)
 #define MAX_NAMES_BYTE 8
@@ -47,7 +40,8 @@ struct walk {
 	char *path; /* MAX_NAME bytes */
 	size_t len;
 	unsigned parts, depth;
-	uint64_t steps, max_steps, name_bytes, max_name_bytes, max_tensors;
+	uint64_t steps, max_steps, name_bytes, max_name_bytes;
+	size_t max_tensors;
 	struct tfs_torch_tensor *found;
 	size_t n_found, room_found;
 	struct tfs_arena names;
@@ -222,8 +216,7 @@ static int find(struct walk *w, const struct tfs_torch_rebuild *rebuild, const s
 	if (w->name_bytes > w->max_name_bytes)
 		return refuse(w, "the names of the tensors take more than %" PRIu64 " bytes", w->max_name_bytes);
 	if (w->n_found == w->max_tensors)
-		return refuse(w, "more than %" PRIu64 " tensors in a pickle of its size, as some stand in many places",
-			      w->max_tensors);
+		return refuse(w, "more than %zu tensors in a pickle of its size, as some stand in many places", w->max_tensors);
 	if (tfs_array_room(w->found, w->n_found, w->room_found))
 		return -ENOMEM;
 	w->found[w->n_found] = (struct tfs_torch_tensor){
@@ -252,15 +245,10 @@ static int walk_items(struct walk *w, const struct tfs_pickle_value *v)
 	return rc;
 }
 
-struct pair {
-	const struct tfs_pickle_value *key; /* its value behind it */
-	bool replaced;			    /* the key stands again further on: that is the one that counts */
-};
-
 /* Keys that Python holds for equal. Others than these are so only where they are the same object. */
 static int by_key(const void *a, const void *b)
 {
-	const struct tfs_pickle_value *x = ((const struct pair *)a)->key, *y = ((const struct pair *)b)->key;
+	const struct tfs_pickle_value *x = a, *y = b;
 	unsigned x_type = tfs_pickle_type(x) == TFS_PICKLE_BOOL ? TFS_PICKLE_INT : tfs_pickle_type(x);
 	unsigned y_type = tfs_pickle_type(y) == TFS_PICKLE_BOOL ? TFS_PICKLE_INT : tfs_pickle_type(y);
 	const char *x_text, *y_text;
@@ -283,22 +271,31 @@ static int by_key(const void *a, const void *b)
 	}
 }
 
-static int list_pairs(const struct tfs_pickle_value *dict, struct pair *pairs, size_t n)
+/* Make the keys ABSENT that stand again further on: the last one counts. Once for each dict. */
+static int make_distinct(struct walk *w, const struct tfs_pickle_value *dict)
 {
-	cleanup_free const void **order = reallocarray(NULL, n, 2 * sizeof *order);
+	struct tfs_pickle_node *node = tfs_pickle_node(dict);
 	struct tfs_pickle_iter it = tfs_pickle_iter(dict);
+	size_t n = node->n_items / 2;
+	cleanup_free const void **order = NULL;
 
+	if (node->distinct)
+		return 0;
+	node->distinct = true;
+	/* As much as the dict itself takes, for a while. */
+	if (n > (TFS_PICKLE_MAX_MEMORY - w->t->pickle.memory) / (2 * sizeof *order))
+		return refuse(w, "the pickle's values take more than %u bytes", TFS_PICKLE_MAX_MEMORY);
+	order = reallocarray(NULL, n + 1, 2 * sizeof *order); /* n may be 0 */
 	if (!order)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		pairs[i] = (struct pair){ tfs_pickle_next(&it), false };
+		order[i] = tfs_pickle_next(&it);
 		tfs_pickle_next(&it);
-		order[i] = &pairs[i];
 	}
 	tfs_sort(order, n, order + n, by_key); /* stable: the last of equal ones is the last that was set */
 	for (size_t i = 1; i < n; i++)
 		if (!by_key(order[i - 1], order[i]))
-			((struct pair *)order[i - 1])->replaced = true;
+			((struct tfs_pickle_value *)order[i - 1])->word = 0;
 	return 0;
 }
 
@@ -312,31 +309,25 @@ static bool is_module_part(const struct tfs_pickle_value *key)
 /* @state: what BUILD put into an object. */
 static int walk_pairs(struct walk *w, const struct tfs_pickle_value *dict, bool state)
 {
-	cleanup_free struct pair *pairs = NULL;
-	size_t n = tfs_pickle_node(dict)->n_items / 2;
+	const struct tfs_pickle_value *key, *value;
 	struct tfs_pickle_iter it = tfs_pickle_iter(dict);
-	const struct tfs_pickle_value *first;
+	int64_t place = 0;
 	unsigned parts = 0;
 	bool nodes = false;
-	int rc;
+	int rc = 0;
 
-	while ((first = tfs_pickle_next(&it))) {
-		parts += state && is_module_part(first);
+	while ((key = tfs_pickle_next(&it))) {
+		parts += state && is_module_part(key);
 		nodes |= tfs_pickle_is_node(tfs_pickle_next(&it));
 	}
-	w->steps += n;
-	if (!nodes)
-		return 0;
-	pairs = reallocarray(NULL, n, sizeof *pairs);
-	if (!pairs)
-		return -ENOMEM;
-	rc = list_pairs(dict, pairs, n);
-	for (size_t i = 0; i < n && !rc; i++) {
-		const struct tfs_pickle_value *key = pairs[i].key;
-
-		if (pairs[i].replaced)
-			continue;
-		rc = parts == 3 && is_module_part(key) ? walk(w, key + 1) : walk_part(w, key, i, key + 1);
+	w->steps += tfs_pickle_node(dict)->n_items / 2;
+	if (nodes)
+		rc = make_distinct(w, dict);
+	it = tfs_pickle_iter(dict);
+	for (; nodes && !rc && (key = tfs_pickle_next(&it)); place++) {
+		value = tfs_pickle_next(&it);
+		if (key->word)
+			rc = parts == 3 && is_module_part(key) ? walk(w, value) : walk_part(w, key, place, value);
 	}
 	return rc;
 }
@@ -646,7 +637,7 @@ static void allow(struct walk *w, const struct tfs_pickle *p)
 {
 	w->max_steps += p->memory / sizeof(struct tfs_pickle_value) * MAX_STEPS_WORD;
 	w->max_name_bytes += (uint64_t)p->len * MAX_NAMES_BYTE;
-	w->max_tensors += p->len / BYTES_OF_A_TENSOR;
+	w->max_tensors += tfs_torch_max_tensors(p->len);
 }
 
 /* What is in constants.pkl, a tuple: constants.0, constants.1, which TorchScript's code calls CONSTANTS.c0 and so on. */
@@ -677,7 +668,6 @@ int tfs_torch_list(struct tfs_torch *t)
 		.path = malloc(MAX_NAME),
 		.max_steps = MAX_STEPS,
 		.max_name_bytes = MAX_NAMES,
-		.max_tensors = MAX_TENSORS,
 	};
 	size_t n_own;
 	int rc;

@@ -187,8 +187,8 @@ static int find_constant(struct tfs_torch *t, const struct tfs_pickle_value *key
 	return find_in(t, CONSTANTS "/", key, ret);
 }
 
-/* Read the pickle in the member @m into t->pickle; *@ret_buf is what it points into. */
-static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, char **ret_buf)
+/* Read the pickle in the member @m into t->pickle; *@ret_buf is what it points into. @memory: what others take. */
+static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, size_t memory, char **ret_buf)
 {
 	int rc = check_member(t, m);
 
@@ -209,6 +209,7 @@ static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, char
 		.offset = m->offset,
 		.inflated = m->method == TFS_ZIP_DEFLATED,
 		.err = t->err,
+		.memory = memory,
 	};
 	return tfs_pickle_read(&t->pickle);
 }
@@ -231,9 +232,9 @@ static int read_zip(struct tfs_torch *t, struct archive *a)
 	constants = member(a, "", CONSTANTS ".pkl", strlen(CONSTANTS ".pkl"));
 	c = *t;
 	c.find = find_constant;
-	rc = object ? read_pickle(t, object, &buf) : -ENOMEM;
+	rc = object ? read_pickle(t, object, 0, &buf) : -ENOMEM;
 	if (!rc && constants) {
-		rc = read_pickle(&c, constants, &constants_buf);
+		rc = read_pickle(&c, constants, t->pickle.memory, &constants_buf);
 		t->constants = &c;
 	}
 	if (!rc)

@@ -72,6 +72,15 @@ struct tfs_torch_rebuild {
 	const char *left_out; /* not NULL: it has no storage, and this is why it is not shown */
 };
 
+/*
+ * The tensors, or mentions of a storage, that a pickle of @len bytes may have. Where no two are the same, one takes 60 bytes at the
+ * least, and 200 as a rule; what counts here is that one can be referred to in 2 bytes, and is a tensor each time.
+ */
+static inline size_t tfs_torch_max_tensors(size_t len)
+{
+	return 100000 + len / 50;
+}
+
 /* --- torch-legacy.c ---------------------------------------------------------------------------------------------- */
 
 /* Read a file of before torch 1.6 into the catalog. As tfs_format's parse(). */

@@ -164,6 +164,18 @@ def hostile():
     return files
 
 
+OTHERS = {
+    "is-gguf": b"GGUF\3\0\0\0",
+    "is-numpy": b"\x93NUMPY\1\0",
+    "is-hdf5": b"\x89HDF\r\n\x1a\n",
+    "is-gzip": b"\x1f\x8b\x08\0",
+    "is-xz": b"\xfd7zXZ\0",
+    "is-safetensors": struct.pack("<Q", 100) + b'{"w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}',
+    "is-a-page": b"\n <!DOCTYPE html><html><head><title>404</title></head></html>",
+    "is-xml": b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+}
+
+
 def containers():
     return {
         "should-fail-torch-garbage": b"abc",
@@ -181,6 +193,16 @@ def containers():
         "should-fail-torch-script-without-tensors": saved(d(x=i(1)), members={"constants.pkl": PROTO + b")" + STOP}),
         "should-pass-torch-script": saved(g("__torch__", "Net") + b")\x81" + d(**W, training=b"\x88") + b"b",
                                           members={"constants.pkl": PROTO + b")" + STOP}),
+        "should-fail-torch-script-constants-cut": saved(d(**W), members={"constants.pkl": PROTO + b"N\x85"}),
+        "should-fail-torch-script-constants-elsewhere": saved(d(**W), members={"constants.pkl": PROTO + tensor() + b"\x85" + STOP}),
+        "should-fail-torch-script-before-1-4": zipped(None, {}, {"model.json": b"{}", "tensors/0": DATA}),
+        "should-fail-torch-package": zipped(None, {}, {".data/extern_modules": b"torch", "model/model.pkl": b"x"}),
+        "should-pass-torch-script-frozen": saved(g("__torch__", "Net") + b")\x81" + d(training=b"\x88") + b"b", members={
+            "constants.pkl": PROTO + t(tensor(), tensor(size=(2,), offset=2)) + STOP, "constants/0": DATA[::-1]}),
+        "should-pass-torch-script-constants": saved(d(constants=b"](" + tensor() + b"e"), members={
+            "constants.pkl": PROTO + t(tensor()) + STOP, "constants/0": DATA[::-1]}),
+        "should-pass-torch-script-constants-none": saved(d(**W), members={"constants.pkl": PROTO + b"N" + STOP}),
+        **{f"should-fail-torch-{name}": start + bytes(600) for name, start in OTHERS.items()},
         "should-pass-torch-no-tensors": saved(d(lr=i(1))),
         "should-pass-torch-beside-rubbish": saved(d(**W), members={"data/1": b"x", "../../etc/passwd": b"x", "/": b""}),
     }
@@ -245,6 +267,17 @@ def opcodes():
         "persid-of-text": PROTO + b"P0\n" + STOP,
         "out-of-band": b"\x80\x05\x97" + STOP,
         "dup": PROTO + b"N2\x86" + STOP,
+        "digits-none": PROTO + b"I\n" + STOP,
+        "digits-none-behind-minus": PROTO + b"L-\n" + STOP,
+        "digits-of-letters": PROTO + b"I1x\n" + STOP,
+        "digits-long-in-int": PROTO + b"I1L\n" + STOP,
+        "digits-without-end": PROTO + b"I" + b"9" * 100_000,
+        "float-text": PROTO + b"F1.5\n" + STOP,
+        "string-text": PROTO + b"S'w'\n" + STOP,
+        "unicode-text": PROTO + b"Vw\n" + STOP,
+        "get-text": PROTO + b"Nq\0g0\n" + STOP,
+        "persid-of-two-lines": PROTO + b"P0\nios\nsystem\n" + STOP,
+        "ext2": PROTO + b"\x83\1\0" + STOP,
         "protocol-0": b"\x80\0(dp0\nS'w'\np1\nI1\ns.",
         "lists-nested-1000000-deep": PROTO + b"]" * deep + b"a" * (deep - 1) + STOP,
         "tuples-nested-1000000-deep": PROTO + b"N" + b"\x85" * deep + STOP,
@@ -256,6 +289,7 @@ def opcodes():
         "protocol-5": b"\x80\x05\x95" + struct.pack("<Q", 99) + d(**W) + STOP,
         "memo-set-twice": PROTO + b"Nq\0q\0" + b"0" + d(**W) + STOP,
         "newobj-ex": b"\x80\x04" + d(**W, x=g("os", "system") + b")}\x92") + STOP,
+        "digits": PROTO + d(**W, a=b"I01\n", b=b"I-5\n", c=b"L" + b"9" * 100_000 + b"L\n", d=b"L7\n") + STOP,
         "frozenset": b"\x80\x04" + d(**W, x=b"(K\1\x91") + STOP,
         "every-kind-of-value": b"\x80\x05" + d(
             **W, a=b"J\xff\xff\xff\xff", b=b"M\1\0", c=b"\x8a\0", d=b"\x8b\1\0\0\0\xff", e=b"G" + b"\x7f" * 8, f=b"U\1x",
@@ -328,6 +362,11 @@ def tensors():
         "empty-far-away": one(size=(0,), offset=huge),
         "no-elements": saved(d(w=tensor(base=storage(numel=0), size=(0,))), storages={"0": b""}),
         "float8": one(**raw, size=(16,), metadata=f8),
+        "float8-of-script": one(base=storage(kind="Float8_e4m3fnStorage", numel=16), size=(16,)),
+        "complex-half-of-script": one(base=storage(kind="ComplexHalfStorage")),
+        "untyped-of-1-12": saved(d(w=storage(kind="_UntypedStorage", module="torch.storage", numel=16))),
+        "from-numpy": saved(d(w=call(g("torch._utils", "_rebuild_device_tensor_from_numpy"), b"N", g("torch", "float32"), u("xla:0"),
+                                     b"\x89"))),
         "float4": one(**raw, size=(2, 8), stride=(8, 1), metadata=(g("torch", "float4_e2m1fn_x2"),)),
         "size-of-its-own-type": saved(d(w=call(g("torch._utils", "_rebuild_tensor_v2"), storage(), i(0),
                                                call(g("torch", "Size"), ints((4,))), ints((1,)), b"\x89", HOOKS))),
@@ -376,6 +415,18 @@ def paths():
         last=b"N") + u("last") + x + b"s"
 
 
+def dots(levels):
+    """Dicts of dicts whose keys are dots: 8^levels paths, and few names."""
+    out = tensor() + b"q\0"
+    for level in range(1, levels + 1):
+        out += b"0}(" + b"".join(u("." * k) + b"h" + bytes([level - 1]) for k in range(8)) + b"uq" + bytes([level])
+    return out
+
+
+def of_type(function, *args, module="torch._tensor", name="_rebuild_from_type_v2", state=b"}"):
+    return call(g(module, name), g("torch._utils", function), g("somebody", "Sub"), t(*args), state)
+
+
 def walks():
     many = b"](" + (tensor() + b"q\0") + b"h\0" * 5000 + b"e"
     same = tensor() + b"q\0" + b"0}(" + b"".join(u("." * k) + b"}" + u("." * (130 - k)) + b"h\0s" for k in range(131)) + b"u"
@@ -389,8 +440,23 @@ def walks():
         "names-too-many-bytes": saved(d(**{"n" * 60_000: many})),
         "ordered-dict-of-triples": saved(call(g("collections", "OrderedDict"), b"](" + t(u("a"), tensor(), b"N") + b"e")),
         "one-name-too-often": saved(same),
+        "one-name-too-often-by-far": saved(dots(5)),
+        "tensors-too-often": saved(b"](" + (tensor() + b"q\0") + b"h\0" * 110_000 + b"e"),
+        "tensors-too-often-in-lists": saved(b"](" + laughs(4, tensor(), 60) + b"e"),
+        "storages-too-often": legacy(b"](" + t(u("storage"), g("torch", "FloatStorage"), u("0"), u("cpu"), i(4), b"N") +
+                                     b"q\0Q" + b"h\0Q0" * 120_000 + b"e"),
+        "from-type-of-nothing": saved(d(w=of_type("_rebuild_tensor_v2", b"N"))),
+        "from-type-beyond": saved(d(w=of_type("_rebuild_tensor_v2", storage(), i(1), ints((4,)), ints((1,)), b"\x89", HOOKS))),
+        "from-type-nested": saved(g("x", "_rebuild_from_type_v2") + b"q\0" + b"(h\0h\0" * 100_000 + b"N\x85Ntt" + b"Ntt" * 99_999 + b"R"),
     }
     good = {
+        "from-type-of-others": saved(d(w=call(g("x", "_rebuild_from_type"), tensor()), x=call(g("x", "_rebuild_from_type_v2")),
+                                       y=call(g("x", "_rebuild_from_type"), b"N", b"N", tensor()))),
+        "from-type-in-its-state": saved(d(w=b"}q\7" + u("s") + of_type("_rebuild_tensor_v2", storage(), i(0), ints((4,)), ints((1,)),
+                                                                  b"\x89", HOOKS, state=b"h\7") + b"s")),
+        "reconstructed-of-nothing": saved(d(**W, x=call(g("copy_reg", "_reconstructor")), y=g("copyreg", "_reconstructor") + b")R")),
+        "key-of-encoded-bytes": saved(b"}" + call(g("_codecs", "encode"), u("w"), u("latin1")) + tensor() + b"s"),
+        "key-of-80-bits": saved(b"}" + i(1 << 60) + tensor() + b"sL1208925819614629174706176L\n" + tensor() + b"s"),
         "list-in-itself": saved(b"]q\0(" + tensor() + b"h\0e"),
         "dict-in-itself": saved(b"}q\0(" + u("w") + tensor() + u("self") + b"h\0u"),
         "object-in-itself": saved(g("a", "b") + b")Rq\0}(" + u("w") + tensor() + u("self") + b"h\0ub"),
@@ -429,6 +495,7 @@ def old_files():
         "count-other": legacy(w, data=struct.pack("<q", 3) + DATA),
         "count-negative": legacy(w, data=struct.pack("<q", -1) + DATA),
         "count-huge": legacy(d(w=tensor(base=old(numel=1 << 61))), data=struct.pack("<q", 1 << 61) + DATA),
+        "magic-in-digits-wrong": b"L119547037146038801333357L\n.",
         "storage-of-two-types": legacy(d(w=tensor(base=old()), x=tensor(base=old(kind="IntStorage")))),
         "storage-of-two-sizes": legacy(d(w=tensor(base=old()), x=tensor(base=old(numel=3), size=(3,)))),
         "view-beyond": legacy(d(w=tensor(base=view(2, 3), size=(1,)))),
@@ -440,6 +507,8 @@ def old_files():
         "view": legacy(d(w=tensor(base=view(1, 3), size=(2,), offset=1))),
         "bare-storages": legacy(t(old(), view(1, 2))),
         "nothing": legacy(d(), keys=(), data=b""),
+        "protocol-1": (b"L119547037146038801333356L\n.I1001\n." + d(little_endian=b"I01\n") + b"." +
+                       d(w=tensor(base=old())) + b"." + b"](" + u("0") + b"e." + struct.pack("<q", 4) + DATA),
         "rubbish-behind": legacy(w) + b"rubbish",
     }
     return ({f"should-fail-torch-old-{k}": v for k, v in bad.items()} |
@@ -475,6 +544,20 @@ def rows():
         "tensor-quantised": {"w": ("QI8", [16], DATA)},
         "tensor-storage-larger": {"w": ("F32", [3], DATA[:12])},
         "tensor-meta": {},
+        "tensor-from-numpy": {},
+        "tensor-float8-of-script": {"w": ("F8_E4M3", [16], DATA)},
+        "tensor-complex-half-of-script": {"w": ("C32", [4], DATA)},
+        "tensor-untyped-of-1-12": {"w": ("U8", [16], DATA)},
+        "script-frozen": {"constants.0": ("F32", [4], DATA[::-1]), "constants.1": ("F32", [2], DATA[::-1][8:])},
+        "script-constants": {"constants.0": w["w"], "constants.0~2": ("F32", [4], DATA[::-1])},
+        "script-constants-none": w,
+        "pickle-digits": w,
+        "walk-from-type-of-others": {"w.0": w["w"], "y.2": w["w"]},
+        "walk-from-type-in-its-state": {"w.s": w["w"]},
+        "walk-reconstructed-of-nothing": w,
+        "walk-key-of-encoded-bytes": w,
+        "walk-key-of-80-bits": {str(1 << 60): w["w"], "#1": w["w"]},
+        "old-protocol-1": w,
         "tensor-conjugate": {},
         "tensor-dtype-unknown": {},
         "walk-list-in-itself": {"0": w["w"]},

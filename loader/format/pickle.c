@@ -4,27 +4,20 @@
  * codes, out-of-band buffers). The other text opcodes of protocol 0 are refused: in it torch cannot name storages. What torch's own
  * restricted reader (torch/_weights_only_unpickler.py) takes is taken here.
  */
-#include "format/pickle.h"
-
-#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdalign.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/array.h"
 #include "base/checked.h"
+#include "format/pickle-impl.h"
 
 /* The last one that there is (Python 3.8). */
 #define MAX_PROTOCOL 5
 
 /* The memo is a table of pages, so that an index with nothing below it costs one page. */
 #define PAGE_VALUES 256
-
-#define MAX_SPAN 65536 /* a container that grows gets that many places ahead at most */
 
 struct machine {
 	struct tfs_pickle *p;
@@ -35,273 +28,18 @@ struct machine {
 	size_t *marks; /* places on the stack */
 	size_t n_marks, room_marks;
 	struct tfs_pickle_value **memo;
-	size_t n_pages, n_memo; /* n_memo: indices that are set, for MEMOIZE */
+	size_t n_pages, n_memo;		     /* n_memo: indices that are set, for MEMOIZE */
 	struct tfs_pickle_value empty_tuple; /* once there is one: they are all the same */
 };
 
-/* Some of the items of a list, set or dict. */
-struct tfs_pickle_span {
-	struct tfs_pickle_span *next; /* behind the last one the first */
-	uint32_t n, room;
-	struct tfs_pickle_value items[];
-};
-
-int tfs_pickle_error(const struct tfs_pickle *p, int code, size_t at, const char *fmt, ...)
-{
-	char what[400];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(what, sizeof what, fmt, ap);
-	va_end(ap);
-	if (p->inflated)
-		return tfs_error_set(p->err, code, p->offset, "byte %zu of the inflated pickle: %s", at, what);
-	return tfs_error_set(p->err, code, p->offset + at, "%s", what);
-}
-
 #define refuse(m, ...) tfs_pickle_error((m)->p, -EINVAL, (m)->opcode, __VA_ARGS__)
-
-/* --- Values ------------------------------------------------------------------------------------------------------ */
-
-#define BITS 56 /* of a value, beside its type */
-
-static struct tfs_pickle_value of_int(enum tfs_pickle_type type, int64_t i)
-{
-	return (struct tfs_pickle_value){ (uint64_t)i << 8 | type };
-}
-
-static struct tfs_pickle_value of_address(enum tfs_pickle_type type, const void *p)
-{
-	assert((uint64_t)(uintptr_t)p >> BITS == 0);
-	return (struct tfs_pickle_value){ (uint64_t)(uintptr_t)p << 8 | type };
-}
-
-/* Account for @n bytes of memory. */
-static int charge(struct machine *m, size_t n)
-{
-	if (n > TFS_PICKLE_MAX_MEMORY - m->p->memory)
-		return tfs_pickle_error(m->p, -EINVAL, m->opcode, "the pickle's values take more than %u bytes",
-					TFS_PICKLE_MAX_MEMORY);
-	m->p->memory += n;
-	return 0;
-}
-
-/* A node of @n items, all ABSENT, or of a type that grows. */
-static int new_node(struct machine *m, enum tfs_pickle_type type, size_t n, struct tfs_pickle_value *ret)
-{
-	size_t room = type >= TFS_PICKLE_FIRST_LIST ? 1 : n + (type == TFS_PICKLE_PERSID);
-	struct tfs_pickle_node *node;
-	size_t size = sizeof *node + room * sizeof *node->items;
-	int rc = charge(m, size);
-
-	if (rc)
-		return rc;
-	node = tfs_arena_alloc(&m->p->arena, size, alignof(struct tfs_pickle_node));
-	if (!node)
-		return -ENOMEM;
-	memset(node, 0, size);
-	node->at = m->opcode;
-	node->n_items = n;
-	*ret = of_address(type, node);
-	return 0;
-}
-
-/* Of a list, set or dict; NULL where it is empty. */
-static struct tfs_pickle_span *last_span(const struct tfs_pickle_node *node)
-{
-	return (struct tfs_pickle_span *)(uintptr_t)(node->items[0].word >> 8);
-}
-
-/* Add @n values to a list, set or dict. */
-static int add_items(struct machine *m, struct tfs_pickle_node *node, const struct tfs_pickle_value *items, size_t n)
-{
-	struct tfs_pickle_span *last = last_span(node), *span = last;
-	size_t room, size;
-	int rc;
-
-	if (!n)
-		return 0;
-	if (!span || span->room - span->n < n) {
-		/* Twice as many as it has, so that appending one by one costs no more than twice; even, for the pairs of dicts. */
-		room = node->n_items < MAX_SPAN ? node->n_items : MAX_SPAN;
-		if (room < n)
-			room = n;
-		size = sizeof *span + room * sizeof *items;
-		rc = charge(m, size);
-		if (rc)
-			return rc;
-		span = tfs_arena_alloc(&m->p->arena, size, alignof(struct tfs_pickle_span));
-		if (!span)
-			return -ENOMEM;
-		*span = (struct tfs_pickle_span){ .next = span, .room = room };
-		if (last) {
-			span->next = last->next;
-			last->next = span;
-		}
-		node->items[0] = of_address(TFS_PICKLE_ABSENT, span);
-	}
-	memcpy(span->items + span->n, items, n * sizeof *items);
-	span->n += n;
-	node->n_items += n;
-	return 0;
-}
-
-const struct tfs_pickle_value *tfs_pickle_item(const struct tfs_pickle_value *v, enum tfs_pickle_type type, size_t i)
-{
-	const struct tfs_pickle_value *item;
-
-	if (!v || tfs_pickle_type(v) != type || i >= tfs_pickle_node(v)->n_items)
-		return NULL;
-	item = tfs_pickle_node(v)->items + i;
-	return item->word ? item : NULL;
-}
-
-struct tfs_pickle_iter tfs_pickle_iter(const struct tfs_pickle_value *v)
-{
-	const struct tfs_pickle_node *node = tfs_pickle_node(v);
-	const struct tfs_pickle_span *last;
-
-	if (tfs_pickle_type(v) < TFS_PICKLE_FIRST_LIST)
-		return (struct tfs_pickle_iter){ .at = node->items, .end = node->items + node->n_items };
-	last = last_span(node);
-	return (struct tfs_pickle_iter){ .span = last ? last->next : NULL, .last = last };
-}
-
-const struct tfs_pickle_value *tfs_pickle_next(struct tfs_pickle_iter *it)
-{
-	if (it->at == it->end) {
-		if (!it->span)
-			return NULL;
-		it->at = it->span->items;
-		it->end = it->at + it->span->n;
-		it->span = it->span == it->last ? NULL : it->span->next;
-	}
-	return it->at++;
-}
-
-struct tfs_pickle_value tfs_pickle_next_persid(struct tfs_pickle_value persid)
-{
-	return tfs_pickle_node(&persid)->items[1];
-}
-
-/* @n bytes, little-endian. */
-static uint64_t read_uint(const char *bytes, unsigned n)
-{
-	uint64_t v = 0;
-
-	while (n--)
-		v = v << 8 | (unsigned char)bytes[n];
-	return v;
-}
-
-static const char *opcode_of(const struct tfs_pickle_value *text)
-{
-	return (const char *)(uintptr_t)(text->word >> 8);
-}
-
-/*
- * A text's value is the address of the opcode in front of it, which has been found to be whole. Of a line it is the byte in front of
- * it, which is an opcode or the end of another line.
- */
-const char *tfs_pickle_text(const struct tfs_pickle_value *v, uint32_t *ret_len)
-{
-	const char *opcode = opcode_of(v), *text = opcode + 1;
-	unsigned n = 0;
-
-	switch ((unsigned char)*opcode) {
-	case 'c':
-	case 'I':
-	case 'L':
-	case '\n':
-		*ret_len = (const char *)rawmemchr(text, '\n') - text;
-		return text;
-	case 'G':
-		*ret_len = 8;
-		return text;
-	case 'U':
-	case 'C':
-	case 0x8a:
-	case 0x8c:
-		n = 1;
-		break;
-	case 'X':
-	case 'T':
-	case 'B':
-	case 0x8b:
-		n = 4;
-		break;
-	default:
-		n = 8;
-	}
-	*ret_len = read_uint(text, n);
-	return text + n;
-}
-
-static bool decimal(const char *s, uint32_t len, int64_t *ret)
-{
-	bool minus = len && *s == '-';
-	int64_t number = 0;
-
-	for (uint32_t i = minus; i < len; i++) {
-		int digit = s[i] - '0';
-
-		if (ckd_mul(&number, number, 10) || ckd_add(&number, number, minus ? -digit : digit))
-			return false;
-	}
-	*ret = number;
-	return true;
-}
-
-bool tfs_pickle_number(const struct tfs_pickle_value *v, int64_t *ret)
-{
-	const char *bytes;
-	uint32_t len;
-	uint64_t n;
-
-	if (tfs_pickle_type(v) == TFS_PICKLE_INT) {
-		*ret = tfs_pickle_int(v);
-		return true;
-	}
-	if (tfs_pickle_type(v) != TFS_PICKLE_LONG)
-		return false;
-	bytes = tfs_pickle_text(v, &len);
-	if (*opcode_of(v) == 'I' || *opcode_of(v) == 'L')
-		return decimal(bytes, len - (bytes[len - 1] == 'L'), ret);
-	/* Bytes at the end that only repeat the sign. */
-	while (len > 8 && bytes[len - 1] == (bytes[len - 2] & 0x80 ? '\xff' : 0))
-		len--;
-	if (len > 8)
-		return false;
-	n = len && bytes[len - 1] & 0x80 ? UINT64_MAX : 0;
-	for (uint32_t i = len; i--;)
-		n = n << 8 | (unsigned char)bytes[i];
-	*ret = (int64_t)n;
-	return true;
-}
-
-bool tfs_pickle_is_text(const struct tfs_pickle_value *v, const char *text)
-{
-	const char *bytes;
-	uint32_t len;
-
-	if (!v || (tfs_pickle_type(v) != TFS_PICKLE_STR && tfs_pickle_type(v) != TFS_PICKLE_BYTES))
-		return false;
-	bytes = tfs_pickle_text(v, &len);
-	return len == strlen(text) && !memcmp(bytes, text, len);
-}
-
-bool tfs_pickle_is_global(const struct tfs_pickle_value *v, const char *module, const char *name)
-{
-	return tfs_pickle_is_text(tfs_pickle_item(v, TFS_PICKLE_GLOBAL, 1), name) &&
-	       tfs_pickle_is_text(tfs_pickle_item(v, TFS_PICKLE_GLOBAL, 0), module);
-}
 
 /* --- The stack --------------------------------------------------------------------------------------------------- */
 
 static int push(struct machine *m, struct tfs_pickle_value v)
 {
 	if (m->depth == m->room_stack) {
-		int rc = charge(m, (m->room_stack ? m->room_stack : 16) * sizeof v);
+		int rc = tfs_pickle_charge(m->p, m->opcode, (m->room_stack ? m->room_stack : 16) * sizeof v);
 
 		if (rc)
 			return rc;
@@ -333,7 +71,7 @@ static struct tfs_pickle_value *top(struct machine *m, size_t i)
 
 static int push_mark(struct machine *m)
 {
-	int rc = charge(m, sizeof *m->marks);
+	int rc = tfs_pickle_charge(m->p, m->opcode, sizeof *m->marks);
 
 	if (rc)
 		return rc;
@@ -384,14 +122,14 @@ static int take_uint(struct machine *m, unsigned n, uint64_t *ret)
 
 	if (!bytes)
 		return -EINVAL;
-	*ret = read_uint(bytes, n);
+	*ret = tfs_pickle_uint(bytes, n);
 	return 0;
 }
 
 /* The opcode that is carried out: text and long integers are where it is. */
 static int push_here(struct machine *m, enum tfs_pickle_type type)
 {
-	return push(m, of_address(type, m->p->buf + m->opcode));
+	return push(m, tfs_pickle_of_address(type, m->p->buf + m->opcode));
 }
 
 /* A string whose length comes first, in @n bytes. */
@@ -408,14 +146,14 @@ static int push_string(struct machine *m, enum tfs_pickle_type type, unsigned n)
 /* An integer whose opcode is the one that is carried out. */
 static int push_int(struct machine *m, int64_t i)
 {
-	if (i < -(INT64_C(1) << (BITS - 1)) || i >= INT64_C(1) << (BITS - 1))
+	if (i < -(INT64_C(1) << (TFS_PICKLE_BITS - 1)) || i >= INT64_C(1) << (TFS_PICKLE_BITS - 1))
 		return push_here(m, TFS_PICKLE_LONG);
-	return push(m, of_int(TFS_PICKLE_INT, i));
+	return push(m, tfs_pickle_of_int(TFS_PICKLE_INT, i));
 }
 
 static int push_bool(struct machine *m, bool b)
 {
-	return push(m, of_int(TFS_PICKLE_BOOL, b));
+	return push(m, tfs_pickle_of_int(TFS_PICKLE_BOOL, b));
 }
 
 /* An integer of @n bytes, unsigned, or signed, as BININT's. */
@@ -429,7 +167,7 @@ static int push_uint(struct machine *m, unsigned n, bool is_signed)
 
 static int push_long(struct machine *m)
 {
-	struct tfs_pickle_value v = of_address(TFS_PICKLE_LONG, m->p->buf + m->opcode);
+	struct tfs_pickle_value v = tfs_pickle_of_address(TFS_PICKLE_LONG, m->p->buf + m->opcode);
 	int64_t i;
 
 	return tfs_pickle_number(&v, &i) ? push_int(m, i) : push(m, v);
@@ -520,7 +258,7 @@ static int memo_put(struct machine *m, uint64_t i)
 		m->n_pages = n;
 	}
 	if (!m->memo[page]) {
-		rc = charge(m, PAGE_VALUES * sizeof **m->memo);
+		rc = tfs_pickle_charge(m->p, m->opcode, PAGE_VALUES * sizeof **m->memo);
 		if (rc)
 			return rc;
 		m->memo[page] = calloc(PAGE_VALUES, sizeof **m->memo); /* all ABSENT */
@@ -564,12 +302,12 @@ static int collect(struct machine *m, enum tfs_pickle_type type, size_t n)
 	int rc = need(m, n);
 
 	if (!rc)
-		rc = new_node(m, type, grows ? 0 : n, &v);
+		rc = tfs_pickle_new_node(m->p, m->opcode, type, grows ? 0 : n, &v);
 	if (rc)
 		return rc;
 	items = m->stack + m->depth - n;
 	if (grows)
-		rc = add_items(m, tfs_pickle_node(&v), items, n);
+		rc = tfs_pickle_add_items(m->p, m->opcode, tfs_pickle_node(&v), items, n);
 	else
 		memcpy(tfs_pickle_node(&v)->items, items, n * sizeof *items);
 	if (rc)
@@ -580,7 +318,7 @@ static int collect(struct machine *m, enum tfs_pickle_type type, size_t n)
 
 static int empty_tuple(struct machine *m)
 {
-	int rc = m->empty_tuple.word ? 0 : new_node(m, TFS_PICKLE_TUPLE, 0, &m->empty_tuple);
+	int rc = m->empty_tuple.word ? 0 : tfs_pickle_new_node(m->p, m->opcode, TFS_PICKLE_TUPLE, 0, &m->empty_tuple);
 
 	return rc ? rc : push(m, m->empty_tuple);
 }
@@ -604,7 +342,7 @@ static int target_of(struct machine *m, struct tfs_pickle_value *v, bool pairs, 
 	if (type == TFS_PICKLE_CALL) {
 		v = tfs_pickle_node(v)->items + (pairs ? TFS_PICKLE_PAIRS : TFS_PICKLE_ITEMS);
 		if (!v->word) {
-			int rc = new_node(m, pairs ? TFS_PICKLE_DICT : TFS_PICKLE_LIST, 0, v);
+			int rc = tfs_pickle_new_node(m->p, m->opcode, pairs ? TFS_PICKLE_DICT : TFS_PICKLE_LIST, 0, v);
 
 			if (rc)
 				return rc;
@@ -628,7 +366,7 @@ static int put(struct machine *m, size_t n, bool pairs)
 		return refuse(m, "%zu keys and values are put into a dict", n);
 	rc = target_of(m, top(m, n), pairs, &target);
 	if (!rc)
-		rc = add_items(m, target, m->stack + m->depth - n, n);
+		rc = tfs_pickle_add_items(m->p, m->opcode, target, m->stack + m->depth - n, n);
 	m->depth -= n;
 	return rc;
 }
@@ -656,7 +394,7 @@ static int push_global(struct machine *m)
 		return -EINVAL;
 	rc = push_here(m, TFS_PICKLE_STR); /* the module */
 	if (!rc)
-		rc = push(m, of_address(TFS_PICKLE_STR, name - 1));
+		rc = push(m, tfs_pickle_of_address(TFS_PICKLE_STR, name - 1));
 	return rc ? rc : collect(m, TFS_PICKLE_GLOBAL, 2);
 }
 
@@ -693,7 +431,7 @@ static int call(struct machine *m, bool keywords)
 	default:
 		return refuse(m, "a call of what is neither a global nor made by a call");
 	}
-	rc = new_node(m, TFS_PICKLE_CALL, TFS_PICKLE_CALL_ITEMS, &v);
+	rc = tfs_pickle_new_node(m->p, m->opcode, TFS_PICKLE_CALL, TFS_PICKLE_CALL_ITEMS, &v);
 	if (rc)
 		return rc;
 	tfs_pickle_node(&v)->items[TFS_PICKLE_CALLEE] = *callee;
@@ -774,7 +512,7 @@ static int carry_out(struct machine *m, unsigned char opcode)
 	case '0':  return pop(m);
 	case '1':  return pop_to_mark(m);
 
-	case 'N':  return push(m, of_int(TFS_PICKLE_NONE, 0));
+	case 'N':  return push(m, tfs_pickle_of_int(TFS_PICKLE_NONE, 0));
 	case 0x88: return push_bool(m, true);
 	case 0x89: return push_bool(m, false);
 	case 'J':  return push_uint(m, 4, true);

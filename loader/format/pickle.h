@@ -112,8 +112,8 @@ struct tfs_pickle {
 
 	/* Filled by tfs_pickle_read(): */
 	struct tfs_pickle_value result;
-	size_t used; /* bytes up to and with its STOP */
-	bool cut;    /* it failed as the buffer ended, and there is more */
+	size_t used;			 /* bytes up to and with its STOP */
+	bool cut;			 /* it failed as the buffer ended, and there is more */
 	struct tfs_pickle_value persids; /* the last PERSID, or ABSENT; the others by tfs_pickle_next_persid() */
 	struct tfs_arena arena;		 /* of the nodes */
 };

@@ -138,8 +138,8 @@ static int list_storages(struct tfs_torch *t, struct legacy *l)
 		if (!tfs_torch_read_persid(&persid, &s))
 			continue; /* an error once a tensor uses it */
 		if (n == tfs_torch_max_tensors(t->pickle.len))
-			return tfs_pickle_error(&t->pickle, -EINVAL, 0, "more than %zu mentions of storages in a pickle of its size",
-						n);
+			return tfs_pickle_error(&t->pickle, -EINVAL, 0,
+						"more than %zu mentions of storages in a pickle of its size", n);
 		if (tfs_array_room(all, n, room))
 			return -ENOMEM;
 		all[n++] = (struct storage){ .key = s.key, .type = s.type, .numel = s.numel };

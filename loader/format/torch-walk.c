@@ -30,14 +30,10 @@
 /* The same for the names. */
 #define MAX_NAMES      (64u << 20)
 #define MAX_NAMES_BYTE 8
-#define MAX_NAME       65535 /* bytes; a path of keys, none of which is any tensor's honest name at that length */
-
-/* Tensors of one name: {"a.b": x, "a": {"b": y}}. The second is a.b~2, and so on up to this number. */
-#define MAX_SAME 100
 
 struct walk {
 	struct tfs_torch *t;
-	char *path; /* MAX_NAME bytes */
+	char *path; /* TFS_TORCH_MAX_NAME bytes */
 	size_t len;
 	unsigned parts, depth;
 	uint64_t steps, max_steps, name_bytes, max_name_bytes;
@@ -56,8 +52,8 @@ static int walk(struct walk *w, const struct tfs_pickle_value *v);
 
 static int put_bytes(struct walk *w, const char *s, size_t len)
 {
-	if (len > MAX_NAME - w->len)
-		return refuse(w, "the path to a value is longer than %d bytes", MAX_NAME);
+	if (len > TFS_TORCH_MAX_NAME - w->len)
+		return refuse(w, "the path to a value is longer than %d bytes", TFS_TORCH_MAX_NAME);
 	memcpy(w->path + w->len, s, len);
 	w->len += len;
 	return 0;
@@ -139,7 +135,8 @@ static const struct tfs_pickle_value *plain_key(const struct tfs_pickle_value *k
 	const char *bytes;
 	uint32_t len;
 
-	if (!text || tfs_pickle_type(text) != TFS_PICKLE_STR || !tfs_pickle_is_text(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 1), "latin1") ||
+	if (!text || tfs_pickle_type(text) != TFS_PICKLE_STR ||
+	    !tfs_pickle_is_text(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 1), "latin1") ||
 	    !tfs_pickle_is_global(tfs_pickle_item(key, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), "_codecs", "encode"))
 		return key;
 	bytes = tfs_pickle_text(text, &len);
@@ -216,7 +213,8 @@ static int find(struct walk *w, const struct tfs_torch_rebuild *rebuild, const s
 	if (w->name_bytes > w->max_name_bytes)
 		return refuse(w, "the names of the tensors take more than %" PRIu64 " bytes", w->max_name_bytes);
 	if (w->n_found == w->max_tensors)
-		return refuse(w, "more than %zu tensors in a pickle of its size, as some stand in many places", w->max_tensors);
+		return refuse(w, "more than %zu tensors in a pickle of its size, as some stand in many places",
+			      w->max_tensors);
 	if (tfs_array_room(w->found, w->n_found, w->room_found))
 		return -ENOMEM;
 	w->found[w->n_found] = (struct tfs_torch_tensor){
@@ -339,7 +337,7 @@ enum meaning {
 	OPAQUE, /* unknown: the arguments by their places */
 	SAME,	/* one of the arguments; the others are nothing that has tensors, but for @state */
 	PAIRS,	/* a dict of the pairs in the first argument */
-	TYPED,	/* a function, a class, the function's arguments, and the state of what it makes: a tensor of that class */
+	TYPED, /* a function, a class, the function's arguments, and the state of what it makes: a tensor of that class */
 };
 
 static const struct known {
@@ -544,78 +542,6 @@ static int walk(struct walk *w, const struct tfs_pickle_value *v)
 	return rc;
 }
 
-/* In name order, those of one name as they were found. */
-static int by_name(const void *a, const void *b)
-{
-	const struct tfs_torch_tensor *x = a, *y = b;
-	int c = tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
-
-	return c ? c : (x->order > y->order) - (x->order < y->order);
-}
-
-/* Has a tensor had this name from the start? @order: by that, which is the first base_len bytes of the name it has now. */
-static bool is_taken(const void **order, size_t n, const char *name, size_t len)
-{
-	size_t lo = 0, hi = n;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		const struct tfs_torch_tensor *t = order[mid];
-		int c = tfs_name_cmp(t->name, t->base_len, name, len);
-
-		if (!c)
-			return true;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
-}
-
-/* Give the tensor the first of the names NAME~2, NAME~3 from @number on that nobody has. */
-static int rename_tensor(struct walk *w, const void **order, struct tfs_torch_tensor *x, unsigned *number)
-{
-	char name[MAX_NAME + sizeof "~100"], quoted[TFS_QUOTE_SIZE];
-
-	memcpy(name, x->name, x->base_len);
-	do {
-		w->at = x->at;
-		if (++*number > MAX_SAME)
-			return refuse(w, "more than %d tensors have the path %s", MAX_SAME,
-				      tfs_quote(quoted, sizeof quoted, x->name, x->base_len));
-		x->name_len = x->base_len + snprintf(name + x->base_len, sizeof "~100", "~%u", *number);
-	} while (is_taken(order, w->n_found, name, x->name_len));
-	x->name = tfs_arena_copy(&w->names, name, x->name_len);
-	return x->name ? 0 : -ENOMEM;
-}
-
-/*
- * Put the tensors in order of names, and "~2" behind the second of a name, "~3" behind the third. What is made of two names can't be
- * the same, as the part before the last "~" is the name.
- */
-static int make_unique(struct walk *w, const void **order)
-{
-	const struct tfs_torch_tensor *first = NULL;
-	size_t n = w->n_found;
-	unsigned number = 1;
-	int rc = 0;
-
-	tfs_sort(order, n, order + n, by_name);
-	for (size_t i = 0; i < n && !rc; i++) {
-		struct tfs_torch_tensor *x = (struct tfs_torch_tensor *)order[i];
-
-		if (first && !tfs_name_cmp(first->name, first->name_len, x->name, x->name_len)) {
-			rc = rename_tensor(w, order, x, &number);
-			continue;
-		}
-		first = x;
-		number = 1;
-	}
-	tfs_sort(order, n, order + n, by_name);
-	return rc;
-}
-
 /* @n_own: of those found the first so many are of the file's object, the others are TorchScript's constants. */
 static int add_found(struct walk *w, struct tfs_torch *t, size_t n_own)
 {
@@ -626,9 +552,10 @@ static int add_found(struct walk *w, struct tfs_torch *t, size_t n_own)
 		return -ENOMEM;
 	for (size_t i = 0; i < w->n_found; i++)
 		order[i] = &w->found[i];
-	rc = make_unique(w, order);
+	rc = tfs_torch_make_unique(w->t, order, w->n_found, &w->names);
 	for (size_t i = 0; i < w->n_found && !rc; i++)
-		rc = tfs_torch_add(((const struct tfs_torch_tensor *)order[i])->order < n_own ? t : t->constants, order[i]);
+		rc = tfs_torch_add(((const struct tfs_torch_tensor *)order[i])->order < n_own ? t : t->constants,
+				   order[i]);
 	return rc;
 }
 
@@ -658,14 +585,15 @@ static int note_left_out(struct tfs_torch *t)
 	const struct tfs_torch *first = t->n_left_out || !t->constants ? t : t->constants;
 	size_t n = t->n_left_out + (t->constants ? t->constants->n_left_out : 0);
 
-	return n ? tfs_catalog_note(t->catalog, "%zu of its tensors are left out, the first is %s", n, first->left_out) : 0;
+	return n ? tfs_catalog_note(t->catalog, "%zu of its tensors are left out, the first is %s", n, first->left_out)
+		 : 0;
 }
 
 int tfs_torch_list(struct tfs_torch *t)
 {
 	struct walk w = {
 		.t = t,
-		.path = malloc(MAX_NAME),
+		.path = malloc(TFS_TORCH_MAX_NAME),
 		.max_steps = MAX_STEPS,
 		.max_name_bytes = MAX_NAMES,
 	};

@@ -20,9 +20,10 @@
 #include "format/format.h"
 #include "format/zip.h"
 
-#define PICKLE	   "data.pkl"
-#define OBJECT	   "data"
-#define CONSTANTS  "constants"	   /* TorchScript's: the tensors that its code has in it, with a folder of storages of their own */
+#define PICKLE "data.pkl"
+#define OBJECT "data"
+#define CONSTANTS \
+	"constants" /* TorchScript's: the tensors that its code has in it, with a folder of storages of their own */
 #define ENDIANNESS "byteorder"
 
 /* torch counts storages: keys are numbers. */
@@ -262,7 +263,9 @@ static const struct {
 	{ "\x93NUMPY", 6, "a NumPy array; its name should end in .npy" },
 	{ "\x89HDF\r\n", 6, "an HDF5 file, as Keras writes them" },
 	{ "\x1f\x8b", 2, "compressed by gzip" },
-	{ "\xfd" "7zXZ", 5, "compressed by xz" },
+	{ "\xfd"
+	  "7zXZ",
+	  5, "compressed by xz" },
 	{ "BZh", 3, "compressed by bzip2" },
 	{ "\x28\xb5\x2f\xfd", 4, "compressed by zstd" },
 	{ "7z\xbc\xaf\x27\x1c", 6, "a 7z archive" },
@@ -303,7 +306,8 @@ static int refuse_other(struct tfs_torch *t)
 			t->err, -EINVAL, 257,
 			"a tar file, as torch wrote them before 0.1.10: load and save it with a torch of 0.4 to 2.x");
 	if (is_page(start, len))
-		return tfs_error_set(t->err, -EINVAL, 0, "a page of HTML or XML, which a server sent instead of a file");
+		return tfs_error_set(t->err, -EINVAL, 0,
+				     "a page of HTML or XML, which a server sent instead of a file");
 	if (len > sizeof header && start[sizeof header] == '{') {
 		memcpy(&header, start, sizeof header);
 		if (le64toh(header) <= t->size - sizeof header)

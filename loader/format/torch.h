@@ -48,10 +48,10 @@ struct tfs_torch {
 	struct tfs_pickle pickle; /* of the object */
 	/* The storage of that key, which is STR or BYTES: 0, -ENOENT: there is none; -EINVAL with the error filled. */
 	int (*find)(struct tfs_torch *t, const struct tfs_pickle_value *key, struct tfs_torch_extent *ret);
-	void *container;    /* for find() */
+	void *container;	     /* for find() */
 	struct tfs_torch *constants; /* TorchScript's second pickle, or NULL: its own pickle, find() and n_left_out */
-	size_t n_left_out;  /* tensors that torch would show and we can't */
-	char left_out[256]; /* the first of them, and why */
+	size_t n_left_out;	     /* tensors that torch would show and we can't */
+	char left_out[256];	     /* the first of them, and why */
 };
 
 /* A tensor, or a bare storage, which is shown as a tensor of one dimension. */
@@ -69,7 +69,7 @@ struct tfs_torch_tensor {
 struct tfs_torch_rebuild {
 	const char *module, *name;
 	uint8_t dtype, metadata, quantizer; /* behind storage, offset, size and stride */
-	const char *left_out; /* not NULL: it has no storage, and this is why it is not shown */
+	const char *left_out;		    /* not NULL: it has no storage, and this is why it is not shown */
 };
 
 /*
@@ -90,6 +90,16 @@ int tfs_torch_legacy(struct tfs_torch *t);
 
 /* Add all tensors of the pickle's value to the catalog. -EINVAL with the error filled. */
 int tfs_torch_list(struct tfs_torch *t);
+
+/* --- torch-names.c ----------------------------------------------------------------------------------------------- */
+
+#define TFS_TORCH_MAX_NAME 65535 /* bytes; a path of keys, none of which is any tensor's honest name at that length */
+
+/*
+ * Sort the @n tensors at @order, which has room for as many again, by name, and put "~2" behind the second of a name, "~3" behind
+ * the third. The new names are in @arena. -EINVAL with the error filled: too many of one name. -ENOMEM.
+ */
+int tfs_torch_make_unique(struct tfs_torch *t, const void **order, size_t n, struct tfs_arena *arena);
 
 /* --- torch-tensor.c ---------------------------------------------------------------------------------------------- */
 

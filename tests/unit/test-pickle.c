@@ -81,7 +81,8 @@ static void integers_have_their_values(void **state)
 	assert_int_equal(tfs_pickle_int(&p.result), 1);
 	tfs_pickle_fini(&p);
 	/* A LONG1 of 73 bytes, which is the code of 'I'. */
-	assert_int_equal(READ(&p, "\x8aI1234567890123456789012345678901234567890123456789012345678901234567890123."), 0);
+	assert_int_equal(READ(&p, "\x8aI1234567890123456789012345678901234567890123456789012345678901234567890123."),
+			 0);
 	assert_int_equal(tfs_pickle_type(&p.result), TFS_PICKLE_LONG);
 	tfs_pickle_text(&p.result, &len);
 	assert_int_equal(len, 73);
@@ -260,7 +261,8 @@ static void text_is_found_behind_its_opcode(void **state)
 /* However a pickle is made, it takes no more than 40 bytes for each of its own. */
 static void memory_is_a_multiple_of_the_length(void **state)
 {
-	static const char *const parts[] = { "]", "}", ")", "N", "(", "K\1\x85", "N\x85", "NQ", "]q\1", "c\n\n", "c\n\n)R" };
+	static const char *const parts[] = { "]",     "}",  ")",    "N",     "(",      "K\1\x85",
+					     "N\x85", "NQ", "]q\1", "c\n\n", "c\n\n)R" };
 	enum { COUNT = 100000 };
 	struct tfs_pickle p;
 	char *pickle = malloc(COUNT + 16);
@@ -323,11 +325,16 @@ static void a_cut_pickle_asks_for_more(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(integers_have_their_values), cmocka_unit_test(containers_have_their_items),
-		cmocka_unit_test(calls_are_only_noted),	      cmocka_unit_test(the_memo_gives_back_the_same),
-		cmocka_unit_test(persistent_ids_are_listed),  cmocka_unit_test(long_containers_are_whole),
-		cmocka_unit_test(text_is_found_behind_its_opcode), cmocka_unit_test(memory_is_a_multiple_of_the_length),
-		cmocka_unit_test(errors_say_where),	      cmocka_unit_test(a_cut_pickle_asks_for_more),
+		cmocka_unit_test(integers_have_their_values),
+		cmocka_unit_test(containers_have_their_items),
+		cmocka_unit_test(calls_are_only_noted),
+		cmocka_unit_test(the_memo_gives_back_the_same),
+		cmocka_unit_test(persistent_ids_are_listed),
+		cmocka_unit_test(long_containers_are_whole),
+		cmocka_unit_test(text_is_found_behind_its_opcode),
+		cmocka_unit_test(memory_is_a_multiple_of_the_length),
+		cmocka_unit_test(errors_say_where),
+		cmocka_unit_test(a_cut_pickle_asks_for_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,7 +79,7 @@ typedef void tfs_warn_fn(void *arg, const struct tfs_error *warning);
  * Scan @path: a directory, or one weight file, which then stands in an otherwise empty directory, alone but for the files that
  * it names as having its tensors. Headers are parsed by up to @threads threads. A set that is broken is left out with a warning,
  * as long as another one is sound, unless its only file has tensors of that one.
- * -EINVAL: nothing sound in it (@err is the first set's error, or says that no weights were found); otherwise the errno of
+ * -EINVAL: nothing sound in it (@err is that of the most preferred format's first set, or says that no weights were found); otherwise the errno of
  * the scan. On success the caller owns *@ret_model.
  */
 int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *warn_arg, struct tfs_model **ret_model,

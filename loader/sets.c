@@ -21,6 +21,7 @@
 struct broken {
 	struct tfs_error err;
 	uint32_t node; /* of its lone file, else UINT32_MAX */
+	size_t place;  /* of its format in the order of preference; behind all of them where it has none */
 };
 
 struct finder {
@@ -174,6 +175,7 @@ static int make_set(struct finder *f, struct tfs_drafts *drafts, struct tfs_draf
 	return rc;
 }
 
+/* Behind the last one is NULL's. */
 static size_t place_of_format(const struct tfs_format *format)
 {
 	size_t i = 0;
@@ -259,11 +261,12 @@ static int make_stems_unique(struct finder *f, const void **sets, size_t n)
 	return 0;
 }
 
-static int leave_out(struct finder *f, const struct tfs_error *err, uint32_t node)
+/* @format: NULL if it is of none. */
+static int leave_out(struct finder *f, const struct tfs_error *err, uint32_t node, const struct tfs_format *format)
 {
 	if (tfs_array_room(f->broken, f->n_broken, f->room_broken))
 		return -ENOMEM;
-	f->broken[f->n_broken++] = (struct broken){ *err, node };
+	f->broken[f->n_broken++] = (struct broken){ *err, node, place_of_format(format) };
 	return 0;
 }
 
@@ -329,7 +332,7 @@ static int drop_empty(struct finder *f, const void **sets, size_t *n)
 		}
 		tfs_error_set(&err, -EINVAL, TFS_NO_OFFSET, "has no tensors");
 		tfs_model_error_in(&f->m->pub, s->set.sources[0], &err);
-		rc = leave_out(f, &err, only_node(s->draft));
+		rc = leave_out(f, &err, only_node(s->draft), s->set.format);
 	}
 	*n = kept;
 	return rc;
@@ -352,7 +355,7 @@ static int make_sets(struct finder *f, struct tfs_drafts *drafts, uint32_t dir)
 		if (!d->err)
 			rc = make_set(f, drafts, d, dir, &made[i].set);
 		if (!rc && d->err)
-			rc = leave_out(f, d->err, only_node(d));
+			rc = leave_out(f, d->err, only_node(d), d->format);
 		else
 			order[n++] = &made[i];
 	}
@@ -430,7 +433,7 @@ static int find_unfinished(struct finder *f)
 			continue;
 		tfs_error_set(&err, -EINVAL, TFS_NO_OFFSET, "%s", what);
 		tfs_model_error_in(m, i, &err);
-		rc = leave_out(f, &err, i);
+		rc = leave_out(f, &err, i, NULL);
 	}
 	return rc;
 }
@@ -462,14 +465,19 @@ static bool *find_external(const struct tfs_model *m)
 	return external;
 }
 
-/* A set that is broken stops the mount only where there is no other. */
+/* A set that is broken stops the mount only where there is no other; of several the first of the format that comes first is the reason. */
 static int report_broken(const struct finder *f)
 {
 	cleanup_free bool *external = NULL;
 	struct tfs_error warning;
 
 	if (!f->m->pub.n_sets && f->n_broken) {
-		*f->err = f->broken[0].err;
+		size_t first = 0;
+
+		for (size_t i = 1; i < f->n_broken; i++)
+			if (f->broken[i].place < f->broken[first].place)
+				first = i;
+		*f->err = f->broken[first].err;
 		f->err->code = -EINVAL; /* whatever broke the set: the model has none */
 		return -EINVAL;
 	}

@@ -60,7 +60,10 @@ def check_tensor(mount, name, dtype, shape, data, values):
     array = load(npy_path)
     check(array.tobytes() == data, f"{name!r}: wrong bytes in npy/")
     if dtype in BITS:
-        same(f"{name!r}: dtype in npy/", array.dtype, np.dtype("u1"))
+        *outer, row = shape or [1]
+        bits = row * BITS[dtype]
+        same(f"{name!r}: dtype and shape in npy/", (array.dtype, list(array.shape)),
+             (np.dtype("u1"), [*outer, bits // 8] if bits % 8 == 0 else [len(data)]))
     else:
         same(f"{name!r}: dtype and shape in npy/", (array.dtype, list(array.shape)), (np.dtype(NPY[dtype]), shape))
 

@@ -183,6 +183,9 @@ static void other_files_are_not_mentioned(void **state)
 	put_text(dir, "model.safetensors", "short");
 	put_text(dir, "model.safetensors.part", "");
 	assert_refused(dir, -EINVAL, "model.safetensors: byte 0: the file has 5 bytes");
+	/* So is that of a format that comes first. */
+	put_text(dir, "arguments.bin", "no pickle, and nobody's weights");
+	assert_refused(dir, -EINVAL, "model.safetensors: byte 0: the file has 5 bytes");
 	remove_tree(dir);
 }
 

@@ -88,10 +88,12 @@ examples=$top/examples
 	n=0
 	while read -r line; do
 		command=${line%% *}
-		if ! command -v "$command" >/dev/null; then
-			echo "# no $command" >&3
-			continue
-		fi
+		for need in "$command" $(sed "s/'[^']*'//g" <<<"$line" | grep -oP '\| \K[a-z]+'); do
+			if ! command -v "$need" >/dev/null; then
+				echo "# no $need" >&3
+				continue 2
+			fi
+		done
 		printf '%s\n' "$line" >&2
 		# No pipefail: head(1) ends before those that write to it.
 		(cd "$T" && bash -c "$line" >"$T/out" 2>"$T/err") || fail "it fails: $line: $(cat "$T/err")"

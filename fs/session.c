@@ -27,6 +27,20 @@
  */
 enum { MAX_BACKGROUND = 64 };
 
+/*
+ * Over io_uring each CPU has a ring, where a request keeps its entry until it is answered, and what finds no entry free is held up,
+ * whatever it is. So this is how many may wait on one CPU (for storage, for a hash) with nobody else noticing; libfuse's own choice
+ * is 8. An entry takes some 20 µs of mounting, hence fewer a ring where there are many rings, and memory once it was used, up to its
+ * longest read, hence shorter reads: files are seldom streamed where there is io_uring.
+ */
+enum { RING_ENTRIES = 512, RING_ENTRIES_MIN = 64, RING_MAX_READ = 256 << 10 };
+
+static unsigned ring_depth(void)
+{
+	unsigned depth = RING_ENTRIES / get_nprocs_conf();
+	return depth > RING_ENTRIES_MIN ? depth : RING_ENTRIES_MIN;
+}
+
 static void on_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct tfs_fs *fs = userdata;
@@ -35,6 +49,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
 	fuse_set_feature_flag(conn, FUSE_CAP_CACHE_SYMLINKS);
+	fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS); /* or a lookup that is held up holds up all others in its directory */
 	if (fs->passthrough && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
 		/* Backing files are on a tmpfs; originals may be on a file system that is stacked itself. */
 		struct statfs st;
@@ -48,6 +63,8 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	}
 #ifdef HAVE_FUSE_URING
 	fs->uring = conn->want_ext & FUSE_CAP_OVER_IO_URING;
+	if (fs->uring)
+		conn->max_write = RING_MAX_READ;
 	/* The kernel's word of an interrupt would find no request, and libfuse would keep it for ever: ask for none. */
 	conn->no_interrupt = fs->watches = fs->uring;
 #endif
@@ -195,6 +212,7 @@ static int create_session(struct tfs_fs *fs)
 
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
 	cleanup_free char *escaped = NULL, *fsname = NULL;
+	char ring[64];
 	/* A comma would end the option. */
 	r = fuse_opt_add_opt_escaped(&escaped, fs->model_path);
 	if (!r)
@@ -205,8 +223,10 @@ static int create_session(struct tfs_fs *fs)
 	r |= fuse_opt_add_arg(&args, "-onosuid,nodev,noatime,default_permissions,subtype=tensorfs");
 	if (o->allow_other)
 		r |= fuse_opt_add_arg(&args, "-oallow_other");
-	if (uring)
-		r |= fuse_opt_add_arg(&args, "-oio_uring");
+	if (uring) {
+		snprintf(ring, sizeof ring, "-oio_uring,io_uring_q_depth=%u", ring_depth());
+		r |= fuse_opt_add_arg(&args, ring);
+	}
 	if (o->debug)
 		r |= fuse_opt_add_arg(&args, "-odebug");
 	if (o->mount_options[0]) { /* last, so that a fsname= of the user's wins */

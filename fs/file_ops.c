@@ -380,21 +380,45 @@ void tfs_close_all(struct tfs_fs *fs)
 
 /* --- Read ------------------------------------------------------------------------------------------------------------ */
 
-/* A read of a stream. */
+/* A read of a stream. Where the reader is killed, the request is answered and the read goes on, for nobody. */
 struct reading {
 	struct tfs_read read;
+	struct tfs_fs *fs;
 	fuse_req_t req;
 	struct tfs_here here;
+	struct tfs_watched watched;
+	_Atomic unsigned users; /* the request that is not answered, the read that is not over */
 };
+
+static void reading_unref(struct reading *rd)
+{
+	if (!--rd->users)
+		free(rd);
+}
+
+static bool give_up_reading(struct tfs_watched *w)
+{
+	(void)w;
+	return true;
+}
+
+static void on_killed(struct tfs_watched *w)
+{
+	struct reading *rd = (struct reading *)(void *)((char *)w - offsetof(struct reading, watched));
+	struct tfs_moved m = tfs_go_there(rd->here);
+	tfs_reply_error(rd->req, -EINTR);
+	tfs_go_back(&m);
+	reading_unref(rd);
+}
 
 static void reply_reading(struct reading *rd, int result)
 {
 	struct tfs_read *r = &rd->read;
 
-	if (result) {
-		tfs_reply_error(rd->req, result);
-	} else {
-		if (r->fd >= 0) {
+	if (tfs_watch_remove(&rd->fs->watch, &rd->watched)) {
+		if (result) {
+			tfs_reply_error(rd->req, result);
+		} else if (r->fd >= 0) {
 			struct fuse_bufvec v = FUSE_BUFVEC_INIT(r->len);
 			v.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY;
 			v.buf[0].fd = r->fd;
@@ -403,9 +427,11 @@ static void reply_reading(struct reading *rd, int result)
 		} else {
 			fuse_reply_iov(rd->req, r->iov, r->n_iov);
 		}
-		tfs_read_release(r);
+		reading_unref(rd);
 	}
-	free(rd);
+	if (!result)
+		tfs_read_release(r);
+	reading_unref(rd);
 }
 
 static void on_read(struct tfs_read *r, int result)
@@ -426,8 +452,15 @@ static void read_stream(struct tfs_fs *fs, fuse_req_t req, struct tfs_stream *st
 	rd->read.done = on_read;
 	rd->read.offset = offset;
 	rd->read.len = len;
+	rd->fs = fs;
 	rd->req = req;
 	rd->here = tfs_here_of(fs, req);
+	rd->users = 2;
+	rd->watched.tid = fuse_req_ctx(req)->pid;
+	rd->watched.killed_only = true;
+	rd->watched.give_up = give_up_reading;
+	rd->watched.answer = on_killed;
+	tfs_watch_add(&fs->watch, &rd->watched);
 	int r = tfs_stream_read(stream, &rd->read);
 	if (r != TFS_QUEUED)
 		reply_reading(rd, r);

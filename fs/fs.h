@@ -29,12 +29,15 @@ struct tfs_fs {
 	size_t n_warnings;
 	dev_t device; /* of the mount; 0: not known */
 	int ready_fd; /* a byte goes here when the kernel has accepted the mount; -1: nobody waits */
+	pthread_key_t ring_thread; /* set in threads that get requests by io_uring; see tfs_here_of() */
 	bool watches; /* this transport does not tell of interrupts: see interrupt.h; set by init() */
 	const char *streamed_because; /* why passthrough was not even tried, or NULL */
 
 	struct tfs_opened_table opened;
 	struct tfs_opened_table texts; /* only to find what is still open in the end; not shared */
 	struct tfs_watch watch;
+	pthread_mutex_t stop_lock; /* of the next one, until that is done */
+	bool stopped;		   /* the loader; everyone who waited has been answered */
 
 	/* Relaxed atomics: each stands for itself. */
 	_Atomic bool passthrough; /* may go from true to false: the kernel refused a backing file */
@@ -46,6 +49,9 @@ struct tfs_fs {
 
 /* A year: what the kernel caches stays true for as long as the mount lives. */
 #define TFS_CACHE_SECONDS 31536000.0
+
+/* Stop the loader, unless it is. When this returns nobody waits any more, nor is being answered. */
+void tfs_fs_stop(struct tfs_fs *fs);
 
 /* The operations; in init(), the part of the handshake that is ours. */
 extern const struct fuse_lowlevel_ops tfs_operations;

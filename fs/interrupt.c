@@ -11,7 +11,7 @@
 #define LOOK_EVERY_NS 50000000
 
 /* A thread that waits in the kernel keeps the signal that wants it out pending. See proc_pid_status(5). */
-static bool has_signal(pid_t tid)
+static bool has_signal(pid_t tid, bool killed_only)
 {
 	char path[64], line[256];
 	uint64_t own = 0, shared = 0, blocked = 0, ignored = 0;
@@ -27,6 +27,8 @@ static bool has_signal(pid_t tid)
 		sscanf(line, "SigIgn: %" SCNx64, &ignored);
 	}
 	fclose(f);
+	if (killed_only)
+		return (own | shared) >> (SIGKILL - 1) & 1;
 	return (own | shared) & ~blocked & ~ignored;
 }
 
@@ -52,8 +54,14 @@ static void *look(void *arg)
 		struct tfs_watched *given_up = NULL;
 		for (struct tfs_watched *e = w->list.next, *next; e != &w->list; e = next) {
 			next = e->next;
-			if (!has_signal(e->tid) || !e->give_up(e))
+			/* Most have their answer before we look twice: spare us reading about them. */
+			if (!e->seen) {
+				e->seen = true;
 				continue;
+			}
+			if (!has_signal(e->tid, e->killed_only) || !e->give_up(e))
+				continue;
+			e->given_up = true;
 			e->prev->next = next;
 			next->prev = e->prev;
 			e->next = given_up;
@@ -110,6 +118,7 @@ void tfs_watch_add(struct tfs_watch *w, struct tfs_watched *e)
 		w->running = !pthread_create(&w->thread, NULL, look, w);
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
 	}
+	e->seen = e->given_up = false;
 	e->next = &w->list;
 	e->prev = w->list.prev;
 	e->prev->next = w->list.prev = e;
@@ -121,12 +130,16 @@ void tfs_watch_add(struct tfs_watch *w, struct tfs_watched *e)
 	pthread_mutex_unlock(&w->lock);
 }
 
-void tfs_watch_remove(struct tfs_watch *w, struct tfs_watched *e)
+bool tfs_watch_remove(struct tfs_watch *w, struct tfs_watched *e)
 {
 	pthread_mutex_lock(&w->lock);
-	e->prev->next = e->next;
-	e->next->prev = e->prev;
+	bool there = !e->given_up;
+	if (there) {
+		e->prev->next = e->next;
+		e->next->prev = e->prev;
+	}
 	pthread_mutex_unlock(&w->lock);
+	return there;
 }
 
 void tfs_watch_drain(struct tfs_watch *w)

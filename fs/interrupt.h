@@ -2,7 +2,8 @@
 /*
  * Noticing that somebody who waits for an answer was interrupted, whichever way the request came. Through /dev/fuse the kernel
  * tells (FUSE_INTERRUPT), and libfuse calls back. Of requests that came by io_uring libfuse (3.18) does not find the
- * interrupt's request again, so there we look whether the waiting thread has a signal pending, several times a second.
+ * interrupt's request again, so there we look whether the waiting thread has a signal pending, several times a second. So we do for
+ * readers, whichever way they come: only being killed may end a read, and that may come after the one interrupt that we are told.
  */
 #ifndef TFS_FS_INTERRUPT_H
 #define TFS_FS_INTERRUPT_H
@@ -14,11 +15,13 @@
 /* A waiting thread; embedded in what it waits with. */
 struct tfs_watched {
 	pid_t tid;
+	bool killed_only; /* look for SIGKILL alone, as which the kernel delivers whatever ends a process */
 	/* The thread has a signal pending. Called with the watch locked; true: @w is not watched any more, and answer() follows. */
 	bool (*give_up)(struct tfs_watched *w);
 	/* Without the lock, as an answer takes libfuse's, under which open requests come to tfs_watch_add(). @w goes with it. */
 	void (*answer)(struct tfs_watched *w);
-	struct tfs_watched *prev, *next; /* private */
+	struct tfs_watched *prev, *next; /* private, as is: */
+	bool seen, given_up;
 };
 
 struct tfs_watch {
@@ -40,8 +43,8 @@ void tfs_watch_fini(struct tfs_watch *w);
 
 void tfs_watch_add(struct tfs_watch *w, struct tfs_watched *e);
 
-/* After this, @e is not looked at any more. It must still be there: not given up. */
-void tfs_watch_remove(struct tfs_watch *w, struct tfs_watched *e);
+/* After this, @e is not looked at any more. False: it has been given up, and its answer() is on its way or over. */
+bool tfs_watch_remove(struct tfs_watch *w, struct tfs_watched *e);
 
 /* Waits until who was given up has been answered. */
 void tfs_watch_drain(struct tfs_watch *w);

@@ -18,6 +18,15 @@ struct tfs_here tfs_here_of(struct tfs_fs *fs, fuse_req_t req)
 #ifdef HAVE_FUSE_URING
 	if (fuse_req_is_uring(req)) {
 		fs->uring = true;
+		/*
+		 * When the session ends, libfuse ends this thread, and then frees the ring and the requests that came by it, whether
+		 * they were answered or not. So the thread does not end before they are (tfs_fs_stop() by the key's destructor), nor in
+		 * the middle of things by being cancelled: it is woken too, which is enough.
+		 */
+		if (!pthread_getspecific(fs->ring_thread)) {
+			pthread_setspecific(fs->ring_thread, fs);
+			pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+		}
 		return (struct tfs_here){ sched_getcpu() };
 	}
 #else
@@ -87,6 +96,7 @@ void tfs_pending_heed(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, 
 		return;
 	}
 	p->watched.tid = fuse_req_ctx(req)->pid;
+	p->watched.killed_only = false;
 	p->watched.give_up = on_signal;
 	p->watched.answer = on_given_up;
 	tfs_watch_add(&fs->watch, &p->watched);

@@ -287,6 +287,22 @@ static int serve(struct tfs_fs *fs)
 	return r < 0 ? r : 0;
 }
 
+void tfs_fs_stop(struct tfs_fs *fs)
+{
+	pthread_mutex_lock(&fs->stop_lock);
+	if (!fs->stopped && fs->loader) {
+		tfs_loader_stop(fs->loader);
+		tfs_watch_drain(&fs->watch);
+	}
+	fs->stopped = true;
+	pthread_mutex_unlock(&fs->stop_lock);
+}
+
+static void on_ring_end(void *fs)
+{
+	tfs_fs_stop(fs);
+}
+
 static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 {
 	int r = create_session(fs);
@@ -310,9 +326,7 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		if (!r)
 			r = serve(fs);
 		/* Whoever still waits is answered while there is a session to answer through. */
-		if (fs->loader)
-			tfs_loader_stop(fs->loader);
-		tfs_watch_drain(&fs->watch);
+		tfs_fs_stop(fs);
 		tfs_close_all(fs);
 		fuse_session_unmount(fs->session);
 	}
@@ -343,6 +357,10 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 	cleanup_free char *mountpoint = realpath(options->mountpoint, NULL);
 	struct stat st;
 
+	if (pthread_key_create(&fs.ring_thread, on_ring_end)) {
+		tfs_log_error("out of memory");
+		return 1;
+	}
 	if (options->debug)
 		tfs_log_set_level(TFS_LOG_DEBUG);
 	fuse_set_log_func(on_fuse_log);
@@ -350,6 +368,7 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 	tfs_opened_init(&fs.opened);
 	tfs_opened_init(&fs.texts);
 	tfs_watch_init(&fs.watch);
+	pthread_mutex_init(&fs.stop_lock, NULL);
 
 	int r = 0;
 	if (!mountpoint || stat(mountpoint, &st)) {
@@ -399,6 +418,8 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 		free(fs.warnings[i]);
 	free(fs.warnings);
 	free(fs.model_path);
+	pthread_key_delete(fs.ring_thread);
+	pthread_mutex_destroy(&fs.stop_lock);
 	tfs_watch_fini(&fs.watch);
 	tfs_opened_fini(&fs.texts);
 	tfs_opened_fini(&fs.opened);

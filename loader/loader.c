@@ -368,7 +368,6 @@ void tfs_loader_stop(struct tfs_loader *l)
 	tfs_feeder_stop(l->feeder);
 	tfs_sched_stop(l->sched);
 	tfs_workers_join(l->workers);
-	l->workers = NULL;
 	/* The timer may be answering somebody right now, whose answer still needs what the caller takes apart next. */
 	tfs_residency_stop(l->residency);
 	tfs_streams_stop(l->streams);
@@ -379,6 +378,7 @@ void tfs_loader_destroy(struct tfs_loader *l)
 {
 	if (!l)
 		return;
+	tfs_workers_destroy(l->workers);
 	tfs_hashes_destroy(l->hashes);
 	tfs_feeder_destroy(l->feeder);
 	tfs_residency_destroy(l->residency);

@@ -50,7 +50,10 @@ struct tfs_loader;
 int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_options *options, struct tfs_loader **ret_loader,
 		      struct tfs_error *err);
 
-/* No load is started any more, and everyone who waits is answered with -ECANCELED before this returns. */
+/*
+ * No load is started any more, and everyone who waits is answered with -ECANCELED before this returns. Who asks meanwhile, or later,
+ * gets the same. To be called once.
+ */
 void tfs_loader_stop(struct tfs_loader *l);
 void tfs_loader_destroy(struct tfs_loader *l); /* after stop, and after every stream was closed; takes NULL */
 

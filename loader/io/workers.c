@@ -391,7 +391,7 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, cons
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (!w->n) {
-		tfs_workers_join(w);
+		tfs_workers_destroy(w);
 		return -EAGAIN;
 	}
 	*ret_workers = w;
@@ -405,6 +405,12 @@ void tfs_workers_join(struct tfs_workers *w)
 	want_all(w);
 	for (unsigned i = 0; i < w->n; i++)
 		pthread_join(w->threads[i], NULL);
+}
+
+void tfs_workers_destroy(struct tfs_workers *w)
+{
+	if (!w)
+		return;
 	tfs_extractor_destroy(w->extractor);
 	pthread_cond_destroy(&w->wanted);
 	pthread_mutex_destroy(&w->lock);

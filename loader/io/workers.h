@@ -34,6 +34,7 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, cons
 
 /* Wait until all have left; tfs_sched_stop() comes first. Takes NULL. */
 void tfs_workers_join(struct tfs_workers *w);
+void tfs_workers_destroy(struct tfs_workers *w); /* after that; takes NULL */
 
 unsigned tfs_workers_count(const struct tfs_workers *w); /* NULL: 0 */
 

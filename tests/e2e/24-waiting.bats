@@ -5,7 +5,7 @@ load helpers
 # stalled OPTION...: mounts a model over storage that stands still; the tensor "warm" is resident.
 stalled() {
 	(($(nproc) > 1)) || skip "optional: with one CPU nobody could look on"
-	py "$e2e/scenario.py" sizes "$model" warm=4096 pad=20000001 $(printf 't%03u=70000 ' {0..249})
+	py "$e2e/scenario.py" sizes "$model" warm=4096 pad=20000001 $(printf 't%03u=70000 ' {0..699})
 	mkdir "$T/slow"
 	start --passthrough=off --fuse-uring=off "$model" "$T/slow"
 	slow_daemon=$daemon
@@ -62,4 +62,11 @@ readers=50
 	stalled --fuse-uring=on
 	py "$e2e/waiting.py" hash "$model" "$mnt" "$slow_daemon" "$readers"
 	stat_is errors -eq 0
+}
+
+@test "by io_uring: SIGTERM while more wait than a ring has entries" {
+	enable_uring
+	stalled --fuse-uring=on --open-wait=3600
+	py "$e2e/waiting.py" end "$model" "$mnt" "$slow_daemon" 600 "$daemon"
+	wait_until ended "$daemon"
 }

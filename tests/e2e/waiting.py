@@ -2,6 +2,7 @@
 """Many wait for storage that stands still; others ask for what needs none.
 
 usage: waiting.py open|read|hash MODEL MOUNT SLOW_DAEMON READERS
+       waiting.py end MODEL MOUNT SLOW_DAEMON READERS DAEMON   instead, DAEMON is terminated
 
 MODEL is of small tensors, "warm" and "pad" first. MOUNT has it over a mount of SLOW_DAEMON, which is stopped and goes on in the
 end; "warm" is resident, and the others wait to be opened, or, being streamed, to be read, or hashed.
@@ -28,7 +29,7 @@ def go_there():
 def at_once(what, *command):
     """What the command says, on that CPU, without the storage."""
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=60, check=False, preexec_fn=go_there)
+        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=30, check=False, preexec_fn=go_there)
     except subprocess.TimeoutExpired:
         raise SystemExit(f"{what}: it waits for those who wait for the storage") from None
     same(f"status of {what}", done.returncode, 0)
@@ -87,7 +88,7 @@ def others(mount, warm, last):
     same("state", attribute(path_of(mount, warm), "state"), b"absent")
 
 
-def crowd(how, model, mount, slow_daemon, readers):
+def crowd(how, model, mount, slow_daemon, readers, daemon=None):
     way = by_hash if how == "hash" else by_read
     warm, _pad, *cold = tensors_of(model)
     last = cold[-1]
@@ -97,7 +98,10 @@ def crowd(how, model, mount, slow_daemon, readers):
     def wait(i):
         go_there()
         tids.append(threading.get_native_id())
-        got[cold[i].name] = way(path_of(mount, cold[i]))
+        try:
+            got[cold[i].name] = way(path_of(mount, cold[i]))
+        except OSError:
+            check(how == "end", cold[i].name)
 
     os.sched_setaffinity(0, os.sched_getaffinity(0) - {CPU})
     threads = [threading.Thread(target=wait, args=(i,), daemon=True) for i in range(readers)]
@@ -107,8 +111,11 @@ def crowd(how, model, mount, slow_daemon, readers):
         wait_until("all to wait", lambda: sum(waits(os.getpid(), tid) for tid in tids) == readers)
         if how == "open":
             wait_until("all to have come", lambda: stats(mount)["waits"] == readers + 1)
-        others(mount, warm, last)
-        victim(way, path_of(mount, last))
+        if how == "end":
+            os.kill(int(daemon), signal.SIGTERM)
+        else:
+            others(mount, warm, last)
+            victim(way, path_of(mount, last))
         if how == "read":
             victim(by_mmap, path_of(mount, last))  # in no thread of ours: a page fault keeps Python's lock
         check(not got, "somebody read from storage that stands still")
@@ -121,7 +128,8 @@ def crowd(how, model, mount, slow_daemon, readers):
         want = content(t).tobytes()
         if how == "hash":
             want = subprocess.run(["xxh128sum", "-"], input=want, stdout=subprocess.PIPE, check=True).stdout.split()[0]
-        same(t.name, got[t.name], want)
+        if how != "end" or t.name in got:
+            same(t.name, got[t.name], want)
 
 
 if __name__ == "__main__":

@@ -191,6 +191,7 @@ static inline void rig_stop(struct rig *g)
 {
 	tfs_sched_stop(g->sched);
 	tfs_workers_join(g->workers);
+	tfs_workers_destroy(g->workers);
 	g->workers = NULL;
 	tfs_residency_stop(g->residency);
 	tfs_streams_stop(g->streams);

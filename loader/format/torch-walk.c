@@ -337,6 +337,7 @@ enum meaning {
 	OPAQUE, /* unknown: the arguments by their places */
 	SAME,	/* one of the arguments; the others are nothing that has tensors, but for @state */
 	PAIRS,	/* a dict of the pairs in the first argument */
+	OBJECT, /* an object with the attributes in the first argument */
 	TYPED, /* a function, a class, the function's arguments, and the state of what it makes: a tensor of that class */
 };
 
@@ -347,6 +348,7 @@ static const struct known {
 	uint8_t state;	  /* the argument that is the state of what is made, or 0 */
 } calls[] = {
 	{ "collections", "OrderedDict", PAIRS },
+	{ "torch.fx.graph_module", "reduce_graph_module", OBJECT },
 	{ "torch._utils", "_rebuild_parameter", SAME },
 	{ "torch._utils", "_rebuild_parameter_with_state", SAME, .state = 3 },
 	{ "torch._utils", "_rebuild_device_tensor_from_cpu_tensor", SAME },
@@ -467,6 +469,8 @@ static int walk_made(struct walk *w, const struct tfs_pickle_value *call, const 
 		rc = walk_tensor(w, rebuild, tfs_steal(*state), tfs_pickle_node(call)->at);
 	} else if (known->meaning == PAIRS) {
 		rc = walk_list_of_pairs(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0));
+	} else if (known->meaning == OBJECT) {
+		rc = walk_state(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0));
 	} else if (known->meaning == SAME && tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->argument)) {
 		rc = walk(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->argument));
 		if (!rc && known->state)

@@ -290,7 +290,8 @@ static bool is_page(const char *start, size_t len)
 /* Neither zip nor pickle: say what it is, as far as can be told. */
 static int refuse_other(struct tfs_torch *t)
 {
-	char start[512];
+	enum { SHOWN = 24 };
+	char start[512], quoted[TFS_QUOTE_SIZE];
 	size_t len = t->size < sizeof start ? t->size : sizeof start;
 	uint64_t header;
 	int rc = tfs_file_read(t->fd, start, len, 0, t->err);
@@ -314,7 +315,9 @@ static int refuse_other(struct tfs_torch *t)
 			return tfs_error_set(t->err, -EINVAL, 0,
 					     "a safetensors file; its name should end in .safetensors");
 	}
-	return tfs_error_set(t->err, -EINVAL, 0, "neither a zip file nor a pickle: torch.save() has not written it");
+	return tfs_error_set(t->err, -EINVAL, 0,
+			     "neither a zip file nor a pickle: torch.save() has not written it; it begins with %s",
+			     tfs_quote(quoted, sizeof quoted, start, len < SHOWN ? len : SHOWN));
 }
 
 static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)

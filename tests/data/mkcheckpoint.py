@@ -126,6 +126,15 @@ def whole_module(s):
     return {"epoch": -1, "best_fitness": np.float64(0.5), "model": net, "ema": None, "updates": None, "date": None}
 
 
+def graph_module(s):
+    """As torch.fx pickles its modules: the attributes are an argument."""
+    attributes = {"training": True, "_parameters": collections.OrderedDict(w=s.array("net.w", 2)), "_buffers": collections.OrderedDict(),
+                  "_modules": collections.OrderedDict(fc=module(("torch.nn.modules.linear", "Linear"),
+                                                                {"weight": Parameter(s.array("net.fc.weight", 2, 2))})),
+                  "_code": "def forward(self, x): ..."}
+    return {"net": Call("torch.fx.graph_module", "reduce_graph_module", attributes, "import torch")}
+
+
 def optimizer(s):
     state = collections.defaultdict(dict)
     state[0] = {"step": 7, "exp_avg": s.array("state.0.exp_avg", 2, 2)}
@@ -241,7 +250,7 @@ def not_for_us(s):
 def kinds():
     """name → (object, its tensors by name, how many are left out)"""
     found = {}
-    for make in (state_dict, lightning, whole_module, optimizer, containers, tensors, layouts, not_for_us):
+    for make in (state_dict, lightning, whole_module, graph_module, optimizer, containers, tensors, layouts, not_for_us):
         s = Source()
         found[make.__name__] = (make(s), s.want, s.hidden)
     return found

@@ -71,12 +71,31 @@ def check_attacks(marker):
         marker.unlink(missing_ok=True)
 
 
+def check_cuts(program, top):
+    """Cut at any byte they are all refused, and say why."""
+    cases = torch_cases.hostile()
+    for name in ("zip", "deflated", "legacy", "script-frozen", "old-protocol-1"):
+        data = cases["should-pass-torch-" + name]
+        cuts = Path(top) / ("cuts-" + name)
+        cuts.mkdir()
+        (cuts / "whole.pt").write_bytes(data)
+        for n in range(len(data)):
+            (cuts / f"{n}.pt").write_bytes(data[:n])
+        run, _, _ = run_and_measure(program, cuts)
+        said = set(re.findall(r"^warning: (\d+)\.pt: .*left out: .", run.stderr, re.M))
+        if run.returncode or said != {str(n) for n in range(len(data))}:
+            yield f"{name}: exit status {run.returncode}; cut at {sorted({str(n) for n in range(len(data))} - said)} it is not refused"
+
+
 def main():
     bad = count = 0
     with tempfile.TemporaryDirectory(prefix="tfs-reject-") as top:
         marker = Path(top) / "marker"
         os.environ[MARKER] = str(marker)
         for wrong in check_attacks(marker):
+            bad += 1
+            print(wrong)
+        for wrong in check_cuts(sys.argv[1], top):
             bad += 1
             print(wrong)
         rows = torch_cases.rows()

@@ -176,6 +176,18 @@ OTHERS = {
 }
 
 
+def rezipped(**more):
+    """By hand: folders are members, too, and the one at the top is called otherwise; what newer torch writes beside the rest."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as file:
+        for name, data in {"my model/": b"", "my model/data/": b"", "my model/data/0": DATA, "my model/.format_version": b"1",
+                           "my model/.storage_alignment": b"64", "my model/byteorder": b"little", "my model/version": b"3\n",
+                           "my model/.data/serialization_id": b"1" * 40, "my model/data.pkl": PROTO + d(**W) + STOP,
+                           "__MACOSX/my model/._data.pkl": b"\0\5\x16\7", **more}.items():
+            file.writestr(zipfile.ZipInfo(name), data)
+    return out.getvalue()
+
+
 def containers():
     return {
         "should-fail-torch-garbage": b"abc",
@@ -203,6 +215,8 @@ def containers():
             "constants.pkl": PROTO + t(tensor()) + STOP, "constants/0": DATA[::-1]}),
         "should-pass-torch-script-constants-none": saved(d(**W), members={"constants.pkl": PROTO + b"N" + STOP}),
         **{f"should-fail-torch-{name}": start + bytes(600) for name, start in OTHERS.items()},
+        "should-pass-torch-rezipped": rezipped(),
+        "should-fail-torch-two-folders": rezipped(**{"other/data.pkl": PROTO + b"N" + STOP}),
         "should-pass-torch-no-tensors": saved(d(lr=i(1))),
         "should-pass-torch-beside-rubbish": saved(d(**W), members={"data/1": b"x", "../../etc/passwd": b"x", "/": b""}),
     }
@@ -522,7 +536,7 @@ def rows():
     plain |= {f"should-pass-torch-{name}-legacy": w for name in RUNS}
     plain |= {f"should-pass-torch-{name}-alone": {} for name in RUNS}
     plain |= {f"should-pass-torch-{k}": w for k in (
-        "zip", "legacy", "script", "beside-rubbish", "pickle-pops", "pickle-protocol-5", "pickle-memo-set-twice", "pickle-newobj-ex",
+        "zip", "legacy", "script", "rezipped", "beside-rubbish", "pickle-pops", "pickle-protocol-5", "pickle-memo-set-twice", "pickle-newobj-ex",
         "pickle-frozenset", "pickle-every-kind-of-value", "tensor-size-of-its-own-type", "tensor-first-function",
         "tensor-before-functions", "tensor-not-conjugate", "tensor-storage-bare", "walk-dict-in-itself", "walk-object-in-itself",
         "old-rubbish-behind")}

@@ -31,11 +31,8 @@ static int by_offset(const void *a, const void *b)
 
 /* --- Other files ------------------------------------------------------------------------------------------------- */
 
-/*
- * The node of @location, a path in a weight file of directory @dir. No `..`, no absolute path: nothing that a file says leads out
- * of its directory (ONNX, onnx/external_data_helper.py). UINT32_MAX, @err filled: there is no such file.
- */
-static uint32_t find_location(const struct tfs_model *m, uint32_t dir, const char *location, struct tfs_error *err)
+/* No `..`, no absolute path (ONNX, onnx/external_data_helper.py). */
+uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char *location, struct tfs_error *err)
 {
 	char quoted[TFS_QUOTE_SIZE];
 	uint32_t node = dir;
@@ -124,7 +121,7 @@ static int place_sources(struct tfs_model_impl *m, uint32_t dir, const struct tf
 				t[i].source = s;
 				continue;
 			}
-			node = find_location(&m->pub, dir, locations[t[i].source - 1], err);
+			node = tfs_merge_location(&m->pub, dir, locations[t[i].source - 1], err);
 			if (node == UINT32_MAX || (!place_of_node[node] && check_pointer(&m->pub, node, err)) ||
 			    check_external(&m->pub, node, &t[i], err)) {
 				tfs_model_error_in(&m->pub, shards[s].node, err);

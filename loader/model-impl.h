@@ -49,6 +49,12 @@ static inline bool tfs_merge_keeps(size_t n, const struct tfs_index *index)
 int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n,
 	      const struct tfs_index *index, uint32_t index_node, struct tfs_error *err);
 
+/*
+ * The node of @location, a path in a weight file of directory @dir, out of which it does not lead. UINT32_MAX, @err filled: there is
+ * no such file.
+ */
+uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char *location, struct tfs_error *err);
+
 /* Warn about @node (UINT32_MAX: about no file). */
 void tfs_model_warn(struct tfs_model_impl *m, uint32_t node, int code, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));

@@ -33,6 +33,7 @@ struct finder {
 	struct broken *broken; /* one for each set that is left out */
 	size_t n_broken, room_broken;
 	size_t n_dirs;
+	bool *named; /* by node: some weight file says that it has tensors there; never another one of its kind, or itself */
 	struct tfs_error *err; /* the caller's; filled only where -errno alone would not tell */
 };
 
@@ -377,14 +378,35 @@ static int make_sets(struct finder *f, struct tfs_drafts *drafts, uint32_t dir)
 	return rc;
 }
 
+static void note_named(struct finder *f, uint32_t dir, struct tfs_catalog *catalog)
+{
+	size_t n;
+	const char *const *locations = tfs_catalog_locations(catalog, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct tfs_error ignored; /* it is said when the set is made */
+		uint32_t node = tfs_merge_location(&f->m->pub, dir, locations[i], &ignored);
+		const struct tfs_format *format;
+
+		if (node == UINT32_MAX)
+			continue;
+		format = tfs_format_for(f->m->nodes[node].name);
+		f->named[node] = !format || !format->external;
+	}
+}
+
 static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *files, size_t n)
 {
 	struct tfs_drafts drafts = { 0 };
 	int rc = tfs_group(f->m, dir, files, n, &drafts);
 
-	for (size_t i = 0; i < n; i++)
-		if (files[i].catalog && tfs_catalog_noted(files[i].catalog))
+	for (size_t i = 0; i < n; i++) {
+		if (!files[i].catalog)
+			continue;
+		note_named(f, dir, files[i].catalog);
+		if (tfs_catalog_noted(files[i].catalog))
 			tfs_model_warn(f->m, files[i].node, -EINVAL, "%s", tfs_catalog_noted(files[i].catalog));
+	}
 	if (!rc)
 		rc = make_sets(f, &drafts, dir);
 	tfs_drafts_clear(&drafts);
@@ -406,7 +428,8 @@ static int find(struct finder *f)
 	if (rc)
 		return rc;
 	m->catalogs = calloc(f->n_files + 1, sizeof *m->catalogs);
-	if (!m->catalogs)
+	f->named = calloc(m->pub.n_nodes, sizeof *f->named);
+	if (!m->catalogs || !f->named)
 		return -ENOMEM;
 	tfs_parallel_for(f->n_files, m->threads, parse_file, f);
 	for (size_t i = 0; i < f->n_files && !rc; i = end) {
@@ -451,41 +474,39 @@ static int nothing_found(const struct finder *f)
 			     files);
 }
 
-/*
- * Which nodes have tensors of a sound set that its file says to be there? Such a file may well have a name that another format
- * claims ("weights.bin"), and is nothing to warn of. By node; NULL: out of memory. The caller frees it.
- */
-static bool *find_external(const struct tfs_model *m)
+/* It may well have a name that a third format claims ("weights.bin"), and is nothing to warn of. */
+static bool is_named(const struct finder *f, const struct broken *b)
 {
-	bool *external = calloc(m->n_nodes, sizeof *external);
+	return b->node != UINT32_MAX && f->named[b->node];
+}
 
-	for (size_t i = 0; i < m->n_sets && external; i++)
-		for (uint32_t k = 0; m->sets[i].format->external && k < m->sets[i].n_sources; k++)
-			external[m->sets[i].sources[k]] = true;
-	return external;
+/* The reason why there is no set: where a file has another one's tensors, what is wrong with that other one tells more. */
+static const struct broken *main_reason(const struct finder *f)
+{
+	const struct broken *best = &f->broken[0];
+
+	for (size_t i = 1; i < f->n_broken; i++) {
+		const struct broken *b = &f->broken[i];
+		int named = is_named(f, b) - is_named(f, best);
+
+		if (named < 0 || (!named && b->place < best->place))
+			best = b;
+	}
+	return best;
 }
 
 /* A set that is broken stops the mount only where there is no other; of several the first of the format that comes first is the reason. */
 static int report_broken(const struct finder *f)
 {
-	cleanup_free bool *external = NULL;
 	struct tfs_error warning;
 
 	if (!f->m->pub.n_sets && f->n_broken) {
-		size_t first = 0;
-
-		for (size_t i = 1; i < f->n_broken; i++)
-			if (f->broken[i].place < f->broken[first].place)
-				first = i;
-		*f->err = f->broken[first].err;
+		*f->err = main_reason(f)->err;
 		f->err->code = -EINVAL; /* whatever broke the set: the model has none */
 		return -EINVAL;
 	}
-	external = find_external(&f->m->pub);
-	if (!external)
-		return -ENOMEM;
 	for (size_t i = 0; i < f->n_broken && f->m->warn; i++) {
-		if (f->broken[i].node != UINT32_MAX && external[f->broken[i].node])
+		if (is_named(f, &f->broken[i]))
 			continue;
 		warning = f->broken[i].err;
 		tfs_error_set(&warning, warning.code, warning.offset, "left out: %s", f->broken[i].err.what);
@@ -510,5 +531,6 @@ int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err)
 	free(f.files);
 	free(f.order);
 	free(f.broken);
+	free(f.named);
 	return rc;
 }

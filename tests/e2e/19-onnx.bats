@@ -153,4 +153,22 @@ vectors() {
 	[[ ! -s $log ]] || fail "$(cat "$log")"
 	py "$e2e/onnxmodels.py" generated "$mnt/sets/model~" "$T/made" external
 	cmp "$mnt/tensors/model.embed_tokens.weight" <(tail -c 16384 "$model/model.safetensors")
+	umount "$mnt"
+	# Where the model that names it is broken too, that is the reason.
+	rm "$T/made/external/model.safetensors" "$T/made/external/weights.data"
+	refused 1 "$T/made/external" "$mnt"
+	[[ $output = *'model.onnx: external data in "weights.data": there is no such file'* ]] || fail "$output"
+}
+
+@test "a model that names itself, and is broken, is still said to be" {
+	mkmodel --bytes 16K --tensors 1
+	py - "$model/self.onnx" <<-'EOF'
+		import sys
+		from mkonnx import *
+		with open(sys.argv[1], "wb") as out:
+		    out.write(model(initializer(tensor("t", "UINT8", [1000], external(location="self.onnx")))))
+	EOF
+	expect_log 'self.onnx: left out: tensor "t": 1000 bytes at 0 of its external data self.onnx, which has'
+	start "$model" "$mnt"
+	stat_is warnings -eq 1
 }

@@ -75,6 +75,7 @@ int tfs_torch_make_unique(struct tfs_torch *t, const void **order, size_t n, str
 		first = x;
 		number = 1;
 	}
-	tfs_sort(order, n, order + n, by_name);
+	if (!rc)
+		tfs_sort(order, n, order + n, by_name);
 	return rc;
 }

@@ -29,7 +29,7 @@
 
 /* The same for the names. */
 #define MAX_NAMES      (64u << 20)
-#define MAX_NAMES_BYTE 8
+#define MAX_NAMES_BYTE 2
 
 struct walk {
 	struct tfs_torch *t;

@@ -45,9 +45,13 @@ bool tfs_whole_possible(const struct tfs_set *set)
 	if (set->format == &tfs_format_safetensors && set->n_sources == 1)
 		return false;
 	for (size_t i = 0; i < set->n_tensors; i++) {
-		if (!set->tensors[i].dtype->safetensors)
+		const struct tfs_tensor *t = &set->tensors[i];
+		uint64_t nbytes;
+
+		/* Of elements of less than a byte it wants as many as fill the last one. */
+		if (!t->dtype->safetensors || tfs_dtype_nbytes(t->dtype, t->shape, t->ndim, &nbytes))
 			return false;
-		header += record_max(&set->tensors[i]);
+		header += record_max(t);
 	}
 	if (header > HEADER_MAX || ckd_add(&size, set->total_bytes, header) || size > INT64_MAX)
 		return false;

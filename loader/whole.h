@@ -16,7 +16,7 @@
 
 /*
  * Is there such a file? Not where the set is a single safetensors file itself, or has what the format can't express: other dtypes,
- * blocks of GGUF for example, a tensor named __metadata__, or too many tensors for the longest header. Looks at every tensor.
+ * blocks of GGUF for example, half a byte, a tensor named __metadata__, or too many tensors for the longest header. Looks at every tensor.
  */
 bool tfs_whole_possible(const struct tfs_set *set);
 

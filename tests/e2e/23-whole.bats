@@ -87,3 +87,23 @@ whole() { py "$e2e/whole.py" "$@"; }
 		umount "$mnt"
 	done
 }
+
+@test "not of what safetensors can't say: other types, elements that leave a part of a byte, a tensor called __metadata__" {
+	mkdir "$model"
+	for row in "yes t FLOAT4E2M1 4" "no t FLOAT4E2M1 3" "no t UINT4 4" "no __metadata__ UINT8 2" "yes __metadata_ UINT8 2"; do
+		read -r there name type n <<<"$row"
+		py - "$model/model.onnx" "$name" "$type" "$n" <<-'EOF'
+			import sys
+			from mkonnx import *
+			_, path, name, kind, n = sys.argv
+			with open(path, "wb") as out:
+			    out.write(model(initializer(tensor(name, kind, [int(n)], raw(b"ab")))))
+		EOF
+		start "$model" "$mnt"
+		[[ $there = no || -f $mnt/model.safetensors ]] || fail "$row: not there"
+		[[ $there = yes || ! -e $mnt/model.safetensors ]] || fail "$row: there"
+		cmp "$mnt/tensors/$name" <(printf ab)
+		umount "$mnt"
+		wait_until ended "$daemon"
+	done
+}

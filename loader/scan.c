@@ -85,7 +85,7 @@ static unsigned depth_of(const struct tfs_model_impl *m, uint32_t node)
 
 /*
  * Add @name of the directory @fd, which is @parent. Nothing is opened here, so a FIFO or a device does no harm. An entry
- * that vanished meanwhile is none.
+ * that vanished meanwhile is none; for one that can't be looked at the positive errno is returned.
  */
 static int add_entry(struct tfs_model_impl *m, uint32_t parent, int fd, const char *name, struct tfs_error *err)
 {
@@ -97,7 +97,7 @@ static int add_entry(struct tfs_model_impl *m, uint32_t parent, int fd, const ch
 	int rc;
 
 	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW))
-		return 0;
+		return errno == ENOENT ? 0 : errno;
 	if (!S_ISLNK(st.st_mode)) {
 		loop = S_ISDIR(st.st_mode) && is_ancestor(m, parent, &st);
 	} else if (fstatat(fd, name, &to, 0) || (S_ISDIR(to.st_mode) && is_ancestor(m, parent, &to))) {
@@ -294,8 +294,9 @@ static int scan_dir(struct tfs_model_impl *m, uint32_t node, const struct wanted
 	__attribute__((cleanup(tfs_arena_fini))) struct tfs_arena arena = { 0 };
 	cleanup_free const void **names = NULL;
 	cleanup_fd int fd = -1;
-	size_t n = 0;
-	int rc;
+	const char *first = NULL;
+	size_t n = 0, unseen = 0;
+	int rc, code = 0;
 
 	if (depth_of(m, node) == TFS_MAX_DEPTH) {
 		rc = tfs_error_set(err, -E2BIG, TFS_NO_OFFSET, "nested deeper than %d directories", TFS_MAX_DEPTH);
@@ -324,10 +325,19 @@ static int scan_dir(struct tfs_model_impl *m, uint32_t node, const struct wanted
 	}
 
 	m->nodes[node].first_child = m->pub.n_nodes;
-	for (size_t i = 0; i < n && !rc; i++)
+	for (size_t i = 0; i < n && rc >= 0; i++) {
 		rc = add_entry(m, node, fd, names[i], err);
+		if (rc > 0 && !unseen++) {
+			first = names[i];
+			code = rc;
+		}
+	}
 	m->nodes[node].n_children = m->pub.n_nodes - m->nodes[node].first_child;
-	return rc;
+	/* A directory that may be read and not searched, or a dead mount. */
+	if (unseen)
+		tfs_model_warn(m, node, -code, "%zu of its %zu entries left out, the first is %s: %s", unseen, n, first,
+			       strerror(code));
+	return rc < 0 ? rc : 0;
 }
 
 /* Scan the directory @path, or of it what @w has. */

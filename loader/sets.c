@@ -89,6 +89,17 @@ static int order_files(struct finder *f)
 	return 0;
 }
 
+/* A link that leads to nothing, or to what we may not look at. */
+static int refuse_link(const struct tfs_model *m, uint32_t node, struct tfs_error *err)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (!tfs_model_path(m, node, path, sizeof path) && fstatat(m->root_fd, path, &st, 0) && errno == EACCES)
+		return tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "is a link to %s: %s", m->nodes[node].link, strerror(EACCES));
+	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a link to %s, which leads nowhere", m->nodes[node].link);
+}
+
 static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct tfs_error *err)
 {
 	const struct tfs_node *n = &m->nodes[file->node];
@@ -96,7 +107,7 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	int rc;
 
 	if (S_ISLNK(n->mode))
-		return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a link to %s, which leads nowhere", n->link);
+		return refuse_link(m, file->node, err);
 	if (!S_ISREG(n->mode))
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is not a regular file");
 	fd = tfs_model_open_node(m, file->node, 0);

@@ -129,6 +129,7 @@ static void special_files_are_shown_and_not_opened(void **state)
 	remove_tree(dir);
 }
 
+/* One that may not be read, and one that may be, but in which nothing may be looked at. */
 static void an_unreadable_directory_is_shown_empty(void **state)
 {
 	char *dir = make_tree();
@@ -139,18 +140,28 @@ static void an_unreadable_directory_is_shown_empty(void **state)
 	(void)state;
 	put_safetensors(dir, "model.safetensors", ONE("t"), 4);
 	mkdir(in_tree(dir, "secret"), 0);
+	mkdir(in_tree(dir, "listed"), 0755);
+	put_text(dir, "listed/a", "");
+	put_text(dir, "listed/b", "");
+	assert_int_equal(symlink("secret/blob", in_tree(dir, "link.safetensors")), 0);
+	chmod(in_tree(dir, "listed"), 0444);
 	/* Root reads it all the same, so be someone else. */
 	root = !geteuid();
 	if (root) {
 		assert_int_equal(chown(dir, 65534, (gid_t)-1), 0);
 		assert_int_equal(chown(in_tree(dir, "secret"), 65534, (gid_t)-1), 0);
+		assert_int_equal(chown(in_tree(dir, "listed"), 65534, (gid_t)-1), 0);
 		assert_int_equal(seteuid(65534), 0);
 	}
 	m = open_model(dir, &w);
 	if (root)
 		assert_int_equal(seteuid(0), 0);
 	assert_int_equal(m->nodes[child(m, 0, "secret")].n_children, 0);
+	assert_int_equal(m->nodes[child(m, 0, "listed")].n_children, 0);
 	assert_warned(&w, "secret: unreadable directory");
+	assert_warned(&w, "listed: 2 of its 2 entries left out, the first is a: Permission denied");
+	assert_warned(&w, "link.safetensors: left out: is a link to secret/blob: Permission denied");
+	chmod(in_tree(dir, "listed"), 0755);
 	tfs_model_destroy(m);
 	remove_tree(dir);
 }

@@ -23,8 +23,9 @@
 #define PICKLE "data.pkl"
 #define OBJECT "data"
 #define CONSTANTS \
-	"constants" /* TorchScript's: the tensors that its code has in it, with a folder of storages of their own */
+	"constants" /* in TorchScript's archives: the tensors that are in its code, with storages of their own */
 #define ENDIANNESS "byteorder"
+#define OLD_SCRIPT "model.json" /* what there was before constants.pkl; data.pkl, if any, has no tensors then */
 
 /* torch counts storages: keys are numbers. */
 #define MAX_KEY 255
@@ -72,7 +73,8 @@ static int refuse_zip(struct tfs_torch *t, const struct archive *a)
 	static const struct {
 		const char *member, *what;
 	} kinds[] = {
-		{ "/model.json", "TorchScript of before torch 1.4: load and save it with a torch of 1.4 to 2.x" },
+		{ "/" OLD_SCRIPT,
+		  "old TorchScript, whose tensors " OLD_SCRIPT " lists: load and save it with a newer torch" },
 		{ "/.data/extern_modules", "a torch.package: objects in packages of code" },
 		{ "/models/model.json", "a program of torch.export" },
 	};
@@ -105,7 +107,7 @@ static int find_root(struct tfs_torch *t, struct archive *a)
 		a->root = m->name;
 		a->root_len = slash + 1 - m->name;
 	}
-	return a->root ? 0 : refuse_zip(t, a);
+	return a->root && !member(a, "", OLD_SCRIPT, strlen(OLD_SCRIPT)) ? 0 : refuse_zip(t, a);
 }
 
 /* Of a member that is needed. */

@@ -207,7 +207,8 @@ def containers():
                                           members={"constants.pkl": PROTO + b")" + STOP}),
         "should-fail-torch-script-constants-cut": saved(d(**W), members={"constants.pkl": PROTO + b"N\x85"}),
         "should-fail-torch-script-constants-elsewhere": saved(d(**W), members={"constants.pkl": PROTO + tensor() + b"\x85" + STOP}),
-        "should-fail-torch-script-before-1-4": zipped(None, {}, {"model.json": b"{}", "tensors/0": DATA}),
+        "should-fail-torch-script-of-old": zipped(None, {}, {"model.json": b"{}", "tensors/0": DATA}),
+        "should-fail-torch-script-of-old-with-a-pickle": zipped(PROTO + b")" + STOP, {}, {"model.json": b"{}", "tensors/0": DATA}),
         "should-fail-torch-package": zipped(None, {}, {".data/extern_modules": b"torch", "model/model.pkl": b"x"}),
         "should-pass-torch-script-frozen": saved(g("__torch__", "Net") + b")\x81" + d(training=b"\x88") + b"b", members={
             "constants.pkl": PROTO + t(tensor(), tensor(size=(2,), offset=2)) + STOP, "constants/0": DATA[::-1]}),

@@ -6,6 +6,7 @@
 #ifndef TFS_CATALOG_H
 #define TFS_CATALOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -93,6 +94,12 @@ struct tfs_tensor {
 	const struct tfs_packing *packing; /* NULL: plain */
 	uint8_t ndim;
 };
+
+/* Are both parts of one deflate stream? Both are deflated. */
+static inline bool tfs_same_stream(const struct tfs_tensor *a, const struct tfs_tensor *b)
+{
+	return a == b || (a->source == b->source && a->offset == b->offset);
+}
 
 struct tfs_catalog;
 

@@ -4,15 +4,22 @@
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/log.h"
 #include "inflate.h"
+#include "spool.h"
+#include "strides.h"
 
 struct tfs_extractor {
 	struct tfs_sources *sources;
 	struct tfs_inflaters *inflaters;
+	struct tfs_spools *spools;
+	_Atomic bool said_slow;
 };
 
 /* A part of a tensor on its way. */
@@ -24,6 +31,8 @@ struct extract {
 	struct tfs_inflater *inflater; /* DEFLATED, once there was something to read */
 	uint8_t *scratch;
 	uint8_t *tile;		 /* TILE bytes, where there are strides */
+	const uint8_t *spooled;	 /* decoded bytes are here, not in the source */
+	enum tfs_priority priority;
 	uint64_t warm, warm_end; /* decoded bytes that were brought into the page cache */
 	enum tfs_read_how *how;
 	struct tfs_error *err;
@@ -32,7 +41,7 @@ struct extract {
 /* Source bytes that fit into the scratch, with the room that a direct read wants. */
 enum { WINDOW = TFS_EXTRACT_SCRATCH - 2 * TFS_IO_ALIGN };
 
-struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources)
+struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources, const struct tfs_spool_memory *memory)
 {
 	struct tfs_extractor *x = calloc(1, sizeof *x);
 
@@ -40,11 +49,22 @@ struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources)
 		return NULL;
 	x->sources = sources;
 	x->inflaters = tfs_inflaters_create();
-	if (!x->inflaters) {
-		free(x);
+	x->spools = tfs_spools_create(memory);
+	if (!x->inflaters || !x->spools) {
+		tfs_extractor_destroy(x);
 		return NULL;
 	}
 	return x;
+}
+
+void tfs_extractor_stop(struct tfs_extractor *x)
+{
+	tfs_inflaters_stop(x->inflaters);
+}
+
+void tfs_extractor_trim(struct tfs_extractor *x, int seconds)
+{
+	tfs_spools_trim(x->spools, seconds);
 }
 
 void tfs_extractor_destroy(struct tfs_extractor *x)
@@ -52,6 +72,7 @@ void tfs_extractor_destroy(struct tfs_extractor *x)
 	if (!x)
 		return;
 	tfs_inflaters_destroy(x->inflaters);
+	tfs_spools_destroy(x->spools);
 	free(x);
 }
 
@@ -208,48 +229,6 @@ static int decode(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 
 /* --- Strides ------------------------------------------------------------------------------------------------------- */
 
-/* One dimension of an array: where it is, and where it goes. */
-struct dim {
-	uint64_t n;
-	uint64_t from; /* decoded bytes from one to the next */
-	uint64_t to;   /* bytes in the destination, C order */
-};
-
-/* The tensor's dimensions, those that make one run of bytes joined; the last one is the bytes of an element. */
-struct array {
-	struct dim dims[TFS_MAX_DIMS + 1];
-	unsigned n;
-};
-
-static void describe(const struct tfs_tensor *t, struct array *a)
-{
-	uint64_t to = 1;
-
-	a->n = 0;
-	for (unsigned i = 0; i <= t->ndim; i++) {
-		struct dim d = { .n = t->dtype->block_bytes, .from = 1 };
-
-		if (i < t->ndim) {
-			d.n = t->shape[i];
-			d.from = t->packing->strides[i];
-		}
-		if (d.n == 1 && i < t->ndim)
-			continue;
-		struct dim *outer = a->n ? &a->dims[a->n - 1] : NULL;
-		uint64_t all;
-		if (outer && !ckd_mul(&all, d.n, d.from) && outer->from == all) {
-			outer->n *= d.n; /* the tensor's bytes were counted in 64 bits */
-			outer->from = d.from;
-		} else {
-			a->dims[a->n++] = d;
-		}
-	}
-	for (unsigned i = a->n; i--;) {
-		a->dims[i].to = to;
-		to *= a->dims[i].n;
-	}
-}
-
 /* Elements are read together with what lies between them as long as that is no more than this many times as much. */
 enum { WASTE = 8 };
 
@@ -261,39 +240,6 @@ enum { SMALL = 64 << 10 };
 
 /* Of an array that is read in small pieces, this much is brought into the page cache in one go. */
 #define WARM_MAX ((uint64_t)1 << 30)
-
-/* Copy a tile, that lies at @src in memory, to its places; dimension 0 of @d is the innermost. */
-static void scatter(const struct dim *d, unsigned n, const uint8_t *src, uint8_t *dst)
-{
-	if (!n) {
-		*dst = *src;
-		return;
-	}
-	const struct dim *outer = &d[n - 1];
-	if (n == 1 && outer->from == 1 && outer->to == 1) {
-		memcpy(dst, src, outer->n);
-		return;
-	}
-	/* Elements: the sizes that there are, as moves of their own. */
-	if (n == 2 && d[0].from == 1 && d[0].to == 1) {
-		uint64_t from = outer->from, to = outer->to;
-#define MOVE(size)                                                  \
-	case size:                                                  \
-		for (uint64_t i = 0; i < outer->n; i++)             \
-			memcpy(dst + i * to, src + i * from, size); \
-		return;
-		switch (d[0].n) {
-			MOVE(1)
-			MOVE(2)
-			MOVE(4)
-			MOVE(8)
-			MOVE(16)
-		}
-#undef MOVE
-	}
-	for (uint64_t i = 0; i < outer->n; i++)
-		scatter(d, n - 1, src + i * outer->from, dst + i * outer->to);
-}
 
 /* Decoded bytes [at, at + len), a tile: *@ret_data is where they are, until the next one. */
 static int read_tile(struct extract *e, uint64_t at, size_t len, const uint8_t **ret_data)
@@ -325,8 +271,8 @@ static int warm(struct extract *e, uint64_t at, uint64_t len)
 	return tfs_source_warm(e->source, e->t->offset + at, len, e->scratch, TFS_EXTRACT_SCRATCH, e->err);
 }
 
-/* All of the array @d of @n dimensions, the densest first, that begins at decoded byte @at. */
-static int gather(struct extract *e, const struct dim *d, unsigned n, uint64_t at, uint8_t *dst)
+/* All of the box @d of @n dimensions, densest first, that begins at decoded byte @at. */
+static int gather(struct extract *e, const struct tfs_dim *d, unsigned n, uint64_t at, uint8_t *dst)
 {
 	/* A tile: as many of the densest dimensions as fit and are worth reading in one. What lies between is inflated in any case. */
 	bool inflated = e->p->coding == TFS_DEFLATED;
@@ -347,7 +293,7 @@ static int gather(struct extract *e, const struct dim *d, unsigned n, uint64_t a
 		const uint8_t *tile;
 		ret = read_tile(e, at, span, &tile);
 		if (!ret)
-			scatter(d, n, tile, dst);
+			tfs_strided_copy(d, n, tile, dst);
 		return ret;
 	}
 	if (span < SMALL) {
@@ -357,9 +303,9 @@ static int gather(struct extract *e, const struct dim *d, unsigned n, uint64_t a
 		ret = warm(e, at, all);
 	}
 	/* Go through the sparsest dimension one by one; or by parts, where it is the one that has to be cut, and dense enough. */
-	struct dim parts[TFS_MAX_DIMS + 1];
+	struct tfs_dim parts[TFS_MAX_DIMS + 1];
 	memcpy(parts, d, n * sizeof *d);
-	struct dim outer = d[n - 1];
+	struct tfs_dim outer = d[n - 1];
 	uint64_t step = 1;
 	if (k == n - 1 && outer.from && (inflated || outer.from / WASTE <= useful))
 		step = (TILE - span) / outer.from + 1;
@@ -374,30 +320,22 @@ static int gather(struct extract *e, const struct dim *d, unsigned n, uint64_t a
 }
 
 /* The whole of dimensions [level, …) of the array, the first of them cut to @count, that begins at decoded byte @at. */
-static int gather_box(struct extract *e, const struct array *a, unsigned level, uint64_t count, uint64_t at, uint8_t *dst)
+static int gather_box(struct extract *e, const struct tfs_strided *a, unsigned level, uint64_t count, uint64_t at, uint8_t *dst)
 {
-	struct dim d[TFS_MAX_DIMS + 1];
-	unsigned n = 0;
+	struct tfs_dim d[TFS_MAX_DIMS + 1];
+	unsigned n = tfs_strided_box(a, level, count, d);
 
-	for (unsigned i = level; i < a->n; i++) {
-		struct dim x = a->dims[i];
-		unsigned k = n++;
-
-		if (i == level)
-			x.n = count;
-		/* Those of stride 0, which take no reading, last: they are copied as what lies below them. */
-		for (; k && d[k - 1].from - 1 > x.from - 1; k--)
-			d[k] = d[k - 1];
-		d[k] = x;
-	}
-	return gather(e, d, n, at, dst);
+	if (!e->spooled)
+		return gather(e, d, n, at, dst);
+	tfs_strided_copy(d, n, e->spooled + at, dst);
+	return 0;
 }
 
 /* Bytes [at, end) of the array below @level, counted in C order; it begins at decoded byte @from. */
-static int gather_range(struct extract *e, const struct array *a, unsigned level, uint64_t from, uint64_t at, uint64_t end,
+static int gather_range(struct extract *e, const struct tfs_strided *a, unsigned level, uint64_t from, uint64_t at, uint64_t end,
 			uint8_t *dst)
 {
-	const struct dim *d = &a->dims[level];
+	const struct tfs_dim *d = &a->dims[level];
 	int ret = 0;
 
 	while (at < end && !ret) {
@@ -418,16 +356,85 @@ static int gather_range(struct extract *e, const struct array *a, unsigned level
 	return ret;
 }
 
+/* Read the part that the spool has room for. */
+static int fill(struct extract *e, struct tfs_spool *sp)
+{
+	const struct tfs_strided_part *p = &sp->part;
+
+	if (p->n_fill == 1 && p->fill->from == 1)
+		return decode(e, p->from, p->bytes, sp->buf);
+	return gather(e, p->fill, p->n_fill, p->from, sp->buf);
+}
+
+/* Parts of less than this many times what is wanted of them are not worth keeping. */
+enum { WORTH = 2 };
+
+/* What takes this long to inflate is worth a word if it is gone through more than OFTEN times, for want of memory. */
+#define SLOW ((uint64_t)64 << 20)
+enum { OFTEN = 4 };
+
+/* There is memory for @room bytes of @a at a time. Said once, about the first. */
+static void say_slow(struct extract *e, const struct tfs_strided *a, uint64_t room)
+{
+	uint64_t size = tfs_strided_size(a);
+	char name[TFS_QUOTE_SIZE];
+
+	if (size >= SLOW && size / OFTEN > room && !atomic_exchange(&e->x->said_slow, true))
+		tfs_log_warning("tensor %s: deflated and not in C order, it takes %" PRIu64 " bytes of memory to be inflated once; there "
+				"are %" PRIu64 " now (see --memory), and it is inflated again for each so many",
+				tfs_quote(name, sizeof name, e->t->name, e->t->name_len), size, room);
+}
+
+/* As pick(), by way of a spool, as far as there is room for one. */
+static int pick_spooled(struct extract *e, const struct tfs_strided *a, uint64_t at, size_t len, uint8_t *dst)
+{
+	struct tfs_spool *sp = tfs_spool_take(e->x->spools, e->t);
+	uint64_t end = at + len;
+	int ret = 0;
+
+	if (!sp)
+		return tfs_error_set(e->err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	if (at == sp->reached)
+		sp->reached = end;
+	while (at < end && !ret) {
+		if (!sp->buf || at < sp->part.at || at >= sp->part.end) {
+			if (!tfs_spool_fit(e->x->spools, sp, a, at, WORTH * (uint64_t)len, e->priority)) {
+				say_slow(e, a, len);
+				ret = gather_range(e, a, 0, 0, at, end, dst);
+				break;
+			}
+			say_slow(e, a, sp->part.bytes);
+			ret = fill(e, sp);
+			/* Later pieces will not read the source any more: these bytes count where they are the right file's. */
+			if (!ret)
+				ret = tfs_source_check(e->x->sources, e->source, e->err);
+			if (ret)
+				break;
+		}
+		uint64_t upto = sp->part.end < end ? sp->part.end : end;
+		e->spooled = sp->buf;
+		gather_range(e, &sp->part.array, 0, 0, at - sp->part.at, upto - sp->part.at, dst);
+		e->spooled = NULL;
+		dst += upto - at;
+		at = upto;
+	}
+	tfs_spool_give_back(e->x->spools, sp, !ret && sp->reached < e->t->nbytes);
+	return ret;
+}
+
 static int pick(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 {
-	struct array a;
+	struct tfs_strided a;
 	int ret;
 
 	e->tile = malloc(TILE);
 	if (!e->tile)
 		return tfs_error_set(e->err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
-	describe(e->t, &a);
-	ret = gather_range(e, &a, 0, 0, at, at + len, dst);
+	tfs_strided_describe(e->t, &a);
+	if (e->p->coding == TFS_DEFLATED && len < e->t->nbytes)
+		ret = pick_spooled(e, &a, at, len, dst);
+	else
+		ret = gather_range(e, &a, 0, 0, at, at + len, dst);
 	free(e->tile);
 	return ret;
 }
@@ -475,13 +482,14 @@ static void swap_words(uint8_t *bytes, uint64_t at, size_t len, size_t block, co
 	}
 }
 
-int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, void *buf, void *scratch,
-		uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err)
+int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len,
+		enum tfs_priority priority, void *buf, void *scratch, uint8_t **ret_data, enum tfs_read_how *ret_how,
+		struct tfs_error *err)
 {
 	struct tfs_error changed = { .offset = TFS_NO_OFFSET };
 	static const struct tfs_packing plain = { 0 };
 	const struct tfs_packing *p = t->packing ? t->packing : &plain;
-	struct extract e = { .x = x, .t = t, .p = p, .scratch = scratch, .how = ret_how, .err = err };
+	struct extract e = { .x = x, .t = t, .p = p, .scratch = scratch, .priority = priority, .how = ret_how, .err = err };
 	uint8_t *data = buf;
 
 	assert(!(at % tfs_packing_unit(p)) && !(len % tfs_packing_unit(p)));

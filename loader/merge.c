@@ -19,13 +19,16 @@ static int by_name(const void *a, const void *b)
 	return tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
 }
 
-/* Tensors of zero bytes share an offset; then by name, which is by place in the table. */
+/* Tensors of zero bytes share an offset, and those of one deflate stream; then by name, which is by place in the table. */
 static int by_offset(const void *a, const void *b)
 {
 	const struct tfs_tensor *x = a, *y = b;
+	uint64_t x_skip = x->packing ? x->packing->skip : 0, y_skip = y->packing ? y->packing->skip : 0;
 
 	if (x->offset != y->offset)
 		return x->offset < y->offset ? -1 : 1;
+	if (x_skip != y_skip)
+		return x_skip < y_skip ? -1 : 1;
 	return (x > y) - (x < y);
 }
 

@@ -60,28 +60,44 @@ static bool evict(struct tfs_residency *r, struct tfs_entry *e)
 	return gone;
 }
 
+/* Evict until @cost bytes are free, or nothing more can go; the lock is held, and given up in between. Returns how many are free. */
+static uint64_t make_room(struct tfs_residency *r, uint64_t cost, bool for_prefetch)
+{
+	uint64_t round = ++r->round;
+
+	while (r->stats.used + cost > r->stats.budget) {
+		struct tfs_entry *e = pick_victim(r, for_prefetch, round);
+		if (e)
+			evict(r, e);
+		else if (r->evicting)
+			pthread_cond_wait(&r->evicted, &r->lock); /* another thread may be about to free what we need */
+		else
+			break;
+	}
+	return r->stats.budget - r->stats.used;
+}
+
 /* Make room for @cost bytes and take them. -ENOSPC: what is resident is in use. */
 int tfs_entry_reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch)
 {
-	int ret = 0;
-
 	pthread_mutex_lock(&r->lock);
-	uint64_t round = ++r->round;
-	while (r->stats.used + cost > r->stats.budget) {
-		struct tfs_entry *e = pick_victim(r, for_prefetch, round);
-		if (e) {
-			evict(r, e);
-		} else if (r->evicting) {
-			pthread_cond_wait(&r->evicted, &r->lock); /* another thread may be about to free what we need */
-		} else {
-			ret = -ENOSPC;
-			break;
-		}
-	}
-	if (!ret)
+	bool room = make_room(r, cost, for_prefetch) >= cost;
+	if (room)
 		r->stats.used += cost;
 	pthread_mutex_unlock(&r->lock);
-	return ret;
+	return room ? 0 : -ENOSPC;
+}
+
+uint64_t tfs_residency_reserve_some(struct tfs_residency *r, uint64_t want, uint64_t least, enum tfs_priority priority)
+{
+	pthread_mutex_lock(&r->lock);
+	uint64_t room = r->stats.budget - r->stats.used;
+	if (priority != TFS_BACKGROUND)
+		room = make_room(r, want, priority != TFS_DEMAND);
+	uint64_t taken = room < least ? 0 : room < want ? room : want;
+	r->stats.used += taken;
+	pthread_mutex_unlock(&r->lock);
+	return taken;
 }
 
 int tfs_residency_reserve(struct tfs_residency *r, uint64_t bytes)

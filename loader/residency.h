@@ -168,6 +168,11 @@ void tfs_residency_merge(struct tfs_residency *r, struct tfs_file_id id, bool (*
  * what is resident is in use.
  */
 int tfs_residency_reserve(struct tfs_residency *r, uint64_t bytes);
+/*
+ * The same for as many of @want bytes as there are, but at least @least; evicting as @priority may, TFS_BACKGROUND nothing. Returns how
+ * many were taken; 0: not so many.
+ */
+uint64_t tfs_residency_reserve_some(struct tfs_residency *r, uint64_t want, uint64_t least, enum tfs_priority priority);
 void tfs_residency_unreserve(struct tfs_residency *r, uint64_t bytes);
 
 /*

@@ -10,7 +10,7 @@
 
 #include "base/cleanup.h"
 
-/* Deflated tensors that are being read at once at most: as many as there can be threads. */
+/* Deflate streams that are being read at once at most: as many as there can be threads. */
 enum { IN_ORDER_MAX = 64 };
 
 struct tfs_sched {
@@ -19,7 +19,7 @@ struct tfs_sched {
 	bool stopped;
 	struct tfs_transfer queue[TFS_PRIORITIES]; /* list heads */
 	unsigned busy;				   /* jobs taken and not given back */
-	const struct tfs_tensor *in_order[IN_ORDER_MAX]; /* deflated tensors that a job is under way for */
+	const struct tfs_tensor *in_order[IN_ORDER_MAX]; /* one of each stream that a job is under way for */
 	unsigned n_in_order;
 	/* Bandwidth: bytes of finished jobs over the time in which any was under way. */
 	double busy_since, measured_s;
@@ -279,12 +279,12 @@ static bool must_wait(const struct tfs_sched *s, const struct tfs_transfer *t)
 	if (!is_in_order(t))
 		return false;
 	for (unsigned i = 0; i < s->n_in_order; i++)
-		if (s->in_order[i] == t->packed)
+		if (tfs_same_stream(s->in_order[i], t->packed))
 			return true;
 	return s->n_in_order == IN_ORDER_MAX;
 }
 
-/* Few are ever passed over: no tensor has more than one load and a few slots of streams. */
+/* Few are passed over: no tensor has more than one load and a few slots, and few streams have more than one tensor. */
 static struct tfs_transfer *first(struct tfs_sched *s)
 {
 	for (int p = 0; p < TFS_PRIORITIES; p++)
@@ -334,6 +334,7 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job
 	job->parts[0] = issue(s, t);
 	job->n_parts = 1;
 	job->node = t->node;
+	job->priority = t->priority;
 	job->offset = t->offset + job->parts[0].at;
 	job->len = job->parts[0].len;
 	/* One that is not begun leaves the queue until tfs_sched_begin() puts it back: nobody else may write to it yet. */

@@ -2,7 +2,7 @@
 /*
  * The scheduler: which bytes are read next. Owners hand in transfers; workers (io/) take jobs, each one read of at most
  * TFS_CHUNK bytes. A long transfer becomes many jobs that several workers read at once; neighbouring short transfers of
- * one file become one job. Demand goes before prefetch, and that before the background. A deflated tensor is read in order,
+ * one file become one job. Demand goes before prefetch, and that before the background. A deflate stream is read in order,
  * one job at a time.
  *
  *   tfs_sched_add ──► queued ──take──► begun ──take──► … every chunk issued ──done──► end()
@@ -38,8 +38,6 @@
 #define TFS_JOIN_MAX ((size_t)1 << 20)
 #define TFS_JOIN_GAP ((size_t)64 << 10)
 #define TFS_JOB_PARTS 128
-
-enum tfs_priority { TFS_DEMAND, TFS_PREFETCH, TFS_BACKGROUND, TFS_PRIORITIES };
 
 struct tfs_transfer;
 
@@ -110,6 +108,7 @@ struct tfs_job {
 	uint32_t node;
 	uint64_t offset; /* of the first byte of the first part */
 	size_t len;	 /* to the last byte of the last part */
+	enum tfs_priority priority; /* when it was taken */
 	unsigned n_parts;
 	struct tfs_job_part parts[TFS_JOB_PARTS];
 };

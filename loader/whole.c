@@ -169,8 +169,8 @@ static size_t tensor_at(const struct tfs_whole *w, uint64_t at)
 #define PIECE (TFS_EXTRACT_SCRATCH - 2 * TFS_IO_ALIGN)
 
 /* Bytes [at, at + len) of tensor @t to @dst, by way of @bounce, room for PIECE; @scratch as tfs_extract() wants it. */
-static int copy_tensor(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t *dst, void *bounce,
-		       void *scratch, enum tfs_read_how *ret_how, struct tfs_error *err)
+static int copy_tensor(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, enum tfs_priority priority,
+		       uint8_t *dst, void *bounce, void *scratch, enum tfs_read_how *ret_how, struct tfs_error *err)
 {
 	uint32_t unit = t->packing ? tfs_packing_unit(t->packing) : 1;
 
@@ -179,7 +179,7 @@ static int copy_tensor(struct tfs_extractor *x, const struct tfs_tensor *t, uint
 		size_t n = len < PIECE - 2 * unit ? len : PIECE - 2 * unit;
 		size_t want = (lead + n + unit - 1) / unit * unit;
 		uint8_t *data;
-		int r = tfs_extract(x, t, at - lead, want, bounce, scratch, &data, ret_how, err);
+		int r = tfs_extract(x, t, at - lead, want, priority, bounce, scratch, &data, ret_how, err);
 
 		if (r)
 			return r;
@@ -191,8 +191,8 @@ static int copy_tensor(struct tfs_extractor *x, const struct tfs_tensor *t, uint
 	return 0;
 }
 
-int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, uint64_t at, size_t len, void *buf, void *scratch,
-		   uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err)
+int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, uint64_t at, size_t len, enum tfs_priority priority,
+		   void *buf, void *scratch, uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err)
 {
 	cleanup_free void *more = NULL;
 	uint8_t *dst = buf;
@@ -219,9 +219,10 @@ int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, uint64_t 
 		if (t->packing)
 			bounce = more;
 		if (!r && dst == buf && upto == end && !t->packing) /* all of it */
-			return tfs_extract(x, t, at - begin, end - at, buf, scratch, ret_data, ret_how, err);
+			return tfs_extract(x, t, at - begin, end - at, priority, buf, scratch, ret_data, ret_how,
+					   err);
 		if (!r)
-			r = copy_tensor(x, t, at - begin, upto - at, dst, bounce, scratch, ret_how, err);
+			r = copy_tensor(x, t, at - begin, upto - at, priority, dst, bounce, scratch, ret_how, err);
 		if (r) {
 			struct tfs_error cause = *err;
 			char name[TFS_QUOTE_SIZE];

@@ -32,7 +32,7 @@ uint64_t tfs_whole_size(const struct tfs_whole *w);
  * Bytes [at, at + len), inside the file, into @buf, as tfs_extract() does. Where tensors are read from their sources each of these is
  * checked. On failure @err names the tensor.
  */
-int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, uint64_t at, size_t len, void *buf, void *scratch,
-		   uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err);
+int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, uint64_t at, size_t len, enum tfs_priority priority,
+		   void *buf, void *scratch, uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err);
 
 #endif

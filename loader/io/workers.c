@@ -188,11 +188,11 @@ static void start(struct worker *me, struct running *r)
 	if (t->packed || t->whole) {
 		enum tfs_read_how how;
 		if (t->packed)
-			code = tfs_extract(w->extractor, t->packed, job->offset - t->packed->offset, job->len, r->io.buf,
-					   me->memory, &data, &how, &r->io.err);
+			code = tfs_extract(w->extractor, t->packed, job->offset - t->packed->offset, job->len, job->priority,
+					   r->io.buf, me->memory, &data, &how, &r->io.err);
 		else
-			code = tfs_whole_read(t->whole, w->extractor, job->offset, job->len, r->io.buf, me->memory, &data, &how,
-					      &r->io.err);
+			code = tfs_whole_read(t->whole, w->extractor, job->offset, job->len, job->priority, r->io.buf, me->memory,
+					      &data, &how, &r->io.err);
 		finish(me, r, code, data, how);
 		return;
 	}
@@ -263,6 +263,9 @@ static void drop_memory(struct worker *me)
 	me->memory = NULL;
 }
 
+/* Where a thread has nothing to do, no load is under way that will go on with a spool; a stream may, whose reader is slow. */
+enum { SPOOL_SECONDS = 2 };
+
 static struct running *free_place(struct worker *me)
 {
 	for (unsigned i = 0; i < me->depth; i++)
@@ -292,6 +295,7 @@ static void work(struct worker *me)
 			return;
 		} else {
 			drop_memory(me);
+			tfs_extractor_trim(w->extractor, SPOOL_SECONDS);
 			if (w->idle)
 				w->idle(w->idle_arg);
 		}
@@ -356,7 +360,7 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, cons
 
 	if (!w)
 		return -ENOMEM;
-	w->extractor = tfs_extractor_create(sources);
+	w->extractor = tfs_extractor_create(sources, &o->memory);
 	if (!w->extractor) {
 		free(w);
 		return -ENOMEM;
@@ -403,6 +407,7 @@ void tfs_workers_join(struct tfs_workers *w)
 	if (!w)
 		return;
 	want_all(w);
+	tfs_extractor_stop(w->extractor);
 	for (unsigned i = 0; i < w->n; i++)
 		pthread_join(w->threads[i], NULL);
 }

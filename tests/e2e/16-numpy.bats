@@ -70,6 +70,58 @@ reference() {
 	done
 }
 
+# How often the stream was gone through since $1 bytes had been read.
+passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
+
+@test "deflated in Fortran order: inflated once for each view, and the memory is given back" {
+	py "$e2e/numpyfiles.py" fortran-deflated "$model" 48
+	local size read_by_daemon before kept mode
+	size=$(stat -c %s "$model/x.npz")
+	for mode in auto off; do
+		start --passthrough=$mode --prefetch=none --engine=buffered --memory=256M "$model" "$mnt"
+		py "$e2e/numpyfiles.py" fortran-right "$mnt" 48
+		# Three views, each by one reader after the other, once; what is looked into to mount it is not much.
+		read_by_daemon=$(sed -n 's/^rchar: //p' "/proc/$daemon/io")
+		(($(passes 0) <= 3)) || fail "$mode: $read_by_daemon bytes read of $size"
+		wait_until stat_gets memory_spooled_bytes -eq 0
+		stat_is errors -eq 0
+		umount "$mnt"
+		wait_until ended "$daemon"
+	done
+}
+
+@test "deflated in Fortran order, without the memory for it: right, and it says so" {
+	py "$e2e/numpyfiles.py" fortran-deflated "$model" 128
+	expect_log 'warning: tensor "w": deflated and not in C order, it takes [0-9]+ bytes of memory to be inflated once; there are'
+	local mode
+	for mode in auto off; do
+		start --passthrough=$mode --prefetch=none --memory=64M "$model" "$mnt"
+		py "$e2e/numpyfiles.py" fortran-right "$mnt" 128
+		grep -q 'warning: tensor "w"' "$log"
+		stat_is errors -eq 0
+		umount "$mnt"
+		wait_until ended "$daemon"
+	done
+}
+
+@test "a reader that is killed while a deflated tensor in Fortran order is inflated; and the end meanwhile" {
+	py "$e2e/numpyfiles.py" fortran-deflated "$model" 256
+	start --prefetch=none "$model" "$mnt"
+	cat "$mnt/tensors/w" >/dev/null &
+	local reader=$!
+	wait_until stat_gets memory_spooled_bytes -gt 0
+	kill -KILL $reader
+	wait $reader || :
+	wait_until stat_gets memory_spooled_bytes -eq 0
+	[[ $(xattr state "$mnt/tensors/w") = resident ]]
+	cat "$mnt/npy/w.npy" >/dev/null &
+	reader=$!
+	wait_until stat_gets memory_spooled_bytes -gt 0
+	kill -TERM "$daemon"
+	wait_until ended "$daemon"
+	wait $reader || :
+}
+
 @test "10,000 npy files are one set" {
 	py "$e2e/numpyfiles.py" many "$model" 10000
 	start "$model" "$mnt"

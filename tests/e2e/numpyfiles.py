@@ -130,6 +130,24 @@ def npz(model, large=""):
 
 
 @step
+def fortran_deflated(model, mib):
+    """One float32 matrix in Fortran order, each column of which is deflated well."""
+    os.makedirs(model)
+    n = int((int(mib) * 2**20 / 4) ** 0.5)
+    np.savez_compressed(os.path.join(model, "x.npz"), w=np.asfortranarray(np.arange(n * n, dtype="<f4").reshape(n, n) % 8191))
+
+
+@step
+def fortran_right(mount, mib):
+    n = int((int(mib) * 2**20 / 4) ** 0.5)
+    want = np.arange(n * n, dtype="<f4").reshape(n, n) % 8191
+    same("tensors/", slurp(path_of(mount, "tensors", "w")) == want.tobytes(), True)
+    for view in "npy", "f32":
+        path = os.fsdecode(path_of(mount, view, "w", ".npy"))
+        check(np.array_equal(np.load(path, mmap_mode="r"), want), f"values in {view}/")
+
+
+@step
 def npz_deflated(model, large=""):
     os.makedirs(model)
     np.savez_compressed(os.path.join(model, "deflated.npz"), **arrays(bool(large)))

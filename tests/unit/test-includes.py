@@ -34,7 +34,8 @@ LAYERS = [
     ("loader",),
 ]
 MEMBERS = {"model-impl": "model", "scan": "model", "covered": "model", "sets": "model", "merge": "model", "group": "model",
-           "inflate": "extract", "residency-impl": "residency", "residency-load": "residency", "residency-evict": "residency",
+           "inflate": "extract", "spool": "extract", "strides": "extract", "residency-impl": "residency", "residency-load": "residency",
+           "residency-evict": "residency",
            "residency-share": "residency", "hash-table": "hash"}
 # loader.h is the door to all of it, so its parts may know it.
 DOOR = {"memory": {"loader"}}

@@ -701,6 +701,43 @@ static void test_view_ranges(void **state)
 	rig_down(&g);
 }
 
+/* Memory for other things than files: as much as there is, by evicting what the priority may. */
+static void test_reserve_some(void **state)
+{
+	struct tfs_residency_stats stats;
+	struct rig g;
+
+	(void)state;
+	setup(&g, 4 * MIB, 3600);
+	assert_int_equal(hold_now(&g, "a"), 0);
+	assert_int_equal(hold_now(&g, "e"), 0);
+	drop(&g, "e");
+	assert_int_equal(tfs_residency_reserve_some(g.residency, MIB, 1, TFS_BACKGROUND), MIB);
+	/* 1 MiB is free, 1 nobody has open, 1 is held. */
+	assert_int_equal(tfs_residency_reserve_some(g.residency, 2 * MIB, 2 * MIB, TFS_BACKGROUND), 0);
+	assert_state(&g, "e", "resident");
+	assert_int_equal(tfs_residency_reserve_some(g.residency, 9 * MIB, MIB, TFS_PREFETCH), 2 * MIB);
+	assert_state(&g, "e", "absent");
+	assert_state(&g, "a", "resident");
+	assert_int_equal(tfs_residency_reserve_some(g.residency, MIB, 1, TFS_DEMAND), 0);
+	tfs_residency_stats(g.residency, &stats);
+	assert_int_equal(stats.used, 4 * MIB);
+	tfs_residency_unreserve(g.residency, 3 * MIB);
+	tfs_residency_stats(g.residency, &stats);
+	assert_int_equal(stats.used, MIB);
+
+	/* What was read ahead and not used stays where it is not demand that wants its room. */
+	assert_int_equal(tfs_residency_prefetch(g.residency, id_of(&g, "e")), 0);
+	step_all(&g);
+	assert_int_equal(tfs_residency_reserve_some(g.residency, 9 * MIB, MIB, TFS_PREFETCH), 2 * MIB);
+	assert_state(&g, "e", "resident");
+	assert_int_equal(tfs_residency_reserve_some(g.residency, 9 * MIB, MIB, TFS_DEMAND), MIB);
+	assert_state(&g, "e", "absent");
+	tfs_residency_unreserve(g.residency, 3 * MIB);
+	drop(&g, "a");
+	rig_down(&g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -713,6 +750,7 @@ int main(void)
 		cmocka_unit_test(test_evict), cmocka_unit_test(test_stop),	       cmocka_unit_test(test_two_evict),
 		cmocka_unit_test(test_views),	    cmocka_unit_test(test_view_too_large),
 		cmocka_unit_test(test_view_ranges),
+		cmocka_unit_test(test_reserve_some),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -371,7 +371,7 @@ enum { WORTH = 2 };
 
 /* What takes this long to inflate is worth a word if it is gone through more than OFTEN times, for want of memory. */
 #define SLOW ((uint64_t)64 << 20)
-enum { OFTEN = 4 };
+enum { OFTEN = 2 };
 
 /* There is memory for @room bytes of @a at a time. Said once, about the first. */
 static void say_slow(struct extract *e, const struct tfs_strided *a, uint64_t room)

@@ -74,12 +74,12 @@ reference() {
 passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 
 @test "deflated in Fortran order: inflated once for each view, and the memory is given back" {
-	py "$e2e/numpyfiles.py" fortran-deflated "$model" 48
+	py "$e2e/numpyfiles.py" fortran-deflated "$model" 64
 	local size read_by_daemon before kept mode
 	size=$(stat -c %s "$model/x.npz")
 	for mode in auto off; do
 		start --passthrough=$mode --prefetch=none --engine=buffered --memory=256M "$model" "$mnt"
-		py "$e2e/numpyfiles.py" fortran-right "$mnt" 48
+		py "$e2e/numpyfiles.py" fortran-right "$mnt" 64
 		# Three views, each by one reader after the other, once; what is looked into to mount it is not much.
 		read_by_daemon=$(sed -n 's/^rchar: //p' "/proc/$daemon/io")
 		(($(passes 0) <= 3)) || fail "$mode: $read_by_daemon bytes read of $size"

@@ -54,8 +54,8 @@ static void *look(void *arg)
 		struct tfs_watched *given_up = NULL;
 		for (struct tfs_watched *e = w->list.next, *next; e != &w->list; e = next) {
 			next = e->next;
-			/* Most have their answer before we look twice: spare us reading about them. */
-			if (!e->seen) {
+			/* Most reads have their answer before we look twice: spare us asking about them. */
+			if (e->killed_only && !e->seen) {
 				e->seen = true;
 				continue;
 			}

@@ -9,7 +9,7 @@ import struct
 import sys
 
 from mkonnx import (BYTES, DOUBLE_DATA, END_GROUP, FIXED32, FIXED64, FLOAT_DATA, GROUP, INT32_DATA, INT64_DATA, TYPES, UINT64_DATA, VARINT,
-                    blob, num, tag, varint, want, write)
+                    num, tag, varint, want, write)
 
 FIELD = {"FLOAT": (FLOAT_DATA, "f", 1), "DOUBLE": (DOUBLE_DATA, "d", 1), "COMPLEX64": (FLOAT_DATA, "f", 2), "COMPLEX128": (DOUBLE_DATA, "d", 2),
          "INT64": (INT64_DATA, "q", 1), "UINT64": (UINT64_DATA, "Q", 1), "UINT32": (UINT64_DATA, "I", 1)}
@@ -177,7 +177,6 @@ class Maker:
     def name(self):
         while True:
             name = ".".join(self.r.choice(PARTS) for _ in range(self.r.randint(1, 6))) + str(self.r.randrange(10_000))
-            # What `~2` is put behind is another case's.
             if name not in self.expected:
                 return name
 

@@ -49,7 +49,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
 	fuse_set_feature_flag(conn, FUSE_CAP_CACHE_SYMLINKS);
-	fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS); /* or a lookup that is held up holds up all others in its directory */
+	fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS); /* or one lookup holds up all others in its directory */
 	if (fs->passthrough && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
 		/* Backing files are on a tmpfs; originals may be on a file system that is stacked itself. */
 		struct statfs st;

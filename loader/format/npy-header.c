@@ -39,6 +39,7 @@ static const uint8_t magic[] = { 0x93, 'N', 'U', 'M', 'P', 'Y' };
 
 struct reader {
 	struct tfs_literal lit;
+	bool objects; /* refused for a type that is Python objects */
 	char *text; /* where the descr is written again; read_descr() gives it room for all that may come */
 	size_t n_text, room;
 };
@@ -120,6 +121,29 @@ static int put_string(struct reader *r, const char *what)
 	return rc;
 }
 
+/* Behind a number above 0, or behind @p where none begins there; NULL: it is 0, or of more digits than an int has. */
+static const char *skip_count(const char *p)
+{
+	size_t digits = strspn(p, "0123456789");
+
+	return *p == '0' || digits > 9 ? NULL : p + digits;
+}
+
+/* Behind a unit of times, as in "25us" or "ms/4" (numpy/core/src/multiarray/datetime.c); NULL: there is none. */
+static const char *skip_unit(const char *p)
+{
+	static const char *const units[] = { "ms", "us", "ns", "ps", "fs", "as", "generic", "Y", "M", "W", "D", "h", "m", "s" };
+	size_t i = 0;
+
+	p = skip_count(p);
+	while (p && i < sizeof units / sizeof *units && strncmp(p, units[i], strlen(units[i])))
+		i++;
+	if (!p || i == sizeof units / sizeof *units)
+		return NULL;
+	p += strlen(units[i]);
+	return *p == '/' && p[1] >= '1' && p[1] <= '9' ? skip_count(p + 1) : p;
+}
+
 /* A type's string, as dtype.str has it: byte order, kind, size, and the unit of times in brackets. */
 static int read_simple(struct reader *r, struct simple *s)
 {
@@ -154,7 +178,8 @@ static int read_simple(struct reader *r, struct simple *s)
 	s->order = *p == '<' || *p == '>' || *p == '|' ? *p++ : '|';
 	s->kind = *p ? *p++ : 0;
 	s->size = 0;
-	if (s->kind == 'O')
+	r->objects = s->kind == 'O';
+	if (r->objects)
 		return tfs_literal_refuse(
 			&r->lit, start, "type %s: Python objects, which are pickled, and pickles are not run", quoted);
 	while (i < sizeof kinds / sizeof *kinds && kinds[i].kind != s->kind)
@@ -169,8 +194,8 @@ static int read_simple(struct reader *r, struct simple *s)
 		return tfs_literal_refuse(&r->lit, start, "unknown type %s", quoted);
 	s->size *= kinds[i].unit;
 	if ((s->kind == 'M' || s->kind == 'm') && *p == '[') {
-		p += strspn(p + 1, "0123456789/YMWDhmsnupfa") + 1;
-		if (*p++ != ']')
+		p = skip_unit(p + 1);
+		if (!p || *p++ != ']')
 			return tfs_literal_refuse(&r->lit, start, "unknown type %s", quoted);
 	}
 	return *p ? tfs_literal_refuse(&r->lit, start, "unknown type %s", quoted) : 0;
@@ -470,6 +495,7 @@ int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *c
 
 	*ret = (struct tfs_npy_array){ 0 };
 	rc = read_dict(&r, catalog, ret);
+	ret->objects = r.objects;
 	if (rc == -ENOMEM)
 		return tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the header");
 	if (rc)

@@ -18,6 +18,7 @@ struct tfs_npy_array {
 	uint64_t nbytes;
 	uint8_t ndim;
 	uint8_t swap; /* as in struct tfs_packing */
+	bool objects; /* it was refused, as they are Python objects */
 	bool fortran; /* the first dimension is the fastest, and that makes a difference */
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * npz: a zip file of npy files. A tensor's name is that of its member less ".npy". NumPy takes for an array what begins as one,
- * whatever its name, and hands out other members as bytes; those are left out here, with a note, unless their name says ".npy".
+ * whatever its name, and hands out other members as bytes; those are left out here, with a note, unless their name says ".npy". Arrays
+ * of Python objects are left out like that, too, where there are others.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -25,17 +26,24 @@ struct npz {
 	struct tfs_catalog *catalog;
 	size_t n_others;		    /* members that are no arrays */
 	const struct tfs_zip_member *other; /* the first of them */
+	size_t n_objects;		    /* members that are arrays of Python objects */
+	struct tfs_error objects;	    /* what is wrong with the first of them */
 	struct tfs_error *err;
 };
 
-static bool ends_with(const char *name, size_t len, const char *ext)
-{
-	return len > strlen(ext) && !memcmp(name + len - strlen(ext), ext, strlen(ext));
-}
-
 static bool claims(const char *file_name)
 {
-	return ends_with(file_name, strlen(file_name), EXTENSION);
+	size_t len = strlen(file_name), ext = strlen(EXTENSION);
+
+	return len > ext && !strcmp(file_name + len - ext, EXTENSION);
+}
+
+/* Is it an array by its name? An array without a name is ".npy". */
+static bool is_named(const struct tfs_zip_member *m)
+{
+	size_t ext = strlen(MEMBER);
+
+	return m->name_len >= ext && !memcmp(m->name + m->name_len - ext, MEMBER, ext);
 }
 
 /* Name the member that the header's error is about; its place in the file, where it has one. */
@@ -43,9 +51,9 @@ static int refuse(struct npz *z, const struct tfs_zip_member *m, int rc)
 {
 	bool stored = m->method == TFS_ZIP_STORED;
 	char name[TFS_QUOTE_SIZE];
-	uint64_t offset = z->err ? z->err->offset : TFS_NO_OFFSET;
+	uint64_t offset = z->err->offset;
 
-	if (rc != -EINVAL || !z->err)
+	if (rc != -EINVAL)
 		return rc;
 	return tfs_error_set(z->err, rc, m->offset + (stored ? offset : 0), "member %s: %s%s",
 			     tfs_quote(name, sizeof name, m->name, m->name_len), z->err->what,
@@ -54,7 +62,7 @@ static int refuse(struct npz *z, const struct tfs_zip_member *m, int rc)
 
 static int add_array(struct npz *z, const struct tfs_zip_member *m, const uint8_t *header, size_t len)
 {
-	size_t name_len = m->name_len - (ends_with(m->name, m->name_len, MEMBER) ? strlen(MEMBER) : 0);
+	size_t name_len = m->name_len - (is_named(m) ? strlen(MEMBER) : 0);
 	struct tfs_packing deflated = {
 		.coding = TFS_DEFLATED,
 		.length = m->size,
@@ -66,6 +74,13 @@ static int add_array(struct npz *z, const struct tfs_zip_member *m, const uint8_
 	struct tfs_npy_array array;
 	int rc = tfs_npy_header_read(header, len, z->catalog, &array, z->err);
 
+	/* The others are none the worse for it. */
+	if (rc == -EINVAL && array.objects) {
+		rc = refuse(z, m, rc);
+		if (!z->n_objects++)
+			z->objects = *z->err;
+		return 0;
+	}
 	if (rc)
 		return refuse(z, m, rc);
 	if (array.nbytes > m->unpacked - len) {
@@ -99,7 +114,7 @@ static int read_member(struct npz *z, const struct tfs_zip_member *m)
 {
 	uint8_t first[FIRST_READ];
 	size_t n = m->unpacked < sizeof first ? m->unpacked : sizeof first, len;
-	bool named = ends_with(m->name, m->name_len, MEMBER);
+	bool named = is_named(m);
 	bool readable = !m->encrypted && (m->method == TFS_ZIP_STORED || m->method == TFS_ZIP_DEFLATED);
 	cleanup_free uint8_t *header = NULL;
 	int rc = 0;
@@ -127,18 +142,30 @@ static int read_member(struct npz *z, const struct tfs_zip_member *m)
 
 static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
-	struct npz z = { .fd = fd, .catalog = catalog, .err = err };
+	struct tfs_error wrong = { .offset = TFS_NO_OFFSET };
+	struct npz z = { .fd = fd, .catalog = catalog, .err = &wrong };
 	char name[TFS_QUOTE_SIZE];
-	int rc = tfs_zip_read(fd, size, &z.zip, err);
+	size_t n;
+
+	int rc = tfs_zip_read(fd, size, &z.zip, z.err);
 
 	for (size_t i = 0; !rc && i < z.zip->n_members; i++)
 		rc = read_member(&z, &z.zip->members[i]);
-	if (!rc && z.n_others)
+	if (!rc)
+		tfs_catalog_tensors(catalog, &n);
+	if (!rc && z.n_objects && !n) {
+		wrong = z.objects;
+		rc = -EINVAL;
+	}
+	if (!rc && z.n_objects)
+		rc = tfs_catalog_note(catalog, "byte %llu: %zu of its %zu members are arrays of Python objects and left out, the first: %s",
+				      (unsigned long long)z.objects.offset, z.n_objects, z.zip->n_members, z.objects.what);
+	else if (!rc && z.n_others)
 		rc = tfs_catalog_note(catalog, "%zu of its %zu members are no arrays and left out, the first is %s",
 				      z.n_others, z.zip->n_members,
 				      tfs_quote(name, sizeof name, z.other->name, z.other->name_len));
 	tfs_zip_destroy(z.zip);
-	return rc;
+	return rc ? tfs_error_set(err, rc, wrong.offset, "%s", wrong.what) : 0;
 }
 
 const struct tfs_format tfs_format_npz = {

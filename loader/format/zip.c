@@ -330,7 +330,10 @@ static int read_local(int fd, struct tfs_zip_member *m, uint64_t central_at, uin
 	extra_len = tfs_cursor_u16(&c);
 	if (name_len != m->name_len || memcmp(header + LOCAL_SIZE, m->name, name_len))
 		return refuse(err, at, m, "has another name in its local header");
-	if (method != m->method || !!(flags & FLAG_ENCRYPTED) != m->encrypted)
+	if (!!(flags & FLAG_ENCRYPTED) != m->encrypted)
+		return refuse(err, at, m, "encrypted by %s, not by %s", m->encrypted ? "the central directory" : "its local header",
+			      m->encrypted ? "its local header" : "the central directory");
+	if (method != m->method)
 		return refuse(err, at, m, "method %u in its local header, %u in the central directory", method,
 			      m->method);
 	left = end - at - len;

@@ -142,7 +142,10 @@ FILES = {
     "should-fail-npz-bomb-shorter-than-its-array": ("x.npz", archive(member("a.npy", BOMB, deflate=True))),
     "should-fail-npz-member-no-npy": ("x.npz", archive(member("a.npy", b"text that is no array"))),
     "should-fail-npz-member-empty": ("x.npz", archive(member("a.npy", b""))),
-    "should-fail-npz-member-objects": ("x.npz", archive(member("a.npy"), member("b.npy", npy(head("'|O'"))))),
+    "should-fail-npz-objects": ("x.npz", archive(member("a.npy", npy(head("'|O'"))), member("b.npy", npy(head("[('a', 'O')]"))))),
+    "should-pass-npz-objects-among-others": ("x.npz", archive(member("a.npy"), member("b.npy", npy(head("'|O'"))))),
+    "should-pass-npz-name-empty": ("x.npz", archive(member(".npy"))),
+    "should-fail-npz-encrypted-in-one-place": ("x.npz", archive(member("a.npy", local={"flags": 1}))),
     "should-fail-npz-member-truncated": ("x.npz", archive(member("a.npy", npy()[:-1]))),
     "should-fail-npz-deflated-member-truncated": ("x.npz", archive(member("a.npy", npy()[:-1], deflate=True))),
 }

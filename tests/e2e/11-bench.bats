@@ -123,7 +123,7 @@ consistent() {
 	measured
 	check 'base["cold"] is not None' || skip "optional: this kernel or file system does not tell what is cached"
 	# Pages that somebody has mapped can't be dropped.
-	py -c 'import mmap, signal, sys
+	"$TFS_PYTHON" -c 'import mmap, signal, sys
 f = open(sys.argv[1], "rb")
 m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
 sum(m[::4096])

@@ -23,6 +23,7 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/cursor.h"
+#include "base/sort.h"
 #include "format/npy-literal.h"
 
 /*
@@ -37,11 +38,19 @@
 
 static const uint8_t magic[] = { 0x93, 'N', 'U', 'M', 'P', 'Y' };
 
+/* A name or title of a field: @len bytes of the text from @at on, quotes and all. */
+struct name {
+	uint32_t structure, at, len;
+};
+
 struct reader {
 	struct tfs_literal lit;
 	bool objects; /* refused for a type that is Python objects */
 	char *text; /* where the descr is written again; read_descr() gives it room for all that may come */
 	size_t n_text, room;
+	struct name *names; /* of all fields; room for all that may come, too */
+	size_t n_names;
+	uint32_t n_structures;
 };
 
 /* One simple type: "<f4", "|S3", "<M8[ns]" */
@@ -265,9 +274,19 @@ static int read_type(struct reader *r, unsigned depth, uint64_t *ret_size)
 	return rc ? rc : tfs_literal_want(&r->lit, ')');
 }
 
-/* One field, which adds its bytes to *@size. */
-static int read_field(struct reader *r, unsigned depth, uint64_t *size)
+static int put_name(struct reader *r, uint32_t structure, const char *what)
 {
+	size_t at = r->n_text;
+	int rc = put_string(r, what);
+
+	r->names[r->n_names++] = (struct name){ .structure = structure, .at = at, .len = r->n_text - at };
+	return rc;
+}
+
+/* One field of a structure, which adds its bytes to *@size. */
+static int read_field(struct reader *r, unsigned depth, uint32_t structure, uint64_t *size)
+{
+	size_t n_names = r->n_names, type;
 	uint64_t bytes;
 	int rc = tfs_literal_want(&r->lit, '(');
 
@@ -276,24 +295,28 @@ static int read_field(struct reader *r, unsigned depth, uint64_t *size)
 	put(r, "(");
 	if (tfs_literal_take(&r->lit, '(')) {
 		put(r, "(");
-		rc = put_string(r, "title");
+		rc = put_name(r, structure, "title");
 		if (!rc)
 			rc = tfs_literal_want(&r->lit, ',');
 		put(r, ", ");
 		if (!rc)
-			rc = put_string(r, "name");
+			rc = put_name(r, structure, "name");
 		tfs_literal_take(&r->lit, ',');
 		if (!rc)
 			rc = tfs_literal_want(&r->lit, ')');
 		put(r, ")");
 	} else {
-		rc = put_string(r, "name");
+		rc = put_name(r, structure, "name");
 	}
 	if (!rc)
 		rc = tfs_literal_want(&r->lit, ',');
 	put(r, ", ");
+	type = r->n_text;
 	if (!rc)
 		rc = read_type(r, depth, &bytes);
+	/* Bytes without a name are padding, of which there may be several. */
+	if (r->names[n_names].len == 2 && r->n_text - type > 3 && !memcmp(r->text + type, "'|V", 3))
+		r->n_names = n_names;
 	if (!rc)
 		rc = tfs_literal_another(&r->lit, ')');
 	if (rc > 0) {
@@ -319,10 +342,11 @@ static int read_fields(struct reader *r, unsigned depth, uint64_t *ret_size)
 		return rc;
 	if (depth >= MAX_DEPTH)
 		return tfs_literal_refuse(&r->lit, r->lit.at, "types nested deeper than %d", MAX_DEPTH);
+	uint32_t structure = r->n_structures++;
 	*ret_size = 0;
 	put(r, "[");
 	for (int more = !tfs_literal_take(&r->lit, ']'); more; more = rc) {
-		rc = read_field(r, depth, ret_size);
+		rc = read_field(r, depth, structure, ret_size);
 		if (!rc)
 			rc = tfs_literal_another(&r->lit, ']');
 		if (rc < 0)
@@ -372,9 +396,35 @@ static const struct tfs_dtype *simple_dtype(struct tfs_catalog *catalog, const s
 	return tfs_catalog_dtype(catalog, name, name, 1, s->size);
 }
 
+static int by_name(const void *a, const void *b, void *text)
+{
+	const struct name *x = a, *y = b;
+
+	if (x->structure != y->structure)
+		return x->structure < y->structure ? -1 : 1;
+	return tfs_name_cmp((char *)text + x->at, x->len, (char *)text + y->at, y->len);
+}
+
+/* NumPy finds a field by its name or its title, and makes no structure where that could be two. */
+static int check_names(struct reader *r, const uint8_t *start)
+{
+	char quoted[TFS_QUOTE_SIZE];
+
+	qsort_r(r->names, r->n_names, sizeof *r->names, by_name, r->text);
+	for (size_t i = 1; i < r->n_names; i++) {
+		const struct name *n = &r->names[i];
+
+		if (!by_name(n - 1, n, r->text))
+			return tfs_literal_refuse(&r->lit, start, "field %s stands twice in its structure",
+						  tfs_quote(quoted, sizeof quoted, r->text + n->at + 1, n->len - 2));
+	}
+	return 0;
+}
+
 static int read_descr(struct reader *r, struct tfs_catalog *catalog, struct tfs_npy_array *a)
 {
 	cleanup_free char *text = NULL;
+	cleanup_free struct name *names = NULL;
 	const uint8_t *start;
 	struct simple s;
 	uint64_t size;
@@ -393,9 +443,12 @@ static int read_descr(struct reader *r, struct tfs_catalog *catalog, struct tfs_
 	r->room = 4 * (size_t)(r->lit.end - r->lit.at) + 1;
 	r->n_text = 0;
 	r->text = text = malloc(r->room);
-	if (!text)
+	r->names = names = reallocarray(NULL, (r->lit.end - r->lit.at) / 2 + 1, sizeof *names); /* its quotes are two bytes */
+	if (!text || !names)
 		return -ENOMEM;
 	rc = read_fields(r, 0, &size);
+	if (!rc)
+		rc = check_names(r, start);
 	if (rc)
 		return rc;
 	if (!size)

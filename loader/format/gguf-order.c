@@ -36,9 +36,11 @@ static const struct tfs_gguf_words types[] = {
 	{ "Q2_0", { { 0, 2, 1 } }, false },
 };
 
+enum { N_TYPES = sizeof types / sizeof *types };
+
 const struct tfs_gguf_words *tfs_gguf_words_of(const struct tfs_dtype *dtype)
 {
-	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+	for (size_t i = 0; i < N_TYPES; i++)
 		if (!strcmp(dtype->name, types[i].dtype))
 			return &types[i];
 	return NULL;
@@ -52,7 +54,7 @@ const struct tfs_gguf_words *tfs_gguf_words_of(const struct tfs_dtype *dtype)
 #define NOISE	24u /* mean distance */
 #define CLEARLY 4u  /* times */
 #define LEAST	8u  /* distances that decide */
-/* A sample: so many distances, so many of each tensor, and so many tensors, as some have nothing but zeros. */
+/* A sample: so many distances, so many of each tensor, and so many tensors, as some have none. */
 #define ENOUGH	 4096u
 #define A_TENSOR 256u
 #define TENSORS	 1024u
@@ -61,35 +63,35 @@ enum { ROOM = 16384 }; /* A_TENSOR blocks of most types, 56 of the longest */
 
 struct sample {
 	uint64_t n, first, second; /* distances: their number, and sums by the place of the byte */
+	uint8_t last[N_TYPES][2];  /* word seen of each type; 0: none */
 };
 
-static void compare(struct sample *s, const uint8_t *was, const uint8_t *is)
+/* @is, with the @last one of its type. The scales of some types are alike in all of a tensor, and tell by those of the next. */
+static void add(struct sample *s, uint8_t *last, const uint8_t *is)
 {
-	s->first += abs((is[0] & 0x7f) - (was[0] & 0x7f));
-	s->second += abs((is[1] & 0x7f) - (was[1] & 0x7f));
-	s->n++;
+	if ((!is[0] && !is[1]) || !memcmp(last, is, 2))
+		return;
+	if (last[0] || last[1]) {
+		s->first += abs((is[0] & 0x7f) - (last[0] & 0x7f));
+		s->second += abs((is[1] & 0x7f) - (last[1] & 0x7f));
+		s->n++;
+	}
+	memcpy(last, is, 2);
 }
 
-/* The words at byte @at of @t's first blocks, without the zeros, each with the one before it. */
-static int sample(int fd, const struct tfs_tensor *t, unsigned at, struct sample *s, struct tfs_error *err)
+/* The words of @t's first blocks that are floats. */
+static int sample(int fd, const struct tfs_tensor *t, const struct tfs_gguf_words *w, struct sample *s, struct tfs_error *err)
 {
 	const size_t block = t->dtype->block_bytes, upto = ROOM / block * block;
 	const uint64_t enough = s->n + A_TENSOR;
-	uint8_t buf[ROOM], was[2];
-	bool have = false;
+	uint8_t buf[ROOM];
 	const size_t len = t->nbytes < upto ? t->nbytes : upto;
 	int rc = tfs_file_read(fd, buf, len, t->offset, err);
 
 	if (rc)
 		return rc;
-	for (const uint8_t *p = buf + at; p < buf + len && s->n < enough; p += block) {
-		if (!p[0] && !p[1])
-			continue;
-		if (have)
-			compare(s, was, p);
-		memcpy(was, p, sizeof was);
-		have = true;
-	}
+	for (const uint8_t *p = buf + w->words[0].at; p < buf + len && s->n < enough; p += block)
+		add(s, s->last[w - types], p);
 	return 0;
 }
 
@@ -105,7 +107,7 @@ int tfs_gguf_find_order(int fd, const struct tfs_tensor *tensors, size_t n, enum
 
 		if (!w || w->words[0].width != 2 || !tensors[i].nbytes)
 			continue;
-		rc = sample(fd, &tensors[i], w->words[0].at, &s, err);
+		rc = sample(fd, &tensors[i], w, &s, err);
 		if (rc)
 			return rc;
 		looked++;

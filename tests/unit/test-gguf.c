@@ -358,6 +358,37 @@ static void words_tell_their_order(void **state)
 		}
 }
 
+/* One scale in all blocks of a tensor, as BitNet's models have it: then tensors tell by each other, if there are enough. */
+static void scales_of_tensors_tell_their_order(void **state)
+{
+	(void)state;
+	for (unsigned swapped = 0; swapped < 2; swapped++)
+		for (unsigned n = 8; n <= 9; n++) {
+			struct file *f = begin(3, true, n, 0);
+			struct tfs_catalog *c;
+			struct tfs_tensor *t;
+			char name[] = "a";
+			size_t count;
+
+			for (unsigned i = 0; i < n; i++, name[0]++)
+				put_tensor(f, name, 35, 256 * 16, 0, i * 66 * 16);
+			pad(f, 32);
+			for (unsigned block = 0; block < n * 16; block++) {
+				unsigned char bytes[66] = { 0 };
+				uint16_t word = swapped ? big(block / 16) : little(block / 16);
+
+				bytes[64] = word >> 8;
+				bytes[65] = word;
+				put(f, bytes, sizeof bytes);
+			}
+			c = parse_sound(f);
+			t = tfs_catalog_tensors(c, &count);
+			assert_int_equal(t->packing != NULL, n > 8 && swapped);
+			assert_int_equal(tfs_catalog_noted(c) != NULL, n == 8);
+			tfs_catalog_destroy(c);
+		}
+}
+
 static void big_blocks_of_mixed_words_are_refused(void **state)
 {
 	static const char *const names[] = { "Q5_0", "Q5_1", "IQ2_XXS", "IQ3_XXS" };
@@ -735,6 +766,7 @@ int main(void)
 		cmocka_unit_test(versions_and_byte_orders_say_the_same),
 		cmocka_unit_test(every_type_has_its_size),
 		cmocka_unit_test(words_tell_their_order),
+		cmocka_unit_test(scales_of_tensors_tell_their_order),
 		cmocka_unit_test(big_blocks_of_mixed_words_are_refused),
 		cmocka_unit_test(unknown_types_go_to_the_next_tensor),
 		cmocka_unit_test(data_may_end_early_in_padding_only),

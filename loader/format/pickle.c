@@ -308,7 +308,7 @@ static int collect(struct machine *m, enum tfs_pickle_type type, size_t n)
 	items = m->stack + m->depth - n;
 	if (grows)
 		rc = tfs_pickle_add_items(m->p, m->opcode, tfs_pickle_node(&v), items, n);
-	else
+	else if (n) /* or there may be no stack yet */
 		memcpy(tfs_pickle_node(&v)->items, items, n * sizeof *items);
 	if (rc)
 		return rc;

@@ -5,8 +5,8 @@
 
 load helpers
 
-clients=64 seconds=5
-[[ ! $TFS_SANITIZER ]] || seconds=8
+clients=64 seconds=2
+[[ ! $TFS_SANITIZER ]] || seconds=5
 [[ ! ${TFS_SOAK:-} ]] || seconds=600 BATS_TEST_TIMEOUT=3600
 
 # Requests that nobody has answered yet, as the kernel counts them; 0 for who may not see it.

@@ -28,7 +28,7 @@ struct tfs_sort_run {
 #define TFS_SORT_MIN_RUN 12 /* shorter runs are brought to this length by insertion */
 
 /* First place in the @n sorted pointers at @a whose element is greater than (@after: not less than) @key. */
-TFS_SORT_INLINE size_t tfs_sort_bound_(const void **a, size_t n, const void *key, int after, tfs_compare_fn *cmp)
+TFS_SORT_INLINE size_t tfs_sort_bound_(const void *const *a, size_t n, const void *key, int after, tfs_compare_fn *cmp)
 {
 	size_t lo = 0, hi = n;
 
@@ -41,6 +41,14 @@ TFS_SORT_INLINE size_t tfs_sort_bound_(const void **a, size_t n, const void *key
 			hi = mid;
 	}
 	return lo;
+}
+
+/* Do the @n sorted pointers at @a have one that equals @key? */
+TFS_SORT_INLINE int tfs_sorted_have(const void *const *a, size_t n, const void *key, tfs_compare_fn *cmp)
+{
+	size_t at = tfs_sort_bound_(a, n, key, 0, cmp);
+
+	return at < n && !cmp(a[at], key);
 }
 
 /* Merge the neighbouring runs a[0, n1) and a[n1, n1 + n2). */

@@ -270,10 +270,11 @@ static int pack_tensors(struct parser *p)
 		} else if (order == TFS_GGUF_UNDECIDED) {
 			unsure = true;
 		} else if (order == TFS_GGUF_BIG) {
-			snprintf(what, sizeof what, "%s in big-endian order: writers differ in which of its bytes they swap",
-				 dtype->name);
-			if (w->mixed)
+			if (w->mixed) {
+				snprintf(what, sizeof what,
+					 "%s in big-endian order: writers differ in which of its bytes they swap", dtype->name);
 				return refuse(p, &t[i], t[i].offset, what);
+			}
 			packing.swap = w->words[0].width;
 			packing.words = dtype->block_elems > 1 ? w->words : NULL;
 		}

@@ -229,20 +229,8 @@ static int by_rank(const void *a, const void *b)
 static bool is_taken(const void *const *order, size_t n, struct text name)
 {
 	const struct tfs_onnx_record key = { .name = name };
-	size_t lo = 0, hi = n;
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = by_name(order[mid], &key);
-
-		if (!c)
-			return true;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
+	return tfs_sorted_have(order, n, &key, by_name);
 }
 
 /* Give the second of a name a `~2` behind it, and so on. No two such names are equal, but the file may have one as it is. */

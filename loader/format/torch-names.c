@@ -21,24 +21,20 @@ static int by_name(const void *a, const void *b)
 	return c ? c : (x->order > y->order) - (x->order < y->order);
 }
 
-/* Has a tensor had this name from the start? @order: by that, which is the first base_len bytes of the name it has now. */
-static bool is_taken(const void **order, size_t n, const char *name, size_t len)
+/* By the name that they had from the start, which is the first base_len bytes of the one they have now. */
+static int by_first_name(const void *a, const void *b)
 {
-	size_t lo = 0, hi = n;
+	const struct tfs_torch_tensor *x = a, *y = b;
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		const struct tfs_torch_tensor *t = order[mid];
-		int c = tfs_name_cmp(t->name, t->base_len, name, len);
+	return tfs_name_cmp(x->name, x->base_len, y->name, y->base_len);
+}
 
-		if (!c)
-			return true;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
+/* Has a tensor had this name from the start? @order: by that. */
+static bool is_taken(const void *const *order, size_t n, const char *name, uint32_t len)
+{
+	const struct tfs_torch_tensor key = { .name = name, .base_len = len };
+
+	return tfs_sorted_have(order, n, &key, by_first_name);
 }
 
 /* Give the tensor the first of the names NAME~2, NAME~3 from @number on that nobody has. */

@@ -15,7 +15,6 @@
 #include "base/array.h"
 #include "base/checked.h"
 #include "base/cleanup.h"
-#include "base/error.h"
 #include "base/sort.h"
 
 struct tfs_catalog {
@@ -24,7 +23,13 @@ struct tfs_catalog {
 	const char **locations;
 	size_t n_locations, room_locations;
 	void *dtypes; /* made up by the file, a tree of tsearch(3): there may be one for each tensor */
-	const char *note;
+	struct tfs_note notes[TFS_MAX_NOTES];
+	size_t n_notes; /* added, more than TFS_MAX_NOTES perhaps */
+	const char **left_out;
+	size_t n_left_out, room_left_out;
+	struct tfs_metadata *metadata;
+	size_t n_metadata, room_metadata;
+	bool companion;
 	/* Apart, as shapes are aligned and names are not: together each name would cost padding. */
 	struct tfs_arena names, shapes;
 };
@@ -46,6 +51,8 @@ void tfs_catalog_destroy(struct tfs_catalog *c)
 		return;
 	free(c->tensors);
 	free(c->locations);
+	free(c->left_out);
+	free(c->metadata);
 	tdestroy(c->dtypes, keep);
 	tfs_arena_fini(&c->names);
 	tfs_arena_fini(&c->shapes);
@@ -191,21 +198,85 @@ const struct tfs_dtype *tfs_catalog_dtype(struct tfs_catalog *c, const char *nam
 	return tsearch(d, &c->dtypes, dtype_cmp) ? d : NULL;
 }
 
-int tfs_catalog_note(struct tfs_catalog *c, const char *fmt, ...)
+int tfs_catalog_note(struct tfs_catalog *c, uint64_t offset, const char *fmt, ...)
 {
 	char line[sizeof((struct tfs_error *)0)->what];
+	const char *text;
 	va_list ap;
 
+	if (c->n_notes >= TFS_MAX_NOTES) {
+		c->n_notes++;
+		return 0;
+	}
 	va_start(ap, fmt);
 	vsnprintf(line, sizeof line, fmt, ap);
 	va_end(ap);
-	c->note = tfs_arena_copy(&c->names, line, strlen(line));
-	return c->note ? 0 : -ENOMEM;
+	text = tfs_arena_copy(&c->names, line, strlen(line));
+	if (!text)
+		return -ENOMEM;
+	c->notes[c->n_notes++] = (struct tfs_note){ offset, text };
+	return 0;
 }
 
-const char *tfs_catalog_noted(const struct tfs_catalog *c)
+const struct tfs_note *tfs_catalog_notes(const struct tfs_catalog *c, size_t *ret_count, size_t *ret_more)
 {
-	return c->note;
+	*ret_count = c->n_notes < TFS_MAX_NOTES ? c->n_notes : TFS_MAX_NOTES;
+	*ret_more = c->n_notes - *ret_count;
+	return c->notes;
+}
+
+int tfs_catalog_leave_out(struct tfs_catalog *c, const char *name, size_t name_len, uint64_t offset, const char *fmt, ...)
+{
+	char why[sizeof((struct tfs_error *)0)->what], quoted[TFS_QUOTE_SIZE];
+	const char *copy;
+	va_list ap;
+
+	if (tfs_array_room(c->left_out, c->n_left_out, c->room_left_out))
+		return -ENOMEM;
+	copy = tfs_arena_copy(&c->names, name, name_len);
+	if (!copy)
+		return -ENOMEM;
+	c->left_out[c->n_left_out++] = copy;
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof why, fmt, ap);
+	va_end(ap);
+	return tfs_catalog_note(c, offset, "tensor %s left out: %s", tfs_quote(quoted, sizeof quoted, name, name_len), why);
+}
+
+const char *const *tfs_catalog_left_out(const struct tfs_catalog *c, size_t *ret_count)
+{
+	*ret_count = c->n_left_out;
+	return c->left_out;
+}
+
+int tfs_catalog_add_metadata(struct tfs_catalog *c, const char *key, size_t key_len, const char *value, size_t value_len)
+{
+	struct tfs_metadata m = { .key_len = key_len, .value_len = value_len };
+
+	if (key_len > UINT32_MAX || value_len > UINT32_MAX || tfs_array_room(c->metadata, c->n_metadata, c->room_metadata))
+		return -ENOMEM;
+	m.key = tfs_arena_copy(&c->names, key, key_len);
+	m.value = tfs_arena_copy(&c->names, value, value_len);
+	if (!m.key || !m.value)
+		return -ENOMEM;
+	c->metadata[c->n_metadata++] = m;
+	return 0;
+}
+
+const struct tfs_metadata *tfs_catalog_metadata(const struct tfs_catalog *c, size_t *ret_count)
+{
+	*ret_count = c->n_metadata;
+	return c->metadata;
+}
+
+void tfs_catalog_set_companion(struct tfs_catalog *c)
+{
+	c->companion = true;
+}
+
+bool tfs_catalog_is_companion(const struct tfs_catalog *c)
+{
+	return c->companion;
 }
 
 struct tfs_tensor *tfs_catalog_tensors(struct tfs_catalog *c, size_t *ret_count)

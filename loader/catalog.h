@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
 #include "dtype.h"
 
 /*
@@ -142,12 +143,50 @@ const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *re
 const struct tfs_dtype *tfs_catalog_dtype(struct tfs_catalog *c, const char *name, const char *npy, uint32_t block_elems,
 					  uint32_t block_bytes);
 
+/* Something in a file that is odd or left out, to be warned of when the file's set is mounted. */
+struct tfs_note {
+	uint64_t offset; /* byte in the file, or TFS_NO_OFFSET */
+	const char *text; /* one line */
+};
+
 /*
- * Something in the file that is left out or odd: one line, to be warned of when the file's set is mounted. One a file; a second one
- * replaces the first. -ENOMEM.
+ * The first so many of a file are kept word for word, for a warning each; a file of a million odd members is not worth a million
+ * warnings. The rest is counted, in one line more.
  */
-int tfs_catalog_note(struct tfs_catalog *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-const char *tfs_catalog_noted(const struct tfs_catalog *c); /* or NULL */
+#define TFS_MAX_NOTES 8
+
+/* Add a note. -ENOMEM. */
+int tfs_catalog_note(struct tfs_catalog *c, uint64_t offset, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* The notes in the order they were added, at most TFS_MAX_NOTES; *@ret_more: how many more there were. */
+const struct tfs_note *tfs_catalog_notes(const struct tfs_catalog *c, size_t *ret_count, size_t *ret_more);
+
+/*
+ * The file has a tensor of that name that can't be read, for the reason in @fmt: it is noted ("tensor NAME left out: REASON") and
+ * counts as missing in the file's set, while the others stay. Not added to the table. -ENOMEM.
+ */
+int tfs_catalog_leave_out(struct tfs_catalog *c, const char *name, size_t name_len, uint64_t offset, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/* The names of tensors that were left out, in that order, each as a string (what follows a NUL in a name is not shown). */
+const char *const *tfs_catalog_left_out(const struct tfs_catalog *c, size_t *ret_count);
+
+/* One pair of what a file says about itself, beside its tensors: safetensors' __metadata__. Owned by the catalog. */
+struct tfs_metadata {
+	const char *key, *value; /* may contain NUL; also NUL-terminated */
+	uint32_t key_len, value_len;
+};
+
+/* Both are copied. -ENOMEM. */
+int tfs_catalog_add_metadata(struct tfs_catalog *c, const char *key, size_t key_len, const char *value, size_t value_len);
+const struct tfs_metadata *tfs_catalog_metadata(const struct tfs_catalog *c, size_t *ret_count);
+
+/*
+ * The file says that it goes with a model and is none itself: a projector, an importance matrix, an adapter, a vocabulary. Its set
+ * ranks after those of models.
+ */
+void tfs_catalog_set_companion(struct tfs_catalog *c);
+bool tfs_catalog_is_companion(const struct tfs_catalog *c);
 
 /* The tensors in the order they were added; valid until the next add or destroy. */
 struct tfs_tensor *tfs_catalog_tensors(struct tfs_catalog *c, size_t *ret_count);

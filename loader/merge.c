@@ -297,12 +297,13 @@ static void warn_differences(struct tfs_model_impl *m, const struct tfs_set *set
 			       ix->total_size, set->total_bytes);
 }
 
+/* The names that the index alone has, into @ret_names, an array that the caller frees; the names themselves belong to @m. */
 static int check_index(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards,
-		       const struct tfs_index *ix, uint32_t index_node)
+		       const struct tfs_index *ix, uint32_t index_node, const char ***ret_names)
 {
 	cleanup_free const struct tfs_index_entry **entries = NULL;
 	cleanup_free uint32_t *place = NULL;
-	const char **missing;
+	cleanup_free const char **missing = NULL;
 	struct differences d;
 	int rc = places_of_files(m, shards, n_shards, ix, &place);
 
@@ -311,7 +312,7 @@ static int check_index(struct tfs_model_impl *m, struct tfs_set *set, const stru
 	compare(ix, place, set, NULL, &d);
 	if (set->n_missing) {
 		entries = reallocarray(NULL, set->n_missing, sizeof *entries);
-		missing = table(m, set->n_missing, const char *);
+		missing = reallocarray(NULL, set->n_missing, sizeof *missing);
 		if (!entries || !missing)
 			return -ENOMEM;
 		compare(ix, place, set, entries, &d);
@@ -323,6 +324,66 @@ static int check_index(struct tfs_model_impl *m, struct tfs_set *set, const stru
 		set->missing = missing;
 	}
 	warn_differences(m, set, ix, index_node, place, &d);
+	*ret_names = tfs_steal(missing);
+	return 0;
+}
+
+static int by_string(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* Fill set->missing: what the index alone has, @listed (set->n_missing of them), and what the shards had to leave out. */
+static int list_missing(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards,
+			const char *const *listed)
+{
+	size_t n = set->n_missing, count, kept = 0;
+	const char **missing;
+	const void **tmp;
+
+	for (size_t s = 0; s < n_shards; s++) {
+		tfs_catalog_left_out(shards[s].catalog, &count);
+		n += count;
+	}
+	if (!n)
+		return 0;
+	missing = table(m, n, const char *);
+	tmp = reallocarray(NULL, n, sizeof *tmp);
+	if (!missing || !tmp) {
+		free(tmp);
+		return -ENOMEM;
+	}
+	n = 0;
+	for (size_t i = 0; i < set->n_missing; i++)
+		missing[n++] = listed[i];
+	for (size_t s = 0; s < n_shards; s++) {
+		const char *const *names = tfs_catalog_left_out(shards[s].catalog, &count);
+
+		/* Another shard may have it, sound. */
+		for (size_t i = 0; i < count; i++)
+			if (tfs_set_find(set, names[i], strlen(names[i])) == SIZE_MAX)
+				missing[n++] = names[i];
+	}
+	tfs_sort((const void **)missing, n, tmp, by_string);
+	free(tmp);
+	for (size_t i = 0; i < n; i++)
+		if (!i || strcmp(missing[i], missing[kept - 1]))
+			missing[kept++] = missing[i];
+	set->missing = missing;
+	set->n_missing = kept;
+	return 0;
+}
+
+static int list_metadata(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards)
+{
+	struct tfs_file_metadata *metadata = table(m, n_shards, struct tfs_file_metadata);
+
+	if (!metadata)
+		return -ENOMEM;
+	for (size_t s = 0; s < n_shards; s++)
+		metadata[s].pairs = tfs_catalog_metadata(shards[s].catalog, &metadata[s].n);
+	set->metadata = metadata;
+	set->n_files = n_shards;
 	return 0;
 }
 
@@ -330,6 +391,7 @@ int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_sh
 	      const struct tfs_index *index, uint32_t index_node, struct tfs_error *err)
 {
 	cleanup_free const void **order = NULL;
+	cleanup_free const char **listed = NULL;
 	struct tfs_tensor *t;
 	uint32_t *sources;
 	size_t total = 0, places = n, count;
@@ -364,7 +426,11 @@ int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_sh
 			return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
 					     "more than 2^64-1 bytes of tensors in one set");
 	if (index)
-		rc = check_index(m, set, shards, n, index, index_node);
+		rc = check_index(m, set, shards, n, index, index_node, &listed);
+	if (!rc)
+		rc = list_missing(m, set, shards, n, listed);
+	if (!rc)
+		rc = list_metadata(m, set, shards, n);
 
 	/* Only now from places to nodes: the table is ours, though readers get it as const. */
 	t = (struct tfs_tensor *)set->tensors;

@@ -59,6 +59,10 @@ uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char 
 void tfs_model_warn(struct tfs_model_impl *m, uint32_t node, int code, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* The same, about byte @offset of it. */
+void tfs_model_warn_at(struct tfs_model_impl *m, uint32_t node, int code, uint64_t offset, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+
 /* Name @node as the file that @err is about. */
 void tfs_model_error_in(const struct tfs_model *m, uint32_t node, struct tfs_error *err);
 

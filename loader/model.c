@@ -75,21 +75,37 @@ void tfs_model_error_in(const struct tfs_model *m, uint32_t node, struct tfs_err
 	tfs_error_in(err, tfs_model_path(m, node, path, sizeof path) ? m->nodes[node].name : path);
 }
 
-void tfs_model_warn(struct tfs_model_impl *m, uint32_t node, int code, const char *fmt, ...)
+static __attribute__((format(printf, 5, 0))) void warn(struct tfs_model_impl *m, uint32_t node, int code, uint64_t offset,
+						       const char *fmt, va_list ap)
 {
 	struct tfs_error warning = { 0 };
 	char what[sizeof warning.what];
-	va_list ap;
 
 	if (!m->warn)
 		return;
-	va_start(ap, fmt);
 	vsnprintf(what, sizeof what, fmt, ap);
-	va_end(ap);
-	tfs_error_set(&warning, code, TFS_NO_OFFSET, "%s", what);
+	tfs_error_set(&warning, code, offset, "%s", what);
 	if (node != UINT32_MAX)
 		tfs_model_error_in(&m->pub, node, &warning);
 	m->warn(m->warn_arg, &warning);
+}
+
+void tfs_model_warn(struct tfs_model_impl *m, uint32_t node, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	warn(m, node, code, TFS_NO_OFFSET, fmt, ap);
+	va_end(ap);
+}
+
+void tfs_model_warn_at(struct tfs_model_impl *m, uint32_t node, int code, uint64_t offset, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	warn(m, node, code, offset, fmt, ap);
+	va_end(ap);
 }
 
 /* --- Nodes ------------------------------------------------------------------------------------------------------- */

@@ -46,6 +46,12 @@ struct tfs_node {
 	struct timespec mtime;
 };
 
+/* What one file of a set says about itself. */
+struct tfs_file_metadata {
+	size_t n;
+	const struct tfs_metadata *pairs; /* in the file's order */
+};
+
 /* Tensors that belong together: one file, or all shards of one index. */
 struct tfs_set {
 	const char *stem; /* "model" of model.safetensors; unique in its directory (a second one is "model~") */
@@ -58,7 +64,9 @@ struct tfs_set {
 	const struct tfs_tensor *tensors; /* sorted by name: memcmp, then length; no name twice */
 	const uint32_t *by_offset; /* the same in file order: indices into tensors, sorted by (source's place in sources, offset) */
 	size_t n_missing;
-	const char *const *missing; /* names that the index lists and no shard holds */
+	const char *const *missing; /* names, sorted, that the index lists and no shard holds, or that a shard has and can't be read */
+	uint32_t n_files;	    /* sources[0 … n_files) are the set's own files, whose metadata this is: */
+	const struct tfs_file_metadata *metadata;
 	uint64_t total_bytes;	    /* sum of nbytes */
 };
 

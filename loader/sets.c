@@ -100,6 +100,20 @@ static int refuse_link(const struct tfs_model *m, uint32_t node, struct tfs_erro
 	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a link to %s, which leads nowhere", m->nodes[node].link);
 }
 
+/* Where no tensor can be read the file is broken, and what is wrong with the first of them is why. */
+static int check_any_left(struct tfs_catalog *catalog, struct tfs_error *err)
+{
+	const struct tfs_note *notes;
+	size_t n, n_left_out, n_notes, more;
+
+	tfs_catalog_tensors(catalog, &n);
+	tfs_catalog_left_out(catalog, &n_left_out);
+	if (n || !n_left_out)
+		return 0;
+	notes = tfs_catalog_notes(catalog, &n_notes, &more);
+	return tfs_error_set(err, -EINVAL, notes[0].offset, "%s", notes[0].text);
+}
+
 static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct tfs_error *err)
 {
 	const struct tfs_node *n = &m->nodes[file->node];
@@ -122,6 +136,8 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	rc = file->catalog ? file->format->parse(fd, n->size, n->name, file->catalog, err) : -ENOMEM;
 	if (!rc)
 		rc = tfs_catalog_sort(file->catalog);
+	if (!rc)
+		rc = check_any_left(file->catalog, err);
 	if (rc && !err->code)
 		tfs_error_set(err, rc, TFS_NO_OFFSET, "reading its header: %s", strerror(-rc));
 	return rc;
@@ -406,6 +422,17 @@ static void note_named(struct finder *f, uint32_t dir, struct tfs_catalog *catal
 	}
 }
 
+static void warn_notes(struct finder *f, const struct tfs_weight_file *file)
+{
+	size_t n, more;
+	const struct tfs_note *notes = tfs_catalog_notes(file->catalog, &n, &more);
+
+	for (size_t i = 0; i < n; i++)
+		tfs_model_warn_at(f->m, file->node, -EINVAL, notes[i].offset, "%s", notes[i].text);
+	if (more)
+		tfs_model_warn(f->m, file->node, -EINVAL, "%zu more warnings like these", more);
+}
+
 static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *files, size_t n)
 {
 	struct tfs_drafts drafts = { 0 };
@@ -415,8 +442,7 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 		if (!files[i].catalog)
 			continue;
 		note_named(f, dir, files[i].catalog);
-		if (tfs_catalog_noted(files[i].catalog))
-			tfs_model_warn(f->m, files[i].node, -EINVAL, "%s", tfs_catalog_noted(files[i].catalog));
+		warn_notes(f, &files[i]);
 	}
 	if (!rc)
 		rc = make_sets(f, &drafts, dir);

@@ -282,7 +282,7 @@ static int pack_tensors(struct parser *p)
 			rc = tfs_catalog_pack(p->catalog, &t[i], &packing);
 	}
 	if (!rc && unsure)
-		rc = tfs_catalog_note(p->catalog, "big-endian, but of the words in its blocks, or of BF16, that can't be told: taken as "
+		rc = tfs_catalog_note(p->catalog, TFS_NO_OFFSET, "big-endian, but of the words in its blocks, or of BF16, that can't be told: taken as "
 						  "little-endian, as gguf-py writes them");
 	return rc;
 }

@@ -158,10 +158,10 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 		rc = -EINVAL;
 	}
 	if (!rc && z.n_objects)
-		rc = tfs_catalog_note(catalog, "byte %llu: %zu of its %zu members are arrays of Python objects and left out, the first: %s",
-				      (unsigned long long)z.objects.offset, z.n_objects, z.zip->n_members, z.objects.what);
+		rc = tfs_catalog_note(catalog, z.objects.offset, "%zu of its %zu members are arrays of Python objects and left out, the first: %s",
+				      z.n_objects, z.zip->n_members, z.objects.what);
 	else if (!rc && z.n_others)
-		rc = tfs_catalog_note(catalog, "%zu of its %zu members are no arrays and left out, the first is %s",
+		rc = tfs_catalog_note(catalog, TFS_NO_OFFSET, "%zu of its %zu members are no arrays and left out, the first is %s",
 				      z.n_others, z.zip->n_members,
 				      tfs_quote(name, sizeof name, z.other->name, z.other->name_len));
 	tfs_zip_destroy(z.zip);

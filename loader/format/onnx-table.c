@@ -279,7 +279,7 @@ static int warn_omitted(const struct tfs_onnx_table *table, struct tfs_catalog *
 
 	len = describe(text, sizeof text, len, &table->unwritten, "number that is 0 and not written",
 		       "numbers that are 0 and not written");
-	return len ? tfs_catalog_note(catalog, "%s", text) : 0;
+	return len ? tfs_catalog_note(catalog, TFS_NO_OFFSET, "%s", text) : 0;
 }
 
 int tfs_onnx_catalog(struct tfs_onnx *o, struct tfs_catalog *catalog)

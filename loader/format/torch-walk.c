@@ -589,7 +589,7 @@ static int note_left_out(struct tfs_torch *t)
 	const struct tfs_torch *first = t->n_left_out || !t->constants ? t : t->constants;
 	size_t n = t->n_left_out + (t->constants ? t->constants->n_left_out : 0);
 
-	return n ? tfs_catalog_note(t->catalog, "%zu of its tensors are left out, the first is %s", n, first->left_out)
+	return n ? tfs_catalog_note(t->catalog, TFS_NO_OFFSET, "%zu of its tensors are left out, the first is %s", n, first->left_out)
 		 : 0;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "helpers.h"
+#include "catalog-helpers.h"
 
 #include <errno.h>
 
@@ -120,16 +120,72 @@ static void dtypes_of_a_file_are_found_again(void **state)
 	tfs_catalog_destroy(c);
 }
 
-static void a_note_is_one_line(void **state)
+static void notes_are_lines_and_few(void **state)
 {
 	struct tfs_catalog *c = tfs_catalog_create();
+	const struct tfs_note *notes;
+	size_t n, more;
 
 	(void)state;
-	assert_null(tfs_catalog_noted(c));
-	assert_int_equal(tfs_catalog_note(c, "%d of them", 3), 0);
-	assert_string_equal(tfs_catalog_noted(c), "3 of them");
-	assert_int_equal(tfs_catalog_note(c, "%2000d", 3), 0);
-	assert_true(strlen(tfs_catalog_noted(c)) < 1000);
+	tfs_catalog_notes(c, &n, &more);
+	assert_int_equal(n, 0);
+	assert_int_equal(tfs_catalog_note(c, 7, "%d of them", 3), 0);
+	assert_int_equal(tfs_catalog_note(c, TFS_NO_OFFSET, "%2000d", 3), 0);
+	notes = tfs_catalog_notes(c, &n, &more);
+	assert_int_equal(n, 2);
+	assert_int_equal(notes[0].offset, 7);
+	assert_string_equal(notes[0].text, "3 of them");
+	assert_true(strlen(notes[1].text) < 1000);
+	for (unsigned i = 0; i < TFS_MAX_NOTES; i++)
+		assert_int_equal(tfs_catalog_note(c, i, "%u", i), 0);
+	tfs_catalog_notes(c, &n, &more);
+	assert_int_equal(n, TFS_MAX_NOTES);
+	assert_int_equal(more, 2);
+	tfs_catalog_destroy(c);
+}
+
+static void what_is_left_out_is_named(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	const char *const *names;
+	char name[20];
+	size_t n;
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(name, sizeof name, "t%u", i);
+		assert_int_equal(tfs_catalog_leave_out(c, name, strlen(name), i, "type %u", i), 0);
+	}
+	names = tfs_catalog_left_out(c, &n);
+	assert_int_equal(n, 100);
+	assert_string_equal(names[99], "t99");
+	assert_noted(c, "tensor \"t7\" left out: type 7");
+	tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, 0);
+	tfs_catalog_destroy(c);
+}
+
+static void metadata_is_copied_in(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	char key[] = "k\0y", value[] = "";
+	const struct tfs_metadata *m;
+	size_t n;
+
+	(void)state;
+	tfs_catalog_metadata(c, &n);
+	assert_int_equal(n, 0);
+	assert_int_equal(tfs_catalog_add_metadata(c, key, 3, value, 0), 0);
+	key[0] = 'x';
+	m = tfs_catalog_metadata(c, &n);
+	assert_int_equal(n, 1);
+	assert_int_equal(m->key_len, 3);
+	assert_memory_equal(m->key, "k\0y", 4);
+	assert_int_equal(m->value_len, 0);
+	assert_string_equal(m->value, "");
+	assert_false(tfs_catalog_is_companion(c));
+	tfs_catalog_set_companion(c);
+	assert_true(tfs_catalog_is_companion(c));
 	tfs_catalog_destroy(c);
 }
 
@@ -141,7 +197,9 @@ int main(void)
 		cmocka_unit_test(many_are_sorted_by_name),
 		cmocka_unit_test(names_outlive_the_table),
 		cmocka_unit_test(dtypes_of_a_file_are_found_again),
-		cmocka_unit_test(a_note_is_one_line),
+		cmocka_unit_test(notes_are_lines_and_few),
+		cmocka_unit_test(what_is_left_out_is_named),
+		cmocka_unit_test(metadata_is_copied_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

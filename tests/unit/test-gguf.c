@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The GGUF header's reader, and the parser on it. Hostile files by the dozen are in tests/reject. */
-#include "helpers.h"
+#include "catalog-helpers.h"
 
 #include <errno.h>
 
@@ -245,7 +245,7 @@ static void every_type_has_its_size(void **state)
 			assert_string_equal(t->dtype->name, types[i].name);
 			assert_int_equal(t->nbytes, types[i].bytes * 6);
 			assert_int_equal(t->packing != NULL, big && types[i].big == 1);
-			assert_int_equal(tfs_catalog_noted(c) != NULL, big && types[i].big < 0);
+			assert_int_equal(is_noted(c), big && types[i].big < 0);
 			tfs_catalog_destroy(c);
 		}
 }
@@ -346,7 +346,7 @@ static void words_tell_their_order(void **state)
 			c = parse_sound(with_words(i, of[j].at, cases[k].word));
 			t = tfs_catalog_tensors(c, &n);
 			assert_int_equal(t->packing != NULL, cases[k].order == 1);
-			assert_int_equal(tfs_catalog_noted(c) != NULL, cases[k].order < 0);
+			assert_int_equal(is_noted(c), cases[k].order < 0);
 			if (t->packing) {
 				assert_int_equal(t->packing->swap, 2);
 				assert_int_equal(t->packing->length, t->nbytes);
@@ -384,7 +384,7 @@ static void scales_of_tensors_tell_their_order(void **state)
 			c = parse_sound(f);
 			t = tfs_catalog_tensors(c, &count);
 			assert_int_equal(t->packing != NULL, n > 8 && swapped);
-			assert_int_equal(tfs_catalog_noted(c) != NULL, n == 8);
+			assert_int_equal(is_noted(c), n == 8);
 			tfs_catalog_destroy(c);
 		}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The ONNX parser: how tensors are packed, and what is said of bad ones. Whole models are in tests/e2e and tests/reject. */
-#include "helpers.h"
+#include "catalog-helpers.h"
 
 #include <errno.h>
 
@@ -227,7 +227,7 @@ static void strings_are_noted(void **state)
 	assert_int_equal(parse(o, &c, &err), 0);
 	tfs_catalog_tensors(c, &n);
 	assert_int_equal(n, 0);
-	assert_string_equal(tfs_catalog_noted(c), "1 tensor of strings left out, the first is \"words\"");
+	assert_noted(c, "1 tensor of strings left out, the first is \"words\"");
 	tfs_catalog_destroy(c);
 }
 

@@ -153,7 +153,7 @@ load helpers
 	umount "$model/sub"
 	start "$model" "$model"
 	py "$e2e/reader.py" set "$T/copy" "$model" "$T"/copy/*.safetensors
-	py "$e2e/reader.py" mirror "$T/copy" "$model" tensors npy f32 meta tree model.safetensors .tensorfs
+	py "$e2e/reader.py" mirror "$T/copy" "$model" tensors npy f32 meta tree whole .tensorfs
 	umount "$model"
 	diff -r "$model" "$T/copy"
 }

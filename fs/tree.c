@@ -17,17 +17,7 @@ static const struct {
 	[TFS_KEYS_SAFETENSORS] = { ".safetensors.json", &tfs_format_safetensors },
 };
 
-/* Stems of sets that programs look for in a directory, transformers, diffusers and peft, and as which safetensors file. */
-static const struct {
-	const char *stem, *sought;
-} sought_files[] = {
-	{ "model", "model" },
-	{ "pytorch_model", "model" },
-	{ "diffusion_pytorch_model", "diffusion_pytorch_model" },
-	{ "adapter_model", "adapter_model" },
-};
-
-static const char sets_dir[] = "sets", control_dir[] = ".tensorfs", whole_name[] = "model.safetensors", extension[] = ".safetensors";
+static const char sets_dir[] = "sets", control_dir[] = ".tensorfs", whole_name[] = "model.safetensors";
 
 struct tfs_tree {
 	const struct tfs_model *model;
@@ -39,62 +29,6 @@ struct tfs_tree {
 	struct modules **modules; /* [set], likewise */
 	struct tfs_wholes *wholes;
 };
-
-/*
- * Inode numbers: kind from bit 60 on, view 56, set 32, tensor or node 0; the depth of a module has the place of the view and the
- * four bits below, 52. The root is 1, as FUSE wants it.
- */
-enum { KIND_SHIFT = 60, VIEW_SHIFT = 56, DEPTH_SHIFT = 52, SET_SHIFT = 32 };
-enum { VIEW_MASK = 0xf, DEPTH_MASK = 0xff, SET_MASK = TFS_MAX_SETS - 1 };
-
-uint64_t tfs_ino_pack(struct tfs_inode i)
-{
-	/* A kind has no more than one of each pair. + 1 for nodes alone: 0 is no inode number, and the root node is 0. */
-	return (uint64_t)i.kind << KIND_SHIFT | (uint64_t)i.view << VIEW_SHIFT | (uint64_t)i.depth << DEPTH_SHIFT |
-	       (uint64_t)i.set << SET_SHIFT | ((i.tensor | i.node) + (uint64_t)(i.kind == TFS_INO_NODE));
-}
-
-struct tfs_inode tfs_ino_unpack(uint64_t ino)
-{
-	static const struct {
-		bool view, set, node, tensor, depth;
-	} has[TFS_INO_KINDS] = {
-		[TFS_INO_NODE] = { .node = true },
-		[TFS_INO_VIEW_DIR] = { .view = true, .node = true },
-		[TFS_INO_SETS] = { .node = true },
-		[TFS_INO_SET] = { .set = true },
-		[TFS_INO_SET_VIEW_DIR] = { .view = true, .set = true },
-		[TFS_INO_TENSOR] = { .view = true, .set = true, .tensor = true },
-		[TFS_INO_CONTROL] = { .node = true },
-		[TFS_INO_KEYS] = { .set = true, .node = true },
-		[TFS_INO_WHOLE] = { .set = true },
-		[TFS_INO_TREE_DIR] = { .set = true, .tensor = true, .depth = true },
-		[TFS_INO_SET_TREE_DIR] = { .set = true, .tensor = true, .depth = true },
-	};
-	static const struct tfs_inode none = { .kind = TFS_INO_KINDS };
-	uint64_t kind = ino >> KIND_SHIFT;
-
-	if (kind >= TFS_INO_KINDS)
-		return none;
-	struct tfs_inode i = { .kind = (enum tfs_kind)kind };
-	if (has[kind].view)
-		i.view = ino >> VIEW_SHIFT & VIEW_MASK;
-	if (has[kind].depth)
-		i.depth = ino >> DEPTH_SHIFT & DEPTH_MASK;
-	if (has[kind].set)
-		i.set = ino >> SET_SHIFT & SET_MASK;
-	if (has[kind].tensor)
-		i.tensor = (uint32_t)ino;
-	if (has[kind].node)
-		i.node = (uint32_t)(ino - (kind == TFS_INO_NODE));
-	/* Bits elsewhere: a second number for the same file, which nobody was given. */
-	return tfs_ino_pack(i) == ino ? i : none;
-}
-
-struct tfs_file_id tfs_file_of(struct tfs_inode i)
-{
-	return (struct tfs_file_id){ .set = i.set, .tensor = i.tensor, .view = tfs_views[i.view].loader_view };
-}
 
 /* --- Tables --------------------------------------------------------------------------------------------------------- */
 
@@ -147,34 +81,10 @@ static bool has_tensor(const struct tfs_tree *t, uint32_t set, enum tfs_view_dir
 	return !tfs_view_layout(tfs_views[view].loader_view, &t->model->sets[set].tensors[tensor], &l);
 }
 
-/* Is there an original of that stem, with an extension or as shards, in safetensors? Readers take it, sound or not. */
-static bool has_safetensors(const struct tfs_tree *t, uint32_t node, const char *stem)
+/* The file's name in directory @node, where programs look for its primary set, or NULL. */
+static const char *standard_name(const struct tfs_tree *t, uint32_t node)
 {
-	const struct tfs_node *dir = &t->model->nodes[node];
-	size_t len = strlen(stem);
-
-	for (uint32_t i = 0; i < dir->n_children; i++) {
-		const char *name = t->model->nodes[dir->first_child + i].name;
-		if (!strncmp(name, stem, len) && (name[len] == '.' || name[len] == '-') && strstr(name + len, extension))
-			return true;
-	}
-	return false;
-}
-
-/* As which safetensors file programs look for the primary set of directory @node, less the extension, if they find none. Or NULL. */
-static const char *sought_as(const struct tfs_tree *t, uint32_t node)
-{
-	const struct tfs_node *dir = &t->model->nodes[node];
-	const struct tfs_set *set = dir->n_sets ? &t->model->sets[dir->first_set] : NULL;
-
-	if (!set || !has_view(t, TFS_VIEW_WHOLE) || set->format == &tfs_format_safetensors)
-		return NULL;
-	for (size_t i = 0; i < sizeof sought_files / sizeof *sought_files; i++)
-		if (!strcmp(set->stem, sought_files[i].stem)) {
-			const char *sought = sought_files[i].sought;
-			return tfs_wholes_has(t->wholes, dir->first_set) && !has_safetensors(t, node, sought) ? sought : NULL;
-		}
-	return NULL;
+	return has_view(t, TFS_VIEW_WHOLE) ? tfs_wholes_standard_name(t->wholes, node) : NULL;
 }
 
 bool tfs_tree_valid(struct tfs_tree *t, struct tfs_inode i)
@@ -237,7 +147,7 @@ static void free_name(const struct tfs_tree *t, uint32_t node, const char *name,
 static bool extra_entry(const struct tfs_tree *t, uint32_t node, uint64_t extra, char *name, struct tfs_inode *ret_inode)
 {
 	const struct tfs_node *n = &t->model->nodes[node];
-	const char *sought;
+	const char *standard;
 
 	for (unsigned v = 0; v < TFS_VIEWS && n->n_sets; v++)
 		if (has_view(t, v) && !extra--) {
@@ -251,9 +161,9 @@ static bool extra_entry(const struct tfs_tree *t, uint32_t node, uint64_t extra,
 		return true;
 	}
 	/* No original has its name, so it needs none that is free; under another one nobody would look for it. */
-	sought = sought_as(t, node);
-	if (sought && !extra--) {
-		snprintf(name, TFS_NAME_MAX + 1, "%s%s", sought, extension);
+	standard = standard_name(t, node);
+	if (standard && !extra--) {
+		snprintf(name, TFS_NAME_MAX + 1, "%s", standard);
 		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_WHOLE, .set = n->first_set };
 		return true;
 	}
@@ -688,7 +598,7 @@ static unsigned links_of(const struct tfs_tree *t, struct tfs_inode i)
 
 	if (i.kind == TFS_INO_TENSOR && i.view == TFS_VIEW_TENSORS)
 		of_set = has_view(t, TFS_VIEW_TENSORS) + has_view(t, TFS_VIEW_TREE);
-	return (twice ? 2 : 1) * of_set + (i.kind == TFS_INO_WHOLE && primary && sought_as(t, dir));
+	return (twice ? 2 : 1) * of_set + (i.kind == TFS_INO_WHOLE && primary && standard_name(t, dir));
 }
 
 void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st)

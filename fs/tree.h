@@ -10,7 +10,7 @@
  *   …/tree/A                TREE_DIR            a directory of modules (modules.h); in there TENSORs, the very ones of tensors/
  *   …/sets/STEM/tree/A      SET_TREE_DIR        the same, for the kernel allows a directory in one place only
  *   …/meta/.gguf.json       KEYS                what the files of a GGUF or safetensors set say about themselves
- *   …/whole/model.safetensors WHOLE             the set as one file, and in DIR where programs look for it (tfs_tree_create())
+ *   …/whole/model.safetensors WHOLE             the set as one file, and in DIR where programs look for it (wholes.h)
  *   /.tensorfs/stats        CONTROL_DIR, CONTROL
  */
 #ifndef TFS_FS_TREE_H
@@ -21,57 +21,17 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "inode.h"
 #include "model.h"
 #include "modules.h"
 #include "names.h"
-#include "residency.h"
-#include "views.h"
 #include "wholes.h"
-
-enum tfs_kind {
-	TFS_INO_NODE,	     /* node */
-	TFS_INO_VIEW_DIR,    /* view of the primary set of directory node */
-	TFS_INO_SETS,	     /* "sets" in directory node */
-	TFS_INO_SET,	     /* a set's directory in there */
-	TFS_INO_SET_VIEW_DIR, /* view of a set in there */
-	TFS_INO_TENSOR,	     /* view, set, tensor */
-	TFS_INO_CONTROL_DIR, /* "/.tensorfs" */
-	TFS_INO_CONTROL,     /* a file in there: node is its index */
-	TFS_INO_TREE_DIR,    /* below tree/ of the set, which is its directory's primary one: tensor is its first, and depth */
-	TFS_INO_SET_TREE_DIR, /* below sets/STEM/tree */
-	TFS_INO_KEYS,	      /* of a set's files: node is an enum tfs_keys */
-	TFS_INO_WHOLE,	      /* "whole/model.safetensors" of a set */
-	TFS_INO_KINDS,
-};
-
-enum tfs_keys { TFS_KEYS_GGUF, TFS_KEYS_GGUF_FULL, TFS_KEYS_SAFETENSORS, TFS_KEYS };
-
-/* What an inode number says. Fields that its kind does not name are 0. */
-struct tfs_inode {
-	enum tfs_kind kind;
-	enum tfs_view_dir view;
-	uint32_t node;
-	uint32_t set;
-	uint32_t tensor;
-	uint8_t depth;
-};
-
-/* Sets are numbered in 20 bits of an inode number; a model directory with more is refused. */
-#define TFS_MAX_SETS (1u << 20)
-
-/* The loader's name for a tensor's file. */
-struct tfs_file_id tfs_file_of(struct tfs_inode inode);
-
-uint64_t tfs_ino_pack(struct tfs_inode inode);
-/* Any number is safe to unpack and then to check with tfs_tree_valid(). */
-struct tfs_inode tfs_ino_unpack(uint64_t ino);
 
 struct tfs_tree;
 
 /*
  * @controls: names of the files in .tensorfs, ended by NULL. @views: those that there are, in sets/ too, which is there with any;
- * with whole/ goes the same file in its directory, of a primary set that programs look for as model.safetensors (or
- * diffusion_pytorch_model, adapter_model) and that has no safetensors file. -E2BIG: too many sets.
+ * with whole/ goes the same file as tfs_wholes_standard_name(). -E2BIG: too many sets.
  */
 int tfs_tree_create(const struct tfs_model *model, const char *const *controls, unsigned views, struct tfs_tree **ret_tree,
 		    struct tfs_error *err);

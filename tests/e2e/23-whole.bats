@@ -109,6 +109,22 @@ made_up() {
 	py "$e2e/scenario.py" consistent "$mnt"
 }
 
+@test "a PyTorch checkpoint alone: model.safetensors, without a pickle, as well" {
+	mkdir "$model"
+	whole write-torch "$model/pytorch_model.bin"
+	for how in auto off; do
+		start --passthrough=$how "$model" "$mnt"
+		made_up "$mnt" model.safetensors
+		whole torch "$mnt/model.safetensors"
+		whole blocks "$mnt/model.safetensors" 70001
+		py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree whole model.safetensors .tensorfs
+		umount "$mnt"
+	done
+	# Without whole/ there is none in front.
+	start --views=tensors "$model" "$mnt"
+	py "$e2e/reader.py" mirror "$model" "$mnt" tensors .tensorfs
+}
+
 @test "the metadata of all files, and a text that says what each has" {
 	py "$e2e/whole.py" shared-metadata "$model"
 	start "$model" "$mnt"

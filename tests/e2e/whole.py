@@ -6,6 +6,8 @@ usage: whole.py shards WHOLE FILE...     it has the tensors and the metadata of 
        whole.py blocks WHOLE BLOCK       reading it in blocks, from several places at once, and mapping it give the same bytes
        whole.py keys TEXT ROOT FILE...   the text, a meta/.safetensors.json, has the metadata of the FILEs below ROOT
        whole.py tensor WHOLE NAME DTYPE TEXT   it has this tensor alone, of one dimension
+       whole.py write-torch FILE         a PyTorch checkpoint, of which …
+       whole.py torch WHOLE              … this has all tensors
        whole.py shared-metadata DIR      directories below DIR whose files have __metadata__ of several kinds
 """
 
@@ -17,6 +19,7 @@ import os
 import random
 import sys
 
+import mktorch
 import reader
 
 
@@ -120,6 +123,33 @@ def tensor(whole, name, dtype, text):
     reader.same(name, bytes(reader.content(have[name])), text.encode())
 
 
+def state_dict():
+    """Contiguous tensors and others, as a checkpoint has them."""
+    base, half = mktorch.storage("F32", 300 * 500, 1), mktorch.storage("BF16", 96, 2)
+    grid, small = base.array.reshape(300, 500), half.array.reshape(8, 12)
+    return {
+        "embed.weight": mktorch.Tensor(base, grid),
+        "embed.tied": mktorch.Tensor(base, grid),
+        "proj.weight": mktorch.Tensor(base, grid.T),
+        "proj.bias": mktorch.Tensor(base, grid[7, 3::7]),
+        "norm.weight": mktorch.Tensor(half, small[:, 5]),
+        "norm.scalar": mktorch.Tensor(half, small[3, 3:4].reshape(())),
+        "norm.empty": mktorch.Tensor(half, small[:0]),
+    }
+
+
+def write_torch(path):
+    mktorch.save(state_dict(), path)
+
+
+def torch(whole):
+    have, want = tensors_of(whole, {"format": "pt"}), mktorch.tensors(state_dict())
+    reader.same("names", set(have), set(want))
+    for name, (dtype, array) in want.items():
+        reader.same(f"{name}: dtype, shape", have[name][1:3], (dtype, list(array.shape)))
+        reader.check(bytes(reader.content(have[name])) == array.tobytes(), name, "has other bytes")
+
+
 def put(path, metadata, name):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     header = {} if metadata is None else {"__metadata__": metadata}
@@ -148,5 +178,5 @@ def shared_metadata(top):
 
 if __name__ == "__main__":
     STEPS = {"shards": shards, "expected": expected, "blocks": blocks, "keys": keys,
-             "tensor": tensor, "shared-metadata": shared_metadata}
+             "tensor": tensor, "write-torch": write_torch, "torch": torch, "shared-metadata": shared_metadata}
     STEPS[sys.argv[1]](*sys.argv[2:])

@@ -221,7 +221,7 @@ load helpers
 	for kind in file link; do
 		start "$model/other.safetensors" "$mnt"
 		py "$e2e/reader.py" set "$model" "$mnt" "$model/other.safetensors"
-		[[ $(ls -A "$mnt") = $'.tensorfs\nf32\nmeta\nnpy\nother.safetensors\ntensors\ntree' ]]
+		[[ $(ls -A "$mnt") = $'.tensorfs\nf32\nmeta\nnpy\nother.safetensors\ntensors\ntree\nwhole' ]]
 		cmp "$mnt/other.safetensors" "$model/model.safetensors"
 		umount "$mnt"
 		[[ $kind = file ]] || break

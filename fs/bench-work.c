@@ -139,7 +139,7 @@ int tfs_bench_work_init(const struct tfs_model *model, struct tfs_bench_work *re
 	struct tfs_bench_work w = { .model = model };
 	struct tfs_tree *tree;
 
-	int r = tfs_tree_create(model, tfs_controls, &tree, err);
+	int r = tfs_tree_create(model, tfs_controls, TFS_VIEWS_ALL, &tree, err);
 	if (r)
 		return r;
 	r = fill(&w, tree);

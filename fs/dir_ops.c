@@ -245,12 +245,10 @@ void tfs_op_statfs(fuse_req_t req, fuse_ino_t ino)
 	struct statvfs st = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = TFS_NAME_MAX };
 
 	(void)ino;
-	st.f_files = fs->model->n_nodes;
+	st.f_files = tfs_tree_n_files(fs->tree);
 	for (size_t i = 0; i < fs->model->n_nodes; i++)
 		if (S_ISREG(fs->model->nodes[i].mode))
 			bytes += fs->model->nodes[i].size;
-	for (size_t i = 0; i < fs->model->n_sets; i++)
-		st.f_files += fs->model->sets[i].n_tensors * TFS_VIEW_TREE; /* which has no files of its own */
 	st.f_blocks = (bytes + 4095) / 4096;
 	fuse_reply_statfs(req, &st);
 }

@@ -8,62 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/utf8.h"
+#include "base/json-out.h"
 #include "format/gguf-reader.h"
 
-/* --- Text ------------------------------------------------------------------------------------------------------------ */
-
-static void put(struct tfs_json_out *b, const char *s, size_t len)
-{
-	if (b->failed)
-		return;
-	if (len > b->room - b->len) {
-		size_t room = b->room ? b->room : 4096;
-		while (room - b->len < len)
-			room *= 2; /* both are far below SIZE_MAX / 2 */
-		char *p = room > TFS_GGUF_JSON_MAX ? NULL : realloc(b->s, room);
-		if (!p) {
-			b->failed = room > TFS_GGUF_JSON_MAX ? -EFBIG : -ENOMEM;
-			return;
-		}
-		b->s = p;
-		b->room = room;
-	}
-	memcpy(b->s + b->len, s, len);
-	b->len += len;
-}
-
-void tfs_json_add(struct tfs_json_out *b, const char *text)
-{
-	put(b, text, strlen(text));
-}
-
-static void put_string(struct tfs_json_out *b, const char *s, size_t len)
-{
-	static const char replacement[] = "\xef\xbf\xbd"; /* U+FFFD */
-	const char *end = s + len;
-
-	put(b, "\"", 1);
-	while (s < end && !b->failed) {
-		const char *plain = s;
-		char escape[8];
-		while (s < end && (unsigned char)*s >= 0x20 && !(*s & 0x80) && *s != '"' && *s != '\\')
-			s++;
-		put(b, plain, s - plain);
-		if (s == end)
-			break;
-		if (*s & 0x80) {
-			unsigned n = tfs_utf8_sequence(s, end);
-			put(b, n ? s : replacement, n ? n : strlen(replacement));
-			s += n ? n : 1;
-			continue;
-		}
-		snprintf(escape, sizeof escape, *s == '"' || *s == '\\' ? "\\%c" : "\\u%04x", *s);
-		tfs_json_add(b, escape);
-		s++;
-	}
-	put(b, "\"", 1);
-}
+/* --- Values ---------------------------------------------------------------------------------------------------------- */
 
 /* With as few digits as it takes to read the same number again; one of them behind a point, so that it reads as a float. */
 static void put_float(struct tfs_json_out *b, double f, bool single)
@@ -84,8 +32,6 @@ static void put_float(struct tfs_json_out *b, double f, bool single)
 	tfs_json_add(b, s);
 }
 
-/* --- Values ---------------------------------------------------------------------------------------------------------- */
-
 static int put_array(struct tfs_json_out *b, struct tfs_gguf *r, unsigned depth, bool full);
 
 /* A value that stands in @depth arrays. */
@@ -98,15 +44,15 @@ static int put_value(struct tfs_json_out *b, struct tfs_gguf *r, enum tfs_gguf_t
 	int rc;
 
 	if (type == TFS_GGUF_ARRAY) {
-		put(b, "{", 1);
+		tfs_json_add(b, "{");
 		rc = put_array(b, r, depth, full);
-		put(b, "}", 1);
+		tfs_json_add(b, "}");
 		return rc;
 	}
 	if (type == TFS_GGUF_STRING) {
 		rc = tfs_gguf_string(r, &s, &len);
 		if (!rc)
-			put_string(b, s, len);
+			tfs_json_add_string(b, s, len);
 		return rc;
 	}
 	rc = tfs_gguf_number(r, type, &v);
@@ -151,10 +97,10 @@ static int put_array(struct tfs_json_out *b, struct tfs_gguf *r, unsigned depth,
 	tfs_json_add(b, head);
 	for (uint64_t i = 0; i < shown && !rc && !b->failed; i++) {
 		if (i)
-			put(b, ", ", 2);
+			tfs_json_add(b, ", ");
 		rc = put_value(b, r, a.of, depth + 1, full);
 	}
-	put(b, "]", 1);
+	tfs_json_add(b, "]");
 	return rc || all ? rc : tfs_gguf_skip(r, a.of, a.count - shown, depth + 1);
 }
 
@@ -168,7 +114,7 @@ static int put_keys(struct tfs_json_out *b, struct tfs_gguf *r, bool full)
 	while ((rc = tfs_gguf_key(r, &key)) > 0 && !b->failed) {
 		tfs_json_add(b, before);
 		before = ",\n        ";
-		put_string(b, key.name, key.len);
+		tfs_json_add_string(b, key.name, key.len);
 		snprintf(type, sizeof type, ": {\"type\": \"%s\", ", tfs_gguf_type_name(key.type));
 		tfs_json_add(b, type);
 		if (key.type == TFS_GGUF_ARRAY) {
@@ -177,7 +123,7 @@ static int put_keys(struct tfs_json_out *b, struct tfs_gguf *r, bool full)
 			tfs_json_add(b, "\"value\": ");
 			rc = put_value(b, r, key.type, 0, full);
 		}
-		put(b, "}", 1);
+		tfs_json_add(b, "}");
 		if (rc)
 			return rc;
 	}
@@ -192,7 +138,7 @@ int tfs_gguf_json(struct tfs_json_out *b, int fd, uint64_t size, const char *pat
 
 	if (!rc) {
 		tfs_json_add(b, "{\n      \"file\": ");
-		put_string(b, path, strlen(path));
+		tfs_json_add_string(b, path, strlen(path));
 		snprintf(head, sizeof head,
 			 ",\n      \"version\": %" PRIu32 ",\n      \"byte_order\": \"%s\",\n      \"tensors\": %" PRIu64
 			 ",\n      \"keys\": {",

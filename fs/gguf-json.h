@@ -17,26 +17,14 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/json-out.h"
 
 /* Longer arrays have their first elements in "first" instead of all in "value", unless all are asked for. */
 enum { TFS_GGUF_JSON_ARRAY = 64, TFS_GGUF_JSON_FIRST = 8 };
 
-/* A text gets no longer than this. The vocabulary of 260,000 tokens, with merges, takes 15 MB. */
-#define TFS_GGUF_JSON_MAX ((size_t)256 << 20)
-
-/* A text that grows. */
-struct tfs_json_out {
-	char *s; /* malloc()ed, the caller's; NULL as long as it is empty */
-	size_t len, room;
-	int failed; /* -errno: it is not whole */
-};
-
-/* Add @text as it is. */
-void tfs_json_add(struct tfs_json_out *b, const char *text);
-
 /*
  * Add the object of one file, @fd, @size bytes long. @path: as which it is shown, any bytes. @full: all of every array. 0 or -errno
- * with @err filled; -EFBIG: more than TFS_GGUF_JSON_MAX.
+ * with @err filled; -EFBIG: more than TFS_JSON_OUT_MAX.
  */
 int tfs_gguf_json(struct tfs_json_out *b, int fd, uint64_t size, const char *path, bool full, struct tfs_error *err);
 

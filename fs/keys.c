@@ -10,16 +10,22 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "gguf-json.h"
+#include "metadata.h"
 
-/* One file's, with the same checks as a load of its tensors has. */
-static int add_file(struct tfs_json_out *b, const struct tfs_model *m, uint32_t node, bool full)
+static void path_of(const struct tfs_model *m, uint32_t node, char path[static PATH_MAX])
+{
+	if (tfs_model_path(m, node, path, PATH_MAX))
+		snprintf(path, PATH_MAX, "%s", m->nodes[node].name);
+}
+
+/* One GGUF file's, with the same checks as a load of its tensors has. */
+static int add_gguf(struct tfs_json_out *b, const struct tfs_model *m, uint32_t node, bool full)
 {
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	char path[PATH_MAX], line[TFS_ERROR_LINE];
 	cleanup_fd int fd = tfs_model_open_node(m, node, 0);
 
-	if (tfs_model_path(m, node, path, sizeof path))
-		snprintf(path, sizeof path, "%s", m->nodes[node].name);
+	path_of(m, node, path);
 	int r = fd < 0 ? tfs_error_set(&err, fd, TFS_NO_OFFSET, "opening: %s", strerror(-fd))
 		       : tfs_gguf_json(b, fd, m->nodes[node].size, path, full, &err);
 	/* What was made of bytes that are not those of the mount's file does not count, nor does what went wrong with them. */
@@ -33,27 +39,70 @@ static int add_file(struct tfs_json_out *b, const struct tfs_model *m, uint32_t 
 	return r;
 }
 
+static void add_safetensors(struct tfs_json_out *b, const struct tfs_model *m, const struct tfs_set *set, uint32_t file)
+{
+	const struct tfs_file_metadata *metadata = &set->metadata[file];
+	char path[PATH_MAX];
+
+	path_of(m, set->sources[file], path);
+	tfs_json_add(b, "{\n      \"file\": ");
+	tfs_json_add_string(b, path, strlen(path));
+	tfs_json_add(b, ",\n      \"metadata\": {");
+	for (size_t i = 0; i < metadata->n && !b->failed; i++) {
+		const struct tfs_metadata *pair = &metadata->pairs[i];
+		tfs_json_add(b, i ? ",\n        " : "\n        ");
+		tfs_json_add_string(b, pair->key, pair->key_len);
+		tfs_json_add(b, ": ");
+		tfs_json_add_string(b, pair->value, pair->value_len);
+	}
+	tfs_json_add(b, "\n      }\n    }");
+}
+
+/* The keys for which the files have different values. */
+static int add_differ(struct tfs_json_out *b, const struct tfs_set *set)
+{
+	cleanup_free struct tfs_merged *merged = NULL;
+	const char *before = "";
+	size_t n;
+
+	if (tfs_metadata_merge(set, &merged, &n))
+		return -ENOMEM;
+	tfs_json_add(b, ",\n  \"differ\": [");
+	for (size_t i = 0; i < n; i++) {
+		if (!merged[i].differs)
+			continue;
+		tfs_json_add(b, before);
+		before = ", ";
+		tfs_json_add_string(b, merged[i].pair->key, merged[i].pair->key_len);
+	}
+	tfs_json_add(b, "]");
+	return 0;
+}
+
 int tfs_keys_text(const struct tfs_fs *fs, struct tfs_inode inode, char **ret_text, size_t *ret_len)
 {
 	const struct tfs_set *set = &fs->model->sets[inode.set];
+	bool safetensors = inode.node == TFS_KEYS_SAFETENSORS;
 	struct tfs_json_out b = { 0 };
 	int r = 0;
 
 	tfs_json_add(&b, "{\n  \"files\": [\n    ");
-	for (uint32_t i = 0; i < set->n_sources && !r; i++) {
+	for (uint32_t i = 0; i < set->n_files && !r; i++) {
 		if (i)
 			tfs_json_add(&b, ",\n    ");
-		r = add_file(&b, fs->model, set->sources[i], inode.node == TFS_KEYS_FULL);
+		if (safetensors)
+			add_safetensors(&b, fs->model, set, i);
+		else
+			r = add_gguf(&b, fs->model, set->sources[i], inode.node == TFS_KEYS_GGUF_FULL);
 	}
-	tfs_json_add(&b, "\n  ]\n}\n");
-	r = r ? r : b.failed;
-	if (r) {
-		free(b.s);
-		/* "Invalid argument" would blame the reader, and "no such file" the name. */
-		return r == -EINVAL ? -EIO : r == -ENOENT ? -ESTALE : r;
-	}
-	char *fit = realloc(b.s, b.len); /* it was grown by doubling, and may be kept open */
-	*ret_text = fit ? fit : b.s;
-	*ret_len = b.len;
-	return 0;
+	tfs_json_add(&b, "\n  ]");
+	if (!r && safetensors)
+		r = add_differ(&b, set);
+	tfs_json_add(&b, "\n}\n");
+	if (!r && b.failed == -EFBIG)
+		tfs_log_error("keys: %s: they take more than 256 MiB as text", set->stem);
+	b.failed = r ? r : b.failed;
+	r = tfs_json_finish(&b, ret_text, ret_len);
+	/* "Invalid argument" would blame the reader, and "no such file" the name. */
+	return r == -EINVAL ? -EIO : r == -ENOENT ? -ESTALE : r;
 }

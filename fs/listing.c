@@ -137,7 +137,7 @@ static int common_of(const struct tfs_listing *l, size_t set, struct common *c)
 
 static void put_tsv(FILE *f, const struct tfs_tensor *t, const struct common *c, const char *file)
 {
-	if (tfs_name_is_cut(t->name, t->name_len, 0))
+	if (tfs_name_is_cut(t->name, t->name_len))
 		put_name(f, t);
 	else
 		fputs(file, f);

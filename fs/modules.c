@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "base/sort.h"
+#include "view/view.h"
 
 /* An entry whose name ends in a hash: a part that is too long, or a tensor whose path another one has already. */
 struct odd {
@@ -201,7 +202,7 @@ static void plain_name(const char *name, size_t len, char *buf)
 	if (len == 1 && name[0] == '@')
 		strcpy(buf, escaped_at);
 	else
-		tfs_name_of(name, len, "", 0, buf);
+		tfs_name_of(name, len, 0, buf);
 }
 
 /* Of the entry at @place in a directory of that depth. */
@@ -406,12 +407,12 @@ static bool collect_odd(struct modules *m)
 			bool directory = is_directory(m, end_of(m, i, parts), parts);
 			if (!add_odd(m, &room, i, directory ? parts : parts - 1))
 				return false;
-		} else if (t->name_len > TFS_NAME_MAX / 3) { /* escaped, a byte is three at most */
+		} else if (t->name_len > TFS_STEM_MAX / 3) { /* escaped, a byte is three at most */
 			unsigned parts = count_parts(t);
 			for (unsigned depth = i ? common(at(m, i - 1), t) : 0; depth < parts; depth++) {
 				size_t len;
 				const char *p = part(t, depth, &len);
-				if (tfs_name_is_cut(p, len, 0) && !add_odd(m, &room, i, depth))
+				if (tfs_name_is_cut(p, len) && !add_odd(m, &room, i, depth))
 					return false;
 			}
 		}

@@ -7,7 +7,10 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* A tensor whose file name is not simply its name and the suffix. */
+#include "base/array.h"
+#include "base/sort.h"
+
+/* A tensor whose file name is not simply its name. */
 struct odd {
 	uint32_t tensor;
 	uint32_t seed;
@@ -16,11 +19,9 @@ struct odd {
 
 struct names {
 	const struct tfs_set *set;
-	const char *suffix;
 	size_t n_odd;
 	struct odd *odd; /* sorted by tensor */
-	uint32_t count;
-	/* Tensors in the order of their file names; NULL where that is the set's own order, as nearly always in tensors/. */
+	/* Tensors in the order of their file names; NULL where that is the set's own order, as nearly always. */
 	uint32_t *order;
 };
 
@@ -29,9 +30,9 @@ static bool must_escape(unsigned char c)
 	return c < 0x20 || c == 0x7f || c == '/' || c == '%';
 }
 
-static bool is_plain(const char *name, size_t len, size_t suffix_len)
+static bool is_plain(const char *name, size_t len)
 {
-	if (!len || len + suffix_len > TFS_NAME_MAX || (len <= 2 && name[0] == '.' && name[len - 1] == '.'))
+	if (!len || len > TFS_STEM_MAX || (len <= 2 && name[0] == '.' && name[len - 1] == '.'))
 		return false;
 	for (size_t i = 0; i < len; i++)
 		if (must_escape(name[i]))
@@ -42,10 +43,10 @@ static bool is_plain(const char *name, size_t len, size_t suffix_len)
 enum { HASH_LEN = 1 + 16 };
 
 /*
- * Escapes @name into @buf, up to @room bytes: their number, or SIZE_MAX if that is too little. *@ret_cut: length of the longest
- * beginning, of whole characters, that leaves room for a hash.
+ * Escapes @name into @buf: the number of bytes, or SIZE_MAX if it is too long. *@ret_cut: length of the longest beginning, of whole
+ * characters, that leaves room for a hash.
  */
-static size_t escape(const char *name, size_t len, size_t room, char *buf, size_t *ret_cut)
+static size_t escape(const char *name, size_t len, char *buf, size_t *ret_cut)
 {
 	bool dots = len && len <= 2 && name[0] == '.' && name[len - 1] == '.';
 	size_t n = 0;
@@ -54,9 +55,9 @@ static size_t escape(const char *name, size_t len, size_t room, char *buf, size_
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = name[i];
 		bool escaped = dots || must_escape(c);
-		if (n <= room - HASH_LEN && (c & 0xc0) != 0x80) /* not inside a UTF-8 sequence */
+		if (n <= TFS_STEM_MAX - HASH_LEN && (c & 0xc0) != 0x80) /* not inside a UTF-8 sequence */
 			*ret_cut = n;
-		if (n + (escaped ? 3 : 1) > room)
+		if (n + (escaped ? 3 : 1) > TFS_STEM_MAX)
 			return SIZE_MAX;
 		if (escaped)
 			n += sprintf(buf + n, "%%%02X", c);
@@ -65,7 +66,7 @@ static size_t escape(const char *name, size_t len, size_t room, char *buf, size_
 	}
 	if (!len)
 		buf[n++] = '%';
-	if (n <= room - HASH_LEN)
+	if (n <= TFS_STEM_MAX - HASH_LEN)
 		*ret_cut = n;
 	return n;
 }
@@ -75,29 +76,29 @@ static size_t put_hash(uint64_t hash, char *buf)
 	return sprintf(buf, "~%016llx", (unsigned long long)hash);
 }
 
-size_t tfs_name_of(const char *name, size_t len, const char *suffix, uint64_t seed, char *buf)
+size_t tfs_name_of(const char *name, size_t len, uint64_t seed, char *buf)
 {
-	size_t suffix_len = strlen(suffix), cut, n = escape(name, len, TFS_NAME_MAX - suffix_len, buf, &cut);
+	size_t cut, n = escape(name, len, buf, &cut);
 
 	if (n == SIZE_MAX)
 		n = cut + put_hash(XXH64(name, len, seed), buf + cut);
-	memcpy(buf + n, suffix, suffix_len + 1);
-	return n + suffix_len;
+	buf[n] = 0;
+	return n;
 }
 
 size_t tfs_name_hashed(const char *name, size_t len, uint64_t hash, char *buf)
 {
 	size_t cut;
-	escape(name, len, TFS_NAME_MAX, buf, &cut);
+	escape(name, len, buf, &cut);
 	return cut + put_hash(hash, buf + cut);
 }
 
-bool tfs_name_is_cut(const char *name, size_t len, size_t suffix_len)
+bool tfs_name_is_cut(const char *name, size_t len)
 {
-	size_t n = suffix_len + len;
+	size_t n = len;
 	for (size_t i = 0; i < len; i++)
 		n += must_escape(name[i]) ? 2 : 0;
-	return n > TFS_NAME_MAX;
+	return n > TFS_STEM_MAX;
 }
 
 static const struct odd *find_odd(const struct names *n, uint32_t tensor)
@@ -122,15 +123,13 @@ size_t tfs_names_get(const struct names *n, uint32_t tensor, char *buf)
 		return len;
 	}
 	const struct tfs_tensor *t = &n->set->tensors[tensor];
-	size_t suffix_len = strlen(n->suffix);
-	memcpy(buf, t->name, t->name_len);
-	memcpy(buf + t->name_len, n->suffix, suffix_len + 1);
-	return t->name_len + suffix_len;
+	memcpy(buf, t->name, t->name_len + 1);
+	return t->name_len;
 }
 
 static int compare(const void *a, const void *b, void *arg)
 {
-	char x[TFS_NAME_MAX + 1], y[TFS_NAME_MAX + 1];
+	char x[TFS_STEM_MAX + 1], y[TFS_STEM_MAX + 1];
 	tfs_names_get(arg, *(const uint32_t *)a, x);
 	tfs_names_get(arg, *(const uint32_t *)b, y);
 	return strcmp(x, y);
@@ -143,18 +142,18 @@ static int compare(const void *a, const void *b, void *arg)
 static bool separate(struct names *n, bool *ret_again)
 {
 	*ret_again = false;
-	for (size_t i = 0; i + 1 < n->count; i++) {
+	for (size_t i = 0; i + 1 < n->set->n_tensors; i++) {
 		if (compare(&n->order[i], &n->order[i + 1], n))
 			continue;
 		/* Escaping alone is injective, so at least one of the two was cut; and that one is odd. */
 		const struct tfs_tensor *t = &n->set->tensors[n->order[i]];
 		struct odd *odd = (struct odd *)find_odd(n, n->order[i]);
-		if (!tfs_name_is_cut(t->name, t->name_len, strlen(n->suffix))) {
+		if (!tfs_name_is_cut(t->name, t->name_len)) {
 			t = &n->set->tensors[n->order[i + 1]];
 			odd = (struct odd *)find_odd(n, n->order[i + 1]);
 		}
-		char buf[TFS_NAME_MAX + 1];
-		tfs_name_of(t->name, t->name_len, n->suffix, ++odd->seed, buf);
+		char buf[TFS_STEM_MAX + 1];
+		tfs_name_of(t->name, t->name_len, ++odd->seed, buf);
 		char *copy = strdup(buf);
 		if (!copy)
 			return false;
@@ -165,53 +164,36 @@ static bool separate(struct names *n, bool *ret_again)
 	return true;
 }
 
-struct names *tfs_names_create(const struct tfs_set *set, enum tfs_view_id view, const char *suffix)
+struct names *tfs_names_create(const struct tfs_set *set)
 {
 	struct names *n = calloc(1, sizeof *n);
-	size_t suffix_len = strlen(suffix), room = 0;
+	size_t room = 0;
 
 	if (!n)
 		return NULL;
 	n->set = set;
-	n->suffix = suffix;
 	for (size_t i = 0; i < set->n_tensors; i++) {
 		const struct tfs_tensor *t = &set->tensors[i];
-		char buf[TFS_NAME_MAX + 1];
-		struct tfs_layout layout;
-		if (tfs_view_layout(view, t, &layout))
+		char buf[TFS_STEM_MAX + 1];
+		if (is_plain(t->name, t->name_len))
 			continue;
-		n->count++;
-		if (is_plain(t->name, t->name_len, suffix_len))
-			continue;
-		if (n->n_odd == room) {
-			room = room ? room * 2 : 16;
-			struct odd *odd = realloc(n->odd, room * sizeof *odd);
-			if (!odd)
-				goto fail;
-			n->odd = odd;
-		}
-		tfs_name_of(t->name, t->name_len, suffix, 0, buf);
+		if (tfs_array_room(n->odd, n->n_odd, room))
+			goto fail;
+		tfs_name_of(t->name, t->name_len, 0, buf);
 		n->odd[n->n_odd] = (struct odd){ .tensor = i, .name = strdup(buf) };
 		if (!n->odd[n->n_odd].name)
 			goto fail;
 		n->n_odd++;
 	}
-	/* A suffix moves names too: "a.json" sorts behind "a.b.json" where "a" sorts before "a.b". */
-	if (!n->n_odd && !suffix_len && n->count == set->n_tensors)
+	if (!n->n_odd)
 		return n;
-	n->order = malloc((n->count ? n->count : 1) * sizeof *n->order);
+	n->order = reallocarray(NULL, set->n_tensors, sizeof *n->order);
 	if (!n->order)
 		goto fail;
-	n->count = 0;
-	for (size_t i = 0; i < set->n_tensors; i++) {
-		struct tfs_layout layout;
-		if (!tfs_view_layout(view, &set->tensors[i], &layout))
-			n->order[n->count++] = i;
-	}
+	for (size_t i = 0; i < set->n_tensors; i++)
+		n->order[i] = i;
 	for (bool again = true; again;) {
-		qsort_r(n->order, n->count, sizeof *n->order, compare, n);
-		if (!n->n_odd)
-			break; /* plain names and one suffix: as different as the names */
+		qsort_r(n->order, set->n_tensors, sizeof *n->order, compare, n);
 		if (!separate(n, &again))
 			goto fail;
 	}
@@ -232,27 +214,20 @@ void tfs_names_destroy(struct names *n)
 	free(n);
 }
 
-uint32_t tfs_names_count(const struct names *n)
+uint32_t tfs_names_at(const struct names *n, uint32_t place)
 {
-	return n->count;
+	return n->order ? n->order[place] : place;
 }
 
-uint32_t tfs_names_at(const struct names *n, uint32_t place, char *buf)
+uint32_t tfs_names_find(const struct names *n, const char *name, size_t len)
 {
-	uint32_t tensor = n->order ? n->order[place] : place;
-	tfs_names_get(n, tensor, buf);
-	return tensor;
-}
-
-uint32_t tfs_names_find(const struct names *n, const char *name)
-{
-	size_t lo = 0, hi = n->count;
-	char buf[TFS_NAME_MAX + 1];
+	size_t lo = 0, hi = n->set->n_tensors;
+	char buf[TFS_STEM_MAX + 1];
 
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
-		uint32_t tensor = tfs_names_at(n, mid, buf);
-		int c = strcmp(buf, name);
+		uint32_t tensor = tfs_names_at(n, mid);
+		int c = tfs_name_cmp(buf, tfs_names_get(n, tensor, buf), name, len);
 		if (!c)
 			return tensor;
 		if (c < 0)

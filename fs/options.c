@@ -8,9 +8,10 @@
 #include <string.h>
 
 #include "command-line.h"
+#include "views.h"
 
 enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o',
-       OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_ALLOW_OTHER };
+       OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_ALLOW_OTHER, OPT_VIEWS };
 
 /* What only a mount of its own takes … */
 static const struct tfs_option mount_options[] = {
@@ -18,6 +19,7 @@ static const struct tfs_option mount_options[] = {
 	{ OPT_DEBUG, "debug", NULL, "tell what happens; implies -f" },
 	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options: allow_other, fsname=NAME, noexec, ..." },
 	{ OPT_ALLOW_OTHER, "allow-other", NULL, "let other users in; the same as -o allow_other" },
+	{ OPT_VIEWS, "views", "LIST", "which views there are: all, none, or some of tensors,npy,f32,meta,tree,whole" },
 	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE", "load these files of the mount first, in this order: a name or glob on each line" },
 	{ 0 },
 };
@@ -144,6 +146,9 @@ bool tfs_options_take(void *arg, int id, const char *value)
 			return false;
 		o->loader.prefetch = word;
 		return true;
+	case OPT_VIEWS:
+		return tfs_views_parse(value, &o->views) ||
+		       tfs_value_complain("--views", value, "all, none, or some of tensors,npy,f32,meta,tree,whole");
 	case OPT_PREFETCH_LIST:
 		o->prefetch_list = value;
 		return true;
@@ -170,6 +175,7 @@ bool tfs_options_take(void *arg, int id, const char *value)
 bool tfs_options_init(struct tfs_options *ret_options)
 {
 	*ret_options = (struct tfs_options){
+		.views = TFS_VIEWS_ALL,
 		.loader = { .open_wait = 1, .threads = TFS_THREADS_DEFAULT },
 		.mount_options = strdup(""),
 	};

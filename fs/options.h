@@ -15,6 +15,7 @@ struct tfs_options {
 	const char *model_dir, *mountpoint; /* as given; point into argv */
 	bool foreground, debug, allow_other;
 	enum tfs_switch passthrough, uring;
+	unsigned views; /* that there are: see views.h */
 	struct tfs_loader_options loader;
 	const char *prefetch_list; /* file of names to prefetch in order, or NULL; points into argv */
 	char *mount_options; /* what -o was given and is not ours, comma-separated; "" for none; owned */

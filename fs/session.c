@@ -255,6 +255,7 @@ static int create_loader(struct tfs_fs *fs)
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 
 	lo.resident = fs->passthrough;
+	lo.originals_only = !(fs->options->views & (1u << TFS_VIEW_TENSORS | 1u << TFS_VIEW_TREE));
 	int r = tfs_loader_create(fs->model, &lo, &fs->loader, &err);
 	if (r && lo.resident && fs->options->passthrough == TFS_AUTO) {
 		/* Privileged, but not where it counts: in a container's user namespace, say. */
@@ -388,7 +389,7 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 	if (!r) {
 		r = tfs_model_open(options->model_dir, get_nprocs(), on_warning, &fs, &fs.model, &err);
 		if (!r)
-			r = tfs_tree_create(fs.model, tfs_controls, &fs.tree, &err);
+			r = tfs_tree_create(fs.model, tfs_controls, options->views, &fs.tree, &err);
 		if (r)
 			log_error(options->model_dir, &err);
 		else

@@ -7,16 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct tfs_view_info tfs_views[TFS_VIEWS] = {
-	[TFS_VIEW_TENSORS] = { "tensors", "", true, TFS_RAW },
-	[TFS_VIEW_NPY] = { "npy", ".npy", true, TFS_NPY },
-	[TFS_VIEW_F32] = { "f32", ".npy", true, TFS_F32 },
-	[TFS_VIEW_META] = { "meta", ".json", false, TFS_RAW },
-	[TFS_VIEW_TREE] = { .dir = "tree", .tree = true },
+/* In meta/, hidden as they are about no tensor: what the files of a set of that format say about themselves. */
+static const struct {
+	const char *name;
+	const struct tfs_format *format;
+} keys_files[TFS_KEYS] = {
+	[TFS_KEYS_GGUF] = { ".gguf.json", &tfs_format_gguf },
+	[TFS_KEYS_GGUF_FULL] = { ".gguf.full.json", &tfs_format_gguf },
+	[TFS_KEYS_SAFETENSORS] = { ".safetensors.json", &tfs_format_safetensors },
 };
-
-/* Where the format has keys: in meta/, hidden as they are about no tensor. */
-static const char *const keys_names[TFS_KEYS] = { [TFS_KEYS_SHORT] = ".gguf.json", [TFS_KEYS_FULL] = ".gguf.full.json" };
 
 static const char sets_dir[] = "sets", control_dir[] = ".tensorfs", whole_name[] = "model.safetensors";
 
@@ -24,77 +23,21 @@ struct tfs_tree {
 	const struct tfs_model *model;
 	const char *const *controls;
 	uint32_t n_controls;
+	unsigned views;	      /* that there are: see views.h */
 	pthread_mutex_t lock; /* guards names and modules, whose tables are immutable once they are there */
-	struct names **names; /* [set * TFS_VIEWS + view], NULL until first needed */
+	struct names **names; /* [set], NULL until first needed */
 	struct modules **modules; /* [set], likewise */
 	struct tfs_wholes *wholes;
 };
 
-/*
- * Inode numbers: kind from bit 60 on, view 56, set 32, tensor or node 0; the depth of a module has the place of the view and the
- * four bits below, 52. The root is 1, as FUSE wants it.
- */
-enum { KIND_SHIFT = 60, VIEW_SHIFT = 56, DEPTH_SHIFT = 52, SET_SHIFT = 32 };
-enum { VIEW_MASK = 0xf, DEPTH_MASK = 0xff, SET_MASK = TFS_MAX_SETS - 1 };
-
-uint64_t tfs_ino_pack(struct tfs_inode i)
-{
-	/* A kind has no more than one of each pair. + 1 for nodes alone: 0 is no inode number, and the root node is 0. */
-	return (uint64_t)i.kind << KIND_SHIFT | (uint64_t)i.view << VIEW_SHIFT | (uint64_t)i.depth << DEPTH_SHIFT |
-	       (uint64_t)i.set << SET_SHIFT | ((i.tensor | i.node) + (uint64_t)(i.kind == TFS_INO_NODE));
-}
-
-struct tfs_inode tfs_ino_unpack(uint64_t ino)
-{
-	static const struct {
-		bool view, set, node, tensor, depth;
-	} has[TFS_INO_KINDS] = {
-		[TFS_INO_NODE] = { .node = true },
-		[TFS_INO_VIEW_DIR] = { .view = true, .node = true },
-		[TFS_INO_SETS] = { .node = true },
-		[TFS_INO_SET] = { .set = true },
-		[TFS_INO_SET_VIEW_DIR] = { .view = true, .set = true },
-		[TFS_INO_TENSOR] = { .view = true, .set = true, .tensor = true },
-		[TFS_INO_CONTROL] = { .node = true },
-		[TFS_INO_KEYS] = { .set = true, .node = true },
-		[TFS_INO_WHOLE] = { .set = true },
-		[TFS_INO_TREE_DIR] = { .set = true, .tensor = true, .depth = true },
-		[TFS_INO_SET_TREE_DIR] = { .set = true, .tensor = true, .depth = true },
-	};
-	static const struct tfs_inode none = { .kind = TFS_INO_KINDS };
-	uint64_t kind = ino >> KIND_SHIFT;
-
-	if (kind >= TFS_INO_KINDS)
-		return none;
-	struct tfs_inode i = { .kind = (enum tfs_kind)kind };
-	if (has[kind].view)
-		i.view = ino >> VIEW_SHIFT & VIEW_MASK;
-	if (has[kind].depth)
-		i.depth = ino >> DEPTH_SHIFT & DEPTH_MASK;
-	if (has[kind].set)
-		i.set = ino >> SET_SHIFT & SET_MASK;
-	if (has[kind].tensor)
-		i.tensor = (uint32_t)ino;
-	if (has[kind].node)
-		i.node = (uint32_t)(ino - (kind == TFS_INO_NODE));
-	/* Bits elsewhere: a second number for the same file, which nobody was given. */
-	return tfs_ino_pack(i) == ino ? i : none;
-}
-
-struct tfs_file_id tfs_file_of(struct tfs_inode i)
-{
-	return (struct tfs_file_id){ .set = i.set, .tensor = i.tensor, .view = tfs_views[i.view].loader_view };
-}
-
 /* --- Tables --------------------------------------------------------------------------------------------------------- */
 
-static struct names *names_of(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view)
+static struct names *names_of(struct tfs_tree *t, uint32_t set)
 {
 	pthread_mutex_lock(&t->lock);
-	struct names **n = &t->names[(size_t)set * TFS_VIEWS + view];
-	if (!*n)
-		*n = tfs_names_create(&t->model->sets[set], tfs_views[view].loader_view, tfs_views[view].suffix);
-	struct names *names = *n;
+	if (!t->names[set])
+		t->names[set] = tfs_names_create(&t->model->sets[set]);
+	struct names *names = t->names[set];
 	pthread_mutex_unlock(&t->lock);
 	return names;
 }
@@ -115,9 +58,33 @@ static bool is_primary(const struct tfs_tree *t, uint32_t set)
 	return t->model->nodes[t->model->sets[set].dir].first_set == set;
 }
 
-static bool has_keys(const struct tfs_tree *t, uint32_t set, enum tfs_view_dir view)
+static bool has_view(const struct tfs_tree *t, enum tfs_view_dir view)
 {
-	return view == TFS_VIEW_META && t->model->sets[set].format == &tfs_format_gguf;
+	return view < TFS_VIEWS && t->views >> view & 1;
+}
+
+/* Is there a directory sets/? */
+static bool has_sets(const struct tfs_tree *t, uint32_t node)
+{
+	return t->model->nodes[node].n_sets > 1 && t->views;
+}
+
+static bool has_keys(const struct tfs_tree *t, uint32_t set, enum tfs_keys which)
+{
+	return keys_files[which].format == t->model->sets[set].format;
+}
+
+/* Does that view, a flat one, have a file for the tensor? */
+static bool has_tensor(const struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, uint32_t tensor)
+{
+	struct tfs_layout l;
+	return !tfs_view_layout(tfs_views[view].loader_view, &t->model->sets[set].tensors[tensor], &l);
+}
+
+/* The file's name in directory @node, where programs look for its primary set, or NULL. */
+static const char *standard_name(const struct tfs_tree *t, uint32_t node)
+{
+	return has_view(t, TFS_VIEW_WHOLE) ? tfs_wholes_standard_name(t->wholes, node) : NULL;
 }
 
 bool tfs_tree_valid(struct tfs_tree *t, struct tfs_inode i)
@@ -127,22 +94,23 @@ bool tfs_tree_valid(struct tfs_tree *t, struct tfs_inode i)
 	case TFS_INO_NODE:
 		return i.node < m->n_nodes;
 	case TFS_INO_VIEW_DIR:
-		return i.node < m->n_nodes && i.view < TFS_VIEWS && m->nodes[i.node].n_sets;
+		return i.node < m->n_nodes && has_view(t, i.view) && m->nodes[i.node].n_sets;
 	case TFS_INO_SETS:
-		return i.node < m->n_nodes && m->nodes[i.node].n_sets > 1;
+		return i.node < m->n_nodes && has_sets(t, i.node);
 	case TFS_INO_SET:
-		return i.set < m->n_sets;
+		return i.set < m->n_sets && has_sets(t, m->sets[i.set].dir);
 	case TFS_INO_SET_VIEW_DIR:
-		return i.set < m->n_sets && i.view < TFS_VIEWS;
-	case TFS_INO_TENSOR: {
-		struct tfs_layout l;
-		return i.set < m->n_sets && i.view < TFS_VIEWS && !tfs_views[i.view].tree && i.tensor < m->sets[i.set].n_tensors &&
-		       !tfs_view_layout(tfs_views[i.view].loader_view, &m->sets[i.set].tensors[i.tensor], &l);
-	}
+		return i.set < m->n_sets && has_view(t, i.view) && has_sets(t, m->sets[i.set].dir);
+	case TFS_INO_TENSOR:
+		/* tree/ shows the files of tensors/, also where that isn't. */
+		return i.set < m->n_sets && i.tensor < m->sets[i.set].n_tensors &&
+		       (has_view(t, i.view) || (i.view == TFS_VIEW_TENSORS && has_view(t, TFS_VIEW_TREE))) &&
+		       tfs_views[i.view].flat && has_tensor(t, i.set, i.view, i.tensor);
 	case TFS_INO_TREE_DIR:
 	case TFS_INO_SET_TREE_DIR: {
-		struct modules *modules = i.depth && i.set < m->n_sets ? modules_of(t, i.set) : NULL;
-		return modules && (i.kind == TFS_INO_SET_TREE_DIR || is_primary(t, i.set)) &&
+		bool may = i.depth && i.set < m->n_sets && has_view(t, TFS_VIEW_TREE);
+		struct modules *modules = may ? modules_of(t, i.set) : NULL;
+		return modules && (i.kind == TFS_INO_SET_TREE_DIR ? has_sets(t, m->sets[i.set].dir) : is_primary(t, i.set)) &&
 		       tfs_modules_valid(modules, (struct tfs_module){ i.tensor, i.depth });
 	}
 	case TFS_INO_CONTROL_DIR:
@@ -150,9 +118,9 @@ bool tfs_tree_valid(struct tfs_tree *t, struct tfs_inode i)
 	case TFS_INO_CONTROL:
 		return i.node < t->n_controls;
 	case TFS_INO_KEYS:
-		return i.set < m->n_sets && i.node < TFS_KEYS && has_keys(t, i.set, TFS_VIEW_META);
+		return i.set < m->n_sets && i.node < TFS_KEYS && has_view(t, TFS_VIEW_META) && has_keys(t, i.set, i.node);
 	case TFS_INO_WHOLE:
-		return i.set < m->n_sets && tfs_wholes_has(t->wholes, i.set);
+		return i.set < m->n_sets && has_view(t, TFS_VIEW_WHOLE) && tfs_wholes_has(t->wholes, i.set);
 	case TFS_INO_KINDS:
 		break;
 	}
@@ -179,24 +147,53 @@ static void free_name(const struct tfs_tree *t, uint32_t node, const char *name,
 static bool extra_entry(const struct tfs_tree *t, uint32_t node, uint64_t extra, char *name, struct tfs_inode *ret_inode)
 {
 	const struct tfs_node *n = &t->model->nodes[node];
-	uint64_t views = n->n_sets ? TFS_VIEWS : 0, sets = n->n_sets > 1, control = node == TFS_NODE_ROOT;
-	uint64_t whole = n->n_sets && tfs_wholes_has(t->wholes, n->first_set);
+	const char *standard;
 
-	if (extra < views) {
-		free_name(t, node, tfs_views[extra].dir, name);
-		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_VIEW_DIR, .node = node, .view = (enum tfs_view_dir)extra };
-	} else if (extra < views + sets) {
+	for (unsigned v = 0; v < TFS_VIEWS && n->n_sets; v++)
+		if (has_view(t, v) && !extra--) {
+			free_name(t, node, tfs_views[v].dir, name);
+			*ret_inode = (struct tfs_inode){ .kind = TFS_INO_VIEW_DIR, .node = node, .view = v };
+			return true;
+		}
+	if (has_sets(t, node) && !extra--) {
 		free_name(t, node, sets_dir, name);
 		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SETS, .node = node };
-	} else if (extra < views + sets + whole) {
-		free_name(t, node, whole_name, name);
+		return true;
+	}
+	/* No original has its name, so it needs none that is free; under another one nobody would look for it. */
+	standard = standard_name(t, node);
+	if (standard && !extra--) {
+		snprintf(name, TFS_NAME_MAX + 1, "%s", standard);
 		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_WHOLE, .set = n->first_set };
-	} else if (extra < views + sets + whole + control) {
+		return true;
+	}
+	if (node == TFS_NODE_ROOT && !extra--) {
 		free_name(t, node, control_dir, name);
 		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_CONTROL_DIR };
-	} else {
-		return false;
+		return true;
 	}
+	return false;
+}
+
+/* Entry @place of sets/STEM, or false. */
+static bool set_entry(const struct tfs_tree *t, uint32_t set, uint64_t place, const char **ret_name, struct tfs_inode *ret_inode)
+{
+	for (unsigned v = 0; v < TFS_VIEWS; v++)
+		if (has_view(t, v) && !place--) {
+			*ret_name = tfs_views[v].dir;
+			*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = set, .view = v };
+			return true;
+		}
+	return false;
+}
+
+/* The set and view of a view's directory. False: @i is something else. */
+static bool in_view(const struct tfs_tree *t, struct tfs_inode i, uint32_t *ret_set, enum tfs_view_dir *ret_view)
+{
+	if (i.kind != TFS_INO_VIEW_DIR && i.kind != TFS_INO_SET_VIEW_DIR)
+		return false;
+	*ret_set = i.kind == TFS_INO_VIEW_DIR ? t->model->nodes[i.node].first_set : i.set;
+	*ret_view = i.view;
 	return true;
 }
 
@@ -214,15 +211,14 @@ struct in_tree {
 static bool in_tree(struct tfs_tree *t, struct tfs_inode i, struct in_tree *ret_in)
 {
 	struct in_tree in = { .set = i.set, .of_primary = i.kind == TFS_INO_VIEW_DIR || i.kind == TFS_INO_TREE_DIR };
+	enum tfs_view_dir view;
 
 	if (i.kind == TFS_INO_TREE_DIR || i.kind == TFS_INO_SET_TREE_DIR)
 		in.dir = (struct tfs_module){ i.tensor, i.depth };
-	else if ((i.kind == TFS_INO_VIEW_DIR || i.kind == TFS_INO_SET_VIEW_DIR) && tfs_views[i.view].tree)
+	else if (in_view(t, i, &in.set, &view) && view == TFS_VIEW_TREE)
 		in.dir = tfs_modules_root();
 	else
 		return false;
-	if (i.kind == TFS_INO_VIEW_DIR)
-		in.set = t->model->nodes[i.node].first_set;
 	in.modules = modules_of(t, in.set);
 	*ret_in = in;
 	return true;
@@ -250,34 +246,67 @@ static struct tfs_inode module_entry_inode(const struct tfs_tree *t, const struc
 
 /* --- Looking up ------------------------------------------------------------------------------------------------------ */
 
-/* The name in meta/, whose other files are @names: with as many '~' behind it as it takes not to be a tensor's. */
-static struct tfs_inode keys_entry(uint32_t set, enum tfs_keys which, const struct names *names, char *name)
+/* The tensor whose file in @view, a flat one, is @name, or UINT32_MAX. */
+static uint32_t find_tensor(const struct tfs_tree *t, const struct names *names, uint32_t set, enum tfs_view_dir view,
+			    const char *name)
 {
-	size_t len = strlen(keys_names[which]);
-	memcpy(name, keys_names[which], len + 1);
-	while (len < TFS_NAME_MAX && tfs_names_find(names, name) != UINT32_MAX) {
+	size_t len = strlen(name), end = strlen(tfs_views[view].suffix);
+	uint32_t tensor;
+
+	if (len < end || strcmp(name + len - end, tfs_views[view].suffix) != 0)
+		return UINT32_MAX;
+	tensor = tfs_names_find(names, name, len - end);
+	return tensor != UINT32_MAX && has_tensor(t, set, view, tensor) ? tensor : UINT32_MAX;
+}
+
+/*
+ * Entry @place among those of meta/ that are about no tensor; its name with as many '~' behind it as it takes not to be a tensor's.
+ * False: there are no more, or this is another view.
+ */
+static bool keys_entry(const struct tfs_tree *t, const struct names *names, uint32_t set, enum tfs_view_dir view, uint64_t place,
+		       char *name, struct tfs_inode *ret_inode)
+{
+	unsigned k = 0;
+
+	while (k < TFS_KEYS && !(has_keys(t, set, k) && !place--))
+		k++;
+	if (k == TFS_KEYS || view != TFS_VIEW_META)
+		return false;
+	size_t len = strlen(keys_files[k].name);
+	memcpy(name, keys_files[k].name, len + 1);
+	while (len < TFS_NAME_MAX && find_tensor(t, names, set, view, name) != UINT32_MAX) {
 		name[len++] = '~';
 		name[len] = 0;
 	}
-	return (struct tfs_inode){ .kind = TFS_INO_KEYS, .set = set, .node = which };
+	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_KEYS, .set = set, .node = k };
+	return true;
 }
 
-static int tensor_lookup(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, const char *name, struct tfs_inode *ret_inode)
+static int flat_lookup(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, const char *name, struct tfs_inode *ret_inode)
 {
-	struct names *names = names_of(t, set, view);
+	struct names *names = names_of(t, set);
+	char buf[TFS_NAME_MAX + 1];
+
 	if (!names)
 		return -ENOMEM;
-	uint32_t tensor = tfs_names_find(names, name);
-	if (tensor == UINT32_MAX && has_keys(t, set, view))
-		for (enum tfs_keys k = 0; k < TFS_KEYS; k++) {
-			char buf[TFS_NAME_MAX + 1];
-			*ret_inode = keys_entry(set, k, names, buf);
-			if (!strcmp(buf, name))
-				return 0;
-		}
-	if (tensor == UINT32_MAX)
+	uint32_t tensor = find_tensor(t, names, set, view, name);
+	if (tensor != UINT32_MAX) {
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_TENSOR, .set = set, .view = view, .tensor = tensor };
+		return 0;
+	}
+	for (uint64_t i = 0; keys_entry(t, names, set, view, i, buf, ret_inode); i++)
+		if (!strcmp(buf, name))
+			return 0;
+	return -ENOENT;
+}
+
+static int view_lookup(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, const char *name, struct tfs_inode *ret_inode)
+{
+	if (tfs_views[view].flat)
+		return flat_lookup(t, set, view, name, ret_inode);
+	if (strcmp(name, whole_name) != 0 || !tfs_wholes_has(t->wholes, set))
 		return -ENOENT;
-	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_TENSOR, .set = set, .view = view, .tensor = tensor };
+	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_WHOLE, .set = set };
 	return 0;
 }
 
@@ -285,7 +314,10 @@ int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, 
 {
 	const struct tfs_model *m = t->model;
 	char buf[TFS_NAME_MAX + 1];
+	const char *entry;
+	enum tfs_view_dir view;
 	struct in_tree in;
+	uint32_t set;
 
 	if (in_tree(t, dir, &in)) {
 		struct tfs_module_entry e;
@@ -296,6 +328,8 @@ int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, 
 		*ret_inode = module_entry_inode(t, &in, &e);
 		return 0;
 	}
+	if (in_view(t, dir, &set, &view))
+		return view_lookup(t, set, view, name, ret_inode);
 	switch (dir.kind) {
 	case TFS_INO_NODE: {
 		uint32_t child = tfs_model_find_child(m, dir.node, name, strlen(name));
@@ -308,10 +342,6 @@ int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, 
 				return 0;
 		return -ENOENT;
 	}
-	case TFS_INO_VIEW_DIR:
-		return tensor_lookup(t, m->nodes[dir.node].first_set, dir.view, name, ret_inode);
-	case TFS_INO_SET_VIEW_DIR:
-		return tensor_lookup(t, dir.set, dir.view, name, ret_inode);
 	case TFS_INO_SETS: {
 		const struct tfs_node *n = &m->nodes[dir.node];
 		for (uint32_t i = 0; i < n->n_sets; i++)
@@ -322,15 +352,10 @@ int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, 
 		return -ENOENT;
 	}
 	case TFS_INO_SET:
-		for (int v = 0; v < TFS_VIEWS; v++)
-			if (!strcmp(tfs_views[v].dir, name)) {
-				*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = dir.set, .view = v };
+		for (uint64_t i = 0; set_entry(t, dir.set, i, &entry, ret_inode); i++)
+			if (!strcmp(entry, name))
 				return 0;
-			}
-		if (strcmp(whole_name, name) != 0 || !tfs_wholes_has(t->wholes, dir.set))
-			return -ENOENT;
-		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_WHOLE, .set = dir.set };
-		return 0;
+		return -ENOENT;
 	case TFS_INO_CONTROL_DIR:
 		for (uint32_t i = 0; i < t->n_controls; i++)
 			if (!strcmp(t->controls[i], name)) {
@@ -338,6 +363,8 @@ int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, 
 				return 0;
 			}
 		return -ENOENT;
+	case TFS_INO_VIEW_DIR:
+	case TFS_INO_SET_VIEW_DIR:
 	case TFS_INO_TREE_DIR:
 	case TFS_INO_SET_TREE_DIR:
 	case TFS_INO_TENSOR:
@@ -350,28 +377,48 @@ int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, 
 	return -ENOTDIR;
 }
 
-static int tensor_entry(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, uint64_t place, char *name,
-			struct tfs_inode *ret_inode)
+static int flat_entry(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, uint64_t *place, char *name,
+		      struct tfs_inode *ret_inode)
 {
-	struct names *names = names_of(t, set, view);
+	struct names *names = names_of(t, set);
+	uint64_t n = t->model->sets[set].n_tensors, at = *place;
+
 	if (!names)
 		return -ENOMEM;
-	uint32_t count = tfs_names_count(names);
-	if (place >= count && has_keys(t, set, view) && place - count < TFS_KEYS) {
-		*ret_inode = keys_entry(set, (enum tfs_keys)(place - count), names, name);
+	/* The places of tensors that it doesn't show are passed over. */
+	for (; at < n; at++) {
+		uint32_t tensor = tfs_names_at(names, (uint32_t)at);
+		if (!has_tensor(t, set, view, tensor))
+			continue;
+		strcpy(name + tfs_names_get(names, tensor, name), tfs_views[view].suffix);
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_TENSOR, .set = set, .view = view, .tensor = tensor };
+		*place = at + 1;
 		return 0;
 	}
-	if (place >= count)
+	if (!keys_entry(t, names, set, view, at - n, name, ret_inode))
 		return -ENOENT;
-	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_TENSOR, .set = set, .view = view };
-	ret_inode->tensor = tfs_names_at(names, place, name);
+	*place = at + 1;
 	return 0;
 }
 
-/* Entry @place of a directory that is not in tree/. */
-static int counted_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t place, char *name, struct tfs_inode *ret_inode)
+static int view_entry(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, uint64_t *place, char *name,
+		      struct tfs_inode *ret_inode)
+{
+	if (tfs_views[view].flat)
+		return flat_entry(t, set, view, place, name, ret_inode);
+	if (*place || !tfs_wholes_has(t->wholes, set))
+		return -ENOENT;
+	strcpy(name, whole_name);
+	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_WHOLE, .set = set };
+	++*place;
+	return 0;
+}
+
+/* Entry @place of a directory that is not a view's, nor in tree/. */
+static int counted_entry(const struct tfs_tree *t, struct tfs_inode dir, uint64_t place, char *name, struct tfs_inode *ret_inode)
 {
 	const struct tfs_model *m = t->model;
+	const char *entry;
 
 	switch (dir.kind) {
 	case TFS_INO_NODE: {
@@ -384,10 +431,6 @@ static int counted_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t plac
 		snprintf(name, TFS_NAME_MAX + 1, "%s", m->nodes[ret_inode->node].name);
 		return 0;
 	}
-	case TFS_INO_VIEW_DIR:
-		return tensor_entry(t, m->nodes[dir.node].first_set, dir.view, place, name, ret_inode);
-	case TFS_INO_SET_VIEW_DIR:
-		return tensor_entry(t, dir.set, dir.view, place, name, ret_inode);
 	case TFS_INO_SETS: {
 		const struct tfs_node *n = &m->nodes[dir.node];
 		if (place >= n->n_sets)
@@ -397,15 +440,9 @@ static int counted_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t plac
 		return 0;
 	}
 	case TFS_INO_SET:
-		if (place == TFS_VIEWS && tfs_wholes_has(t->wholes, dir.set)) {
-			*ret_inode = (struct tfs_inode){ .kind = TFS_INO_WHOLE, .set = dir.set };
-			strcpy(name, whole_name);
-			return 0;
-		}
-		if (place >= TFS_VIEWS)
+		if (!set_entry(t, dir.set, place, &entry, ret_inode))
 			return -ENOENT;
-		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = dir.set, .view = (enum tfs_view_dir)place };
-		snprintf(name, TFS_NAME_MAX + 1, "%s", tfs_views[place].dir);
+		snprintf(name, TFS_NAME_MAX + 1, "%s", entry);
 		return 0;
 	case TFS_INO_CONTROL_DIR:
 		if (place >= t->n_controls)
@@ -413,6 +450,8 @@ static int counted_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t plac
 		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_CONTROL, .node = (uint32_t)place };
 		snprintf(name, TFS_NAME_MAX + 1, "%s", t->controls[place]);
 		return 0;
+	case TFS_INO_VIEW_DIR:
+	case TFS_INO_SET_VIEW_DIR:
 	case TFS_INO_TREE_DIR:
 	case TFS_INO_SET_TREE_DIR:
 	case TFS_INO_TENSOR:
@@ -428,9 +467,13 @@ static int counted_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t plac
 int tfs_tree_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t *place, char *name, struct tfs_inode *ret_inode)
 {
 	struct tfs_module_entry e;
+	enum tfs_view_dir view;
 	struct in_tree in;
+	uint32_t set;
 
 	if (!in_tree(t, dir, &in)) {
+		if (in_view(t, dir, &set, &view))
+			return view_entry(t, set, view, place, name, ret_inode);
 		int r = counted_entry(t, dir, *place, name, ret_inode);
 		*place += !r;
 		return r;
@@ -460,8 +503,10 @@ struct tfs_inode tfs_tree_parent(struct tfs_tree *t, struct tfs_inode i)
 		p = (struct tfs_inode){ .kind = TFS_INO_SETS, .node = m->sets[i.set].dir };
 		break;
 	case TFS_INO_SET_VIEW_DIR:
-	case TFS_INO_WHOLE:
 		p = (struct tfs_inode){ .kind = TFS_INO_SET, .set = i.set };
+		break;
+	case TFS_INO_WHOLE:
+		p = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = i.set, .view = TFS_VIEW_WHOLE };
 		break;
 	case TFS_INO_TENSOR:
 		p = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = i.set, .view = i.view };
@@ -510,11 +555,21 @@ int tfs_tree_view_path(const struct tfs_tree *t, uint32_t set, enum tfs_view_dir
 
 int tfs_tree_file_name(struct tfs_tree *t, struct tfs_inode file, char *buf)
 {
-	const struct names *names = names_of(t, file.set, file.view);
+	const struct names *names = names_of(t, file.set);
 	if (!names)
 		return -ENOMEM;
-	tfs_names_get(names, file.tensor, buf);
+	strcpy(buf + tfs_names_get(names, file.tensor, buf), tfs_views[file.view].suffix);
 	return 0;
+}
+
+uint64_t tfs_tree_n_files(const struct tfs_tree *t)
+{
+	uint64_t n = t->model->n_nodes;
+
+	for (size_t i = 0; i < t->model->n_sets; i++)
+		for (unsigned v = 0; v < TFS_VIEWS; v++)
+			n += has_view(t, v) && tfs_views[v].flat ? t->model->sets[i].n_tensors : 0;
+	return n;
 }
 
 const struct tfs_whole *tfs_tree_whole(struct tfs_tree *t, uint32_t set)
@@ -531,12 +586,19 @@ static void attr_of_node(const struct tfs_node *n, struct stat *st)
 	st->st_mtim = st->st_ctim = st->st_atim = n->mtime;
 }
 
-/* In how many places a tensor's file stands: tree/ shows those of tensors/, and sets/STEM what stands in front of it, too. */
+/*
+ * In how many places a file of a set is: tree/ shows those of tensors/, sets/STEM what is in front of it, too, and programs look for
+ * whole/model.safetensors elsewhere.
+ */
 static unsigned links_of(const struct tfs_tree *t, struct tfs_inode i)
 {
-	const struct tfs_node *dir = &t->model->nodes[t->model->sets[i.set].dir];
-	unsigned of_set = i.view == TFS_VIEW_TENSORS ? 2 : 1;
-	return dir->n_sets > 1 && is_primary(t, i.set) ? 2 * of_set : of_set;
+	uint32_t dir = t->model->sets[i.set].dir;
+	bool primary = is_primary(t, i.set), twice = primary && has_sets(t, dir);
+	unsigned of_set = 1;
+
+	if (i.kind == TFS_INO_TENSOR && i.view == TFS_VIEW_TENSORS)
+		of_set = has_view(t, TFS_VIEW_TENSORS) + has_view(t, TFS_VIEW_TREE);
+	return (twice ? 2 : 1) * of_set + (i.kind == TFS_INO_WHOLE && primary && standard_name(t, dir));
 }
 
 void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st)
@@ -580,7 +642,7 @@ void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st
 		/* As readable as all the files that they come from. */
 		const struct tfs_set *set = &m->sets[i.set];
 		n = &m->nodes[set->sources[0]];
-		st->st_nlink = links_of(t, (struct tfs_inode){ .set = i.set, .view = TFS_VIEW_META });
+		st->st_nlink = links_of(t, i);
 		st->st_mode = S_IFREG | 0444;
 		for (uint32_t s = 0; s < set->n_sources; s++)
 			st->st_mode &= S_IFREG | m->nodes[set->sources[s]].mode;
@@ -601,7 +663,7 @@ void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st
 
 /* --- Beginning and end ---------------------------------------------------------------------------------------------- */
 
-int tfs_tree_create(const struct tfs_model *model, const char *const *controls, struct tfs_tree **ret_tree,
+int tfs_tree_create(const struct tfs_model *model, const char *const *controls, unsigned views, struct tfs_tree **ret_tree,
 		    struct tfs_error *err)
 {
 	if (model->n_sets > TFS_MAX_SETS)
@@ -611,7 +673,8 @@ int tfs_tree_create(const struct tfs_model *model, const char *const *controls, 
 	if (!t)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	t->model = model;
-	t->names = calloc(model->n_sets * TFS_VIEWS, sizeof *t->names);
+	t->views = views;
+	t->names = calloc(model->n_sets, sizeof *t->names);
 	t->modules = calloc(model->n_sets, sizeof *t->modules);
 	t->wholes = tfs_wholes_create(model);
 	pthread_mutex_init(&t->lock, NULL);
@@ -630,7 +693,7 @@ void tfs_tree_destroy(struct tfs_tree *t)
 {
 	if (!t)
 		return;
-	for (size_t i = 0; t->names && i < t->model->n_sets * TFS_VIEWS; i++)
+	for (size_t i = 0; t->names && i < t->model->n_sets; i++)
 		tfs_names_destroy(t->names[i]);
 	for (size_t i = 0; t->modules && i < t->model->n_sets; i++)
 		tfs_modules_destroy(t->modules[i]);

@@ -9,7 +9,8 @@
  *   …/tensors/NAME          TENSOR              a tensor in a view
  *   …/tree/A                TREE_DIR            a directory of modules (modules.h); in there TENSORs, the very ones of tensors/
  *   …/sets/STEM/tree/A      SET_TREE_DIR        the same, for the kernel allows a directory in one place only
- *   …/meta/.gguf.json       KEYS                the keys of a GGUF set
+ *   …/meta/.gguf.json       KEYS                what the files of a GGUF or safetensors set say about themselves
+ *   …/whole/model.safetensors WHOLE             the set as one file, and in DIR where programs look for it (wholes.h)
  *   /.tensorfs/stats        CONTROL_DIR, CONTROL
  */
 #ifndef TFS_FS_TREE_H
@@ -20,65 +21,19 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "inode.h"
 #include "model.h"
 #include "modules.h"
 #include "names.h"
-#include "residency.h"
 #include "wholes.h"
-
-enum tfs_view_dir { TFS_VIEW_TENSORS, TFS_VIEW_NPY, TFS_VIEW_F32, TFS_VIEW_META, TFS_VIEW_TREE, TFS_VIEWS };
-
-struct tfs_view_info {
-	const char *dir;    /* "tensors" */
-	const char *suffix; /* of its files: ".json" */
-	bool loaded;	    /* bytes come from the loader, in this view of its; otherwise the text is made when asked for */
-	enum tfs_view_id loader_view;
-	bool tree; /* has no files of its own, but shows those of tensors/ in directories */
-};
-extern const struct tfs_view_info tfs_views[TFS_VIEWS];
-
-enum tfs_kind {
-	TFS_INO_NODE,	     /* node */
-	TFS_INO_VIEW_DIR,    /* view of the primary set of directory node */
-	TFS_INO_SETS,	     /* "sets" in directory node */
-	TFS_INO_SET,	     /* a set's directory in there */
-	TFS_INO_SET_VIEW_DIR, /* view of a set in there */
-	TFS_INO_TENSOR,	     /* view, set, tensor */
-	TFS_INO_CONTROL_DIR, /* "/.tensorfs" */
-	TFS_INO_CONTROL,     /* a file in there: node is its index */
-	TFS_INO_TREE_DIR,    /* below tree/ of the set, which is its directory's primary one: tensor is its first, and depth */
-	TFS_INO_SET_TREE_DIR, /* below sets/STEM/tree */
-	TFS_INO_KEYS,	      /* of a set's files: node is an enum tfs_keys */
-	TFS_INO_WHOLE,	      /* "model.safetensors" of a set */
-	TFS_INO_KINDS,
-};
-
-enum tfs_keys { TFS_KEYS_SHORT, TFS_KEYS_FULL, TFS_KEYS };
-
-/* What an inode number says. Fields that its kind does not name are 0. */
-struct tfs_inode {
-	enum tfs_kind kind;
-	enum tfs_view_dir view;
-	uint32_t node;
-	uint32_t set;
-	uint32_t tensor;
-	uint8_t depth;
-};
-
-/* Sets are numbered in 20 bits of an inode number; a model directory with more is refused. */
-#define TFS_MAX_SETS (1u << 20)
-
-/* The loader's name for a tensor's file. */
-struct tfs_file_id tfs_file_of(struct tfs_inode inode);
-
-uint64_t tfs_ino_pack(struct tfs_inode inode);
-/* Any number is safe to unpack and then to check with tfs_tree_valid(). */
-struct tfs_inode tfs_ino_unpack(uint64_t ino);
 
 struct tfs_tree;
 
-/* @controls: names of the files in .tensorfs, ended by NULL. -E2BIG: too many sets. */
-int tfs_tree_create(const struct tfs_model *model, const char *const *controls, struct tfs_tree **ret_tree,
+/*
+ * @controls: names of the files in .tensorfs, ended by NULL. @views: those that there are, in sets/ too, which is there with any;
+ * with whole/ goes the same file as tfs_wholes_standard_name(). -E2BIG: too many sets.
+ */
+int tfs_tree_create(const struct tfs_model *model, const char *const *controls, unsigned views, struct tfs_tree **ret_tree,
 		    struct tfs_error *err);
 void tfs_tree_destroy(struct tfs_tree *t); /* takes NULL */
 
@@ -103,14 +58,17 @@ enum { TFS_PATH_SIZE = (TFS_MAX_DEPTH + 4) * (TFS_NAME_MAX + 1) };
 
 /*
  * The path of @set's view, such as "tensors" or "dir/sets/stem/tensors~"; in front of its directory if it is the primary set.
- * -ENAMETOOLONG: more than @size.
+ * Where this mount doesn't have the view it's where it would be. -ENAMETOOLONG: more than @size.
  */
 int tfs_tree_view_path(const struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, char *buf, size_t size);
 
-/* The file name of a tensor in its view, not tree/, into @buf (TFS_NAME_MAX + 1 bytes). -ENOMEM. */
+/* The file name of a tensor in its view, a flat one, into @buf (TFS_NAME_MAX + 1 bytes). -ENOMEM. */
 int tfs_tree_file_name(struct tfs_tree *t, struct tfs_inode file, char *buf);
 
-/* What is in the made-up model.safetensors of a set that has one; NULL: out of memory. */
+/* How many files there are, links not counted, nor the few that are not a tensor's. */
+uint64_t tfs_tree_n_files(const struct tfs_tree *t);
+
+/* What is in the model.safetensors of a set that has one; NULL: out of memory. */
 const struct tfs_whole *tfs_tree_whole(struct tfs_tree *t, uint32_t set);
 
 /* Attributes, complete but for the size of a model.safetensors and of files whose text is made when asked for. */

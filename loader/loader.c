@@ -390,7 +390,8 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 		l->pressure = tfs_pressure_watch(on_pressure, l);
 	if (options->prefetch == TFS_PREFETCH_ALL && l->residency) {
 		prefetch_originals(l);
-		feed_all(l); /* or not: nothing depends on it */
+		if (!options->originals_only)
+			feed_all(l); /* or not: nothing depends on it */
 	}
 	*ret_loader = l;
 	return 0;

@@ -30,6 +30,7 @@ struct tfs_loader_options {
 	bool engine_forced;   /* without it, fail */
 	bool resident;	   /* false: make no store; everything is streamed */
 	enum tfs_prefetch prefetch;
+	bool originals_only; /* nobody can open a file of TFS_RAW: prefetch=all brings in the originals alone */
 };
 
 /* Requests that keep the storage busy (measured, DESIGN.md section 1), at 4 MiB of buffer each while they work. */

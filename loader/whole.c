@@ -10,6 +10,8 @@
 
 #include "base/checked.h"
 #include "base/cleanup.h"
+#include "base/json-out.h"
+#include "metadata.h"
 
 /* The reference reader refuses longer headers (safetensors 0.8, tensor.rs, MAX_HEADER_SIZE). */
 enum { HEADER_MAX = 100000000 };
@@ -20,30 +22,43 @@ enum { ALIGN = 4096 };
 struct tfs_whole {
 	const struct tfs_set *set;
 	char *header; /* with its length in front */
-	uint64_t header_len;
+	size_t header_len;
 	uint64_t *ends; /* of each tensor, in the file */
 	uint64_t size;
 };
 
+static const char reserved[] = "__metadata__";
+
+/* What a string takes in JSON, without its quotes. */
+static uint64_t string_len(const char *s, size_t len)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)s[i];
+		n += c < 0x20 ? 6 : c == '"' || c == '\\' ? 2 : 1;
+	}
+	return n;
+}
+
 /* No tensor's record takes more than this: what is around its name, its dtype, and its numbers, of up to 20 digits. */
 static uint64_t record_max(const struct tfs_tensor *t)
 {
-	uint64_t len = 80 + 21 * (t->ndim + 2u);
+	return 80 + 21 * (t->ndim + 2u) + string_len(t->name, t->name_len);
+}
 
-	for (size_t i = 0; i < t->name_len; i++) {
-		unsigned char c = (unsigned char)t->name[i];
-		len += c < 0x20 ? 6 : c == '"' || c == '\\' ? 2 : 1;
-	}
-	return len;
+/* Nor a pair of metadata. */
+static uint64_t pair_max(const struct tfs_metadata *m)
+{
+	return 8 + string_len(m->key, m->key_len) + string_len(m->value, m->value_len);
 }
 
 bool tfs_whole_possible(const struct tfs_set *set)
 {
-	static const char reserved[] = "__metadata__";
+	cleanup_free struct tfs_merged *metadata = NULL;
 	uint64_t header = 2 * ALIGN, size;
+	size_t n;
 
-	if (set->format == &tfs_format_safetensors && set->n_sources == 1)
-		return false;
 	for (size_t i = 0; i < set->n_tensors; i++) {
 		const struct tfs_tensor *t = &set->tensors[i];
 		uint64_t nbytes;
@@ -53,6 +68,10 @@ bool tfs_whole_possible(const struct tfs_set *set)
 			return false;
 		header += record_max(t);
 	}
+	if (tfs_metadata_merge(set, &metadata, &n))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		header += pair_max(metadata[i].pair);
 	if (header > HEADER_MAX || ckd_add(&size, set->total_bytes, header) || size > INT64_MAX)
 		return false;
 	return tfs_set_find(set, reserved, sizeof reserved - 1) == SIZE_MAX;
@@ -60,57 +79,79 @@ bool tfs_whole_possible(const struct tfs_set *set)
 
 /* --- The header ------------------------------------------------------------------------------------------------------ */
 
-static void put_name(FILE *f, const char *name, size_t len)
+static void put_pair(struct tfs_json_out *b, const char *key, size_t key_len, const char *value, size_t value_len)
 {
-	putc_unlocked('"', f);
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)name[i];
-		if (c < 0x20)
-			fprintf(f, "\\u%04x", c);
-		else if (c == '"' || c == '\\')
-			putc_unlocked('\\', f), putc_unlocked(c, f);
-		else
-			putc_unlocked(c, f);
-	}
-	putc_unlocked('"', f);
+	tfs_json_add_string(b, key, key_len);
+	tfs_json_add(b, ":");
+	tfs_json_add_string(b, value, value_len);
 }
 
-static void put_tensor(FILE *f, const struct tfs_tensor *t, uint64_t begin, uint64_t end)
+static int put_metadata(struct tfs_json_out *b, const struct tfs_set *set)
 {
-	putc_unlocked(',', f);
-	put_name(f, t->name, t->name_len);
-	fprintf(f, ":{\"dtype\":\"%s\",\"shape\":[", t->dtype->name);
-	for (unsigned d = 0; d < t->ndim; d++)
-		fprintf(f, "%s%" PRIu64, d ? "," : "", t->shape[d]);
-	fprintf(f, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", begin, end);
+	static const char format[] = "format", any[] = "pt";
+	cleanup_free struct tfs_merged *metadata = NULL;
+	size_t n;
+	int r = tfs_metadata_merge(set, &metadata, &n);
+
+	if (r)
+		return r;
+	tfs_json_add_string(b, reserved, sizeof reserved - 1);
+	tfs_json_add(b, ":{");
+	/* Readers built on transformers refuse a file that doesn't say for which framework it was made; "pt" is any tensor. */
+	bool says = tfs_metadata_find(metadata, n, format);
+	if (!says)
+		put_pair(b, format, sizeof format - 1, any, sizeof any - 1);
+	for (size_t i = 0; i < n; i++) {
+		const struct tfs_metadata *m = metadata[i].pair;
+		if (i || !says)
+			tfs_json_add(b, ",");
+		put_pair(b, m->key, m->key_len, m->value, m->value_len);
+	}
+	tfs_json_add(b, "}");
+	return 0;
+}
+
+static void put_tensor(struct tfs_json_out *b, const struct tfs_tensor *t, uint64_t begin, uint64_t end)
+{
+	char text[80];
+
+	tfs_json_add(b, ",");
+	tfs_json_add_string(b, t->name, t->name_len);
+	snprintf(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[", t->dtype->name);
+	tfs_json_add(b, text);
+	for (unsigned d = 0; d < t->ndim; d++) {
+		snprintf(text, sizeof text, "%s%" PRIu64, d ? "," : "", t->shape[d]);
+		tfs_json_add(b, text);
+	}
+	snprintf(text, sizeof text, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", begin, end);
+	tfs_json_add(b, text);
 }
 
 /* Fills ends with where tensors end in the data, not yet in the file. tfs_whole_possible() has checked that nothing overflows. */
 static int make_header(struct tfs_whole *w)
 {
-	uint64_t at = 0, prefix;
-	size_t len = 0;
-	FILE *f = open_memstream(&w->header, &len);
+	struct tfs_json_out b = { 0 };
+	uint64_t at = 0, prefix = 0;
+	int r;
 
-	if (!f)
-		return -ENOMEM;
-	fwrite("\0\0\0\0\0\0\0\0", 8, 1, f);
-	/* Readers built on transformers refuse a file that does not say for which framework it was made; "pt" is any tensor. */
-	fputs("{\"__metadata__\":{\"format\":\"pt\"}", f);
+	tfs_json_add_bytes(&b, (const char *)&prefix, sizeof prefix);
+	tfs_json_add(&b, "{");
+	r = put_metadata(&b, w->set);
 	for (size_t i = 0; i < w->set->n_tensors; i++) {
-		put_tensor(f, &w->set->tensors[i], at, at + w->set->tensors[i].nbytes);
+		put_tensor(&b, &w->set->tensors[i], at, at + w->set->tensors[i].nbytes);
 		at += w->set->tensors[i].nbytes;
 		w->ends[i] = at;
 	}
-	putc_unlocked('}', f);
-	for (long n = ftell(f); n % ALIGN; n++)
-		putc_unlocked(' ', f);
-	if (fclose(f))
-		return -ENOMEM;
-	w->size = at + len;
-	prefix = htole64(len - 8);
+	tfs_json_add(&b, "}");
+	while (b.len % ALIGN && !b.failed)
+		tfs_json_add(&b, " ");
+	b.failed = b.failed ? b.failed : r;
+	r = tfs_json_finish(&b, &w->header, &w->header_len);
+	if (r)
+		return r;
+	w->size = at + w->header_len;
+	prefix = htole64(w->header_len - sizeof prefix);
 	memcpy(w->header, &prefix, sizeof prefix);
-	w->header_len = len;
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All tensors of a set as one safetensors file, made up for sets that have none: the header, padded so that data begins at a
- * multiple of 4096, and then the tensors in name order, without holes. Immutable; the model must outlive it.
+ * All tensors of a set as one safetensors file, as they are stored: the header, padded so that data begins at a multiple of 4096,
+ * with the metadata of the set's files (metadata.h), and then the tensors in name order, without holes. Immutable; the model must
+ * outlive it.
  */
 #ifndef TFS_WHOLE_H
 #define TFS_WHOLE_H
@@ -15,8 +16,8 @@
 #include "model.h"
 
 /*
- * Is there such a file? Not where the set is a single safetensors file itself, or has what the format can't express: other dtypes,
- * blocks of GGUF for example, half a byte, a tensor named __metadata__, or too many tensors for the longest header. Looks at every tensor.
+ * Is there such a file? Not where the set has what the format can't express: other dtypes, blocks of GGUF for example, half a byte, a
+ * tensor named __metadata__, or more names and metadata than the longest header has room for. Looks at every tensor.
  */
 bool tfs_whole_possible(const struct tfs_set *set);
 

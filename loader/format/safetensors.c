@@ -40,6 +40,12 @@ struct record {
 	uint8_t ndim;
 };
 
+/* One of __metadata__. */
+struct pair {
+	struct tfs_json_text key, value; /* in the header's buffer */
+	bool replaced;			 /* the same key comes again */
+};
+
 struct header {
 	struct tfs_json json;
 	struct tfs_error *err;
@@ -172,10 +178,37 @@ static int read_record(struct header *h, const struct tfs_json_text *name)
 	return 0;
 }
 
-/* string → string, or null (an Option in the reference reader). Nothing in it concerns us, so it is checked only. */
-static int read_metadata(struct tfs_json *r)
+static int by_key(const void *a, const void *b)
 {
-	struct tfs_json_text text;
+	const struct pair *x = a, *y = b;
+
+	return tfs_name_cmp(x->key.s, x->key.len, y->key.s, y->key.len);
+}
+
+/* The pairs to the catalog, in the file's order; of a duplicate key the last one, which serde and Python's json take. */
+static int add_pairs(struct tfs_catalog *catalog, struct pair *pairs, size_t n)
+{
+	cleanup_free const void **order = reallocarray(NULL, n + 1, 2 * sizeof *order);
+	int rc = order ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < n && !rc; i++)
+		order[i] = &pairs[i];
+	if (!rc)
+		tfs_sort(order, n, order + n + 1, by_key);
+	for (size_t i = 1; i < n && !rc; i++)
+		((struct pair *)order[i - 1])->replaced = !by_key(order[i - 1], order[i]);
+	for (size_t i = 0; i < n && !rc; i++)
+		if (!pairs[i].replaced)
+			rc = tfs_catalog_add_metadata(catalog, pairs[i].key.s, pairs[i].key.len, pairs[i].value.s,
+						      pairs[i].value.len);
+	return rc;
+}
+
+/* string → string, or null (an Option in the reference reader). */
+static int read_metadata(struct tfs_json *r, struct tfs_catalog *catalog)
+{
+	cleanup_free struct pair *pairs = NULL;
+	size_t n = 0, room = 0;
 	int rc = tfs_json_peek(r);
 
 	if (rc < 0)
@@ -183,12 +216,19 @@ static int read_metadata(struct tfs_json *r)
 	if (rc == TFS_JSON_NULL)
 		return tfs_json_skip(r);
 	rc = tfs_json_object_begin(r);
-	while (!rc && (rc = tfs_json_object_next(r, &text)) > 0)
-		rc = tfs_json_string(r, &text);
-	return rc;
+	while (!rc) {
+		if (tfs_array_room(pairs, n, room))
+			return -ENOMEM;
+		pairs[n].replaced = false;
+		rc = tfs_json_object_next(r, &pairs[n].key);
+		if (rc <= 0)
+			break;
+		rc = tfs_json_string(r, &pairs[n++].value);
+	}
+	return rc ? rc : add_pairs(catalog, pairs, n);
 }
 
-static int read_json(struct header *h)
+static int read_json(struct header *h, struct tfs_catalog *catalog)
 {
 	struct tfs_json_text key;
 	bool metadata = false;
@@ -202,7 +242,7 @@ static int read_json(struct header *h)
 					     "__metadata__ stands twice");
 		} else {
 			metadata = true;
-			rc = read_metadata(&h->json);
+			rc = read_metadata(&h->json, catalog);
 		}
 	}
 	return rc ? rc : tfs_json_end(&h->json);
@@ -336,7 +376,7 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 		return rc;
 
 	tfs_json_init(&h.json, text, n, LENGTH_SIZE, err);
-	rc = read_json(&h);
+	rc = read_json(&h, catalog);
 	if (!rc)
 		rc = make_catalog(&h, size - LENGTH_SIZE - n, LENGTH_SIZE + n, catalog);
 	if (rc == -ENOMEM)

@@ -10,7 +10,7 @@ load helpers
 	chmod 640 "$model/deep/er/read me.txt"
 	chmod 750 "$model/deep"
 	start "$model" "$mnt"
-	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree model.safetensors .tensorfs
+	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree whole .tensorfs
 	cmp "$model/model-00002-of-00003.safetensors" "$mnt/model-00002-of-00003.safetensors"
 	[[ $(ls -A "$mnt/empty") = "" ]]
 }
@@ -32,7 +32,7 @@ load helpers
 	mkdir "$model/scheduler"
 	echo '{}' >"$model/scheduler/config.json"
 	start "$model" "$mnt"
-	py "$e2e/reader.py" mirror "$model" "$mnt" .tensorfs {unet,vae}/{tensors,npy,f32,meta,tree}
+	py "$e2e/reader.py" mirror "$model" "$mnt" .tensorfs {unet,vae}/{tensors,npy,f32,meta,tree,whole}
 	for part in unet vae; do
 		py "$e2e/reader.py" set "$model" "$mnt/$part" "$model/$part/model.safetensors"
 	done
@@ -51,7 +51,7 @@ load helpers
 	done
 	start "$model" "$mnt"
 	views=$mnt/models--a--b/snapshots/abc
-	py "$e2e/reader.py" mirror "$model" "$mnt" .tensorfs models--a--b/snapshots/abc/{tensors,npy,f32,meta,tree,model.safetensors}
+	py "$e2e/reader.py" mirror "$model" "$mnt" .tensorfs models--a--b/snapshots/abc/{tensors,npy,f32,meta,tree,whole}
 	py "$e2e/reader.py" set "$model" "$views" "$hub"/snapshots/abc/*.safetensors
 	[[ ! -L $views/config.json && -f $views/config.json ]]
 	# The snapshot alone: its links lead out of it.
@@ -70,7 +70,7 @@ load helpers
 	ln -s "$model" "$model/sub/top"
 	ln -s ../sub "$model/sub/self"
 	start "$model" "$mnt"
-	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree .tensorfs
+	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree whole .tensorfs
 	[[ $(readlink "$mnt/dangling") = nowhere && $(readlink "$mnt/loop") = loop && $(readlink "$mnt/sub/up") = .. ]]
 	run ! cat "$mnt/dangling"
 	run ! cat "$mnt/loop"
@@ -93,7 +93,7 @@ load helpers
 	echo mine >"$model/meta/inside"
 	echo mine >"$model/.tensorfs"
 	start "$model" "$mnt"
-	py "$e2e/reader.py" mirror "$model" "$mnt" tensors~~ npy f32 meta~ tree .tensorfs~
+	py "$e2e/reader.py" mirror "$model" "$mnt" tensors~~ npy f32 meta~ tree whole .tensorfs~
 	[[ $(cat "$mnt/tensors") = mine && $(cat "$mnt/meta/inside") = mine && $(cat "$mnt/.tensorfs") = mine ]]
 	grep -qx 'tensors: 21' "$mnt/.tensorfs~/stats"
 	cmp "$mnt/tensors~~/model.layers.0.input_layernorm.weight" <(py - "$model/model.safetensors" <<-'END'
@@ -111,7 +111,7 @@ load helpers
 		mv "$T/$stem/model.safetensors" "$model/$stem.safetensors"
 	done
 	start "$model" "$mnt"
-	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree sets model.safetensors .tensorfs
+	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree whole sets .tensorfs
 	[[ $(ls "$mnt/sets") = $'alpha\nmodel\nzeta' ]]
 	py "$e2e/reader.py" set "$model" "$mnt" "$model"/model-*.safetensors
 	py "$e2e/reader.py" set "$model" "$mnt/sets/model" "$model"/model-*.safetensors
@@ -152,9 +152,12 @@ load helpers
 	done
 	x=$(printf 'x%.0s' {1..300})
 	hash=$(printf %s "$x" | xxh64sum - | cut -d' ' -f1)
-	[[ -f $mnt/tensors/${x:0:238}~$hash && -f $mnt/meta/${x:0:233}~$hash.json ]]
-	[[ $(xattr name "$mnt/tensors/${x:0:238}~$hash") = "$x" ]]
-	[[ -f $mnt/tensors/${x:0:254}y && ! -e $mnt/meta/${x:0:250}.json ]]
+	for name in "tensors/${x:0:233}~$hash" "npy/${x:0:233}~$hash.npy" "f32/${x:0:233}~$hash.npy" "tree/${x:0:233}~$hash"; do
+		[[ $(xattr name "$mnt/$name") = "$x" ]]
+	done
+	[[ -f $mnt/meta/${x:0:233}~$hash.json ]]
+	# What fits tensors/ alone is cut there, too.
+	[[ ! -e $mnt/tensors/${x:0:254}y && ! -e $mnt/meta/${x:0:250}.json ]]
 }
 
 @test "what is listed can be looked up, and nothing else" {
@@ -179,14 +182,14 @@ load helpers
 	echo hello >"$model/sub/file"
 	start "$model" "$mnt"
 	n=$(find "$mnt" -path "$mnt/.tensorfs" -prune -o -type f -print | wc -l)
-	[[ $n = $((5 + 1 + 1 + 5 * 31)) ]] || fail "$n files"
-	[[ $(find "$mnt" -path "$mnt/tree/*" -prune -o -type d -print | wc -l) = 8 ]]
+	[[ $n = $((5 + 1 + 1 + 1 + 5 * 31)) ]] || fail "$n files"
+	[[ $(find "$mnt" -path "$mnt/tree/*" -prune -o -type d -print | wc -l) = 9 ]]
 	# What tree/ shows are the files of tensors/, which count once.
 	[[ $(du -s "$mnt/tensors" "$mnt/tree" | awk '{n += $1} END {print n}') = $(du -s "$mnt/tensors" | cut -f1) ]]
 	cp -r "$mnt" "$T/copy"
 	rm -r "$T/copy/.tensorfs"
 	diff -r -x .tensorfs "$mnt" "$T/copy"
-	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree model.safetensors .tensorfs
+	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree whole .tensorfs
 	tar -C "$mnt" -cf "$T/all.tar" --exclude=./.tensorfs .
 	mkdir "$T/unpacked"
 	tar -C "$T/unpacked" -xf "$T/all.tar"

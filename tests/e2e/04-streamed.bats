@@ -21,7 +21,7 @@ everything() {
 	mkmodel --shards 3 --odd
 	start --passthrough=off "$model" "$mnt"
 	py "$e2e/reader.py" set "$model" "$mnt" "$model"/*.safetensors
-	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree model.safetensors .tensorfs
+	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree whole .tensorfs
 	everything
 	all_streamed
 	stat_is opens_native -gt 0

@@ -153,7 +153,7 @@ load helpers
 	umount "$model/sub"
 	start "$model" "$model"
 	py "$e2e/reader.py" set "$T/copy" "$model" "$T"/copy/*.safetensors
-	py "$e2e/reader.py" mirror "$T/copy" "$model" tensors npy f32 meta tree model.safetensors .tensorfs
+	py "$e2e/reader.py" mirror "$T/copy" "$model" tensors npy f32 meta tree whole .tensorfs
 	umount "$model"
 	diff -r "$model" "$T/copy"
 }
@@ -221,7 +221,7 @@ load helpers
 	for kind in file link; do
 		start "$model/other.safetensors" "$mnt"
 		py "$e2e/reader.py" set "$model" "$mnt" "$model/other.safetensors"
-		[[ $(ls -A "$mnt") = $'.tensorfs\nf32\nmeta\nnpy\nother.safetensors\ntensors\ntree' ]]
+		[[ $(ls -A "$mnt") = $'.tensorfs\nf32\nmeta\nnpy\nother.safetensors\ntensors\ntree\nwhole' ]]
 		cmp "$mnt/other.safetensors" "$model/model.safetensors"
 		umount "$mnt"
 		[[ $kind = file ]] || break

@@ -75,7 +75,7 @@ load helpers
 	rss=$(sed -n 's/^VmRSS:\s*\([0-9]*\) kB/\1/p' "/proc/$daemon/status")
 	[[ $TFS_SANITIZER ]] || ((rss <= 64 << 10)) || fail "the daemon takes $rss kB"
 	[[ $(py "$e2e/scenario.py" ordinals "$mnt" "$model") = "$n" ]]
-	[[ $(find "$mnt/meta" -name '*.json' | wc -l) = "$n" ]]
+	[[ $(find "$mnt/meta" -name '[!.]*.json' | wc -l) = "$n" ]]
 	stat_is errors -eq 0
 	rss=$(sed -n 's/^VmRSS:\s*\([0-9]*\) kB/\1/p' "/proc/$daemon/status")
 	[[ $TFS_SANITIZER ]] || ((rss <= 160 << 10)) || fail "the daemon takes $rss kB, after it loaded some"

@@ -20,7 +20,7 @@ load helpers
 	mkmodel --shards 3 --odd
 	start_uring "$model" "$mnt"
 	py "$e2e/reader.py" set "$model" "$mnt" "$model"/*.safetensors
-	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree model.safetensors .tensorfs
+	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree whole .tensorfs
 	py "$e2e/scenario.py" by-mmap "$model" "$mnt"
 	py "$e2e/scenario.py" odd-reads "$model" "$mnt"
 	need_passthrough

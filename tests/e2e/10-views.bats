@@ -82,7 +82,7 @@ large_model() { py "$e2e/views.py" large "$model"; }
 	py "$e2e/scenario.py" consistent "$mnt"
 	name=odd.$(printf 'x%.0s' {1..296})
 	shown=$(cd "$mnt/npy" && echo odd.xxx*)
-	[[ $shown = *~????????????????.npy && ${#shown} = 255 ]] || fail "$shown"
+	[[ $shown = *~????????????????.npy && ${#shown} = 254 ]] || fail "$shown"
 	[[ $(xattr name "$mnt/npy/$shown") = "$name" ]]
 	[[ $(stat -c %s "$mnt/npy/odd.empty.npy") = 4096 ]]
 	[[ $(stat -c %s "$mnt/f32/odd.mask.npy") = $((4096 + 5 * 4)) ]]

@@ -24,7 +24,7 @@ reference() {
 	py "$e2e/numpyfiles.py" npy "$model"
 	start "$model" "$mnt"
 	py "$e2e/numpyfiles.py" right "$mnt"
-	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree .tensorfs
+	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree whole .tensorfs
 	stat_is sets -eq 1
 	stat_is errors -eq 0
 	[[ $(xattr format "$mnt/tensors/f4.1d") = npy && $(xattr source "$mnt/tensors/f4.1d") = f4.1d.npy ]]

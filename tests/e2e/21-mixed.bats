@@ -55,7 +55,7 @@ has() { py "$e2e/vectors.py" "$shared/vectors/$3" "$1" "$2"; }
 	stat_is warnings -eq 7
 	stat_is sets -eq 1
 	py "$e2e/reader.py" set "$model" "$mnt" "$model/model.safetensors"
-	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree .tensorfs
+	py "$e2e/reader.py" mirror "$model" "$mnt" tensors npy f32 meta tree whole .tensorfs
 	cmp "$model/tokenizer.bin" "$mnt/tokenizer.bin" # the file itself is there all the same
 }
 

@@ -57,6 +57,9 @@ def xxh64(data):
     return done.stdout.split()[0]
 
 
+STEM_MAX = 255 - len(".json")
+
+
 def escaped(name):
     """Character by character."""
     if name in (".", ".."):
@@ -68,18 +71,18 @@ def cut(name, room):
     """Its beginning, with `room` bytes left."""
     result = b""
     for character in escaped(name):
-        if len(result) + len(character) > 255 - room:
+        if len(result) + len(character) > STEM_MAX - room:
             break
         result += character
     return result
 
 
 def file_name(name, suffix=""):
-    """By the rule of DESIGN.md, as bytes."""
-    whole, end = b"".join(escaped(name)), suffix.encode()
-    if len(whole) + len(end) <= 255:
-        return whole + end
-    return cut(name, 17 + len(end)) + b"~" + xxh64(name.encode()) + end
+    """By the rules of tensorfs(7), as bytes: the same in every view, but for the suffix."""
+    whole = b"".join(escaped(name))
+    if len(whole) > STEM_MAX:
+        whole = cut(name, 17) + b"~" + xxh64(name.encode())
+    return whole + suffix.encode()
 
 
 def tree_paths(names):
@@ -93,7 +96,7 @@ def tree_paths(names):
             shown.append(b"@")
         if p in taken:
             end = b"~" + xxh64(name.encode())
-            last = shown[-1] if p in inner or len(shown[-1]) + len(end) <= 255 else None
+            last = shown[-1] if p in inner or len(shown[-1]) + len(end) <= STEM_MAX else None
             shown[-1] = (last or cut(p[-1], len(end))) + end
         taken.add(p)
         paths[name] = b"/".join(shown)
@@ -146,7 +149,8 @@ def check_about(views, name, about):
 def check_set(root, views, *files):
     tensors = read(*files)
     same("names in tensors/", names_in(os.path.join(views, "tensors")), {file_name(t.name) for t in tensors})
-    same("names in meta/", names_in(os.path.join(views, "meta")), {file_name(t.name, ".json") for t in tensors})
+    same("names in meta/", names_in(os.path.join(views, "meta")),
+         {file_name(t.name, ".json") for t in tensors} | {b".safetensors.json"})
     for t in tensors:
         path = os.path.join(os.fsencode(views), b"tensors", file_name(t.name))
         st, source = os.stat(path), os.stat(t.path)

@@ -145,7 +145,7 @@ def many(path, count):
 
 
 @step
-def consistent(mount):
+def consistent(mount, least="50"):
     """readdir, lookup and stat say the same; what is not listed is not there; an inode is in as many places as it has links."""
     seen, links = {}, collections.Counter()
     for directory, dirs, files in os.walk(os.fsencode(mount)):
@@ -166,7 +166,7 @@ def consistent(mount):
         fails_with(lambda: os.lstat(os.path.join(directory, b"n" * 256)), errno.ENAMETOOLONG, errno.ENOENT)
     for (inode, said), count in links.items():
         same(f"links of {seen[inode]}", said, count)
-    check(len(seen) > 50, len(seen), "entries")
+    check(len(seen) > int(least), len(seen), "entries")
 
 
 @step

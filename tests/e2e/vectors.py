@@ -47,7 +47,8 @@ def main(case, mount, form):
         said = json.load(file)["tensors"]
     check(said, "nothing to compare")
     for view, suffix in (("tensors", ""), ("npy", ".npy"), ("meta", ".json")):
-        extra = {b".gguf.json", b".gguf.full.json"} if form == "gguf" and view == "meta" else set()
+        about = {"gguf": {b".gguf.json", b".gguf.full.json"}, "safetensors": {b".safetensors.json"}}
+        extra = about.get(form, set()) if view == "meta" else set()
         same(f"names in {view}/", names_in(os.path.join(mount, view)), {file_name(n, suffix) for n in said} | extra)
     for name, tensor in said.items():
         check_tensor(case, mount, name, tensor, form)

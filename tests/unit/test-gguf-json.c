@@ -104,7 +104,7 @@ static void arrays(void **state)
 /* A file of holes, each 12 bytes of which are an empty array and become 44 bytes of text. */
 static void a_text_has_a_limit(void **state)
 {
-	const uint64_t count = TFS_GGUF_JSON_MAX / 40, size = 49 + count * 12;
+	const uint64_t count = TFS_JSON_OUT_MAX / 40, size = 49 + count * 12;
 	char head[49] = "GGUF\3\0\0\0\0\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0k\x09\0\0\0\x09";
 	struct tfs_json_out out = { 0 };
 	struct tfs_error err = { 0 };

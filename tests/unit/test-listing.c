@@ -36,7 +36,7 @@ static int setup(void **state)
 	free(names);
 	if (tfs_model_open(dir, 1, NULL, NULL, &model, NULL))
 		return -1;
-	return tfs_tree_create(model, controls, &tree, NULL);
+	return tfs_tree_create(model, controls, TFS_VIEWS_ALL, &tree, NULL);
 }
 
 static int teardown(void **state)

@@ -5,6 +5,7 @@
 #include <getopt.h>
 
 #include "../../fs/options.h"
+#include "../../fs/views.h"
 
 #define GIB ((uint64_t)1 << 30)
 
@@ -31,7 +32,7 @@ static void test_usage(void **state)
 		"--open-wait=-1 m /mnt", "--open-wait=soon m /mnt", "--open-wait=1s m /mnt", "--open-wait=inf m /mnt",
 		"--threads=0 m /mnt", "--threads=65 m /mnt", "--threads=1.5 m /mnt", "--threads= m /mnt",
 		"--prefetch=some m /mnt", "--engine=on m /mnt", "--engine= m /mnt", "--passthrough m /mnt",
-		"--fuse-uring=yes m /mnt", "-o noexec,suid m /mnt", "-o dev m /mnt", "--debug=1 m /mnt",
+		"--fuse-uring=yes m /mnt", "-o noexec,suid m /mnt", "-o dev m /mnt", "--debug=1 m /mnt", "--views m", "--views= m /mnt", "--views=tensors,sets m /mnt",
 	};
 
 	(void)state;
@@ -63,6 +64,7 @@ static void test_defaults(void **state)
 	assert_false(o.foreground || o.debug || o.allow_other);
 	assert_int_equal(o.passthrough, TFS_AUTO);
 	assert_int_equal(o.uring, TFS_AUTO);
+	assert_int_equal(o.views, TFS_VIEWS_ALL);
 	assert_int_equal(o.loader.threads, TFS_THREADS_DEFAULT);
 	assert_int_equal(o.loader.prefetch, TFS_PREFETCH_AUTO);
 	assert_true(!o.loader.engine_forced && o.loader.engine == TFS_TIER_URING && o.loader.open_wait == 1 && o.loader.memory >= TFS_MEMORY_MIN);
@@ -90,7 +92,7 @@ static void test_values(void **state)
 		tfs_options_fini(&o);
 	}
 	assert_int_equal(parse("-f -o allow_other,fsname=x,rw,nosuid --threads 64 --open-wait 0.25 --prefetch=all --engine buffered "
-			       "--passthrough=on --fuse-uring off -o noexec --memory auto m /mnt",
+			       "--passthrough=on --views=f32,tree --fuse-uring off -o noexec --memory auto m /mnt",
 			       &o),
 			 TFS_PARSED_RUN);
 	assert_true(o.foreground && !o.debug && o.allow_other);
@@ -101,6 +103,7 @@ static void test_values(void **state)
 	assert_true(o.loader.engine_forced && o.loader.engine == TFS_TIER_BUFFERED);
 	assert_int_equal(o.passthrough, TFS_ON);
 	assert_int_equal(o.uring, TFS_OFF);
+	assert_int_equal(o.views, 1 << TFS_VIEW_F32 | 1 << TFS_VIEW_TREE);
 	tfs_options_fini(&o);
 	assert_int_equal(parse("m /mnt --debug", &o), TFS_PARSED_RUN); /* options may come last */
 	assert_true(o.debug && o.foreground);

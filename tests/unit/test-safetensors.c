@@ -69,6 +69,32 @@ static void tensors_are_found(void **state)
 	tfs_catalog_destroy(c);
 }
 
+static void metadata_is_kept(void **state)
+{
+	static const char header[] = "{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]},"
+				     "\"__metadata__\":{\"z\":\"first\",\"\":\"\",\"k\\u0000\":\"a\\u0000b\\n\",\"z\":\"second\","
+				     "\"json\":\"{\\\"x\\\":1}\",\"z\":\"last\"}}";
+	static const struct {
+		const char *key, *value;
+		uint32_t key_len, value_len;
+	} want[] = { { "", "", 0, 0 }, { "k\0", "a\0b\n", 2, 4 }, { "json", "{\"x\":1}", 4, 7 }, { "z", "last", 1, 4 } };
+	struct tfs_error err = { 0 };
+	struct tfs_catalog *c;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(parse(header, strlen(header), 1, &c, &err), 0);
+	const struct tfs_metadata *m = tfs_catalog_metadata(c, &n);
+	assert_int_equal(n, LENGTH(want)); /* of a duplicate key the last one */
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(m[i].key_len, want[i].key_len);
+		assert_int_equal(m[i].value_len, want[i].value_len);
+		assert_memory_equal(m[i].key, want[i].key, want[i].key_len + 1);
+		assert_memory_equal(m[i].value, want[i].value, want[i].value_len + 1);
+	}
+	tfs_catalog_destroy(c);
+}
+
 static void any_utf8_is_a_name(void **state)
 {
 	char header[20000], *p = header, name[5001];
@@ -108,6 +134,8 @@ static void no_tensors_are_a_sound_file(void **state)
 		assert_int_equal(parse(headers[i], strlen(headers[i]), 0, &c, &err), 0);
 		tfs_catalog_tensors(c, &n);
 		assert_int_equal(n, 0);
+		tfs_catalog_metadata(c, &n);
+		assert_int_equal(n, 0);
 		tfs_catalog_destroy(c);
 	}
 }
@@ -131,6 +159,7 @@ static void errors_say_where_and_what(void **state)
 		{ "{\"t\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, 10, "tensor \"t\": dtype is missing" },
 		{ "{\"t\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}", 4, 10, "tensor \"t\": dtype stands twice" },
 		{ "{\"__metadata__\":{},\"__metadata__\":{}}", 0, 28, "__metadata__ stands twice" },
+		{ "{\"__metadata__\":{\"k\":1}}", 0, 29, "JSON: found '1' where a string belongs" },
 		{ "{\"t\\n\\\"\":{}}", 0, 10, "tensor \"t\\x0a\\\"\": dtype is missing" },
 		{ "{\"t\":1}", 0, 13, "JSON: found '1' where an object belongs" },
 	};
@@ -199,6 +228,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(file_names_are_claimed),
 		cmocka_unit_test(tensors_are_found),
+		cmocka_unit_test(metadata_is_kept),
 		cmocka_unit_test(any_utf8_is_a_name),
 		cmocka_unit_test(no_tensors_are_a_sound_file),
 		cmocka_unit_test(errors_say_where_and_what),

@@ -5,6 +5,8 @@
 #include "../../fs/tree.h"
 
 static const char *const controls[] = { "stats", "metrics", NULL };
+static const struct spec mixed[] = { { "a", 8 }, { "b", 4 }, { "c", 8 }, { "d", 4 }, { "e", 4 }, { "f", 8 } };
+static const char *const mixed_types[] = { "C64", "F32", "C64", "BF16", "F32", "C64" };
 static const struct spec specs[] = { { "a", 10 }, { "a.b", 20 }, { "x\\/y", 5 }, { "", 7 }, { "%", 3 } };
 
 /* Two tensors, one with the name of a file of keys; then their data, at byte 96. */
@@ -34,9 +36,19 @@ static int setup(void **state)
 	put_typed_model(dir, "complex/model.safetensors", &(struct spec){ "c", 16 }, (const char *const[]){ "C64" }, 1);
 	assert_int_equal(mkdir(in_tree(dir, "gguf"), 0755), 0);
 	put_file(dir, "gguf/model.gguf", gguf, sizeof gguf);
+	assert_int_equal(mkdir(in_tree(dir, "mixed"), 0755), 0);
+	put_typed_model(dir, "mixed/diffusion_pytorch_model.safetensors", mixed, mixed_types, LENGTH(mixed));
+	/* Programs look for it; they have a file of theirs; they don't look for it. */
+	assert_int_equal(mkdir(in_tree(dir, "adapter"), 0755), 0);
+	put_file(dir, "adapter/adapter_model.gguf", gguf, sizeof gguf);
+	assert_int_equal(mkdir(in_tree(dir, "broken"), 0755), 0);
+	put_file(dir, "broken/model.gguf", gguf, sizeof gguf);
+	put_text(dir, "broken/model-00001-of-00002.safetensors", "no such thing");
+	assert_int_equal(mkdir(in_tree(dir, "optimizer"), 0755), 0);
+	put_file(dir, "optimizer/optimizer.gguf", gguf, sizeof gguf);
 	if (tfs_model_open(dir, 1, NULL, NULL, &model, NULL))
 		return -1;
-	return tfs_tree_create(model, controls, &tree, NULL);
+	return tfs_tree_create(model, controls, TFS_VIEWS_ALL, &tree, NULL);
 }
 
 static int teardown(void **state)
@@ -103,13 +115,16 @@ static void test_walk(void **state)
 	assert_int_equal(root.node, TFS_NODE_ROOT);
 	assert_int_equal(tfs_ino_pack(root), 1);
 	/*
-	 * The root: 10 originals, tensors~, npy, f32, meta, tree, sets, .tensorfs~~; the four views of 5 and tree/{%,%25,a/@,a/b,x/y},
-	 * those of sets/{model,other} of 5 and 2, two controls; sub: an original and four views of 3, and tree; complex: an
-	 * original and four views, of 1 but for f32, and tree; gguf: an original, four views of 2, two files of keys,
-	 * tree/{%/gguf,t}, and a model.safetensors.
+	 * The root: 14 originals, tensors~, npy, f32, meta, tree, whole, sets, .tensorfs~~; the four flat views of 5, a file of metadata,
+	 * tree/{%,%25,a/@,a/b,x/y}, whole/model.safetensors; those of sets/{model,other} of 5 and 2, two controls. sub: an original,
+	 * four flat views of 3, and the others. complex: an original and views of 1 but for f32. mixed: views of 6, 3 of them in f32.
+	 * gguf, adapter: an original, flat views of 2, two files of keys, tree/{%/gguf,t}, whole/model.safetensors, and that a second
+	 * time. optimizer: no second time. broken: nor there, and two originals.
 	 */
-	assert_int_equal(walk(root, 0), 10 + 7 + 4 * 5 + 7 + 2 + (5 + 4 * 5 + 7) + (5 + 4 * 2 + 3) + 2 + (1 + 5 + 4 * 3 + 5) +
-						(1 + 5 + 3 + 1) + (1 + 5 + 4 * 2 + 2 + 3 + 1));
+	unsigned gguf_views = 6 + 4 * 2 + 2 + 3 + 1;
+	assert_int_equal(walk(root, 0), 14 + 8 + 4 * 5 + 1 + 7 + 1 + 2 + (6 + 4 * 5 + 1 + 7 + 1) + (6 + 4 * 2 + 1 + 3 + 1) + 2 +
+						(1 + 6 + 4 * 3 + 1 + 5 + 1) + (1 + 6 + 3 + 1 + 1 + 1) + (1 + 6 + 3 * 6 + 3 + 1 + 6 + 1) +
+						2 * (1 + gguf_views + 1) + (1 + gguf_views) + (2 + gguf_views));
 }
 
 static void test_collisions(void **state)
@@ -145,6 +160,145 @@ static void test_absent_in_view(void **state)
 	i.view = TFS_VIEW_F32;
 	assert_false(tfs_tree_valid(tree, i));
 	assert_int_equal(tfs_tree_lookup(tree, view, "c.npy", &i), -ENOENT);
+}
+
+/* A view that lacks some of the tensors lists the others, from any place on. */
+static void test_filtered(void **state)
+{
+	struct tfs_inode root = tfs_ino_unpack(1), sub, view, i;
+	static const char *const want[] = { "b.npy", "d.npy", "e.npy" };
+	static const uint64_t after[] = { 2, 4, 5 };
+	char name[TFS_NAME_MAX + 1];
+	uint64_t place = 0;
+
+	(void)state;
+	assert_int_equal(tfs_tree_lookup(tree, root, "mixed", &sub), 0);
+	assert_int_equal(tfs_tree_lookup(tree, sub, "f32", &view), 0);
+	for (unsigned n = 0; n < LENGTH(want); n++) {
+		assert_int_equal(tfs_tree_entry(tree, view, &place, name, &i), 0);
+		assert_string_equal(name, want[n]);
+		assert_int_equal(place, after[n]);
+	}
+	assert_int_equal(tfs_tree_entry(tree, view, &place, name, &i), -ENOENT);
+	place = 2;
+	assert_int_equal(tfs_tree_entry(tree, view, &place, name, &i), 0);
+	assert_string_equal(name, "d.npy");
+	for (const char *p = "acf"; *p; p++) {
+		snprintf(name, sizeof name, "%c.npy", *p);
+		assert_int_equal(tfs_tree_lookup(tree, view, name, &i), -ENOENT);
+	}
+	for (unsigned n = 0; n < 6; n++) {
+		static const char *const not[] = { "b", "b.json", ".npy", "npy", "b.npy.npy", "b.np" };
+		assert_int_equal(tfs_tree_lookup(tree, view, not[n], &i), -ENOENT);
+	}
+}
+
+/* whole/model.safetensors, and where programs look for it. */
+static void test_whole(void **state)
+{
+	static const struct {
+		const char *dir, *name; /* NULL: nowhere else */
+	} rows[] = { { "gguf", "model.safetensors" }, { "adapter", "adapter_model.safetensors" }, { "broken", NULL }, { "optimizer", NULL },
+		     { "mixed", NULL } };
+	struct tfs_inode root = tfs_ino_unpack(1), sub, d, i, j;
+	struct stat st;
+
+	(void)state;
+	for (unsigned n = 0; n < LENGTH(rows); n++) {
+		static const char *const names[] = { "model.safetensors", "adapter_model.safetensors", "optimizer.safetensors",
+						     "diffusion_pytorch_model.safetensors~", "model.safetensors~" };
+		assert_int_equal(tfs_tree_lookup(tree, root, rows[n].dir, &sub), 0);
+		assert_int_equal(tfs_tree_lookup(tree, sub, "whole", &d), 0);
+		assert_int_equal(tfs_tree_lookup(tree, d, "model.safetensors", &i), 0);
+		assert_int_equal(i.kind, TFS_INO_WHOLE);
+		tfs_tree_attr(tree, i, &st);
+		assert_int_equal(st.st_nlink, rows[n].name ? 2 : 1);
+		for (unsigned k = 0; k < LENGTH(names); k++) {
+			bool there = rows[n].name && !strcmp(names[k], rows[n].name);
+			assert_int_equal(tfs_tree_lookup(tree, sub, names[k], &j), there ? 0 : -ENOENT);
+			if (there)
+				assert_true(equal(i, j));
+		}
+	}
+	/* In sets/STEM only in there. */
+	assert_int_equal(tfs_tree_lookup(tree, root, "whole", &d), 0);
+	assert_int_equal(tfs_tree_lookup(tree, d, "model.safetensors", &i), 0);
+	assert_int_equal(tfs_tree_lookup(tree, root, "sets", &d), 0);
+	assert_int_equal(tfs_tree_lookup(tree, d, "model", &sub), 0);
+	assert_int_equal(tfs_tree_lookup(tree, sub, "model.safetensors", &j), -ENOENT);
+	assert_int_equal(tfs_tree_lookup(tree, sub, "whole", &d), 0);
+	assert_int_equal(tfs_tree_lookup(tree, d, "model.safetensors", &j), 0);
+	assert_true(equal(i, j));
+	tfs_tree_attr(tree, i, &st);
+	assert_int_equal(st.st_nlink, 2);
+}
+
+/* Any choice of views: those and no others, in sets/ as well, and no number means what isn't there. */
+static void test_views(void **state)
+{
+	struct tfs_tree *all = tree;
+	struct tfs_inode root = tfs_ino_unpack(1), sub, sets, set, i;
+	struct stat st;
+
+	(void)state;
+	for (unsigned views = 0; views <= TFS_VIEWS_ALL; views++) {
+		assert_int_equal(tfs_tree_create(model, controls, views, &tree, NULL), 0);
+		walk(root, 0);
+		assert_int_equal(tfs_tree_lookup(tree, root, "sets", &sets), views ? 0 : -ENOENT);
+		assert_int_equal(tfs_tree_lookup(tree, root, ".tensorfs~~", &i), 0);
+		assert_int_equal(tfs_tree_lookup(tree, root, "sub", &sub), 0);
+		if (views)
+			assert_int_equal(tfs_tree_lookup(tree, sets, "other", &set), 0);
+		for (unsigned v = 0; v < TFS_VIEWS; v++) {
+			bool shown = views >> v & 1;
+			assert_int_equal(tfs_tree_lookup(tree, sub, tfs_views[v].dir, &i), shown ? 0 : -ENOENT);
+			if (views)
+				assert_int_equal(tfs_tree_lookup(tree, set, tfs_views[v].dir, &i), shown ? 0 : -ENOENT);
+			i = (struct tfs_inode){ .kind = TFS_INO_VIEW_DIR, .view = v };
+			assert_int_equal(tfs_tree_valid(tree, i), shown);
+			i = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .view = v, .set = 0 };
+			assert_int_equal(tfs_tree_valid(tree, i), shown);
+			i = (struct tfs_inode){ .kind = TFS_INO_TENSOR, .view = v };
+			bool in_tree = v == TFS_VIEW_TENSORS && views >> TFS_VIEW_TREE & 1;
+			assert_int_equal(tfs_tree_valid(tree, i), tfs_views[v].flat && (shown || in_tree));
+			if (!tfs_views[v].flat || !tfs_tree_valid(tree, i))
+				continue;
+			tfs_tree_attr(tree, i, &st);
+			assert_int_equal(st.st_nlink, 2 * (shown + in_tree));
+		}
+		assert_int_equal(tfs_tree_valid(tree, (struct tfs_inode){ .kind = TFS_INO_WHOLE }), views >> TFS_VIEW_WHOLE & 1);
+		assert_int_equal(tfs_tree_valid(tree, (struct tfs_inode){ .kind = TFS_INO_KEYS, .node = TFS_KEYS_SAFETENSORS }),
+				 views >> TFS_VIEW_META & 1);
+		assert_int_equal(tfs_tree_valid(tree, (struct tfs_inode){ .kind = TFS_INO_SET }), views != 0);
+		assert_int_equal(tfs_tree_lookup(tree, root, "adapter", &sub), 0);
+		assert_int_equal(tfs_tree_lookup(tree, sub, "adapter_model.safetensors", &i), views >> TFS_VIEW_WHOLE & 1 ? 0 : -ENOENT);
+		tfs_tree_destroy(tree);
+	}
+	tree = all;
+}
+
+/* --views= */
+static void test_parse(void **state)
+{
+	static const char *const bad[] = { "", ",", "tensors,", ",npy", "tensors,,npy", "tensors npy", "all,npy", "none,npy", "tensor", "tensorss",
+					   "sets", "Tensors", ".tensorfs", "tensors;npy" };
+	unsigned views = 99;
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(bad); i++) {
+		assert_false(tfs_views_parse(bad[i], &views));
+		assert_int_equal(views, 99);
+	}
+	assert_true(tfs_views_parse("all", &views));
+	assert_int_equal(views, TFS_VIEWS_ALL);
+	assert_true(tfs_views_parse("none", &views));
+	assert_int_equal(views, 0);
+	assert_true(tfs_views_parse("f32,tensors,f32", &views));
+	assert_int_equal(views, 1 << TFS_VIEW_F32 | 1 << TFS_VIEW_TENSORS);
+	assert_true(tfs_views_parse("whole:meta", &views));
+	assert_int_equal(views, 1 << TFS_VIEW_WHOLE | 1 << TFS_VIEW_META);
+	assert_true(tfs_views_parse("tensors,npy,f32,meta,tree,whole", &views));
+	assert_int_equal(views, TFS_VIEWS_ALL);
 }
 
 /* tree/ shows the files of tensors/, and directories that are not those of sets/STEM/tree. */
@@ -203,21 +357,30 @@ static void test_keys(void **state)
 	assert_int_equal(i.kind, TFS_INO_TENSOR);
 	assert_int_equal(tfs_tree_lookup(tree, d, ".gguf.json~", &i), 0);
 	assert_int_equal(i.kind, TFS_INO_KEYS);
-	assert_int_equal(i.node, TFS_KEYS_SHORT);
+	assert_int_equal(i.node, TFS_KEYS_GGUF);
 	assert_int_equal(tfs_tree_lookup(tree, d, ".gguf.full.json", &i), 0);
-	assert_int_equal(i.node, TFS_KEYS_FULL);
+	assert_int_equal(i.node, TFS_KEYS_GGUF_FULL);
+	assert_int_equal(tfs_tree_lookup(tree, d, ".safetensors.json", &i), -ENOENT);
+	assert_int_equal(tfs_tree_lookup(tree, d, ".gguf.full.json", &i), 0);
 	tfs_tree_attr(tree, i, &st);
 	assert_true(S_ISREG(st.st_mode));
 	assert_int_equal(st.st_mode & 0777, 0444);
+	i.node = TFS_KEYS_SAFETENSORS;
+	assert_false(tfs_tree_valid(tree, i));
 	i.node = TFS_KEYS;
 	assert_false(tfs_tree_valid(tree, i));
-	i.node = 0;
+	i.node = TFS_KEYS_GGUF;
 	i.set = 0; /* safetensors */
 	assert_false(tfs_tree_valid(tree, i));
+	i.node = TFS_KEYS_SAFETENSORS;
+	assert_true(tfs_tree_valid(tree, i));
 	assert_int_equal(tfs_tree_lookup(tree, sub, "tensors", &d), 0);
 	assert_int_equal(tfs_tree_lookup(tree, d, ".gguf.full.json", &i), -ENOENT);
 	assert_int_equal(tfs_tree_lookup(tree, root, "meta", &d), 0);
 	assert_int_equal(tfs_tree_lookup(tree, d, ".gguf.json", &i), -ENOENT);
+	assert_int_equal(tfs_tree_lookup(tree, d, ".safetensors.json", &i), 0);
+	assert_int_equal(i.kind, TFS_INO_KEYS);
+	assert_int_equal(i.node, TFS_KEYS_SAFETENSORS);
 }
 
 /* Of all numbers near those that mean something, the valid ones are those that pack() gives. */
@@ -258,6 +421,10 @@ int main(void)
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_collisions),
 		cmocka_unit_test(test_absent_in_view),
+		cmocka_unit_test(test_filtered),
+		cmocka_unit_test(test_whole),
+		cmocka_unit_test(test_views),
+		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_numbers),

@@ -137,6 +137,8 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	if (!rc)
 		rc = tfs_catalog_sort(file->catalog);
 	if (!rc)
+		rc = tfs_external_check(m, n->parent, file->catalog);
+	if (!rc)
 		rc = check_any_left(file->catalog, err);
 	if (rc && !err->code)
 		tfs_error_set(err, rc, TFS_NO_OFFSET, "reading its header: %s", strerror(-rc));
@@ -160,7 +162,6 @@ static void parse_file(void *arg, size_t i)
 	if (copy)
 		*copy = err;
 	file->err = copy ? copy : &no_memory;
-	tfs_catalog_destroy(tfs_steal(file->catalog));
 }
 
 static void clear_file(struct tfs_weight_file *file)
@@ -442,7 +443,8 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 		if (!files[i].catalog)
 			continue;
 		note_named(f, dir, files[i].catalog);
-		warn_notes(f, &files[i]);
+		if (!files[i].err) /* else they are part of the error, or there is nothing that they are about */
+			warn_notes(f, &files[i]);
 	}
 	if (!rc)
 		rc = make_sets(f, &drafts, dir);

@@ -61,6 +61,12 @@ uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char 
  */
 int tfs_external_check(const struct tfs_model *m, uint32_t dir, struct tfs_catalog *catalog);
 
+/*
+ * Warn where the @n shards of a set, which their names say are @n_named, are not the files of the split that they speak of (struct
+ * tfs_split). -ENOMEM.
+ */
+int tfs_split_check(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n, size_t n_named);
+
 /* Warn about @node (UINT32_MAX: about no file). */
 void tfs_model_warn(struct tfs_model_impl *m, uint32_t node, int code, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));

@@ -201,7 +201,7 @@ static int make_set(struct finder *f, struct tfs_drafts *drafts, struct tfs_draf
 	if (!rc && !d->index && d->n_files < d->n_listed)
 		tfs_model_warn(f->m, d->files[0]->node, -ENOENT, "only %zu of %zu shards of its name are there",
 			       d->n_files, d->n_listed);
-	return rc;
+	return rc ? rc : tfs_split_check(f->m, shards, d->n_files, d->n_listed);
 }
 
 /* Behind the last one is NULL's. */
@@ -340,7 +340,7 @@ static bool is_empty(const struct made *s)
 
 /*
  * A set without tensors (a trainer's arguments in a pickle) is left out where there is one that has some, whose place in front of the
- * others it could take. @sets are *@n.
+ * others it could take. Either way it is said. @sets are *@n.
  */
 static int drop_empty(struct finder *f, const void **sets, size_t *n)
 {
@@ -349,13 +349,16 @@ static int drop_empty(struct finder *f, const void **sets, size_t *n)
 
 	for (size_t i = 0; i < *n; i++)
 		empty += is_empty(sets[i]);
-	if (empty == *n)
-		return 0;
 	for (size_t i = 0; i < *n && !rc; i++) {
 		const struct made *s = sets[i];
 		struct tfs_error err = { 0 };
 
 		if (!is_empty(s)) {
+			sets[kept++] = s;
+			continue;
+		}
+		if (empty == *n) {
+			tfs_model_warn(f->m, s->set.sources[0], -EINVAL, "has no tensors");
 			sets[kept++] = s;
 			continue;
 		}

@@ -30,6 +30,7 @@ struct tfs_catalog {
 	struct tfs_metadata *metadata;
 	size_t n_metadata, room_metadata;
 	bool companion;
+	struct tfs_split split;
 	/* Apart, as shapes are aligned and names are not: together each name would cost padding. */
 	struct tfs_arena names, shapes;
 };
@@ -243,6 +244,16 @@ int tfs_catalog_leave_out(struct tfs_catalog *c, const char *name, size_t name_l
 	return tfs_catalog_note(c, offset, "tensor %s left out: %s", tfs_quote(quoted, sizeof quoted, name, name_len), why);
 }
 
+void tfs_catalog_prune(struct tfs_catalog *c)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->count; i++)
+		if (c->tensors[i].dtype)
+			c->tensors[kept++] = c->tensors[i];
+	c->count = kept;
+}
+
 const char *const *tfs_catalog_left_out(const struct tfs_catalog *c, size_t *ret_count)
 {
 	*ret_count = c->n_left_out;
@@ -277,6 +288,16 @@ void tfs_catalog_set_companion(struct tfs_catalog *c)
 bool tfs_catalog_is_companion(const struct tfs_catalog *c)
 {
 	return c->companion;
+}
+
+void tfs_catalog_set_split(struct tfs_catalog *c, const struct tfs_split *split)
+{
+	c->split = *split;
+}
+
+const struct tfs_split *tfs_catalog_split(const struct tfs_catalog *c)
+{
+	return &c->split;
 }
 
 struct tfs_tensor *tfs_catalog_tensors(struct tfs_catalog *c, size_t *ret_count)

@@ -168,6 +168,12 @@ const struct tfs_note *tfs_catalog_notes(const struct tfs_catalog *c, size_t *re
 int tfs_catalog_leave_out(struct tfs_catalog *c, const char *name, size_t name_len, uint64_t offset, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 
+/*
+ * Take those tensors from the table whose dtype was set to NULL, as they were found to be unreadable and left out only after they had been
+ * added. The others keep their order.
+ */
+void tfs_catalog_prune(struct tfs_catalog *c);
+
 /* The names of tensors that were left out, in that order, each as a string (what follows a NUL in a name is not shown). */
 const char *const *tfs_catalog_left_out(const struct tfs_catalog *c, size_t *ret_count);
 
@@ -187,6 +193,17 @@ const struct tfs_metadata *tfs_catalog_metadata(const struct tfs_catalog *c, siz
  */
 void tfs_catalog_set_companion(struct tfs_catalog *c);
 bool tfs_catalog_is_companion(const struct tfs_catalog *c);
+
+/* What a file says of the files that its model was split into (GGUF's split.no, split.count, split.tensors.count). */
+struct tfs_split {
+	struct tfs_split_number {
+		bool given;
+		int64_t n;
+	} no, count, tensors; /* its number, from 0 on; of how many files; of how many tensors in all of them */
+};
+
+void tfs_catalog_set_split(struct tfs_catalog *c, const struct tfs_split *split); /* copied */
+const struct tfs_split *tfs_catalog_split(const struct tfs_catalog *c);
 
 /* The tensors in the order they were added; valid until the next add or destroy. */
 struct tfs_tensor *tfs_catalog_tensors(struct tfs_catalog *c, size_t *ret_count);

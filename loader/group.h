@@ -21,7 +21,7 @@ struct tfs_weight_file {
 	bool is_index;
 	bool taken; /* some set has it, or it went down with one */
 	const struct tfs_format *format;
-	struct tfs_catalog *catalog; /* of a sound weight file, sorted by name */
+	struct tfs_catalog *catalog; /* of a sound weight file, sorted by name; of a broken one, as far as it was read, or NULL */
 	struct tfs_index *index;     /* of a sound index */
 	const struct tfs_error *err; /* of a broken one */
 };

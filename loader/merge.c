@@ -67,33 +67,10 @@ uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char 
 	return node;
 }
 
-/* Is the file that @node stands for still to be downloaded? One that can't be opened fails when a tensor is read. */
-static int check_pointer(const struct tfs_model *m, uint32_t node, struct tfs_error *err)
-{
-	cleanup_fd int fd = m->nodes[node].size < TFS_LFS_POINTER_MAX ? tfs_model_open_node(m, node, 0) : -1;
-	struct tfs_error why = { .offset = TFS_NO_OFFSET };
-	int rc = fd < 0 ? 0 : tfs_format_check_pointer(fd, m->nodes[node].size, &why);
-
-	return rc ? tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "its external data %s %s", m->nodes[node].name, why.what) : 0;
-}
-
-static int check_external(const struct tfs_model *m, uint32_t node, const struct tfs_tensor *t, struct tfs_error *err)
-{
-	uint64_t length = t->packing ? t->packing->length : t->nbytes, end;
-	char quoted[TFS_QUOTE_SIZE];
-
-	if (!ckd_add(&end, t->offset, length) && end <= m->nodes[node].size)
-		return 0;
-	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
-			     "tensor %s: %" PRIu64 " bytes at %" PRIu64 " of its external data %s, which has %" PRIu64,
-			     tfs_quote(quoted, sizeof quoted, t->name, t->name_len), length, t->offset, m->nodes[node].name,
-			     m->nodes[node].size);
-}
-
 /*
  * Add the other files that the shards' tensors are in to @sources, behind the @n shards' own, *@n_sources in all; and turn each
  * tensor's source from what its catalog says into a place in @sources. (Formats with external data have no shards that two
- * indexes could list, so no catalog of theirs comes here twice.)
+ * indexes could list, so no catalog of theirs comes here twice.) That they are there is known (external.c).
  */
 static int place_sources(struct tfs_model_impl *m, uint32_t dir, const struct tfs_shard *shards, size_t n, uint32_t *sources,
 			 uint32_t *n_sources, struct tfs_error *err)
@@ -125,11 +102,8 @@ static int place_sources(struct tfs_model_impl *m, uint32_t dir, const struct tf
 				continue;
 			}
 			node = tfs_merge_location(&m->pub, dir, locations[t[i].source - 1], err);
-			if (node == UINT32_MAX || (!place_of_node[node] && check_pointer(&m->pub, node, err)) ||
-			    check_external(&m->pub, node, &t[i], err)) {
-				tfs_model_error_in(&m->pub, shards[s].node, err);
+			if (node == UINT32_MAX)
 				return -EINVAL;
-			}
 			if (!place_of_node[node]) {
 				sources[(*n_sources)++] = node;
 				place_of_node[node] = *n_sources;

@@ -137,6 +137,8 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	if (!rc)
 		rc = tfs_catalog_sort(file->catalog);
 	if (!rc)
+		rc = tfs_external_check(m, n->parent, file->catalog);
+	if (!rc)
 		rc = check_any_left(file->catalog, err);
 	if (rc && !err->code)
 		tfs_error_set(err, rc, TFS_NO_OFFSET, "reading its header: %s", strerror(-rc));
@@ -160,7 +162,6 @@ static void parse_file(void *arg, size_t i)
 	if (copy)
 		*copy = err;
 	file->err = copy ? copy : &no_memory;
-	tfs_catalog_destroy(tfs_steal(file->catalog));
 }
 
 static void clear_file(struct tfs_weight_file *file)
@@ -200,7 +201,7 @@ static int make_set(struct finder *f, struct tfs_drafts *drafts, struct tfs_draf
 	if (!rc && !d->index && d->n_files < d->n_listed)
 		tfs_model_warn(f->m, d->files[0]->node, -ENOENT, "only %zu of %zu shards of its name are there",
 			       d->n_files, d->n_listed);
-	return rc;
+	return rc ? rc : tfs_split_check(f->m, shards, d->n_files, d->n_listed);
 }
 
 /* Behind the last one is NULL's. */
@@ -339,7 +340,7 @@ static bool is_empty(const struct made *s)
 
 /*
  * A set without tensors (a trainer's arguments in a pickle) is left out where there is one that has some, whose place in front of the
- * others it could take. @sets are *@n.
+ * others it could take. Either way it is said. @sets are *@n.
  */
 static int drop_empty(struct finder *f, const void **sets, size_t *n)
 {
@@ -348,13 +349,16 @@ static int drop_empty(struct finder *f, const void **sets, size_t *n)
 
 	for (size_t i = 0; i < *n; i++)
 		empty += is_empty(sets[i]);
-	if (empty == *n)
-		return 0;
 	for (size_t i = 0; i < *n && !rc; i++) {
 		const struct made *s = sets[i];
 		struct tfs_error err = { 0 };
 
 		if (!is_empty(s)) {
+			sets[kept++] = s;
+			continue;
+		}
+		if (empty == *n) {
+			tfs_model_warn(f->m, s->set.sources[0], -EINVAL, "has no tensors");
 			sets[kept++] = s;
 			continue;
 		}
@@ -442,7 +446,8 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 		if (!files[i].catalog)
 			continue;
 		note_named(f, dir, files[i].catalog);
-		warn_notes(f, &files[i]);
+		if (!files[i].err) /* else they are part of the error, or there is nothing that they are about */
+			warn_notes(f, &files[i]);
 	}
 	if (!rc)
 		rc = make_sets(f, &drafts, dir);

@@ -40,12 +40,14 @@ struct tfs_onnx_table {
 	struct tfs_onnx_record *records;
 	size_t n_records, room;
 	size_t name_bytes, dims;
+	size_t n_unreadable; /* left out of the catalog */
 	struct tfs_onnx_omitted strings, unwritten; /* tensors of strings; numbers that are 0, and so not written */
 };
 
-/* A file on its way into a catalog. All zero but pb, and in the end tfs_onnx_fini(). */
+/* A file on its way into its catalog. All zero but these two, and in the end tfs_onnx_fini(). */
 struct tfs_onnx {
 	struct tfs_pb pb;
+	struct tfs_catalog *catalog;
 	struct tfs_onnx_values values; /* of the tensor at hand */
 	size_t total_runs;	       /* of the whole file */
 	struct tfs_onnx_table table;
@@ -62,6 +64,9 @@ struct tfs_onnx_tensor {
 	const struct tfs_packing *packing; /* NULL: plain; else this: */
 	struct tfs_packing how;	       /* its runs belong to struct tfs_onnx, until the next tensor */
 	uint64_t strides[TFS_MAX_DIMS];
+	/* Why it can't be read, or "": then only its name counts. At byte @why_at. */
+	uint64_t why_at;
+	char why[320];
 };
 
 /* Forget the values of the tensor before. */
@@ -71,19 +76,20 @@ void tfs_onnx_values_clear(struct tfs_onnx *o);
 int tfs_onnx_values_add(struct tfs_onnx *o, const struct tfs_pb_field *f, enum tfs_onnx_kind kind);
 
 /*
- * @t, whose dtype and dims are set, is made of the values, @width bytes each: fill offset, nbytes and packing. -EINVAL: they are not
+ * @t, whose dtype and dims are set, is made of the values, @width bytes each: fill offset, nbytes and packing; or why, if they are not
  * as many as it has, or one does not fit.
  */
-int tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_t width, struct tfs_onnx_tensor *t);
+void tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_t width, struct tfs_onnx_tensor *t);
 
-/* Read the TensorProto @f. 0, or -errno with the reader's error filled: not protobuf, or not sound. */
+/* Read the TensorProto @f. 0, or -errno with the reader's error filled: not protobuf. One that isn't sound is so by its why. */
 int tfs_onnx_tensor(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_onnx_tensor *ret);
 
 /* --- Their names: onnx-table.c ------------------------------------------------------------------------------------ */
 
 /*
  * Add @t to the table. Its name is BASE, or BASE.ATTRIBUTE (@attribute may be NULL), and @suffix behind it; @depth: how many graphs
- * are around its own. One of strings is left out, and counted. 0, or -errno with the reader's error filled.
+ * are around its own. One of strings is left out, and counted; one that can't be read is left out of the catalog. 0, or -errno with the
+ * reader's error filled.
  */
 int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const struct tfs_pb_field *base,
 		 const struct tfs_pb_field *attribute, const char *suffix, unsigned depth);
@@ -91,8 +97,8 @@ int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const stru
 /* The number of that name is 0, which stands nowhere in the file: left out, and counted. The same. */
 int tfs_onnx_add_unwritten(struct tfs_onnx *o, const struct tfs_pb_field *base);
 
-/* Give a name of its own to each tensor whose name another one has, and put all into @catalog, with a warning about what is left out. -ENOMEM. */
-int tfs_onnx_catalog(struct tfs_onnx *o, struct tfs_catalog *catalog);
+/* Give a name of its own to each tensor whose name another one has, and put all into the catalog, with a warning about strings left out. -ENOMEM. */
+int tfs_onnx_catalog(struct tfs_onnx *o);
 
 void tfs_onnx_fini(struct tfs_onnx *o);
 

@@ -90,7 +90,7 @@ static int make_name(struct tfs_onnx *o, const struct tfs_pb_field *base, const 
 	struct name n;
 	int rc;
 
-	if (table->n_records + table->strings.n + table->unwritten.n == MAX_TENSORS)
+	if (table->n_records + table->n_unreadable + table->strings.n + table->unwritten.n == MAX_TENSORS)
 		return tfs_error_set(o->pb.err, -EINVAL, base->tag_at, "more than %u tensors", MAX_TENSORS);
 	n.pb = &o->pb;
 	n.at = base->tag_at;
@@ -146,12 +146,9 @@ static int keep_location(struct tfs_onnx *o, const struct tfs_pb_field *f, struc
 	char *s = tfs_arena_alloc(&o->table.arena, f->value, 1);
 	int rc = s ? tfs_pb_copy(&o->pb, f, s, f->value) : -ENOMEM;
 
-	if (rc)
-		return rc;
-	if (memchr(s, '\0', f->value))
-		return tfs_error_set(o->pb.err, -EINVAL, f->at, "the location of external data has a NUL in it");
-	*ret = (struct text){ s, f->value };
-	return 0;
+	if (!rc)
+		*ret = (struct text){ s, f->value };
+	return rc;
 }
 
 static int omit(struct tfs_onnx *o, struct tfs_onnx_omitted *omitted, const struct tfs_pb_field *base,
@@ -185,11 +182,15 @@ int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const stru
 	};
 	int rc;
 
-	if (!t->dtype)
+	if (!*t->why && !t->dtype)
 		return omit(o, &table->strings, base, attribute, suffix);
 	rc = make_name(o, base, attribute, suffix, &rec.name);
 	if (rc)
 		return rc;
+	if (*t->why) {
+		table->n_unreadable++;
+		return tfs_catalog_leave_out(o->catalog, rec.name.s, rec.name.len, t->why_at, "%s", t->why);
+	}
 	rec.shown = rec.name;
 	rec.dims = keep(o, t->dims, t->ndim * sizeof *t->dims);
 	if (!rec.dims)
@@ -272,19 +273,21 @@ static size_t describe(char *text, size_t size, size_t len, const struct tfs_onn
 			      omitted->n == 1 ? one : many, quoted);
 }
 
-static int warn_omitted(const struct tfs_onnx_table *table, struct tfs_catalog *catalog)
+static int warn_omitted(const struct tfs_onnx *o)
 {
+	const struct tfs_onnx_table *table = &o->table;
 	char text[2 * (TFS_QUOTE_SIZE + 100)];
 	size_t len = describe(text, sizeof text, 0, &table->strings, "tensor of strings", "tensors of strings");
 
 	len = describe(text, sizeof text, len, &table->unwritten, "number that is 0 and not written",
 		       "numbers that are 0 and not written");
-	return len ? tfs_catalog_note(catalog, TFS_NO_OFFSET, "%s", text) : 0;
+	return len ? tfs_catalog_note(o->catalog, TFS_NO_OFFSET, "%s", text) : 0;
 }
 
-int tfs_onnx_catalog(struct tfs_onnx *o, struct tfs_catalog *catalog)
+int tfs_onnx_catalog(struct tfs_onnx *o)
 {
 	struct tfs_onnx_table *table = &o->table;
+	struct tfs_catalog *catalog = o->catalog;
 	size_t n = table->n_records;
 	cleanup_free const void **order = reallocarray(NULL, n + 1, 2 * sizeof *order); /* n may be 0 */
 	int rc;
@@ -307,7 +310,7 @@ int tfs_onnx_catalog(struct tfs_onnx *o, struct tfs_catalog *catalog)
 		if (!rc && rec->location.s)
 			rc = tfs_catalog_external(catalog, rec->location.s, rec->location.len);
 	}
-	return rc ? rc : warn_omitted(table, catalog);
+	return rc ? rc : warn_omitted(o);
 }
 
 void tfs_onnx_fini(struct tfs_onnx *o)

@@ -3,7 +3,8 @@
  * TensorProto (onnx/onnx.proto), checked as onnx/checker.cc and onnx/numpy_helper.py do together:
  * - data are in one place only: raw_data, or the typed field that the data type calls for, or an external file;
  * - they are as many as the dimensions ask for, no more and no fewer;
- * - a segment of a tensor is refused, as everywhere.
+ * - a segment of a tensor isn't read, by anybody.
+ * A tensor that breaks one of these is left out: it says so itself, and the others are none the worse for it.
  * Of a field that may stand once the last one counts, and pieces of a repeated one are joined, as protobuf has it.
  */
 #include "format/onnx-impl.h"
@@ -106,20 +107,17 @@ struct draft {
 
 /* --- Errors ------------------------------------------------------------------------------------------------------ */
 
-/* "tensor NAME: ", where it is known, and the text. */
-static __attribute__((cold, format(printf, 4, 5))) int refuse(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, uint64_t at,
-							      const char *fmt, ...)
+/* It can't be read, for the reason in @fmt, which byte @at shows. The first reason stays. */
+static __attribute__((cold, format(printf, 3, 4))) void leave_out(struct tfs_onnx_tensor *t, uint64_t at, const char *fmt, ...)
 {
-	char name[TFS_QUOTE_SIZE], quoted[TFS_QUOTE_SIZE], what[320];
-	size_t len = t->name.value < sizeof name ? t->name.value : sizeof name; /* more is cut off again by quoting */
 	va_list ap;
 
+	if (*t->why)
+		return;
+	t->why_at = at;
 	va_start(ap, fmt);
-	vsnprintf(what, sizeof what, fmt, ap);
+	vsnprintf(t->why, sizeof t->why, fmt, ap);
 	va_end(ap);
-	if (!len || tfs_pb_copy(&o->pb, &t->name, name, len))
-		return tfs_error_set(o->pb.err, -EINVAL, at, "tensor: %s", what);
-	return tfs_error_set(o->pb.err, -EINVAL, at, "tensor %s: %s", tfs_quote(quoted, sizeof quoted, name, len), what);
 }
 
 /* --- Numbers ----------------------------------------------------------------------------------------------------- */
@@ -239,24 +237,33 @@ static uint64_t even_step(const struct tfs_onnx_values *v)
 	return step;
 }
 
-int tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_t width, struct tfs_onnx_tensor *t)
+/* Are there as many of them as the shape asks for, and is each small enough? */
+static void check_values(const struct tfs_onnx_values *v, uint32_t width, struct tfs_onnx_tensor *t)
+{
+	uint64_t have;
+
+	if (tfs_dtype_nbytes_padded(t->dtype, t->dims, t->ndim, &t->nbytes))
+		leave_out(t, t->at, "the shape has more bits than 64-bit numbers count");
+	else if (ckd_mul(&have, v->count, width) || have != t->nbytes)
+		leave_out(t, t->at, "dtype %s and the dimensions ask for %llu bytes, %llu values make %llu", t->dtype->name,
+			  (unsigned long long)t->nbytes, (unsigned long long)v->count, (unsigned long long)have);
+	else if (width < sizeof v->most && v->most >> 8 * width)
+		leave_out(t, v->most_at, "a value that does not fit %u bits", 8 * width);
+}
+
+void tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_t width, struct tfs_onnx_tensor *t)
 {
 	struct tfs_onnx_values *v = &o->values;
 	bool fixed = kind == TFS_ONNX_FLOAT || kind == TFS_ONNX_DOUBLE;
-	uint64_t have, step = 0;
-	int rc = tfs_dtype_nbytes_padded(t->dtype, t->dims, t->ndim, &t->nbytes);
+	uint64_t step = 0;
 
-	if (rc)
-		return refuse(o, t, t->at, "the shape has more bits than 64-bit numbers count");
-	if (ckd_mul(&have, v->count, width) || have != t->nbytes)
-		return refuse(o, t, t->at, "dtype %s and the dimensions ask for %llu bytes, %llu values make %llu", t->dtype->name,
-			      (unsigned long long)t->nbytes, (unsigned long long)v->count, (unsigned long long)have);
-	if (width < sizeof v->most && v->most >> 8 * width)
-		return refuse(o, t, v->most_at, "a value that does not fit %u bits", 8 * width);
+	check_values(v, width, t);
+	if (*t->why)
+		return;
 	t->packing = NULL;
 	t->offset = v->n_runs ? v->runs[0].offset : t->at;
 	if (!v->n_runs || (fixed && v->n_runs == 1))
-		return 0;
+		return;
 	t->how = (struct tfs_packing){ .coding = fixed ? TFS_STORED : TFS_VARINT, .length = v->end - t->offset };
 	if (fixed && t->dtype->block_bytes == width)
 		step = even_step(v);
@@ -273,7 +280,6 @@ int tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_t
 		t->how.n_runs = v->n_runs;
 	}
 	t->packing = &t->how;
-	return 0;
 }
 
 /* --- External data ----------------------------------------------------------------------------------------------- */
@@ -291,7 +297,7 @@ static int read_decimal(struct tfs_onnx *o, const struct draft *d, const char *w
 	for (size_t i = 0; i < len && good; i++)
 		good = text[i] >= '0' && text[i] <= '9' && !ckd_mul(&n, n, 10u) && !ckd_add(&n, n, (unsigned)(text[i] - '0'));
 	if (!good)
-		return refuse(o, d->t, f->at, "%s %s of external data is no decimal number below 2^64", what,
+		leave_out(d->t, f->at, "%s %s of external data is no decimal number below 2^64", what,
 			      tfs_quote(quoted, sizeof quoted, text, len));
 	*ret = n;
 	return 0;
@@ -338,6 +344,28 @@ static int read_entry(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 	return 0;
 }
 
+/* A path, then; whether it is one of a file is for the model to say. */
+static int check_location(struct tfs_onnx *o, struct tfs_onnx_tensor *t)
+{
+	char location[PATH_MAX];
+	uint64_t len = t->location.value;
+	int rc;
+
+	if (!len) {
+		leave_out(t, t->at, "its data are external, but no location says where");
+		return 0;
+	}
+	if (len >= sizeof location) {
+		leave_out(t, t->location.at, "the location of its external data has %llu bytes, a path fewer than %d",
+			  (unsigned long long)len, PATH_MAX);
+		return 0;
+	}
+	rc = tfs_pb_copy(&o->pb, &t->location, location, len);
+	if (!rc && memchr(location, '\0', len))
+		leave_out(t, t->location.at, "the location of its external data has a NUL in it");
+	return rc;
+}
+
 static int finish_external(struct tfs_onnx *o, const struct draft *d)
 {
 	struct tfs_onnx_tensor *t = d->t;
@@ -346,30 +374,25 @@ static int finish_external(struct tfs_onnx *o, const struct draft *d)
 
 	if (!rc && d->length.number)
 		rc = read_decimal(o, d, "the length", &d->length, &length);
-	if (rc)
-		return rc;
-	if (!t->location.value)
-		return refuse(o, t, t->at, "its data are external, but no location says where");
-	if (t->location.value >= PATH_MAX)
-		return refuse(o, t, t->location.at, "the location of its external data has %llu bytes, a path fewer than %d",
-			      (unsigned long long)t->location.value, PATH_MAX);
+	if (!rc)
+		rc = check_location(o, t);
 	/* 0 is as good as none (onnx/external_data_helper.py; onnxruntime, tensorprotoutils.cc). */
-	if (length && length != t->nbytes)
-		return refuse(o, t, t->at, "dtype %s and the dimensions ask for %llu bytes, its external data have %llu",
-			      t->dtype->name, (unsigned long long)t->nbytes, (unsigned long long)length);
-	return 0;
+	if (!rc && length && length != t->nbytes)
+		leave_out(t, t->at, "dtype %s and the dimensions ask for %llu bytes, its external data have %llu", t->dtype->name,
+			  (unsigned long long)t->nbytes, (unsigned long long)length);
+	return rc;
 }
 
 /* --- The message ------------------------------------------------------------------------------------------------- */
 
-static int add_dim(struct tfs_onnx *o, struct tfs_onnx_tensor *t, uint64_t dim, uint64_t at)
+static void add_dim(struct tfs_onnx_tensor *t, uint64_t dim, uint64_t at)
 {
 	if (dim > INT64_MAX)
-		return refuse(o, t, at, "a negative dimension, %lld", (long long)dim);
-	if (t->ndim == TFS_MAX_DIMS)
-		return refuse(o, t, at, "more than %d dimensions", TFS_MAX_DIMS);
-	t->dims[t->ndim++] = dim;
-	return 0;
+		leave_out(t, at, "a negative dimension, %lld", (long long)dim);
+	else if (t->ndim == TFS_MAX_DIMS)
+		leave_out(t, at, "more than %d dimensions", TFS_MAX_DIMS);
+	else
+		t->dims[t->ndim++] = dim;
 }
 
 static int read_dims(struct tfs_onnx *o, struct tfs_onnx_tensor *t, const struct tfs_pb_field *f)
@@ -378,15 +401,17 @@ static int read_dims(struct tfs_onnx *o, struct tfs_onnx_tensor *t, const struct
 	uint64_t dim;
 	int rc;
 
-	if (f->wire == TFS_PB_VARINT)
-		return add_dim(o, t, f->value, f->tag_at);
+	if (f->wire == TFS_PB_VARINT) {
+		add_dim(t, f->value, f->tag_at);
+		return 0;
+	}
 	rc = tfs_pb_enter(&o->pb, f, &back);
 	if (rc)
 		return rc;
 	while (o->pb.at < o->pb.end && !rc) {
 		rc = tfs_pb_varint(&o->pb, &dim);
 		if (!rc)
-			rc = add_dim(o, t, dim, f->tag_at);
+			add_dim(t, dim, f->tag_at);
 	}
 	tfs_pb_leave(&o->pb, back);
 	return rc;
@@ -402,8 +427,10 @@ static int read_data(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_fi
 	/* An empty string is an element, too; else what is empty is as good as not there. */
 	if (f->wire == TFS_PB_BYTES && !f->value && f->number != STRING_DATA && d->data != f->number)
 		return 0;
-	if (d->data && d->data != f->number)
-		return refuse(o, d->t, f->tag_at, "data in %s and in %s", data_fields[d->data].name, data_fields[f->number].name);
+	if (d->data && d->data != f->number) {
+		leave_out(d->t, f->tag_at, "data in %s and in %s", data_fields[d->data].name, data_fields[f->number].name);
+		return 0;
+	}
 	d->data = f->number;
 	d->raw = *f;
 	return single ? 0 : tfs_onnx_values_add(o, f, data_fields[f->number].kind);
@@ -426,7 +453,8 @@ static int read_field(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 	case DATA_TYPE:
 		return read_number(o, f, &d->type);
 	case SEGMENT:
-		return refuse(o, d->t, f->tag_at, "a segment of a tensor, which nobody reads");
+		leave_out(d->t, f->tag_at, "a segment of a tensor, which nobody reads");
+		return 0;
 	case FLOAT_DATA:
 	case INT32_DATA:
 	case STRING_DATA:
@@ -447,39 +475,50 @@ static int read_field(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 	}
 }
 
+/* Its data are in raw_data, or in the field of its type. */
+static void finish_internal(struct tfs_onnx *o, const struct draft *d, const struct type *type)
+{
+	struct tfs_onnx_tensor *t = d->t;
+
+	t->location.number = 0;
+	if (d->data == RAW_DATA) {
+		t->offset = d->raw.at;
+		if (d->raw.value != t->nbytes)
+			leave_out(t, d->raw.tag_at, "dtype %s and the dimensions ask for %llu bytes, raw_data has %llu", type->dtype,
+				  (unsigned long long)t->nbytes, (unsigned long long)d->raw.value);
+	} else if (d->data && d->data != type->field) {
+		leave_out(t, d->raw.tag_at, "%s in %s instead of %s", type->dtype, data_fields[d->data].name,
+			  data_fields[type->field].name);
+	} else {
+		tfs_onnx_values_tensor(o, data_fields[type->field].kind, type->width, t);
+	}
+}
+
 /* All is read: does it fit together? */
 static int finish(struct tfs_onnx *o, const struct draft *d)
 {
 	struct tfs_onnx_tensor *t = d->t;
 	const struct type *type;
 
-	if (d->type == STRING)
+	if (d->type == STRING || *t->why)
 		return 0;
 	type = d->type < sizeof types / sizeof *types ? &types[d->type] : &types[0];
-	if (!type->dtype)
-		return refuse(o, t, t->at, "data type %d, which does not exist", (int)d->type);
+	if (!type->dtype) {
+		leave_out(t, t->at, "data type %d, which is not known", (int)d->type);
+		return 0;
+	}
 	t->dtype = tfs_dtype_by_name(type->dtype, strlen(type->dtype));
 	if (tfs_dtype_nbytes_padded(t->dtype, t->dims, t->ndim, &t->nbytes))
-		return refuse(o, t, t->at, "the shape has more bits than 64-bit numbers count");
-	if (d->location > LOCATION_EXTERNAL)
-		return refuse(o, t, t->at, "data location %u, which does not exist", d->location);
-	if (d->location == LOCATION_EXTERNAL) {
-		if (d->data)
-			return refuse(o, t, t->at, "data in %s and in an external file", data_fields[d->data].name);
+		leave_out(t, t->at, "the shape has more bits than 64-bit numbers count");
+	else if (d->location > LOCATION_EXTERNAL)
+		leave_out(t, t->at, "data location %u, which does not exist", d->location);
+	else if (d->location == LOCATION_EXTERNAL && d->data)
+		leave_out(t, t->at, "data in %s and in an external file", data_fields[d->data].name);
+	else if (d->location == LOCATION_EXTERNAL)
 		return finish_external(o, d);
-	}
-	t->location.number = 0;
-	if (d->data == RAW_DATA) {
-		t->offset = d->raw.at;
-		if (d->raw.value == t->nbytes)
-			return 0;
-		return refuse(o, t, d->raw.tag_at, "dtype %s and the dimensions ask for %llu bytes, raw_data has %llu",
-			      type->dtype, (unsigned long long)t->nbytes, (unsigned long long)d->raw.value);
-	}
-	if (d->data && d->data != type->field)
-		return refuse(o, t, d->raw.tag_at, "%s in %s instead of %s", type->dtype, data_fields[d->data].name,
-			      data_fields[type->field].name);
-	return tfs_onnx_values_tensor(o, data_fields[type->field].kind, type->width, t);
+	else
+		finish_internal(o, d, type);
+	return 0;
 }
 
 int tfs_onnx_tensor(struct tfs_onnx *o, const struct tfs_pb_field *field, struct tfs_onnx_tensor *t)

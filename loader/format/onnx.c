@@ -11,7 +11,7 @@
  * A name need only be unique in its graph, and those around it. Where one stands twice the outermost keeps it, of equals the first
  * one in the file; the others are NAME~2, NAME~3 and so on, in that order.
  *
- * Strings are left out with a warning, and so is a number that is 0 and therefore not written, as proto3 does. An attribute that stands
+ * A tensor that can't be read is left out. Strings are left out with a warning, and so is a number that is 0 and therefore not written, as proto3 does. An attribute that stands
  * for one of the function's has no tensor of its own.
  */
 #include "format/format.h"
@@ -236,7 +236,7 @@ static int read_numbers(struct tfs_onnx *o, const struct tfs_pb_field *field, st
 		return tfs_onnx_add_unwritten(o, &place->owner);
 	t.dims[0] = o->values.count;
 	if (!rc)
-		rc = tfs_onnx_values_tensor(o, n->kind, n->width, &t);
+		tfs_onnx_values_tensor(o, n->kind, n->width, &t);
 	return rc ? rc : tfs_onnx_add(o, &t, &place->owner, NULL, "", place->depth);
 }
 
@@ -420,9 +420,10 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 	if (!o)
 		return -ENOMEM;
 	tfs_pb_init(&o->pb, fd, size, err);
+	o->catalog = catalog;
 	rc = read_model(o);
 	if (!rc)
-		rc = tfs_onnx_catalog(o, catalog);
+		rc = tfs_onnx_catalog(o);
 	if (rc == -ENOMEM)
 		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for its tensors");
 	tfs_onnx_fini(o);

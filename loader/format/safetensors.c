@@ -4,7 +4,8 @@
  * accepts (huggingface/safetensors, safetensors/src/tensor.rs, read_metadata and Metadata::validate), and checks in its
  * order, with these differences:
  * - a name that stands twice is refused; serde's HashMap silently takes the last;
- * - more than TFS_MAX_DIMS dimensions are refused;
+ * - a tensor of a dtype that is not known is shown raw, as data_offsets say where it is; the reference refuses the file;
+ * - one of more than TFS_MAX_DIMS dimensions is left out;
  * - a tensor's record must be an object; serde also takes an array of its three fields, which nobody writes;
  * - a number in a field that we ignore may be too large for a double.
  */
@@ -32,12 +33,12 @@
 /* One tensor as the header has it, not yet checked against the others. */
 struct record {
 	const char *name; /* in the header's buffer */
-	const struct tfs_dtype *dtype;
-	uint64_t begin, end; /* data_offsets */
+	const struct tfs_dtype *dtype; /* without ->safetensors: of nobody knows how many bytes */
+	uint64_t begin, end;	       /* data_offsets */
+	size_t dims;		       /* place of its shape in header.dims */
 	uint32_t name_len;
-	uint32_t dims;	  /* place of its shape in header.dims */
 	uint32_t name_at; /* offset of the name in the file, for errors */
-	uint8_t ndim;
+	uint32_t ndim;
 };
 
 /* One of __metadata__. */
@@ -48,6 +49,7 @@ struct pair {
 
 struct header {
 	struct tfs_json json;
+	struct tfs_catalog *catalog;
 	struct tfs_error *err;
 	struct record *records;
 	size_t n_records, room_records;
@@ -81,9 +83,18 @@ static __attribute__((cold, format(printf, 3, 4))) int refuse(struct header *h, 
 
 /* --- The JSON ---------------------------------------------------------------------------------------------------- */
 
+/* What is shown as the dtype of a tensor that has one of this name, which may be any text. NULL: no memory. */
+static const struct tfs_dtype *unknown(struct header *h, const struct tfs_json_text *text)
+{
+	char quoted[TFS_QUOTE_SIZE], name[TFS_QUOTE_SIZE + sizeof "UNKNOWN()"];
+
+	tfs_quote(quoted, sizeof quoted, text->s, text->len);
+	snprintf(name, sizeof name, "UNKNOWN(%.*s)", (int)strlen(quoted) - 2, quoted + 1);
+	return tfs_catalog_dtype(h->catalog, name, NULL, 1, 1);
+}
+
 static int read_dtype(struct header *h, struct record *rec)
 {
-	char quoted[TFS_QUOTE_SIZE];
 	struct tfs_json_text text;
 	int rc = tfs_json_string(&h->json, &text);
 
@@ -91,8 +102,8 @@ static int read_dtype(struct header *h, struct record *rec)
 		return rc;
 	rec->dtype = tfs_dtype_by_name(text.s, text.len);
 	if (!rec->dtype || !rec->dtype->safetensors)
-		return refuse(h, rec, "unknown dtype %s", tfs_quote(quoted, sizeof quoted, text.s, text.len));
-	return 0;
+		rec->dtype = unknown(h, &text);
+	return rec->dtype ? 0 : -ENOMEM;
 }
 
 static int read_shape(struct header *h, struct record *rec)
@@ -101,8 +112,6 @@ static int read_shape(struct header *h, struct record *rec)
 
 	rec->dims = h->n_dims;
 	while (!rc && (rc = tfs_json_array_next(&h->json)) > 0) {
-		if (rec->ndim == TFS_MAX_DIMS)
-			return refuse(h, rec, "more than %d dimensions", TFS_MAX_DIMS);
 		if (tfs_array_room(h->dims, h->n_dims, h->room_dims))
 			return -ENOMEM;
 		rc = tfs_json_u64(&h->json, &h->dims[h->n_dims]);
@@ -294,6 +303,8 @@ static int check_offsets(struct header *h, const struct record *const *order, ui
 			return refuse(h, rec, "data_offsets end at %llu, before they begin, at %llu",
 				      (unsigned long long)rec->end, (unsigned long long)rec->begin);
 		at = rec->end;
+		if (!rec->dtype->safetensors)
+			continue;
 		switch (tfs_dtype_nbytes(rec->dtype, shape_of(h, rec), rec->ndim, &nbytes)) {
 		case -EOVERFLOW:
 			return refuse(h, rec, "the shape has more bits than 64-bit numbers count");
@@ -312,7 +323,27 @@ static int check_offsets(struct header *h, const struct record *const *order, ui
 	return 0;
 }
 
-static int make_catalog(struct header *h, uint64_t size, uint64_t data_at, struct tfs_catalog *catalog)
+/* No sum overflows: check_offsets() has seen that all lies inside the file. */
+static int add_tensor(struct header *h, const struct record *rec, uint64_t data_at)
+{
+	uint64_t nbytes = rec->end - rec->begin;
+	char name[TFS_QUOTE_SIZE];
+	int rc;
+
+	if (rec->ndim > TFS_MAX_DIMS)
+		return tfs_catalog_leave_out(h->catalog, rec->name, rec->name_len, rec->name_at, "%u dimensions; the limit is %d",
+					     rec->ndim, TFS_MAX_DIMS);
+	rc = tfs_catalog_add(h->catalog, rec->name, rec->name_len, rec->dtype, shape_of(h, rec), rec->ndim, data_at + rec->begin,
+			     nbytes);
+	if (rc || rec->dtype->safetensors)
+		return rc;
+	return tfs_catalog_note(h->catalog, rec->name_at,
+				"tensor %s: its dtype is not known: its %llu bytes are shown raw, as %s; the safetensors library refuses "
+				"the whole file",
+				tfs_quote(name, sizeof name, rec->name, rec->name_len), (unsigned long long)nbytes, rec->dtype->name);
+}
+
+static int make_catalog(struct header *h, uint64_t size, uint64_t data_at)
 {
 	cleanup_free const void **order = NULL;
 	size_t n = h->n_records;
@@ -337,21 +368,16 @@ static int make_catalog(struct header *h, uint64_t size, uint64_t data_at, struc
 	if (rc)
 		return rc;
 
-	rc = tfs_catalog_reserve(catalog, n, h->name_bytes, h->n_dims);
-	for (size_t i = 0; i < n && !rc; i++) {
-		const struct record *rec = names[i];
-
-		/* No sum overflows: check_offsets() has seen that all lies inside the file. */
-		rc = tfs_catalog_add(catalog, rec->name, rec->name_len, rec->dtype, shape_of(h, rec), rec->ndim,
-				     data_at + rec->begin, rec->end - rec->begin);
-	}
+	rc = tfs_catalog_reserve(h->catalog, n, h->name_bytes, h->n_dims);
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = add_tensor(h, names[i], data_at);
 	return rc;
 }
 
 static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	cleanup_free char *text = NULL;
-	struct header h = { .err = err };
+	struct header h = { .catalog = catalog, .err = err };
 	uint64_t n;
 	int rc;
 
@@ -378,7 +404,7 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 	tfs_json_init(&h.json, text, n, LENGTH_SIZE, err);
 	rc = read_json(&h, catalog);
 	if (!rc)
-		rc = make_catalog(&h, size - LENGTH_SIZE - n, LENGTH_SIZE + n, catalog);
+		rc = make_catalog(&h, size - LENGTH_SIZE - n, LENGTH_SIZE + n);
 	if (rc == -ENOMEM)
 		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the header's tensors");
 	free(h.records);

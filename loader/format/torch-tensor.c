@@ -65,6 +65,13 @@ static const struct tfs_torch_rebuild rebuilds[] = {
 	{ "torch._utils", "_rebuild_meta_tensor_no_storage", .left_out = "on the meta device, and has no bytes" },
 	{ "torch._utils", "_rebuild_device_tensor_from_numpy", .left_out = "saved as a NumPy array in the pickle" },
 	{ "torch._utils", "_rebuild_xla_tensor", .left_out = "saved as a NumPy array in the pickle" },
+	/* NumPy's, of versions 1 and 2: __reduce__() of an array, of protocol 5 and before, and of a number. */
+	{ "numpy.core.multiarray", "_reconstruct", .foreign = "a NumPy array" },
+	{ "numpy._core.multiarray", "_reconstruct", .foreign = "a NumPy array" },
+	{ "numpy.core.numeric", "_frombuffer", .foreign = "a NumPy array" },
+	{ "numpy._core.numeric", "_frombuffer", .foreign = "a NumPy array" },
+	{ "numpy.core.multiarray", "scalar", .foreign = "a NumPy number" },
+	{ "numpy._core.multiarray", "scalar", .foreign = "a NumPy number" },
 };
 
 /* torch.FloatTensor and its like, before there was a function: the same is their state. */
@@ -87,15 +94,28 @@ static __attribute__((cold, format(printf, 3, 4))) int refuse(const struct tfs_t
 				tfs_quote(name, sizeof name, tensor->name, tensor->name_len), what);
 }
 
+/* Of the call that makes it, in the file. */
+static uint64_t offset_of(const struct tfs_torch *t, const struct tfs_torch_tensor *tensor)
+{
+	return t->pickle.offset + (t->pickle.inflated ? 0 : tensor->at);
+}
+
 /* A tensor that is sound, and that we can't show as it is. Returns 1. */
 static __attribute__((cold)) int leave_out(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const char *why)
 {
-	char name[TFS_QUOTE_SIZE];
+	int rc = tfs_catalog_leave_out(t->catalog, tensor->name, tensor->name_len, offset_of(t, tensor), "%s", why);
 
-	if (!t->n_left_out++)
-		snprintf(t->left_out, sizeof t->left_out, "%s: %s",
-			 tfs_quote(name, sizeof name, tensor->name, tensor->name_len), why);
-	return 1;
+	return rc ? rc : 1;
+}
+
+/* What is none of torch's tensors, though somebody may look for it. Nothing is missing because of it. Returns 1. */
+static __attribute__((cold)) int pass_over(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const char *what)
+{
+	char name[TFS_QUOTE_SIZE];
+	int rc = tfs_catalog_note(t->catalog, offset_of(t, tensor), "%s is %s, no tensor of torch's: left out",
+				  tfs_quote(name, sizeof name, tensor->name, tensor->name_len), what);
+
+	return rc ? rc : 1;
 }
 
 static bool text_is(const struct tfs_pickle_value *v, const char *text)
@@ -285,6 +305,8 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 	unsigned n_strides;
 	int rc;
 
+	if (r && r->foreign)
+		return pass_over(t, tensor, r->foreign);
 	if (r && r->left_out)
 		return leave_out(t, tensor, r->left_out);
 	rc = read_storage(t, tensor, r ? tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0) : args, &s, l);

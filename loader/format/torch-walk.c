@@ -584,15 +584,6 @@ static int walk_constants(struct walk *w, struct tfs_torch *t)
 	return walk(w, &t->pickle.result);
 }
 
-static int note_left_out(struct tfs_torch *t)
-{
-	const struct tfs_torch *first = t->n_left_out || !t->constants ? t : t->constants;
-	size_t n = t->n_left_out + (t->constants ? t->constants->n_left_out : 0);
-
-	return n ? tfs_catalog_note(t->catalog, TFS_NO_OFFSET, "%zu of its tensors are left out, the first is %s", n, first->left_out)
-		 : 0;
-}
-
 int tfs_torch_list(struct tfs_torch *t)
 {
 	struct walk w = {
@@ -612,8 +603,6 @@ int tfs_torch_list(struct tfs_torch *t)
 	w.t = t;
 	if (!rc)
 		rc = add_found(&w, t, n_own);
-	if (!rc)
-		rc = note_left_out(t);
 	free(w.path);
 	free(w.found);
 	tfs_arena_fini(&w.names);

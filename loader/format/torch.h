@@ -49,9 +49,7 @@ struct tfs_torch {
 	/* The storage of that key, which is STR or BYTES: 0, -ENOENT: there is none; -EINVAL with the error filled. */
 	int (*find)(struct tfs_torch *t, const struct tfs_pickle_value *key, struct tfs_torch_extent *ret);
 	void *container;	     /* for find() */
-	struct tfs_torch *constants; /* TorchScript's second pickle, or NULL: its own pickle, find() and n_left_out */
-	size_t n_left_out;	     /* tensors that torch would show and we can't */
-	char left_out[256];	     /* the first of them, and why */
+	struct tfs_torch *constants; /* TorchScript's second pickle, or NULL: its own pickle and find() */
 };
 
 /* A tensor, or a bare storage, which is shown as a tensor of one dimension. */
@@ -70,6 +68,7 @@ struct tfs_torch_rebuild {
 	const char *module, *name;
 	uint8_t dtype, metadata, quantizer; /* behind storage, offset, size and stride */
 	const char *left_out;		    /* not NULL: it has no storage, and this is why it is not shown */
+	const char *foreign;		    /* not NULL: it makes no tensor, but this */
 };
 
 /*
@@ -109,7 +108,7 @@ const struct tfs_torch_rebuild *tfs_torch_rebuild(const struct tfs_pickle_value 
 /* What @persid says. False: it is no storage, or one of a type that nobody knows. */
 bool tfs_torch_read_persid(const struct tfs_pickle_value *persid, struct tfs_torch_storage *ret);
 
-/* Check the tensor and add it to the catalog. -EINVAL with the error filled. */
+/* Check the tensor and add it to the catalog, or leave it out of it. -EINVAL with the error filled. */
 int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor);
 
 #endif

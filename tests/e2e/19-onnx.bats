@@ -82,8 +82,12 @@ vectors() {
 	cmp "$mnt/sub/dir/other.bin" "$T/made/external/sub/dir/other.bin"
 	umount "$mnt"
 	rm "$T/made/external/weights.data"
-	refused 1 "$T/made/external/model.onnx" "$mnt"
-	[[ $output = *'model.onnx: external data in "weights.data": there is no such file'* ]]
+	expect_log 'model.onnx: tensor "[^"]*" left out: external data in "weights.data": there is no such file'
+	start "$T/made/external/model.onnx" "$mnt"
+	[[ $(ls "$mnt/tensors") = $'default\ndotted\nin.directory\ninside' ]] || fail "$(ls "$mnt/tensors")"
+	cmp "$mnt/tensors/in.directory" <(head -c 100 "$T/made/external/sub/dir/other.bin")
+	stat_is missing -eq 6
+	stat_is warnings -eq 6
 }
 
 @test "links of the directory are followed, to external data too" {
@@ -156,8 +160,15 @@ vectors() {
 	umount "$mnt"
 	# Where the model that names it is broken too, that is the reason.
 	rm "$T/made/external/model.safetensors" "$T/made/external/weights.data"
+	py - "$T/made/external/model.onnx" <<-'EOF'
+		import sys
+		from mkonnx import *
+		with open(sys.argv[1], "wb") as out:
+		    out.write(model(initializer(tensor("t", "UINT8", [9], external(location="weights.data"))),
+		                    initializer(tensor("u", "UINT8", [9999], external(location="sub/dir/other.bin")))))
+	EOF
 	refused 1 "$T/made/external" "$mnt"
-	[[ $output = *'model.onnx: external data in "weights.data": there is no such file'* ]] || fail "$output"
+	[[ $output = *'model.onnx: tensor "t" left out: external data in "weights.data": there is no such file'* ]] || fail "$output"
 }
 
 @test "a model that names itself, and is broken, is still said to be" {
@@ -168,7 +179,7 @@ vectors() {
 		with open(sys.argv[1], "wb") as out:
 		    out.write(model(initializer(tensor("t", "UINT8", [1000], external(location="self.onnx")))))
 	EOF
-	expect_log 'self.onnx: left out: tensor "t": 1000 bytes at 0 of its external data self.onnx, which has'
+	expect_log 'self.onnx: left out: tensor "t" left out: 1000 bytes at 0 of its external data self.onnx, which has'
 	start "$model" "$mnt"
 	stat_is warnings -eq 1
 }

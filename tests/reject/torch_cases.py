@@ -380,25 +380,30 @@ def tensors():
         "float8-of-script": one(base=storage(kind="Float8_e4m3fnStorage", numel=16), size=(16,)),
         "complex-half-of-script": one(base=storage(kind="ComplexHalfStorage")),
         "untyped-of-1-12": saved(d(w=storage(kind="_UntypedStorage", module="torch.storage", numel=16))),
-        "from-numpy": saved(d(w=call(g("torch._utils", "_rebuild_device_tensor_from_numpy"), b"N", g("torch", "float32"), u("xla:0"),
-                                     b"\x89"))),
         "float4": one(**raw, size=(2, 8), stride=(8, 1), metadata=(g("torch", "float4_e2m1fn_x2"),)),
         "size-of-its-own-type": saved(d(w=call(g("torch._utils", "_rebuild_tensor_v2"), storage(), i(0),
                                                call(g("torch", "Size"), ints((4,))), ints((1,)), b"\x89", HOOKS))),
         "first-function": saved(d(w=call(g("torch._utils", "_rebuild_tensor"), storage(), i(0), ints((4,)), ints((1,))))),
         "before-functions": saved(d(w=call(g("torch", "FloatTensor")) + t(storage(), i(0), ints((4,)), ints((1,))) + b"b")),
         "quantised": one(function="_rebuild_qtensor", base=storage(kind="QInt8Storage", numel=16), size=(16,)),
-        "storage-type-unknown": one(base=storage(kind="FunnyStorage")),
-        "storage-quantised-to-4-bits": one(base=storage(kind="QUInt4x2Storage")),
-        "conjugate": one(metadata=(d(conj=b"\x88"),)),
-        "negative-view": one(metadata=(d(neg=b"\x88"),)),
-        "dtype-unknown": one(**raw, metadata=(g("torch", "float3"),)),
         "not-conjugate": one(metadata=(d(conj=b"\x89"),)),
         "storage-larger": one(base=storage(numel=3), size=(3,)),
         "storage-bare": saved(d(w=storage())),
-        "meta": saved(d(w=call(g("torch._utils", "_rebuild_meta_tensor_no_storage"), g("torch", "float32"), ints((4,)),
-                               ints((1,)), b"\x89"))),
     }
+    # Sound, and nothing that can be shown; they take no other tensor with them.
+    alone = {
+        "from-numpy": call(g("torch._utils", "_rebuild_device_tensor_from_numpy"), b"N", g("torch", "float32"), u("xla:0"),
+                                     b"\x89"),
+        "storage-type-unknown": tensor(base=storage(kind="FunnyStorage")),
+        "storage-quantised-to-4-bits": tensor(base=storage(kind="QUInt4x2Storage")),
+        "conjugate": tensor(metadata=(d(conj=b"\x88"),)),
+        "negative-view": tensor(metadata=(d(neg=b"\x88"),)),
+        "dtype-unknown": tensor(**raw, metadata=(g("torch", "float3"),)),
+        "meta": call(g("torch._utils", "_rebuild_meta_tensor_no_storage"), g("torch", "float32"), ints((4,)),
+                               ints((1,)), b"\x89"),
+    }
+    bad |= {k: saved(d(w=v)) for k, v in alone.items()}
+    good |= {f"{k}-beside-another": saved(d(v=tensor(), w=v)) for k, v in alone.items()}
     return ({f"should-fail-torch-tensor-{k}": v for k, v in bad.items()} |
             {f"should-pass-torch-tensor-{k}": v for k, v in good.items()})
 
@@ -557,9 +562,9 @@ def rows():
         "tensor-float8": {"w": ("F8_E4M3", [16], DATA)},
         "tensor-float4": {"w": ("F4", [2, 16], DATA)},
         "tensor-quantised": {"w": ("QI8", [16], DATA)},
+        **{f"tensor-{k}-beside-another": {"v": w["w"]} for k in
+           ("from-numpy", "storage-type-unknown", "storage-quantised-to-4-bits", "conjugate", "negative-view", "dtype-unknown", "meta")},
         "tensor-storage-larger": {"w": ("F32", [3], DATA[:12])},
-        "tensor-meta": {},
-        "tensor-from-numpy": {},
         "tensor-float8-of-script": {"w": ("F8_E4M3", [16], DATA)},
         "tensor-complex-half-of-script": {"w": ("C32", [4], DATA)},
         "tensor-untyped-of-1-12": {"w": ("U8", [16], DATA)},
@@ -573,8 +578,6 @@ def rows():
         "walk-key-of-encoded-bytes": w,
         "walk-key-of-80-bits": {str(1 << 60): w["w"], "#1": w["w"]},
         "old-protocol-1": w,
-        "tensor-conjugate": {},
-        "tensor-dtype-unknown": {},
         "walk-list-in-itself": {"0": w["w"]},
         "walk-call-of-itself": {},
         "walk-tensor-5000-times": {str(k): w["w"] for k in range(5001)},

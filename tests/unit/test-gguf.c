@@ -389,21 +389,34 @@ static void scales_of_tensors_tell_their_order(void **state)
 		}
 }
 
-static void big_blocks_of_mixed_words_are_refused(void **state)
+static void big_blocks_of_mixed_words_are_shown_raw(void **state)
 {
 	static const char *const names[] = { "Q5_0", "Q5_1", "IQ2_XXS", "IQ3_XXS" };
 
 	(void)state;
 	for (size_t j = 0; j < LENGTH(names); j++) {
-		size_t i = 0;
+		struct tfs_catalog *c;
+		struct tfs_tensor *t;
+		size_t i = 0, n;
 		char what[200];
 
 		while (strcmp(types[i].name, names[j]))
 			i++;
+		c = parse_sound(with_words(i, 0, big));
+		t = tfs_catalog_tensors(c, &n);
+		snprintf(what, sizeof what, "UNKNOWN(%u)", types[i].type);
+		assert_string_equal(t->dtype->name, what);
+		assert_int_equal(t->nbytes, types[i].bytes * 50);
+		assert_null(t->packing);
 		snprintf(what, sizeof what,
-			 "tensor \"t\": %s in big-endian order: writers differ in which of its bytes they swap", names[j]);
-		refused(with_words(i, 0, big), 64, what);
-		tfs_catalog_destroy(parse_sound(with_words(i, 0, little)));
+			 "tensor \"t\": %s in big-endian order, and writers differ in which of its bytes they swap; shown raw, as "
+			 "UNKNOWN(%u)",
+			 names[j], types[i].type);
+		assert_noted(c, what);
+		tfs_catalog_destroy(c);
+		c = parse_sound(with_words(i, 0, little));
+		assert_string_equal(tfs_catalog_tensors(c, &n)->dtype->name, names[j]);
+		tfs_catalog_destroy(c);
 	}
 }
 
@@ -438,6 +451,158 @@ static void unknown_types_go_to_the_next_tensor(void **state)
 	tfs_catalog_destroy(c);
 }
 
+/* A tensor with another behind it, at @next; or the last one of @data bytes. */
+static struct file *followed(uint32_t type, uint64_t ne, uint64_t next, size_t data)
+{
+	struct file *f = begin(3, false, next ? 2 : 1, 0);
+
+	put_tensor(f, "a", type, ne, 0, 0);
+	if (next)
+		put_tensor(f, "b", 0, 1, 0, next);
+	pad(f, 32);
+	put_data(f, data ? data : next + 4);
+	return f;
+}
+
+static void a_size_that_is_not_the_type_s_is_shown_raw(void **state)
+{
+	static const struct {
+		uint32_t type;
+		unsigned ne, next, data; /* next 0: the tensor is the last one */
+		const char *dtype;
+		unsigned nbytes;
+		const char *note;
+	} cases[] = {
+		/* 34 bytes for 128 elements in another program, 18 for 64 in ggml: more, */
+		{ 42, 256, 160, 0, "UNKNOWN(42)", 160,
+		  "as Q2_0 it has 72 bytes, but 160 are stored up to the next tensor; shown raw, as UNKNOWN(42)" },
+		/* the same but for padding, */
+		{ 42, 256, 96, 0, "Q2_0", 72, NULL },
+		/* or less. */
+		{ 42, 64 * 64, 1120, 0, "UNKNOWN(42)", 1120, "as Q2_0 it has 1152 bytes, but 1120 are stored up to the next tensor" },
+		{ 41, 256, 128, 0, "UNKNOWN(41)", 128, "as Q1_0 it has 36 bytes, but 128 are stored" },
+		/* Any type. */
+		{ 0, 4, 4096, 0, "UNKNOWN(0)", 4096, "as F32 it has 16 bytes, but 4096 are stored" },
+		{ 0, 4, 64, 0, "UNKNOWN(0)", 64, "as F32 it has 16 bytes, but 64 are stored" },
+		{ 0, 4, 32, 0, "F32", 16, NULL },
+		{ 0, 8, 32, 0, "F32", 32, NULL },
+		{ 0, 9, 32, 0, "UNKNOWN(0)", 32, "as F32 it has 36 bytes, but 32 are stored" },
+		{ 12, 256, 192, 0, "UNKNOWN(12)", 192, "as Q4_K it has 144 bytes, but 192 are stored" },
+		{ 12, 256, 160, 0, "Q4_K", 144, NULL },
+		/* The last one. */
+		{ 0, 4, 0, 16, "F32", 16, NULL },
+		{ 0, 4, 0, 32, "F32", 16, NULL },
+		{ 0, 4, 0, 47, "F32", 16, NULL },
+		{ 0, 4, 0, 48, "UNKNOWN(0)", 48, "as F32 it has 16 bytes, but 48 are stored up to the end of the file" },
+		{ 42, 256, 0, 136, "UNKNOWN(42)", 136, "as Q2_0 it has 72 bytes, but 136 are stored up to the end of the file" },
+		{ 42, 256, 0, 68, "UNKNOWN(42)", 68, "as Q2_0 it has 72 bytes, but 68 are stored up to the end of the file" },
+		{ 39, 64, 0, 30, "UNKNOWN(39)", 30, "as MXFP4 it has 34 bytes, but 30 are stored up to the end of the file" },
+		/* Rows that aren't whole blocks. */
+		{ 2, 48, 64, 0, "UNKNOWN(2)", 64, "rows of 48 elements, but Q4_0 has blocks of 32; 64 bytes are stored" },
+		{ 40, 96, 0, 64, "UNKNOWN(40)", 64, "rows of 96 elements, but NVFP4 has blocks of 64; 64 bytes are stored" },
+		/* No elements are no bytes, whatever is behind them. */
+		{ 0, 0, 64, 0, "F32", 0, NULL },
+		{ 8, 0, 0, 64, "Q8_0", 0, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		struct tfs_catalog *c = parse_sound(followed(cases[i].type, cases[i].ne, cases[i].next, cases[i].data));
+		size_t n, more;
+		struct tfs_tensor *t = tfs_catalog_tensors(c, &n);
+		const struct tfs_note *notes;
+
+		assert_string_equal(t[0].dtype->name, cases[i].dtype);
+		assert_int_equal(t[0].nbytes, cases[i].nbytes);
+		assert_int_equal(t[0].shape[0], cases[i].ne);
+		assert_int_equal(n, cases[i].next ? 2 : 1);
+		if (n > 1) {
+			assert_string_equal(t[1].dtype->name, "F32");
+			assert_int_equal(t[1].nbytes, 4);
+			assert_int_equal(t[1].offset, t[0].offset + cases[i].next);
+		}
+		notes = tfs_catalog_notes(c, &n, &more);
+		assert_int_equal(n, cases[i].note != NULL);
+		if (cases[i].note) {
+			assert_noted(c, cases[i].note);
+			assert_int_equal(notes[0].offset, 24); /* where its record is */
+		}
+		tfs_catalog_destroy(c);
+	}
+}
+
+/* What can't be another program's type is a file that was cut short. */
+static void a_last_tensor_of_an_old_type_is_cut_short(void **state)
+{
+	(void)state;
+	refused(followed(0, 4, 0, 15), 79, "tensor \"a\": 16 bytes at offset 0 of data that begin at byte 64; the file ends at byte 79");
+	refused(followed(8, 32, 0, 33), 97, "tensor \"a\": 34 bytes at offset 0 of data that begin at byte 64; the file ends at byte 97");
+	refused(followed(42, 64, 64, 32), 128, "tensor \"b\": 4 bytes at offset 64 of data that begin at byte 96; the file ends at byte 128");
+}
+
+static void any_order_of_offsets_will_do(void **state)
+{
+	struct file *f = begin(3, false, 4, 1);
+	struct tfs_catalog *c;
+	struct tfs_tensor *t;
+	size_t n, data;
+
+	(void)state;
+	put_key(f, "general.alignment", 64);
+	put_tensor(f, "a", 0, 20, 0, 128);
+	put_tensor(f, "b", 0, 16, 0, 0);
+	put_tensor(f, "c", 0, 1, 0, 64);
+	put_tensor(f, "d", 99, 5, 0, 256);
+	pad(f, 64);
+	data = f->len;
+	put_data(f, 263);
+	c = parse_sound(f);
+	t = tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, 4);
+	assert_int_equal(t[0].offset, data + 128);
+	assert_int_equal(t[0].nbytes, 80);
+	assert_int_equal(t[1].offset, data);
+	assert_int_equal(t[1].nbytes, 64);
+	assert_int_equal(t[2].offset, data + 64);
+	assert_int_equal(t[2].nbytes, 4);
+	assert_int_equal(t[3].nbytes, 7);
+	assert_false(is_noted(c));
+	tfs_catalog_destroy(c);
+}
+
+static void without_bytes_a_tensor_is_left_out(void **state)
+{
+	struct file *f = begin(3, false, 5, 0);
+	const char *const *names;
+	struct tfs_catalog *c;
+	struct tfs_tensor *t;
+	size_t n;
+
+	(void)state;
+	put_tensor(f, "z", 0, 1, 0, 0);
+	put_tensor(f, "a", 0, 1, 0, 32);
+	put_tensor(f, "none", 0, 0, 0, 32); /* without elements it is sound */
+	put_tensor(f, "b", 0, 1, 0, 32);
+	put_tensor(f, "c", 500, 1, 0, 64);
+	pad(f, 32);
+	put_data(f, 64);
+	c = parse_sound(f);
+	t = tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, 3);
+	assert_string_equal(t[0].name, "b");
+	assert_string_equal(t[0].dtype->name, "F32");
+	assert_int_equal(t[0].nbytes, 4);
+	assert_string_equal(t[1].name, "none");
+	assert_string_equal(t[2].name, "z");
+	assert_noted(c, "tensor \"a\" left out: of type F32, and there are no bytes for it");
+	assert_noted(c, "tensor \"c\" left out: of type UNKNOWN(500), and there are no bytes for it");
+	names = tfs_catalog_left_out(c, &n);
+	assert_int_equal(n, 2);
+	assert_string_equal(names[0], "a");
+	assert_string_equal(names[1], "c");
+	tfs_catalog_destroy(c);
+}
+
 static void data_may_end_early_in_padding_only(void **state)
 {
 	struct tfs_catalog *c;
@@ -447,8 +612,8 @@ static void data_may_end_early_in_padding_only(void **state)
 	struct file *f = begin(3, false, 3, 0);
 
 	(void)state;
-	put_tensor(f, "a", 0, 1, 0, 0);
-	put_tensor(f, "b", 0, 9, 0, 64);  /* a gap before it */
+	put_tensor(f, "a", 0, 16, 0, 0);
+	put_tensor(f, "b", 0, 9, 0, 64);
 	put_tensor(f, "c", 0, 0, 0, 128); /* no elements, behind padding that is not there */
 	pad(f, 32);
 	put_data(f, 100);
@@ -476,6 +641,72 @@ static void no_tensors_are_a_sound_file(void **state)
 	tfs_catalog_tensors(c, &n);
 	assert_int_equal(n, 0);
 	tfs_catalog_destroy(c);
+}
+
+static void files_say_what_they_are(void **state)
+{
+	static const struct {
+		const char *key, *value;
+		bool companion;
+	} cases[] = {
+		{ "general.type", "model", false },
+		{ "general.type", "mmproj", true },
+		{ "general.type", "imatrix", true },
+		{ "general.type", "adapter", true },
+		{ "general.type", "vocab", true },
+		{ "general.type", "", false },
+		{ "general.name", "mmproj", false },
+		{ "general.architecture", "clip", true }, /* a projector of before there was the other key */
+		{ "general.architecture", "llama", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		struct file *f = begin(3, false, 0, 1);
+		struct tfs_catalog *c;
+
+		put_str(f, cases[i].key);
+		put_u32(f, TFS_GGUF_STRING);
+		put_str(f, cases[i].value);
+		c = parse_sound(f);
+		assert_int_equal(tfs_catalog_is_companion(c), cases[i].companion);
+		tfs_catalog_destroy(c);
+	}
+	for (unsigned big = 0; big < 2; big++) { /* a key of that name, and another type */
+		struct file *f = begin(3, big, 0, 1);
+		struct tfs_catalog *c;
+
+		put_key(f, "general.type", 1);
+		c = parse_sound(f);
+		assert_false(tfs_catalog_is_companion(c));
+		tfs_catalog_destroy(c);
+	}
+}
+
+static void splits_are_numbered(void **state)
+{
+	(void)state;
+	for (unsigned big = 0; big < 2; big++) {
+		struct file *f = begin(3, big, 0, 3);
+		const struct tfs_split *split;
+		struct tfs_catalog *c;
+
+		put_str(f, "split.no");
+		put_u32(f, TFS_GGUF_UINT16);
+		put_int(f, 3, 2);
+		put_str(f, "split.tensors.count");
+		put_u32(f, TFS_GGUF_INT32);
+		put_int(f, (uint64_t)-7, 4);
+		put_str(f, "split.count");
+		put_u32(f, TFS_GGUF_STRING);
+		put_str(f, "5");
+		c = parse_sound(f);
+		split = tfs_catalog_split(c);
+		assert_true(split->no.given && split->no.n == 3);
+		assert_true(split->tensors.given && split->tensors.n == -7);
+		assert_false(split->count.given);
+		tfs_catalog_destroy(c);
+	}
 }
 
 static void errors_say_where_and_what(void **state)
@@ -517,8 +748,8 @@ static void errors_say_where_and_what(void **state)
 
 	f = begin(3, false, 2, 0);
 	put_tensor(f, "t", 0, 9, 0, 0);
-	put_tensor(f, "u", 0, 1, 0, 32);
-	refused(f, 57, "tensor \"u\": begins at offset 32, but the tensor before it ends at 36");
+	put_tensor(f, "u", 0, 1, 0, 36);
+	refused(f, 57, "tensor \"u\": offset 36 is not aligned to 32");
 
 	f = begin(3, false, 1, 0);
 	put_tensor(f, "\xff", 0, 9, 0, 0);
@@ -767,8 +998,14 @@ int main(void)
 		cmocka_unit_test(every_type_has_its_size),
 		cmocka_unit_test(words_tell_their_order),
 		cmocka_unit_test(scales_of_tensors_tell_their_order),
-		cmocka_unit_test(big_blocks_of_mixed_words_are_refused),
+		cmocka_unit_test(big_blocks_of_mixed_words_are_shown_raw),
 		cmocka_unit_test(unknown_types_go_to_the_next_tensor),
+		cmocka_unit_test(a_size_that_is_not_the_type_s_is_shown_raw),
+		cmocka_unit_test(a_last_tensor_of_an_old_type_is_cut_short),
+		cmocka_unit_test(any_order_of_offsets_will_do),
+		cmocka_unit_test(without_bytes_a_tensor_is_left_out),
+		cmocka_unit_test(files_say_what_they_are),
+		cmocka_unit_test(splits_are_numbered),
 		cmocka_unit_test(data_may_end_early_in_padding_only),
 		cmocka_unit_test(no_tensors_are_a_sound_file),
 		cmocka_unit_test(errors_say_where_and_what),

@@ -34,7 +34,7 @@ LAYERS = [
     ("loader",),
 ]
 MEMBERS = {"model-impl": "model", "scan": "model", "covered": "model", "sets": "model", "merge": "model", "group": "model",
-           "metadata": "model",
+           "split": "model", "external": "model", "metadata": "model",
            "inflate": "extract", "spool": "extract", "strides": "extract", "residency-impl": "residency", "residency-load": "residency",
            "residency-evict": "residency",
            "residency-share": "residency", "hash-table": "hash"}

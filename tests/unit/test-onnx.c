@@ -264,7 +264,7 @@ static void external_data_are_located(void **state)
 	tfs_catalog_destroy(c);
 }
 
-static void errors_say_where_and_what(void **state)
+static void what_cannot_be_read_is_left_out(void **state)
 {
 	static const uint8_t bytes[8];
 	static const struct {
@@ -274,16 +274,15 @@ static void errors_say_where_and_what(void **state)
 		unsigned at;
 		const char *what;
 	} cases[] = {
-		{ FLOAT, 1, 9, 8, 11, "tensor \"t\": dtype F32 and the dimensions ask for 4 bytes, raw_data has 8" },
-		{ FLOAT, 1, 0, 0, 2, "tensor \"t\": dtype F32 and the dimensions ask for 4 bytes, 0 values make 0" },
-		{ FLOAT, 1, 4, 8, 2, "tensor \"t\": dtype F32 and the dimensions ask for 4 bytes, 2 values make 8" },
-		{ FLOAT, 1, 4, 7, 11, "field 4: 7 bytes are no whole numbers of 4" },
-		{ FLOAT, 2, 10, 8, 11, "tensor \"t\": F32 in double_data instead of float_data" },
-		{ FLOAT, (uint64_t)-2, 9, 8, 9, "tensor \"t\": a negative dimension, -2" },
-		{ INT64, 1ull << 62, 9, 8, 2, "tensor \"t\": the shape has more bits than 64-bit numbers count" },
-		{ 99, 2, 9, 8, 2, "tensor \"t\": data type 99, which does not exist" },
-		{ 0, 2, 9, 8, 2, "tensor \"t\": data type 0, which does not exist" },
-		{ FLOAT, 2, 3, 8, 11, "tensor \"t\": a segment of a tensor, which nobody reads" },
+		{ FLOAT, 1, 9, 8, 11, "dtype F32 and the dimensions ask for 4 bytes, raw_data has 8" },
+		{ FLOAT, 1, 0, 0, 2, "dtype F32 and the dimensions ask for 4 bytes, 0 values make 0" },
+		{ FLOAT, 1, 4, 8, 2, "dtype F32 and the dimensions ask for 4 bytes, 2 values make 8" },
+		{ FLOAT, 2, 10, 8, 11, "F32 in double_data instead of float_data" },
+		{ FLOAT, (uint64_t)-2, 9, 8, 9, "a negative dimension, -2" },
+		{ INT64, 1ull << 62, 9, 8, 2, "the shape has more bits than 64-bit numbers count" },
+		{ 99, 2, 9, 8, 2, "data type 99, which is not known" },
+		{ 0, 2, 9, 8, 2, "data type 0, which is not known" },
+		{ FLOAT, 2, 3, 8, 11, "a segment of a tensor, which nobody reads" },
 	};
 
 	(void)state;
@@ -291,13 +290,77 @@ static void errors_say_where_and_what(void **state)
 		struct tfs_error err = { 0 };
 		struct tfs_catalog *c;
 		struct out o = tensor("t", cases[i].type, cases[i].dim);
+		const struct tfs_note *notes;
+		const char *const *names;
+		char what[200];
+		size_t n, more;
 
 		if (cases[i].field)
 			put_bytes(&o, cases[i].field, bytes, cases[i].len);
-		assert_int_equal(parse(o, &c, &err), -EINVAL);
-		assert_string_equal(err.what, cases[i].what);
-		assert_int_equal(err.offset, cases[i].at);
+		assert_int_equal(parse(o, &c, &err), 0);
+		tfs_catalog_tensors(c, &n);
+		assert_int_equal(n, 0);
+		names = tfs_catalog_left_out(c, &n);
+		assert_int_equal(n, 1);
+		assert_string_equal(names[0], "t");
+		notes = tfs_catalog_notes(c, &n, &more);
+		assert_int_equal(n, 1);
+		snprintf(what, sizeof what, "tensor \"t\" left out: %s", cases[i].what);
+		assert_string_equal(notes[0].text, what);
+		assert_int_equal(notes[0].offset, cases[i].at);
+		tfs_catalog_destroy(c);
 	}
+}
+
+/* Where the name comes after what is wrong with it, and others are around it. */
+static void the_others_are_none_the_worse(void **state)
+{
+	static const uint8_t bytes[4] = { 1, 2, 3, 4 };
+	struct out odd = { 0 }, graph = { 0 }, model = { 0 }, t;
+	struct tfs_catalog *c = tfs_catalog_create();
+	struct tfs_error err = { 0 };
+	const struct tfs_tensor *all;
+	size_t n;
+	int fd;
+
+	(void)state;
+	t = tensor("before", FLOAT, 1);
+	put_bytes(&t, 9, bytes, sizeof bytes);
+	put_message(&graph, 5, t);
+	put_bytes(&odd, 3, bytes, 0);
+	put_number(&odd, 2, 77);
+	put_bytes(&odd, 9, bytes, sizeof bytes);
+	put_bytes(&odd, 8, "odd", 3);
+	put_message(&graph, 5, odd);
+	t = tensor("after", FLOAT, 1);
+	put_bytes(&t, 9, bytes, sizeof bytes);
+	put_message(&graph, 5, t);
+	put_message(&model, 7, graph);
+	fd = memory_file(model.data, model.n);
+	assert_int_equal(tfs_format_onnx.parse(fd, model.n, "model.onnx", c, &err), 0);
+	all = tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, 2);
+	assert_string_equal(all[0].name, "after");
+	assert_int_equal(all[0].offset, model.n - sizeof bytes);
+	assert_string_equal(all[1].name, "before");
+	assert_noted(c, "tensor \"odd\" left out: a segment of a tensor, which nobody reads");
+	close(fd);
+	free(model.data);
+	tfs_catalog_destroy(c);
+}
+
+static void errors_say_where_and_what(void **state)
+{
+	static const uint8_t bytes[8];
+	struct tfs_error err = { 0 };
+	struct tfs_catalog *c;
+	struct out o = tensor("t", FLOAT, 1);
+
+	(void)state;
+	put_bytes(&o, 4, bytes, 7);
+	assert_int_equal(parse(o, &c, &err), -EINVAL);
+	assert_string_equal(err.what, "field 4: 7 bytes are no whole numbers of 4");
+	assert_int_equal(err.offset, 11);
 }
 
 int main(void)
@@ -310,6 +373,8 @@ int main(void)
 		cmocka_unit_test(varints_have_places_to_begin),
 		cmocka_unit_test(strings_are_noted),
 		cmocka_unit_test(external_data_are_located),
+		cmocka_unit_test(what_cannot_be_read_is_left_out),
+		cmocka_unit_test(the_others_are_none_the_worse),
 		cmocka_unit_test(errors_say_where_and_what),
 	};
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The parser on its own. Hostile files by the dozen are in tests/reject. */
-#include "helpers.h"
+#include "catalog-helpers.h"
 
 #include <errno.h>
 
@@ -140,6 +140,84 @@ static void no_tensors_are_a_sound_file(void **state)
 	}
 }
 
+/* An odd dtype is what it says, as far as it can be shown; its bytes are where its offsets say. */
+static void unknown_dtypes_are_shown_raw(void **state)
+{
+	static const struct {
+		const char *dtype, *shown;
+	} cases[] = {
+		{ "F8_E4M3B11", "UNKNOWN(F8_E4M3B11)" },
+		{ "f32", "UNKNOWN(f32)" },
+		{ "Q4_0", "UNKNOWN(Q4_0)" }, /* ggml's name is not safetensors' */
+		{ "", "UNKNOWN()" },
+		{ "a\\u0000b\\n\\\"", "UNKNOWN(a\\x00b\\x0a\\\")" },
+		{ "\xc3\xa9", "UNKNOWN(\xc3\xa9)" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		struct tfs_error err = { 0 };
+		const struct tfs_note *notes;
+		struct tfs_catalog *c;
+		struct tfs_tensor *t;
+		char header[300], what[300];
+		size_t n, more;
+
+		n = (size_t)snprintf(header, sizeof header,
+				     "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+				     "\"t\":{\"dtype\":\"%s\",\"shape\":[2,3],\"data_offsets\":[4,9]},"
+				     "\"u\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[9,10]}}",
+				     cases[i].dtype);
+		assert_int_equal(parse(header, n, 10, &c, &err), 0);
+		t = tfs_catalog_tensors(c, &n);
+		assert_int_equal(n, 3);
+		assert_string_equal(t[1].dtype->name, cases[i].shown);
+		assert_null(t[1].dtype->npy);
+		assert_int_equal(t[1].offset, t[0].offset + 4);
+		assert_int_equal(t[1].nbytes, 5);
+		assert_int_equal(t[1].ndim, 2);
+		assert_string_equal(t[2].dtype->name, "U8");
+		snprintf(what, sizeof what,
+			 "tensor \"t\": its dtype is not known: its 5 bytes are shown raw, as %s; the safetensors library refuses the "
+			 "whole file",
+			 cases[i].shown);
+		notes = tfs_catalog_notes(c, &n, &more);
+		assert_int_equal(n, 1);
+		assert_string_equal(notes[0].text, what);
+		assert_int_equal(notes[0].offset, 8 + (strstr(header, "\"t\"") - header) + 1);
+		tfs_catalog_destroy(c);
+	}
+}
+
+static void a_tensor_of_many_dimensions_is_left_out(void **state)
+{
+	char header[1000] = "{\"a\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[0,2]},\"t\":{\"dtype\":\"U8\",\"shape\":[2";
+	const char *const *names;
+	struct tfs_error err = { 0 };
+	struct tfs_catalog *c;
+	struct tfs_tensor *t;
+	size_t n;
+
+	(void)state;
+	for (unsigned i = 0; i < TFS_MAX_DIMS; i++)
+		strcat(header, ",1");
+	strcat(header, "],\"data_offsets\":[2,4]},\"u\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[4,6]}}");
+	assert_int_equal(parse(header, strlen(header), 6, &c, &err), 0);
+	t = tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, 2);
+	assert_string_equal(t[1].name, "u");
+	assert_int_equal(t[1].offset, 8 + strlen(header) + 4);
+	names = tfs_catalog_left_out(c, &n);
+	assert_int_equal(n, 1);
+	assert_string_equal(names[0], "t");
+	assert_noted(c, "tensor \"t\" left out: 65 dimensions; the limit is 64");
+	tfs_catalog_destroy(c);
+	/* Its size has to be right all the same. */
+	memcpy(strstr(header, "[2,1"), "[3,1", 4);
+	assert_int_equal(parse(header, strlen(header), 6, &c, &err), -EINVAL);
+	assert_string_equal(err.what, "tensor \"t\": dtype U8 and the shape make 3 bytes, data_offsets 2");
+}
+
 static void errors_say_where_and_what(void **state)
 {
 	static const struct {
@@ -148,8 +226,10 @@ static void errors_say_where_and_what(void **state)
 		unsigned at;
 		const char *what;
 	} cases[] = {
-		{ "{\"t\":{\"dtype\":\"X\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, 10,
-		  "tensor \"t\": unknown dtype \"X\"" },
+		{ "{\"t\":{\"dtype\":\"X\",\"shape\":[],\"data_offsets\":[4,8]}}", 8, 10,
+		  "tensor \"t\": data_offsets begin at 4, but the tensor before it ends at 0" },
+		{ "{\"t\":{\"dtype\":\"X\",\"shape\":[],\"data_offsets\":[0,4]}}", 8, 63,
+		  "the tensors' data take 4 bytes, the file has 8" },
 		{ "{\"t\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4, 10,
 		  "tensor \"t\": dtype F32 and the shape make 8 bytes, data_offsets 4" },
 		{ "{\"t\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, 10,
@@ -231,6 +311,8 @@ int main(void)
 		cmocka_unit_test(metadata_is_kept),
 		cmocka_unit_test(any_utf8_is_a_name),
 		cmocka_unit_test(no_tensors_are_a_sound_file),
+		cmocka_unit_test(unknown_dtypes_are_shown_raw),
+		cmocka_unit_test(a_tensor_of_many_dimensions_is_left_out),
 		cmocka_unit_test(errors_say_where_and_what),
 		cmocka_unit_test(a_long_name_does_not_hide_the_cause),
 		cmocka_unit_test(a_file_that_shrinks_is_an_error),

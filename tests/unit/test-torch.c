@@ -139,6 +139,32 @@ static void the_last_of_a_key_counts(void **state)
 	remove_tree(dir);
 }
 
+/* NumPy's are named, and their own state isn't taken for tensors. */
+static void numpy_arrays_are_named(void **state)
+{
+	static const char file[] = FILE_OF("U\1a" TENSOR("\1", "K\5\x85", "K\1\x85") "s"
+					   "U\1n" "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85U\1btR"
+					   "(K\1K\2\x85" "cnumpy\ndtype\n(U\2u1K\0K\1tR\x89U\2xytbs"
+					   "U\1m" "cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85U\1btRs"
+					   "U\1s" "cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(U\2u1K\0K\1tRU\1xtRs");
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	PUT(dir, "m.pt", file);
+	m = open_model(dir, &w);
+	assert_int_equal(m->sets[0].n_tensors, 1);
+	assert_string_equal(m->sets[0].tensors[0].name, "a");
+	assert_int_equal(m->sets[0].n_missing, 0);
+	assert_int_equal(w.n, 3);
+	assert_warned(&w, "\"n\" is a NumPy array, no tensor of torch's: left out");
+	assert_warned(&w, "\"m\" is a NumPy array, no tensor of torch's: left out");
+	assert_warned(&w, "\"s\" is a NumPy number, no tensor of torch's: left out");
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
 /* The pickles are longer than what is read of the file at first. */
 static void a_long_pickle_is_read_on(void **state)
 {
@@ -170,6 +196,7 @@ int main(void)
 		cmocka_unit_test(names_are_claimed),	    cmocka_unit_test(tensors_are_parts_of_the_file),
 		cmocka_unit_test(shards_are_those_of_bin),  cmocka_unit_test(the_model_comes_before_what_trained_it),
 		cmocka_unit_test(the_last_of_a_key_counts), cmocka_unit_test(a_long_pickle_is_read_on),
+		cmocka_unit_test(numpy_arrays_are_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

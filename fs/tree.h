@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "access.h"
 #include "base/error.h"
 #include "model.h"
 #include "modules.h"
@@ -45,7 +46,7 @@ enum tfs_kind {
 	TFS_INO_SET_VIEW_DIR, /* view of a set in there */
 	TFS_INO_TENSOR,	     /* view, set, tensor */
 	TFS_INO_CONTROL_DIR, /* "/.tensorfs" */
-	TFS_INO_CONTROL,     /* a file in there: node is its index */
+	TFS_INO_CONTROL,     /* a file in there: node is its index, serial the snapshot of it (snapshots.h), 0: none */
 	TFS_INO_TREE_DIR,    /* below tree/ of the set, which is its directory's primary one: tensor is its first, and depth */
 	TFS_INO_SET_TREE_DIR, /* below sets/STEM/tree */
 	TFS_INO_KEYS,	      /* of a set's files: node is an enum tfs_keys */
@@ -62,6 +63,7 @@ struct tfs_inode {
 	uint32_t node;
 	uint32_t set;
 	uint32_t tensor;
+	uint32_t serial;
 	uint8_t depth;
 };
 
@@ -112,6 +114,12 @@ int tfs_tree_file_name(struct tfs_tree *t, struct tfs_inode file, char *buf);
 
 /* What is in the made-up model.safetensors of a set that has one; NULL: out of memory. */
 const struct tfs_whole *tfs_tree_whole(struct tfs_tree *t, uint32_t set);
+
+/* Who may see what of it; lives as long as the tree. */
+const struct tfs_access *tfs_tree_access(const struct tfs_tree *t);
+
+/* Is @dir one of a set's views, or in one? Then its set. */
+bool tfs_tree_shown_set(const struct tfs_tree *t, struct tfs_inode dir, uint32_t *ret_set);
 
 /* Attributes, complete but for the size of a model.safetensors and of files whose text is made when asked for. */
 void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode inode, struct stat *ret_st);

@@ -51,7 +51,7 @@ static int teardown(void **state)
 /* The whole of it, with a NUL behind; the caller frees it. */
 static char *whole(bool json, size_t *ret_len)
 {
-	struct tfs_listing *l = tfs_listing_open(model, tree, json);
+	struct tfs_listing *l = tfs_listing_open(model, tree, json, NULL);
 	size_t room = 4 << 20;
 	char *text = malloc(room + 1);
 	assert_non_null(l);
@@ -140,7 +140,7 @@ static void test_reads(void **state)
 		size_t len;
 		char *text = whole(json, &len), *buf = malloc(len + 100);
 		uint64_t x = 3;
-		struct tfs_listing *l = tfs_listing_open(model, tree, json);
+		struct tfs_listing *l = tfs_listing_open(model, tree, json, NULL);
 
 		assert_non_null(buf);
 		assert_true(len > 3 * 65536);
@@ -160,7 +160,7 @@ static void test_reads(void **state)
 			size_t want = at >= len ? 0 : len - at < n ? len - at : n;
 			if (i % 20 == 0) {
 				tfs_listing_close(l);
-				l = tfs_listing_open(model, tree, json);
+				l = tfs_listing_open(model, tree, json, NULL);
 			}
 			if (want > len)
 				want = len;

@@ -64,7 +64,7 @@ int tfs_check_access(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode)
 	struct tfs_caller c;
 	bool of_set = inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_KEYS || inode.kind == TFS_INO_WHOLE;
 
-	if (!of_set || !tfs_access_mixed(tfs_tree_access(fs->tree), inode.set))
+	if (!of_set || fs->all_open || !tfs_access_mixed(tfs_tree_access(fs->tree), inode.set))
 		return 0;
 	int r = tfs_caller_of(req, &c);
 	if (r)
@@ -78,5 +78,5 @@ bool tfs_is_mixed_dir(struct tfs_fs *fs, struct tfs_inode dir)
 {
 	uint32_t set;
 
-	return tfs_tree_shown_set(fs->tree, dir, &set) && tfs_access_mixed(tfs_tree_access(fs->tree), set);
+	return !fs->all_open && tfs_tree_shown_set(fs->tree, dir, &set) && tfs_access_mixed(tfs_tree_access(fs->tree), set);
 }

@@ -113,7 +113,7 @@ static int size_of_control(struct tfs_fs *fs, struct tfs_inode inode, uint64_t *
 bool tfs_has_snapshots(struct tfs_fs *fs, struct tfs_inode inode)
 {
 	return inode.kind == TFS_INO_CONTROL &&
-	       (!tfs_control_is_fixed(inode.node) || tfs_access_all_mixed(tfs_tree_access(fs->tree)));
+	       (!tfs_control_is_fixed(inode.node) || (!fs->all_open && tfs_access_all_mixed(tfs_tree_access(fs->tree))));
 }
 
 /* All but sizes that are known only when something has been made or read. */

@@ -50,7 +50,7 @@ struct tfs_fs {
 	struct fuse_session *session;
 	struct tfs_warning *warnings;
 	size_t n_warnings;
-	bool all_open; /* everybody may read all of the model, and what the warnings are about: nobody need be asked */
+	bool all_open; /* whoever gets in may read all of the model, and what the warnings are about: nobody need be asked */
 	dev_t device; /* of the mount; 0: not known */
 	int ready_fd; /* a byte goes here when the kernel has accepted the mount; -1: nobody waits */
 	pthread_key_t ring_thread; /* set in threads that get requests by io_uring; see tfs_here_of() */

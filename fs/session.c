@@ -357,7 +357,7 @@ static int check_mountpoint(const struct tfs_fs *fs, const char *mountpoint)
 }
 
 /* Whom warnings may be shown to depends on the files that they are about. */
-static void find_warned_files(struct tfs_fs *fs)
+static void find_who_may_see(struct tfs_fs *fs)
 {
 	fs->all_open = tfs_access_open(tfs_tree_access(fs->tree));
 	for (size_t i = 0; i < fs->n_warnings; i++) {
@@ -365,6 +365,8 @@ static void find_warned_files(struct tfs_fs *fs)
 		w->node = w->file[0] ? tfs_model_find(fs->model, w->file) : UINT32_MAX;
 		fs->all_open &= w->node == UINT32_MAX || tfs_access_node_open(fs->model, w->node);
 	}
+	/* Then the kernel lets in nobody but who mounted it, and could read all that was found. */
+	fs->all_open |= !fs->options->allow_other;
 }
 
 int tfs_session_run(const struct tfs_options *options, int ready_fd)
@@ -412,7 +414,7 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 		if (r) {
 			log_error(options->model_dir, &err);
 		} else {
-			find_warned_files(&fs);
+			find_who_may_see(&fs);
 			r = check_mountpoint(&fs, mountpoint);
 		}
 	}

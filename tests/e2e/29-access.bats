@@ -79,6 +79,7 @@ open_to_all() {
 	mkmodel --odd
 	launch=(strace -f -e trace=openat -o "$T/trace")
 	start --allow-other "$model" "$mnt"
+	# shellcheck disable=SC2016 # for the inner shell
 	setpriv --reuid=65534 --regid=65534 --clear-groups -- bash -c 'ls -lR "$1" && cat "$1"/tensors/* "$1"/.tensorfs/*' - "$mnt" >/dev/null
 	umount "$mnt"
 	wait_until ended "$daemon"
@@ -173,6 +174,39 @@ make_a_model() {
 	[[ $(stat -L -c %s /proc/self/fd/8) = "$size" ]]
 	[[ $(wc -c <&8) = "$size" ]]
 	exec 8<&-
+}
+
+@test "reading prefetch: what is on its way, and nothing once it is there" {
+	py "$e2e/scenario.py" sizes "$T/sizes" big=20000001 other=100000
+	mkdir "$T/slow"
+	start --passthrough=off "$T/sizes" "$T/slow"
+	slow_daemon=$daemon
+	start --prefetch=none "$T/slow/model.safetensors" "$mnt"
+	need_passthrough
+	[[ -z $(<"$mnt/.tensorfs/prefetch") && -z $(<"$mnt/.tensorfs/evict") ]]
+	kill -STOP "$slow_daemon"
+	printf 'big\nother\n' >"$mnt/.tensorfs/prefetch"
+	[[ $(sort "$mnt/.tensorfs/prefetch" | uniq) = $'tensors/big\ntensors/other' ]] || fail "$(cat "$mnt/.tensorfs/prefetch")"
+	kill -CONT "$slow_daemon"
+	wait_until test ! -s "$mnt/.tensorfs/prefetch"
+	stat_is resident -eq 2
+}
+
+@test "alone with a model of several modes: everything, without asking" {
+	need_root
+	command -v strace >/dev/null || skip "optional: no strace"
+	[[ ! $TFS_SANITIZER ]] || skip "optional: a sanitizer's leak check and strace want the same"
+	mkmodel --shards 2
+	chmod 600 "$model/model-00001-of-00002.safetensors"
+	launch=(strace -f -e trace=openat -o "$T/trace")
+	start "$model" "$mnt"
+	n=$(find "$mnt/tensors" -type f | wc -l)
+	cat "$mnt"/tensors/* >/dev/null
+	[[ $(wc -l <"$mnt/.tensorfs/index.tsv") = $((n + 1)) ]]
+	[[ $(wc -l <"$mnt/.tensorfs/XXH128SUMS") = "$n" ]]
+	umount "$mnt"
+	wait_until ended "$daemon"
+	! grep -E '"/proc/[0-9]+/' "$T/trace" || fail "it asked"
 }
 
 # --- Passthrough ------------------------------------------------------------------------------------------------------

@@ -140,11 +140,13 @@ static int do_line(struct tfs_fs *fs, uint32_t which, const char *line)
 {
 	struct tfs_residency *residency = tfs_loader_residency(fs->loader);
 	struct files files = { 0 };
-	int r = residency && fs->passthrough ? resolve(fs, line, &files) : -EOPNOTSUPP;
+	/* What can't be served is not loaded; but what is in memory can go, whatever became of serving it. */
+	bool possible = which == TFS_CONTROL_EVICT || (residency && fs->passthrough);
+	int r = possible ? resolve(fs, line, &files) : -EOPNOTSUPP;
 
 	if (!r && which == TFS_CONTROL_PREFETCH)
 		return tfs_loader_feed(fs->loader, files.ids, files.n);
-	if (r)
+	if (r || !residency)
 		files.n = 0; /* of what was found before it went wrong nothing is done */
 	for (size_t i = 0; i < files.n; i++) {
 		int one;
@@ -219,23 +221,37 @@ static char *path_of(struct tfs_fs *fs, struct tfs_file_id id)
 	return path;
 }
 
-char *tfs_control_text(struct tfs_fs *fs, uint32_t which)
+/* What is to be listed; NULL: out of memory. */
+static struct tfs_file_id *listed(struct tfs_fs *fs, uint32_t which, size_t *ret_n)
 {
 	struct tfs_residency *residency = tfs_loader_residency(fs->loader);
-	size_t n = 0, len;
+
+	*ret_n = 0;
+	if (which == TFS_CONTROL_PREFETCH)
+		return tfs_loader_queued(fs->loader, ret_n);
+	if (which == TFS_CONTROL_PIN && residency)
+		return tfs_residency_pinned(residency, ret_n);
+	return calloc(1, sizeof(struct tfs_file_id));
+}
+
+char *tfs_control_text(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller)
+{
+	size_t n, shown = 0, len;
 	char *text = NULL;
 
-	if (which != TFS_CONTROL_PIN || !residency)
-		return strdup("");
-	cleanup_free struct tfs_file_id *ids = tfs_residency_pinned(residency, &n);
+	cleanup_free struct tfs_file_id *ids = listed(fs, which, &n);
 	char **paths = calloc(n + 1, sizeof *paths);
 	FILE *f = ids && paths ? open_memstream(&text, &len) : NULL;
 	bool bad = !f;
-	for (size_t i = 0; i < n && !bad; i++)
-		bad = !(paths[i] = path_of(fs, ids[i]));
-	if (!bad)
-		qsort(paths, n, sizeof *paths, by_path);
-	for (size_t i = 0; i < n && paths; i++) {
+	for (size_t i = 0; i < n && !bad; i++) {
+		if (caller && !tfs_access_tensor(tfs_tree_access(fs->tree), caller, ids[i].set, ids[i].tensor))
+			continue;
+		paths[shown] = path_of(fs, ids[i]);
+		bad = !paths[shown++];
+	}
+	if (!bad && which == TFS_CONTROL_PIN) /* the other one has an order */
+		qsort(paths, shown, sizeof *paths, by_path);
+	for (size_t i = 0; i < shown; i++) {
 		if (!bad)
 			fprintf(f, "%s\n", paths[i]);
 		free(paths[i]);

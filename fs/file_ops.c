@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "caller.h"
 #include "fs.h"
 #include "hashes.h"
 #include "keys.h"
@@ -78,10 +79,12 @@ static void reply_open(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 	if (o->mode == TFS_OPEN_PASSTHROUGH)
 		fi.backing_id = o->backing_id;
 	else if (o->mode == TFS_OPEN_TEXT && tfs_ino_unpack(o->ino).kind == TFS_INO_CONTROL)
-		fi.direct_io = 1; /* its size is not known before, and its content of the moment */
+		fi.direct_io = 1; /* its content is of the moment */
 	else
 		fi.keep_cache = 1; /* what was read stays true */
 	fs->opens[o->mode]++;
+	if (o->mode == TFS_OPEN_STREAM)
+		fs->streamed[o->reason]++;
 	/* Before the answer: the kernel looks up the readahead of a file when its open has returned. */
 	if (o->mode == TFS_OPEN_STREAM && fs->device && !atomic_exchange(&fs->readahead, true))
 		tfs_set_readahead(fs->device, READAHEAD >> 10);
@@ -97,9 +100,18 @@ static int register_backing(struct tfs_fs *fs, fuse_req_t req, int fd)
 	errno = 0;
 	int id = fuse_passthrough_open(req, fd);
 	/* Without privilege it will never work; other errors are about this file (a stacked file system, say). */
-	if (id <= 0 && errno == EPERM && atomic_exchange(&fs->passthrough, false))
+	if (id <= 0 && errno == EPERM && atomic_exchange(&fs->passthrough, false)) {
 		tfs_log_warning("the kernel refuses backing files (%s); tensors are streamed from now on", strerror(errno));
+		tfs_loader_give_up_residency(fs->loader);
+	}
 	return id > 0 ? id : 0;
+}
+
+/* One open more of what is open; its stripe is locked. */
+static void join(struct tfs_fs *fs, struct tfs_opened *o)
+{
+	o->opens++;
+	fs->joined++;
 }
 
 /* The file is open already: open it once more the same way. False: it is not. */
@@ -107,17 +119,28 @@ static bool share(struct tfs_fs *fs, fuse_req_t req, uint64_t ino)
 {
 	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
 	if (o)
-		o->opens++;
+		join(fs, o);
 	tfs_opened_unlock(&fs->opened, ino);
 	if (o)
 		reply_open(fs, req, o);
 	return o;
 }
 
-/* Set up an open of a tensor that nobody else has open; the stripe is locked. @held: it is resident, and held for us. */
-static int set_up_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_file_id id, bool held,
+/* What the loader's @result, where it is none of the errors that an open fails with, says of the way to serve a file. */
+static enum tfs_streamed_reason reason_of(int result)
+{
+	return result == -ETIMEDOUT ? TFS_STREAMED_OPEN_WAIT
+	       : result == -EFBIG   ? TFS_STREAMED_TOO_LARGE
+	       : result == -ENOSPC  ? TFS_STREAMED_NO_ROOM
+	       : result		    ? TFS_STREAMED_NO_PASSTHROUGH
+				    : TFS_STREAMED_REFUSED;
+}
+
+/* Set up an open of a tensor that nobody else has open; the stripe is locked. @result 0: it is resident, and held for us. */
+static int set_up_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_file_id id, int result,
 			 struct tfs_opened **ret_opened)
 {
+	bool held = !result;
 	struct tfs_opened *o = opened_create(ino, held ? TFS_OPEN_PASSTHROUGH : TFS_OPEN_STREAM);
 	struct tfs_residency *res = tfs_loader_residency(fs->loader);
 	int r = o ? 0 : -ENOMEM;
@@ -130,6 +153,7 @@ static int set_up_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct
 			o->mode = TFS_OPEN_STREAM;
 	}
 	if (!r && o->mode == TFS_OPEN_STREAM) {
+		o->reason = reason_of(result);
 		o->stream = tfs_loader_stream(fs->loader, id);
 		if (!o->stream)
 			r = -ENOMEM;
@@ -157,9 +181,9 @@ static void finish_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struc
 	int r = 0;
 	bool spare_hold = !result && o;
 	if (o)
-		o->opens++; /* somebody was quicker; the mode is theirs */
+		join(fs, o); /* somebody was quicker; the mode is theirs */
 	else
-		r = set_up_tensor(fs, req, ino, id, !result, &o);
+		r = set_up_tensor(fs, req, ino, id, result, &o);
 	tfs_opened_unlock(&fs->opened, ino);
 	if (spare_hold)
 		tfs_residency_drop(tfs_loader_residency(fs->loader), id);
@@ -233,8 +257,9 @@ static void open_whole(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint32_t
 	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
 
 	if (o) {
-		o->opens++;
+		join(fs, o);
 	} else if (whole && (o = opened_create(ino, TFS_OPEN_STREAM))) {
+		o->reason = TFS_STREAMED_MADE_UP;
 		o->stream = tfs_stream_open_whole(tfs_loader_streams(fs->loader), set, whole);
 		if (o->stream) {
 			tfs_opened_add(&fs->opened, o);
@@ -248,11 +273,6 @@ static void open_whole(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint32_t
 		reply_open(fs, req, o);
 	else
 		tfs_reply_error(req, -ENOMEM);
-}
-
-static bool is_listing(struct tfs_inode i)
-{
-	return i.kind == TFS_INO_CONTROL && (i.node == TFS_CONTROL_INDEX_TSV || i.node == TFS_CONTROL_INDEX_JSON);
 }
 
 static void reply_text(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
@@ -276,33 +296,79 @@ void tfs_reply_open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, char *
 	reply_text(fs, req, o);
 }
 
-static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode, bool writing)
+/* A file of meta/, or a tensor without elements: there is nothing to load, and nothing but the prefix to show. */
+static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
 {
-	struct tfs_opened *o = opened_create(ino, TFS_OPEN_TEXT);
-	int r = -ENOMEM;
-	if (o && inode.kind == TFS_INO_TENSOR && tfs_views[inode.view].loaded) {
-		/* A tensor without elements: there is nothing to load, and nothing but the prefix to show. */
+	char *text = NULL;
+	size_t len = 0;
+	int r = 0;
+
+	if (inode.kind == TFS_INO_KEYS) {
+		r = tfs_keys_text(fs, inode, &text, &len);
+	} else if (tfs_views[inode.view].loaded) {
 		struct tfs_layout l = tfs_file_layout(fs->model, tfs_file_of(inode));
-		o->text = malloc(TFS_VIEW_PREFIX_MAX);
-		if (o->text && l.prefix)
-			l.view->make_prefix(l.tensor, (uint8_t *)o->text);
-		o->text_len = l.prefix;
-	} else if (o && inode.kind == TFS_INO_KEYS) {
-		r = tfs_keys_text(fs, inode, &o->text, &o->text_len);
-	} else if (o && is_listing(inode)) {
-		o->listing = tfs_listing_open(fs->model, fs->tree, inode.node == TFS_CONTROL_INDEX_JSON);
+		text = malloc(TFS_VIEW_PREFIX_MAX);
+		if (text && l.prefix)
+			l.view->make_prefix(l.tensor, (uint8_t *)text);
+		len = l.prefix;
+	} else {
+		text = tfs_meta_text(fs, inode, &len);
+	}
+	if (text)
+		tfs_reply_open_text(fs, req, ino, text, len);
+	else
+		tfs_reply_error(req, r ? r : -ENOMEM);
+}
+
+/* The file of .tensorfs that @inode is, of which @s is the snapshot, or NULL for one that has none. */
+static void open_control_as(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode, const struct tfs_snapshot *s,
+			    bool writing)
+{
+	const struct tfs_caller *caller = s && !fs->all_open ? &s->caller : NULL;
+
+	if (inode.node == TFS_CONTROL_XXH128SUMS) {
+		tfs_open_sums(fs, req, ino, caller);
+		return;
+	}
+	struct tfs_opened *o = opened_create(ino, TFS_OPEN_TEXT);
+	if (o && tfs_control_is_fixed(inode.node)) {
+		o->listing = tfs_listing_open(fs->model, fs->tree, inode.node == TFS_CONTROL_INDEX_JSON, caller);
 	} else if (o) {
-		o->text = tfs_text_of(fs, inode, &o->text_len);
+		o->text = malloc(s->size + 1);
+		o->text_len = s->size;
+		if (o->text)
+			memcpy(o->text, s->text, s->size);
 	}
 	if (o && writing)
 		o->control = tfs_control_open(fs, inode.node);
-	if (!o || !(o->text || o->listing) || (writing && !o->control)) {
-		if (o)
-			take_apart(fs, req, o);
-		tfs_reply_error(req, r);
+	if (o && (o->text || o->listing) && (!writing || o->control)) {
+		reply_text(fs, req, o);
 		return;
 	}
-	reply_text(fs, req, o);
+	if (o)
+		take_apart(fs, req, o);
+	tfs_reply_error(req, -ENOMEM);
+}
+
+static void open_control(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode, bool writing)
+{
+	uid_t uid = fuse_req_ctx(req)->uid;
+
+	if (!tfs_has_snapshots(fs, inode)) {
+		open_control_as(fs, req, ino, inode, NULL, writing);
+		return;
+	}
+	const struct tfs_snapshot *s = tfs_snapshots_get(&fs->snapshots, inode.serial);
+	if (!s) {
+		tfs_reply_error(req, -ESTALE);
+		return;
+	}
+	/* What one was shown is not another's, who got hold of his descriptor. */
+	if (!fs->all_open && uid && uid != s->caller.uid)
+		tfs_reply_error(req, -EACCES);
+	else
+		open_control_as(fs, req, ino, inode, s, writing);
+	tfs_snapshots_put(&fs->snapshots, inode.serial, 1);
 }
 
 /* An original file: passthrough to the file itself, or read by us where the kernel can't. */
@@ -317,7 +383,7 @@ static void open_original(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint3
 	struct tfs_opened *fresh = opened_create(ino, TFS_OPEN_NATIVE);
 	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
 	if (o) {
-		o->opens++;
+		join(fs, o);
 	} else if (fresh) {
 		o = tfs_steal(fresh);
 		if (fs->passthrough)
@@ -347,6 +413,8 @@ void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		r = -EROFS;
 	if (!r && inode.kind == TFS_INO_NODE && !S_ISREG(fs->model->nodes[inode.node].mode))
 		r = -ENXIO;
+	if (!r)
+		r = tfs_check_access(fs, req, inode);
 	if (r)
 		tfs_reply_error(req, r);
 	else if (inode.kind == TFS_INO_NODE)
@@ -356,10 +424,10 @@ void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		open_tensor(fs, req, ino, inode);
 	else if (inode.kind == TFS_INO_WHOLE)
 		open_whole(fs, req, ino, inode.set);
-	else if (inode.kind == TFS_INO_CONTROL && inode.node == TFS_CONTROL_XXH128SUMS)
-		tfs_open_sums(fs, req, ino);
-	else if (inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_CONTROL || inode.kind == TFS_INO_KEYS)
-		open_text(fs, req, ino, inode, writing);
+	else if (inode.kind == TFS_INO_CONTROL)
+		open_control(fs, req, ino, inode, writing);
+	else if (inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_KEYS)
+		open_text(fs, req, ino, inode);
 	else
 		tfs_reply_error(req, -EISDIR);
 }

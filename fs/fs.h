@@ -15,18 +15,42 @@
 #include "model.h"
 #include "opened.h"
 #include "options.h"
+#include "snapshots.h"
 #include "tree.h"
+
+/* A line about something left out or odd that the scan found. */
+struct tfs_warning {
+	char *line;
+	char *file;    /* that it is about, relative to the model; it may have only its end */
+	uint32_t node; /* the same; UINT32_MAX: none, or not known */
+};
+
+/* The files in .tensorfs. */
+enum tfs_control_file {
+	TFS_CONTROL_STATS,
+	TFS_CONTROL_STATS_JSON,
+	TFS_CONTROL_METRICS,
+	TFS_CONTROL_INDEX_TSV,
+	TFS_CONTROL_INDEX_JSON,
+	TFS_CONTROL_XXH128SUMS,
+	TFS_CONTROL_PREFETCH,
+	TFS_CONTROL_EVICT,
+	TFS_CONTROL_PIN,
+	TFS_CONTROLS,
+};
 
 struct tfs_fs {
 	/* Immutable while the session runs. */
 	const struct tfs_options *options;
 	char *model_path; /* absolute */
+	const char *mountpoint; /* absolute */
 	struct tfs_model *model;
 	struct tfs_tree *tree;
 	struct tfs_loader *loader;
 	struct fuse_session *session;
-	char **warnings; /* lines, of the scan */
+	struct tfs_warning *warnings;
 	size_t n_warnings;
+	bool all_open; /* whoever gets in may read all of the model, and what the warnings are about: nobody need be asked */
 	dev_t device; /* of the mount; 0: not known */
 	int ready_fd; /* a byte goes here when the kernel has accepted the mount; -1: nobody waits */
 	pthread_key_t ring_thread; /* set in threads that get requests by io_uring; see tfs_here_of() */
@@ -35,6 +59,7 @@ struct tfs_fs {
 
 	struct tfs_opened_table opened;
 	struct tfs_opened_table texts; /* only to find what is still open in the end; not shared */
+	struct tfs_snapshots snapshots;
 	struct tfs_watch watch;
 	pthread_mutex_t stop_lock; /* of the next one, until that is done */
 	bool stopped;		   /* the loader; everyone who waited has been answered */
@@ -43,6 +68,9 @@ struct tfs_fs {
 	_Atomic bool passthrough; /* may go from true to false: the kernel refused a backing file */
 	_Atomic bool uring;	  /* a request came by io_uring */
 	_Atomic uint64_t opens[TFS_OPEN_MODES];
+	_Atomic uint64_t streamed[TFS_STREAMED_REASONS]; /* of opens[TFS_OPEN_STREAM] */
+	_Atomic uint64_t joined;			 /* of opens: of what was open */
+	_Atomic uint64_t fixed_size[TFS_CONTROLS]; /* of those texts in .tensorfs that never change; 0: not known yet */
 	_Atomic bool readahead;	  /* was raised, with the first streamed open */
 	_Atomic uint64_t interrupted; /* opens that were given up while they waited */
 };
@@ -89,6 +117,9 @@ void tfs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void tfs_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
 void tfs_op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
 void tfs_op_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* Is each lookup of @inode a file of its own (snapshots.h)? */
+bool tfs_has_snapshots(struct tfs_fs *fs, struct tfs_inode inode);
 
 /* xattr_ops.c */
 void tfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);

@@ -3,13 +3,15 @@
 
 /*
  * Inode numbers: kind from bit 60 on, view 56, set 32, tensor or node 0; the depth of a module has the place of the view and the
- * four bits below, 52. The root is 1, as FUSE wants it.
+ * four bits below, 52; a control file has its index where others have the set, and its serial at 0. The root is 1, as FUSE wants it.
  */
 enum { KIND_SHIFT = 60, VIEW_SHIFT = 56, DEPTH_SHIFT = 52, SET_SHIFT = 32 };
 enum { VIEW_MASK = 0xf, DEPTH_MASK = 0xff, SET_MASK = TFS_MAX_SETS - 1 };
 
 uint64_t tfs_ino_pack(struct tfs_inode i)
 {
+	if (i.kind == TFS_INO_CONTROL)
+		return (uint64_t)i.kind << KIND_SHIFT | (uint64_t)i.node << SET_SHIFT | i.serial;
 	/* A kind has no more than one of each pair. + 1 for nodes alone: 0 is no inode number, and the root node is 0. */
 	return (uint64_t)i.kind << KIND_SHIFT | (uint64_t)i.view << VIEW_SHIFT | (uint64_t)i.depth << DEPTH_SHIFT |
 	       (uint64_t)i.set << SET_SHIFT | ((i.tensor | i.node) + (uint64_t)(i.kind == TFS_INO_NODE));
@@ -18,7 +20,7 @@ uint64_t tfs_ino_pack(struct tfs_inode i)
 struct tfs_inode tfs_ino_unpack(uint64_t ino)
 {
 	static const struct {
-		bool view, set, node, tensor, depth;
+		bool view, set, node, tensor, depth, serial;
 	} has[TFS_INO_KINDS] = {
 		[TFS_INO_NODE] = { .node = true },
 		[TFS_INO_VIEW_DIR] = { .view = true, .node = true },
@@ -26,7 +28,7 @@ struct tfs_inode tfs_ino_unpack(uint64_t ino)
 		[TFS_INO_SET] = { .set = true },
 		[TFS_INO_SET_VIEW_DIR] = { .view = true, .set = true },
 		[TFS_INO_TENSOR] = { .view = true, .set = true, .tensor = true },
-		[TFS_INO_CONTROL] = { .node = true },
+		[TFS_INO_CONTROL] = { .serial = true },
 		[TFS_INO_KEYS] = { .set = true, .node = true },
 		[TFS_INO_WHOLE] = { .set = true },
 		[TFS_INO_TREE_DIR] = { .set = true, .tensor = true, .depth = true },
@@ -48,6 +50,10 @@ struct tfs_inode tfs_ino_unpack(uint64_t ino)
 		i.tensor = (uint32_t)ino;
 	if (has[kind].node)
 		i.node = (uint32_t)(ino - (kind == TFS_INO_NODE));
+	if (has[kind].serial) {
+		i.node = ino >> SET_SHIFT & SET_MASK;
+		i.serial = (uint32_t)ino;
+	}
 	/* Bits elsewhere: a second number for the same file, which nobody was given. */
 	return tfs_ino_pack(i) == ino ? i : none;
 }

@@ -23,6 +23,8 @@ struct tfs_listing {
 	const struct tfs_model *model;
 	struct tfs_tree *tree;
 	bool json;
+	bool for_caller; /* otherwise for anybody */
+	struct tfs_caller caller;
 	pthread_mutex_t lock; /* guards all below */
 	size_t n_starts, room; /* of the pieces whose beginning is known, from the first on; at least one */
 	struct start *starts;
@@ -172,6 +174,12 @@ static void put_json(FILE *f, const struct tfs_tensor *t, const struct common *c
 
 /* --- Pieces ------------------------------------------------------------------------------------------------------------- */
 
+static bool is_shown(const struct tfs_listing *l, const struct start *at)
+{
+	return !l->for_caller ||
+	       tfs_access_tensor(tfs_tree_access(l->tree), &l->caller, (uint32_t)at->set, (uint32_t)at->tensor);
+}
+
 /* Rows from @at on until a piece is full, with what comes before the first and after the last one; @at moves on. */
 static int put_piece(const struct tfs_listing *l, struct common *c, FILE *f, struct start *at)
 {
@@ -187,6 +195,10 @@ static int put_piece(const struct tfs_listing *l, struct common *c, FILE *f, str
 		if (at->tensor == s->n_tensors) {
 			at->set++;
 			at->tensor = 0;
+			continue;
+		}
+		if (!is_shown(l, at)) {
+			at->tensor++;
 			continue;
 		}
 		char file[TFS_NAME_MAX + 1];
@@ -295,13 +307,29 @@ ssize_t tfs_listing_read(struct tfs_listing *l, uint64_t offset, size_t len, cha
 	return r ? r : (ssize_t)done;
 }
 
-struct tfs_listing *tfs_listing_open(const struct tfs_model *model, struct tfs_tree *tree, bool json)
+int64_t tfs_listing_size(struct tfs_listing *l)
+{
+	int r;
+
+	pthread_mutex_lock(&l->lock);
+	size_t last;
+	do {
+		last = l->n_starts - 1;
+		r = make_piece(l, last);
+	} while (!r && last + 1 < l->n_starts);
+	int64_t size = r ? r : (int64_t)(l->starts[last].offset + l->text_len);
+	pthread_mutex_unlock(&l->lock);
+	return size;
+}
+
+struct tfs_listing *tfs_listing_open(const struct tfs_model *model, struct tfs_tree *tree, bool json,
+				     const struct tfs_caller *caller)
 {
 	enum { ROOM = 16 };
 	struct tfs_listing *l = calloc(1, sizeof *l);
 	struct start *starts = calloc(ROOM, sizeof *starts); /* the first one begins at the beginning */
 
-	if (!l || !starts) {
+	if (!l || !starts || (caller && tfs_caller_copy(&l->caller, caller))) {
 		free(l);
 		free(starts);
 		return NULL;
@@ -309,6 +337,7 @@ struct tfs_listing *tfs_listing_open(const struct tfs_model *model, struct tfs_t
 	l->model = model;
 	l->tree = tree;
 	l->json = json;
+	l->for_caller = caller;
 	l->starts = starts;
 	l->n_starts = 1;
 	l->room = ROOM;
@@ -321,6 +350,7 @@ void tfs_listing_close(struct tfs_listing *l)
 	if (!l)
 		return;
 	pthread_mutex_destroy(&l->lock);
+	tfs_caller_fini(&l->caller);
 	free(l->starts);
 	free(l->text);
 	free(l);

@@ -18,11 +18,18 @@
 
 struct tfs_listing;
 
-/* @json: index.json, otherwise index.tsv. Both must outlive it. NULL: out of memory. */
-struct tfs_listing *tfs_listing_open(const struct tfs_model *model, struct tfs_tree *tree, bool json);
+/*
+ * @json: index.json, otherwise index.tsv, with the rows of what @caller (NULL: anybody) may read. Model and tree must outlive it.
+ * NULL: out of memory.
+ */
+struct tfs_listing *tfs_listing_open(const struct tfs_model *model, struct tfs_tree *tree, bool json,
+				     const struct tfs_caller *caller);
 void tfs_listing_close(struct tfs_listing *l); /* takes NULL */
 
 /* The bytes from @offset on, @len of them or all that there are, into @buf; how many, or -ENOMEM. Thread-safe. */
 ssize_t tfs_listing_read(struct tfs_listing *l, uint64_t offset, size_t len, char *buf);
+
+/* How long the text is: all of it is made for that, if none of it was before. Or -ENOMEM. Thread-safe. */
+int64_t tfs_listing_size(struct tfs_listing *l);
 
 #endif

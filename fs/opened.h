@@ -10,6 +10,7 @@
 #define TFS_FS_OPENED_H
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,23 @@ enum tfs_open_mode {
 	TFS_OPEN_MODES,
 };
 
+/* Why an open is answered with a stream. */
+enum tfs_streamed_reason {
+	TFS_STREAMED_NO_PASSTHROUGH, /* the whole mount is */
+	TFS_STREAMED_TOO_LARGE,
+	TFS_STREAMED_NO_ROOM,
+	TFS_STREAMED_OPEN_WAIT,
+	TFS_STREAMED_REFUSED,
+	TFS_STREAMED_MADE_UP,
+	TFS_STREAMED_REASONS,
+};
+
+extern const struct tfs_streamed_info {
+	const char *key;  /* of its counter */
+	const char *help; /* of that */
+	const char *why;  /* NULL: the mount's own reason */
+} tfs_streamed[TFS_STREAMED_REASONS];
+
 struct tfs_opened {
 	struct tfs_opened *next; /* of the stripe */
 	uint64_t ino;
@@ -34,6 +52,7 @@ struct tfs_opened {
 	int backing_id;		   /* PASSTHROUGH: FUSE's name for the backing file */
 	bool held;		   /* PASSTHROUGH of a tensor: holds it resident */
 	struct tfs_stream *stream; /* STREAM */
+	enum tfs_streamed_reason reason; /* STREAM */
 	int fd;			   /* NATIVE */
 	char *text;		   /* TEXT; owned */
 	size_t text_len;

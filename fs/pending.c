@@ -85,21 +85,31 @@ static void on_given_up(struct tfs_watched *w)
 	answer_interrupted(pending_of(w));
 }
 
-void tfs_pending_heed(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p))
+void tfs_pending_fill(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p))
 {
 	p->fs = fs;
 	p->req = req;
 	p->here = tfs_here_of(fs, req);
 	p->give_up = give_up;
-	if (!fs->watches) {
-		fuse_req_interrupt_func(req, on_interrupt, p);
+}
+
+void tfs_pending_heed_filled(struct tfs_pending *p)
+{
+	if (!p->fs->watches) {
+		fuse_req_interrupt_func(p->req, on_interrupt, p);
 		return;
 	}
-	p->watched.tid = fuse_req_ctx(req)->pid;
+	p->watched.tid = fuse_req_ctx(p->req)->pid;
 	p->watched.killed_only = false;
 	p->watched.give_up = on_signal;
 	p->watched.answer = on_given_up;
-	tfs_watch_add(&fs->watch, &p->watched);
+	tfs_watch_add(&p->fs->watch, &p->watched);
+}
+
+void tfs_pending_heed(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p))
+{
+	tfs_pending_fill(p, fs, req, give_up);
+	tfs_pending_heed_filled(p);
 }
 
 void tfs_pending_ignore(struct tfs_pending *p)

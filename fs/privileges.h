@@ -2,10 +2,14 @@
 #ifndef TFS_FS_PRIVILEGES_H
 #define TFS_FS_PRIVILEGES_H
 
-#include <stdbool.h>
+#include <stddef.h>
 
-/* Has this process CAP_SYS_ADMIN, which registering backing files and mounting a private tmpfs take? */
-bool tfs_privileges_admin(void);
+/*
+ * Will the kernel take backing files from this process? Tried, not read off from capabilities, which may be those of a user namespace
+ * that count for mounting and not for this: a FUSE file system that is attached nowhere is made, one file registered with it, and all
+ * of it let go. NULL: it will; otherwise why not. A static text or one in @buf.
+ */
+const char *tfs_passthrough_lacks(char *buf, size_t size);
 
 /*
  * Keep only what a mounted daemon still uses: CAP_SYS_ADMIN (backing files, unmounting) and CAP_DAC_READ_SEARCH (sources are

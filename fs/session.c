@@ -131,12 +131,18 @@ static void on_warning(void *arg, const struct tfs_error *warning)
 
 	tfs_error_line(warning, line, sizeof line);
 	tfs_log_warning("%s", line);
-	char **all = realloc(fs->warnings, (fs->n_warnings + 1) * sizeof *all);
+	struct tfs_warning *all = realloc(fs->warnings, (fs->n_warnings + 1) * sizeof *all);
 	if (!all)
 		return;
 	fs->warnings = all;
-	fs->warnings[fs->n_warnings] = strdup(line);
-	fs->n_warnings += !!fs->warnings[fs->n_warnings];
+	struct tfs_warning *w = &all[fs->n_warnings];
+	*w = (struct tfs_warning){ .line = strdup(line), .file = strdup(warning->file), .node = UINT32_MAX };
+	if (w->line && w->file) {
+		fs->n_warnings++;
+	} else {
+		free(w->line);
+		free(w->file);
+	}
 }
 
 /*
@@ -351,9 +357,23 @@ static int check_mountpoint(const struct tfs_fs *fs, const char *mountpoint)
 	return r > 0 ? -EBUSY : r;
 }
 
+/* Whom warnings may be shown to depends on the files that they are about. */
+static void find_who_may_see(struct tfs_fs *fs)
+{
+	fs->all_open = tfs_access_open(tfs_tree_access(fs->tree));
+	for (size_t i = 0; i < fs->n_warnings; i++) {
+		struct tfs_warning *w = &fs->warnings[i];
+		w->node = w->file[0] ? tfs_model_find(fs->model, w->file) : UINT32_MAX;
+		fs->all_open &= w->node == UINT32_MAX || tfs_access_node_open(fs->model, w->node);
+	}
+	/* Then the kernel lets in nobody but who mounted it, and could read all that was found. */
+	fs->all_open |= !fs->options->allow_other;
+}
+
 int tfs_session_run(const struct tfs_options *options, int ready_fd)
 {
 	struct tfs_fs fs = { .options = options, .ready_fd = ready_fd };
+	char lacks[128];
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	cleanup_free char *mountpoint = realpath(options->mountpoint, NULL);
 	struct stat st;
@@ -368,9 +388,11 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 	raise_fd_limit();
 	tfs_opened_init(&fs.opened);
 	tfs_opened_init(&fs.texts);
+	tfs_snapshots_init(&fs.snapshots);
 	tfs_watch_init(&fs.watch);
 	pthread_mutex_init(&fs.stop_lock, NULL);
 
+	fs.mountpoint = mountpoint;
 	int r = 0;
 	if (!mountpoint || stat(mountpoint, &st)) {
 		tfs_log_error("mountpoint %s: %s", options->mountpoint, strerror(errno));
@@ -390,15 +412,17 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 		r = tfs_model_open(options->model_dir, get_nprocs(), on_warning, &fs, &fs.model, &err);
 		if (!r)
 			r = tfs_tree_create(fs.model, tfs_controls, options->views, &fs.tree, &err);
-		if (r)
+		if (r) {
 			log_error(options->model_dir, &err);
-		else
+		} else {
+			find_who_may_see(&fs);
 			r = check_mountpoint(&fs, mountpoint);
+		}
 	}
 	if (!r && options->passthrough == TFS_OFF)
 		fs.streamed_because = "--passthrough=off";
-	else if (!r && !tfs_privileges_admin())
-		fs.streamed_because = "passthrough takes CAP_SYS_ADMIN";
+	else if (!r)
+		fs.streamed_because = tfs_passthrough_lacks(lacks, sizeof lacks);
 	fs.passthrough = !fs.streamed_because;
 	if (!r && options->passthrough == TFS_ON && fs.streamed_because) {
 		tfs_log_error("--passthrough=on: %s", fs.streamed_because);
@@ -415,13 +439,16 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 	tfs_loader_destroy(fs.loader);
 	tfs_tree_destroy(fs.tree);
 	tfs_model_destroy(fs.model);
-	for (size_t i = 0; i < fs.n_warnings; i++)
-		free(fs.warnings[i]);
+	for (size_t i = 0; i < fs.n_warnings; i++) {
+		free(fs.warnings[i].line);
+		free(fs.warnings[i].file);
+	}
 	free(fs.warnings);
 	free(fs.model_path);
 	pthread_key_delete(fs.ring_thread);
 	pthread_mutex_destroy(&fs.stop_lock);
 	tfs_watch_fini(&fs.watch);
+	tfs_snapshots_fini(&fs.snapshots);
 	tfs_opened_fini(&fs.texts);
 	tfs_opened_fini(&fs.opened);
 	return r ? 1 : 0;

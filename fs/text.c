@@ -9,10 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "config.h"
 #include "control.h"
 
-const char *const tfs_controls[] = {
+const char *const tfs_controls[TFS_CONTROLS + 1] = {
 	[TFS_CONTROL_STATS] = "stats",
 	[TFS_CONTROL_STATS_JSON] = "stats.json",
 	[TFS_CONTROL_METRICS] = "metrics",
@@ -22,7 +23,6 @@ const char *const tfs_controls[] = {
 	[TFS_CONTROL_PREFETCH] = "prefetch",
 	[TFS_CONTROL_EVICT] = "evict",
 	[TFS_CONTROL_PIN] = "pin",
-	NULL,
 };
 
 /* --- meta/NAME.json -------------------------------------------------------------------------------------------------- */
@@ -114,7 +114,7 @@ static void add_packing(json_t *o, const struct tfs_packing *p)
 		json_object_set_new(o, "strides", json_null());
 }
 
-static char *meta_text(const struct tfs_fs *fs, struct tfs_inode inode)
+char *tfs_meta_text(const struct tfs_fs *fs, struct tfs_inode inode, size_t *ret_len)
 {
 	const struct tfs_set *set = &fs->model->sets[inode.set];
 	const struct tfs_tensor *t = &set->tensors[inode.tensor];
@@ -134,6 +134,8 @@ static char *meta_text(const struct tfs_fs *fs, struct tfs_inode inode)
 		add_packing(o, t->packing);
 	char *text = dump_lines(o, t);
 	json_decref(o);
+	if (text)
+		*ret_len = strlen(text);
 	return text;
 }
 
@@ -147,7 +149,7 @@ struct row {
 	char text[TFS_ERROR_LINE]; /* where help is NULL */
 };
 
-enum { ROWS_MAX = 64 };
+enum { ROWS_MAX = 80 };
 
 struct rows {
 	unsigned n;
@@ -180,19 +182,65 @@ static void gauge(struct rows *r, const char *key, uint64_t number, const char *
 	add(r, key, true, number, help);
 }
 
-static void collect(struct tfs_fs *fs, struct rows *r)
+/* May the one who asks (NULL: anybody) know of what is known from all of a set, from all sets; of a warning? */
+static bool tells_set(const struct tfs_fs *fs, const struct tfs_caller *c, uint32_t set)
+{
+	return !c || tfs_access_set(tfs_tree_access(fs->tree), c, set);
+}
+
+static bool tells_all(const struct tfs_fs *fs, const struct tfs_caller *c)
+{
+	return !c || tfs_access_all(tfs_tree_access(fs->tree), c);
+}
+
+static bool tells_warning(const struct tfs_fs *fs, const struct tfs_caller *c, const struct tfs_warning *w)
+{
+	return !c || (w->node == UINT32_MAX ? tells_all(fs, c) : tfs_access_node(fs->model, c, w->node));
+}
+
+/* How much there is of the tensors that @c may read. */
+struct totals {
+	uint64_t tensors, bytes, missing, warnings;
+};
+
+static struct totals totals_of(const struct tfs_fs *fs, const struct tfs_caller *c)
+{
+	struct totals t = { 0 };
+
+	for (uint32_t s = 0; s < fs->model->n_sets; s++) {
+		const struct tfs_set *set = &fs->model->sets[s];
+		if (tells_set(fs, c, s)) {
+			t.tensors += set->n_tensors;
+			t.bytes += set->total_bytes;
+			t.missing += set->n_missing;
+			continue;
+		}
+		for (uint32_t i = 0; i < set->n_tensors; i++)
+			if (tfs_access_tensor(tfs_tree_access(fs->tree), c, s, i)) {
+				t.tensors++;
+				t.bytes += set->tensors[i].nbytes;
+			}
+	}
+	for (size_t i = 0; i < fs->n_warnings; i++)
+		t.warnings += tells_warning(fs, c, &fs->warnings[i]);
+	return t;
+}
+
+static const char *last_error_of(const struct tfs_loader_stats *s)
+{
+	return s->residency.last_error[0] ? s->residency.last_error
+	       : s->streams.last_error[0] ? s->streams.last_error
+					  : s->hashes.last_error;
+}
+
+static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *r)
 {
 	struct tfs_loader_stats *s = calloc(1, sizeof *s);
-	uint64_t tensors = 0, bytes = 0, missing = 0;
+	struct totals t = totals_of(fs, c);
 
 	if (!s)
 		return;
 	tfs_loader_stats(fs->loader, s);
-	for (size_t i = 0; i < fs->model->n_sets; i++) {
-		tensors += fs->model->sets[i].n_tensors;
-		bytes += fs->model->sets[i].total_bytes;
-		missing += fs->model->sets[i].n_missing;
-	}
 
 	add_text(r, "version", "%s", TFS_VERSION);
 	add_text(r, "model", "%s", fs->model_path);
@@ -205,15 +253,18 @@ static void collect(struct tfs_fs *fs, struct rows *r)
 	gauge(r, "threads", s->threads, "threads that read");
 
 	gauge(r, "sets", fs->model->n_sets, "weight sets mounted");
-	gauge(r, "tensors", tensors, "tensors in all sets");
-	gauge(r, "tensor_bytes", bytes, "bytes of tensors in all sets");
-	gauge(r, "missing", missing, "tensors that an index lists and no file holds");
-	gauge(r, "warnings", fs->n_warnings, "things left out or odd, found while mounting");
+	gauge(r, "tensors", t.tensors, "tensors in all sets");
+	gauge(r, "tensor_bytes", t.bytes, "bytes of tensors in all sets");
+	gauge(r, "missing", t.missing, "tensors that an index lists and no file holds");
+	gauge(r, "warnings", t.warnings, "things left out or odd, found while mounting");
 
 	count(r, "opens_passthrough", fs->opens[TFS_OPEN_PASSTHROUGH], "opens answered with a backing file");
 	count(r, "opens_streamed", fs->opens[TFS_OPEN_STREAM], "opens of tensors served in pieces");
+	for (int i = 0; i < TFS_STREAMED_REASONS; i++)
+		count(r, tfs_streamed[i].key, fs->streamed[i], tfs_streamed[i].help);
 	count(r, "opens_native", fs->opens[TFS_OPEN_NATIVE], "opens of original files read by the daemon");
 	count(r, "opens_text", fs->opens[TFS_OPEN_TEXT], "opens of meta and control files");
+	count(r, "opens_joined", fs->joined, "of all these, opens of what was open already, which are served the same way");
 	count(r, "opens_interrupted", fs->interrupted, "opens given up while waiting");
 
 	const struct tfs_residency_stats *res = &s->residency;
@@ -256,10 +307,8 @@ static void collect(struct tfs_fs *fs, struct rows *r)
 	gauge(r, "hashed", s->hashes.known, "tensors whose hash is known");
 	count(r, "hashed_bytes", s->hashes.bytes, "hashed for that");
 	count(r, "errors", res->failures + s->streams.failures + s->hashes.failures, "reads that failed");
-	const char *last = res->last_error[0]	       ? res->last_error
-			   : s->streams.last_error[0] ? s->streams.last_error
-						       : s->hashes.last_error;
-	add_text(r, "last_error", "%s", last[0] ? last : "none");
+	const char *last = last_error_of(s);
+	add_text(r, "last_error", "%s", !last[0] ? "none" : tells_all(fs, c) ? last : "not shown to you, who may not read all of the model");
 	free(s);
 }
 
@@ -272,7 +321,7 @@ static void print_line(FILE *f, const char *key, const char *text)
 	fputc('\n', f);
 }
 
-static void print_people(struct tfs_fs *fs, const struct rows *r, FILE *f)
+static void print_people(struct tfs_fs *fs, const struct tfs_caller *c, const struct rows *r, FILE *f)
 {
 	for (unsigned i = 0; i < r->n; i++) {
 		if (r->row[i].help)
@@ -281,15 +330,16 @@ static void print_people(struct tfs_fs *fs, const struct rows *r, FILE *f)
 			print_line(f, r->row[i].key, r->row[i].text);
 	}
 	for (size_t i = 0; i < fs->n_warnings; i++)
-		print_line(f, "warning", fs->warnings[i]);
-	for (size_t s = 0; s < fs->model->n_sets; s++) {
+		if (tells_warning(fs, c, &fs->warnings[i]))
+			print_line(f, "warning", fs->warnings[i].line);
+	for (uint32_t s = 0; s < fs->model->n_sets; s++) {
 		const struct tfs_set *set = &fs->model->sets[s];
-		for (size_t i = 0; i < set->n_missing; i++)
+		for (size_t i = 0; i < set->n_missing && tells_set(fs, c, s); i++)
 			print_line(f, "missing tensor", set->missing[i]);
 	}
 }
 
-static void print_json(struct tfs_fs *fs, const struct rows *r, FILE *f)
+static void print_json(struct tfs_fs *fs, const struct tfs_caller *c, const struct rows *r, FILE *f)
 {
 	json_t *o = json_object(), *warnings = json_array(), *missing = json_array();
 
@@ -299,9 +349,10 @@ static void print_json(struct tfs_fs *fs, const struct rows *r, FILE *f)
 				    row->help ? json_integer((json_int_t)row->number) : json_any(row->text, strlen(row->text)));
 	}
 	for (size_t i = 0; i < fs->n_warnings; i++)
-		json_array_append_new(warnings, json_any(fs->warnings[i], strlen(fs->warnings[i])));
-	for (size_t s = 0; s < fs->model->n_sets; s++)
-		for (size_t i = 0; i < fs->model->sets[s].n_missing; i++) {
+		if (tells_warning(fs, c, &fs->warnings[i]))
+			json_array_append_new(warnings, json_any(fs->warnings[i].line, strlen(fs->warnings[i].line)));
+	for (uint32_t s = 0; s < fs->model->n_sets; s++)
+		for (size_t i = 0; i < fs->model->sets[s].n_missing && tells_set(fs, c, s); i++) {
 			const char *name = fs->model->sets[s].missing[i];
 			json_array_append_new(missing, json_any(name, strlen(name)));
 		}
@@ -312,37 +363,60 @@ static void print_json(struct tfs_fs *fs, const struct rows *r, FILE *f)
 	json_decref(o);
 }
 
-/* The Prometheus text format, version 0.0.4. */
-static void print_metrics(const struct rows *r, FILE *f)
+/* A label's value: UTF-8, in which these three are escaped. What is not UTF-8 is shown as '?'. */
+static void print_label(FILE *f, const char *s)
+{
+	for (const char *end = s + strlen(s); s < end;) {
+		unsigned n = (unsigned char)*s < 0x80 ? 1 : tfs_utf8_sequence(s, end);
+		if (*s == '\n')
+			fputs("\\n", f);
+		else if (*s == '"' || *s == '\\')
+			fprintf(f, "\\%c", *s);
+		else if (n)
+			fwrite(s, 1, n, f);
+		else
+			putc('?', f);
+		s += n ? n : 1;
+	}
+}
+
+/* The Prometheus text format, version 0.0.4. One scrape may come from several mounts, so each sample says of which it is. */
+static void print_metrics(const struct tfs_fs *fs, const struct rows *r, FILE *f)
 {
 	for (unsigned i = 0; i < r->n; i++) {
 		const struct row *row = &r->row[i];
 		const char *total = row->gauge ? "" : "_total";
-		if (row->help)
-			fprintf(f, "# HELP tensorfs_%s%s %s\n# TYPE tensorfs_%s%s %s\ntensorfs_%s%s %" PRIu64 "\n", row->key,
-				total, row->help, row->key, total, row->gauge ? "gauge" : "counter", row->key, total,
-				row->number);
+		if (!row->help)
+			continue;
+		fprintf(f, "# HELP tensorfs_%s%s %s\n# TYPE tensorfs_%s%s %s\ntensorfs_%s%s{model=\"", row->key, total, row->help,
+			row->key, total, row->gauge ? "gauge" : "counter", row->key, total);
+		print_label(f, fs->model_path);
+		fputs("\",mountpoint=\"", f);
+		print_label(f, fs->mountpoint);
+		fprintf(f, "\"} %" PRIu64 "\n", row->number);
 	}
 }
 
-static char *control_text(struct tfs_fs *fs, uint32_t which)
+bool tfs_control_is_fixed(uint32_t which)
 {
-	if (tfs_control_writable(which))
-		return tfs_control_text(fs, which);
+	return which == TFS_CONTROL_INDEX_TSV || which == TFS_CONTROL_INDEX_JSON || which == TFS_CONTROL_XXH128SUMS;
+}
 
+static char *stats_text(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller)
+{
 	struct rows *r = calloc(1, sizeof *r);
 	char *text = NULL;
 	size_t len = 0;
 	FILE *f = r ? open_memstream(&text, &len) : NULL;
 
 	if (f) {
-		collect(fs, r);
+		collect(fs, caller, r);
 		if (which == TFS_CONTROL_STATS)
-			print_people(fs, r, f);
+			print_people(fs, caller, r, f);
 		else if (which == TFS_CONTROL_STATS_JSON)
-			print_json(fs, r, f);
+			print_json(fs, caller, r, f);
 		else
-			print_metrics(r, f);
+			print_metrics(fs, r, f);
 		if (fclose(f)) {
 			free(text);
 			text = NULL;
@@ -352,9 +426,9 @@ static char *control_text(struct tfs_fs *fs, uint32_t which)
 	return text;
 }
 
-char *tfs_text_of(struct tfs_fs *fs, struct tfs_inode inode, size_t *ret_len)
+char *tfs_control_now(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller, size_t *ret_len)
 {
-	char *text = inode.kind == TFS_INO_CONTROL ? control_text(fs, inode.node) : meta_text(fs, inode);
+	char *text = tfs_control_writable(which) ? tfs_control_text(fs, which, caller) : stats_text(fs, which, caller);
 	if (text)
 		*ret_len = strlen(text);
 	return text;

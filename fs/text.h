@@ -3,31 +3,26 @@
 #ifndef TFS_FS_TEXT_H
 #define TFS_FS_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
+#include "access.h"
 #include "fs.h"
 
-enum {
-	TFS_CONTROL_STATS,
-	TFS_CONTROL_STATS_JSON,
-	TFS_CONTROL_METRICS,
-	TFS_CONTROL_INDEX_TSV,
-	TFS_CONTROL_INDEX_JSON,
-	TFS_CONTROL_XXH128SUMS,
-	TFS_CONTROL_PREFETCH,
-	TFS_CONTROL_EVICT,
-	TFS_CONTROL_PIN,
-};
+/* Names of the files in .tensorfs, ended by NULL; their place, an enum tfs_control_file, is the inode's node. */
+extern const char *const tfs_controls[TFS_CONTROLS + 1];
 
-/* Names of the files in .tensorfs, ended by NULL; their place, as above, is the inode's node. */
-extern const char *const tfs_controls[];
+/* The text of meta/NAME.json, which is always the same, allocated; its length into *@ret_len. NULL: out of memory. */
+char *tfs_meta_text(const struct tfs_fs *fs, struct tfs_inode inode, size_t *ret_len);
+
+/* The indexes and XXH128SUMS (listing.h, hashes.h), which never change; the others' text is of the moment. */
+bool tfs_control_is_fixed(uint32_t which);
 
 /*
- * The text of meta/NAME.json or of a control file (but of the indexes and of XXH128SUMS: see listing.h, hashes.h), allocated; its
- * length into *@ret_len. NULL: out of memory. A meta file's
- * text is always the same; a control file's is of this moment.
+ * The text of another control file as it is now, allocated; its length into *@ret_len. What @caller (NULL: anybody) may not read is
+ * not in it. NULL: out of memory.
  */
-char *tfs_text_of(struct tfs_fs *fs, struct tfs_inode inode, size_t *ret_len);
+char *tfs_control_now(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller, size_t *ret_len);
 
 /* The shape as JSON, "[4096,128]", as in meta/ and in user.tensorfs.shape; allocated. */
 char *tfs_shape_text(const struct tfs_tensor *t);

@@ -28,6 +28,7 @@ struct tfs_tree {
 	struct names **names; /* [set], NULL until first needed */
 	struct modules **modules; /* [set], likewise */
 	struct tfs_wholes *wholes;
+	struct tfs_access *access;
 };
 
 /* --- Tables --------------------------------------------------------------------------------------------------------- */
@@ -577,6 +578,29 @@ const struct tfs_whole *tfs_tree_whole(struct tfs_tree *t, uint32_t set)
 	return tfs_wholes_get(t->wholes, set);
 }
 
+/* --- Access ---------------------------------------------------------------------------------------------------------- */
+
+const struct tfs_access *tfs_tree_access(const struct tfs_tree *t)
+{
+	return t->access;
+}
+
+bool tfs_tree_shown_set(const struct tfs_tree *t, struct tfs_inode dir, uint32_t *ret_set)
+{
+	switch (dir.kind) {
+	case TFS_INO_VIEW_DIR:
+		*ret_set = t->model->nodes[dir.node].first_set;
+		return true;
+	case TFS_INO_SET_VIEW_DIR:
+	case TFS_INO_TREE_DIR:
+	case TFS_INO_SET_TREE_DIR:
+		*ret_set = dir.set;
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* --- Attributes ----------------------------------------------------------------------------------------------------- */
 
 static void attr_of_node(const struct tfs_node *n, struct stat *st)
@@ -605,6 +629,7 @@ void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st
 {
 	const struct tfs_model *m = t->model;
 	const struct tfs_node *n = &m->nodes[TFS_NODE_ROOT]; /* whom a made-up file or directory takes after */
+	uint32_t set;
 
 	memset(st, 0, sizeof *st);
 	st->st_ino = tfs_ino_pack(i);
@@ -628,37 +653,35 @@ void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st
 	case TFS_INO_SET_TREE_DIR:
 		n = &m->nodes[m->sets[i.set].dir];
 		break;
-	case TFS_INO_TENSOR: {
-		/* As readable as the file that it comes from. */
-		const struct tfs_tensor *tensor = &m->sets[i.set].tensors[i.tensor];
-		n = &m->nodes[tensor->source];
-		st->st_mode = S_IFREG | (n->mode & 0444);
+	case TFS_INO_TENSOR:
+		n = &m->nodes[m->sets[i.set].tensors[i.tensor].source];
+		st->st_mode = S_IFREG;
 		st->st_nlink = links_of(t, i);
 		st->st_size = tfs_views[i.view].loaded ? tfs_file_layout(m, tfs_file_of(i)).size : 0;
 		break;
-	}
 	case TFS_INO_KEYS:
-	case TFS_INO_WHOLE: {
-		/* As readable as all the files that they come from. */
-		const struct tfs_set *set = &m->sets[i.set];
-		n = &m->nodes[set->sources[0]];
+	case TFS_INO_WHOLE:
+		n = &m->nodes[m->sets[i.set].sources[0]];
 		st->st_nlink = links_of(t, i);
-		st->st_mode = S_IFREG | 0444;
-		for (uint32_t s = 0; s < set->n_sources; s++)
-			st->st_mode &= S_IFREG | m->nodes[set->sources[s]].mode;
+		st->st_mode = S_IFREG;
 		break;
-	}
 	case TFS_INO_CONTROL:
-		st->st_mode = S_IFREG | (n->mode & 0444);
+		st->st_mode = S_IFREG | 0444;
 		break;
 	case TFS_INO_CONTROL_DIR:
 	case TFS_INO_KINDS:
 		break;
 	}
-	if (!st->st_mode) /* a made-up directory: as open as the one it stands in */
-		st->st_mode = S_IFDIR | (n->mode & 0555);
+	if (!st->st_mode)
+		st->st_mode = S_IFDIR | tfs_access_dir_mode(n->mode);
 	st->st_blocks = (st->st_size + 511) / 512;
 	attr_of_node(n, st);
+	if (i.kind == TFS_INO_TENSOR)
+		tfs_access_attr_tensor(t->access, i.set, i.tensor, st);
+	else if (i.kind == TFS_INO_KEYS || i.kind == TFS_INO_WHOLE)
+		tfs_access_attr_set(t->access, i.set, st);
+	else if (tfs_tree_shown_set(t, i, &set))
+		tfs_access_attr_dir(t->access, set, st);
 }
 
 /* --- Beginning and end ---------------------------------------------------------------------------------------------- */
@@ -677,8 +700,9 @@ int tfs_tree_create(const struct tfs_model *model, const char *const *controls, 
 	t->names = calloc(model->n_sets, sizeof *t->names);
 	t->modules = calloc(model->n_sets, sizeof *t->modules);
 	t->wholes = tfs_wholes_create(model);
+	t->access = tfs_access_create(model);
 	pthread_mutex_init(&t->lock, NULL);
-	if (!t->names || !t->modules || !t->wholes) {
+	if (!t->names || !t->modules || !t->wholes || !t->access) {
 		tfs_tree_destroy(t);
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
@@ -698,6 +722,7 @@ void tfs_tree_destroy(struct tfs_tree *t)
 	for (size_t i = 0; t->modules && i < t->model->n_sets; i++)
 		tfs_modules_destroy(t->modules[i]);
 	tfs_wholes_destroy(t->wholes);
+	tfs_access_destroy(t->access);
 	free(t->names);
 	free(t->modules);
 	pthread_mutex_destroy(&t->lock);

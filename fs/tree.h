@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "access.h"
 #include "base/error.h"
 #include "inode.h"
 #include "model.h"
@@ -70,6 +71,12 @@ uint64_t tfs_tree_n_files(const struct tfs_tree *t);
 
 /* What is in the model.safetensors of a set that has one; NULL: out of memory. */
 const struct tfs_whole *tfs_tree_whole(struct tfs_tree *t, uint32_t set);
+
+/* Who may see what of it; lives as long as the tree. */
+const struct tfs_access *tfs_tree_access(const struct tfs_tree *t);
+
+/* Is @dir one of a set's views, or in one? Then its set. */
+bool tfs_tree_shown_set(const struct tfs_tree *t, struct tfs_inode dir, uint32_t *ret_set);
 
 /* Attributes, complete but for the size of a model.safetensors and of files whose text is made when asked for. */
 void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode inode, struct stat *ret_st);

@@ -7,15 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "caller.h"
 #include "fs.h"
 #include "hash.h"
 #include "hashes.h"
+#include "store.h"
 #include "text.h"
 
 static const char prefix[] = "user.tensorfs.", hash_name[] = "user.tensorfs.xxh128";
 
 /* The value of one attribute into *@ret_value, allocated; returns its length or -ENOMEM. */
-typedef ssize_t value_fn(const struct tfs_fs *fs, struct tfs_inode inode, char **ret_value);
+typedef ssize_t value_fn(struct tfs_fs *fs, struct tfs_inode inode, char **ret_value);
 
 static const struct tfs_tensor *tensor_of(const struct tfs_fs *fs, struct tfs_inode inode)
 {
@@ -38,53 +40,74 @@ static ssize_t number(uint64_t n, char **ret_value)
 	return len < 0 ? -ENOMEM : len;
 }
 
-static ssize_t value_name(const struct tfs_fs *fs, struct tfs_inode i, char **v)
+static ssize_t value_name(struct tfs_fs *fs, struct tfs_inode i, char **v)
 {
 	return copy_of(tensor_of(fs, i)->name, tensor_of(fs, i)->name_len, v);
 }
 
-static ssize_t value_dtype(const struct tfs_fs *fs, struct tfs_inode i, char **v)
+static ssize_t value_dtype(struct tfs_fs *fs, struct tfs_inode i, char **v)
 {
 	const char *s = tensor_of(fs, i)->dtype->name;
 	return copy_of(s, strlen(s), v);
 }
 
-static ssize_t value_shape(const struct tfs_fs *fs, struct tfs_inode i, char **v)
+static ssize_t value_shape(struct tfs_fs *fs, struct tfs_inode i, char **v)
 {
 	*v = tfs_shape_text(tensor_of(fs, i));
 	return *v ? (ssize_t)strlen(*v) : -ENOMEM;
 }
 
-static ssize_t value_format(const struct tfs_fs *fs, struct tfs_inode i, char **v)
+static ssize_t value_format(struct tfs_fs *fs, struct tfs_inode i, char **v)
 {
 	const char *s = fs->model->sets[i.set].format->name;
 	return copy_of(s, strlen(s), v);
 }
 
-static ssize_t value_source(const struct tfs_fs *fs, struct tfs_inode i, char **v)
+static ssize_t value_source(struct tfs_fs *fs, struct tfs_inode i, char **v)
 {
 	char path[PATH_MAX];
 	int r = tfs_model_path(fs->model, tensor_of(fs, i)->source, path, sizeof path);
 	return r ? r : copy_of(path, strlen(path), v);
 }
 
-static ssize_t value_offset(const struct tfs_fs *fs, struct tfs_inode i, char **v)
+static ssize_t value_offset(struct tfs_fs *fs, struct tfs_inode i, char **v)
 {
 	return number(tensor_of(fs, i)->offset, v);
 }
 
-static ssize_t value_nbytes(const struct tfs_fs *fs, struct tfs_inode i, char **v)
+static ssize_t value_nbytes(struct tfs_fs *fs, struct tfs_inode i, char **v)
 {
 	return number(tensor_of(fs, i)->nbytes, v);
 }
 
-static ssize_t value_state(const struct tfs_fs *fs, struct tfs_inode i, char **v)
+/* Why the file is never resident; NULL: it may be. */
+static const char *never_resident(struct tfs_fs *fs, struct tfs_inode i)
 {
-	struct tfs_residency *r = tfs_loader_residency(fs->loader);
-	const char *s = "streamed"; /* never resident here: there is nothing to keep it in */
-	if (r && fs->passthrough)
-		s = tfs_residency_state(r, tfs_file_of(i));
-	return copy_of(s, strlen(s), v);
+	if (!tfs_loader_residency(fs->loader) || !fs->passthrough)
+		return fs->streamed_because ? fs->streamed_because : tfs_streamed[TFS_STREAMED_REFUSED].why;
+	uint64_t cost = tfs_store_cost(tfs_file_loaded_size(fs->model, tfs_file_of(i)));
+	return cost > fs->options->loader.memory ? tfs_streamed[TFS_STREAMED_TOO_LARGE].why : NULL;
+}
+
+/* Why it is streamed to those who have it open now; NULL: it is not. */
+static const char *streamed_now(struct tfs_fs *fs, struct tfs_inode i)
+{
+	struct tfs_opened *o = tfs_opened_lock(&fs->opened, tfs_ino_pack(i));
+	const char *why = o && o->mode == TFS_OPEN_STREAM ? tfs_streamed[o->reason].why : NULL;
+	tfs_opened_unlock(&fs->opened, tfs_ino_pack(i));
+	return why;
+}
+
+static ssize_t value_state(struct tfs_fs *fs, struct tfs_inode i, char **v)
+{
+	if (i.view == TFS_VIEW_META) /* of which there is nothing to load */
+		i.view = TFS_VIEW_TENSORS;
+	const char *never = never_resident(fs, i), *why = never ? never : streamed_now(fs, i);
+	const char *state = never ? "" : tfs_residency_state(tfs_loader_residency(fs->loader), tfs_file_of(i));
+	if (!why)
+		return copy_of(state, strlen(state), v);
+	int len = asprintf(v, "%s%sstreamed (%s)", state, never ? "" : ", ", why);
+	return len < 0 ? -ENOMEM : len;
 }
 
 static const struct attribute {
@@ -119,6 +142,10 @@ void tfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t si
 	 */
 	if (!r)
 		r = strncmp(name, "user.", 5) ? -EOPNOTSUPP : -ENODATA;
+	if (r == -ENODATA) {
+		int denied = tfs_check_access(fs, req, inode);
+		r = denied ? denied : r;
+	}
 	if (r == -ENODATA && inode.kind == TFS_INO_TENSOR && !strcmp(name, hash_name)) {
 		tfs_getxattr_hash(fs, req, inode, size);
 		return;
@@ -146,6 +173,8 @@ void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	size_t len = 0;
 
 	int r = tfs_inode_of(fs, ino, &inode);
+	if (!r)
+		r = tfs_check_access(fs, req, inode);
 	if (r) {
 		tfs_reply_error(req, r);
 		return;

@@ -24,6 +24,8 @@ struct tfs_feeder {
 	pthread_mutex_t lock; /* guards all below; taken before the residency's */
 	pthread_cond_t more;
 	struct list *first, **end;
+	const struct list *current; /* the one at hand, and how many of its files have been asked for */
+	size_t done;
 	bool stopping, running;
 	unsigned cleared; /* how often: the list at hand is dropped, too */
 	pthread_t thread;
@@ -50,10 +52,11 @@ static void list_free(struct list *l)
 	free(l);
 }
 
-/* Is the feeder to go on with the list that it began when cleared was @cleared? */
-static bool go_on(struct tfs_feeder *f, unsigned cleared)
+/* Is the feeder to go on, with file @i of the list that it began when cleared was @cleared? */
+static bool go_on(struct tfs_feeder *f, size_t i, unsigned cleared)
 {
 	pthread_mutex_lock(&f->lock);
+	f->done = i;
 	bool yes = !f->stopping && f->cleared == cleared;
 	pthread_mutex_unlock(&f->lock);
 	return yes;
@@ -71,7 +74,7 @@ static void feed(struct tfs_feeder *f, const struct list *l, unsigned cleared)
 		if (!cost)
 			continue;
 		for (;; nanosleep(&pause, NULL)) {
-			if (!go_on(f, cleared))
+			if (!go_on(f, i, cleared))
 				return;
 			tfs_sched_stats(f->sched, &sched);
 			tfs_residency_stats(f->residency, &res);
@@ -99,10 +102,13 @@ static void *run(void *arg)
 		if (!f->first)
 			f->end = &f->first;
 		unsigned cleared = f->cleared;
+		f->current = l;
+		f->done = 0;
 		pthread_mutex_unlock(&f->lock);
 		feed(f, l, cleared);
-		list_free(l);
 		pthread_mutex_lock(&f->lock);
+		f->current = NULL;
+		list_free(l);
 	}
 	pthread_mutex_unlock(&f->lock);
 	return NULL;
@@ -142,6 +148,25 @@ int tfs_feeder_add(struct tfs_feeder *f, struct tfs_file_id *ids, size_t n)
 		free(l);
 	}
 	return r;
+}
+
+struct tfs_file_id *tfs_feeder_queued(struct tfs_feeder *f, size_t *ret_n)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&f->lock);
+	size_t done = f->current ? f->done : 0, count = f->current ? f->current->n - done : 0;
+	for (const struct list *l = f->first; l; l = l->next)
+		count += l->n;
+	struct tfs_file_id *ids = calloc(count + 1, sizeof *ids);
+	for (size_t i = done; ids && f->current && i < f->current->n; i++)
+		ids[n++] = f->current->ids[i];
+	for (const struct list *l = f->first; ids && l; l = l->next)
+		for (size_t i = 0; i < l->n; i++)
+			ids[n++] = l->ids[i];
+	pthread_mutex_unlock(&f->lock);
+	*ret_n = n;
+	return ids;
 }
 
 void tfs_feeder_clear(struct tfs_feeder *f)

@@ -23,6 +23,9 @@ struct tfs_feeder *tfs_feeder_create(const struct tfs_model *model, struct tfs_s
  */
 int tfs_feeder_add(struct tfs_feeder *f, struct tfs_file_id *ids, size_t n);
 
+/* What is still to be brought in, without what is being loaded by now; in that order, allocated. NULL: out of memory. */
+struct tfs_file_id *tfs_feeder_queued(struct tfs_feeder *f, size_t *ret_n);
+
 /* Drop all lists. */
 void tfs_feeder_clear(struct tfs_feeder *f);
 

@@ -257,6 +257,34 @@ int tfs_loader_feed(struct tfs_loader *l, struct tfs_file_id *ids, size_t n)
 	return -EOPNOTSUPP;
 }
 
+struct tfs_file_id *tfs_loader_queued(struct tfs_loader *l, size_t *ret_n)
+{
+	size_t n_loading = 0, n_queued = 0;
+
+	*ret_n = 0;
+	if (!l->residency)
+		return calloc(1, sizeof(struct tfs_file_id));
+	struct tfs_file_id *loading = tfs_residency_loading(l->residency, &n_loading);
+	cleanup_free struct tfs_file_id *queued = tfs_feeder_queued(l->feeder, &n_queued);
+	struct tfs_file_id *all = loading && queued ? reallocarray(loading, n_loading + n_queued + 1, sizeof *all) : NULL;
+	if (!all) {
+		free(loading);
+		return NULL;
+	}
+	memcpy(all + n_loading, queued, n_queued * sizeof *all);
+	*ret_n = n_loading + n_queued;
+	return all;
+}
+
+void tfs_loader_give_up_residency(struct tfs_loader *l)
+{
+	if (!l->residency)
+		return;
+	tfs_feeder_clear(l->feeder);
+	tfs_residency_drop_prefetch(l->residency);
+	tfs_residency_shrink(l->residency, UINT64_MAX);
+}
+
 struct tfs_residency *tfs_loader_residency(struct tfs_loader *l)
 {
 	return l->residency;

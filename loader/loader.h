@@ -70,6 +70,12 @@ struct tfs_stream *tfs_loader_stream(struct tfs_loader *l, struct tfs_file_id id
  */
 int tfs_loader_feed(struct tfs_loader *l, struct tfs_file_id *ids, size_t n);
 
+/* What is on its way into memory, or queued for that, allocated; NULL: out of memory. */
+struct tfs_file_id *tfs_loader_queued(struct tfs_loader *l, size_t *ret_n);
+
+/* Nothing resident can be served any more: what was to be brought in is dropped, and what nobody has open or mapped let go. */
+void tfs_loader_give_up_residency(struct tfs_loader *l);
+
 /* NULL without a store. */
 struct tfs_residency *tfs_loader_residency(struct tfs_loader *l);
 struct tfs_streams *tfs_loader_streams(struct tfs_loader *l);

@@ -205,6 +205,18 @@ uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const cha
 	return UINT32_MAX;
 }
 
+uint32_t tfs_model_find(const struct tfs_model *m, const char *path)
+{
+	uint32_t node = TFS_NODE_ROOT;
+
+	for (size_t len; *path && node != UINT32_MAX; path += len + (path[len] == '/')) {
+		len = strcspn(path, "/");
+		if (len != 1 || *path != '.')
+			node = tfs_model_find_child(m, node, path, len);
+	}
+	return node;
+}
+
 /* --- Sets -------------------------------------------------------------------------------------------------------- */
 
 size_t tfs_set_find(const struct tfs_set *set, const char *name, size_t len)

@@ -115,6 +115,9 @@ int tfs_model_check_node(const struct tfs_model *m, uint32_t node, int fd);
  */
 int tfs_model_covered(const struct tfs_model *m, const char *dir, uint32_t *ret_node);
 
+/* The file or directory at @path, relative to the model directory, or UINT32_MAX. */
+uint32_t tfs_model_find(const struct tfs_model *m, const char *path);
+
 /* The child of that name (@len bytes), or UINT32_MAX. */
 uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const char *name, size_t len);
 

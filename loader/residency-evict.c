@@ -162,18 +162,43 @@ void tfs_residency_unpin(struct tfs_residency *r, struct tfs_file_id id)
 	pthread_mutex_unlock(&r->lock);
 }
 
-struct tfs_file_id *tfs_residency_pinned(struct tfs_residency *r, size_t *ret_n)
+static bool is_pinned(const struct tfs_entry *e)
 {
+	return e->pinned;
+}
+
+static bool is_loading(const struct tfs_entry *e)
+{
+	return e->state == TFS_LOADING;
+}
+
+/* The files that @wanted is true of, of which there are @count; the lock is held. */
+static struct tfs_file_id *list(struct tfs_residency *r, bool (*wanted)(const struct tfs_entry *e), uint64_t count, size_t *ret_n)
+{
+	struct tfs_file_id *ids = calloc(count + 1, sizeof *ids);
 	size_t n = 0;
 
-	pthread_mutex_lock(&r->lock);
-	struct tfs_file_id *ids = calloc(r->stats.pinned + 1, sizeof *ids);
 	for (size_t i = 0; ids && i < r->n_buckets; i++)
-		for (struct tfs_entry *e = r->buckets[i]; e; e = e->hash_next)
-			if (e->pinned)
+		for (struct tfs_entry *e = r->buckets[i]; e && n < count; e = e->hash_next)
+			if (wanted(e))
 				ids[n++] = e->id;
-	pthread_mutex_unlock(&r->lock);
 	*ret_n = n;
+	return ids;
+}
+
+struct tfs_file_id *tfs_residency_pinned(struct tfs_residency *r, size_t *ret_n)
+{
+	pthread_mutex_lock(&r->lock);
+	struct tfs_file_id *ids = list(r, is_pinned, r->stats.pinned, ret_n);
+	pthread_mutex_unlock(&r->lock);
+	return ids;
+}
+
+struct tfs_file_id *tfs_residency_loading(struct tfs_residency *r, size_t *ret_n)
+{
+	pthread_mutex_lock(&r->lock);
+	struct tfs_file_id *ids = list(r, is_loading, r->stats.files[TFS_LOADING], ret_n);
+	pthread_mutex_unlock(&r->lock);
 	return ids;
 }
 

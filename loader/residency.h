@@ -184,6 +184,8 @@ int tfs_residency_pin(struct tfs_residency *r, struct tfs_file_id id);
 void tfs_residency_unpin(struct tfs_residency *r, struct tfs_file_id id);
 /* The pinned files, in no order, allocated; NULL: out of memory. */
 struct tfs_file_id *tfs_residency_pinned(struct tfs_residency *r, size_t *ret_n);
+/* The same of those that are being loaded. */
+struct tfs_file_id *tfs_residency_loading(struct tfs_residency *r, size_t *ret_n);
 
 /* Evict a file, or drop its prefetch. -ENOENT: it is not in memory. -EBUSY: it is held, mapped or being loaded. */
 int tfs_residency_evict(struct tfs_residency *r, struct tfs_file_id id);

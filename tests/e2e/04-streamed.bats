@@ -25,7 +25,7 @@ everything() {
 	everything
 	all_streamed
 	stat_is opens_native -gt 0
-	state_is "$mnt/tensors/model.embed_tokens.weight" streamed
+	state_is "$mnt/tensors/model.embed_tokens.weight" "streamed (--passthrough=off)"
 	[[ $(stat_of serving) = *--passthrough=off* ]]
 }
 
@@ -110,7 +110,9 @@ everything() {
 	stat_is opens_streamed -eq 0
 	py "$e2e/scenario.py" one-right "$model" "$mnt" big
 	stat_is opens_streamed -eq 1
+	stat_is opens_streamed_too_large -eq 1
 	stat_is opens_passthrough -eq 2
+	state_is "$mnt/tensors/big" "streamed (larger than the memory budget)"
 	py "$e2e/scenario.py" stream "$model" "$mnt"
 	[[ $(stat_of serving) = passthrough ]]
 	stat_is errors -eq 0
@@ -125,6 +127,8 @@ everything() {
 	py "$e2e/scenario.py" slow-open "$model" "$mnt" "$slow_daemon"
 	stat_is wait_timeouts -eq 1
 	stat_is opens_streamed -eq 2
+	stat_is opens_streamed_open_wait -eq 2
+	stat_is opens_joined -eq 1
 	stat_is opens_passthrough -eq 1
 	stat_is errors -eq 0
 }

@@ -113,7 +113,7 @@ begin() {
 		run bash -c "echo x >'$mnt/.tensorfs/$f'"
 		[[ $status -ne 0 && $output = *"Read-only"* ]] || fail "$f: $output"
 	done
-	[[ $(stat -c %a "$mnt/.tensorfs/pin" "$mnt/.tensorfs/evict" "$mnt/.tensorfs/prefetch" | tr '\n' ' ') = "644 200 200 " ]]
+	[[ $(stat -c %a "$mnt/.tensorfs/pin" "$mnt/.tensorfs/evict" "$mnt/.tensorfs/prefetch" | tr '\n' ' ') = "644 644 644 " ]]
 	stat_is pinned -eq 0
 }
 

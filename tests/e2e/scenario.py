@@ -45,7 +45,8 @@ def path_of(mount, tensor):
 
 
 def state(path):
-    return reader.attribute(path, "state").decode()
+    """Without the way it is served, where it has that."""
+    return reader.attribute(path, "state").decode().split(",")[0]
 
 
 def stats(mount):
@@ -209,9 +210,9 @@ def controls(mount):
     for key, value in numbers.items():
         if key not in moving:
             same(f"stats: {key}", lines[key], str(value))
-        check(re.search(rf"^tensorfs_{key}(_total)? \d+$", metrics, re.M), f"metrics lacks {key}")
+        check(re.search(rf"^tensorfs_{key}(_total)?{{.+}} \d+$", metrics, re.M), f"metrics lacks {key}")
     for line in metrics.splitlines():
-        check(re.fullmatch(r"# (HELP|TYPE) tensorfs_\w+ .+|tensorfs_\w+ \d+", line), "metrics:", line)
+        check(re.fullmatch(r"# (HELP|TYPE) tensorfs_\w+ .+|tensorfs_\w+{model=\"[^\"]+\",mountpoint=\"[^\"]+\"} \d+", line), "metrics:", line)
     same("tensors", values["tensors"], 21)
 
 
@@ -362,7 +363,7 @@ def slow_open(model, mount, slow_daemon):
     want, path = content(big).tobytes(), path_of(mount, big)
     fd = os.open(path, os.O_RDONLY)
     same("opens_streamed", stats(mount)["opens_streamed"], 1)
-    same("state", state(path), "loading")
+    same("state", reader.attribute(path, "state"), b"loading, streamed (loading takes longer than --open-wait)")
     second = os.open(path, os.O_RDONLY)  # shares the mode
     same("opens_streamed", stats(mount)["opens_streamed"], 2)
     got = []
@@ -382,6 +383,7 @@ def slow_open(model, mount, slow_daemon):
     # RELEASE is asynchronous: until it has come, opens share the mode of the old ones.
     wait_until("the release", lambda: stats(mount)["streams"] == 0)
     check(slurp(path) == want, "passthrough")
+    same("state", reader.attribute(path, "state"), b"resident")
 
 
 # --- Lifetime --------------------------------------------------------------------------------------------------------

@@ -49,9 +49,9 @@ static int teardown(void **state)
 }
 
 /* The whole of it, with a NUL behind; the caller frees it. */
-static char *whole(bool json, size_t *ret_len)
+static char *whole_for(const struct tfs_caller *caller, bool json, size_t *ret_len)
 {
-	struct tfs_listing *l = tfs_listing_open(model, tree, json);
+	struct tfs_listing *l = tfs_listing_open(model, tree, json, caller);
 	size_t room = 4 << 20;
 	char *text = malloc(room + 1);
 	assert_non_null(l);
@@ -59,9 +59,19 @@ static char *whole(bool json, size_t *ret_len)
 	ssize_t n = tfs_listing_read(l, 0, room, text);
 	assert_true(n > 0 && (size_t)n < room);
 	text[n] = 0;
+	assert_int_equal(tfs_listing_size(l), n);
+	tfs_listing_close(l);
+	/* The same of one that nothing was read of. */
+	l = tfs_listing_open(model, tree, json, caller);
+	assert_int_equal(tfs_listing_size(l), n);
 	tfs_listing_close(l);
 	*ret_len = (size_t)n;
 	return text;
+}
+
+static char *whole(bool json, size_t *ret_len)
+{
+	return whole_for(NULL, json, ret_len);
 }
 
 static void test_tsv(void **state)
@@ -132,6 +142,44 @@ static void test_json(void **state)
 	free(text);
 }
 
+static size_t lines_of(const char *text)
+{
+	size_t n = 0;
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+/* Who may read one set, only rows of that; who may read none, no row, and sound JSON. */
+static void test_for_a_caller(void **state)
+{
+	const struct tfs_caller stranger = { .uid = 54321, .gid = 54321 }, root = { 0 };
+	struct tfs_node *nodes = (struct tfs_node *)model->nodes;
+	size_t len;
+
+	(void)state;
+	uint32_t large = model->sets[0].sources[0], root_dir = TFS_NODE_ROOT;
+	mode_t before = nodes[large].mode, root_before = nodes[root_dir].mode;
+	for (uint32_t i = 0; i < model->n_nodes; i++) /* whatever the umask */
+		nodes[i].mode |= S_ISDIR(nodes[i].mode) ? 0755 : 0644;
+	nodes[large].mode = S_IFREG | 0600;
+	nodes[large].uid = 1;
+	char *text = whole_for(&stranger, false, &len);
+	assert_int_equal(lines_of(text), 1 + 5 + 2);
+	assert_null(strstr(text, "layers."));
+	free(text);
+	text = whole_for(&root, false, &len);
+	assert_int_equal(lines_of(text), 1 + MANY + 5 + 2);
+	free(text);
+	nodes[root_dir].mode = S_IFDIR | 0700;
+	nodes[root_dir].uid = 1;
+	text = whole_for(&stranger, true, &len);
+	assert_string_equal(text, "[\n]\n");
+	free(text);
+	nodes[large].mode = before;
+	nodes[root_dir].mode = root_before;
+}
+
 /* Forwards in small steps, backwards, and anywhere, in one listing and in a fresh one. */
 static void test_reads(void **state)
 {
@@ -140,7 +188,7 @@ static void test_reads(void **state)
 		size_t len;
 		char *text = whole(json, &len), *buf = malloc(len + 100);
 		uint64_t x = 3;
-		struct tfs_listing *l = tfs_listing_open(model, tree, json);
+		struct tfs_listing *l = tfs_listing_open(model, tree, json, NULL);
 
 		assert_non_null(buf);
 		assert_true(len > 3 * 65536);
@@ -160,7 +208,7 @@ static void test_reads(void **state)
 			size_t want = at >= len ? 0 : len - at < n ? len - at : n;
 			if (i % 20 == 0) {
 				tfs_listing_close(l);
-				l = tfs_listing_open(model, tree, json);
+				l = tfs_listing_open(model, tree, json, NULL);
 			}
 			if (want > len)
 				want = len;
@@ -181,6 +229,7 @@ int main(void)
 		cmocka_unit_test(test_tsv),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_reads),
+		cmocka_unit_test(test_for_a_caller),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

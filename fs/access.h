@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who may see what. Whoever asks gets, of each weight file, what a native open(2) of it would give him, with each directory on its
+ * path inside the model: mode bits for the owner, the group (supplementary ones, too) and others. What is made of one file is as
+ * readable as that file; what is made of several needs all of them.
+ *
+ * Mostly a mode says it, and the kernel checks it: a set whose files have one owner and mode costs nothing. Where it can't, the set
+ * is mixed: its directories are open to everybody and list only what the caller may read, and each lookup, open and attribute asks.
+ */
+#ifndef TFS_FS_ACCESS_H
+#define TFS_FS_ACCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "model.h"
+
+/* Somebody who asks. */
+struct tfs_caller {
+	uid_t uid; /* 0 may read everything */
+	gid_t gid;
+	size_t n_groups;
+	gid_t *groups; /* supplementary; owned */
+};
+
+void tfs_caller_fini(struct tfs_caller *c);
+/* 0 or -ENOMEM. */
+int tfs_caller_copy(struct tfs_caller *to, const struct tfs_caller *from);
+
+/* Would a native open of @node for reading succeed? */
+bool tfs_access_node(const struct tfs_model *m, const struct tfs_caller *c, uint32_t node);
+
+/* The same of a node that anybody may read. */
+bool tfs_access_node_open(const struct tfs_model *m, uint32_t node);
+
+/* What one has to be to read something. */
+struct tfs_needs {
+	bool any;	 /* false: everybody may */
+	bool exact;	 /* these say it all; otherwise they are the strictest of several that don't go into one mode */
+	uid_t uid;
+	gid_t gid;
+	unsigned allows; /* 4: the owner, 2: the group, 1: others */
+};
+
+struct tfs_access;
+
+/* The model must outlive it. NULL: out of memory. */
+struct tfs_access *tfs_access_create(const struct tfs_model *model);
+void tfs_access_destroy(struct tfs_access *a); /* takes NULL */
+
+/* Is more than the mode to be looked at, for what is made of @set; for what is made of all sets? */
+bool tfs_access_mixed(const struct tfs_access *a, uint32_t set);
+bool tfs_access_all_mixed(const struct tfs_access *a);
+
+/* May everybody read all of every set? */
+bool tfs_access_open(const struct tfs_access *a);
+
+/* May @c read that tensor; all of that set; all of all sets? */
+bool tfs_access_tensor(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set, uint32_t tensor);
+bool tfs_access_set(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set);
+bool tfs_access_all(const struct tfs_access *a, const struct tfs_caller *c);
+
+/*
+ * Fill in owner, group and permissions of a file that is made of one tensor, of a set, of all sets; of a directory that shows
+ * what is in a set. Those of what everybody may read are left as they are but for permissions.
+ */
+void tfs_access_attr_tensor(const struct tfs_access *a, uint32_t set, uint32_t tensor, struct stat *st);
+void tfs_access_attr_set(const struct tfs_access *a, uint32_t set, struct stat *st);
+void tfs_access_attr_all(const struct tfs_access *a, struct stat *st);
+void tfs_access_attr_dir(const struct tfs_access *a, uint32_t set, struct stat *st);
+
+/*
+ * A made-up directory that shows no content: as open as the original one of mode @mode that it stands in. Writable for its owner,
+ * as tools expect of copies of it.
+ */
+mode_t tfs_access_dir_mode(mode_t mode);
+
+#endif

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The man page and --help tell of the same options, with the same arguments and defaults; and all pages are sound mdoc(7).
-usage: test-man.py PROGRAM PAGE [OTHER_PAGE...]; the page of "tensorfs COMMAND" is called tensorfs-COMMAND.1"""
+usage: test-man.py PROGRAM PAGE [OTHER_PAGE...]; the page of "tensorfs COMMAND" is called tensorfs-COMMAND.1,
+and a page of another name is that of the program when it is called so"""
 import re
 import shutil
 import subprocess
@@ -54,8 +55,8 @@ def of_page(text):
 
 def main():
     program, page, *others = sys.argv[1:]
-    command = Path(page).stem.split("-")[1:]
-    help_text = subprocess.run([program, *command, "--help"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    command = Path(page).stem.split("-")
+    help_text = subprocess.run([*command, "--help"], executable=program, check=True, stdout=subprocess.PIPE, text=True).stdout
     helped = of_help(help_text)
     with open(page, encoding="utf-8") as f:
         text = f.read()

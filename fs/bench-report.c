@@ -33,15 +33,18 @@ void tfs_bench_note(struct tfs_bench_result *r, const char *fmt, ...)
 
 /* --- Arithmetic ----------------------------------------------------------------------------------------------------- */
 
-const char *tfs_bench_grade(double cold_seconds)
+const char *tfs_bench_grade(double baseline, double seconds)
 {
-	if (cold_seconds < 30)
-		return "ULTRA-FAST";
-	if (cold_seconds < 60)
-		return "FAST";
-	if (cold_seconds < 120)
-		return "GOOD";
-	return "NEEDS IMPROVEMENT";
+	if (seconds > baseline * (1 + TFS_BENCH_TIE))
+		return "SLOWER";
+	return seconds < baseline / (1 + TFS_BENCH_TIE) ? "FASTER" : "AS FAST";
+}
+
+const char *tfs_bench_seconds_grade(double baseline, double seconds)
+{
+	if (baseline < TFS_BENCH_LARGE_SECONDS)
+		return NULL;
+	return seconds < 30 ? "ULTRA-FAST" : seconds < 60 ? "FAST" : seconds < 120 ? "GOOD" : "NEEDS IMPROVEMENT";
 }
 
 static int by_value(const void *a, const void *b)
@@ -199,7 +202,7 @@ static void print_remark(FILE *f, const struct tfs_bench_result *r, enum tfs_ben
 	else if (saved >= 0)
 		fprintf(f, "%.2f times as fast, %.0f %% saved", ratio(baseline, seconds), saved);
 	else
-		fprintf(f, "%.2f times as fast, %.0f %% lost", ratio(baseline, seconds), -saved);
+		fprintf(f, "slower: %.2f times as long", ratio(seconds, baseline));
 }
 
 /* The bars are the seconds, so the shortest is the best. */
@@ -230,16 +233,30 @@ static void print_chart(FILE *f, const struct tfs_bench_result *r, unsigned widt
 	}
 }
 
+static void print_grade(FILE *f, const struct tfs_bench_result *r)
+{
+	double baseline = seconds_of(r, TFS_BENCH_BASELINE), cold = seconds_of(r, TFS_BENCH_COLD);
+	const char *by_seconds = tfs_bench_seconds_grade(baseline, cold);
+
+	row(f, "grade");
+	fprintf(f, "%s: ", tfs_bench_grade(baseline, cold));
+	if (cold > baseline)
+		fprintf(f, "a cold load takes %.2f times as long as an ordinary reader\n", ratio(cold, baseline));
+	else
+		fprintf(f, "a cold load is %.2f times as fast as an ordinary reader\n", ratio(baseline, cold));
+	if (by_seconds) {
+		row(f, "");
+		fprintf(f, "%s: cold load in %.2f s\n", by_seconds, cold);
+	}
+}
+
 void tfs_bench_print_text(FILE *f, const struct tfs_bench_result *r, unsigned width, bool utf8)
 {
-	double cold = seconds_of(r, TFS_BENCH_COLD);
-
 	print_facts(f, r);
 	fputc('\n', f);
 	print_chart(f, r, width, utf8);
 	fputc('\n', f);
-	row(f, "grade");
-	fprintf(f, "%s: cold load in %.2f s\n", tfs_bench_grade(cold), cold);
+	print_grade(f, r);
 	for (unsigned i = 0; i < r->n_notes; i++) {
 		row(f, "note");
 		fprintf(f, "%s\n", r->notes[i]);
@@ -354,7 +371,10 @@ int tfs_bench_print_json(FILE *f, const struct tfs_bench_result *r)
 	bad |= json_object_set_new(o, "serving", json_string(serving(r)));
 	for (int p = 0; p < TFS_BENCH_PASSES; p++)
 		bad |= json_object_set_new(o, tfs_bench_pass_names[p], figure(r, p));
-	bad |= json_object_set_new(o, "grade", json_string(tfs_bench_grade(seconds_of(r, TFS_BENCH_COLD))));
+	double baseline = seconds_of(r, TFS_BENCH_BASELINE), cold = seconds_of(r, TFS_BENCH_COLD);
+	const char *by_seconds = tfs_bench_seconds_grade(baseline, cold);
+	bad |= json_object_set_new(o, "grade", json_string(tfs_bench_grade(baseline, cold)));
+	bad |= json_object_set_new(o, "seconds_grade", by_seconds ? json_string(by_seconds) : json_null());
 	bad |= json_object_set_new(o, "notes", notes);
 	bad |= json_object_set(o, "stats", r->stats ? r->stats : json_null());
 	int r2 = bad ? -ENOMEM : json_dumpf(o, f, JSON_INDENT(2)) || fputc('\n', f) == EOF ? -EIO : 0;

@@ -52,9 +52,9 @@ static const struct tfs_command bench_command = {
 	.name = "tensorfs bench",
 	.operands = "MODEL_DIR",
 	.n_operands = 1,
-	.about = "Measure how fast a model is read from storage, by an ordinary reader and through a mount, and grade it.\n"
-		 "MODEL_DIR may also be one weight file.\n",
-	.status = "Exit status: 0 measured, 1 failed, 2 wrong usage. See tensorfs-bench(1).\n",
+	.about = "Measure how fast a model is read from storage, by an ordinary reader and through a mount, and grade it. "
+		 "MODEL_DIR may also be one weight file.",
+	.status = "Exit status: 0 measured, 1 failed, 2 wrong usage. See tensorfs-bench(1).",
 	.tables = { bench_options, tfs_serving_options },
 };
 

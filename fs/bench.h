@@ -90,8 +90,19 @@ void tfs_bench_system_facts(int fd, struct tfs_bench_system *ret);
 
 /* --- bench-report.c: pure but for the printing ---------------------------------------------------------------------- */
 
-/* DESIGN.md: by the seconds of the cold load. */
-const char *tfs_bench_grade(double cold_seconds);
+/*
+ * The grade of a cold load that takes @seconds where an ordinary reader takes @baseline: "FASTER" or "SLOWER", or "AS FAST" where
+ * they differ by less than equal runs do (TFS_BENCH_TIE).
+ */
+const char *tfs_bench_grade(double baseline, double seconds);
+#define TFS_BENCH_TIE 0.05
+
+/*
+ * By the seconds alone, ULTRA-FAST, FAST, GOOD or NEEDS IMPROVEMENT: only for a model that an ordinary reader needs at least
+ * TFS_BENCH_LARGE_SECONDS for, or they would praise a small model for being small. NULL for others.
+ */
+const char *tfs_bench_seconds_grade(double baseline, double seconds);
+enum { TFS_BENCH_LARGE_SECONDS = 30 };
 
 /* The middle one of @n > 0, or the mean of the two in the middle; leaves them in their order. */
 double tfs_bench_median(const double *values, unsigned n);

@@ -35,20 +35,59 @@ static void collect(const struct tfs_command *c, struct tfs_option all[OPTIONS_M
 	all[n].id = 0;
 }
 
+enum { COLUMNS = 80, HELP_INDENT = 30 };
+
+/* Wrapped at blanks; @at columns of the first line are taken, and the others are indented by @indent. */
+static void print_wrapped(const char *text, int at, int indent)
+{
+	while (*text) {
+		int len = (int)strcspn(text, " ");
+		if (at > indent && at + 1 + len >= COLUMNS) {
+			printf("\n%*s", indent, "");
+			at = indent;
+		}
+		at += printf(at > indent ? " %.*s" : "%.*s", len, text);
+		text += len + strspn(text + len, " ");
+	}
+	putchar('\n');
+}
+
+static void print_option(const struct tfs_option *o)
+{
+	int at = printf("  ");
+
+	if (o->id < 256)
+		at += printf("-%c%s", o->id, o->name ? ", " : o->arg ? " " : "");
+	if (o->name)
+		at += printf("--%s%s", o->name, o->arg ? "=" : "");
+	at += printf("%s", o->arg ? o->arg : "");
+	if (at + 2 > HELP_INDENT) {
+		putchar('\n');
+		at = 0;
+	}
+	printf("%*s", HELP_INDENT - at, "");
+	print_wrapped(o->help, HELP_INDENT, HELP_INDENT);
+}
+
 static void print_help(const struct tfs_command *c, const struct tfs_option *o)
 {
-	printf("usage: %s [OPTIONS] %s\n\n%s\n", c->name, c->operands, c->about);
-	for (; o->id; o++) {
-		char left[64];
-		int n = 0;
-		if (o->id < 256)
-			n += snprintf(left, sizeof left, "-%c%s", o->id, o->name ? ", " : o->arg ? " " : "");
-		if (o->name)
-			n += snprintf(left + n, sizeof left - n, "--%s%s", o->name, o->arg ? "=" : "");
-		snprintf(left + n, sizeof left - n, "%s", o->arg ? o->arg : "");
-		printf("  %-30s %s\n", left, o->help);
-	}
-	printf("\n%s", c->status);
+	printf("usage: %s [OPTIONS] %s\n\n", c->name, c->operands);
+	print_wrapped(c->about, 0, 0);
+	putchar('\n');
+	for (; o->id; o++)
+		print_option(o);
+	putchar('\n');
+	print_wrapped(c->status, 0, 0);
+}
+
+/* Word @i, from 0, of the operands. */
+static void complain_missing(const struct tfs_command *c, int i)
+{
+	const char *word = c->operands;
+
+	for (; i; i--)
+		word += strcspn(word, " ") + 1;
+	fprintf(stderr, "%s: %.*s is missing\n", c->name, (int)strcspn(word, " "), word);
 }
 
 bool tfs_value_complain(const char *option, const char *value, const char *want)
@@ -131,6 +170,10 @@ enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **
 			return TFS_PARSED_USAGE;
 	}
 	if (argc - optind != c->n_operands) {
+		if (argc - optind < c->n_operands)
+			complain_missing(c, argc - optind);
+		else
+			fprintf(stderr, "%s: one argument too many: %s\n", c->name, argv[optind + c->n_operands]);
 		fprintf(stderr, "usage: %s [OPTIONS] %s\nTry '%s --help'.\n", c->name, c->operands, c->name);
 		return TFS_PARSED_USAGE;
 	}

@@ -12,19 +12,19 @@ struct tfs_option {
 	int id;		  /* below 256: also the short option; 0 ends a table */
 	const char *name; /* NULL: short only */
 	const char *arg;  /* NULL: takes none */
-	const char *help;
+	const char *help; /* of any length: --help wraps it */
 };
 
-enum { TFS_OPTION_TABLES = 2 };
+enum { TFS_OPTION_TABLES = 3 };
 
 /* -h, --help and -V, --version are every command's, and in no table. */
 struct tfs_command {
 	const char *name;     /* "tensorfs bench" */
 	const char *operands; /* "MODEL_DIR" … */
 	int n_operands;	      /* … and how many they are */
-	const char *about;    /* lines of --help before the options … */
+	const char *about;    /* text of --help before the options … */
 	const char *status;   /* … and after them */
-	const struct tfs_option *tables[TFS_OPTION_TABLES]; /* in the order of --help; the last may be NULL */
+	const struct tfs_option *tables[TFS_OPTION_TABLES]; /* in the order of --help; NULL: no more */
 };
 
 enum tfs_parsed {

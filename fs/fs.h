@@ -39,6 +39,14 @@ enum tfs_control_file {
 	TFS_CONTROLS,
 };
 
+/* How far the mount is with who started it, see daemon.h. */
+enum tfs_start {
+	TFS_START_WAITING,
+	TFS_START_ANSWERED,  /* that one has seen it answer, and is gone */
+	TFS_START_ABANDONED, /* that one no longer waits for it */
+	TFS_START_ENDED,     /* by ourselves */
+};
+
 struct tfs_fs {
 	/* Immutable while the session runs. */
 	const struct tfs_options *options;
@@ -52,7 +60,8 @@ struct tfs_fs {
 	size_t n_warnings;
 	bool all_open; /* whoever gets in may read all of the model, and what the warnings are about: nobody need be asked */
 	dev_t device; /* of the mount; 0: not known */
-	int ready_fd; /* a byte goes here when the kernel has accepted the mount; -1: nobody waits */
+	bool initialised; /* the kernel has asked for the handshake; set by init() */
+	int starter_fd; /* to who waits until the mount answers; -1: nobody does, or no longer */
 	pthread_key_t ring_thread; /* set in threads that get requests by io_uring; see tfs_here_of() */
 	bool watches; /* this transport does not tell of interrupts: see interrupt.h; set by init() */
 	const char *streamed_because; /* why passthrough was not even tried, or NULL */
@@ -66,6 +75,7 @@ struct tfs_fs {
 
 	/* Relaxed atomics: each stands for itself. */
 	_Atomic bool passthrough; /* may go from true to false: the kernel refused a backing file */
+	_Atomic enum tfs_start start;
 	_Atomic bool uring;	  /* a request came by io_uring */
 	_Atomic uint64_t opens[TFS_OPEN_MODES];
 	_Atomic uint64_t streamed[TFS_STREAMED_REASONS]; /* of opens[TFS_OPEN_STREAM] */

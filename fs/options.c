@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,16 +11,18 @@
 #include "command-line.h"
 #include "views.h"
 
-enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o',
-       OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_ALLOW_OTHER, OPT_VIEWS };
+enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o', OPT_NO_MTAB = 'n', OPT_SLOPPY = 's', OPT_VERBOSE = 'v', OPT_TYPE = 't',
+       OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_ALLOW_OTHER,
+       OPT_NONEMPTY, OPT_VIEWS };
 
 /* What only a mount of its own takes … */
 static const struct tfs_option mount_options[] = {
 	{ OPT_FOREGROUND, "foreground", NULL, "stay in the foreground, messages on standard error" },
 	{ OPT_DEBUG, "debug", NULL, "tell what happens; implies -f" },
-	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options: allow_other, fsname=NAME, noexec, ..." },
+	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options: ro, noexec, fsname=NAME, ...; also those below, as NAME or NAME=VALUE" },
 	{ OPT_ALLOW_OTHER, "allow-other", NULL, "let other users in; the same as -o allow_other" },
 	{ OPT_VIEWS, "views", "LIST", "which views there are: all, none, or some of tensors,npy,f32,meta,tree,whole" },
+	{ OPT_NONEMPTY, "nonempty", NULL, "mount over another tensorfs mount, too" },
 	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE", "load these files of the mount first, in this order: a name or glob on each line" },
 	{ 0 },
 };
@@ -39,14 +42,39 @@ const struct tfs_option tfs_serving_options[] = {
 	{ 0 },
 };
 
+/* What mount(8) says to programs that mount for it. */
+static const struct tfs_option mount8_options[] = {
+	{ OPT_NO_MTAB, NULL, NULL, "for mount(8), no effect" },
+	{ OPT_SLOPPY, NULL, NULL, "for mount(8), no effect" },
+	{ OPT_VERBOSE, NULL, NULL, "for mount(8), no effect" },
+	{ 0 },
+};
+
 static const struct tfs_command mount_command = {
 	.name = "tensorfs",
 	.operands = "MODEL_DIR MOUNTPOINT",
 	.n_operands = 2,
-	.about = "Mount a model directory with every tensor in it as an ordinary file. MODEL_DIR may also be one weight file.\n"
-		 "Unmount with umount or fusermount3 -u.\n",
-	.status = "Exit status: 0 mounted (or unmounted, with -f), 1 failed, 2 wrong usage. See tensorfs(1).\n",
-	.tables = { mount_options, tfs_serving_options },
+	.about = "Mount a model directory with every tensor in it as an ordinary file. MODEL_DIR may also be one weight file. "
+		 "Unmount with umount or fusermount3 -u.",
+	.status = "Exit status: 0 mounted (or unmounted, with -f), 1 failed, 2 wrong usage. See tensorfs(1).",
+	.tables = { mount_options, tfs_serving_options, mount8_options },
+};
+
+/* For mount(8) -f is another word. */
+static const struct tfs_option helper_options[] = {
+	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options, and those of tensorfs as NAME or NAME=VALUE" },
+	{ OPT_TYPE, NULL, "TYPE", "for mount(8), no effect" },
+	{ OPT_FOREGROUND, NULL, NULL, "fake: do everything but mount" },
+	{ 0 },
+};
+
+static const struct tfs_command helper_command = {
+	.name = "mount.tensorfs",
+	.operands = "MODEL_DIR MOUNTPOINT",
+	.n_operands = 2,
+	.about = "What mount(8) runs for the type tensorfs; tensorfs does the same for people.",
+	.status = "Exit status: 0 mounted, 1 failed, 2 wrong usage. See mount.tensorfs(8).",
+	.tables = { helper_options, mount8_options },
 };
 
 static const char *const switch_words[] = { [TFS_AUTO] = "auto", [TFS_ON] = "on", [TFS_OFF] = "off", NULL };
@@ -85,37 +113,121 @@ static bool parse_memory(const char *value, uint64_t *ret)
 	return true;
 }
 
-/* -o: some are ours, some are always so, some can't be had; the rest is for the kernel or libfuse. */
-static bool parse_mount_options(struct tfs_options *o, const char *list)
-{
-	static const char *const given[] = { "rw", "nosuid", "nodev", "noatime", "default_permissions", NULL };
-	static const char *const refused[] = { "suid", "dev", NULL };
-	char *copy = strdup(list), *save = NULL;
-	bool ok = copy;
+/* --- -o -------------------------------------------------------------------------------------------------------------- */
 
-	for (char *w = copy ? strtok_r(copy, ",", &save) : NULL; w && ok; w = strtok_r(NULL, ",", &save)) {
-		bool skip = false;
-		for (int i = 0; given[i]; i++)
-			skip |= !strcmp(w, given[i]);
-		for (int i = 0; refused[i] && ok; i++)
-			if (!strcmp(w, refused[i])) {
-				fprintf(stderr, "tensorfs: -o %s: a tensorfs mount is always nosuid,nodev\n", w);
-				ok = false;
-			}
-		if (!strcmp(w, "allow_other"))
-			o->allow_other = skip = true;
-		if (skip || !ok)
-			continue;
-		char *joined;
-		if (asprintf(&joined, "%s%s%s", o->mount_options, o->mount_options[0] ? "," : "", w) < 0) {
-			ok = false;
-			break;
+/* What mount(8), fstab(5) and systemd.mount(5) know and does nothing here, is always so or can't be: nosuid, nodev, noatime. */
+static const char *const no_effect[] = {
+	"defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev", "suid", "nosuid", "dev",
+	"nodev", "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
+	"lazytime", "nolazytime", "iversion", "noiversion", "mand", "nomand", "silent", "loud", "default_permissions", NULL
+};
+static const char *const no_effect_prefixes[] = { "x-", "X-", "comment=", "user=", NULL };
+
+static bool has_no_effect(const char *word)
+{
+	for (int i = 0; no_effect[i]; i++)
+		if (!strcmp(word, no_effect[i]))
+			return true;
+	for (int i = 0; no_effect_prefixes[i]; i++)
+		if (!strncmp(word, no_effect_prefixes[i], strlen(no_effect_prefixes[i])))
+			return true;
+	return false;
+}
+
+/*
+ * The next of a list, which may hold commas in double quotes, as in mount(8), or behind a backslash, as for libfuse, which also
+ * has \NNN, octal. @word has room for the whole list.
+ */
+static bool next_word(const char **list, char *word)
+{
+	const char *s = *list;
+	bool quoted = false;
+
+	if (!*s)
+		return false;
+	for (; *s && (quoted || *s != ','); s++) {
+		unsigned byte;
+		if (*s == '"') {
+			quoted = !quoted;
+		} else if (*s == '\\' && strspn(s + 1, "01234567") >= 3 && sscanf(s + 1, "%3o", &byte) == 1) {
+			*word++ = (char)byte;
+			s += 3;
+		} else {
+			s += *s == '\\' && s[1];
+			*word++ = *s;
 		}
-		free(o->mount_options);
-		o->mount_options = joined;
 	}
-	free(copy);
-	return ok;
+	*word = 0;
+	*list = s + (*s == ',');
+	return true;
+}
+
+/* Does @word, up to a '=', spell the option @name? Mount options are usually written with '_'. */
+static bool spells(const char *word, const char *name)
+{
+	for (; *name && (*word == *name || (*word == '_' && *name == '-')); word++, name++)
+		;
+	return !*name && (!*word || *word == '=');
+}
+
+static const struct tfs_option *find(const char *word)
+{
+	const struct tfs_option *tables[] = { mount_options, tfs_serving_options };
+
+	for (int t = 0; t < 2; t++)
+		for (const struct tfs_option *option = tables[t]; option->id; option++)
+			if (option->name && spells(word, option->name))
+				return option;
+	return NULL;
+}
+
+/* For libfuse or the kernel; what they don't know is libfuse's to refuse. False: out of memory. */
+static bool pass_on(struct tfs_options *o, const char *word)
+{
+	size_t len = strlen(o->mount_options);
+	char *joined = realloc(o->mount_options, len + 2 * strlen(word) + 2);
+
+	if (!joined)
+		return false;
+	o->mount_options = joined;
+	joined += len;
+	if (len)
+		*joined++ = ',';
+	for (; *word; *joined++ = *word++)
+		if (*word == ',' || *word == '\\')
+			*joined++ = '\\';
+	*joined = 0;
+	return true;
+}
+
+static bool take_word(struct tfs_options *o, const char *word)
+{
+	const struct tfs_option *option = find(word);
+	const char *value = strchr(word, '=');
+
+	if (option && !option->arg != !value) {
+		fprintf(stderr, "tensorfs: -o %s: it %s\n", word, value ? "takes no value" : "requires a value");
+		return false;
+	}
+	if (option)
+		return tfs_options_take(o, option->id, value ? value + 1 : NULL);
+	if (!*word || has_no_effect(word))
+		return true;
+	if (!strncmp(word, "max_read=", 9) && !tfs_value_count("-o max_read", word + 9, 0, UINT_MAX, &o->max_read))
+		return false;
+	return pass_on(o, word);
+}
+
+static bool take_list(struct tfs_options *o, const char *list)
+{
+	char *word;
+
+	do {
+		word = tfs_arena_alloc(&o->words, strlen(list) + 1, 1);
+		if (!word)
+			fprintf(stderr, "tensorfs: out of memory\n");
+	} while (word && next_word(&list, word) && (word = take_word(o, word) ? word : NULL));
+	return word;
 }
 
 bool tfs_options_take(void *arg, int id, const char *value)
@@ -134,7 +246,15 @@ bool tfs_options_take(void *arg, int id, const char *value)
 		o->allow_other = true;
 		return true;
 	case OPT_MOUNT:
-		return parse_mount_options(o, value);
+		return take_list(o, value);
+	case OPT_NO_MTAB:
+	case OPT_SLOPPY:
+	case OPT_VERBOSE:
+	case OPT_TYPE:
+		return true;
+	case OPT_NONEMPTY:
+		o->nonempty = true;
+		return true;
 	case OPT_MEMORY:
 		return parse_memory(value, &o->loader.memory);
 	case OPT_OPEN_WAIT:
@@ -188,6 +308,23 @@ void tfs_options_complete(struct tfs_options *o)
 		o->loader.memory = tfs_memory_default();
 }
 
+/* As tfs_options_take(). */
+static bool take_for_mount8(void *arg, int id, const char *value)
+{
+	struct tfs_options *o = arg;
+
+	if (id != OPT_FOREGROUND)
+		return tfs_options_take(o, id, value);
+	o->fake = true;
+	return true;
+}
+
+bool tfs_options_helper(const char *argv0)
+{
+	const char *slash = strrchr(argv0, '/');
+	return !strcmp(slash ? slash + 1 : argv0, helper_command.name);
+}
+
 enum tfs_parsed tfs_options_parse(int argc, char **argv, struct tfs_options *ret_options)
 {
 	struct tfs_options o;
@@ -197,7 +334,9 @@ enum tfs_parsed tfs_options_parse(int argc, char **argv, struct tfs_options *ret
 		fprintf(stderr, "tensorfs: out of memory\n");
 		return TFS_PARSED_USAGE;
 	}
-	enum tfs_parsed parsed = tfs_command_parse(&mount_command, argc, argv, tfs_options_take, &o, &first);
+	bool helper = tfs_options_helper(argv[0]);
+	enum tfs_parsed parsed = tfs_command_parse(helper ? &helper_command : &mount_command, argc, argv,
+						   helper ? take_for_mount8 : tfs_options_take, &o, &first);
 	if (parsed != TFS_PARSED_RUN) {
 		tfs_options_fini(&o);
 		return parsed;
@@ -212,4 +351,5 @@ enum tfs_parsed tfs_options_parse(int argc, char **argv, struct tfs_options *ret
 void tfs_options_fini(struct tfs_options *o)
 {
 	free(o->mount_options);
+	tfs_arena_fini(&o->words);
 }

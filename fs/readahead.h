@@ -8,9 +8,6 @@
 
 #include <sys/types.h>
 
-/* The device number of the file system mounted last at @mountpoint, an absolute path; 0: not found. Asks /proc, not the mount. */
-dev_t tfs_mount_device(const char *mountpoint);
-
 /* Let the kernel read ahead @kib on that device. Takes the right to write to sysfs; without it nothing changes. */
 void tfs_set_readahead(dev_t device, unsigned kib);
 

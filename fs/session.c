@@ -5,10 +5,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -18,6 +22,7 @@
 #include "config.h"
 #include "control.h"
 #include "fs.h"
+#include "mountpoint.h"
 #include "privileges.h"
 #include "readahead.h"
 #include "text.h"
@@ -46,6 +51,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	struct tfs_fs *fs = userdata;
 
 	conn->max_write = TFS_STREAM_MAX_READ; /* libfuse sizes its buffers, and with them reads, by it */
+	conn->max_read = fs->options->max_read; /* libfuse wants to hear it here too */
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
 	fuse_set_feature_flag(conn, FUSE_CAP_CACHE_SYMLINKS);
@@ -68,21 +74,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	/* The kernel's word of an interrupt would find no request, and libfuse would keep it for ever: ask for none. */
 	conn->no_interrupt = fs->watches = fs->uring;
 #endif
-	if (fs->ready_fd >= 0) {
-		if (write(fs->ready_fd, "", 1) != 1)
-			tfs_log_error("nobody waits for this mount");
-		close(fs->ready_fd);
-		fs->ready_fd = -1;
-		if (fs->options->foreground)
-			return;
-		/* The terminal is the shell's again. */
-		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-		tfs_log_to_syslog("tensorfs");
-		for (int fd = 0; fd <= 2 && null >= 0; fd++)
-			dup2(null, fd);
-		if (null > 2)
-			close(null);
-	}
+	fs->initialised = true;
 }
 
 const struct fuse_lowlevel_ops tfs_operations = {
@@ -147,7 +139,7 @@ static void on_warning(void *arg, const struct tfs_error *warning)
 
 /*
  * libfuse's own messages. One comes in pieces up to its newline; others have none. What it says of refused backing files is
- * expected where they are refused.
+ * expected where they are refused, and of a signal always: that is how a session is ended.
  */
 static __attribute__((format(printf, 2, 0))) void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 {
@@ -159,7 +151,7 @@ static __attribute__((format(printf, 2, 0))) void on_fuse_log(enum fuse_log_leve
 	if (!line[len] && len < sizeof line - 1 && !strncmp(line, "fuse: unknown option", 20))
 		return;
 	line[len] = 0;
-	bool expected = strstr(line, "passthrough_open") || strstr(line, "passthrough_close");
+	bool expected = strstr(line, "passthrough_open") || strstr(line, "passthrough_close") || strstr(line, "exit_handler called");
 	tfs_log(level <= FUSE_LOG_ERR && !expected ? TFS_LOG_ERROR : level <= FUSE_LOG_WARNING && !expected ? TFS_LOG_WARNING
 														: TFS_LOG_DEBUG,
 		"%s", line);
@@ -272,26 +264,122 @@ static int create_loader(struct tfs_fs *fs)
 		err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
 		r = tfs_loader_create(fs->model, &lo, &fs->loader, &err);
 	}
-	if (r)
+	const char *list = fs->options->prefetch_list;
+	if (r) {
 		log_error("", &err);
-	else if (fs->options->prefetch_list && fs->passthrough)
-		r = tfs_control_prefetch_list(fs, fs->options->prefetch_list);
+	} else if (list && fs->passthrough) {
+		r = tfs_control_prefetch_list(fs, list);
+	} else if (list && access(list, R_OK)) { /* it has no use here, but would be missed elsewhere */
+		r = -errno;
+		tfs_log_error("--prefetch-list: %s: %s", list, strerror(errno));
+	}
+	return r;
+}
+
+/* Leave who started us: the terminal is the shell's again. */
+static void detach(struct tfs_fs *fs)
+{
+	close(fs->starter_fd);
+	fs->starter_fd = -1;
+	if (fs->options->foreground)
+		return;
+	if (chdir("/"))
+		tfs_log_warning("chdir /: %s", strerror(errno));
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	tfs_log_to_syslog("tensorfs");
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+}
+
+/*
+ * A thread: tells who started us that we are ready, and waits until that one has seen the mount answer. It may also give up, or
+ * die, and then the session is told to end as by anyone else: by a signal, which the main thread takes.
+ */
+static void *report_ready(void *arg)
+{
+	struct tfs_fs *fs = arg;
+	char byte;
+
+	bool answered = send(fs->starter_fd, "", 1, MSG_NOSIGNAL) == 1 && read(fs->starter_fd, &byte, 1) == 1;
+	enum tfs_start waiting = TFS_START_WAITING;
+	if (!atomic_compare_exchange_strong(&fs->start, &waiting, answered ? TFS_START_ANSWERED : TFS_START_ABANDONED))
+		return NULL;
+	if (answered)
+		detach(fs);
+	else
+		kill(getpid(), SIGTERM);
+	return NULL;
+}
+
+/* The kernel's INIT is answered here, before there are other threads, so that what ends the session then is seen. 0 or -errno. */
+static int answer_init(struct tfs_fs *fs)
+{
+	struct pollfd polled = { .fd = fuse_session_fd(fs->session), .events = POLLIN };
+	struct fuse_buf buf = { 0 };
+	int r = 0;
+
+	while (!r && !fs->initialised && !fuse_session_exited(fs->session)) {
+		if (poll(&polled, 1, -1) < 0)
+			continue; /* a signal: the session has been told to end */
+		int n = fuse_session_receive_buf(fs->session, &buf);
+		if (n > 0)
+			fuse_session_process_buf(fs->session, &buf);
+		else if (n < 0 && n != -EINTR && n != -EAGAIN)
+			r = n;
+	}
+	free(buf.mem);
 	return r;
 }
 
 static int serve(struct tfs_fs *fs)
 {
+	bool started = fs->starter_fd >= 0, waits = false;
+	pthread_t waiter;
+	sigset_t all, before;
+
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	if (!config)
 		return -ENOMEM;
 	/* No request blocks its thread, so there is use for no more than CPUs, and one to spare. */
 	fuse_loop_cfg_set_max_threads(config, get_nprocs() < 16 ? get_nprocs() + 1 : 16);
-	int r = fuse_session_loop_mt(fs->session, config);
+	int r = answer_init(fs);
+	if (r) /* EPERM is what it says of a descriptor that somebody else was to mount */
+		tfs_log_error("reading /dev/fuse: %s", r == -EPERM ? "it is open, but not mounted" : strerror(-r));
+	if (!r && started && !fuse_session_exited(fs->session)) {
+		if (!fs->options->foreground) /* from now on the other end of the socket tells */
+			prctl(PR_SET_PDEATHSIG, 0);
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &before);
+		r = -pthread_create(&waiter, NULL, report_ready, fs);
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+		if (r)
+			tfs_log_error("starting a thread: %s", strerror(-r));
+		waits = !r;
+	}
+	if (r)
+		fuse_session_exit(fs->session);
+	int ended = fuse_session_loop_mt(fs->session, config); /* also where it is over: this stops the rings */
 	fuse_loop_cfg_destroy(config);
-	/* A positive value is the signal that ended it, which is how one ends it. */
-	if (r < 0)
-		tfs_log_error("the session ended: %s", strerror(-r));
-	return r < 0 ? r : 0;
+	if (waits) {
+		enum tfs_start waiting = TFS_START_WAITING;
+		if (atomic_compare_exchange_strong(&fs->start, &waiting, TFS_START_ENDED))
+			shutdown(fs->starter_fd, SHUT_RDWR);
+		pthread_join(waiter, NULL);
+	}
+	if (fs->start == TFS_START_ABANDONED)
+		return 0; /* who has given up says why */
+	if (r)
+		return r;
+	/* A positive value is the signal that ended it, which is how one ends it; but not before it has begun. */
+	if (ended < 0) {
+		tfs_log_error("the session ended: %s", ended == -1 ? "it has no thread" : strerror(-ended));
+	} else if (started && fs->start != TFS_START_ANSWERED) {
+		tfs_log_error("ended by %s before the mount answered", ended ? strsignal(ended) : "an unmount");
+		ended = -EINTR;
+	}
+	return ended < 0 ? ended : 0;
 }
 
 void tfs_fs_stop(struct tfs_fs *fs)
@@ -319,7 +407,7 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		return -ENOMEM;
 	r = -EIO;
 	if (!fuse_session_mount(fs->session, mountpoint)) { /* otherwise libfuse, or fusermount3, has said why */
-		fs->device = tfs_mount_device(mountpoint);
+		fs->device = tfs_mounted_at(mountpoint).device;
 		/* Threads inherit what is left of the privileges, so the loader comes after this. */
 		r = tfs_privileges_drop();
 		if (r)
@@ -335,7 +423,8 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		/* Whoever still waits is answered while there is a session to answer through. */
 		tfs_fs_stop(fs);
 		tfs_close_all(fs);
-		fuse_session_unmount(fs->session);
+		if (tfs_mountpoint_fd(mountpoint) < 0) /* otherwise that is for who mounted it */
+			fuse_session_unmount(fs->session);
 	}
 	fuse_remove_signal_handlers(fs->session);
 	return r;
@@ -346,6 +435,9 @@ static int check_mountpoint(const struct tfs_fs *fs, const char *mountpoint)
 {
 	char path[PATH_MAX];
 	uint32_t node;
+
+	if (tfs_mountpoint_fd(mountpoint) >= 0) /* not ours to know */
+		return 0;
 	int r = tfs_model_covered(fs->model, mountpoint, &node);
 
 	if (r > 0 && tfs_model_path(fs->model, node, path, sizeof path))
@@ -366,17 +458,19 @@ static void find_who_may_see(struct tfs_fs *fs)
 		w->node = w->file[0] ? tfs_model_find(fs->model, w->file) : UINT32_MAX;
 		fs->all_open &= w->node == UINT32_MAX || tfs_access_node_open(fs->model, w->node);
 	}
-	/* Then the kernel lets in nobody but who mounted it, and could read all that was found. */
-	fs->all_open |= !fs->options->allow_other;
+	/*
+	 * Then the kernel lets in nobody but who mounted it, and could read all that was found. Whom it lets into a mount that was made
+	 * elsewhere we can't know.
+	 */
+	fs->all_open |= !fs->options->allow_other && tfs_mountpoint_fd(fs->mountpoint) < 0;
 }
 
-int tfs_session_run(const struct tfs_options *options, int ready_fd)
+int tfs_session_run(const struct tfs_options *options, int starter_fd)
 {
-	struct tfs_fs fs = { .options = options, .ready_fd = ready_fd };
+	struct tfs_fs fs = { .options = options, .starter_fd = starter_fd };
 	char lacks[128];
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
-	cleanup_free char *mountpoint = realpath(options->mountpoint, NULL);
-	struct stat st;
+	cleanup_free char *mountpoint = NULL;
 
 	if (pthread_key_create(&fs.ring_thread, on_ring_end)) {
 		tfs_log_error("out of memory");
@@ -392,15 +486,8 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 	tfs_watch_init(&fs.watch);
 	pthread_mutex_init(&fs.stop_lock, NULL);
 
+	int r = tfs_mountpoint_check(options->mountpoint, options->nonempty, &mountpoint);
 	fs.mountpoint = mountpoint;
-	int r = 0;
-	if (!mountpoint || stat(mountpoint, &st)) {
-		tfs_log_error("mountpoint %s: %s", options->mountpoint, strerror(errno));
-		r = -errno;
-	} else if (!S_ISDIR(st.st_mode)) {
-		tfs_log_error("mountpoint %s: not a directory", options->mountpoint);
-		r = -ENOTDIR;
-	}
 	if (!r) {
 		fs.model_path = realpath(options->model_dir, NULL);
 		if (!fs.model_path) {
@@ -428,11 +515,8 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 		tfs_log_error("--passthrough=on: %s", fs.streamed_because);
 		r = -EPERM;
 	}
-	if (!r) {
-		if (!options->foreground && chdir("/"))
-			tfs_log_warning("chdir /: %s", strerror(errno));
+	if (!r)
 		r = mount_and_serve(&fs, mountpoint);
-	}
 
 	if (fs.session)
 		fuse_session_destroy(fs.session);

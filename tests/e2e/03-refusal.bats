@@ -56,7 +56,7 @@ load helpers
 @test "a mountpoint that is not there, or no directory" {
 	mkmodel --bytes 16K
 	refused 1 "$model" "$T/nosuch"
-	[[ $output = *"mountpoint $T/nosuch: No such file"* ]]
+	[[ $output = *"mountpoint $T/nosuch: No such file"*mkdir* ]]
 	refused 1 "$model" "$model/config.json"
 	[[ $output = *"mountpoint $model/config.json: "*"irectory"* ]]
 	ln -s loop "$T/loop"
@@ -67,12 +67,13 @@ load helpers
 	mkmodel --bytes 16K
 	for bad in --nosuch --memory=63M --memory=-1 --memory=x --memory=101% --memory= --memory=0x10000000 --memory=1e999 --memory=64Q --open-wait=-1 --open-wait=x \
 		--open-wait=nan --threads=0 --threads=1.5 --threads=1000000 --prefetch=some --engine=on --engine=x \
-		--passthrough=maybe --fuse-uring=yes -x '-o suid' '-o dev' --help=x; do
+		--passthrough=maybe --fuse-uring=yes -x '-o memory' '-o memory=1M' '-o debug=1' --help=x; do
 		# shellcheck disable=SC2086 # the words of -o
 		refused 2 $bad "$model" "$mnt"
 	done
 	refused 2
 	refused 2 "$model"
+	[[ ${lines[0]} = 'tensorfs: MOUNTPOINT is missing' ]] || fail "$output"
 	refused 2 "$model" "$mnt" more
 	refused 2 -o
 	refused 2 --memory

@@ -199,7 +199,7 @@ load helpers
 @test "one mount on top of another, of the same model" {
 	mkmodel --bytes 256K
 	start "$model" "$mnt"
-	start "$model" "$mnt"
+	start -o nonempty "$model" "$mnt"
 	py "$e2e/reader.py" set "$model" "$mnt" "$model/model.safetensors"
 	umount "$mnt"
 	py "$e2e/reader.py" set "$model" "$mnt" "$model/model.safetensors"

@@ -48,8 +48,9 @@ consistent() {
 		'close(cached["percent_of_cold"], cached["seconds"] / cold["seconds"] * 100)' \
 		'cached["immediate"] == (cached["percent_of_cold"] < 1)' \
 		'0 < cold["mount_seconds"] < max(cold["runs"])' \
-		'r["grade"] == ("ULTRA-FAST" if cold["seconds"] < 30 else "FAST" if cold["seconds"] < 60 else
-			"GOOD" if cold["seconds"] < 120 else "NEEDS IMPROVEMENT")' \
+		'r["grade"] == ("SLOWER" if cold["seconds"] > base["seconds"] * 1.05 else
+			"FASTER" if cold["seconds"] < base["seconds"] / 1.05 else "AS FAST")' \
+		'(r["seconds_grade"] is None) == (base["seconds"] < 30)' \
 		'cold["bytes"] == warm["bytes"] == r["model"]["tensor_bytes"] + r["model"]["other_bytes"]' \
 		'all((p["cold"] is None) == (p["cached_bytes"] is None) for p in (base, cold))' \
 		'all(p["cold"] is None or p["cold"] == (p["cached_bytes"] * 100 <= base["bytes"] * 1.01) for p in (base, cold))' \
@@ -160,7 +161,8 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 		grep -qE "^$step: [0-9.]+ s(, [0-9.]+ [kMGT]?B/s)?\$" "$T/err" || fail "$(cat "$T/err")"
 		grep -qE "^$step +#+ +[0-9.]+ s " "$T/out" || fail "$(cat "$T/out")"
 	done
-	grep -qE '^grade     (ULTRA-FAST|FAST|GOOD|NEEDS IMPROVEMENT): cold load in [0-9.]+ s$' "$T/out"
+	grep -qE '^grade     (FASTER|AS FAST|SLOWER): a cold load (is|takes) [0-9.]+ times as (fast|long) as an ordinary reader$' "$T/out"
+	! grep -q 'ULTRA' "$T/out" || fail "a small model is praised for being small"
 	! LC_ALL=C grep -nP '[^\x20-\x7e]' "$T/out" "$T/err" || fail "not plain"
 	[[ $(wc -l <"$T/err") = 7 ]] || fail "$(cat "$T/err")" # beginning and end, but "cached" has no bytes to announce
 	[[ $(locale -a 2>/dev/null) = *[Cc].[Uu][Tt][Ff]* ]] || skip "optional: no C.UTF-8 locale"

@@ -78,7 +78,8 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	local size read_by_daemon before kept mode
 	size=$(stat -c %s "$model/x.npz")
 	for mode in auto off; do
-		start --passthrough=$mode --prefetch=none --engine=buffered --memory=256M "$model" "$mnt"
+		# However busy the machine is, nothing is streamed for that: a stream goes through it once more.
+		start --passthrough=$mode --open-wait=600 --prefetch=none --engine=buffered --memory=256M "$model" "$mnt"
 		py "$e2e/numpyfiles.py" fortran-right "$mnt" 64
 		# Three views, each by one reader after the other, once; what is looked into to mount it is not much.
 		read_by_daemon=$(sed -n 's/^rchar: //p' "/proc/$daemon/io")

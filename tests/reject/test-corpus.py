@@ -77,7 +77,7 @@ def main():
     corpus = shared / "corpus"
     vectors = [v for f in CORPUS for v in sorted((shared / "vectors").glob(f + "-*"))]
     if not corpus.is_dir() or not vectors:
-        print(f"SKIP: no corpus and vectors in {shared} (TENSORFS_SHARED says where they are)")
+        print(f"SKIP: optional: no corpus and vectors in {shared} (TENSORFS_SHARED says where they are)")
         return 77
     bad = list(check_corpus(try_open, corpus))
     for vector in vectors:

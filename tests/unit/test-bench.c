@@ -9,17 +9,25 @@
 static void test_grade(void **state)
 {
 	static const struct {
-		double seconds;
-		const char *grade;
+		double baseline, seconds;
+		const char *grade, *by_seconds;
 	} rows[] = {
-		{ 0, "ULTRA-FAST" },	   { 29.999, "ULTRA-FAST" }, { 30, "FAST" },	  { 59.999, "FAST" },
-		{ 60, "GOOD" },		   { 119.999, "GOOD" },	     { 120, "NEEDS IMPROVEMENT" },
-		{ 1e9, "NEEDS IMPROVEMENT" },
+		/* Small models, which only the comparison says something of. */
+		{ 1, 0.5, "FASTER", NULL },	   { 1, 0.96, "AS FAST", NULL },      { 1, 1, "AS FAST", NULL },
+		{ 1, 1.04, "AS FAST", NULL },	   { 1, 1.06, "SLOWER", NULL },	      { 29.9, 200, "SLOWER", NULL },
+		{ 0, 1, "SLOWER", NULL },
+		/* Large ones. */
+		{ 30, 29.999, "AS FAST", "ULTRA-FAST" }, { 40, 20, "FASTER", "ULTRA-FAST" }, { 60, 30, "FASTER", "FAST" },
+		{ 60, 59.999, "AS FAST", "FAST" }, { 61, 60, "AS FAST", "GOOD" },     { 100, 119.999, "SLOWER", "GOOD" },
+		{ 240, 120, "FASTER", "NEEDS IMPROVEMENT" }, { 1e9, 1e9, "AS FAST", "NEEDS IMPROVEMENT" },
 	};
 
 	(void)state;
-	for (unsigned i = 0; i < LENGTH(rows); i++)
-		assert_string_equal(tfs_bench_grade(rows[i].seconds), rows[i].grade);
+	for (unsigned i = 0; i < LENGTH(rows); i++) {
+		const char *by_seconds = tfs_bench_seconds_grade(rows[i].baseline, rows[i].seconds);
+		assert_string_equal(tfs_bench_grade(rows[i].baseline, rows[i].seconds), rows[i].grade);
+		assert_string_equal(by_seconds ? by_seconds : "", rows[i].by_seconds ? rows[i].by_seconds : "");
+	}
 }
 
 static void test_median(void **state)
@@ -144,7 +152,8 @@ static void test_text(void **state)
 {
 	static const char *const has[] = {
 		"baseline  ", "100.00 s", "one thread, buffered", "2.50 times as fast, 60 % saved", "40.00 s", "200 MB/s",
-		"0.5 % of cold: immediate", "grade     FAST: cold load in 40.00 s", "note      note 1\n", "8.00 GB in 1 file;",
+		"0.5 % of cold: immediate",
+		"grade     FASTER: a cold load is 2.50 times as fast as an ordinary reader\n          FAST: cold load in 40.00 s\n", "note      note 1\n", "8.00 GB in 1 file;",
 		"has       passthrough\n",
 	};
 	struct tfs_bench_result *r = example();
@@ -182,7 +191,8 @@ static void test_text(void **state)
 	/* Slower is said to be. */
 	r->figures[TFS_BENCH_BASELINE].seconds[0] = r->figures[TFS_BENCH_BASELINE].seconds[1] = 32;
 	text = text_of(r, 100, false);
-	assert_non_null(strstr(text, "0.80 times as fast, 25 % lost"));
+	assert_non_null(strstr(text, "slower: 1.25 times as long"));
+	assert_non_null(strstr(text, "grade     SLOWER: a cold load takes 1.25 times as long as an ordinary reader\n"));
 	free(text);
 	free_example(r);
 }
@@ -207,19 +217,20 @@ static void test_json(void **state)
 	struct tfs_bench_result *r = example();
 	double speedup, saved, percent, seconds, rate;
 	int cold, immediate;
-	const char *grade, *serving;
+	const char *grade, *by_seconds, *serving;
 
 	(void)state;
 	json_t *o = json_of(r);
-	assert_int_equal(json_unpack(o, "{s:{s:F, s:F, s:F, s:F, s:b}, s:{s:F, s:b}, s:s, s:s}", "cold", "seconds", &seconds,
+	assert_int_equal(json_unpack(o, "{s:{s:F, s:F, s:F, s:F, s:b}, s:{s:F, s:b}, s:s, s:s, s:s}", "cold", "seconds", &seconds,
 				     "speedup", &speedup, "saved_percent", &saved, "bytes_per_second", &rate, "cold", &cold,
-				     "cached", "percent_of_cold", &percent, "immediate", &immediate, "grade", &grade, "serving",
-				     &serving),
+				     "cached", "percent_of_cold", &percent, "immediate", &immediate, "grade", &grade,
+				     "seconds_grade", &by_seconds, "serving", &serving),
 			 0);
 	assert_true(seconds == 40 && speedup == 2.5 && saved == 60 && rate == 2e8 && percent == 0.2 / 40 * 100);
 	assert_false(cold);
 	assert_true(immediate);
-	assert_string_equal(grade, "FAST");
+	assert_string_equal(grade, "FASTER");
+	assert_string_equal(by_seconds, "FAST");
 	assert_string_equal(serving, "passthrough");
 	assert_true(json_is_true(json_object_get(json_object_get(o, "baseline"), "cold")));
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(o, "cold"), "cached_bytes")), 4096);
@@ -233,10 +244,11 @@ static void test_json(void **state)
 	r->path = "\xff";
 	r->figures[TFS_BENCH_CACHED].n = r->figures[TFS_BENCH_WARM].n = 0;
 	r->figures[TFS_BENCH_COLD].coldness = TFS_BENCH_COLD_UNKNOWN;
+	r->figures[TFS_BENCH_BASELINE].seconds[0] = r->figures[TFS_BENCH_BASELINE].seconds[1] = 29; /* small enough */
 	o = json_of(r);
 	assert_true(json_is_null(json_object_get(o, "cached")) && json_is_null(json_object_get(o, "warm")));
 	assert_true(json_is_null(json_object_get(json_object_get(o, "cold"), "cold")));
-	assert_true(json_is_null(json_object_get(o, "stats")));
+	assert_true(json_is_null(json_object_get(o, "stats")) && json_is_null(json_object_get(o, "seconds_grade")));
 	assert_string_equal(json_string_value(json_object_get(o, "through")), "loader");
 	assert_string_equal(json_string_value(json_object_get(json_object_get(o, "model"), "path")), "?");
 	json_decref(o);

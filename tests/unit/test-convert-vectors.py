@@ -103,7 +103,7 @@ def main():
     vectors = Path(os.environ.get("TENSORFS_SHARED") or root.parent / "shared") / "vectors"
     cases = sorted(c for kind in ("safetensors", "gguf") for c in vectors.glob(f"{kind}-*/expected.json"))
     if not cases:
-        print(f"SKIP: no safetensors-*/expected.json or gguf-*/expected.json in {vectors} (TENSORFS_SHARED)")
+        print(f"SKIP: optional: no safetensors-*/expected.json or gguf-*/expected.json in {vectors} (TENSORFS_SHARED)")
         return 77
 
     levels = subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True).stdout.split()

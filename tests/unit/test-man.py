@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The man page and --help tell of the same options, with the same arguments and defaults; and all pages are sound mdoc(7).
-usage: test-man.py PROGRAM PAGE [OTHER_PAGE...]; the page of "tensorfs COMMAND" is called tensorfs-COMMAND.1"""
+usage: test-man.py PROGRAM PAGE [OTHER_PAGE...]; the page of "tensorfs COMMAND" is called tensorfs-COMMAND.1,
+and a page of another name is that of the program when it is called so"""
 import re
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ from pathlib import Path
 def of_help(text):
     """Spelling by spelling: "-o OPT[,OPT...]", "--threads=N", and the default where one is named."""
     options = {}
+    text = re.sub(r"\n {4,}", "  ", text)  # what was wrapped; in the right column if the option alone fills the left one
     for line in re.findall(r"^  (-.*)$", text, re.M):
         left, _, right = line.partition("  ")
+        right = " ".join(right.split())
         default = re.search(r"\(default (.+)\)|or (\S+) \(half of it\)", right)
         for spelling in left.strip().split(", ") if left.count(", ") else [left.strip()]:
             options[spelling] = (default[1] or default[2]) if default else None
@@ -52,8 +55,9 @@ def of_page(text):
 
 def main():
     program, page, *others = sys.argv[1:]
-    command = Path(page).stem.split("-")[1:]
-    helped = of_help(subprocess.run([program, *command, "--help"], check=True, stdout=subprocess.PIPE, text=True).stdout)
+    command = Path(page).stem.split("-")
+    help_text = subprocess.run([*command, "--help"], executable=program, check=True, stdout=subprocess.PIPE, text=True).stdout
+    helped = of_help(help_text)
     with open(page, encoding="utf-8") as f:
         text = f.read()
     documented = of_page(text)
@@ -71,6 +75,7 @@ def main():
                 bad.append(f"the synopsis has no {option}")
         elif len(option) == 2 and option[1] not in re.search(r"\[-(\w+)\]", synopsis)[1]:
             bad.append(f"the synopsis has no {option}")
+    bad += [f"--help: {len(line)} columns: {line}" for line in help_text.splitlines() if len(line) >= 80]
     if len(helped) < 10:
         bad.append(f"only {len(helped)} options found in --help")
     if bad:

@@ -72,7 +72,7 @@ static int check_pointer(const struct tfs_model *m, uint32_t node, struct tfs_er
 {
 	cleanup_fd int fd = m->nodes[node].size < TFS_LFS_POINTER_MAX ? tfs_model_open_node(m, node, 0) : -1;
 	struct tfs_error why = { .offset = TFS_NO_OFFSET };
-	int rc = fd < 0 ? 0 : tfs_format_check_pointer(fd, m->nodes[node].size, &why);
+	int rc = fd < 0 ? 0 : tfs_sniff_pointer(fd, m->nodes[node].size, &why);
 
 	return rc ? tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "its external data %s %s", m->nodes[node].name, why.what) : 0;
 }

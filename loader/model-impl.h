@@ -17,6 +17,8 @@ struct tfs_model_impl {
 	struct tfs_catalog **catalogs; /* own the tensors' names and shapes, and the tables of sets of one file */
 	size_t n_catalogs;
 	struct tfs_arena arena; /* names, and the tables of merged sets */
+	uint32_t given; /* the file that was given as MODEL and is told by its content, or UINT32_MAX */
+	const struct tfs_format *given_format; /* of that file */
 	unsigned threads;
 	tfs_warn_fn *warn;
 	void *warn_arg;

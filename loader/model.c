@@ -32,6 +32,7 @@ int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *
 	if (!m)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the model");
 	m->pub.root_fd = -1;
+	m->given = UINT32_MAX;
 	m->threads = threads;
 	m->warn = warn;
 	m->warn_arg = warn_arg;

@@ -39,8 +39,7 @@ struct finder {
 
 /* --- Parsing ----------------------------------------------------------------------------------------------------- */
 
-/* The format whose shards an index of this name would list, or NULL. */
-static const struct tfs_format *index_format(const char *file_name)
+const struct tfs_format *tfs_index_format(const char *file_name)
 {
 	const struct tfs_format *f;
 
@@ -62,7 +61,7 @@ static int find_files(struct finder *f)
 		}
 		file.format = i == f->m->given ? f->m->given_format : tfs_format_for(n->name);
 		if (!file.format) {
-			file.format = index_format(n->name);
+			file.format = tfs_index_format(n->name);
 			file.is_index = file.format != NULL;
 		}
 		if (!file.format) {
@@ -100,8 +99,8 @@ static int refuse_link(const struct tfs_model *m, uint32_t node, struct tfs_erro
 	struct stat st;
 
 	if (!tfs_model_path(m, node, path, sizeof path) && fstatat(m->root_fd, path, &st, 0) && errno == EACCES)
-		return tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "is a link to %s: %s", m->nodes[node].link, strerror(EACCES));
-	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a link to %s, which leads nowhere", m->nodes[node].link);
+		return tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "is a link to %s: %s", m->nodes[node].link->target, strerror(EACCES));
+	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a link to %s, which leads nowhere", m->nodes[node].link->target);
 }
 
 /* Where no tensor can be read the file is broken, and what is wrong with the first of them is why. */

@@ -79,7 +79,7 @@ static const struct row absent[] = {
 static const struct row rows[] = {
 	ROW(0, "\x89HDF\r\n\x1a\n", "an HDF5 file"),
 	ROW(4, "TFL3", "a TensorFlow Lite model"),
-	ROW(0, "\x1f\x8b\x08", "compressed by gzip: unpack it first"),
+	ROW(0, "\x1f\x8b", "compressed by gzip: unpack it first"),
 	ROW(0, "\xfd" "7zXZ", "compressed by xz: unpack it first"),
 	ROW(0, "BZh", "compressed by bzip2: unpack it first"),
 	ROW(0, "\x28\xb5\x2f\xfd", "compressed by zstd: unpack it first"),

@@ -92,11 +92,11 @@ static void links_are_followed_but_not_in_circles(void **state)
 	assert_int_equal(m->nodes[child(m, child(m, 0, "dir"), "file")].size, 5);
 	/* dir/back/up leads to the root, which is above it. */
 	n = &m->nodes[child(m, child(m, child(m, 0, "dir"), "back"), "up")];
-	assert_string_equal(n->link, "..");
-	assert_string_equal(m->nodes[child(m, 0, "dangling")].link, "nowhere");
-	assert_string_equal(m->nodes[child(m, 0, "self")].link, "self");
-	assert_string_equal(m->nodes[child(m, 0, "here")].link, ".");
-	assert_string_equal(m->nodes[child(m, child(m, 0, "sub"), "up")].link, "..");
+	assert_string_equal(n->link->target, "..");
+	assert_string_equal(m->nodes[child(m, 0, "dangling")].link->target, "nowhere");
+	assert_string_equal(m->nodes[child(m, 0, "self")].link->target, "self");
+	assert_string_equal(m->nodes[child(m, 0, "here")].link->target, ".");
+	assert_string_equal(m->nodes[child(m, child(m, 0, "sub"), "up")].link->target, "..");
 	tfs_model_destroy(m);
 	remove_tree(dir);
 	remove_tree(other);
@@ -199,7 +199,7 @@ static void a_path_that_is_no_model_is_refused(void **state)
 	put_text(dir, "config.json", "{}");
 	mkdir(in_tree(dir, "sub"), 0755);
 	assert_refused(in_tree(dir, "config.json"), -EINVAL,
-		       "neither a directory nor a file whose name is that of weights");
+		       "config.json: is JSON, not weights");
 	assert_refused(dir, -EINVAL, "no weights found: no file of 1 in 2 directories is named *.safetensors");
 	remove_tree(dir);
 }

@@ -548,7 +548,8 @@ static const char *other_weights(const struct tfs_model *m, uint32_t node, const
 	struct tfs_content c = S_ISREG(m->nodes[node].mode) ? sniff_node(m, node) : (struct tfs_content){ 0 };
 
 	*ret_format = c.format;
-	return c.format || (!what && tfs_format_maybe(name)) ? c.what : what;
+	/* A name that we would take is no reason. */
+	return c.what && (c.format || tfs_format_maybe(name)) ? c.what : what;
 }
 
 /* "; PATH is …" of the first of them into @buf, "" where there is none. */

@@ -561,10 +561,11 @@ static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_err
 		r = tfs_sniff(fd, size, &c, err);
 	if (r)
 		return r;
-	g->format = m->given_format = c.format;
-	if (c.format)
+	what = tfs_sniff_name(g->name, c.format);
+	g->format = m->given_format = what ? NULL : c.format;
+	if (g->format)
 		return 0;
-	what = c.what ? c.what : tfs_sniff_name(g->name);
+	what = c.what && !c.format ? c.what : what;
 	if (what)
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is %s", what);
 	tfs_format_names(names);

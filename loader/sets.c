@@ -544,12 +544,13 @@ static int find_unfinished(struct finder *f)
  */
 static const char *other_weights(const struct tfs_model *m, uint32_t node, const struct tfs_format **ret_format)
 {
-	const char *name = m->nodes[node].name, *what = tfs_sniff_name(name);
 	struct tfs_content c = S_ISREG(m->nodes[node].mode) ? sniff_node(m, node) : (struct tfs_content){ 0 };
+	const char *name = m->nodes[node].name, *what = tfs_sniff_name(name, c.format);
 
-	*ret_format = c.format;
-	/* A name that we would take is no reason. */
-	return c.what && (c.format || tfs_format_maybe(name)) ? c.what : what;
+	*ret_format = what ? NULL : c.format;
+	if (c.what && !c.format && tfs_format_maybe(name)) /* a name that we would take says less */
+		return c.what;
+	return what || !c.format ? what : c.what;
 }
 
 /* "; PATH is …" of the first of them into @buf, "" where there is none. */

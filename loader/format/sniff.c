@@ -251,15 +251,16 @@ int tfs_sniff_other(int fd, uint64_t size, const struct tfs_format *format, unsi
 
 /* --- Names ----------------------------------------------------------------------------------------------------------- */
 
-const char *tfs_sniff_name(const char *file_name)
+const char *tfs_sniff_name(const char *file_name, bool has_format)
 {
 	static const struct {
 		const char *suffix, *what;
+		bool misleads; /* it begins like a file of a format */
 	} names[] = {
 		{ ".h5", "an HDF5 file, as Keras writes them" },
 		{ ".hdf5", "an HDF5 file, as Keras writes them" },
 		{ ".keras", "a Keras model" },
-		{ ".distcp", "a part of a torch distributed checkpoint" },
+		{ ".distcp", "a part of a torch distributed checkpoint", true }, /* files of torch.save(), one after the other */
 		{ ".msgpack", "a Flax checkpoint" },
 		{ ".tflite", "a TensorFlow Lite model" },
 		{ ".ckpt.index", "a part of a TensorFlow checkpoint" },
@@ -294,7 +295,7 @@ const char *tfs_sniff_name(const char *file_name)
 	};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (tfs_format_ends_with(file_name, names[i].suffix))
+		if (names[i].misleads >= has_format && tfs_format_ends_with(file_name, names[i].suffix))
 			return names[i].what;
 	return NULL;
 }

@@ -71,7 +71,10 @@ int tfs_sniff_pointer(int fd, uint64_t size, struct tfs_error *err);
  */
 int tfs_sniff_other(int fd, uint64_t size, const struct tfs_format *format, unsigned containers, struct tfs_error *err);
 
-/* What a file of this name is, where that is a kind of weights that nobody here reads: completes "is …". Else NULL. */
-const char *tfs_sniff_name(const char *file_name);
+/*
+ * What a file of this name is, where that is a kind of weights that nobody here reads: completes "is …". Else NULL. @has_format: its
+ * content is recognised; then only those names count whose files are known to begin like a format's.
+ */
+const char *tfs_sniff_name(const char *file_name, bool has_format);
 
 #endif

@@ -96,7 +96,7 @@ static int add_others(struct tfs_bench_work *w)
 		const struct tfs_node *node = &m->nodes[n];
 		if (S_ISDIR(node->mode))
 			out[n] = node->name[0] == '.' || (n != TFS_NODE_ROOT && out[node->parent]);
-		if (!S_ISREG(node->mode) || out[n] || out[node->parent] || !node->size || node->size > OTHER_MAX)
+		if (!S_ISREG(node->mode) || node->link || out[n] || out[node->parent] || !node->size || node->size > OTHER_MAX)
 			continue;
 		w->others[w->n_others++] = n;
 		w->other_bytes += node->size;

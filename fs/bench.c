@@ -297,17 +297,17 @@ static int run(struct bench *b, const char *path)
 {
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	struct tfs_model *model;
-	char line[TFS_ERROR_LINE];
+	char line[TFS_ERROR_LINE + PATH_MAX];
 	sigset_t signals;
 
 	int r = tfs_model_open(path, (unsigned)get_nprocs(), on_warning, NULL, &model, &err);
 	if (r) {
-		tfs_log_error("%s: %s", path, tfs_error_line(&err, line, sizeof line));
+		tfs_log_error("%s", tfs_model_error_line(path, &err, line, sizeof line));
 		return r;
 	}
 	r = tfs_bench_work_init(model, &b->work, &err);
 	if (r) {
-		tfs_log_error("%s: %s", path, tfs_error_line(&err, line, sizeof line));
+		tfs_log_error("%s", tfs_model_error_line(path, &err, line, sizeof line));
 		tfs_model_destroy(model);
 		return r;
 	}

@@ -285,9 +285,9 @@ void tfs_op_readlink(fuse_req_t req, fuse_ino_t ino)
 	struct tfs_inode inode;
 
 	int r = tfs_inode_of(fs, ino, &inode);
-	const char *link = !r && inode.kind == TFS_INO_NODE ? fs->model->nodes[inode.node].link : NULL;
+	const struct tfs_link *link = !r && inode.kind == TFS_INO_NODE ? fs->model->nodes[inode.node].link : NULL;
 	if (link)
-		fuse_reply_readlink(req, link);
+		fuse_reply_readlink(req, link->target);
 	else
 		tfs_reply_error(req, r ? r : -EINVAL);
 }
@@ -407,7 +407,7 @@ void tfs_op_statfs(fuse_req_t req, fuse_ino_t ino)
 	(void)ino;
 	st.f_files = tfs_tree_n_files(fs->tree);
 	for (size_t i = 0; i < fs->model->n_nodes; i++)
-		if (S_ISREG(fs->model->nodes[i].mode))
+		if (S_ISREG(fs->model->nodes[i].mode) && !fs->model->nodes[i].link)
 			bytes += fs->model->nodes[i].size;
 	st.f_blocks = (bytes + 4095) / 4096;
 	fuse_reply_statfs(req, &st);

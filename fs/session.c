@@ -110,12 +110,6 @@ const struct fuse_lowlevel_ops tfs_operations = {
 
 /* --- Putting it together --------------------------------------------------------------------------------------------- */
 
-static void log_error(const char *what, const struct tfs_error *err)
-{
-	char line[TFS_ERROR_LINE];
-	tfs_log_error("%s%s%s", what, what[0] ? ": " : "", tfs_error_line(err, line, sizeof line));
-}
-
 static void on_warning(void *arg, const struct tfs_error *warning)
 {
 	struct tfs_fs *fs = arg;
@@ -251,13 +245,13 @@ static int create_loader(struct tfs_fs *fs)
 {
 	struct tfs_loader_options lo = fs->options->loader;
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	char line[TFS_ERROR_LINE];
 
 	lo.resident = fs->passthrough;
 	lo.originals_only = !(fs->options->views & (1u << TFS_VIEW_TENSORS | 1u << TFS_VIEW_TREE));
 	int r = tfs_loader_create(fs->model, &lo, &fs->loader, &err);
 	if (r && lo.resident && fs->options->passthrough == TFS_AUTO) {
 		/* Privileged, but not where it counts: in a container's user namespace, say. */
-		char line[TFS_ERROR_LINE];
 		tfs_log_info("no passthrough: %s", tfs_error_line(&err, line, sizeof line));
 		fs->streamed_because = "no private tmpfs for backing files";
 		fs->passthrough = lo.resident = false;
@@ -266,7 +260,7 @@ static int create_loader(struct tfs_fs *fs)
 	}
 	const char *list = fs->options->prefetch_list;
 	if (r) {
-		log_error("", &err);
+		tfs_log_error("%s", tfs_error_line(&err, line, sizeof line));
 	} else if (list && fs->passthrough) {
 		r = tfs_control_prefetch_list(fs, list);
 	} else if (list && access(list, R_OK)) { /* it has no use here, but would be missed elsewhere */
@@ -471,6 +465,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	char lacks[128];
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	cleanup_free char *mountpoint = NULL;
+	char line[TFS_ERROR_LINE + PATH_MAX];
 
 	if (pthread_key_create(&fs.ring_thread, on_ring_end)) {
 		tfs_log_error("out of memory");
@@ -500,7 +495,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 		if (!r)
 			r = tfs_tree_create(fs.model, tfs_controls, options->views, &fs.tree, &err);
 		if (r) {
-			log_error(options->model_dir, &err);
+			tfs_log_error("%s", tfs_model_error_line(options->model_dir, &err, line, sizeof line));
 		} else {
 			find_who_may_see(&fs);
 			r = check_mountpoint(&fs, mountpoint);

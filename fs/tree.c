@@ -610,6 +610,15 @@ static void attr_of_node(const struct tfs_node *n, struct stat *st)
 	st->st_mtim = st->st_ctim = st->st_atim = n->mtime;
 }
 
+static void attr_of_link(const struct tfs_link *link, struct stat *st)
+{
+	st->st_mode = S_IFLNK | 0777; /* as links have it, symlink(7) */
+	st->st_size = (off_t)strlen(link->target);
+	st->st_uid = link->uid;
+	st->st_gid = link->gid;
+	st->st_mtim = st->st_ctim = st->st_atim = link->mtime;
+}
+
 /*
  * In how many places a file of a set is: tree/ shows those of tensors/, sets/STEM what is in front of it, too, and programs look for
  * whole/model.safetensors elsewhere.
@@ -642,6 +651,10 @@ void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st
 		n = &m->nodes[i.node];
 		st->st_mode = n->mode;
 		st->st_size = n->size;
+		if (n->link) {
+			attr_of_link(n->link, st);
+			return;
+		}
 		break;
 	case TFS_INO_VIEW_DIR:
 	case TFS_INO_SETS:

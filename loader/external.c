@@ -7,6 +7,7 @@
 
 #include "base/checked.h"
 #include "base/cleanup.h"
+#include "format/sniff.h"
 #include "model-impl.h"
 
 /* Of a location: its node, or one of these, which no node is. */
@@ -17,7 +18,7 @@ static int check_pointer(const struct tfs_model *m, uint32_t node, struct tfs_er
 {
 	cleanup_fd int fd = m->nodes[node].size < TFS_LFS_POINTER_MAX ? tfs_model_open_node(m, node, 0) : -1;
 	struct tfs_error why = { .offset = TFS_NO_OFFSET };
-	int r = fd < 0 ? 0 : tfs_format_check_pointer(fd, m->nodes[node].size, &why);
+	int r = fd < 0 ? 0 : tfs_sniff_pointer(fd, m->nodes[node].size, &why);
 
 	return r ? tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "its external data %s %s", m->nodes[node].name, why.what) : 0;
 }

@@ -142,38 +142,14 @@ struct shard_name {
 	unsigned long total;
 };
 
-/* The decimal number that ends at *@end, which moves to its start; at most 9 digits of it. False: there is none. */
-static bool number_before(const char *start, const char **end, unsigned long *ret)
-{
-	unsigned long v = 0, unit = 1;
-	const char *p = *end;
-
-	for (; p > start && p[-1] >= '0' && p[-1] <= '9' && *end - p < 9; unit *= 10)
-		v += unit * (unsigned long)(*--p - '0');
-	if (p == *end)
-		return false;
-	*ret = v;
-	*end = p;
-	return true;
-}
-
 static bool is_shard(const struct group *g, struct tfs_weight_file *file, struct shard_name *ret)
 {
-	const char *name = g->m->nodes[file->node].name, *ext = file->format->shard_ext, *at;
-	size_t len = strlen(name);
-	unsigned long number, total;
+	const char *name = g->m->nodes[file->node].name;
+	struct tfs_shard_name shard;
 
-	/* A format may claim other extensions, too. */
-	if (file->is_index || !ext || len < strlen(ext) || strcmp(name + len - strlen(ext), ext))
+	if (file->is_index || !tfs_format_is_shard(file->format, name, &shard))
 		return false;
-	at = name + len - strlen(ext);
-	if (!number_before(name, &at, &total) || at - name < 4 || memcmp(at - 4, "-of-", 4))
-		return false;
-	at -= 4;
-	/* Some writers count from 0. */
-	if (!number_before(name, &at, &number) || number > total || at - name < 2 || at[-1] != '-')
-		return false;
-	*ret = (struct shard_name){ file, name, (size_t)(at - 1 - name), total };
+	*ret = (struct shard_name){ file, name, shard.name_len, shard.total };
 	return true;
 }
 
@@ -297,11 +273,12 @@ static int draft_files(struct group *g)
 	for (size_t i = 0; i < g->n_files; i++) {
 		struct tfs_weight_file *file = &g->files[i];
 		const char *name = g->m->nodes[file->node].name, *dot = strrchr(name, '.');
+		size_t len = tfs_format_stem(name);
 		struct tfs_draft *d;
 
 		if (file->taken)
 			continue;
-		d = add_draft(g, file->format, name, dot ? (size_t)(dot - name) : strlen(name), 1);
+		d = add_draft(g, file->format, name, name[len] || !dot ? len : (size_t)(dot - name), 1);
 		if (!d)
 			return -ENOMEM;
 		d->n_listed = 1;

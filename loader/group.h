@@ -19,6 +19,8 @@
 struct tfs_weight_file {
 	uint32_t node;
 	bool is_index;
+	bool is_ambiguous; /* its name is that of weights, and of other things, too */
+	bool is_other;	   /* and it is none; nobody's from then on */
 	bool taken; /* some set has it, or it went down with one */
 	const struct tfs_format *format;
 	struct tfs_catalog *catalog; /* of a sound weight file, sorted by name; of a broken one, as far as it was read, or NULL */

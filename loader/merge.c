@@ -53,8 +53,14 @@ uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char 
 			tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: a path with `..`", quoted);
 			return UINT32_MAX;
 		}
-		if (len && !(len == 1 && *p == '.'))
-			node = S_ISDIR(m->nodes[node].mode) ? tfs_model_find_child(m, node, p, len) : UINT32_MAX;
+		if (len && !(len == 1 && *p == '.')) {
+			uint32_t in = node;
+
+			node = S_ISDIR(m->nodes[in].mode) ? tfs_model_find_child(m, in, p, len) : UINT32_MAX;
+			/* A link to a directory is no directory itself. */
+			if (node != UINT32_MAX && S_ISLNK(m->nodes[node].mode))
+				node = tfs_model_walk(m, in, m->nodes[node].link->target);
+		}
 		p += len;
 		p += *p == '/';
 	}

@@ -17,6 +17,9 @@ struct tfs_model_impl {
 	struct tfs_catalog **catalogs; /* own the tensors' names and shapes, and the tables of sets of one file */
 	size_t n_catalogs;
 	struct tfs_arena arena; /* names, and the tables of merged sets */
+	uint32_t given; /* the file that was given as MODEL and is told by its content, or UINT32_MAX */
+	const struct tfs_format *given_format; /* of that file */
+	bool undecided; /* while it is scanned: it is not yet known which links lead inside, so that none is entered */
 	unsigned threads;
 	tfs_warn_fn *warn;
 	void *warn_arg;
@@ -29,6 +32,9 @@ int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err);
 
 /* Parse all weight files among the nodes and fill @m's sets. The same. */
 int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err);
+
+/* The format whose shards an index of this name would list, or NULL. */
+const struct tfs_format *tfs_index_format(const char *file_name);
 
 struct tfs_shard {
 	uint32_t node;

@@ -32,6 +32,7 @@ int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *
 	if (!m)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the model");
 	m->pub.root_fd = -1;
+	m->given = UINT32_MAX;
 	m->threads = threads;
 	m->warn = warn;
 	m->warn_arg = warn_arg;
@@ -66,6 +67,21 @@ void tfs_model_destroy(struct tfs_model *model)
 	if (m->pub.root_fd >= 0)
 		close(m->pub.root_fd);
 	free(m);
+}
+
+const char *tfs_model_error_line(const char *path, const struct tfs_error *err, char *buf, size_t size)
+{
+	size_t len = strlen(path), file = strlen(err->file);
+	bool ends = file && file <= len && !strcmp(path + len - file, err->file) && (file == len || path[len - file - 1] == '/');
+	char line[TFS_ERROR_LINE];
+	struct tfs_error rest = *err;
+	struct stat st;
+
+	/* In a directory there may be a file of the same name. */
+	if (ends && (file == len || (!stat(path, &st) && !S_ISDIR(st.st_mode))))
+		rest.file[0] = '\0';
+	snprintf(buf, size, "%s: %s", path, tfs_error_line(&rest, line, sizeof line));
+	return buf;
 }
 
 void tfs_model_error_in(const struct tfs_model *m, uint32_t node, struct tfs_error *err)
@@ -215,6 +231,42 @@ uint32_t tfs_model_find(const struct tfs_model *m, const char *path)
 			node = tfs_model_find_child(m, node, path, len);
 	}
 	return node;
+}
+
+/* Links that lead to links: as many as the kernel follows (path_resolution(7)). */
+#define MAX_LINKS 40
+
+static uint32_t walk(const struct tfs_model *m, uint32_t node, const char *path, unsigned *links)
+{
+	if (*path == '/' || !*path)
+		return UINT32_MAX;
+	for (size_t len; *path; path += len + (path[len] == '/')) {
+		len = strcspn(path, "/");
+		if (!S_ISDIR(m->nodes[node].mode))
+			return UINT32_MAX;
+		if (!len || (len == 1 && *path == '.'))
+			continue;
+		if (len == 2 && !memcmp(path, "..", 2)) {
+			if (node == TFS_NODE_ROOT)
+				return UINT32_MAX;
+			node = m->nodes[node].parent;
+			continue;
+		}
+		uint32_t dir = node;
+		node = tfs_model_find_child(m, dir, path, len);
+		if (node != UINT32_MAX && m->nodes[node].link)
+			node = ++*links > MAX_LINKS ? UINT32_MAX : walk(m, dir, m->nodes[node].link->target, links);
+		if (node == UINT32_MAX || (path[len] == '/' && !S_ISDIR(m->nodes[node].mode)))
+			return UINT32_MAX;
+	}
+	return node;
+}
+
+uint32_t tfs_model_walk(const struct tfs_model *m, uint32_t dir, const char *path)
+{
+	unsigned links = 0;
+
+	return walk(m, dir, path, &links);
 }
 
 /* --- Sets -------------------------------------------------------------------------------------------------------- */

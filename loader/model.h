@@ -25,14 +25,26 @@
 
 #define TFS_NODE_ROOT 0u
 
+/* A link of the mirrored tree that is shown as one: what lstat(2) and readlink(2) said. */
+struct tfs_link {
+	const char *target;
+	uid_t uid;
+	gid_t gid;
+	struct timespec mtime;
+};
+
 /*
  * One file or directory of the mirrored tree, with what stat(2) said at mount time. Links are followed: a link to a file
- * is that file, a link to a directory is that directory (the Hugging Face cache is made of links). Only a link that leads
- * nowhere, or to one of its own parents, stays a link.
+ * is that file, a link to a directory is that directory (the Hugging Face cache is made of links). How a link is shown is
+ * another thing, and said by @link:
+ * - a link whose target is out of the model directory, or absolute, is shown as what it leads to;
+ * - one to a file inside is shown as a link, and all else here is still the file's: a weight file has the name that the link gives it;
+ * - one to a directory inside is shown as a link and is nothing else (S_ISLNK): what is in there is found where it is;
+ * - so is one that leads nowhere, or to one of its own parents.
  */
 struct tfs_node {
 	const char *name; /* NUL-terminated, one path component; "" for the root */
-	const char *link; /* target of a link that stays a link, else NULL */
+	const struct tfs_link *link; /* of one that is shown as a link, else NULL */
 	uint32_t parent;  /* node; the root's parent is the root */
 	uint32_t first_child, n_children; /* directories: children are neighbours in nodes[], sorted by strcmp of name */
 	uint32_t first_set, n_sets; /* directories: weight sets in sets[], the primary one first */
@@ -75,7 +87,7 @@ struct tfs_model {
 	size_t n_nodes;
 	const struct tfs_node *nodes; /* nodes[TFS_NODE_ROOT] is the directory itself */
 	size_t n_followed;
-	const uint32_t *followed; /* nodes that are links to what they describe, in ascending order */
+	const uint32_t *followed; /* nodes that are links to what they describe, in ascending order; shown as links or not */
 	size_t n_sets;
 	const struct tfs_set *sets; /* the sets of one directory are neighbours, primary first */
 };
@@ -84,8 +96,8 @@ struct tfs_model {
 typedef void tfs_warn_fn(void *arg, const struct tfs_error *warning);
 
 /*
- * Scan @path: a directory, or one weight file, which then stands in an otherwise empty directory, alone but for the files that
- * it names as having its tensors. Headers are parsed by up to @threads threads. A set that is broken is left out with a warning,
+ * Scan @path: a directory; or one weight file, told by its name, else by its content, or an index: then what is shown is that file,
+ * the set that it is part of, and the files that it names as having its tensors. Headers are parsed by up to @threads threads. A set that is broken is left out with a warning,
  * as long as another one is sound, unless its only file has tensors of that one.
  * -EINVAL: nothing sound in it (@err is that of the most preferred format's first set, or says that no weights were found); otherwise the errno of
  * the scan. On success the caller owns *@ret_model.
@@ -93,6 +105,12 @@ typedef void tfs_warn_fn(void *arg, const struct tfs_error *warning);
 int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *warn_arg, struct tfs_model **ret_model,
 		   struct tfs_error *err);
 void tfs_model_destroy(struct tfs_model *m); /* takes NULL */
+
+/*
+ * "PATH: FILE: …" of an error of a model that was opened as @path, into @buf, with a path that is the file's, too, once. Room for
+ * TFS_ERROR_LINE and the path is enough. Returns @buf.
+ */
+const char *tfs_model_error_line(const char *path, const struct tfs_error *err, char *buf, size_t size);
 
 /* Path of @node relative to the model directory, "." for the root. -ENAMETOOLONG: it does not fit @size bytes. */
 int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t size);
@@ -117,6 +135,11 @@ int tfs_model_covered(const struct tfs_model *m, const char *dir, uint32_t *ret_
 
 /* The file or directory at @path, relative to the model directory, or UINT32_MAX. */
 uint32_t tfs_model_find(const struct tfs_model *m, const char *path);
+/*
+ * Where @path leads from the directory @dir in the tree as it is shown, over links, too. UINT32_MAX: nowhere, or out of it; no path
+ * that begins with '/' is in it.
+ */
+uint32_t tfs_model_walk(const struct tfs_model *m, uint32_t dir, const char *path);
 
 /* The child of that name (@len bytes), or UINT32_MAX. */
 uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const char *name, size_t len);

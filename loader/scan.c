@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -83,16 +84,32 @@ static unsigned depth_of(const struct tfs_model_impl *m, uint32_t node)
 	return depth;
 }
 
+/* What the link @name of the directory @fd is as a link; its lstat() was @st. -ENOMEM, or readlinkat()'s error. */
+static int read_link(struct tfs_model_impl *m, int fd, const char *name, const struct stat *st, struct tfs_link **ret_link)
+{
+	char target[PATH_MAX];
+	ssize_t len = readlinkat(fd, name, target, sizeof target);
+	struct tfs_link *link;
+
+	if (len < 0)
+		return -errno;
+	link = tfs_arena_alloc(&m->arena, sizeof *link, alignof(struct tfs_link));
+	if (!link)
+		return -ENOMEM;
+	*link = (struct tfs_link){ tfs_arena_copy(&m->arena, target, len), st->st_uid, st->st_gid, st->st_mtim };
+	*ret_link = link;
+	return link->target ? 0 : -ENOMEM;
+}
+
 /*
  * Add @name of the directory @fd, which is @parent. Nothing is opened here, so a FIFO or a device does no harm. An entry
  * that vanished meanwhile is none; for one that can't be looked at the positive errno is returned.
  */
 static int add_entry(struct tfs_model_impl *m, uint32_t parent, int fd, const char *name, struct tfs_error *err)
 {
-	char target[PATH_MAX];
+	struct tfs_link *link = NULL;
 	struct tfs_node *n;
 	struct stat st, to;
-	ssize_t len = -1;
 	bool loop = false, followed = false;
 	int rc;
 
@@ -100,14 +117,16 @@ static int add_entry(struct tfs_model_impl *m, uint32_t parent, int fd, const ch
 		return errno == ENOENT ? 0 : errno;
 	if (!S_ISLNK(st.st_mode)) {
 		loop = S_ISDIR(st.st_mode) && is_ancestor(m, parent, &st);
-	} else if (fstatat(fd, name, &to, 0) || (S_ISDIR(to.st_mode) && is_ancestor(m, parent, &to))) {
-		/* Leads nowhere, or upwards: as a link it stays harmless. */
-		len = readlinkat(fd, name, target, sizeof target);
-		if (len < 0)
-			return 0;
 	} else {
-		followed = true;
-		st = to;
+		/* One that leads nowhere, or upwards, stays harmless as a link. */
+		followed = !fstatat(fd, name, &to, 0) && !(S_ISDIR(to.st_mode) && is_ancestor(m, parent, &to));
+		rc = followed && !m->undecided ? 0 : read_link(m, fd, name, &st, &link);
+		if (rc == -ENOMEM)
+			return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the names of files");
+		if (rc && !followed)
+			return 0;
+		if (followed)
+			st = to;
 	}
 	rc = add_node(m, parent, name, &n, err);
 	if (!rc && followed)
@@ -115,11 +134,8 @@ static int add_entry(struct tfs_model_impl *m, uint32_t parent, int fd, const ch
 	if (rc)
 		return rc;
 	set_stat(n, &st);
-	if (len >= 0) {
-		n->link = tfs_arena_copy(&m->arena, target, len);
-		if (!n->link)
-			return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the names of files");
-	} else if (loop) {
+	n->link = link;
+	if (loop) {
 		/* A parent mounted on it: no link, so shown as an empty directory; without an identity it is not read. */
 		n->dev = 0;
 		n->ino = 0;
@@ -208,31 +224,119 @@ static int want(struct wanted *w, const char *path)
 	return 0;
 }
 
-/* Want what the weight file @name in root_fd names. What is wrong with it is found again, and said, when the sets are made. */
-static int want_external(const struct tfs_model_impl *m, struct wanted *w, const char *name, const struct stat *st)
+/* Open the file @name in root_fd, as long as it is a regular one. A descriptor, with *@ret_size, or -1. */
+static int open_file(const struct tfs_model_impl *m, const char *name, uint64_t *ret_size)
 {
-	const struct tfs_format *format = tfs_format_for(name);
+	struct stat st;
+
+	if (fstatat(m->pub.root_fd, name, &st, 0) || !S_ISREG(st.st_mode))
+		return -1;
+	*ret_size = st.st_size;
+	return openat(m->pub.root_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+/*
+ * The file that was given, and the set that it may be part of. What is wrong with any of these files is found again, and said, when
+ * the sets are made.
+ */
+struct given {
+	const char *name;
+	const struct tfs_format *format;
+	bool is_index;
+	const char *stem; /* of its index, or its shards */
+	size_t stem_len;  /* 0: it is no shard */
+	unsigned long total; /* of the shards; 0: whatever */
+};
+
+/* Want what the weight file names. */
+static int want_external(const struct tfs_model_impl *m, struct wanted *w, const struct given *g)
+{
 	struct tfs_catalog *catalog;
 	struct tfs_error ignored;
 	const char *const *locations = NULL;
 	cleanup_fd int fd = -1;
+	uint64_t size = 0;
 	size_t n = 0;
 	int rc = 0;
 
-	if (!format->external)
+	if (g->is_index || !g->format->external)
 		return 0;
-	fd = openat(m->pub.root_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	fd = open_file(m, g->name, &size);
 	if (fd < 0)
 		return 0;
 	catalog = tfs_catalog_create();
 	if (!catalog)
 		return -ENOMEM;
-	if (!format->parse(fd, st->st_size, name, catalog, &ignored))
+	if (!g->format->parse(fd, size, g->name, catalog, &ignored))
 		locations = tfs_catalog_locations(catalog, &n);
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = want(w, locations[i]);
 	tfs_catalog_destroy(catalog);
 	return rc;
+}
+
+/* Want the index @name and the shards that it lists, if it is the file that was given, or lists it. */
+static int want_index(const struct tfs_model_impl *m, struct wanted *w, const struct given *g, const char *name)
+{
+	bool lists = g->is_index;
+	struct tfs_index *index;
+	struct tfs_error ignored;
+	uint64_t size = 0;
+	cleanup_fd int fd = open_file(m, name, &size);
+	int r = fd < 0 ? -ENOENT : tfs_index_read(fd, size, &index, &ignored);
+
+	if (r)
+		return r == -ENOMEM ? r : 0;
+	for (size_t i = 0; i < index->n_files && !lists; i++)
+		lists = !strcmp(index->files[i], g->name);
+	if (lists)
+		r = want(w, name);
+	for (size_t i = 0; i < index->n_files && lists && !r; i++)
+		r = want(w, index->files[i]);
+	tfs_index_destroy(index);
+	return r;
+}
+
+/* Want @name of the same directory, if it is a part of the set. */
+static int want_sibling(const struct tfs_model_impl *m, struct wanted *w, const struct given *g, const char *name)
+{
+	struct tfs_shard_name shard;
+
+	if (tfs_index_claims(name, g->format->shard_ext, NULL))
+		return !g->is_index || !strcmp(name, g->name) ? want_index(m, w, g, name) : 0;
+	if (!tfs_format_is_shard(g->format, name, &shard) || tfs_name_cmp(name, shard.name_len, g->stem, g->stem_len) ||
+	    (g->total && shard.total != g->total))
+		return 0;
+	return want(w, name);
+}
+
+/* Want the rest of the set, where the file is one of several: by index or by name, as group.h has it for a directory. */
+static int want_set(const struct tfs_model_impl *m, struct wanted *w, struct given *g)
+{
+	__attribute__((cleanup(tfs_arena_fini))) struct tfs_arena arena = { 0 };
+	cleanup_free const void **names = NULL;
+	struct tfs_shard_name shard = { 0 };
+	char stem[NAME_MAX + 1];
+	cleanup_fd int fd = -1;
+	size_t n = 0;
+	int r;
+
+	if (!g->format->shard_ext)
+		return 0;
+	if (g->is_index)
+		tfs_index_claims(g->name, g->format->shard_ext, stem);
+	else
+		tfs_format_is_shard(g->format, g->name, &shard);
+	g->stem = g->is_index ? stem : g->name;
+	g->stem_len = g->is_index ? strlen(stem) : shard.name_len;
+	g->total = shard.total;
+	fd = openat(m->pub.root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return 0; /* a directory that may not be read can have a file in it that may */
+	r = list_names(fd, &arena, &names, &n);
+	for (size_t i = 0; i < n && !r; i++)
+		r = want_sibling(m, w, g, names[i]);
+	return r;
 }
 
 /* The names in the directory @node that are on the way to a wanted path, as list_names() has them. */
@@ -340,56 +444,167 @@ static int scan_dir(struct tfs_model_impl *m, uint32_t node, const struct wanted
 	return rc < 0 ? rc : 0;
 }
 
-/* Scan the directory @path, or of it what @w has. */
-static int scan_root(struct tfs_model_impl *m, const char *path, const struct wanted *w, struct tfs_error *err)
+/* Scan the directories from node @i on, also those that this adds. */
+static int scan_dirs(struct tfs_model_impl *m, uint32_t i, const struct wanted *w, struct tfs_error *err)
+{
+	int rc = 0;
+
+	for (; !rc && i < m->pub.n_nodes; i++)
+		if (S_ISDIR(m->nodes[i].mode) && m->nodes[i].ino && !m->nodes[i].link)
+			rc = scan_dir(m, i, w, err);
+	return rc;
+}
+
+/* --- Links --------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Does the link @node lead, in the tree that we show, to what it leads to in the directory? Then it can be shown as a link, which a hub
+ * cache's readers count on. An absolute target would lead out of the mount, wherever that is.
+ */
+static bool leads_inside(const struct tfs_model *m, uint32_t node)
+{
+	const struct tfs_node *n = &m->nodes[node];
+	uint32_t to = n->link ? tfs_model_walk(m, n->parent, n->link->target) : UINT32_MAX;
+
+	return to != UINT32_MAX && m->nodes[to].dev == n->dev && m->nodes[to].ino == n->ino &&
+	       (m->nodes[to].mode & S_IFMT) == (n->mode & S_IFMT);
+}
+
+/* Show as links those that lead inside. Decided of all before any is changed, as links lead to links. */
+static int decide_links(struct tfs_model_impl *m, struct tfs_error *err)
+{
+	cleanup_free bool *inside = calloc(m->pub.n_followed + 1, sizeof *inside);
+	size_t kept = 0;
+
+	if (!inside)
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for %zu links", m->pub.n_followed);
+	for (size_t i = 0; i < m->pub.n_followed; i++)
+		inside[i] = leads_inside(&m->pub, m->followed[i]);
+	for (size_t i = 0; i < m->pub.n_followed; i++) {
+		struct tfs_node *n = &m->nodes[m->followed[i]];
+
+		if (!inside[i])
+			n->link = NULL;
+		else if (S_ISDIR(n->mode))
+			n->mode = S_IFLNK | 0777; /* whose content is shown where it is */
+		if (!S_ISLNK(n->mode))
+			m->followed[kept++] = m->followed[i];
+	}
+	m->pub.n_followed = kept;
+	return 0;
+}
+
+/* Scan the directories that are followed to, and what is in them. */
+static int scan_outside(struct tfs_model_impl *m, struct tfs_error *err)
+{
+	size_t n = m->pub.n_followed;
+	uint32_t first = m->pub.n_nodes;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < n; i++)
+		if (S_ISDIR(m->nodes[m->followed[i]].mode))
+			rc = scan_dir(m, m->followed[i], NULL, err);
+	return rc ? rc : scan_dirs(m, first, NULL, err);
+}
+
+/* Scan the model directory, or of it what @w has. */
+static int scan_root(struct tfs_model_impl *m, const struct wanted *w, struct tfs_error *err)
 {
 	struct tfs_node *n;
 	struct stat st;
 	int rc;
 
 	if (fstat(m->pub.root_fd, &st))
-		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening %s: %s", path, strerror(errno));
+		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "%s", strerror(errno));
 	rc = add_node(m, TFS_NODE_ROOT, "", &n, err);
 	if (!rc)
 		set_stat(n, &st);
-	for (uint32_t i = 0; !rc && i < m->pub.n_nodes; i++)
-		if (S_ISDIR(m->nodes[i].mode) && m->nodes[i].ino)
-			rc = scan_dir(m, i, w, err);
-	return rc;
+	/* Of a file and its set nothing else is shown that a link could lead to. */
+	if (rc || w)
+		return rc ? rc : scan_dirs(m, 0, w, err);
+	/* First what is there without entering links: then it is known which of them lead to it. */
+	m->undecided = true;
+	rc = scan_dirs(m, 0, NULL, err);
+	m->undecided = false;
+	if (!rc)
+		rc = decide_links(m, err);
+	return rc ? rc : scan_outside(m, err);
 }
 
 static int open_root(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
 {
 	m->pub.root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return m->pub.root_fd >= 0 ? 0 : tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening %s: %s", path, strerror(errno));
+	return m->pub.root_fd >= 0 ? 0 : tfs_error_set(err, -errno, TFS_NO_OFFSET, "%s", strerror(errno));
 }
 
-/* One weight file: it and what it names, in the directory that it stands in. */
-static int scan_file(struct tfs_model_impl *m, const char *path, const struct stat *st, struct tfs_error *err)
+/* Which format the file is of: by its name, or, where that says nothing, by its content. */
+static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_error *err)
+{
+	struct tfs_content c = { 0 };
+	char names[TFS_FORMAT_NAMES];
+	const char *what;
+	cleanup_fd int fd = -1;
+	uint64_t size = 0;
+
+	g->format = tfs_format_for(g->name);
+	if (g->format)
+		return 0;
+	g->format = tfs_index_format(g->name);
+	g->is_index = g->format != NULL;
+	if (g->is_index)
+		return 0;
+	fd = open_file(m, g->name, &size);
+	if (fd < 0)
+		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening: %s", strerror(errno));
+	int r = tfs_sniff_present(fd, size, err);
+	if (!r)
+		r = tfs_sniff(fd, size, &c, err);
+	if (r)
+		return r;
+	what = tfs_sniff_name(g->name, c.format);
+	g->format = m->given_format = what ? NULL : c.format;
+	if (g->format)
+		return 0;
+	what = c.what && !c.format ? c.what : what;
+	if (what)
+		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is %s", what);
+	tfs_format_names(names);
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
+			     "is neither a directory nor weights: its content is of no known format, and its name none of %s", names);
+}
+
+/* One weight file: it, the set that it is part of, and what it names, in the directory that it stands in. */
+static int scan_file(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
 {
 	__attribute__((cleanup(wanted_fini))) struct wanted w = { 0 };
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	const char *slash = strrchr(path, '/');
+	struct given g = { .name = slash ? slash + 1 : path };
 	char dir[PATH_MAX] = ".";
 	int rc;
 
-	if (!tfs_format_for(name))
-		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
-				     "%s is neither a directory nor a file whose name is that of weights", path);
 	if (slash) {
 		size_t len = slash == path ? 1 : slash - path;
 
 		if (len >= sizeof dir)
-			return tfs_error_set(err, -ENAMETOOLONG, TFS_NO_OFFSET, "%s: too long", path);
+			return tfs_error_set(err, -ENAMETOOLONG, TFS_NO_OFFSET, "%s", strerror(ENAMETOOLONG));
 		memcpy(dir, path, len);
 		dir[len] = '\0';
 	}
 	rc = open_root(m, dir, err);
 	if (rc)
 		return rc;
-	rc = want(&w, name);
+	rc = find_format(m, &g, err);
 	if (!rc)
-		rc = want_external(m, &w, name, st);
-	return rc ? rc : scan_root(m, dir, &w, err);
+		rc = want(&w, g.name);
+	if (!rc)
+		rc = want_set(m, &w, &g);
+	if (!rc)
+		rc = want_external(m, &w, &g);
+	if (!rc)
+		rc = scan_root(m, &w, err);
+	if (!rc && m->given_format)
+		m->given = tfs_model_find_child(&m->pub, TFS_NODE_ROOT, g.name, strlen(g.name));
+	return rc;
 }
 
 int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
@@ -399,16 +614,15 @@ int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
 	int rc;
 
 	if (stat(path, &st))
-		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening %s: %s", path, strerror(errno));
-	if (S_ISREG(st.st_mode)) {
-		rc = scan_file(m, path, &st, err);
-	} else {
-		rc = open_root(m, path, err);
-		if (!rc)
-			rc = scan_root(m, path, NULL, err);
-	}
-	if (rc)
+		rc = tfs_error_set(err, -errno, TFS_NO_OFFSET, "%s", strerror(errno));
+	else if (S_ISREG(st.st_mode))
+		rc = scan_file(m, path, err);
+	else if (!(rc = open_root(m, path, err)))
+		rc = scan_root(m, NULL, err);
+	if (rc) {
+		tfs_error_in(err, path);
 		return rc;
+	}
 	/* Give back what doubling reserved too much. */
 	n = reallocarray(m->nodes, m->pub.n_nodes, sizeof *n);
 	if (n) {

@@ -39,8 +39,7 @@ struct finder {
 
 /* --- Parsing ----------------------------------------------------------------------------------------------------- */
 
-/* The format whose shards an index of this name would list, or NULL. */
-static const struct tfs_format *index_format(const char *file_name)
+const struct tfs_format *tfs_index_format(const char *file_name)
 {
 	const struct tfs_format *f;
 
@@ -60,10 +59,14 @@ static int find_files(struct finder *f)
 			f->n_dirs++;
 			continue;
 		}
-		file.format = tfs_format_for(n->name);
+		file.format = i == f->m->given ? f->m->given_format : tfs_format_for(n->name);
 		if (!file.format) {
-			file.format = index_format(n->name);
-			file.is_index = true;
+			file.format = tfs_index_format(n->name);
+			file.is_index = file.format != NULL;
+		}
+		if (!file.format) {
+			file.format = tfs_format_maybe(n->name);
+			file.is_ambiguous = file.format != NULL;
 		}
 		if (!file.format)
 			continue;
@@ -96,8 +99,8 @@ static int refuse_link(const struct tfs_model *m, uint32_t node, struct tfs_erro
 	struct stat st;
 
 	if (!tfs_model_path(m, node, path, sizeof path) && fstatat(m->root_fd, path, &st, 0) && errno == EACCES)
-		return tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "is a link to %s: %s", m->nodes[node].link, strerror(EACCES));
-	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a link to %s, which leads nowhere", m->nodes[node].link);
+		return tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "is a link to %s: %s", m->nodes[node].link->target, strerror(EACCES));
+	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a link to %s, which leads nowhere", m->nodes[node].link->target);
 }
 
 /* Where no tensor can be read the file is broken, and what is wrong with the first of them is why. */
@@ -114,12 +117,39 @@ static int check_any_left(struct tfs_catalog *catalog, struct tfs_error *err)
 	return tfs_error_set(err, -EINVAL, notes[0].offset, "%s", notes[0].text);
 }
 
+/* What the file is by its content; of what can't be read nothing is known. */
+static struct tfs_content sniff_node(const struct tfs_model *m, uint32_t node)
+{
+	cleanup_fd int fd = tfs_model_open_node(m, node, 0);
+	struct tfs_content c = { 0 };
+
+	if (fd >= 0)
+		tfs_sniff(fd, m->nodes[node].size, &c, NULL);
+	return c;
+}
+
+/* An index is JSON; what else was found under its name is said, as of weights. */
+static int read_index(int fd, uint64_t size, struct tfs_index **ret_index, struct tfs_error *err)
+{
+	int r = tfs_sniff_present(fd, size, err), other;
+
+	if (r)
+		return r;
+	r = tfs_index_read(fd, size, ret_index, err);
+	other = r == -EINVAL ? tfs_sniff_other(fd, size, NULL, TFS_IN_JSON, err) : 0;
+	return other ? other : r;
+}
+
 static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct tfs_error *err)
 {
 	const struct tfs_node *n = &m->nodes[file->node];
 	cleanup_fd int fd = -1;
 	int rc;
 
+	if (file->is_ambiguous && sniff_node(m, file->node).format != file->format) {
+		file->is_other = true;
+		return 0;
+	}
 	if (S_ISLNK(n->mode))
 		return refuse_link(m, file->node, err);
 	if (!S_ISREG(n->mode))
@@ -127,13 +157,10 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	fd = tfs_model_open_node(m, file->node, 0);
 	if (fd < 0)
 		return tfs_error_set(err, fd, TFS_NO_OFFSET, "opening: %s", strerror(-fd));
-	rc = tfs_format_check_present(fd, n->size, err);
-	if (rc)
-		return rc;
 	if (file->is_index)
-		return tfs_index_read(fd, n->size, &file->index, err);
+		return read_index(fd, n->size, &file->index, err);
 	file->catalog = tfs_catalog_create();
-	rc = file->catalog ? file->format->parse(fd, n->size, n->name, file->catalog, err) : -ENOMEM;
+	rc = file->catalog ? tfs_format_read(file->format, fd, n->size, n->name, file->catalog, err) : -ENOMEM;
 	if (!rc)
 		rc = tfs_catalog_sort(file->catalog);
 	if (!rc)
@@ -459,6 +486,17 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 
 /* --- The model --------------------------------------------------------------------------------------------------- */
 
+/* Forget the files that have turned out to be something else. */
+static void drop_others(struct finder *f)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < f->n_files; i++)
+		if (!f->files[i].is_other)
+			f->files[kept++] = f->files[i];
+	f->n_files = kept;
+}
+
 static int find(struct finder *f)
 {
 	struct tfs_model_impl *m = f->m;
@@ -474,6 +512,7 @@ static int find(struct finder *f)
 	if (!m->catalogs || !f->named)
 		return -ENOMEM;
 	tfs_parallel_for(f->n_files, m->threads, parse_file, f);
+	drop_others(f);
 	for (size_t i = 0; i < f->n_files && !rc; i = end) {
 		uint32_t dir = m->nodes[f->files[i].node].parent;
 
@@ -503,17 +542,59 @@ static int find_unfinished(struct finder *f)
 	return rc;
 }
 
-static int nothing_found(const struct finder *f)
+/*
+ * What a file without a name that we take is, where that tells why there are no weights: weights of another kind, by its name; those
+ * of ours under another one, as the blobs of Ollama and of the hub; what only looks like ours. NULL: it is an ordinary file. *@ret_format: the
+ * one that can read it, or NULL.
+ */
+static const char *other_weights(const struct tfs_model *m, uint32_t node, const struct tfs_format **ret_format)
 {
-	const struct tfs_format *format;
-	char files[256] = "";
+	struct tfs_content c = S_ISREG(m->nodes[node].mode) ? sniff_node(m, node) : (struct tfs_content){ 0 };
+	const char *name = m->nodes[node].name, *what = tfs_sniff_name(name, c.format);
+
+	*ret_format = what ? NULL : c.format;
+	if (c.what && !c.format && tfs_format_maybe(name)) /* a name that we would take says less */
+		return c.what;
+	return what || !c.format ? what : c.what;
+}
+
+/* "; PATH is …" of the first of them into @buf, "" where there is none. */
+static void find_other_weights(const struct finder *f, char *buf, size_t size)
+{
+	enum { MOST_FILES = 1000 }; /* that are looked into; a directory without weights may be anybody's */
+	const struct tfs_model *m = &f->m->pub;
+	unsigned looked_at = 0, found = 0;
+	char path[PATH_MAX];
 	size_t len = 0;
 
-	for (size_t i = 0; (format = tfs_format_at(i)) && len < sizeof files; i++)
-		len += snprintf(files + len, sizeof files - len, "%s%s", i ? ", " : "", format->files);
-	return tfs_error_set(f->err, -EINVAL, TFS_NO_OFFSET, "no weights found: no file of %zu in %zu %s is named %s",
+	*buf = '\0';
+	for (uint32_t i = 0; i < m->n_nodes && found < 2 && looked_at < MOST_FILES; i++) {
+		const struct tfs_format *format = NULL;
+		const char *what = S_ISDIR(m->nodes[i].mode) ? NULL : other_weights(m, i, &format);
+		size_t n;
+
+		looked_at += !S_ISDIR(m->nodes[i].mode);
+		if (!what || tfs_model_path(m, i, path, sizeof path))
+			continue;
+		n = snprintf(buf + len, size - len, "; %s is %s%s", path, what, format ? ", which can be mounted by itself" : "");
+		if (n >= size - len) { /* whole or not at all */
+			buf[len] = '\0';
+			continue;
+		}
+		len += n;
+		found++;
+	}
+}
+
+static int nothing_found(const struct finder *f)
+{
+	char names[TFS_FORMAT_NAMES], others[256];
+
+	tfs_format_names(names);
+	find_other_weights(f, others, sizeof others);
+	return tfs_error_set(f->err, -EINVAL, TFS_NO_OFFSET, "no weights found: no file of %zu in %zu %s is named %s%s",
 			     f->m->pub.n_nodes - f->n_dirs, f->n_dirs, f->n_dirs == 1 ? "directory" : "directories",
-			     files);
+			     names, others);
 }
 
 /* It may well have a name that a third format claims ("weights.bin"), and is nothing to warn of. */

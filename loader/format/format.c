@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
-
-#include "base/file.h"
+#include <strings.h>
 
 /* Every format; the order is that of preference (which set of a directory is its primary one). */
 static const struct tfs_format *const formats[] = {
@@ -18,54 +18,117 @@ const struct tfs_format *tfs_format_at(size_t i)
 	return i < sizeof formats / sizeof *formats ? formats[i] : NULL;
 }
 
+bool tfs_format_ends_with(const char *file_name, const char *suffix)
+{
+	size_t len = strlen(file_name), n = strlen(suffix);
+
+	return len > n && !strcasecmp(file_name + len - n, suffix);
+}
+
+/* The one of @extensions (or NULL) that @file_name has. */
+static const char *extension_of(const char *file_name, const char *const *extensions)
+{
+	for (; extensions && *extensions; extensions++)
+		if (tfs_format_ends_with(file_name, *extensions))
+			return *extensions;
+	return NULL;
+}
+
 const struct tfs_format *tfs_format_for(const char *file_name)
 {
 	const struct tfs_format *f;
 
 	for (size_t i = 0; (f = tfs_format_at(i)); i++)
-		if (f->claims(file_name))
+		if (extension_of(file_name, f->extensions))
 			return f;
 	return NULL;
 }
 
-/* https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: the version line comes first. */
-#define LFS_POINTER "version https://git-lfs"
-
-/* What ggml wrote before GGUF (llama.cpp's old llama.h, whisper.cpp): "ggml", "ggmf", "ggjt" and "ggla" as little-endian words. */
-static const char ggml[][5] = { "lmgg", "fmgg", "tjgg", "algg" };
-
-/* The bytes that tell; zeros where the file is too short for them. */
-static int read_start(int fd, uint64_t size, char start[static sizeof LFS_POINTER - 1], struct tfs_error *err)
+const struct tfs_format *tfs_format_maybe(const char *file_name)
 {
-	memset(start, 0, sizeof LFS_POINTER - 1);
-	return size < sizeof LFS_POINTER - 1 ? 0 : tfs_file_read(fd, start, sizeof LFS_POINTER - 1, 0, err);
+	const struct tfs_format *f;
+
+	for (size_t i = 0; (f = tfs_format_at(i)); i++)
+		if (extension_of(file_name, f->ambiguous))
+			return f;
+	return NULL;
 }
 
-int tfs_format_check_pointer(int fd, uint64_t size, struct tfs_error *err)
+size_t tfs_format_stem(const char *file_name)
 {
-	char start[sizeof LFS_POINTER - 1];
-	int rc = read_start(fd, size, start, err);
+	const struct tfs_format *f = tfs_format_for(file_name);
+	const char *extension = f ? extension_of(file_name, f->extensions) : NULL;
 
-	if (rc || memcmp(start, LFS_POINTER, sizeof start))
-		return rc;
-	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is a Git LFS pointer, not weights: run `git lfs pull`");
+	f = f ? f : tfs_format_maybe(file_name);
+	if (f && !extension)
+		extension = extension_of(file_name, f->ambiguous);
+	return strlen(file_name) - (extension ? strlen(extension) : 0);
 }
 
-int tfs_format_check_present(int fd, uint64_t size, struct tfs_error *err)
+/* The decimal number that ends at *@end, which moves to its start; at most 9 digits of it. False: there is none. */
+static bool number_before(const char *start, const char **end, unsigned long *ret)
 {
-	char start[sizeof LFS_POINTER - 1];
-	int rc;
+	unsigned long v = 0, unit = 1;
+	const char *p = *end;
 
-	if (!size)
-		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "has zero bytes: the weights were never downloaded");
-	rc = read_start(fd, size, start, err);
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < sizeof ggml / sizeof *ggml; i++)
-		if (!memcmp(start, ggml[i], 4))
-			return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
-					     "is a GGML file, from before GGUF: convert it to GGUF");
-	return tfs_format_check_pointer(fd, size, err);
+	for (; p > start && p[-1] >= '0' && p[-1] <= '9' && *end - p < 9; unit *= 10)
+		v += unit * (unsigned long)(*--p - '0');
+	if (p == *end)
+		return false;
+	*ret = v;
+	*end = p;
+	return true;
+}
+
+bool tfs_format_is_shard(const struct tfs_format *format, const char *file_name, struct tfs_shard_name *ret)
+{
+	const char *extension = format->shard_ext, *at;
+	unsigned long number, total;
+
+	/* A format may claim other extensions, too. */
+	if (!extension || !tfs_format_ends_with(file_name, extension))
+		return false;
+	at = file_name + strlen(file_name) - strlen(extension);
+	if (!number_before(file_name, &at, &total) || at - file_name < 4 || memcmp(at - 4, "-of-", 4))
+		return false;
+	at -= 4;
+	/* Some writers count from 0. */
+	if (!number_before(file_name, &at, &number) || number > total || at - file_name < 2 || at[-1] != '-')
+		return false;
+	*ret = (struct tfs_shard_name){ (size_t)(at - 1 - file_name), total };
+	return true;
+}
+
+void tfs_format_names(char ret[static TFS_FORMAT_NAMES])
+{
+	const struct tfs_format *f;
+	size_t len = 0;
+
+	ret[0] = '\0';
+	for (size_t i = 0; (f = tfs_format_at(i)); i++)
+		for (unsigned k = 0; k < 2; k++)
+			for (const char *const *e = k ? f->ambiguous : f->extensions; e && *e && len < TFS_FORMAT_NAMES; e++)
+				len += snprintf(ret + len, TFS_FORMAT_NAMES - len, "%s*%s", len ? ", " : "", *e);
+}
+
+int tfs_format_read(const struct tfs_format *format, int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog,
+		    struct tfs_error *err)
+{
+	size_t n, n_left_out;
+	int r = tfs_sniff_present(fd, size, err);
+
+	if (r)
+		return r;
+	r = format->parse(fd, size, file_name, catalog, err);
+	tfs_catalog_tensors(catalog, &n);
+	tfs_catalog_left_out(catalog, &n_left_out);
+	/* Afterwards: a file that parses is of the format, however it begins. */
+	if (r == -EINVAL || (!r && !n && !n_left_out)) {
+		int other = tfs_sniff_other(fd, size, format, format->containers, err);
+
+		r = other ? other : r;
+	}
+	return r;
 }
 
 const char *tfs_format_unfinished(const char *file_name)

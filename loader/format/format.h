@@ -12,11 +12,21 @@
 
 #include "base/error.h"
 #include "catalog.h"
+#include "format/sniff.h"
 
 struct tfs_format {
 	const char *name; /* "safetensors": what user.tensorfs.format says */
 
-	const char *files; /* "*.safetensors": the names that it claims, for people */
+	const char *what; /* "a safetensors file" */
+
+	/*
+	 * What the names of its files end in, in whatever case; the first is the usual one. NULL-terminated. Decides who reads a file,
+	 * not whether it is sound: what a format claims and cannot parse is reported as broken.
+	 */
+	const char *const *extensions;
+
+	/* The same, of files of which only those are taken that recognises() knows, as other things have such names, too; or NULL. */
+	const char *const *ambiguous;
 
 	/*
 	 * ".safetensors", where files of this format may be shards: listed by STEM.safetensors.index.json, or named
@@ -27,11 +37,10 @@ struct tfs_format {
 	bool one_set; /* all files of the format that stand in one directory are one set, named like the format */
 	bool external; /* its files may name others that have the bytes of their tensors */
 
-	/*
-	 * Does a file of this name claim to be of this format? Decides who reads it, not whether it is sound:
-	 * what a format claims and cannot parse is reported as broken.
-	 */
-	bool (*claims)(const char *file_name);
+	unsigned containers; /* what its files are made of (enum tfs_container): then its parser says best what is wrong with one */
+
+	/* Is this a file of the format, be it sound or not? Must not be true of files of other formats. */
+	bool (*recognises)(const struct tfs_sample *sample);
 
 	/*
 	 * Read the table of tensors of the regular file @fd, @size bytes long, into @catalog (empty). Every offset added lies
@@ -48,23 +57,40 @@ extern const struct tfs_format tfs_format_torch;
 extern const struct tfs_format tfs_format_npz, tfs_format_npy;
 extern const struct tfs_format tfs_format_onnx;
 
-/* The format that claims @file_name, or NULL. */
+/* The format one of whose extensions @file_name has, with something before it; or NULL. */
 const struct tfs_format *tfs_format_for(const char *file_name);
+
+/* The same of its ambiguous extensions: it is the format's only where that recognises its content. */
+const struct tfs_format *tfs_format_maybe(const char *file_name);
+
+/* Does @file_name end with @suffix, in whatever case, with something before it? */
+bool tfs_format_ends_with(const char *file_name, const char *suffix);
+
+/* Bytes of @file_name before the extension, of either kind, that some format has; all of it where there is none. */
+size_t tfs_format_stem(const char *file_name);
 
 /* The formats one by one, in the order in which their sets are preferred; NULL after the last. */
 const struct tfs_format *tfs_format_at(size_t i);
 
+/* NAME-00001-of-00003 and the extension: a shard. */
+struct tfs_shard_name {
+	size_t name_len; /* bytes of NAME */
+	unsigned long total;
+};
+
+/* Is @file_name that of a shard of @format? */
+bool tfs_format_is_shard(const struct tfs_format *format, const char *file_name, struct tfs_shard_name *ret);
+
+/* "*.safetensors, *.sft, *.bin, …": the names that are taken for weights, for people. */
+#define TFS_FORMAT_NAMES 256
+void tfs_format_names(char ret[static TFS_FORMAT_NAMES]);
+
 /*
- * What stands in many clones where weights should be, whatever the format: refuse a Git LFS pointer, a file of zero bytes and a GGML
- * file of old with -EINVAL and a text that says so. 0: it is none of these; else pread's error.
+ * Read the table of tensors by @format's parse(), whose arguments and result these are, and with them what is no file of the format:
+ * then the error says what it is instead (sniff.h).
  */
-int tfs_format_check_present(int fd, uint64_t size, struct tfs_error *err);
-
-/* The specification wants a pointer to have fewer bytes. */
-#define TFS_LFS_POINTER_MAX 1024u
-
-/* The same, but for a Git LFS pointer alone: of a file whose bytes may be anything, as another one says what they are. */
-int tfs_format_check_pointer(int fd, uint64_t size, struct tfs_error *err);
+int tfs_format_read(const struct tfs_format *format, int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog,
+		    struct tfs_error *err);
 
 /* Does a program that downloads give such a name to a file that it has not finished? Then what to say of it, else NULL. */
 const char *tfs_format_unfinished(const char *file_name);

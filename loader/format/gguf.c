@@ -63,11 +63,10 @@ struct parser {
 	const struct tfs_dtype *dtypes[N_TYPES]; /* as far as they were needed */
 };
 
-static bool claims(const char *file_name)
+/* Also the draft that is refused by its name. */
+static bool recognises(const struct tfs_sample *s)
 {
-	size_t len = strlen(file_name), ext = strlen(EXTENSION);
-
-	return len > ext && !strcmp(file_name + len - ext, EXTENSION);
+	return tfs_sample_has(s, 0, "GGUF", 4) || tfs_sample_has(s, 0, "FUGG", 4);
 }
 
 /* --- Keys -------------------------------------------------------------------------------------------------------- */
@@ -540,8 +539,9 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 
 const struct tfs_format tfs_format_gguf = {
 	.name = "gguf",
-	.files = "*.gguf",
+	.what = "a GGUF file",
+	.extensions = (const char *const[]){ EXTENSION, NULL },
 	.shard_ext = EXTENSION,
-	.claims = claims,
+	.recognises = recognises,
 	.parse = parse,
 };

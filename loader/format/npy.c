@@ -15,17 +15,15 @@
 
 #define EXTENSION ".npy"
 
-static bool claims(const char *file_name)
+static bool recognises(const struct tfs_sample *s)
 {
-	size_t len = strlen(file_name), ext = strlen(EXTENSION);
-
-	return len > ext && !strcmp(file_name + len - ext, EXTENSION);
+	return tfs_npy_claims(s->start, s->len);
 }
 
 static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	uint8_t start[TFS_NPY_START];
-	size_t name_len = strlen(file_name) - strlen(EXTENSION), n = size < sizeof start ? size : sizeof start, len;
+	size_t name_len = tfs_format_stem(file_name), n = size < sizeof start ? size : sizeof start, len;
 	cleanup_free uint8_t *header = NULL;
 	struct tfs_npy_array array;
 	int rc;
@@ -56,8 +54,9 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 
 const struct tfs_format tfs_format_npy = {
 	.name = "npy",
-	.files = "*.npy",
+	.what = "a NumPy array",
+	.extensions = (const char *const[]){ EXTENSION, NULL },
 	.one_set = true,
-	.claims = claims,
+	.recognises = recognises,
 	.parse = parse,
 };

@@ -31,19 +31,20 @@ struct npz {
 	struct tfs_error *err;
 };
 
-static bool claims(const char *file_name)
+static bool is_array(const char *name, size_t len)
 {
-	size_t len = strlen(file_name), ext = strlen(EXTENSION);
+	return len >= strlen(MEMBER) && !memcmp(name + len - strlen(MEMBER), MEMBER, strlen(MEMBER));
+}
 
-	return len > ext && !strcmp(file_name + len - ext, EXTENSION);
+static bool recognises(const struct tfs_sample *s)
+{
+	return tfs_sample_has_member(s, is_array);
 }
 
 /* Is it an array by its name? An array without a name is ".npy". */
 static bool is_named(const struct tfs_zip_member *m)
 {
-	size_t ext = strlen(MEMBER);
-
-	return m->name_len >= ext && !memcmp(m->name + m->name_len - ext, MEMBER, ext);
+	return is_array(m->name, m->name_len);
 }
 
 /* Name the member that the header's error is about; its place in the file, where it has one. */
@@ -170,7 +171,9 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 
 const struct tfs_format tfs_format_npz = {
 	.name = "npz",
-	.files = "*.npz",
-	.claims = claims,
+	.what = "an npz file",
+	.extensions = (const char *const[]){ EXTENSION, NULL },
+	.containers = TFS_IN_ZIP,
+	.recognises = recognises,
 	.parse = parse,
 };

@@ -28,6 +28,7 @@
 
 /* The fields that are of interest, by MESSAGE_FIELD. */
 enum {
+	MODEL_IR_VERSION = 1,
 	MODEL_GRAPH = 7,
 	MODEL_TRAINING_INFO = 20,
 	MODEL_FUNCTIONS = 25,
@@ -61,11 +62,39 @@ enum {
 	TENSOR_NAME = 8,
 };
 
-static bool claims(const char *file_name)
+/*
+ * Protobuf has no magic: nothing but the fields of a ModelProto, each of its wire type, a version and a graph among them. Other
+ * models in protobuf (TensorFlow, Core ML, Caffe) have other fields.
+ */
+static bool is_model(struct tfs_pb *pb)
 {
-	size_t len = strlen(file_name), ext = strlen(EXTENSION);
+	static const uint8_t wires[] = { /* by number, plus one */
+		[1] = TFS_PB_VARINT + 1, [2] = TFS_PB_BYTES + 1, [3] = TFS_PB_BYTES + 1, [4] = TFS_PB_BYTES + 1, [5] = TFS_PB_VARINT + 1,
+		[6] = TFS_PB_BYTES + 1, [MODEL_GRAPH] = TFS_PB_BYTES + 1, [8] = TFS_PB_BYTES + 1, [14] = TFS_PB_BYTES + 1,
+		[MODEL_TRAINING_INFO] = TFS_PB_BYTES + 1, [MODEL_FUNCTIONS] = TFS_PB_BYTES + 1, [26] = TFS_PB_BYTES + 1,
+	};
+	bool version = false, graph = false;
+	struct tfs_pb_field f;
+	int r;
 
-	return len > ext && !strcmp(file_name + len - ext, EXTENSION);
+	while ((r = tfs_pb_next(pb, &f)) > 0) {
+		if (f.number >= sizeof wires || wires[f.number] != f.wire + 1)
+			return false;
+		version |= f.number == MODEL_IR_VERSION;
+		graph |= f.number == MODEL_GRAPH;
+	}
+	return !r && version && graph;
+}
+
+static bool recognises(const struct tfs_sample *s)
+{
+	cleanup_free struct tfs_pb *pb = malloc(sizeof *pb);
+	struct tfs_error ignored;
+
+	if (!pb)
+		return false;
+	tfs_pb_init(pb, s->fd, s->size, &ignored);
+	return is_model(pb);
 }
 
 /* Is @f this text? */
@@ -432,8 +461,9 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 
 const struct tfs_format tfs_format_onnx = {
 	.name = "onnx",
-	.files = "*.onnx",
+	.what = "an ONNX model",
+	.extensions = (const char *const[]){ EXTENSION, NULL },
 	.external = true,
-	.claims = claims,
+	.recognises = recognises,
 	.parse = parse,
 };

@@ -58,11 +58,17 @@ struct header {
 	size_t name_bytes;
 };
 
-static bool claims(const char *file_name)
+/* A header's length that is within the limit, and a header that begins as JSON; the file may have been cut short. */
+static bool recognises(const struct tfs_sample *s)
 {
-	size_t len = strlen(file_name), ext = strlen(EXTENSION);
+	size_t at = LENGTH_SIZE;
+	uint64_t n;
 
-	return len > ext && !strcmp(file_name + len - ext, EXTENSION);
+	memcpy(&n, s->start, sizeof n);
+	n = le64toh(n);
+	while (at < s->len && strchr(" \t\r\n", s->start[at]) && s->start[at])
+		at++;
+	return at < s->len && s->start[at] == '{' && n > at - LENGTH_SIZE + 1 && n <= MAX_HEADER;
 }
 
 /* --- Errors ------------------------------------------------------------------------------------------------------ */
@@ -414,8 +420,9 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 
 const struct tfs_format tfs_format_safetensors = {
 	.name = "safetensors",
-	.files = "*.safetensors",
+	.what = "a safetensors file",
+	.extensions = (const char *const[]){ EXTENSION, ".sft", NULL },
 	.shard_ext = EXTENSION,
-	.claims = claims,
+	.recognises = recognises,
 	.parse = parse,
 };

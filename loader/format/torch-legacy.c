@@ -15,9 +15,6 @@
 #include "base/sort.h"
 #include "format/torch.h"
 
-/* 0x1950a86a20f9469cfc6c, little-endian; and in digits, as protocol 1 has it. */
-#define MAGIC	 "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-#define DIGITS	 "119547037146038801333356L"
 #define PROTOCOL 1001
 
 /* How much of the file is read for the pickles at first; twice as much each time that they turn out to be longer. */
@@ -74,8 +71,8 @@ static int check_magic(const struct tfs_pickle *p)
 
 	if (tfs_pickle_type(&p->result) == TFS_PICKLE_LONG) {
 		bytes = tfs_pickle_text(&p->result, &len);
-		if ((len == sizeof MAGIC - 1 && !memcmp(bytes, MAGIC, len)) ||
-		    (len == sizeof DIGITS - 1 && !memcmp(bytes, DIGITS, len)))
+		if ((len == sizeof TFS_TORCH_MAGIC - 1 && !memcmp(bytes, TFS_TORCH_MAGIC, len)) ||
+		    (len == sizeof TFS_TORCH_DIGITS - 1 && !memcmp(bytes, TFS_TORCH_DIGITS, len)))
 			return 0;
 	}
 	return tfs_pickle_error(p, -EINVAL, 0,

@@ -8,12 +8,10 @@
  */
 #include "format/torch.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -25,31 +23,18 @@
 #define CONSTANTS \
 	"constants" /* in TorchScript's archives: the tensors that are in its code, with storages of their own */
 #define ENDIANNESS "byteorder"
+#define EXTERN_MODULES ".data/extern_modules" /* a torch.package */
+#define PROGRAM "models/model.json" /* of torch.export */
 #define OLD_SCRIPT "model.json" /* what there was before constants.pkl; data.pkl, if any, has no tensors then */
 
 /* torch counts storages: keys are numbers. */
 #define MAX_KEY 255
-
-static const char *const extensions[] = { ".bin", ".pt", ".pth", ".ckpt" };
 
 struct archive {
 	struct tfs_zip *zip;
 	const char *root; /* name of the folder, with its '/' */
 	size_t root_len;
 };
-
-static bool claims(const char *file_name)
-{
-	size_t len = strlen(file_name);
-
-	for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++) {
-		size_t ext = strlen(extensions[i]);
-
-		if (len > ext && !strcmp(file_name + len - ext, extensions[i]))
-			return true;
-	}
-	return false;
-}
 
 /* --- zip --------------------------------------------------------------------------------------------------------- */
 
@@ -75,8 +60,8 @@ static int refuse_zip(struct tfs_torch *t, const struct archive *a)
 	} kinds[] = {
 		{ "/" OLD_SCRIPT,
 		  "old TorchScript, whose tensors " OLD_SCRIPT " lists: load and save it with a newer torch" },
-		{ "/.data/extern_modules", "a torch.package: objects in packages of code" },
-		{ "/models/model.json", "a program of torch.export" },
+		{ "/" EXTERN_MODULES, "a torch.package: objects in packages of code" },
+		{ "/" PROGRAM, "a program of torch.export" },
 	};
 
 	for (size_t i = 0; i < a->zip->n_members; i++)
@@ -255,71 +240,26 @@ static int read_zip(struct tfs_torch *t, struct archive *a)
 
 /* --- The file ---------------------------------------------------------------------------------------------------- */
 
-/* What files with these names turn out to be, each told by how it begins. */
-static const struct {
-	const char *start;
-	uint8_t len;
-	const char *what;
-} others[] = {
-	{ "GGUF", 4, "a GGUF file; its name should end in .gguf" },
-	{ "\x93NUMPY", 6, "a NumPy array; its name should end in .npy" },
-	{ "\x89HDF\r\n", 6, "an HDF5 file, as Keras writes them" },
-	{ "\x1f\x8b", 2, "compressed by gzip" },
-	{ "\xfd"
-	  "7zXZ",
-	  5, "compressed by xz" },
-	{ "BZh", 3, "compressed by bzip2" },
-	{ "\x28\xb5\x2f\xfd", 4, "compressed by zstd" },
-	{ "7z\xbc\xaf\x27\x1c", 6, "a 7z archive" },
-	{ "Rar!", 4, "a RAR archive" },
-};
-
-/* What is at the beginning of an HTML page, behind white space; a server has sent it instead of the file. */
-static const char *const pages[] = { "<!doctype html", "<html", "<?xml" };
-
-static bool is_page(const char *start, size_t len)
+/* Is it the object's pickle, or what other archives of torch have, which are refused by name? */
+static bool is_ours(const char *name, size_t len)
 {
-	size_t at = 0;
+	static const char *const members[] = { "/" PICKLE, "/" EXTERN_MODULES, "/" PROGRAM };
+	const char *slash = memchr(name, '/', len);
+	size_t rest = slash ? name + len - slash : 0;
 
-	while (at < len && strchr(" \t\r\n", start[at]) && start[at])
-		at++;
-	for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
-		if (len - at >= strlen(pages[i]) && !strncasecmp(start + at, pages[i], strlen(pages[i])))
+	for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+		if (rest == strlen(members[i]) && !memcmp(slash, members[i], rest))
 			return true;
 	return false;
 }
 
-/* Neither zip nor pickle: say what it is, as far as can be told. */
-static int refuse_other(struct tfs_torch *t)
+static bool recognises(const struct tfs_sample *s)
 {
-	enum { SHOWN = 24 };
-	char start[512], quoted[TFS_QUOTE_SIZE];
-	size_t len = t->size < sizeof start ? t->size : sizeof start;
-	uint64_t header;
-	int rc = tfs_file_read(t->fd, start, len, 0, t->err);
+	enum { WITHIN = 32 }; /* the number's pickle begins the file, whatever the protocol */
+	const uint8_t *start = s->start;
 
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-		if (len >= others[i].len && !memcmp(start, others[i].start, others[i].len))
-			return tfs_error_set(t->err, -EINVAL, 0, "%s", others[i].what);
-	/* POSIX tar has its name at 257; torch wrote such files before 0.1.10, in 2017. */
-	if (len == sizeof start && !memcmp(start + 257, "ustar", 5))
-		return tfs_error_set(
-			t->err, -EINVAL, 257,
-			"a tar file, as torch wrote them before 0.1.10: load and save it with a torch of 0.4 to 2.x");
-	if (is_page(start, len))
-		return tfs_error_set(t->err, -EINVAL, 0,
-				     "a page of HTML or XML, which a server sent instead of a file");
-	if (len > sizeof header && start[sizeof header] == '{') {
-		memcpy(&header, start, sizeof header);
-		if (le64toh(header) <= t->size - sizeof header)
-			return tfs_error_set(t->err, -EINVAL, 0,
-					     "a safetensors file; its name should end in .safetensors");
-	}
-	return tfs_error_set(t->err, -EINVAL, 0,
-			     "neither a zip file nor a pickle: torch.save() has not written it; it begins with %s",
-			     tfs_quote(quoted, sizeof quoted, start, len < SHOWN ? len : SHOWN));
+	return tfs_sample_has_member(s, is_ours) || tfs_sample_has(s, 0, "L" TFS_TORCH_DIGITS, strlen("L" TFS_TORCH_DIGITS)) ||
+	       (start[0] == 0x80 && memmem(start, WITHIN, TFS_TORCH_MAGIC, strlen(TFS_TORCH_MAGIC)));
 }
 
 static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
@@ -339,7 +279,7 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 	} else if (start[0] == 0x80 || !memcmp(start, "L119", 4)) { /* a pickle, or the magic number in protocol 1 */
 		rc = tfs_torch_legacy(&t);
 	} else {
-		rc = refuse_other(&t);
+		rc = tfs_error_set(err, -EINVAL, 0, "neither a zip file nor a pickle: torch.save() has not written it");
 	}
 	tfs_pickle_fini(&t.pickle);
 	if (rc == -ENOMEM)
@@ -349,8 +289,11 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 
 const struct tfs_format tfs_format_torch = {
 	.name = "torch",
-	.files = "*.bin, *.pt, *.pth, *.ckpt",
+	.what = "a torch checkpoint",
+	.extensions = (const char *const[]){ ".bin", ".pt", ".pth", ".ckpt", NULL },
+	.ambiguous = (const char *const[]){ ".pth.tar", ".pkl", ".th", NULL },
+	.containers = TFS_IN_ZIP | TFS_IN_PICKLE,
 	.shard_ext = ".bin",
-	.claims = claims,
+	.recognises = recognises,
 	.parse = parse,
 };

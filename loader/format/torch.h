@@ -80,6 +80,10 @@ static inline size_t tfs_torch_max_tensors(size_t len)
 	return 100000 + len / 50;
 }
 
+/* What files of before torch 1.6 begin with: 0x1950a86a20f9469cfc6c, little-endian; and in digits, as protocol 1 has it. */
+#define TFS_TORCH_MAGIC	 "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+#define TFS_TORCH_DIGITS "119547037146038801333356L"
+
 /* --- torch-legacy.c ---------------------------------------------------------------------------------------------- */
 
 /* Read a file of before torch 1.6 into the catalog. As tfs_format's parse(). */

@@ -53,7 +53,11 @@ load helpers
 	views=$mnt/models--a--b/snapshots/abc
 	py "$e2e/reader.py" mirror "$model" "$mnt" .tensorfs models--a--b/snapshots/abc/{tensors,npy,f32,meta,tree,whole}
 	py "$e2e/reader.py" set "$model" "$views" "$hub"/snapshots/abc/*.safetensors
-	[[ ! -L $views/config.json && -f $views/config.json ]]
+	# As links, as in the cache: each blob is there once.
+	[[ $(readlink "$views/config.json") = $(readlink "$hub/snapshots/abc/config.json") ]]
+	cmp "$views/config.json" "$hub/snapshots/abc/config.json"
+	[[ $(ls "$mnt/models--a--b/blobs") = $(ls "$hub/blobs") && ! -e $mnt/models--a--b/sets ]]
+	[[ $(xattr source "$views/tensors/model.embed_tokens.weight") = models--a--b/snapshots/abc/model-* ]]
 	# The snapshot alone: its links lead out of it.
 	mkdir "$T/second"
 	start "$hub/snapshots/abc" "$T/second"

@@ -184,8 +184,18 @@ def check_expected(views, path):
     print(len(expected), sum(bool(want["nbytes"]) for want in expected.values()))
 
 
-def walk(top, links=()):
-    """Relative path: stat, of everything below; links are followed but `links` and where they lead nowhere or upwards."""
+def stays(top, path):
+    """Is `path` below `top` a link that leads to something below it, without an absolute path or a way around?"""
+    full = os.path.join(top, path)
+    if not os.path.islink(full) or os.path.isabs(os.readlink(full)):
+        return False
+    to = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(full)))
+    return to.split(os.sep)[0] != os.pardir and os.path.realpath(full).startswith(os.path.realpath(top) + os.sep)
+
+
+def walk(top, links=None):
+    """Relative path: stat, of everything below; links are followed but `links` (else those that lead to something below), and where
+    they lead nowhere or upwards."""
     found = {}
 
     def descend(at, parents):
@@ -193,7 +203,7 @@ def walk(top, links=()):
             for entry in entries:
                 path = os.path.join(at, entry.name)
                 try:
-                    st = entry.stat(follow_symlinks=path not in links)
+                    st = entry.stat(follow_symlinks=not (stays(top, path) if links is None else path in links))
                 except OSError:
                     st = entry.stat(follow_symlinks=False)
                 if stat.S_ISDIR(st.st_mode) and (st.st_dev, st.st_ino) in parents:

@@ -11,6 +11,7 @@ from pathlib import Path
 import gguf_cases
 import numpy_cases
 import onnx_cases
+import other_cases
 import torch_cases
 
 MAX_HEADER = 100_000_000
@@ -284,6 +285,7 @@ def cases():
     yield from gguf_cases.cases()
     yield from numpy_cases.cases()
     yield from onnx_cases.cases()
+    yield from other_cases.cases()
 
 
 def write(top):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch_cases
 import mkreject
+import other_cases
 
 # The largest files are of 5 MB; a sanitizer's own memory is some 100 MB. What grows without bound passes both at once.
 MAX_MEMORY, MAX_SECONDS = 512 << 20, 5
@@ -27,6 +28,8 @@ def judge(run, name, said, offset):
         return f"exit status {run.returncode}, not 1: {run.stderr.strip()[-2000:]}"
     if len(lines) != 1:
         return f"{len(lines)} lines, not one: {lines[:4]}"
+    if other_cases.MARK in lines[0]:
+        return f"quotes what it is not: {lines[0]}"
     if said not in lines[0]:
         return f"names no {said}: {lines[0]}"
     if offset and not re.match(re.escape(said) + r": byte \d+: \S", lines[0]):

@@ -97,7 +97,8 @@ static inline void assert_consistent(const struct tfs_model *m)
 		}
 		for (uint32_t k = 0; k < n->n_sets; k++)
 			assert_int_equal(m->sets[n->first_set + k].dir, i);
-		assert_int_equal(n->link != NULL, S_ISLNK(n->mode));
+		assert_true(n->link || !S_ISLNK(n->mode));
+		assert_false(n->link && S_ISDIR(n->mode));
 	}
 	for (size_t i = 0; i < m->n_sets; i++) {
 		const struct tfs_set *s = &m->sets[i];

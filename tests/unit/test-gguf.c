@@ -151,7 +151,7 @@ static void file_names_are_claimed(void **state)
 	assert_ptr_equal(tfs_format_for("model.gguf"), &tfs_format_gguf);
 	assert_ptr_equal(tfs_format_for("m-00001-of-00002.gguf"), &tfs_format_gguf);
 	assert_null(tfs_format_for(".gguf"));
-	assert_null(tfs_format_for("model.GGUF"));
+	assert_ptr_equal(tfs_format_for("Model.GGUF"), &tfs_format_gguf);
 	assert_null(tfs_format_for("gguf"));
 }
 

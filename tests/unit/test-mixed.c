@@ -124,9 +124,9 @@ static void what_is_no_weights_is_named(void **state)
 	static const struct {
 		const char *name, *text, *what;
 	} files[] = {
-		{ "ggml-base.bin", "lmgg\x01 and some header parameters", "is a GGML file, from before GGUF" },
-		{ "q4_0.bin", "tjgg\x03 and some header parameters", "is a GGML file, from before GGUF" },
-		{ "old.gguf", "fmgg\x01 and some header parameters", "is a GGML file, from before GGUF" },
+		{ "ggml-base.bin", "lmgg\x01 and some header parameters", "is a GGML file, which tensorfs doesn't read" },
+		{ "q4_0.bin", "tjgg\x03 and some header parameters", "is a GGML file, which tensorfs doesn't read" },
+		{ "old.gguf", "fmgg\x01 and some header parameters", "is a GGML file, which tensorfs doesn't read" },
 		{ "zero.pt", "", "has zero bytes" },
 		{ "zero.onnx", "", "has zero bytes" },
 		{ "zero.gguf", "", "has zero bytes" },

@@ -92,11 +92,11 @@ static void links_are_followed_but_not_in_circles(void **state)
 	assert_int_equal(m->nodes[child(m, child(m, 0, "dir"), "file")].size, 5);
 	/* dir/back/up leads to the root, which is above it. */
 	n = &m->nodes[child(m, child(m, child(m, 0, "dir"), "back"), "up")];
-	assert_string_equal(n->link, "..");
-	assert_string_equal(m->nodes[child(m, 0, "dangling")].link, "nowhere");
-	assert_string_equal(m->nodes[child(m, 0, "self")].link, "self");
-	assert_string_equal(m->nodes[child(m, 0, "here")].link, ".");
-	assert_string_equal(m->nodes[child(m, child(m, 0, "sub"), "up")].link, "..");
+	assert_string_equal(n->link->target, "..");
+	assert_string_equal(m->nodes[child(m, 0, "dangling")].link->target, "nowhere");
+	assert_string_equal(m->nodes[child(m, 0, "self")].link->target, "self");
+	assert_string_equal(m->nodes[child(m, 0, "here")].link->target, ".");
+	assert_string_equal(m->nodes[child(m, child(m, 0, "sub"), "up")].link->target, "..");
 	tfs_model_destroy(m);
 	remove_tree(dir);
 	remove_tree(other);
@@ -199,7 +199,7 @@ static void a_path_that_is_no_model_is_refused(void **state)
 	put_text(dir, "config.json", "{}");
 	mkdir(in_tree(dir, "sub"), 0755);
 	assert_refused(in_tree(dir, "config.json"), -EINVAL,
-		       "neither a directory nor a file whose name is that of weights");
+		       "config.json: is JSON, not weights");
 	assert_refused(dir, -EINVAL, "no weights found: no file of 1 in 2 directories is named *.safetensors");
 	remove_tree(dir);
 }
@@ -235,6 +235,198 @@ static void a_file_stands_alone(void **state)
 
 	put_text(dir, "c.safetensors", "");
 	assert_refused(in_tree(dir, "c.safetensors"), -EINVAL, "c.safetensors: has zero bytes");
+	remove_tree(dir);
+}
+
+/* A set's files are found by any of them, and nothing else comes along. */
+static void a_file_brings_its_set(void **state)
+{
+	static const char index[] = "{\"weight_map\":{\"a\":\"x-00001-of-00002.safetensors\",\"c\":\"other.safetensors\",\"d\":\"gone.safetensors\"}}";
+	static const struct {
+		const char *model, *stems;
+		size_t nodes, tensors; /* the root counts */
+	} rows[] = {
+		{ "m-1-of-2.safetensors", "m", 3, 2 },
+		{ "m-2-of-2.safetensors", "m", 3, 2 },
+		{ "m-1-of-1.safetensors", "m", 2, 1 },
+		/* With the index that lists it, the shard of its name that is not listed. */
+		{ "x-00001-of-00002.safetensors", "x x~", 5, 2 },
+		{ "other.safetensors", "x", 4, 2 },
+		{ "x-00002-of-00002.safetensors", "x", 3, 2 },
+		{ "x.safetensors.index.json", "x x~", 5, 2 },
+		{ "alone.safetensors", "alone", 2, 1 },
+	};
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "m-1-of-2.safetensors", ONE("a"), 4);
+	put_safetensors(dir, "m-2-of-2.safetensors", ONE("b"), 4);
+	put_safetensors(dir, "m-1-of-1.safetensors", ONE("c"), 4);
+	put_safetensors(dir, "alone.safetensors", ONE("d"), 4);
+	put_safetensors(dir, "x-00001-of-00002.safetensors", ONE("a"), 4);
+	put_safetensors(dir, "x-00002-of-00002.safetensors", ONE("b"), 4);
+	put_safetensors(dir, "other.safetensors", ONE("c"), 4);
+	put_text(dir, "x.safetensors.index.json", index);
+	put_text(dir, "broken.safetensors.index.json", "{");
+	put_text(dir, "config.json", "{}");
+	assert_int_equal(mkfifo(in_tree(dir, "fifo.safetensors.index.json"), 0644), 0);
+	for (size_t i = 0; i < LENGTH(rows); i++) {
+		m = open_model(in_tree(dir, rows[i].model), &w);
+		assert_consistent(m);
+		assert_string_equal(stems(m, 0), rows[i].stems);
+		assert_int_equal(m->n_nodes, rows[i].nodes);
+		assert_int_equal(m->sets[0].n_tensors, rows[i].tensors);
+		tfs_model_destroy(m);
+	}
+	assert_refused(in_tree(dir, "broken.safetensors.index.json"), -EINVAL, "broken.safetensors.index.json: byte 1: ");
+	remove_tree(dir);
+}
+
+static void a_file_without_a_telling_name_is_told_by_its_content(void **state)
+{
+	char *dir = make_tree(), line[TFS_ERROR_LINE + 200];
+	struct tfs_model *m;
+	struct tfs_error err;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "sha256-00", ONE("t"), 4);
+	put_safetensors(dir, "other.pkl", ONE("t"), 4);
+	put_text(dir, "page.pkl", "<html>");
+	put_text(dir, "bytes", "any bytes");
+	put_file(dir, "array.part", "\x93NUMPY\1\0\x38\0{'descr': '|u1', 'fortran_order': False, 'shape': (4,)}\n\1\2\3\4", 70);
+	m = open_model(in_tree(dir, "sha256-00"), &w);
+	assert_consistent(m);
+	assert_int_equal(m->n_nodes, 2);
+	assert_string_equal(stems(m, 0), "sha256-00");
+	tfs_model_destroy(m);
+	m = open_model(in_tree(dir, "other.pkl"), &w);
+	assert_string_equal(m->sets[0].format->name, "safetensors");
+	tfs_model_destroy(m);
+	m = open_model(in_tree(dir, "array.part"), &w);
+	assert_string_equal(m->sets[0].tensors[0].name, "array.part");
+	tfs_model_destroy(m);
+	assert_refused(in_tree(dir, "page.pkl"), -EINVAL, "page.pkl: is a page of HTML, not weights");
+	assert_refused(in_tree(dir, "bytes"), -EINVAL, "is neither a directory nor weights");
+	/* In the directory none of them counts; what could be mounted is named. */
+	assert_refused(dir, -EINVAL, "no file of 5 in 1 directory is named *.safetensors, *.sft, ");
+	assert_refused(dir, -EINVAL, "; array.part is a NumPy array, which can be mounted by itself; other.pkl is a safetensors file");
+
+	/* The path once. */
+	assert_int_equal(tfs_model_open(in_tree(dir, "page.pkl"), 1, NULL, NULL, &m, &err), -EINVAL);
+	tfs_model_error_line(in_tree(dir, "page.pkl"), &err, line, sizeof line);
+	assert_ptr_equal(strstr(line, "page.pkl"), strrchr(line, '/') + 1);
+	assert_null(strstr(strstr(line, "page.pkl") + 1, "page.pkl"));
+	mkdir(in_tree(dir, "d.npz"), 0755);
+	put_text(dir, "d.npz/d.npz", "short");
+	assert_int_equal(tfs_model_open(in_tree(dir, "d.npz"), 1, NULL, NULL, &m, &err), -EINVAL);
+	tfs_model_error_line(in_tree(dir, "d.npz"), &err, line, sizeof line);
+	assert_non_null(strstr(line, "d.npz: d.npz: "));
+	remove_tree(dir);
+}
+
+/* --- Links ------------------------------------------------------------------------------------------------------- */
+
+/* What is shown of the node @path: its link's target, "file", "dir", or "none". */
+static const char *shown(const struct tfs_model *m, uint32_t dir, const char *name)
+{
+	uint32_t n = child(m, dir, name);
+
+	return n == UINT32_MAX ? "none" : m->nodes[n].link ? m->nodes[n].link->target : S_ISDIR(m->nodes[n].mode) ? "dir" : "file";
+}
+
+static void links_that_lead_inside_stay_links(void **state)
+{
+	char *dir = make_tree(), *other = make_tree(), target[200];
+	const struct tfs_node *n;
+	struct tfs_model *m;
+	struct warnings w;
+	uint32_t sub, out;
+	int fd;
+
+	(void)state;
+	mkdir(in_tree(dir, "blobs"), 0755);
+	mkdir(in_tree(dir, "sub"), 0755);
+	put_safetensors(dir, "blobs/0123", ONE("t"), 4);
+	put_safetensors(other, "file", ONE("t"), 4);
+	assert_int_equal(symlink("../blobs/0123", in_tree(dir, "sub/model.safetensors")), 0);
+	assert_int_equal(symlink("../latest/model.safetensors", in_tree(dir, "sub/again.safetensors")), 0);
+	assert_int_equal(symlink("sub", in_tree(dir, "latest")), 0);
+	assert_int_equal(symlink(".//latest/", in_tree(dir, "newest")), 0);
+	snprintf(target, sizeof target, "../%s/blobs/0123", strrchr(dir, '/') + 1); /* leaves it, and comes back */
+	assert_int_equal(symlink(target, in_tree(dir, "around.safetensors")), 0);
+	snprintf(target, sizeof target, "%s/sub", dir);
+	assert_int_equal(symlink(target, in_tree(dir, "absolute")), 0);
+	/* Over one that leads out; and what is behind that. */
+	assert_int_equal(symlink(other, in_tree(dir, "out")), 0);
+	assert_int_equal(symlink("out/file", in_tree(dir, "over.safetensors")), 0);
+	assert_int_equal(symlink("file", in_tree(other, "beside.safetensors")), 0);
+	m = open_model(dir, &w);
+	assert_int_equal(w.n, 0);
+	assert_consistent(m);
+	sub = child(m, 0, "sub");
+	out = child(m, 0, "out");
+	assert_string_equal(shown(m, 0, "latest"), "sub");
+	assert_string_equal(shown(m, 0, "newest"), ".//latest/");
+	assert_string_equal(shown(m, 0, "around.safetensors"), "file");
+	assert_string_equal(shown(m, 0, "absolute"), "dir");
+	assert_string_equal(shown(m, 0, "out"), "dir");
+	assert_string_equal(shown(m, 0, "over.safetensors"), "file");
+	assert_string_equal(shown(m, out, "beside.safetensors"), "file");
+	assert_string_equal(shown(m, sub, "model.safetensors"), "../blobs/0123");
+	assert_string_equal(shown(m, sub, "again.safetensors"), "../latest/model.safetensors");
+
+	/* Sets are where names are. */
+	assert_string_equal(stems(m, sub), "model again");
+	assert_string_equal(stems(m, child(m, 0, "absolute")), "model again");
+	assert_string_equal(stems(m, child(m, 0, "blobs")), "");
+	assert_int_equal(m->nodes[child(m, 0, "latest")].n_children, 0);
+	n = &m->nodes[m->sets[m->nodes[sub].first_set].sources[0]];
+	assert_string_equal(n->name, "model.safetensors");
+	assert_true(S_ISREG(n->mode));
+	assert_int_equal(n->ino, m->nodes[child(m, child(m, 0, "blobs"), "0123")].ino);
+	fd = tfs_model_open_node(m, (uint32_t)(n - m->nodes), 0);
+	assert_true(fd >= 0);
+	/* The link is part of the path: where it leads elsewhere, the file was replaced. */
+	assert_int_equal(tfs_model_check_node(m, (uint32_t)(n - m->nodes), fd), 0);
+	assert_int_equal(unlink(in_tree(dir, "sub/model.safetensors")), 0);
+	assert_int_equal(tfs_model_check_node(m, (uint32_t)(n - m->nodes), fd), -ESTALE);
+	close(fd);
+
+	assert_int_equal(tfs_model_walk(m, sub, "../newest/again.safetensors"), child(m, child(m, 0, "blobs"), "0123"));
+	assert_int_equal(tfs_model_walk(m, sub, "../blobs/0123/"), UINT32_MAX);
+	assert_int_equal(tfs_model_walk(m, sub, "../../x"), UINT32_MAX);
+	assert_int_equal(tfs_model_walk(m, sub, "/"), UINT32_MAX);
+	tfs_model_destroy(m);
+	remove_tree(dir);
+	remove_tree(other);
+}
+
+/* The kernel gives up at 40, so none of these is followed; ours has to end, too. */
+static void chains_of_links_end(void **state)
+{
+	char *dir = make_tree(), name[20], target[20];
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "model.safetensors", ONE("t"), 4);
+	for (unsigned i = 1; i <= 45; i++) {
+		snprintf(name, sizeof name, "l%u", i);
+		snprintf(target, sizeof target, "l%u", i - 1);
+		assert_int_equal(symlink(i == 1 ? "model.safetensors" : target, in_tree(dir, name)), 0);
+	}
+	assert_int_equal(symlink("b/x", in_tree(dir, "a")), 0);
+	assert_int_equal(symlink("a/x", in_tree(dir, "b")), 0);
+	m = open_model(dir, &w);
+	assert_consistent(m);
+	assert_true(S_ISREG(m->nodes[child(m, 0, "l40")].mode));
+	assert_string_equal(shown(m, 0, "l40"), "l39");
+	assert_true(S_ISLNK(m->nodes[child(m, 0, "l41")].mode));
+	assert_true(S_ISLNK(m->nodes[child(m, 0, "a")].mode));
+	tfs_model_destroy(m);
 	remove_tree(dir);
 }
 
@@ -545,6 +737,10 @@ int main(void)
 		cmocka_unit_test(depth_is_limited),
 		cmocka_unit_test(a_path_that_is_no_model_is_refused),
 		cmocka_unit_test(a_file_stands_alone),
+		cmocka_unit_test(a_file_brings_its_set),
+		cmocka_unit_test(a_file_without_a_telling_name_is_told_by_its_content),
+		cmocka_unit_test(links_that_lead_inside_stay_links),
+		cmocka_unit_test(chains_of_links_end),
 		cmocka_unit_test(an_index_makes_one_set),
 		cmocka_unit_test(what_is_missing_is_listed),
 		cmocka_unit_test(a_wrong_total_size_is_only_a_warning),

@@ -32,7 +32,8 @@ static void file_names_are_claimed(void **state)
 	assert_null(tfs_format_for(".safetensors"));
 	assert_null(tfs_format_for("model.safetensors.index.json"));
 	assert_null(tfs_format_for("safetensors"));
-	assert_null(tfs_format_for("model.SAFETENSORS"));
+	assert_ptr_equal(tfs_format_for("model.SAFETENSORS"), &tfs_format_safetensors);
+	assert_ptr_equal(tfs_format_for("ae.sft"), &tfs_format_safetensors);
 	assert_null(tfs_format_for(""));
 	assert_ptr_equal(tfs_format_at(0), &tfs_format_safetensors);
 	assert_null(tfs_format_at(1000));
@@ -292,14 +293,14 @@ static void placeholders_are_called_by_name(void **state)
 	int fd = memory_file(pointer, strlen(pointer));
 
 	(void)state;
-	assert_int_equal(tfs_format_check_present(fd, strlen(pointer), &err), -EINVAL);
+	assert_int_equal(tfs_sniff_present(fd, strlen(pointer), &err), -EINVAL);
 	assert_string_equal(err.what, "is a Git LFS pointer, not weights: run `git lfs pull`");
-	assert_int_equal(tfs_format_check_present(fd, 0, &err), -EINVAL);
+	assert_int_equal(tfs_sniff_present(fd, 0, &err), -EINVAL);
 	assert_non_null(strstr(err.what, "zero bytes"));
-	assert_int_equal(tfs_format_check_present(fd, 10, &err), 0);
+	assert_int_equal(tfs_sniff_present(fd, 10, &err), 0);
 	close(fd);
 	fd = memory_file("something else, and longer than that", 36);
-	assert_int_equal(tfs_format_check_present(fd, 36, &err), 0);
+	assert_int_equal(tfs_sniff_present(fd, 36, &err), 0);
 	close(fd);
 }
 

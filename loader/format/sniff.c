@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+#include "format/sniff.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/cursor.h"
+#include "base/file.h"
+#include "format/format.h"
+#include "format/zip.h"
+
+/* --- The sample ---------------------------------------------------------------------------------------------------- */
+
+static int take_sample(struct tfs_sample *s, int fd, uint64_t size, struct tfs_error *err)
+{
+	*s = (struct tfs_sample){ .fd = fd, .size = size, .len = size < TFS_SAMPLE_SIZE ? size : TFS_SAMPLE_SIZE };
+	return tfs_file_read(fd, s->start, s->len, 0, err);
+}
+
+bool tfs_sample_has(const struct tfs_sample *s, size_t at, const void *bytes, size_t len)
+{
+	return at + len <= s->len && !memcmp(s->start + at, bytes, len);
+}
+
+/* The name in the local header that the file begins with (APPNOTE.TXT 4.3.7). NULL: it goes on after the sample. */
+static const char *first_member(const struct tfs_sample *s, size_t *ret_len)
+{
+	struct tfs_cursor c = tfs_cursor(s->start, s->len);
+
+	tfs_cursor_bytes(&c, 26);
+	*ret_len = tfs_cursor_u16(&c);
+	tfs_cursor_bytes(&c, 2);
+	return (const char *)tfs_cursor_bytes(&c, *ret_len);
+}
+
+bool tfs_sample_has_member(const struct tfs_sample *s, bool (*is)(const char *name, size_t len))
+{
+	const char *name;
+	size_t len;
+
+	if (!tfs_zip_claims(s->start))
+		return false;
+	for (size_t i = 0; s->zip && i < s->zip->n_members; i++)
+		if (is(s->zip->members[i].name, s->zip->members[i].name_len))
+			return true;
+	if (s->zip)
+		return false;
+	name = first_member(s, &len);
+	return name && is(name, len);
+}
+
+/* --- Kinds that are told by how they begin ------------------------------------------------------------------------- */
+
+struct row {
+	uint16_t at;
+	uint8_t len;
+	const char *start;
+	const char *what;
+};
+
+#define ROW(at, start, what) { at, sizeof(start) - 1, start, what }
+
+#define GGML "a GGML file, which tensorfs doesn't read"
+
+enum { POINTER }; /* its index in absent[] */
+
+/* What is found where weights should be. */
+static const struct row absent[] = {
+	/* https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: the version line comes first. */
+	[POINTER] = ROW(0, "version https://git-lfs", "a Git LFS pointer, not weights: run `git lfs pull`"),
+	/* "ggml", "ggmf", "ggjt" and "ggla" as little-endian words: whisper.cpp's files, and llama.cpp's of before GGUF. */
+	ROW(0, "lmgg", GGML),
+	ROW(0, "fmgg", GGML),
+	ROW(0, "tjgg", GGML),
+	ROW(0, "algg", GGML),
+};
+
+static const struct row rows[] = {
+	ROW(0, "\x89HDF\r\n\x1a\n", "an HDF5 file"),
+	ROW(4, "TFL3", "a TensorFlow Lite model"),
+	ROW(0, "\x1f\x8b", "compressed by gzip: unpack it first"),
+	ROW(0, "\xfd" "7zXZ", "compressed by xz: unpack it first"),
+	ROW(0, "BZh", "compressed by bzip2: unpack it first"),
+	ROW(0, "\x28\xb5\x2f\xfd", "compressed by zstd: unpack it first"),
+	ROW(0, "\x04\x22\x4d\x18", "compressed by lz4: unpack it first"),
+	ROW(0, "7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
+	ROW(0, "Rar!", "a RAR archive: unpack it first"),
+	/* torch before 0.1.10, in 2017: https://github.com/pytorch/pytorch, torch/serialization.py, legacy_load(). */
+	ROW(257, "ustar", "a tar file: unpack it first, or, where a torch before 0.1.10 wrote it, load and save it with a torch of 0.4 to 2.x"),
+	ROW(0, "%PDF-", "a PDF document, not weights"),
+	ROW(0, "\x89PNG\r\n", "a PNG image, not weights"),
+	ROW(0, "\xff\xd8\xff", "a JPEG image, not weights"),
+	ROW(0, "PAR1", "a Parquet file, not weights"),
+	ROW(0, "SQLite format 3", "an SQLite database, not weights"),
+	ROW(0, "\x7f" "ELF", "a program, not weights"),
+	ROW(0, "MATLAB 5.0 MAT-file", "a MATLAB file, which tensorfs doesn't read"),
+};
+
+static bool matches(const struct tfs_sample *s, const struct row *row)
+{
+	return tfs_sample_has(s, row->at, row->start, row->len);
+}
+
+static const char *find_row(const struct tfs_sample *s, const struct row *table, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (matches(s, &table[i]))
+			return table[i].what;
+	return NULL;
+}
+
+/* --- Texts ----------------------------------------------------------------------------------------------------------- */
+
+/* What servers send instead of a file, after white space, whatever its case. */
+static const struct {
+	const char *start, *what;
+} texts[] = {
+	{ "<!doctype html", "a page of HTML, not weights: did the download fail?" },
+	{ "<html", "a page of HTML, not weights: did the download fail?" },
+	{ "<head", "a page of HTML, not weights: did the download fail?" },
+	{ "<body", "a page of HTML, not weights: did the download fail?" },
+	{ "<!--", "a page of HTML or XML, not weights: did the download fail?" },
+	{ "<?xml", "XML, not weights: did the download fail?" },
+	{ "<error", "XML, not weights: did the download fail?" }, /* S3's, without the line before it */
+	{ "entry not found", "a server's error message, not weights: the download failed" }, /* the Hugging Face hub */
+	{ "repository not found", "a server's error message, not weights: the download failed" },
+	{ "invalid username", "a server's error message, not weights: the download failed" },
+	{ "access to model", "a server's error message, not weights: the download failed" },
+	{ "access denied", "a server's error message, not weights: the download failed" },
+	{ "404: not found", "a server's error message, not weights: the download failed" }, /* GitHub */
+	{ "404 not found", "a server's error message, not weights: the download failed" },
+	{ "not found", "a server's error message, not weights: the download failed" },
+	{ "forbidden", "a server's error message, not weights: the download failed" },
+	{ "unauthorized", "a server's error message, not weights: the download failed" },
+	{ "too many requests", "a server's error message, not weights: the download failed" },
+};
+
+static bool is_space(uint8_t c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* All of the sample: no control characters but white space. */
+static bool is_text(const struct tfs_sample *s)
+{
+	for (size_t i = 0; i < s->len; i++)
+		if (s->start[i] == 0x7f || (s->start[i] < ' ' && !is_space(s->start[i])))
+			return false;
+	return true;
+}
+
+static void sniff_text(const struct tfs_sample *s, struct tfs_content *c)
+{
+	size_t at = tfs_sample_has(s, 0, "\xef\xbb\xbf", 3) ? 3 : 0;
+
+	if (!is_text(s))
+		return;
+	while (at < s->len && is_space(s->start[at]))
+		at++;
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		size_t len = strlen(texts[i].start);
+
+		if (s->len - at >= len && !strncasecmp((const char *)s->start + at, texts[i].start, len)) {
+			c->what = texts[i].what;
+			return;
+		}
+	}
+	if (at < s->len && (s->start[at] == '{' || s->start[at] == '[')) {
+		c->container = TFS_IN_JSON;
+		c->what = "JSON, not weights";
+	}
+}
+
+/* --- The file -------------------------------------------------------------------------------------------------------- */
+
+static void sniff(struct tfs_sample *s, struct tfs_content *c)
+{
+	const struct tfs_format *f;
+	struct tfs_error ignored;
+
+	if (tfs_zip_claims(s->start) && tfs_zip_read(s->fd, s->size, &s->zip, &ignored))
+		s->zip = NULL;
+	for (size_t i = 0; (f = tfs_format_at(i)); i++) {
+		if (!f->recognises(s))
+			continue;
+		*c = (struct tfs_content){ .format = f, .what = f->what };
+		return;
+	}
+	c->what = find_row(s, absent, sizeof absent / sizeof *absent);
+	if (!c->what)
+		c->what = find_row(s, rows, sizeof rows / sizeof *rows);
+	if (c->what)
+		return;
+	if (tfs_zip_claims(s->start))
+		*c = (struct tfs_content){ .container = TFS_IN_ZIP, .what = "a zip file without tensors" };
+	else if (s->len > 2 && s->start[0] == 0x80 && s->start[1] >= 2 && s->start[1] <= 5) /* PROTO (pickletools.py) */
+		*c = (struct tfs_content){ .container = TFS_IN_PICKLE, .what = "a Python pickle that torch.save() didn't write" };
+	else
+		sniff_text(s, c);
+}
+
+int tfs_sniff(int fd, uint64_t size, struct tfs_content *ret_content, struct tfs_error *err)
+{
+	struct tfs_sample s;
+	int r = take_sample(&s, fd, size, err);
+
+	if (r)
+		return r;
+	*ret_content = (struct tfs_content){ 0 };
+	sniff(&s, ret_content);
+	tfs_zip_destroy(s.zip);
+	return 0;
+}
+
+int tfs_sniff_pointer(int fd, uint64_t size, struct tfs_error *err)
+{
+	struct tfs_sample s;
+	int r = take_sample(&s, fd, size, err);
+
+	if (r || !matches(&s, &absent[POINTER]))
+		return r;
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is %s", absent[POINTER].what);
+}
+
+int tfs_sniff_present(int fd, uint64_t size, struct tfs_error *err)
+{
+	struct tfs_sample s;
+	const char *what;
+	int r;
+
+	if (!size)
+		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "has zero bytes: the weights were never downloaded");
+	r = take_sample(&s, fd, size, err);
+	if (r)
+		return r;
+	what = find_row(&s, absent, sizeof absent / sizeof *absent);
+	return what ? tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is %s", what) : 0;
+}
+
+int tfs_sniff_other(int fd, uint64_t size, const struct tfs_format *format, unsigned containers, struct tfs_error *err)
+{
+	struct tfs_content c;
+
+	if (tfs_sniff(fd, size, &c, NULL) || !c.what || (c.format && c.format == format) || (c.container & containers))
+		return 0;
+	if (c.format && format)
+		return tfs_error_set(err, -EINVAL, 0, "is %s; its name should end in %s", c.what, c.format->extensions[0]);
+	return tfs_error_set(err, -EINVAL, 0, "is %s", c.what);
+}
+
+/* --- Names ----------------------------------------------------------------------------------------------------------- */
+
+const char *tfs_sniff_name(const char *file_name, bool has_format)
+{
+	static const struct {
+		const char *suffix, *what;
+		bool misleads; /* it begins like a file of a format */
+	} names[] = {
+		{ ".h5", "an HDF5 file, as Keras writes them" },
+		{ ".hdf5", "an HDF5 file, as Keras writes them" },
+		{ ".keras", "a Keras model" },
+		{ ".distcp", "a part of a torch distributed checkpoint", true }, /* files of torch.save(), one after the other */
+		{ ".msgpack", "a Flax checkpoint" },
+		{ ".tflite", "a TensorFlow Lite model" },
+		{ ".ckpt.index", "a part of a TensorFlow checkpoint" },
+		{ ".ckpt.meta", "a part of a TensorFlow checkpoint" },
+		{ ".data-00000-of-00001", "a part of a TensorFlow checkpoint" },
+		{ ".pb", "a TensorFlow graph" },
+		{ ".mlmodel", "a Core ML model" },
+		{ ".ocdbt", "a part of an Orbax checkpoint" },
+		{ ".pt2", "a program of torch.export" },
+		{ ".pte", "an ExecuTorch program" },
+		{ ".pdparams", "a PaddlePaddle checkpoint" },
+		{ ".pdiparams", "a PaddlePaddle model" },
+		{ ".nemo", "a NeMo archive: unpack it first" },
+		{ ".mar", "a TorchServe archive: unpack it first" },
+		{ ".llamafile", "a llamafile, a program with a GGUF file in it" },
+		{ ".engine", "a TensorRT engine" },
+		{ ".plan", "a TensorRT engine" },
+		{ ".caffemodel", "a Caffe model" },
+		{ ".weights", "a Darknet model" },
+		{ ".t7", "a Lua Torch file" },
+		{ ".ggml", GGML },
+		{ ".mnn", "an MNN model" },
+		{ ".joblib", "a joblib pickle" },
+		{ ".gz", "compressed by gzip: unpack it first" },
+		{ ".xz", "compressed by xz: unpack it first" },
+		{ ".bz2", "compressed by bzip2: unpack it first" },
+		{ ".zst", "compressed by zstd: unpack it first" },
+		{ ".7z", "a 7z archive: unpack it first" },
+		{ ".zip", "a zip archive: unpack it first" },
+		{ ".tar", "a tar archive: unpack it first" },
+		{ ".tgz", "a tar archive: unpack it first" },
+	};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (names[i].misleads >= has_format && tfs_format_ends_with(file_name, names[i].suffix))
+			return names[i].what;
+	return NULL;
+}

@@ -6,6 +6,7 @@
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/array.h"
@@ -366,6 +367,63 @@ static int draft_files(struct group *g)
 	return 0;
 }
 
+/* --- Companions -------------------------------------------------------------------------------------------------- */
+
+static bool begins_with(const char *s, const char *prefix)
+{
+	return !strncasecmp(s, prefix, strlen(prefix));
+}
+
+/*
+ * By the names that their writers give them: peft, llama.cpp (which looks for "mmproj" anywhere in a name, too), diffusers, mlx-lm;
+ * what transformers, accelerate, DeepSpeed and torch save of a training beside the model.
+ */
+static bool has_companion_name(const char *stem)
+{
+	static const char *const beginnings[] = {
+		"adapter_model", "adapters", "pytorch_lora_weights", "imatrix", "mmproj", "optimizer", "scheduler", "rng_state",
+		"random_states", "training_args", "scaler",
+	};
+	static const char *const ends[] = { "imatrix", "optim_states" };
+	size_t len = strlen(stem);
+
+	for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
+		if (begins_with(stem, beginnings[i]))
+			return true;
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+		if (len > strlen(ends[i]) && !strcasecmp(stem + len - strlen(ends[i]), ends[i]))
+			return true;
+	return strcasestr(stem, "mmproj") != NULL;
+}
+
+/* Has the file nothing but the factors of a low-rank adapter? peft, diffusers, kohya's scripts and llama.cpp all name them so. */
+static bool is_lora(struct tfs_catalog *catalog)
+{
+	size_t n;
+	const struct tfs_tensor *t = tfs_catalog_tensors(catalog, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (!strcasestr(t[i].name, "lora_") && !strcasestr(t[i].name, ".lora."))
+			return false;
+	return n;
+}
+
+static bool is_companion(const struct tfs_draft *d)
+{
+	bool lora = true;
+
+	if (has_companion_name(d->stem))
+		return true;
+	for (size_t i = 0; i < d->n_files; i++) {
+		struct tfs_catalog *catalog = tfs_draft_file(d, i)->catalog;
+
+		if (tfs_catalog_is_companion(catalog))
+			return true;
+		lora = lora && is_lora(catalog);
+	}
+	return lora;
+}
+
 int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *files, size_t n,
 	      struct tfs_drafts *drafts)
 {
@@ -381,5 +439,7 @@ int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *fi
 		rc = draft_one_sets(&g);
 	if (!rc)
 		rc = draft_files(&g);
+	for (size_t i = 0; i < drafts->n && !rc; i++)
+		drafts->all[i].companion = !drafts->all[i].err && is_companion(&drafts->all[i]);
 	return rc;
 }

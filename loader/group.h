@@ -36,6 +36,7 @@ struct tfs_weight_file {
 struct tfs_draft {
 	const char *stem; /* in the model's arena; not yet unique */
 	const struct tfs_format *format;
+	bool companion;			/* see struct tfs_set */
 	unsigned rank;			/* 0: shards, 1: a file whose name is that of a whole model, 2: any other */
 	struct tfs_weight_file *index;	/* or NULL */
 	const void **files;		/* struct tfs_weight_file *, in name order; sound */

@@ -205,6 +205,7 @@ static int make_set(struct finder *f, struct tfs_drafts *drafts, struct tfs_draf
 		.format = d->format,
 		.dir = dir,
 		.sharded = d->n_files > 1 || d->n_listed > 1,
+		.companion = d->companion,
 	};
 	for (size_t i = 0; i < d->n_files; i++)
 		shards[i] = (struct tfs_shard){ tfs_draft_file(d, i)->node, tfs_draft_file(d, i)->catalog };
@@ -241,6 +242,8 @@ static int by_rank(const void *a, const void *b)
 	const struct made *x = a, *y = b;
 	int c;
 
+	if (x->set.companion != y->set.companion)
+		return x->set.companion ? 1 : -1;
 	if (x->set.format != y->set.format)
 		return place_of_format(x->set.format) < place_of_format(y->set.format) ? -1 : 1;
 	if (x->draft->rank != y->draft->rank)

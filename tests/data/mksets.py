@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Directories of shards and indexes that don't agree, as they are published; and what a mount has
+"""Directories of shards and indexes that don't agree, of weights and what goes with them, as they are published; and what a mount has
 to show of each.
 
 usage: mksets.py DIR EXPECTED.json: a directory for each case below DIR/tree, which are mounted together, and below DIR/refused, of which
@@ -11,6 +11,7 @@ import os
 import struct
 import sys
 
+from mkgguf import gguf
 from mkzoo import torch
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
@@ -187,10 +188,28 @@ class Cases:
         self.refuses("all-pointers", {a: POINTER, b: POINTER, INDEX: POINTER, "config.json": b"{}"}, f"{a}: is a Git LFS pointer")
         self.refuses("index-alone", {INDEX: listed}, f"{INDEX}: none of the 2 shards that it lists is there, the first is {a}")
 
+    def companions(self):
+        t = lambda file, raw=ONE: {"t": (raw, file)}
+        weights = gguf(tensors=[("t", 0, [1], ONE)])
+        self.mounts("gguf", {"qwen3-vl-4b-Q4_K_M.gguf": weights, "mmproj-F16.gguf": weights, "imatrix.gguf": weights},
+                    {"qwen3-vl-4b-Q4_K_M": t("qwen3-vl-4b-Q4_K_M.gguf"), "imatrix": t("imatrix.gguf"), "mmproj-F16": t("mmproj-F16.gguf")})
+        # transformers and accelerate: the model comes first whatever its format, and the training's state after it.
+        self.mounts("training", {f: torch("t") for f in ("optimizer.bin", "pytorch_model_fsdp.bin", "rng_state.pth", "scaler.pt", "scheduler.pt",
+                                                         "training_args.bin")},
+                    {"pytorch_model_fsdp": t("pytorch_model_fsdp.bin", b"t"), "optimizer": t("optimizer.bin", b"t"),
+                     "rng_state": t("rng_state.pth", b"t"), "scaler": t("scaler.pt", b"t"), "scheduler": t("scheduler.pt", b"t"),
+                     "training_args": t("training_args.bin", b"t")})
+        self.mounts("adapter", {"adapter_model.safetensors": shard(t=ONE), "model.gguf": weights},
+                    {"model": t("model.gguf"), "adapter_model": t("adapter_model.safetensors")})
+        lora = {"lora_unet_q.lora_up.weight": ONE, "lora_unet_q.alpha": TWO}
+        self.mounts("lora", {"a-style.safetensors": shard(**lora), "base.safetensors": shard(t=ONE)},
+                    {"base": t("base.safetensors"), "a-style": {n: (raw, "a-style.safetensors") for n, raw in lora.items()}})
+        self.mounts("adapter-alone", {"adapter_model.bin": torch("t")}, {"adapter_model": t("adapter_model.bin", b"t")})
+
 
 def main(top, expected):
     cases = Cases(top)
-    for part in (cases.copies, cases.stale, cases.broken):
+    for part in (cases.copies, cases.stale, cases.broken, cases.companions):
         part()
     with open(expected, "w", encoding="utf-8") as out:
         json.dump({"tree": cases.tree, "refused": cases.refused}, out)

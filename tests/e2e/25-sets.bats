@@ -1,10 +1,10 @@
 #!/usr/bin/env bats
-# Which files are a set, and which copy of a tensor counts.
+# Which files are a set, which copy of a tensor counts, and which set is the model.
 load helpers
 
 mksets() { py "$top/tests/data/mksets.py" "$T/sets" "$T/sets.json"; }
 
-@test "shards and indexes that don't agree, broken shards: the right bytes, names and warnings" {
+@test "shards and indexes that don't agree, broken shards, companions: the right bytes, names and warnings" {
 	mksets
 	expect_log '^tensorfs: warning: '
 	for option in auto off; do
@@ -18,7 +18,7 @@ mksets() { py "$top/tests/data/mksets.py" "$T/sets" "$T/sets.json"; }
 @test "each alone is the same, and where nothing is sound the first shard says why" {
 	mksets
 	expect_log '^tensorfs: warning: '
-	for case in overlay listed-pointer partial; do
+	for case in overlay listed-pointer partial gguf; do
 		start "$T/sets/tree/$case" "$mnt"
 		py - "$mnt" "$T/sets.json" "$case" <<-'END'
 			import json, sys

@@ -720,6 +720,47 @@ static void many_shards_some_of_them_broken(void **state)
 	remove_tree(dir);
 }
 
+static void companions_come_after_models(void **state)
+{
+	static const char *const companions[] = {
+		"adapter_model", "adapter_model.fp16", "optimizer", "optimizer_0", "scheduler", "rng_state_0", "training_args", "scaler",
+		"random_states_1", "mmproj-F16", "a-mmproj-f16", "imatrix", "a.imatrix", "a_optim_states", "pytorch_lora_weights",
+	};
+	char *dir = make_tree(), name[100], text[100];
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(companions); i++) {
+		snprintf(name, sizeof name, "%s.safetensors", companions[i]);
+		put_safetensors(dir, name, ONE("t"), 4);
+		m = open_model(dir, &w);
+		assert_true(m->sets[0].companion);
+		tfs_model_destroy(m);
+		put_safetensors(dir, "z.safetensors", ONE("t"), 4);
+		m = open_model(dir, &w);
+		snprintf(text, sizeof text, "z %s", companions[i]);
+		assert_string_equal(stems(m, 0), text);
+		assert_false(m->sets[0].companion);
+		tfs_model_destroy(m);
+		assert_int_equal(unlink(in_tree(dir, name)), 0);
+		assert_int_equal(unlink(in_tree(dir, "z.safetensors")), 0);
+	}
+	/* By what is in it, whatever the name. One that has other tensors, too, is a model. */
+	put_safetensors(dir, "model.safetensors", TWO("q.lora_A.weight", "lora_unet_q.alpha"), 6);
+	put_safetensors(dir, "z.safetensors", TWO("q.lora_A.weight", "q.weight"), 6);
+	m = open_model(dir, &w);
+	assert_string_equal(stems(m, 0), "z model");
+	tfs_model_destroy(m);
+	/* Shards of one, too. */
+	put_safetensors(dir, "optimizer-1-of-2.safetensors", ONE("a"), 4);
+	put_safetensors(dir, "optimizer-2-of-2.safetensors", ONE("b"), 4);
+	m = open_model(dir, &w);
+	assert_string_equal(stems(m, 0), "z optimizer model");
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
 static void a_set_without_tensors_is_one(void **state)
 {
 	char *dir = make_tree();
@@ -815,6 +856,7 @@ int main(void)
 		cmocka_unit_test(the_index_decides_which_copy_counts),
 		cmocka_unit_test(where_no_index_decides_the_bytes_do),
 		cmocka_unit_test(many_shards_some_of_them_broken),
+		cmocka_unit_test(companions_come_after_models),
 		cmocka_unit_test(a_set_without_tensors_is_one),
 		cmocka_unit_test(a_changed_file_is_noticed),
 	};

@@ -424,6 +424,19 @@ static bool is_companion(const struct tfs_draft *d)
 	return lora;
 }
 
+/* torch/distributed/checkpoint/_hf_utils.py: the key by which each rank's file says where its parts begin in the whole tensors. */
+bool tfs_has_parts(const struct tfs_catalog *catalog)
+{
+	static const char key[] = "DCP_SHARDING_INFO";
+	size_t n;
+	const struct tfs_metadata *pairs = tfs_catalog_metadata(catalog, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (pairs[i].key_len == sizeof key - 1 && !memcmp(pairs[i].key, key, sizeof key - 1))
+			return true;
+	return false;
+}
+
 int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *files, size_t n,
 	      struct tfs_drafts *drafts)
 {

@@ -59,6 +59,9 @@ struct tfs_drafts {
 	struct tfs_arena arena;
 };
 
+/* Does the file have parts of its tensors only, as one rank had them (torch's distributed checkpoints)? */
+bool tfs_has_parts(const struct tfs_catalog *catalog);
+
 /*
  * Group the @n weight files and indexes of the directory @dir, in node order, into @drafts (empty). An index that is broken, or that
  * lists no sound file, is a broken draft without files. 0 or -ENOMEM.

@@ -473,6 +473,22 @@ static void warn_rows(struct finder *f, const struct tfs_weight_file *file)
 				  ix->bad.what);
 }
 
+static void warn_parts(struct finder *f, const struct tfs_weight_file *files, size_t n)
+{
+	size_t count = 0, first = 0;
+
+	for (size_t i = n; i--;)
+		if (files[i].catalog && tfs_has_parts(files[i].catalog)) {
+			first = i;
+			count++;
+		}
+	if (count)
+		tfs_model_warn(f->m, files[first].node, -EINVAL,
+			       "%zu files, of which this is the first, are of a torch distributed checkpoint: each tensor is the part that one "
+			       "rank had, not joined with the others (torch's consolidate_safetensors_files() joins them)",
+			       count);
+}
+
 /* Broken weights in front of broken indexes, as they tell more where there is nothing else. */
 static int leave_out_broken(struct finder *f, const struct tfs_weight_file *files, size_t n)
 {
@@ -497,6 +513,7 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 		note_named(f, dir, files[i].catalog);
 		warn_notes(f, &files[i]);
 	}
+	warn_parts(f, files, n);
 	if (!rc)
 		rc = leave_out_broken(f, files, n);
 	if (!rc)

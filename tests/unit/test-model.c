@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 
+#include "group.h"
 #include "model-helpers.h"
 
 /* --- The tree ---------------------------------------------------------------------------------------------------- */
@@ -761,6 +762,22 @@ static void companions_come_after_models(void **state)
 	remove_tree(dir);
 }
 
+static void parts_of_a_distributed_checkpoint_are_told(void **state)
+{
+	static const char key[] = "DCP_SHARDING_INFO", value[] = "{\"t\":{\"saved_offsets\":[0,4]}}";
+	struct tfs_catalog *c = tfs_catalog_create();
+
+	(void)state;
+	assert_non_null(c);
+	assert_false(tfs_has_parts(c));
+	assert_int_equal(tfs_catalog_add_metadata(c, "format", 6, "pt", 2), 0);
+	assert_int_equal(tfs_catalog_add_metadata(c, key, sizeof key, value, sizeof value - 1), 0); /* with its NUL: another key */
+	assert_false(tfs_has_parts(c));
+	assert_int_equal(tfs_catalog_add_metadata(c, key, sizeof key - 1, value, sizeof value - 1), 0);
+	assert_true(tfs_has_parts(c));
+	tfs_catalog_destroy(c);
+}
+
 static void a_set_without_tensors_is_one(void **state)
 {
 	char *dir = make_tree();
@@ -857,6 +874,7 @@ int main(void)
 		cmocka_unit_test(where_no_index_decides_the_bytes_do),
 		cmocka_unit_test(many_shards_some_of_them_broken),
 		cmocka_unit_test(companions_come_after_models),
+		cmocka_unit_test(parts_of_a_distributed_checkpoint_are_told),
 		cmocka_unit_test(a_set_without_tensors_is_one),
 		cmocka_unit_test(a_changed_file_is_noticed),
 	};

@@ -413,8 +413,8 @@ static const char *found(const struct resolver *r, enum odd odd, char *buf)
 
 static void warn_index(struct resolver *r)
 {
-	const struct finding *unfound = &r->odd[UNFOUND], *astray = &r->odd[ASTRAY], *unlisted = &r->odd[UNLISTED], *overridden = &r->odd[OVERRIDDEN],
-			     *outdated = &r->odd[OUTDATED];
+	const struct finding *unfound = &r->odd[UNFOUND], *outdated = &r->odd[OUTDATED], *astray = &r->odd[ASTRAY],
+			     *unlisted = &r->odd[UNLISTED], *overridden = &r->odd[OVERRIDDEN];
 	uint32_t node = r->index_node;
 	char buf[TFS_QUOTE_SIZE];
 	const char *first;

@@ -180,9 +180,14 @@ struct made {
 	struct tfs_set set;
 };
 
-/* What about a set's shards is odd, but for their tensors. */
+/* What about a set's index and shards is odd, but for their tensors. */
 static void warn_shards(struct finder *f, const struct tfs_draft *d)
 {
+	const struct tfs_index *ix = d->index ? d->index->index : NULL;
+
+	if (ix && ix->n_bad)
+		tfs_model_warn_at(f->m, d->index->node, -EINVAL, ix->bad.offset, "%zu of its rows are wrong, the first is this: %s", ix->n_bad,
+				  ix->bad.what);
 	if (d->n_unlisted)
 		tfs_model_warn(f->m, d->index->node, -EINVAL,
 			       "%zu shards are not in the index, the first is %s: their tensors are shown, too", d->n_unlisted,
@@ -464,15 +469,6 @@ static void warn_notes(struct finder *f, const struct tfs_weight_file *file)
 		tfs_model_warn(f->m, file->node, -EINVAL, "%zu more warnings like these", more);
 }
 
-static void warn_rows(struct finder *f, const struct tfs_weight_file *file)
-{
-	const struct tfs_index *ix = file->index;
-
-	if (ix->n_bad)
-		tfs_model_warn_at(f->m, file->node, -EINVAL, ix->bad.offset, "%zu of its rows are wrong, the first is this: %s", ix->n_bad,
-				  ix->bad.what);
-}
-
 static void warn_parts(struct finder *f, const struct tfs_weight_file *files, size_t n)
 {
 	size_t count = 0, first = 0;
@@ -506,8 +502,6 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 	int rc = tfs_group(f->m, dir, files, n, &drafts);
 
 	for (size_t i = 0; i < n; i++) {
-		if (files[i].index)
-			warn_rows(f, &files[i]);
 		if (!files[i].catalog)
 			continue;
 		note_named(f, dir, files[i].catalog);

@@ -78,20 +78,33 @@ static int refuse(struct index *ix, const struct tfs_json_text *at, const char *
 			     tfs_quote(quoted, sizeof quoted, at->s, at->len), what);
 }
 
-/* No path in a file leaves its directory. A backslash separates on other systems, so no honest name has one. */
-static int check_file_name(struct index *ix, const struct tfs_json_text *name)
+/* Something is wrong with one row; @at is the part of it that is quoted. */
+static void note_bad(struct index *ix, const struct tfs_json_text *at, const char *what)
+{
+	char quoted[TFS_QUOTE_SIZE];
+
+	if (!ix->pub.n_bad++)
+		tfs_error_set(&ix->pub.bad, -EINVAL, tfs_json_offset(&ix->json, at), "%s %s",
+			      tfs_quote(quoted, sizeof quoted, at->s, at->len), what);
+}
+
+/*
+ * Why @name can't be a shard's, or NULL. No path in a file leaves its directory. A backslash separates on other systems, so no honest
+ * name has one.
+ */
+static const char *wrong_file_name(const struct tfs_json_text *name)
 {
 	if (!name->len)
-		return refuse(ix, name, "is no name of a shard: it is empty");
+		return "isn't a shard's name: it is empty";
 	if (memchr(name->s, '\0', name->len))
-		return refuse(ix, name, "is no name of a shard: it has a NUL in it");
+		return "isn't a shard's name: it contains a NUL";
 	if (memchr(name->s, '/', name->len) || memchr(name->s, '\\', name->len))
-		return refuse(ix, name, "is no name of a shard: it has a path separator in it");
+		return "isn't a shard's name: it contains a path separator";
 	if (tfs_json_is(name, ".") || tfs_json_is(name, ".."))
-		return refuse(ix, name, "is no name of a shard");
+		return "isn't a shard's name";
 	if (name->len > NAME_MAX)
-		return refuse(ix, name, "is no name of a shard: it is longer than 255 bytes");
-	return 0;
+		return "isn't a shard's name: it is longer than 255 bytes";
+	return NULL;
 }
 
 /* Place of the file in files[], where it is put if it is new. */
@@ -131,13 +144,14 @@ static int find_file(struct index *ix, const struct tfs_json_text *name, uint32_
 static int add_entry(struct index *ix, const struct tfs_json_text *name, const struct tfs_json_text *file)
 {
 	size_t n = ix->pub.n_entries;
-	uint32_t place = 0;
-	int rc = check_file_name(ix, file);
+	uint32_t place = TFS_INDEX_NO_FILE;
+	const char *wrong = wrong_file_name(file);
+	int rc = wrong ? 0 : find_file(ix, file, &place);
 
-	if (!rc)
-		rc = find_file(ix, file, &place);
 	if (rc)
 		return rc;
+	if (wrong)
+		note_bad(ix, file, wrong);
 	if (tfs_array_room(ix->entries, n, ix->room_entries))
 		return -ENOMEM;
 	/* Lengths fit, as the whole file is smaller than TFS_INDEX_MAX_SIZE. */
@@ -146,16 +160,28 @@ static int add_entry(struct index *ix, const struct tfs_json_text *name, const s
 	return 0;
 }
 
+static int read_row(struct index *ix, const struct tfs_json_text *name)
+{
+	struct tfs_json_text file;
+	int rc = tfs_json_peek(&ix->json);
+
+	if (rc < 0)
+		return rc;
+	if (rc != TFS_JSON_STRING) {
+		note_bad(ix, name, "isn't mapped to a file name");
+		return tfs_json_skip(&ix->json);
+	}
+	rc = tfs_json_string(&ix->json, &file);
+	return rc ? rc : add_entry(ix, name, &file);
+}
+
 static int read_weight_map(struct index *ix)
 {
-	struct tfs_json_text name, file;
+	struct tfs_json_text name;
 	int rc = tfs_json_object_begin(&ix->json);
 
-	while (!rc && (rc = tfs_json_object_next(&ix->json, &name)) > 0) {
-		rc = tfs_json_string(&ix->json, &file);
-		if (!rc)
-			rc = add_entry(ix, &name, &file);
-	}
+	while (!rc && (rc = tfs_json_object_next(&ix->json, &name)) > 0)
+		rc = read_row(ix, &name);
 	return rc;
 }
 
@@ -206,7 +232,7 @@ static int read_json(struct index *ix)
 		} else if (!tfs_json_is(&key, "weight_map")) {
 			rc = tfs_json_skip(&ix->json);
 		} else if (seen) {
-			return refuse(ix, &key, "stands twice");
+			return refuse(ix, &key, "is there twice");
 		} else {
 			seen = true;
 			rc = read_weight_map(ix);
@@ -217,10 +243,12 @@ static int read_json(struct index *ix)
 	if (rc)
 		return rc;
 	if (!seen)
-		return tfs_error_set(ix->err, -EINVAL, 0, "is no index of shards: it has no weight_map");
-	if (!ix->pub.n_entries)
-		return tfs_error_set(ix->err, -EINVAL, 0, "the weight_map lists no tensor");
-	return 0;
+		return tfs_error_set(ix->err, -EINVAL, 0, "isn't an index of shards: it has no weight_map");
+	if (ix->pub.n_files)
+		return 0;
+	if (ix->pub.n_bad)
+		return tfs_error_set(ix->err, -EINVAL, ix->pub.bad.offset, "%s", ix->pub.bad.what);
+	return tfs_error_set(ix->err, -EINVAL, 0, "the weight_map lists no tensor");
 }
 
 /* --- The index --------------------------------------------------------------------------------------------------- */
@@ -247,15 +275,18 @@ static int sort_entries(struct index *ix)
 	for (size_t i = 0; i < n; i++)
 		order[i] = &ix->entries[i];
 	tfs_sort(order, n, order + n, by_name);
-	for (size_t i = 0; i < n; i++)
-		sorted[i] = *(const struct tfs_index_entry *)order[i];
+	ix->pub.n_entries = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct tfs_index_entry *e = order[i];
+		bool again = i && !by_name(order[i - 1], e);
+
+		if (again)
+			note_bad(ix, &(struct tfs_json_text){ e->name, e->name_len }, "is listed twice: the last row counts");
+		sorted[ix->pub.n_entries - again] = *e;
+		ix->pub.n_entries += !again;
+	}
 	free(ix->entries);
 	ix->entries = sorted;
-
-	for (size_t i = 1; i < n; i++)
-		if (!by_name(&sorted[i - 1], &sorted[i]))
-			return refuse(ix, &(struct tfs_json_text){ sorted[i].name, sorted[i].name_len },
-				      "stands twice in the weight_map");
 	return 0;
 }
 

@@ -19,8 +19,11 @@
 struct tfs_index_entry {
 	const char *name; /* @name_len bytes, may contain NUL; also NUL-terminated */
 	uint32_t name_len;
-	uint32_t file; /* place in files[] */
+	uint32_t file; /* index into files[], or TFS_INDEX_NO_FILE */
 };
+
+/* The row names a shard that we don't open: a path out of the directory, or into another one. */
+#define TFS_INDEX_NO_FILE UINT32_MAX
 
 /* All of it belongs to the index. */
 struct tfs_index {
@@ -30,6 +33,8 @@ struct tfs_index {
 	const char *const *files; /* bare file names, in the order of their first mention */
 	bool has_total_size;
 	uint64_t total_size; /* metadata.total_size where that is an integer; often wrong */
+	size_t n_bad; /* rows that are wrong by themselves; */
+	struct tfs_error bad; /* what is wrong with the first of them, and where */
 };
 
 /*
@@ -40,8 +45,9 @@ struct tfs_index {
 bool tfs_index_claims(const char *file_name, const char *ext, char *ret_stem);
 
 /*
- * Read the index in the regular file @fd, @size bytes long. Refuses (-EINVAL, @err filled) what is not JSON, has no
- * weight_map from strings to bare file names, lists nothing, or lists a tensor twice.
+ * Read the index in the regular file @fd, @size bytes long. A row that is wrong by itself takes no other down: it is counted, and
+ * ignored where it has no file name at all, names no file where it has one that isn't bare, and of two rows of one name the last
+ * counts, as it does for Python's reader. Refuses (-EINVAL, @err filled) what is not JSON, has no weight_map, or has no sound row.
  * -EFBIG above TFS_INDEX_MAX_SIZE; -ENOMEM; pread's errors.
  */
 int tfs_index_read(int fd, uint64_t size, struct tfs_index **ret_index, struct tfs_error *err);

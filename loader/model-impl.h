@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What model.c, scan.c, covered.c, sets.c and merge.c share while a model is built. For no one else. */
+/* What model.c, scan.c, covered.c, sets.c, merge.c and resolve.c share while a model is built. For no one else. */
 #ifndef TFS_MODEL_IMPL_H
 #define TFS_MODEL_IMPL_H
 
@@ -50,10 +50,19 @@ static inline bool tfs_merge_keeps(size_t n, const struct tfs_index *index)
 /*
  * Make one table of the tensors of @n shards (1 or more, in name order), with what @index, the file @index_node, says of
  * them (NULL: no index). Fills all of @set that is about tensors and sources; the tables belong to @m's arena, except
- * where tfs_merge_keeps(). -EINVAL, @err filled: a name in two shards. -ENOMEM.
+ * where tfs_merge_keeps(). -EINVAL, @err filled: external data that isn't there, or what tfs_resolve() says. -ENOMEM.
  */
 int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n,
 	      const struct tfs_index *index, uint32_t index_node, struct tfs_error *err);
+
+/*
+ * Of the @n tensors at @t, which are sorted by name, those of one name in the order of their shards, keep one of each name, and fill
+ * @set's tensors (those at @t), total_bytes and missing. A tensor's source is an index into set->sources, of which the first @n_shards
+ * are @shards. What @index (NULL: none) says decides which of several copies counts; where it says nothing equal ones are one, which
+ * reads them. Warns of all that is odd. -EINVAL, @err filled: without an index a name stands for different tensors. -ENOMEM.
+ */
+int tfs_resolve(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards, struct tfs_tensor *t,
+		size_t n, const struct tfs_index *index, uint32_t index_node, struct tfs_error *err);
 
 /*
  * The node of @location, a path in a weight file of directory @dir, out of which it does not lead. UINT32_MAX, @err filled: there is

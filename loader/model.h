@@ -70,13 +70,18 @@ struct tfs_set {
 	const struct tfs_format *format;
 	uint32_t dir;	      /* node of the directory it stands in */
 	bool sharded;	      /* made of several files, of which some may be missing */
+	bool companion;	      /* goes with a model and is none itself, such as a projector, an adapter, or an optimizer's state */
 	uint32_t n_sources;
 	const uint32_t *sources; /* nodes of the files: its own in name order, then those of external data */
 	size_t n_tensors;
 	const struct tfs_tensor *tensors; /* sorted by name: memcmp, then length; no name twice */
 	const uint32_t *by_offset; /* the same in file order: indices into tensors, sorted by (source's place in sources, offset) */
 	size_t n_missing;
-	const char *const *missing; /* names, sorted, that the index lists and no shard holds, or that a shard has and can't be read */
+	/*
+	 * Names, sorted: what the index lists and the shard that it names doesn't have, or can't be read; what is left out as it can't be
+	 * read; and what is in two shards with different bytes where nothing says which copy counts.
+	 */
+	const char *const *missing;
 	uint32_t n_files;	    /* sources[0 … n_files) are the set's own files, whose metadata this is: */
 	const struct tfs_file_metadata *metadata;
 	uint64_t total_bytes;	    /* sum of nbytes */
@@ -97,8 +102,9 @@ typedef void tfs_warn_fn(void *arg, const struct tfs_error *warning);
 
 /*
  * Scan @path: a directory; or one weight file, told by its name, else by its content, or an index: then what is shown is that file,
- * the set that it is part of, and the files that it names as having its tensors. Headers are parsed by up to @threads threads. A set that is broken is left out with a warning,
- * as long as another one is sound, unless its only file has tensors of that one.
+ * the set that it is part of, and the files that it names as having its tensors. Headers are parsed by up to @threads threads. A file
+ * that is broken, or a set whose shards contradict each other, is left out with a warning, as long as another one is sound, unless that
+ * one says that the file has its tensors.
  * -EINVAL: nothing sound in it (@err is that of the most preferred format's first set, or says that no weights were found); otherwise the errno of
  * the scan. On success the caller owns *@ret_model.
  */

@@ -100,7 +100,7 @@ static int refuse_link(const struct tfs_model *m, uint32_t node, struct tfs_erro
 
 	if (!tfs_model_path(m, node, path, sizeof path) && fstatat(m->root_fd, path, &st, 0) && errno == EACCES)
 		return tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "is a link to %s: %s", m->nodes[node].link->target, strerror(EACCES));
-	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a link to %s, which leads nowhere", m->nodes[node].link->target);
+	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a dangling symlink to %s", m->nodes[node].link->target);
 }
 
 /* Where no tensor can be read the file is broken, and what is wrong with the first of them is why. */
@@ -208,6 +208,23 @@ struct made {
 	struct tfs_set set;
 };
 
+/* What about a set's index and shards is odd, but for their tensors. */
+static void warn_shards(struct finder *f, const struct tfs_draft *d)
+{
+	const struct tfs_index *ix = d->index ? d->index->index : NULL;
+
+	if (ix && ix->n_bad)
+		tfs_model_warn_at(f->m, d->index->node, -EINVAL, ix->bad.offset, "%zu of its rows are wrong, the first is this: %s", ix->n_bad,
+				  ix->bad.what);
+	if (d->n_unlisted)
+		tfs_model_warn(f->m, d->index->node, -EINVAL,
+			       "%zu shards are not in the index, the first is %s: their tensors are shown, too", d->n_unlisted,
+			       f->m->nodes[d->unlisted->node].name);
+	if (d->n_there < d->n_named)
+		tfs_model_warn(f->m, tfs_draft_file(d, 0)->node, -ENOENT, "only %zu of %zu shards of its name are there",
+			       d->n_there, d->n_named);
+}
+
 static int make_set(struct finder *f, struct tfs_drafts *drafts, struct tfs_draft *d, uint32_t dir, struct tfs_set *set)
 {
 	cleanup_free struct tfs_shard *shards = reallocarray(NULL, d->n_files, sizeof *shards);
@@ -216,18 +233,23 @@ static int make_set(struct finder *f, struct tfs_drafts *drafts, struct tfs_draf
 
 	if (!shards)
 		return -ENOMEM;
-	*set = (struct tfs_set){ .stem = d->stem, .format = d->format, .dir = dir, .sharded = d->n_listed > 1 };
+	*set = (struct tfs_set){
+		.stem = d->stem,
+		.format = d->format,
+		.dir = dir,
+		.sharded = d->n_files > 1 || d->n_listed > 1,
+		.companion = d->companion,
+	};
 	for (size_t i = 0; i < d->n_files; i++)
-		shards[i] = (struct tfs_shard){ d->files[i]->node, d->files[i]->catalog };
+		shards[i] = (struct tfs_shard){ tfs_draft_file(d, i)->node, tfs_draft_file(d, i)->catalog };
 	rc = tfs_merge(f->m, set, shards, d->n_files, d->index ? d->index->index : NULL,
 		       d->index ? d->index->node : UINT32_MAX, &err);
 	if (rc == -EINVAL) {
-		tfs_model_error_in(&f->m->pub, d->files[0]->node, &err);
+		tfs_model_error_in(&f->m->pub, shards[0].node, &err);
 		return tfs_draft_fail(drafts, d, &err);
 	}
-	if (!rc && !d->index && d->n_files < d->n_listed)
-		tfs_model_warn(f->m, d->files[0]->node, -ENOENT, "only %zu of %zu shards of its name are there",
-			       d->n_files, d->n_listed);
+	if (!rc)
+		warn_shards(f, d);
 	return rc ? rc : tfs_split_check(f->m, shards, d->n_files, d->n_listed);
 }
 
@@ -241,16 +263,27 @@ static size_t place_of_format(const struct tfs_format *format)
 	return i;
 }
 
+/* Does the set lack tensors, or shards, that there should be? */
+static bool is_incomplete(const struct made *s)
+{
+	return s->set.n_missing || s->draft->n_named;
+}
+
 /* The primary set first. */
 static int by_rank(const void *a, const void *b)
 {
 	const struct made *x = a, *y = b;
+	int c;
 
+	if (x->set.companion != y->set.companion)
+		return x->set.companion ? 1 : -1;
 	if (x->set.format != y->set.format)
 		return place_of_format(x->set.format) < place_of_format(y->set.format) ? -1 : 1;
 	if (x->draft->rank != y->draft->rank)
 		return x->draft->rank < y->draft->rank ? -1 : 1;
-	return strcmp(x->set.stem, y->set.stem);
+	/* As long as two have the same stem it goes to the one that has all of its tensors. */
+	c = strcmp(x->set.stem, y->set.stem);
+	return c ? c : is_incomplete(x) - is_incomplete(y);
 }
 
 static int by_stem(const void *a, const void *b)
@@ -329,7 +362,7 @@ static int leave_out(struct finder *f, const struct tfs_error *err, uint32_t nod
 /* The file that is a draft by itself. */
 static uint32_t only_node(const struct tfs_draft *d)
 {
-	return d->n_files == 1 ? d->files[0]->node : UINT32_MAX;
+	return d->n_files == 1 ? tfs_draft_file(d, 0)->node : UINT32_MAX;
 }
 
 static int add_set(struct finder *f, const struct tfs_set *set)
@@ -352,11 +385,13 @@ static void keep_catalogs(struct finder *f, const struct tfs_draft *d)
 	struct tfs_model_impl *m = f->m;
 
 	for (size_t i = 0; i < d->n_files; i++) {
-		if (!d->files[i]->catalog)
+		struct tfs_weight_file *file = tfs_draft_file(d, i);
+
+		if (!file->catalog)
 			continue; /* kept already, for another index that lists it */
 		if (!tfs_merge_keeps(d->n_files, d->index ? d->index->index : NULL))
-			tfs_catalog_drop_table(d->files[i]->catalog);
-		m->catalogs[m->n_catalogs++] = tfs_steal(d->files[i]->catalog);
+			tfs_catalog_drop_table(file->catalog);
+		m->catalogs[m->n_catalogs++] = tfs_steal(file->catalog);
 	}
 }
 
@@ -400,8 +435,9 @@ static int drop_empty(struct finder *f, const void **sets, size_t *n)
 /* Turn the drafts of one directory into sets, and leave out the broken ones. */
 static int make_sets(struct finder *f, struct tfs_drafts *drafts, uint32_t dir)
 {
-	cleanup_free struct made *made = reallocarray(NULL, drafts->n, sizeof *made);
-	cleanup_free const void **order = reallocarray(NULL, drafts->n, 2 * sizeof *order);
+	/* There may be none. */
+	cleanup_free struct made *made = reallocarray(NULL, drafts->n + 1, sizeof *made);
+	cleanup_free const void **order = reallocarray(NULL, drafts->n + 1, 2 * sizeof *order);
 	size_t n = 0;
 	int rc = 0;
 
@@ -464,6 +500,33 @@ static void warn_notes(struct finder *f, const struct tfs_weight_file *file)
 		tfs_model_warn(f->m, file->node, -EINVAL, "%zu more warnings like these", more);
 }
 
+static void warn_parts(struct finder *f, const struct tfs_weight_file *files, size_t n)
+{
+	size_t count = 0, first = 0;
+
+	for (size_t i = n; i--;)
+		if (tfs_is_sound(&files[i]) && tfs_has_parts(files[i].catalog)) {
+			first = i;
+			count++;
+		}
+	if (count)
+		tfs_model_warn(f->m, files[first].node, -EINVAL,
+			       "%zu files, of which this is the first, are of a torch distributed checkpoint: each tensor is the part that one "
+			       "rank had, not joined with the others (torch's consolidate_safetensors_files() joins them)",
+			       count);
+}
+
+/* Broken weights in front of broken indexes, as they tell more where there is nothing else. */
+static int leave_out_broken(struct finder *f, const struct tfs_weight_file *files, size_t n)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < n && !rc; i++)
+		if (files[i].err && !files[i].is_index && !files[i].missing)
+			rc = leave_out(f, files[i].err, files[i].node, files[i].format);
+	return rc;
+}
+
 static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *files, size_t n)
 {
 	struct tfs_drafts drafts = { 0 };
@@ -476,6 +539,9 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 		if (!files[i].err) /* else they are part of the error, or there is nothing that they are about */
 			warn_notes(f, &files[i]);
 	}
+	warn_parts(f, files, n);
+	if (!rc)
+		rc = leave_out_broken(f, files, n);
 	if (!rc)
 		rc = make_sets(f, &drafts, dir);
 	tfs_drafts_clear(&drafts);

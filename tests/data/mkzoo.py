@@ -115,7 +115,7 @@ class Zoo:
         self.put("part/snapshots/rev/model.safetensors.index.json",
                  index({"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}))
         self.shows("part/snapshots/rev", "model", "a")
-        self.warns("part/snapshots/rev/model.safetensors.index.json: 1 of its 2 shards are not there, the first is model-00002-of")
+        self.warns("part/snapshots/rev/model.safetensors.index.json: 1 of its 2 shards can't be read, the first is model-00002-of")
         self.warns('part/snapshots/rev/model.safetensors.index.json: 1 of its 2 tensors are missing, the first is "b"')
 
         # Two indexes, and the same once more in one file.
@@ -209,7 +209,7 @@ class Zoo:
         self.put("special/dir.safetensors/x", b"x")
         for target, name in (("loop.safetensors", "loop.safetensors"), ("nowhere", "dangling.safetensors")):
             self.link(target, "special/" + name)
-            self.warns(f"special/{name}: left out: is a link to {target}, which leads nowhere")
+            self.warns(f"special/{name}: left out: is a dangling symlink to {target}")
         self.link(".", "special/self")
         self.link("/dev/zero", "special/zero.bin")
         self.warns("special/zero.bin: left out: is not a regular file")
@@ -227,35 +227,37 @@ class Zoo:
         self.put("left/ggml-base.bin", b"lmgg" + bytes(3000))
         self.warns("left/ggml-base.bin: left out: is a GGML file")
         self.shows("left", "model", "a")
-        # A pointer among shards takes its set with it, and no other.
+        # A pointer among shards is as if that shard weren't there.
         self.put("pointer/model-00001-of-00002.safetensors", safetensors("a"))
         self.put("pointer/model-00002-of-00002.safetensors", POINTER)
         self.put("pointer/model.safetensors.index.json",
                  index({"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}))
         self.put("pointer/other.safetensors", safetensors("o"))
         self.warns("pointer/model-00002-of-00002.safetensors: left out: is a Git LFS pointer")
-        self.shows("pointer", "other", "o")
+        self.warns("pointer/model.safetensors.index.json: 1 of its 2 shards can't be read, the first is model-00002-of-00002.safetensors")
+        self.warns('pointer/model.safetensors.index.json: 1 of its 2 tensors are missing, the first is "b"')
+        self.shows("pointer", "model", "a", sets="sets")
+        self.shows("pointer", "other", "o", primary=False, sets="sets")
 
     def indexes(self):
         a, text = "a.safetensors", "model.safetensors.index.json"
         for name, content, said in (
                 ("list", b'{"weight_map":["a"]}', "byte 14: left out: JSON: found '[' where an object belongs"),
                 ("null", b'{"weight_map":null}', "byte 14: left out: JSON: found 'n' where an object belongs"),
-                ("number", b'{"weight_map":{"a":5}}', "byte 19: left out: JSON: found '5' where a string belongs"),
+                ("number", b'{"weight_map":{"a":5}}', 'byte 16: left out: "a" isn\'t mapped to a file name'),
                 ("none", b'{"weight_map":{}}', "byte 0: left out: the weight_map lists no tensor"),
-                ("separator", index({"a": "x/" + a}), 'left out: "x/a.safetensors" is no name of a shard: it has a path separator'),
-                ("backslash", index({"a": "x\\" + a}), "is no name of a shard: it has a path separator"),
-                ("up", index({"a": ".."}), 'left out: ".." is no name of a shard'),
-                ("nul", index({"a": a + "\0"}), "is no name of a shard: it has a NUL in it"),
-                ("tensor-twice", b'{"weight_map":{"a":"a.safetensors","a":"a.safetensors"}}', 'left out: "a" stands twice in the weight_map'),
-                ("map-twice", b'{"weight_map":{"a":"a.safetensors"},"weight_map":{}}', 'left out: "weight_map" stands twice'),
+                ("separator", index({"a": "x/" + a}), 'left out: "x/a.safetensors" isn\'t a shard\'s name: it contains a path separator'),
+                ("backslash", index({"a": "x\\" + a}), "isn't a shard's name: it contains a path separator"),
+                ("up", index({"a": ".."}), 'left out: ".." isn\'t a shard\'s name'),
+                ("nul", index({"a": a + "\0"}), "isn't a shard's name: it contains a NUL"),
+                ("map-twice", b'{"weight_map":{"a":"a.safetensors"},"weight_map":{}}', 'left out: "weight_map" is there twice'),
                 ("deep", b'{"x":' + b"[" * 100_000, "left out: JSON: nested deeper than 127 levels"),
                 ("bom", b"\xef\xbb\xbf" + index({"a": a}), "byte 0: left out: JSON: found byte 0xef where an object belongs"),
                 ("garbage", index({"a": a}) + b"x", "left out: JSON: found 'x' where the end belongs"),
                 ("pointer", POINTER, "left out: is a Git LFS pointer"),
                 ("zero", b"", "left out: has zero bytes"),
-                ("other-format", index({"a": "x.npz"}), "left out: none of the 1 shards that it lists is there"),
-                ("itself", index({"a": text}), f"left out: lists {text}, which is no safetensors file")):
+                ("other-format", index({"a": "x.npz"}), "left out: none of the 1 shards that it lists is there, the first is x.npz"),
+                ("itself", index({"a": text}), f"left out: lists {text}, which isn't a safetensors file")):
             self.put(f"index/{name}/{text}", content)
             self.put(f"index/{name}/{a}", safetensors("a"))
             self.shows(f"index/{name}", "a", "a")
@@ -265,6 +267,11 @@ class Zoo:
                 ("size-of-nothing", index({"a": a}, "big"), ["a"], []), ("size-a-float", index({"a": a}, 7e30), ["a"], []),
                 ("size-wrong", index({"a": a}, 5), ["a"], ["total_size says 5 bytes, the tensors have 1"]),
                 ("more", index({"a": a}, 2), ["a", "z"], ['1 tensors are in the shards and not in the index, the first is "z"']),
+                ("twice", b'{"weight_map":{"a":"x.safetensors","a":"a.safetensors"}}', ["a"], [
+                    'byte 36: 1 of its rows are wrong, the first is this: "a" is listed twice: the last row counts',
+                    "1 of its 2 shards are not there, the first is x.safetensors"]),
+                ("rows", b'{"weight_map":{"b":5,"a":"a.safetensors"}}', ["a"], [
+                    'byte 16: 1 of its rows are wrong, the first is this: "b" isn\'t mapped to a file name']),
                 ("missing", index({"a": a, "b": "b.safetensors"}), ["a"], [
                     "1 of its 2 shards are not there, the first is b.safetensors", '1 of its 2 tensors are missing, the first is "b"'])):
             self.put(f"index/{name}/{text}", content)
@@ -275,7 +282,9 @@ class Zoo:
         self.put(f"index/both/{text}", index({"a": a, "b": "b.safetensors"}))
         self.put(f"index/both/{a}", safetensors("a"))
         self.put("index/both/b.safetensors", safetensors("a", "b"))
-        self.warns('index/both/b.safetensors: byte 128: left out: tensor "a": stands in a.safetensors already')
+        self.shows("index/both", "model", "a", "b")
+        self.warns(f"index/both/{text}: 1 tensors are in several shards, and the copy in the one that the index names counts: the first is "
+                   '"a", of a.safetensors and not of b.safetensors')
 
 
 def main(top, expected):

@@ -124,20 +124,38 @@ load helpers
 	py "$e2e/reader.py" set "$model" "$mnt" "$model"/*.safetensors
 }
 
-@test "an index that leads out of the directory, or lists a name twice, is refused" {
+@test "an index that leads out of the directory: what is in it is mounted, and nothing else" {
 	mkmodel --shards 2 --bytes 64K
 	cp -r "$model" "$T/inner"
-	cp "$model/model-00001-of-00002.safetensors" "$T/outside.safetensors"
+	py "$top/tests/data/mkmodel.py" "$T/other" --shards 2 --bytes 64K --seed 7
+	cp "$T/other/model-00001-of-00002.safetensors" "$T/outside.safetensors"
+	expect_log 'warning: model.safetensors.index.json: '
 	for target in ../outside.safetensors "$T/outside.safetensors" sub/../model-00001-of-00002.safetensors; do
 		sed "s|model-00001-of-00002.safetensors|$target|" "$T/inner/model.safetensors.index.json" \
 			>"$model/model.safetensors.index.json"
-		refused 1 "$model" "$mnt"
-		[[ $output = *"model.safetensors.index.json: "* ]]
+		start "$model" "$mnt"
+		py "$e2e/reader.py" set "$model" "$mnt" "$model"/*.safetensors
+		grep -q "^warning: model.safetensors.index.json: byte .*isn't a shard's name: it contains a path separator" "$mnt/.tensorfs/stats"
+		umount "$mnt"
+		wait_until ended "$daemon"
 	done
-	cp "$T/inner/model.safetensors.index.json" "$model/"
-	cp "$model/model-00001-of-00002.safetensors" "$model/model-00002-of-00002.safetensors"
+	rm "$model"/*.safetensors
 	refused 1 "$model" "$mnt"
-	[[ $output = *"model-00002-of-00002.safetensors: "*"already"* ]]
+	[[ $output = *"model.safetensors.index.json: "*"none of the 1 shards that it lists is there"* ]]
+}
+
+@test "a name in two shards: the index's copy counts; without an index it is refused where the bytes differ" {
+	mkmodel --shards 2 --bytes 64K
+	py "$top/tests/data/mkmodel.py" "$T/other" --shards 2 --bytes 64K --seed 7
+	cp "$T/other/model-00001-of-00002.safetensors" "$model/model-00002-of-00002.safetensors"
+	expect_log 'warning: model.safetensors.index.json: '
+	start "$model" "$mnt"
+	py "$e2e/reader.py" set "$model" "$mnt" "$model/model-00001-of-00002.safetensors"
+	umount "$mnt"
+	wait_until ended "$daemon"
+	rm "$model/model.safetensors.index.json"
+	refused 1 "$model" "$mnt"
+	[[ $output = *"model-00002-of-00002.safetensors: "*"is in model-00001-of-00002.safetensors, too, with other bytes"* ]]
 }
 
 @test "a wrong total_size is no reason to refuse" {

@@ -17,11 +17,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		CHECK(err.code == -EINVAL && err.what[0] && err.offset <= size);
 		return 0;
 	}
-	CHECK(ix->n_entries && ix->n_files && ix->n_files <= ix->n_entries);
+	CHECK(ix->n_entries && ix->n_files && (ix->n_bad || ix->n_files <= ix->n_entries));
 	for (size_t i = 0; i < ix->n_entries; i++) {
 		const struct tfs_index_entry *e = &ix->entries[i];
 
-		CHECK(e->file < ix->n_files);
+		CHECK(e->file < ix->n_files || (e->file == TFS_INDEX_NO_FILE && ix->n_bad));
 		CHECK(!e->name[e->name_len]);
 		CHECK(!i || tfs_name_cmp(e[-1].name, e[-1].name_len, e->name, e->name_len) < 0);
 	}

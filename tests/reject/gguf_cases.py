@@ -205,8 +205,10 @@ def cases():
     # Shards
     yield "should-pass-gguf-split-without-tensors-in-one", {"m-00001-of-00002.gguf": head(), "m-00002-of-00002.gguf": GOOD}, "", True
     yield "should-pass-gguf-split-incomplete", {"m-00002-of-00003.gguf": GOOD}, "", True
-    yield ("should-fail-gguf-split-same-name", {"m-00001-of-00002.gguf": GOOD, "m-00002-of-00002.gguf": GOOD},
+    yield "should-pass-gguf-split-same-bytes", {"m-00001-of-00002.gguf": GOOD, "m-00002-of-00002.gguf": GOOD}, "", True
+    yield ("should-fail-gguf-split-other-bytes", {"m-00001-of-00002.gguf": GOOD, "m-00002-of-00002.gguf": gguf([], [("t", 0, [2, 2], b"\1" * 16)])},
            "m-00002-of-00002.gguf", True)
-    yield ("should-fail-gguf-split-broken", {"m-00001-of-00002.gguf": GOOD, "m-00002-of-00002.gguf": GOOD[:99]},
-           "m-00002-of-00002.gguf", True)
+    yield "should-pass-gguf-split-broken", {"m-00001-of-00002.gguf": GOOD, "m-00002-of-00002.gguf": GOOD[:99]}, "", True
+    yield ("should-fail-gguf-splits-broken", {"m-00001-of-00002.gguf": GOOD[:98], "m-00002-of-00002.gguf": GOOD[:99]},
+           "m-00001-of-00002.gguf", True)
     yield "should-fail-gguf-zero-bytes", {"model.gguf": b""}, "model.gguf", False

@@ -224,7 +224,37 @@ def index(files, more=b""):
 
 S = "model-00001-of-00001.safetensors"
 SHARD = st({"0": rec()}, D)
+T = "model-00002-of-00002.safetensors"
+OTHER = st({"0": rec()}, b"\1\2\3\4")
 I = "model.safetensors.index.json"
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+
+# name → an index, and whether a refusal has an offset. Alone it is refused; beside a sound shard the shard is mounted.
+INDEXES = {
+    "empty-object": (b"{}", True),
+    "no-tensors": (index([]), True),
+    "not-json": (b"weight_map: {}", True),
+    "bare-map": (b'{"0":"%b"}' % S.encode(), True),
+    "trailing-garbage": (index([S]) + b"x", True),
+    "truncated": (index([S])[:-1], True),
+    "weight-map-array": (b'{"weight_map":[]}', True),
+    "weight-map-twice": (index([S], b',"weight_map":{}'), True),
+    "number": (index([b"1"]), True),
+    "parent": (index(["../" + S]), True),
+    "absolute": (index(["/etc/passwd"]), True),
+    "subdirectory": (index(["sub/" + S]), True),
+    "backslash": (index(["..\\" + S]), True),
+    "escaped-slash": (index([b'"..\\u002f' + S.encode() + b'"']), True),
+    "dot": (index(["."]), True),
+    "dotdot": (index([".."]), True),
+    "empty-name": (index([""]), True),
+    "nul": (index([b'"' + S.encode() + b'\\u0000"']), True),
+    "long-name": (index(["x" * 256 + ".safetensors"]), True),
+    "lists-itself": (index([I]), False),
+    "lists-nothing-there": (index(["gone.safetensors"]), False),
+    "empty-file": (b"", False),
+    "lfs-pointer": (LFS, False),
+}
 
 # name → the files of the directory, and, for a refusal, the file that it names; an offset unless that starts with "-".
 MODELS = {
@@ -233,41 +263,29 @@ MODELS = {
     "should-pass-index-shard-missing": ({I: index([S, "gone.safetensors"]), S: SHARD}, None),
     "should-pass-shard-without-index": ({S: SHARD}, None),
     "should-pass-sound-beside-broken": ({"a.safetensors": b"rubbish!", "b.safetensors": GOOD}, None),
-    "should-fail-index-empty-object": ({I: b"{}", S: SHARD}, I),
-    "should-fail-index-no-tensors": ({I: index([]), S: SHARD}, I),
-    "should-fail-index-not-json": ({I: b"weight_map: {}", S: SHARD}, I),
-    "should-fail-index-trailing-garbage": ({I: index([S]) + b"x", S: SHARD}, I),
-    "should-fail-index-truncated": ({I: index([S])[:-1], S: SHARD}, I),
-    "should-fail-index-weight-map-array": ({I: b'{"weight_map":[]}', S: SHARD}, I),
-    "should-fail-index-weight-map-twice": ({I: index([S], b',"weight_map":{}'), S: SHARD}, I),
-    "should-fail-index-tensor-twice": ({I: index([S])[:-2] + b',"\\u0030":"' + S.encode() + b'"}}', S: SHARD}, I),
-    "should-fail-index-number": ({I: index([b"1"]), S: SHARD}, I),
-    "should-fail-index-parent": ({I: index(["../" + S]), S: SHARD}, I),
-    "should-fail-index-absolute": ({I: index(["/etc/passwd"]), S: SHARD}, I),
-    "should-fail-index-subdirectory": ({I: index(["sub/" + S]), S: SHARD, "sub/shard": SHARD}, I),
-    "should-fail-index-backslash": ({I: index(["..\\" + S]), S: SHARD}, I),
-    "should-fail-index-escaped-slash": ({I: index([b'"..\\u002f' + S.encode() + b'"']), S: SHARD}, I),
-    "should-fail-index-dot": ({I: index(["."]), S: SHARD}, I),
-    "should-fail-index-dotdot": ({I: index([".."]), S: SHARD}, I),
-    "should-fail-index-empty-name": ({I: index([""]), S: SHARD}, I),
-    "should-fail-index-nul": ({I: index([b'"' + S.encode() + b'\\u0000"']), S: SHARD}, I),
-    "should-fail-index-long-name": ({I: index(["x" * 256 + ".safetensors"]), S: SHARD}, I),
-    "should-fail-index-lists-itself": ({I: index([I]), S: SHARD}, "-" + I),
-    "should-fail-index-lists-other-file": ({I: index(["config.json"]), "config.json": b"{}"}, "-" + I),
-    "should-fail-index-lists-nothing-there": ({I: index(["gone.safetensors"]), S: SHARD}, "-" + I),
-    "should-fail-index-empty-file": ({I: b"", S: SHARD}, "-" + I),
-    "should-fail-index-lfs-pointer": ({I: b"version https://git-lfs.github.com/spec/v1\n", S: SHARD}, "-" + I),
-    "should-fail-index-shard-broken": ({I: index([S]), S: SHARD[:-1]}, S),
-    "should-fail-index-same-name-in-two-shards": ({
+    "should-pass-index-tensor-twice": ({I: index([S])[:-2] + b',"\\u0030":"' + S.encode() + b'"}}', S: SHARD}, None),
+    "should-pass-index-rows-wrong": ({I: index([S, b"1", "../x", "/etc/passwd", "", b'"\\u0000"', b"{}"]), S: SHARD}, None),
+    "should-pass-index-shard-pointer": ({I: index([S, T]), S: SHARD, T: LFS}, None),
+    "should-pass-index-same-name-in-two-shards": ({
         I: index(["1.safetensors", "2.safetensors"]),
-        "1.safetensors": SHARD, "2.safetensors": SHARD}, "2.safetensors"),
-    "should-fail-same-name-in-two-shards": ({"m-1-of-2.safetensors": SHARD, "m-2-of-2.safetensors": SHARD},
-                                            "m-2-of-2.safetensors"),
-    "should-fail-shard-broken": ({"m-1-of-2.safetensors": SHARD, "m-2-of-2.safetensors": b"rubbish!"},
-                                 "m-2-of-2.safetensors"),
+        "1.safetensors": SHARD, "2.safetensors": OTHER}, None),
+    "should-pass-same-bytes-in-two-shards": ({"m-1-of-2.safetensors": SHARD, "m-2-of-2.safetensors": SHARD}, None),
+    "should-fail-other-bytes-in-two-shards": ({"m-1-of-2.safetensors": SHARD, "m-2-of-2.safetensors": OTHER},
+                                              "m-2-of-2.safetensors"),
+    "should-fail-other-shape-in-two-shards": ({"m-1-of-2.safetensors": SHARD, "m-2-of-2.safetensors": st({"0": rec(shape=(2, 2))}, D)},
+                                              "m-2-of-2.safetensors"),
+    "should-fail-other-dtype-in-two-shards": ({"m-1-of-2.safetensors": SHARD, "m-2-of-2.safetensors": st({"0": rec(dtype="I8")}, D)},
+                                              "m-2-of-2.safetensors"),
+    "should-pass-shard-broken": ({"m-1-of-2.safetensors": SHARD, "m-2-of-2.safetensors": b"rubbish!"}, None),
+    "should-fail-shards-broken": ({"m-1-of-2.safetensors": SHARD[:-1], "m-2-of-2.safetensors": b"rubbish!"},
+                                  "m-1-of-2.safetensors"),
+    "should-fail-index-shard-broken": ({I: index([S]), S: SHARD[:-1]}, S),
+    "should-fail-index-shards-broken": ({"a.safetensors.index.json": index([T, S]), S: SHARD[:-1], T: LFS}, S),
+    "should-fail-index-and-shards-are-pointers": ({I: LFS, S: LFS}, "-" + S),
+    "should-fail-index-lists-other-file": ({I: index(["config.json"]), "config.json": b"{}"}, "-" + I),
     "should-fail-zero-bytes": ({"model.safetensors": b""}, "-model.safetensors"),
     "should-fail-lfs-pointer": (
-        {"model.safetensors": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"},
+        {"model.safetensors": LFS},
         "-model.safetensors"),
     "should-fail-nothing": ({"config.json": b"{}"}, "-no weights found"),
 }
@@ -282,6 +300,9 @@ def cases():
     for name, (files, said) in MODELS.items():
         said = said or ""
         yield name, files, said.lstrip("-"), not said.startswith("-")
+    for name, (text, offset) in INDEXES.items():
+        yield "should-fail-index-" + name, {I: text}, I, offset
+        yield "should-pass-shard-beside-index-" + name, {I: text, S: SHARD}, "", False
     yield from gguf_cases.cases()
     yield from numpy_cases.cases()
     yield from onnx_cases.cases()

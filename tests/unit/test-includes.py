@@ -33,7 +33,7 @@ LAYERS = [
     ("memory",),
     ("loader",),
 ]
-MEMBERS = {"model-impl": "model", "scan": "model", "covered": "model", "sets": "model", "merge": "model", "group": "model",
+MEMBERS = {"model-impl": "model", "scan": "model", "covered": "model", "sets": "model", "merge": "model", "resolve": "model", "group": "model",
            "split": "model", "external": "model", "metadata": "model",
            "inflate": "extract", "spool": "extract", "strides": "extract", "residency-impl": "residency", "residency-load": "residency",
            "residency-evict": "residency",

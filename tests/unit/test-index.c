@@ -133,7 +133,10 @@ static void hostile_indexes_are_refused(void **state)
 		{ "{\"weight_map\":{}}", 0 },
 		{ "{\"weight_map\":[]}", 14 },
 		{ "{\"weight_map\":null}", 14 },
-		{ "{\"weight_map\":{\"a\":1}}", 19 },
+		{ "{\"weight_map\":{\"a\":1}}", 16 },
+		{ "{\"weight_map\":{\"a\":[{}],\"b\":null}}", 16 },
+		{ "{\"weight_map\":{\"a\":[1}}", 21 },
+		{ "{\"weight_map\":{\"a\":\"f\",\"b\":}}", 27 },
 		{ "{\"weight_map\":{\"a\":\"\"}}", 20 },
 		{ "{\"weight_map\":{\"a\":\".\"}}", 20 },
 		{ "{\"weight_map\":{\"a\":\"..\"}}", 20 },
@@ -142,8 +145,6 @@ static void hostile_indexes_are_refused(void **state)
 		{ "{\"weight_map\":{\"a\":\"x\\/y\"}}", 20 },
 		{ "{\"weight_map\":{\"a\":\"x\\\\y\"}}", 20 },
 		{ "{\"weight_map\":{\"a\":\"x\\u0000\"}}", 20 },
-		{ "{\"weight_map\":{\"a\":\"f\",\"a\":\"g\"}}", 24 },
-		{ "{\"weight_map\":{\"a\":\"f\",\"\\u0061\":\"f\"}}", 24 },
 		{ "{\"weight_map\":{\"a\":\"f\"},\"weight_map\":{\"b\":\"f\"}}", 25 },
 		{ "{\"weight_map\":{\"a\":\"f\"}} x", 25 },
 		{ "{\"weight_map\":{\"a\":\"f\"}", 23 },
@@ -159,6 +160,62 @@ static void hostile_indexes_are_refused(void **state)
 		if (err.offset != cases[i].at)
 			fail_msg("%s: at %llu, not %u", cases[i].text, (unsigned long long)err.offset, cases[i].at);
 	}
+}
+
+/* Where there is a sound row. */
+static void bad_rows_take_no_others_down(void **state)
+{
+	static const struct {
+		const char *row; /* between two sound ones */
+		const char *what;
+		bool listed; /* the name is, without a file */
+	} cases[] = {
+		{ "\"b\":1", "\"b\" isn't mapped to a file name", false },
+		{ "\"b\":{\"x\":[null]}", "\"b\" isn't mapped to a file name", false },
+		{ "\"b\":\"\"", "\"\" isn't a shard's name: it is empty", true },
+		{ "\"b\":\"./f\"", "\"./f\" isn't a shard's name: it contains a path separator", true },
+		{ "\"b\":\"..\"", "\"..\" isn't a shard's name", true },
+		{ "\"b\":\"x\\u0000\"", "\"x\\x00\" isn't a shard's name: it contains a NUL", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(cases); i++) {
+		struct tfs_error err = { 0 };
+		struct tfs_index *ix;
+		char text[200];
+
+		snprintf(text, sizeof text, "{\"weight_map\":{\"a\":\"f\",%s,\"c\":\"g\"}}", cases[i].row);
+		assert_int_equal(read_text(text, &ix, &err), 0);
+		assert_int_equal(ix->n_entries, 2 + cases[i].listed);
+		assert_string_equal(ix->entries[0].name, "a");
+		assert_string_equal(ix->files[ix->entries[0].file], "f");
+		assert_string_equal(ix->entries[1 + cases[i].listed].name, "c");
+		assert_string_equal(ix->files[ix->entries[1 + cases[i].listed].file], "g");
+		if (cases[i].listed)
+			assert_int_equal(ix->entries[1].file, TFS_INDEX_NO_FILE);
+		assert_int_equal(ix->n_bad, 1);
+		assert_string_equal(ix->bad.what, cases[i].what);
+		assert_in_range(ix->bad.offset, 24, 29);
+		tfs_index_destroy(ix);
+	}
+}
+
+/* As Python's json.load() has it. */
+static void of_two_rows_the_last_counts(void **state)
+{
+	struct tfs_error err = { 0 };
+	struct tfs_index *ix;
+
+	(void)state;
+	assert_int_equal(read_text("{\"weight_map\":{\"a\":\"f\",\"b\":\"f\",\"a\":\"g\",\"\\u0061\":\"h\"}}", &ix, &err), 0);
+	assert_int_equal(ix->n_entries, 2);
+	assert_string_equal(ix->entries[0].name, "a");
+	assert_string_equal(ix->files[ix->entries[0].file], "h");
+	assert_string_equal(ix->files[ix->entries[1].file], "f");
+	assert_int_equal(ix->n_bad, 2);
+	assert_string_equal(ix->bad.what, "\"a\" is listed twice: the last row counts");
+	assert_int_equal(ix->bad.offset, 32);
+	tfs_index_destroy(ix);
 }
 
 static void limits_hold(void **state)
@@ -191,7 +248,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(file_names_are_claimed),      cmocka_unit_test(entries_are_sorted_and_files_shared),
 		cmocka_unit_test(total_size_may_be_anything),  cmocka_unit_test(many_files_are_told_apart),
-		cmocka_unit_test(hostile_indexes_are_refused), cmocka_unit_test(limits_hold),
+		cmocka_unit_test(hostile_indexes_are_refused), cmocka_unit_test(bad_rows_take_no_others_down),
+		cmocka_unit_test(of_two_rows_the_last_counts), cmocka_unit_test(limits_hold),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 
+#include "group.h"
 #include "model-helpers.h"
 
 /* --- The tree ---------------------------------------------------------------------------------------------------- */
@@ -249,11 +250,11 @@ static void a_file_brings_its_set(void **state)
 		{ "m-1-of-2.safetensors", "m", 3, 2 },
 		{ "m-2-of-2.safetensors", "m", 3, 2 },
 		{ "m-1-of-1.safetensors", "m", 2, 1 },
-		/* With the index that lists it, the shard of its name that is not listed. */
-		{ "x-00001-of-00002.safetensors", "x x~", 5, 2 },
+		/* With the index that lists it, and the shard of its name that is not listed. */
+		{ "x-00001-of-00002.safetensors", "x", 5, 3 },
 		{ "other.safetensors", "x", 4, 2 },
 		{ "x-00002-of-00002.safetensors", "x", 3, 2 },
-		{ "x.safetensors.index.json", "x x~", 5, 2 },
+		{ "x.safetensors.index.json", "x", 5, 3 },
 		{ "alone.safetensors", "alone", 2, 1 },
 	};
 	char *dir = make_tree();
@@ -480,16 +481,33 @@ static void what_is_missing_is_listed(void **state)
 		"\"x\\u0000\":\"m-1.safetensors\"}}");
 	m = open_model(dir, &w);
 	assert_consistent(m);
+	/* "b" of m-1 may be an older one than that of m-3, to which there is a link. */
+	assert_int_equal(m->sets[0].n_tensors, 1);
+	assert_int_equal(m->sets[0].n_missing, 3);
+	assert_string_equal(m->sets[0].missing[0], "b");
+	assert_string_equal(m->sets[0].missing[1], "x");
+	assert_string_equal(m->sets[0].missing[2], "z");
+	assert_true(m->sets[0].sharded);
+	assert_warned(&w, "m.safetensors.index.json: 1 of its 3 shards are not there, the first is m-2.safetensors");
+	assert_warned(&w, "m.safetensors.index.json: 1 of its 3 shards can't be read, the first is m-3.safetensors");
+	assert_warned(&w, "3 of its 3 tensors are missing, the first is \"b\"");
+	assert_warned(&w, "1 of them are in another shard, and left out, as that may be an old copy: the first is \"b\", in m-1.safetensors");
+	assert_warned(&w, "1 tensors are in the shards and not in the index, the first is \"d\"");
+	/* The dangling link is one of the shards, so no broken set beside them; and total_size can't agree. */
+	assert_int_equal(w.n, 5);
+	tfs_model_destroy(m);
+
+	/* Of a shard without any trace it is the index that is out of date. */
+	assert_int_equal(unlink(in_tree(dir, "m-3.safetensors")), 0);
+	m = open_model(dir, &w);
+	assert_consistent(m);
 	assert_int_equal(m->sets[0].n_tensors, 2);
 	assert_int_equal(m->sets[0].n_missing, 2);
 	assert_string_equal(m->sets[0].missing[0], "x");
-	assert_string_equal(m->sets[0].missing[1], "z");
-	assert_true(m->sets[0].sharded);
-	assert_warned(&w, "m.safetensors.index.json: 2 of its 3 shards are not there, the first is m-2.safetensors");
-	assert_warned(&w, "2 of its 3 tensors are missing, the first is \"x\"");
+	assert_warned(&w, "2 of its 3 shards are not there, the first is m-2.safetensors");
+	assert_warned(&w, "2 of its 3 tensors are missing, the first is \"x\\x00\"");
 	assert_warned(&w, "1 tensors are in another shard than the index says, the first is \"b\"");
 	assert_warned(&w, "1 tensors are in the shards and not in the index, the first is \"d\"");
-	/* The link that leads nowhere is one of the shards, so no broken set beside them; and total_size can't agree. */
 	assert_int_equal(w.n, 4);
 	tfs_model_destroy(m);
 	remove_tree(dir);
@@ -600,7 +618,7 @@ static void broken_sets_are_left_out(void **state)
 
 	(void)state;
 	assert_int_equal(symlink("gone", in_tree(dir, "bad.safetensors")), 0);
-	assert_refused(dir, -EINVAL, "bad.safetensors: is a link to gone, which leads nowhere");
+	assert_refused(dir, -EINVAL, "bad.safetensors: is a dangling symlink to gone");
 	assert_int_equal(unlink(in_tree(dir, "bad.safetensors")), 0);
 	put_text(dir, "bad.safetensors", "too short to be one");
 	assert_refused(dir, -EINVAL, "bad.safetensors: byte 0: header length");
@@ -611,48 +629,345 @@ static void broken_sets_are_left_out(void **state)
 	assert_warned(&w, "bad.safetensors: byte 0: left out: header length");
 	tfs_model_destroy(m);
 
-	/* A broken index takes its shards with it, not the file of its name. */
+	/* Shards are sound without their index, too. */
 	put_text(dir, "model.safetensors.index.json", "{\"weight_map\":{\"a\":\"../escape\"}}");
 	put_safetensors(dir, "model-00001-of-00002.safetensors", ONE("a"), 4);
 	put_safetensors(dir, "model-00002-of-00002.safetensors", ONE("b"), 4);
 	put_safetensors(dir, "model.safetensors", ONE("t"), 4);
 	m = open_model(dir, &w);
-	assert_string_equal(stems(m, 0), "model good");
+	assert_string_equal(stems(m, 0), "model model~ good");
+	assert_int_equal(m->sets[0].n_tensors, 2);
 	assert_int_equal(w.n, 2);
-	assert_warned(&w, "model.safetensors.index.json: byte 20: left out: \"../escape\" is no name of a shard");
+	assert_warned(&w, "model.safetensors.index.json: byte 20: left out: \"../escape\" isn't a shard's name: it contains a path separator");
 	tfs_model_destroy(m);
 
-	/* A broken shard breaks the set, and none of its shards is offered alone. */
+	/* A broken shard is as one that isn't there. */
 	put_text(
 		dir, "model.safetensors.index.json",
 		"{\"weight_map\":{\"a\":\"model-00001-of-00002.safetensors\",\"b\":\"model-00002-of-00002.safetensors\"}}");
 	put_text(dir, "model-00002-of-00002.safetensors", "version https://git-lfs.github.com/spec/v1\n");
 	m = open_model(dir, &w);
-	assert_string_equal(stems(m, 0), "model good");
+	assert_consistent(m);
+	assert_string_equal(stems(m, 0), "model model~ good");
+	assert_int_equal(m->sets[0].n_tensors, 1);
+	assert_int_equal(m->sets[0].n_missing, 1);
+	assert_string_equal(m->sets[0].missing[0], "b");
 	assert_warned(&w, "model-00002-of-00002.safetensors: left out: is a Git LFS pointer");
-	tfs_model_destroy(m);
-
-	/* A name in two shards. */
-	put_safetensors(dir, "model-00002-of-00002.safetensors", ONE("a"), 4);
-	m = open_model(dir, &w);
-	assert_string_equal(stems(m, 0), "model good");
-	assert_warned(
-		&w,
-		"model-00002-of-00002.safetensors: byte 61: left out: tensor \"a\": stands in model-00001-of-00002.safetensors already");
+	assert_warned(&w, "index.json: 1 of its 2 shards can't be read, the first is model-00002-of-00002.safetensors");
+	assert_warned(&w, "index.json: 1 of its 2 tensors are missing, the first is \"b\"");
 	tfs_model_destroy(m);
 
 	/* An index of nothing that is there, and one of something else. */
 	put_text(dir, "model.safetensors.index.json", "{\"weight_map\":{\"a\":\"gone.safetensors\"}}");
 	put_text(dir, "good.safetensors.index.json",
-		 "{\"weight_map\":{\"a\":\"good.safetensors\",\"b\":\"model.safetensors.index.json\"}}");
+		 "{\"weight_map\":{\"a\":\"good.safetensors\",\"t\":\"good.safetensors\",\"b\":\"model.safetensors.index.json\"}}");
 	m = open_model(dir, &w);
-	assert_string_equal(stems(m, 0), "model");
-	assert_warned(&w, "model.safetensors.index.json: left out: none of the 1 shards that it lists is there");
-	assert_warned(
-		&w,
-		"good.safetensors.index.json: left out: lists model.safetensors.index.json, which is no safetensors file");
+	assert_consistent(m);
+	assert_string_equal(stems(m, 0), "good model model~");
+	assert_int_equal(m->sets[0].n_tensors, 1);
+	assert_int_equal(m->sets[0].n_missing, 2);
+	assert_warned(&w, "model.safetensors.index.json: left out: none of the 1 shards that it lists is there, the first is gone.safetensors");
+	assert_warned(&w, "good.safetensors.index.json: lists model.safetensors.index.json, which isn't a safetensors file");
+	tfs_model_destroy(m);
+	assert_int_equal(unlink(in_tree(dir, "model-00002-of-00002.safetensors")), 0);
+	m = open_model(dir, &w);
+	assert_string_equal(stems(m, 0), "good model model~");
+	assert_warned(&w, "model-00001-of-00002.safetensors: only 1 of 2 shards of its name are there");
 	tfs_model_destroy(m);
 	remove_tree(dir);
+}
+
+/* Where nothing is sound the first shard says why, not the index; and a dangling link counts as a shard. */
+static void the_first_broken_shard_is_the_reason(void **state)
+{
+	static const char index[] = "{\"weight_map\":{\"a\":\"m-2.safetensors\",\"b\":\"m-1.safetensors\"}}";
+	char *dir = make_tree();
+
+	(void)state;
+	put_text(dir, "a.safetensors.index.json", index);
+	assert_refused(dir, -EINVAL, "a.safetensors.index.json: none of the 2 shards that it lists is there, the first is m-2.safetensors");
+	put_text(dir, "m-1.safetensors", "");
+	put_text(dir, "m-2.safetensors", "short");
+	assert_refused(dir, -EINVAL, "m-1.safetensors: has zero bytes");
+	assert_int_equal(unlink(in_tree(dir, "m-1.safetensors")), 0);
+	assert_int_equal(symlink("../blobs/1", in_tree(dir, "m-1.safetensors")), 0);
+	assert_refused(dir, -EINVAL, "m-1.safetensors: is a dangling symlink to ../blobs/1");
+	put_text(dir, "a.safetensors.index.json", "{");
+	assert_refused(dir, -EINVAL, "m-1.safetensors: is a dangling symlink to ../blobs/1");
+	remove_tree(dir);
+}
+
+/* A directory, a FIFO and a file of another format, each in the place of a shard. */
+static void what_only_has_the_name_of_a_shard_is_left_out(void **state)
+{
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "m-1-of-4.safetensors", ONE("a"), 4);
+	mkdir(in_tree(dir, "m-2-of-4.safetensors"), 0755);
+	assert_int_equal(mkfifo(in_tree(dir, "m-3-of-4.safetensors"), 0644), 0);
+	put_text(dir, "m-4-of-4.gguf", "no weights");
+	put_text(dir, "m.safetensors.index.json",
+		 "{\"weight_map\":{\"a\":\"m-1-of-4.safetensors\",\"b\":\"m-2-of-4.safetensors\",\"c\":\"m-3-of-4.safetensors\","
+		 "\"d\":\"m-4-of-4.gguf\"}}");
+	m = open_model(dir, &w);
+	assert_consistent(m);
+	assert_string_equal(stems(m, 0), "m");
+	assert_int_equal(m->sets[0].n_tensors, 1);
+	assert_int_equal(m->sets[0].n_missing, 3);
+	assert_warned(&w, "lists m-2-of-4.safetensors, which isn't a safetensors file");
+	assert_warned(&w, "3 of its 4 shards can't be read, the first is m-2-of-4.safetensors");
+	assert_warned(&w, "3 of its 4 tensors are missing, the first is \"b\"");
+	assert_warned(&w, "m-3-of-4.safetensors: left out: is not a regular file");
+	assert_warned(&w, "m-4-of-4.gguf: ");
+	assert_int_equal(w.n, 5);
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+static void shards_that_the_index_forgot_are_shown(void **state)
+{
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "m-00001-of-00003.safetensors", ONE("c"), 4);
+	put_safetensors(dir, "m-00002-of-00003.safetensors", ONE("b"), 4);
+	put_safetensors(dir, "m-00003-of-00003.safetensors", ONE("a"), 4);
+	put_text(dir, "m.safetensors.index.json", "{\"metadata\":{\"total_size\":4},\"weight_map\":{\"b\":\"m-00002-of-00003.safetensors\"}}");
+	m = open_model(dir, &w);
+	assert_consistent(m);
+	assert_string_equal(stems(m, 0), "m");
+	assert_int_equal(m->sets[0].n_tensors, 3);
+	assert_int_equal(m->sets[0].n_sources, 3);
+	assert_string_equal(m->nodes[m->sets[0].sources[0]].name, "m-00001-of-00003.safetensors");
+	assert_string_equal(m->nodes[m->sets[0].tensors[0].source].name, "m-00003-of-00003.safetensors");
+	assert_string_equal(m->nodes[m->sets[0].tensors[2].source].name, "m-00001-of-00003.safetensors");
+	assert_warned(&w, "m.safetensors.index.json: 2 shards are not in the index, the first is m-00001-of-00003.safetensors");
+	assert_warned(&w, "2 tensors are in the shards and not in the index, the first is \"a\"");
+	assert_int_equal(w.n, 2);
+	tfs_model_destroy(m);
+
+	/* One that another index lists is that one's. */
+	put_text(dir, "n.safetensors.index.json", "{\"weight_map\":{\"c\":\"m-00001-of-00003.safetensors\"}}");
+	assert_int_equal(unlink(in_tree(dir, "m-00003-of-00003.safetensors")), 0);
+	m = open_model(dir, &w);
+	assert_string_equal(stems(m, 0), "m n");
+	assert_int_equal(m->sets[0].n_tensors, 1);
+	assert_int_equal(m->sets[1].n_tensors, 1);
+	assert_int_equal(w.n, 0);
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+/* A name that is in several shards. put_safetensors() fills all with the same bytes. */
+static void put_other(const char *dir, const char *name, const char *header)
+{
+	char file[400];
+	size_t len = strlen(header);
+
+	memset(file, 0, 8);
+	file[0] = (char)len;
+	memcpy(file + 8, header, len);
+	memcpy(file + 8 + len, "othr", 4);
+	put_file(dir, name, file, 8 + len + 4);
+}
+
+static void the_index_decides_which_copy_counts(void **state)
+{
+	static const char squared[] = "{\"t\":{\"dtype\":\"U8\",\"shape\":[2,2],\"data_offsets\":[0,4]}}";
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "1.safetensors", ONE("t"), 4);
+	put_other(dir, "2.safetensors", ONE("t"));
+	put_other(dir, "3.safetensors", squared);
+	for (int i = 1; i <= 3; i++) {
+		char text[300], source[20];
+
+		snprintf(source, sizeof source, "%d.safetensors", i);
+		snprintf(text, sizeof text,
+			 "{\"weight_map\":{\"t\":\"%s\",\"u\":\"1.safetensors\",\"v\":\"2.safetensors\",\"w\":\"3.safetensors\"}}", source);
+		put_text(dir, "m.safetensors.index.json", text);
+		m = open_model(dir, &w);
+		assert_consistent(m);
+		assert_int_equal(m->sets[0].n_tensors, 1);
+		assert_string_equal(m->nodes[m->sets[0].tensors[0].source].name, source);
+		assert_int_equal(m->sets[0].tensors[0].ndim, i == 3 ? 2 : 1);
+		assert_int_equal(m->sets[0].total_bytes, 4);
+		assert_warned(&w, "1 tensors are in several shards, and the copy in the one that the index names counts: the first is \"t\"");
+		tfs_model_destroy(m);
+	}
+
+	/* Its shard can't be read: not one of the others, which the index has replaced. */
+	put_text(dir, "3.safetensors", "");
+	m = open_model(dir, &w);
+	assert_int_equal(m->sets[0].n_tensors, 0);
+	assert_int_equal(m->sets[0].n_missing, 4);
+	assert_string_equal(m->sets[0].missing[0], "t");
+	assert_warned(&w, "1 of them are in another shard, and left out, as that may be an old copy: the first is \"t\", in 1.safetensors");
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+static void where_no_index_decides_the_bytes_do(void **state)
+{
+	char *dir = make_tree();
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	put_safetensors(dir, "m-1-of-3.safetensors", ONE("t"), 4);
+	put_safetensors(dir, "m-2-of-3.safetensors", TWO("t", "a"), 6);
+	put_safetensors(dir, "m-3-of-3.safetensors", TWO("t", "b"), 6);
+	m = open_model(dir, &w);
+	assert_consistent(m);
+	assert_int_equal(m->sets[0].n_tensors, 3);
+	assert_int_equal(m->sets[0].total_bytes, 8);
+	assert_string_equal(m->nodes[m->sets[0].tensors[2].source].name, "m-1-of-3.safetensors");
+	assert_int_equal(w.n, 1);
+	assert_warned(&w, "1 tensors are stored twice, with equal bytes: the first is \"t\", in m-1-of-3.safetensors and in m-2-of-3.safetensors");
+	tfs_model_destroy(m);
+
+	/* It says nothing of it: out of those that differ none, the others stay. */
+	put_other(dir, "m-3-of-3.safetensors", ONE("t"));
+	put_text(dir, "m.safetensors.index.json",
+		 "{\"weight_map\":{\"a\":\"m-2-of-3.safetensors\",\"x\":\"m-1-of-3.safetensors\",\"y\":\"m-3-of-3.safetensors\"}}");
+	m = open_model(dir, &w);
+	assert_consistent(m);
+	assert_int_equal(m->sets[0].n_tensors, 1);
+	assert_string_equal(m->sets[0].tensors[0].name, "a");
+	assert_int_equal(m->sets[0].n_missing, 3);
+	assert_string_equal(m->sets[0].missing[0], "t");
+	assert_warned(&w, "1 tensors are stored twice, and left out, as nothing says which copy counts: the first is \"t\", in "
+			  "m-1-of-3.safetensors and in m-3-of-3.safetensors, with other bytes");
+	assert_warned(&w, "2 of its 3 tensors are missing, the first is \"x\"");
+	tfs_model_destroy(m);
+
+	/* Nor where it names a shard that doesn't have it. */
+	put_text(dir, "m.safetensors.index.json",
+		 "{\"weight_map\":{\"t\":\"4.safetensors\",\"a\":\"m-2-of-3.safetensors\",\"x\":\"m-1-of-3.safetensors\",\"c\":\"4.safetensors\"}}");
+	put_safetensors(dir, "4.safetensors", ONE("c"), 4);
+	put_safetensors(dir, "m-3-of-3.safetensors", ONE("t"), 4);
+	m = open_model(dir, &w);
+	assert_consistent(m);
+	assert_int_equal(tfs_set_find(&m->sets[0], "t", 1), 2);
+	assert_string_equal(m->nodes[m->sets[0].tensors[2].source].name, "m-1-of-3.safetensors");
+	assert_warned(&w, "1 tensors are in another shard than the index says, the first is \"t\"");
+	assert_warned(&w, "1 tensors are stored twice, with equal bytes");
+	tfs_model_destroy(m);
+
+	/* Without an index different ones are an error, of this set alone. */
+	assert_int_equal(unlink(in_tree(dir, "m.safetensors.index.json")), 0);
+	assert_int_equal(unlink(in_tree(dir, "4.safetensors")), 0);
+	put_other(dir, "m-2-of-3.safetensors", ONE("t"));
+	assert_refused(dir, -EINVAL, "m-2-of-3.safetensors: byte 61: tensor \"t\": is in m-1-of-3.safetensors, too, with other bytes, and no "
+				     "index says which one counts");
+	put_safetensors(dir, "good.safetensors", ONE("t"), 4);
+	m = open_model(dir, &w);
+	assert_string_equal(stems(m, 0), "good");
+	assert_int_equal(w.n, 1);
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+/* 163 shards, of which some are broken: a warning for each of these, and one for all that is missing. */
+static void many_shards_some_of_them_broken(void **state)
+{
+	char *dir = make_tree(), *index = malloc(163 * 100), *p = index;
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	if (!index)
+		abort();
+	p += sprintf(p, "{\"weight_map\":{");
+	for (int i = 1; i <= 163; i++) {
+		char name[60], header[100];
+
+		snprintf(name, sizeof name, "model-%05d-of-00163.safetensors", i);
+		snprintf(header, sizeof header, "{\"t%03d\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}", i);
+		put_safetensors(dir, name, header, i % 60 ? 4 : 3);
+		p += sprintf(p, "%s\"t%03d\":\"%s\"", i > 1 ? "," : "", i, name);
+	}
+	sprintf(p, "}}");
+	put_text(dir, "model.safetensors.index.json", index);
+	free(index);
+	m = open_model(dir, &w);
+	assert_consistent(m);
+	assert_string_equal(stems(m, 0), "model");
+	assert_int_equal(m->sets[0].n_tensors, 161);
+	assert_int_equal(m->sets[0].n_missing, 2);
+	assert_string_equal(m->sets[0].missing[1], "t120");
+	assert_int_equal(w.n, 4);
+	assert_warned(&w, "model-00060-of-00163.safetensors: byte 67: left out: the tensors' data take 4 bytes, the file has 3");
+	assert_warned(&w, "model-00120-of-00163.safetensors: byte 67: left out");
+	assert_warned(&w, "2 of its 163 shards can't be read, the first is model-00060-of-00163.safetensors");
+	assert_warned(&w, "2 of its 163 tensors are missing, the first is \"t060\"");
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+static void companions_come_after_models(void **state)
+{
+	static const char *const companions[] = {
+		"adapter_model", "adapter_model.fp16", "optimizer", "optimizer_0", "scheduler", "rng_state_0", "training_args", "scaler",
+		"random_states_1", "mmproj-F16", "a-mmproj-f16", "imatrix", "a.imatrix", "a_optim_states", "pytorch_lora_weights",
+	};
+	char *dir = make_tree(), name[100], text[100];
+	struct tfs_model *m;
+	struct warnings w;
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(companions); i++) {
+		snprintf(name, sizeof name, "%s.safetensors", companions[i]);
+		put_safetensors(dir, name, ONE("t"), 4);
+		m = open_model(dir, &w);
+		assert_true(m->sets[0].companion);
+		tfs_model_destroy(m);
+		put_safetensors(dir, "z.safetensors", ONE("t"), 4);
+		m = open_model(dir, &w);
+		snprintf(text, sizeof text, "z %s", companions[i]);
+		assert_string_equal(stems(m, 0), text);
+		assert_false(m->sets[0].companion);
+		tfs_model_destroy(m);
+		assert_int_equal(unlink(in_tree(dir, name)), 0);
+		assert_int_equal(unlink(in_tree(dir, "z.safetensors")), 0);
+	}
+	/* By what is in it, whatever the name. One that has other tensors, too, is a model. */
+	put_safetensors(dir, "model.safetensors", TWO("q.lora_A.weight", "lora_unet_q.alpha"), 6);
+	put_safetensors(dir, "z.safetensors", TWO("q.lora_A.weight", "q.weight"), 6);
+	m = open_model(dir, &w);
+	assert_string_equal(stems(m, 0), "z model");
+	tfs_model_destroy(m);
+	/* Shards of one, too. */
+	put_safetensors(dir, "optimizer-1-of-2.safetensors", ONE("a"), 4);
+	put_safetensors(dir, "optimizer-2-of-2.safetensors", ONE("b"), 4);
+	m = open_model(dir, &w);
+	assert_string_equal(stems(m, 0), "z optimizer model");
+	tfs_model_destroy(m);
+	remove_tree(dir);
+}
+
+static void parts_of_a_distributed_checkpoint_are_told(void **state)
+{
+	static const char key[] = "DCP_SHARDING_INFO", value[] = "{\"t\":{\"saved_offsets\":[0,4]}}";
+	struct tfs_catalog *c = tfs_catalog_create();
+
+	(void)state;
+	assert_non_null(c);
+	assert_false(tfs_has_parts(c));
+	assert_int_equal(tfs_catalog_add_metadata(c, "format", 6, "pt", 2), 0);
+	assert_int_equal(tfs_catalog_add_metadata(c, key, sizeof key, value, sizeof value - 1), 0); /* with its NUL: another key */
+	assert_false(tfs_has_parts(c));
+	assert_int_equal(tfs_catalog_add_metadata(c, key, sizeof key - 1, value, sizeof value - 1), 0);
+	assert_true(tfs_has_parts(c));
+	tfs_catalog_destroy(c);
 }
 
 static void a_set_without_tensors_is_one(void **state)
@@ -748,6 +1063,14 @@ int main(void)
 		cmocka_unit_test(the_primary_set_comes_first),
 		cmocka_unit_test(two_indexes_may_share_shards),
 		cmocka_unit_test(broken_sets_are_left_out),
+		cmocka_unit_test(the_first_broken_shard_is_the_reason),
+		cmocka_unit_test(what_only_has_the_name_of_a_shard_is_left_out),
+		cmocka_unit_test(shards_that_the_index_forgot_are_shown),
+		cmocka_unit_test(the_index_decides_which_copy_counts),
+		cmocka_unit_test(where_no_index_decides_the_bytes_do),
+		cmocka_unit_test(many_shards_some_of_them_broken),
+		cmocka_unit_test(companions_come_after_models),
+		cmocka_unit_test(parts_of_a_distributed_checkpoint_are_told),
 		cmocka_unit_test(a_set_without_tensors_is_one),
 		cmocka_unit_test(a_changed_file_is_noticed),
 	};

@@ -284,8 +284,8 @@ static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tf
 		/* A tensor without elements: there is nothing to load, and nothing but the prefix to show. */
 		struct tfs_layout l = tfs_file_layout(fs->model, tfs_file_of(inode));
 		o->text = malloc(TFS_VIEW_PREFIX_MAX);
-		if (o->text && l.prefix)
-			l.view->make_prefix(l.tensor, (uint8_t *)o->text);
+		if (o->text)
+			tfs_layout_make_prefix(&l, (uint8_t *)o->text);
 		o->text_len = l.prefix;
 	} else if (o && inode.kind == TFS_INO_KEYS) {
 		r = tfs_keys_text(fs, inode, &o->text, &o->text_len);

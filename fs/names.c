@@ -177,8 +177,7 @@ struct names *tfs_names_create(const struct tfs_set *set, enum tfs_view_id view,
 	for (size_t i = 0; i < set->n_tensors; i++) {
 		const struct tfs_tensor *t = &set->tensors[i];
 		char buf[TFS_NAME_MAX + 1];
-		struct tfs_layout layout;
-		if (tfs_view_layout(view, t, &layout))
+		if (!tfs_view_shows(view, t))
 			continue;
 		n->count++;
 		if (is_plain(t->name, t->name_len, suffix_len))
@@ -203,11 +202,9 @@ struct names *tfs_names_create(const struct tfs_set *set, enum tfs_view_id view,
 	if (!n->order)
 		goto fail;
 	n->count = 0;
-	for (size_t i = 0; i < set->n_tensors; i++) {
-		struct tfs_layout layout;
-		if (!tfs_view_layout(view, &set->tensors[i], &layout))
+	for (size_t i = 0; i < set->n_tensors; i++)
+		if (tfs_view_shows(view, &set->tensors[i]))
 			n->order[n->count++] = i;
-	}
 	for (bool again = true; again;) {
 		qsort_r(n->order, n->count, sizeof *n->order, compare, n);
 		if (!n->n_odd)

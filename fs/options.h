@@ -16,6 +16,7 @@ struct tfs_options {
 	bool foreground, debug, allow_other;
 	enum tfs_switch passthrough, uring;
 	struct tfs_loader_options loader;
+	unsigned npy_align;
 	const char *prefetch_list; /* file of names to prefetch in order, or NULL; points into argv */
 	char *mount_options; /* what -o was given and is not ours, comma-separated; "" for none; owned */
 };

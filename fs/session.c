@@ -388,6 +388,8 @@ int tfs_session_run(const struct tfs_options *options, int ready_fd)
 	if (!r) {
 		r = tfs_model_open(options->model_dir, get_nprocs(), on_warning, &fs, &fs.model, &err);
 		if (!r)
+			tfs_model_set_npy_align(fs.model, options->npy_align);
+		if (!r)
 			r = tfs_tree_create(fs.model, tfs_controls, &fs.tree, &err);
 		if (r)
 			log_error(options->model_dir, &err);

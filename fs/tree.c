@@ -134,11 +134,9 @@ bool tfs_tree_valid(struct tfs_tree *t, struct tfs_inode i)
 		return i.set < m->n_sets;
 	case TFS_INO_SET_VIEW_DIR:
 		return i.set < m->n_sets && i.view < TFS_VIEWS;
-	case TFS_INO_TENSOR: {
-		struct tfs_layout l;
+	case TFS_INO_TENSOR:
 		return i.set < m->n_sets && i.view < TFS_VIEWS && !tfs_views[i.view].tree && i.tensor < m->sets[i.set].n_tensors &&
-		       !tfs_view_layout(tfs_views[i.view].loader_view, &m->sets[i.set].tensors[i.tensor], &l);
-	}
+		       tfs_view_shows(tfs_views[i.view].loader_view, &m->sets[i.set].tensors[i.tensor]);
 	case TFS_INO_TREE_DIR:
 	case TFS_INO_SET_TREE_DIR: {
 		struct modules *modules = i.depth && i.set < m->n_sets ? modules_of(t, i.set) : NULL;

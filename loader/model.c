@@ -32,6 +32,7 @@ int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *
 	if (!m)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the model");
 	m->pub.root_fd = -1;
+	m->pub.npy_align = TFS_NPY_ALIGN;
 	m->threads = threads;
 	m->warn = warn;
 	m->warn_arg = warn_arg;
@@ -66,6 +67,11 @@ void tfs_model_destroy(struct tfs_model *model)
 	if (m->pub.root_fd >= 0)
 		close(m->pub.root_fd);
 	free(m);
+}
+
+void tfs_model_set_npy_align(struct tfs_model *m, unsigned align)
+{
+	m->npy_align = align;
 }
 
 void tfs_model_error_in(const struct tfs_model *m, uint32_t node, struct tfs_error *err)

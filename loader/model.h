@@ -25,6 +25,8 @@
 
 #define TFS_NODE_ROOT 0u
 
+#define TFS_NPY_ALIGN 4096u /* a page */
+
 /*
  * One file or directory of the mirrored tree, with what stat(2) said at mount time. Links are followed: a link to a file
  * is that file, a link to a directory is that directory (the Hugging Face cache is made of links). Only a link that leads
@@ -78,6 +80,7 @@ struct tfs_model {
 	const uint32_t *followed; /* nodes that are links to what they describe, in ascending order */
 	size_t n_sets;
 	const struct tfs_set *sets; /* the sets of one directory are neighbours, primary first */
+	unsigned npy_align; /* the data of files in npy/ and f32/ begins at a multiple of it: TFS_NPY_ALIGN unless set otherwise */
 };
 
 /* Called for each thing that is left out or odd but does not stop the mount. */
@@ -93,6 +96,9 @@ typedef void tfs_warn_fn(void *arg, const struct tfs_error *warning);
 int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *warn_arg, struct tfs_model **ret_model,
 		   struct tfs_error *err);
 void tfs_model_destroy(struct tfs_model *m); /* takes NULL */
+
+/* The one thing that may be changed after the model was opened, before anybody else has it: 64 or TFS_NPY_ALIGN. */
+void tfs_model_set_npy_align(struct tfs_model *m, unsigned align);
 
 /* Path of @node relative to the model directory, "." for the root. -ENAMETOOLONG: it does not fit @size bytes. */
 int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t size);

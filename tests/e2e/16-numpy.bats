@@ -171,3 +171,58 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	py -c 'import sys, numpy; assert (numpy.load(sys.argv[1]) == range(5)).all()' "$mnt/npy/sound.npy"
 	stat_is errors -gt 0
 }
+
+@test "--npy-align=64: files as np.save writes them, resident" {
+	py "$e2e/numpyfiles.py" npy "$model" large
+	start --npy-align=64 "$model" "$mnt"
+	py "$e2e/numpyfiles.py" right "$mnt" large
+	py "$e2e/numpyfiles.py" saved "$mnt" large
+	stat_is errors -eq 0
+}
+
+@test "--npy-align=64: files as np.save writes them, streamed" {
+	py "$e2e/numpyfiles.py" npy "$model" large
+	start --npy-align=64 --passthrough=off "$model" "$mnt"
+	py "$e2e/numpyfiles.py" right "$mnt" large
+	py "$e2e/numpyfiles.py" saved "$mnt" large
+	stat_is errors -eq 0
+}
+
+# Blocks of 1024 bytes behind a header of 128: no multiple of a block's length is where one begins.
+@test "--npy-align=64: large tensors of blocks are the same values" {
+	py "$e2e/numpyfiles.py" blocks "$model" 9
+	mkdir "$T/page" "$T/streamed"
+	start "$model" "$T/page"
+	start --npy-align=64 "$model" "$mnt"
+	start --npy-align=64 --passthrough=off --prefetch=none "$model" "$T/streamed"
+	local at
+	for at in "$mnt" "$T/streamed"; do
+		py "$e2e/numpyfiles.py" same-blocks "$T/page" "$at"
+		[[ $(stat_of errors "$at") = 0 ]]
+	done
+	# And while it is loaded, by readers that do not wait for all of it.
+	mkdir "$T/early"
+	start --npy-align=64 --prefetch=none --open-wait=0 "$model" "$T/early"
+	py "$e2e/numpyfiles.py" same-blocks "$T/page" "$T/early"
+}
+
+@test "--npy-align: xtensor reads the files of 64, and refuses those of 4096" {
+	local align
+	printf '#include <xtensor/xtensor_config.hpp>\n' | g++ -fsyntax-only -x c++ - 2>/dev/null ||
+		printf '#include <xtensor/core/xtensor_config.hpp>\n' | g++ -fsyntax-only -x c++ - 2>/dev/null ||
+		skip "optional: no g++ with xtensor (libxtensor-dev)"
+	g++ -std=c++20 -O1 -o "$T/xtensor" "$e2e/xtensor.cpp"
+	mkdir "$model"
+	py -c 'import sys, numpy; numpy.save(sys.argv[1], numpy.arange(12, dtype="<f4").reshape(3, 4))' "$model/a.npy"
+	"$T/xtensor" "$model/a.npy"
+	start --npy-align=64 "$model" "$mnt"
+	for view in npy f32; do
+		[[ $("$T/xtensor" "$mnt/$view/a.npy") = "2 66.0" ]]
+		cmp "$mnt/$view/a.npy" "$model/a.npy"
+	done
+	umount "$mnt"
+	start "$model" "$mnt"
+	# The reason for the option: a version that reads this, too, has no need of it.
+	run "$T/xtensor" "$mnt/npy/a.npy"
+	[[ $output = refused* || $output = "2 66.0" ]] || fail "$output"
+}

@@ -2,9 +2,11 @@
 """npy and npz files written by NumPy, and what a mount makes of them.
 usage: numpyfiles.py STEP ARGUMENT…, where STEP is one of the functions below"""
 
+import io
 import json
 import os
 import random
+import struct
 import sys
 import time
 import zipfile
@@ -173,6 +175,32 @@ def right(mount, large=""):
 
 
 @step
+def saved(mount, large=""):
+    """Each file in npy/ and f32/ is, to the byte, what np.save() makes of the array."""
+    have = arrays(bool(large))
+    n = 0
+    for name, a in have.items():
+        shown = as_shown(a)
+        for view, want in ("npy", shown), ("f32", shown):
+            path = path_of(mount, view, name, ".npy")
+            if view == "f32" and not os.path.exists(path):
+                continue
+            file = io.BytesIO()
+            with np.errstate(all="ignore"):
+                np.save(file, want if view == "npy" else want.astype("<f4"))
+            # Names of fields are written in ASCII, and in one kind of quotes.
+            if name not in ("record", "record.fortran", "record.quoted"):
+                got = slurp(path)
+                # A NaN may have another payload than NumPy's cast gives it.
+                same(f"{name}: length in {view}/", len(got), len(file.getvalue()))
+                check(view == "f32" or got == file.getvalue(), f"{name}: not what np.save() writes, in {view}/")
+                begin = 10 + int.from_bytes(got[8:10], "little")
+                same(f"{name}: header in {view}/", got[:begin], file.getvalue()[:begin])
+                n += 1
+    check(n > 200, f"only {n} files compared")
+
+
+@step
 def odd_reads(mount):
     """Pieces of large arrays, anywhere."""
     have = arrays(True)
@@ -183,6 +211,43 @@ def odd_reads(mount):
             n, at = random.choice((1, 5, 4097, 300001)), random.randrange(len(want))
             check(os.pread(fd, n, at) == want[at : at + n], f"{name}: {n} bytes at {at}")
         os.close(fd)
+
+
+@step
+def blocks(model, mib):
+    """A GGUF file with a tensor of Q4_K, @mib MiB of them, and one of Q8_0."""
+    os.makedirs(model)
+    n = int(mib) * 2**20 // 144
+    tensors = [("k", 12, 256, n, rng.integers(0, 255, (n, 144), "u1")), ("q", 8, 32, 4096, rng.integers(0, 255, (4096, 34), "u1"))]
+    for _, _, _, _, data in tensors:
+        data[:, 0:2] = np.frombuffer(np.full(1, 0.5, "<f2").tobytes(), "u1")  # scales that are numbers
+    tensors[0][4][:, 2:4] = tensors[0][4][:, 0:2]
+    header, at = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), 0), 0
+    for name, kind, elems, count, data in tensors:
+        header += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<IQIQ", 1, elems * count, kind, at)
+        at += -(-data.size // 32) * 32
+    with open(os.path.join(model, "model.gguf"), "wb") as file:
+        file.write(header + b"\0" * (-len(header) % 32))
+        for tensor in tensors:
+            file.write(tensor[4].tobytes() + b"\0" * (-tensor[4].size % 32))
+
+
+@step
+def same_blocks(page, mount):
+    """f32/ is the same but for the header, read at once, backwards, and anywhere."""
+    for name in "kq":
+        want = slurp(os.path.join(page, "f32", name + ".npy"))[4096:]
+        path = os.path.join(mount, "f32", name + ".npy")
+        fd = os.open(path, os.O_RDONLY)
+        size = os.fstat(fd).st_size
+        same(f"{name}: size", size, 128 + len(want))
+        for at in [size - 70000 - i * 1000003 for i in range(size // 1000003)] + [random.randrange(size) for _ in range(50)]:
+            n = random.choice((1, 1000, 65536, 300001))
+            got = os.pread(fd, n, max(at, 128))
+            check(got == want[max(at, 128) - 128 : max(at, 128) - 128 + n], f"{name}: {n} bytes at {at}")
+        os.close(fd)
+        check(slurp(path)[128:] == want, f"{name}: values")
+        check(np.load(path, mmap_mode="r").tobytes() == want, f"{name}: mapped")
 
 
 @step

@@ -47,7 +47,7 @@ static void check_shown(const struct tfs_tensor *t, unsigned align)
 	CHECK(tfs_npy_header(t->dtype->npy, t->shape, t->ndim, align, header) % align == 0);
 	CHECK(!tfs_npy_header_length(header, TFS_NPY_START, sizeof header, &len, &err) && len % align == 0);
 	CHECK(!tfs_npy_header_read(header, len, c, &array, &err));
-	CHECK(!strcmp(array.dtype->name, t->dtype->name) && array.dtype->block_bytes == t->dtype->block_bytes);
+	CHECK(!strcmp(array.dtype->npy, t->dtype->npy) && array.dtype->block_bytes == t->dtype->block_bytes);
 	CHECK(array.ndim == t->ndim && !memcmp(array.shape, t->shape, t->ndim * sizeof *t->shape));
 	CHECK(array.nbytes == t->nbytes && !array.swap && !array.fortran);
 	tfs_catalog_destroy(c);

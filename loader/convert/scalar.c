@@ -4,7 +4,7 @@
  * - IEEE 754-2019, 3.4 (F16, F32, F64),
  * - OCP 8-bit Floating Point Specification 1.0, 5.1 (F8_E4M3, F8_E5M2),
  * - OCP Microscaling Formats (MX) 1.0, 5.3 and 5.4 (F6_E2M3, F6_E3M2, F4, F8_E8M0),
- * - ml_dtypes 0.5.4, ml_dtypes/include (the types that have its names; of a byte only the low bits count that they have),
+ * - ml_dtypes 0.5.4, ml_dtypes/include (the types that have its names),
  * - Noune and others, 8-bit Numerical Formats for Deep Neural Networks, 2022 (arXiv:2206.02915) (the FNUZ types).
  * Vector kernels must give the same bits, and leave to these what is less than a vector. GGUF's block types: quant.c.
  */
@@ -79,19 +79,27 @@ static float ml_e4m3b11fnuz_at(const uint8_t *p)
 	return *p == 0x80 ? tfs_float_of(TFS_NAN_BITS) : tfs_widen(*p, 4, 3, 11);
 }
 
+/* Narrower than their byte: any bit above the number is its sign, as ml_dtypes has it. */
+static float narrow(uint32_t x, unsigned ebits, unsigned mbits, int bias)
+{
+	uint32_t sign = 1u << (ebits + mbits);
+
+	return tfs_widen((x & (sign - 1)) | (x >= sign ? sign : 0), ebits, mbits, bias);
+}
+
 static float ml_e2m3fn_at(const uint8_t *p)
 {
-	return tfs_widen(*p & 63, 2, 3, 1);
+	return narrow(*p, 2, 3, 1);
 }
 
 static float ml_e3m2fn_at(const uint8_t *p)
 {
-	return tfs_widen(*p & 63, 3, 2, 3);
+	return narrow(*p, 3, 2, 3);
 }
 
 static float ml_e2m1fn_at(const uint8_t *p)
 {
-	return tfs_widen(*p & 15, 2, 1, 1);
+	return narrow(*p, 2, 1, 1);
 }
 
 static float ml_int2_at(const uint8_t *p)

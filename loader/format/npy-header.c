@@ -60,6 +60,7 @@ struct reader {
 /* The type of a field. */
 struct field_type {
 	uint64_t size; /* bytes */
+	bool unsized;  /* none, and no structure: NumPy takes a number after it for its size, not for its shape */
 	bool padding;  /* without a name it is padding: NumPy's void, or any type with a shape */
 };
 
@@ -185,8 +186,8 @@ static void put_type(struct reader *r, const struct tfs_npy_type *t)
 
 static int read_fields(struct reader *r, unsigned depth, uint64_t *ret_size);
 
-/* The shape of a field; its elements are multiplied into *@size. */
-static int read_field_shape(struct reader *r, uint64_t *size)
+/* The shape of a field, of elements of @type, which becomes that of all of them. */
+static int read_field_shape(struct reader *r, struct field_type *type)
 {
 	const uint8_t *start;
 	unsigned dims = 0;
@@ -195,13 +196,15 @@ static int read_field_shape(struct reader *r, uint64_t *size)
 
 	tfs_literal_space(&r->lit);
 	start = r->lit.at;
+	if (type->unsized)
+		return tfs_literal_refuse(&r->lit, start, "a shape of elements of no bytes");
 	bool tuple = tfs_literal_take(&r->lit, '(');
 	put(r, "(");
 	for (int more = !tuple || !tfs_literal_take(&r->lit, ')'); more; more = rc) {
 		rc = tfs_literal_number(&r->lit, &n);
 		if (rc)
 			return rc;
-		if (ckd_mul(size, *size, n) || *size > TFS_NPY_MAX_ITEM)
+		if (ckd_mul(&type->size, type->size, n) || type->size > TFS_NPY_MAX_ITEM)
 			return tfs_literal_refuse(&r->lit, start, "elements of more bytes than NumPy has");
 		put(r, dims++ ? ", %llu" : "%llu", (unsigned long long)n);
 		rc = tuple ? tfs_literal_another(&r->lit, ')') : 0;
@@ -209,6 +212,8 @@ static int read_field_shape(struct reader *r, uint64_t *size)
 			return rc;
 	}
 	put(r, dims == 1 ? ",)" : ")");
+	type->unsized = !type->size;
+	type->padding = true;
 	return 0;
 }
 
@@ -227,7 +232,7 @@ static int read_type(struct reader *r, unsigned depth, struct field_type *ret)
 		if (rc)
 			return rc;
 		put_type(r, &t);
-		*ret = (struct field_type){ .size = t.size, .padding = t.kind == 'V' && !t.name };
+		*ret = (struct field_type){ .size = t.size, .unsized = !t.size, .padding = t.kind == 'V' && !t.name };
 		return 0;
 	}
 	if (depth >= MAX_DEPTH) /* a type in brackets goes down two at once */
@@ -238,8 +243,7 @@ static int read_type(struct reader *r, unsigned depth, struct field_type *ret)
 		rc = tfs_literal_want(&r->lit, ',');
 	put(r, ", ");
 	if (!rc)
-		rc = read_field_shape(r, &ret->size);
-	ret->padding = true;
+		rc = read_field_shape(r, ret);
 	tfs_literal_take(&r->lit, ',');
 	put(r, ")");
 	return rc ? rc : tfs_literal_want(&r->lit, ')');
@@ -297,8 +301,7 @@ static int read_field(struct reader *r, unsigned depth, uint32_t structure, uint
 		rc = tfs_literal_another(&r->lit, ')');
 	if (rc > 0) {
 		put(r, ", ");
-		rc = read_field_shape(r, &type.size);
-		type.padding = true;
+		rc = read_field_shape(r, &type);
 		tfs_literal_take(&r->lit, ',');
 		if (!rc)
 			rc = tfs_literal_want(&r->lit, ')');

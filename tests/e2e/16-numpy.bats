@@ -78,7 +78,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	local size read_by_daemon before kept mode
 	size=$(stat -c %s "$model/x.npz")
 	for mode in auto off; do
-		start --passthrough=$mode --prefetch=none --engine=buffered --memory=256M "$model" "$mnt"
+		start --passthrough=$mode --prefetch=none --open-wait=600 --engine=buffered --memory=256M "$model" "$mnt"
 		py "$e2e/numpyfiles.py" fortran-right "$mnt" 64
 		# Three views, each by one reader after the other, once; what is looked into to mount it is not much.
 		read_by_daemon=$(sed -n 's/^rchar: //p' "/proc/$daemon/io")
@@ -155,8 +155,10 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 @test "members of odd names, and some that are no arrays" {
 	mkdir "$model"
 	py "$e2e/numpyfiles.py" odd-members "$model/x.npz"
-	expect_log 'x.npz: 2 of its 7 members are no arrays and left out, the first is "README.txt"'
+	expect_log 'x.npz: byte [0-9]+: left out: member "README.txt": not an array'
+	expect_log 'x.npz: byte [0-9]+: left out: member "folder/": a directory'
 	start "$model" "$mnt"
+	stat_is warnings -eq 2
 	py "$e2e/numpyfiles.py" odd-members-right "$mnt"
 }
 
@@ -225,4 +227,48 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	# The reason for the option: a version that reads this, too, has no need of it.
 	run "$T/xtensor" "$mnt/npy/a.npy"
 	[[ $output = refused* || $output = "2 66.0" ]] || fail "$output"
+}
+
+@test "types in thousands of spellings: what NumPy reads and refuses" {
+	py "$e2e/spellings.py" write "$model"
+	expect_log '[0-9]+.npy: byte [0-9]+: left out: '
+	start --prefetch=none "$model" "$mnt"
+	py "$e2e/spellings.py" right "$model" "$mnt"
+	stat_is errors -eq 0
+}
+
+# What np.load() has of each file, by the names that it has; for the rest there is a warning, or no mount.
+odd_archives() {
+	local case
+	py "$e2e/numpyfiles.py" odd-archives "$T/cases"
+	expect_log 'x.npz: (byte [0-9]+: )?(tensor .* )?left out: '
+	for case in "$T"/cases/*; do
+		mnt=$T/mnt.${case##*/}
+		mkdir "$mnt"
+		if py "$e2e/numpyfiles.py" has-sound "$case/x.npz"; then
+			start "$@" "$case" "$mnt"
+			py "$e2e/numpyfiles.py" as-np-load "$case/x.npz" "$mnt"
+			grep -q "left out" "$log" || [[ $case = */sound-* ]] || fail "$case: no warning"
+			[[ $case != */sound-* ]] || stat_is warnings -eq 0
+			stat_is errors -eq 0
+			umount "$mnt"
+		else
+			run "$TENSORFS" "$@" "$case" "$mnt"
+			[[ $status = 1 && $output = *x.npz* ]] || fail "$case: $status, $output"
+		fi
+	done
+}
+
+@test "npz files in which something is odd: what can be read is there, by np.load's names" { odd_archives; }
+
+@test "the same, streamed" { odd_archives --passthrough=off; }
+
+@test "an npz with an odd member: what is missing is listed" {
+	mkdir "$model"
+	py "$e2e/numpyfiles.py" odd-archives "$T/cases"
+	cp "$T/cases/short/x.npz" "$model/"
+	expect_log 'tensor "odd" left out: member "odd.npy": the array takes 48 bytes, the member has 47 behind its header'
+	start "$model" "$mnt"
+	[[ $(ls "$mnt/tensors") = w ]]
+	grep -q '"odd"' "$mnt/.tensorfs/stats.json" || grep -q odd "$mnt/.tensorfs/stats"
 }

@@ -9,6 +9,7 @@ import random
 import struct
 import sys
 import time
+import warnings
 import zipfile
 
 import numpy as np
@@ -285,6 +286,102 @@ def odd_members_right(mount):
     same("names", names_in(os.path.join(mount, "tensors")), want)
     for name in want:
         same(name, slurp(os.path.join(os.fsencode(mount), b"tensors", name)), np.arange(3, dtype="<i2").tobytes())
+
+
+def npy_bytes(a, **more):
+    file = io.BytesIO()
+    np.save(file, a, **more)
+    return file.getvalue()
+
+
+@step
+def odd_archives(to):
+    """A directory with an x.npz for each kind of oddity."""
+    w, odd = npy_bytes(np.arange(6, dtype="<f4")), np.arange(12, dtype=">i4").reshape(3, 4)
+    fine = npy_bytes(odd)
+    method = {"bzip2": zipfile.ZIP_BZIP2, "lzma": zipfile.ZIP_LZMA}
+    cases = {
+        "short": [("odd.npy", fine[:-1])], "empty": [("odd.npy", b"")], "magic": [("odd.npy", b"garbage")],
+        "header": [("odd.npy", fine.replace(b"}", b"]"))], "type": [("odd.npy", fine.replace(b">i4", b">i3"))],
+        "objects": [("odd.npy", npy_bytes(np.array([{}, None]), allow_pickle=True))], "text": [("notes.txt", b"text")],
+        "directory": [("sub/", b""), ("sub/odd.npy", fine)], "macos": [("__MACOSX/._w.npy", b"\0\5\x16\7" + b"x" * 60)],
+        "array-in-macos": [("__MACOSX/._w.npy", b"\0\5\x16\7"), ("__MACOSX/odd.npy", fine)],
+        "twice": [("odd.npy", w), ("odd.npy", fine)], "twice-the-last-odd": [("odd.npy", fine), ("odd.npy", b"garbage")],
+        "sound-both-names": [("a", w), ("a.npy", fine), ("a.npy.npy", w), ("b.npy.npy", fine)],
+        "sound-names": [(n + ".npy", fine) for n in ("/absolute", "../up", "a/../b", "back\\slash", "dots..", "ünï", "", ".", "..", "a%2Fb", "a b")],
+        "sound-zip64": [("odd.npy", fine)], "sound-comment": [], "sound-tail": [], "prefixed": [], "cut": [],
+        "sound-deflated": [("odd.npy", fine)], "nothing-sound": None, "bzip2": [("odd.npy", fine)], "lzma": [("odd.npy", fine)],
+        "crc": [("odd.npy", fine)], "local-name": [("odd.npy", fine)], "encrypted": [("odd.npy", fine)],
+    }
+    for case, members in cases.items():
+        os.makedirs(os.path.join(to, case))
+        file = io.BytesIO()
+        with warnings.catch_warnings(), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if case == "sound-deflated" else 0) as z:
+            warnings.simplefilter("ignore")  # of names that are there already
+            for name, data in [("w.npy", w)] + members if members is not None else [("odd.npy", fine[:-1])]:
+                info = zipfile.ZipInfo(name)
+                info.compress_type = method.get(case, z.compression) if name == "odd.npy" else z.compression
+                with z.open(info, "w", force_zip64=case == "sound-zip64") as member:
+                    member.write(data)
+            z.comment = b"PK a comment" if case == "sound-comment" else b""
+        data = bytearray(file.getvalue())
+        at = [i for i in range(len(data)) if data[i : i + 7] == b"odd.npy"]
+        if case == "crc":
+            data[at[0] + 7 + len(fine) - 1] ^= 1
+        elif case == "local-name":
+            data[at[0]] = ord("x")
+        elif case == "encrypted":
+            data[at[0] - 30 + 6] |= 1
+            data[at[1] - 46 + 8] |= 1
+        elif case == "sound-tail":
+            data += b"\0" * 100
+        elif case == "prefixed":
+            data = b"#!/bin/sh\n" + data
+        elif case == "cut":
+            data = data[:-5]
+        with open(os.path.join(to, case, "x.npz"), "wb") as out:
+            out.write(data)
+
+
+# Python reads these methods, and this mount doesn't.
+METHODS = zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA
+
+
+def loaded(path):
+    """name → array, as np.load() has it, of what is an array."""
+    have = {}
+    try:
+        with np.load(path) as z:
+            for name in z.files:
+                # NumPy looks for a member of that name first.
+                key = name if name in z.zip.namelist() or name + ".npy" not in z.zip.namelist() else name + ".npy"
+                if z.zip.getinfo(key).compress_type in METHODS:
+                    continue
+                try:
+                    a = z[name]
+                except (ValueError, zipfile.BadZipFile, RuntimeError, EOFError):
+                    continue
+                if isinstance(a, np.ndarray):
+                    have[name] = a
+            for key in z.zip.namelist():  # those whose names are taken
+                if key.endswith(".npy") and key[:-4] in z.zip.namelist():
+                    have[key] = z[key]
+    except (ValueError, zipfile.BadZipFile):
+        pass
+    return have
+
+
+@step
+def has_sound(path):
+    sys.exit(not loaded(path))
+
+
+@step
+def as_np_load(path, mount):
+    have = loaded(path)
+    same(f"names of {path}", names_in(os.path.join(mount, "tensors")), {file_name(n) for n in have})
+    for name, a in have.items():
+        check_array(mount, name, a)
 
 
 @step

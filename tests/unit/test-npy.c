@@ -152,6 +152,8 @@ static void types_are_told_apart(void **state)
 		{ "[('a', 'int4'), ('b', 'bfloat16', 2), ('c', '>d'), ('d', '=S')]",
 		  "[('a', 'int4'), ('b', 'bfloat16', (2,)), ('c', '>f8'), ('d', '|S0')]",
 		  "[('a', '|V1'), ('b', '<V2', (2,)), ('c', '>f8'), ('d', '|S0')]", 13, 0 },
+		{ "[('a', [('b', 'S')], 3), ('c', 'f4', 0), ('d', 'b')]", "[('a', [('b', '|S0')], (3,)), ('c', '<f4', (0,)), ('d', '|i1')]",
+		  "[('a', [('b', '|S0')], (3,)), ('c', '<f4', (0,)), ('d', '|i1')]", 1, 0 },
 		{ "[('', 'V2'), ('', 'f4', (2,)), ('', 'u1'), ('', ('i2', 1))]", "[('', '|V2'), ('', '<f4', (2,)), ('', '|u1'), ('', ('<i2', (1,)))]",
 		  "[('', '|V2'), ('', '<f4', (2,)), ('', '|u1'), ('', ('<i2', (1,)))]", 13, 0 },
 		{ "[('\xe9', '<f4')]", "[('\\xe9', '<f4')]", "[('\\xe9', '<f4')]", 4, 0 },
@@ -340,6 +342,9 @@ static void unsound_headers_are_refused(void **state)
 		{ DESCR("[('a', '<f4', (0,))]"), "no bytes" },
 		{ DESCR("[('a', '<f4', (65536, 65536, 65536, 65536))]"), "than NumPy has" },
 		{ DESCR("[('a', '|S2000000000'), ('b', '|S2000000000')]"), "than NumPy has" },
+		{ DESCR("[('a', 'S', 2)]"), "a shape of elements of no bytes" }, /* S2 to NumPy */
+		{ DESCR("[('a', ('i2', (0,)), 2)]"), "a shape of elements of no bytes" },
+		{ DESCR("[('a', ('V', ()))]"), "a shape of elements of no bytes" },
 		{ DESCR("['<f4']"), "where `(` should be" },
 		{ DESCR("[('a',)]"), "where type should be" },
 		{ DESCR("[('a', '<f4', (1,), 2)]"), "where `)` should be" },

@@ -308,8 +308,8 @@ static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tf
 	} else if (tfs_views[inode.view].loaded) {
 		struct tfs_layout l = tfs_file_layout(fs->model, tfs_file_of(inode));
 		text = malloc(TFS_VIEW_PREFIX_MAX);
-		if (text && l.prefix)
-			l.view->make_prefix(l.tensor, (uint8_t *)text);
+		if (text)
+			tfs_layout_make_prefix(&l, (uint8_t *)text);
 		len = l.prefix;
 	} else {
 		text = tfs_meta_text(fs, inode, &len);

@@ -476,10 +476,9 @@ static bool make_order(struct modules *m)
 	const struct tfs_tensor *tensors = m->set->tensors;
 	size_t n = 0;
 	bool in_order = true;
-	struct tfs_layout layout;
 
 	for (size_t i = 0; i < m->set->n_tensors; i++) {
-		n += !tfs_view_layout(TFS_RAW, &tensors[i], &layout);
+		n += tfs_view_shows(TFS_RAW, &tensors[i]);
 		in_order = in_order && (!i || compare(&tensors[i - 1], &tensors[i]) < 0);
 	}
 	m->n = (uint32_t)n;
@@ -491,7 +490,7 @@ static bool make_order(struct modules *m)
 	if (sorted && m->order) {
 		n = 0;
 		for (size_t i = 0; i < m->set->n_tensors; i++)
-			if (!tfs_view_layout(TFS_RAW, &tensors[i], &layout))
+			if (tfs_view_shows(TFS_RAW, &tensors[i]))
 				sorted[n++] = &tensors[i];
 		tfs_sort(sorted, n, sorted + n, compare);
 		for (size_t i = 0; i < n; i++)

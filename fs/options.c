@@ -12,7 +12,7 @@
 #include "views.h"
 
 enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o', OPT_NO_MTAB = 'n', OPT_SLOPPY = 's', OPT_VERBOSE = 'v', OPT_TYPE = 't',
-       OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_ALLOW_OTHER,
+       OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_NPY_ALIGN, OPT_ALLOW_OTHER,
        OPT_NONEMPTY, OPT_VIEWS };
 
 /* What only a mount of its own takes … */
@@ -38,6 +38,8 @@ const struct tfs_option tfs_serving_options[] = {
 	  "how to read: uring (io_uring), threads, both past the page cache, or buffered; auto: the first that works" },
 	{ OPT_PASSTHROUGH, "passthrough", "auto|on|off",
 	  "let the kernel serve resident tensors by itself; on: or fail to mount (default auto)" },
+	{ OPT_NPY_ALIGN, "npy-align", "64|4096",
+	  "a multiple of it is where data begins in npy/ and f32/; 64: as np.save writes them (default 4096)" },
 	{ OPT_URING, "fuse-uring", "auto|on|off", "carry requests by io_uring; on: or fail to mount (default auto)" },
 	{ 0 },
 };
@@ -83,6 +85,8 @@ static const char *const prefetch_words[] = {
 };
 /* auto, then the tiers. */
 static const char *const engine_words[] = { "auto", "uring", "threads", "buffered", NULL };
+
+static const char *const npy_align_words[] = { "64", "4096", NULL };
 
 static bool parse_memory(const char *value, uint64_t *ret)
 {
@@ -278,6 +282,11 @@ bool tfs_options_take(void *arg, int id, const char *value)
 		o->loader.engine_forced = word > 0;
 		o->loader.engine = word > 0 ? (enum tfs_tier)(word - 1) : TFS_TIER_URING;
 		return true;
+	case OPT_NPY_ALIGN:
+		if (!tfs_value_word("--npy-align", value, npy_align_words, &word))
+			return false;
+		o->npy_align = word ? TFS_NPY_ALIGN : 64;
+		return true;
 	case OPT_PASSTHROUGH:
 	case OPT_URING:
 		if (!tfs_value_word(id == OPT_URING ? "--fuse-uring" : "--passthrough", value, switch_words, &word))
@@ -297,6 +306,7 @@ bool tfs_options_init(struct tfs_options *ret_options)
 	*ret_options = (struct tfs_options){
 		.views = TFS_VIEWS_ALL,
 		.loader = { .open_wait = 1, .threads = TFS_THREADS_DEFAULT },
+		.npy_align = TFS_NPY_ALIGN,
 		.mount_options = strdup(""),
 	};
 	return ret_options->mount_options;

@@ -21,6 +21,7 @@ struct tfs_options {
 	enum tfs_switch passthrough, uring;
 	unsigned views; /* that there are: see views.h */
 	struct tfs_loader_options loader;
+	unsigned npy_align;
 	const char *prefetch_list; /* file of names to prefetch in order, or NULL; points into argv or words */
 	char *mount_options; /* what -o was given for libfuse and the kernel, comma-separated; "" for none; owned */
 	struct tfs_arena words; /* what -o was given; values may point here as well as into argv */

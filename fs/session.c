@@ -493,6 +493,8 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	if (!r) {
 		r = tfs_model_open(options->model_dir, get_nprocs(), on_warning, &fs, &fs.model, &err);
 		if (!r)
+			tfs_model_set_npy_align(fs.model, options->npy_align);
+		if (!r)
 			r = tfs_tree_create(fs.model, tfs_controls, options->views, &fs.tree, &err);
 		if (r) {
 			tfs_log_error("%s", tfs_model_error_line(options->model_dir, &err, line, sizeof line));

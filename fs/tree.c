@@ -78,8 +78,7 @@ static bool has_keys(const struct tfs_tree *t, uint32_t set, enum tfs_keys which
 /* Does that view, a flat one, have a file for the tensor? */
 static bool has_tensor(const struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, uint32_t tensor)
 {
-	struct tfs_layout l;
-	return !tfs_view_layout(tfs_views[view].loader_view, &t->model->sets[set].tensors[tensor], &l);
+	return tfs_view_shows(tfs_views[view].loader_view, &t->model->sets[set].tensors[tensor]);
 }
 
 /* The file's name in directory @node, where programs look for its primary set, or NULL. */

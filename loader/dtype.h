@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Element types. A dtype is an immutable record, compared by pointer; the built-in ones live for ever, those that a file makes up
- * as long as its catalog. Names are those of safetensors, and for GGUF's block types those of ggml: the field's standard terms,
- * and what meta/ prints.
+ * as long as its catalog. Names are those of safetensors, for GGUF's block types those of ggml, and for what only ml_dtypes has its
+ * own: the field's standard terms, and what meta/ prints.
  */
 #ifndef TFS_DTYPE_H
 #define TFS_DTYPE_H

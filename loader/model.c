@@ -33,6 +33,7 @@ int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the model");
 	m->pub.root_fd = -1;
 	m->given = UINT32_MAX;
+	m->pub.npy_align = TFS_NPY_ALIGN;
 	m->threads = threads;
 	m->warn = warn;
 	m->warn_arg = warn_arg;
@@ -82,6 +83,11 @@ const char *tfs_model_error_line(const char *path, const struct tfs_error *err, 
 		rest.file[0] = '\0';
 	snprintf(buf, size, "%s: %s", path, tfs_error_line(&rest, line, sizeof line));
 	return buf;
+}
+
+void tfs_model_set_npy_align(struct tfs_model *m, unsigned align)
+{
+	m->npy_align = align;
 }
 
 void tfs_model_error_in(const struct tfs_model *m, uint32_t node, struct tfs_error *err)

@@ -33,6 +33,8 @@ struct tfs_link {
 	struct timespec mtime;
 };
 
+#define TFS_NPY_ALIGN 4096u /* a page */
+
 /*
  * One file or directory of the mirrored tree, with what stat(2) said at mount time. Links are followed: a link to a file
  * is that file, a link to a directory is that directory (the Hugging Face cache is made of links). How a link is shown is
@@ -95,6 +97,7 @@ struct tfs_model {
 	const uint32_t *followed; /* nodes that are links to what they describe, in ascending order; shown as links or not */
 	size_t n_sets;
 	const struct tfs_set *sets; /* the sets of one directory are neighbours, primary first */
+	unsigned npy_align; /* the data of files in npy/ and f32/ begins at a multiple of it: TFS_NPY_ALIGN unless set otherwise */
 };
 
 /* Called for each thing that is left out or odd but does not stop the mount. */
@@ -117,6 +120,8 @@ void tfs_model_destroy(struct tfs_model *m); /* takes NULL */
  * TFS_ERROR_LINE and the path is enough. Returns @buf.
  */
 const char *tfs_model_error_line(const char *path, const struct tfs_error *err, char *buf, size_t size);
+/* The one thing that may be changed after the model was opened, before anybody else has it: 64 or TFS_NPY_ALIGN. */
+void tfs_model_set_npy_align(struct tfs_model *m, unsigned align);
 
 /* Path of @node relative to the model directory, "." for the root. -ENAMETOOLONG: it does not fit @size bytes. */
 int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t size);

@@ -120,7 +120,7 @@ void tfs_residency_unreserve(struct tfs_residency *r, uint64_t bytes)
 int tfs_residency_pin(struct tfs_residency *r, struct tfs_file_id id)
 {
 	struct tfs_layout layout;
-	int ret = tfs_view_layout(id.view, tfs_entry_tensor(r, id), &layout);
+	int ret = tfs_view_layout(id.view, tfs_entry_tensor(r, id), r->model->npy_align, &layout);
 
 	if (ret)
 		return ret;

@@ -39,11 +39,17 @@ struct load {
 	int fd;		/* the backing file, from begin() to end() */
 	bool reserved;	/* the entry's cost is in r->used */
 	struct tfs_layout layout;
-	uint64_t chunk;	  /* bytes of the file that a chunk becomes, the first one together with the prefix */
+	uint64_t first, chunk; /* bytes of the file that the first chunk becomes, together with the prefix, and any other */
 	uint64_t written; /* of the source's bytes; guarded by the lock like the two below */
 	struct tfs_range_wait *ranges;
 	uint8_t ready[]; /* one byte a chunk */
 };
+
+/* The chunk that becomes the byte at @at of the file. */
+static inline uint64_t tfs_load_chunk_at(const struct load *l, uint64_t at)
+{
+	return at < l->first ? 0 : (at - l->first) / l->chunk + 1;
+}
 
 struct tfs_residency {
 	const struct tfs_model *model;

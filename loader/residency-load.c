@@ -21,7 +21,8 @@ int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priori
 	struct tfs_layout layout = tfs_file_layout(r->model, e->id);
 	/*
 	 * Chunks are chosen by what they become: each one but the last ends where a huge page of the backing file does, so that
-	 * no huge page is written in two parts, the first of which would have the rest of it zeroed.
+	 * no huge page is written in two parts, the first of which would have the rest of it zeroed. (Or less than a block before,
+	 * where the prefix is not as long as some blocks.)
 	 */
 	uint64_t per_huge_page = TFS_SCRATCH / layout.out * layout.in;
 	uint64_t step = TFS_CHUNK / per_huge_page * per_huge_page;
@@ -45,6 +46,7 @@ int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priori
 	l->entry = e;
 	l->fd = -1;
 	l->layout = layout;
+	l->first = layout.prefix + transfer.first / layout.in * layout.out;
 	l->chunk = chunk;
 	l->transfer = transfer;
 	int err = tfs_sched_add(r->sched, &l->transfer);
@@ -115,7 +117,7 @@ static int write_file(struct load *l, uint64_t at, const uint8_t *data, size_t l
 	int ret = 0;
 
 	if (!at && y->prefix) {
-		y->view->make_prefix(y->tensor, scratch);
+		tfs_layout_make_prefix(y, scratch);
 		have = y->prefix;
 		place = 0;
 	}
@@ -123,7 +125,7 @@ static int write_file(struct load *l, uint64_t at, const uint8_t *data, size_t l
 		if (!y->convert && !have)
 			return write_backing(l, place, data, len, err); /* straight from where it was read */
 		uint64_t room = TFS_SCRATCH - (place + have) % TFS_SCRATCH;
-		uint64_t n = room / y->out * y->in;
+		uint64_t n = room < y->out ? y->in : room / y->out * y->in;
 		if (n > len)
 			n = len;
 		have += tfs_layout_convert(y, data, n, scratch + have);
@@ -153,7 +155,7 @@ static int load_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, 
 	for (struct tfs_range_wait **p = &l->ranges; *p;) {
 		struct tfs_range_wait *w = *p;
 		bool all = true;
-		for (uint64_t c = w->at / l->chunk; c <= (w->at + w->len - 1) / l->chunk; c++)
+		for (uint64_t c = tfs_load_chunk_at(l, w->at); c <= tfs_load_chunk_at(l, w->at + w->len - 1); c++)
 			all &= l->ready[c];
 		if (all) {
 			*p = w->next;

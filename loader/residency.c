@@ -164,7 +164,7 @@ void tfs_entry_wait_remove(struct tfs_wait *w)
 struct tfs_layout tfs_file_layout(const struct tfs_model *model, struct tfs_file_id id)
 {
 	struct tfs_layout l;
-	int r = tfs_view_layout(id.view, &model->sets[id.set].tensors[id.tensor], &l);
+	int r = tfs_view_layout(id.view, &model->sets[id.set].tensors[id.tensor], model->npy_align, &l);
 	assert(!r);
 	(void)r;
 	return l;
@@ -174,7 +174,7 @@ uint64_t tfs_file_loaded_size(const struct tfs_model *model, struct tfs_file_id 
 {
 	const struct tfs_tensor *t = &model->sets[id.set].tensors[id.tensor];
 	struct tfs_layout l;
-	return t->nbytes && !tfs_view_layout(id.view, t, &l) ? l.size : 0;
+	return t->nbytes && !tfs_view_layout(id.view, t, model->npy_align, &l) ? l.size : 0;
 }
 
 /* --- Opens --------------------------------------------------------------------------------------------------------- */
@@ -248,7 +248,7 @@ void tfs_residency_drop(struct tfs_residency *r, struct tfs_file_id id)
 int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id)
 {
 	struct tfs_layout layout;
-	int ret = tfs_view_layout(id.view, tfs_entry_tensor(r, id), &layout);
+	int ret = tfs_view_layout(id.view, tfs_entry_tensor(r, id), r->model->npy_align, &layout);
 	if (ret)
 		return ret;
 	ret = -EALREADY;
@@ -308,8 +308,8 @@ int tfs_residency_range(struct tfs_residency *r, struct tfs_file_id id, struct t
 	if (e->state == TFS_FAILED || e->state == TFS_ABSENT) {
 		ret = e->failure;
 	} else if (e->state == TFS_LOADING) {
-		uint64_t chunk = e->load->chunk;
-		for (uint64_t c = (w->at + w->len - 1) / chunk + 1; c-- > w->at / chunk;)
+		uint64_t first = tfs_load_chunk_at(e->load, w->at);
+		for (uint64_t c = tfs_load_chunk_at(e->load, w->at + w->len - 1) + 1; c-- > first;)
 			if (!e->load->ready[c]) {
 				/* Backwards, so that the first one missing is the next one read. */
 				tfs_sched_want(r->sched, &e->load->transfer, c);

@@ -152,7 +152,7 @@ static struct tfs_slot *slot_fill(struct tfs_streams *s, const struct file *f, u
 		sl->buf = b;
 	}
 	uint64_t from, len;
-	tfs_layout_source(l, start, &end, &from, &len);
+	tfs_layout_source(l, &start, &end, &from, &len);
 	sl->file = *f;
 	sl->start = start;
 	sl->len = end - start;
@@ -372,7 +372,7 @@ static int slot_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, 
 	}
 	if (prefix) {
 		uint8_t all[TFS_VIEW_PREFIX_MAX];
-		l.view->make_prefix(l.tensor, all);
+		tfs_layout_make_prefix(&l, all);
 		memcpy(sl->buf, all + sl->start, prefix);
 	}
 	tfs_layout_convert(&l, data, len, sl->buf + prefix);

@@ -17,6 +17,8 @@ tfs_convert_fn tfs_boolean_scalar, tfs_u8_scalar, tfs_i8_scalar, tfs_u16_scalar,
 tfs_convert_fn tfs_i32_scalar, tfs_u64_scalar, tfs_i64_scalar, tfs_f64_scalar, tfs_f32_scalar, tfs_f16_scalar;
 tfs_convert_fn tfs_bf16_scalar, tfs_e4m3_scalar, tfs_e5m2_scalar, tfs_e8m0_scalar, tfs_e4m3fnuz_scalar;
 tfs_convert_fn tfs_e5m2fnuz_scalar, tfs_f4_scalar, tfs_e2m3_scalar, tfs_e3m2_scalar;
+tfs_convert_fn tfs_ml_e3m4_scalar, tfs_ml_e4m3_scalar, tfs_ml_e4m3b11fnuz_scalar, tfs_ml_e2m3fn_scalar, tfs_ml_e3m2fn_scalar,
+	tfs_ml_e2m1fn_scalar, tfs_ml_int2_scalar, tfs_ml_uint2_scalar, tfs_ml_int4_scalar, tfs_ml_uint4_scalar;
 tfs_convert_fn tfs_i4_scalar, tfs_u4_scalar, tfs_i2_scalar, tfs_u2_scalar;
 /* GGUF's block types: quant.c, kquant.c, iquant.c */
 tfs_convert_fn tfs_q4_0_scalar, tfs_q4_1_scalar, tfs_q5_0_scalar, tfs_q5_1_scalar, tfs_q8_0_scalar, tfs_q8_1_scalar;

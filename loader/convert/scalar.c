@@ -4,6 +4,7 @@
  * - IEEE 754-2019, 3.4 (F16, F32, F64),
  * - OCP 8-bit Floating Point Specification 1.0, 5.1 (F8_E4M3, F8_E5M2),
  * - OCP Microscaling Formats (MX) 1.0, 5.3 and 5.4 (F6_E2M3, F6_E3M2, F4, F8_E8M0),
+ * - ml_dtypes 0.5.4, ml_dtypes/include (the types that have its names),
  * - Noune and others, 8-bit Numerical Formats for Deep Neural Networks, 2022 (arXiv:2206.02915) (the FNUZ types).
  * Vector kernels must give the same bits, and leave to these what is less than a vector. GGUF's block types: quant.c.
  */
@@ -51,6 +52,74 @@ static float e5m2fnuz_at(const uint8_t *p)
 static float e8m0_at(const uint8_t *p)
 {
 	return tfs_float_of(*p == 0xff ? TFS_NAN_BITS : *p ? (uint32_t)*p << 23 : 1u << 22);
+}
+
+/* With infinities and NaNs of two signs and a payload, as in IEEE 754. */
+static float ieee(uint32_t x, unsigned ebits, unsigned mbits, int bias)
+{
+	uint32_t sign = (x & 0x80) << 24, m = x & ((1u << mbits) - 1);
+
+	if ((x >> mbits & ((1u << ebits) - 1)) != (1u << ebits) - 1)
+		return tfs_widen(x, ebits, mbits, bias);
+	return tfs_float_of(sign | (m ? TFS_NAN_BITS | m << (23 - mbits) : 0x7f800000));
+}
+
+static float ml_e3m4_at(const uint8_t *p)
+{
+	return ieee(*p, 3, 4, 3);
+}
+
+static float ml_e4m3_at(const uint8_t *p)
+{
+	return ieee(*p, 4, 3, 7);
+}
+
+static float ml_e4m3b11fnuz_at(const uint8_t *p)
+{
+	return *p == 0x80 ? tfs_float_of(TFS_NAN_BITS) : tfs_widen(*p, 4, 3, 11);
+}
+
+/* Narrower than their byte: any bit above the number is its sign, as ml_dtypes has it. */
+static float narrow(uint32_t x, unsigned ebits, unsigned mbits, int bias)
+{
+	uint32_t sign = 1u << (ebits + mbits);
+
+	return tfs_widen((x & (sign - 1)) | (x >= sign ? sign : 0), ebits, mbits, bias);
+}
+
+static float ml_e2m3fn_at(const uint8_t *p)
+{
+	return narrow(*p, 2, 3, 1);
+}
+
+static float ml_e3m2fn_at(const uint8_t *p)
+{
+	return narrow(*p, 3, 2, 3);
+}
+
+static float ml_e2m1fn_at(const uint8_t *p)
+{
+	return narrow(*p, 2, 1, 1);
+}
+
+static float ml_int2_at(const uint8_t *p)
+{
+	return (float)((*p & 3) ^ 2) - 2;
+}
+
+static float ml_uint2_at(const uint8_t *p)
+{
+	return (float)(*p & 3);
+}
+
+static float ml_int4_at(const uint8_t *p)
+{
+	return (float)((*p & 15) ^ 8) - 8;
+}
+
+static float ml_uint4_at(const uint8_t *p)
+{
+	return (float)(*p & 15);
 }
 
 static float f64_at(const uint8_t *p)
@@ -131,6 +200,16 @@ KERNEL(e5m2, 1)
 KERNEL(e8m0, 1)
 KERNEL(e4m3fnuz, 1)
 KERNEL(e5m2fnuz, 1)
+KERNEL(ml_e3m4, 1)
+KERNEL(ml_e4m3, 1)
+KERNEL(ml_e4m3b11fnuz, 1)
+KERNEL(ml_e2m3fn, 1)
+KERNEL(ml_e3m2fn, 1)
+KERNEL(ml_e2m1fn, 1)
+KERNEL(ml_int2, 1)
+KERNEL(ml_uint2, 1)
+KERNEL(ml_int4, 1)
+KERNEL(ml_uint4, 1)
 
 void tfs_f32_scalar(const uint8_t *src, float *dst, size_t n)
 {

@@ -25,6 +25,7 @@
 #include "base/cursor.h"
 #include "base/sort.h"
 #include "format/npy-literal.h"
+#include "format/npy-type.h"
 
 /*
  * NumPy itself reads no more than 10,000 characters unless told to. Version 2.0 was made for headers of more than 65,535: 10,000
@@ -32,8 +33,7 @@
  */
 #define MAX_HEADER (1u << 20)
 
-#define MAX_DEPTH 32	    /* of structures in structures; NumPy's own stop at Python's recursion */
-#define MAX_ITEM  INT32_MAX /* bytes of an element: NumPy counts them in an int */
+#define MAX_DEPTH 32 /* of structures in structures; NumPy's own stop at Python's recursion */
 #define MAX_DESCR 2500 /* of what goes into the header of an npy/ file, whose 4096 bytes must hold the shape, too */
 
 static const uint8_t magic[] = { 0x93, 'N', 'U', 'M', 'P', 'Y' };
@@ -43,22 +43,25 @@ struct name {
 	uint32_t structure, at, len;
 };
 
+struct text {
+	char *text;
+	size_t n, room;
+};
+
 struct reader {
 	struct tfs_literal lit;
-	bool objects; /* refused for a type that is Python objects */
-	char *text; /* where the descr is written again; read_descr() gives it room for all that may come */
-	size_t n_text, room;
+	/* Where a structure's descr is written again, for meta/ and for npy/; read_structure() gives them room for all that may come. */
+	struct text name, npy;
 	struct name *names; /* of all fields; room for all that may come, too */
 	size_t n_names;
 	uint32_t n_structures;
 };
 
-/* One simple type: "<f4", "|S3", "<M8[ns]" */
-struct simple {
-	char text[40];
-	char order; /* '<', '>', or '|', which is what counts where neither matters */
-	char kind;
-	uint64_t size; /* bytes of an element */
+/* The type of a field. */
+struct field_type {
+	uint64_t size; /* bytes */
+	bool unsized;  /* none, and no structure: NumPy takes a number after it for its size, not for its shape */
+	bool padding;  /* without a name it is padding: NumPy's void, or any type with a shape */
 };
 
 bool tfs_npy_claims(const uint8_t *start, size_t len)
@@ -95,16 +98,33 @@ int tfs_npy_header_length(const uint8_t *start, size_t len, uint64_t size, size_
 
 /* --- Types --------------------------------------------------------------------------------------------------------- */
 
-/* Write to the descr's text. */
-static __attribute__((format(printf, 2, 3))) void put(struct reader *r, const char *fmt, ...)
+static __attribute__((format(printf, 2, 0))) void put_va(struct text *t, const char *fmt, va_list ap)
 {
-	size_t left = r->room - r->n_text, n;
+	size_t left = t->room - t->n, n = vsnprintf(t->text + t->n, left, fmt, ap);
+
+	t->n += n < left ? n : left - 1;
+}
+
+static __attribute__((format(printf, 2, 3))) void put_one(struct text *t, const char *fmt, ...)
+{
 	va_list ap;
 
 	va_start(ap, fmt);
-	n = vsnprintf(r->text + r->n_text, left, fmt, ap);
+	put_va(t, fmt, ap);
 	va_end(ap);
-	r->n_text += n < left ? n : left - 1;
+}
+
+/* Write to the descr, for both. */
+static __attribute__((format(printf, 2, 3))) void put(struct reader *r, const char *fmt, ...)
+{
+	va_list ap, again;
+
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	put_va(&r->name, fmt, ap);
+	put_va(&r->npy, fmt, again);
+	va_end(again);
+	va_end(ap);
 }
 
 static int put_string(struct reader *r, const char *what)
@@ -130,145 +150,100 @@ static int put_string(struct reader *r, const char *what)
 	return rc;
 }
 
-/* Behind a number above 0, or behind @p where none begins there; NULL: it is 0, or of more digits than an int has. */
-static const char *skip_count(const char *p)
+/* A type in one word. */
+static int read_word(struct reader *r, struct tfs_npy_type *t)
 {
-	size_t digits = strspn(p, "0123456789");
-
-	return *p == '0' || digits > 9 ? NULL : p + digits;
-}
-
-/* Behind a unit of times, as in "25us" or "ms/4" (numpy/core/src/multiarray/datetime.c); NULL: there is none. */
-static const char *skip_unit(const char *p)
-{
-	static const char *const units[] = { "ms", "us", "ns", "ps", "fs", "as", "generic", "Y", "M", "W", "D", "h", "m", "s" };
-	size_t i = 0;
-
-	p = skip_count(p);
-	while (p && i < sizeof units / sizeof *units && strncmp(p, units[i], strlen(units[i])))
-		i++;
-	if (!p || i == sizeof units / sizeof *units)
-		return NULL;
-	p += strlen(units[i]);
-	return *p == '/' && p[1] >= '1' && p[1] <= '9' ? skip_count(p + 1) : p;
-}
-
-/* A type's string, as dtype.str has it: byte order, kind, size, and the unit of times in brackets. */
-static int read_simple(struct reader *r, struct simple *s)
-{
-	static const struct {
-		char kind;
-		uint8_t unit;	/* bytes that the size counts */
-		uint64_t sizes; /* bit n: n of these are a type; 0: any number but 0 is */
-	} kinds[] = {
-		{ 'b', 1, 1 << 1 },
-		{ 'i', 1, 1 << 1 | 1 << 2 | 1 << 4 | 1 << 8 },
-		{ 'u', 1, 1 << 1 | 1 << 2 | 1 << 4 | 1 << 8 },
-		{ 'f', 1, 1 << 2 | 1 << 4 | 1 << 8 | 1 << 12 | 1 << 16 },
-		{ 'c', 1, 1 << 8 | 1 << 16 | 1 << 24 | UINT64_C(1) << 32 },
-		{ 'M', 1, 1 << 8 },
-		{ 'm', 1, 1 << 8 },
-		{ 'S', 1, 0 },
-		{ 'U', 4, 0 },
-		{ 'V', 1, 0 },
-	};
+	char word[TFS_NPY_WORD], quoted[TFS_QUOTE_SIZE];
 	const uint8_t *start;
-	const char *p = s->text;
-	char quoted[TFS_QUOTE_SIZE];
-	size_t i = 0;
 	int rc;
 
 	tfs_literal_space(&r->lit);
 	start = r->lit.at;
-	rc = tfs_literal_short(&r->lit, "type", s->text, sizeof s->text);
+	rc = tfs_literal_short(&r->lit, "type", word, sizeof word);
 	if (rc)
 		return rc;
-	tfs_quote(quoted, sizeof quoted, s->text, strlen(s->text));
-	s->order = *p == '<' || *p == '>' || *p == '|' ? *p++ : '|';
-	s->kind = *p ? *p++ : 0;
-	s->size = 0;
-	r->objects = s->kind == 'O';
-	if (r->objects)
-		return tfs_literal_refuse(
-			&r->lit, start, "type %s: Python objects, which are pickled, and pickles are not run", quoted);
-	while (i < sizeof kinds / sizeof *kinds && kinds[i].kind != s->kind)
-		i++;
-	if (i == sizeof kinds / sizeof *kinds || *p < '1' || *p > '9')
+	tfs_quote(quoted, sizeof quoted, word, strlen(word));
+	rc = tfs_npy_type_parse(word, t);
+	if (rc == -E2BIG)
+		return tfs_literal_refuse(&r->lit, start, "type %s: elements of more bytes than NumPy has", quoted);
+	if (rc)
 		return tfs_literal_refuse(&r->lit, start, "unknown type %s", quoted);
-	for (; *p >= '0' && *p <= '9'; p++)
-		if ((s->size = s->size * 10 + (uint64_t)(*p - '0')) > (uint64_t)MAX_ITEM / kinds[i].unit)
-			return tfs_literal_refuse(&r->lit, start, "type %s: elements of more bytes than NumPy has",
-						  quoted);
-	if (kinds[i].sizes && (s->size > 32 || !(kinds[i].sizes >> s->size & 1)))
-		return tfs_literal_refuse(&r->lit, start, "unknown type %s", quoted);
-	s->size *= kinds[i].unit;
-	if ((s->kind == 'M' || s->kind == 'm') && *p == '[') {
-		p = skip_unit(p + 1);
-		if (!p || *p++ != ']')
-			return tfs_literal_refuse(&r->lit, start, "unknown type %s", quoted);
-	}
-	return *p ? tfs_literal_refuse(&r->lit, start, "unknown type %s", quoted) : 0;
+	if (t->kind == 'O')
+		return tfs_literal_refuse(&r->lit, start, "type %s: Python objects, which are pickled, and pickles are not run",
+					  quoted);
+	return 0;
+}
+
+/* Write a type to the descr: as ml_dtypes calls it, so that one can tell, and for npy/ as what NumPy makes of it by itself. */
+static void put_type(struct reader *r, const struct tfs_npy_type *t)
+{
+	char str[TFS_NPY_WORD + 4];
+
+	tfs_npy_type_str(t, t->big, str);
+	put_one(&r->name, "'%s'", t->name ? t->name : str);
+	put_one(&r->npy, "'%s'", str);
 }
 
 static int read_fields(struct reader *r, unsigned depth, uint64_t *ret_size);
 
-/* The shape of a field; its elements are multiplied into *@size. */
-static int read_field_shape(struct reader *r, uint64_t *size)
+/* The shape of a field, of elements of @type, which becomes that of all of them. */
+static int read_field_shape(struct reader *r, struct field_type *type)
 {
 	const uint8_t *start;
+	unsigned dims = 0;
 	uint64_t n;
 	int rc = 0;
 
 	tfs_literal_space(&r->lit);
 	start = r->lit.at;
-	if (!tfs_literal_take(&r->lit, '(')) {
-		rc = tfs_literal_number(&r->lit, &n);
-		if (!rc && ckd_mul(size, *size, n))
-			return tfs_literal_refuse(&r->lit, start, "elements of more bytes than NumPy has");
-		put(r, "%llu", (unsigned long long)(rc ? 0 : n));
-		return rc;
-	}
+	if (type->unsized)
+		return tfs_literal_refuse(&r->lit, start, "a shape of elements of no bytes");
+	bool tuple = tfs_literal_take(&r->lit, '(');
 	put(r, "(");
-	for (int more = !tfs_literal_take(&r->lit, ')'); more; more = rc) {
+	for (int more = !tuple || !tfs_literal_take(&r->lit, ')'); more; more = rc) {
 		rc = tfs_literal_number(&r->lit, &n);
 		if (rc)
 			return rc;
-		if (ckd_mul(size, *size, n))
+		if (ckd_mul(&type->size, type->size, n) || type->size > TFS_NPY_MAX_ITEM)
 			return tfs_literal_refuse(&r->lit, start, "elements of more bytes than NumPy has");
-		put(r, "%llu,", (unsigned long long)n);
-		rc = tfs_literal_another(&r->lit, ')');
+		put(r, dims++ ? ", %llu" : "%llu", (unsigned long long)n);
+		rc = tuple ? tfs_literal_another(&r->lit, ')') : 0;
 		if (rc < 0)
 			return rc;
 	}
-	put(r, ")");
+	put(r, dims == 1 ? ",)" : ")");
+	type->unsized = !type->size;
+	type->padding = true;
 	return 0;
 }
 
-/* A type inside a structure; its bytes are *@ret_size. */
-static int read_type(struct reader *r, unsigned depth, uint64_t *ret_size)
+/* A type inside a structure. */
+static int read_type(struct reader *r, unsigned depth, struct field_type *ret)
 {
-	struct simple s = { 0 };
+	struct tfs_npy_type t;
 	int rc;
 
 	tfs_literal_space(&r->lit);
+	*ret = (struct field_type){ 0 };
 	if (r->lit.at < r->lit.end && *r->lit.at == '[')
-		return read_fields(r, depth + 1, ret_size);
+		return read_fields(r, depth + 1, &ret->size);
 	if (!tfs_literal_take(&r->lit, '(')) {
-		rc = read_simple(r, &s);
-		if (!rc)
-			put(r, "'%s'", s.text);
-		*ret_size = s.size;
-		return rc;
+		rc = read_word(r, &t);
+		if (rc)
+			return rc;
+		put_type(r, &t);
+		*ret = (struct field_type){ .size = t.size, .unsized = !t.size, .padding = t.kind == 'V' && !t.name };
+		return 0;
 	}
 	if (depth >= MAX_DEPTH) /* a type in brackets goes down two at once */
 		return tfs_literal_refuse(&r->lit, r->lit.at, "types nested deeper than %d", MAX_DEPTH);
 	put(r, "(");
-	rc = read_type(r, depth + 1, ret_size);
+	rc = read_type(r, depth + 1, ret);
 	if (!rc)
 		rc = tfs_literal_want(&r->lit, ',');
 	put(r, ", ");
 	if (!rc)
-		rc = read_field_shape(r, ret_size);
+		rc = read_field_shape(r, ret);
 	tfs_literal_take(&r->lit, ',');
 	put(r, ")");
 	return rc ? rc : tfs_literal_want(&r->lit, ')');
@@ -276,52 +251,57 @@ static int read_type(struct reader *r, unsigned depth, uint64_t *ret_size)
 
 static int put_name(struct reader *r, uint32_t structure, const char *what)
 {
-	size_t at = r->n_text;
+	size_t at = r->name.n;
 	int rc = put_string(r, what);
 
-	r->names[r->n_names++] = (struct name){ .structure = structure, .at = at, .len = r->n_text - at };
+	r->names[r->n_names++] = (struct name){ .structure = structure, .at = at, .len = r->name.n - at };
+	return rc;
+}
+
+/* A field's name, or (title, name). */
+static int read_names(struct reader *r, uint32_t structure, bool *ret_title)
+{
+	int rc;
+
+	*ret_title = tfs_literal_take(&r->lit, '(');
+	if (!*ret_title)
+		return put_name(r, structure, "name");
+	put(r, "(");
+	rc = put_name(r, structure, "title");
+	if (!rc)
+		rc = tfs_literal_want(&r->lit, ',');
+	put(r, ", ");
+	if (!rc)
+		rc = put_name(r, structure, "name");
+	tfs_literal_take(&r->lit, ',');
+	if (!rc)
+		rc = tfs_literal_want(&r->lit, ')');
+	put(r, ")");
 	return rc;
 }
 
 /* One field of a structure, which adds its bytes to *@size. */
 static int read_field(struct reader *r, unsigned depth, uint32_t structure, uint64_t *size)
 {
-	size_t n_names = r->n_names, type;
-	uint64_t bytes;
+	size_t n_names = r->n_names;
+	struct field_type type;
+	bool title;
 	int rc = tfs_literal_want(&r->lit, '(');
 
 	if (rc)
 		return rc;
 	put(r, "(");
-	if (tfs_literal_take(&r->lit, '(')) {
-		put(r, "(");
-		rc = put_name(r, structure, "title");
-		if (!rc)
-			rc = tfs_literal_want(&r->lit, ',');
-		put(r, ", ");
-		if (!rc)
-			rc = put_name(r, structure, "name");
-		tfs_literal_take(&r->lit, ',');
-		if (!rc)
-			rc = tfs_literal_want(&r->lit, ')');
-		put(r, ")");
-	} else {
-		rc = put_name(r, structure, "name");
-	}
+	rc = read_names(r, structure, &title);
 	if (!rc)
 		rc = tfs_literal_want(&r->lit, ',');
 	put(r, ", ");
-	type = r->n_text;
 	if (!rc)
-		rc = read_type(r, depth, &bytes);
-	/* Bytes without a name are padding, of which there may be several. */
-	if (r->names[n_names].len == 2 && r->n_text - type > 3 && !memcmp(r->text + type, "'|V", 3))
-		r->n_names = n_names;
+		rc = read_type(r, depth, &type);
 	if (!rc)
 		rc = tfs_literal_another(&r->lit, ')');
 	if (rc > 0) {
 		put(r, ", ");
-		rc = read_field_shape(r, &bytes);
+		rc = read_field_shape(r, &type);
 		tfs_literal_take(&r->lit, ',');
 		if (!rc)
 			rc = tfs_literal_want(&r->lit, ')');
@@ -329,7 +309,10 @@ static int read_field(struct reader *r, unsigned depth, uint32_t structure, uint
 	put(r, ")");
 	if (rc)
 		return rc;
-	if (ckd_add(size, *size, bytes) || *size > MAX_ITEM)
+	/* Bytes without a name are padding, of which there may be several. */
+	if (!title && r->names[n_names].len == 2 && type.padding)
+		r->n_names = n_names;
+	if (ckd_add(size, *size, type.size) || *size > TFS_NPY_MAX_ITEM)
 		return tfs_literal_refuse(&r->lit, r->lit.at, "elements of more bytes than NumPy has");
 	return 0;
 }
@@ -357,45 +340,6 @@ static int read_fields(struct reader *r, unsigned depth, uint64_t *ret_size)
 	return 0;
 }
 
-/* The dtype of a simple type, and how to bring it to little-endian. NULL: out of memory. */
-static const struct tfs_dtype *simple_dtype(struct tfs_catalog *catalog, const struct simple *s, uint8_t *swap)
-{
-	bool big = s->order == '>';
-	char name[sizeof s->text + 4];
-	const char *unit = strchr(s->text, '[');
-
-	/* What ml_dtypes' bfloat16 looks like to np.save(); NumPy's own void types have no byte order. */
-	if (!strcmp(s->text, "<V2"))
-		return tfs_dtype_by_name("BF16", 4);
-	switch (s->kind) {
-	case 'b':
-		return tfs_dtype_by_name("BOOL", 4);
-	case 'i':
-	case 'u':
-	case 'f':
-	case 'c':
-		if (s->size > 8 && (s->kind != 'c' || s->size > 16))
-			break; /* long double: no type of any other machine's */
-		snprintf(name, sizeof name, "%c%u", s->kind - 'a' + 'A', (unsigned)s->size * 8);
-		*swap = !big ? 0 : s->kind == 'c' ? s->size / 2 : s->size > 1 ? s->size : 0;
-		return tfs_dtype_by_name(name, strlen(name));
-	case 'S':
-	case 'V':
-		snprintf(name, sizeof name, "|%c%llu", s->kind, (unsigned long long)s->size);
-		return tfs_catalog_dtype(catalog, name, name, 1, s->size);
-	case 'U':
-		*swap = big ? 4 : 0;
-		snprintf(name, sizeof name, "<U%llu", (unsigned long long)s->size / 4);
-		return tfs_catalog_dtype(catalog, name, name, 1, s->size);
-	default:
-		*swap = big ? s->size : 0;
-		snprintf(name, sizeof name, "<%c%llu%s", s->kind, (unsigned long long)s->size, unit ? unit : "");
-		return tfs_catalog_dtype(catalog, name, name, 1, s->size);
-	}
-	snprintf(name, sizeof name, "%c%c%llu", big ? '>' : '<', s->kind, (unsigned long long)s->size);
-	return tfs_catalog_dtype(catalog, name, name, 1, s->size);
-}
-
 static int by_name(const void *a, const void *b, void *text)
 {
 	const struct name *x = a, *y = b;
@@ -410,41 +354,31 @@ static int check_names(struct reader *r, const uint8_t *start)
 {
 	char quoted[TFS_QUOTE_SIZE];
 
-	qsort_r(r->names, r->n_names, sizeof *r->names, by_name, r->text);
+	qsort_r(r->names, r->n_names, sizeof *r->names, by_name, r->name.text);
 	for (size_t i = 1; i < r->n_names; i++) {
 		const struct name *n = &r->names[i];
 
-		if (!by_name(n - 1, n, r->text))
-			return tfs_literal_refuse(&r->lit, start, "field %s stands twice in its structure",
-						  tfs_quote(quoted, sizeof quoted, r->text + n->at + 1, n->len - 2));
+		if (!by_name(n - 1, n, r->name.text))
+			return tfs_literal_refuse(&r->lit, start, "duplicate field %s",
+						  tfs_quote(quoted, sizeof quoted, r->name.text + n->at + 1, n->len - 2));
 	}
 	return 0;
 }
 
-static int read_descr(struct reader *r, struct tfs_catalog *catalog, struct tfs_npy_array *a)
+static int read_structure(struct reader *r, struct tfs_catalog *catalog, struct tfs_npy_array *a)
 {
-	cleanup_free char *text = NULL;
+	cleanup_free char *name = NULL, *npy = NULL;
 	cleanup_free struct name *names = NULL;
-	const uint8_t *start;
-	struct simple s;
+	const uint8_t *start = r->lit.at;
+	/* A byte of a string makes no more than the four of "\xe9", one outside of strings no more than those of "(2,)". */
+	size_t left = r->lit.end - start, room = 4 * left + 1;
 	uint64_t size;
 	int rc;
 
-	tfs_literal_space(&r->lit);
-	start = r->lit.at;
-	if (r->lit.at == r->lit.end || *r->lit.at != '[') {
-		rc = read_simple(r, &s);
-		if (rc)
-			return rc;
-		a->dtype = simple_dtype(catalog, &s, &a->swap);
-		return a->dtype ? 0 : -ENOMEM;
-	}
-	/* A byte of a string makes no more than the four of "\xe9", one outside of strings a comma, a blank and a bracket. */
-	r->room = 4 * (size_t)(r->lit.end - r->lit.at) + 1;
-	r->n_text = 0;
-	r->text = text = malloc(r->room);
-	r->names = names = reallocarray(NULL, (r->lit.end - r->lit.at) / 2 + 1, sizeof *names); /* its quotes are two bytes */
-	if (!text || !names)
+	r->name = (struct text){ .text = name = malloc(room), .room = room };
+	r->npy = (struct text){ .text = npy = malloc(room), .room = room };
+	r->names = names = reallocarray(NULL, left / 2 + 1, sizeof *names); /* its quotes are two bytes */
+	if (!name || !npy || !names)
 		return -ENOMEM;
 	rc = read_fields(r, 0, &size);
 	if (!rc)
@@ -454,7 +388,26 @@ static int read_descr(struct reader *r, struct tfs_catalog *catalog, struct tfs_
 	if (!size)
 		return tfs_literal_refuse(&r->lit, start, "elements of no bytes");
 	/* Byte order and all: what the words of a structure are cannot be said in a packing, and the descr says it. */
-	a->dtype = tfs_catalog_dtype(catalog, text, r->n_text <= MAX_DESCR ? text : NULL, 1, size);
+	a->dtype = tfs_catalog_dtype(catalog, name, r->npy.n <= MAX_DESCR ? npy : NULL, 1, size);
+	return a->dtype ? 0 : -ENOMEM;
+}
+
+static int read_descr(struct reader *r, struct tfs_catalog *catalog, struct tfs_npy_array *a)
+{
+	const uint8_t *start;
+	struct tfs_npy_type t;
+	int rc;
+
+	tfs_literal_space(&r->lit);
+	start = r->lit.at;
+	if (start < r->lit.end && *start == '[')
+		return read_structure(r, catalog, a);
+	rc = read_word(r, &t);
+	if (rc)
+		return rc;
+	if (!t.size)
+		return tfs_literal_refuse(&r->lit, start, "elements of no bytes");
+	a->dtype = tfs_npy_type_dtype(&t, catalog, &a->swap);
 	return a->dtype ? 0 : -ENOMEM;
 }
 
@@ -515,7 +468,7 @@ static int read_dict(struct reader *r, struct tfs_catalog *catalog, struct tfs_n
 			return tfs_literal_refuse(&r->lit, start, "key %s, which belongs to no header",
 						  tfs_quote(quoted, sizeof quoted, key, strlen(key)));
 		if (seen & 1u << i)
-			return tfs_literal_refuse(&r->lit, start, "key %s stands twice", keys[i]);
+			return tfs_literal_refuse(&r->lit, start, "duplicate key %s", keys[i]);
 		seen |= 1u << i;
 		rc = i == 0 ? read_descr(r, catalog, a) : i == 1 ? read_order(r, a) : read_shape(r, a);
 		if (rc)
@@ -548,8 +501,7 @@ int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *c
 
 	*ret = (struct tfs_npy_array){ 0 };
 	rc = read_dict(&r, catalog, ret);
-	ret->objects = r.objects;
-	if (rc == -ENOMEM)
+		if (rc == -ENOMEM)
 		return tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the header");
 	if (rc)
 		return rc;

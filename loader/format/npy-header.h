@@ -18,7 +18,6 @@ struct tfs_npy_array {
 	uint64_t nbytes;
 	uint8_t ndim;
 	uint8_t swap; /* as in struct tfs_packing */
-	bool objects; /* it was refused, as they are Python objects */
 	bool fortran; /* the first dimension is the fastest, and that makes a difference */
 };
 
@@ -34,7 +33,7 @@ bool tfs_npy_claims(const uint8_t *start, size_t len);
  */
 int tfs_npy_header_length(const uint8_t *start, size_t len, uint64_t size, size_t *ret_len, struct tfs_error *err);
 
-/* Read a header of that length. -EINVAL, @err as above: it is not sound, or its array is of Python objects; -ENOMEM. */
+/* Read a header of that length. -EINVAL, @err as above: it is not sound, or its type can't be read; -ENOMEM. */
 int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *catalog, struct tfs_npy_array *ret,
 			struct tfs_error *err);
 

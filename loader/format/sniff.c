@@ -172,6 +172,13 @@ static void sniff_text(const struct tfs_sample *s, struct tfs_content *c)
 	}
 }
 
+/* A member that can't be read says nothing against what the others tell. */
+static int pass_over(void *arg, const struct tfs_zip_member *m, const struct tfs_error *err)
+{
+	(void)arg, (void)m, (void)err;
+	return 0;
+}
+
 /* --- The file -------------------------------------------------------------------------------------------------------- */
 
 static void sniff(struct tfs_sample *s, struct tfs_content *c)
@@ -179,7 +186,7 @@ static void sniff(struct tfs_sample *s, struct tfs_content *c)
 	const struct tfs_format *f;
 	struct tfs_error ignored;
 
-	if (tfs_zip_claims(s->start) && tfs_zip_read(s->fd, s->size, &s->zip, &ignored))
+	if (tfs_zip_claims(s->start) && tfs_zip_read(s->fd, s->size, pass_over, NULL, &s->zip, &ignored))
 		s->zip = NULL;
 	for (size_t i = 0; (f = tfs_format_at(i)); i++) {
 		if (!f->recognises(s))

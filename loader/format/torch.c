@@ -272,7 +272,7 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 	if (rc)
 		return rc;
 	if (tfs_zip_claims(start)) {
-		rc = tfs_zip_read(fd, size, &a.zip, err);
+		rc = tfs_zip_read(fd, size, NULL, NULL, &a.zip, err);
 		if (!rc)
 			rc = read_zip(&t, &a);
 		tfs_zip_destroy(a.zip);

@@ -5,9 +5,9 @@
  * it the bytes begin. Sizes and checksums are those of the central directory: where a writer could not seek, they stand there alone,
  * or behind the bytes, in a data descriptor that nobody needs.
  *
- * Readers differ in what they do with a file that says two things at once, so such files are refused: members that lie over each
- * other (David Fifield's zip bombs), names that stand twice, a local header of another name or method, a zip64 record that
- * contradicts the ordinary one.
+ * Readers differ in what they do with a file that says two things at once, so such files are refused: a zip64 record that
+ * contradicts the ordinary one; and so are such members, alone where the caller wants the others: members that lie over each other
+ * (David Fifield's zip bombs), a name of two, a local header of another name or method.
  */
 #include "format/zip.h"
 
@@ -50,6 +50,8 @@ struct zip {
 	uint8_t *central;   /* the central directory; names stay in it */
 	struct tfs_zip_member *members;
 	const struct tfs_zip_member **by_name;
+	tfs_zip_unsound_fn *unsound;
+	void *arg; /* of unsound */
 };
 
 /* What the end of the file says. */
@@ -66,19 +68,29 @@ bool tfs_zip_claims(const uint8_t start[4])
 
 /* --- The end ------------------------------------------------------------------------------------------------------- */
 
-/* Place of the end record in the @len bytes at @tail, the end of the file: the last one whose comment ends with the file. */
+/*
+ * Place of the end record in the @len bytes at @tail, the end of the file: the last one whose comment ends with the file; or, where
+ * more was put after the file, the last one whose comment ends within it, as Python has it.
+ */
 static const uint8_t *find_end(const uint8_t *tail, size_t len)
 {
+	const uint8_t *last = NULL;
+
 	for (size_t i = len - END_SIZE + 1; i--;) {
 		struct tfs_cursor c = tfs_cursor(tail + i, len - i);
+		size_t comment, left;
 
 		if (tfs_cursor_u32(&c) != END_MAGIC)
 			continue;
 		tfs_cursor_bytes(&c, END_SIZE - 6);
-		if (tfs_cursor_u16(&c) == tfs_cursor_left(&c))
+		comment = tfs_cursor_u16(&c);
+		left = tfs_cursor_left(&c);
+		if (comment == left)
 			return tail + i;
+		if (comment < left && !last)
+			last = tail + i;
 	}
-	return NULL;
+	return last;
 }
 
 /*
@@ -148,7 +160,7 @@ static int read_ending(int fd, uint64_t size, struct ending *e, struct tfs_error
 	end = len < END_SIZE ? NULL : find_end(tail, len);
 	if (!end)
 		return tfs_error_set(err, -EINVAL, size,
-				     "no zip end record: the file is cut short, or more was put behind it");
+				     "no zip end record: the file is cut short");
 	c = tfs_cursor(end + 4, END_SIZE - 4);
 	disk = tfs_cursor_u16(&c);
 	start = tfs_cursor_u16(&c);
@@ -223,7 +235,7 @@ static bool read_zip64(struct tfs_cursor extra, struct tfs_zip_member *m, uint32
 	return true; /* then all ones may be what is meant */
 }
 
-/* One header; m->offset becomes that of the local header. */
+/* One header; m->offset becomes that of the local header. What is wrong with this one alone is for later, in m->unsound. */
 static int read_central(struct tfs_cursor *c, uint64_t at, struct tfs_zip_member *m, struct tfs_error *err)
 {
 	uint16_t flags, name_len, extra_len, comment_len;
@@ -254,16 +266,11 @@ static int read_central(struct tfs_cursor *c, uint64_t at, struct tfs_zip_member
 		return tfs_error_set(err, -EINVAL, at,
 				     "a central directory header that goes on behind the central directory");
 	if (!read_zip64(tfs_cursor(extra, extra_len), m, &disk))
-		return refuse(err, at, m, "its extra fields are cut short");
-	if (disk)
-		return refuse(err, at, m, "is in another part of a zip file of several");
-	if (memchr(m->name, 0, m->name_len))
-		return refuse(err, at, m, "a NUL in its name");
-	if (m->method == TFS_ZIP_STORED && !m->encrypted && m->size != m->unpacked)
-		return refuse(err, at, m, "stored, but %" PRIu64 " bytes are said to make %" PRIu64, m->size,
-			      m->unpacked);
-	if (m->method == TFS_ZIP_DEFLATED && m->unpacked / MAX_RATIO > m->size)
-		return refuse(err, at, m, "deflated, but %" PRIu64 " bytes cannot make %" PRIu64, m->size, m->unpacked);
+		m->unsound = "its extra fields are cut short";
+	else if (disk)
+		m->unsound = "is in another part of a zip file of several";
+	else if (memchr(m->name, 0, m->name_len))
+		m->unsound = "a NUL in its name";
 	return 0;
 }
 
@@ -299,6 +306,19 @@ static int read_members(int fd, const struct ending *e, struct zip *z, struct tf
 }
 
 /* --- Members ------------------------------------------------------------------------------------------------------- */
+
+/* Is what its central header, at @at, says of a member sound? */
+static int check_central(const struct tfs_zip_member *m, uint64_t at, struct tfs_error *err)
+{
+	if (m->unsound)
+		return refuse(err, at, m, "%s", m->unsound);
+	if (m->method == TFS_ZIP_STORED && !m->encrypted && m->size != m->unpacked)
+		return refuse(err, at, m, "stored, but %" PRIu64 " bytes are said to make %" PRIu64, m->size,
+			      m->unpacked);
+	if (m->method == TFS_ZIP_DEFLATED && m->unpacked / MAX_RATIO > m->size)
+		return refuse(err, at, m, "deflated, but %" PRIu64 " bytes cannot make %" PRIu64, m->size, m->unpacked);
+	return 0;
+}
 
 /*
  * From the local header's offset to the offset of the bytes behind it; @end is where the next member, or what else, begins,
@@ -357,48 +377,88 @@ static int by_name(const void *a, const void *b)
 	return tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
 }
 
-/* From the last to the first, as where one begins the one before it must have ended. */
-static int read_locals(int fd, const struct ending *e, struct zip *z, const void **order, const void **tmp,
-		       struct tfs_error *err)
+/* The pointers of @z->by_name in the order of @cmp; @tmp has room for as many. */
+static void sort_members(struct zip *z, const void **tmp, tfs_compare_fn *cmp)
 {
-	uint64_t end = e->central_at;
-	size_t n = z->pub.n_members;
-	int rc = 0;
+	const void **order = (const void **)z->by_name;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < z->pub.n_members; i++)
 		order[i] = &z->members[i];
-	tfs_sort(order, n, tmp, by_offset);
-	for (size_t i = n; i-- && !rc;) {
-		struct tfs_zip_member *m = (struct tfs_zip_member *)order[i];
-		uint64_t begin = m->offset,
-			 central_at = e->central_at + ((const uint8_t *)m->name - z->central) - CENTRAL_SIZE;
+	tfs_sort(order, z->pub.n_members, tmp, cmp);
+}
 
-		rc = read_local(fd, m, central_at, end, err);
-		end = begin;
-	}
+/* Go on without a member, if the caller wants that. It stays in the table, without a name, until drop_nameless(). */
+static int leave_out(struct zip *z, struct tfs_zip_member *m, const struct tfs_error *err)
+{
+	int rc = z->unsound ? z->unsound(z->arg, m, err) : err->code;
+
+	m->name = NULL;
 	return rc;
 }
 
-static int sort_names(struct zip *z, const void **order, const void **tmp, struct tfs_error *err)
+static void drop_nameless(struct zip *z)
 {
-	size_t n = z->pub.n_members;
+	size_t kept = 0;
 
-	for (size_t i = 0; i < n; i++)
-		order[i] = &z->members[i];
-	tfs_sort(order, n, tmp, by_name);
-	for (size_t i = 1; i < n; i++) {
-		const struct tfs_zip_member *m = order[i];
+	for (size_t i = 0; i < z->pub.n_members; i++)
+		if (z->members[i].name)
+			z->members[kept++] = z->members[i];
+	z->pub.n_members = kept;
+}
 
-		if (!by_name(order[i - 1], m))
-			return refuse(err, m->offset, m, "stands twice");
+/* Place in the file of its central header. */
+static uint64_t place_of(const struct zip *z, const struct ending *e, const struct tfs_zip_member *m)
+{
+	return e->central_at + ((const uint8_t *)m->name - z->central) - CENTRAL_SIZE;
+}
+
+/* Of several members of one name the last counts: it was appended, and is the one that Python reads. */
+static int check_names(const struct ending *e, struct zip *z, const void **tmp, struct tfs_error *err)
+{
+	char name[TFS_QUOTE_SIZE];
+	int rc = 0;
+
+	sort_members(z, tmp, by_name);
+	for (size_t i = 1; i < z->pub.n_members && !rc; i++) {
+		struct tfs_zip_member *earlier = (struct tfs_zip_member *)z->by_name[i - 1];
+
+		if (by_name(earlier, z->by_name[i]))
+			continue;
+		tfs_error_set(err, z->unsound ? -EEXIST : -EINVAL, place_of(z, e, earlier), "member %s: duplicate name%s",
+			      tfs_quote(name, sizeof name, earlier->name, earlier->name_len),
+			      z->unsound ? ", of which the last counts" : "");
+		rc = leave_out(z, earlier, err);
 	}
-	return 0;
+	drop_nameless(z);
+	return rc;
+}
+
+/* From the last to the first, as where one begins the one before it must have ended. */
+static int check_members(int fd, const struct ending *e, struct zip *z, const void **tmp, struct tfs_error *err)
+{
+	uint64_t end = e->central_at;
+	int rc = 0;
+
+	sort_members(z, tmp, by_offset);
+	for (size_t i = z->pub.n_members; i-- && !rc;) {
+		struct tfs_zip_member *m = (struct tfs_zip_member *)z->by_name[i];
+		uint64_t begin = m->offset, central_at = place_of(z, e, m);
+
+		rc = check_central(m, central_at, err);
+		if (!rc)
+			rc = read_local(fd, m, central_at, end, err);
+		if (!rc)
+			end = begin;
+		else if (rc == -EINVAL)
+			rc = leave_out(z, m, err);
+	}
+	drop_nameless(z);
+	return rc;
 }
 
 static int read_all(int fd, uint64_t size, struct zip *z, struct tfs_error *err)
 {
 	cleanup_free const void **tmp = NULL;
-	const void **order;
 	struct ending e = { 0 };
 	int rc = read_ending(fd, size, &e, err);
 
@@ -407,19 +467,27 @@ static int read_all(int fd, uint64_t size, struct zip *z, struct tfs_error *err)
 	if (rc)
 		return rc;
 	tmp = reallocarray(NULL, e.count + 1, sizeof *tmp);
-	order = reallocarray(NULL, e.count + 1, sizeof *order);
-	z->by_name = (const struct tfs_zip_member **)order;
-	if (!tmp || !order)
+	z->by_name = reallocarray(NULL, e.count + 1, sizeof *z->by_name);
+	if (!tmp || !z->by_name)
 		return -ENOMEM;
-	rc = read_locals(fd, &e, z, order, tmp, err);
-	return rc ? rc : sort_names(z, order, tmp, err);
+	rc = check_names(&e, z, tmp, err);
+	if (!rc)
+		rc = check_members(fd, &e, z, tmp, err);
+	if (!rc)
+		sort_members(z, tmp, by_name);
+	return rc;
 }
 
-int tfs_zip_read(int fd, uint64_t size, struct tfs_zip **ret_zip, struct tfs_error *err)
+int tfs_zip_read(int fd, uint64_t size, tfs_zip_unsound_fn *unsound, void *arg, struct tfs_zip **ret_zip, struct tfs_error *err)
 {
 	struct zip *z = calloc(1, sizeof *z);
-	int rc = z ? read_all(fd, size, z, err) : -ENOMEM;
+	int rc = -ENOMEM;
 
+	if (z) {
+		z->unsound = unsound;
+		z->arg = arg;
+		rc = read_all(fd, size, z, err);
+	}
 	if (rc == -ENOMEM)
 		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the zip file's central directory");
 	if (rc) {
@@ -518,6 +586,25 @@ static int inflate_head(int fd, const struct tfs_zip_member *m, uint8_t *out, si
 	return rc;
 }
 
+/* Of those that people meet (4.4.5), for a message. */
+static const char *method_name(uint16_t method)
+{
+	switch (method) {
+	case 9:
+		return "deflate64, ";
+	case 12:
+		return "bzip2, ";
+	case 14:
+		return "lzma, ";
+	case 93:
+		return "zstd, ";
+	case 95:
+		return "xz, ";
+	default:
+		return "";
+	}
+}
+
 int tfs_zip_head(int fd, const struct tfs_zip_member *m, void *buf, size_t len, struct tfs_error *err)
 {
 	uint32_t crc;
@@ -530,8 +617,8 @@ int tfs_zip_head(int fd, const struct tfs_zip_member *m, void *buf, size_t len, 
 	else if (m->method == TFS_ZIP_DEFLATED)
 		rc = inflate_head(fd, m, buf, len, err);
 	else
-		return refuse(err, m->offset, m, "compressed by method %u; only stored and deflated can be read",
-			      m->method);
+		return refuse(err, m->offset, m, "compressed by %smethod %u; only stored and deflated can be read",
+			      method_name(m->method), m->method);
 	if (rc || len < m->unpacked)
 		return rc;
 	crc = crc32_z(0, buf, len);

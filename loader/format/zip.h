@@ -20,6 +20,7 @@ struct tfs_zip_member {
 	size_t name_len;
 	uint16_t method; /* TFS_ZIP_STORED or _DEFLATED; others are kept too, and refused by whoever needs them */
 	bool encrypted;
+	const char *unsound; /* while the file is read: what is wrong with its central header, or NULL */
 	uint32_t crc;	   /* CRC-32 of the unpacked bytes */
 	uint64_t offset;   /* of its bytes in the file: behind the local header, whose own lengths count */
 	uint64_t size;	   /* bytes that it takes there: [offset, offset + size) is inside the file */
@@ -35,10 +36,17 @@ struct tfs_zip {
 bool tfs_zip_claims(const uint8_t start[4]);
 
 /*
- * Read the central directory and check each local header against it. -EINVAL with @err: no sound zip file, a member outside the
- * file, two members of one name, more than the limits in zip.c. The caller owns *@ret_zip.
+ * Called for a member that can't be used, though the rest of the file can: @err says why, with the member's name, and its code is
+ * -EEXIST where a later member has the same name. 0: go on, and the member is not in the table; or an error, which ends the reading.
  */
-int tfs_zip_read(int fd, uint64_t size, struct tfs_zip **ret_zip, struct tfs_error *err);
+typedef int tfs_zip_unsound_fn(void *arg, const struct tfs_zip_member *m, const struct tfs_error *err);
+
+/*
+ * Read the central directory and check each local header against it. -EINVAL with @err: no sound zip file, or more than the limits in
+ * zip.c. Where @unsound is NULL so is a file of which one member is: outside the file, over another one, of a name that two have.
+ * The caller owns *@ret_zip.
+ */
+int tfs_zip_read(int fd, uint64_t size, tfs_zip_unsound_fn *unsound, void *arg, struct tfs_zip **ret_zip, struct tfs_error *err);
 void tfs_zip_destroy(struct tfs_zip *zip); /* takes NULL */
 
 /* The member of that name, or NULL. */

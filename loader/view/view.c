@@ -26,10 +26,11 @@ static uint32_t missing_elems(const struct tfs_tensor *t)
 	return (block - elems % block) % block;
 }
 
-int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, struct tfs_layout *ret_layout)
+int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, unsigned align, struct tfs_layout *ret_layout)
 {
 	const struct tfs_view *v = views[view];
-	struct tfs_layout l = { .view = v, .tensor = t, .prefix = v->prefix, .block = 1, .in = 1, .out = 1 };
+	struct tfs_layout l = { .view = v, .tensor = t, .align = align, .block = 1, .in = 1, .out = 1 };
+	uint8_t prefix[TFS_VIEW_PREFIX_MAX];
 	uint64_t bytes = t->nbytes;
 
 	if (v->shows && !v->shows(t))
@@ -45,17 +46,36 @@ int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, struct tf
 	} else if (t->packing) {
 		l.in = l.out = tfs_packing_unit(t->packing);
 	}
-	if (ckd_add(&l.size, l.prefix, bytes) || l.size > INT64_MAX)
+	/* Which files there are is the same with every alignment. */
+	if (bytes > INT64_MAX - (v->make_prefix ? TFS_VIEW_PREFIX_MAX : 0))
 		return -EOVERFLOW;
+	if (v->make_prefix)
+		l.prefix = align == TFS_VIEW_PREFIX_MAX ? align : v->make_prefix(t, align, prefix);
+	l.size = l.prefix + bytes;
 	*ret_layout = l;
 	return 0;
 }
 
-void tfs_layout_source(const struct tfs_layout *l, uint64_t at, uint64_t *end, uint64_t *ret_from, uint64_t *ret_len)
+bool tfs_view_shows(enum tfs_view_id view, const struct tfs_tensor *t)
 {
-	uint64_t first = at > l->prefix ? at - l->prefix : 0;
+	struct tfs_layout l;
+
+	return !tfs_view_layout(view, t, TFS_VIEW_PREFIX_MAX, &l);
+}
+
+void tfs_layout_make_prefix(const struct tfs_layout *l, uint8_t *buf)
+{
+	if (l->prefix)
+		l->view->make_prefix(l->tensor, l->align, buf);
+}
+
+void tfs_layout_source(const struct tfs_layout *l, uint64_t *at, uint64_t *end, uint64_t *ret_from, uint64_t *ret_len)
+{
+	uint64_t first = *at > l->prefix ? (*at - l->prefix) / l->out * l->out : 0;
 	uint64_t past = *end > l->prefix ? (*end - l->prefix + l->out - 1) / l->out * l->out : 0;
 
+	if (*at > l->prefix)
+		*at = l->prefix + first;
 	if (past)
 		*end = l->prefix + past < l->size ? l->prefix + past : l->size;
 	*ret_from = first / l->out * l->in;

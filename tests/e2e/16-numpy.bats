@@ -156,8 +156,10 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 @test "members of odd names, and some that are no arrays" {
 	mkdir "$model"
 	py "$e2e/numpyfiles.py" odd-members "$model/x.npz"
-	expect_log 'x.npz: 2 of its 7 members are no arrays and left out, the first is "README.txt"'
+	expect_log 'x.npz: byte [0-9]+: left out: member "README.txt": not an array'
+	expect_log 'x.npz: byte [0-9]+: left out: member "folder/": a directory'
 	start "$model" "$mnt"
+	stat_is warnings -eq 2
 	py "$e2e/numpyfiles.py" odd-members-right "$mnt"
 }
 
@@ -171,4 +173,103 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	[[ $(stat -c %s "$mnt/tensors/sound") = 40 ]]
 	py -c 'import sys, numpy; assert (numpy.load(sys.argv[1]) == range(5)).all()' "$mnt/npy/sound.npy"
 	stat_is errors -gt 0
+}
+
+@test "--npy-align=64: files as np.save writes them, resident" {
+	py "$e2e/numpyfiles.py" npy "$model" large
+	start --npy-align=64 "$model" "$mnt"
+	py "$e2e/numpyfiles.py" right "$mnt" large
+	py "$e2e/numpyfiles.py" saved "$mnt" large
+	stat_is errors -eq 0
+}
+
+@test "--npy-align=64: files as np.save writes them, streamed" {
+	py "$e2e/numpyfiles.py" npy "$model" large
+	start --npy-align=64 --passthrough=off "$model" "$mnt"
+	py "$e2e/numpyfiles.py" right "$mnt" large
+	py "$e2e/numpyfiles.py" saved "$mnt" large
+	stat_is errors -eq 0
+}
+
+# Blocks of 1024 bytes behind a header of 128: no multiple of a block's length is where one begins.
+@test "--npy-align=64: large tensors of blocks are the same values" {
+	py "$e2e/numpyfiles.py" blocks "$model" 9
+	mkdir "$T/page" "$T/streamed"
+	start "$model" "$T/page"
+	start --npy-align=64 "$model" "$mnt"
+	start --npy-align=64 --passthrough=off --prefetch=none "$model" "$T/streamed"
+	local at
+	for at in "$mnt" "$T/streamed"; do
+		py "$e2e/numpyfiles.py" same-blocks "$T/page" "$at"
+		[[ $(stat_of errors "$at") = 0 ]]
+	done
+	# And while it is loaded, by readers that do not wait for all of it.
+	mkdir "$T/early"
+	start --npy-align=64 --prefetch=none --open-wait=0 "$model" "$T/early"
+	py "$e2e/numpyfiles.py" same-blocks "$T/page" "$T/early"
+}
+
+@test "--npy-align: xtensor reads the files of 64, and refuses those of 4096" {
+	local align
+	printf '#include <xtensor/xtensor_config.hpp>\n' | g++ -fsyntax-only -x c++ - 2>/dev/null ||
+		printf '#include <xtensor/core/xtensor_config.hpp>\n' | g++ -fsyntax-only -x c++ - 2>/dev/null ||
+		skip "optional: no g++ with xtensor (libxtensor-dev)"
+	g++ -std=c++20 -O1 -o "$T/xtensor" "$e2e/xtensor.cpp"
+	mkdir "$model"
+	py -c 'import sys, numpy; numpy.save(sys.argv[1], numpy.arange(12, dtype="<f4").reshape(3, 4))' "$model/a.npy"
+	"$T/xtensor" "$model/a.npy"
+	start --npy-align=64 "$model" "$mnt"
+	for view in npy f32; do
+		[[ $("$T/xtensor" "$mnt/$view/a.npy") = "2 66.0" ]]
+		cmp "$mnt/$view/a.npy" "$model/a.npy"
+	done
+	umount "$mnt"
+	start "$model" "$mnt"
+	# The reason for the option: a version that reads this, too, has no need of it.
+	run "$T/xtensor" "$mnt/npy/a.npy"
+	[[ $output = refused* || $output = "2 66.0" ]] || fail "$output"
+}
+
+@test "types in thousands of spellings: what NumPy reads and refuses" {
+	py "$e2e/spellings.py" write "$model"
+	expect_log '[0-9]+.npy: byte [0-9]+: left out: '
+	start --prefetch=none "$model" "$mnt"
+	py "$e2e/spellings.py" right "$model" "$mnt"
+	stat_is errors -eq 0
+}
+
+# What np.load() has of each file, by the names that it has; for the rest there is a warning, or no mount.
+odd_archives() {
+	local case
+	py "$e2e/numpyfiles.py" odd-archives "$T/cases"
+	expect_log 'x.npz: (byte [0-9]+: )?(tensor .* )?left out: '
+	for case in "$T"/cases/*; do
+		mnt=$T/mnt.${case##*/}
+		mkdir "$mnt"
+		if py "$e2e/numpyfiles.py" has-sound "$case/x.npz"; then
+			start "$@" "$case" "$mnt"
+			py "$e2e/numpyfiles.py" as-np-load "$case/x.npz" "$mnt"
+			grep -q "left out" "$log" || [[ $case = */sound-* ]] || fail "$case: no warning"
+			[[ $case != */sound-* ]] || stat_is warnings -eq 0
+			stat_is errors -eq 0
+			umount "$mnt"
+		else
+			run "$TENSORFS" "$@" "$case" "$mnt"
+			[[ $status = 1 && $output = *x.npz* ]] || fail "$case: $status, $output"
+		fi
+	done
+}
+
+@test "npz files in which something is odd: what can be read is there, by np.load's names" { odd_archives; }
+
+@test "the same, streamed" { odd_archives --passthrough=off; }
+
+@test "an npz with an odd member: what is missing is listed" {
+	mkdir "$model"
+	py "$e2e/numpyfiles.py" odd-archives "$T/cases"
+	cp "$T/cases/short/x.npz" "$model/"
+	expect_log 'tensor "odd" left out: member "odd.npy": the array takes 48 bytes, the member has 47 behind its header'
+	start "$model" "$mnt"
+	[[ $(ls "$mnt/tensors") = w ]]
+	grep -q '"odd"' "$mnt/.tensorfs/stats.json" || grep -q odd "$mnt/.tensorfs/stats"
 }

@@ -2,11 +2,14 @@
 """npy and npz files written by NumPy, and what a mount makes of them.
 usage: numpyfiles.py STEP ARGUMENT…, where STEP is one of the functions below"""
 
+import io
 import json
 import os
 import random
+import struct
 import sys
 import time
+import warnings
 import zipfile
 
 import numpy as np
@@ -173,6 +176,32 @@ def right(mount, large=""):
 
 
 @step
+def saved(mount, large=""):
+    """Each file in npy/ and f32/ is, to the byte, what np.save() makes of the array."""
+    have = arrays(bool(large))
+    n = 0
+    for name, a in have.items():
+        shown = as_shown(a)
+        for view, want in ("npy", shown), ("f32", shown):
+            path = path_of(mount, view, name, ".npy")
+            if view == "f32" and not os.path.exists(path):
+                continue
+            file = io.BytesIO()
+            with np.errstate(all="ignore"):
+                np.save(file, want if view == "npy" else want.astype("<f4"))
+            # Names of fields are written in ASCII, and in one kind of quotes.
+            if name not in ("record", "record.fortran", "record.quoted"):
+                got = slurp(path)
+                # A NaN may have another payload than NumPy's cast gives it.
+                same(f"{name}: length in {view}/", len(got), len(file.getvalue()))
+                check(view == "f32" or got == file.getvalue(), f"{name}: not what np.save() writes, in {view}/")
+                begin = 10 + int.from_bytes(got[8:10], "little")
+                same(f"{name}: header in {view}/", got[:begin], file.getvalue()[:begin])
+                n += 1
+    check(n > 200, f"only {n} files compared")
+
+
+@step
 def odd_reads(mount):
     """Pieces of large arrays, anywhere."""
     have = arrays(True)
@@ -183,6 +212,43 @@ def odd_reads(mount):
             n, at = random.choice((1, 5, 4097, 300001)), random.randrange(len(want))
             check(os.pread(fd, n, at) == want[at : at + n], f"{name}: {n} bytes at {at}")
         os.close(fd)
+
+
+@step
+def blocks(model, mib):
+    """A GGUF file with a tensor of Q4_K, @mib MiB of them, and one of Q8_0."""
+    os.makedirs(model)
+    n = int(mib) * 2**20 // 144
+    tensors = [("k", 12, 256, n, rng.integers(0, 255, (n, 144), "u1")), ("q", 8, 32, 4096, rng.integers(0, 255, (4096, 34), "u1"))]
+    for _, _, _, _, data in tensors:
+        data[:, 0:2] = np.frombuffer(np.full(1, 0.5, "<f2").tobytes(), "u1")  # scales that are numbers
+    tensors[0][4][:, 2:4] = tensors[0][4][:, 0:2]
+    header, at = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), 0), 0
+    for name, kind, elems, count, data in tensors:
+        header += struct.pack("<Q", len(name)) + name.encode() + struct.pack("<IQIQ", 1, elems * count, kind, at)
+        at += -(-data.size // 32) * 32
+    with open(os.path.join(model, "model.gguf"), "wb") as file:
+        file.write(header + b"\0" * (-len(header) % 32))
+        for tensor in tensors:
+            file.write(tensor[4].tobytes() + b"\0" * (-tensor[4].size % 32))
+
+
+@step
+def same_blocks(page, mount):
+    """f32/ is the same but for the header, read at once, backwards, and anywhere."""
+    for name in "kq":
+        want = slurp(os.path.join(page, "f32", name + ".npy"))[4096:]
+        path = os.path.join(mount, "f32", name + ".npy")
+        fd = os.open(path, os.O_RDONLY)
+        size = os.fstat(fd).st_size
+        same(f"{name}: size", size, 128 + len(want))
+        for at in [size - 70000 - i * 1000003 for i in range(size // 1000003)] + [random.randrange(size) for _ in range(50)]:
+            n = random.choice((1, 1000, 65536, 300001))
+            got = os.pread(fd, n, max(at, 128))
+            check(got == want[max(at, 128) - 128 : max(at, 128) - 128 + n], f"{name}: {n} bytes at {at}")
+        os.close(fd)
+        check(slurp(path)[128:] == want, f"{name}: values")
+        check(np.load(path, mmap_mode="r").tobytes() == want, f"{name}: mapped")
 
 
 @step
@@ -220,6 +286,102 @@ def odd_members_right(mount):
     same("names", names_in(os.path.join(mount, "tensors")), want)
     for name in want:
         same(name, slurp(os.path.join(os.fsencode(mount), b"tensors", name)), np.arange(3, dtype="<i2").tobytes())
+
+
+def npy_bytes(a, **more):
+    file = io.BytesIO()
+    np.save(file, a, **more)
+    return file.getvalue()
+
+
+@step
+def odd_archives(to):
+    """A directory with an x.npz for each kind of oddity."""
+    w, odd = npy_bytes(np.arange(6, dtype="<f4")), np.arange(12, dtype=">i4").reshape(3, 4)
+    fine = npy_bytes(odd)
+    method = {"bzip2": zipfile.ZIP_BZIP2, "lzma": zipfile.ZIP_LZMA}
+    cases = {
+        "short": [("odd.npy", fine[:-1])], "empty": [("odd.npy", b"")], "magic": [("odd.npy", b"garbage")],
+        "header": [("odd.npy", fine.replace(b"}", b"]"))], "type": [("odd.npy", fine.replace(b">i4", b">i3"))],
+        "objects": [("odd.npy", npy_bytes(np.array([{}, None]), allow_pickle=True))], "text": [("notes.txt", b"text")],
+        "directory": [("sub/", b""), ("sub/odd.npy", fine)], "macos": [("__MACOSX/._w.npy", b"\0\5\x16\7" + b"x" * 60)],
+        "array-in-macos": [("__MACOSX/._w.npy", b"\0\5\x16\7"), ("__MACOSX/odd.npy", fine)],
+        "twice": [("odd.npy", w), ("odd.npy", fine)], "twice-the-last-odd": [("odd.npy", fine), ("odd.npy", b"garbage")],
+        "sound-both-names": [("a", w), ("a.npy", fine), ("a.npy.npy", w), ("b.npy.npy", fine)],
+        "sound-names": [(n + ".npy", fine) for n in ("/absolute", "../up", "a/../b", "back\\slash", "dots..", "ünï", "", ".", "..", "a%2Fb", "a b")],
+        "sound-zip64": [("odd.npy", fine)], "sound-comment": [], "sound-tail": [], "prefixed": [], "cut": [],
+        "sound-deflated": [("odd.npy", fine)], "nothing-sound": None, "bzip2": [("odd.npy", fine)], "lzma": [("odd.npy", fine)],
+        "crc": [("odd.npy", fine)], "local-name": [("odd.npy", fine)], "encrypted": [("odd.npy", fine)],
+    }
+    for case, members in cases.items():
+        os.makedirs(os.path.join(to, case))
+        file = io.BytesIO()
+        with warnings.catch_warnings(), zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED if case == "sound-deflated" else 0) as z:
+            warnings.simplefilter("ignore")  # of names that are there already
+            for name, data in [("w.npy", w)] + members if members is not None else [("odd.npy", fine[:-1])]:
+                info = zipfile.ZipInfo(name)
+                info.compress_type = method.get(case, z.compression) if name == "odd.npy" else z.compression
+                with z.open(info, "w", force_zip64=case == "sound-zip64") as member:
+                    member.write(data)
+            z.comment = b"PK a comment" if case == "sound-comment" else b""
+        data = bytearray(file.getvalue())
+        at = [i for i in range(len(data)) if data[i : i + 7] == b"odd.npy"]
+        if case == "crc":
+            data[at[0] + 7 + len(fine) - 1] ^= 1
+        elif case == "local-name":
+            data[at[0]] = ord("x")
+        elif case == "encrypted":
+            data[at[0] - 30 + 6] |= 1
+            data[at[1] - 46 + 8] |= 1
+        elif case == "sound-tail":
+            data += b"\0" * 100
+        elif case == "prefixed":
+            data = b"#!/bin/sh\n" + data
+        elif case == "cut":
+            data = data[:-5]
+        with open(os.path.join(to, case, "x.npz"), "wb") as out:
+            out.write(data)
+
+
+# Python reads these methods, and this mount doesn't.
+METHODS = zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA
+
+
+def loaded(path):
+    """name → array, as np.load() has it, of what is an array."""
+    have = {}
+    try:
+        with np.load(path) as z:
+            for name in z.files:
+                # NumPy looks for a member of that name first.
+                key = name if name in z.zip.namelist() or name + ".npy" not in z.zip.namelist() else name + ".npy"
+                if z.zip.getinfo(key).compress_type in METHODS:
+                    continue
+                try:
+                    a = z[name]
+                except (ValueError, zipfile.BadZipFile, RuntimeError, EOFError):
+                    continue
+                if isinstance(a, np.ndarray):
+                    have[name] = a
+            for key in z.zip.namelist():  # those whose names are taken
+                if key.endswith(".npy") and key[:-4] in z.zip.namelist():
+                    have[key] = z[key]
+    except (ValueError, zipfile.BadZipFile):
+        pass
+    return have
+
+
+@step
+def has_sound(path):
+    sys.exit(not loaded(path))
+
+
+@step
+def as_np_load(path, mount):
+    have = loaded(path)
+    same(f"names of {path}", names_in(os.path.join(mount, "tensors")), {file_name(n) for n in have})
+    for name, a in have.items():
+        check_array(mount, name, a)
 
 
 @step

@@ -73,7 +73,7 @@ static inline bool right_file(const struct stress *s, struct tfs_file_id id, con
 	size_t in_header = at >= l.prefix ? 0 : len < l.prefix - at ? len : l.prefix - at;
 
 	if (in_header) {
-		l.view->make_prefix(l.tensor, header);
+		tfs_layout_make_prefix(&l, header);
 		if (memcmp(buf, header + at, in_header) != 0)
 			return false;
 	}

@@ -32,7 +32,7 @@ static void check_packing(const struct tfs_tensor *t)
 		CHECK(p->length == t->nbytes);
 }
 
-static void check_shown(const struct tfs_tensor *t)
+static void check_shown(const struct tfs_tensor *t, unsigned align)
 {
 	uint8_t header[TFS_VIEW_PREFIX_MAX];
 	struct tfs_error err = { 0 };
@@ -44,10 +44,10 @@ static void check_shown(const struct tfs_tensor *t)
 		return;
 	c = tfs_catalog_create();
 	CHECK(c);
-	tfs_npy_header(t->dtype->npy, t->shape, t->ndim, header);
-	CHECK(!tfs_npy_header_length(header, TFS_NPY_START, sizeof header, &len, &err) && len == sizeof header);
+	CHECK(tfs_npy_header(t->dtype->npy, t->shape, t->ndim, align, header) % align == 0);
+	CHECK(!tfs_npy_header_length(header, TFS_NPY_START, sizeof header, &len, &err) && len % align == 0);
 	CHECK(!tfs_npy_header_read(header, len, c, &array, &err));
-	CHECK(!strcmp(array.dtype->name, t->dtype->name) && array.dtype->block_bytes == t->dtype->block_bytes);
+	CHECK(!strcmp(array.dtype->npy, t->dtype->npy) && array.dtype->block_bytes == t->dtype->block_bytes);
 	CHECK(array.ndim == t->ndim && !memcmp(array.shape, t->shape, t->ndim * sizeof *t->shape));
 	CHECK(array.nbytes == t->nbytes && !array.swap && !array.fortran);
 	tfs_catalog_destroy(c);
@@ -63,7 +63,8 @@ static void check_tensor(const struct tfs_tensor *t, uint64_t size)
 	CHECK(!tfs_dtype_nbytes(t->dtype, t->shape, t->ndim, &nbytes) && nbytes == t->nbytes);
 	if (t->packing)
 		check_packing(t);
-	check_shown(t);
+	check_shown(t, 64);
+	check_shown(t, TFS_VIEW_PREFIX_MAX);
 }
 
 static void run(const struct tfs_format *format, const char *name, const uint8_t *data, size_t size)

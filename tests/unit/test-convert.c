@@ -48,6 +48,9 @@ static const struct subject {
 	{ "F8_E8M0", 8, POWER, 8, 0, 127 },
 	{ "F8_E4M3FNUZ", 8, FNUZ, 4, 3, 8 },
 	{ "F8_E5M2FNUZ", 8, FNUZ, 5, 2, 16 },
+	{ "float8_e3m4", 8, IEEE, 3, 4, 3 },
+	{ "float8_e4m3", 8, IEEE, 4, 3, 7 },
+	{ "float8_e4m3b11fnuz", 8, FNUZ, 4, 3, 11 },
 	{ "F4", 4, FINITE, 2, 1, 1 },
 	{ "F6_E2M3", 6, FINITE, 2, 3, 1 },
 	{ "F6_E3M2", 6, FINITE, 3, 2, 3 },
@@ -350,6 +353,44 @@ static void levels_have_names(void **state)
 	assert_string_equal(tfs_simd_name(TFS_SIMD_AVX512), "avx512");
 }
 
+/* ml_dtypes' narrow types have a byte each; of integers the low bits count, and of floats any above the number is its sign. */
+static void narrow_types_have_a_byte_each(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned bits, ebits, mbits, bias;
+	} types[] = {
+		{ "int2", 2 },		      { "uint2", 2 },		    { "int4", 4 },		  { "uint4", 4 },
+		{ "float4_e2m1fn", 4, 2, 1, 1 }, { "float6_e2m3fn", 6, 2, 3, 1 }, { "float6_e3m2fn", 6, 3, 2, 3 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(types); i++) {
+		tfs_convert_fn *convert = tfs_convert_for(dtype_named(types[i].name));
+		int top = 1 << (types[i].bits - 1);
+		uint8_t src[256];
+		float dst[256];
+
+		for (int x = 0; x < 256; x++)
+			src[x] = (uint8_t)x;
+		convert(src, dst, 256);
+		for (int x = 0; x < 256; x++) {
+			int low = x & (2 * top - 1), m = x & ((1 << types[i].mbits) - 1), e = (x & (top - 1)) >> types[i].mbits;
+			float want;
+
+			if (types[i].name[0] == 'u')
+				want = (float)low;
+			else if (types[i].name[0] == 'i')
+				want = (float)(low >= top ? low - 2 * top : low);
+			else
+				want = ldexpf((float)(e ? m + (1 << types[i].mbits) : m), (e ? e : 1) - (int)types[i].bias - (int)types[i].mbits) *
+				       (x >= top ? -1 : 1);
+			if (bits_of(dst[x]) != bits_of(want))
+				fail_msg("%s %#x: %g, not %g", types[i].name, (unsigned)x, dst[x], want);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +400,7 @@ int main(void)
 		cmocka_unit_test(every_pattern_in_every_place),
 		cmocka_unit_test(wide_types_are_rounded_once),
 		cmocka_unit_test(nothing_beyond_is_touched),
+		cmocka_unit_test(narrow_types_have_a_byte_each),
 	};
 
 	print_levels();

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # E8M0, the scale of the OCP MX formats, has no sign, no zero and no infinity. A cast of -2 to it is NaN in ml_dtypes
-# 0.5.4, 2 in torch 2.14.1, which drops the sign, and 2**-127 in onnxruntime 1.30.0. Zero is NaN in the first and 2**-127
-# in the others; infinity is 2**127 in the last and NaN in the others. None of them raises an error.
+# 0.5.4, 2 in torch 2.14.1, which drops the sign, and 2**-127 in onnxruntime 1.30.0. Zero is NaN in the first and
+# 2**-127 in the others; infinity is 2**127 in the last and NaN in the others. None of them raises an error.
 set -euo pipefail
 # shellcheck source=findings/lib.bash
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.bash"

@@ -23,7 +23,8 @@ seen=$(
 		print(f"numpy {np.__version__} float16:", *x.astype(np.float16).astype(float))
 		print(f"torch {torch.__version__.split('+')[0]} float16:", *torch.tensor(x).half().double().tolist())
 		b = np.array([1 + 2**-8 + 2**-40])
-		print(f"ml_dtypes {ml_dtypes.__version__} bfloat16 of 1 + 2**-8 + 2**-40:", *b.astype(ml_dtypes.bfloat16).astype(float))
+		print(f"ml_dtypes {ml_dtypes.__version__} bfloat16 of 1 + 2**-8 + 2**-40:",
+		      *b.astype(ml_dtypes.bfloat16).astype(float))
 
 		nodes = [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT16),
 		         helper.make_node("Cast", ["y"], ["z"], to=TensorProto.DOUBLE)]

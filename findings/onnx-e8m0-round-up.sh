@@ -2,8 +2,8 @@
 # onnx 1.20.0: make_tensor rounds to FLOAT8E8M0 upwards, as Cast does by default, but not multiples of 1/8 below 1.5:
 # 1.1 becomes 2, and 1.125, 1.25 and 1.375, which are larger, become 1.
 #
-# The test for a fraction passes over two of the 23 bits that float32 has for it, those worth 1/4 and 1/8. A scale that is
-# such a number times a power of two comes out half as large as the one just below it.
+# The test for a fraction passes over two of the 23 bits that float32 has for it, those worth 1/4 and 1/8. A scale that
+# is such a number times a power of two comes out half as large as the one just below it.
 set -euo pipefail
 # shellcheck source=findings/lib.bash
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.bash"

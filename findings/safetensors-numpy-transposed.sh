@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# safetensors 0.8.0: safetensors.numpy writes a transposed or Fortran-ordered array in the order of its memory, under the
-# shape of the array, and says nothing. The file is valid and its values are permuted. 0.5.2 wrote the right ones, and
-# safetensors.torch of both refuses such tensors.
+# safetensors 0.8.0: safetensors.numpy writes a transposed or Fortran-ordered array in the order of its memory, under
+# the shape of the array, and says nothing. The file is valid and its values are permuted. 0.5.2 wrote the right ones.
 #
 # 0.8.0 hands the serialiser the address of the array's memory, where 0.5.2 called tobytes(), which puts into C order.
 # Arrays in Fortran order needn't be asked for: numpy.load gives them for files that say so.

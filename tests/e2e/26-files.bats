@@ -56,7 +56,7 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 		is_format "$format" "${tensors%% *}"
 		stat_is warnings -eq 0
 		stat_is sets -eq 1
-		[[ $(ls -I tensors -I npy -I f32 -I meta -I tree -I model.safetensors "$mnt" | wc -l) = "$own" ]] || fail "$(ls "$mnt")"
+		[[ $(ls -I tensors -I npy -I f32 -I meta -I tree -I whole -I model.safetensors "$mnt" | wc -l) = "$own" ]] || fail "$(ls "$mnt")"
 		[[ -e $mnt/$file && ! -e $mnt/config.json ]]
 		umount "$mnt"
 		wait_until ended "$daemon"

@@ -540,7 +540,7 @@ static int open_root(struct tfs_model_impl *m, const char *path, struct tfs_erro
 /* Which format the file is of: by its name, or, where that says nothing, by its content. */
 static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_error *err)
 {
-	struct tfs_content c = { 0 };
+	struct tfs_sniffed c = { 0 };
 	char names[TFS_FORMAT_NAMES];
 	const char *what;
 	cleanup_fd int fd = -1;

@@ -118,10 +118,10 @@ static int check_any_left(struct tfs_catalog *catalog, struct tfs_error *err)
 }
 
 /* What the file is by its content; of what can't be read nothing is known. */
-static struct tfs_content sniff_node(const struct tfs_model *m, uint32_t node)
+static struct tfs_sniffed sniff_node(const struct tfs_model *m, uint32_t node)
 {
 	cleanup_fd int fd = tfs_model_open_node(m, node, 0);
-	struct tfs_content c = { 0 };
+	struct tfs_sniffed c = { 0 };
 
 	if (fd >= 0)
 		tfs_sniff(fd, m->nodes[node].size, &c, NULL);
@@ -615,7 +615,7 @@ static int find_unfinished(struct finder *f)
  */
 static const char *other_weights(const struct tfs_model *m, uint32_t node, const struct tfs_format **ret_format)
 {
-	struct tfs_content c = S_ISREG(m->nodes[node].mode) ? sniff_node(m, node) : (struct tfs_content){ 0 };
+	struct tfs_sniffed c = S_ISREG(m->nodes[node].mode) ? sniff_node(m, node) : (struct tfs_sniffed){ 0 };
 	const char *name = m->nodes[node].name, *what = tfs_sniff_name(name, c.format);
 
 	*ret_format = what ? NULL : c.format;

@@ -150,7 +150,7 @@ static bool is_text(const struct tfs_sample *s)
 	return true;
 }
 
-static void sniff_text(const struct tfs_sample *s, struct tfs_content *c)
+static void sniff_text(const struct tfs_sample *s, struct tfs_sniffed *c)
 {
 	size_t at = tfs_sample_has(s, 0, "\xef\xbb\xbf", 3) ? 3 : 0;
 
@@ -181,7 +181,7 @@ static int pass_over(void *arg, const struct tfs_zip_member *m, const struct tfs
 
 /* --- The file -------------------------------------------------------------------------------------------------------- */
 
-static void sniff(struct tfs_sample *s, struct tfs_content *c)
+static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
 {
 	const struct tfs_format *f;
 	struct tfs_error ignored;
@@ -191,7 +191,7 @@ static void sniff(struct tfs_sample *s, struct tfs_content *c)
 	for (size_t i = 0; (f = tfs_format_at(i)); i++) {
 		if (!f->recognises(s))
 			continue;
-		*c = (struct tfs_content){ .format = f, .what = f->what };
+		*c = (struct tfs_sniffed){ .format = f, .what = f->what };
 		return;
 	}
 	c->what = find_row(s, absent, sizeof absent / sizeof *absent);
@@ -200,22 +200,22 @@ static void sniff(struct tfs_sample *s, struct tfs_content *c)
 	if (c->what)
 		return;
 	if (tfs_zip_claims(s->start))
-		*c = (struct tfs_content){ .container = TFS_IN_ZIP, .what = "a zip file without tensors" };
+		*c = (struct tfs_sniffed){ .container = TFS_IN_ZIP, .what = "a zip file without tensors" };
 	else if (s->len > 2 && s->start[0] == 0x80 && s->start[1] >= 2 && s->start[1] <= 5) /* PROTO (pickletools.py) */
-		*c = (struct tfs_content){ .container = TFS_IN_PICKLE, .what = "a Python pickle that torch.save() didn't write" };
+		*c = (struct tfs_sniffed){ .container = TFS_IN_PICKLE, .what = "a Python pickle that torch.save() didn't write" };
 	else
 		sniff_text(s, c);
 }
 
-int tfs_sniff(int fd, uint64_t size, struct tfs_content *ret_content, struct tfs_error *err)
+int tfs_sniff(int fd, uint64_t size, struct tfs_sniffed *ret_sniffed, struct tfs_error *err)
 {
 	struct tfs_sample s;
 	int r = take_sample(&s, fd, size, err);
 
 	if (r)
 		return r;
-	*ret_content = (struct tfs_content){ 0 };
-	sniff(&s, ret_content);
+	*ret_sniffed = (struct tfs_sniffed){ 0 };
+	sniff(&s, ret_sniffed);
 	tfs_zip_destroy(s.zip);
 	return 0;
 }
@@ -247,7 +247,7 @@ int tfs_sniff_present(int fd, uint64_t size, struct tfs_error *err)
 
 int tfs_sniff_other(int fd, uint64_t size, const struct tfs_format *format, unsigned containers, struct tfs_error *err)
 {
-	struct tfs_content c;
+	struct tfs_sniffed c;
 
 	if (tfs_sniff(fd, size, &c, NULL) || !c.what || (c.format && c.format == format) || (c.container & containers))
 		return 0;

@@ -43,14 +43,14 @@ enum tfs_container {
 };
 
 /* What a file is. */
-struct tfs_content {
+struct tfs_sniffed {
 	const struct tfs_format *format; /* that it is of, or NULL */
 	unsigned container;		 /* where it has no format: a bit of enum tfs_container, or 0 */
 	const char *what;		 /* completes "is …": "a page of HTML"; NULL: nobody knows */
 };
 
 /* 0, or pread's error. */
-int tfs_sniff(int fd, uint64_t size, struct tfs_content *ret_content, struct tfs_error *err);
+int tfs_sniff(int fd, uint64_t size, struct tfs_sniffed *ret_sniffed, struct tfs_error *err);
 
 /*
  * Refuse, with -EINVAL and a text that says so, what is found instead of weights in many clones, whatever the format: a Git LFS

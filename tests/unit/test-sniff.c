@@ -10,9 +10,9 @@
 #define LEGACY "\x80\2\x8a\n\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 #define ZIP(name_len, name) "PK\3\4\24\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" name_len "\0\0\0" name
 
-static struct tfs_content sniff(const char *data, size_t len)
+static struct tfs_sniffed sniff(const char *data, size_t len)
 {
-	struct tfs_content c;
+	struct tfs_sniffed c;
 	int fd = memory_file(data, len);
 
 	assert_int_equal(tfs_sniff(fd, len, &c, NULL), 0);

@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
-#include "model.h"
+#include "model/model.h"
 
 /* Somebody who asks. */
 struct tfs_caller {

@@ -9,7 +9,7 @@
 #include "base/arena.h"
 #include "bench.h"
 #include "loader.h"
-#include "model.h"
+#include "model/model.h"
 #include "options.h"
 
 /* --- bench-work.c --------------------------------------------------------------------------------------------------- */

@@ -12,7 +12,7 @@
 
 #include "interrupt.h"
 #include "loader.h"
-#include "model.h"
+#include "model/model.h"
 #include "opened.h"
 #include "options.h"
 #include "snapshots.h"

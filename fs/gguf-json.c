@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json-out.h"
-#include "format/gguf-reader.h"
+#include "base/json-write.h"
+#include "format/gguf/reader.h"
 
 /* --- Values ---------------------------------------------------------------------------------------------------------- */
 

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "base/json-out.h"
+#include "base/json-write.h"
 
 /* Longer arrays have their first elements in "first" instead of all in "value", unless all are asked for. */
 enum { TFS_GGUF_JSON_ARRAY = 64, TFS_GGUF_JSON_FIRST = 8 };

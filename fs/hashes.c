@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hash.h"
+#include "hash/hash.h"
 #include "pending.h"
 
 /* Somebody who waits for one hash, or for all. */

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "residency.h"
+#include "cache/residency.h"
 #include "views.h"
 
 enum tfs_kind {

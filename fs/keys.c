@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "gguf-json.h"
-#include "metadata.h"
+#include "model/metadata.h"
 
 static void path_of(const struct tfs_model *m, uint32_t node, char path[static PATH_MAX])
 {

@@ -7,7 +7,7 @@
 #include <xxhash.h>
 
 #include "base/sort.h"
-#include "view/view.h"
+#include "content/view.h"
 
 /* An entry whose name ends in a hash: a part that is too long, or a tensor whose path another one has already. */
 struct odd {

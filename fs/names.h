@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "model.h"
+#include "model/model.h"
 
 /* NAME_MAX of every Linux file system; FUSE refuses longer ones (FUSE_NAME_MAX is 1024, but VFS clients count on 255). */
 enum { TFS_NAME_MAX = 255, TFS_SUFFIX_MAX = sizeof ".json" - 1 };

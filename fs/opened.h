@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "stream.h"
+#include "cache/stream.h"
 
 struct tfs_control;
 struct tfs_listing;

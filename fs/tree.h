@@ -23,7 +23,7 @@
 #include "access.h"
 #include "base/error.h"
 #include "inode.h"
-#include "model.h"
+#include "model/model.h"
 #include "modules.h"
 #include "names.h"
 #include "wholes.h"

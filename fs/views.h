@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#include "view/view.h"
+#include "content/view.h"
 
 enum tfs_view_dir { TFS_VIEW_TENSORS, TFS_VIEW_NPY, TFS_VIEW_F32, TFS_VIEW_META, TFS_VIEW_TREE, TFS_VIEW_WHOLE, TFS_VIEWS };
 

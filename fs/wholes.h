@@ -3,8 +3,8 @@
 #ifndef TFS_FS_WHOLES_H
 #define TFS_FS_WHOLES_H
 
-#include "model.h"
-#include "whole.h"
+#include "model/model.h"
+#include "content/consolidated.h"
 
 struct tfs_wholes;
 

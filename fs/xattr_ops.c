@@ -9,9 +9,9 @@
 
 #include "caller.h"
 #include "fs.h"
-#include "hash.h"
+#include "hash/hash.h"
 #include "hashes.h"
-#include "store.h"
+#include "cache/store.h"
 #include "text.h"
 
 static const char prefix[] = "user.tensorfs.", hash_name[] = "user.tensorfs.xxh128";

@@ -14,12 +14,12 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "feeder.h"
+#include "cache/prefetch.h"
 #include "io/workers.h"
-#include "plan.h"
-#include "pressure.h"
-#include "source.h"
-#include "store.h"
+#include "cache/predict.h"
+#include "cache/pressure.h"
+#include "content/source.h"
+#include "cache/store.h"
 
 /* What the prefetcher knows of the opens of one weight set in one view: readers of two views keep each their own order. */
 struct set_plan {

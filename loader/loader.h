@@ -14,11 +14,12 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "hash.h"
-#include "model.h"
-#include "residency.h"
-#include "scheduler.h"
-#include "stream.h"
+#include "cache/memory.h"
+#include "hash/hash.h"
+#include "model/model.h"
+#include "cache/residency.h"
+#include "io/scheduler.h"
+#include "cache/stream.h"
 
 enum tfs_prefetch { TFS_PREFETCH_AUTO, TFS_PREFETCH_ALL, TFS_PREFETCH_NONE };
 
@@ -35,12 +36,6 @@ struct tfs_loader_options {
 
 /* Requests that keep the storage busy (measured, DESIGN.md section 1), at 4 MiB of buffer each while they work. */
 enum { TFS_THREADS_DEFAULT = 8, TFS_THREADS_MAX = 64 };
-
-/* Budgets below this could not hold even a few slots of a stream. */
-#define TFS_MEMORY_MIN ((uint64_t)64 << 20)
-
-/* Half of what is available now, to the whole machine and within the limits of this process's memory cgroups. */
-uint64_t tfs_memory_default(void);
 
 struct tfs_loader;
 
@@ -87,7 +82,7 @@ struct tfs_loader_stats {
 	struct tfs_hash_stats hashes;
 	struct tfs_sched_stats sched;
 	uint64_t store_used; /* bytes of memory that backing files hold, as the kernel counts them */
-	uint64_t spooled;    /* bytes of tensors that are inflated ahead (spool.h), now; in the budget */
+	uint64_t spooled;    /* bytes of tensors that are inflated ahead (content/staging.h), now; in the budget */
 	uint64_t pressures;  /* times that the kernel reported memory pressure */
 	unsigned threads;
 	const char *engine; /* name of the one that read last; before that, of the one that will be tried first */

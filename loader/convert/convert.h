@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dtype.h"
+#include "tensor/dtype.h"
 
 /*
  * Convert the @n elements at @src, a multiple of the dtype's block_elems, to @n floats at @dst. @src need not be aligned,

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "catalog.h"
+#include "tensor/catalog.h"
 #include "format/sniff.h"
 
 struct tfs_format {

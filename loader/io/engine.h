@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "source.h"
+#include "content/source.h"
 
 /* One read. Stays where it is until it is done. */
 struct tfs_io {

@@ -10,7 +10,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "extract.h"
+#include "content/extract.h"
 
 struct tfs_workers {
 	struct tfs_sched *sched;

@@ -13,10 +13,10 @@
 #ifndef TFS_IO_WORKERS_H
 #define TFS_IO_WORKERS_H
 
-#include "extract.h"
+#include "content/extract.h"
 #include "io/engine.h"
-#include "scheduler.h"
-#include "source.h"
+#include "io/scheduler.h"
+#include "content/source.h"
 
 struct tfs_workers;
 

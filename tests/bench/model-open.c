@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "model.h"
+#include "model/model.h"
 
 static double now_ms(void)
 {

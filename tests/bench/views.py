@@ -98,7 +98,7 @@ def rows(b, tools):
         program = b.tool("convert")
         sources = [os.path.join(TOP, "loader/convert", f) for f in os.listdir(os.path.join(TOP, "loader/convert")) if f.endswith(".c")]
         command = [os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-I" + os.path.join(TOP, "loader")]
-        subprocess.run([*command, "-o", program, os.path.join(HERE, "convert.c"), *sources, os.path.join(TOP, "loader/dtype.c")],
+        subprocess.run([*command, "-o", program, os.path.join(HERE, "convert.c"), *sources, os.path.join(TOP, "loader/tensor/dtype.c")],
                        check=True)
         lines = subprocess.run([program, dtype], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
         line = next(line.split() for line in lines if line.startswith(dtype))

@@ -5,7 +5,7 @@ load helpers
 mkgguf() { py "$top/tests/data/mkgguf.py" "$@"; }
 gguf() { py "$e2e/gguf.py" "$@"; }
 
-# What is said of big-endian files in whose blocks words are random: see loader/format/gguf-order.h.
+# What is said of big-endian files in whose blocks words are random: see loader/format/gguf/byte-order.h.
 note="model.gguf: big-endian, but of the words in its blocks, or of BF16, that can't be told"
 
 # Mounts $model, or what is given behind the options, on a mount point of its own.

@@ -14,12 +14,12 @@
 
 #include "base/log.h"
 #include "io/workers.h"
-#include "model.h"
-#include "residency.h"
-#include "scheduler.h"
-#include "source.h"
-#include "store.h"
-#include "stream.h"
+#include "model/model.h"
+#include "cache/residency.h"
+#include "io/scheduler.h"
+#include "content/source.h"
+#include "cache/store.h"
+#include "cache/stream.h"
 
 /* --- Models ------------------------------------------------------------------------------------------------------ */
 

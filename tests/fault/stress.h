@@ -9,9 +9,9 @@
 #include <sys/mman.h>
 #include <xxhash.h>
 
-#include "feeder.h"
-#include "hash.h"
-#include "whole.h"
+#include "cache/prefetch.h"
+#include "hash/hash.h"
+#include "content/consolidated.h"
 
 #define CHECK(x) \
 	do { \

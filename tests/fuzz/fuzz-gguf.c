@@ -9,7 +9,7 @@
 
 #include "base/sort.h"
 #include "format/format.h"
-#include "format/gguf-reader.h"
+#include "format/gguf/reader.h"
 #include "fs/gguf-json.h"
 #include "fuzz.h"
 

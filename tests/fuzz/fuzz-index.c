@@ -6,7 +6,7 @@
 
 #include "base/sort.h"
 #include "fuzz.h"
-#include "index.h"
+#include "model/index.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

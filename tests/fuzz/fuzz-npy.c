@@ -9,10 +9,10 @@
 #include "base/sort.h"
 #include "base/utf8.h"
 #include "format/format.h"
-#include "format/npy-header.h"
+#include "format/numpy/header.h"
 #include "fuzz.h"
-#include "view/npy.h"
-#include "view/view.h"
+#include "content/view-npy.h"
+#include "content/view.h"
 
 static void check_packing(const struct tfs_tensor *t)
 {

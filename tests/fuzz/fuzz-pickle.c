@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "format/pickle.h"
+#include "format/torch/pickle.h"
 #include "fuzz.h"
 
 static void check_value(const struct tfs_pickle *p, const struct tfs_pickle_value *v);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model.h"
+#include "model/model.h"
 
 static void warn(void *arg, const struct tfs_error *warning)
 {

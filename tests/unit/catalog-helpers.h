@@ -5,7 +5,7 @@
 
 #include "helpers.h"
 
-#include "catalog.h"
+#include "tensor/catalog.h"
 
 static inline bool is_noted(const struct tfs_catalog *c)
 {

@@ -10,7 +10,7 @@
 
 #include <zlib.h>
 
-#include "extract.h"
+#include "content/extract.h"
 
 enum { BLOB = 9 * MIB };
 

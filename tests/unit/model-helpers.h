@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-#include "model.h"
+#include "model/model.h"
 
 struct warnings {
 	unsigned n;

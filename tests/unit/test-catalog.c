@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "catalog.h"
+#include "tensor/catalog.h"
 
 static const struct tfs_dtype *f32(void)
 {

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include "dtype.h"
+#include "tensor/dtype.h"
 
 static void every_dtype_is_known(void **state)
 {

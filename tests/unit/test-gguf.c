@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "format/format.h"
-#include "format/gguf-reader.h"
+#include "format/gguf/reader.h"
 
 /* --- Making files ------------------------------------------------------------------------------------------------ */
 

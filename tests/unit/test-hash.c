@@ -4,7 +4,7 @@
 
 #include <xxhash.h>
 
-#include "hash.h"
+#include "hash/hash.h"
 
 static const struct spec specs[] = {
 	{ "a", MIB },	   { "b", MIB + 1 }, { "big", 5 * TFS_CHUNK + 77 }, { "c", 1 },

@@ -1,81 +1,69 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The parts include each other only downwards: fs → loader, never back, and inside the loader as LAYERS has it.
+"""Includes go downwards only: a folder may include itself and folders on lower floors, as in FLOORS and no other.
 usage: test-includes.py SOURCE_ROOT"""
 import re
 import sys
 from pathlib import Path
 
-# A module may include itself and what stands above it in this list; a row's second entry, where it has one, says that it
-# may include less. A module is a folder of loader/, or the files of one name in it, or those named in MEMBERS.
-LAYERS = [
-    ("base",),
-    ("dtype",),
-    ("catalog",),
-    ("format",),
-    ("index", {"base"}),
-    ("model",),
-    ("convert", {"base", "dtype"}),
-    ("view", {"base", "dtype", "catalog", "format", "model", "convert"}),
-    ("report", {"base", "model"}),
-    ("source", {"base", "model"}),
-    ("store", {"base"}),
-    ("extract", {"base", "catalog", "source"}),
-    ("whole", {"base", "catalog", "extract", "model", "source"}),
-    ("plan", {"base", "model"}),
-    ("scheduler",),
-    ("residency",),
-    ("stream",),
-    ("hash", {"base", "model", "report", "residency", "scheduler", "source", "stream"}),
-    ("feeder", {"base", "model", "residency", "scheduler", "store", "view"}),
-    ("pressure", {"base"}),
-    ("io", {"base", "extract", "whole", "scheduler", "source"}),
-    ("memory",),
-    ("loader",),
-]
-MEMBERS = {"model-impl": "model", "scan": "model", "covered": "model", "sets": "model", "merge": "model", "resolve": "model", "group": "model",
-           "split": "model", "external": "model", "metadata": "model",
-           "inflate": "extract", "spool": "extract", "strides": "extract", "residency-impl": "residency", "residency-load": "residency",
-           "residency-evict": "residency",
-           "residency-share": "residency", "hash-table": "hash"}
-# loader.h is the door to all of it, so its parts may know it.
-DOOR = {"memory": {"loader"}}
+# A folder of loader/ or fs/, and those that it may include. "loader" is loader.[ch], the door to the library; folders within folders
+# count with theirs.
+FLOORS = {
+    "base": "",
+    "tensor": "base",
+    "convert": "base tensor",
+    "format": "base tensor",
+    "model": "base tensor format",
+    "content": "base tensor convert model",
+    "io": "base tensor model content",
+    "cache": "base tensor model content io",
+    "hash": "base tensor model content io cache",
+    "loader": "base tensor model content io cache hash",
+    "tree": "base tensor format model content cache hash loader",
+    "mount": "base tensor model content io cache hash loader tree",
+    "cli": "base tensor convert model content io cache loader tree mount",
+}
+PARTS = ("loader",)
 GENERATED = {"config.h"}
-
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 
 
-def module_of(path):
-    top = path.parts[0] if len(path.parts) > 1 else path.stem
-    return MEMBERS.get(top, top)
+def folder_of(root, file):
+    """Of a file below loader/ or fs/."""
+    parts = file.relative_to(root).parts
+    return parts[1] if len(parts) > 2 else file.stem
+
+
+def check(root, file):
+    """What is wrong with one file's includes, a line each."""
+    path, folder = file.relative_to(root), folder_of(root, file)
+    if folder not in FLOORS:
+        yield f"{path}: {folder} is no folder of FLOORS"
+        return
+    may = set(FLOORS[folder].split()) | {folder}
+    for bracket, name in INCLUDE.findall(file.read_text(encoding="utf-8")):
+        if bracket == "<" and "fuse" in name and folder != "mount":
+            yield f"{path} includes <{name}>: what FUSE is only mount knows"
+        if bracket == "<" or name in GENERATED:
+            continue
+        found = [part / name for part in (root / "loader", root / "fs", file.parent) if (part / name).is_file()]
+        if not found:
+            yield f'{path} includes "{name}", which is not there'
+        elif folder_of(root, found[0]) not in may:
+            yield f'{path} includes "{name}": {folder} may not include {folder_of(root, found[0])}'
+        elif "/" not in name and name != "loader.h":
+            yield f'{path} includes "{name}": write it with its folder'
 
 
 def main():
     root = Path(sys.argv[1])
-    loader = root / "loader"
-    order = [row[0] for row in LAYERS]
-    allowed = {row[0]: (row[1] if len(row) > 1 else set(order[:i])) | {row[0]} | DOOR.get(row[0], set())
-               for i, row in enumerate(LAYERS)}
-    bad, seen = [], 0
-    for file in sorted(loader.rglob("*.[ch]")):
-        path = file.relative_to(loader)
-        module = module_of(path)
-        if module not in allowed:
-            bad.append(f"loader/{path}: a module that LAYERS does not know: say where it stands")
-            continue
-        for kind, name in INCLUDE.findall(file.read_text()):
-            seen += 1
-            if re.match(r"fuse|fs/", name):
-                bad.append(f"loader/{path}: includes {name}: the loader knows nothing of FUSE")
-            elif kind == '"' and name not in GENERATED:
-                if not (loader / name).is_file():
-                    bad.append(f"loader/{path}: includes {name}, which is no file of loader/")
-                elif module_of(Path(name)) not in allowed[module]:
-                    bad.append(f"loader/{path}: {module} may not include {name}")
-    if not seen:
-        bad.append(f"no includes found under {loader}")
-    print("\n".join(bad) or f"{seen} includes, all downwards")
-    return 1 if bad else 0
+    files = [file for part in PARTS for file in sorted((root / part).rglob("*.[ch]"))]
+    wrong = [line for file in files for line in check(root, file)]
+    print("\n".join(wrong))
+    if len(files) < 100:
+        sys.exit(f"only {len(files)} files below {root}")
+    sys.exit(1 if wrong else 0)
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 
-#include "index.h"
+#include "model/index.h"
 
 static int read_text(const char *text, struct tfs_index **ret, struct tfs_error *err)
 {

@@ -5,7 +5,7 @@
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 
-#include "group.h"
+#include "model/candidates.h"
 #include "model-helpers.h"
 
 /* --- The tree ---------------------------------------------------------------------------------------------------- */

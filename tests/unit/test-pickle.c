@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "format/pickle.h"
+#include "format/torch/pickle.h"
 
 /* Read the pickle in a string literal. */
 #define READ(p, s) read_bytes(p, "" s, sizeof s - 1)

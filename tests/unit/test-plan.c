@@ -2,7 +2,7 @@
 /* The predictor: opens in, places to prefetch out. */
 #include "helpers.h"
 
-#include "plan.h"
+#include "cache/predict.h"
 
 #define MIB ((uint64_t)1 << 20)
 

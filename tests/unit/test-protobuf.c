@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "format/protobuf.h"
+#include "format/onnx/protobuf.h"
 
 /* A reader of a file of these bytes. */
 static struct tfs_pb *reader_of(const void *data, size_t len, struct tfs_error *err)

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 
-#include "scheduler.h"
+#include "io/scheduler.h"
 
 struct probe {
 	struct tfs_transfer t;

@@ -4,7 +4,7 @@
 
 #include <sys/mman.h>
 
-#include "hash.h"
+#include "hash/hash.h"
 
 /* b and d have a's bytes, f has e's; c is of a's length. */
 static const struct spec specs[] = {

@@ -4,9 +4,9 @@
 
 #include <errno.h>
 
-#include "model.h"
-#include "view/npy.h"
-#include "view/view.h"
+#include "model/model.h"
+#include "content/view-npy.h"
+#include "content/view.h"
 
 static const struct tfs_dtype *dtype(const char *name)
 {

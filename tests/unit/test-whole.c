@@ -4,8 +4,8 @@
 
 #include <jansson.h>
 
-#include "metadata.h"
-#include "whole.h"
+#include "model/metadata.h"
+#include "content/consolidated.h"
 
 /* A shard of @shards with one tensor, and this __metadata__. */
 static void put_shard(const char *dir, unsigned shard, unsigned shards, const char *metadata)

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/* Files that are looked at without being used, and files of equal content, which share a backing file. */
+#include "cache/residency-impl.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/cleanup.h"
+
+/* Tensors whose hashes are equal. They go with the residency. */
+struct group {
+	unsigned members;
+	bool rooted; /* a tensor was resident: the bytes of the group are that one's */
+	/* A resident file of a tensor that has these bytes; NULL: none that is known. */
+	struct tfs_entry *at[TFS_VIEW_IDS];
+};
+
+struct twin {
+	struct twin *next; /* of the bucket */
+	uint32_t set, tensor;
+	struct group *group;
+	bool same;  /* has the group's bytes */
+	bool other; /* has not, for all that the hash says */
+};
+
+/* --- Looking -------------------------------------------------------------------------------------------------------- */
+
+int tfs_residency_borrow(struct tfs_residency *r, struct tfs_file_id id)
+{
+	uint64_t backing = 0;
+
+	pthread_mutex_lock(&r->lock);
+	struct tfs_entry *e = tfs_entry_find(r, id);
+	bool resident = e && e->state == TFS_RESIDENT;
+	if (resident) {
+		e->borrowed++;
+		backing = e->backing;
+	}
+	pthread_mutex_unlock(&r->lock);
+	if (!resident)
+		return -ENOENT;
+	int fd = tfs_store_reader(r->store, backing);
+	if (fd < 0)
+		tfs_residency_give_back(r, id);
+	return fd;
+}
+
+static void give_back(struct tfs_entry *e)
+{
+	assert(e && e->borrowed);
+	if (!--e->borrowed)
+		e->reopened = false;
+}
+
+void tfs_residency_give_back(struct tfs_residency *r, struct tfs_file_id id)
+{
+	pthread_mutex_lock(&r->lock);
+	give_back(tfs_entry_find(r, id));
+	pthread_mutex_unlock(&r->lock);
+}
+
+bool tfs_residency_is_resident(struct tfs_residency *r, struct tfs_file_id id)
+{
+	pthread_mutex_lock(&r->lock);
+	struct tfs_entry *e = tfs_entry_find(r, id);
+	bool resident = e && (e->state == TFS_RESIDENT || e->state == TFS_EVICTING);
+	pthread_mutex_unlock(&r->lock);
+	return resident;
+}
+
+/* --- Twins; the lock is held ---------------------------------------------------------------------------------------- */
+
+static struct twin **bucket_of(const struct tfs_residency *r, uint32_t set, uint32_t tensor)
+{
+	uint64_t h = ((uint64_t)set << 32 | tensor) * 0x9e3779b97f4a7c15u; /* Fibonacci hashing */
+	return &r->twins[(h >> 32) & (r->n_twin_buckets - 1)];
+}
+
+static struct twin *find_twin(const struct tfs_residency *r, struct tfs_file_id id)
+{
+	struct twin *t = r->n_twins ? *bucket_of(r, id.set, id.tensor) : NULL;
+	while (t && (t->tensor != id.tensor || t->set != id.set))
+		t = t->next;
+	return t;
+}
+
+static bool grow(struct tfs_residency *r)
+{
+	size_t old_n = r->n_twin_buckets, n = old_n ? old_n * 2 : 64;
+	struct twin **old = r->twins, **fresh = calloc(n, sizeof *fresh);
+	if (!fresh)
+		return old_n; /* longer chains, nothing worse, if there are any */
+	r->twins = fresh;
+	r->n_twin_buckets = n;
+	for (size_t i = 0; i < old_n; i++)
+		for (struct twin *t = old[i], *next; t; t = next) {
+			struct twin **b = bucket_of(r, t->set, t->tensor);
+			next = t->next;
+			t->next = *b;
+			*b = t;
+		}
+	free(old);
+	return true;
+}
+
+/* The tensor's twin in @group; NULL: out of memory. */
+static struct twin *add_twin(struct tfs_residency *r, struct tfs_file_id id, struct group *group)
+{
+	if (r->n_twins >= r->n_twin_buckets && !grow(r))
+		return NULL;
+	struct twin *t = calloc(1, sizeof *t);
+	if (!t)
+		return NULL;
+	struct twin **b = bucket_of(r, id.set, id.tensor);
+	t->set = id.set;
+	t->tensor = id.tensor;
+	t->group = group;
+	group->members++;
+	t->next = *b;
+	*b = t;
+	r->n_twins++;
+	return t;
+}
+
+void tfs_twins_free(struct tfs_residency *r)
+{
+	for (size_t i = 0; i < r->n_twin_buckets; i++)
+		for (struct twin *t = r->twins[i], *next; t; t = next) {
+			next = t->next;
+			if (!--t->group->members)
+				free(t->group);
+			free(t);
+		}
+	free(r->twins);
+}
+
+/* Tensors of equal bytes: are their files in the view equal too? */
+static bool are_alike(const struct tfs_residency *r, const struct tfs_entry *a, const struct tfs_entry *b)
+{
+	const struct tfs_tensor *s = tfs_entry_tensor(r, a->id), *t = tfs_entry_tensor(r, b->id);
+	return a->id.view == TFS_RAW ||
+	       (s->dtype == t->dtype && s->ndim == t->ndim && !memcmp(s->shape, t->shape, s->ndim * sizeof *s->shape));
+}
+
+static bool have_one_file(const struct tfs_entry *a, const struct tfs_entry *b)
+{
+	return a == b || (tfs_entry_is_shared(a) && a->backing == b->backing);
+}
+
+/* From now on @e has the backing file of @of, which is resident. */
+static void ring_join(struct tfs_residency *r, struct tfs_entry *of, struct tfs_entry *e)
+{
+	assert(!tfs_entry_is_shared(e) && of->state == TFS_RESIDENT);
+	if (!of->ring_next)
+		of->ring_next = of->ring_prev = of;
+	e->ring_next = of->ring_next;
+	e->ring_prev = of;
+	e->ring_next->ring_prev = e->ring_prev->ring_next = e;
+	e->backing = of->backing;
+	r->stats.shared++;
+	r->stats.shared_bytes += e->cost;
+}
+
+void tfs_entry_leave(struct tfs_residency *r, struct tfs_entry *e)
+{
+	struct tfs_entry *other = e->ring_next;
+
+	if (e->twin && e->twin->group->at[e->id.view] == e)
+		e->twin->group->at[e->id.view] = other;
+	e->twin = NULL;
+	if (!other)
+		return;
+	e->ring_prev->ring_next = e->ring_next;
+	e->ring_next->ring_prev = e->ring_prev;
+	if (other->ring_next == other)
+		other->ring_next = other->ring_prev = NULL;
+	e->ring_prev = e->ring_next = NULL;
+	r->stats.shared--;
+	r->stats.shared_bytes -= e->cost;
+}
+
+bool tfs_entry_share(struct tfs_residency *r, struct tfs_entry *e)
+{
+	struct twin *t = e->state == TFS_ABSENT || e->state == TFS_FAILED ? find_twin(r, e->id) : NULL;
+	struct tfs_entry *at = t && t->same ? t->group->at[e->id.view] : NULL;
+
+	if (!at || at->state != TFS_RESIDENT || !are_alike(r, at, e))
+		return false;
+	e->twin = t;
+	e->cost = at->cost;
+	e->failure = 0;
+	e->wanted = e->holds;
+	e->tested = 0;
+	ring_join(r, at, e);
+	tfs_entry_set_state(r, e, TFS_RESIDENT);
+	if (!e->holds)
+		tfs_entry_lru_add(r, e);
+	return true;
+}
+
+bool tfs_entry_has_twin(struct tfs_residency *r, struct tfs_entry *e)
+{
+	struct twin *t = find_twin(r, e->id);
+	if (!t || t->other)
+		return false;
+
+	struct group *g = t->group;
+	struct tfs_entry **at = &g->at[e->id.view];
+	e->twin = t;
+	if (*at && (*at)->state == TFS_RESIDENT)
+		return !have_one_file(e, *at) && are_alike(r, e, *at) && (t->same || e->id.view == TFS_RAW);
+	if (!g->rooted && e->id.view == TFS_RAW)
+		g->rooted = t->same = true;
+	if (t->same)
+		*at = e;
+	return false;
+}
+
+/* --- Merging -------------------------------------------------------------------------------------------------------- */
+
+void tfs_residency_on_twin(struct tfs_residency *r, tfs_twin_fn *on_twin, void *arg)
+{
+	r->on_twin = on_twin;
+	r->on_twin_arg = arg;
+}
+
+bool tfs_residency_twin(struct tfs_residency *r, struct tfs_file_id a, struct tfs_file_id b)
+{
+	bool due = false;
+
+	pthread_mutex_lock(&r->lock);
+	struct twin *t = find_twin(r, a);
+	struct group *fresh = t ? NULL : calloc(1, sizeof *fresh);
+	if (fresh && !(t = add_twin(r, a, fresh)))
+		free(fresh);
+	if (t && !find_twin(r, b) && add_twin(r, b, t->group))
+		/* What was resident before it was known. */
+		for (int i = 0; i < 2; i++)
+			for (int v = 0; v < TFS_VIEW_IDS; v++) {
+				struct tfs_file_id id = { i ? b.set : a.set, i ? b.tensor : a.tensor, (enum tfs_view_id)v };
+				struct tfs_entry *e = tfs_entry_find(r, id);
+				if (e && e->state == TFS_RESIDENT)
+					due |= tfs_entry_has_twin(r, e);
+			}
+	pthread_mutex_unlock(&r->lock);
+	return due;
+}
+
+/* Without the lock. 1: equal; 0: not; or -errno. */
+static int compare(struct tfs_residency *r, uint64_t a, uint64_t b, uint64_t size, bool (*stop)(void *arg), void *arg)
+{
+	cleanup_fd int fd = tfs_store_reader(r->store, a), other_fd = tfs_store_reader(r->store, b);
+	uint8_t *map = fd < 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	uint8_t *other = other_fd < 0 ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_SHARED, other_fd, 0);
+	int ret = map == MAP_FAILED || other == MAP_FAILED ? -ENOMEM : 1;
+
+	for (uint64_t at = 0; at < size && ret == 1; at += TFS_CHUNK) {
+		if (memcmp(map + at, other + at, size - at < TFS_CHUNK ? size - at : TFS_CHUNK) != 0)
+			ret = 0;
+		else if (stop(arg))
+			ret = -ECANCELED;
+	}
+	if (map != MAP_FAILED)
+		munmap(map, size);
+	if (other != MAP_FAILED)
+		munmap(other, size);
+	return ret;
+}
+
+/*
+ * Give @e, which is borrowed, the backing file of @of, which is too and has the same bytes. The lock is held, and given up in
+ * between. False: somebody has @e open or mapped.
+ */
+static bool replace(struct tfs_residency *r, struct tfs_entry *e, struct tfs_entry *of)
+{
+	uint64_t old = e->backing;
+
+	if (e->holds || e->borrowed > 1 || tfs_entry_is_shared(e))
+		return false;
+	e->reopened = false;
+	pthread_mutex_unlock(&r->lock);
+	bool mapped = tfs_store_in_use(r->store, old);
+	pthread_mutex_lock(&r->lock);
+	if (mapped || e->holds || e->reopened || e->borrowed > 1 || tfs_entry_is_shared(e))
+		return false;
+	ring_join(r, of, e);
+	e->twin->group->at[e->id.view] = of;
+	pthread_mutex_unlock(&r->lock);
+	tfs_store_remove(r->store, old);
+	pthread_mutex_lock(&r->lock);
+	r->stats.used -= e->cost; /* only now is the memory really free */
+	return true;
+}
+
+static void merge(struct tfs_residency *r, struct tfs_entry *e, bool (*stop)(void *arg), void *arg)
+{
+	struct twin *t = e->twin;
+	struct tfs_entry *at = t->group->at[e->id.view];
+
+	e->borrowed++;
+	at->borrowed++;
+	if (!t->same) {
+		uint64_t size = tfs_file_layout(r->model, e->id).size, a = e->backing, b = at->backing;
+		pthread_mutex_unlock(&r->lock);
+		int c = compare(r, a, b, size, stop, arg);
+		pthread_mutex_lock(&r->lock);
+		t->same |= c == 1;
+		t->other |= c == 0;
+	}
+	if (t->same && !replace(r, e, at))
+		replace(r, at, e);
+	give_back(e);
+	give_back(at);
+}
+
+void tfs_residency_merge(struct tfs_residency *r, struct tfs_file_id id, bool (*stop)(void *arg), void *arg)
+{
+	pthread_mutex_lock(&r->lock);
+	struct twin *t = find_twin(r, id);
+	struct tfs_entry *root = t ? t->group->at[TFS_RAW] : NULL;
+	if (root && root->twin == t && tfs_entry_is_shared(root))
+		root = root->ring_next;
+	/* The one that it is compared with may have files in other views too, from when nothing was known. */
+	struct tfs_file_id ids[] = { root ? root->id : id, id };
+	for (int v = 0; t && v < TFS_VIEW_IDS; v++) {
+		for (int i = 0; i < 2; i++) {
+			ids[i].view = (enum tfs_view_id)v;
+			struct tfs_entry *e = tfs_entry_find(r, ids[i]);
+			if (e && e->state == TFS_RESIDENT && tfs_entry_has_twin(r, e))
+				merge(r, e, stop, arg);
+		}
+	}
+	pthread_mutex_unlock(&r->lock);
+}

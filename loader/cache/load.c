@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* How files become resident. */
+#include "cache/residency-impl.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cache/report.h"
+
+static const struct tfs_transfer_ops load_ops;
+
+/* --- Loading ------------------------------------------------------------------------------------------------------- */
+
+/* Start loading @e, which is absent or failed; the lock is held. On an error the entry is as it was. */
+int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priority priority)
+{
+	struct tfs_layout layout = tfs_file_layout(r->model, e->id);
+	/*
+	 * Chunks are chosen by what they become: each one but the last ends where a huge page of the backing file does, so that
+	 * no huge page is written in two parts, the first of which would have the rest of it zeroed. (Or less than a block before,
+	 * where the prefix is not as long as some blocks.)
+	 */
+	uint64_t per_huge_page = TFS_SCRATCH / layout.out * layout.in;
+	uint64_t step = TFS_CHUNK / per_huge_page * per_huge_page;
+	assert(step); /* nothing shrinks to less than half */
+	uint64_t chunk = step / layout.in * layout.out;
+	struct tfs_transfer transfer = {
+		.ops = &load_ops,
+		.node = layout.tensor->source,
+		.offset = layout.tensor->offset,
+		.len = layout.tensor->nbytes,
+		.first = (chunk - layout.prefix) / layout.out * layout.in,
+		.step = step,
+		.priority = priority,
+		.packed = layout.tensor->packing ? layout.tensor : NULL,
+	};
+	struct load *l = calloc(1, sizeof *l + tfs_transfer_chunks(&transfer));
+
+	if (!l)
+		return -ENOMEM;
+	l->r = r;
+	l->entry = e;
+	l->fd = -1;
+	l->layout = layout;
+	l->first = layout.prefix + transfer.first / layout.in * layout.out;
+	l->chunk = chunk;
+	l->transfer = transfer;
+	int err = tfs_sched_add(r->sched, &l->transfer);
+	if (err) {
+		free(l);
+		return err;
+	}
+	/* A worker may have it already, but looks at the entry under the lock. */
+	e->backing = r->next_backing++;
+	e->cost = tfs_store_cost(layout.size);
+	e->failure = 0;
+	e->wanted = e->holds;
+	e->load = l;
+	tfs_entry_set_state(r, e, TFS_LOADING);
+	r->stats.loads++;
+	if (priority == TFS_PREFETCH)
+		r->stats.prefetched++;
+	return 0;
+}
+
+static int load_begin(struct tfs_transfer *t, struct tfs_error *err)
+{
+	struct load *l = (struct load *)t;
+	struct tfs_residency *r = l->r;
+
+	pthread_mutex_lock(&r->lock);
+	bool prefetch = !l->entry->waits && !l->entry->holds;
+	uint64_t cost = l->entry->cost, backing = l->entry->backing;
+	pthread_mutex_unlock(&r->lock);
+
+	int ret = tfs_entry_reserve(r, cost, prefetch);
+	if (ret)
+		return tfs_error_set(err, ret, TFS_NO_OFFSET, "no room for %" PRIu64 " bytes in the memory budget", cost);
+	l->reserved = true;
+	l->fd = tfs_store_create(r->store, backing, l->layout.size);
+	if (l->fd < 0)
+		return tfs_error_set(err, l->fd, TFS_NO_OFFSET, "backing file: %s", strerror(-l->fd));
+	return 0;
+}
+
+/* Bytes [at, at + len) of the backing file. */
+static int write_backing(struct load *l, uint64_t at, const uint8_t *data, size_t len, struct tfs_error *err)
+{
+	/*
+	 * pwrite rather than a mapping: measured equal, and it fills a fresh huge page without zeroing it first when it is
+	 * overwritten whole (shmem_write_end() clears only what a write left out).
+	 */
+	for (size_t n = 0; n < len;) {
+		ssize_t k = pwrite(l->fd, data + n, len - n, at + n);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0)
+			return tfs_error_set(err, -errno, TFS_NO_OFFSET, "backing file: %s", strerror(errno));
+		n += k;
+	}
+	return 0;
+}
+
+/*
+ * What source bytes [at, at + len) become, and the prefix before the first of them. What is converted, and what shares its
+ * huge page with the prefix, is put together in @scratch, so that each huge page is written in one go.
+ */
+static int write_file(struct load *l, uint64_t at, const uint8_t *data, size_t len, uint8_t *scratch, struct tfs_error *err)
+{
+	const struct tfs_layout *y = &l->layout;
+	uint64_t place = tfs_layout_place(y, at);
+	size_t have = 0;
+	int ret = 0;
+
+	if (!at && y->prefix) {
+		tfs_layout_make_prefix(y, scratch);
+		have = y->prefix;
+		place = 0;
+	}
+	while (len && !ret) {
+		if (!y->convert && !have)
+			return write_backing(l, place, data, len, err); /* straight from where it was read */
+		uint64_t room = TFS_SCRATCH - (place + have) % TFS_SCRATCH;
+		uint64_t n = room < y->out ? y->in : room / y->out * y->in;
+		if (n > len)
+			n = len;
+		have += tfs_layout_convert(y, data, n, scratch + have);
+		if (have > y->size - place)
+			have = y->size - place; /* the last block has elements that the tensor has not */
+		ret = write_backing(l, place, scratch, have, err);
+		data += n;
+		len -= n;
+		place += have;
+		have = 0;
+	}
+	return ret;
+}
+
+static int load_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch,
+		      struct tfs_error *err)
+{
+	struct load *l = (struct load *)t;
+	struct tfs_range_wait *ready = NULL;
+	int ret = write_file(l, at, data, len, scratch, err);
+	if (ret)
+		return ret;
+
+	pthread_mutex_lock(&l->r->lock);
+	l->ready[tfs_transfer_chunk(t, at)] = 1;
+	l->written += len;
+	for (struct tfs_range_wait **p = &l->ranges; *p;) {
+		struct tfs_range_wait *w = *p;
+		bool all = true;
+		for (uint64_t c = tfs_load_chunk_at(l, w->at); c <= tfs_load_chunk_at(l, w->at + w->len - 1); c++)
+			all &= l->ready[c];
+		if (all) {
+			*p = w->next;
+			w->next = ready;
+			ready = w;
+		} else {
+			p = &w->next;
+		}
+	}
+	pthread_mutex_unlock(&l->r->lock);
+	for (struct tfs_range_wait *next; ready; ready = next) {
+		next = ready->next;
+		ready->done(ready, 0);
+	}
+	return 0;
+}
+
+static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *err)
+{
+	struct load *l = (struct load *)t;
+	struct tfs_residency *r = l->r;
+	struct tfs_entry *e = l->entry;
+	struct tfs_wait *waits;
+	struct tfs_file_id id = e->id;
+	bool twin = false;
+	bool refused = code == -ENOSPC || code == -ECANCELED; /* nothing is wrong with the file */
+	char line[TFS_ERROR_LINE];
+
+	/* Before anybody opens it: the lease test counts our own descriptors too. */
+	if (l->fd >= 0)
+		close(l->fd);
+	if (code && !refused)
+		tfs_report(r->model, tfs_entry_tensor(r, e->id), 0, code, err, line);
+	if (code && l->fd >= 0)
+		tfs_store_remove(r->store, e->backing);
+
+	pthread_mutex_lock(&r->lock);
+	e->load = NULL;
+	waits = e->waits;
+	for (struct tfs_wait *w = waits, *next; w; w = next) {
+		next = w->next_of_entry;
+		tfs_entry_wait_remove(w);
+		w->next_of_entry = next;
+		if (!code)
+			tfs_entry_take_hold(e);
+	}
+	if (code) {
+		tfs_entry_set_state(r, e, refused ? TFS_ABSENT : TFS_FAILED);
+		e->failure = code;
+		if (l->reserved)
+			r->stats.used -= e->cost;
+		r->stats.refusals += code == -ENOSPC;
+		if (!refused) {
+			memcpy(r->stats.last_error, line, sizeof line);
+			r->stats.failures++;
+		}
+		if (refused && !e->holds)
+			tfs_entry_forget(r, e);
+		/* Otherwise those who are attached learn why, until they let go. */
+	} else {
+		tfs_entry_set_state(r, e, TFS_RESIDENT);
+		if (e->holds)
+			e->wanted = true;
+		else
+			tfs_entry_lru_add(r, e);
+		twin = tfs_entry_has_twin(r, e);
+	}
+	pthread_mutex_unlock(&r->lock);
+
+	if (twin)
+		r->on_twin(r->on_twin_arg, id);
+	for (struct tfs_wait *next; waits; waits = next) {
+		next = waits->next_of_entry;
+		waits->done(waits, code);
+	}
+	for (struct tfs_range_wait *w = l->ranges, *next; w; w = next) {
+		next = w->next;
+		w->done(w, code);
+	}
+	free(l);
+}
+
+static const struct tfs_transfer_ops load_ops = { .begin = load_begin, .write = load_write, .end = load_end };

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* How much memory there is: the machine's, and what the control groups leave of it. */
+#include "cache/memory.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t read_number(const char *path)
+{
+	uint64_t v = UINT64_MAX; /* also where the file says "max" */
+	FILE *f = fopen(path, "re");
+	if (f) {
+		if (fscanf(f, "%" SCNu64, &v) != 1)
+			v = UINT64_MAX;
+		fclose(f);
+	}
+	return v;
+}
+
+static uint64_t mem_available(void)
+{
+	char line[256];
+	uint64_t kb = 0;
+	FILE *f = fopen("/proc/meminfo", "re");
+	if (!f)
+		return 0;
+	while (!kb && fgets(line, sizeof line, f))
+		sscanf(line, "MemAvailable: %" SCNu64, &kb);
+	fclose(f);
+	return kb << 10;
+}
+
+/* The line "KEY NUMBER" of @path, or 0. */
+static uint64_t read_key(const char *path, const char *key)
+{
+	char line[256], name[64];
+	uint64_t v = 0, n;
+	FILE *f = fopen(path, "re");
+	while (f && fgets(line, sizeof line, f))
+		if (sscanf(line, "%63s %" SCNu64, name, &n) == 2 && !strcmp(name, key)) {
+			v = n;
+			break;
+		}
+	if (f)
+		fclose(f);
+	return v;
+}
+
+/*
+ * What is left below the limits of cgroup @path and all its parents: a limit binds everything beneath it. @limit and @usage
+ * are the two files' names, which differ between the versions of the interface, as does @idle, the name in memory.stat of page
+ * cache that nobody has used for a while. That counts as used, and a group that has just downloaded its model is full of it,
+ * but the kernel gives it up at once.
+ */
+static uint64_t cgroup_left(const char *root, char *path, const char *limit, const char *usage, const char *idle)
+{
+	uint64_t left = UINT64_MAX;
+	for (;;) {
+		char file[PATH_MAX + 64];
+		snprintf(file, sizeof file, "%s%s/%s", root, path, limit);
+		uint64_t max = read_number(file);
+		snprintf(file, sizeof file, "%s%s/%s", root, path, usage);
+		uint64_t used = read_number(file);
+		if (max != UINT64_MAX && used != UINT64_MAX) {
+			snprintf(file, sizeof file, "%s%s/memory.stat", root, path);
+			uint64_t cache = read_key(file, idle);
+			used -= cache < used ? cache : used;
+			uint64_t l = max > used ? max - used : 0;
+			if (l < left)
+				left = l;
+		}
+		char *slash = strrchr(path, '/');
+		if (!slash)
+			return left;
+		*slash = 0;
+	}
+}
+
+uint64_t tfs_memory_default(void)
+{
+	uint64_t available = mem_available();
+	char line[PATH_MAX];
+	FILE *f = fopen("/proc/self/cgroup", "re");
+
+	/* Lines "N:CONTROLLERS:/PATH"; version 2 has no controllers. See cgroups(7). */
+	while (f && fgets(line, sizeof line, f)) {
+		char *controllers = strchr(line, ':');
+		char *path = controllers ? strchr(controllers + 1, ':') : NULL;
+		if (!path)
+			continue;
+		*path++ = 0;
+		path[strcspn(path, "\n")] = 0;
+		if (!strcmp(path, "/"))
+			*path = 0;
+		uint64_t left = UINT64_MAX;
+		if (!controllers[1])
+			left = cgroup_left("/sys/fs/cgroup", path, "memory.max", "memory.current", "inactive_file");
+		else if (!strcmp(controllers + 1, "memory"))
+			left = cgroup_left("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes",
+					   "total_inactive_file");
+		if (left < available)
+			available = left;
+	}
+	if (f)
+		fclose(f);
+	return available / 2 > TFS_MEMORY_MIN ? available / 2 : TFS_MEMORY_MIN;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* How much memory the budget may be. */
+#ifndef TFS_CACHE_MEMORY_H
+#define TFS_CACHE_MEMORY_H
+
+#include <stdint.h>
+
+/* Budgets below this could not hold even a few slots of a stream. */
+#define TFS_MEMORY_MIN ((uint64_t)64 << 20)
+
+/* Half of what is available now, to the whole machine and within the limits of this process's memory cgroups. */
+uint64_t tfs_memory_default(void);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#include "cache/pressure.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/*
+ * Some task stalled for a twentieth of the time: long before the kernel kills for want of memory, and more than the reclaim of a
+ * page cache that is merely full. Without CAP_SYS_RESOURCE windows are multiples of two seconds (psi.c).
+ */
+static const char *const triggers[] = { "some 50000 1000000", "some 100000 2000000" };
+
+enum { SOURCES = 2 };
+
+struct tfs_pressure {
+	void (*fn)(void *arg);
+	void *arg;
+	struct pollfd fds[SOURCES + 1]; /* the last one ends the thread; negative: not to be had */
+	pthread_t thread;
+};
+
+static int arm(const char *path)
+{
+	for (unsigned i = 0; i < sizeof triggers / sizeof *triggers; i++) {
+		int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+		if (fd < 0)
+			return -1;
+		if (write(fd, triggers[i], strlen(triggers[i]) + 1) > 0)
+			return fd;
+		close(fd);
+	}
+	return -1;
+}
+
+/* The group of version 2 of the interface; version 1 has no such file. */
+static int arm_cgroup(void)
+{
+	char line[PATH_MAX], path[PATH_MAX + 64];
+	FILE *f = fopen("/proc/self/cgroup", "re");
+	int fd = -1;
+
+	while (f && fd < 0 && fgets(line, sizeof line, f)) {
+		line[strcspn(line, "\n")] = 0;
+		if (strncmp(line, "0::", 3))
+			continue;
+		snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.pressure", line + 3);
+		fd = arm(path);
+	}
+	if (f)
+		fclose(f);
+	return fd;
+}
+
+static void *watch(void *arg)
+{
+	struct tfs_pressure *p = arg;
+
+	for (;;) {
+		bool any = false;
+		int n = poll(p->fds, SOURCES + 1, -1);
+
+		if (n < 0 && errno != EINTR)
+			return NULL;
+		if (n <= 0)
+			continue;
+		if (p->fds[SOURCES].revents)
+			return NULL;
+		for (int i = 0; i < SOURCES; i++) {
+			any |= p->fds[i].revents & POLLPRI;
+			if (p->fds[i].revents & POLLERR) { /* the group has gone */
+				close(p->fds[i].fd);
+				p->fds[i].fd = -1;
+			}
+		}
+		if (any)
+			p->fn(p->arg);
+	}
+}
+
+static void close_all(struct tfs_pressure *p)
+{
+	for (int i = 0; i <= SOURCES; i++)
+		if (p->fds[i].fd >= 0)
+			close(p->fds[i].fd);
+	free(p);
+}
+
+struct tfs_pressure *tfs_pressure_watch(void (*fn)(void *arg), void *arg)
+{
+	struct tfs_pressure *p = calloc(1, sizeof *p);
+	sigset_t all, old;
+
+	if (!p)
+		return NULL;
+	p->fn = fn;
+	p->arg = arg;
+	p->fds[0] = (struct pollfd){ .fd = arm("/proc/pressure/memory"), .events = POLLPRI };
+	p->fds[1] = (struct pollfd){ .fd = arm_cgroup(), .events = POLLPRI };
+	p->fds[SOURCES] = (struct pollfd){ .fd = eventfd(0, EFD_CLOEXEC), .events = POLLIN };
+	sigfillset(&all); /* signals are the main thread's */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	bool good = (p->fds[0].fd >= 0 || p->fds[1].fd >= 0) && p->fds[SOURCES].fd >= 0 &&
+		    !pthread_create(&p->thread, NULL, watch, p);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (!good) {
+		close_all(p);
+		return NULL;
+	}
+	return p;
+}
+
+void tfs_pressure_stop(struct tfs_pressure *p)
+{
+	if (!p)
+		return;
+	eventfd_write(p->fds[SOURCES].fd, 1);
+	pthread_join(p->thread, NULL);
+	close_all(p);
+}

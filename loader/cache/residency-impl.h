@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private to the parts of the residency: residency.c has the table of files, opens and waits; cache/load.c brings files in,
+ * cache/budget.c takes them out; cache/dedup.c has those of equal content share a backing file.
+ */
+#ifndef TFS_RESIDENCY_IMPL_H
+#define TFS_RESIDENCY_IMPL_H
+
+#include <pthread.h>
+
+#include "cache/residency.h"
+
+/* A file that was asked for at least once. */
+struct tfs_entry {
+	struct tfs_entry *hash_next;
+	struct tfs_entry *prev, *next; /* LRU list, while resident without holds */
+	struct tfs_file_id id;
+	enum tfs_state state;
+	int failure; /* FAILED, or ABSENT and held: why */
+	unsigned holds;
+	bool pinned;	      /* one of the holds is the pin's */
+	bool wanted;	      /* held at least once since it was loaded: not a prefetch that nobody used */
+	uint64_t backing;     /* name in the store; a new one for every load, so that late readers never meet a new file */
+	uint64_t cost;	      /* what it takes from the budget while loading or resident */
+	uint64_t tested;      /* the newest eviction round when it was found mapped */
+	bool reopened;	      /* EVICTING or borrowed: was held meanwhile, so that the lease test's word is out of date */
+	unsigned borrowed;    /* not evicted meanwhile, and otherwise as if nobody had it */
+	struct twin *twin;    /* RESIDENT: others have its hash; NULL: none that is known */
+	struct tfs_entry *ring_prev, *ring_next; /* those with the same backing file; NULL: it has one of its own */
+	struct load *load;    /* LOADING */
+	struct tfs_wait *waits;
+};
+
+/* A load in progress. */
+struct load {
+	struct tfs_transfer transfer;
+	struct tfs_residency *r;
+	struct tfs_entry *entry;
+	int fd;		/* the backing file, from begin() to end() */
+	bool reserved;	/* the entry's cost is in r->used */
+	struct tfs_layout layout;
+	uint64_t first, chunk; /* bytes of the file that the first chunk becomes, together with the prefix, and any other */
+	uint64_t written; /* of the source's bytes; guarded by the lock like the two below */
+	struct tfs_range_wait *ranges;
+	uint8_t ready[]; /* one byte a chunk */
+};
+
+/* The chunk that becomes the byte at @at of the file. */
+static inline uint64_t tfs_load_chunk_at(const struct load *l, uint64_t at)
+{
+	return at < l->first ? 0 : (at - l->first) / l->chunk + 1;
+}
+
+struct tfs_residency {
+	const struct tfs_model *model;
+	struct tfs_sched *sched;
+	struct tfs_store *store;
+	double open_wait;
+
+	/* Guards everything below, and every entry. Taken before the scheduler's lock. Never held across IO or a callback. */
+	pthread_mutex_t lock;
+	struct tfs_entry **buckets;
+	size_t n_buckets, n_entries;
+	struct tfs_entry lru; /* list head; next: most recently used */
+	uint64_t next_backing;
+	uint64_t round; /* of eviction */
+	unsigned evicting; /* files whose lease is being tested or whose memory is being freed */
+	pthread_cond_t evicted; /* one of these is through with it */
+	struct tfs_residency_stats stats;
+
+	struct twin **twins; /* hash table of the tensors whose hashes are equal to others' */
+	size_t n_twins, n_twin_buckets;
+	tfs_twin_fn *on_twin; /* immutable once there are twins */
+	void *on_twin_arg;
+
+	/* The timer answers opens that have waited long enough. All wait equally long, so the oldest is due first. */
+	struct tfs_wait by_age; /* list head; next: oldest */
+	pthread_cond_t timer_wakes;
+	pthread_t timer;
+	bool stopping;
+};
+
+/* residency.c; the lock is held. */
+struct tfs_entry *tfs_entry_find(const struct tfs_residency *r, struct tfs_file_id id); /* or NULL */
+struct tfs_entry *tfs_entry_find_or_add(struct tfs_residency *r, struct tfs_file_id id); /* NULL: out of memory */
+void tfs_entry_set_state(struct tfs_residency *r, struct tfs_entry *e, enum tfs_state state);
+/* Forget an entry that nobody holds or waits for. */
+void tfs_entry_forget(struct tfs_residency *r, struct tfs_entry *e);
+void tfs_entry_lru_add(struct tfs_residency *r, struct tfs_entry *e);
+void tfs_entry_lru_remove(struct tfs_entry *e);
+void tfs_entry_take_hold(struct tfs_entry *e);
+void tfs_entry_drop_hold(struct tfs_residency *r, struct tfs_entry *e);
+/* Take a wait off its entry and off the timer. */
+void tfs_entry_wait_remove(struct tfs_wait *w);
+
+/* cache/load.c; the lock is held. Start loading @e, which is absent or failed. On an error the entry is as it was. */
+int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priority priority);
+
+/* cache/budget.c; without the lock. Make room for @cost bytes and take them. -ENOSPC: what is resident is in use. */
+int tfs_entry_reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch);
+
+/* cache/dedup.c; the lock is held. Does @e share its backing file? */
+static inline bool tfs_entry_is_shared(const struct tfs_entry *e)
+{
+	return e->ring_next;
+}
+/* Make @e, if it is absent or failed, resident at once by the backing file of another one of its content. False: there is none. */
+bool tfs_entry_share(struct tfs_residency *r, struct tfs_entry *e);
+/* @e has become resident. True: on_twin() is due, without the lock. */
+bool tfs_entry_has_twin(struct tfs_residency *r, struct tfs_entry *e);
+/* @e is about to be forgotten: those who share its backing file keep it. */
+void tfs_entry_leave(struct tfs_residency *r, struct tfs_entry *e);
+/* All is over. */
+void tfs_twins_free(struct tfs_residency *r);
+
+static inline const struct tfs_tensor *tfs_entry_tensor(const struct tfs_residency *r, struct tfs_file_id id)
+{
+	return &r->model->sets[id.set].tensors[id.tensor];
+}
+
+#endif

@@ -1,0 +1,668 @@
+/* SPDX-License-Identifier: MIT */
+#include "cache/stream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/log.h"
+#include "cache/report.h"
+
+enum slot_state { SLOT_EMPTY, SLOT_READING, SLOT_READY };
+
+/* A virtual file, as slots know it. */
+struct file {
+	struct tfs_file_id id;
+	struct tfs_layout layout;
+	const struct tfs_whole *whole; /* where the file is one of many tensors */
+};
+
+/* A buffer with a run of bytes of one file. */
+struct tfs_slot {
+	struct tfs_transfer transfer; /* READING */
+	struct tfs_streams *streams;
+	enum slot_state state;
+	struct file file;
+	uint64_t start; /* in the file */
+	size_t len;
+	unsigned users; /* reads that wait for it or answer from it */
+	bool fresh;	/* read ahead, and nobody has asked for it yet */
+	bool spent;	/* asked for up to its end */
+	int failure;	/* what the last filling ended with; only while it has users */
+	uint64_t used_at;
+	uint8_t *buf; /* SLOT_BUFFER bytes, or NULL */
+	bool charged; /* buf is in the memory budget; while READING the worker's */
+	const uint8_t *data; /* READY: the first byte, somewhere in buf */
+};
+
+#define SLOT_BUFFER (TFS_CHUNK + 2 * TFS_IO_ALIGN)
+/* As many as a few sequential readers need to be a window ahead. Linear searches below count on there being few. */
+enum { SLOTS_MIN = 8, SLOTS_MAX = 64 };
+/* Slots to read ahead at most: so many reads at once are as fast as storage gets (tests/bench/limit.c), and more is only memory. */
+enum { WINDOW_MAX = 8 };
+
+struct tfs_stream {
+	struct tfs_streams *streams;
+	struct file file;
+	struct file next; /* readahead goes on there; a size of 0: nowhere */
+	bool attached; /* holds the file, which is loading or resident */
+	/* Guarded by the lock of the streams. */
+	unsigned refs;	   /* the open, and every read: an answer may be followed by the close before it is released */
+	uint64_t expected; /* offset that a sequential read would have */
+	unsigned window;   /* slots to read ahead */
+};
+
+struct tfs_streams {
+	const struct tfs_model *model;
+	struct tfs_sched *sched;
+	struct tfs_residency *residency;
+	bool background;
+
+	pthread_mutex_t lock; /* guards all below; taken before the residency's and the scheduler's */
+	struct tfs_slot *slots;
+	unsigned n_slots;
+	uint64_t clock; /* counts uses, for LRU */
+	struct tfs_read waiting; /* list head: reads whose slots are being filled */
+	struct tfs_read starved; /* list head: reads that found no slot, first come first served */
+	bool stopped;
+	struct tfs_stream_stats stats;
+};
+
+static const struct tfs_transfer_ops slot_ops;
+
+/* Bytes of the file that one slot holds when it is read in order: no more than are made of TFS_CHUNK bytes of the source. */
+static size_t chunk_of(const struct tfs_layout *l)
+{
+	return l->in > l->out ? TFS_CHUNK / 2 : TFS_CHUNK;
+}
+
+static const struct tfs_tensor *tensor_of(const struct tfs_streams *s, struct tfs_file_id id)
+{
+	return &s->model->sets[id.set].tensors[id.tensor];
+}
+
+static void list_init(struct tfs_read *head)
+{
+	head->prev = head->next = head;
+}
+
+static void list_add(struct tfs_read *head, struct tfs_read *rd)
+{
+	rd->next = head;
+	rd->prev = head->prev;
+	rd->prev->next = head->prev = rd;
+}
+
+static void list_remove(struct tfs_read *rd)
+{
+	rd->prev->next = rd->next;
+	rd->next->prev = rd->prev;
+}
+
+/* --- Slots; the lock is held --------------------------------------------------------------------------------------- */
+
+/* The slot that has the byte at @at, and as many as possible of those behind it: slots may overlap. */
+static struct tfs_slot *slot_find(struct tfs_streams *s, struct tfs_file_id id, uint64_t at)
+{
+	struct tfs_slot *best = NULL;
+	for (unsigned i = 0; i < s->n_slots; i++) {
+		struct tfs_slot *sl = &s->slots[i];
+		if (sl->state != SLOT_EMPTY && !sl->failure && tfs_file_id_equal(sl->file.id, id) &&
+		    at >= sl->start && at - sl->start < sl->len && (!best || sl->start + sl->len > best->start + best->len))
+			best = sl;
+	}
+	return best;
+}
+
+/*
+ * How little is lost by filling a slot: least where the kernel has all of it, then where it takes memory that it has not
+ * touched yet, then where somebody may still ask for it.
+ */
+static unsigned loss(const struct tfs_slot *sl)
+{
+	if (sl->state == SLOT_READY)
+		return sl->spent ? 0 : 2;
+	return sl->buf ? 0 : 1;
+}
+
+/* Start filling a slot with [start, end) of @f, a little more where conversion takes whole blocks. NULL: none is free. */
+static struct tfs_slot *slot_fill(struct tfs_streams *s, const struct file *f, uint64_t start, uint64_t end,
+				  enum tfs_priority priority)
+{
+	const struct tfs_layout *l = &f->layout;
+	struct tfs_slot *sl = NULL;
+	for (unsigned i = 0; i < s->n_slots; i++) {
+		struct tfs_slot *c = &s->slots[i];
+		/* Readahead does not push out readahead that still waits for its reader. */
+		if (c->state == SLOT_READING || c->users || (priority == TFS_PREFETCH && c->state == SLOT_READY && c->fresh))
+			continue;
+		if (!sl || loss(c) < loss(sl) || (loss(c) == loss(sl) && c->used_at < sl->used_at))
+			sl = c;
+	}
+	if (!sl)
+		return NULL;
+	if (!sl->buf) {
+		void *b = tfs_buffer_create(SLOT_BUFFER);
+		if (!b)
+			return NULL;
+		sl->buf = b;
+	}
+	uint64_t from, len;
+	tfs_layout_source(l, &start, &end, &from, &len);
+	sl->file = *f;
+	sl->start = start;
+	sl->len = end - start;
+	sl->failure = 0;
+	sl->fresh = priority == TFS_PREFETCH;
+	sl->spent = false;
+	sl->used_at = ++s->clock;
+	sl->transfer = (struct tfs_transfer){
+		.ops = &slot_ops,
+		.node = l->tensor ? l->tensor->source : 0,
+		.offset = l->tensor ? l->tensor->offset + from : from,
+		.len = len,
+		.first = len,
+		.step = len,
+		.priority = s->background ? TFS_BACKGROUND : priority,
+		.buf = l->convert || start < l->prefix ? NULL : sl->buf,
+		.packed = l->tensor && l->tensor->packing ? l->tensor : NULL,
+		.whole = f->whole,
+	};
+	int r = tfs_sched_add(s->sched, &sl->transfer);
+	if (r) {
+		s->stopped |= r == -ECANCELED; /* we are next */
+		sl->state = SLOT_EMPTY;
+		return NULL;
+	}
+	sl->state = SLOT_READING;
+	return sl;
+}
+
+static void drop_slots(struct tfs_read *rd)
+{
+	for (unsigned i = 0; i < rd->n_iov; i++)
+		if (!--rd->slots[i]->users && rd->slots[i]->failure)
+			rd->slots[i]->state = SLOT_EMPTY;
+	rd->n_iov = 0;
+}
+
+static bool is_sequential(const struct tfs_stream *st, const struct tfs_read *rd)
+{
+	/* The kernel's readahead sends several reads at once, and they may overtake each other. */
+	uint64_t slack = 2 * TFS_STREAM_MAX_READ;
+	return rd->offset <= st->expected + slack && rd->offset + rd->len + slack >= st->expected;
+}
+
+/* Will a slot become free that is not now? Then whoever has it feeds the starved. */
+static bool any_busy(const struct tfs_streams *s)
+{
+	for (unsigned i = 0; i < s->n_slots; i++)
+		if (s->slots[i].users || s->slots[i].state == SLOT_READING)
+			return true;
+	return false;
+}
+
+/* Get hold of slots for all of the read, which has none yet. -EAGAIN: there are not enough now. */
+static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
+{
+	struct tfs_file_id id = rd->stream->file.id;
+	const struct tfs_layout *l = &rd->stream->file.layout;
+	uint64_t end = rd->offset + rd->len;
+	size_t chunk = chunk_of(l), block = is_sequential(rd->stream, rd) ? chunk : TFS_STREAM_RANDOM;
+
+	for (uint64_t at = rd->offset; at < end;) {
+		assert(rd->n_iov < TFS_STREAM_PIECES);
+		/* Slots of earlier reads end anywhere. If the read is about to have too many pieces, one new slot takes the rest. */
+		bool last = rd->n_iov == TFS_STREAM_PIECES - 1;
+		struct tfs_slot *sl = last ? NULL : slot_find(s, id, at);
+		if (!sl) {
+			if (rd->n_iov >= TFS_STREAM_PIECES - 2)
+				block = TFS_STREAM_RANDOM; /* chunks may take two */
+			uint64_t from = at / block * block;
+			uint64_t upto = from + block;
+			/* One slot for the rest of a random read. A chunk is as long as a slot may be, and must not grow. */
+			if (upto < end && block < chunk)
+				upto = end;
+			if (upto > l->size)
+				upto = l->size;
+			sl = slot_fill(s, &rd->stream->file, from, upto, TFS_DEMAND);
+			if (!sl) {
+				drop_slots(rd);
+				return s->stopped ? -ECANCELED : any_busy(s) ? -EAGAIN : -ENOMEM;
+			}
+		} else if (sl->state == SLOT_READING && !s->background) {
+			tfs_sched_promote(s->sched, &sl->transfer);
+		}
+		sl->users++;
+		sl->fresh = false;
+		sl->used_at = ++s->clock;
+		rd->slots[rd->n_iov] = sl;
+		uint64_t have = sl->start + sl->len;
+		uint64_t n = (have < end ? have : end) - at;
+		sl->spent |= have <= end;
+		rd->iov[rd->n_iov++].iov_len = n;
+		at += n;
+	}
+	return 0;
+}
+
+/* TFS_QUEUED while a slot is being filled; else the answer, with iov complete. */
+static int answer(struct tfs_read *rd)
+{
+	uint64_t at = rd->offset;
+	if (!rd->n_iov)
+		return rd->failure;
+	for (unsigned i = 0; i < rd->n_iov; i++) {
+		const struct tfs_slot *sl = rd->slots[i];
+		if (sl->state == SLOT_READING)
+			return TFS_QUEUED;
+		if (sl->failure)
+			return sl->failure;
+		rd->iov[i].iov_base = (void *)(sl->data + (at - sl->start));
+		at += rd->iov[i].iov_len;
+	}
+	return 0;
+}
+
+/* Move reads that have their answer from the waiting list to @out; the failed ones give their slots back. */
+static void collect(struct tfs_streams *s, struct tfs_read *out, int *codes, unsigned *n, unsigned max)
+{
+	for (struct tfs_read *rd = s->waiting.next, *next; rd != &s->waiting && *n < max; rd = next) {
+		next = rd->next;
+		int r = answer(rd);
+		if (r == TFS_QUEUED)
+			continue;
+		list_remove(rd);
+		if (r)
+			drop_slots(rd);
+		codes[(*n)++] = r;
+		list_add(out, rd);
+	}
+}
+
+/* Starved reads get the slots that became free. */
+static void feed(struct tfs_streams *s)
+{
+	while (s->starved.next != &s->starved) {
+		struct tfs_read *rd = s->starved.next;
+		rd->failure = s->stopped ? -ECANCELED : take_slots(s, rd);
+		if (rd->failure == -EAGAIN)
+			return;
+		list_remove(rd);
+		list_add(&s->waiting, rd);
+	}
+}
+
+static void stream_unref(struct tfs_stream *st)
+{
+	struct tfs_streams *s = st->streams;
+
+	pthread_mutex_lock(&s->lock);
+	bool last = !--st->refs;
+	if (last)
+		s->stats.open--;
+	pthread_mutex_unlock(&s->lock);
+	if (!last)
+		return;
+	if (st->attached)
+		tfs_residency_drop(s->residency, st->file.id);
+	free(st);
+}
+
+/* The answer of a read that had to wait. One that failed has nothing to release. */
+static void answered(struct tfs_read *rd, int result)
+{
+	struct tfs_stream *st = rd->stream;
+	rd->done(rd, result);
+	if (result)
+		stream_unref(st);
+}
+
+/* A slot changed: answer who can be answered. Takes and gives back the lock. */
+static void wake(struct tfs_streams *s)
+{
+	enum { BATCH = 32 };
+	int codes[BATCH];
+	unsigned n;
+
+	do {
+		struct tfs_read out;
+		list_init(&out);
+		n = 0;
+		pthread_mutex_lock(&s->lock);
+		feed(s);
+		collect(s, &out, codes, &n, BATCH);
+		pthread_mutex_unlock(&s->lock);
+		unsigned i = 0;
+		for (struct tfs_read *rd = out.next, *next; rd != &out; rd = next) {
+			next = rd->next;
+			answered(rd, codes[i++]);
+		}
+	} while (n);
+}
+
+static int slot_begin(struct tfs_transfer *t, struct tfs_error *err)
+{
+	struct tfs_slot *sl = (struct tfs_slot *)t;
+	struct tfs_residency *r = sl->streams->residency;
+
+	(void)err;
+	/* Where everything in the budget is in use, streaming goes on all the same: it is what is left to do then. */
+	if (r && !sl->charged)
+		sl->charged = !tfs_residency_reserve(r, SLOT_BUFFER);
+	return 0;
+}
+
+static int slot_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch,
+		      struct tfs_error *err)
+{
+	struct tfs_slot *sl = (struct tfs_slot *)t;
+	(void)err;
+	(void)scratch;
+	assert(!at && len == t->len);
+	const struct tfs_layout l = sl->file.layout;
+	size_t prefix = sl->start < l.prefix ? l.prefix - sl->start : 0;
+	if (data >= sl->buf && data < sl->buf + SLOT_BUFFER) { /* read straight into the slot */
+		sl->data = data;
+		return 0;
+	}
+	if (prefix) {
+		uint8_t all[TFS_VIEW_PREFIX_MAX];
+		tfs_layout_make_prefix(&l, all);
+		memcpy(sl->buf, all + sl->start, prefix);
+	}
+	tfs_layout_convert(&l, data, len, sl->buf + prefix);
+	sl->data = sl->buf;
+	return 0;
+}
+
+static void slot_end(struct tfs_transfer *t, int code, const struct tfs_error *err)
+{
+	struct tfs_slot *sl = (struct tfs_slot *)t;
+	struct tfs_streams *s = sl->streams;
+	char line[TFS_ERROR_LINE] = "";
+
+	pthread_mutex_lock(&s->lock);
+	bool unasked = !sl->users; /* nobody's error: whoever gets there tries again, and has it then */
+	if (code && unasked)
+		sl->state = SLOT_EMPTY;
+	pthread_mutex_unlock(&s->lock);
+	if (code && unasked) {
+		wake(s);
+		return;
+	}
+	if (code && code != -ECANCELED && sl->file.whole && err)
+		tfs_log_error("%s", tfs_error_line(err, line, sizeof line));
+	else if (code && code != -ECANCELED && !sl->file.whole)
+		tfs_report(s->model, tensor_of(s, sl->file.id), t->offset - tensor_of(s, sl->file.id)->offset, code, err, line);
+	pthread_mutex_lock(&s->lock);
+	sl->state = SLOT_READY;
+	sl->failure = code;
+	if (line[0]) {
+		memcpy(s->stats.last_error, line, sizeof line);
+		s->stats.failures++;
+	}
+	pthread_mutex_unlock(&s->lock);
+	wake(s);
+}
+
+static const struct tfs_transfer_ops slot_ops = { .begin = slot_begin, .write = slot_write, .end = slot_end };
+
+/* --- Reads --------------------------------------------------------------------------------------------------------- */
+
+static void read_ahead(struct tfs_streams *s, struct tfs_stream *st, struct tfs_read *rd)
+{
+	const struct file *f = &st->file;
+	uint64_t end = rd->offset + rd->len;
+	size_t chunk = chunk_of(&f->layout);
+
+	if (!is_sequential(st, rd)) {
+		st->window = 0;
+		st->expected = end;
+		return;
+	}
+	if (end > st->expected)
+		st->expected = end;
+	/* Doubles with each slot that is entered; all streams together leave half of the slots to demand. */
+	unsigned share = s->n_slots / 2 / (s->stats.open ? s->stats.open : 1);
+	if (share > WINDOW_MAX)
+		share = WINDOW_MAX;
+	if (end / chunk != rd->offset / chunk || !st->window)
+		st->window = st->window ? st->window * 2 : 1;
+	if (st->window > (share ? share : 1))
+		st->window = share ? share : 1;
+	uint64_t from = ((end - 1) / chunk + 1) * chunk;
+	for (unsigned i = 0; i < st->window; i++, from += chunk) {
+		if (from >= f->layout.size) {
+			if (f == &st->next || !st->next.layout.size)
+				break;
+			f = &st->next;
+			chunk = chunk_of(&f->layout);
+			from = 0;
+		}
+		uint64_t rest = f->layout.size - from;
+		if (slot_find(s, f->id, from))
+			continue;
+		if (!slot_fill(s, f, from, from + (rest < chunk ? rest : chunk), TFS_PREFETCH))
+			break;
+		s->stats.readahead++;
+	}
+}
+
+/* Read by slots. As tfs_stream_read(). */
+static int read_slots(struct tfs_streams *s, struct tfs_read *rd)
+{
+	int ret;
+
+	pthread_mutex_lock(&s->lock);
+	/* First come, first served. */
+	ret = s->stopped ? -ECANCELED : s->starved.next != &s->starved ? -EAGAIN : take_slots(s, rd);
+	if (ret == -EAGAIN) {
+		list_add(&s->starved, rd);
+		ret = TFS_QUEUED;
+	} else if (!ret) {
+		ret = answer(rd);
+		if (ret == TFS_QUEUED)
+			list_add(&s->waiting, rd);
+		else if (ret)
+			drop_slots(rd);
+	}
+	s->stats.waits += ret == TFS_QUEUED;
+	if (ret >= 0)
+		read_ahead(s, rd->stream, rd);
+	pthread_mutex_unlock(&s->lock);
+	return ret;
+}
+
+/* The backing file has the range, or (@result < 0) never will. */
+static int finish_attached(struct tfs_read *rd, int result)
+{
+	struct tfs_streams *s = rd->stream->streams;
+	if (!result) {
+		rd->fd = tfs_residency_open_range(s->residency, &rd->range);
+		if (rd->fd >= 0)
+			return 0;
+		rd->fd = -1;
+		result = -ENOENT;
+	}
+	/*
+	 * What ended the load need not concern this read: there was no room, or another part of the file is damaged. It finds
+	 * out for itself.
+	 */
+	return result == -ECANCELED ? result : read_slots(s, rd);
+}
+
+static void range_done(struct tfs_range_wait *w, int result)
+{
+	struct tfs_read *rd = (struct tfs_read *)(void *)((char *)w - offsetof(struct tfs_read, range));
+	int ret = finish_attached(rd, result);
+	if (ret != TFS_QUEUED)
+		answered(rd, ret);
+}
+
+int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
+{
+	struct tfs_streams *s = st->streams;
+	uint64_t size = st->file.layout.size;
+
+	if (!rd->len || rd->len > TFS_STREAM_MAX_READ || rd->offset > size || rd->len > size - rd->offset)
+		return -EINVAL;
+	rd->stream = st;
+	rd->fd = -1;
+	rd->n_iov = 0;
+
+	pthread_mutex_lock(&s->lock);
+	st->refs++;
+	s->stats.reads++;
+	s->stats.bytes += rd->len;
+	pthread_mutex_unlock(&s->lock);
+	int ret;
+	if (st->attached) {
+		rd->range = (struct tfs_range_wait){ .done = range_done, .at = rd->offset, .len = rd->len };
+		ret = tfs_residency_range(s->residency, st->file.id, &rd->range);
+		if (ret != TFS_QUEUED)
+			ret = finish_attached(rd, ret);
+	} else {
+		ret = read_slots(s, rd);
+	}
+	/* Once it is queued, it may be answered and released, and the stream closed and gone. */
+	if (ret < 0)
+		stream_unref(st);
+	return ret;
+}
+
+void tfs_read_release(struct tfs_read *rd)
+{
+	struct tfs_stream *st = rd->stream;
+	struct tfs_streams *s = st->streams;
+
+	if (rd->fd >= 0) {
+		close(rd->fd);
+	} else {
+		pthread_mutex_lock(&s->lock);
+		drop_slots(rd);
+		bool starved = s->starved.next != &s->starved;
+		pthread_mutex_unlock(&s->lock);
+		if (starved)
+			wake(s);
+	}
+	stream_unref(st);
+}
+
+void tfs_streams_trim(struct tfs_streams *s)
+{
+	pthread_mutex_lock(&s->lock);
+	for (unsigned i = 0; !s->stats.open && i < s->n_slots; i++) {
+		struct tfs_slot *sl = &s->slots[i];
+		if (!sl->buf || sl->state == SLOT_READING || sl->users)
+			continue;
+		tfs_buffer_destroy(sl->buf, SLOT_BUFFER);
+		if (sl->charged)
+			tfs_residency_unreserve(s->residency, SLOT_BUFFER);
+		sl->charged = false;
+		sl->buf = NULL;
+		sl->state = SLOT_EMPTY;
+	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* --- Beginning and end --------------------------------------------------------------------------------------------- */
+
+static struct tfs_stream *open_stream(struct tfs_streams *s, struct tfs_file_id id)
+{
+	struct tfs_stream *st = calloc(1, sizeof *st);
+	if (!st)
+		return NULL;
+	st->streams = s;
+	st->file.id = id;
+	st->refs = 1;
+	pthread_mutex_lock(&s->lock);
+	s->stats.open++;
+	pthread_mutex_unlock(&s->lock);
+	return st;
+}
+
+struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id)
+{
+	struct tfs_stream *st = open_stream(s, id);
+	if (st) {
+		st->file.layout = tfs_file_layout(s->model, id);
+		st->attached = s->residency && !tfs_residency_attach(s->residency, id);
+	}
+	return st;
+}
+
+struct tfs_stream *tfs_stream_open_whole(struct tfs_streams *s, uint32_t set, const struct tfs_whole *whole)
+{
+	struct tfs_stream *st = open_stream(s, (struct tfs_file_id){ .set = set, .view = TFS_WHOLE });
+	if (st) {
+		st->file.whole = whole;
+		st->file.layout = (struct tfs_layout){ .view = &tfs_view_raw, .size = tfs_whole_size(whole), .block = 1, .in = 1, .out = 1 };
+	}
+	return st;
+}
+
+void tfs_stream_precede(struct tfs_stream *st, struct tfs_file_id next)
+{
+	st->next = (struct file){ .id = next, .layout = tfs_file_layout(st->streams->model, next) };
+}
+
+void tfs_stream_close(struct tfs_stream *st)
+{
+	stream_unref(st);
+}
+
+struct tfs_streams *tfs_streams_create(const struct tfs_model *model, struct tfs_sched *sched,
+				       struct tfs_residency *residency, uint64_t memory, bool background)
+{
+	struct tfs_streams *s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	uint64_t n = memory / TFS_CHUNK;
+	s->n_slots = n < SLOTS_MIN ? SLOTS_MIN : n > SLOTS_MAX ? SLOTS_MAX : n;
+	s->slots = calloc(s->n_slots, sizeof *s->slots);
+	if (!s->slots) {
+		free(s);
+		return NULL;
+	}
+	for (unsigned i = 0; i < s->n_slots; i++)
+		s->slots[i].streams = s;
+	s->model = model;
+	s->sched = sched;
+	s->residency = residency;
+	s->background = background;
+	list_init(&s->waiting);
+	list_init(&s->starved);
+	pthread_mutex_init(&s->lock, NULL);
+	return s;
+}
+
+void tfs_streams_stop(struct tfs_streams *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->stopped = true;
+	pthread_mutex_unlock(&s->lock);
+	wake(s);
+}
+
+void tfs_streams_destroy(struct tfs_streams *s)
+{
+	if (!s)
+		return;
+	for (unsigned i = 0; i < s->n_slots; i++)
+		tfs_buffer_destroy(s->slots[i].buf, SLOT_BUFFER);
+	pthread_mutex_destroy(&s->lock);
+	free(s->slots);
+	free(s);
+}
+
+void tfs_streams_stats(struct tfs_streams *s, struct tfs_stream_stats *ret_stats)
+{
+	pthread_mutex_lock(&s->lock);
+	*ret_stats = s->stats;
+	pthread_mutex_unlock(&s->lock);
+}

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT */
+#include "content/consolidated.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "base/json-write.h"
+#include "model/metadata.h"
+
+/* The reference reader refuses longer headers (safetensors 0.8, tensor.rs, MAX_HEADER_SIZE). */
+enum { HEADER_MAX = 100000000 };
+
+/* Data begins at a multiple of this, so that it can be mapped. */
+enum { ALIGN = 4096 };
+
+struct tfs_whole {
+	const struct tfs_set *set;
+	char *header; /* with its length in front */
+	size_t header_len;
+	uint64_t *ends; /* of each tensor, in the file */
+	uint64_t size;
+};
+
+static const char reserved[] = "__metadata__";
+
+/* What a string takes in JSON, without its quotes. */
+static uint64_t string_len(const char *s, size_t len)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)s[i];
+		n += c < 0x20 ? 6 : c == '"' || c == '\\' ? 2 : 1;
+	}
+	return n;
+}
+
+/* No tensor's record takes more than this: what is around its name, its dtype, and its numbers, of up to 20 digits. */
+static uint64_t record_max(const struct tfs_tensor *t)
+{
+	return 80 + 21 * (t->ndim + 2u) + string_len(t->name, t->name_len);
+}
+
+/* Nor a pair of metadata. */
+static uint64_t pair_max(const struct tfs_metadata *m)
+{
+	return 8 + string_len(m->key, m->key_len) + string_len(m->value, m->value_len);
+}
+
+bool tfs_whole_possible(const struct tfs_set *set)
+{
+	cleanup_free struct tfs_merged *metadata = NULL;
+	uint64_t header = 2 * ALIGN, size;
+	size_t n;
+
+	for (size_t i = 0; i < set->n_tensors; i++) {
+		const struct tfs_tensor *t = &set->tensors[i];
+		uint64_t nbytes;
+
+		/* Of elements of less than a byte it wants as many as fill the last one. */
+		if (!t->dtype->safetensors || tfs_dtype_nbytes(t->dtype, t->shape, t->ndim, &nbytes))
+			return false;
+		header += record_max(t);
+	}
+	if (tfs_metadata_merge(set, &metadata, &n))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		header += pair_max(metadata[i].pair);
+	if (header > HEADER_MAX || ckd_add(&size, set->total_bytes, header) || size > INT64_MAX)
+		return false;
+	return tfs_set_find(set, reserved, sizeof reserved - 1) == SIZE_MAX;
+}
+
+/* --- The header ------------------------------------------------------------------------------------------------------ */
+
+static void put_pair(struct tfs_json_out *b, const char *key, size_t key_len, const char *value, size_t value_len)
+{
+	tfs_json_add_string(b, key, key_len);
+	tfs_json_add(b, ":");
+	tfs_json_add_string(b, value, value_len);
+}
+
+static int put_metadata(struct tfs_json_out *b, const struct tfs_set *set)
+{
+	static const char format[] = "format", any[] = "pt";
+	cleanup_free struct tfs_merged *metadata = NULL;
+	size_t n;
+	int r = tfs_metadata_merge(set, &metadata, &n);
+
+	if (r)
+		return r;
+	tfs_json_add_string(b, reserved, sizeof reserved - 1);
+	tfs_json_add(b, ":{");
+	/* Readers built on transformers refuse a file that doesn't say for which framework it was made; "pt" is any tensor. */
+	bool says = tfs_metadata_find(metadata, n, format);
+	if (!says)
+		put_pair(b, format, sizeof format - 1, any, sizeof any - 1);
+	for (size_t i = 0; i < n; i++) {
+		const struct tfs_metadata *m = metadata[i].pair;
+		if (i || !says)
+			tfs_json_add(b, ",");
+		put_pair(b, m->key, m->key_len, m->value, m->value_len);
+	}
+	tfs_json_add(b, "}");
+	return 0;
+}
+
+static void put_tensor(struct tfs_json_out *b, const struct tfs_tensor *t, uint64_t begin, uint64_t end)
+{
+	char text[80];
+
+	tfs_json_add(b, ",");
+	tfs_json_add_string(b, t->name, t->name_len);
+	snprintf(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[", t->dtype->name);
+	tfs_json_add(b, text);
+	for (unsigned d = 0; d < t->ndim; d++) {
+		snprintf(text, sizeof text, "%s%" PRIu64, d ? "," : "", t->shape[d]);
+		tfs_json_add(b, text);
+	}
+	snprintf(text, sizeof text, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", begin, end);
+	tfs_json_add(b, text);
+}
+
+/* Fills ends with where tensors end in the data, not yet in the file. tfs_whole_possible() has checked that nothing overflows. */
+static int make_header(struct tfs_whole *w)
+{
+	struct tfs_json_out b = { 0 };
+	uint64_t at = 0, prefix = 0;
+	int r;
+
+	tfs_json_add_bytes(&b, (const char *)&prefix, sizeof prefix);
+	tfs_json_add(&b, "{");
+	r = put_metadata(&b, w->set);
+	for (size_t i = 0; i < w->set->n_tensors; i++) {
+		put_tensor(&b, &w->set->tensors[i], at, at + w->set->tensors[i].nbytes);
+		at += w->set->tensors[i].nbytes;
+		w->ends[i] = at;
+	}
+	tfs_json_add(&b, "}");
+	while (b.len % ALIGN && !b.failed)
+		tfs_json_add(&b, " ");
+	b.failed = b.failed ? b.failed : r;
+	r = tfs_json_finish(&b, &w->header, &w->header_len);
+	if (r)
+		return r;
+	w->size = at + w->header_len;
+	prefix = htole64(w->header_len - sizeof prefix);
+	memcpy(w->header, &prefix, sizeof prefix);
+	return 0;
+}
+
+int tfs_whole_create(const struct tfs_set *set, struct tfs_whole **ret_whole)
+{
+	struct tfs_whole *w = calloc(1, sizeof *w);
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	w->set = set;
+	w->ends = reallocarray(NULL, set->n_tensors + 1, sizeof *w->ends);
+	r = w->ends ? make_header(w) : -ENOMEM;
+	if (r) {
+		tfs_whole_destroy(w);
+		return r;
+	}
+	for (size_t i = 0; i < set->n_tensors; i++)
+		w->ends[i] += w->header_len;
+	*ret_whole = w;
+	return 0;
+}
+
+void tfs_whole_destroy(struct tfs_whole *w)
+{
+	if (!w)
+		return;
+	free(w->header);
+	free(w->ends);
+	free(w);
+}
+
+uint64_t tfs_whole_size(const struct tfs_whole *w)
+{
+	return w->size;
+}
+
+/* --- Reading --------------------------------------------------------------------------------------------------------- */
+
+/* The first tensor that ends behind byte @at, which is in the data. */
+static size_t tensor_at(const struct tfs_whole *w, uint64_t at)
+{
+	size_t lo = 0, hi = w->set->n_tensors;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		if (w->ends[mid] > at)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+/* As much of a tensor as is extracted at a time, where it doesn't go straight to its place. */
+#define PIECE (TFS_EXTRACT_SCRATCH - 2 * TFS_IO_ALIGN)
+
+/* Bytes [at, at + len) of tensor @t to @dst, by way of @bounce, room for PIECE; @scratch as tfs_extract() wants it. */
+static int copy_tensor(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, enum tfs_priority priority,
+		       uint8_t *dst, void *bounce, void *scratch, enum tfs_read_how *ret_how, struct tfs_error *err)
+{
+	uint32_t unit = t->packing ? tfs_packing_unit(t->packing) : 1;
+
+	while (len) {
+		uint64_t lead = at % unit;
+		size_t n = len < PIECE - 2 * unit ? len : PIECE - 2 * unit;
+		size_t want = (lead + n + unit - 1) / unit * unit;
+		uint8_t *data;
+		int r = tfs_extract(x, t, at - lead, want, priority, bounce, scratch, &data, ret_how, err);
+
+		if (r)
+			return r;
+		memcpy(dst, data + lead, n);
+		at += n;
+		dst += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, uint64_t at, size_t len, enum tfs_priority priority,
+		   void *buf, void *scratch, uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err)
+{
+	cleanup_free void *more = NULL;
+	uint8_t *dst = buf;
+	uint64_t end = at + len;
+
+	*ret_data = buf;
+	*ret_how = TFS_READ_BUFFERED;
+	if (at < w->header_len) {
+		size_t n = end < w->header_len ? len : w->header_len - at;
+		memcpy(dst, w->header + at, n);
+		at += n;
+		dst += n;
+	}
+	for (size_t i = tensor_at(w, at); at < end; i++) {
+		const struct tfs_tensor *t = &w->set->tensors[i];
+		uint64_t begin = w->ends[i] - t->nbytes, upto = w->ends[i] < end ? w->ends[i] : end;
+		void *bounce = scratch;
+		int r = 0;
+
+		if (!t->nbytes)
+			continue;
+		if (t->packing && !more && !(more = aligned_alloc(TFS_IO_ALIGN, TFS_EXTRACT_SCRATCH)))
+			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+		if (t->packing)
+			bounce = more;
+		if (!r && dst == buf && upto == end && !t->packing) /* all of it */
+			return tfs_extract(x, t, at - begin, end - at, priority, buf, scratch, ret_data, ret_how,
+					   err);
+		if (!r)
+			r = copy_tensor(x, t, at - begin, upto - at, priority, dst, bounce, scratch, ret_how, err);
+		if (r) {
+			struct tfs_error cause = *err;
+			char name[TFS_QUOTE_SIZE];
+			return tfs_error_set(err, r, cause.offset, "tensor %s: %s",
+					     tfs_quote(name, sizeof name, t->name, t->name_len), cause.what);
+		}
+		dst += upto - at;
+		at = upto;
+	}
+	return 0;
+}

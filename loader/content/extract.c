@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: MIT */
+#include "content/extract.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/log.h"
+#include "content/inflate.h"
+#include "content/staging.h"
+#include "content/strides.h"
+
+struct tfs_extractor {
+	struct tfs_sources *sources;
+	struct tfs_inflaters *inflaters;
+	struct tfs_spools *spools;
+	_Atomic bool said_slow;
+};
+
+/* A part of a tensor on its way. */
+struct extract {
+	struct tfs_extractor *x;
+	const struct tfs_tensor *t;
+	const struct tfs_packing *p;
+	struct tfs_source *source;
+	struct tfs_inflater *inflater; /* DEFLATED, once there was something to read */
+	uint8_t *scratch;
+	uint8_t *tile;		 /* TILE bytes, where there are strides */
+	const uint8_t *spooled;	 /* decoded bytes are here, not in the source */
+	enum tfs_priority priority;
+	uint64_t warm, warm_end; /* decoded bytes that were brought into the page cache */
+	enum tfs_read_how *how;
+	struct tfs_error *err;
+};
+
+/* Source bytes that fit into the scratch, with the room that a direct read wants. */
+enum { WINDOW = TFS_EXTRACT_SCRATCH - 2 * TFS_IO_ALIGN };
+
+struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources, const struct tfs_spool_memory *memory)
+{
+	struct tfs_extractor *x = calloc(1, sizeof *x);
+
+	if (!x)
+		return NULL;
+	x->sources = sources;
+	x->inflaters = tfs_inflaters_create();
+	x->spools = tfs_spools_create(memory);
+	if (!x->inflaters || !x->spools) {
+		tfs_extractor_destroy(x);
+		return NULL;
+	}
+	return x;
+}
+
+void tfs_extractor_stop(struct tfs_extractor *x)
+{
+	tfs_inflaters_stop(x->inflaters);
+}
+
+void tfs_extractor_trim(struct tfs_extractor *x, int seconds)
+{
+	tfs_spools_trim(x->spools, seconds);
+}
+
+void tfs_extractor_destroy(struct tfs_extractor *x)
+{
+	if (!x)
+		return;
+	tfs_inflaters_destroy(x->inflaters);
+	tfs_spools_destroy(x->spools);
+	free(x);
+}
+
+/* --- Decoding: bytes as they are before strides and swap ------------------------------------------------------------- */
+
+/* [offset, offset + len) of the file into @dst, which need not be aligned. */
+static int copy_stored(struct extract *e, uint64_t offset, size_t len, uint8_t *dst)
+{
+	int ret = 0;
+
+	while (len && !ret) {
+		size_t n = len < WINDOW ? len : WINDOW;
+		uint8_t *data;
+
+		ret = tfs_source_read(e->source, offset, n, e->scratch, &data, e->how, e->err);
+		if (!ret)
+			memcpy(dst, data, n);
+		offset += n;
+		dst += n;
+		len -= n;
+	}
+	return ret;
+}
+
+/* The last run that begins at decoded byte @at or before. */
+static size_t find_run(const struct tfs_packing *p, uint64_t at)
+{
+	size_t lo = 0, hi = p->n_runs;
+
+	while (hi - lo > 1) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (p->runs[mid].at <= at)
+			lo = mid;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+/* Where the decoded bytes of run @i end. */
+static uint64_t run_end(const struct extract *e, size_t i)
+{
+	return i + 1 < e->p->n_runs ? e->p->runs[i + 1].at : e->t->nbytes;
+}
+
+static int copy_runs(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
+{
+	int ret = 0;
+
+	for (size_t i = find_run(e->p, at); len && !ret; i++) {
+		uint64_t in_run = at - e->p->runs[i].at, left = run_end(e, i) - at;
+		size_t n = left < len ? left : len;
+
+		ret = copy_stored(e, e->p->runs[i].offset + in_run, n, dst);
+		at += n;
+		dst += n;
+		len -= n;
+	}
+	return ret;
+}
+
+/* A varint takes up to 10 bytes (protobuf.dev, Encoding). */
+enum { VARINT_MAX = 10 };
+
+/* @n values of the run at source byte @offset into @dst, after passing over @skip of them. None lies beyond source byte @limit. */
+static int decode_run(struct extract *e, uint64_t offset, uint64_t limit, uint64_t skip, uint64_t n, uint8_t *dst)
+{
+	const uint8_t *at = NULL, *end = NULL;
+	int ret;
+
+	for (n += skip; n;) {
+		uint64_t value = 0;
+		unsigned shift = 0;
+		const uint8_t *from = at;
+
+		while (at < end && *at & 0x80 && at - from < VARINT_MAX - 1) {
+			value |= (uint64_t)(*at++ & 0x7f) << shift;
+			shift += 7;
+		}
+		if (at == end) { /* none left, or not all of this one */
+			uint8_t *data;
+			uint64_t left = limit - offset;
+			size_t want = left < WINDOW ? left : WINDOW;
+
+			if (from && at - from == (ptrdiff_t)want)
+				return tfs_error_set(e->err, -EIO, offset, "a varint ends too early");
+			ret = tfs_source_read(e->source, offset, want, e->scratch, &data, e->how, e->err);
+			if (ret)
+				return ret;
+			at = data;
+			end = data + want;
+			continue;
+		}
+		value |= (uint64_t)*at++ << shift;
+		offset += at - from;
+		n--;
+		if (skip) {
+			skip--;
+			continue;
+		}
+		value = htole64(value);
+		memcpy(dst, &value, e->p->width);
+		dst += e->p->width;
+	}
+	return 0;
+}
+
+static int decode_varints(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
+{
+	const struct tfs_packing *p = e->p;
+	int ret = 0;
+
+	for (size_t i = find_run(p, at); len && !ret; i++) {
+		uint64_t left = run_end(e, i) - at;
+		size_t n = left < len ? left : len;
+		uint64_t limit = i + 1 < p->n_runs ? p->runs[i + 1].offset : e->t->offset + p->length;
+
+		ret = decode_run(e, p->runs[i].offset, limit, (at - p->runs[i].at) / p->width, n / p->width, dst);
+		at += n;
+		dst += n;
+		len -= n;
+	}
+	return ret;
+}
+
+static int inflate_part(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
+{
+	if (ckd_add(&at, at, e->p->skip))
+		return tfs_error_set(e->err, -EIO, e->t->offset, "inflating: beyond 2^64 bytes");
+	if (e->inflater && tfs_inflater_place(e->inflater) > at) {
+		tfs_inflater_give_back(e->x->inflaters, e->inflater);
+		e->inflater = NULL;
+	}
+	if (!e->inflater)
+		e->inflater = tfs_inflater_take(e->x->inflaters, e->t, at);
+	if (!e->inflater)
+		return tfs_error_set(e->err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate in");
+	return tfs_inflater_read(e->inflater, e->source, at, len, dst, e->scratch, e->how, e->err);
+}
+
+/* Decoded bytes [at, at + len), counted from element 0. */
+static int decode(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
+{
+	switch (e->p->coding) {
+	case TFS_DEFLATED:
+		return inflate_part(e, at, len, dst);
+	case TFS_VARINT:
+		return decode_varints(e, at, len, dst);
+	default:
+		return e->p->n_runs ? copy_runs(e, at, len, dst) : copy_stored(e, e->t->offset + at, len, dst);
+	}
+}
+
+/* --- Strides ------------------------------------------------------------------------------------------------------- */
+
+/* Elements are read together with what lies between them as long as that is no more than this many times as much. */
+enum { WASTE = 8 };
+
+/* Source bytes that are read and picked from at a time: as much as is still in the CPU's cache then. */
+enum { TILE = 512 << 10 };
+
+/* Shorter pieces are read through the page cache, since each of its pages will be needed for other pieces too. */
+enum { SMALL = 64 << 10 };
+
+/* Of an array that is read in small pieces, this much is brought into the page cache in one go. */
+#define WARM_MAX ((uint64_t)1 << 30)
+
+/* Decoded bytes [at, at + len), a tile: *@ret_data is where they are, until the next one. */
+static int read_tile(struct extract *e, uint64_t at, size_t len, const uint8_t **ret_data)
+{
+	uint8_t *data = e->tile;
+	int ret;
+
+	if (e->p->coding != TFS_STORED)
+		ret = decode(e, at, len, e->tile);
+	else if (len < SMALL)
+		ret = tfs_source_read_buffered(e->source, e->t->offset + at, len, e->tile, e->err);
+	else
+		ret = tfs_source_read(e->source, e->t->offset + at, len, e->scratch, &data, e->how, e->err);
+	*ret_data = data;
+	return ret;
+}
+
+/*
+ * Small pieces of [at, at + len) are about to be read. Page by page, as they come, that would take storage long; it is in the page
+ * cache in no time if it is read in order. Its pages stay there: the next part of the tensor wants the same ones, and the kernel
+ * takes them back when it needs them.
+ */
+static int warm(struct extract *e, uint64_t at, uint64_t len)
+{
+	if (e->p->coding != TFS_STORED || len > WARM_MAX || (at >= e->warm && at + len <= e->warm_end))
+		return 0;
+	e->warm = at;
+	e->warm_end = at + len;
+	return tfs_source_warm(e->source, e->t->offset + at, len, e->scratch, TFS_EXTRACT_SCRATCH, e->err);
+}
+
+/* All of the box @d of @n dimensions, densest first, that begins at decoded byte @at. */
+static int gather(struct extract *e, const struct tfs_dim *d, unsigned n, uint64_t at, uint8_t *dst)
+{
+	/* A tile: as many of the densest dimensions as fit and are worth reading in one. What lies between is inflated in any case. */
+	bool inflated = e->p->coding == TFS_DEFLATED;
+	uint64_t span = 1, useful = 1;
+	unsigned k = 0;
+	int ret = 0;
+
+	for (; k < n; k++) {
+		uint64_t more;
+		if (ckd_mul(&more, d[k].n - 1, d[k].from) || ckd_add(&more, more, span) || more > TILE ||
+		    (!inflated && more / WASTE > useful * d[k].n))
+			break;
+		if (d[k].from) /* what is shown many times is read once */
+			useful *= d[k].n;
+		span = more;
+	}
+	if (k == n) {
+		const uint8_t *tile;
+		ret = read_tile(e, at, span, &tile);
+		if (!ret)
+			tfs_strided_copy(d, n, tile, dst);
+		return ret;
+	}
+	if (span < SMALL) {
+		uint64_t all = 1;
+		for (unsigned i = 0; i < n; i++)
+			all += (d[i].n - 1) * d[i].from; /* inside the file */
+		ret = warm(e, at, all);
+	}
+	/* Go through the sparsest dimension one by one; or by parts, where it is the one that has to be cut, and dense enough. */
+	struct tfs_dim parts[TFS_MAX_DIMS + 1];
+	memcpy(parts, d, n * sizeof *d);
+	struct tfs_dim outer = d[n - 1];
+	uint64_t step = 1;
+	if (k == n - 1 && outer.from && (inflated || outer.from / WASTE <= useful))
+		step = (TILE - span) / outer.from + 1;
+	if (step >= outer.n)
+		step = 1;
+	for (uint64_t i = 0; i < outer.n && !ret; i += step) {
+		uint64_t here = outer.n - i < step ? outer.n - i : step;
+		parts[n - 1].n = here;
+		ret = gather(e, parts, here == 1 ? n - 1 : n, at + i * outer.from, dst + i * outer.to);
+	}
+	return ret;
+}
+
+/* The whole of dimensions [level, …) of the array, the first of them cut to @count, that begins at decoded byte @at. */
+static int gather_box(struct extract *e, const struct tfs_strided *a, unsigned level, uint64_t count, uint64_t at, uint8_t *dst)
+{
+	struct tfs_dim d[TFS_MAX_DIMS + 1];
+	unsigned n = tfs_strided_box(a, level, count, d);
+
+	if (!e->spooled)
+		return gather(e, d, n, at, dst);
+	tfs_strided_copy(d, n, e->spooled + at, dst);
+	return 0;
+}
+
+/* Bytes [at, end) of the array below @level, counted in C order; it begins at decoded byte @from. */
+static int gather_range(struct extract *e, const struct tfs_strided *a, unsigned level, uint64_t from, uint64_t at, uint64_t end,
+			uint8_t *dst)
+{
+	const struct tfs_dim *d = &a->dims[level];
+	int ret = 0;
+
+	while (at < end && !ret) {
+		uint64_t i = at / d->to, rest = at % d->to, upto;
+
+		if (!rest && end - at >= d->to) {
+			uint64_t count = (end - at) / d->to;
+			upto = at + count * d->to;
+			ret = gather_box(e, a, level, count, from + i * d->from, dst);
+		} else {
+			/* Not all of one: what is wanted of it, a level below. */
+			upto = (i + 1) * d->to < end ? (i + 1) * d->to : end;
+			ret = gather_range(e, a, level + 1, from + i * d->from, rest, rest + (upto - at), dst);
+		}
+		dst += upto - at;
+		at = upto;
+	}
+	return ret;
+}
+
+/* Read the part that the spool has room for. */
+static int fill(struct extract *e, struct tfs_spool *sp)
+{
+	const struct tfs_strided_part *p = &sp->part;
+
+	if (p->n_fill == 1 && p->fill->from == 1)
+		return decode(e, p->from, p->bytes, sp->buf);
+	return gather(e, p->fill, p->n_fill, p->from, sp->buf);
+}
+
+/* Parts of less than this many times what is wanted of them are not worth keeping. */
+enum { WORTH = 2 };
+
+/* What takes this long to inflate is worth a word if it is gone through more than OFTEN times, for want of memory. */
+#define SLOW ((uint64_t)64 << 20)
+enum { OFTEN = 2 };
+
+/* There is memory for @room bytes of @a at a time. Said once, about the first. */
+static void say_slow(struct extract *e, const struct tfs_strided *a, uint64_t room)
+{
+	uint64_t size = tfs_strided_size(a);
+	char name[TFS_QUOTE_SIZE];
+
+	if (size >= SLOW && size / OFTEN > room && !atomic_exchange(&e->x->said_slow, true))
+		tfs_log_warning("tensor %s: deflated and not in C order, it takes %" PRIu64 " bytes of memory to be inflated once; there "
+				"are %" PRIu64 " now (see --memory), and it is inflated again for each so many",
+				tfs_quote(name, sizeof name, e->t->name, e->t->name_len), size, room);
+}
+
+/* As pick(), by way of a spool, as far as there is room for one. */
+static int pick_spooled(struct extract *e, const struct tfs_strided *a, uint64_t at, size_t len, uint8_t *dst)
+{
+	struct tfs_spool *sp = tfs_spool_take(e->x->spools, e->t);
+	uint64_t end = at + len;
+	int ret = 0;
+
+	if (!sp)
+		return tfs_error_set(e->err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	if (at == sp->reached)
+		sp->reached = end;
+	while (at < end && !ret) {
+		if (!sp->buf || at < sp->part.at || at >= sp->part.end) {
+			if (!tfs_spool_fit(e->x->spools, sp, a, at, WORTH * (uint64_t)len, e->priority)) {
+				say_slow(e, a, len);
+				ret = gather_range(e, a, 0, 0, at, end, dst);
+				break;
+			}
+			say_slow(e, a, sp->part.bytes);
+			ret = fill(e, sp);
+			/* Later pieces will not read the source any more: these bytes count where they are the right file's. */
+			if (!ret)
+				ret = tfs_source_check(e->x->sources, e->source, e->err);
+			if (ret)
+				break;
+		}
+		uint64_t upto = sp->part.end < end ? sp->part.end : end;
+		e->spooled = sp->buf;
+		gather_range(e, &sp->part.array, 0, 0, at - sp->part.at, upto - sp->part.at, dst);
+		e->spooled = NULL;
+		dst += upto - at;
+		at = upto;
+	}
+	tfs_spool_give_back(e->x->spools, sp, !ret && sp->reached < e->t->nbytes);
+	return ret;
+}
+
+static int pick(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
+{
+	struct tfs_strided a;
+	int ret;
+
+	e->tile = malloc(TILE);
+	if (!e->tile)
+		return tfs_error_set(e->err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	tfs_strided_describe(e->t, &a);
+	if (e->p->coding == TFS_DEFLATED && len < e->t->nbytes)
+		ret = pick_spooled(e, &a, at, len, dst);
+	else
+		ret = gather_range(e, &a, 0, 0, at, at + len, dst);
+	free(e->tile);
+	return ret;
+}
+
+/* --- All of it ------------------------------------------------------------------------------------------------------- */
+
+static void swap(uint8_t *bytes, size_t len, unsigned unit)
+{
+	uint16_t w2;
+	uint32_t w4;
+	uint64_t w8;
+
+#define SWAP(word, fn)                                        \
+	for (size_t i = 0; i + sizeof word <= len; i += sizeof word) { \
+		memcpy(&word, bytes + i, sizeof word);        \
+		word = fn(word);                              \
+		memcpy(bytes + i, &word, sizeof word);        \
+	}
+	switch (unit) {
+	case 2:
+		SWAP(w2, __builtin_bswap16)
+		break;
+	case 4:
+		SWAP(w4, __builtin_bswap32)
+		break;
+	case 8:
+		SWAP(w8, __builtin_bswap64)
+		break;
+	}
+#undef SWAP
+}
+
+/* The same for @words of each block; @bytes are those from byte @at of the tensor on. */
+static void swap_words(uint8_t *bytes, uint64_t at, size_t len, size_t block, const struct tfs_words *words)
+{
+	for (const struct tfs_words *w = words; w->count; w++) {
+		const size_t run = (size_t)w->count * w->width;
+
+		for (uint64_t from = at - at % block + w->at; from < at + len; from += block) {
+			uint64_t begin = from < at ? at : from, end = from + run < at + len ? from + run : at + len;
+
+			if (begin < end)
+				swap(bytes + (begin - at), end - begin, w->width);
+		}
+	}
+}
+
+int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len,
+		enum tfs_priority priority, void *buf, void *scratch, uint8_t **ret_data, enum tfs_read_how *ret_how,
+		struct tfs_error *err)
+{
+	struct tfs_error changed = { .offset = TFS_NO_OFFSET };
+	static const struct tfs_packing plain = { 0 };
+	const struct tfs_packing *p = t->packing ? t->packing : &plain;
+	struct extract e = { .x = x, .t = t, .p = p, .scratch = scratch, .priority = priority, .how = ret_how, .err = err };
+	uint8_t *data = buf;
+
+	assert(!(at % tfs_packing_unit(p)) && !(len % tfs_packing_unit(p)));
+	*ret_how = TFS_READ_BUFFERED;
+	int ret = tfs_source_pin(x->sources, t->source, &e.source, err);
+	if (ret)
+		return ret;
+	if (p->strides)
+		ret = pick(&e, at, len, data);
+	else if (p->coding == TFS_STORED && !p->n_runs)
+		ret = tfs_source_read(e.source, t->offset + at, len, buf, &data, ret_how, err);
+	else
+		ret = decode(&e, at, len, data);
+	if (e.inflater)
+		tfs_inflater_give_back(x->inflaters, e.inflater);
+	if (!ret && p->words)
+		swap_words(data, at, len, t->dtype->block_bytes, p->words);
+	else if (!ret)
+		swap(data, len, p->swap);
+	/* Whatever went wrong, or right: it counts only where the file is still the one whose header told us all this. */
+	int c = tfs_source_check(x->sources, e.source, &changed);
+	if (c)
+		*err = changed;
+	tfs_source_unpin(x->sources, e.source);
+	*ret_data = data;
+	return c ? c : ret;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bytes of tensors, whether packed (struct tfs_packing) or not: inflated, decoded, gathered by their strides, put in order. Any part of a
+ * tensor can be asked for; what that costs depends on the packing. Thread-safe.
+ */
+#ifndef TFS_EXTRACT_H
+#define TFS_EXTRACT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "tensor/catalog.h"
+#include "content/source.h"
+#include "content/staging.h"
+
+/* Room to work in, aligned to TFS_IO_ALIGN: source bytes on their way, and inflated ones that nobody wants. */
+#define TFS_EXTRACT_SCRATCH ((size_t)2 << 20)
+
+struct tfs_extractor;
+
+/* @memory: copied; where what is inflated ahead (content/staging.h) is kept. NULL: out of memory. */
+struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources, const struct tfs_spool_memory *memory);
+/* Whoever is inflating gives up soon, with -ECANCELED, and nobody begins to any more. */
+void tfs_extractor_stop(struct tfs_extractor *x);
+/* Give memory back that nobody has used for @seconds. */
+void tfs_extractor_trim(struct tfs_extractor *x, int seconds);
+void tfs_extractor_destroy(struct tfs_extractor *x); /* takes NULL */
+
+/*
+ * Bytes [at, at + len) of the tensor @t, packed or plain, with its source pinned and checked, into @buf, which is aligned to TFS_IO_ALIGN and
+ * has room for len + 2 * TFS_IO_ALIGN bytes; *@ret_data is where in there they begin. 0; -EIO, @err: they are not to be had;
+ * -ESTALE: the source has changed; -ECANCELED: stopped.
+ *
+ * A deflated tensor is quick to read from begin to end, a part at a time and no two at once: where the last part ended is
+ * remembered for a few. Elsewhere it is inflated from a mark behind which it was inflated before, or from its beginning. One that is
+ * not in C order either is inflated once, into a spool, as far as @priority gets memory for that; then once for each part that there
+ * was memory for.
+ */
+int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, enum tfs_priority priority,
+		void *buf, void *scratch, uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err);
+
+#endif

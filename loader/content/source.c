@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+#include "content/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+
+struct tfs_sources {
+	const struct tfs_model *model;
+	bool direct;
+	pthread_mutex_t lock;	     /* guards all below, and pins and links of every source */
+	struct tfs_source **by_node; /* model->n_nodes slots, NULL where not open */
+	struct tfs_source idle;	     /* list head; most recently used first */
+	unsigned n_idle;
+	uint64_t n_opened;
+};
+
+struct tfs_sources *tfs_sources_create(const struct tfs_model *model, bool direct)
+{
+	struct tfs_sources *p = calloc(1, sizeof *p);
+	if (!p)
+		return NULL;
+	p->by_node = calloc(model->n_nodes, sizeof *p->by_node);
+	if (!p->by_node) {
+		free(p);
+		return NULL;
+	}
+	p->model = model;
+	p->direct = direct;
+	p->idle.prev = p->idle.next = &p->idle;
+	pthread_mutex_init(&p->lock, NULL);
+	return p;
+}
+
+static void source_free(struct tfs_source *s)
+{
+	close(s->fd);
+	if (s->direct_fd >= 0)
+		close(s->direct_fd);
+	free(s);
+}
+
+static void idle_remove(struct tfs_sources *p, struct tfs_source *s)
+{
+	s->prev->next = s->next;
+	s->next->prev = s->prev;
+	p->n_idle--;
+}
+
+void tfs_sources_destroy(struct tfs_sources *p)
+{
+	if (!p)
+		return;
+	while (p->idle.next != &p->idle) {
+		struct tfs_source *s = p->idle.next;
+		idle_remove(p, s);
+		source_free(s);
+	}
+	pthread_mutex_destroy(&p->lock);
+	free(p->by_node);
+	free(p);
+}
+
+static int name_error(struct tfs_sources *p, uint32_t node, int code, struct tfs_error *err, const char *what)
+{
+	char path[4096];
+	if (!tfs_model_path(p->model, node, path, sizeof path))
+		tfs_error_in(err, path);
+	return tfs_error_set(err, code, TFS_NO_OFFSET, "%s", what);
+}
+
+static const char stale[] = "changed, replaced or removed since it was mounted";
+
+static int source_open(struct tfs_sources *p, uint32_t node, struct tfs_source **ret_source, struct tfs_error *err)
+{
+	int fd = tfs_model_open_node(p->model, node, 0);
+	if (fd < 0)
+		return name_error(p, node, fd, err, fd == -ESTALE ? stale : strerror(-fd));
+	struct tfs_source *s = calloc(1, sizeof *s);
+	if (!s) {
+		close(fd);
+		return name_error(p, node, -ENOMEM, err, "out of memory");
+	}
+	s->node = node;
+	s->size = p->model->nodes[node].size;
+	s->fd = fd;
+	s->direct_fd = -1;
+	s->tier = TFS_TIER_BUFFERED;
+	/* The kernel's readahead would bring in what nobody asked for; how much to read at once is our business. */
+	posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	if (p->direct) {
+		int direct_fd = tfs_model_open_node(p->model, node, O_DIRECT);
+		if (direct_fd >= 0) {
+			s->direct_fd = direct_fd;
+			s->tier = TFS_TIER_URING;
+		} else if (direct_fd == -ESTALE) { /* replaced between the two opens */
+			source_free(s);
+			return name_error(p, node, -ESTALE, err, stale);
+		}
+	}
+	*ret_source = s;
+	return 0;
+}
+
+int tfs_source_check(struct tfs_sources *p, struct tfs_source *s, struct tfs_error *err)
+{
+	int r = tfs_model_check_node(p->model, s->node, s->fd);
+	return r ? name_error(p, s->node, r, err, r == -ESTALE ? stale : strerror(-r)) : 0;
+}
+
+int tfs_source_pin(struct tfs_sources *p, uint32_t node, struct tfs_source **ret_source, struct tfs_error *err)
+{
+	pthread_mutex_lock(&p->lock);
+	struct tfs_source *s = p->by_node[node];
+	if (s && !s->pins++)
+		idle_remove(p, s);
+	pthread_mutex_unlock(&p->lock);
+	if (s) {
+		int r = tfs_source_check(p, s, err);
+		if (r)
+			tfs_source_unpin(p, s);
+		else
+			*ret_source = s;
+		return r;
+	}
+
+	int r = source_open(p, node, &s, err);
+	if (r)
+		return r;
+	s->pins = 1;
+	pthread_mutex_lock(&p->lock);
+	s->serial = ++p->n_opened;
+	struct tfs_source *other = p->by_node[node];
+	if (!other) {
+		p->by_node[node] = s;
+	} else if (!other->pins++) { /* another thread was quicker */
+		idle_remove(p, other);
+	}
+	pthread_mutex_unlock(&p->lock);
+	if (other) {
+		source_free(s);
+		s = other;
+	}
+	*ret_source = s;
+	return 0;
+}
+
+void tfs_source_unpin(struct tfs_sources *p, struct tfs_source *s)
+{
+	struct tfs_source *victim = NULL;
+
+	pthread_mutex_lock(&p->lock);
+	if (!--s->pins) {
+		s->next = p->idle.next;
+		s->prev = &p->idle;
+		s->next->prev = s->prev->next = s;
+		if (++p->n_idle > TFS_SOURCES_IDLE) {
+			victim = p->idle.prev;
+			idle_remove(p, victim);
+			p->by_node[victim->node] = NULL;
+		}
+	}
+	pthread_mutex_unlock(&p->lock);
+	if (victim)
+		source_free(victim);
+}
+
+bool tfs_source_cached(const struct tfs_source *s, uint64_t offset, uint64_t len)
+{
+	uint64_t pages, size = sysconf(_SC_PAGESIZE);
+	return !tfs_file_cached(s->fd, offset, len, &pages) && pages >= (offset + len + size - 1) / size - offset / size;
+}
+
+/*
+ * pread until @want bytes are there. Returns what came: less than @want at the end of the file, or -errno. A direct read
+ * may only go on from an aligned place, so there an odd count ends it; it occurs at the end of the file alone.
+ */
+static ssize_t read_full(int fd, uint8_t *buf, size_t want, uint64_t offset, bool direct)
+{
+	size_t got = 0;
+	while (got < want) {
+		ssize_t n = pread(fd, buf + got, want - got, offset + got);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		got += n;
+		if (direct && n % TFS_IO_ALIGN)
+			break;
+	}
+	return got;
+}
+
+int tfs_source_read_buffered(struct tfs_source *s, uint64_t offset, size_t len, void *buf, struct tfs_error *err)
+{
+	ssize_t n = read_full(s->fd, buf, len, offset, false);
+	if (n < 0)
+		return tfs_error_set(err, -EIO, offset, "reading %zu bytes: %s", len, strerror(-n));
+	if ((size_t)n < len)
+		return tfs_error_set(err, -EIO, offset + n, "the file ends here, %zu bytes too early", len - (size_t)n);
+	return 0;
+}
+
+int tfs_source_warm(struct tfs_source *s, uint64_t offset, uint64_t len, void *scratch, size_t size, struct tfs_error *err)
+{
+	int r = 0;
+
+	if (tfs_source_cached(s, offset, len))
+		return 0;
+	for (uint64_t end = offset + len; offset < end && !r; offset += size)
+		r = tfs_source_read_buffered(s, offset, end - offset < size ? end - offset : size, scratch, err);
+	return r;
+}
+
+void tfs_source_drop(struct tfs_source *s, uint64_t offset, size_t len)
+{
+	posix_fadvise(s->fd, offset, len, POSIX_FADV_DONTNEED);
+}
+
+int tfs_source_read_direct(struct tfs_source *s, uint64_t offset, size_t len, uint8_t *buf, uint8_t **ret_data)
+{
+	uint64_t from = offset / TFS_IO_ALIGN * TFS_IO_ALIGN;
+	size_t lead = offset - from;
+	size_t want = (lead + len + TFS_IO_ALIGN - 1) / TFS_IO_ALIGN * TFS_IO_ALIGN;
+	ssize_t n = read_full(s->direct_fd, buf, want, from, true);
+
+	if (n < (ssize_t)(lead + len))
+		return n < 0 ? (int)n : -EIO;
+	*ret_data = buf + lead;
+	return 0;
+}
+
+void tfs_source_degrade(struct tfs_source *s, enum tfs_tier tier, int code)
+{
+	enum tfs_tier now = atomic_load_explicit(&s->tier, memory_order_relaxed);
+
+	while (now <= tier)
+		if (atomic_compare_exchange_weak(&s->tier, &now, tier + 1)) {
+			tfs_log_info("reading a source by %s failed (%s); from now on it is read %s",
+				     tier == TFS_TIER_URING ? "io_uring" : "O_DIRECT", strerror(-code),
+				     tier == TFS_TIER_URING ? "by threads" : "through the page cache");
+			return;
+		}
+}
+
+int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf, uint8_t **ret_data,
+		    enum tfs_read_how *ret_how, struct tfs_error *err)
+{
+	bool cached = tfs_source_cached(s, offset, len);
+	int direct = 0;
+
+	if (!cached && atomic_load_explicit(&s->tier, memory_order_relaxed) <= TFS_TIER_THREADS) {
+		direct = tfs_source_read_direct(s, offset, len, buf, ret_data);
+		*ret_how = TFS_READ_DIRECT;
+		if (!direct)
+			return 0;
+		/* It may be O_DIRECT's fault alone, or the medium's, or the file's. The buffered read decides. */
+	}
+	int r = tfs_source_read_buffered(s, offset, len, buf, err);
+	if (r)
+		return r;
+	if (direct)
+		tfs_source_degrade(s, TFS_TIER_THREADS, direct);
+	if (!cached)
+		tfs_source_drop(s, offset, len);
+	*ret_data = buf;
+	*ret_how = cached ? TFS_READ_CACHED : TFS_READ_BUFFERED;
+	return 0;
+}

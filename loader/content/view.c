@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "content/view.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/checked.h"
+
+static const struct tfs_view *const views[TFS_VIEW_IDS] = {
+	[TFS_RAW] = &tfs_view_raw,
+	[TFS_NPY] = &tfs_view_npy,
+	[TFS_F32] = &tfs_view_f32,
+};
+
+/* tensors/NAME: the bytes, and nothing else. */
+const struct tfs_view tfs_view_raw = { 0 };
+
+/* Elements that the last block has room for, and the tensor has not. */
+static uint32_t missing_elems(const struct tfs_tensor *t)
+{
+	uint32_t block = t->dtype->block_elems, elems = 1;
+
+	/* Of the product only what it leaves over whole blocks counts. */
+	for (unsigned i = 0; i < t->ndim; i++)
+		elems = (uint32_t)(elems * (t->shape[i] % block) % block);
+	return (block - elems % block) % block;
+}
+
+int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, unsigned align, struct tfs_layout *ret_layout)
+{
+	const struct tfs_view *v = views[view];
+	struct tfs_layout l = { .view = v, .tensor = t, .align = align, .block = 1, .in = 1, .out = 1 };
+	uint8_t prefix[TFS_VIEW_PREFIX_MAX];
+	uint64_t bytes = t->nbytes;
+
+	if (v->shows && !v->shows(t))
+		return -ENOENT;
+	if (v->convert) {
+		l.convert = v->convert(t->dtype);
+		l.block = t->dtype->block_elems;
+		l.in = t->dtype->block_bytes;
+		l.out = l.block * (uint32_t)sizeof(float);
+		if (ckd_mul(&bytes, t->nbytes / l.in, l.out))
+			return -EOVERFLOW;
+		bytes -= missing_elems(t) * sizeof(float);
+	} else if (t->packing) {
+		l.in = l.out = tfs_packing_unit(t->packing);
+	}
+	/* Which files there are is the same with every alignment. */
+	if (bytes > INT64_MAX - (v->make_prefix ? TFS_VIEW_PREFIX_MAX : 0))
+		return -EOVERFLOW;
+	if (v->make_prefix)
+		l.prefix = align == TFS_VIEW_PREFIX_MAX ? align : v->make_prefix(t, align, prefix);
+	l.size = l.prefix + bytes;
+	*ret_layout = l;
+	return 0;
+}
+
+bool tfs_view_shows(enum tfs_view_id view, const struct tfs_tensor *t)
+{
+	struct tfs_layout l;
+
+	return !tfs_view_layout(view, t, TFS_VIEW_PREFIX_MAX, &l);
+}
+
+void tfs_layout_make_prefix(const struct tfs_layout *l, uint8_t *buf)
+{
+	if (l->prefix)
+		l->view->make_prefix(l->tensor, l->align, buf);
+}
+
+void tfs_layout_source(const struct tfs_layout *l, uint64_t *at, uint64_t *end, uint64_t *ret_from, uint64_t *ret_len)
+{
+	uint64_t first = *at > l->prefix ? (*at - l->prefix) / l->out * l->out : 0;
+	uint64_t past = *end > l->prefix ? (*end - l->prefix + l->out - 1) / l->out * l->out : 0;
+
+	if (*at > l->prefix)
+		*at = l->prefix + first;
+	if (past)
+		*end = l->prefix + past < l->size ? l->prefix + past : l->size;
+	*ret_from = first / l->out * l->in;
+	*ret_len = past / l->out * l->in - *ret_from;
+}
+
+uint64_t tfs_layout_place(const struct tfs_layout *l, uint64_t from)
+{
+	return l->prefix + from / l->in * l->out;
+}
+
+size_t tfs_layout_convert(const struct tfs_layout *l, const uint8_t *src, size_t len, uint8_t *dst)
+{
+	if (!l->convert) {
+		memcpy(dst, src, len);
+		return len;
+	}
+	l->convert(src, (float *)(void *)dst, len / l->in * l->block);
+	return len / l->in * l->out;
+}

@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * GGUF: what tensors the header lists (format/gguf/reader.h reads it) and where they lie. Accepts what ggml accepts (ggml/src/gguf.cpp,
+ * gguf_init_from_reader), with these differences:
+ * - version 1, other byte orders, up to 8 dimensions, longer names, and arrays of arrays are read;
+ * - types that we do not know are shown raw, each up to where the next tensor begins;
+ * - so are tensors that have more or fewer bytes there than their type and shape make, with a warning: programs use the same number
+ *   for types of their own (41 to 44, or those of K-quants with blocks of 64), and only ggml's own have the sizes that it knows. ggml
+ *   refuses the file;
+ * - tensors need not be in the order of their offsets;
+ * - what pads the last tensor may be missing;
+ * - names of tensors that are ill-formed UTF-8 are refused.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "base/sort.h"
+#include "base/utf8.h"
+#include "format/format.h"
+#include "format/gguf/byte-order.h"
+#include "format/gguf/reader.h"
+
+#define EXTENSION	  ".gguf"
+#define DEFAULT_ALIGNMENT 32
+
+/* enum ggml_type (ggml.h). Those that are not here were removed, or are yet to come. */
+static const char *const type_names[] = {
+	[0] = "F32",	  [1] = "F16",	   [2] = "Q4_0",    [3] = "Q4_1",   [6] = "Q5_0",   [7] = "Q5_1",     [8] = "Q8_0",
+	[9] = "Q8_1",	  [10] = "Q2_K",   [11] = "Q3_K",   [12] = "Q4_K",  [13] = "Q5_K",  [14] = "Q6_K",    [15] = "Q8_K",
+	[16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS", [19] = "IQ1_S", [20] = "IQ4_NL", [21] = "IQ3_S",  [22] = "IQ2_S",
+	[23] = "IQ4_XS",  [24] = "I8",	   [25] = "I16",    [26] = "I32",   [27] = "I64",   [28] = "F64",     [29] = "IQ1_M",
+	[30] = "BF16",	  [34] = "TQ1_0",  [35] = "TQ2_0",  [39] = "MXFP4", [40] = "NVFP4", [41] = "Q1_0",    [42] = "Q2_0",
+};
+
+enum { N_TYPES = sizeof type_names / sizeof *type_names };
+
+/*
+ * From here on ggml gave out numbers that other programs had taken for types of their own already. A last tensor of such a type that has
+ * fewer bytes than ggml's would is as likely theirs as cut short; of an older type it is cut short.
+ */
+#define FIRST_DISPUTED 39u
+
+/* What the table of tensors doesn't have of each. */
+struct record {
+	uint64_t at; /* byte where its record begins */
+	uint32_t type;
+};
+
+struct parser {
+	struct tfs_gguf r;
+	struct tfs_catalog *catalog;
+	uint32_t alignment;
+	struct tfs_split split;
+	struct record *records;			 /* by place in the table, until that is sorted by name */
+	const struct tfs_dtype *dtypes[N_TYPES]; /* as far as they were needed */
+};
+
+/* Also the draft that is refused by its name. */
+static bool recognises(const struct tfs_sample *s)
+{
+	return tfs_sample_has(s, 0, "GGUF", 4) || tfs_sample_has(s, 0, "FUGG", 4);
+}
+
+/* --- Keys -------------------------------------------------------------------------------------------------------- */
+
+/* A key that was read, for finding one that stands twice. */
+struct seen {
+	const char *name;
+	size_t len;
+	uint64_t at;
+};
+
+static int by_name(const void *a, const void *b)
+{
+	const struct seen *x = a, *y = b;
+
+	return tfs_name_cmp(x->name, x->len, y->name, y->len);
+}
+
+static int check_keys(struct parser *p, const struct seen *seen, size_t n)
+{
+	cleanup_free const void **order = reallocarray(NULL, n + 1, 2 * sizeof *order); /* n may be 0 */
+	char quoted[TFS_QUOTE_SIZE];
+
+	if (!order)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		order[i] = &seen[i];
+	tfs_sort(order, n, order + n, by_name);
+	for (size_t i = 1; i < n; i++) {
+		const struct seen *s = order[i];
+
+		if (!by_name(order[i - 1], s))
+			return tfs_error_set(p->r.err, -EINVAL, s->at, "key %s: stands twice",
+					     tfs_quote(quoted, sizeof quoted, s->name, s->len));
+	}
+	return 0;
+}
+
+static int read_alignment(struct parser *p, enum tfs_gguf_type type)
+{
+	uint64_t at = p->r.at;
+	union tfs_gguf_number v;
+	int rc;
+
+	if (type != TFS_GGUF_UINT32)
+		return tfs_gguf_refuse(&p->r, at, "is of type %s, not uint32", tfs_gguf_type_name(type));
+	rc = tfs_gguf_number(&p->r, type, &v);
+	if (rc)
+		return rc;
+	if (!v.u || v.u & (v.u - 1))
+		return tfs_gguf_refuse(&p->r, at, "%" PRIu64 " is not a power of two", v.u);
+	p->alignment = v.u;
+	return 0;
+}
+
+/* What the file is: anything but a model goes with one (gguf-py, GGUFType). */
+static int read_kind(struct parser *p, enum tfs_gguf_type type)
+{
+	static const char model[] = "model";
+	const char *text;
+	size_t len;
+	int rc;
+
+	if (type != TFS_GGUF_STRING)
+		return tfs_gguf_skip(&p->r, type, 1, 0);
+	rc = tfs_gguf_string(&p->r, &text, &len);
+	if (!rc && len && (len != strlen(model) || memcmp(text, model, len)))
+		tfs_catalog_set_companion(p->catalog);
+	return rc;
+}
+
+/* llama.cpp's arrangement of a projector, of which those of before general.type have no other sign. */
+static int read_architecture(struct parser *p, enum tfs_gguf_type type)
+{
+	const char *text;
+	size_t len;
+	int rc;
+
+	if (type != TFS_GGUF_STRING)
+		return tfs_gguf_skip(&p->r, type, 1, 0);
+	rc = tfs_gguf_string(&p->r, &text, &len);
+	if (!rc && len == strlen("clip") && !memcmp(text, "clip", len))
+		tfs_catalog_set_companion(p->catalog);
+	return rc;
+}
+
+/* Writers differ in the type of these; a number that isn't one says nothing. */
+static int read_count(struct parser *p, enum tfs_gguf_type type, struct tfs_split_number *ret)
+{
+	union tfs_gguf_number v;
+	int rc;
+
+	switch (type) {
+	case TFS_GGUF_UINT8:
+	case TFS_GGUF_UINT16:
+	case TFS_GGUF_UINT32:
+	case TFS_GGUF_UINT64:
+	case TFS_GGUF_INT8:
+	case TFS_GGUF_INT16:
+	case TFS_GGUF_INT32:
+	case TFS_GGUF_INT64:
+		rc = tfs_gguf_number(&p->r, type, &v);
+		if (!rc)
+			*ret = (struct tfs_split_number){ true, v.i };
+		return rc;
+	default:
+		return tfs_gguf_skip(&p->r, type, 1, 0);
+	}
+}
+
+static int read_split_no(struct parser *p, enum tfs_gguf_type type)
+{
+	return read_count(p, type, &p->split.no);
+}
+
+static int read_split_count(struct parser *p, enum tfs_gguf_type type)
+{
+	return read_count(p, type, &p->split.count);
+}
+
+static int read_split_tensors(struct parser *p, enum tfs_gguf_type type)
+{
+	return read_count(p, type, &p->split.tensors);
+}
+
+/* The keys that say something of tensors, or of the file. */
+static const struct key {
+	const char *name;
+	int (*read)(struct parser *p, enum tfs_gguf_type type);
+} keys[] = {
+	{ "general.alignment", read_alignment },
+	{ "general.architecture", read_architecture },
+	{ "general.type", read_kind },
+	{ "split.count", read_split_count },
+	{ "split.no", read_split_no },
+	{ "split.tensors.count", read_split_tensors },
+};
+
+static int read_value(struct parser *p, const struct tfs_gguf_key *key)
+{
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+		if (key->len == strlen(keys[i].name) && !memcmp(key->name, keys[i].name, key->len))
+			return keys[i].read(p, key->type);
+	return tfs_gguf_skip(&p->r, key->type, 1, 0);
+}
+
+static int read_keys(struct parser *p)
+{
+	__attribute__((cleanup(tfs_arena_fini))) struct tfs_arena names = { 0 };
+	cleanup_free struct seen *seen = reallocarray(NULL, p->r.n_keys + 1, sizeof *seen);
+	uint64_t at = p->r.at;
+	struct tfs_gguf_key key;
+	size_t n = 0;
+	int rc;
+
+	if (!seen)
+		return -ENOMEM;
+	while ((rc = tfs_gguf_key(&p->r, &key)) > 0) {
+		seen[n] = (struct seen){ tfs_arena_copy(&names, key.name, key.len), key.len, at };
+		if (!seen[n++].name)
+			return -ENOMEM;
+		rc = read_value(p, &key);
+		if (rc)
+			return rc;
+		at = p->r.at;
+	}
+	if (!rc)
+		tfs_catalog_set_split(p->catalog, &p->split);
+	return rc ? rc : check_keys(p, seen, n);
+}
+
+/* --- Tensors ----------------------------------------------------------------------------------------------------- */
+
+/* A type of which nobody knows how many bytes its elements take. */
+static bool is_unknown(const struct tfs_dtype *dtype)
+{
+	return !dtype->npy && dtype->block_elems == 1;
+}
+
+/* NULL: no memory. */
+static const struct tfs_dtype *unknown(struct parser *p, uint32_t type)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "UNKNOWN(%" PRIu32 ")", type);
+	return tfs_catalog_dtype(p->catalog, name, NULL, 1, 1);
+}
+
+/* The same. */
+static const struct tfs_dtype *dtype_of(struct parser *p, uint32_t type)
+{
+	if (type >= N_TYPES || !type_names[type])
+		return unknown(p, type);
+	if (!p->dtypes[type])
+		p->dtypes[type] = tfs_dtype_by_name(type_names[type], strlen(type_names[type]));
+	return p->dtypes[type];
+}
+
+/* @at: where its record begins. Its offset stays relative to the data, whose beginning is not known yet. */
+static int add_tensor(struct parser *p, const struct tfs_gguf_tensor *t, uint64_t at)
+{
+	const struct tfs_dtype *dtype;
+	uint64_t nbytes = 0;
+	size_t n;
+
+	if (!tfs_utf8_valid(t->name, t->name_len))
+		return tfs_gguf_refuse(&p->r, at, "the name is ill-formed UTF-8");
+	dtype = dtype_of(p, t->type);
+	if (!dtype)
+		return -ENOMEM;
+	if (!is_unknown(dtype) && tfs_dtype_nbytes_padded(dtype, t->shape, t->ndim, &nbytes))
+		return tfs_gguf_refuse(&p->r, at, "the shape has more bits than 64-bit numbers count");
+	/* Then the data don't begin where the alignment says, either. */
+	if (t->offset & (p->alignment - 1))
+		return tfs_gguf_refuse(&p->r, at, "offset %" PRIu64 " is not aligned to %" PRIu32, t->offset, p->alignment);
+	tfs_catalog_tensors(p->catalog, &n);
+	p->records[n] = (struct record){ at, t->type };
+	return tfs_catalog_add(p->catalog, t->name, t->name_len, dtype, t->shape, t->ndim, t->offset, nbytes);
+}
+
+/* An error about a tensor of the table. */
+static __attribute__((cold)) int refuse(struct parser *p, const struct tfs_tensor *t, uint64_t at, const char *what)
+{
+	char quoted[TFS_QUOTE_SIZE];
+
+	return tfs_error_set(p->r.err, -EINVAL, at, "tensor %s: %s", tfs_quote(quoted, sizeof quoted, t->name, t->name_len),
+			     what);
+}
+
+static struct record *record_of(struct parser *p, const struct tfs_tensor *t)
+{
+	size_t n;
+
+	return &p->records[t - tfs_catalog_tensors(p->catalog, &n)];
+}
+
+/* It is of a type that we know, and @why it can't be: bytes of a type that nobody knows is what it has. */
+static __attribute__((cold, format(printf, 3, 4))) int show_raw(struct parser *p, struct tfs_tensor *t, const char *why, ...)
+{
+	const struct record *rec = record_of(p, t);
+	char quoted[TFS_QUOTE_SIZE], reason[256];
+	va_list ap;
+
+	va_start(ap, why);
+	vsnprintf(reason, sizeof reason, why, ap);
+	va_end(ap);
+	t->dtype = unknown(p, rec->type);
+	if (!t->dtype)
+		return -ENOMEM;
+	return tfs_catalog_note(p->catalog, rec->at, "tensor %s: %s; shown raw, as %s",
+				tfs_quote(quoted, sizeof quoted, t->name, t->name_len), reason, t->dtype->name);
+}
+
+static bool has_elements(const struct tfs_tensor *t)
+{
+	for (unsigned i = 0; i < t->ndim; i++)
+		if (!t->shape[i])
+			return false;
+	return true;
+}
+
+static bool has_whole_rows(const struct tfs_tensor *t)
+{
+	return (t->ndim ? t->shape[t->ndim - 1] : 1) % t->dtype->block_elems == 0;
+}
+
+/*
+ * Decide what is known of the tensor by what there is of it: bytes up to the next one, or up to the end of the file (@last). Marked with
+ * no dtype if it is left out.
+ */
+static int judge_size(struct parser *p, struct tfs_tensor *t, uint64_t stored, bool last)
+{
+	const struct record *rec = record_of(p, t);
+	const uint64_t computed = t->nbytes;
+	const bool unknown_type = is_unknown(t->dtype), whole_rows = has_whole_rows(t);
+
+	if (!unknown_type && !has_elements(t))
+		return 0;
+	if (!unknown_type && whole_rows) {
+		if (computed <= stored && stored - computed < p->alignment)
+			return 0;
+		if (last && computed > stored && rec->type < FIRST_DISPUTED)
+			return 0; /* it will be found to be cut short */
+	}
+	t->nbytes = stored;
+	if (!stored && has_elements(t)) {
+		int rc = tfs_catalog_leave_out(p->catalog, t->name, t->name_len, rec->at, "of type %s, and there are no bytes for it",
+					       t->dtype->name);
+
+		t->dtype = NULL;
+		return rc;
+	}
+	if (unknown_type)
+		return 0;
+	if (!whole_rows)
+		return show_raw(p, t, "rows of %" PRIu64 " elements, but %s has blocks of %u; %" PRIu64 " bytes are stored",
+				t->ndim ? t->shape[t->ndim - 1] : 1, t->dtype->name, t->dtype->block_elems, stored);
+	return show_raw(p, t, "as %s it has %" PRIu64 " bytes, but %" PRIu64 " are stored up to the %s", t->dtype->name, computed,
+			stored, last ? "end of the file" : "next tensor");
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	const struct tfs_tensor *x = a, *y = b;
+
+	if (x->offset != y->offset)
+		return x->offset < y->offset ? -1 : 1;
+	return has_elements(x) - has_elements(y);
+}
+
+/* Take those that are left out from the table. */
+static void prune(struct parser *p)
+{
+	size_t n, kept = 0;
+	const struct tfs_tensor *t = tfs_catalog_tensors(p->catalog, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (t[i].dtype)
+			p->records[kept++] = p->records[i];
+	tfs_catalog_prune(p->catalog);
+}
+
+static int judge_sizes(struct parser *p, uint64_t room)
+{
+	cleanup_free const void **order = NULL;
+	struct tfs_tensor *t;
+	size_t n;
+	int rc = 0;
+
+	t = tfs_catalog_tensors(p->catalog, &n);
+	order = reallocarray(NULL, n + 1, 2 * sizeof *order); /* n may be 0 */
+	if (!order)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		order[i] = &t[i];
+	tfs_sort(order, n, order + n, by_offset);
+	for (size_t i = 0; i < n && !rc; i++) {
+		struct tfs_tensor *x = (struct tfs_tensor *)order[i];
+		uint64_t next = i + 1 < n ? ((const struct tfs_tensor *)order[i + 1])->offset : room;
+		bool last = i + 1 == n || next > room;
+
+		if (x->offset <= room)
+			rc = judge_size(p, x, (last ? room : next) - x->offset, last);
+	}
+	if (!rc)
+		prune(p);
+	return rc;
+}
+
+/* Now that the header has ended: the sizes, and from offsets in the data to offsets in the file. */
+static int place_tensors(struct parser *p)
+{
+	const uint64_t mask = p->alignment - 1, size = p->r.size, data = (p->r.at + mask) & ~mask;
+	char what[160];
+	struct tfs_tensor *t;
+	size_t n;
+	int rc;
+
+	tfs_catalog_tensors(p->catalog, &n);
+	if (n && data > size)
+		return tfs_error_set(p->r.err, -EINVAL, size, "the file ends before its data begin, at byte %" PRIu64, data);
+	rc = judge_sizes(p, size - data);
+	t = tfs_catalog_tensors(p->catalog, &n);
+	for (size_t i = 0; i < n && !rc; i++) {
+		uint64_t room = size - data;
+
+		/* Without bytes it may stand behind padding that is missing. */
+		if (!has_elements(&t[i]) && t[i].offset > room && t[i].offset - room < p->alignment)
+			t[i].offset = room;
+		if (t[i].offset > room || t[i].nbytes > room - t[i].offset) {
+			snprintf(what, sizeof what,
+				 "%" PRIu64 " bytes at offset %" PRIu64 " of data that begin at byte %" PRIu64
+				 "; the file ends at byte %" PRIu64,
+				 t[i].nbytes, t[i].offset, data, size);
+			return refuse(p, &t[i], size, what);
+		}
+		t[i].offset += data;
+	}
+	return rc;
+}
+
+/* Of a big-endian file: numbers are swapped, and words in blocks if they are, too. What we do not know is left as it is. */
+static int pack_tensors(struct parser *p)
+{
+	enum tfs_gguf_order order;
+	bool unsure = false;
+	struct tfs_tensor *t;
+	size_t n;
+	int rc;
+
+	t = tfs_catalog_tensors(p->catalog, &n);
+	rc = tfs_gguf_find_order(p->r.fd, t, n, &order, p->r.err);
+	for (size_t i = 0; i < n && !rc; i++) {
+		const struct tfs_dtype *dtype = t[i].dtype;
+		const struct tfs_gguf_words *w = tfs_gguf_words_of(dtype);
+		struct tfs_packing packing = { .coding = TFS_STORED, .length = t[i].nbytes };
+
+		if (!t[i].nbytes)
+			continue;
+		if (!w) {
+			packing.swap = dtype->block_elems == 1 && !is_unknown(dtype) ? dtype->block_bytes : 0;
+		} else if (order == TFS_GGUF_UNDECIDED) {
+			unsure = true;
+		} else if (order == TFS_GGUF_BIG && w->mixed) {
+			rc = show_raw(p, &t[i], "%s in big-endian order, and writers differ in which of its bytes they swap",
+				      dtype->name);
+		} else if (order == TFS_GGUF_BIG) {
+			packing.swap = w->words[0].width;
+			packing.words = dtype->block_elems > 1 ? w->words : NULL;
+		}
+		if (packing.swap > 1)
+			rc = tfs_catalog_pack(p->catalog, &t[i], &packing);
+	}
+	if (!rc && unsure)
+		rc = tfs_catalog_note(p->catalog, TFS_NO_OFFSET, "big-endian, but of the words in its blocks, or of BF16, that can't be told: taken as "
+						  "little-endian, as gguf-py writes them");
+	return rc;
+}
+
+static int check_names(struct parser *p)
+{
+	const struct tfs_tensor *t;
+	size_t n;
+	int rc = tfs_catalog_sort(p->catalog);
+
+	if (rc)
+		return rc;
+	t = tfs_catalog_tensors(p->catalog, &n);
+	for (size_t i = 1; i < n; i++)
+		if (!tfs_name_cmp(t[i - 1].name, t[i - 1].name_len, t[i].name, t[i].name_len))
+			return refuse(p, &t[i], t[i].offset, "stands twice");
+	return 0;
+}
+
+static int read_tensors(struct parser *p)
+{
+	uint64_t at = p->r.at;
+	struct tfs_gguf_tensor t;
+	int rc = tfs_catalog_reserve(p->catalog, p->r.n_tensors, 0, 0);
+
+	p->records = reallocarray(NULL, p->r.n_tensors + 1, sizeof *p->records); /* n_tensors may be 0 */
+	if (!p->records)
+		return -ENOMEM;
+	while (!rc && (rc = tfs_gguf_tensor(&p->r, &t)) > 0) {
+		rc = add_tensor(p, &t, at);
+		at = p->r.at;
+	}
+	if (!rc)
+		rc = place_tensors(p);
+	if (!rc && p->r.big_endian)
+		rc = pack_tensors(p);
+	return rc ? rc : check_names(p);
+}
+
+static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
+{
+	struct parser p = { .catalog = catalog, .alignment = DEFAULT_ALIGNMENT };
+	int rc = tfs_gguf_open(&p.r, fd, size, err);
+
+	if (!rc)
+		rc = read_keys(&p);
+	if (!rc)
+		rc = read_tensors(&p);
+	tfs_gguf_close(&p.r);
+	free(p.records);
+	if (rc == -ENOMEM && !err->code)
+		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the header's tensors");
+	return rc;
+}
+
+const struct tfs_format tfs_format_gguf = {
+	.name = "gguf",
+	.what = "a GGUF file",
+	.extensions = (const char *const[]){ EXTENSION, NULL },
+	.shard_ext = EXTENSION,
+	.recognises = recognises,
+	.parse = parse,
+};

@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The header is a Python literal: a dict of descr, fortran_order and shape. NumPy evaluates it, with the whole of Python's syntax
+ * for literals; here it is read by a grammar of its own, in which everything that NumPy ever wrote can be said:
+ *
+ *	dict	'{' key ':' value { ',' key ':' value } [','] '}', each of the three keys once
+ *	descr	string | list of fields
+ *	field	'(' name ',' type [',' shape] ')', a name being a string or a tuple of title and name
+ *	type	string | list of fields | '(' type ',' shape ')'
+ *	shape	'(' { number ',' } [number] ')', as a field's also a number
+ *
+ * Strings may be in either quotes, with a u before and with escapes; numbers may have an L behind, as in Python 2; white space is
+ * where Python has it. The descr of a structured type is written again as Python's ascii() would, which any NumPy header can hold.
+ */
+#include "format/numpy/header.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "base/cursor.h"
+#include "base/sort.h"
+#include "format/numpy/literal.h"
+#include "format/numpy/type.h"
+
+/*
+ * NumPy itself reads no more than 10,000 characters unless told to. Version 2.0 was made for headers of more than 65,535: 10,000
+ * fields take half of this.
+ */
+#define MAX_HEADER (1u << 20)
+
+#define MAX_DEPTH 32 /* of structures in structures; NumPy's own stop at Python's recursion */
+#define MAX_DESCR 2500 /* of what goes into the header of an npy/ file, whose 4096 bytes must hold the shape, too */
+
+static const uint8_t magic[] = { 0x93, 'N', 'U', 'M', 'P', 'Y' };
+
+/* A name or title of a field: @len bytes of the text from @at on, quotes and all. */
+struct name {
+	uint32_t structure, at, len;
+};
+
+struct text {
+	char *text;
+	size_t n, room;
+};
+
+struct reader {
+	struct tfs_literal lit;
+	/* Where a structure's descr is written again, for meta/ and for npy/; read_structure() gives them room for all that may come. */
+	struct text name, npy;
+	struct name *names; /* of all fields; room for all that may come, too */
+	size_t n_names;
+	uint32_t n_structures;
+};
+
+/* The type of a field. */
+struct field_type {
+	uint64_t size; /* bytes */
+	bool unsized;  /* none, and no structure: NumPy takes a number after it for its size, not for its shape */
+	bool padding;  /* without a name it is padding: NumPy's void, or any type with a shape */
+};
+
+bool tfs_npy_claims(const uint8_t *start, size_t len)
+{
+	return len >= sizeof magic && !memcmp(start, magic, sizeof magic);
+}
+
+int tfs_npy_header_length(const uint8_t *start, size_t len, uint64_t size, size_t *ret_len, struct tfs_error *err)
+{
+	struct tfs_cursor c = tfs_cursor(start, len);
+	const uint8_t *version;
+	size_t prefix;
+	uint32_t n;
+
+	if (!tfs_npy_claims(start, len))
+		return tfs_error_set(err, -EINVAL, 0, "does not begin with NumPy's magic, \\x93NUMPY");
+	tfs_cursor_bytes(&c, sizeof magic);
+	version = tfs_cursor_bytes(&c, 2);
+	if (version && (version[0] < 1 || version[0] > 3 || version[1]))
+		return tfs_error_set(err, -EINVAL, sizeof magic,
+				     "version %u.%u of the format; 1.0, 2.0 and 3.0 are known", version[0], version[1]);
+	n = version && version[0] == 1 ? tfs_cursor_u16(&c) : tfs_cursor_u32(&c);
+	prefix = c.at - start;
+	if (c.bad)
+		return tfs_error_set(err, -EINVAL, len, "ends within the first %u bytes of its header", TFS_NPY_START);
+	if (n > MAX_HEADER)
+		return tfs_error_set(err, -EINVAL, 8, "header length %u is above the limit of %u", n, MAX_HEADER);
+	if (n > size - prefix)
+		return tfs_error_set(err, -EINVAL, 8, "header length %u is more than the %llu bytes that follow it", n,
+				     (unsigned long long)(size - prefix));
+	*ret_len = prefix + n;
+	return 0;
+}
+
+/* --- Types --------------------------------------------------------------------------------------------------------- */
+
+static __attribute__((format(printf, 2, 0))) void put_va(struct text *t, const char *fmt, va_list ap)
+{
+	size_t left = t->room - t->n, n = vsnprintf(t->text + t->n, left, fmt, ap);
+
+	t->n += n < left ? n : left - 1;
+}
+
+static __attribute__((format(printf, 2, 3))) void put_one(struct text *t, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	put_va(t, fmt, ap);
+	va_end(ap);
+}
+
+/* Write to the descr, for both. */
+static __attribute__((format(printf, 2, 3))) void put(struct reader *r, const char *fmt, ...)
+{
+	va_list ap, again;
+
+	va_start(ap, fmt);
+	va_copy(again, ap);
+	put_va(&r->name, fmt, ap);
+	put_va(&r->npy, fmt, again);
+	va_end(again);
+	va_end(ap);
+}
+
+static int put_string(struct reader *r, const char *what)
+{
+	uint8_t quote;
+	uint32_t c;
+	int rc = tfs_literal_open(&r->lit, what, &quote);
+
+	if (rc)
+		return rc;
+	put(r, "'");
+	while ((rc = tfs_literal_char(&r->lit, quote, &c)) > 0) {
+		if (c == '\'' || c == '\\')
+			put(r, "\\%c", (char)c);
+		else if (c >= 0x20 && c < 0x7f)
+			put(r, "%c", (char)c);
+		else if (c < 0x100)
+			put(r, "\\x%02x", c);
+		else
+			put(r, c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
+	}
+	put(r, "'");
+	return rc;
+}
+
+/* A type in one word. */
+static int read_word(struct reader *r, struct tfs_npy_type *t)
+{
+	char word[TFS_NPY_WORD], quoted[TFS_QUOTE_SIZE];
+	const uint8_t *start;
+	int rc;
+
+	tfs_literal_space(&r->lit);
+	start = r->lit.at;
+	rc = tfs_literal_short(&r->lit, "type", word, sizeof word);
+	if (rc)
+		return rc;
+	tfs_quote(quoted, sizeof quoted, word, strlen(word));
+	rc = tfs_npy_type_parse(word, t);
+	if (rc == -E2BIG)
+		return tfs_literal_refuse(&r->lit, start, "type %s: elements of more bytes than NumPy has", quoted);
+	if (rc)
+		return tfs_literal_refuse(&r->lit, start, "unknown type %s", quoted);
+	if (t->kind == 'O')
+		return tfs_literal_refuse(&r->lit, start, "type %s: Python objects, which are pickled, and pickles are not run",
+					  quoted);
+	return 0;
+}
+
+/* Write a type to the descr: as ml_dtypes calls it, so that one can tell, and for npy/ as what NumPy makes of it by itself. */
+static void put_type(struct reader *r, const struct tfs_npy_type *t)
+{
+	char str[TFS_NPY_WORD + 4];
+
+	tfs_npy_type_str(t, t->big, str);
+	put_one(&r->name, "'%s'", t->name ? t->name : str);
+	put_one(&r->npy, "'%s'", str);
+}
+
+static int read_fields(struct reader *r, unsigned depth, uint64_t *ret_size);
+
+/* The shape of a field, of elements of @type, which becomes that of all of them. */
+static int read_field_shape(struct reader *r, struct field_type *type)
+{
+	const uint8_t *start;
+	unsigned dims = 0;
+	uint64_t n;
+	int rc = 0;
+
+	tfs_literal_space(&r->lit);
+	start = r->lit.at;
+	if (type->unsized)
+		return tfs_literal_refuse(&r->lit, start, "a shape of elements of no bytes");
+	bool tuple = tfs_literal_take(&r->lit, '(');
+	put(r, "(");
+	for (int more = !tuple || !tfs_literal_take(&r->lit, ')'); more; more = rc) {
+		rc = tfs_literal_number(&r->lit, &n);
+		if (rc)
+			return rc;
+		if (ckd_mul(&type->size, type->size, n) || type->size > TFS_NPY_MAX_ITEM)
+			return tfs_literal_refuse(&r->lit, start, "elements of more bytes than NumPy has");
+		put(r, dims++ ? ", %llu" : "%llu", (unsigned long long)n);
+		rc = tuple ? tfs_literal_another(&r->lit, ')') : 0;
+		if (rc < 0)
+			return rc;
+	}
+	put(r, dims == 1 ? ",)" : ")");
+	type->unsized = !type->size;
+	type->padding = true;
+	return 0;
+}
+
+/* A type inside a structure. */
+static int read_type(struct reader *r, unsigned depth, struct field_type *ret)
+{
+	struct tfs_npy_type t;
+	int rc;
+
+	tfs_literal_space(&r->lit);
+	*ret = (struct field_type){ 0 };
+	if (r->lit.at < r->lit.end && *r->lit.at == '[')
+		return read_fields(r, depth + 1, &ret->size);
+	if (!tfs_literal_take(&r->lit, '(')) {
+		rc = read_word(r, &t);
+		if (rc)
+			return rc;
+		put_type(r, &t);
+		*ret = (struct field_type){ .size = t.size, .unsized = !t.size, .padding = t.kind == 'V' && !t.name };
+		return 0;
+	}
+	if (depth >= MAX_DEPTH) /* a type in brackets goes down two at once */
+		return tfs_literal_refuse(&r->lit, r->lit.at, "types nested deeper than %d", MAX_DEPTH);
+	put(r, "(");
+	rc = read_type(r, depth + 1, ret);
+	if (!rc)
+		rc = tfs_literal_want(&r->lit, ',');
+	put(r, ", ");
+	if (!rc)
+		rc = read_field_shape(r, ret);
+	tfs_literal_take(&r->lit, ',');
+	put(r, ")");
+	return rc ? rc : tfs_literal_want(&r->lit, ')');
+}
+
+static int put_name(struct reader *r, uint32_t structure, const char *what)
+{
+	size_t at = r->name.n;
+	int rc = put_string(r, what);
+
+	r->names[r->n_names++] = (struct name){ .structure = structure, .at = at, .len = r->name.n - at };
+	return rc;
+}
+
+/* A field's name, or (title, name). */
+static int read_names(struct reader *r, uint32_t structure, bool *ret_title)
+{
+	int rc;
+
+	*ret_title = tfs_literal_take(&r->lit, '(');
+	if (!*ret_title)
+		return put_name(r, structure, "name");
+	put(r, "(");
+	rc = put_name(r, structure, "title");
+	if (!rc)
+		rc = tfs_literal_want(&r->lit, ',');
+	put(r, ", ");
+	if (!rc)
+		rc = put_name(r, structure, "name");
+	tfs_literal_take(&r->lit, ',');
+	if (!rc)
+		rc = tfs_literal_want(&r->lit, ')');
+	put(r, ")");
+	return rc;
+}
+
+/* One field of a structure, which adds its bytes to *@size. */
+static int read_field(struct reader *r, unsigned depth, uint32_t structure, uint64_t *size)
+{
+	size_t n_names = r->n_names;
+	struct field_type type;
+	bool title;
+	int rc = tfs_literal_want(&r->lit, '(');
+
+	if (rc)
+		return rc;
+	put(r, "(");
+	rc = read_names(r, structure, &title);
+	if (!rc)
+		rc = tfs_literal_want(&r->lit, ',');
+	put(r, ", ");
+	if (!rc)
+		rc = read_type(r, depth, &type);
+	if (!rc)
+		rc = tfs_literal_another(&r->lit, ')');
+	if (rc > 0) {
+		put(r, ", ");
+		rc = read_field_shape(r, &type);
+		tfs_literal_take(&r->lit, ',');
+		if (!rc)
+			rc = tfs_literal_want(&r->lit, ')');
+	}
+	put(r, ")");
+	if (rc)
+		return rc;
+	/* Bytes without a name are padding, of which there may be several. */
+	if (!title && r->names[n_names].len == 2 && type.padding)
+		r->n_names = n_names;
+	if (ckd_add(size, *size, type.size) || *size > TFS_NPY_MAX_ITEM)
+		return tfs_literal_refuse(&r->lit, r->lit.at, "elements of more bytes than NumPy has");
+	return 0;
+}
+
+static int read_fields(struct reader *r, unsigned depth, uint64_t *ret_size)
+{
+	int rc = tfs_literal_want(&r->lit, '[');
+
+	if (rc)
+		return rc;
+	if (depth >= MAX_DEPTH)
+		return tfs_literal_refuse(&r->lit, r->lit.at, "types nested deeper than %d", MAX_DEPTH);
+	uint32_t structure = r->n_structures++;
+	*ret_size = 0;
+	put(r, "[");
+	for (int more = !tfs_literal_take(&r->lit, ']'); more; more = rc) {
+		rc = read_field(r, depth, structure, ret_size);
+		if (!rc)
+			rc = tfs_literal_another(&r->lit, ']');
+		if (rc < 0)
+			return rc;
+		put(r, "%s", rc ? ", " : "");
+	}
+	put(r, "]");
+	return 0;
+}
+
+static int by_name(const void *a, const void *b, void *text)
+{
+	const struct name *x = a, *y = b;
+
+	if (x->structure != y->structure)
+		return x->structure < y->structure ? -1 : 1;
+	return tfs_name_cmp((char *)text + x->at, x->len, (char *)text + y->at, y->len);
+}
+
+/* NumPy finds a field by its name or its title, and makes no structure where that could be two. */
+static int check_names(struct reader *r, const uint8_t *start)
+{
+	char quoted[TFS_QUOTE_SIZE];
+
+	qsort_r(r->names, r->n_names, sizeof *r->names, by_name, r->name.text);
+	for (size_t i = 1; i < r->n_names; i++) {
+		const struct name *n = &r->names[i];
+
+		if (!by_name(n - 1, n, r->name.text))
+			return tfs_literal_refuse(&r->lit, start, "duplicate field %s",
+						  tfs_quote(quoted, sizeof quoted, r->name.text + n->at + 1, n->len - 2));
+	}
+	return 0;
+}
+
+static int read_structure(struct reader *r, struct tfs_catalog *catalog, struct tfs_npy_array *a)
+{
+	cleanup_free char *name = NULL, *npy = NULL;
+	cleanup_free struct name *names = NULL;
+	const uint8_t *start = r->lit.at;
+	/* A byte of a string makes no more than the four of "\xe9", one outside of strings no more than those of "(2,)". */
+	size_t left = r->lit.end - start, room = 4 * left + 1;
+	uint64_t size;
+	int rc;
+
+	r->name = (struct text){ .text = name = malloc(room), .room = room };
+	r->npy = (struct text){ .text = npy = malloc(room), .room = room };
+	r->names = names = reallocarray(NULL, left / 2 + 1, sizeof *names); /* its quotes are two bytes */
+	if (!name || !npy || !names)
+		return -ENOMEM;
+	rc = read_fields(r, 0, &size);
+	if (!rc)
+		rc = check_names(r, start);
+	if (rc)
+		return rc;
+	if (!size)
+		return tfs_literal_refuse(&r->lit, start, "elements of no bytes");
+	/* Byte order and all: what the words of a structure are cannot be said in a packing, and the descr says it. */
+	a->dtype = tfs_catalog_dtype(catalog, name, r->npy.n <= MAX_DESCR ? npy : NULL, 1, size);
+	return a->dtype ? 0 : -ENOMEM;
+}
+
+static int read_descr(struct reader *r, struct tfs_catalog *catalog, struct tfs_npy_array *a)
+{
+	const uint8_t *start;
+	struct tfs_npy_type t;
+	int rc;
+
+	tfs_literal_space(&r->lit);
+	start = r->lit.at;
+	if (start < r->lit.end && *start == '[')
+		return read_structure(r, catalog, a);
+	rc = read_word(r, &t);
+	if (rc)
+		return rc;
+	if (!t.size)
+		return tfs_literal_refuse(&r->lit, start, "elements of no bytes");
+	a->dtype = tfs_npy_type_dtype(&t, catalog, &a->swap);
+	return a->dtype ? 0 : -ENOMEM;
+}
+
+/* --- The dict ------------------------------------------------------------------------------------------------------ */
+
+static int read_shape(struct reader *r, struct tfs_npy_array *a)
+{
+	int rc = tfs_literal_want(&r->lit, '(');
+
+	if (rc)
+		return rc;
+	for (int more = !tfs_literal_take(&r->lit, ')'); more; more = rc) {
+		if (a->ndim == TFS_MAX_DIMS)
+			return tfs_literal_refuse(&r->lit, r->lit.at, "more than %d dimensions", TFS_MAX_DIMS);
+		rc = tfs_literal_number(&r->lit, &a->shape[a->ndim++]);
+		if (rc)
+			return rc;
+		if (a->ndim == 1 && tfs_literal_take(&r->lit, ')'))
+			return tfs_literal_refuse(
+				&r->lit, r->lit.at,
+				"a shape that is a number in brackets: a tuple of one has a comma behind it");
+		rc = tfs_literal_another(&r->lit, ')');
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int read_order(struct reader *r, struct tfs_npy_array *a)
+{
+	if (tfs_literal_word(&r->lit, "True"))
+		a->fortran = true;
+	else if (!tfs_literal_word(&r->lit, "False"))
+		return tfs_literal_expected(&r->lit, "True or False");
+	return 0;
+}
+
+static int read_dict(struct reader *r, struct tfs_catalog *catalog, struct tfs_npy_array *a)
+{
+	static const char *const keys[] = { "descr", "fortran_order", "shape" };
+	char key[16], quoted[TFS_QUOTE_SIZE];
+	unsigned seen = 0, i;
+	int rc = tfs_literal_want(&r->lit, '{');
+
+	if (rc)
+		return rc;
+	for (int more = !tfs_literal_take(&r->lit, '}'); more; more = rc) {
+		const uint8_t *start = r->lit.at;
+
+		rc = tfs_literal_short(&r->lit, "key", key, sizeof key);
+		if (!rc)
+			rc = tfs_literal_want(&r->lit, ':');
+		if (rc)
+			return rc;
+		for (i = 0; i < 3 && strcmp(key, keys[i]);)
+			i++;
+		if (i == 3)
+			return tfs_literal_refuse(&r->lit, start, "key %s, which belongs to no header",
+						  tfs_quote(quoted, sizeof quoted, key, strlen(key)));
+		if (seen & 1u << i)
+			return tfs_literal_refuse(&r->lit, start, "duplicate key %s", keys[i]);
+		seen |= 1u << i;
+		rc = i == 0 ? read_descr(r, catalog, a) : i == 1 ? read_order(r, a) : read_shape(r, a);
+		if (rc)
+			return rc;
+		rc = tfs_literal_another(&r->lit, '}');
+		if (rc < 0)
+			return rc;
+	}
+	for (i = 0; i < 3; i++)
+		if (!(seen & 1u << i))
+			return tfs_literal_refuse(&r->lit, r->lit.at, "key %s is missing", keys[i]);
+	tfs_literal_space(&r->lit);
+	return r->lit.at == r->lit.end ? 0 : tfs_literal_expected(&r->lit, "the end of the header");
+}
+
+int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *catalog, struct tfs_npy_array *ret,
+			struct tfs_error *err)
+{
+	struct reader r = {
+		.lit = {
+			.start = header,
+			.at = header + (header[6] == 1 ? 10 : TFS_NPY_START),
+			.end = header + len,
+			.utf8 = header[6] == 3,
+			.err = err,
+		},
+	};
+	unsigned long_dims = 0;
+	int rc;
+
+	*ret = (struct tfs_npy_array){ 0 };
+	rc = read_dict(&r, catalog, ret);
+		if (rc == -ENOMEM)
+		return tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the header");
+	if (rc)
+		return rc;
+	if (tfs_dtype_nbytes(ret->dtype, ret->shape, ret->ndim, &ret->nbytes))
+		return tfs_literal_refuse(&r.lit, r.lit.at, "the shape has more bits than 64-bit numbers count");
+	for (unsigned i = 0; i < ret->ndim; i++)
+		long_dims += ret->shape[i] > 1;
+	ret->fortran = ret->fortran && long_dims > 1 && ret->nbytes;
+	return 0;
+}
+
+int tfs_npy_add(struct tfs_catalog *catalog, const char *name, size_t name_len, const struct tfs_npy_array *array,
+		uint64_t offset, const struct tfs_packing *deflated)
+{
+	struct tfs_packing packing = { .coding = TFS_STORED, .length = array->nbytes };
+	uint64_t strides[TFS_MAX_DIMS], stride = array->dtype->block_bytes;
+	int rc = tfs_catalog_add(catalog, name, name_len, array->dtype, array->shape, array->ndim, offset,
+				 array->nbytes);
+
+	if (rc || !array->nbytes || (!deflated && !array->swap && !array->fortran))
+		return rc;
+	if (deflated)
+		packing = *deflated;
+	packing.swap = array->swap;
+	/* No product is larger than nbytes, as no dimension is 0. */
+	for (unsigned i = 0; i < array->ndim; stride *= array->shape[i++])
+		strides[i] = stride;
+	packing.strides = array->fortran ? strides : NULL;
+	return tfs_catalog_pack(catalog, NULL, &packing);
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * npz: a zip file of npy files. NumPy takes for an array what begins as one, whatever its name, and hands out other members as bytes.
+ * So does this, but for the bytes: they are noted, and where their name says ".npy" left out like any array that can't be read, alone.
+ *
+ * A tensor's name is that under which np.load() has it: its member's less ".npy", unless another member has that name in full.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/utf8.h"
+#include "format/format.h"
+#include "format/numpy/header.h"
+#include "format/zip.h"
+
+#define EXTENSION ".npz"
+#define MEMBER	  ".npy"
+
+/* Nearly every header ends in these, so that most members are looked into once. */
+#define FIRST_READ 256
+
+struct npz {
+	int fd;
+	struct tfs_zip *zip; /* NULL while it is read */
+	struct tfs_catalog *catalog;
+	struct tfs_error *err;
+};
+
+static bool is_array(const char *name, size_t len)
+{
+	return len >= strlen(MEMBER) && !memcmp(name + len - strlen(MEMBER), MEMBER, strlen(MEMBER));
+}
+
+static bool recognises(const struct tfs_sample *s)
+{
+	return tfs_sample_has_member(s, is_array);
+}
+
+static bool ends_with(const struct tfs_zip_member *m, const char *end)
+{
+	size_t len = strlen(end);
+
+	return m->name_len >= len && !memcmp(m->name + m->name_len - len, end, len);
+}
+
+/* Is it an array by its name? An array without a name is ".npy"; macOS adds files of its own, whose names are those of arrays. */
+static bool is_named(const struct tfs_zip_member *m)
+{
+	static const char macos[] = "__MACOSX/";
+
+	return is_array(m->name, m->name_len) && (m->name_len < strlen(macos) || memcmp(m->name, macos, strlen(macos)) != 0);
+}
+
+/* Length of the tensor's name at the beginning of the member's. */
+static size_t name_length(const struct npz *z, const struct tfs_zip_member *m)
+{
+	size_t len = m->name_len - strlen(MEMBER);
+
+	return is_array(m->name, m->name_len) && !(z->zip && tfs_zip_find(z->zip, m->name, len)) ? len : m->name_len;
+}
+
+/* Name the member that the header's error is about; its place in the file, where it has one. */
+static int refuse(struct npz *z, const struct tfs_zip_member *m, int rc)
+{
+	bool stored = m->method == TFS_ZIP_STORED;
+	char name[TFS_QUOTE_SIZE];
+	uint64_t offset = z->err->offset;
+
+	if (rc != -EINVAL)
+		return rc;
+	return tfs_error_set(z->err, rc, m->offset + (stored ? offset : 0), "member %s: %s%s",
+			     tfs_quote(name, sizeof name, m->name, m->name_len), z->err->what,
+			     stored ? "" : " (in what inflates from here)");
+}
+
+static int add_array(struct npz *z, const struct tfs_zip_member *m, const uint8_t *header, size_t len)
+{
+	struct tfs_packing deflated = {
+		.coding = TFS_DEFLATED,
+		.length = m->size,
+		.skip = len,
+		.unpacked = m->unpacked,
+		.crc = m->crc,
+	};
+	bool stored = m->method == TFS_ZIP_STORED;
+	struct tfs_npy_array array;
+	int rc = tfs_npy_header_read(header, len, z->catalog, &array, z->err);
+
+	if (!rc && array.nbytes > m->unpacked - len)
+		rc = tfs_error_set(z->err, -EINVAL, m->unpacked,
+				   "the array takes %llu bytes, the member has %llu behind its header",
+				   (unsigned long long)array.nbytes, (unsigned long long)(m->unpacked - len));
+	if (!rc && !tfs_utf8_valid(m->name, m->name_len))
+		rc = tfs_error_set(z->err, -EINVAL, 0, "its name is not UTF-8");
+	if (rc)
+		return refuse(z, m, rc);
+	return tfs_npy_add(z->catalog, m->name, name_length(z, m), &array, m->offset + (stored ? len : 0),
+			   stored ? NULL : &deflated);
+}
+
+/* 0, or why there is no array; -ENODATA: it isn't meant to be one. */
+static int read_member(struct npz *z, const struct tfs_zip_member *m)
+{
+	uint8_t first[FIRST_READ];
+	size_t n = m->unpacked < sizeof first ? m->unpacked : sizeof first, len;
+	cleanup_free uint8_t *header = NULL;
+	int rc = tfs_zip_head(z->fd, m, first, n, z->err);
+
+	if (!is_named(m) && (rc == -EINVAL || (!rc && !tfs_npy_claims(first, n))))
+		return -ENODATA;
+	if (rc)
+		return rc;
+	rc = tfs_npy_header_length(first, n < TFS_NPY_START ? n : TFS_NPY_START, m->unpacked, &len, z->err);
+	if (rc)
+		return refuse(z, m, rc);
+	if (len <= n)
+		return add_array(z, m, first, len);
+	header = malloc(len);
+	if (!header)
+		return -ENOMEM;
+	rc = tfs_zip_head(z->fd, m, header, len, z->err);
+	return rc ? rc : add_array(z, m, header, len);
+}
+
+/* A member that can't be read is left out, and the others are none the worse for it. */
+static int leave_out(void *arg, const struct tfs_zip_member *m, const struct tfs_error *err)
+{
+	struct npz *z = arg;
+	char quoted[TFS_QUOTE_SIZE];
+
+	/* Of a name that two members have there is a tensor. */
+	if (err->code == -EEXIST || !is_named(m))
+		return tfs_catalog_note(z->catalog, err->offset, "left out: %s", err->what);
+	if (tfs_utf8_valid(m->name, m->name_len))
+		return tfs_catalog_leave_out(z->catalog, m->name, name_length(z, m), err->offset, "%s", err->what);
+	tfs_quote(quoted, sizeof quoted, m->name, m->name_len);
+	return tfs_catalog_leave_out(z->catalog, quoted, strlen(quoted), err->offset, "%s", err->what);
+}
+
+static int take_member(struct npz *z, const struct tfs_zip_member *m)
+{
+	char name[TFS_QUOTE_SIZE];
+	int rc = read_member(z, m);
+
+	if (rc == -ENODATA)
+		return tfs_catalog_note(z->catalog, m->offset, "left out: member %s: %s",
+					tfs_quote(name, sizeof name, m->name, m->name_len),
+					ends_with(m, "/") ? "a directory" : "not an array");
+	return rc == -EINVAL ? leave_out(z, m, z->err) : rc;
+}
+
+static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
+{
+	struct tfs_error wrong = { .offset = TFS_NO_OFFSET };
+	struct npz z = { .fd = fd, .catalog = catalog, .err = &wrong };
+	int rc = tfs_zip_read(fd, size, leave_out, &z, &z.zip, &wrong);
+
+	for (size_t i = 0; !rc && i < z.zip->n_members; i++)
+		rc = take_member(&z, &z.zip->members[i]);
+	tfs_zip_destroy(z.zip);
+	return rc ? tfs_error_set(err, rc, wrong.offset, "%s", wrong.what) : 0;
+}
+
+const struct tfs_format tfs_format_npz = {
+	.name = "npz",
+	.what = "an npz file",
+	.extensions = (const char *const[]){ EXTENSION, NULL },
+	.containers = TFS_IN_ZIP,
+	.recognises = recognises,
+	.parse = parse,
+};

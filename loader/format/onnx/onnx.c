@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ONNX: a ModelProto (onnx/onnx.proto; docs/IR.md). Tensors are wherever the format may have them, and called
+ * - initializers, in the graph and in the graphs of node attributes (the bodies of If, Loop, Scan): by their name;
+ * - the value of a Constant node, be it a tensor or plain numbers (value_float, value_floats, value_int, value_ints): by its output;
+ * - another tensor in a node's attribute: OUTPUT.ATTRIBUTE, OUTPUT.ATTRIBUTE.0 and so on of a list. OUTPUT is the first output's
+ *   name, or the node's where that is empty;
+ * - a sparse tensor: its two parts, NAME.values and NAME.indices;
+ * in the graph, in training_info and in functions (where the function's name stands for OUTPUT before defaults of its attributes).
+ *
+ * A name need only be unique in its graph, and those around it. Where one stands twice the outermost keeps it, of equals the first
+ * one in the file; the others are NAME~2, NAME~3 and so on, in that order.
+ *
+ * A tensor that can't be read is left out. Strings are left out with a warning, and so is a number that is 0 and therefore not written, as proto3 does. An attribute that stands
+ * for one of the function's has no tensor of its own.
+ */
+#include "format/format.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "format/onnx/impl.h"
+
+#define EXTENSION ".onnx"
+
+/* The fields that are of interest, by MESSAGE_FIELD. */
+enum {
+	MODEL_IR_VERSION = 1,
+	MODEL_GRAPH = 7,
+	MODEL_TRAINING_INFO = 20,
+	MODEL_FUNCTIONS = 25,
+	TRAINING_INITIALIZATION = 1,
+	TRAINING_ALGORITHM = 2,
+	FUNCTION_NAME = 1,
+	FUNCTION_NODE = 7,
+	FUNCTION_ATTRIBUTE_PROTO = 11,
+	GRAPH_NODE = 1,
+	GRAPH_INITIALIZER = 5,
+	GRAPH_SPARSE_INITIALIZER = 15,
+	NODE_OUTPUT = 2,
+	NODE_NAME = 3,
+	NODE_OP_TYPE = 4,
+	NODE_ATTRIBUTE = 5,
+	ATTRIBUTE_NAME = 1,
+	ATTRIBUTE_F = 2,
+	ATTRIBUTE_I = 3,
+	ATTRIBUTE_T = 5,
+	ATTRIBUTE_G = 6,
+	ATTRIBUTE_FLOATS = 7,
+	ATTRIBUTE_INTS = 8,
+	ATTRIBUTE_TENSORS = 10,
+	ATTRIBUTE_GRAPHS = 11,
+	ATTRIBUTE_TYPE = 20,
+	ATTRIBUTE_REF_NAME = 21,
+	ATTRIBUTE_SPARSE_TENSOR = 22,
+	ATTRIBUTE_SPARSE_TENSORS = 23,
+	SPARSE_VALUES = 1,
+	SPARSE_INDICES = 2,
+	TENSOR_NAME = 8,
+};
+
+/*
+ * Protobuf has no magic: nothing but the fields of a ModelProto, each of its wire type, a version and a graph among them. Other
+ * models in protobuf (TensorFlow, Core ML, Caffe) have other fields.
+ */
+static bool is_model(struct tfs_pb *pb)
+{
+	static const uint8_t wires[] = { /* by number, plus one */
+		[1] = TFS_PB_VARINT + 1, [2] = TFS_PB_BYTES + 1, [3] = TFS_PB_BYTES + 1, [4] = TFS_PB_BYTES + 1, [5] = TFS_PB_VARINT + 1,
+		[6] = TFS_PB_BYTES + 1, [MODEL_GRAPH] = TFS_PB_BYTES + 1, [8] = TFS_PB_BYTES + 1, [14] = TFS_PB_BYTES + 1,
+		[MODEL_TRAINING_INFO] = TFS_PB_BYTES + 1, [MODEL_FUNCTIONS] = TFS_PB_BYTES + 1, [26] = TFS_PB_BYTES + 1,
+	};
+	bool version = false, graph = false;
+	struct tfs_pb_field f;
+	int r;
+
+	while ((r = tfs_pb_next(pb, &f)) > 0) {
+		if (f.number >= sizeof wires || wires[f.number] != f.wire + 1)
+			return false;
+		version |= f.number == MODEL_IR_VERSION;
+		graph |= f.number == MODEL_GRAPH;
+	}
+	return !r && version && graph;
+}
+
+static bool recognises(const struct tfs_sample *s)
+{
+	cleanup_free struct tfs_pb *pb = malloc(sizeof *pb);
+	struct tfs_error ignored;
+
+	if (!pb)
+		return false;
+	tfs_pb_init(pb, s->fd, s->size, &ignored);
+	return is_model(pb);
+}
+
+/* Is @f this text? */
+static int is_text(struct tfs_onnx *o, const struct tfs_pb_field *f, const char *text, bool *ret)
+{
+	char have[16]; /* longer than all we ask for */
+	size_t len = strlen(text);
+	int rc;
+
+	*ret = false;
+	if (f->value != len)
+		return 0;
+	rc = tfs_pb_copy(&o->pb, f, have, len);
+	*ret = !rc && !memcmp(have, text, len);
+	return rc;
+}
+
+/* --- Messages ---------------------------------------------------------------------------------------------------- */
+
+typedef int visit_fn(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg);
+
+/* @visit each field of the message @field, until it fails. */
+static int each_field(struct tfs_onnx *o, const struct tfs_pb_field *field, visit_fn *visit, void *arg)
+{
+	struct tfs_pb_field f;
+	struct tfs_pb_place back;
+	int rc = tfs_pb_enter(&o->pb, field, &back);
+
+	if (rc)
+		return rc;
+	while ((rc = tfs_pb_next(&o->pb, &f)) > 0) {
+		rc = visit(o, &f, arg);
+		if (rc)
+			return rc;
+	}
+	tfs_pb_leave(&o->pb, back);
+	return rc;
+}
+
+/* Remember @f, which is a string or a message. */
+static int note(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_pb_field *slot)
+{
+	*slot = *f;
+	return tfs_pb_expect(&o->pb, f, TFS_PB_BYTES);
+}
+
+/* The same of what protobuf would merge, if it stood twice. */
+static int note_only(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_pb_field *slot)
+{
+	if (slot->number)
+		return tfs_error_set(o->pb.err, -EINVAL, f->tag_at, "two tensors in field %u, which is for one", f->number);
+	return note(o, f, slot);
+}
+
+/* Where tensors are found that have no name of their own. */
+struct place {
+	struct tfs_pb_field owner;     /* the name that stands for their node */
+	struct tfs_pb_field attribute; /* its name, or number 0: they are called as the owner */
+	struct tfs_pb_field reference; /* number 0, or of an attribute that has no value of its own, but the function's of this name */
+	bool constant;		       /* the node is a Constant */
+	unsigned depth;
+	struct tfs_pb_field tensor, sparse; /* what was found in the attribute so far */
+	size_t n_tensors, n_sparse;
+	const struct numbers *numbers;
+	uint64_t type; /* AttributeProto.AttributeType, 0 if it is not given */
+};
+
+/* A TensorProto. @place NULL: an initializer, at @depth, with a name; else the place has both. */
+static int read_tensor(struct tfs_onnx *o, const struct tfs_pb_field *field, const struct place *place, const char *suffix,
+		       unsigned depth)
+{
+	struct tfs_onnx_tensor t;
+	int rc = tfs_onnx_tensor(o, field, &t);
+
+	if (rc)
+		return rc;
+	if (!place)
+		return tfs_onnx_add(o, &t, &t.name, NULL, suffix, depth);
+	return tfs_onnx_add(o, &t, &place->owner, place->attribute.number ? &place->attribute : NULL, suffix, place->depth);
+}
+
+struct sparse {
+	struct place place;
+	struct tfs_pb_field values, indices;
+};
+
+static int in_sparse(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
+{
+	struct sparse *s = arg;
+
+	return f->number == SPARSE_VALUES  ? note_only(o, f, &s->values) :
+	       f->number == SPARSE_INDICES ? note_only(o, f, &s->indices) :
+					     0;
+}
+
+static int name_of_values(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
+{
+	struct sparse *s = arg;
+
+	return f->number == TENSOR_NAME ? note(o, f, &s->place.owner) : 0;
+}
+
+/* A SparseTensorProto; arguments as above. */
+static int read_sparse(struct tfs_onnx *o, const struct tfs_pb_field *field, const struct place *place, const char *suffix,
+		       unsigned depth)
+{
+	struct sparse s = { .place.depth = depth };
+	char part[40];
+	int rc = each_field(o, field, in_sparse, &s);
+
+	if (rc)
+		return rc;
+	if (!s.values.number || !s.indices.number)
+		return tfs_error_set(o->pb.err, -EINVAL, field->tag_at, "a sparse tensor without its %s",
+				     s.values.number ? "indices" : "values");
+	if (place)
+		s.place = *place;
+	else
+		rc = each_field(o, &s.values, name_of_values, &s);
+	snprintf(part, sizeof part, "%s.values", suffix);
+	if (!rc)
+		rc = read_tensor(o, &s.values, &s.place, part, depth);
+	snprintf(part, sizeof part, "%s.indices", suffix);
+	return rc ? rc : read_tensor(o, &s.indices, &s.place, part, depth);
+}
+
+/* Plain numbers that a Constant node's attribute may have instead of a tensor. */
+static const struct numbers {
+	const char *attribute, *dtype;
+	uint32_t field;
+	enum tfs_onnx_kind kind;
+	uint8_t width, type; /* AttributeProto.AttributeType */
+	bool list;
+} numbers[] = {
+	{ "value_float", "F32", ATTRIBUTE_F, TFS_ONNX_FLOAT, 4, 1, false },
+	{ "value_floats", "F32", ATTRIBUTE_FLOATS, TFS_ONNX_FLOAT, 4, 6, true },
+	{ "value_int", "I64", ATTRIBUTE_I, TFS_ONNX_INT64, 8, 2, false },
+	{ "value_ints", "I64", ATTRIBUTE_INTS, TFS_ONNX_INT64, 8, 7, true },
+};
+
+static int in_numbers(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
+{
+	struct place *place = arg;
+
+	if (f->number == ATTRIBUTE_TYPE && f->wire == TFS_PB_VARINT)
+		place->type = f->value;
+	if (f->number != place->numbers->field)
+		return 0;
+	if (!place->numbers->list)
+		tfs_onnx_values_clear(o); /* the last one counts */
+	return tfs_onnx_values_add(o, f, place->numbers->kind);
+}
+
+static int read_numbers(struct tfs_onnx *o, const struct tfs_pb_field *field, struct place *place)
+{
+	const struct numbers *n = place->numbers;
+	struct tfs_onnx_tensor t = {
+		.dtype = tfs_dtype_by_name(n->dtype, strlen(n->dtype)),
+		.at = field->tag_at,
+		.ndim = n->list,
+	};
+	int rc;
+
+	tfs_onnx_values_clear(o);
+	rc = each_field(o, field, in_numbers, place);
+	/* proto3 does not write a 0: the tensor is there, but not a byte of it. */
+	if (!rc && !n->list && !o->values.count && place->type == n->type)
+		return tfs_onnx_add_unwritten(o, &place->owner);
+	t.dims[0] = o->values.count;
+	if (!rc)
+		tfs_onnx_values_tensor(o, n->kind, n->width, &t);
+	return rc ? rc : tfs_onnx_add(o, &t, &place->owner, NULL, "", place->depth);
+}
+
+static visit_fn in_graph;
+
+static int in_attribute(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
+{
+	struct place *place = arg;
+	unsigned depth = place->depth + 1;
+	char suffix[24];
+	int rc;
+
+	switch (f->number) {
+	case ATTRIBUTE_T:
+		rc = note_only(o, f, &place->tensor);
+		return rc || !f->value ? rc : read_tensor(o, f, place, "", 0); /* an empty message is none */
+	case ATTRIBUTE_TENSORS:
+		snprintf(suffix, sizeof suffix, ".%zu", place->n_tensors++);
+		return read_tensor(o, f, place, suffix, 0);
+	case ATTRIBUTE_SPARSE_TENSOR:
+		rc = note_only(o, f, &place->sparse);
+		return rc || !f->value ? rc : read_sparse(o, f, place, "", 0);
+	case ATTRIBUTE_SPARSE_TENSORS:
+		snprintf(suffix, sizeof suffix, ".%zu", place->n_sparse++);
+		return read_sparse(o, f, place, suffix, 0);
+	case ATTRIBUTE_G:
+	case ATTRIBUTE_GRAPHS:
+		return each_field(o, f, in_graph, &depth);
+	default:
+		return 0;
+	}
+}
+
+static int attribute_name(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
+{
+	struct place *place = arg;
+
+	return f->number == ATTRIBUTE_NAME     ? note(o, f, &place->attribute) :
+	       f->number == ATTRIBUTE_REF_NAME ? note(o, f, &place->reference) :
+						 0;
+}
+
+/* @owner: a place without an attribute. */
+static int read_attribute(struct tfs_onnx *o, const struct tfs_pb_field *field, const struct place *owner)
+{
+	struct place place = *owner;
+	bool is = false;
+	int rc = each_field(o, field, attribute_name, &place);
+
+	if (rc || place.reference.value)
+		return rc;
+	if (!place.constant)
+		return each_field(o, field, in_attribute, &place);
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		rc = is_text(o, &place.attribute, numbers[i].attribute, &is);
+		if (rc)
+			return rc;
+		if (!is)
+			continue;
+		place.numbers = &numbers[i];
+		return read_numbers(o, field, &place);
+	}
+	rc = is_text(o, &place.attribute, "value", &is);
+	if (!rc && !is)
+		rc = is_text(o, &place.attribute, "sparse_value", &is);
+	if (is)
+		place.attribute.number = 0;
+	return rc ? rc : each_field(o, field, in_attribute, &place);
+}
+
+/* Fields may stand in any order, so nodes and functions are gone through twice: for names, and for what is called by them. */
+struct node {
+	struct tfs_pb_field output, name, op_type;
+	bool has_attributes;
+	struct place place;
+};
+
+static int node_names(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
+{
+	struct node *n = arg;
+
+	n->has_attributes |= f->number == NODE_ATTRIBUTE;
+	return f->number == NODE_OUTPUT && !n->output.number ? note(o, f, &n->output) :
+	       f->number == NODE_NAME			     ? note(o, f, &n->name) :
+	       f->number == NODE_OP_TYPE		     ? note(o, f, &n->op_type) :
+							       0;
+}
+
+static int in_node(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
+{
+	struct node *n = arg;
+
+	return f->number == NODE_ATTRIBUTE ? read_attribute(o, f, &n->place) : 0;
+}
+
+static int read_node(struct tfs_onnx *o, const struct tfs_pb_field *field, unsigned depth)
+{
+	struct node n = { .place.depth = depth };
+	int rc = each_field(o, field, node_names, &n);
+
+	if (rc || !n.has_attributes)
+		return rc;
+	n.place.owner = n.output.value ? n.output : n.name;
+	rc = is_text(o, &n.op_type, "Constant", &n.place.constant);
+	return rc ? rc : each_field(o, field, in_node, &n);
+}
+
+static int in_graph(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
+{
+	unsigned depth = *(const unsigned *)arg;
+
+	return f->number == GRAPH_NODE		     ? read_node(o, f, depth) :
+	       f->number == GRAPH_INITIALIZER	     ? read_tensor(o, f, NULL, "", depth) :
+	       f->number == GRAPH_SPARSE_INITIALIZER ? read_sparse(o, f, NULL, "", depth) :
+						       0;
+}
+
+static int function_name(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
+{
+	struct place *place = arg;
+
+	return f->number == FUNCTION_NAME ? note(o, f, &place->owner) : 0;
+}
+
+static int in_function(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
+{
+	const struct place *place = arg;
+
+	return f->number == FUNCTION_NODE	     ? read_node(o, f, place->depth) :
+	       f->number == FUNCTION_ATTRIBUTE_PROTO ? read_attribute(o, f, place) :
+						       0;
+}
+
+static int in_training(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
+{
+	return f->number == TRAINING_INITIALIZATION || f->number == TRAINING_ALGORITHM ? each_field(o, f, in_graph, arg) : 0;
+}
+
+static int in_model(struct tfs_onnx *o, const struct tfs_pb_field *f, bool *has_graph)
+{
+	struct place function = { .depth = 1 };
+	unsigned depth = 0, inner = 1;
+	int rc;
+
+	switch (f->number) {
+	case MODEL_GRAPH:
+		*has_graph = true;
+		return each_field(o, f, in_graph, &depth);
+	case MODEL_TRAINING_INFO:
+		return each_field(o, f, in_training, &inner);
+	case MODEL_FUNCTIONS:
+		rc = each_field(o, f, function_name, &function);
+		return rc ? rc : each_field(o, f, in_function, &function);
+	default:
+		return 0;
+	}
+}
+
+static int read_model(struct tfs_onnx *o)
+{
+	struct tfs_pb_field f;
+	bool has_graph = false;
+	int rc;
+
+	while ((rc = tfs_pb_next(&o->pb, &f)) > 0) {
+		rc = in_model(o, &f, &has_graph);
+		if (rc)
+			return rc;
+	}
+	if (!rc && !has_graph)
+		return tfs_error_set(o->pb.err, -EINVAL, 0, "there is no graph in it, so this is no ONNX model");
+	return rc;
+}
+
+static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
+{
+	cleanup_free struct tfs_onnx *o = calloc(1, sizeof *o);
+	int rc;
+
+	(void)file_name;
+	if (!o)
+		return -ENOMEM;
+	tfs_pb_init(&o->pb, fd, size, err);
+	o->catalog = catalog;
+	rc = read_model(o);
+	if (!rc)
+		rc = tfs_onnx_catalog(o);
+	if (rc == -ENOMEM)
+		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for its tensors");
+	tfs_onnx_fini(o);
+	return rc;
+}
+
+const struct tfs_format tfs_format_onnx = {
+	.name = "onnx",
+	.what = "an ONNX model",
+	.extensions = (const char *const[]){ EXTENSION, NULL },
+	.external = true,
+	.recognises = recognises,
+	.parse = parse,
+};

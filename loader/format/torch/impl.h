@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the torch reader's files share; for no one else. torch.c and format/torch/legacy.c know the two containers: where the pickle is, and
+ * where the storages that it speaks of are. format/torch/walk.c gives the tensors in the pickle names, format/torch/tensor.c judges each.
+ */
+#ifndef TFS_FORMAT_TORCH_H
+#define TFS_FORMAT_TORCH_H
+
+#include "base/array.h"
+#include "tensor/catalog.h"
+#include "format/torch/pickle.h"
+
+/* A storage's element type, or a tensor's. */
+struct tfs_torch_type {
+	const char *storage; /* "FloatStorage", or NULL */
+	const char *dtype;   /* "float32" of torch.float32, or NULL */
+	const char *alias;   /* "float", or NULL */
+	const char *name;    /* "F32", as struct tfs_dtype has it */
+	const char *npy;     /* for those that are not among our dtypes, else NULL */
+	uint8_t size;	     /* bytes of an element */
+	uint8_t word;	     /* bytes that a big-endian machine has in reverse */
+};
+
+/* What a persistent id says of a storage. */
+struct tfs_torch_storage {
+	const struct tfs_torch_type *type;
+	const struct tfs_pickle_value *key; /* STR or BYTES */
+	uint64_t numel;
+	uint64_t view_at, view_numel; /* the part of it that is meant, in elements */
+};
+
+/* Where the bytes of a storage are. */
+struct tfs_torch_extent {
+	uint64_t offset; /* in the file */
+	uint64_t length; /* there */
+	uint64_t nbytes; /* of the storage: the same as length, or after inflating */
+	bool deflated;
+	uint32_t crc; /* where deflated: of the @nbytes bytes */
+};
+
+struct tfs_torch {
+	int fd;
+	uint64_t size;
+	const char *file_name;
+	struct tfs_catalog *catalog;
+	struct tfs_error *err;
+	bool big_endian;
+	struct tfs_pickle pickle; /* of the object */
+	/* The storage of that key, which is STR or BYTES: 0, -ENOENT: there is none; -EINVAL with the error filled. */
+	int (*find)(struct tfs_torch *t, const struct tfs_pickle_value *key, struct tfs_torch_extent *ret);
+	void *container;	     /* for find() */
+	struct tfs_torch *constants; /* TorchScript's second pickle, or NULL: its own pickle and find() */
+};
+
+/* A tensor, or a bare storage, which is shown as a tensor of one dimension. */
+struct tfs_torch_tensor {
+	const char *name; /* well-formed UTF-8 */
+	uint32_t name_len;
+	uint32_t base_len;			 /* of the name without the "~2" that it may have got */
+	uint32_t order;				 /* in which they were found */
+	uint32_t at;				 /* place in the pickle, for errors */
+	const struct tfs_torch_rebuild *rebuild; /* NULL: a bare storage */
+	const struct tfs_pickle_value *from;	 /* the arguments of the call, a TUPLE; or the storage, a PERSID */
+};
+
+/* The functions that make a tensor of a storage, and which argument is what; 0: there is none such. */
+struct tfs_torch_rebuild {
+	const char *module, *name;
+	uint8_t dtype, metadata, quantizer; /* behind storage, offset, size and stride */
+	const char *left_out;		    /* not NULL: it has no storage, and this is why it is not shown */
+	const char *foreign;		    /* not NULL: it makes no tensor, but this */
+};
+
+/*
+ * The tensors, or mentions of a storage, that a pickle of @len bytes may have. Where no two are the same, one takes 60 bytes at the
+ * least, and 200 as a rule; what counts here is that one can be referred to in 2 bytes, and is a tensor each time.
+ */
+static inline size_t tfs_torch_max_tensors(size_t len)
+{
+	return 100000 + len / 50;
+}
+
+/* What files of before torch 1.6 begin with: 0x1950a86a20f9469cfc6c, little-endian; and in digits, as protocol 1 has it. */
+#define TFS_TORCH_MAGIC	 "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+#define TFS_TORCH_DIGITS "119547037146038801333356L"
+
+/* --- format/torch/legacy.c ---------------------------------------------------------------------------------------------- */
+
+/* Read a file of before torch 1.6 into the catalog. As tfs_format's parse(). */
+int tfs_torch_legacy(struct tfs_torch *t);
+
+/* --- format/torch/walk.c ------------------------------------------------------------------------------------------------ */
+
+/* Add all tensors of the pickle's value to the catalog. -EINVAL with the error filled. */
+int tfs_torch_list(struct tfs_torch *t);
+
+/* --- format/torch/names.c ----------------------------------------------------------------------------------------------- */
+
+#define TFS_TORCH_MAX_NAME 65535 /* bytes; a path of keys, none of which is any tensor's honest name at that length */
+
+/*
+ * Sort the @n tensors at @order, which has room for as many again, by name, and put "~2" behind the second of a name, "~3" behind
+ * the third. The new names are in @arena. -EINVAL with the error filled: too many of one name. -ENOMEM.
+ */
+int tfs_torch_make_unique(struct tfs_torch *t, const void **order, size_t n, struct tfs_arena *arena);
+
+/* --- format/torch/tensor.c ---------------------------------------------------------------------------------------------- */
+
+/* Is the global one of the functions, or of old torch's classes (@set_state) whose state is the arguments of one? Else NULL. */
+const struct tfs_torch_rebuild *tfs_torch_rebuild(const struct tfs_pickle_value *global, bool *ret_by_state);
+
+/* What @persid says. False: it is no storage, or one of a type that nobody knows. */
+bool tfs_torch_read_persid(const struct tfs_pickle_value *persid, struct tfs_torch_storage *ret);
+
+/* Check the tensor and add it to the catalog, or leave it out of it. -EINVAL with the error filled. */
+int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor);
+
+#endif

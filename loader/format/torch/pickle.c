@@ -1,0 +1,614 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The opcodes are those that CPython's pickler writes in protocols 1 to 5, less those for what lies outside the pickle (extension
+ * codes, out-of-band buffers). The other text opcodes of protocol 0 are refused: in it torch cannot name storages. What torch's own
+ * restricted reader (torch/_weights_only_unpickler.py) takes is taken here.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/checked.h"
+#include "format/torch/pickle-impl.h"
+
+/* The last one that there is (Python 3.8). */
+#define MAX_PROTOCOL 5
+
+/* The memo is a table of pages, so that an index with nothing below it costs one page. */
+#define PAGE_VALUES 256
+
+struct machine {
+	struct tfs_pickle *p;
+	size_t at;     /* next byte */
+	size_t opcode; /* place of the one that is carried out */
+	struct tfs_pickle_value *stack;
+	size_t depth, room_stack;
+	size_t *marks; /* places on the stack */
+	size_t n_marks, room_marks;
+	struct tfs_pickle_value **memo;
+	size_t n_pages, n_memo;		     /* n_memo: indices that are set, for MEMOIZE */
+	struct tfs_pickle_value empty_tuple; /* once there is one: they are all the same */
+};
+
+#define refuse(m, ...) tfs_pickle_error((m)->p, -EINVAL, (m)->opcode, __VA_ARGS__)
+
+/* --- The stack --------------------------------------------------------------------------------------------------- */
+
+static int push(struct machine *m, struct tfs_pickle_value v)
+{
+	if (m->depth == m->room_stack) {
+		int rc = tfs_pickle_charge(m->p, m->opcode, (m->room_stack ? m->room_stack : 16) * sizeof v);
+
+		if (rc)
+			return rc;
+		if (tfs_array_room(m->stack, m->depth, m->room_stack))
+			return -ENOMEM;
+	}
+	m->stack[m->depth++] = v;
+	return 0;
+}
+
+/* How many values may be popped: those above the last mark. */
+static size_t poppable(const struct machine *m)
+{
+	return m->depth - (m->n_marks ? m->marks[m->n_marks - 1] : 0);
+}
+
+static int need(struct machine *m, size_t n)
+{
+	if (poppable(m) < n)
+		return refuse(m, "an opcode takes %zu values from the stack, which has %zu", n, poppable(m));
+	return 0;
+}
+
+/* @i = 0: the topmost. */
+static struct tfs_pickle_value *top(struct machine *m, size_t i)
+{
+	return &m->stack[m->depth - 1 - i];
+}
+
+static int push_mark(struct machine *m)
+{
+	int rc = tfs_pickle_charge(m->p, m->opcode, sizeof *m->marks);
+
+	if (rc)
+		return rc;
+	if (tfs_array_room(m->marks, m->n_marks, m->room_marks))
+		return -ENOMEM;
+	m->marks[m->n_marks++] = m->depth;
+	return 0;
+}
+
+/* Take the last mark away; @ret_n values stood above it. */
+static int pop_mark(struct machine *m, size_t *ret_n)
+{
+	if (!m->n_marks)
+		return refuse(m, "an opcode takes values down to a mark, and there is none");
+	*ret_n = poppable(m);
+	m->n_marks--;
+	return 0;
+}
+
+/* --- The bytes --------------------------------------------------------------------------------------------------- */
+
+/* The next @n bytes, or NULL, and an error that says what lacks. */
+static const char *take(struct machine *m, uint64_t n)
+{
+	struct tfs_pickle *p = m->p;
+	size_t left = p->len - m->at;
+	const char *bytes = p->buf + m->at;
+
+	if (n <= left) {
+		m->at += n;
+		return bytes;
+	}
+	if (p->more && n <= TFS_PICKLE_MAX_SIZE - m->at) {
+		p->cut = true;
+		refuse(m, "the pickle is cut short");
+	} else if (p->more) {
+		refuse(m, "the pickle takes more than %u bytes", TFS_PICKLE_MAX_SIZE);
+	} else {
+		refuse(m, "an opcode with %" PRIu64 " bytes behind it, where the pickle ends after %zu", n, left);
+	}
+	return NULL;
+}
+
+/* A number of @n bytes, little-endian. */
+static int take_uint(struct machine *m, unsigned n, uint64_t *ret)
+{
+	const char *bytes = take(m, n);
+
+	if (!bytes)
+		return -EINVAL;
+	*ret = tfs_pickle_uint(bytes, n);
+	return 0;
+}
+
+/* The opcode that is carried out: text and long integers are where it is. */
+static int push_here(struct machine *m, enum tfs_pickle_type type)
+{
+	return push(m, tfs_pickle_of_address(type, m->p->buf + m->opcode));
+}
+
+/* A string whose length comes first, in @n bytes. */
+static int push_string(struct machine *m, enum tfs_pickle_type type, unsigned n)
+{
+	uint64_t len;
+	int rc = take_uint(m, n, &len);
+
+	if (rc)
+		return rc;
+	return take(m, len) ? push_here(m, type) : -EINVAL;
+}
+
+/* An integer whose opcode is the one that is carried out. */
+static int push_int(struct machine *m, int64_t i)
+{
+	if (i < -(INT64_C(1) << (TFS_PICKLE_BITS - 1)) || i >= INT64_C(1) << (TFS_PICKLE_BITS - 1))
+		return push_here(m, TFS_PICKLE_LONG);
+	return push(m, tfs_pickle_of_int(TFS_PICKLE_INT, i));
+}
+
+static int push_bool(struct machine *m, bool b)
+{
+	return push(m, tfs_pickle_of_int(TFS_PICKLE_BOOL, b));
+}
+
+/* An integer of @n bytes, unsigned, or signed, as BININT's. */
+static int push_uint(struct machine *m, unsigned n, bool is_signed)
+{
+	uint64_t v;
+	int rc = take_uint(m, n, &v);
+
+	return rc ? rc : push_int(m, is_signed ? (int32_t)v : (int64_t)v);
+}
+
+static int push_long(struct machine *m)
+{
+	struct tfs_pickle_value v = tfs_pickle_of_address(TFS_PICKLE_LONG, m->p->buf + m->opcode);
+	int64_t i;
+
+	return tfs_pickle_number(&v, &i) ? push_int(m, i) : push(m, v);
+}
+
+/* Two's complement, little-endian, of any length, which is in @n bytes before it. */
+static int push_bytes_long(struct machine *m, unsigned n)
+{
+	uint64_t len;
+	int rc = take_uint(m, n, &len);
+
+	if (rc)
+		return rc;
+	return take(m, len) ? push_long(m) : -EINVAL;
+}
+
+/* Up to a newline, which is taken, too. */
+static const char *take_line(struct machine *m, size_t *ret_len)
+{
+	const char *start = m->p->buf + m->at, *end = memchr(start, '\n', m->p->len - m->at);
+
+	if (!end) {
+		take(m, (uint64_t)(m->p->len - m->at) + 1);
+		return NULL;
+	}
+	*ret_len = end - start;
+	m->at += *ret_len + 1;
+	return start;
+}
+
+/*
+ * Digits: protocol 1's bools, "00" and "01", and long integers, with an L behind them. Python 2 writes integers that do not fit into
+ * 32 bits so in protocol 2, too: the keys of its optimizers' states are addresses.
+ */
+static int push_digits(struct machine *m, bool is_long)
+{
+	size_t len, i;
+	const char *s = take_line(m, &len);
+
+	if (!s)
+		return -EINVAL;
+	if (!is_long && len == 2 && s[0] == '0' && (s[1] == '0' || s[1] == '1'))
+		return push_bool(m, s[1] == '1');
+	if (is_long && len && s[len - 1] == 'L')
+		len--;
+	i = len && s[0] == '-';
+	if (i == len)
+		return refuse(m, "a number without digits");
+	for (; i < len; i++)
+		if (s[i] < '0' || s[i] > '9')
+			return refuse(m, "a number that has something else than digits");
+	return push_long(m);
+}
+
+static int push_float(struct machine *m)
+{
+	return take(m, 8) ? push_here(m, TFS_PICKLE_FLOAT) : -EINVAL;
+}
+
+/* --- The memo ---------------------------------------------------------------------------------------------------- */
+
+static struct tfs_pickle_value *memo_at(struct machine *m, uint64_t i)
+{
+	size_t page = i / PAGE_VALUES;
+
+	return page < m->n_pages && m->memo[page] ? &m->memo[page][i % PAGE_VALUES] : NULL;
+}
+
+static int memo_put(struct machine *m, uint64_t i)
+{
+	size_t page = i / PAGE_VALUES;
+	struct tfs_pickle_value **memo;
+	int rc = need(m, 1);
+
+	if (rc)
+		return rc;
+	/* Writers count up from 0, and each number takes at least an opcode. */
+	if (i > m->at)
+		return refuse(m, "memo index %" PRIu64 " in the first %zu bytes of a pickle", i, m->at);
+	if (page >= m->n_pages) {
+		size_t n = page * 2 + 16;
+
+		memo = reallocarray(m->memo, n, sizeof *memo);
+		if (!memo)
+			return -ENOMEM;
+		memset(memo + m->n_pages, 0, (n - m->n_pages) * sizeof *memo);
+		m->memo = memo;
+		m->n_pages = n;
+	}
+	if (!m->memo[page]) {
+		rc = tfs_pickle_charge(m->p, m->opcode, PAGE_VALUES * sizeof **m->memo);
+		if (rc)
+			return rc;
+		m->memo[page] = calloc(PAGE_VALUES, sizeof **m->memo); /* all ABSENT */
+		if (!m->memo[page])
+			return -ENOMEM;
+	}
+	m->n_memo += !m->memo[page][i % PAGE_VALUES].word;
+	m->memo[page][i % PAGE_VALUES] = *top(m, 0);
+	return 0;
+}
+
+static int memo_get(struct machine *m, unsigned n)
+{
+	const struct tfs_pickle_value *v;
+	uint64_t i;
+	int rc = take_uint(m, n, &i);
+
+	if (rc)
+		return rc;
+	v = memo_at(m, i);
+	if (!v || !v->word)
+		return refuse(m, "memo index %" PRIu64 " is used and was never set", i);
+	return push(m, *v);
+}
+
+static int memo_put_numbered(struct machine *m, unsigned n)
+{
+	uint64_t i;
+	int rc = take_uint(m, n, &i);
+
+	return rc ? rc : memo_put(m, i);
+}
+
+/* --- Containers -------------------------------------------------------------------------------------------------- */
+
+/* Replace the top @n values by a node of them. */
+static int collect(struct machine *m, enum tfs_pickle_type type, size_t n)
+{
+	struct tfs_pickle_value v, *items;
+	bool grows = type >= TFS_PICKLE_FIRST_LIST;
+	int rc = need(m, n);
+
+	if (!rc)
+		rc = tfs_pickle_new_node(m->p, m->opcode, type, grows ? 0 : n, &v);
+	if (rc)
+		return rc;
+	items = m->stack + m->depth - n;
+	if (grows)
+		rc = tfs_pickle_add_items(m->p, m->opcode, tfs_pickle_node(&v), items, n);
+	else if (n) /* or there may be no stack yet */
+		memcpy(tfs_pickle_node(&v)->items, items, n * sizeof *items);
+	if (rc)
+		return rc;
+	m->depth -= n;
+	return push(m, v);
+}
+
+static int empty_tuple(struct machine *m)
+{
+	int rc = m->empty_tuple.word ? 0 : tfs_pickle_new_node(m->p, m->opcode, TFS_PICKLE_TUPLE, 0, &m->empty_tuple);
+
+	return rc ? rc : push(m, m->empty_tuple);
+}
+
+/* The same with all above the last mark. */
+static int collect_marked(struct machine *m, enum tfs_pickle_type type)
+{
+	size_t n = 0;
+	int rc = pop_mark(m, &n);
+
+	if (!rc && type == TFS_PICKLE_DICT && n % 2)
+		rc = refuse(m, "a dict of %zu keys and values", n);
+	return rc ? rc : collect(m, type, n);
+}
+
+/* Where what is put into @v goes: into itself, or into what a call is noted to have got. */
+static int target_of(struct machine *m, struct tfs_pickle_value *v, bool pairs, struct tfs_pickle_node **ret)
+{
+	enum tfs_pickle_type type = tfs_pickle_type(v);
+
+	if (type == TFS_PICKLE_CALL) {
+		v = tfs_pickle_node(v)->items + (pairs ? TFS_PICKLE_PAIRS : TFS_PICKLE_ITEMS);
+		if (!v->word) {
+			int rc = tfs_pickle_new_node(m->p, m->opcode, pairs ? TFS_PICKLE_DICT : TFS_PICKLE_LIST, 0, v);
+
+			if (rc)
+				return rc;
+		}
+	} else if (pairs ? type != TFS_PICKLE_DICT : type != TFS_PICKLE_LIST && type != TFS_PICKLE_SET) {
+		return refuse(m, "items are put into what is no %s", pairs ? "dict" : "list");
+	}
+	*ret = tfs_pickle_node(v);
+	return 0;
+}
+
+/* Put the @n values above the container into it. */
+static int put(struct machine *m, size_t n, bool pairs)
+{
+	struct tfs_pickle_node *target = NULL;
+	int rc = need(m, n + 1);
+
+	if (rc)
+		return rc;
+	if (pairs && n % 2)
+		return refuse(m, "%zu keys and values are put into a dict", n);
+	rc = target_of(m, top(m, n), pairs, &target);
+	if (!rc)
+		rc = tfs_pickle_add_items(m->p, m->opcode, target, m->stack + m->depth - n, n);
+	m->depth -= n;
+	return rc;
+}
+
+static int put_marked(struct machine *m, bool pairs)
+{
+	size_t n = 0;
+	int rc = pop_mark(m, &n);
+
+	return rc ? rc : put(m, n, pairs);
+}
+
+/* --- What Python would look up or call ---------------------------------------------------------------------------- */
+
+static int push_global(struct machine *m)
+{
+	size_t len;
+	const char *name;
+	int rc;
+
+	if (!take_line(m, &len))
+		return -EINVAL;
+	name = take_line(m, &len);
+	if (!name)
+		return -EINVAL;
+	rc = push_here(m, TFS_PICKLE_STR); /* the module */
+	if (!rc)
+		rc = push(m, tfs_pickle_of_address(TFS_PICKLE_STR, name - 1));
+	return rc ? rc : collect(m, TFS_PICKLE_GLOBAL, 2);
+}
+
+static int stack_global(struct machine *m)
+{
+	int rc = need(m, 2);
+
+	if (rc)
+		return rc;
+	if (tfs_pickle_type(top(m, 0)) != TFS_PICKLE_STR || tfs_pickle_type(top(m, 1)) != TFS_PICKLE_STR)
+		return refuse(m, "a global whose name or module is no string");
+	return collect(m, TFS_PICKLE_GLOBAL, 2);
+}
+
+/* Callee, arguments, and for NEWOBJ_EX those by keyword, which are noted as pairs. */
+static int call(struct machine *m, bool keywords)
+{
+	struct tfs_pickle_value *args, *callee, v;
+	int rc = need(m, 2 + keywords);
+
+	if (rc)
+		return rc;
+	args = top(m, keywords);
+	callee = top(m, 1 + keywords);
+	if (keywords && tfs_pickle_type(top(m, 0)) != TFS_PICKLE_DICT)
+		return refuse(m, "a call with keyword arguments that are no dict");
+	if (tfs_pickle_type(args) != TFS_PICKLE_TUPLE)
+		return refuse(m, "a call with arguments that are no tuple");
+	switch (tfs_pickle_type(callee)) {
+	case TFS_PICKLE_GLOBAL:
+	case TFS_PICKLE_PERSID:
+	case TFS_PICKLE_CALL:
+		break;
+	default:
+		return refuse(m, "a call of what is neither a global nor made by a call");
+	}
+	rc = tfs_pickle_new_node(m->p, m->opcode, TFS_PICKLE_CALL, TFS_PICKLE_CALL_ITEMS, &v);
+	if (rc)
+		return rc;
+	tfs_pickle_node(&v)->items[TFS_PICKLE_CALLEE] = *callee;
+	tfs_pickle_node(&v)->items[TFS_PICKLE_ARGS] = *args;
+	if (keywords)
+		tfs_pickle_node(&v)->items[TFS_PICKLE_PAIRS] = *top(m, 0);
+	m->depth -= 2 + keywords;
+	return push(m, v);
+}
+
+static int build(struct machine *m)
+{
+	int rc = need(m, 2);
+
+	if (rc)
+		return rc;
+	if (tfs_pickle_type(top(m, 1)) != TFS_PICKLE_CALL)
+		return refuse(m, "a state is set in what no call has made");
+	tfs_pickle_node(top(m, 1))->items[TFS_PICKLE_STATE] = *top(m, 0);
+	m->depth--;
+	return 0;
+}
+
+static int persistent(struct machine *m)
+{
+	int rc = collect(m, TFS_PICKLE_PERSID, 1);
+
+	if (rc)
+		return rc;
+	tfs_pickle_node(top(m, 0))->items[1] = m->p->persids;
+	m->p->persids = *top(m, 0);
+	return 0;
+}
+
+/* --- Opcodes ----------------------------------------------------------------------------------------------------- */
+
+static int proto(struct machine *m)
+{
+	uint64_t version;
+	int rc = take_uint(m, 1, &version);
+
+	if (!rc && version > MAX_PROTOCOL)
+		rc = refuse(m, "pickle protocol %" PRIu64 "; the last one known is %d", version, MAX_PROTOCOL);
+	return rc;
+}
+
+static int pop(struct machine *m)
+{
+	int rc;
+
+	if (m->n_marks && m->marks[m->n_marks - 1] == m->depth) {
+		m->n_marks--;
+		return 0;
+	}
+	rc = need(m, 1);
+	if (!rc)
+		m->depth--;
+	return rc;
+}
+
+static int pop_to_mark(struct machine *m)
+{
+	size_t n = 0;
+	int rc = pop_mark(m, &n);
+
+	if (!rc)
+		m->depth -= n;
+	return rc;
+}
+
+static int carry_out(struct machine *m, unsigned char opcode)
+{
+	/* clang-format off */
+	switch (opcode) {
+	case 0x80: return proto(m);
+	case 0x95: return take(m, 8) ? 0 : -EINVAL; /* FRAME: a hint for readers of streams */
+	case '(':  return push_mark(m);
+	case '0':  return pop(m);
+	case '1':  return pop_to_mark(m);
+
+	case 'N':  return push(m, tfs_pickle_of_int(TFS_PICKLE_NONE, 0));
+	case 0x88: return push_bool(m, true);
+	case 0x89: return push_bool(m, false);
+	case 'J':  return push_uint(m, 4, true);
+	case 'K':  return push_uint(m, 1, false);
+	case 'M':  return push_uint(m, 2, false);
+	case 0x8a: return push_bytes_long(m, 1);
+	case 0x8b: return push_bytes_long(m, 4);
+	case 'I':  return push_digits(m, false);
+	case 'L':  return push_digits(m, true);
+	case 'G':  return push_float(m);
+	case 'X':  return push_string(m, TFS_PICKLE_STR, 4);
+	case 0x8c: return push_string(m, TFS_PICKLE_STR, 1);
+	case 0x8d: return push_string(m, TFS_PICKLE_STR, 8);
+	case 'T':
+	case 'B':  return push_string(m, TFS_PICKLE_BYTES, 4);
+	case 'U':
+	case 'C':  return push_string(m, TFS_PICKLE_BYTES, 1);
+	case 0x8e:
+	case 0x96: return push_string(m, TFS_PICKLE_BYTES, 8); /* BINBYTES8, BYTEARRAY8 */
+
+	case ']':  return collect(m, TFS_PICKLE_LIST, 0);
+	case '}':  return collect(m, TFS_PICKLE_DICT, 0);
+	case ')':  return empty_tuple(m);
+	case 0x8f: return collect(m, TFS_PICKLE_SET, 0);
+	case 0x85: return collect(m, TFS_PICKLE_TUPLE, 1);
+	case 0x86: return collect(m, TFS_PICKLE_TUPLE, 2);
+	case 0x87: return collect(m, TFS_PICKLE_TUPLE, 3);
+	case 't':  return collect_marked(m, TFS_PICKLE_TUPLE);
+	case 'l':  return collect_marked(m, TFS_PICKLE_LIST);
+	case 'd':  return collect_marked(m, TFS_PICKLE_DICT);
+	case 0x91: return collect_marked(m, TFS_PICKLE_SET); /* FROZENSET */
+	case 'a':  return put(m, 1, false);
+	case 'e':
+	case 0x90: return put_marked(m, false); /* APPENDS, ADDITEMS */
+	case 's':  return put(m, 2, true);
+	case 'u':  return put_marked(m, true);
+
+	case 'q':  return memo_put_numbered(m, 1);
+	case 'r':  return memo_put_numbered(m, 4);
+	case 0x94: return memo_put(m, m->n_memo);
+	case 'h':  return memo_get(m, 1);
+	case 'j':  return memo_get(m, 4);
+
+	case 'c':  return push_global(m);
+	case 0x93: return stack_global(m);
+	case 'R':
+	case 0x81: return call(m, false); /* REDUCE, NEWOBJ */
+	case 0x92: return call(m, true);
+	case 'b':  return build(m);
+	case 'Q':  return persistent(m);
+	default:
+		return refuse(m, "opcode 0x%02x, which no file of torch's has", opcode);
+	}
+	/* clang-format on */
+}
+
+static int run(struct machine *m)
+{
+	for (;;) {
+		const char *opcode;
+		int rc;
+
+		m->opcode = m->at;
+		opcode = take(m, 1);
+		if (!opcode)
+			return -EINVAL;
+		if (*opcode == '.')
+			break;
+		rc = carry_out(m, *opcode);
+		if (rc)
+			return rc;
+	}
+	if (m->n_marks || m->depth != 1)
+		return refuse(m, "the pickle ends with %zu values and %zu marks on the stack, not with one value",
+			      m->depth, m->n_marks);
+	m->p->result = m->stack[0];
+	m->p->used = m->at;
+	return 0;
+}
+
+int tfs_pickle_read(struct tfs_pickle *p)
+{
+	struct machine m = { .p = p };
+	int rc = p->len ? run(&m) : tfs_pickle_error(p, -EINVAL, 0, "the file ends where a pickle should begin");
+
+	if (rc == -ENOMEM)
+		tfs_pickle_error(p, rc, m.opcode, "no memory for the values of a pickle");
+	free(m.stack);
+	free(m.marks);
+	for (size_t i = 0; i < m.n_pages; i++)
+		free(m.memo[i]);
+	free(m.memo);
+	return rc;
+}
+
+void tfs_pickle_fini(struct tfs_pickle *p)
+{
+	tfs_arena_fini(&p->arena);
+}

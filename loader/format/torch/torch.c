@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * torch.save()'s files. Since torch 1.6 they are zip files with one folder at the top: data.pkl is the object, and data/KEY a storage
+ * each (caffe2/serialize/inline_container.cc), stored as a rule, so that most tensors are plain bytes of the file. TorchScript's
+ * archives have the same, and code beside it. Files of before that are format/torch/legacy.c's.
+ *
+ * A file in which no tensor is found is sound: training arguments and schedulers are saved so, too.
+ */
+#include "format/torch/impl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "format/format.h"
+#include "format/zip.h"
+
+#define PICKLE "data.pkl"
+#define OBJECT "data"
+#define CONSTANTS \
+	"constants" /* in TorchScript's archives: the tensors that are in its code, with storages of their own */
+#define ENDIANNESS "byteorder"
+#define EXTERN_MODULES ".data/extern_modules" /* a torch.package */
+#define PROGRAM "models/model.json" /* of torch.export */
+#define OLD_SCRIPT "model.json" /* what there was before constants.pkl; data.pkl, if any, has no tensors then */
+
+/* torch counts storages: keys are numbers. */
+#define MAX_KEY 255
+
+struct archive {
+	struct tfs_zip *zip;
+	const char *root; /* name of the folder, with its '/' */
+	size_t root_len;
+};
+
+/* --- zip --------------------------------------------------------------------------------------------------------- */
+
+/* The member FOLDER/@dir@name. */
+static const struct tfs_zip_member *member(const struct archive *a, const char *dir, const char *name, size_t len)
+{
+	size_t dir_len = strlen(dir), total = a->root_len + dir_len + len;
+	cleanup_free char *path = malloc(total);
+
+	if (!path)
+		return NULL;
+	memcpy(path, a->root, a->root_len);
+	memcpy(path + a->root_len, dir, dir_len);
+	memcpy(path + a->root_len + dir_len, name, len);
+	return tfs_zip_find(a->zip, path, total);
+}
+
+/* What else is written as a zip file by torch, each told by a member of its own. */
+static int refuse_zip(struct tfs_torch *t, const struct archive *a)
+{
+	static const struct {
+		const char *member, *what;
+	} kinds[] = {
+		{ "/" OLD_SCRIPT,
+		  "old TorchScript, whose tensors " OLD_SCRIPT " lists: load and save it with a newer torch" },
+		{ "/" EXTERN_MODULES, "a torch.package: objects in packages of code" },
+		{ "/" PROGRAM, "a program of torch.export" },
+	};
+
+	for (size_t i = 0; i < a->zip->n_members; i++)
+		for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+			const char *slash = strchr(a->zip->members[i].name, '/');
+
+			if (slash && !strcmp(slash, kinds[k].member))
+				return tfs_error_set(t->err, -EINVAL, a->zip->members[i].offset, "%s", kinds[k].what);
+		}
+	return tfs_error_set(t->err, -EINVAL, 0,
+			     "a zip file without FOLDER/" PICKLE ": torch.save() has not written it");
+}
+
+/* The folder at the top in which data.pkl is. */
+static int find_root(struct tfs_torch *t, struct archive *a)
+{
+	const size_t len = strlen("/" PICKLE);
+
+	for (size_t i = 0; i < a->zip->n_members; i++) {
+		const struct tfs_zip_member *m = &a->zip->members[i];
+		const char *slash = strchr(m->name, '/');
+
+		if (!slash || m->name_len - (slash - m->name) != len || strcmp(slash, "/" PICKLE))
+			continue;
+		if (a->root)
+			return tfs_error_set(t->err, -EINVAL, m->offset,
+					     "a second folder with a " PICKLE " in the zip file");
+		a->root = m->name;
+		a->root_len = slash + 1 - m->name;
+	}
+	return a->root && !member(a, "", OLD_SCRIPT, strlen(OLD_SCRIPT)) ? 0 : refuse_zip(t, a);
+}
+
+/* Of a member that is needed. */
+static int check_member(struct tfs_torch *t, const struct tfs_zip_member *m)
+{
+	char name[TFS_QUOTE_SIZE];
+
+	tfs_quote(name, sizeof name, m->name, m->name_len);
+	if (m->encrypted)
+		return tfs_error_set(t->err, -EINVAL, m->offset, "%s is encrypted", name);
+	if (m->method != TFS_ZIP_STORED && m->method != TFS_ZIP_DEFLATED)
+		return tfs_error_set(t->err, -EINVAL, m->offset,
+				     "%s is packed by method %u; stored and deflated ones are read", name, m->method);
+	return 0;
+}
+
+/*
+ * All of a small member. Checksums of stored ones are not looked at, as torch can be told not to write them
+ * (torch.serialization.set_crc32_options).
+ */
+static int read_member(struct tfs_torch *t, const struct tfs_zip_member *m, void *buf)
+{
+	if (m->method == TFS_ZIP_STORED)
+		return tfs_file_read(t->fd, buf, m->size, m->offset, t->err);
+	return tfs_zip_head(t->fd, m, buf, m->unpacked, t->err);
+}
+
+static int read_byte_order(struct tfs_torch *t, const struct archive *a)
+{
+	const struct tfs_zip_member *m = member(a, "", ENDIANNESS, strlen(ENDIANNESS));
+	char text[8] = "";
+	int rc;
+
+	if (!m)
+		return 0; /* before torch 2.1: little-endian is what torch takes it for */
+	rc = check_member(t, m);
+	if (!rc && m->unpacked < sizeof text)
+		rc = read_member(t, m, text);
+	if (rc)
+		return rc;
+	t->big_endian = !strcmp(text, "big");
+	if (!t->big_endian && strcmp(text, "little"))
+		return tfs_error_set(t->err, -EINVAL, m->offset, "the byte order is neither little nor big");
+	return 0;
+}
+
+static int find_in(struct tfs_torch *t, const char *dir, const struct tfs_pickle_value *key,
+		   struct tfs_torch_extent *ret)
+{
+	const struct tfs_zip_member *m;
+	uint32_t len;
+	const char *text = tfs_pickle_text(key, &len);
+	int rc;
+
+	if (!len || len > MAX_KEY || memchr(text, '/', len))
+		return -ENOENT;
+	m = member(t->container, dir, text, len);
+	if (!m)
+		return -ENOENT;
+	rc = check_member(t, m);
+	if (rc)
+		return rc;
+	*ret = (struct tfs_torch_extent){
+		.offset = m->offset,
+		.length = m->size,
+		.nbytes = m->unpacked,
+		.deflated = m->method == TFS_ZIP_DEFLATED,
+		.crc = m->crc,
+	};
+	return 0;
+}
+
+static int find(struct tfs_torch *t, const struct tfs_pickle_value *key, struct tfs_torch_extent *ret)
+{
+	return find_in(t, OBJECT "/", key, ret);
+}
+
+static int find_constant(struct tfs_torch *t, const struct tfs_pickle_value *key, struct tfs_torch_extent *ret)
+{
+	return find_in(t, CONSTANTS "/", key, ret);
+}
+
+/* Read the pickle in the member @m into t->pickle; *@ret_buf is what it points into. @memory: what others take. */
+static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, size_t memory, char **ret_buf)
+{
+	int rc = check_member(t, m);
+
+	if (rc)
+		return rc;
+	if (m->unpacked > TFS_PICKLE_MAX_SIZE)
+		return tfs_error_set(t->err, -EINVAL, m->offset, "a pickle of %" PRIu64 " bytes; the limit is %u",
+				     m->unpacked, TFS_PICKLE_MAX_SIZE);
+	*ret_buf = malloc(m->unpacked + 1); /* it may be empty */
+	if (!*ret_buf)
+		return -ENOMEM;
+	rc = read_member(t, m, *ret_buf);
+	if (rc)
+		return rc;
+	t->pickle = (struct tfs_pickle){
+		.buf = *ret_buf,
+		.len = m->unpacked,
+		.offset = m->offset,
+		.inflated = m->method == TFS_ZIP_DEFLATED,
+		.err = t->err,
+		.memory = memory,
+	};
+	return tfs_pickle_read(&t->pickle);
+}
+
+static int read_zip(struct tfs_torch *t, struct archive *a)
+{
+	cleanup_free char *buf = NULL, *constants_buf = NULL;
+	const struct tfs_zip_member *object, *constants;
+	struct tfs_torch c;
+	size_t n;
+	int rc = find_root(t, a);
+
+	if (!rc)
+		rc = read_byte_order(t, a);
+	if (rc)
+		return rc;
+	t->find = find;
+	t->container = a;
+	object = member(a, "", PICKLE, strlen(PICKLE));
+	constants = member(a, "", CONSTANTS ".pkl", strlen(CONSTANTS ".pkl"));
+	c = *t;
+	c.find = find_constant;
+	rc = object ? read_pickle(t, object, 0, &buf) : -ENOMEM;
+	if (!rc && constants) {
+		rc = read_pickle(&c, constants, t->pickle.memory, &constants_buf);
+		t->constants = &c;
+	}
+	if (!rc)
+		rc = tfs_torch_list(t);
+	t->constants = NULL;
+	tfs_pickle_fini(&c.pickle);
+	if (rc)
+		return rc;
+	tfs_catalog_tensors(t->catalog, &n);
+	if (!n && constants)
+		return tfs_error_set(t->err, -EINVAL, object->offset,
+				     "a TorchScript archive, and no tensor is found in its module's attributes");
+	return 0;
+}
+
+/* --- The file ---------------------------------------------------------------------------------------------------- */
+
+/* Is it the object's pickle, or what other archives of torch have, which are refused by name? */
+static bool is_ours(const char *name, size_t len)
+{
+	static const char *const members[] = { "/" PICKLE, "/" EXTERN_MODULES, "/" PROGRAM };
+	const char *slash = memchr(name, '/', len);
+	size_t rest = slash ? name + len - slash : 0;
+
+	for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+		if (rest == strlen(members[i]) && !memcmp(slash, members[i], rest))
+			return true;
+	return false;
+}
+
+static bool recognises(const struct tfs_sample *s)
+{
+	enum { WITHIN = 32 }; /* the number's pickle begins the file, whatever the protocol */
+	const uint8_t *start = s->start;
+
+	return tfs_sample_has_member(s, is_ours) || tfs_sample_has(s, 0, "L" TFS_TORCH_DIGITS, strlen("L" TFS_TORCH_DIGITS)) ||
+	       (start[0] == 0x80 && memmem(start, WITHIN, TFS_TORCH_MAGIC, strlen(TFS_TORCH_MAGIC)));
+}
+
+static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
+{
+	struct tfs_torch t = { .fd = fd, .size = size, .file_name = file_name, .catalog = catalog, .err = err };
+	struct archive a = { 0 };
+	uint8_t start[4] = { 0 };
+	int rc = tfs_file_read(fd, start, size < sizeof start ? size : sizeof start, 0, err);
+
+	if (rc)
+		return rc;
+	if (tfs_zip_claims(start)) {
+		rc = tfs_zip_read(fd, size, NULL, NULL, &a.zip, err);
+		if (!rc)
+			rc = read_zip(&t, &a);
+		tfs_zip_destroy(a.zip);
+	} else if (start[0] == 0x80 || !memcmp(start, "L119", 4)) { /* a pickle, or the magic number in protocol 1 */
+		rc = tfs_torch_legacy(&t);
+	} else {
+		rc = tfs_error_set(err, -EINVAL, 0, "neither a zip file nor a pickle: torch.save() has not written it");
+	}
+	tfs_pickle_fini(&t.pickle);
+	if (rc == -ENOMEM)
+		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for its tensors");
+	return rc;
+}
+
+const struct tfs_format tfs_format_torch = {
+	.name = "torch",
+	.what = "a torch checkpoint",
+	.extensions = (const char *const[]){ ".bin", ".pt", ".pth", ".ckpt", NULL },
+	.ambiguous = (const char *const[]){ ".pth.tar", ".pkl", ".th", NULL },
+	.containers = TFS_IN_ZIP | TFS_IN_PICKLE,
+	.shard_ext = ".bin",
+	.recognises = recognises,
+	.parse = parse,
+};

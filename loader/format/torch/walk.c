@@ -1,0 +1,610 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which tensors are in a pickled value, and what they are called: by the path to them, of the keys of dicts and the places in lists,
+ * with dots between. What Python would have called is walked through, too: a tensor in the arguments of an unknown function has its
+ * place there in its path, one in an object's state its attribute. So a state_dict has the names that everybody knows, and a module
+ * that was saved whole those of its state_dict.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/sort.h"
+#include "base/utf8.h"
+#include "format/torch/impl.h"
+
+/* CPython's pickler nests no deeper than its recursion limit of 1000, and an object takes two of those; and this is our own stack. */
+#define MAX_DEPTH 512
+
+/*
+ * A value that stands in several places is walked as many times, and a small file can have it stand in 10^9 of them. The steps that
+ * a walk may take: some for every file (20 ms), and for large ones a multiple of the words that they hold, as a layer may well be
+ * shared by dozens, but not everything by everything.
+ */
+#define MAX_STEPS      500000
+#define MAX_STEPS_WORD 2
+
+/* The same for the names. */
+#define MAX_NAMES      (64u << 20)
+#define MAX_NAMES_BYTE 2
+
+struct walk {
+	struct tfs_torch *t;
+	char *path; /* TFS_TORCH_MAX_NAME bytes */
+	size_t len;
+	unsigned parts, depth;
+	uint64_t steps, max_steps, name_bytes, max_name_bytes;
+	size_t max_tensors;
+	struct tfs_torch_tensor *found;
+	size_t n_found, room_found;
+	struct tfs_arena names;
+	uint32_t at; /* place in the pickle of the innermost node, for errors */
+};
+
+#define refuse(w, ...) tfs_pickle_error(&(w)->t->pickle, -EINVAL, (w)->at, __VA_ARGS__)
+
+static int walk(struct walk *w, const struct tfs_pickle_value *v);
+
+/* --- Paths ------------------------------------------------------------------------------------------------------- */
+
+static int put_bytes(struct walk *w, const char *s, size_t len)
+{
+	if (len > TFS_TORCH_MAX_NAME - w->len)
+		return refuse(w, "the path to a value is longer than %d bytes", TFS_TORCH_MAX_NAME);
+	memcpy(w->path + w->len, s, len);
+	w->len += len;
+	return 0;
+}
+
+/* Text as UTF-8: what is none becomes \xNN, as in Python's representation of it. */
+static int put_text(struct walk *w, const char *s, size_t len)
+{
+	const char *end = s + len;
+	char hex[5];
+	int rc = 0;
+
+	if (tfs_utf8_valid(s, len))
+		return put_bytes(w, s, len);
+	while (s < end && !rc) {
+		unsigned n = *s & 0x80 ? tfs_utf8_sequence(s, end) : 1;
+
+		if (n) {
+			rc = put_bytes(w, s, n);
+			s += n;
+			continue;
+		}
+		snprintf(hex, sizeof hex, "\\x%02x", (unsigned char)*s++);
+		rc = put_bytes(w, hex, 4);
+	}
+	return rc;
+}
+
+static int put_number(struct walk *w, const char *before, int64_t i)
+{
+	char text[32];
+
+	return put_bytes(w, text, snprintf(text, sizeof text, "%s%" PRId64, before, i));
+}
+
+/* Has the key a text of its own? Strings, numbers of 64 bits, True, False and None have. */
+static bool has_text(const struct tfs_pickle_value *key)
+{
+	int64_t i;
+
+	switch (tfs_pickle_type(key)) {
+	case TFS_PICKLE_NONE:
+	case TFS_PICKLE_BOOL:
+	case TFS_PICKLE_STR:
+	case TFS_PICKLE_BYTES:
+		return true;
+	default:
+		return tfs_pickle_number(key, &i);
+	}
+}
+
+static int put_key_text(struct walk *w, const struct tfs_pickle_value *key)
+{
+	const char *text;
+	uint32_t len;
+	int64_t i;
+
+	if (tfs_pickle_number(key, &i))
+		return put_number(w, "", i);
+	switch (tfs_pickle_type(key)) {
+	case TFS_PICKLE_BOOL:
+		return tfs_pickle_int(key) ? put_text(w, "True", 4) : put_text(w, "False", 5);
+	case TFS_PICKLE_NONE:
+		return put_text(w, "None", 4);
+	default:
+		text = tfs_pickle_text(key, &len);
+		return put_text(w, text, len);
+	}
+}
+
+/*
+ * Python 3 has bytes in protocols below 3 as a call of _codecs.encode(text, "latin1"), which are the same bytes where the text is
+ * ASCII. Such a text, or the key itself.
+ */
+static const struct tfs_pickle_value *plain_key(const struct tfs_pickle_value *key)
+{
+	const struct tfs_pickle_value *args = tfs_pickle_item(key, TFS_PICKLE_CALL, TFS_PICKLE_ARGS);
+	const struct tfs_pickle_value *text = tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0);
+	const char *bytes;
+	uint32_t len;
+
+	if (!text || tfs_pickle_type(text) != TFS_PICKLE_STR ||
+	    !tfs_pickle_is_text(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 1), "latin1") ||
+	    !tfs_pickle_is_global(tfs_pickle_item(key, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), "_codecs", "encode"))
+		return key;
+	bytes = tfs_pickle_text(text, &len);
+	for (uint32_t i = 0; i < len; i++)
+		if (bytes[i] & 0x80)
+			return key;
+	return text;
+}
+
+/* A tuple of such keys is its parts with dots between; what else can be a key is its place in the dict. */
+static int put_key(struct walk *w, const struct tfs_pickle_value *key, int64_t place)
+{
+	const struct tfs_pickle_value *part;
+	int rc = 0;
+
+	key = plain_key(key);
+	if (has_text(key))
+		return put_key_text(w, key);
+	for (size_t i = 0; (part = tfs_pickle_item(key, TFS_PICKLE_TUPLE, i)); i++)
+		if (!has_text(part))
+			return put_number(w, "#", place);
+	if (!tfs_pickle_item(key, TFS_PICKLE_TUPLE, 0))
+		return put_number(w, "#", place);
+	for (size_t i = 0; (part = tfs_pickle_item(key, TFS_PICKLE_TUPLE, i)) && !rc; i++) {
+		rc = i ? put_bytes(w, ".", 1) : 0;
+		if (!rc)
+			rc = put_key_text(w, part);
+	}
+	return rc;
+}
+
+/* Walk @v one part further down: @key, or @place where that is NULL. */
+static int walk_part(struct walk *w, const struct tfs_pickle_value *key, int64_t place,
+		     const struct tfs_pickle_value *v)
+{
+	size_t len = w->len;
+	int rc = 0;
+
+	/* Most values are numbers, of which no path need be made. */
+	if (!tfs_pickle_is_node(v)) {
+		w->steps++;
+		return 0;
+	}
+	if (w->parts++)
+		rc = put_bytes(w, ".", 1);
+	if (!rc)
+		rc = key ? put_key(w, key, place) : put_number(w, "", place);
+	if (!rc)
+		rc = walk(w, v);
+	w->parts--;
+	w->len = len;
+	return rc;
+}
+
+/* --- Tensors ----------------------------------------------------------------------------------------------------- */
+
+/* A tensor is here. One that is the whole pickle is called as its file. */
+static int find(struct walk *w, const struct tfs_torch_rebuild *rebuild, const struct tfs_pickle_value *from,
+		uint32_t at)
+{
+	const char *name = w->path, *dot;
+	size_t len = w->len;
+
+	if (!w->parts) {
+		name = w->t->file_name;
+		dot = strrchr(name, '.');
+		len = dot ? (size_t)(dot - name) : strlen(name);
+		if (!tfs_utf8_valid(name, len)) {
+			name = "tensor";
+			len = strlen(name);
+		}
+	}
+	w->name_bytes += len;
+	if (w->name_bytes > w->max_name_bytes)
+		return refuse(w, "the names of the tensors take more than %" PRIu64 " bytes", w->max_name_bytes);
+	if (w->n_found == w->max_tensors)
+		return refuse(w, "more than %zu tensors in a pickle of its size, as some stand in many places",
+			      w->max_tensors);
+	if (tfs_array_room(w->found, w->n_found, w->room_found))
+		return -ENOMEM;
+	w->found[w->n_found] = (struct tfs_torch_tensor){
+		.name = tfs_arena_copy(&w->names, name, len),
+		.name_len = len,
+		.base_len = len,
+		.order = w->n_found,
+		.at = at,
+		.rebuild = rebuild,
+		.from = from,
+	};
+	return w->found[w->n_found++].name ? 0 : -ENOMEM;
+}
+
+/* --- Containers -------------------------------------------------------------------------------------------------- */
+
+static int walk_items(struct walk *w, const struct tfs_pickle_value *v)
+{
+	struct tfs_pickle_iter it = tfs_pickle_iter(v);
+	const struct tfs_pickle_value *item;
+	int64_t place = 0;
+	int rc = 0;
+
+	while (!rc && (item = tfs_pickle_next(&it)))
+		rc = walk_part(w, NULL, place++, item);
+	return rc;
+}
+
+/* Keys that Python holds for equal. Others than these are so only where they are the same object. */
+static int by_key(const void *a, const void *b)
+{
+	const struct tfs_pickle_value *x = a, *y = b;
+	unsigned x_type = tfs_pickle_type(x) == TFS_PICKLE_BOOL ? TFS_PICKLE_INT : tfs_pickle_type(x);
+	unsigned y_type = tfs_pickle_type(y) == TFS_PICKLE_BOOL ? TFS_PICKLE_INT : tfs_pickle_type(y);
+	const char *x_text, *y_text;
+	uint32_t x_len, y_len;
+
+	if (x_type != y_type)
+		return x_type < y_type ? -1 : 1;
+	switch (x_type) {
+	case TFS_PICKLE_INT:
+		return (tfs_pickle_int(x) > tfs_pickle_int(y)) - (tfs_pickle_int(x) < tfs_pickle_int(y));
+	case TFS_PICKLE_LONG:
+	case TFS_PICKLE_FLOAT:
+	case TFS_PICKLE_STR:
+	case TFS_PICKLE_BYTES:
+		x_text = tfs_pickle_text(x, &x_len);
+		y_text = tfs_pickle_text(y, &y_len);
+		return tfs_name_cmp(x_text, x_len, y_text, y_len);
+	default: /* None, or a node */
+		return (x->word > y->word) - (x->word < y->word);
+	}
+}
+
+/* Make the keys ABSENT that stand again further on: the last one counts. Once for each dict. */
+static int make_distinct(struct walk *w, const struct tfs_pickle_value *dict)
+{
+	struct tfs_pickle_node *node = tfs_pickle_node(dict);
+	struct tfs_pickle_iter it = tfs_pickle_iter(dict);
+	size_t n = node->n_items / 2;
+	cleanup_free const void **order = NULL;
+
+	if (node->distinct)
+		return 0;
+	node->distinct = true;
+	/* As much as the dict itself takes, for a while. */
+	if (n > (TFS_PICKLE_MAX_MEMORY - w->t->pickle.memory) / (2 * sizeof *order))
+		return refuse(w, "the pickle's values take more than %u bytes", TFS_PICKLE_MAX_MEMORY);
+	order = reallocarray(NULL, n + 1, 2 * sizeof *order); /* n may be 0 */
+	if (!order)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		order[i] = tfs_pickle_next(&it);
+		tfs_pickle_next(&it);
+	}
+	tfs_sort(order, n, order + n, by_key); /* stable: the last of equal ones is the last that was set */
+	for (size_t i = 1; i < n; i++)
+		if (!by_key(order[i - 1], order[i]))
+			((struct tfs_pickle_value *)order[i - 1])->word = 0;
+	return 0;
+}
+
+/* Do the attributes in @dict belong to a torch.nn.Module? Its parameters have their names without these three. */
+static bool is_module_part(const struct tfs_pickle_value *key)
+{
+	return tfs_pickle_is_text(key, "_parameters") || tfs_pickle_is_text(key, "_buffers") ||
+	       tfs_pickle_is_text(key, "_modules");
+}
+
+/* @state: what BUILD put into an object. */
+static int walk_pairs(struct walk *w, const struct tfs_pickle_value *dict, bool state)
+{
+	const struct tfs_pickle_value *key, *value;
+	struct tfs_pickle_iter it = tfs_pickle_iter(dict);
+	int64_t place = 0;
+	unsigned parts = 0;
+	bool nodes = false;
+	int rc = 0;
+
+	while ((key = tfs_pickle_next(&it))) {
+		parts += state && is_module_part(key);
+		nodes |= tfs_pickle_is_node(tfs_pickle_next(&it));
+	}
+	w->steps += tfs_pickle_node(dict)->n_items / 2;
+	if (nodes)
+		rc = make_distinct(w, dict);
+	it = tfs_pickle_iter(dict);
+	for (; nodes && !rc && (key = tfs_pickle_next(&it)); place++) {
+		value = tfs_pickle_next(&it);
+		if (key->word)
+			rc = parts == 3 && is_module_part(key) ? walk(w, value) : walk_part(w, key, place, value);
+	}
+	return rc;
+}
+
+/* --- Calls ------------------------------------------------------------------------------------------------------- */
+
+/* What the value of a call is, as far as tensors in it are concerned. */
+enum meaning {
+	OPAQUE, /* unknown: the arguments by their places */
+	SAME,	/* one of the arguments; the others are nothing that has tensors, but for @state */
+	PAIRS,	/* a dict of the pairs in the first argument */
+	OBJECT, /* an object with the attributes in the first argument */
+	TYPED, /* a function, a class, the function's arguments, and the state of what it makes: a tensor of that class */
+};
+
+static const struct known {
+	const char *module, *name; /* module NULL: any that has such a function */
+	enum meaning meaning;
+	uint8_t argument; /* SAME: which one */
+	uint8_t state;	  /* the argument that is the state of what is made, or 0 */
+} calls[] = {
+	{ "collections", "OrderedDict", PAIRS },
+	{ "torch.fx.graph_module", "reduce_graph_module", OBJECT },
+	{ "torch._utils", "_rebuild_parameter", SAME },
+	{ "torch._utils", "_rebuild_parameter_with_state", SAME, .state = 3 },
+	{ "torch._utils", "_rebuild_device_tensor_from_cpu_tensor", SAME },
+	/* torch._tensor's; the first has been in torch.tensor, and in fastai and others that had it before torch. */
+	{ NULL, "_rebuild_from_type", TYPED, .state = 3 },
+	{ NULL, "_rebuild_from_type_v2", TYPED, .state = 3 },
+	{ "torch.nn.parameter", "Parameter", SAME },
+	{ "torch.nn.parameter", "Buffer", SAME },
+	{ "torch.autograd.variable", "Variable", SAME }, /* before torch 0.4 */
+	{ "torch.jit._pickle", "build_tensorlist", SAME },
+	{ "torch.jit._pickle", "restore_type_tag", SAME },
+	{ "collections", "Counter", SAME },
+	{ "collections", "deque", SAME },
+	/* The module, function and types that protocol 2 has under Python 2's names. */
+	{ "copyreg", "_reconstructor", SAME, .argument = 2 },
+	{ "copy_reg", "_reconstructor", SAME, .argument = 2 },
+	{ "builtins", "set", SAME },
+	{ "builtins", "frozenset", SAME },
+	{ "builtins", "list", SAME },
+	{ "builtins", "tuple", SAME },
+	{ "__builtin__", "set", SAME },
+	{ "__builtin__", "frozenset", SAME },
+	{ "__builtin__", "list", SAME },
+	{ "__builtin__", "tuple", SAME },
+};
+
+static const struct known opaque = { .meaning = OPAQUE };
+
+static const struct known *meaning_of(const struct tfs_pickle_value *callee, const struct tfs_pickle_value *args)
+{
+	const struct tfs_pickle_value *module = tfs_pickle_item(callee, TFS_PICKLE_GLOBAL, 0);
+	const struct tfs_pickle_value *name = tfs_pickle_item(callee, TFS_PICKLE_GLOBAL, 1);
+
+	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+		if (tfs_pickle_is_text(name, calls[i].name) &&
+		    (!calls[i].module || tfs_pickle_is_text(module, calls[i].module))) {
+			if (calls[i].meaning != TYPED ||
+			    tfs_pickle_item(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 2), TFS_PICKLE_TUPLE, 0))
+				return &calls[i];
+		}
+	return &opaque;
+}
+
+/* [[key, value], ...]: what Python 2's OrderedDict was pickled as. */
+static int walk_list_of_pairs(struct walk *w, const struct tfs_pickle_value *list)
+{
+	struct tfs_pickle_iter it, both;
+	const struct tfs_pickle_value *pair, *key;
+	int64_t place = 0;
+	int rc = 0;
+
+	if (!list || (tfs_pickle_type(list) != TFS_PICKLE_LIST && tfs_pickle_type(list) != TFS_PICKLE_TUPLE))
+		return list ? walk(w, list) : 0;
+	it = tfs_pickle_iter(list);
+	while (!rc && (pair = tfs_pickle_next(&it))) {
+		if ((tfs_pickle_type(pair) != TFS_PICKLE_LIST && tfs_pickle_type(pair) != TFS_PICKLE_TUPLE) ||
+		    tfs_pickle_node(pair)->n_items != 2)
+			return refuse(w, "an OrderedDict made of what is no list of pairs");
+		both = tfs_pickle_iter(pair);
+		key = tfs_pickle_next(&both);
+		w->steps++;
+		rc = walk_part(w, key, place++, tfs_pickle_next(&both));
+	}
+	return rc;
+}
+
+/* A dict of attributes; or a tuple of that or None, and a dict of those in slots (object.__reduce_ex__). */
+static int walk_state(struct walk *w, const struct tfs_pickle_value *state)
+{
+	const struct tfs_pickle_value *slots = tfs_pickle_item(state, TFS_PICKLE_TUPLE, 1);
+	int rc = 0;
+
+	if (!state)
+		return 0;
+	if (tfs_pickle_type(state) == TFS_PICKLE_DICT)
+		return walk_pairs(w, state, true);
+	if (!slots || tfs_pickle_node(state)->n_items != 2 || tfs_pickle_type(slots) != TFS_PICKLE_DICT)
+		return walk(w, state);
+	state = tfs_pickle_item(state, TFS_PICKLE_TUPLE, 0);
+	if (tfs_pickle_is_node(state))
+		rc = tfs_pickle_type(state) == TFS_PICKLE_DICT ? walk_pairs(w, state, true) : walk(w, state);
+	return rc ? rc : walk_pairs(w, slots, true);
+}
+
+/* The call of a function that makes a tensor of a storage: it, and the tensors of a quantised one's scales, by their places. */
+static int walk_tensor(struct walk *w, const struct tfs_torch_rebuild *rebuild, const struct tfs_pickle_value *args,
+		       uint32_t at)
+{
+	const struct tfs_pickle_value *quantizer = NULL;
+	int rc = find(w, rebuild, args, at);
+
+	if (rebuild->quantizer)
+		quantizer = tfs_pickle_item(args, TFS_PICKLE_TUPLE, rebuild->quantizer);
+	return rc || !quantizer ? rc : walk(w, quantizer);
+}
+
+/* What a call makes, but for what is put into it later. @state: of BUILD; set to NULL where it is what the tensor is made of. */
+static int walk_made(struct walk *w, const struct tfs_pickle_value *call, const struct tfs_pickle_value **state)
+{
+	const struct tfs_pickle_value *callee = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE);
+	const struct tfs_pickle_value *args = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_ARGS);
+	const struct tfs_pickle_value *own = NULL; /* the state that is among the arguments */
+	const struct known *known = meaning_of(callee, args);
+	const struct tfs_torch_rebuild *rebuild;
+	bool by_state = false;
+	int rc;
+
+	if (known->meaning == TYPED) {
+		own = tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->state);
+		callee = tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0);
+		args = tfs_pickle_item(args, TFS_PICKLE_TUPLE, 2);
+		known = meaning_of(callee, args);
+	}
+	rebuild = tfs_torch_rebuild(callee, &by_state);
+	if (rebuild && !by_state) {
+		rc = walk_tensor(w, rebuild, args, tfs_pickle_node(call)->at);
+	} else if (rebuild && tfs_pickle_item(tfs_pickle_item(*state, TFS_PICKLE_TUPLE, 0), TFS_PICKLE_PERSID, 0)) {
+		rc = walk_tensor(w, rebuild, tfs_steal(*state), tfs_pickle_node(call)->at);
+	} else if (known->meaning == PAIRS) {
+		rc = walk_list_of_pairs(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0));
+	} else if (known->meaning == OBJECT) {
+		rc = walk_state(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0));
+	} else if (known->meaning == SAME && tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->argument)) {
+		rc = walk(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->argument));
+		if (!rc && known->state)
+			rc = walk_state(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->state));
+	} else {
+		rc = walk_items(w, args);
+	}
+	return rc || !own ? rc : walk_state(w, own);
+}
+
+static int walk_call(struct walk *w, const struct tfs_pickle_value *call)
+{
+	const struct tfs_pickle_value *items = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_ITEMS);
+	const struct tfs_pickle_value *pairs = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_PAIRS);
+	const struct tfs_pickle_value *state = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_STATE);
+	int rc = walk_made(w, call, &state);
+
+	if (!rc && items)
+		rc = walk_items(w, items);
+	if (!rc && pairs)
+		rc = walk_pairs(w, pairs, false);
+	return rc ? rc : walk_state(w, state);
+}
+
+/* --- All --------------------------------------------------------------------------------------------------------- */
+
+/* A storage that belongs to no tensor: it has been saved by itself. Other persistent ids have nothing to show. */
+static int walk_persid(struct walk *w, const struct tfs_pickle_value *v)
+{
+	const struct tfs_pickle_value *id = tfs_pickle_item(v, TFS_PICKLE_PERSID, 0);
+
+	if (!tfs_pickle_is_text(tfs_pickle_item(id, TFS_PICKLE_TUPLE, 0), "storage"))
+		return 0;
+	return find(w, NULL, v, tfs_pickle_node(v)->at);
+}
+
+static int walk_node(struct walk *w, const struct tfs_pickle_value *v)
+{
+	switch (tfs_pickle_type(v)) {
+	case TFS_PICKLE_DICT:
+		return walk_pairs(w, v, false);
+	case TFS_PICKLE_PERSID:
+		return walk_persid(w, v);
+	case TFS_PICKLE_CALL:
+		return walk_call(w, v);
+	case TFS_PICKLE_GLOBAL:
+		return 0;
+	default:
+		return walk_items(w, v);
+	}
+}
+
+static int walk(struct walk *w, const struct tfs_pickle_value *v)
+{
+	struct tfs_pickle_node *node = tfs_pickle_is_node(v) ? tfs_pickle_node(v) : NULL;
+	uint32_t at = w->at;
+	int rc;
+
+	if (!node || node->entered)
+		return 0; /* what contains itself is walked once */
+	w->at = node->at;
+	if (++w->steps > w->max_steps)
+		return refuse(w, "its values contain each other so often that a walk takes more than %" PRIu64 " steps",
+			      w->max_steps);
+	if (w->depth == MAX_DEPTH)
+		return refuse(w, "nested deeper than %d values", MAX_DEPTH);
+	w->depth++;
+	node->entered = true;
+	rc = walk_node(w, v);
+	node->entered = false;
+	w->depth--;
+	w->at = at;
+	return rc;
+}
+
+/* @n_own: of those found the first so many are of the file's object, the others are TorchScript's constants. */
+static int add_found(struct walk *w, struct tfs_torch *t, size_t n_own)
+{
+	cleanup_free const void **order = reallocarray(NULL, w->n_found + 1, 2 * sizeof *order); /* n_found may be 0 */
+	int rc;
+
+	if (!order)
+		return -ENOMEM;
+	for (size_t i = 0; i < w->n_found; i++)
+		order[i] = &w->found[i];
+	rc = tfs_torch_make_unique(w->t, order, w->n_found, &w->names);
+	for (size_t i = 0; i < w->n_found && !rc; i++)
+		rc = tfs_torch_add(((const struct tfs_torch_tensor *)order[i])->order < n_own ? t : t->constants,
+				   order[i]);
+	return rc;
+}
+
+/* What a walk through this pickle may take, beside what is for every file. */
+static void allow(struct walk *w, const struct tfs_pickle *p)
+{
+	w->max_steps += p->memory / sizeof(struct tfs_pickle_value) * MAX_STEPS_WORD;
+	w->max_name_bytes += (uint64_t)p->len * MAX_NAMES_BYTE;
+	w->max_tensors += tfs_torch_max_tensors(p->len);
+}
+
+/* What is in constants.pkl, a tuple: constants.0, constants.1, which TorchScript's code calls CONSTANTS.c0 and so on. */
+static int walk_constants(struct walk *w, struct tfs_torch *t)
+{
+	static const char name[] = "constants";
+
+	memcpy(w->path, name, sizeof name - 1);
+	w->len = sizeof name - 1;
+	w->parts = 1;
+	w->t = t;
+	allow(w, &t->pickle);
+	return walk(w, &t->pickle.result);
+}
+
+int tfs_torch_list(struct tfs_torch *t)
+{
+	struct walk w = {
+		.t = t,
+		.path = malloc(TFS_TORCH_MAX_NAME),
+		.max_steps = MAX_STEPS,
+		.max_name_bytes = MAX_NAMES,
+	};
+	size_t n_own;
+	int rc;
+
+	allow(&w, &t->pickle);
+	rc = w.path ? walk(&w, &t->pickle.result) : -ENOMEM;
+	n_own = w.n_found;
+	if (!rc && t->constants)
+		rc = walk_constants(&w, t->constants);
+	w.t = t;
+	if (!rc)
+		rc = add_found(&w, t, n_own);
+	free(w.path);
+	free(w.found);
+	tfs_arena_fini(&w.names);
+	return rc;
+}

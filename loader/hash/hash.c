@@ -1,0 +1,662 @@
+/* SPDX-License-Identifier: MIT */
+#include "hash/hash.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "base/cleanup.h"
+#include "hash/hash-table.h"
+#include "cache/report.h"
+#include "cache/stream.h"
+
+/*
+ * Hashers yield the CPU to readers, but not so much that one which has a lock of the loader's keeps everybody waiting: a third of
+ * what others get.
+ */
+enum { NICE = 5 };
+
+/*
+ * Slots for all hashers together. For each: the one it is in, two read ahead, and the last one, which is older than those and so
+ * the one that is filled anew. A hasher alone reads half of them ahead.
+ */
+#define SLOTS_BYTES (4 * TFS_HASHERS * TFS_CHUNK)
+
+/* A tensor being hashed, or about to be. */
+struct job {
+	struct job *prev, *next;
+	uint32_t set, tensor;
+	bool running;
+	bool of_pass;		    /* the pass waits for it */
+	struct tfs_hash_wait waits; /* list head */
+};
+
+/* Tensors to be merged that wait for a hasher at most; what comes then has to do without, which costs memory and nothing else. */
+enum { MERGES_MAX = 1024 };
+
+/* Hashing all there is, in file order. Those who wait share one pass. */
+struct pass {
+	struct tfs_hash_wait waits; /* list head; empty: no pass, or one that was given up and ends when its jobs do */
+	uint32_t set;
+	size_t place;	  /* in set->by_offset: the next one */
+	unsigned jobs;	  /* that belong to it */
+	int code;	  /* first failure */
+	uint32_t checked; /* source that was found unchanged last; UINT32_MAX: none yet */
+};
+
+struct tfs_hashes {
+	const struct tfs_model *model;
+	struct tfs_sources *sources;
+	struct tfs_residency *residency;
+	struct tfs_streams *streams;
+
+	pthread_mutex_t lock; /* guards all below; no other is taken under it */
+	pthread_cond_t work;
+	struct tfs_hash_table table;
+	struct job jobs;	  /* list head */
+	struct pass pass;
+	struct tfs_file_id merges[MERGES_MAX]; /* the next one last */
+	unsigned n_merges;
+	bool stopping;
+	uint64_t bytes, failures;
+	char last_error[TFS_ERROR_LINE];
+	unsigned n_hashers;
+	struct hasher {
+		struct tfs_hashes *h;
+		pthread_t thread;
+		/* Its own, without the lock. */
+		XXH3_state_t *state;
+		struct tfs_read read;
+		/* The answer to it. */
+		pthread_mutex_t lock;
+		pthread_cond_t answered;
+		bool done;
+		int result;
+	} hashers[TFS_HASHERS];
+};
+
+static const struct tfs_tensor *tensor_of(const struct tfs_hashes *h, uint32_t set, uint32_t tensor)
+{
+	return &h->model->sets[set].tensors[tensor];
+}
+
+/* --- Lists and what is known; the lock is held --------------------------------------------------------------------- */
+
+static bool has_waits(const struct tfs_hash_wait *head)
+{
+	return head->next != head;
+}
+
+static void wait_add(struct tfs_hash_wait *head, struct tfs_hash_wait *w)
+{
+	w->next = head;
+	w->prev = head->prev;
+	w->prev->next = head->prev = w;
+	w->waiting = true;
+}
+
+static void wait_remove(struct tfs_hash_wait *w)
+{
+	w->prev->next = w->next;
+	w->next->prev = w->prev;
+	w->waiting = false;
+}
+
+/* Move all of @from, which is left empty, behind those of @to. They can't be cancelled any more. */
+static void take_waits(struct tfs_hash_wait *to, struct tfs_hash_wait *from)
+{
+	while (has_waits(from)) {
+		struct tfs_hash_wait *w = from->next;
+		wait_remove(w);
+		wait_add(to, w);
+		w->waiting = false;
+	}
+}
+
+static struct job *find_job(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
+{
+	for (struct job *j = h->jobs.next; j != &h->jobs; j = j->next)
+		if (j->tensor == tensor && j->set == set)
+			return j;
+	return NULL;
+}
+
+static struct job *add_job(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
+{
+	struct job *j = calloc(1, sizeof *j);
+	if (!j)
+		return NULL;
+	j->set = set;
+	j->tensor = tensor;
+	j->waits.prev = j->waits.next = &j->waits;
+	j->next = &h->jobs;
+	j->prev = h->jobs.prev;
+	j->prev->next = h->jobs.prev = j;
+	return j;
+}
+
+static bool is_wanted(const struct tfs_hashes *h, const struct job *j)
+{
+	return has_waits(&j->waits) || (j->of_pass && has_waits(&h->pass.waits));
+}
+
+/* --- Computing, without the lock ----------------------------------------------------------------------------------- */
+
+/* 0, or why the tensor's source can't be read any more. */
+static int check_source(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct tfs_error *err)
+{
+	struct tfs_source *source;
+	int r = tfs_source_pin(h->sources, tensor_of(h, set, tensor)->source, &source, err);
+	if (!r)
+		tfs_source_unpin(h->sources, source);
+	return r;
+}
+
+static bool is_resident(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
+{
+	return h->residency && tfs_residency_is_resident(h->residency, (struct tfs_file_id){ set, tensor, TFS_RAW });
+}
+
+/* Are the bytes that were hashed still those that a reader would get? */
+static bool is_true(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
+{
+	return !check_source(h, set, tensor, NULL) || is_resident(h, set, tensor);
+}
+
+static bool is_given_up(struct tfs_hashes *h, const struct job *j)
+{
+	pthread_mutex_lock(&h->lock);
+	bool r = h->stopping || !is_wanted(h, j);
+	pthread_mutex_unlock(&h->lock);
+	return r;
+}
+
+/* A resident tensor's bytes, which nobody copies. -ENOENT: it is not resident, or can't be mapped. */
+static int hash_backing(struct hasher *me, const struct job *j)
+{
+	struct tfs_hashes *h = me->h;
+	struct tfs_file_id id = { j->set, j->tensor, TFS_RAW };
+	uint64_t nbytes = tensor_of(h, j->set, j->tensor)->nbytes;
+	int ret = 0;
+
+	cleanup_fd int fd = h->residency ? tfs_residency_borrow(h->residency, id) : -ENOENT;
+	if (fd < 0)
+		return -ENOENT;
+	const uint8_t *map = mmap(NULL, nbytes, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED) {
+		ret = -ENOENT;
+	} else {
+		for (uint64_t at = 0; at < nbytes && !ret; at += TFS_CHUNK) {
+			XXH3_128bits_update(me->state, map + at, nbytes - at < TFS_CHUNK ? nbytes - at : TFS_CHUNK);
+			if (is_given_up(h, j))
+				ret = -ECANCELED;
+		}
+		munmap((void *)map, nbytes);
+	}
+	/* Before it may be evicted again: the lease test counts our own descriptors too. */
+	close(tfs_steal_fd(&fd));
+	tfs_residency_give_back(h->residency, id);
+	return ret;
+}
+
+static void on_read(struct tfs_read *rd, int result)
+{
+	struct hasher *me = (struct hasher *)(void *)((char *)rd - offsetof(struct hasher, read));
+	pthread_mutex_lock(&me->lock);
+	me->done = true;
+	me->result = result;
+	pthread_cond_signal(&me->answered);
+	pthread_mutex_unlock(&me->lock);
+}
+
+/* Read and wait for it. */
+static int read_now(struct hasher *me, struct tfs_stream *st, uint64_t at, size_t len)
+{
+	me->read.done = on_read;
+	me->read.offset = at;
+	me->read.len = len;
+	me->done = false;
+	int ret = tfs_stream_read(st, &me->read);
+	if (ret != TFS_QUEUED)
+		return ret;
+	pthread_mutex_lock(&me->lock);
+	while (!me->done)
+		pthread_cond_wait(&me->answered, &me->lock);
+	ret = me->result;
+	pthread_mutex_unlock(&me->lock);
+	return ret;
+}
+
+/* One read after the other; the stream reads ahead. */
+static int hash_stream(struct hasher *me, const struct job *j)
+{
+	struct tfs_hashes *h = me->h;
+	uint64_t nbytes = tensor_of(h, j->set, j->tensor)->nbytes;
+	struct tfs_stream *st = tfs_stream_open(h->streams, (struct tfs_file_id){ j->set, j->tensor, TFS_RAW });
+	int ret = st ? 0 : -ENOMEM;
+
+	for (uint64_t at = 0; at < nbytes && !ret; at += TFS_STREAM_MAX_READ) {
+		if (at % TFS_CHUNK == 0 && is_given_up(h, j)) {
+			ret = -ECANCELED;
+			break;
+		}
+		ret = read_now(me, st, at, nbytes - at < TFS_STREAM_MAX_READ ? nbytes - at : TFS_STREAM_MAX_READ);
+		if (ret)
+			break;
+		assert(me->read.fd < 0); /* these streams know of no backing files */
+		for (unsigned i = 0; i < me->read.n_iov; i++)
+			XXH3_128bits_update(me->state, me->read.iov[i].iov_base, me->read.iov[i].iov_len);
+		tfs_read_release(&me->read);
+	}
+	if (st)
+		tfs_stream_close(st);
+	if (ret)
+		return ret;
+	/* The stream may have had the bytes from before. */
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	ret = check_source(h, j->set, j->tensor, &err);
+	if (ret) {
+		char line[TFS_ERROR_LINE];
+		tfs_report(h->model, tensor_of(h, j->set, j->tensor), 0, ret, &err, line);
+		pthread_mutex_lock(&h->lock);
+		memcpy(h->last_error, line, sizeof line);
+		h->failures++;
+		pthread_mutex_unlock(&h->lock);
+	}
+	return ret;
+}
+
+/* *@ret_checked: its source was found unchanged. *@ret_bytes: so many were hashed for it. */
+static int compute(struct hasher *me, const struct job *j, struct tfs_hash *ret_hash, bool *ret_checked, uint64_t *ret_bytes)
+{
+	uint64_t nbytes = tensor_of(me->h, j->set, j->tensor)->nbytes;
+	int ret = 0;
+
+	*ret_bytes = 0;
+	*ret_checked = false;
+	if (tfs_hash_peek(me->h, j->set, j->tensor, ret_hash)) {
+		*ret_checked = !check_source(me->h, j->set, j->tensor, NULL);
+		if (*ret_checked || is_resident(me->h, j->set, j->tensor))
+			return 0;
+	}
+	XXH3_128bits_reset(me->state);
+	if (nbytes) {
+		ret = hash_backing(me, j);
+		if (ret == -ENOENT) {
+			ret = hash_stream(me, j);
+			*ret_checked = !ret;
+		}
+	}
+	if (!ret) {
+		XXH128_canonical_t c;
+		XXH128_canonicalFromHash(&c, XXH3_128bits_digest(me->state));
+		memcpy(ret_hash->bytes, c.digest, sizeof ret_hash->bytes);
+		*ret_bytes = nbytes;
+	}
+	return ret;
+}
+
+/* --- Hashers ------------------------------------------------------------------------------------------------------- */
+
+/* The next tensor of the pass that has to be looked at, as a job; NULL: there is none. The lock is held. */
+static struct job *next_of_pass(struct tfs_hashes *h)
+{
+	struct pass *p = &h->pass;
+	struct tfs_hash hash;
+
+	while (has_waits(&p->waits) && !p->code && p->set < h->model->n_sets) {
+		const struct tfs_set *set = &h->model->sets[p->set];
+		if (p->place == set->n_tensors) {
+			p->set++;
+			p->place = 0;
+			continue;
+		}
+		uint32_t tensor = set->by_offset[p->place];
+		/* Known, and the source was looked at for a tensor before it: there can be a million of these. */
+		if (set->tensors[tensor].source == p->checked && tfs_hash_recall(&h->table, p->set, tensor, &hash)) {
+			p->place++;
+			continue;
+		}
+		struct job *j = find_job(h, p->set, tensor);
+		bool taken = j && j->running;
+		if (!j && !(j = add_job(h, p->set, tensor))) {
+			p->code = -ENOMEM;
+			break;
+		}
+		p->place++;
+		p->jobs += !j->of_pass;
+		j->of_pass = true;
+		if (!taken)
+			return j;
+	}
+	return NULL;
+}
+
+/* The lock is held. */
+static struct job *first_waiting(struct tfs_hashes *h)
+{
+	for (struct job *j = h->jobs.next; j != &h->jobs; j = j->next)
+		if (!j->running)
+			return j;
+	return NULL;
+}
+
+/* Those who waited for the pass, if it is over, to @out. The lock is held. */
+static void end_pass(struct tfs_hashes *h, struct tfs_hash_wait *out, int *ret_code)
+{
+	struct pass *p = &h->pass;
+
+	if (has_waits(&p->waits) && !p->jobs && (p->code || h->stopping || p->set == h->model->n_sets)) {
+		*ret_code = h->stopping ? -ECANCELED : p->code;
+		take_waits(out, &p->waits);
+	}
+}
+
+static void answer(struct tfs_hash_wait *waits, int result, const struct tfs_hash *hash)
+{
+	for (struct tfs_hash_wait *w = waits->next, *next; w != waits; w = next) {
+		next = w->next;
+		if (!result && hash)
+			w->hash = *hash;
+		w->done(w, result);
+	}
+}
+
+static bool is_stopping(void *arg)
+{
+	struct tfs_hashes *h = arg;
+	pthread_mutex_lock(&h->lock);
+	bool r = h->stopping;
+	pthread_mutex_unlock(&h->lock);
+	return r;
+}
+
+static void on_twin(void *arg, struct tfs_file_id id)
+{
+	struct tfs_hashes *h = arg;
+	pthread_mutex_lock(&h->lock);
+	if (h->n_merges < MERGES_MAX) {
+		h->merges[h->n_merges++] = id;
+		pthread_cond_signal(&h->work);
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
+static void run(struct hasher *me, struct job *j)
+{
+	struct tfs_hashes *h = me->h;
+	struct tfs_hash_wait waits, of_pass;
+	struct tfs_hash hash;
+	struct tfs_first first = { 0 };
+	bool checked, twin = false;
+	uint64_t bytes;
+	int r = compute(me, j, &hash, &checked, &bytes), pass_code = 0;
+
+	waits.prev = waits.next = &waits;
+	of_pass.prev = of_pass.next = &of_pass;
+	pthread_mutex_lock(&h->lock);
+	if (r == -ECANCELED && !h->stopping && is_wanted(h, j)) {
+		/* Somebody came who wants it after all. */
+		j->running = false;
+		pthread_mutex_unlock(&h->lock);
+		return;
+	}
+	if (!r)
+		r = tfs_hash_remember(&h->table, j->set, j->tensor, &hash);
+	if (!r && h->residency && tensor_of(h, j->set, j->tensor)->nbytes)
+		twin = tfs_hash_first(&h->table, j->set, j->tensor, &first);
+	h->bytes += bytes;
+	if (j->of_pass) {
+		h->pass.jobs--;
+		if (!r && checked)
+			h->pass.checked = tensor_of(h, j->set, j->tensor)->source;
+		if (r && !h->pass.code && r != -ECANCELED)
+			h->pass.code = r;
+	}
+	j->prev->next = j->next;
+	j->next->prev = j->prev;
+	take_waits(&waits, &j->waits);
+	end_pass(h, &of_pass, &pass_code);
+	pthread_mutex_unlock(&h->lock);
+	answer(&waits, r, &hash);
+	answer(&of_pass, pass_code, NULL);
+	if (twin) {
+		struct tfs_file_id id = { j->set, j->tensor, TFS_RAW };
+		if (tfs_residency_twin(h->residency, (struct tfs_file_id){ first.set, first.tensor, TFS_RAW }, id))
+			tfs_residency_merge(h->residency, id, is_stopping, h);
+	}
+	free(j);
+}
+
+static void *hasher(void *arg)
+{
+	struct hasher *me = arg;
+	struct tfs_hashes *h = me->h;
+	struct tfs_hash_wait of_pass;
+	int pass_code = 0;
+
+	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* failing to is no harm */
+	pthread_mutex_lock(&h->lock);
+	while (!h->stopping) {
+		struct job *j = first_waiting(h);
+		if (!j && h->n_merges) {
+			struct tfs_file_id id = h->merges[--h->n_merges];
+			pthread_mutex_unlock(&h->lock);
+			tfs_residency_merge(h->residency, id, is_stopping, h);
+			pthread_mutex_lock(&h->lock);
+			continue;
+		}
+		if (!j)
+			j = next_of_pass(h);
+		if (j) {
+			j->running = true;
+			pthread_mutex_unlock(&h->lock);
+			run(me, j);
+			pthread_mutex_lock(&h->lock);
+			continue;
+		}
+		/* All was known. */
+		of_pass.prev = of_pass.next = &of_pass;
+		end_pass(h, &of_pass, &pass_code);
+		if (has_waits(&of_pass)) {
+			pthread_mutex_unlock(&h->lock);
+			answer(&of_pass, pass_code, NULL);
+			pthread_mutex_lock(&h->lock);
+			continue;
+		}
+		pthread_cond_wait(&h->work, &h->lock);
+	}
+	pthread_mutex_unlock(&h->lock);
+	return NULL;
+}
+
+/* All hashers, or fewer if the system refuses some. The lock is held. 0, or -EAGAIN: there is not one. */
+static int start_hashers(struct tfs_hashes *h)
+{
+	sigset_t all, old;
+
+	sigfillset(&all); /* signals are the main thread's */
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	while (h->n_hashers < TFS_HASHERS) {
+		struct hasher *me = &h->hashers[h->n_hashers];
+		if (!me->state && !(me->state = XXH3_createState()))
+			break;
+		if (pthread_create(&me->thread, NULL, hasher, me))
+			break;
+		h->n_hashers++;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return h->n_hashers ? 0 : -EAGAIN;
+}
+
+/* --- What others call ---------------------------------------------------------------------------------------------- */
+
+int tfs_hash_get(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct tfs_hash_wait *w)
+{
+	if (tfs_hash_peek(h, set, tensor, &w->hash) && is_true(h, set, tensor))
+		return 0;
+	pthread_mutex_lock(&h->lock);
+	int ret = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
+	struct job *j = ret ? NULL : find_job(h, set, tensor);
+	if (!ret && !j)
+		j = add_job(h, set, tensor);
+	if (!ret && !j)
+		ret = -ENOMEM;
+	if (!ret) {
+		wait_add(&j->waits, w);
+		pthread_cond_signal(&h->work);
+		ret = TFS_QUEUED;
+	}
+	pthread_mutex_unlock(&h->lock);
+	return ret;
+}
+
+int tfs_hash_all(struct tfs_hashes *h, struct tfs_hash_wait *w)
+{
+	struct pass *p = &h->pass;
+
+	pthread_mutex_lock(&h->lock);
+	int ret = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
+	if (!ret) {
+		if (!has_waits(&p->waits)) {
+			/* Also where the last one was given up, and has left out what it was at. */
+			p->set = 0;
+			p->place = 0;
+			p->code = 0;
+			p->checked = UINT32_MAX;
+		}
+		wait_add(&p->waits, w);
+		pthread_cond_broadcast(&h->work);
+		ret = TFS_QUEUED;
+	}
+	pthread_mutex_unlock(&h->lock);
+	return ret;
+}
+
+bool tfs_hash_cancel(struct tfs_hashes *h, struct tfs_hash_wait *w)
+{
+	pthread_mutex_lock(&h->lock);
+	bool waiting = w->waiting;
+	if (waiting)
+		wait_remove(w);
+	w->cancelled = true;
+	pthread_mutex_unlock(&h->lock);
+	return waiting;
+}
+
+bool tfs_hash_peek(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct tfs_hash *ret_hash)
+{
+	pthread_mutex_lock(&h->lock);
+	bool known = tfs_hash_recall(&h->table, set, tensor, ret_hash);
+	pthread_mutex_unlock(&h->lock);
+	return known;
+}
+
+bool tfs_hash_is_known(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
+{
+	struct tfs_hash hash;
+	return tfs_hash_peek(h, set, tensor, &hash) && is_true(h, set, tensor);
+}
+
+void tfs_hashes_trim(struct tfs_hashes *h)
+{
+	tfs_streams_trim(h->streams);
+}
+
+void tfs_hashes_stats(struct tfs_hashes *h, struct tfs_hash_stats *ret_stats)
+{
+	struct tfs_stream_stats s;
+
+	tfs_streams_stats(h->streams, &s);
+	memset(ret_stats, 0, sizeof *ret_stats);
+	pthread_mutex_lock(&h->lock);
+	ret_stats->failures = s.failures + h->failures;
+	memcpy(ret_stats->last_error, h->last_error[0] ? h->last_error : s.last_error, sizeof ret_stats->last_error);
+	ret_stats->known = h->table.known;
+	ret_stats->bytes = h->bytes;
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* --- Beginning and end --------------------------------------------------------------------------------------------- */
+
+struct tfs_hashes *tfs_hashes_create(const struct tfs_model *model, struct tfs_sources *sources, struct tfs_sched *sched,
+				     struct tfs_residency *residency)
+{
+	struct tfs_hashes *h = calloc(1, sizeof *h);
+	if (!h)
+		return NULL;
+	h->model = model;
+	h->sources = sources;
+	h->residency = residency;
+	h->jobs.prev = h->jobs.next = &h->jobs;
+	h->pass.waits.prev = h->pass.waits.next = &h->pass.waits;
+	/* Without the residency: these neither take part in loads nor push anything out of the budget. */
+	h->streams = tfs_streams_create(model, sched, NULL, SLOTS_BYTES, true);
+	if (residency)
+		tfs_residency_on_twin(residency, on_twin, h);
+	pthread_mutex_init(&h->lock, NULL);
+	pthread_cond_init(&h->work, NULL);
+	for (int i = 0; i < TFS_HASHERS; i++) {
+		h->hashers[i].h = h;
+		pthread_mutex_init(&h->hashers[i].lock, NULL);
+		pthread_cond_init(&h->hashers[i].answered, NULL);
+	}
+	if (tfs_hash_table_init(&h->table, model) || !h->streams) {
+		tfs_hashes_destroy(h);
+		return NULL;
+	}
+	return h;
+}
+
+void tfs_hashes_stop(struct tfs_hashes *h)
+{
+	struct tfs_hash_wait waits;
+
+	if (!h)
+		return;
+	pthread_mutex_lock(&h->lock);
+	h->stopping = true; /* nobody starts a hasher any more */
+	pthread_cond_broadcast(&h->work);
+	pthread_mutex_unlock(&h->lock);
+	/* Those who read get their answer, and then see it. */
+	tfs_streams_stop(h->streams);
+	while (h->n_hashers)
+		pthread_join(h->hashers[--h->n_hashers].thread, NULL);
+	/* What is left was never begun. */
+	waits.prev = waits.next = &waits;
+	pthread_mutex_lock(&h->lock);
+	while (h->jobs.next != &h->jobs) {
+		struct job *j = h->jobs.next;
+		take_waits(&waits, &j->waits);
+		h->jobs.next = j->next;
+		j->next->prev = &h->jobs;
+		free(j);
+	}
+	take_waits(&waits, &h->pass.waits);
+	pthread_mutex_unlock(&h->lock);
+	answer(&waits, -ECANCELED, NULL);
+}
+
+void tfs_hashes_destroy(struct tfs_hashes *h)
+{
+	if (!h)
+		return;
+	tfs_hash_table_fini(&h->table);
+	tfs_streams_destroy(h->streams);
+	for (int i = 0; i < TFS_HASHERS; i++) {
+		XXH3_freeState(h->hashers[i].state);
+		pthread_cond_destroy(&h->hashers[i].answered);
+		pthread_mutex_destroy(&h->hashers[i].lock);
+	}
+	pthread_cond_destroy(&h->work);
+	pthread_mutex_destroy(&h->lock);
+	free(h);
+}

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+#include "io/scheduler.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+
+/* Deflate streams that are being read at once at most: as many as there can be threads. */
+enum { IN_ORDER_MAX = 64 };
+
+struct tfs_sched {
+	pthread_mutex_t lock; /* guards all below, and the private part of every transfer */
+	pthread_cond_t work;
+	bool stopped;
+	struct tfs_transfer queue[TFS_PRIORITIES]; /* list heads */
+	unsigned busy;				   /* jobs taken and not given back */
+	const struct tfs_tensor *in_order[IN_ORDER_MAX]; /* one of each stream that a job is under way for */
+	unsigned n_in_order;
+	/* Bandwidth: bytes of finished jobs over the time in which any was under way. */
+	double busy_since, measured_s;
+	uint64_t measured_bytes;
+	struct tfs_sched_stats stats;
+};
+
+static double now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+struct tfs_sched *tfs_sched_create(void)
+{
+	struct tfs_sched *s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	for (int p = 0; p < TFS_PRIORITIES; p++)
+		s->queue[p].prev = s->queue[p].next = &s->queue[p];
+	pthread_condattr_t attr;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->work, &attr);
+	pthread_condattr_destroy(&attr);
+	pthread_mutex_init(&s->lock, NULL);
+	return s;
+}
+
+void tfs_sched_destroy(struct tfs_sched *s)
+{
+	if (!s)
+		return;
+	pthread_cond_destroy(&s->work);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+}
+
+/* --- The queue; the lock is held ------------------------------------------------------------------------------- */
+
+static void enqueue(struct tfs_sched *s, struct tfs_transfer *t, bool front)
+{
+	struct tfs_transfer *head = &s->queue[t->priority];
+	struct tfs_transfer *before = front ? head->next : head;
+	assert(!t->queued);
+	t->next = before;
+	t->prev = before->prev;
+	t->prev->next = t->next->prev = t;
+	t->queued = true;
+}
+
+static void dequeue(struct tfs_transfer *t)
+{
+	assert(t->queued);
+	t->prev->next = t->next;
+	t->next->prev = t->prev;
+	t->queued = false;
+}
+
+/* Must the transfer's chunks be read one after the other? Whoever inflates goes on from where the one before it ended. */
+static bool is_in_order(const struct tfs_transfer *t)
+{
+	return t->packed && t->packed->packing->coding == TFS_DEFLATED;
+}
+
+static uint64_t chunk_at(const struct tfs_transfer *t, uint32_t chunk)
+{
+	return chunk ? t->first + (uint64_t)(chunk - 1) * t->step : 0;
+}
+
+static size_t chunk_len(const struct tfs_transfer *t, uint32_t chunk)
+{
+	uint64_t left = t->len - chunk_at(t, chunk), len = chunk ? t->step : t->first;
+	return left < len ? left : len;
+}
+
+/* Take the next chunk of @t, which has one. */
+static struct tfs_job_part issue(struct tfs_sched *s, struct tfs_transfer *t)
+{
+	uint32_t c = 0;
+	if (t->issued) {
+		for (c = t->cursor; t->issued[c]; c = (c + 1) % t->n_chunks)
+			;
+		t->issued[c] = 1;
+		t->cursor = (c + 1) % t->n_chunks;
+	}
+	t->n_issued++;
+	t->in_flight++;
+	size_t len = chunk_len(t, c);
+	s->stats.queued[t->priority] -= len;
+	return (struct tfs_job_part){ .t = t, .at = chunk_at(t, c), .len = len, .first = !t->begun };
+}
+
+/* No chunk of @t will be issued any more. */
+static void give_up(struct tfs_sched *s, struct tfs_transfer *t)
+{
+	for (uint32_t c = 0; t->n_issued < t->n_chunks; c++) {
+		if (t->issued ? t->issued[c] : t->n_issued)
+			continue;
+		if (t->issued)
+			t->issued[c] = 1;
+		t->n_issued++;
+		s->stats.queued[t->priority] -= chunk_len(t, c);
+	}
+	if (t->queued)
+		dequeue(t);
+}
+
+static void fail(struct tfs_sched *s, struct tfs_transfer *t, int code, const struct tfs_error *err)
+{
+	if (!t->code) {
+		t->code = code;
+		t->err = err ? malloc(sizeof *t->err) : NULL;
+		if (t->err) {
+			*t->err = *err;
+			t->err->code = code;
+			/* A read that several transfers share fails in one place, which is in one of them at most. */
+			if (!t->packed && !t->whole && (err->offset < t->offset || err->offset - t->offset > t->len))
+				t->err->offset = TFS_NO_OFFSET;
+		}
+		s->stats.failed++;
+	}
+	give_up(s, t);
+}
+
+/* Outside the lock. */
+static void end(struct tfs_transfer *t)
+{
+	struct tfs_error *err = tfs_steal(t->err);
+	free(tfs_steal(t->issued));
+	t->ops->end(t, t->code, err);
+	free(err);
+}
+
+int tfs_sched_add(struct tfs_sched *s, struct tfs_transfer *t)
+{
+	assert(t->len > 0);
+	assert(t->first && t->first <= TFS_CHUNK && t->step && t->step <= TFS_CHUNK);
+	t->queued = t->begun = false;
+	t->n_chunks = tfs_transfer_chunks(t);
+	t->n_issued = t->cursor = t->in_flight = 0;
+	t->issued = NULL;
+	t->code = 0;
+	t->err = NULL;
+	if (t->n_chunks > 1) {
+		t->issued = calloc(t->n_chunks, 1);
+		if (!t->issued)
+			return -ENOMEM;
+	}
+	pthread_mutex_lock(&s->lock);
+	bool stopped = s->stopped;
+	if (!stopped) {
+		enqueue(s, t, false);
+		s->stats.queued[t->priority] += t->len;
+		s->stats.transfers++;
+		pthread_cond_signal(&s->work);
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (stopped) {
+		free(t->issued);
+		return -ECANCELED;
+	}
+	return 0;
+}
+
+static void promote(struct tfs_sched *s, struct tfs_transfer *t)
+{
+	if (t->priority == TFS_DEMAND || t->n_issued == t->n_chunks)
+		return;
+	for (uint32_t c = 0; c < t->n_chunks; c++) {
+		if (t->issued ? t->issued[c] : t->n_issued)
+			continue;
+		s->stats.queued[t->priority] -= chunk_len(t, c);
+		s->stats.queued[TFS_DEMAND] += chunk_len(t, c);
+	}
+	t->priority = TFS_DEMAND;
+	if (t->queued) {
+		dequeue(t);
+		enqueue(s, t, false);
+	}
+}
+
+void tfs_sched_promote(struct tfs_sched *s, struct tfs_transfer *t)
+{
+	pthread_mutex_lock(&s->lock);
+	promote(s, t);
+	pthread_mutex_unlock(&s->lock);
+}
+
+void tfs_sched_want(struct tfs_sched *s, struct tfs_transfer *t, uint32_t chunk)
+{
+	pthread_mutex_lock(&s->lock);
+	promote(s, t);
+	if (t->n_issued < t->n_chunks && t->issued && !t->issued[chunk] && !is_in_order(t))
+		t->cursor = chunk;
+	pthread_mutex_unlock(&s->lock);
+}
+
+bool tfs_sched_take_back(struct tfs_sched *s, struct tfs_transfer *t)
+{
+	pthread_mutex_lock(&s->lock);
+	bool back = t->queued && !t->begun && t->priority == TFS_PREFETCH;
+	if (back) {
+		give_up(s, t);
+		s->stats.transfers--;
+	}
+	pthread_mutex_unlock(&s->lock);
+	if (back)
+		free(tfs_steal(t->issued));
+	return back;
+}
+
+/* --- Bandwidth ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * The estimate remembers about this many seconds of reading: long enough to level out single requests, short enough to
+ * follow storage that slows down.
+ */
+#define BANDWIDTH_MEMORY 0.5
+
+/* Below this there is too little to judge by. */
+#define BANDWIDTH_MIN_BYTES ((uint64_t)16 << 20)
+
+static void account(struct tfs_sched *s, size_t bytes)
+{
+	double t = now(), passed = t - s->busy_since;
+	s->busy_since = t;
+	if (bytes < TFS_JOIN_MAX)
+		return; /* a short read measures latency */
+	s->measured_s += passed;
+	s->measured_bytes += bytes;
+	if (s->measured_s > BANDWIDTH_MEMORY && s->measured_bytes >= BANDWIDTH_MIN_BYTES) {
+		s->stats.bandwidth = s->measured_bytes / s->measured_s;
+		s->measured_s /= 2;
+		s->measured_bytes /= 2;
+	} else if (!s->stats.bandwidth && s->measured_bytes >= BANDWIDTH_MIN_BYTES) {
+		s->stats.bandwidth = s->measured_bytes / s->measured_s;
+	}
+}
+
+double tfs_sched_eta(struct tfs_sched *s, const struct tfs_transfer *t, uint64_t more)
+{
+	pthread_mutex_lock(&s->lock);
+	if (t && t->priority == TFS_DEMAND)
+		more = 0;
+	double bw = s->stats.bandwidth, bytes = (double)s->stats.queued[TFS_DEMAND] + (double)more;
+	pthread_mutex_unlock(&s->lock);
+	return bw > 0 ? bytes / bw : 0;
+}
+
+/* --- Workers ------------------------------------------------------------------------------------------------------ */
+
+/* Is there a job under way that @t has to wait for? */
+static bool must_wait(const struct tfs_sched *s, const struct tfs_transfer *t)
+{
+	if (!is_in_order(t))
+		return false;
+	for (unsigned i = 0; i < s->n_in_order; i++)
+		if (tfs_same_stream(s->in_order[i], t->packed))
+			return true;
+	return s->n_in_order == IN_ORDER_MAX;
+}
+
+/* Few are passed over: no tensor has more than one load and a few slots, and few streams have more than one tensor. */
+static struct tfs_transfer *first(struct tfs_sched *s)
+{
+	for (int p = 0; p < TFS_PRIORITIES; p++)
+		for (struct tfs_transfer *t = s->queue[p].next; t != &s->queue[p]; t = t->next)
+			if (!must_wait(s, t))
+				return t;
+	return NULL;
+}
+
+/* Add to the job those that follow in the queue and are close neighbours in the file. */
+static void join(struct tfs_sched *s, struct tfs_job *job, struct tfs_transfer *t)
+{
+	const struct tfs_transfer *queue_end = &s->queue[job->parts[0].t->priority];
+	while (t != queue_end && job->n_parts < TFS_JOB_PARTS) {
+		struct tfs_transfer *next = t->next;
+		uint64_t end_of_job = job->offset + job->len;
+		if (t->node != job->node || t->packed || t->whole || t->n_chunks > 1 || t->len > TFS_JOIN_MAX || t->offset < end_of_job ||
+		    t->offset - end_of_job > TFS_JOIN_GAP || t->offset + t->len - job->offset > TFS_CHUNK)
+			return;
+		dequeue(t);
+		job->parts[job->n_parts++] = issue(s, t);
+		job->len = t->offset + t->len - job->offset;
+		s->stats.joined++;
+		t = next;
+	}
+}
+
+enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job)
+{
+	struct tfs_transfer *t;
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec++;
+	pthread_mutex_lock(&s->lock);
+	while (!s->stopped && !(t = first(s)))
+		if (!wait ||
+		    (pthread_cond_timedwait(&s->work, &s->lock, &until) == ETIMEDOUT && !s->stopped && !first(s))) {
+			pthread_mutex_unlock(&s->lock);
+			return TFS_TAKE_IDLE;
+		}
+	if (s->stopped) {
+		pthread_mutex_unlock(&s->lock);
+		return TFS_TAKE_STOP;
+	}
+
+	job->parts[0] = issue(s, t);
+	job->n_parts = 1;
+	job->node = t->node;
+	job->priority = t->priority;
+	job->offset = t->offset + job->parts[0].at;
+	job->len = job->parts[0].len;
+	/* One that is not begun leaves the queue until tfs_sched_begin() puts it back: nobody else may write to it yet. */
+	if (!t->begun || t->n_issued == t->n_chunks) {
+		struct tfs_transfer *next = t->next;
+		dequeue(t);
+		if (t->n_chunks == 1 && t->len <= TFS_JOIN_MAX && !t->packed && !t->whole)
+			join(s, job, next);
+	}
+	if (is_in_order(t))
+		s->in_order[s->n_in_order++] = t->packed;
+	if (!s->busy++)
+		s->busy_since = now();
+	s->stats.jobs++;
+	if (first(s))
+		pthread_cond_signal(&s->work);
+	pthread_mutex_unlock(&s->lock);
+	return TFS_TAKE_JOB;
+}
+
+/* A job of @t is over: the next one may begin. */
+static void next_in_order(struct tfs_sched *s, const struct tfs_transfer *t)
+{
+	unsigned i = 0;
+
+	if (!is_in_order(t))
+		return;
+	while (s->in_order[i] != t->packed)
+		i++;
+	s->in_order[i] = s->in_order[--s->n_in_order];
+	pthread_cond_signal(&s->work);
+}
+
+/* A part went as @code says. Returns the transfer if that was its last one, for the caller to end without the lock. */
+static struct tfs_transfer *part_done(struct tfs_sched *s, struct tfs_transfer *t, int code, const struct tfs_error *err)
+{
+	if (code)
+		fail(s, t, code, err);
+	return !--t->in_flight && t->n_issued == t->n_chunks ? t : NULL;
+}
+
+void tfs_sched_begin(struct tfs_sched *s, struct tfs_job *job)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < job->n_parts; i++) {
+		struct tfs_job_part part = job->parts[i];
+		if (part.first) {
+			struct tfs_error err = { .offset = TFS_NO_OFFSET };
+			int r = part.t->ops->begin(part.t, &err);
+			struct tfs_transfer *ended = NULL;
+			pthread_mutex_lock(&s->lock);
+			part.t->begun = true;
+			if (r) {
+				next_in_order(s, part.t); /* this job has no other part */
+				ended = part_done(s, part.t, r, &err);
+			} else if (part.t->n_issued < part.t->n_chunks && s->stopped) {
+				fail(s, part.t, -ECANCELED, NULL);
+			} else if (part.t->n_issued < part.t->n_chunks) {
+				enqueue(s, part.t, true);
+				pthread_cond_signal(&s->work);
+			}
+			pthread_mutex_unlock(&s->lock);
+			if (ended)
+				end(ended);
+			if (r)
+				continue;
+		}
+		job->parts[kept++] = part;
+	}
+	job->n_parts = kept;
+	if (kept) {
+		const struct tfs_job_part *a = &job->parts[0], *z = &job->parts[kept - 1];
+		job->offset = a->t->offset + a->at;
+		job->len = z->t->offset + z->at + z->len - job->offset;
+	}
+}
+
+void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how how, const int *codes,
+		    const struct tfs_error *err)
+{
+	struct tfs_transfer *ended[TFS_JOB_PARTS];
+	unsigned n = 0;
+	bool any_good = false;
+
+	pthread_mutex_lock(&s->lock);
+	for (unsigned i = 0; i < job->n_parts; i++) {
+		any_good |= !codes[i];
+		next_in_order(s, job->parts[i].t);
+		struct tfs_transfer *t = part_done(s, job->parts[i].t, codes[i], err);
+		if (t)
+			ended[n++] = t;
+	}
+	if (any_good) {
+		s->stats.bytes[how] += job->len;
+		if (how != TFS_READ_CACHED)
+			s->stats.last_tier = (enum tfs_tier)how;
+		account(s, job->len);
+	}
+	s->busy--;
+	pthread_mutex_unlock(&s->lock);
+	for (unsigned i = 0; i < n; i++)
+		end(ended[i]);
+}
+
+static struct tfs_transfer *any_queued(struct tfs_sched *s)
+{
+	for (int p = 0; p < TFS_PRIORITIES; p++)
+		if (s->queue[p].next != &s->queue[p])
+			return s->queue[p].next;
+	return NULL;
+}
+
+void tfs_sched_stop(struct tfs_sched *s)
+{
+	for (;;) {
+		struct tfs_transfer *t;
+		bool over = false;
+		pthread_mutex_lock(&s->lock);
+		s->stopped = true;
+		t = any_queued(s);
+		if (t) {
+			fail(s, t, -ECANCELED, NULL);
+			over = !t->in_flight; /* otherwise the worker that has a part of it ends it */
+		}
+		pthread_cond_broadcast(&s->work);
+		pthread_mutex_unlock(&s->lock);
+		if (!t)
+			return;
+		if (over)
+			end(t);
+	}
+}
+
+void tfs_sched_stats(struct tfs_sched *s, struct tfs_sched_stats *ret_stats)
+{
+	pthread_mutex_lock(&s->lock);
+	*ret_stats = s->stats;
+	pthread_mutex_unlock(&s->lock);
+}

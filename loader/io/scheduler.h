@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The scheduler: which bytes are read next. Owners hand in transfers; workers (io/) take jobs, each one read of at most
+ * TFS_CHUNK bytes. A long transfer becomes many jobs that several workers read at once; neighbouring short transfers of
+ * one file become one job. Demand goes before prefetch, and that before the background. A deflate stream is read in order,
+ * one job at a time.
+ *
+ *   tfs_sched_add ──► queued ──take──► begun ──take──► … every chunk issued ──done──► end()
+ *                                         └──── a chunk failed: no more are issued ────┘
+ *
+ * Thread-safe. The scheduler's lock is never held across a read or a callback.
+ */
+#ifndef TFS_SCHEDULER_H
+#define TFS_SCHEDULER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "tensor/catalog.h"
+#include "content/source.h"
+#include "content/consolidated.h"
+
+/*
+ * Bytes of one read. Storage reaches its rate with a few MiB in flight per request (measured, DESIGN.md section 1), and a
+ * multiple of the huge page size lets each write fill whole huge pages, which then need no zeroing first.
+ */
+#define TFS_CHUNK ((size_t)4 << 20)
+
+/* Room for converting in: a huge page, so that what is converted in one go fills one. */
+#define TFS_SCRATCH ((size_t)2 << 20)
+
+/*
+ * Transfers joined into one job: those no longer than TFS_JOIN_MAX, over holes no longer than TFS_JOIN_GAP, since reading
+ * over a small hole is cheaper than a second request.
+ */
+#define TFS_JOIN_MAX ((size_t)1 << 20)
+#define TFS_JOIN_GAP ((size_t)64 << 10)
+#define TFS_JOB_PARTS 128
+
+struct tfs_transfer;
+
+/* Callbacks of a transfer; called by workers without any lock. */
+struct tfs_transfer_ops {
+	/* Once, before the first byte is read: make the destination ready. An error ends the transfer. */
+	int (*begin)(struct tfs_transfer *t, struct tfs_error *err);
+	/*
+	 * @data is a chunk, bytes [at, at + len) of the transfer. Several calls for different chunks may run at once. @scratch:
+	 * TFS_SCRATCH bytes, page-aligned, the worker's, for anything until it returns; may be NULL where the transfer has a buf.
+	 */
+	int (*write)(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch,
+		     struct tfs_error *err);
+	/* Once, last: nothing of it is in flight any more. @code 0, or what went wrong first. May free @t. */
+	void (*end)(struct tfs_transfer *t, int code, const struct tfs_error *err);
+};
+
+/* A run of bytes of one file on its way to one destination. Embedded in its owner's structure. */
+struct tfs_transfer {
+	/* Set by the owner before tfs_sched_add(). */
+	const struct tfs_transfer_ops *ops;
+	uint32_t node;		    /* source file */
+	uint64_t offset;	    /* in the source */
+	uint64_t len;		    /* > 0 */
+	/* It is read in chunks: [0, first), then step bytes each. Both > 0 and <= TFS_CHUNK. */
+	uint32_t first, step;
+	enum tfs_priority priority; /* guarded by the scheduler's lock once added */
+	void *buf;		    /* read straight into this if a job has no other part; NULL or as tfs_source_read() wants it */
+	/*
+	 * A packed tensor, whose bytes are extracted from the source rather than read: offset is then the tensor's plus the place
+	 * among those bytes. Never joined with others. NULL: as the file has them.
+	 */
+	const struct tfs_tensor *packed;
+	/* The same for a file made of many tensors; the offset is the place in it, and the node means nothing. */
+	const struct tfs_whole *whole;
+
+	/* Private to the scheduler, guarded by its lock. */
+	struct tfs_transfer *prev, *next;
+	bool queued, begun;
+	uint32_t n_chunks, n_issued;
+	uint32_t cursor;     /* where to look for the next chunk that is not issued */
+	uint8_t *issued;     /* one byte a chunk; NULL where there is one chunk only */
+	unsigned in_flight;  /* jobs */
+	int code;	       /* first failure, or 0 */
+	struct tfs_error *err; /* what is known of it; may be NULL */
+};
+
+/* The chunk that byte @at of the transfer is in, and the number of its chunks. */
+static inline uint32_t tfs_transfer_chunk(const struct tfs_transfer *t, uint64_t at)
+{
+	return at < t->first ? 0 : 1 + (at - t->first) / t->step;
+}
+
+static inline uint32_t tfs_transfer_chunks(const struct tfs_transfer *t)
+{
+	return tfs_transfer_chunk(t, t->len - 1) + 1;
+}
+
+struct tfs_job_part {
+	struct tfs_transfer *t;
+	uint64_t at; /* in the transfer */
+	size_t len;
+	bool first; /* begin() has to be called */
+};
+
+/* One read: parts in ascending order of their place in the source. */
+struct tfs_job {
+	uint32_t node;
+	uint64_t offset; /* of the first byte of the first part */
+	size_t len;	 /* to the last byte of the last part */
+	enum tfs_priority priority; /* when it was taken */
+	unsigned n_parts;
+	struct tfs_job_part parts[TFS_JOB_PARTS];
+};
+
+struct tfs_sched_stats {
+	uint64_t jobs, transfers, joined; /* joined: transfers that shared another one's job */
+	uint64_t bytes[TFS_READ_HOWS];	  /* of jobs, by how they were read */
+	enum tfs_tier last_tier;	  /* of the last one that was not in the page cache */
+	uint64_t failed;		  /* transfers */
+	uint64_t queued[TFS_PRIORITIES];  /* bytes not yet read, now */
+	double bandwidth;		  /* bytes a second while busy; 0: not known yet */
+};
+
+struct tfs_sched;
+
+struct tfs_sched *tfs_sched_create(void);
+void tfs_sched_destroy(struct tfs_sched *s); /* after tfs_sched_stop() and after the workers are gone; takes NULL */
+
+/* Workers' takes return false from now on, and every transfer that is still queued ends with -ECANCELED. */
+void tfs_sched_stop(struct tfs_sched *s);
+
+/* Queue a transfer behind the others of its priority. -ENOMEM, -ECANCELED (stopped): nothing was queued, no callback comes. */
+int tfs_sched_add(struct tfs_sched *s, struct tfs_transfer *t);
+
+/* Make a transfer demand, if it is not yet. @t must not have ended (hold whatever lock its end() takes). */
+void tfs_sched_promote(struct tfs_sched *s, struct tfs_transfer *t);
+
+/*
+ * Take back a prefetch that has not begun: true, and it is as if it had never been added, without a callback. False: it is demand,
+ * or under way. Same condition.
+ */
+bool tfs_sched_take_back(struct tfs_sched *s, struct tfs_transfer *t);
+
+/* Read this chunk of the transfer next, if it has not been taken yet. Same condition. */
+void tfs_sched_want(struct tfs_sched *s, struct tfs_transfer *t, uint32_t chunk);
+
+/*
+ * Seconds until @more bytes of demand, added now, would be there; 0 where the bandwidth is not known yet. @t: the transfer
+ * that they belong to, if it was added already, so that they are not counted twice; same condition; or NULL.
+ */
+double tfs_sched_eta(struct tfs_sched *s, const struct tfs_transfer *t, uint64_t more);
+
+enum tfs_take { TFS_TAKE_STOP, TFS_TAKE_IDLE, TFS_TAKE_JOB };
+
+/*
+ * For workers. The next job, which must be given back to tfs_sched_done(); IDLE where there is none, with @wait after a second
+ * without one.
+ */
+enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *ret_job);
+
+/* begin() of the parts that need it. Parts that fail are ended and leave the job, which may become empty. */
+void tfs_sched_begin(struct tfs_sched *s, struct tfs_job *job);
+
+/* The job is done: @codes[i] is how part i went; @err is about the first that failed. @how: how the bytes were read. */
+void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how how, const int *codes,
+		    const struct tfs_error *err);
+
+void tfs_sched_stats(struct tfs_sched *s, struct tfs_sched_stats *ret_stats);
+
+#endif

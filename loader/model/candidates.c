@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/candidates.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/sort.h"
+
+/* The directory at hand. */
+struct group {
+	struct tfs_model_impl *m;
+	uint32_t dir;
+	struct tfs_weight_file *files;
+	size_t n_files;
+	struct tfs_drafts *drafts;
+};
+
+/* --- Drafts ------------------------------------------------------------------------------------------------------ */
+
+void tfs_drafts_clear(struct tfs_drafts *drafts)
+{
+	for (size_t i = 0; i < drafts->n; i++)
+		free(drafts->all[i].files);
+	free(drafts->all);
+	tfs_arena_fini(&drafts->arena);
+	*drafts = (struct tfs_drafts){ 0 };
+}
+
+int tfs_draft_fail(struct tfs_drafts *drafts, struct tfs_draft *d, const struct tfs_error *err)
+{
+	struct tfs_error *copy = tfs_arena_alloc(&drafts->arena, sizeof *copy, alignof(struct tfs_error));
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = *err;
+	d->err = copy;
+	return 0;
+}
+
+/* A new draft, valid until the next one; NULL when out of memory. */
+static struct tfs_draft *add_draft(struct group *g, const struct tfs_format *format, const char *stem, size_t stem_len)
+{
+	struct tfs_drafts *drafts = g->drafts;
+	struct tfs_draft d = { .stem = tfs_arena_copy(&g->m->arena, stem, stem_len), .format = format };
+
+	if (!d.stem || tfs_array_room(drafts->all, drafts->n, drafts->room))
+		return NULL;
+	drafts->all[drafts->n] = d;
+	return &drafts->all[drafts->n++];
+}
+
+/* @d is one of @g's. */
+static int add_file(const struct group *g, struct tfs_draft *d, struct tfs_weight_file *file)
+{
+	if (tfs_array_room(d->files, d->n_files, d->room_files))
+		return -ENOMEM;
+	d->files[d->n_files++] = file;
+	if (file->draft == TFS_NO_DRAFT)
+		file->draft = (size_t)(d - g->drafts->all);
+	return 0;
+}
+
+/* Sound, and in no draft yet. */
+static bool is_free(const struct tfs_weight_file *file)
+{
+	return tfs_is_sound(file) && file->draft == TFS_NO_DRAFT;
+}
+
+/* --- By index ---------------------------------------------------------------------------------------------------- */
+
+static struct tfs_weight_file *file_of_node(const struct group *g, uint32_t node)
+{
+	size_t lo = 0, hi = g->n_files;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (g->files[mid].node < node)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < g->n_files && g->files[lo].node == node ? &g->files[lo] : NULL;
+}
+
+static int by_place(const void *a, const void *b)
+{
+	const struct tfs_weight_file *x = a, *y = b;
+
+	return (x > y) - (x < y);
+}
+
+/* What of the shards that an index lists is there. */
+struct listed {
+	const void **found; /* sound ones, as struct tfs_weight_file */
+	size_t n_found;
+	bool present;	  /* some are there, sound or not */
+	const char *other; /* the first that is something else than a file of the index's format */
+};
+
+static void look_up(struct group *g, const struct tfs_draft *d, const char *name, struct listed *l)
+{
+	uint32_t node = tfs_model_find_child(&g->m->pub, g->dir, name, strlen(name));
+	struct tfs_weight_file *file = node == UINT32_MAX ? NULL : file_of_node(g, node);
+
+	if (node == UINT32_MAX)
+		return;
+	if (!file || file->is_index || file->format != d->format) {
+		l->other = l->other ? l->other : name;
+		return;
+	}
+	l->present = true;
+	if (tfs_is_sound(file))
+		l->found[l->n_found++] = file;
+}
+
+/* So a broken download looks in the hub's cache. Where none of the shards is there, the first of the links is the reason. */
+static void forgive_links(struct group *g, const struct tfs_index *ix)
+{
+	for (size_t i = 0; i < ix->n_files; i++) {
+		uint32_t node = tfs_model_find_child(&g->m->pub, g->dir, ix->files[i], strlen(ix->files[i]));
+		struct tfs_weight_file *file = node == UINT32_MAX ? NULL : file_of_node(g, node);
+
+		if (file && S_ISLNK(g->m->nodes[node].mode))
+			file->missing = true;
+	}
+}
+
+/* Add the sound ones among the shards of @d's sound index. */
+static int take_listed(struct group *g, struct tfs_draft *d)
+{
+	const struct tfs_index *ix = d->index->index;
+	cleanup_free const void **found = reallocarray(NULL, ix->n_files, 2 * sizeof *found);
+	struct listed l = { .found = found };
+	struct tfs_error err = { 0 };
+
+	if (!found)
+		return -ENOMEM;
+	d->n_listed = ix->n_files;
+	for (size_t i = 0; i < ix->n_files; i++)
+		look_up(g, d, ix->files[i], &l);
+	tfs_sort(found, l.n_found, found + ix->n_files, by_place);
+	for (size_t i = 0; i < l.n_found; i++)
+		if (add_file(g, d, (struct tfs_weight_file *)found[i]))
+			return -ENOMEM;
+	if (l.n_found) {
+		forgive_links(g, ix);
+		if (l.other)
+			tfs_model_warn(g->m, d->index->node, -EINVAL, "lists %s, which isn't a %s file", l.other,
+				       d->format->name);
+		return 0;
+	}
+	if (l.other)
+		tfs_error_set(&err, -EINVAL, TFS_NO_OFFSET, "lists %s, which isn't a %s file", l.other, d->format->name);
+	else
+		tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET, "none of the %zu shards that it lists %s, the first is %s",
+			      ix->n_files, l.present ? "can be read" : "is there", ix->files[0]);
+	tfs_model_error_in(&g->m->pub, d->index->node, &err);
+	return tfs_draft_fail(g->drafts, d, &err);
+}
+
+/* --- By name ----------------------------------------------------------------------------------------------------- */
+
+/* NAME-DIGITS-of-DIGITS and the extension: a shard. NAME is @name_len bytes. */
+struct shard_name {
+	struct tfs_weight_file *file;
+	const char *name;
+	size_t name_len;
+	unsigned long total;
+};
+
+static bool is_shard(const struct group *g, struct tfs_weight_file *file, struct shard_name *ret)
+{
+	const char *name = g->m->nodes[file->node].name;
+	struct tfs_shard_name shard;
+
+	if (file->is_index || !tfs_format_is_shard(file->format, name, &shard))
+		return false;
+	*ret = (struct shard_name){ file, name, shard.name_len, shard.total };
+	return true;
+}
+
+static int by_shard_name(const void *a, const void *b)
+{
+	const struct shard_name *x = a, *y = b;
+	int c = tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
+
+	if (c)
+		return c;
+	if (x->total != y->total)
+		return x->total < y->total ? -1 : 1;
+	return strcmp(x->file->format->name, y->file->format->name);
+}
+
+/* --- The rules --------------------------------------------------------------------------------------------- */
+
+static int draft_indexes(struct group *g)
+{
+	char stem[NAME_MAX + 1] = "";
+	int rc = 0;
+
+	for (size_t i = 0; i < g->n_files && !rc; i++) {
+		struct tfs_weight_file *file = &g->files[i];
+		struct tfs_draft *d;
+
+		if (!file->is_index)
+			continue;
+		tfs_index_claims(g->m->nodes[file->node].name, file->format->shard_ext, stem);
+		d = add_draft(g, file->format, stem, strlen(stem));
+		if (!d)
+			return -ENOMEM;
+		d->index = file;
+		d->err = file->err;
+		if (!d->err)
+			rc = take_listed(g, d);
+	}
+	return rc;
+}
+
+/*
+ * The shards @names, @n of one NAME and number: those that no index lists go to the first index that lists one of the others, which
+ * is then out of date; without such an index they are a draft of their own.
+ */
+static int draft_group(struct group *g, const void *const *names, size_t n)
+{
+	const struct shard_name *first = names[0];
+	size_t n_sound = 0, n_free = 0, owner = TFS_NO_DRAFT;
+	struct tfs_draft *d;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct tfs_weight_file *file = ((const struct shard_name *)names[i])->file;
+
+		n_sound += tfs_is_sound(file);
+		n_free += is_free(file);
+		owner = file->draft < owner ? file->draft : owner;
+	}
+	if (!n_free)
+		return 0;
+	d = owner == TFS_NO_DRAFT ? add_draft(g, first->file->format, first->name, first->name_len) : &g->drafts->all[owner];
+	if (!d)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct tfs_weight_file *file = ((const struct shard_name *)names[i])->file;
+
+		if (!is_free(file))
+			continue;
+		if (add_file(g, d, file))
+			return -ENOMEM;
+		if (d->index && !d->n_unlisted++)
+			d->unlisted = file;
+	}
+	if (!d->index)
+		d->n_listed = first->total > n ? first->total : n;
+	if (n_sound < first->total) {
+		d->n_named = first->total;
+		d->n_there = n;
+	}
+	return 0;
+}
+
+static int draft_shards(struct group *g)
+{
+	cleanup_free struct shard_name *names = reallocarray(NULL, g->n_files, sizeof *names);
+	cleanup_free const void **order = reallocarray(NULL, g->n_files, 2 * sizeof *order);
+	size_t n = 0, end;
+
+	if (!names || !order)
+		return -ENOMEM;
+	for (size_t i = 0; i < g->n_files; i++)
+		if (is_shard(g, &g->files[i], &names[n])) {
+			order[n] = &names[n];
+			n++;
+		}
+	tfs_sort(order, n, order + n, by_shard_name);
+	for (size_t i = 0; i < n; i = end) {
+		for (end = i + 1; end < n && !by_shard_name(order[i], order[end]);)
+			end++;
+		if (draft_group(g, order + i, end - i))
+			return -ENOMEM;
+	}
+	for (size_t i = 0; i < g->drafts->n; i++)
+		if (g->drafts->all[i].n_unlisted)
+			tfs_sort(g->drafts->all[i].files, g->drafts->all[i].n_files, order, by_place);
+	return 0;
+}
+
+/* Hugging Face's names of the weights themselves, where an optimizer's state may lie beside them. */
+static bool is_model(const char *stem)
+{
+	return !strcmp(stem, "model") || !strcmp(stem, "pytorch_model") || !strcmp(stem, "diffusion_pytorch_model");
+}
+
+static int draft_one_set(struct group *g, const struct tfs_format *format)
+{
+	struct tfs_draft *d = NULL;
+
+	for (size_t i = 0; i < g->n_files; i++) {
+		if (g->files[i].format != format || !is_free(&g->files[i]))
+			continue;
+		if (!d)
+			d = add_draft(g, format, format->name, strlen(format->name));
+		if (!d || add_file(g, d, &g->files[i]))
+			return -ENOMEM;
+		d->rank = 2;
+		d->n_listed++;
+	}
+	return 0;
+}
+
+static int draft_one_sets(struct group *g)
+{
+	const struct tfs_format *format;
+	int rc = 0;
+
+	for (size_t i = 0; (format = tfs_format_at(i)) && !rc; i++)
+		if (format->one_set)
+			rc = draft_one_set(g, format);
+	return rc;
+}
+
+static int draft_files(struct group *g)
+{
+	for (size_t i = 0; i < g->n_files; i++) {
+		struct tfs_weight_file *file = &g->files[i];
+		const char *name = g->m->nodes[file->node].name, *dot = strrchr(name, '.');
+		size_t len = tfs_format_stem(name);
+		struct tfs_draft *d;
+
+		if (!is_free(file))
+			continue;
+		d = add_draft(g, file->format, name, name[len] || !dot ? len : (size_t)(dot - name));
+		if (!d || add_file(g, d, file))
+			return -ENOMEM;
+		d->rank = is_model(d->stem) ? 1 : 2;
+		d->n_listed = 1;
+	}
+	return 0;
+}
+
+/* --- Companions -------------------------------------------------------------------------------------------------- */
+
+static bool begins_with(const char *s, const char *prefix)
+{
+	return !strncasecmp(s, prefix, strlen(prefix));
+}
+
+/*
+ * By the names that their writers give them: peft, llama.cpp (which looks for "mmproj" anywhere in a name, too), diffusers, mlx-lm;
+ * what transformers, accelerate, DeepSpeed and torch save of a training beside the model.
+ */
+static bool has_companion_name(const char *stem)
+{
+	static const char *const beginnings[] = {
+		"adapter_model", "adapters", "pytorch_lora_weights", "imatrix", "mmproj", "optimizer", "scheduler", "rng_state",
+		"random_states", "training_args", "scaler",
+	};
+	static const char *const ends[] = { "imatrix", "optim_states" };
+	size_t len = strlen(stem);
+
+	for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
+		if (begins_with(stem, beginnings[i]))
+			return true;
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+		if (len > strlen(ends[i]) && !strcasecmp(stem + len - strlen(ends[i]), ends[i]))
+			return true;
+	return strcasestr(stem, "mmproj") != NULL;
+}
+
+/* Has the file nothing but the factors of a low-rank adapter? peft, diffusers, kohya's scripts and llama.cpp all name them so. */
+static bool is_lora(struct tfs_catalog *catalog)
+{
+	size_t n;
+	const struct tfs_tensor *t = tfs_catalog_tensors(catalog, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (!strcasestr(t[i].name, "lora_") && !strcasestr(t[i].name, ".lora."))
+			return false;
+	return n;
+}
+
+static bool is_companion(const struct tfs_draft *d)
+{
+	bool lora = true;
+
+	if (has_companion_name(d->stem))
+		return true;
+	for (size_t i = 0; i < d->n_files; i++) {
+		struct tfs_catalog *catalog = tfs_draft_file(d, i)->catalog;
+
+		if (tfs_catalog_is_companion(catalog))
+			return true;
+		lora = lora && is_lora(catalog);
+	}
+	return lora;
+}
+
+/* torch/distributed/checkpoint/_hf_utils.py: the key by which each rank's file says where its parts begin in the whole tensors. */
+bool tfs_has_parts(const struct tfs_catalog *catalog)
+{
+	static const char key[] = "DCP_SHARDING_INFO";
+	size_t n;
+	const struct tfs_metadata *pairs = tfs_catalog_metadata(catalog, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (pairs[i].key_len == sizeof key - 1 && !memcmp(pairs[i].key, key, sizeof key - 1))
+			return true;
+	return false;
+}
+
+int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *files, size_t n,
+	      struct tfs_drafts *drafts)
+{
+	struct group g = { m, dir, files, n, drafts };
+	int rc;
+
+	for (size_t i = 0; i < n; i++)
+		files[i].draft = TFS_NO_DRAFT;
+	rc = draft_indexes(&g);
+	if (!rc)
+		rc = draft_shards(&g);
+	if (!rc)
+		rc = draft_one_sets(&g);
+	if (!rc)
+		rc = draft_files(&g);
+	for (size_t i = 0; i < drafts->n && !rc; i++)
+		drafts->all[i].companion = !drafts->all[i].err && is_companion(&drafts->all[i]);
+	return rc;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which files of a directory are one weight set:
+ *
+ * 1. an index makes a set of the shards that it lists, with those that it should have listed, as they are named like one of them;
+ * 2. what is left and is named NAME-00001-of-00003 is grouped by NAME and number of shards;
+ * 3. the files of a format that wants it so (struct tfs_format.one_set) are one set;
+ * 4. any other weight file is a set of its own.
+ *
+ * Only sound files are in sets. A broken one, be it shard or index, takes nothing else with it.
+ *
+ * Part of building a model; single-threaded.
+ */
+#ifndef TFS_GROUP_H
+#define TFS_GROUP_H
+
+#include "model/index.h"
+#include "model/impl.h"
+
+/* Not in any draft. */
+#define TFS_NO_DRAFT SIZE_MAX
+
+/* A weight file or an index, and what parsing made of it. */
+struct tfs_weight_file {
+	uint32_t node;
+	bool is_index;
+	bool is_ambiguous; /* its name is that of weights, and of other things, too */
+	bool is_other;	   /* and it is none; nobody's from then on */
+	bool missing; /* a dangling link that an index lists as a shard, which says so: not worth a warning of its own */
+	size_t draft; /* the first that has it, as an index into struct tfs_drafts.all, or TFS_NO_DRAFT */
+	const struct tfs_format *format;
+	struct tfs_catalog *catalog; /* of a sound weight file, sorted by name; of a broken one, as far as it was read, or NULL */
+	struct tfs_index *index;     /* of a sound index */
+	const struct tfs_error *err; /* of a broken one */
+};
+
+/* Is it a weight file, and can be read? */
+static inline bool tfs_is_sound(const struct tfs_weight_file *file)
+{
+	return file->catalog && !file->err;
+}
+
+/* A set to be. What it points to belongs to the files, to the model or to the drafts. */
+struct tfs_draft {
+	const char *stem; /* in the model's arena; not yet unique */
+	const struct tfs_format *format;
+	bool companion;			/* see struct tfs_set */
+	unsigned rank;			/* 0: shards, 1: a file whose name is that of a whole model, 2: any other */
+	struct tfs_weight_file *index;	/* or NULL */
+	const void **files;		/* struct tfs_weight_file *, in name order; sound */
+	size_t n_files, room_files;
+	size_t n_listed;		/* files that the index, or the names, speak of */
+	size_t n_named, n_there;	/* where not all the shards can be read that one's name speaks of: how many that is, and how many are there */
+	const struct tfs_weight_file *unlisted; /* the first of @n_unlisted files that the index doesn't list */
+	size_t n_unlisted;
+	const struct tfs_error *err; /* why it is broken, or NULL */
+};
+
+static inline struct tfs_weight_file *tfs_draft_file(const struct tfs_draft *d, size_t i)
+{
+	return (struct tfs_weight_file *)d->files[i];
+}
+
+struct tfs_drafts {
+	struct tfs_draft *all;
+	size_t n, room;
+	struct tfs_arena arena;
+};
+
+/* Does the file have parts of its tensors only, as one rank had them (torch's distributed checkpoints)? */
+bool tfs_has_parts(const struct tfs_catalog *catalog);
+
+/*
+ * Group the @n weight files and indexes of the directory @dir, in node order, into @drafts (empty). An index that is broken, or that
+ * lists no sound file, is a broken draft without files. 0 or -ENOMEM.
+ */
+int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *files, size_t n,
+	      struct tfs_drafts *drafts);
+void tfs_drafts_clear(struct tfs_drafts *drafts);
+
+/* Mark the draft as broken by @err, which is copied. 0 or -ENOMEM. */
+int tfs_draft_fail(struct tfs_drafts *drafts, struct tfs_draft *d, const struct tfs_error *err);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* One weight set from its shards: the tables of their tensors merged by name, and resolved (resolve.c). */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "base/sort.h"
+#include "model/impl.h"
+
+static int by_name(const void *a, const void *b)
+{
+	const struct tfs_tensor *x = a, *y = b;
+
+	return tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
+}
+
+/* Tensors of zero bytes share an offset, and those of one deflate stream; then by name, which is by place in the table. */
+static int by_offset(const void *a, const void *b)
+{
+	const struct tfs_tensor *x = a, *y = b;
+	uint64_t x_skip = x->packing ? x->packing->skip : 0, y_skip = y->packing ? y->packing->skip : 0;
+
+	if (x->offset != y->offset)
+		return x->offset < y->offset ? -1 : 1;
+	if (x_skip != y_skip)
+		return x_skip < y_skip ? -1 : 1;
+	return (x > y) - (x < y);
+}
+
+/* --- Other files ------------------------------------------------------------------------------------------------- */
+
+/* No `..`, no absolute path (ONNX, onnx/external_data_helper.py). */
+uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char *location, struct tfs_error *err)
+{
+	char quoted[TFS_QUOTE_SIZE];
+	uint32_t node = dir;
+	const char *p = location;
+
+	tfs_quote(quoted, sizeof quoted, location, strlen(location));
+	if (*p == '/') {
+		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: an absolute path", quoted);
+		return UINT32_MAX;
+	}
+	while (*p && node != UINT32_MAX) {
+		size_t len = strcspn(p, "/");
+
+		if (len == 2 && !memcmp(p, "..", 2)) {
+			tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: a path with `..`", quoted);
+			return UINT32_MAX;
+		}
+		if (len && !(len == 1 && *p == '.')) {
+			uint32_t in = node;
+
+			node = S_ISDIR(m->nodes[in].mode) ? tfs_model_find_child(m, in, p, len) : UINT32_MAX;
+			/* A link to a directory is no directory itself. */
+			if (node != UINT32_MAX && S_ISLNK(m->nodes[node].mode))
+				node = tfs_model_walk(m, in, m->nodes[node].link->target);
+		}
+		p += len;
+		p += *p == '/';
+	}
+	if (node == UINT32_MAX)
+		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: there is no such file", quoted);
+	else if (!S_ISREG(m->nodes[node].mode)) {
+		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: not a regular file", quoted);
+		node = UINT32_MAX;
+	}
+	return node;
+}
+
+/*
+ * Add the other files that the shards' tensors are in to @sources, behind the @n shards' own, *@n_sources in all; and turn each
+ * tensor's source from what its catalog says into a place in @sources. (Formats with external data have no shards that two
+ * indexes could list, so no catalog of theirs comes here twice.) That they are there is known (external.c).
+ */
+static int place_sources(struct tfs_model_impl *m, uint32_t dir, const struct tfs_shard *shards, size_t n, uint32_t *sources,
+			 uint32_t *n_sources, struct tfs_error *err)
+{
+	cleanup_free uint32_t *place_of_node = NULL; /* counted from 1 */
+
+	*n_sources = n;
+	for (size_t s = 0; s < n; s++) {
+		size_t n_locations, n_tensors;
+		const char *const *locations = tfs_catalog_locations(shards[s].catalog, &n_locations);
+		struct tfs_tensor *t = tfs_catalog_tensors(shards[s].catalog, &n_tensors);
+
+		for (size_t i = 0; !n_locations && i < n_tensors; i++)
+			t[i].source = s;
+		if (!n_locations)
+			continue;
+		if (!place_of_node) {
+			place_of_node = calloc(m->pub.n_nodes, sizeof *place_of_node);
+			if (!place_of_node)
+				return -ENOMEM;
+			for (size_t i = 0; i < n; i++)
+				place_of_node[shards[i].node] = i + 1; /* a file may name itself */
+		}
+		for (size_t i = 0; i < n_tensors; i++) {
+			uint32_t node;
+
+			if (!t[i].source) {
+				t[i].source = s;
+				continue;
+			}
+			node = tfs_merge_location(&m->pub, dir, locations[t[i].source - 1], err);
+			if (node == UINT32_MAX)
+				return -EINVAL;
+			if (!place_of_node[node]) {
+				sources[(*n_sources)++] = node;
+				place_of_node[node] = *n_sources;
+			}
+			t[i].source = place_of_node[node] - 1;
+		}
+	}
+	return 0;
+}
+
+#define table(m, n, type) ((type *)tfs_arena_array(&(m)->arena, n, sizeof(type), alignof(type)))
+
+/* The tensors of all shards by name, *@ret_n, in one table (@own: the lone shard's). NULL: out of memory. */
+static struct tfs_tensor *merge_names(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n_shards, bool own,
+				      const void **order, const void **tmp, size_t *ret_n)
+{
+	struct tfs_tensor *t = NULL;
+	size_t at = 0, n;
+
+	for (size_t s = 0; s < n_shards; s++) {
+		t = tfs_catalog_tensors(shards[s].catalog, &n);
+		for (size_t i = 0; i < n; i++)
+			order[at++] = &t[i];
+	}
+	*ret_n = at;
+	if (own)
+		return t;
+	/* Each shard is one sorted run, so this is a merge of shards. */
+	tfs_sort(order, at, tmp, by_name);
+	t = table(m, at, struct tfs_tensor);
+	for (size_t i = 0; t && i < at; i++)
+		t[i] = *(const struct tfs_tensor *)order[i];
+	return t;
+}
+
+/* Fill by_offset: by shard first, which counting does, then each shard's by offset. */
+static int order_by_offset(struct tfs_model_impl *m, struct tfs_set *set, size_t n_shards, const void **order,
+			   const void **tmp)
+{
+	cleanup_free size_t *ends = calloc(n_shards + 1, sizeof *ends);
+	uint32_t *out = table(m, set->n_tensors, uint32_t);
+
+	if (!ends || !out)
+		return -ENOMEM;
+	for (size_t i = 0; i < set->n_tensors; i++)
+		ends[set->tensors[i].source + 1]++;
+	for (size_t s = 0; s < n_shards; s++)
+		ends[s + 1] += ends[s];
+	/* ends[s] is where shard s starts, and walks to its end as it is filled. */
+	for (size_t i = 0; i < set->n_tensors; i++)
+		order[ends[set->tensors[i].source]++] = &set->tensors[i];
+	for (size_t s = 0, start = 0; s < n_shards; start = ends[s++])
+		tfs_sort(order + start, ends[s] - start, tmp, by_offset);
+	for (size_t i = 0; i < set->n_tensors; i++)
+		out[i] = (const struct tfs_tensor *)order[i] - set->tensors;
+	set->by_offset = out;
+	return 0;
+}
+
+static int list_metadata(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards)
+{
+	struct tfs_file_metadata *metadata = table(m, n_shards, struct tfs_file_metadata);
+
+	if (!metadata)
+		return -ENOMEM;
+	for (size_t s = 0; s < n_shards; s++)
+		metadata[s].pairs = tfs_catalog_metadata(shards[s].catalog, &metadata[s].n);
+	set->metadata = metadata;
+	set->n_files = n_shards;
+	return 0;
+}
+
+int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n,
+	      const struct tfs_index *index, uint32_t index_node, struct tfs_error *err)
+{
+	cleanup_free const void **order = NULL;
+	struct tfs_tensor *t;
+	uint32_t *sources;
+	size_t total = 0, places = n, count;
+	int rc;
+
+	for (size_t s = 0; s < n; s++) {
+		tfs_catalog_tensors(shards[s].catalog, &count);
+		total += count; /* tables in memory: their sizes add up to less than the address space */
+		tfs_catalog_locations(shards[s].catalog, &count);
+		places += count;
+	}
+	if (total > UINT32_MAX)
+		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "more than 2^32-1 tensors in one set");
+	order = reallocarray(NULL, total + 1, 2 * sizeof *order);
+	sources = table(m, places, uint32_t);
+	if (!order || !sources)
+		return -ENOMEM;
+	for (size_t s = 0; s < n; s++)
+		sources[s] = shards[s].node;
+	set->sources = sources;
+	rc = place_sources(m, set->dir, shards, n, sources, &set->n_sources, err);
+	if (rc)
+		return rc;
+
+	/* A lone shard without tensors may have no table. */
+	t = merge_names(m, shards, n, tfs_merge_keeps(n, index), order, order + total, &count);
+	if (!t && count)
+		return -ENOMEM;
+	rc = tfs_resolve(m, set, shards, n, t, count, index, index_node, err);
+	if (!rc)
+		rc = order_by_offset(m, set, set->n_sources, order, order + total);
+	if (!rc)
+		rc = list_metadata(m, set, shards, n);
+	if (rc)
+		return rc;
+
+	/* Only now from places to nodes. */
+	for (size_t i = 0; i < set->n_tensors; i++)
+		t[i].source = sources[t[i].source];
+	return 0;
+}

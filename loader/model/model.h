@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A model directory, scanned once: the tree of its files as a snapshot, and the weight sets found in it. Immutable after
+ * tfs_model_open(), so any thread may read it without a lock.
+ */
+#ifndef TFS_MODEL_H
+#define TFS_MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "tensor/catalog.h"
+#include "format/format.h"
+
+/*
+ * Limits of a scan, each far above any real model, so that a mistaken path (a home directory, a loop of links) ends in an
+ * error instead of in all of memory.
+ */
+#define TFS_MAX_NODES (4u << 20) /* files and directories: about 500 MB of table */
+#define TFS_MAX_DEPTH 64	 /* nested directories */
+
+#define TFS_NODE_ROOT 0u
+
+/* A link of the mirrored tree that is shown as one: what lstat(2) and readlink(2) said. */
+struct tfs_link {
+	const char *target;
+	uid_t uid;
+	gid_t gid;
+	struct timespec mtime;
+};
+
+#define TFS_NPY_ALIGN 4096u /* a page */
+
+/*
+ * One file or directory of the mirrored tree, with what stat(2) said at mount time. Links are followed: a link to a file
+ * is that file, a link to a directory is that directory (the Hugging Face cache is made of links). How a link is shown is
+ * another thing, and said by @link:
+ * - a link whose target is out of the model directory, or absolute, is shown as what it leads to;
+ * - one to a file inside is shown as a link, and all else here is still the file's: a weight file has the name that the link gives it;
+ * - one to a directory inside is shown as a link and is nothing else (S_ISLNK): what is in there is found where it is;
+ * - so is one that leads nowhere, or to one of its own parents.
+ */
+struct tfs_node {
+	const char *name; /* NUL-terminated, one path component; "" for the root */
+	const struct tfs_link *link; /* of one that is shown as a link, else NULL */
+	uint32_t parent;  /* node; the root's parent is the root */
+	uint32_t first_child, n_children; /* directories: children are neighbours in nodes[], sorted by strcmp of name */
+	uint32_t first_set, n_sets; /* directories: weight sets in sets[], the primary one first */
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	/* The identity of the file: a later open that finds another one means that the file was replaced. */
+	dev_t dev;
+	ino_t ino;
+	uint64_t size;
+	struct timespec mtime;
+};
+
+/* What one file of a set says about itself. */
+struct tfs_file_metadata {
+	size_t n;
+	const struct tfs_metadata *pairs; /* in the file's order */
+};
+
+/* Tensors that belong together: one file, or all shards of one index. */
+struct tfs_set {
+	const char *stem; /* "model" of model.safetensors; unique in its directory (a second one is "model~") */
+	const struct tfs_format *format;
+	uint32_t dir;	      /* node of the directory it stands in */
+	bool sharded;	      /* made of several files, of which some may be missing */
+	bool companion;	      /* goes with a model and is none itself, such as a projector, an adapter, or an optimizer's state */
+	uint32_t n_sources;
+	const uint32_t *sources; /* nodes of the files: its own in name order, then those of external data */
+	size_t n_tensors;
+	const struct tfs_tensor *tensors; /* sorted by name: memcmp, then length; no name twice */
+	const uint32_t *by_offset; /* the same in file order: indices into tensors, sorted by (source's place in sources, offset) */
+	size_t n_missing;
+	/*
+	 * Names, sorted: what the index lists and the shard that it names doesn't have, or can't be read; what is left out as it can't be
+	 * read; and what is in two shards with different bytes where nothing says which copy counts.
+	 */
+	const char *const *missing;
+	uint32_t n_files;	    /* sources[0 … n_files) are the set's own files, whose metadata this is: */
+	const struct tfs_file_metadata *metadata;
+	uint64_t total_bytes;	    /* sum of nbytes */
+};
+
+struct tfs_model {
+	int root_fd; /* the directory, opened with O_PATH|O_DIRECTORY; all files are opened relative to it */
+	size_t n_nodes;
+	const struct tfs_node *nodes; /* nodes[TFS_NODE_ROOT] is the directory itself */
+	size_t n_followed;
+	const uint32_t *followed; /* nodes that are links to what they describe, in ascending order; shown as links or not */
+	size_t n_sets;
+	const struct tfs_set *sets; /* the sets of one directory are neighbours, primary first */
+	unsigned npy_align; /* the data of files in npy/ and f32/ begins at a multiple of it: TFS_NPY_ALIGN unless set otherwise */
+};
+
+/* Called for each thing that is left out or odd but does not stop the mount. */
+typedef void tfs_warn_fn(void *arg, const struct tfs_error *warning);
+
+/*
+ * Scan @path: a directory; or one weight file, told by its name, else by its content, or an index: then what is shown is that file,
+ * the set that it is part of, and the files that it names as having its tensors. Headers are parsed by up to @threads threads. A file
+ * that is broken, or a set whose shards contradict each other, is left out with a warning, as long as another one is sound, unless that
+ * one says that the file has its tensors.
+ * -EINVAL: nothing sound in it (@err is that of the most preferred format's first set, or says that no weights were found); otherwise the errno of
+ * the scan. On success the caller owns *@ret_model.
+ */
+int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *warn_arg, struct tfs_model **ret_model,
+		   struct tfs_error *err);
+void tfs_model_destroy(struct tfs_model *m); /* takes NULL */
+
+/*
+ * "PATH: FILE: …" of an error of a model that was opened as @path, into @buf, with a path that is the file's, too, once. Room for
+ * TFS_ERROR_LINE and the path is enough. Returns @buf.
+ */
+const char *tfs_model_error_line(const char *path, const struct tfs_error *err, char *buf, size_t size);
+/* The one thing that may be changed after the model was opened, before anybody else has it: 64 or TFS_NPY_ALIGN. */
+void tfs_model_set_npy_align(struct tfs_model *m, unsigned align);
+
+/* Path of @node relative to the model directory, "." for the root. -ENAMETOOLONG: it does not fit @size bytes. */
+int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t size);
+
+/*
+ * Open a regular file of the model for reading (@flags: O_DIRECT or 0) and check that it is still the file of the
+ * snapshot. Returns a descriptor that the caller owns, or -errno: -ESTALE where it was replaced, removed or changed.
+ */
+int tfs_model_open_node(const struct tfs_model *m, uint32_t node, int flags);
+
+/*
+ * Is @fd still the file that the snapshot describes (device, inode, size, mtime)? 0, -ESTALE, or fstat's error.
+ * Also looks at the path, so that a file replaced by rename(2) is noticed.
+ */
+int tfs_model_check_node(const struct tfs_model *m, uint32_t node, int fd);
+
+/*
+ * Is a file of the model reached through the directory @dir, other than from the model directory downwards? Then a mount on @dir would
+ * cover it. 1: *@ret_node is one such; 0: none; or stat's error of @dir.
+ */
+int tfs_model_covered(const struct tfs_model *m, const char *dir, uint32_t *ret_node);
+
+/* The file or directory at @path, relative to the model directory, or UINT32_MAX. */
+uint32_t tfs_model_find(const struct tfs_model *m, const char *path);
+/*
+ * Where @path leads from the directory @dir in the tree as it is shown, over links, too. UINT32_MAX: nowhere, or out of it; no path
+ * that begins with '/' is in it.
+ */
+uint32_t tfs_model_walk(const struct tfs_model *m, uint32_t dir, const char *path);
+
+/* The child of that name (@len bytes), or UINT32_MAX. */
+uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const char *name, size_t len);
+
+/* The tensor of that exact name, as an index into set->tensors, or SIZE_MAX. */
+size_t tfs_set_find(const struct tfs_set *set, const char *name, size_t len);
+
+#endif

@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which tensors of its shards are a set's: one of each name. Where a name is in several shards the index decides, and where that says
+ * nothing, their bytes. What the index lists and what the shards have is compared in the same pass.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/sort.h"
+#include "model/impl.h"
+
+/*
+ * So much of duplicates is compared while a set is made, which somebody waits for. Tied weights are what is saved twice: the largest
+ * embeddings have 4 GiB.
+ */
+#define MAX_COMPARED ((uint64_t)4 << 30)
+#define COMPARE_SIZE ((size_t)1 << 20)
+
+/* Something odd, to be warned of in one line: how many tensors, and of the first of them its name and the shards that have it. */
+struct finding {
+	size_t n;
+	const char *name;
+	uint32_t name_len;
+	uint32_t here, there; /* indices into sources */
+	const char *why;
+};
+
+enum odd {
+	UNFOUND,    /* in the index, and not where it says; shards are of no meaning */
+	ASTRAY,	    /* in another shard than the index says */
+	UNLISTED,   /* not in the index */
+	OVERRIDDEN, /* there are other copies than that of the index */
+	DUPLICATE,  /* stored twice, with equal bytes, and the index doesn't say which one counts */
+	UNDECIDED,  /* the same, and the bytes differ, or may */
+	OUTDATED,   /* the copy that counts can't be read, and another could */
+	ODDS
+};
+
+/* In the place of a shard's index. */
+enum { NOT_THERE = UINT32_MAX, UNREADABLE = UINT32_MAX - 1 };
+
+struct resolver {
+	struct tfs_model_impl *m;
+	struct tfs_set *set;
+	const struct tfs_index *index; /* NULL: none */
+	uint32_t index_node;
+	uint32_t *place; /* of the index's files among the shards, or NOT_THERE, or UNREADABLE */
+	const void **left_out; /* names of tensors that shards had to leave out, sorted */
+	size_t n_left_out;
+	const char **missing;
+	size_t n_missing, room_missing;
+	struct finding odd[ODDS];
+	/* For comparing. */
+	uint64_t compared;
+	uint8_t *buf;
+	int fd[2];
+	uint32_t node[2]; /* whose descriptors these are */
+	struct tfs_error *err;
+};
+
+static void note(struct resolver *r, enum odd odd, const struct tfs_tensor *t, const struct tfs_tensor *other, const char *why)
+{
+	struct finding *f = &r->odd[odd];
+
+	if (!f->n++)
+		*f = (struct finding){ 1, t->name, t->name_len, t->source, other->source, why };
+}
+
+static void note_unfound(struct resolver *r, const struct tfs_index_entry *e)
+{
+	struct finding *f = &r->odd[UNFOUND];
+
+	if (!f->n++)
+		*f = (struct finding){ .n = 1, .name = e->name, .name_len = e->name_len };
+}
+
+/* --- Two copies --------------------------------------------------------------------------------------------------- */
+
+enum equality { EQUAL, DIFFERENT, UNKNOWN };
+
+static bool same_type(const struct tfs_dtype *a, const struct tfs_dtype *b)
+{
+	return a == b || (!strcmp(a->name, b->name) && a->block_elems == b->block_elems && a->block_bytes == b->block_bytes);
+}
+
+/* Do the same bytes in both files make the same tensor? */
+static bool same_packing(const struct tfs_tensor *a, const struct tfs_tensor *b)
+{
+	const struct tfs_packing *p = a->packing, *q = b->packing;
+
+	if (!p || !q)
+		return !p && !q;
+	return p->coding == q->coding && p->swap == q->swap && p->words == q->words && p->width == q->width && p->length == q->length &&
+	       p->skip == q->skip && p->unpacked == q->unpacked && !p->n_runs && !q->n_runs && !p->strides == !q->strides &&
+	       (!p->strides || !memcmp(p->strides, q->strides, a->ndim * sizeof *p->strides));
+}
+
+/* The descriptor of a source, kept until the next one is asked for in the same @slot; -errno. */
+static int source_fd(struct resolver *r, unsigned slot, uint32_t source)
+{
+	uint32_t node = r->set->sources[source];
+
+	if (r->fd[slot] >= 0 && r->node[slot] == node)
+		return r->fd[slot];
+	if (r->fd[slot] >= 0)
+		close(tfs_steal_fd(&r->fd[slot]));
+	r->node[slot] = node;
+	r->fd[slot] = tfs_model_open_node(&r->m->pub, node, 0);
+	return r->fd[slot];
+}
+
+static enum equality compare_bytes(struct resolver *r, const struct tfs_tensor *a, const struct tfs_tensor *b, const char **ret_why)
+{
+	uint64_t len = a->packing ? a->packing->length : a->nbytes;
+	int x = source_fd(r, 0, a->source), y = source_fd(r, 1, b->source);
+
+	*ret_why = "which can't be compared";
+	if (x < 0 || y < 0 || (!r->buf && !(r->buf = malloc(2 * COMPARE_SIZE))))
+		return UNKNOWN;
+	if (len > MAX_COMPARED - r->compared) {
+		*ret_why = "too large to compare";
+		return UNKNOWN;
+	}
+	for (uint64_t at = 0; at < len;) {
+		size_t n = len - at < COMPARE_SIZE ? len - at : COMPARE_SIZE;
+
+		if (tfs_file_read(x, r->buf, n, a->offset + at, NULL) || tfs_file_read(y, r->buf + COMPARE_SIZE, n, b->offset + at, NULL))
+			return UNKNOWN;
+		at += n;
+		r->compared += n;
+		if (memcmp(r->buf, r->buf + COMPARE_SIZE, n)) {
+			*ret_why = "with other bytes";
+			return DIFFERENT;
+		}
+	}
+	return EQUAL;
+}
+
+/* Fills *@ret_why, unless they are equal. */
+static enum equality compare(struct resolver *r, const struct tfs_tensor *a, const struct tfs_tensor *b, const char **ret_why)
+{
+	if (!same_type(a->dtype, b->dtype)) {
+		*ret_why = "with another dtype";
+		return DIFFERENT;
+	}
+	if (a->ndim != b->ndim || memcmp(a->shape, b->shape, a->ndim * sizeof *a->shape)) {
+		*ret_why = "with another shape";
+		return DIFFERENT;
+	}
+	if (!same_packing(a, b)) {
+		*ret_why = "stored in another way";
+		return UNKNOWN;
+	}
+	return compare_bytes(r, a, b, ret_why);
+}
+
+/* --- One name ----------------------------------------------------------------------------------------------------- */
+
+static const char *shard_name(const struct resolver *r, uint32_t source)
+{
+	return r->m->nodes[r->set->sources[source]].name;
+}
+
+static int refuse_different(struct resolver *r, const struct tfs_tensor *first, const struct tfs_tensor *t, const char *why)
+{
+	char quoted[TFS_QUOTE_SIZE];
+
+	tfs_error_set(r->err, -EINVAL, t->offset, "tensor %s: is in %s, too, %s, and no index says which one counts",
+		      tfs_quote(quoted, sizeof quoted, t->name, t->name_len), shard_name(r, first->source), why);
+	tfs_model_error_in(&r->m->pub, r->set->sources[t->source], r->err);
+	return -EINVAL;
+}
+
+/* Of @n tensors of one name, of which the index chooses none: the first, if all are equal. *@ret: NULL if not. */
+static int choose_equal(struct resolver *r, const struct tfs_tensor *t, size_t n, const struct tfs_tensor **ret)
+{
+	const char *why;
+
+	for (size_t i = 1; i < n; i++) {
+		enum equality e = compare(r, t, &t[i], &why);
+
+		/* Files that are a set only because they are in one directory aren't refused for one another. */
+		if (e == DIFFERENT && !r->index && !r->set->format->one_set)
+			return refuse_different(r, t, &t[i], why);
+		if (e != EQUAL) {
+			note(r, UNDECIDED, t, &t[i], why);
+			*ret = NULL;
+			return 0;
+		}
+	}
+	note(r, DUPLICATE, t, &t[1], NULL);
+	*ret = t;
+	return 0;
+}
+
+static int by_string(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* Which of the @n tensors of one name (1 or more) counts, where @e is the index's row of it, or NULL. *@ret: NULL for none. */
+static int choose(struct resolver *r, const struct tfs_tensor *t, size_t n, const struct tfs_index_entry *e,
+		  const struct tfs_tensor **ret)
+{
+	uint32_t place = e && e->file != TFS_INDEX_NO_FILE ? r->place[e->file] : NOT_THERE;
+
+	*ret = t;
+	for (size_t i = 0; e && i < n; i++) {
+		if (t[i].source != place)
+			continue;
+		if (n > 1)
+			note(r, OVERRIDDEN, &t[i], &t[!i], NULL);
+		*ret = &t[i];
+		return 0;
+	}
+	/*
+	 * Published checkpoints lay a shard of corrected tensors over others that still have the old ones. But a shard of which there is
+	 * no trace says that the index is out of date.
+	 */
+	if (e && (place == UNREADABLE || tfs_sorted_have(r->left_out, r->n_left_out, t->name, by_string))) {
+		note_unfound(r, e);
+		note(r, OUTDATED, t, t, NULL);
+		*ret = NULL;
+		return 0;
+	}
+	if (r->index)
+		note(r, e ? ASTRAY : UNLISTED, t, t, NULL);
+	return n > 1 ? choose_equal(r, t, n, ret) : 0;
+}
+
+static int add_missing(struct resolver *r, const char *name, size_t len)
+{
+	if (tfs_array_room(r->missing, r->n_missing, r->room_missing))
+		return -ENOMEM;
+	r->missing[r->n_missing] = tfs_arena_copy(&r->m->arena, name, len);
+	return r->missing[r->n_missing++] ? 0 : -ENOMEM;
+}
+
+/* --- All names ---------------------------------------------------------------------------------------------------- */
+
+/* End of the tensors of the name that @t begins with. */
+static const struct tfs_tensor *end_of_name(const struct tfs_tensor *t, const struct tfs_tensor *t_end)
+{
+	const struct tfs_tensor *next = t + 1;
+
+	while (next < t_end && next->name_len == t->name_len && !memcmp(next->name, t->name, t->name_len))
+		next++;
+	return next;
+}
+
+/* Walk the @n tensors and the index, both in name order, and keep one tensor of each name, in place. */
+static int walk(struct resolver *r, struct tfs_tensor *all, size_t n)
+{
+	const struct tfs_tensor *t = all, *t_end = all + n, *next, *chosen;
+	const struct tfs_index_entry *e = r->index ? r->index->entries : NULL, *e_end = r->index ? e + r->index->n_entries : NULL;
+	struct tfs_tensor *out = all;
+	int rc = 0;
+
+	while (!rc && (e < e_end || t < t_end)) {
+		int c = e == e_end ? 1 : t == t_end ? -1 : tfs_name_cmp(e->name, e->name_len, t->name, t->name_len);
+
+		if (c < 0) {
+			note_unfound(r, e);
+			rc = add_missing(r, e->name, e->name_len);
+			e++;
+			continue;
+		}
+		next = end_of_name(t, t_end);
+		rc = choose(r, t, (size_t)(next - t), c ? NULL : e, &chosen);
+		if (rc)
+			break;
+		if (!chosen)
+			rc = add_missing(r, t->name, t->name_len);
+		else if (chosen != out)
+			*out = *chosen;
+		out += chosen != NULL;
+		t = next;
+		e += !c;
+	}
+	r->set->tensors = all;
+	r->set->n_tensors = (size_t)(out - all);
+	return rc;
+}
+
+static int sum_bytes(struct resolver *r)
+{
+	struct tfs_set *set = r->set;
+
+	for (size_t i = 0; i < set->n_tensors; i++)
+		if (ckd_add(&set->total_bytes, set->total_bytes, set->tensors[i].nbytes))
+			return tfs_error_set(r->err, -EINVAL, TFS_NO_OFFSET, "more than 2^64-1 bytes of tensors in one set");
+	return 0;
+}
+
+/* Where the file @name of the index is among the shards, which are in the order of their names. */
+static uint32_t place_of(const struct resolver *r, const struct tfs_shard *shards, size_t n_shards, const char *name)
+{
+	size_t lo = 0, hi = n_shards;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(r->m->nodes[shards[mid].node].name, name) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo < n_shards && !strcmp(r->m->nodes[shards[lo].node].name, name))
+		return lo;
+	return tfs_model_find_child(&r->m->pub, r->set->dir, name, strlen(name)) == UINT32_MAX ? NOT_THERE : UNREADABLE;
+}
+
+static int find_places(struct resolver *r, const struct tfs_shard *shards, size_t n_shards)
+{
+	const struct tfs_index *ix = r->index;
+
+	if (!ix)
+		return 0;
+	r->place = reallocarray(NULL, ix->n_files, sizeof *r->place);
+	if (!r->place)
+		return -ENOMEM;
+	for (size_t f = 0; f < ix->n_files; f++)
+		r->place[f] = place_of(r, shards, n_shards, ix->files[f]);
+	return 0;
+}
+
+/* What the shards had to leave out, as one sorted list. */
+static int collect_left_out(struct resolver *r, const struct tfs_shard *shards, size_t n_shards)
+{
+	size_t n = 0, count;
+
+	for (size_t s = 0; s < n_shards; s++) {
+		tfs_catalog_left_out(shards[s].catalog, &count);
+		n += count;
+	}
+	if (!n)
+		return 0;
+	r->left_out = reallocarray(NULL, n, 2 * sizeof *r->left_out);
+	if (!r->left_out)
+		return -ENOMEM;
+	for (size_t s = 0; s < n_shards; s++) {
+		const char *const *names = tfs_catalog_left_out(shards[s].catalog, &count);
+
+		for (size_t i = 0; i < count; i++)
+			r->left_out[r->n_left_out++] = names[i];
+	}
+	tfs_sort(r->left_out, n, r->left_out + n, by_string);
+	return 0;
+}
+
+/* Fill set->missing: what the walk found, and what was left out and is in no other shard. */
+static int list_missing(struct resolver *r)
+{
+	const void **tmp;
+	const char **all;
+	size_t n, kept = 0;
+
+	for (size_t i = 0; i < r->n_left_out; i++)
+		if (tfs_set_find(r->set, r->left_out[i], strlen(r->left_out[i])) == SIZE_MAX &&
+		    add_missing(r, r->left_out[i], strlen(r->left_out[i])))
+			return -ENOMEM;
+	n = r->n_missing;
+	if (!n)
+		return 0;
+	all = tfs_arena_array(&r->m->arena, n, sizeof *all, alignof(const char *));
+	tmp = reallocarray(NULL, n, sizeof *tmp);
+	if (!all || !tmp) {
+		free(tmp);
+		return -ENOMEM;
+	}
+	memcpy(all, r->missing, n * sizeof *all);
+	tfs_sort((const void **)all, n, tmp, by_string);
+	free(tmp);
+	for (size_t i = 0; i < n; i++)
+		if (!i || strcmp(all[i], all[kept - 1]))
+			all[kept++] = all[i];
+	r->set->missing = all;
+	r->set->n_missing = kept;
+	return 0;
+}
+
+/* --- Warnings ----------------------------------------------------------------------------------------------------- */
+
+/* Of the shards that are not there, or (@place) can't be read. */
+static void warn_files(struct resolver *r, uint32_t place, int code, const char *what)
+{
+	const struct tfs_index *ix = r->index;
+	size_t n = 0, first = 0;
+
+	for (size_t f = ix->n_files; f--;)
+		if (r->place[f] == place) {
+			first = f;
+			n++;
+		}
+	if (n)
+		tfs_model_warn(r->m, r->index_node, code, "%zu of its %zu shards %s, the first is %s", n, ix->n_files, what, ix->files[first]);
+}
+
+/* The first tensor of a finding, quoted, into @buf; NULL: there is none. */
+static const char *found(const struct resolver *r, enum odd odd, char *buf)
+{
+	const struct finding *f = &r->odd[odd];
+
+	return f->n ? tfs_quote(buf, TFS_QUOTE_SIZE, f->name, f->name_len) : NULL;
+}
+
+static void warn_index(struct resolver *r)
+{
+	const struct finding *unfound = &r->odd[UNFOUND], *outdated = &r->odd[OUTDATED], *astray = &r->odd[ASTRAY],
+			     *unlisted = &r->odd[UNLISTED], *overridden = &r->odd[OVERRIDDEN];
+	uint32_t node = r->index_node;
+	char buf[TFS_QUOTE_SIZE];
+	const char *first;
+
+	warn_files(r, NOT_THERE, -ENOENT, "are not there");
+	warn_files(r, UNREADABLE, -EINVAL, "can't be read");
+	if ((first = found(r, UNFOUND, buf)))
+		tfs_model_warn(r->m, node, -ENOENT, "%zu of its %zu tensors are missing, the first is %s", unfound->n, r->index->n_entries,
+			       first);
+	if ((first = found(r, OUTDATED, buf)))
+		tfs_model_warn(r->m, node, -EINVAL,
+			       "%zu of them are in another shard, and left out, as that may be an old copy: the first is %s, in %s", outdated->n,
+			       first, shard_name(r, outdated->here));
+	if ((first = found(r, ASTRAY, buf)))
+		tfs_model_warn(r->m, node, -EINVAL, "%zu tensors are in another shard than the index says, the first is %s", astray->n, first);
+	if ((first = found(r, UNLISTED, buf)))
+		tfs_model_warn(r->m, node, -EINVAL, "%zu tensors are in the shards and not in the index, the first is %s", unlisted->n, first);
+	if ((first = found(r, OVERRIDDEN, buf)))
+		tfs_model_warn(r->m, node, -EINVAL,
+			       "%zu tensors are in several shards, and the copy in the one that the index names counts: the first is %s, of %s and "
+			       "not of %s",
+			       overridden->n, first, shard_name(r, overridden->here), shard_name(r, overridden->there));
+}
+
+static void warn_duplicates(struct resolver *r)
+{
+	const struct finding *duplicate = &r->odd[DUPLICATE], *undecided = &r->odd[UNDECIDED];
+	char buf[TFS_QUOTE_SIZE];
+	const char *first;
+
+	if ((first = found(r, DUPLICATE, buf)))
+		tfs_model_warn(r->m, r->index ? r->index_node : r->set->sources[duplicate->there], -EINVAL,
+			       "%zu tensors are stored twice, with equal bytes: the first is %s, in %s and in %s", duplicate->n, first,
+			       shard_name(r, duplicate->here), shard_name(r, duplicate->there));
+	if ((first = found(r, UNDECIDED, buf)))
+		tfs_model_warn(r->m, r->index ? r->index_node : r->set->sources[undecided->there], -EINVAL,
+			       "%zu tensors are stored twice, and left out, as nothing says which copy counts: the first is %s, in %s and in %s, %s",
+			       undecided->n, first, shard_name(r, undecided->here), shard_name(r, undecided->there), undecided->why);
+}
+
+/* Often wrong in the wild: tied weights counted twice, elements instead of bytes. */
+static void warn_size(struct resolver *r)
+{
+	const struct tfs_index *ix = r->index;
+
+	if (ix && ix->has_total_size && !r->set->n_missing && !r->odd[UNLISTED].n && ix->total_size != r->set->total_bytes)
+		tfs_model_warn(r->m, r->index_node, -EINVAL, "total_size says %" PRIu64 " bytes, the tensors have %" PRIu64,
+			       ix->total_size, r->set->total_bytes);
+}
+
+/* --- The set ------------------------------------------------------------------------------------------------------ */
+
+static int resolve(struct resolver *r, const struct tfs_shard *shards, size_t n_shards, struct tfs_tensor *t, size_t n)
+{
+	int rc = find_places(r, shards, n_shards);
+
+	if (!rc)
+		rc = collect_left_out(r, shards, n_shards);
+	if (!rc)
+		rc = walk(r, t, n);
+	if (!rc)
+		rc = sum_bytes(r);
+	if (rc)
+		return rc;
+	if (r->index)
+		warn_index(r);
+	warn_duplicates(r);
+	rc = list_missing(r);
+	if (!rc)
+		warn_size(r);
+	return rc;
+}
+
+int tfs_resolve(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards, struct tfs_tensor *t,
+		size_t n, const struct tfs_index *index, uint32_t index_node, struct tfs_error *err)
+{
+	struct resolver r = { .m = m, .set = set, .index = index, .index_node = index_node, .fd = { -1, -1 }, .err = err };
+	int rc = resolve(&r, shards, n_shards, t, n);
+
+	for (unsigned i = 0; i < 2; i++)
+		if (r.fd[i] >= 0)
+			close(r.fd[i]);
+	free(r.buf);
+	free(r.place);
+	free(r.left_out);
+	free(r.missing);
+	return rc;
+}

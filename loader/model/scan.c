@@ -1,0 +1,634 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tree of a model directory. Directories are read breadth first, as the children of one must be neighbours in the
+ * table; nodes[] itself is the queue.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/sort.h"
+#include "model/impl.h"
+
+static inline void close_dir(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+static void set_stat(struct tfs_node *n, const struct stat *st)
+{
+	n->mode = st->st_mode;
+	n->uid = st->st_uid;
+	n->gid = st->st_gid;
+	n->dev = st->st_dev;
+	n->ino = st->st_ino;
+	n->size = st->st_size;
+	n->mtime = st->st_mtim;
+}
+
+/* The node is zero but for its parent and a copy of the name. */
+static int add_node(struct tfs_model_impl *m, uint32_t parent, const char *name, struct tfs_node **ret,
+		    struct tfs_error *err)
+{
+	size_t n = m->pub.n_nodes;
+
+	if (n == TFS_MAX_NODES)
+		return tfs_error_set(err, -E2BIG, TFS_NO_OFFSET,
+				     "more than %u files and directories: hardly a model directory", TFS_MAX_NODES);
+	if (tfs_array_room(m->nodes, n, m->room_nodes))
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for more than %zu files", n);
+	m->pub.nodes = m->nodes;
+	m->nodes[n] = (struct tfs_node){ .name = tfs_arena_copy(&m->arena, name, strlen(name)), .parent = parent };
+	if (!m->nodes[n].name)
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the names of files");
+	*ret = &m->nodes[n];
+	m->pub.n_nodes++;
+	return 0;
+}
+
+static int add_followed(struct tfs_model_impl *m, uint32_t node, struct tfs_error *err)
+{
+	if (tfs_array_room(m->followed, m->pub.n_followed, m->room_followed))
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for more than %zu links", m->pub.n_followed);
+	m->pub.followed = m->followed;
+	m->followed[m->pub.n_followed++] = node;
+	return 0;
+}
+
+/* Would a directory with this identity in @parent contain itself? */
+static bool is_ancestor(const struct tfs_model_impl *m, uint32_t parent, const struct stat *st)
+{
+	for (uint32_t i = parent;; i = m->nodes[i].parent) {
+		if (m->nodes[i].dev == st->st_dev && m->nodes[i].ino == st->st_ino)
+			return true;
+		if (i == TFS_NODE_ROOT)
+			return false;
+	}
+}
+
+static unsigned depth_of(const struct tfs_model_impl *m, uint32_t node)
+{
+	unsigned depth = 0;
+
+	for (; node != TFS_NODE_ROOT; node = m->nodes[node].parent)
+		depth++;
+	return depth;
+}
+
+/* What the link @name of the directory @fd is as a link; its lstat() was @st. -ENOMEM, or readlinkat()'s error. */
+static int read_link(struct tfs_model_impl *m, int fd, const char *name, const struct stat *st, struct tfs_link **ret_link)
+{
+	char target[PATH_MAX];
+	ssize_t len = readlinkat(fd, name, target, sizeof target);
+	struct tfs_link *link;
+
+	if (len < 0)
+		return -errno;
+	link = tfs_arena_alloc(&m->arena, sizeof *link, alignof(struct tfs_link));
+	if (!link)
+		return -ENOMEM;
+	*link = (struct tfs_link){ tfs_arena_copy(&m->arena, target, len), st->st_uid, st->st_gid, st->st_mtim };
+	*ret_link = link;
+	return link->target ? 0 : -ENOMEM;
+}
+
+/*
+ * Add @name of the directory @fd, which is @parent. Nothing is opened here, so a FIFO or a device does no harm. An entry
+ * that vanished meanwhile is none; for one that can't be looked at the positive errno is returned.
+ */
+static int add_entry(struct tfs_model_impl *m, uint32_t parent, int fd, const char *name, struct tfs_error *err)
+{
+	struct tfs_link *link = NULL;
+	struct tfs_node *n;
+	struct stat st, to;
+	bool loop = false, followed = false;
+	int rc;
+
+	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW))
+		return errno == ENOENT ? 0 : errno;
+	if (!S_ISLNK(st.st_mode)) {
+		loop = S_ISDIR(st.st_mode) && is_ancestor(m, parent, &st);
+	} else {
+		/* One that leads nowhere, or upwards, stays harmless as a link. */
+		followed = !fstatat(fd, name, &to, 0) && !(S_ISDIR(to.st_mode) && is_ancestor(m, parent, &to));
+		rc = followed && !m->undecided ? 0 : read_link(m, fd, name, &st, &link);
+		if (rc == -ENOMEM)
+			return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the names of files");
+		if (rc && !followed)
+			return 0;
+		if (followed)
+			st = to;
+	}
+	rc = add_node(m, parent, name, &n, err);
+	if (!rc && followed)
+		rc = add_followed(m, m->pub.n_nodes - 1, err);
+	if (rc)
+		return rc;
+	set_stat(n, &st);
+	n->link = link;
+	if (loop) {
+		/* A parent mounted on it: no link, so shown as an empty directory; without an identity it is not read. */
+		n->dev = 0;
+		n->ino = 0;
+		tfs_model_warn(m, m->pub.n_nodes - 1, -ELOOP, "is one of its own parents; shown empty");
+	}
+	return 0;
+}
+
+static int by_string(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
+/* The names in the directory @fd, in order, into *@ret_names, an array that the caller frees; the names are in @arena. */
+static int list_names(int fd, struct tfs_arena *arena, const void ***ret_names, size_t *ret_count)
+{
+	__attribute__((cleanup(close_dir))) DIR *d = NULL;
+	cleanup_free const void **names = NULL, **tmp = NULL;
+	cleanup_fd int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	size_t n = 0, room = 0;
+	struct dirent *e;
+
+	d = copy < 0 ? NULL : fdopendir(copy);
+	if (!d)
+		return -errno;
+	tfs_steal_fd(&copy);
+	while (errno = 0, (e = readdir(d))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		if (n == TFS_MAX_NODES)
+			return -E2BIG;
+		if (tfs_array_room(names, n, room))
+			return -ENOMEM;
+		names[n] = tfs_arena_copy(arena, e->d_name, strlen(e->d_name));
+		if (!names[n++])
+			return -ENOMEM;
+	}
+	if (errno)
+		return -errno;
+	tmp = reallocarray(NULL, n + 1, sizeof *tmp); /* n may be 0 */
+	if (!tmp)
+		return -ENOMEM;
+	tfs_sort(names, n, tmp, by_string);
+	*ret_names = tfs_steal(names);
+	*ret_count = n;
+	return 0;
+}
+
+/* --- One file, and what it names ------------------------------------------------------------------------------------- */
+
+/* The paths, relative to the root, that alone are scanned: the one weight file, and the files that it names. */
+struct wanted {
+	struct tfs_arena arena;
+	const char **paths; /* without empty parts, `.` and `..` */
+	size_t n, room;
+};
+
+static void wanted_fini(struct wanted *w)
+{
+	free(w->paths);
+	tfs_arena_fini(&w->arena);
+}
+
+/* Want @path. One that leads upwards is not: the model refuses it when it comes to it. */
+static int want(struct wanted *w, const char *path)
+{
+	char *clean = tfs_arena_copy(&w->arena, path, strlen(path)), *to = clean;
+
+	if (!clean || tfs_array_room(w->paths, w->n, w->room))
+		return -ENOMEM;
+	if (*path == '/')
+		return 0;
+	for (size_t len; *path; path += len + (path[len] == '/')) {
+		len = strcspn(path, "/");
+		if (!len || (len == 1 && *path == '.'))
+			continue;
+		if (len == 2 && !memcmp(path, "..", 2))
+			return 0;
+		if (to > clean)
+			*to++ = '/';
+		memcpy(to, path, len);
+		to += len;
+	}
+	*to = '\0';
+	w->paths[w->n++] = clean;
+	return 0;
+}
+
+/* Open the file @name in root_fd, as long as it is a regular one. A descriptor, with *@ret_size, or -1. */
+static int open_file(const struct tfs_model_impl *m, const char *name, uint64_t *ret_size)
+{
+	struct stat st;
+
+	if (fstatat(m->pub.root_fd, name, &st, 0) || !S_ISREG(st.st_mode))
+		return -1;
+	*ret_size = st.st_size;
+	return openat(m->pub.root_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
+
+/*
+ * The file that was given, and the set that it may be part of. What is wrong with any of these files is found again, and said, when
+ * the sets are made.
+ */
+struct given {
+	const char *name;
+	const struct tfs_format *format;
+	bool is_index;
+	const char *stem; /* of its index, or its shards */
+	size_t stem_len;  /* 0: it is no shard */
+	unsigned long total; /* of the shards; 0: whatever */
+};
+
+/* Want what the weight file names. */
+static int want_external(const struct tfs_model_impl *m, struct wanted *w, const struct given *g)
+{
+	struct tfs_catalog *catalog;
+	struct tfs_error ignored;
+	const char *const *locations = NULL;
+	cleanup_fd int fd = -1;
+	uint64_t size = 0;
+	size_t n = 0;
+	int rc = 0;
+
+	if (g->is_index || !g->format->external)
+		return 0;
+	fd = open_file(m, g->name, &size);
+	if (fd < 0)
+		return 0;
+	catalog = tfs_catalog_create();
+	if (!catalog)
+		return -ENOMEM;
+	if (!g->format->parse(fd, size, g->name, catalog, &ignored))
+		locations = tfs_catalog_locations(catalog, &n);
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = want(w, locations[i]);
+	tfs_catalog_destroy(catalog);
+	return rc;
+}
+
+/* Want the index @name and the shards that it lists, if it is the file that was given, or lists it. */
+static int want_index(const struct tfs_model_impl *m, struct wanted *w, const struct given *g, const char *name)
+{
+	bool lists = g->is_index;
+	struct tfs_index *index;
+	struct tfs_error ignored;
+	uint64_t size = 0;
+	cleanup_fd int fd = open_file(m, name, &size);
+	int r = fd < 0 ? -ENOENT : tfs_index_read(fd, size, &index, &ignored);
+
+	if (r)
+		return r == -ENOMEM ? r : 0;
+	for (size_t i = 0; i < index->n_files && !lists; i++)
+		lists = !strcmp(index->files[i], g->name);
+	if (lists)
+		r = want(w, name);
+	for (size_t i = 0; i < index->n_files && lists && !r; i++)
+		r = want(w, index->files[i]);
+	tfs_index_destroy(index);
+	return r;
+}
+
+/* Want @name of the same directory, if it is a part of the set. */
+static int want_sibling(const struct tfs_model_impl *m, struct wanted *w, const struct given *g, const char *name)
+{
+	struct tfs_shard_name shard;
+
+	if (tfs_index_claims(name, g->format->shard_ext, NULL))
+		return !g->is_index || !strcmp(name, g->name) ? want_index(m, w, g, name) : 0;
+	if (!tfs_format_is_shard(g->format, name, &shard) || tfs_name_cmp(name, shard.name_len, g->stem, g->stem_len) ||
+	    (g->total && shard.total != g->total))
+		return 0;
+	return want(w, name);
+}
+
+/* Want the rest of the set, where the file is one of several: by index or by name, as model/candidates.h has it for a directory. */
+static int want_set(const struct tfs_model_impl *m, struct wanted *w, struct given *g)
+{
+	__attribute__((cleanup(tfs_arena_fini))) struct tfs_arena arena = { 0 };
+	cleanup_free const void **names = NULL;
+	struct tfs_shard_name shard = { 0 };
+	char stem[NAME_MAX + 1];
+	cleanup_fd int fd = -1;
+	size_t n = 0;
+	int r;
+
+	if (!g->format->shard_ext)
+		return 0;
+	if (g->is_index)
+		tfs_index_claims(g->name, g->format->shard_ext, stem);
+	else
+		tfs_format_is_shard(g->format, g->name, &shard);
+	g->stem = g->is_index ? stem : g->name;
+	g->stem_len = g->is_index ? strlen(stem) : shard.name_len;
+	g->total = shard.total;
+	fd = openat(m->pub.root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return 0; /* a directory that may not be read can have a file in it that may */
+	r = list_names(fd, &arena, &names, &n);
+	for (size_t i = 0; i < n && !r; i++)
+		r = want_sibling(m, w, g, names[i]);
+	return r;
+}
+
+/* The names in the directory @node that are on the way to a wanted path, as list_names() has them. */
+static int list_wanted(const struct tfs_model_impl *m, uint32_t node, const struct wanted *w, struct tfs_arena *arena,
+		       const void ***ret_names, size_t *ret_count)
+{
+	cleanup_free const void **names = reallocarray(NULL, w->n + 1, 2 * sizeof *names);
+	char dir[PATH_MAX];
+	size_t n = 0, all, skip;
+	int rc = tfs_model_path(&m->pub, node, dir, sizeof dir);
+
+	if (rc || !names)
+		return rc ? rc : -ENOMEM;
+	skip = node == TFS_NODE_ROOT ? 0 : strlen(dir) + 1;
+	for (size_t i = 0; i < w->n; i++) {
+		const char *path = w->paths[i];
+
+		if (skip && (strncmp(path, dir, skip - 1) || path[skip - 1] != '/'))
+			continue;
+		names[n] = tfs_arena_copy(arena, path + skip, strcspn(path + skip, "/"));
+		if (!names[n++])
+			return -ENOMEM;
+	}
+	tfs_sort(names, n, names + w->n, by_string);
+	all = n;
+	n = 0;
+	for (size_t i = 0; i < all; i++)
+		if (!n || strcmp(names[n - 1], names[i]))
+			names[n++] = names[i];
+	*ret_names = tfs_steal(names);
+	*ret_count = n;
+	return 0;
+}
+
+/* --- Directories --------------------------------------------------------------------------------------------------- */
+
+/* Open the directory @node and check that it is still the one that was there. A descriptor or -errno. */
+static int open_dir(const struct tfs_model_impl *m, uint32_t node, int flags)
+{
+	cleanup_fd int fd = -1;
+	char path[PATH_MAX];
+	struct stat st;
+	int rc = tfs_model_path(&m->pub, node, path, sizeof path);
+
+	if (rc)
+		return rc;
+	fd = openat(m->pub.root_fd, path, flags | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	/* Else links that change under us could lead upwards after all. */
+	if (st.st_dev != m->nodes[node].dev || st.st_ino != m->nodes[node].ino)
+		return -ESTALE;
+	return tfs_steal_fd(&fd);
+}
+
+/* @w NULL: all that is in there. */
+static int scan_dir(struct tfs_model_impl *m, uint32_t node, const struct wanted *w, struct tfs_error *err)
+{
+	__attribute__((cleanup(tfs_arena_fini))) struct tfs_arena arena = { 0 };
+	cleanup_free const void **names = NULL;
+	cleanup_fd int fd = -1;
+	const char *first = NULL;
+	size_t n = 0, unseen = 0;
+	int rc, code = 0;
+
+	if (depth_of(m, node) == TFS_MAX_DEPTH) {
+		rc = tfs_error_set(err, -E2BIG, TFS_NO_OFFSET, "nested deeper than %d directories", TFS_MAX_DEPTH);
+		tfs_model_error_in(&m->pub, node, err);
+		return rc;
+	}
+	/* A directory that may not be read can have files in it that may. */
+	rc = fd = open_dir(m, node, w ? O_PATH : O_RDONLY);
+	if (fd >= 0)
+		rc = w ? list_wanted(m, node, w, &arena, &names, &n) : list_names(fd, &arena, &names, &n);
+	switch (rc) {
+	case 0:
+		break;
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+	case -E2BIG:
+		rc = tfs_error_set(err, rc, TFS_NO_OFFSET, "reading the directory: %s", strerror(-rc));
+		tfs_model_error_in(&m->pub, node, err);
+		return rc;
+	default:
+		if (node == TFS_NODE_ROOT)
+			return tfs_error_set(err, rc, TFS_NO_OFFSET, "reading the model directory: %s", strerror(-rc));
+		tfs_model_warn(m, node, rc, "unreadable directory, shown empty: %s", strerror(-rc));
+		return 0;
+	}
+
+	m->nodes[node].first_child = m->pub.n_nodes;
+	for (size_t i = 0; i < n && rc >= 0; i++) {
+		rc = add_entry(m, node, fd, names[i], err);
+		if (rc > 0 && !unseen++) {
+			first = names[i];
+			code = rc;
+		}
+	}
+	m->nodes[node].n_children = m->pub.n_nodes - m->nodes[node].first_child;
+	/* A directory that may be read and not searched, or a dead mount. */
+	if (unseen)
+		tfs_model_warn(m, node, -code, "%zu of its %zu entries left out, the first is %s: %s", unseen, n, first,
+			       strerror(code));
+	return rc < 0 ? rc : 0;
+}
+
+/* Scan the directories from node @i on, also those that this adds. */
+static int scan_dirs(struct tfs_model_impl *m, uint32_t i, const struct wanted *w, struct tfs_error *err)
+{
+	int rc = 0;
+
+	for (; !rc && i < m->pub.n_nodes; i++)
+		if (S_ISDIR(m->nodes[i].mode) && m->nodes[i].ino && !m->nodes[i].link)
+			rc = scan_dir(m, i, w, err);
+	return rc;
+}
+
+/* --- Links --------------------------------------------------------------------------------------------------------- */
+
+/*
+ * Does the link @node lead, in the tree that we show, to what it leads to in the directory? Then it can be shown as a link, which a hub
+ * cache's readers count on. An absolute target would lead out of the mount, wherever that is.
+ */
+static bool leads_inside(const struct tfs_model *m, uint32_t node)
+{
+	const struct tfs_node *n = &m->nodes[node];
+	uint32_t to = n->link ? tfs_model_walk(m, n->parent, n->link->target) : UINT32_MAX;
+
+	return to != UINT32_MAX && m->nodes[to].dev == n->dev && m->nodes[to].ino == n->ino &&
+	       (m->nodes[to].mode & S_IFMT) == (n->mode & S_IFMT);
+}
+
+/* Show as links those that lead inside. Decided of all before any is changed, as links lead to links. */
+static int decide_links(struct tfs_model_impl *m, struct tfs_error *err)
+{
+	cleanup_free bool *inside = calloc(m->pub.n_followed + 1, sizeof *inside);
+	size_t kept = 0;
+
+	if (!inside)
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for %zu links", m->pub.n_followed);
+	for (size_t i = 0; i < m->pub.n_followed; i++)
+		inside[i] = leads_inside(&m->pub, m->followed[i]);
+	for (size_t i = 0; i < m->pub.n_followed; i++) {
+		struct tfs_node *n = &m->nodes[m->followed[i]];
+
+		if (!inside[i])
+			n->link = NULL;
+		else if (S_ISDIR(n->mode))
+			n->mode = S_IFLNK | 0777; /* whose content is shown where it is */
+		if (!S_ISLNK(n->mode))
+			m->followed[kept++] = m->followed[i];
+	}
+	m->pub.n_followed = kept;
+	return 0;
+}
+
+/* Scan the directories that are followed to, and what is in them. */
+static int scan_outside(struct tfs_model_impl *m, struct tfs_error *err)
+{
+	size_t n = m->pub.n_followed;
+	uint32_t first = m->pub.n_nodes;
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < n; i++)
+		if (S_ISDIR(m->nodes[m->followed[i]].mode))
+			rc = scan_dir(m, m->followed[i], NULL, err);
+	return rc ? rc : scan_dirs(m, first, NULL, err);
+}
+
+/* Scan the model directory, or of it what @w has. */
+static int scan_root(struct tfs_model_impl *m, const struct wanted *w, struct tfs_error *err)
+{
+	struct tfs_node *n;
+	struct stat st;
+	int rc;
+
+	if (fstat(m->pub.root_fd, &st))
+		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "%s", strerror(errno));
+	rc = add_node(m, TFS_NODE_ROOT, "", &n, err);
+	if (!rc)
+		set_stat(n, &st);
+	/* Of a file and its set nothing else is shown that a link could lead to. */
+	if (rc || w)
+		return rc ? rc : scan_dirs(m, 0, w, err);
+	/* First what is there without entering links: then it is known which of them lead to it. */
+	m->undecided = true;
+	rc = scan_dirs(m, 0, NULL, err);
+	m->undecided = false;
+	if (!rc)
+		rc = decide_links(m, err);
+	return rc ? rc : scan_outside(m, err);
+}
+
+static int open_root(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
+{
+	m->pub.root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return m->pub.root_fd >= 0 ? 0 : tfs_error_set(err, -errno, TFS_NO_OFFSET, "%s", strerror(errno));
+}
+
+/* Which format the file is of: by its name, or, where that says nothing, by its content. */
+static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_error *err)
+{
+	struct tfs_sniffed c = { 0 };
+	char names[TFS_FORMAT_NAMES];
+	const char *what;
+	cleanup_fd int fd = -1;
+	uint64_t size = 0;
+
+	g->format = tfs_format_for(g->name);
+	if (g->format)
+		return 0;
+	g->format = tfs_index_format(g->name);
+	g->is_index = g->format != NULL;
+	if (g->is_index)
+		return 0;
+	fd = open_file(m, g->name, &size);
+	if (fd < 0)
+		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening: %s", strerror(errno));
+	int r = tfs_sniff_present(fd, size, err);
+	if (!r)
+		r = tfs_sniff(fd, size, &c, err);
+	if (r)
+		return r;
+	what = tfs_sniff_name(g->name, c.format);
+	g->format = m->given_format = what ? NULL : c.format;
+	if (g->format)
+		return 0;
+	what = c.what && !c.format ? c.what : what;
+	if (what)
+		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is %s", what);
+	tfs_format_names(names);
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
+			     "is neither a directory nor weights: its content is of no known format, and its name none of %s", names);
+}
+
+/* One weight file: it, the set that it is part of, and what it names, in the directory that it stands in. */
+static int scan_file(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
+{
+	__attribute__((cleanup(wanted_fini))) struct wanted w = { 0 };
+	const char *slash = strrchr(path, '/');
+	struct given g = { .name = slash ? slash + 1 : path };
+	char dir[PATH_MAX] = ".";
+	int rc;
+
+	if (slash) {
+		size_t len = slash == path ? 1 : slash - path;
+
+		if (len >= sizeof dir)
+			return tfs_error_set(err, -ENAMETOOLONG, TFS_NO_OFFSET, "%s", strerror(ENAMETOOLONG));
+		memcpy(dir, path, len);
+		dir[len] = '\0';
+	}
+	rc = open_root(m, dir, err);
+	if (rc)
+		return rc;
+	rc = find_format(m, &g, err);
+	if (!rc)
+		rc = want(&w, g.name);
+	if (!rc)
+		rc = want_set(m, &w, &g);
+	if (!rc)
+		rc = want_external(m, &w, &g);
+	if (!rc)
+		rc = scan_root(m, &w, err);
+	if (!rc && m->given_format)
+		m->given = tfs_model_find_child(&m->pub, TFS_NODE_ROOT, g.name, strlen(g.name));
+	return rc;
+}
+
+int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
+{
+	struct tfs_node *n;
+	struct stat st;
+	int rc;
+
+	if (stat(path, &st))
+		rc = tfs_error_set(err, -errno, TFS_NO_OFFSET, "%s", strerror(errno));
+	else if (S_ISREG(st.st_mode))
+		rc = scan_file(m, path, err);
+	else if (!(rc = open_root(m, path, err)))
+		rc = scan_root(m, NULL, err);
+	if (rc) {
+		tfs_error_in(err, path);
+		return rc;
+	}
+	/* Give back what doubling reserved too much. */
+	n = reallocarray(m->nodes, m->pub.n_nodes, sizeof *n);
+	if (n) {
+		m->nodes = n;
+		m->pub.nodes = n;
+		m->room_nodes = m->pub.n_nodes;
+	}
+	return 0;
+}

@@ -1,0 +1,725 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The weight sets of a model: all weight files and indexes of the tree are parsed, in parallel; then each directory's are
+ * grouped (model/candidates.h), merged (merge.c) and put in order.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/parallel.h"
+#include "base/sort.h"
+#include "model/candidates.h"
+#include "model/impl.h"
+
+/* A set that is left out. */
+struct broken {
+	struct tfs_error err;
+	uint32_t node; /* of its lone file, else UINT32_MAX */
+	size_t place;  /* of its format in the order of preference; behind all of them where it has none */
+};
+
+struct finder {
+	struct tfs_model_impl *m;
+	struct tfs_weight_file *files; /* in node order, so those of one directory are neighbours */
+	size_t n_files, room_files;
+	uint32_t *order; /* in which files are parsed */
+	size_t room_sets;
+	struct broken *broken; /* one for each set that is left out */
+	size_t n_broken, room_broken;
+	size_t n_dirs;
+	bool *named; /* by node: some weight file says that it has tensors there; never another one of its kind, or itself */
+	struct tfs_error *err; /* the caller's; filled only where -errno alone would not tell */
+};
+
+/* --- Parsing ----------------------------------------------------------------------------------------------------- */
+
+const struct tfs_format *tfs_index_format(const char *file_name)
+{
+	const struct tfs_format *f;
+
+	for (size_t i = 0; (f = tfs_format_at(i)); i++)
+		if (f->shard_ext && tfs_index_claims(file_name, f->shard_ext, NULL))
+			return f;
+	return NULL;
+}
+
+static int find_files(struct finder *f)
+{
+	for (uint32_t i = 0; i < f->m->pub.n_nodes; i++) {
+		const struct tfs_node *n = &f->m->nodes[i];
+		struct tfs_weight_file file = { .node = i };
+
+		if (S_ISDIR(n->mode)) {
+			f->n_dirs++;
+			continue;
+		}
+		file.format = i == f->m->given ? f->m->given_format : tfs_format_for(n->name);
+		if (!file.format) {
+			file.format = tfs_index_format(n->name);
+			file.is_index = file.format != NULL;
+		}
+		if (!file.format) {
+			file.format = tfs_format_maybe(n->name);
+			file.is_ambiguous = file.format != NULL;
+		}
+		if (!file.format)
+			continue;
+		if (tfs_array_room(f->files, f->n_files, f->room_files))
+			return -ENOMEM;
+		f->files[f->n_files++] = file;
+	}
+	return 0;
+}
+
+/* Indexes first: they are the longest, and what is started last should be short. */
+static int order_files(struct finder *f)
+{
+	size_t at = 0;
+
+	f->order = reallocarray(NULL, f->n_files + 1, sizeof *f->order); /* n_files may be 0 */
+	if (!f->order)
+		return -ENOMEM;
+	for (int index = 1; index >= 0; index--)
+		for (size_t i = 0; i < f->n_files; i++)
+			if (f->files[i].is_index == index)
+				f->order[at++] = i;
+	return 0;
+}
+
+/* A link that leads to nothing, or to what we may not look at. */
+static int refuse_link(const struct tfs_model *m, uint32_t node, struct tfs_error *err)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (!tfs_model_path(m, node, path, sizeof path) && fstatat(m->root_fd, path, &st, 0) && errno == EACCES)
+		return tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "is a link to %s: %s", m->nodes[node].link->target, strerror(EACCES));
+	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a dangling symlink to %s", m->nodes[node].link->target);
+}
+
+/* Where no tensor can be read the file is broken, and what is wrong with the first of them is why. */
+static int check_any_left(struct tfs_catalog *catalog, struct tfs_error *err)
+{
+	const struct tfs_note *notes;
+	size_t n, n_left_out, n_notes, more;
+
+	tfs_catalog_tensors(catalog, &n);
+	tfs_catalog_left_out(catalog, &n_left_out);
+	if (n || !n_left_out)
+		return 0;
+	notes = tfs_catalog_notes(catalog, &n_notes, &more);
+	return tfs_error_set(err, -EINVAL, notes[0].offset, "%s", notes[0].text);
+}
+
+/* What the file is by its content; of what can't be read nothing is known. */
+static struct tfs_sniffed sniff_node(const struct tfs_model *m, uint32_t node)
+{
+	cleanup_fd int fd = tfs_model_open_node(m, node, 0);
+	struct tfs_sniffed c = { 0 };
+
+	if (fd >= 0)
+		tfs_sniff(fd, m->nodes[node].size, &c, NULL);
+	return c;
+}
+
+/* An index is JSON; what else was found under its name is said, as of weights. */
+static int read_index(int fd, uint64_t size, struct tfs_index **ret_index, struct tfs_error *err)
+{
+	int r = tfs_sniff_present(fd, size, err), other;
+
+	if (r)
+		return r;
+	r = tfs_index_read(fd, size, ret_index, err);
+	other = r == -EINVAL ? tfs_sniff_other(fd, size, NULL, TFS_IN_JSON, err) : 0;
+	return other ? other : r;
+}
+
+static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct tfs_error *err)
+{
+	const struct tfs_node *n = &m->nodes[file->node];
+	cleanup_fd int fd = -1;
+	int rc;
+
+	if (file->is_ambiguous && sniff_node(m, file->node).format != file->format) {
+		file->is_other = true;
+		return 0;
+	}
+	if (S_ISLNK(n->mode))
+		return refuse_link(m, file->node, err);
+	if (!S_ISREG(n->mode))
+		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is not a regular file");
+	fd = tfs_model_open_node(m, file->node, 0);
+	if (fd < 0)
+		return tfs_error_set(err, fd, TFS_NO_OFFSET, "opening: %s", strerror(-fd));
+	if (file->is_index)
+		return read_index(fd, n->size, &file->index, err);
+	file->catalog = tfs_catalog_create();
+	rc = file->catalog ? tfs_format_read(file->format, fd, n->size, n->name, file->catalog, err) : -ENOMEM;
+	if (!rc)
+		rc = tfs_catalog_sort(file->catalog);
+	if (!rc)
+		rc = tfs_external_check(m, n->parent, file->catalog);
+	if (!rc)
+		rc = check_any_left(file->catalog, err);
+	if (rc && !err->code)
+		tfs_error_set(err, rc, TFS_NO_OFFSET, "reading its header: %s", strerror(-rc));
+	return rc;
+}
+
+/* For a broken file when there is no memory left to say what is wrong with it. */
+static const struct tfs_error no_memory = { -ENOMEM, TFS_NO_OFFSET, "", "out of memory" };
+
+/* One iteration of the parallel loop: touches nothing but its own file. */
+static void parse_file(void *arg, size_t i)
+{
+	struct finder *f = arg;
+	struct tfs_weight_file *file = &f->files[f->order[i]];
+	struct tfs_error err = { .offset = TFS_NO_OFFSET }, *copy;
+
+	if (!parse(&f->m->pub, file, &err))
+		return;
+	tfs_model_error_in(&f->m->pub, file->node, &err);
+	copy = malloc(sizeof *copy);
+	if (copy)
+		*copy = err;
+	file->err = copy ? copy : &no_memory;
+}
+
+static void clear_file(struct tfs_weight_file *file)
+{
+	tfs_catalog_destroy(tfs_steal(file->catalog));
+	tfs_index_destroy(tfs_steal(file->index));
+	if (file->err != &no_memory)
+		free((struct tfs_error *)file->err);
+	file->err = NULL;
+}
+
+/* --- One directory ----------------------------------------------------------------------------------------------- */
+
+/* A draft and the set made of it. */
+struct made {
+	struct tfs_draft *draft;
+	struct tfs_set set;
+};
+
+/* What about a set's index and shards is odd, but for their tensors. */
+static void warn_shards(struct finder *f, const struct tfs_draft *d)
+{
+	const struct tfs_index *ix = d->index ? d->index->index : NULL;
+
+	if (ix && ix->n_bad)
+		tfs_model_warn_at(f->m, d->index->node, -EINVAL, ix->bad.offset, "%zu of its rows are wrong, the first is this: %s", ix->n_bad,
+				  ix->bad.what);
+	if (d->n_unlisted)
+		tfs_model_warn(f->m, d->index->node, -EINVAL,
+			       "%zu shards are not in the index, the first is %s: their tensors are shown, too", d->n_unlisted,
+			       f->m->nodes[d->unlisted->node].name);
+	if (d->n_there < d->n_named)
+		tfs_model_warn(f->m, tfs_draft_file(d, 0)->node, -ENOENT, "only %zu of %zu shards of its name are there",
+			       d->n_there, d->n_named);
+}
+
+static int make_set(struct finder *f, struct tfs_drafts *drafts, struct tfs_draft *d, uint32_t dir, struct tfs_set *set)
+{
+	cleanup_free struct tfs_shard *shards = reallocarray(NULL, d->n_files, sizeof *shards);
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	int rc;
+
+	if (!shards)
+		return -ENOMEM;
+	*set = (struct tfs_set){
+		.stem = d->stem,
+		.format = d->format,
+		.dir = dir,
+		.sharded = d->n_files > 1 || d->n_listed > 1,
+		.companion = d->companion,
+	};
+	for (size_t i = 0; i < d->n_files; i++)
+		shards[i] = (struct tfs_shard){ tfs_draft_file(d, i)->node, tfs_draft_file(d, i)->catalog };
+	rc = tfs_merge(f->m, set, shards, d->n_files, d->index ? d->index->index : NULL,
+		       d->index ? d->index->node : UINT32_MAX, &err);
+	if (rc == -EINVAL) {
+		tfs_model_error_in(&f->m->pub, shards[0].node, &err);
+		return tfs_draft_fail(drafts, d, &err);
+	}
+	if (!rc)
+		warn_shards(f, d);
+	return rc ? rc : tfs_split_check(f->m, shards, d->n_files, d->n_listed);
+}
+
+/* Behind the last one is NULL's. */
+static size_t place_of_format(const struct tfs_format *format)
+{
+	size_t i = 0;
+
+	while (tfs_format_at(i) != format)
+		i++;
+	return i;
+}
+
+/* Does the set lack tensors, or shards, that there should be? */
+static bool is_incomplete(const struct made *s)
+{
+	return s->set.n_missing || s->draft->n_named;
+}
+
+/* The primary set first. */
+static int by_rank(const void *a, const void *b)
+{
+	const struct made *x = a, *y = b;
+	int c;
+
+	if (x->set.companion != y->set.companion)
+		return x->set.companion ? 1 : -1;
+	if (x->set.format != y->set.format)
+		return place_of_format(x->set.format) < place_of_format(y->set.format) ? -1 : 1;
+	if (x->draft->rank != y->draft->rank)
+		return x->draft->rank < y->draft->rank ? -1 : 1;
+	/* As long as two have the same stem it goes to the one that has all of its tensors. */
+	c = strcmp(x->set.stem, y->set.stem);
+	return c ? c : is_incomplete(x) - is_incomplete(y);
+}
+
+static int by_stem(const void *a, const void *b)
+{
+	int c = strcmp(((const struct made *)a)->set.stem, ((const struct made *)b)->set.stem);
+
+	return c ? c : by_rank(a, b);
+}
+
+/* Place of the first set whose stem is not less than @stem. */
+static size_t find_stem(const void *const *sets, size_t n, const char *stem)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(((const struct made *)sets[mid])->set.stem, stem) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static const char *stem_at(const void *const *sets, size_t i)
+{
+	return ((const struct made *)sets[i])->set.stem;
+}
+
+/*
+ * Give the second set of a stem a `~` behind it, the third one two, and so on, as sets/STEM must be a name of its own; "."
+ * and ".." are none. @sets is in order of stems, before and after.
+ */
+static int make_stems_unique(struct finder *f, const void **sets, size_t n)
+{
+	char stem[NAME_MAX + 1];
+
+	for (size_t i = 0; i < n;) {
+		struct made *s = (struct made *)sets[i];
+		size_t len = strlen(s->set.stem), at;
+
+		if ((!i || strcmp(stem_at(sets, i - 1), s->set.stem)) && strcmp(s->set.stem, ".") &&
+		    strcmp(s->set.stem, "..")) {
+			i++;
+			continue;
+		}
+		memcpy(stem, s->set.stem, len + 1);
+		do {
+			if (len == NAME_MAX)
+				return tfs_error_set(f->err, -E2BIG, TFS_NO_OFFSET, "too many weight sets are named %s",
+						     s->set.stem);
+			stem[len++] = '~';
+			stem[len] = '\0';
+			at = find_stem(sets, n, stem);
+		} while (at < n && !strcmp(stem_at(sets, at), stem));
+		s->set.stem = tfs_arena_copy(&f->m->arena, stem, len);
+		if (!s->set.stem)
+			return -ENOMEM;
+		/* To its new place, which is further on; what comes to this one is looked at next. */
+		memmove(sets + i, sets + i + 1, (at - 1 - i) * sizeof *sets);
+		sets[at - 1] = s;
+	}
+	return 0;
+}
+
+/* @format: NULL if it is of none. */
+static int leave_out(struct finder *f, const struct tfs_error *err, uint32_t node, const struct tfs_format *format)
+{
+	if (tfs_array_room(f->broken, f->n_broken, f->room_broken))
+		return -ENOMEM;
+	f->broken[f->n_broken++] = (struct broken){ *err, node, place_of_format(format) };
+	return 0;
+}
+
+/* The file that is a draft by itself. */
+static uint32_t only_node(const struct tfs_draft *d)
+{
+	return d->n_files == 1 ? tfs_draft_file(d, 0)->node : UINT32_MAX;
+}
+
+static int add_set(struct finder *f, const struct tfs_set *set)
+{
+	struct tfs_model_impl *m = f->m;
+	struct tfs_node *dir = &m->nodes[set->dir];
+
+	if (tfs_array_room(m->sets, m->pub.n_sets, f->room_sets))
+		return -ENOMEM;
+	m->pub.sets = m->sets;
+	if (!dir->n_sets++)
+		dir->first_set = m->pub.n_sets;
+	m->sets[m->pub.n_sets++] = *set;
+	return 0;
+}
+
+/* Keep the catalogs of sound sets with the model; of those whose tensors were copied, only names and shapes. */
+static void keep_catalogs(struct finder *f, const struct tfs_draft *d)
+{
+	struct tfs_model_impl *m = f->m;
+
+	for (size_t i = 0; i < d->n_files; i++) {
+		struct tfs_weight_file *file = tfs_draft_file(d, i);
+
+		if (!file->catalog)
+			continue; /* kept already, for another index that lists it */
+		if (!tfs_merge_keeps(d->n_files, d->index ? d->index->index : NULL))
+			tfs_catalog_drop_table(file->catalog);
+		m->catalogs[m->n_catalogs++] = tfs_steal(file->catalog);
+	}
+}
+
+static bool is_empty(const struct made *s)
+{
+	return !s->set.n_tensors && !s->set.n_missing;
+}
+
+/*
+ * A set without tensors (a trainer's arguments in a pickle) is left out where there is one that has some, whose place in front of the
+ * others it could take. Either way it is said. @sets are *@n.
+ */
+static int drop_empty(struct finder *f, const void **sets, size_t *n)
+{
+	size_t kept = 0, empty = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < *n; i++)
+		empty += is_empty(sets[i]);
+	for (size_t i = 0; i < *n && !rc; i++) {
+		const struct made *s = sets[i];
+		struct tfs_error err = { 0 };
+
+		if (!is_empty(s)) {
+			sets[kept++] = s;
+			continue;
+		}
+		if (empty == *n) {
+			tfs_model_warn(f->m, s->set.sources[0], -EINVAL, "has no tensors");
+			sets[kept++] = s;
+			continue;
+		}
+		tfs_error_set(&err, -EINVAL, TFS_NO_OFFSET, "has no tensors");
+		tfs_model_error_in(&f->m->pub, s->set.sources[0], &err);
+		rc = leave_out(f, &err, only_node(s->draft), s->set.format);
+	}
+	*n = kept;
+	return rc;
+}
+
+/* Turn the drafts of one directory into sets, and leave out the broken ones. */
+static int make_sets(struct finder *f, struct tfs_drafts *drafts, uint32_t dir)
+{
+	/* There may be none. */
+	cleanup_free struct made *made = reallocarray(NULL, drafts->n + 1, sizeof *made);
+	cleanup_free const void **order = reallocarray(NULL, drafts->n + 1, 2 * sizeof *order);
+	size_t n = 0;
+	int rc = 0;
+
+	if (!made || !order)
+		return -ENOMEM;
+	for (size_t i = 0; i < drafts->n && !rc; i++) {
+		struct tfs_draft *d = &drafts->all[i];
+
+		made[i].draft = d;
+		if (!d->err)
+			rc = make_set(f, drafts, d, dir, &made[i].set);
+		if (!rc && d->err)
+			rc = leave_out(f, d->err, only_node(d), d->format);
+		else
+			order[n++] = &made[i];
+	}
+	if (!rc)
+		rc = drop_empty(f, order, &n);
+	/* Only now: a shard may be in several drafts. */
+	for (size_t i = 0; i < n && !rc; i++)
+		keep_catalogs(f, ((const struct made *)order[i])->draft);
+	if (rc)
+		return rc;
+
+	tfs_sort(order, n, order + drafts->n, by_stem);
+	rc = make_stems_unique(f, order, n);
+	if (rc)
+		return rc;
+	tfs_sort(order, n, order + drafts->n, by_rank);
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = add_set(f, &((const struct made *)order[i])->set);
+	return rc;
+}
+
+static void note_named(struct finder *f, uint32_t dir, struct tfs_catalog *catalog)
+{
+	size_t n;
+	const char *const *locations = tfs_catalog_locations(catalog, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		struct tfs_error ignored; /* it is said when the set is made */
+		uint32_t node = tfs_merge_location(&f->m->pub, dir, locations[i], &ignored);
+		const struct tfs_format *format;
+
+		if (node == UINT32_MAX)
+			continue;
+		format = tfs_format_for(f->m->nodes[node].name);
+		f->named[node] = !format || !format->external;
+	}
+}
+
+static void warn_notes(struct finder *f, const struct tfs_weight_file *file)
+{
+	size_t n, more;
+	const struct tfs_note *notes = tfs_catalog_notes(file->catalog, &n, &more);
+
+	for (size_t i = 0; i < n; i++)
+		tfs_model_warn_at(f->m, file->node, -EINVAL, notes[i].offset, "%s", notes[i].text);
+	if (more)
+		tfs_model_warn(f->m, file->node, -EINVAL, "%zu more warnings like these", more);
+}
+
+static void warn_parts(struct finder *f, const struct tfs_weight_file *files, size_t n)
+{
+	size_t count = 0, first = 0;
+
+	for (size_t i = n; i--;)
+		if (tfs_is_sound(&files[i]) && tfs_has_parts(files[i].catalog)) {
+			first = i;
+			count++;
+		}
+	if (count)
+		tfs_model_warn(f->m, files[first].node, -EINVAL,
+			       "%zu files, of which this is the first, are of a torch distributed checkpoint: each tensor is the part that one "
+			       "rank had, not joined with the others (torch's consolidate_safetensors_files() joins them)",
+			       count);
+}
+
+/* Broken weights in front of broken indexes, as they tell more where there is nothing else. */
+static int leave_out_broken(struct finder *f, const struct tfs_weight_file *files, size_t n)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < n && !rc; i++)
+		if (files[i].err && !files[i].is_index && !files[i].missing)
+			rc = leave_out(f, files[i].err, files[i].node, files[i].format);
+	return rc;
+}
+
+static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *files, size_t n)
+{
+	struct tfs_drafts drafts = { 0 };
+	int rc = tfs_group(f->m, dir, files, n, &drafts);
+
+	for (size_t i = 0; i < n; i++) {
+		if (!files[i].catalog)
+			continue;
+		note_named(f, dir, files[i].catalog);
+		if (!files[i].err) /* else they are part of the error, or there is nothing that they are about */
+			warn_notes(f, &files[i]);
+	}
+	warn_parts(f, files, n);
+	if (!rc)
+		rc = leave_out_broken(f, files, n);
+	if (!rc)
+		rc = make_sets(f, &drafts, dir);
+	tfs_drafts_clear(&drafts);
+	for (size_t i = 0; i < n; i++)
+		clear_file(&files[i]);
+	return rc;
+}
+
+/* --- The model --------------------------------------------------------------------------------------------------- */
+
+/* Forget the files that have turned out to be something else. */
+static void drop_others(struct finder *f)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < f->n_files; i++)
+		if (!f->files[i].is_other)
+			f->files[kept++] = f->files[i];
+	f->n_files = kept;
+}
+
+static int find(struct finder *f)
+{
+	struct tfs_model_impl *m = f->m;
+	size_t end;
+	int rc = find_files(f);
+
+	if (!rc)
+		rc = order_files(f);
+	if (rc)
+		return rc;
+	m->catalogs = calloc(f->n_files + 1, sizeof *m->catalogs);
+	f->named = calloc(m->pub.n_nodes, sizeof *f->named);
+	if (!m->catalogs || !f->named)
+		return -ENOMEM;
+	tfs_parallel_for(f->n_files, m->threads, parse_file, f);
+	drop_others(f);
+	for (size_t i = 0; i < f->n_files && !rc; i = end) {
+		uint32_t dir = m->nodes[f->files[i].node].parent;
+
+		for (end = i + 1; end < f->n_files && m->nodes[f->files[end].node].parent == dir;)
+			end++;
+		rc = find_in_dir(f, dir, f->files + i, end - i);
+	}
+	return rc;
+}
+
+/* What a download has left behind, which is no set, is told apart from what was never there. */
+static int find_unfinished(struct finder *f)
+{
+	const struct tfs_model *m = &f->m->pub;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < m->n_nodes && !rc; i++) {
+		const char *what = S_ISREG(m->nodes[i].mode) ? tfs_format_unfinished(m->nodes[i].name) : NULL;
+		struct tfs_error err = { 0 };
+
+		if (!what)
+			continue;
+		tfs_error_set(&err, -EINVAL, TFS_NO_OFFSET, "%s", what);
+		tfs_model_error_in(m, i, &err);
+		rc = leave_out(f, &err, i, NULL);
+	}
+	return rc;
+}
+
+/*
+ * What a file without a name that we take is, where that tells why there are no weights: weights of another kind, by its name; those
+ * of ours under another one, as the blobs of Ollama and of the hub; what only looks like ours. NULL: it is an ordinary file. *@ret_format: the
+ * one that can read it, or NULL.
+ */
+static const char *other_weights(const struct tfs_model *m, uint32_t node, const struct tfs_format **ret_format)
+{
+	struct tfs_sniffed c = S_ISREG(m->nodes[node].mode) ? sniff_node(m, node) : (struct tfs_sniffed){ 0 };
+	const char *name = m->nodes[node].name, *what = tfs_sniff_name(name, c.format);
+
+	*ret_format = what ? NULL : c.format;
+	if (c.what && !c.format && tfs_format_maybe(name)) /* a name that we would take says less */
+		return c.what;
+	return what || !c.format ? what : c.what;
+}
+
+/* "; PATH is …" of the first of them into @buf, "" where there is none. */
+static void find_other_weights(const struct finder *f, char *buf, size_t size)
+{
+	enum { MOST_FILES = 1000 }; /* that are looked into; a directory without weights may be anybody's */
+	const struct tfs_model *m = &f->m->pub;
+	unsigned looked_at = 0, found = 0;
+	char path[PATH_MAX];
+	size_t len = 0;
+
+	*buf = '\0';
+	for (uint32_t i = 0; i < m->n_nodes && found < 2 && looked_at < MOST_FILES; i++) {
+		const struct tfs_format *format = NULL;
+		const char *what = S_ISDIR(m->nodes[i].mode) ? NULL : other_weights(m, i, &format);
+		size_t n;
+
+		looked_at += !S_ISDIR(m->nodes[i].mode);
+		if (!what || tfs_model_path(m, i, path, sizeof path))
+			continue;
+		n = snprintf(buf + len, size - len, "; %s is %s%s", path, what, format ? ", which can be mounted by itself" : "");
+		if (n >= size - len) { /* whole or not at all */
+			buf[len] = '\0';
+			continue;
+		}
+		len += n;
+		found++;
+	}
+}
+
+static int nothing_found(const struct finder *f)
+{
+	char names[TFS_FORMAT_NAMES], others[256];
+
+	tfs_format_names(names);
+	find_other_weights(f, others, sizeof others);
+	return tfs_error_set(f->err, -EINVAL, TFS_NO_OFFSET, "no weights found: no file of %zu in %zu %s is named %s%s",
+			     f->m->pub.n_nodes - f->n_dirs, f->n_dirs, f->n_dirs == 1 ? "directory" : "directories",
+			     names, others);
+}
+
+/* It may well have a name that a third format claims ("weights.bin"), and is nothing to warn of. */
+static bool is_named(const struct finder *f, const struct broken *b)
+{
+	return b->node != UINT32_MAX && f->named[b->node];
+}
+
+/* The reason why there is no set: where a file has another one's tensors, what is wrong with that other one tells more. */
+static const struct broken *main_reason(const struct finder *f)
+{
+	const struct broken *best = &f->broken[0];
+
+	for (size_t i = 1; i < f->n_broken; i++) {
+		const struct broken *b = &f->broken[i];
+		int named = is_named(f, b) - is_named(f, best);
+
+		if (named < 0 || (!named && b->place < best->place))
+			best = b;
+	}
+	return best;
+}
+
+/* A set that is broken stops the mount only where there is no other; of several the first of the format that comes first is the reason. */
+static int report_broken(const struct finder *f)
+{
+	struct tfs_error warning;
+
+	if (!f->m->pub.n_sets && f->n_broken) {
+		*f->err = main_reason(f)->err;
+		f->err->code = -EINVAL; /* whatever broke the set: the model has none */
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < f->n_broken && f->m->warn; i++) {
+		if (is_named(f, &f->broken[i]))
+			continue;
+		warning = f->broken[i].err;
+		tfs_error_set(&warning, warning.code, warning.offset, "left out: %s", f->broken[i].err.what);
+		f->m->warn(f->m->warn_arg, &warning);
+	}
+	return f->m->pub.n_sets ? 0 : nothing_found(f);
+}
+
+int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err)
+{
+	struct finder f = { .m = m, .err = err };
+	int rc = find(&f);
+
+	if (!rc)
+		rc = find_unfinished(&f);
+	if (!rc)
+		rc = report_broken(&f);
+	if (rc && !err->code)
+		tfs_error_set(err, rc, TFS_NO_OFFSET, "finding the weights: %s", strerror(-rc));
+	for (size_t i = 0; i < f.n_files; i++)
+		clear_file(&f.files[i]);
+	free(f.files);
+	free(f.order);
+	free(f.broken);
+	free(f.named);
+	return rc;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of a set say of the split that made them, held against the files that are there: llama.cpp refuses a model in which
+ * the two differ. Here it is only warned of, as each tensor is what its own file says.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/sort.h"
+#include "model/impl.h"
+
+static const struct tfs_split *split_of(const struct tfs_shard *s)
+{
+	return tfs_catalog_split(s->catalog);
+}
+
+/* Those without a number last. */
+static int by_number(const void *a, const void *b)
+{
+	struct tfs_split_number x = split_of(a)->no, y = split_of(b)->no;
+
+	if (x.given != y.given)
+		return y.given - x.given;
+	return x.given ? (x.n > y.n) - (x.n < y.n) : 0;
+}
+
+/* The first file that says of how many files it is one of, or NULL. */
+static const struct tfs_shard *first_counted(const struct tfs_shard *shards, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (split_of(&shards[i])->count.given)
+			return &shards[i];
+	return NULL;
+}
+
+/* The first file that is at odds with @counted is named. */
+static void check_counts(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n, const struct tfs_shard *counted)
+{
+	struct tfs_split_number want = split_of(counted)->count;
+
+	for (size_t i = 0; i < n; i++) {
+		struct tfs_split_number have = split_of(&shards[i])->count;
+
+		if (!have.given)
+			tfs_model_warn(m, shards[i].node, -EINVAL, "has no split.count, and that of %s is %" PRId64,
+				       m->nodes[counted->node].name, want.n);
+		else if (have.n != want.n)
+			tfs_model_warn(m, shards[i].node, -EINVAL, "split.count is %" PRId64 ", and that of %s is %" PRId64, have.n,
+				       m->nodes[counted->node].name, want.n);
+		else
+			continue;
+		return;
+	}
+}
+
+static int check_numbers(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n, int64_t count)
+{
+	cleanup_free const void **order = reallocarray(NULL, n, 2 * sizeof *order);
+
+	if (!order)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		order[i] = &shards[i];
+	tfs_sort(order, n, order + n, by_number);
+	for (size_t i = 0; i < n; i++) {
+		const struct tfs_shard *s = order[i], *before = i ? order[i - 1] : NULL;
+		struct tfs_split_number no = split_of(s)->no;
+
+		if (!no.given)
+			tfs_model_warn(m, s->node, -EINVAL, "has no split.no, though it is one of %" PRId64 " files", count);
+		else if (no.n < 0 || no.n >= count)
+			tfs_model_warn(m, s->node, -EINVAL, "split.no is %" PRId64 " of %" PRId64 " files, which count from 0", no.n,
+				       count);
+		else if (before && !by_number(before, s))
+			tfs_model_warn(m, s->node, -EINVAL, "split.no is %" PRId64 ", and so is that of %s", no.n,
+				       m->nodes[before->node].name);
+		else
+			continue;
+		break;
+	}
+	return 0;
+}
+
+/* All files are there: are all tensors? */
+static void check_tensors(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n, const struct tfs_shard *counted)
+{
+	struct tfs_split_number want = split_of(counted)->tensors;
+	uint64_t have = 0;
+	size_t count;
+
+	for (size_t i = 0; i < n; i++) {
+		tfs_catalog_tensors(shards[i].catalog, &count);
+		have += count;
+		tfs_catalog_left_out(shards[i].catalog, &count);
+		have += count;
+	}
+	if (want.given && (want.n < 0 || (uint64_t)want.n != have))
+		tfs_model_warn(m, counted->node, -EINVAL,
+			       "split.tensors.count says that its model has %" PRId64 " tensors; its files have %" PRIu64, want.n,
+			       have);
+}
+
+int tfs_split_check(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n, size_t n_named)
+{
+	const struct tfs_shard *counted = first_counted(shards, n);
+	int64_t count;
+
+	if (!counted)
+		return 0;
+	count = split_of(counted)->count.n;
+	if (count < 0 || (uint64_t)count != n_named)
+		tfs_model_warn(m, counted->node, -ENOENT, "split.count says that its model is in %" PRId64 " files; this one has %zu",
+			       count, n);
+	check_counts(m, shards, n, counted);
+	if (count == (int64_t)n)
+		check_tensors(m, shards, n, counted);
+	return check_numbers(m, shards, n, count);
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+#include "tensor/catalog.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <search.h>
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/array.h"
+#include "base/checked.h"
+#include "base/cleanup.h"
+#include "base/sort.h"
+
+struct tfs_catalog {
+	struct tfs_tensor *tensors;
+	size_t count, room;
+	const char **locations;
+	size_t n_locations, room_locations;
+	void *dtypes; /* made up by the file, a tree of tsearch(3): there may be one for each tensor */
+	struct tfs_note notes[TFS_MAX_NOTES];
+	size_t n_notes; /* added, more than TFS_MAX_NOTES perhaps */
+	const char **left_out;
+	size_t n_left_out, room_left_out;
+	struct tfs_metadata *metadata;
+	size_t n_metadata, room_metadata;
+	bool companion;
+	struct tfs_split split;
+	/* Apart, as shapes are aligned and names are not: together each name would cost padding. */
+	struct tfs_arena names, shapes;
+};
+
+struct tfs_catalog *tfs_catalog_create(void)
+{
+	return calloc(1, sizeof(struct tfs_catalog));
+}
+
+/* For tdestroy(): dtypes are in an arena. */
+static void keep(void *dtype)
+{
+	(void)dtype;
+}
+
+void tfs_catalog_destroy(struct tfs_catalog *c)
+{
+	if (!c)
+		return;
+	free(c->tensors);
+	free(c->locations);
+	free(c->left_out);
+	free(c->metadata);
+	tdestroy(c->dtypes, keep);
+	tfs_arena_fini(&c->names);
+	tfs_arena_fini(&c->shapes);
+	free(c);
+}
+
+int tfs_catalog_reserve(struct tfs_catalog *c, size_t tensors, size_t name_bytes, size_t dims)
+{
+	struct tfs_tensor *t;
+	size_t room;
+
+	/* Each name has a NUL behind it. */
+	if (ckd_add(&room, c->count, tensors) || ckd_add(&name_bytes, name_bytes, tensors) ||
+	    ckd_mul(&dims, dims, sizeof(uint64_t)))
+		return -ENOMEM;
+	if (room > c->room) {
+		t = reallocarray(c->tensors, room, sizeof *t);
+		if (!t)
+			return -ENOMEM;
+		c->tensors = t;
+		c->room = room;
+	}
+	if (tfs_arena_reserve(&c->names, name_bytes))
+		return -ENOMEM;
+	return tfs_arena_reserve(&c->shapes, dims);
+}
+
+int tfs_catalog_add(struct tfs_catalog *c, const char *name, size_t name_len, const struct tfs_dtype *dtype,
+		    const uint64_t *shape, unsigned ndim, uint64_t offset, uint64_t nbytes)
+{
+	struct tfs_tensor t = {
+		.dtype = dtype,
+		.offset = offset,
+		.nbytes = nbytes,
+		.name_len = name_len,
+		.ndim = ndim,
+	};
+	uint64_t *dims;
+
+	if (c->count == UINT32_MAX || name_len > UINT32_MAX || ndim > TFS_MAX_DIMS)
+		return -E2BIG;
+	if (tfs_array_room(c->tensors, c->count, c->room))
+		return -ENOMEM;
+	dims = tfs_arena_array(&c->shapes, ndim, sizeof *dims, alignof(uint64_t));
+	t.name = tfs_arena_copy(&c->names, name, name_len);
+	if (!dims || !t.name)
+		return -ENOMEM;
+	if (ndim)
+		memcpy(dims, shape, ndim * sizeof *dims);
+	t.shape = dims;
+	c->tensors[c->count++] = t;
+	return 0;
+}
+
+int tfs_catalog_pack(struct tfs_catalog *c, struct tfs_tensor *t, const struct tfs_packing *packing)
+{
+	struct tfs_packing *p = tfs_arena_alloc(&c->shapes, sizeof *p, alignof(struct tfs_packing));
+	uint64_t *strides = NULL;
+	struct tfs_run *runs = NULL;
+
+	if (!t)
+		t = &c->tensors[c->count - 1];
+	assert(!packing->strides || (t->dtype->block_elems == 1 && !packing->n_runs));
+	if (!p)
+		return -ENOMEM;
+	*p = *packing;
+	if (packing->strides) {
+		strides = tfs_arena_array(&c->shapes, t->ndim, sizeof *strides, alignof(uint64_t));
+		if (!strides)
+			return -ENOMEM;
+		memcpy(strides, packing->strides, t->ndim * sizeof *strides);
+	}
+	if (packing->n_runs) {
+		runs = tfs_arena_array(&c->shapes, packing->n_runs, sizeof *runs, alignof(struct tfs_run));
+		if (!runs)
+			return -ENOMEM;
+		memcpy(runs, packing->runs, packing->n_runs * sizeof *runs);
+	}
+	p->strides = strides;
+	p->runs = runs;
+	t->packing = p;
+	return 0;
+}
+
+int tfs_catalog_external(struct tfs_catalog *c, const char *location, size_t len)
+{
+	struct tfs_tensor *t = &c->tensors[c->count - 1];
+	const char *last = c->n_locations ? c->locations[c->n_locations - 1] : NULL;
+
+	/* Tensors of one file stand together as a rule. */
+	if (!last || strlen(last) != len || memcmp(last, location, len)) {
+		if (tfs_array_room(c->locations, c->n_locations, c->room_locations))
+			return -ENOMEM;
+		c->locations[c->n_locations] = tfs_arena_copy(&c->names, location, len);
+		if (!c->locations[c->n_locations])
+			return -ENOMEM;
+		c->n_locations++;
+	}
+	t->source = c->n_locations;
+	return 0;
+}
+
+const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *ret_count)
+{
+	*ret_count = c->n_locations;
+	return c->locations;
+}
+
+/* NULL before any string. */
+static int text_cmp(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) : (a != NULL) - (b != NULL);
+}
+
+static int dtype_cmp(const void *a, const void *b)
+{
+	const struct tfs_dtype *x = a, *y = b;
+	int c = strcmp(x->name, y->name);
+
+	if (!c)
+		c = text_cmp(x->npy, y->npy);
+	if (!c)
+		c = (x->block_elems > y->block_elems) - (x->block_elems < y->block_elems);
+	return c ? c : (x->block_bytes > y->block_bytes) - (x->block_bytes < y->block_bytes);
+}
+
+const struct tfs_dtype *tfs_catalog_dtype(struct tfs_catalog *c, const char *name, const char *npy, uint32_t block_elems,
+					  uint32_t block_bytes)
+{
+	struct tfs_dtype key = { .name = name, .npy = npy, .block_elems = block_elems, .block_bytes = block_bytes };
+	struct tfs_dtype **found = tfind(&key, &c->dtypes, dtype_cmp), *d;
+
+	if (found)
+		return *found;
+	d = tfs_arena_alloc(&c->shapes, sizeof *d, alignof(struct tfs_dtype));
+	if (!d)
+		return NULL;
+	*d = key;
+	d->name = tfs_arena_copy(&c->names, name, strlen(name));
+	d->npy = npy ? tfs_arena_copy(&c->names, npy, strlen(npy)) : NULL;
+	if (!d->name || (npy && !d->npy))
+		return NULL;
+	return tsearch(d, &c->dtypes, dtype_cmp) ? d : NULL;
+}
+
+int tfs_catalog_note(struct tfs_catalog *c, uint64_t offset, const char *fmt, ...)
+{
+	char line[sizeof((struct tfs_error *)0)->what];
+	const char *text;
+	va_list ap;
+
+	if (c->n_notes >= TFS_MAX_NOTES) {
+		c->n_notes++;
+		return 0;
+	}
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof line, fmt, ap);
+	va_end(ap);
+	text = tfs_arena_copy(&c->names, line, strlen(line));
+	if (!text)
+		return -ENOMEM;
+	c->notes[c->n_notes++] = (struct tfs_note){ offset, text };
+	return 0;
+}
+
+const struct tfs_note *tfs_catalog_notes(const struct tfs_catalog *c, size_t *ret_count, size_t *ret_more)
+{
+	*ret_count = c->n_notes < TFS_MAX_NOTES ? c->n_notes : TFS_MAX_NOTES;
+	*ret_more = c->n_notes - *ret_count;
+	return c->notes;
+}
+
+int tfs_catalog_leave_out(struct tfs_catalog *c, const char *name, size_t name_len, uint64_t offset, const char *fmt, ...)
+{
+	char why[sizeof((struct tfs_error *)0)->what], quoted[TFS_QUOTE_SIZE];
+	const char *copy;
+	va_list ap;
+
+	if (tfs_array_room(c->left_out, c->n_left_out, c->room_left_out))
+		return -ENOMEM;
+	copy = tfs_arena_copy(&c->names, name, name_len);
+	if (!copy)
+		return -ENOMEM;
+	c->left_out[c->n_left_out++] = copy;
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof why, fmt, ap);
+	va_end(ap);
+	return tfs_catalog_note(c, offset, "tensor %s left out: %s", tfs_quote(quoted, sizeof quoted, name, name_len), why);
+}
+
+void tfs_catalog_prune(struct tfs_catalog *c)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->count; i++)
+		if (c->tensors[i].dtype)
+			c->tensors[kept++] = c->tensors[i];
+	c->count = kept;
+}
+
+const char *const *tfs_catalog_left_out(const struct tfs_catalog *c, size_t *ret_count)
+{
+	*ret_count = c->n_left_out;
+	return c->left_out;
+}
+
+int tfs_catalog_add_metadata(struct tfs_catalog *c, const char *key, size_t key_len, const char *value, size_t value_len)
+{
+	struct tfs_metadata m = { .key_len = key_len, .value_len = value_len };
+
+	if (key_len > UINT32_MAX || value_len > UINT32_MAX || tfs_array_room(c->metadata, c->n_metadata, c->room_metadata))
+		return -ENOMEM;
+	m.key = tfs_arena_copy(&c->names, key, key_len);
+	m.value = tfs_arena_copy(&c->names, value, value_len);
+	if (!m.key || !m.value)
+		return -ENOMEM;
+	c->metadata[c->n_metadata++] = m;
+	return 0;
+}
+
+const struct tfs_metadata *tfs_catalog_metadata(const struct tfs_catalog *c, size_t *ret_count)
+{
+	*ret_count = c->n_metadata;
+	return c->metadata;
+}
+
+void tfs_catalog_set_companion(struct tfs_catalog *c)
+{
+	c->companion = true;
+}
+
+bool tfs_catalog_is_companion(const struct tfs_catalog *c)
+{
+	return c->companion;
+}
+
+void tfs_catalog_set_split(struct tfs_catalog *c, const struct tfs_split *split)
+{
+	c->split = *split;
+}
+
+const struct tfs_split *tfs_catalog_split(const struct tfs_catalog *c)
+{
+	return &c->split;
+}
+
+struct tfs_tensor *tfs_catalog_tensors(struct tfs_catalog *c, size_t *ret_count)
+{
+	*ret_count = c->count;
+	return c->tensors;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct tfs_tensor *x = a, *y = b;
+
+	return tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
+}
+
+int tfs_catalog_sort(struct tfs_catalog *c)
+{
+	cleanup_free const void **order = NULL;
+	cleanup_free struct tfs_tensor *sorted = NULL;
+	size_t n = c->count, i = 1;
+
+	while (i < n && by_name(&c->tensors[i - 1], &c->tensors[i]) <= 0)
+		i++;
+	if (i >= n)
+		return 0;
+
+	order = reallocarray(NULL, n, 2 * sizeof *order);
+	sorted = reallocarray(NULL, n, sizeof *sorted);
+	if (!order || !sorted)
+		return -ENOMEM;
+	for (i = 0; i < n; i++)
+		order[i] = &c->tensors[i];
+	tfs_sort(order, n, order + n, by_name);
+	for (i = 0; i < n; i++)
+		sorted[i] = *(const struct tfs_tensor *)order[i];
+	free(c->tensors);
+	c->tensors = tfs_steal(sorted);
+	c->room = n;
+	return 0;
+}
+
+void tfs_catalog_drop_table(struct tfs_catalog *c)
+{
+	free(c->tensors);
+	c->tensors = NULL;
+	c->count = c->room = 0;
+}

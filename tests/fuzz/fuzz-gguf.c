@@ -10,7 +10,7 @@
 #include "base/sort.h"
 #include "format/format.h"
 #include "format/gguf/reader.h"
-#include "fs/gguf-json.h"
+#include "fs/tree/gguf-json.h"
 #include "fuzz.h"
 
 static int by_place(const void *a, const void *b)

@@ -2,7 +2,7 @@
 /* Who may read what, held against a table written by hand; and against the kernel's own answer in tests/e2e/29-access.bats. */
 #include "../fault/fixture.h"
 
-#include "../../fs/access.h"
+#include "fs/tree/access.h"
 
 /*
  * A model of our own making: nodes and sets are all that is looked at. The root is world-searchable; in it d/ (0750 alice:team), and

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "../../fs/bench.h"
+#include "fs/cli/bench/bench.h"
 
 static void test_grade(void **state)
 {

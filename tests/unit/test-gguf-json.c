@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-#include "fs/gguf-json.h"
+#include "fs/tree/gguf-json.h"
 
 /* A header with one key, "k", of a type whose value is the @len bytes at @value; the text of its value. The caller frees it. */
 static char *text_of(unsigned char type, const void *value, size_t len, bool full)

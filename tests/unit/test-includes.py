@@ -23,7 +23,7 @@ FLOORS = {
     "mount": "base tensor model content io cache hash loader tree",
     "cli": "base tensor convert model content io cache loader tree mount",
 }
-PARTS = ("loader",)
+PARTS = ("loader", "fs")
 GENERATED = {"config.h"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "../../fs/listing.h"
+#include "fs/tree/listing.h"
 
 enum { MANY = 3000 };
 static const char *const controls[] = { NULL };

@@ -4,7 +4,7 @@
 
 #include <xxhash.h>
 
-#include "../../fs/modules.h"
+#include "fs/tree/modules.h"
 
 struct set_of {
 	struct tfs_tensor *tensors;

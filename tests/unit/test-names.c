@@ -4,7 +4,7 @@
 
 #include <xxhash.h>
 
-#include "../../fs/names.h"
+#include "fs/tree/names.h"
 
 static const struct tfs_dtype *u8(void)
 {

@@ -4,8 +4,8 @@
 
 #include <getopt.h>
 
-#include "../../fs/options.h"
-#include "../../fs/views.h"
+#include "fs/cli/mount-options.h"
+#include "fs/tree/views.h"
 
 #define GIB ((uint64_t)1 << 30)
 

@@ -2,7 +2,7 @@
 /* Snapshots live for as long as somebody knows their number. */
 #include "helpers.h"
 
-#include "../../fs/snapshots.h"
+#include "fs/mount/snapshots.h"
 
 static struct tfs_snapshot *made(const char *text)
 {

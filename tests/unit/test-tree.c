@@ -2,7 +2,7 @@
 /* The namespace: what a directory lists is what a lookup finds, and numbers that were never given out mean nothing. */
 #include "../fault/fixture.h"
 
-#include "../../fs/tree.h"
+#include "fs/tree/tree.h"
 
 static const char *const controls[] = { "stats", "metrics", NULL };
 static const struct spec mixed[] = { { "a", 8 }, { "b", 4 }, { "c", 8 }, { "d", 4 }, { "e", 4 }, { "f", 8 } };

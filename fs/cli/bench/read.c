@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "cli/bench/impl.h"
+
+/* One read(2). Large enough that the call costs nothing, small enough to stay in a CPU's cache; as much as one FUSE read. */
+enum { READ_SIZE = 1 << 20 };
+
+double tfs_bench_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+struct pass {
+	const struct tfs_bench_reading *reading;
+	const struct tfs_bench_work *work;
+	int *dir_fds; /* of the mount's, as work->dirs; NULL: not reading there */
+	int mount_fd;
+	int done_fd; /* eventfd: a thread has ended */
+	/* Each stands for itself; what threads leave behind is read after joining them. */
+	_Atomic size_t next;   /* item */
+	_Atomic uint64_t done; /* bytes */
+	_Atomic bool stop;
+	_Atomic int error; /* the first */
+};
+
+struct reader {
+	struct pass *pass;
+	pthread_t thread;
+	bool weights, others; /* which it reads */
+	uint64_t *buf;	      /* READ_SIZE bytes */
+	uint64_t sum;
+	double end;
+	/* Native: the source that is open. */
+	uint32_t source;
+	int source_fd; /* -1: none */
+	/* Streams: the one read under way. */
+	pthread_mutex_t lock;
+	pthread_cond_t answered;
+	bool is_answered;
+	int answer;
+};
+
+static int fail(struct pass *p, int error, const char *what)
+{
+	int none = 0;
+
+	/* One line, of the first: the others fail for the same reason, or because of it. */
+	if (!p->stop && atomic_compare_exchange_strong(&p->error, &none, error))
+		tfs_log_error("reading %s: %s", what, strerror(-error));
+	p->stop = true;
+	return error;
+}
+
+/* Of the words of @len bytes, which begin at one; a last partial word is filled up with zeros. */
+static uint64_t xor_of(const uint64_t *words, size_t len)
+{
+	uint64_t a = 0, b = 0, c = 0, d = 0, last = 0;
+	size_t n = len / 8, i = 0;
+
+	for (; i + 4 <= n; i += 4) {
+		a ^= words[i];
+		b ^= words[i + 1];
+		c ^= words[i + 2];
+		d ^= words[i + 3];
+	}
+	for (; i < n; i++)
+		a ^= words[i];
+	memcpy(&last, words + n, len % 8);
+	return a ^ b ^ c ^ d ^ last;
+}
+
+static int read_full(int fd, void *buf, size_t len, uint64_t offset)
+{
+	for (size_t got = 0; got < len;) {
+		ssize_t n = pread(fd, (char *)buf + got, len - got, offset + got);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO; /* shorter than it was */
+		got += n;
+	}
+	return 0;
+}
+
+/* --- Where a tensor's bytes come from: each reads the piece at @at into r->buf --------------------------------------- */
+
+static int read_file(struct reader *r, void *from, uint64_t at, size_t len)
+{
+	return read_full(*(int *)from, r->buf, len, at);
+}
+
+struct stream_read {
+	struct tfs_read rd; /* first, so that a pointer to it is one to this */
+	struct reader *reader;
+};
+
+static void on_answer(struct tfs_read *rd, int result)
+{
+	struct reader *r = ((struct stream_read *)rd)->reader;
+
+	pthread_mutex_lock(&r->lock);
+	r->answer = result;
+	r->is_answered = true;
+	pthread_cond_signal(&r->answered);
+	pthread_mutex_unlock(&r->lock);
+}
+
+static int read_stream(struct reader *r, void *from, uint64_t at, size_t len)
+{
+	struct stream_read own = { .rd = { .done = on_answer, .offset = at, .len = len }, .reader = r };
+
+	r->is_answered = false;
+	int result = tfs_stream_read(from, &own.rd);
+	if (result == TFS_QUEUED) {
+		pthread_mutex_lock(&r->lock);
+		while (!r->is_answered)
+			pthread_cond_wait(&r->answered, &r->lock);
+		result = r->answer;
+		pthread_mutex_unlock(&r->lock);
+	}
+	if (result)
+		return result;
+	if (own.rd.fd >= 0) {
+		result = read_full(own.rd.fd, r->buf, len, at);
+	} else {
+		char *to = (char *)r->buf;
+		for (unsigned i = 0; i < own.rd.n_iov; i++) {
+			memcpy(to, own.rd.iov[i].iov_base, own.rd.iov[i].iov_len);
+			to += own.rd.iov[i].iov_len;
+		}
+	}
+	tfs_read_release(&own.rd);
+	return result;
+}
+
+static int read_all(struct reader *r, int (*read_at)(struct reader *r, void *from, uint64_t at, size_t len), void *from,
+		    uint64_t begin, uint64_t size, uint64_t *sum)
+{
+	struct pass *p = r->pass;
+
+	for (uint64_t at = 0; at < size && !p->stop;) {
+		size_t len = size - at < READ_SIZE ? size - at : READ_SIZE;
+		int error = read_at(r, from, begin + at, len);
+		if (error)
+			return error;
+		*sum ^= xor_of(r->buf, len);
+		at += len;
+		p->done += len;
+	}
+	return 0;
+}
+
+/* --- Tensors, one by one --------------------------------------------------------------------------------------------- */
+
+static int read_native(struct reader *r, const struct tfs_tensor *t, uint64_t *sum)
+{
+	if (r->source_fd < 0 || r->source != t->source) {
+		if (r->source_fd >= 0)
+			close(r->source_fd);
+		r->source = t->source;
+		r->source_fd = tfs_model_open_node(r->pass->work->model, t->source, 0);
+		if (r->source_fd < 0)
+			return r->source_fd;
+	}
+	return read_all(r, read_file, &r->source_fd, t->offset, tfs_bench_source_bytes(t), sum);
+}
+
+static int map(struct reader *r, int fd, uint64_t size)
+{
+	if (!size)
+		return 0;
+	const volatile uint8_t *first = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	if (first == MAP_FAILED)
+		return -errno;
+	(void)*first;
+	munmap((void *)(uintptr_t)first, size);
+	r->pass->done++;
+	return 0;
+}
+
+static int read_item(struct reader *r, size_t i)
+{
+	struct pass *p = r->pass;
+	const struct tfs_bench_item *item = &p->work->items[i];
+	const struct tfs_tensor *t = &p->work->model->sets[item->set].tensors[item->tensor];
+	uint64_t sum = 0;
+	int error = 0;
+
+	if (p->dir_fds) {
+		cleanup_fd int fd = openat(p->dir_fds[item->dir], item->name, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			error = -errno;
+		else if (p->reading->map)
+			error = map(r, fd, t->nbytes);
+		else
+			error = read_all(r, read_file, &fd, 0, t->nbytes, &sum);
+	} else if (p->reading->loader && t->nbytes) {
+		struct tfs_streams *streams = tfs_loader_streams(p->reading->loader);
+		struct tfs_stream *st = tfs_stream_open(streams, (struct tfs_file_id){ item->set, item->tensor, TFS_RAW });
+		error = st ? read_all(r, read_stream, st, 0, t->nbytes, &sum) : -ENOMEM;
+		if (st)
+			tfs_stream_close(st);
+	} else if (t->nbytes) {
+		error = read_native(r, t, &sum);
+	}
+	if (error)
+		return fail(p, error, item->name);
+	/* Whoever reads the files themselves does not see a packed tensor's own bytes. The place is in it, so that two tensors
+	 * that have changed places are noticed. */
+	if (!t->packing)
+		r->sum += sum * (2 * (uint64_t)i + 1);
+	return 0;
+}
+
+static int read_other(struct reader *r, uint32_t node)
+{
+	struct pass *p = r->pass;
+	char path[PATH_MAX];
+	uint64_t sum = 0;
+
+	int error = tfs_model_path(p->work->model, node, path, sizeof path);
+	if (error)
+		return fail(p, error, "the other files");
+	cleanup_fd int fd = p->dir_fds ? openat(p->mount_fd, path, O_RDONLY | O_CLOEXEC) :
+					 tfs_model_open_node(p->work->model, node, 0);
+	if (fd < 0)
+		error = p->dir_fds ? -errno : fd;
+	else
+		error = read_all(r, read_file, &fd, 0, p->work->model->nodes[node].size, &sum);
+	return error ? fail(p, error, path) : 0;
+}
+
+static void *reader_main(void *arg)
+{
+	struct reader *r = arg;
+	struct pass *p = r->pass;
+	const uint64_t one = 1;
+
+	for (size_t i; r->weights && !p->stop && (i = p->next++) < p->work->n_items;)
+		read_item(r, i);
+	for (size_t i = 0; r->others && !p->stop && i < p->work->n_others; i++)
+		read_other(r, p->work->others[i]);
+	r->end = tfs_bench_now();
+	if (r->source_fd >= 0)
+		close(r->source_fd);
+	if (write(p->done_fd, &one, sizeof one) != sizeof one)
+		tfs_log_error("eventfd: %s", strerror(errno));
+	return NULL;
+}
+
+/* --- The pass -------------------------------------------------------------------------------------------------------- */
+
+/* Until all @n threads have ended; -EINTR once the user wanted an end. */
+static int wait_for_readers(struct pass *p, unsigned n)
+{
+	const struct tfs_bench_reading *reading = p->reading;
+	struct pollfd polled[] = { { .fd = p->done_fd, .events = POLLIN }, { .fd = reading->signal_fd, .events = POLLIN } };
+	uint64_t ended = 0, more;
+	int r = 0;
+
+	while (ended < n) {
+		int ready = poll(polled, r ? 1 : 2, 50);
+		if (ready > 0 && polled[0].revents && read(p->done_fd, &more, sizeof more) == sizeof more)
+			ended += more;
+		if (!r && ready > 0 && polled[1].revents) {
+			r = -EINTR;
+			p->stop = true;
+			/* Somebody may wait in an open or a read that only the daemon's end answers. */
+			if (reading->mount)
+				tfs_bench_mount_stop(reading->mount);
+		}
+		tfs_bench_progress_show(reading->progress, p->done);
+	}
+	return r;
+}
+
+static int open_mount(struct pass *p, const char *dir)
+{
+	p->mount_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (p->mount_fd < 0)
+		return -errno;
+	p->dir_fds = malloc(p->work->n_dirs * sizeof *p->dir_fds);
+	if (!p->dir_fds)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < p->work->n_dirs; i++)
+		p->dir_fds[i] = -1;
+	for (uint32_t i = 0; i < p->work->n_dirs; i++) {
+		p->dir_fds[i] = openat(p->mount_fd, p->work->dirs[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (p->dir_fds[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void close_mount(struct pass *p)
+{
+	for (uint32_t i = 0; p->dir_fds && i < p->work->n_dirs; i++)
+		if (p->dir_fds[i] >= 0)
+			close(p->dir_fds[i]);
+	free(p->dir_fds);
+	if (p->mount_fd >= 0)
+		close(p->mount_fd);
+}
+
+static void init_reader(struct reader *r, struct pass *p)
+{
+	*r = (struct reader){ .pass = p, .source_fd = -1, .buf = malloc(READ_SIZE) };
+	pthread_mutex_init(&r->lock, NULL);
+	pthread_cond_init(&r->answered, NULL);
+	if (r->buf)
+		memset(r->buf, 0, READ_SIZE); /* its pages are no part of the measurement */
+}
+
+static void fini_reader(struct reader *r)
+{
+	pthread_cond_destroy(&r->answered);
+	pthread_mutex_destroy(&r->lock);
+	free(r->buf);
+}
+
+int tfs_bench_read(const struct tfs_bench_reading *reading, double *ret_seconds, uint64_t *ret_sum)
+{
+	/* An ordinary reader does one thing after the other; ours has a thread besides for configuration and tokenizer. */
+	bool native = !reading->mount && !reading->loader, apart = !native && !reading->map && reading->work->n_others;
+	unsigned n = reading->readers + apart, started = 0;
+	struct pass p = { .reading = reading, .work = reading->work, .mount_fd = -1, .done_fd = eventfd(0, EFD_CLOEXEC) };
+	struct reader *readers = calloc(n, sizeof *readers);
+	double begin = tfs_bench_now(), end = begin;
+
+	int r = p.done_fd < 0 ? -errno : readers ? 0 : -ENOMEM;
+	for (unsigned i = 0; !r && i < n; i++) {
+		init_reader(&readers[i], &p);
+		readers[i].weights = i < reading->readers;
+		readers[i].others = apart ? !readers[i].weights : native && !i;
+		if (!readers[i].buf)
+			r = -ENOMEM;
+	}
+	begin = tfs_bench_now();
+	if (!r && reading->mount)
+		r = open_mount(&p, reading->mount->dir);
+	while (!r && started < n) {
+		r = -pthread_create(&readers[started].thread, NULL, reader_main, &readers[started]);
+		started += !r;
+	}
+	if (r) {
+		p.stop = true;
+		tfs_log_error("reading: %s", strerror(-r));
+	}
+	int waited = wait_for_readers(&p, started);
+	*ret_sum = 0;
+	for (unsigned i = 0; i < started; i++) {
+		pthread_join(readers[i].thread, NULL);
+		*ret_sum += readers[i].sum;
+		end = readers[i].end > end ? readers[i].end : end;
+	}
+	for (unsigned i = 0; readers && i < n; i++)
+		if (readers[i].pass)
+			fini_reader(&readers[i]);
+	free(readers);
+	close_mount(&p);
+	if (p.done_fd >= 0)
+		close(p.done_fd);
+	*ret_seconds = end - begin;
+	return waited ? waited : r ? r : p.error;
+}

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/command-line.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+
+enum { OPT_HELP = 'h', OPT_VERSION = 'V' };
+
+static const struct tfs_option common[] = {
+	{ OPT_HELP, "help", NULL, "print this and exit" },
+	{ OPT_VERSION, "version", NULL, "print the version and exit" },
+	{ 0 },
+};
+
+enum { OPTIONS_MAX = 64 };
+
+/* All options of @c, in the order of --help, ended by id 0. */
+static void collect(const struct tfs_command *c, struct tfs_option all[OPTIONS_MAX])
+{
+	unsigned n = 0;
+
+	for (int t = 0; t <= TFS_OPTION_TABLES; t++)
+		for (const struct tfs_option *o = t < TFS_OPTION_TABLES ? c->tables[t] : common; o && o->id; o++) {
+			assert(n < OPTIONS_MAX - 1);
+			all[n++] = *o;
+		}
+	all[n].id = 0;
+}
+
+enum { COLUMNS = 80, HELP_INDENT = 30 };
+
+/* Wrapped at blanks; @at columns of the first line are taken, and the others are indented by @indent. */
+static void print_wrapped(const char *text, int at, int indent)
+{
+	while (*text) {
+		int len = (int)strcspn(text, " ");
+		if (at > indent && at + 1 + len >= COLUMNS) {
+			printf("\n%*s", indent, "");
+			at = indent;
+		}
+		at += printf(at > indent ? " %.*s" : "%.*s", len, text);
+		text += len + strspn(text + len, " ");
+	}
+	putchar('\n');
+}
+
+static void print_option(const struct tfs_option *o)
+{
+	int at = printf("  ");
+
+	if (o->id < 256)
+		at += printf("-%c%s", o->id, o->name ? ", " : o->arg ? " " : "");
+	if (o->name)
+		at += printf("--%s%s", o->name, o->arg ? "=" : "");
+	at += printf("%s", o->arg ? o->arg : "");
+	if (at + 2 > HELP_INDENT) {
+		putchar('\n');
+		at = 0;
+	}
+	printf("%*s", HELP_INDENT - at, "");
+	print_wrapped(o->help, HELP_INDENT, HELP_INDENT);
+}
+
+static void print_help(const struct tfs_command *c, const struct tfs_option *o)
+{
+	printf("usage: %s [OPTIONS] %s\n\n", c->name, c->operands);
+	print_wrapped(c->about, 0, 0);
+	putchar('\n');
+	for (; o->id; o++)
+		print_option(o);
+	putchar('\n');
+	print_wrapped(c->status, 0, 0);
+}
+
+/* Word @i, from 0, of the operands. */
+static void complain_missing(const struct tfs_command *c, int i)
+{
+	const char *word = c->operands;
+
+	for (; i; i--)
+		word += strcspn(word, " ") + 1;
+	fprintf(stderr, "%s: %.*s is missing\n", c->name, (int)strcspn(word, " "), word);
+}
+
+bool tfs_value_complain(const char *option, const char *value, const char *want)
+{
+	fprintf(stderr, "tensorfs: %s: \"%s\" is not %s\n", option, value, want);
+	return false;
+}
+
+bool tfs_value_word(const char *option, const char *value, const char *const *words, int *ret)
+{
+	char all[128] = "";
+
+	for (int i = 0; words[i]; i++) {
+		if (!strcmp(words[i], value)) {
+			*ret = i;
+			return true;
+		}
+		snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i ? ", " : "one of ", words[i]);
+	}
+	return tfs_value_complain(option, value, all);
+}
+
+bool tfs_value_decimal(const char *s)
+{
+	return isdigit((unsigned char)s[0]) && s[strspn(s, "0123456789")] != 'x' && s[strspn(s, "0123456789")] != 'X';
+}
+
+bool tfs_value_number(const char *option, const char *value, double min, double max, double *ret)
+{
+	char *end, want[80];
+	errno = 0;
+	double v = strtod(value, &end);
+	if (*end || !tfs_value_decimal(value) || errno || v < min || v > max) {
+		snprintf(want, sizeof want, "a number from %.10g to %.10g", min, max);
+		return tfs_value_complain(option, value, want);
+	}
+	*ret = v;
+	return true;
+}
+
+bool tfs_value_count(const char *option, const char *value, unsigned min, unsigned max, unsigned *ret)
+{
+	double v;
+
+	if (!tfs_value_number(option, value, min, max, &v))
+		return false;
+	if (v != floor(v))
+		return tfs_value_complain(option, value, "a whole number");
+	*ret = (unsigned)v;
+	return true;
+}
+
+enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **argv, tfs_take_option *take, void *arg,
+				  int *ret_first)
+{
+	struct tfs_option all[OPTIONS_MAX];
+	struct option longs[OPTIONS_MAX] = { 0 };
+	char shorts[2 * OPTIONS_MAX + 1] = "";
+	int n_longs = 0, id;
+
+	collect(c, all);
+	for (const struct tfs_option *o = all; o->id; o++) {
+		if (o->name)
+			longs[n_longs++] = (struct option){ o->name, o->arg ? required_argument : no_argument, NULL, o->id };
+		if (o->id < 256)
+			snprintf(shorts + strlen(shorts), sizeof shorts - strlen(shorts), "%c%s", o->id, o->arg ? ":" : "");
+	}
+	while ((id = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		if (id == OPT_HELP) {
+			print_help(c, all);
+			return TFS_PARSED_EXIT;
+		}
+		if (id == OPT_VERSION) {
+			printf("tensorfs %s\n", TFS_VERSION);
+			return TFS_PARSED_EXIT;
+		}
+		if (id == '?') /* getopt has said what is wrong */
+			fprintf(stderr, "Try '%s --help'.\n", c->name);
+		if (id == '?' || !take(arg, id, optarg))
+			return TFS_PARSED_USAGE;
+	}
+	if (argc - optind != c->n_operands) {
+		if (argc - optind < c->n_operands)
+			complain_missing(c, argc - optind);
+		else
+			fprintf(stderr, "%s: one argument too many: %s\n", c->name, argv[optind + c->n_operands]);
+		fprintf(stderr, "usage: %s [OPTIONS] %s\nTry '%s --help'.\n", c->name, c->operands, c->name);
+		return TFS_PARSED_USAGE;
+	}
+	*ret_first = optind;
+	return TFS_PARSED_RUN;
+}

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/mount-options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/command-line.h"
+#include "tree/views.h"
+
+enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o', OPT_NO_MTAB = 'n', OPT_SLOPPY = 's', OPT_VERBOSE = 'v', OPT_TYPE = 't',
+       OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_NPY_ALIGN, OPT_ALLOW_OTHER,
+       OPT_NONEMPTY, OPT_VIEWS };
+
+/* What only a mount of its own takes … */
+static const struct tfs_option mount_options[] = {
+	{ OPT_FOREGROUND, "foreground", NULL, "stay in the foreground, messages on standard error" },
+	{ OPT_DEBUG, "debug", NULL, "tell what happens; implies -f" },
+	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options: ro, noexec, fsname=NAME, ...; also those below, as NAME or NAME=VALUE" },
+	{ OPT_ALLOW_OTHER, "allow-other", NULL, "let other users in; the same as -o allow_other" },
+	{ OPT_VIEWS, "views", "LIST", "which views there are: all, none, or some of tensors,npy,f32,meta,tree,whole" },
+	{ OPT_NONEMPTY, "nonempty", NULL, "mount over another tensorfs mount, too" },
+	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE", "load these files of the mount first, in this order: a name or glob on each line" },
+	{ 0 },
+};
+
+/* … and how any is served. */
+const struct tfs_option tfs_serving_options[] = {
+	{ OPT_MEMORY, "memory", "SIZE",
+	  "memory for resident tensors: bytes with K, M, G or T, a percentage of what is available, or auto (half of it)" },
+	{ OPT_OPEN_WAIT, "open-wait", "SECONDS", "stream a tensor whose load would hold up its open for longer (default 1)" },
+	{ OPT_PREFETCH, "prefetch", "auto|all|none", "load what will be opened next; everything from mount on; nothing" },
+	{ OPT_THREADS, "threads", "N", "reads in flight (default 8)" },
+	{ OPT_ENGINE, "engine", "NAME",
+	  "how to read: uring (io_uring), threads, both past the page cache, or buffered; auto: the first that works" },
+	{ OPT_PASSTHROUGH, "passthrough", "auto|on|off",
+	  "let the kernel serve resident tensors by itself; on: or fail to mount (default auto)" },
+	{ OPT_NPY_ALIGN, "npy-align", "64|4096",
+	  "a multiple of it is where data begins in npy/ and f32/; 64: as np.save writes them (default 4096)" },
+	{ OPT_URING, "fuse-uring", "auto|on|off", "carry requests by io_uring; on: or fail to mount (default auto)" },
+	{ 0 },
+};
+
+/* What mount(8) says to programs that mount for it. */
+static const struct tfs_option mount8_options[] = {
+	{ OPT_NO_MTAB, NULL, NULL, "for mount(8), no effect" },
+	{ OPT_SLOPPY, NULL, NULL, "for mount(8), no effect" },
+	{ OPT_VERBOSE, NULL, NULL, "for mount(8), no effect" },
+	{ 0 },
+};
+
+static const struct tfs_command mount_command = {
+	.name = "tensorfs",
+	.operands = "MODEL_DIR MOUNTPOINT",
+	.n_operands = 2,
+	.about = "Mount a model directory with every tensor in it as an ordinary file. MODEL_DIR may also be one weight file. "
+		 "Unmount with umount or fusermount3 -u.",
+	.status = "Exit status: 0 mounted (or unmounted, with -f), 1 failed, 2 wrong usage. See tensorfs(1).",
+	.tables = { mount_options, tfs_serving_options, mount8_options },
+};
+
+/* For mount(8) -f is another word. */
+static const struct tfs_option helper_options[] = {
+	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options, and those of tensorfs as NAME or NAME=VALUE" },
+	{ OPT_TYPE, NULL, "TYPE", "for mount(8), no effect" },
+	{ OPT_FOREGROUND, NULL, NULL, "fake: do everything but mount" },
+	{ 0 },
+};
+
+static const struct tfs_command helper_command = {
+	.name = "mount.tensorfs",
+	.operands = "MODEL_DIR MOUNTPOINT",
+	.n_operands = 2,
+	.about = "What mount(8) runs for the type tensorfs; tensorfs does the same for people.",
+	.status = "Exit status: 0 mounted, 1 failed, 2 wrong usage. See mount.tensorfs(8).",
+	.tables = { helper_options, mount8_options },
+};
+
+static const char *const switch_words[] = { [TFS_AUTO] = "auto", [TFS_ON] = "on", [TFS_OFF] = "off", NULL };
+static const char *const prefetch_words[] = {
+	[TFS_PREFETCH_AUTO] = "auto", [TFS_PREFETCH_ALL] = "all", [TFS_PREFETCH_NONE] = "none", NULL
+};
+/* auto, then the tiers. */
+static const char *const engine_words[] = { "auto", "uring", "threads", "buffered", NULL };
+
+static const char *const npy_align_words[] = { "64", "4096", NULL };
+
+static bool parse_memory(const char *value, uint64_t *ret)
+{
+	static const char want[] = "a size of at least 64M, such as 8G, 50% or auto";
+	char *end;
+
+	if (!strcmp(value, "auto")) {
+		*ret = tfs_memory_default();
+		return true;
+	}
+	errno = 0;
+	double v = strtod(value, &end);
+	if (!tfs_value_decimal(value) || errno)
+		return tfs_value_complain("--memory", value, want);
+	if (*end == '%' && !end[1] && v <= 100) {
+		v = v / 100 * 2 * (double)tfs_memory_default(); /* the default is half of what is available */
+	} else if (*end) {
+		static const char units[] = "KMGT";
+		const char *u = strchr(units, toupper((unsigned char)*end));
+		/* "G", "GB" and "GiB" all mean 2^30: memory is counted in powers of two. */
+		if (!u || (end[1] && strcmp(end + 1, "B") && strcmp(end + 1, "iB")))
+			return tfs_value_complain("--memory", value, want);
+		v *= (double)(1ull << 10 * (u - units + 1));
+	}
+	if (v < (double)TFS_MEMORY_MIN || v >= 0x1p62)
+		return tfs_value_complain("--memory", value, want);
+	*ret = (uint64_t)v;
+	return true;
+}
+
+/* --- -o -------------------------------------------------------------------------------------------------------------- */
+
+/* What mount(8), fstab(5) and systemd.mount(5) know and does nothing here, is always so or can't be: nosuid, nodev, noatime. */
+static const char *const no_effect[] = {
+	"defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev", "suid", "nosuid", "dev",
+	"nodev", "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
+	"lazytime", "nolazytime", "iversion", "noiversion", "mand", "nomand", "silent", "loud", "default_permissions", NULL
+};
+static const char *const no_effect_prefixes[] = { "x-", "X-", "comment=", "user=", NULL };
+
+static bool has_no_effect(const char *word)
+{
+	for (int i = 0; no_effect[i]; i++)
+		if (!strcmp(word, no_effect[i]))
+			return true;
+	for (int i = 0; no_effect_prefixes[i]; i++)
+		if (!strncmp(word, no_effect_prefixes[i], strlen(no_effect_prefixes[i])))
+			return true;
+	return false;
+}
+
+/*
+ * The next of a list, which may hold commas in double quotes, as in mount(8), or behind a backslash, as for libfuse, which also
+ * has \NNN, octal. @word has room for the whole list.
+ */
+static bool next_word(const char **list, char *word)
+{
+	const char *s = *list;
+	bool quoted = false;
+
+	if (!*s)
+		return false;
+	for (; *s && (quoted || *s != ','); s++) {
+		unsigned byte;
+		if (*s == '"') {
+			quoted = !quoted;
+		} else if (*s == '\\' && strspn(s + 1, "01234567") >= 3 && sscanf(s + 1, "%3o", &byte) == 1) {
+			*word++ = (char)byte;
+			s += 3;
+		} else {
+			s += *s == '\\' && s[1];
+			*word++ = *s;
+		}
+	}
+	*word = 0;
+	*list = s + (*s == ',');
+	return true;
+}
+
+/* Does @word, up to a '=', spell the option @name? Mount options are usually written with '_'. */
+static bool spells(const char *word, const char *name)
+{
+	for (; *name && (*word == *name || (*word == '_' && *name == '-')); word++, name++)
+		;
+	return !*name && (!*word || *word == '=');
+}
+
+static const struct tfs_option *find(const char *word)
+{
+	const struct tfs_option *tables[] = { mount_options, tfs_serving_options };
+
+	for (int t = 0; t < 2; t++)
+		for (const struct tfs_option *option = tables[t]; option->id; option++)
+			if (option->name && spells(word, option->name))
+				return option;
+	return NULL;
+}
+
+/* For libfuse or the kernel; what they don't know is libfuse's to refuse. False: out of memory. */
+static bool pass_on(struct tfs_options *o, const char *word)
+{
+	size_t len = strlen(o->mount_options);
+	char *joined = realloc(o->mount_options, len + 2 * strlen(word) + 2);
+
+	if (!joined)
+		return false;
+	o->mount_options = joined;
+	joined += len;
+	if (len)
+		*joined++ = ',';
+	for (; *word; *joined++ = *word++)
+		if (*word == ',' || *word == '\\')
+			*joined++ = '\\';
+	*joined = 0;
+	return true;
+}
+
+static bool take_word(struct tfs_options *o, const char *word)
+{
+	const struct tfs_option *option = find(word);
+	const char *value = strchr(word, '=');
+
+	if (option && !option->arg != !value) {
+		fprintf(stderr, "tensorfs: -o %s: it %s\n", word, value ? "takes no value" : "requires a value");
+		return false;
+	}
+	if (option)
+		return tfs_options_take(o, option->id, value ? value + 1 : NULL);
+	if (!*word || has_no_effect(word))
+		return true;
+	if (!strncmp(word, "max_read=", 9) && !tfs_value_count("-o max_read", word + 9, 0, UINT_MAX, &o->max_read))
+		return false;
+	return pass_on(o, word);
+}
+
+static bool take_list(struct tfs_options *o, const char *list)
+{
+	char *word;
+
+	do {
+		word = tfs_arena_alloc(&o->words, strlen(list) + 1, 1);
+		if (!word)
+			fprintf(stderr, "tensorfs: out of memory\n");
+	} while (word && next_word(&list, word) && (word = take_word(o, word) ? word : NULL));
+	return word;
+}
+
+bool tfs_options_take(void *arg, int id, const char *value)
+{
+	struct tfs_options *o = arg;
+	int word;
+
+	switch (id) {
+	case OPT_FOREGROUND:
+		o->foreground = true;
+		return true;
+	case OPT_DEBUG:
+		o->debug = o->foreground = true;
+		return true;
+	case OPT_ALLOW_OTHER:
+		o->allow_other = true;
+		return true;
+	case OPT_MOUNT:
+		return take_list(o, value);
+	case OPT_NO_MTAB:
+	case OPT_SLOPPY:
+	case OPT_VERBOSE:
+	case OPT_TYPE:
+		return true;
+	case OPT_NONEMPTY:
+		o->nonempty = true;
+		return true;
+	case OPT_MEMORY:
+		return parse_memory(value, &o->loader.memory);
+	case OPT_OPEN_WAIT:
+		return tfs_value_number("--open-wait", value, 0, 86400, &o->loader.open_wait);
+	case OPT_THREADS:
+		return tfs_value_count("--threads", value, 1, TFS_THREADS_MAX, &o->loader.threads);
+	case OPT_PREFETCH:
+		if (!tfs_value_word("--prefetch", value, prefetch_words, &word))
+			return false;
+		o->loader.prefetch = word;
+		return true;
+	case OPT_VIEWS:
+		return tfs_views_parse(value, &o->views) ||
+		       tfs_value_complain("--views", value, "all, none, or some of tensors,npy,f32,meta,tree,whole");
+	case OPT_PREFETCH_LIST:
+		o->prefetch_list = value;
+		return true;
+	case OPT_ENGINE:
+		if (!tfs_value_word("--engine", value, engine_words, &word))
+			return false;
+		o->loader.engine_forced = word > 0;
+		o->loader.engine = word > 0 ? (enum tfs_tier)(word - 1) : TFS_TIER_URING;
+		return true;
+	case OPT_NPY_ALIGN:
+		if (!tfs_value_word("--npy-align", value, npy_align_words, &word))
+			return false;
+		o->npy_align = word ? TFS_NPY_ALIGN : 64;
+		return true;
+	case OPT_PASSTHROUGH:
+	case OPT_URING:
+		if (!tfs_value_word(id == OPT_URING ? "--fuse-uring" : "--passthrough", value, switch_words, &word))
+			return false;
+		if (id == OPT_URING)
+			o->uring = word;
+		else
+			o->passthrough = word;
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool tfs_options_init(struct tfs_options *ret_options)
+{
+	*ret_options = (struct tfs_options){
+		.views = TFS_VIEWS_ALL,
+		.loader = { .open_wait = 1, .threads = TFS_THREADS_DEFAULT },
+		.npy_align = TFS_NPY_ALIGN,
+		.mount_options = strdup(""),
+	};
+	return ret_options->mount_options;
+}
+
+void tfs_options_complete(struct tfs_options *o)
+{
+	if (!o->loader.memory)
+		o->loader.memory = tfs_memory_default();
+}
+
+/* As tfs_options_take(). */
+static bool take_for_mount8(void *arg, int id, const char *value)
+{
+	struct tfs_options *o = arg;
+
+	if (id != OPT_FOREGROUND)
+		return tfs_options_take(o, id, value);
+	o->fake = true;
+	return true;
+}
+
+bool tfs_options_helper(const char *argv0)
+{
+	const char *slash = strrchr(argv0, '/');
+	return !strcmp(slash ? slash + 1 : argv0, helper_command.name);
+}
+
+enum tfs_parsed tfs_options_parse(int argc, char **argv, struct tfs_options *ret_options)
+{
+	struct tfs_options o;
+	int first;
+
+	if (!tfs_options_init(&o)) {
+		fprintf(stderr, "tensorfs: out of memory\n");
+		return TFS_PARSED_USAGE;
+	}
+	bool helper = tfs_options_helper(argv[0]);
+	enum tfs_parsed parsed = tfs_command_parse(helper ? &helper_command : &mount_command, argc, argv,
+						   helper ? take_for_mount8 : tfs_options_take, &o, &first);
+	if (parsed != TFS_PARSED_RUN) {
+		tfs_options_fini(&o);
+		return parsed;
+	}
+	o.model_dir = argv[first];
+	o.mountpoint = argv[first + 1];
+	tfs_options_complete(&o);
+	*ret_options = o;
+	return TFS_PARSED_RUN;
+}
+
+void tfs_options_fini(struct tfs_options *o)
+{
+	free(o->mount_options);
+	tfs_arena_fini(&o->words);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount/caller.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int tfs_caller_of(fuse_req_t req, struct tfs_caller *ret_caller)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	struct tfs_caller c = { .uid = ctx->uid, .gid = ctx->gid };
+	int room = 32, n;
+
+	for (;;) {
+		gid_t *groups = realloc(c.groups, (size_t)room * sizeof *groups);
+		if (!groups) {
+			free(c.groups);
+			return -ENOMEM;
+		}
+		c.groups = groups;
+		/* Of a thread that waits for this answer, so it is still there; root needs no groups. */
+		n = c.uid ? fuse_req_getgroups(req, room, groups) : 0;
+		if (n <= room)
+			break;
+		room = n;
+	}
+	c.n_groups = n > 0 ? (size_t)n : 0;
+	*ret_caller = c;
+	return 0;
+}
+
+/* Of all that is below the directory @dir, some? */
+static bool sees_any(struct tfs_fs *fs, const struct tfs_caller *c, struct tfs_inode dir)
+{
+	char name[TFS_NAME_MAX + 1];
+	struct tfs_inode inode;
+	uint64_t place = 0;
+
+	while (!tfs_tree_entry(fs->tree, dir, &place, name, &inode))
+		if (tfs_caller_sees(fs, c, inode))
+			return true;
+	return false;
+}
+
+bool tfs_caller_sees(struct tfs_fs *fs, const struct tfs_caller *c, struct tfs_inode inode)
+{
+	const struct tfs_access *a = tfs_tree_access(fs->tree);
+
+	switch (inode.kind) {
+	case TFS_INO_TENSOR:
+		return tfs_access_tensor(a, c, inode.set, inode.tensor);
+	case TFS_INO_KEYS:
+	case TFS_INO_WHOLE:
+		return tfs_access_set(a, c, inode.set);
+	case TFS_INO_TREE_DIR:
+	case TFS_INO_SET_TREE_DIR:
+		return sees_any(fs, c, inode);
+	default:
+		return true;
+	}
+}
+
+int tfs_check_access(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode)
+{
+	struct tfs_caller c;
+	bool of_set = inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_KEYS || inode.kind == TFS_INO_WHOLE;
+
+	if (!of_set || fs->all_open || !tfs_access_mixed(tfs_tree_access(fs->tree), inode.set))
+		return 0;
+	int r = tfs_caller_of(req, &c);
+	if (r)
+		return r;
+	r = tfs_caller_sees(fs, &c, inode) ? 0 : -EACCES;
+	tfs_caller_fini(&c);
+	return r;
+}
+
+bool tfs_is_mixed_dir(struct tfs_fs *fs, struct tfs_inode dir)
+{
+	uint32_t set;
+
+	return !fs->all_open && tfs_tree_shown_set(fs->tree, dir, &set) && tfs_access_mixed(tfs_tree_access(fs->tree), set);
+}

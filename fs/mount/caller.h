@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* Whoever sent a request, and whether he may have what he asks for (access.h). */
+#ifndef TFS_FS_CALLER_H
+#define TFS_FS_CALLER_H
+
+#include "tree/access.h"
+#include "mount/fs.h"
+
+/* Who sent @req; to be released with tfs_caller_fini(). Without /proc he has no groups but his first. 0 or -ENOMEM. */
+int tfs_caller_of(fuse_req_t req, struct tfs_caller *ret_caller);
+
+/* May @c know that there is @inode, an entry of a directory of a mixed set? A directory is known by what can be seen below. */
+bool tfs_caller_sees(struct tfs_fs *fs, const struct tfs_caller *c, struct tfs_inode inode);
+
+/* 0, or -EACCES where the kernel has let @req pass by a mode that doesn't say everything; -ENOMEM. */
+int tfs_check_access(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode);
+
+/* Does what @dir lists depend on who asks? */
+bool tfs_is_mixed_dir(struct tfs_fs *fs, struct tfs_inode dir);
+
+#endif

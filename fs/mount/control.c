@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount/control.h"
+
+#include <errno.h>
+#include <fnmatch.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "mount/stats.h"
+
+struct tfs_control {
+	struct tfs_fs *fs;
+	uint32_t which;
+	/* Guards the line: writes of one file come one by one, but a close of a duplicate flushes meanwhile. */
+	pthread_mutex_t lock;
+	char line[TFS_PATH_SIZE];
+	size_t len; /* sizeof line: too long */
+};
+
+bool tfs_control_writable(uint32_t which)
+{
+	return which == TFS_CONTROL_PREFETCH || which == TFS_CONTROL_EVICT || which == TFS_CONTROL_PIN;
+}
+
+struct tfs_control *tfs_control_open(struct tfs_fs *fs, uint32_t which)
+{
+	struct tfs_control *c = calloc(1, sizeof *c);
+
+	if (c) {
+		c->fs = fs;
+		c->which = which;
+		pthread_mutex_init(&c->lock, NULL);
+	}
+	return c;
+}
+
+void tfs_control_close(struct tfs_control *c)
+{
+	if (c)
+		pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+/* --- Names to files -------------------------------------------------------------------------------------------------- */
+
+struct files {
+	struct tfs_file_id *ids;
+	size_t n, room;
+	bool any; /* something has the name, if only without anything to load: an empty tensor */
+};
+
+static int add_file(struct tfs_fs *fs, struct files *files, struct tfs_inode inode)
+{
+	const struct tfs_tensor *t = &fs->model->sets[inode.set].tensors[inode.tensor];
+
+	files->any = true;
+	if (!t->nbytes)
+		return 0;
+	if (tfs_array_room(files->ids, files->n, files->room))
+		return -ENOMEM;
+	files->ids[files->n++] = tfs_file_of(inode);
+	return 0;
+}
+
+/* Does the name stand for what the loader loads, or for a directory of that? */
+static bool is_loaded(struct tfs_inode i)
+{
+	return i.kind == TFS_INO_TENSOR && tfs_views[i.view].loaded;
+}
+
+static bool is_view(struct tfs_inode i)
+{
+	return i.kind == TFS_INO_VIEW_DIR || i.kind == TFS_INO_SET_VIEW_DIR || i.kind == TFS_INO_TREE_DIR ||
+	       i.kind == TFS_INO_SET_TREE_DIR;
+}
+
+static int add_matches(struct tfs_fs *fs, struct files *files, struct tfs_inode dir, const char *pattern);
+
+static int add_entry(struct tfs_fs *fs, struct files *files, struct tfs_inode inode)
+{
+	if (is_loaded(inode))
+		return add_file(fs, files, inode);
+	return is_view(inode) ? add_matches(fs, files, inode, NULL) : 0;
+}
+
+/* What is in @dir under a name that @pattern (NULL: any) matches; below a directory of a view, all there is. */
+static int add_matches(struct tfs_fs *fs, struct files *files, struct tfs_inode dir, const char *pattern)
+{
+	char name[TFS_NAME_MAX + 1];
+	struct tfs_inode inode;
+	uint64_t place = 0;
+	int r;
+
+	while (!(r = tfs_tree_entry(fs->tree, dir, &place, name, &inode)))
+		if ((!pattern || !fnmatch(pattern, name, 0)) && (r = add_entry(fs, files, inode)))
+			return r;
+	return r == -ENOENT ? 0 : r;
+}
+
+/* Add the files that @line names. -ENOENT: none is named so. */
+static int resolve(struct tfs_fs *fs, const char *line, struct files *files)
+{
+	struct tfs_inode inode = { .kind = TFS_INO_NODE, .node = TFS_NODE_ROOT }, entry;
+	char path[TFS_PATH_SIZE + sizeof "tensors/"], *p = path, *slash;
+	int r = 0;
+
+	/* A directory by its own name alone: `tensors`. */
+	if (!strchr(line, '/') && !tfs_tree_lookup(fs->tree, inode, line, &entry) && is_view(entry))
+		return add_entry(fs, files, entry);
+	if (strchr(line, '/'))
+		snprintf(path, sizeof path, "%s", line);
+	else
+		snprintf(path, sizeof path, "tensors/%s", line);
+	for (; !r && (slash = strchr(p, '/')); p = slash + 1) {
+		*slash = 0;
+		if (*p && strcmp(p, ".") != 0)
+			r = tfs_tree_lookup(fs->tree, inode, p, &inode);
+	}
+	if (r)
+		return r;
+	/* Its own name first: a tensor's may have brackets. */
+	files->any = false;
+	if (!*p)
+		r = add_entry(fs, files, inode);
+	else if (!tfs_tree_lookup(fs->tree, inode, p, &entry))
+		r = add_entry(fs, files, entry);
+	else if (strpbrk(p, "*?["))
+		r = add_matches(fs, files, inode, p);
+	return r ? r : files->any ? 0 : -ENOENT;
+}
+
+/* --- What is done with them -------------------------------------------------------------------------------------------- */
+
+static int do_line(struct tfs_fs *fs, uint32_t which, const char *line)
+{
+	struct tfs_residency *residency = tfs_loader_residency(fs->loader);
+	struct files files = { 0 };
+	/* What can't be served is not loaded; but what is in memory can go, whatever became of serving it. */
+	bool possible = which == TFS_CONTROL_EVICT || (residency && fs->passthrough);
+	int r = possible ? resolve(fs, line, &files) : -EOPNOTSUPP;
+
+	if (!r && which == TFS_CONTROL_PREFETCH)
+		return tfs_loader_feed(fs->loader, files.ids, files.n);
+	if (r || !residency)
+		files.n = 0; /* of what was found before it went wrong nothing is done */
+	for (size_t i = 0; i < files.n; i++) {
+		int one;
+		if (which == TFS_CONTROL_PIN) {
+			one = tfs_residency_pin(residency, files.ids[i]);
+			if (one == -ENOENT)
+				one = 0;
+		} else {
+			tfs_residency_unpin(residency, files.ids[i]);
+			one = tfs_residency_evict(residency, files.ids[i]);
+			if (one == -ENOENT)
+				one = 0; /* it is where it should be */
+		}
+		if (one && !r)
+			r = one;
+	}
+	free(files.ids);
+	return r;
+}
+
+static int end_line(struct tfs_control *c)
+{
+	size_t len = c->len;
+
+	c->len = 0;
+	if (len == sizeof c->line)
+		return -ENAMETOOLONG;
+	while (len && c->line[len - 1] == '\r')
+		len--;
+	c->line[len] = 0;
+	return len ? do_line(c->fs, c->which, c->line) : 0;
+}
+
+int tfs_control_write(struct tfs_control *c, const char *text, size_t len)
+{
+	int r = 0, one;
+
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '\n' && (one = end_line(c)) && !r)
+			r = one;
+		else if (text[i] != '\n' && c->len < sizeof c->line)
+			c->line[c->len++] = text[i];
+	}
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+int tfs_control_flush(struct tfs_control *c)
+{
+	pthread_mutex_lock(&c->lock);
+	int r = end_line(c);
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static char *path_of(struct tfs_fs *fs, struct tfs_file_id id)
+{
+	char dir[TFS_PATH_SIZE], name[TFS_NAME_MAX + 1], *path = NULL;
+	struct tfs_inode file = { .kind = TFS_INO_TENSOR, .set = id.set, .tensor = id.tensor };
+
+	while (file.view < TFS_VIEWS && (!tfs_views[file.view].loaded || tfs_views[file.view].loader_view != id.view))
+		file.view++;
+	if (tfs_tree_view_path(fs->tree, id.set, file.view, dir, sizeof dir) || tfs_tree_file_name(fs->tree, file, name) ||
+	    asprintf(&path, "%s/%s", dir, name) < 0)
+		return NULL;
+	return path;
+}
+
+/* What is to be listed; NULL: out of memory. */
+static struct tfs_file_id *listed(struct tfs_fs *fs, uint32_t which, size_t *ret_n)
+{
+	struct tfs_residency *residency = tfs_loader_residency(fs->loader);
+
+	*ret_n = 0;
+	if (which == TFS_CONTROL_PREFETCH)
+		return tfs_loader_queued(fs->loader, ret_n);
+	if (which == TFS_CONTROL_PIN && residency)
+		return tfs_residency_pinned(residency, ret_n);
+	return calloc(1, sizeof(struct tfs_file_id));
+}
+
+char *tfs_control_text(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller)
+{
+	size_t n, shown = 0, len;
+	char *text = NULL;
+
+	cleanup_free struct tfs_file_id *ids = listed(fs, which, &n);
+	char **paths = calloc(n + 1, sizeof *paths);
+	FILE *f = ids && paths ? open_memstream(&text, &len) : NULL;
+	bool bad = !f;
+	for (size_t i = 0; i < n && !bad; i++) {
+		if (caller && !tfs_access_tensor(tfs_tree_access(fs->tree), caller, ids[i].set, ids[i].tensor))
+			continue;
+		paths[shown] = path_of(fs, ids[i]);
+		bad = !paths[shown++];
+	}
+	if (!bad && which == TFS_CONTROL_PIN) /* the other one has an order */
+		qsort(paths, shown, sizeof *paths, by_path);
+	for (size_t i = 0; i < shown; i++) {
+		if (!bad)
+			fprintf(f, "%s\n", paths[i]);
+		free(paths[i]);
+	}
+	free(paths);
+	if (f && (fclose(f) || bad)) {
+		free(text);
+		text = NULL;
+	}
+	return text;
+}
+
+int tfs_control_prefetch_list(struct tfs_fs *fs, const char *path)
+{
+	cleanup_free char *line = NULL;
+	struct files files = { 0 };
+	size_t size = 0;
+	int r = 0;
+	FILE *f = fopen(path, "re");
+
+	if (!f) {
+		r = -errno;
+		tfs_log_error("--prefetch-list: %s: %s", path, strerror(-r));
+		return r;
+	}
+	for (ssize_t n; !r && (n = getline(&line, &size, f)) >= 0;) {
+		while (n && (line[n - 1] == '\n' || line[n - 1] == '\r'))
+			line[--n] = 0;
+		if (!n)
+			continue;
+		r = n < TFS_PATH_SIZE ? resolve(fs, line, &files) : -ENOENT;
+		if (r && r != -ENOMEM) {
+			tfs_log_warning("--prefetch-list: %s: there is no %.500s", path, line);
+			r = 0;
+		}
+	}
+	if (!r && ferror(f))
+		r = -EIO;
+	fclose(f);
+	if (!r)
+		r = tfs_loader_feed(fs->loader, tfs_steal(files.ids), files.n);
+	free(files.ids);
+	if (r)
+		tfs_log_error("--prefetch-list: %s: %s", path, strerror(-r));
+	return r;
+}

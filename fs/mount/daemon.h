@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A mount that a process of its own serves. It starts in a handshake of two bytes over a socket:
+ *
+ *   child                                     parent
+ *   scans, mounts, answers the kernel's INIT
+ *                      ── ready ──►           looks whether the mount answers
+ *   goes to the background   ◄── go ──        returns
+ *
+ * Until then the child's messages go to our standard error, and the end of either is seen by the other.
+ */
+#ifndef TFS_FS_DAEMON_H
+#define TFS_FS_DAEMON_H
+
+#include <sys/types.h>
+
+#include "mount/options.h"
+
+/*
+ * Mount as @options say, and wait until the mount answers. Where they say foreground the child ends when we do. No thread may
+ * be running. @signal_fd: readable when the user wants an end. 0; -EINTR, for that; -ENODEV: there is no mount, and the reason
+ * was printed; or -errno, printed too. On failure neither process nor mount is left.
+ */
+int tfs_daemon_start(const struct tfs_options *options, int signal_fd, pid_t *ret_pid);
+
+/* Make it unmount and end, and wait for that. */
+void tfs_daemon_stop(pid_t pid);
+
+#endif

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Looking around: names, attributes, directories. It is arithmetic on inode numbers and does not block, but for keys (tree/gguf-meta.h); and
+ * texts whose size is asked for are made for that.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "mount/caller.h"
+#include "mount/control.h"
+#include "mount/fs.h"
+#include "mount/sums.h"
+#include "tree/file-meta.h"
+#include "tree/listing.h"
+#include "mount/stats.h"
+#include "tree/meta.h"
+#include "mount/reply.h"
+
+static struct tfs_fs *fs_of(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+int tfs_inode_of(struct tfs_fs *fs, fuse_ino_t ino, struct tfs_inode *ret_inode)
+{
+	*ret_inode = tfs_ino_unpack(ino);
+	return tfs_tree_valid(fs->tree, *ret_inode) ? 0 : -ESTALE;
+}
+
+/* --- Attributes ------------------------------------------------------------------------------------------------------ */
+
+static bool is_meta(struct tfs_inode inode)
+{
+	return inode.kind == TFS_INO_TENSOR && !tfs_views[inode.view].loaded;
+}
+
+static int size_of_meta(struct tfs_fs *fs, struct tfs_inode inode, uint64_t *ret_size)
+{
+	size_t len = 0;
+	char *text = NULL;
+	int r = 0;
+
+	if (inode.kind == TFS_INO_KEYS)
+		r = tfs_file_meta_text(fs->model, inode, &text, &len);
+	else if (!(text = tfs_meta_text(fs->model, inode, &len)))
+		r = -ENOMEM;
+	free(text);
+	*ret_size = len;
+	return r;
+}
+
+/* The size of a text that never changes, with what @caller (NULL: anybody) may read. */
+static int size_of_fixed(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller, uint64_t *ret_size)
+{
+	if (which == TFS_CONTROL_XXH128SUMS)
+		return tfs_sums_size(fs, caller, ret_size);
+	struct tfs_listing *l = tfs_listing_open(fs->model, fs->tree, which == TFS_CONTROL_INDEX_JSON, caller);
+	int64_t size = l ? tfs_listing_size(l) : -ENOMEM;
+	tfs_listing_close(l);
+	*ret_size = (uint64_t)size;
+	return size < 0 ? (int)size : 0;
+}
+
+static int size_of_control(struct tfs_fs *fs, struct tfs_inode inode, uint64_t *ret_size)
+{
+	int r = 0;
+
+	*ret_size = 0;
+	if (inode.serial) {
+		const struct tfs_snapshot *s = tfs_snapshots_get(&fs->snapshots, inode.serial);
+		if (!s)
+			return -ESTALE;
+		*ret_size = s->size;
+		tfs_snapshots_put(&fs->snapshots, inode.serial, 1);
+	} else if (!tfs_has_snapshots(fs, inode)) {
+		*ret_size = fs->fixed_size[inode.node];
+		if (!*ret_size)
+			r = size_of_fixed(fs, inode.node, NULL, ret_size);
+		if (!r)
+			fs->fixed_size[inode.node] = *ret_size;
+	}
+	return r;
+}
+
+bool tfs_has_snapshots(struct tfs_fs *fs, struct tfs_inode inode)
+{
+	return inode.kind == TFS_INO_CONTROL &&
+	       (!tfs_control_is_fixed(inode.node) || (!fs->all_open && tfs_access_all_mixed(tfs_tree_access(fs->tree))));
+}
+
+/* All but sizes that are known only when something has been made or read. */
+static void fill_attr_quickly(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
+{
+	inode.serial = 0; /* they are one file */
+	tfs_tree_attr(fs->tree, inode, st);
+	if (inode.kind == TFS_INO_CONTROL && tfs_control_writable(inode.node)) {
+		/* Whoever mounted it decides what is in memory. */
+		st->st_mode = S_IFREG | 0644;
+		st->st_uid = getuid();
+		st->st_gid = getgid();
+	} else if (inode.kind == TFS_INO_CONTROL && tfs_control_is_fixed(inode.node)) {
+		tfs_access_attr_all(tfs_tree_access(fs->tree), st);
+	}
+}
+
+/* 0 or -errno. */
+static int fill_attr(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
+{
+	uint64_t size;
+	int r = 0;
+
+	fill_attr_quickly(fs, inode, st);
+	size = (uint64_t)st->st_size;
+	if (inode.kind == TFS_INO_WHOLE) {
+		const struct tfs_whole *whole = tfs_tree_whole(fs->tree, inode.set);
+		if (!whole)
+			return -ENOMEM;
+		size = tfs_whole_size(whole);
+	} else if (is_meta(inode) || inode.kind == TFS_INO_KEYS) {
+		r = size_of_meta(fs, inode, &size);
+	} else if (inode.kind == TFS_INO_CONTROL) {
+		r = size_of_control(fs, inode, &size);
+	}
+	st->st_size = (off_t)size;
+	st->st_blocks = (st->st_size + 511) / 512;
+	return r;
+}
+
+/* @ask_again: what a name stands for depends on who looks it up, or when. */
+static int fill_entry(struct tfs_fs *fs, struct tfs_inode inode, bool ask_again, struct fuse_entry_param *e)
+{
+	memset(e, 0, sizeof *e);
+	int r = fill_attr(fs, inode, &e->attr);
+	e->ino = tfs_ino_pack(inode);
+	e->attr_timeout = TFS_CACHE_SECONDS;
+	e->entry_timeout = ask_again ? 0 : TFS_CACHE_SECONDS;
+	return r;
+}
+
+/* --- Looking up ------------------------------------------------------------------------------------------------------- */
+
+/* Make @inode a snapshot of that file, for whoever sent @req. */
+static int take_snapshot(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode *inode)
+{
+	struct tfs_snapshot *s = calloc(1, sizeof *s);
+	size_t len;
+	int r = s ? 0 : -ENOMEM;
+
+	if (!r && fs->all_open)
+		s->caller = (struct tfs_caller){ .uid = fuse_req_ctx(req)->uid };
+	else if (!r)
+		r = tfs_caller_of(req, &s->caller);
+	const struct tfs_caller *caller = fs->all_open ? NULL : &s->caller;
+	if (!r && tfs_control_is_fixed(inode->node)) {
+		r = size_of_fixed(fs, inode->node, caller, &s->size);
+	} else if (!r) {
+		s->text = tfs_control_now(fs, inode->node, caller, &len);
+		s->size = len;
+		r = s->text ? 0 : -ENOMEM;
+	}
+	if (r)
+		tfs_snapshot_free(s);
+	else
+		inode->serial = tfs_snapshots_add(&fs->snapshots, s);
+	return r;
+}
+
+/*
+ * What @name is in a directory that shows each only what he may read. Who may not read all of it isn't told, either, what there is not:
+ * EACCES for both.
+ */
+static int lookup_mixed(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode dir, const char *name, struct tfs_inode *ret_inode)
+{
+	struct tfs_caller c;
+	uint32_t set = 0;
+	int r = tfs_caller_of(req, &c);
+
+	if (r)
+		return r;
+	r = tfs_tree_lookup(fs->tree, dir, name, ret_inode);
+	tfs_tree_shown_set(fs->tree, dir, &set);
+	if ((!r && !tfs_caller_sees(fs, &c, *ret_inode)) ||
+	    (r == -ENOENT && !tfs_access_set(tfs_tree_access(fs->tree), &c, set)))
+		r = -EACCES;
+	tfs_caller_fini(&c);
+	return r;
+}
+
+void tfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct tfs_fs *fs = fs_of(req);
+	struct tfs_inode dir, inode = { 0 };
+	struct fuse_entry_param e;
+
+	int r = strlen(name) > TFS_NAME_MAX ? -ENAMETOOLONG : tfs_inode_of(fs, parent, &dir);
+	bool mixed = !r && tfs_is_mixed_dir(fs, dir);
+	if (!r)
+		r = mixed ? lookup_mixed(fs, req, dir, name, &inode) : tfs_tree_lookup(fs->tree, dir, name, &inode);
+	if (!r && tfs_has_snapshots(fs, inode))
+		r = take_snapshot(fs, req, &inode);
+	if (!r)
+		r = fill_entry(fs, inode, mixed || inode.serial, &e);
+	if (!r) {
+		/* -ENOENT: nobody wants to know any more. */
+		if (fuse_reply_entry(req, &e) == -ENOENT && inode.serial)
+			tfs_snapshots_put(&fs->snapshots, inode.serial, 1);
+	} else if (r == -ENOENT && !mixed) {
+		/* The tree never changes, so the kernel may remember that there is no such name. */
+		memset(&e, 0, sizeof e);
+		e.entry_timeout = TFS_CACHE_SECONDS;
+		fuse_reply_entry(req, &e);
+	} else {
+		tfs_reply_error(req, r);
+	}
+}
+
+/* Inode numbers stand for themselves; there is nothing to forget but snapshots. */
+static void forget(struct tfs_fs *fs, fuse_ino_t ino, uint64_t nlookup)
+{
+	struct tfs_inode inode = tfs_ino_unpack(ino);
+	if (inode.kind == TFS_INO_CONTROL && inode.serial)
+		tfs_snapshots_put(&fs->snapshots, inode.serial, nlookup);
+}
+
+void tfs_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup)
+{
+	forget(fs_of(req), ino, nlookup);
+	fuse_reply_none(req);
+}
+
+void tfs_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+	for (size_t i = 0; i < count; i++)
+		forget(fs_of(req), forgets[i].ino, forgets[i].nlookup);
+	fuse_reply_none(req);
+}
+
+void tfs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct tfs_fs *fs = fs_of(req);
+	struct tfs_inode inode;
+	struct stat st;
+
+	(void)fi;
+	int r = tfs_inode_of(fs, ino, &inode);
+	if (!r)
+		r = fill_attr(fs, inode, &st);
+	if (r)
+		tfs_reply_error(req, r);
+	else
+		fuse_reply_attr(req, &st, TFS_CACHE_SECONDS);
+}
+
+void tfs_op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct tfs_fs *fs = fs_of(req);
+	struct tfs_inode inode;
+
+	int r = tfs_inode_of(fs, ino, &inode);
+	const struct tfs_link *link = !r && inode.kind == TFS_INO_NODE ? fs->model->nodes[inode.node].link : NULL;
+	if (link)
+		fuse_reply_readlink(req, link->target);
+	else
+		tfs_reply_error(req, r ? r : -EINVAL);
+}
+
+/*
+ * The kernel may not cache what it reads from a directory. It asks for names alone, and for names with attributes once somebody
+ * looks at the files; but names that it has cached it lists without asking, and then ls -l after ls is a round trip a file.
+ */
+void tfs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	fi->cache_readdir = fi->keep_cache = 0;
+	fuse_reply_open(req, fi);
+}
+
+/* The next entry of @dir that @caller (NULL: anybody) sees. */
+static int next_entry(struct tfs_fs *fs, struct tfs_inode dir, const struct tfs_caller *caller, uint64_t *place, char *name,
+		      struct tfs_inode *ret_inode)
+{
+	int r;
+
+	do
+		r = tfs_tree_entry(fs->tree, dir, place, name, ret_inode);
+	while (!r && caller && !tfs_caller_sees(fs, caller, *ret_inode));
+	return r;
+}
+
+/* Are its attributes, or even its number, known only once somebody looks it up? */
+static bool takes_a_while(struct tfs_inode inode)
+{
+	return inode.kind == TFS_INO_KEYS || inode.kind == TFS_INO_WHOLE || inode.kind == TFS_INO_CONTROL;
+}
+
+/* As much of @dir as goes into @buf. */
+static int list(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode dir, const struct tfs_caller *caller, off_t offset, bool plus,
+		char *buf, size_t size, size_t *ret_used)
+{
+	size_t used = 0;
+	uint64_t next = 0;
+	int r = 0;
+
+	/* Offsets are of the entry that follows: "." is 0, ".." 1, the first real entry 2; from there on the tree counts. */
+	for (uint64_t at = (uint64_t)offset;; at = next) {
+		char name[TFS_NAME_MAX + 1];
+		struct tfs_inode inode;
+		struct fuse_entry_param e;
+		size_t n;
+
+		memset(&e, 0, sizeof e); /* without an inode number the kernel asks when somebody wants to know more */
+		if (at < 2) {
+			fill_attr_quickly(fs, at ? tfs_tree_parent(fs->tree, dir) : dir, &e.attr);
+			strcpy(name, at ? ".." : ".");
+			next = at + 1;
+		} else {
+			uint64_t place = at - 2;
+			r = next_entry(fs, dir, caller, &place, name, &inode);
+			if (r)
+				break;
+			next = place + 2;
+			if (!plus || takes_a_while(inode))
+				fill_attr_quickly(fs, inode, &e.attr);
+			else if (fill_entry(fs, inode, caller, &e))
+				e.ino = 0;
+		}
+		if (plus)
+			n = fuse_add_direntry_plus(req, buf + used, size - used, name, &e, (off_t)next);
+		else
+			n = fuse_add_direntry(req, buf + used, size - used, name, &e.attr, (off_t)next);
+		if (n > size - used)
+			break;
+		used += n;
+	}
+	*ret_used = used;
+	return r == -ENOENT || used ? 0 : r;
+}
+
+static void read_directory(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
+{
+	struct tfs_fs *fs = fs_of(req);
+	struct tfs_caller caller = { 0 };
+	struct tfs_inode dir;
+	size_t used;
+	int r = tfs_inode_of(fs, ino, &dir);
+	bool mixed = !r && tfs_is_mixed_dir(fs, dir);
+
+	if (mixed)
+		r = tfs_caller_of(req, &caller);
+	char *buf = r ? NULL : malloc(size);
+	if (!r)
+		r = buf ? list(fs, req, dir, mixed ? &caller : NULL, offset, plus, buf, size, &used) : -ENOMEM;
+	if (r)
+		tfs_reply_error(req, r);
+	else
+		fuse_reply_buf(req, buf, used);
+	free(buf);
+	tfs_caller_fini(&caller);
+}
+
+void tfs_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	(void)fi;
+	read_directory(req, ino, size, offset, false);
+}
+
+void tfs_op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
+{
+	(void)fi;
+	read_directory(req, ino, size, offset, true);
+}
+
+void tfs_op_statfs(fuse_req_t req, fuse_ino_t ino)
+{
+	struct tfs_fs *fs = fs_of(req);
+	uint64_t bytes = 0;
+	struct statvfs st = { .f_bsize = 4096, .f_frsize = 4096, .f_namemax = TFS_NAME_MAX };
+
+	(void)ino;
+	st.f_files = tfs_tree_n_files(fs->tree);
+	for (size_t i = 0; i < fs->model->n_nodes; i++)
+		if (S_ISREG(fs->model->nodes[i].mode) && !fs->model->nodes[i].link)
+			bytes += fs->model->nodes[i].size;
+	st.f_blocks = (bytes + 4095) / 4096;
+	fuse_reply_statfs(req, &st);
+}

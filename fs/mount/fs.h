@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* What all parts of the mounted file system share. */
+#ifndef TFS_FS_FS_H
+#define TFS_FS_FS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FUSE_USE_VERSION 317
+#include <fuse_lowlevel.h>
+
+#include "mount/signal-watch.h"
+#include "loader.h"
+#include "model/model.h"
+#include "mount/opened.h"
+#include "mount/options.h"
+#include "mount/snapshots.h"
+#include "tree/tree.h"
+
+/* A line about something left out or odd that the scan found. */
+struct tfs_warning {
+	char *line;
+	char *file;    /* that it is about, relative to the model; it may have only its end */
+	uint32_t node; /* the same; UINT32_MAX: none, or not known */
+};
+
+/* The files in .tensorfs. */
+enum tfs_control_file {
+	TFS_CONTROL_STATS,
+	TFS_CONTROL_STATS_JSON,
+	TFS_CONTROL_METRICS,
+	TFS_CONTROL_INDEX_TSV,
+	TFS_CONTROL_INDEX_JSON,
+	TFS_CONTROL_XXH128SUMS,
+	TFS_CONTROL_PREFETCH,
+	TFS_CONTROL_EVICT,
+	TFS_CONTROL_PIN,
+	TFS_CONTROLS,
+};
+
+/* How far the mount is with who started it, see daemon.h. */
+enum tfs_start {
+	TFS_START_WAITING,
+	TFS_START_ANSWERED,  /* that one has seen it answer, and is gone */
+	TFS_START_ABANDONED, /* that one no longer waits for it */
+	TFS_START_ENDED,     /* by ourselves */
+};
+
+struct tfs_fs {
+	/* Immutable while the session runs. */
+	const struct tfs_options *options;
+	char *model_path; /* absolute */
+	const char *mountpoint; /* absolute */
+	struct tfs_model *model;
+	struct tfs_tree *tree;
+	struct tfs_loader *loader;
+	struct fuse_session *session;
+	struct tfs_warning *warnings;
+	size_t n_warnings;
+	bool all_open; /* whoever gets in may read all of the model, and what the warnings are about: nobody need be asked */
+	dev_t device; /* of the mount; 0: not known */
+	bool initialised; /* the kernel has asked for the handshake; set by init() */
+	int starter_fd; /* to who waits until the mount answers; -1: nobody does, or no longer */
+	pthread_key_t ring_thread; /* set in threads that get requests by io_uring; see tfs_here_of() */
+	bool watches; /* this transport does not tell of interrupts: see mount/signal-watch.h; set by init() */
+	const char *streamed_because; /* why passthrough was not even tried, or NULL */
+
+	struct tfs_opened_table opened;
+	struct tfs_opened_table texts; /* only to find what is still open in the end; not shared */
+	struct tfs_snapshots snapshots;
+	struct tfs_watch watch;
+	pthread_mutex_t stop_lock; /* of the next one, until that is done */
+	bool stopped;		   /* the loader; everyone who waited has been answered */
+
+	/* Relaxed atomics: each stands for itself. */
+	_Atomic bool passthrough; /* may go from true to false: the kernel refused a backing file */
+	_Atomic enum tfs_start start;
+	_Atomic bool uring;	  /* a request came by io_uring */
+	_Atomic uint64_t opens[TFS_OPEN_MODES];
+	_Atomic uint64_t streamed[TFS_STREAMED_REASONS]; /* of opens[TFS_OPEN_STREAM] */
+	_Atomic uint64_t joined;			 /* of opens: of what was open */
+	_Atomic uint64_t fixed_size[TFS_CONTROLS]; /* of those texts in .tensorfs that never change; 0: not known yet */
+	_Atomic bool readahead;	  /* was raised, with the first streamed open */
+	_Atomic uint64_t interrupted; /* opens that were given up while they waited */
+};
+
+/* A year: what the kernel caches stays true for as long as the mount lives. */
+#define TFS_CACHE_SECONDS 31536000.0
+
+/* Stop the loader, unless it is. When this returns nobody waits any more, nor is being answered. */
+void tfs_fs_stop(struct tfs_fs *fs);
+
+/* The operations; in init(), the part of the handshake that is ours. */
+extern const struct fuse_lowlevel_ops tfs_operations;
+
+/* mount/open.c */
+void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void tfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+
+/* mount/write-ops.c */
+void tfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t offset, struct fuse_file_info *fi);
+void tfs_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void tfs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+void tfs_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void tfs_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void tfs_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void tfs_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void tfs_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name);
+void tfs_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to, const char *new_name, unsigned flags);
+void tfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void tfs_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
+void tfs_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+/* mount/dir-ops.c */
+void tfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void tfs_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
+void tfs_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
+void tfs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void tfs_op_readlink(fuse_req_t req, fuse_ino_t ino);
+void tfs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void tfs_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void tfs_op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
+void tfs_op_statfs(fuse_req_t req, fuse_ino_t ino);
+
+/* Is each lookup of @inode a file of its own (snapshots.h)? */
+bool tfs_has_snapshots(struct tfs_fs *fs, struct tfs_inode inode);
+
+/* mount/xattr-ops.c */
+void tfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+
+/* 0 and what @ino means, or -ESTALE: a number that we never gave out. */
+int tfs_inode_of(struct tfs_fs *fs, fuse_ino_t ino, struct tfs_inode *ret_inode);
+
+#endif

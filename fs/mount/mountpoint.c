@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount/mountpoint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+/* Documentation/admin-guide/devices.txt: the misc devices, and /dev/fuse of them. */
+enum { FUSE_MAJOR = 10, FUSE_MINOR = 229 };
+
+extern char **environ;
+
+/* mountinfo writes space, tab, newline and backslash as \NNN, octal; see proc_pid_mountinfo(5). */
+static void unescape(char *s)
+{
+	char *to = s;
+	while (*s) {
+		unsigned c;
+		if (s[0] == '\\' && sscanf(s + 1, "%3o", &c) == 1) {
+			*to++ = (char)c;
+			s += 4;
+		} else {
+			*to++ = *s++;
+		}
+	}
+	*to = 0;
+}
+
+struct tfs_mounted tfs_mounted_at(const char *path)
+{
+	cleanup_free char *line = NULL;
+	size_t size = 0;
+	struct tfs_mounted mounted = { 0 };
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+
+	while (f && getline(&line, &size, f) > 0) {
+		/* ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG…] - TYPE … */
+		unsigned maj, min;
+		int id, at;
+		if (sscanf(line, "%d %*d %u:%u %*s %n", &id, &maj, &min, &at) != 3)
+			continue;
+		char *p = line + at, *end = p + strcspn(p, " ");
+		const char *type = strstr(end, " - ");
+		bool tensorfs = type && !strncmp(type, " - fuse.tensorfs ", 17);
+		*end = 0;
+		unescape(p);
+		if (!strcmp(p, path)) /* a later one lies on top */
+			mounted = (struct tfs_mounted){ .id = id, .device = makedev(maj, min), .tensorfs = tensorfs };
+	}
+	if (f)
+		fclose(f);
+	return mounted;
+}
+
+int tfs_mountpoint_fd(const char *mountpoint)
+{
+	struct stat st;
+	int fd, len = 0;
+
+	if (sscanf(mountpoint, "/dev/fd/%9d%n", &fd, &len) != 1 || mountpoint[len] || fd < 0 || fstat(fd, &st))
+		return -1;
+	return S_ISCHR(st.st_mode) && st.st_rdev == makedev(FUSE_MAJOR, FUSE_MINOR) ? fd : -1;
+}
+
+/* @error: of stat(2), or 0 where @path is a tensorfs mount. */
+static int refuse(const char *path, int error)
+{
+	switch (error) {
+	case 0:
+		tfs_log_error("mountpoint %s: a tensorfs mount already; unmount it with fusermount3 -u %s, or mount over it with "
+			      "-o nonempty", path, path);
+		return -EBUSY;
+	case ENOENT:
+		tfs_log_error("mountpoint %s: %s%s", path, strerror(error),
+			      strncmp(path, "/dev/fd/", 8) ? "; create it first, with mkdir" : ": this descriptor isn't open");
+		break;
+	case ENOTCONN:
+	case ECONNABORTED:
+	case ECONNREFUSED:
+		tfs_log_error("mountpoint %s: %s: the daemon of an earlier mount is gone; unmount that first, with fusermount3 -u %s",
+			      path, strerror(error), path);
+		break;
+	default:
+		tfs_log_error("mountpoint %s: %s", path, strerror(error));
+	}
+	return -error;
+}
+
+int tfs_mountpoint_check(const char *given, bool nonempty, char **ret_path)
+{
+	struct stat st;
+	int fd = tfs_mountpoint_fd(given);
+
+	if (fd >= 0) {
+		/* Nobody's else, and none of the three that a daemon lets go. */
+		fd = fd > 2 ? (fcntl(fd, F_SETFD, FD_CLOEXEC), fd) : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		return fd < 0 || asprintf(ret_path, "/dev/fd/%d", fd) < 0 ? -ENOMEM : 0;
+	}
+	cleanup_free char *path = realpath(given, NULL);
+	if (!path)
+		return refuse(given, errno);
+	bool tensorfs = tfs_mounted_at(path).tensorfs;
+	/* Of ours the kernel knows the attributes for ever; who asks for this one has to be answered. */
+	struct statfs sfs;
+	if (stat(path, &st) || (tensorfs && statfs(path, &sfs)))
+		/* Somebody else's live mount lets nobody in. */
+		return refuse(path, errno == EACCES && tensorfs && !nonempty ? 0 : errno);
+	if (!S_ISDIR(st.st_mode))
+		return refuse(path, ENOTDIR);
+	if (tensorfs && !nonempty)
+		return refuse(path, 0);
+	*ret_path = tfs_steal(path);
+	return 0;
+}
+
+void tfs_mountpoint_clear(const char *path)
+{
+	const char *argv[] = { "fusermount3", "-uz", "--", path, NULL };
+	pid_t pid;
+
+	if (!umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) || errno == EINVAL) /* or it is no mount */
+		return;
+	if (!posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ))
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+}

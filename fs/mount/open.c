@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening files. A tensor's open takes no thread while its bytes are on their way:
+ *
+ *   open ── already open? ── share its mode
+ *        └─ hold() ── resident ───────────────────────────► register the backing file, answer: passthrough
+ *                  ├─ queued … done() in a loader's thread ─┘
+ *                  └─ too large, too slow, no room, no passthrough ──► open a stream, answer: read it from us
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "mount/caller.h"
+#include "mount/fs.h"
+#include "mount/sums.h"
+#include "tree/file-meta.h"
+#include "mount/control.h"
+#include "tree/listing.h"
+#include "mount/pending.h"
+#include "mount/reply.h"
+#include "mount/stats.h"
+#include "tree/meta.h"
+
+/* Register @fd, which stays the caller's, as backing file: its id, or 0 where the kernel does not want it. */
+static int register_backing(struct tfs_fs *fs, fuse_req_t req, int fd)
+{
+	errno = 0;
+	int id = fuse_passthrough_open(req, fd);
+	/* Without privilege it will never work; other errors are about this file (a stacked file system, say). */
+	if (id <= 0 && errno == EPERM && atomic_exchange(&fs->passthrough, false)) {
+		tfs_log_warning("the kernel refuses backing files (%s); tensors are streamed from now on", strerror(errno));
+		tfs_loader_give_up_residency(fs->loader);
+	}
+	return id > 0 ? id : 0;
+}
+
+/* One open more of what is open; its stripe is locked. */
+static void join(struct tfs_fs *fs, struct tfs_opened *o)
+{
+	o->opens++;
+	fs->joined++;
+}
+
+/* The file is open already: open it once more the same way. False: it is not. */
+static bool share(struct tfs_fs *fs, fuse_req_t req, uint64_t ino)
+{
+	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
+	if (o)
+		join(fs, o);
+	tfs_opened_unlock(&fs->opened, ino);
+	if (o)
+		tfs_reply_open(fs, req, o);
+	return o;
+}
+
+/* What the loader's @result, where it is none of the errors that an open fails with, says of the way to serve a file. */
+static enum tfs_streamed_reason reason_of(int result)
+{
+	return result == -ETIMEDOUT ? TFS_STREAMED_OPEN_WAIT
+	       : result == -EFBIG   ? TFS_STREAMED_TOO_LARGE
+	       : result == -ENOSPC  ? TFS_STREAMED_NO_ROOM
+	       : result		    ? TFS_STREAMED_NO_PASSTHROUGH
+				    : TFS_STREAMED_REFUSED;
+}
+
+/* Set up an open of a tensor that nobody else has open; the stripe is locked. @result 0: it is resident, and held for us. */
+static int set_up_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_file_id id, int result,
+			 struct tfs_opened **ret_opened)
+{
+	bool held = !result;
+	struct tfs_opened *o = tfs_opened_create(ino, held ? TFS_OPEN_PASSTHROUGH : TFS_OPEN_STREAM);
+	struct tfs_residency *res = tfs_loader_residency(fs->loader);
+	int r = o ? 0 : -ENOMEM;
+
+	if (!r && held) {
+		cleanup_fd int fd = tfs_residency_open(res, id);
+		o->backing_id = fd >= 0 ? register_backing(fs, req, fd) : 0;
+		o->held = o->backing_id;
+		if (!o->backing_id)
+			o->mode = TFS_OPEN_STREAM;
+	}
+	if (!r && o->mode == TFS_OPEN_STREAM) {
+		o->reason = reason_of(result);
+		o->stream = tfs_loader_stream(fs->loader, id);
+		if (!o->stream)
+			r = -ENOMEM;
+	}
+	if (held && (r || !o->held))
+		tfs_residency_drop(res, id);
+	if (r) {
+		free(o);
+		return r;
+	}
+	tfs_opened_add(&fs->opened, o);
+	*ret_opened = o;
+	return 0;
+}
+
+/* The loader has decided: @result as tfs_wait.done() gets it. */
+static void finish_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_file_id id, int result)
+{
+	bool streamed = result == -ETIMEDOUT || result == -EFBIG || result == -ENOSPC || result == -EOPNOTSUPP;
+	if (result && !streamed) {
+		tfs_reply_error(req, result);
+		return;
+	}
+	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
+	int r = 0;
+	bool spare_hold = !result && o;
+	if (o)
+		join(fs, o); /* somebody was quicker; the mode is theirs */
+	else
+		r = set_up_tensor(fs, req, ino, id, result, &o);
+	tfs_opened_unlock(&fs->opened, ino);
+	if (spare_hold)
+		tfs_residency_drop(tfs_loader_residency(fs->loader), id);
+	if (r)
+		tfs_reply_error(req, r);
+	else
+		tfs_reply_open(fs, req, o);
+}
+
+/* An open that waits for its tensor. */
+struct waiting {
+	struct tfs_pending pending; /* first: freed with it */
+	struct tfs_wait wait;
+	uint64_t ino;
+	struct tfs_file_id id;
+};
+
+static bool give_up(struct tfs_pending *p)
+{
+	struct waiting *w = (struct waiting *)p;
+	/* Otherwise hold() will refuse it, or done() is on its way. */
+	bool cancelled = tfs_residency_cancel(tfs_loader_residency(p->fs->loader), &w->wait);
+	p->fs->interrupted += cancelled;
+	return cancelled;
+}
+
+static void on_done(struct tfs_wait *wait, int result)
+{
+	struct waiting *w = (struct waiting *)(void *)((char *)wait - offsetof(struct waiting, wait));
+	struct tfs_pending *p = &w->pending;
+	tfs_pending_ignore(p); /* after this nobody else knows the pending open */
+	struct tfs_moved m = tfs_go_there(p->here);
+	finish_tensor(p->fs, p->req, w->ino, w->id, result);
+	tfs_go_back(&m);
+	free(w);
+}
+
+static void open_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
+{
+	struct tfs_file_id id = tfs_file_of(inode);
+
+	if (share(fs, req, ino))
+		return;
+	if (!fs->passthrough) {
+		finish_tensor(fs, req, ino, id, -EOPNOTSUPP);
+		return;
+	}
+	struct waiting *w = calloc(1, sizeof *w);
+	if (!w) {
+		tfs_reply_error(req, -ENOMEM);
+		return;
+	}
+	*w = (struct waiting){ .wait.done = on_done, .ino = ino, .id = id };
+	tfs_pending_heed(&w->pending, fs, req, give_up);
+	int r = tfs_loader_hold(fs->loader, id, &w->wait);
+	if (r == TFS_QUEUED)
+		return; /* w is the loader's, and may be gone */
+	tfs_pending_ignore(&w->pending);
+	free(w);
+	if (r == -ECANCELED) {
+		fs->interrupted++;
+		r = -EINTR;
+	}
+	finish_tensor(fs, req, ino, id, r);
+}
+
+/* All of a set in one file: always streamed, as it would take as much memory again as all that is in it. */
+static void open_whole(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint32_t set)
+{
+	const struct tfs_whole *whole = tfs_tree_whole(fs->tree, set);
+	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
+
+	if (o) {
+		join(fs, o);
+	} else if (whole && (o = tfs_opened_create(ino, TFS_OPEN_STREAM))) {
+		o->reason = TFS_STREAMED_MADE_UP;
+		o->stream = tfs_stream_open_whole(tfs_loader_streams(fs->loader), set, whole);
+		if (o->stream) {
+			tfs_opened_add(&fs->opened, o);
+		} else {
+			free(o);
+			o = NULL;
+		}
+	}
+	tfs_opened_unlock(&fs->opened, ino);
+	if (o)
+		tfs_reply_open(fs, req, o);
+	else
+		tfs_reply_error(req, -ENOMEM);
+}
+
+/* A file of meta/, or a tensor without elements: there is nothing to load, and nothing but the prefix to show. */
+static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int r = 0;
+
+	if (inode.kind == TFS_INO_KEYS) {
+		r = tfs_file_meta_text(fs->model, inode, &text, &len);
+	} else if (tfs_views[inode.view].loaded) {
+		struct tfs_layout l = tfs_file_layout(fs->model, tfs_file_of(inode));
+		text = malloc(TFS_VIEW_PREFIX_MAX);
+		if (text)
+			tfs_layout_make_prefix(&l, (uint8_t *)text);
+		len = l.prefix;
+	} else {
+		text = tfs_meta_text(fs->model, inode, &len);
+	}
+	if (text)
+		tfs_reply_open_text(fs, req, ino, text, len);
+	else
+		tfs_reply_error(req, r ? r : -ENOMEM);
+}
+
+/* The file of .tensorfs that @inode is, of which @s is the snapshot, or NULL for one that has none. */
+static void open_control_as(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode, const struct tfs_snapshot *s,
+			    bool writing)
+{
+	const struct tfs_caller *caller = s && !fs->all_open ? &s->caller : NULL;
+
+	if (inode.node == TFS_CONTROL_XXH128SUMS) {
+		tfs_open_sums(fs, req, ino, caller);
+		return;
+	}
+	struct tfs_opened *o = tfs_opened_create(ino, TFS_OPEN_TEXT);
+	if (o && tfs_control_is_fixed(inode.node)) {
+		o->listing = tfs_listing_open(fs->model, fs->tree, inode.node == TFS_CONTROL_INDEX_JSON, caller);
+	} else if (o) {
+		o->text = malloc(s->size + 1);
+		o->text_len = s->size;
+		if (o->text)
+			memcpy(o->text, s->text, s->size);
+	}
+	if (o && writing)
+		o->control = tfs_control_open(fs, inode.node);
+	if (o && (o->text || o->listing) && (!writing || o->control)) {
+		tfs_reply_text(fs, req, o);
+		return;
+	}
+	if (o)
+		tfs_close_opened(fs, req, o);
+	tfs_reply_error(req, -ENOMEM);
+}
+
+static void open_control(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode, bool writing)
+{
+	uid_t uid = fuse_req_ctx(req)->uid;
+
+	if (!tfs_has_snapshots(fs, inode)) {
+		open_control_as(fs, req, ino, inode, NULL, writing);
+		return;
+	}
+	const struct tfs_snapshot *s = tfs_snapshots_get(&fs->snapshots, inode.serial);
+	if (!s) {
+		tfs_reply_error(req, -ESTALE);
+		return;
+	}
+	/* What one was shown is not another's, who got hold of his descriptor. */
+	if (!fs->all_open && uid && uid != s->caller.uid)
+		tfs_reply_error(req, -EACCES);
+	else
+		open_control_as(fs, req, ino, inode, s, writing);
+	tfs_snapshots_put(&fs->snapshots, inode.serial, 1);
+}
+
+/* An original file: passthrough to the file itself, or read by us where the kernel can't. */
+static void open_original(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint32_t node)
+{
+	/* Opened here in any case: that is how a changed file is noticed. */
+	cleanup_fd int fd = tfs_model_open_node(fs->model, node, 0);
+	if (fd < 0) {
+		tfs_reply_error(req, fd);
+		return;
+	}
+	struct tfs_opened *fresh = tfs_opened_create(ino, TFS_OPEN_NATIVE);
+	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
+	if (o) {
+		join(fs, o);
+	} else if (fresh) {
+		o = tfs_steal(fresh);
+		if (fs->passthrough)
+			o->backing_id = register_backing(fs, req, fd);
+		if (o->backing_id)
+			o->mode = TFS_OPEN_PASSTHROUGH;
+		else
+			o->fd = tfs_steal_fd(&fd);
+		tfs_opened_add(&fs->opened, o);
+	}
+	tfs_opened_unlock(&fs->opened, ino);
+	free(fresh);
+	if (o)
+		tfs_reply_open(fs, req, o);
+	else
+		tfs_reply_error(req, -ENOMEM);
+}
+
+void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct tfs_fs *fs = fuse_req_userdata(req);
+	struct tfs_inode inode;
+	int r = tfs_inode_of(fs, ino, &inode);
+
+	bool writing = (fi->flags & O_ACCMODE) != O_RDONLY;
+	if (!r && writing && !(inode.kind == TFS_INO_CONTROL && tfs_control_writable(inode.node)))
+		r = -EROFS;
+	if (!r && inode.kind == TFS_INO_NODE && !S_ISREG(fs->model->nodes[inode.node].mode))
+		r = -ENXIO;
+	if (!r)
+		r = tfs_check_access(fs, req, inode);
+	if (r)
+		tfs_reply_error(req, r);
+	else if (inode.kind == TFS_INO_NODE)
+		open_original(fs, req, ino, inode.node);
+	else if (inode.kind == TFS_INO_TENSOR && tfs_views[inode.view].loaded &&
+		 fs->model->sets[inode.set].tensors[inode.tensor].nbytes)
+		open_tensor(fs, req, ino, inode);
+	else if (inode.kind == TFS_INO_WHOLE)
+		open_whole(fs, req, ino, inode.set);
+	else if (inode.kind == TFS_INO_CONTROL)
+		open_control(fs, req, ino, inode, writing);
+	else if (inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_KEYS)
+		open_text(fs, req, ino, inode);
+	else
+		tfs_reply_error(req, -EISDIR);
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount/pending.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "config.h"
+#include "mount/reply.h"
+
+/*
+ * libfuse's io_uring transport (3.18) has one ring per CPU with a thread bound to it, and that thread enters the kernel without
+ * the lock under which others put their answers into the ring's submission queue: it can publish an entry that is half
+ * written, and the answer is lost. On the ring's own CPU an answer doesn't run beside that thread; what is left is a preemption in
+ * just those few instructions.
+ */
+struct tfs_here tfs_here_of(struct tfs_fs *fs, fuse_req_t req)
+{
+#ifdef HAVE_FUSE_URING
+	if (fuse_req_is_uring(req)) {
+		fs->uring = true;
+		/*
+		 * When the session ends, libfuse ends this thread, and then frees the ring and the requests that came by it, whether
+		 * they were answered or not. So the thread does not end before they are (tfs_fs_stop() by the key's destructor), nor in
+		 * the middle of things by being cancelled: it is woken too, which is enough.
+		 */
+		if (!pthread_getspecific(fs->ring_thread)) {
+			pthread_setspecific(fs->ring_thread, fs);
+			pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+		}
+		return (struct tfs_here){ sched_getcpu() };
+	}
+#else
+	(void)fs, (void)req;
+#endif
+	return (struct tfs_here){ -1 };
+}
+
+struct tfs_moved tfs_go_there(struct tfs_here h)
+{
+	struct tfs_moved m = { 0 };
+	cpu_set_t there;
+	if (h.cpu < 0 || sched_getaffinity(0, sizeof m.before, &m.before))
+		return m;
+	CPU_ZERO(&there);
+	CPU_SET(h.cpu, &there);
+	m.moved = !sched_setaffinity(0, sizeof there, &there);
+	return m;
+}
+
+void tfs_go_back(const struct tfs_moved *m)
+{
+	if (m->moved)
+		sched_setaffinity(0, sizeof m->before, &m->before);
+}
+
+static void answer_interrupted(struct tfs_pending *p)
+{
+	struct tfs_moved m = tfs_go_there(p->here);
+	tfs_reply_error(p->req, -EINTR);
+	tfs_go_back(&m);
+	free(p);
+}
+
+static void on_interrupt(fuse_req_t req, void *data)
+{
+	struct tfs_pending *p = data;
+	(void)req;
+	if (p->give_up(p))
+		answer_interrupted(p);
+}
+
+static struct tfs_pending *pending_of(struct tfs_watched *w)
+{
+	return (struct tfs_pending *)(void *)((char *)w - offsetof(struct tfs_pending, watched));
+}
+
+static bool on_signal(struct tfs_watched *w)
+{
+	struct tfs_pending *p = pending_of(w);
+	return p->give_up(p);
+}
+
+static void on_given_up(struct tfs_watched *w)
+{
+	answer_interrupted(pending_of(w));
+}
+
+void tfs_pending_fill(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p))
+{
+	p->fs = fs;
+	p->req = req;
+	p->here = tfs_here_of(fs, req);
+	p->give_up = give_up;
+}
+
+void tfs_pending_heed_filled(struct tfs_pending *p)
+{
+	if (!p->fs->watches) {
+		fuse_req_interrupt_func(p->req, on_interrupt, p);
+		return;
+	}
+	p->watched.tid = fuse_req_ctx(p->req)->pid;
+	p->watched.killed_only = false;
+	p->watched.give_up = on_signal;
+	p->watched.answer = on_given_up;
+	tfs_watch_add(&p->fs->watch, &p->watched);
+}
+
+void tfs_pending_heed(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p))
+{
+	tfs_pending_fill(p, fs, req, give_up);
+	tfs_pending_heed_filled(p);
+}
+
+void tfs_pending_ignore(struct tfs_pending *p)
+{
+	if (!p->fs->watches)
+		fuse_req_interrupt_func(p->req, NULL, NULL);
+	else
+		tfs_watch_remove(&p->fs->watch, &p->watched);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Requests that are answered later, from a thread of the loader's, so that no thread of libfuse's waits; and the reader's
+ * Ctrl-C, which ends the wait.
+ */
+#ifndef TFS_FS_PENDING_H
+#define TFS_FS_PENDING_H
+
+#include <sched.h>
+#include <stdbool.h>
+
+#include "mount/fs.h"
+
+/* Where an answer has to be given: see pending.c. */
+struct tfs_here {
+	int cpu; /* of the ring; -1: the request came through /dev/fuse, and any thread may answer */
+};
+
+struct tfs_here tfs_here_of(struct tfs_fs *fs, fuse_req_t req);
+
+struct tfs_moved {
+	bool moved;
+	cpu_set_t before;
+};
+
+/* Around an answer that another thread gives than the one that got the request. */
+struct tfs_moved tfs_go_there(struct tfs_here h);
+void tfs_go_back(const struct tfs_moved *m);
+
+/* A request that waits. The first member of what is allocated for it: after an interrupt it is answered and freed here. */
+struct tfs_pending {
+	struct tfs_fs *fs;
+	fuse_req_t req;
+	struct tfs_here here;
+	/* The reader was interrupted. True: nobody else will answer. False: somebody does already, or is made to by this. */
+	bool (*give_up)(struct tfs_pending *p);
+	struct tfs_watched watched; /* where fs->watches */
+};
+
+/* Fill @p and have give_up() called when the reader is interrupted, from now on until tfs_pending_ignore(). */
+void tfs_pending_heed(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p));
+
+/*
+ * The same in two steps, for a request that waits several times: filled in the thread that got it, then heeded, each time until
+ * tfs_pending_ignore(), from any.
+ */
+void tfs_pending_fill(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p));
+void tfs_pending_heed_filled(struct tfs_pending *p);
+
+/* give_up() is not called any more, nor under way. It must not have returned true. */
+void tfs_pending_ignore(struct tfs_pending *p);
+
+#endif

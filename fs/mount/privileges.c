@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount/privileges.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+static int get(struct __user_cap_data_struct data[2])
+{
+	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	return syscall(SYS_capget, &h, data) ? -errno : 0;
+}
+
+static bool has(const struct __user_cap_data_struct data[2], int cap)
+{
+	return data[cap / 32].effective >> cap % 32 & 1;
+}
+
+/* --- Passthrough ----------------------------------------------------------------------------------------------------- */
+
+/* <sys/mount.h> and <linux/fuse.h> may be older than the kernel that runs; the numbers are its ABI. */
+enum { PROBE_FSOPEN_CLOEXEC = 1, PROBE_SET_STRING = 1, PROBE_CMD_CREATE = 6 };
+enum { PROBE_FUSE_INIT = 26, PROBE_MAJOR = 7, PROBE_MINOR = 40, PROBE_MIN_READ = 8192 };
+#define PROBE_INIT_EXT (1u << 30)
+#define PROBE_PASSTHROUGH (1u << 5) /* in flags2 */
+
+struct probe_in {
+	uint32_t len, opcode;
+	uint64_t unique, node;
+	uint32_t uid, gid, pid, extensions;
+	uint32_t major, minor, max_readahead, flags, flags2, unused[11];
+};
+
+struct probe_out {
+	uint32_t len;
+	int32_t error;
+	uint64_t unique;
+	uint32_t major, minor, max_readahead, flags;
+	uint16_t max_background, congestion_threshold;
+	uint32_t max_write, time_gran;
+	uint16_t max_pages, map_alignment;
+	uint32_t flags2, max_stack_depth, unused[6];
+};
+
+struct probe_map {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t padding;
+};
+
+#define PROBE_BACKING_OPEN _IOW(229, 1, struct probe_map)
+#define PROBE_BACKING_CLOSE _IOW(229, 2, uint32_t)
+
+static int set_option(int fs, const char *key, const char *value)
+{
+	return syscall(SYS_fsconfig, fs, PROBE_SET_STRING, key, value, 0) ? -errno : 0;
+}
+
+static int set_number(int fs, const char *key, unsigned value)
+{
+	char text[16];
+	snprintf(text, sizeof text, "%u", value);
+	return set_option(fs, key, text);
+}
+
+/* A FUSE file system of the connection @fuse. It lives as long as the descriptor that is returned, or -errno. */
+static int make_fs(int fuse)
+{
+	cleanup_fd int fs = syscall(SYS_fsopen, "fuse", PROBE_FSOPEN_CLOEXEC);
+	if (fs < 0)
+		return -errno;
+	int r = set_number(fs, "fd", (unsigned)fuse);
+	r = r ? r : set_option(fs, "rootmode", "40000"); /* S_IFDIR, octal */
+	r = r ? r : set_number(fs, "user_id", getuid());
+	r = r ? r : set_number(fs, "group_id", getgid());
+	if (!r && syscall(SYS_fsconfig, fs, PROBE_CMD_CREATE, NULL, NULL, 0))
+		r = -errno;
+	return r ? r : tfs_steal_fd(&fs);
+}
+
+/* The kernel's first message, which waits already, and the answer that we want passthrough. -ENOSYS: it has none. */
+static int shake_hands(int fuse)
+{
+	union {
+		struct probe_in in;
+		char bytes[PROBE_MIN_READ];
+	} *m = calloc(1, sizeof *m);
+	struct probe_out out = { .len = sizeof out, .major = PROBE_MAJOR, .max_write = 4096, .time_gran = 1 };
+
+	if (!m)
+		return -ENOMEM;
+	ssize_t n = read(fuse, m, sizeof *m);
+	int r = n < 0 ? -errno : 0;
+	/* Kernels without it send less. */
+	if (!r && (n < (ssize_t)sizeof m->in || m->in.opcode != PROBE_FUSE_INIT || !(m->in.flags & PROBE_INIT_EXT) ||
+		   !(m->in.flags2 & PROBE_PASSTHROUGH)))
+		r = -ENOSYS;
+	out.minor = m->in.minor < PROBE_MINOR ? m->in.minor : PROBE_MINOR;
+	out.unique = m->in.unique;
+	out.max_readahead = m->in.max_readahead;
+	out.flags = PROBE_INIT_EXT;
+	out.flags2 = PROBE_PASSTHROUGH;
+	out.max_stack_depth = 1;
+	free(m);
+	if (!r && write(fuse, &out, sizeof out) != sizeof out)
+		r = -errno;
+	return r;
+}
+
+const char *tfs_passthrough_lacks(char *buf, size_t size)
+{
+	struct __user_cap_data_struct data[2] = { 0 };
+	/* Who mounts by way of fusermount3 can't make a file system to try with, and need not. */
+	if (get(data) || !has(data, CAP_SYS_ADMIN))
+		return "passthrough takes CAP_SYS_ADMIN";
+
+	cleanup_fd int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	cleanup_fd int fs = fuse < 0 ? -errno : make_fs(fuse);
+	int r = fs < 0 ? fs : shake_hands(fuse);
+	if (r == -ENOSYS)
+		return "the kernel has no FUSE passthrough; Linux 6.9 is the first that does";
+	if (r) {
+		snprintf(buf, size, "trying passthrough: %s", strerror(-r));
+		return buf;
+	}
+	cleanup_fd int file = memfd_create("tensorfs", MFD_CLOEXEC);
+	struct probe_map map = { .fd = file };
+	int id = file < 0 ? -1 : ioctl(fuse, PROBE_BACKING_OPEN, &map);
+	if (id > 0) {
+		ioctl(fuse, PROBE_BACKING_CLOSE, &id);
+		return NULL;
+	}
+	if (errno == EPERM)
+		return "the kernel refuses backing files: CAP_SYS_ADMIN is that of a user namespace, not of the machine";
+	snprintf(buf, size, "the kernel refuses backing files: %s", strerror(errno));
+	return buf;
+}
+
+/* --- Giving up what isn't needed --------------------------------------------------------------------------------------- */
+
+int tfs_privileges_drop(void)
+{
+	static const int kept[] = { CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH };
+	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { 0 };
+	uint32_t keep[2] = { 0 };
+
+	int r = get(data);
+	if (r)
+		return r;
+	/* Without CAP_SYS_ADMIN the mount was made by fusermount3, which is set-user-ID and must be able to unmount it again. */
+	if (has(data, CAP_SYS_ADMIN) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	for (unsigned i = 0; i < sizeof kept / sizeof *kept; i++)
+		keep[kept[i] / 32] |= 1u << kept[i] % 32;
+	for (int i = 0; i < 2; i++) {
+		data[i].effective &= keep[i];
+		data[i].permitted &= keep[i];
+		data[i].inheritable = 0;
+	}
+	return syscall(SYS_capset, &h, data) ? -errno : 0;
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount/reply.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "mount/control.h"
+#include "mount/readahead.h"
+#include "tree/listing.h"
+
+/* Of the kernel, in streamed files: two reads, so that one is on its way while the other is being used. */
+#define READAHEAD (2 * TFS_STREAM_MAX_READ)
+
+void tfs_reply_error(fuse_req_t req, int error)
+{
+	switch (-error) {
+	case ENOENT:
+	case ENOTDIR:
+	case EISDIR:
+	case EINVAL:
+	case ENOMEM:
+	case EINTR:
+	case EACCES:
+	case EPERM:
+	case EROFS:
+	case ESTALE:
+	case ENODATA:
+	case ERANGE:
+	case EOPNOTSUPP:
+	case EMFILE:
+	case ENFILE:
+	case ENXIO:
+	case ENAMETOOLONG:
+		fuse_reply_err(req, -error);
+		break;
+	default:
+		fuse_reply_err(req, EIO);
+	}
+}
+
+void tfs_close_opened(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
+{
+	struct tfs_inode inode = tfs_ino_unpack(o->ino);
+
+	/* The backing id first: the lease test would find the file in use. */
+	if (o->backing_id && req)
+		fuse_passthrough_close(req, o->backing_id);
+	if (o->held)
+		tfs_residency_drop(tfs_loader_residency(fs->loader), tfs_file_of(inode));
+	if (o->stream)
+		tfs_stream_close(o->stream);
+	if (o->fd >= 0)
+		close(o->fd);
+	tfs_listing_close(o->listing);
+	tfs_control_close(o->control);
+	free(o->text);
+	free(o);
+}
+
+static void release(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
+{
+	o = tfs_opened_put(o->mode == TFS_OPEN_TEXT ? &fs->texts : &fs->opened, o);
+	if (o)
+		tfs_close_opened(fs, req, o);
+}
+
+void tfs_reply_open(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
+{
+	struct fuse_file_info fi = {
+		.fh = (uintptr_t)o,
+		.noflush = !o->control, /* nothing was written: spare a round trip at each close */
+	};
+
+	if (o->mode == TFS_OPEN_PASSTHROUGH)
+		fi.backing_id = o->backing_id;
+	else if (o->mode == TFS_OPEN_TEXT && tfs_ino_unpack(o->ino).kind == TFS_INO_CONTROL)
+		fi.direct_io = 1; /* its content is of the moment */
+	else
+		fi.keep_cache = 1; /* what was read stays true */
+	fs->opens[o->mode]++;
+	if (o->mode == TFS_OPEN_STREAM)
+		fs->streamed[o->reason]++;
+	/* Before the answer: the kernel looks up the readahead of a file when its open has returned. */
+	if (o->mode == TFS_OPEN_STREAM && fs->device && !atomic_exchange(&fs->readahead, true))
+		tfs_set_readahead(fs->device, READAHEAD >> 10);
+	if (fuse_reply_open(req, &fi) == -ENOENT) {
+		/* The kernel gave the request up; there will be no release. The session is gone or going, and with it the id. */
+		release(fs, NULL, o);
+	}
+}
+
+void tfs_reply_text(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
+{
+	tfs_opened_lock(&fs->texts, o->ino);
+	tfs_opened_add(&fs->texts, o);
+	tfs_opened_unlock(&fs->texts, o->ino);
+	tfs_reply_open(fs, req, o);
+}
+
+void tfs_reply_open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, char *text, size_t len)
+{
+	struct tfs_opened *o = tfs_opened_create(ino, TFS_OPEN_TEXT);
+	if (!o) {
+		free(text);
+		tfs_reply_error(req, -ENOMEM);
+		return;
+	}
+	o->text = text;
+	o->text_len = len;
+	tfs_reply_text(fs, req, o);
+}
+
+void tfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	release(fuse_req_userdata(req), req, (struct tfs_opened *)(uintptr_t)fi->fh);
+	fuse_reply_err(req, 0);
+}
+
+void tfs_close_all(struct tfs_fs *fs)
+{
+	struct tfs_opened *o;
+	while ((o = tfs_opened_pop(&fs->opened)) || (o = tfs_opened_pop(&fs->texts)))
+		tfs_close_opened(fs, NULL, o);
+}

@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/statfs.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "config.h"
+#include "mount/control.h"
+#include "mount/fs.h"
+#include "mount/mountpoint.h"
+#include "mount/privileges.h"
+#include "mount/readahead.h"
+#include "mount/stats.h"
+#include "mount/reply.h"
+
+/*
+ * Reads that the kernel may have under way for readahead. More than the loader's threads, so that they always find work.
+ */
+enum { MAX_BACKGROUND = 64 };
+
+/*
+ * Over io_uring each CPU has a ring, where a request keeps its entry until it is answered, and what finds no entry free is held up,
+ * whatever it is. So this is how many may wait on one CPU (for storage, for a hash) with nobody else noticing; libfuse's own choice
+ * is 8. An entry takes some 20 µs of mounting, hence fewer a ring where there are many rings, and memory once it was used, up to its
+ * longest read, hence shorter reads: files are seldom streamed where there is io_uring.
+ */
+enum { RING_ENTRIES = 512, RING_ENTRIES_MIN = 64, RING_MAX_READ = 256 << 10 };
+
+static unsigned ring_depth(void)
+{
+	unsigned depth = RING_ENTRIES / get_nprocs_conf();
+	return depth > RING_ENTRIES_MIN ? depth : RING_ENTRIES_MIN;
+}
+
+static void on_init(void *userdata, struct fuse_conn_info *conn)
+{
+	struct tfs_fs *fs = userdata;
+
+	conn->max_write = TFS_STREAM_MAX_READ; /* libfuse sizes its buffers, and with them reads, by it */
+	conn->max_read = fs->options->max_read; /* libfuse wants to hear it here too */
+	conn->max_background = MAX_BACKGROUND;
+	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
+	fuse_set_feature_flag(conn, FUSE_CAP_CACHE_SYMLINKS);
+	fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS); /* or one lookup holds up all others in its directory */
+	if (fs->passthrough && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
+		/* Backing files are on a tmpfs; originals may be on a file system that is stacked itself. */
+		struct statfs st;
+		bool stacked = !fstatfs(fs->model->root_fd, &st) && (st.f_type == OVERLAYFS_SUPER_MAGIC ||
+								     st.f_type == ECRYPTFS_SUPER_MAGIC ||
+								     st.f_type == FUSE_SUPER_MAGIC);
+		conn->max_backing_stack_depth = stacked ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
+	} else if (fs->passthrough) {
+		fs->passthrough = false;
+		fs->streamed_because = "the kernel has no FUSE passthrough; Linux 6.9 is the first that does";
+	}
+#ifdef HAVE_FUSE_URING
+	fs->uring = conn->want_ext & FUSE_CAP_OVER_IO_URING;
+	if (fs->uring)
+		conn->max_write = RING_MAX_READ;
+	/* The kernel's word of an interrupt would find no request, and libfuse would keep it for ever: ask for none. */
+	conn->no_interrupt = fs->watches = fs->uring;
+#endif
+	fs->initialised = true;
+}
+
+const struct fuse_lowlevel_ops tfs_operations = {
+	.init = on_init,
+	.lookup = tfs_op_lookup,
+	.forget = tfs_op_forget,
+	.forget_multi = tfs_op_forget_multi,
+	.getattr = tfs_op_getattr,
+	.readlink = tfs_op_readlink,
+	.open = tfs_op_open,
+	.read = tfs_op_read,
+	.write = tfs_op_write,
+	.flush = tfs_op_flush,
+	.release = tfs_op_release,
+	.setattr = tfs_op_setattr,
+	.mknod = tfs_op_mknod,
+	.mkdir = tfs_op_mkdir,
+	.create = tfs_op_create,
+	.symlink = tfs_op_symlink,
+	.link = tfs_op_link,
+	.rename = tfs_op_rename,
+	.unlink = tfs_op_unlink,
+	.rmdir = tfs_op_unlink,
+	.setxattr = tfs_op_setxattr,
+	.removexattr = tfs_op_removexattr,
+	.opendir = tfs_op_opendir,
+	.readdir = tfs_op_readdir,
+	.readdirplus = tfs_op_readdirplus,
+	.statfs = tfs_op_statfs,
+	.getxattr = tfs_op_getxattr,
+	.listxattr = tfs_op_listxattr,
+};
+
+/* --- Putting it together --------------------------------------------------------------------------------------------- */
+
+static void on_warning(void *arg, const struct tfs_error *warning)
+{
+	struct tfs_fs *fs = arg;
+	char line[TFS_ERROR_LINE];
+
+	tfs_error_line(warning, line, sizeof line);
+	tfs_log_warning("%s", line);
+	struct tfs_warning *all = realloc(fs->warnings, (fs->n_warnings + 1) * sizeof *all);
+	if (!all)
+		return;
+	fs->warnings = all;
+	struct tfs_warning *w = &all[fs->n_warnings];
+	*w = (struct tfs_warning){ .line = strdup(line), .file = strdup(warning->file), .node = UINT32_MAX };
+	if (w->line && w->file) {
+		fs->n_warnings++;
+	} else {
+		free(w->line);
+		free(w->file);
+	}
+}
+
+/*
+ * libfuse's own messages. One comes in pieces up to its newline; others have none. What it says of refused backing files is
+ * expected where they are refused, and of a signal always: that is how a session is ended.
+ */
+static __attribute__((format(printf, 2, 0))) void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	static _Thread_local char line[512];
+	size_t len = strlen(line);
+
+	vsnprintf(line + len, sizeof line - len, fmt, ap);
+	len = strcspn(line, "\n");
+	if (!line[len] && len < sizeof line - 1 && !strncmp(line, "fuse: unknown option", 20))
+		return;
+	line[len] = 0;
+	bool expected = strstr(line, "passthrough_open") || strstr(line, "passthrough_close") || strstr(line, "exit_handler called");
+	tfs_log(level <= FUSE_LOG_ERR && !expected ? TFS_LOG_ERROR : level <= FUSE_LOG_WARNING && !expected ? TFS_LOG_WARNING
+														: TFS_LOG_DEBUG,
+		"%s", line);
+	line[0] = 0;
+}
+
+static bool uring_enabled(void)
+{
+	char c = 'N';
+	FILE *f = fopen("/sys/module/fuse/parameters/enable_uring", "re");
+	if (f) {
+		if (fread(&c, 1, 1, f) != 1)
+			c = 'N';
+		fclose(f);
+	}
+	return c == 'Y' || c == '1';
+}
+
+const char *tfs_session_libfuse(void)
+{
+	return fuse_pkgversion();
+}
+
+bool tfs_session_can_uring(const char **ret_lacks)
+{
+	const char *lacks = NULL;
+#ifndef HAVE_FUSE_URING
+	lacks = "this libfuse was built without it";
+#endif
+	if (!lacks && !uring_enabled())
+		lacks = "the module parameter fuse.enable_uring is off, or not known to this kernel";
+	if (ret_lacks)
+		*ret_lacks = lacks;
+	return !lacks;
+}
+
+/*
+ * Whether to ask for the io_uring transport. It answers on the caller's CPU, which halves the cost of an open, but streamed
+ * files lose by it (DESIGN.md section 1): so it goes with passthrough. 0, or -EOPNOTSUPP where it was demanded and isn't there.
+ */
+static int choose_uring(const struct tfs_fs *fs, bool *ret_use)
+{
+	const char *lacks;
+	bool can = tfs_session_can_uring(&lacks);
+
+	if (fs->options->uring == TFS_ON && !can) {
+		tfs_log_error("--fuse-uring=on: %s", lacks);
+		return -EOPNOTSUPP;
+	}
+	*ret_use = can && (fs->options->uring == TFS_ON || (fs->options->uring == TFS_AUTO && fs->passthrough));
+	return 0;
+}
+
+static int create_session(struct tfs_fs *fs)
+{
+	const struct tfs_options *o = fs->options;
+	bool uring = false;
+	int r = choose_uring(fs, &uring);
+	if (r)
+		return r;
+
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	cleanup_free char *escaped = NULL, *fsname = NULL;
+	char ring[64];
+	/* A comma would end the option. */
+	r = fuse_opt_add_opt_escaped(&escaped, fs->model_path);
+	if (!r)
+		r = asprintf(&fsname, "-ofsname=%s", escaped) < 0;
+	r |= fuse_opt_add_arg(&args, "tensorfs");
+	if (!r)
+		r = fuse_opt_add_arg(&args, fsname);
+	r |= fuse_opt_add_arg(&args, "-onosuid,nodev,noatime,default_permissions,subtype=tensorfs");
+	if (o->allow_other)
+		r |= fuse_opt_add_arg(&args, "-oallow_other");
+	if (uring) {
+		snprintf(ring, sizeof ring, "-oio_uring,io_uring_q_depth=%u", ring_depth());
+		r |= fuse_opt_add_arg(&args, ring);
+	}
+	if (o->debug)
+		r |= fuse_opt_add_arg(&args, "-odebug");
+	if (o->mount_options[0]) { /* last, so that a fsname= of the user's wins */
+		r |= fuse_opt_add_arg(&args, "-o");
+		r |= fuse_opt_add_arg(&args, o->mount_options);
+	}
+	if (!r)
+		fs->session = fuse_session_new(&args, &tfs_operations, sizeof tfs_operations, fs);
+	fuse_opt_free_args(&args);
+	return fs->session ? 0 : -EINVAL;
+}
+
+/* Open files take descriptors only while they are streamed or being set up, but a thousand is little. */
+static void raise_fd_limit(void)
+{
+	struct rlimit l;
+	if (!getrlimit(RLIMIT_NOFILE, &l) && l.rlim_cur < l.rlim_max) {
+		l.rlim_cur = l.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &l);
+	}
+}
+
+static int create_loader(struct tfs_fs *fs)
+{
+	struct tfs_loader_options lo = fs->options->loader;
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	char line[TFS_ERROR_LINE];
+
+	lo.resident = fs->passthrough;
+	lo.originals_only = !(fs->options->views & (1u << TFS_VIEW_TENSORS | 1u << TFS_VIEW_TREE));
+	int r = tfs_loader_create(fs->model, &lo, &fs->loader, &err);
+	if (r && lo.resident && fs->options->passthrough == TFS_AUTO) {
+		/* Privileged, but not where it counts: in a container's user namespace, say. */
+		tfs_log_info("no passthrough: %s", tfs_error_line(&err, line, sizeof line));
+		fs->streamed_because = "no private tmpfs for backing files";
+		fs->passthrough = lo.resident = false;
+		err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
+		r = tfs_loader_create(fs->model, &lo, &fs->loader, &err);
+	}
+	const char *list = fs->options->prefetch_list;
+	if (r) {
+		tfs_log_error("%s", tfs_error_line(&err, line, sizeof line));
+	} else if (list && fs->passthrough) {
+		r = tfs_control_prefetch_list(fs, list);
+	} else if (list && access(list, R_OK)) { /* it has no use here, but would be missed elsewhere */
+		r = -errno;
+		tfs_log_error("--prefetch-list: %s: %s", list, strerror(errno));
+	}
+	return r;
+}
+
+/* Leave who started us: the terminal is the shell's again. */
+static void detach(struct tfs_fs *fs)
+{
+	close(fs->starter_fd);
+	fs->starter_fd = -1;
+	if (fs->options->foreground)
+		return;
+	if (chdir("/"))
+		tfs_log_warning("chdir /: %s", strerror(errno));
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	tfs_log_to_syslog("tensorfs");
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+}
+
+/*
+ * A thread: tells who started us that we are ready, and waits until that one has seen the mount answer. It may also give up, or
+ * die, and then the session is told to end as by anyone else: by a signal, which the main thread takes.
+ */
+static void *report_ready(void *arg)
+{
+	struct tfs_fs *fs = arg;
+	char byte;
+
+	bool answered = send(fs->starter_fd, "", 1, MSG_NOSIGNAL) == 1 && read(fs->starter_fd, &byte, 1) == 1;
+	enum tfs_start waiting = TFS_START_WAITING;
+	if (!atomic_compare_exchange_strong(&fs->start, &waiting, answered ? TFS_START_ANSWERED : TFS_START_ABANDONED))
+		return NULL;
+	if (answered)
+		detach(fs);
+	else
+		kill(getpid(), SIGTERM);
+	return NULL;
+}
+
+/* The kernel's INIT is answered here, before there are other threads, so that what ends the session then is seen. 0 or -errno. */
+static int answer_init(struct tfs_fs *fs)
+{
+	struct pollfd polled = { .fd = fuse_session_fd(fs->session), .events = POLLIN };
+	struct fuse_buf buf = { 0 };
+	int r = 0;
+
+	while (!r && !fs->initialised && !fuse_session_exited(fs->session)) {
+		if (poll(&polled, 1, -1) < 0)
+			continue; /* a signal: the session has been told to end */
+		int n = fuse_session_receive_buf(fs->session, &buf);
+		if (n > 0)
+			fuse_session_process_buf(fs->session, &buf);
+		else if (n < 0 && n != -EINTR && n != -EAGAIN)
+			r = n;
+	}
+	free(buf.mem);
+	return r;
+}
+
+static int serve(struct tfs_fs *fs)
+{
+	bool started = fs->starter_fd >= 0, waits = false;
+	pthread_t waiter;
+	sigset_t all, before;
+
+	struct fuse_loop_config *config = fuse_loop_cfg_create();
+	if (!config)
+		return -ENOMEM;
+	/* No request blocks its thread, so there is use for no more than CPUs, and one to spare. */
+	fuse_loop_cfg_set_max_threads(config, get_nprocs() < 16 ? get_nprocs() + 1 : 16);
+	int r = answer_init(fs);
+	if (r) /* EPERM is what it says of a descriptor that somebody else was to mount */
+		tfs_log_error("reading /dev/fuse: %s", r == -EPERM ? "it is open, but not mounted" : strerror(-r));
+	if (!r && started && !fuse_session_exited(fs->session)) {
+		if (!fs->options->foreground) /* from now on the other end of the socket tells */
+			prctl(PR_SET_PDEATHSIG, 0);
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &before);
+		r = -pthread_create(&waiter, NULL, report_ready, fs);
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
+		if (r)
+			tfs_log_error("starting a thread: %s", strerror(-r));
+		waits = !r;
+	}
+	if (r)
+		fuse_session_exit(fs->session);
+	int ended = fuse_session_loop_mt(fs->session, config); /* also where it is over: this stops the rings */
+	fuse_loop_cfg_destroy(config);
+	if (waits) {
+		enum tfs_start waiting = TFS_START_WAITING;
+		if (atomic_compare_exchange_strong(&fs->start, &waiting, TFS_START_ENDED))
+			shutdown(fs->starter_fd, SHUT_RDWR);
+		pthread_join(waiter, NULL);
+	}
+	if (fs->start == TFS_START_ABANDONED)
+		return 0; /* who has given up says why */
+	if (r)
+		return r;
+	/* A positive value is the signal that ended it, which is how one ends it; but not before it has begun. */
+	if (ended < 0) {
+		tfs_log_error("the session ended: %s", ended == -1 ? "it has no thread" : strerror(-ended));
+	} else if (started && fs->start != TFS_START_ANSWERED) {
+		tfs_log_error("ended by %s before the mount answered", ended ? strsignal(ended) : "an unmount");
+		ended = -EINTR;
+	}
+	return ended < 0 ? ended : 0;
+}
+
+void tfs_fs_stop(struct tfs_fs *fs)
+{
+	pthread_mutex_lock(&fs->stop_lock);
+	if (!fs->stopped && fs->loader) {
+		tfs_loader_stop(fs->loader);
+		tfs_watch_drain(&fs->watch);
+	}
+	fs->stopped = true;
+	pthread_mutex_unlock(&fs->stop_lock);
+}
+
+static void on_ring_end(void *fs)
+{
+	tfs_fs_stop(fs);
+}
+
+static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
+{
+	int r = create_session(fs);
+	if (r)
+		return r;
+	if (fuse_set_signal_handlers(fs->session))
+		return -ENOMEM;
+	r = -EIO;
+	if (!fuse_session_mount(fs->session, mountpoint)) { /* otherwise libfuse, or fusermount3, has said why */
+		fs->device = tfs_mounted_at(mountpoint).device;
+		/* Threads inherit what is left of the privileges, so the loader comes after this. */
+		r = tfs_privileges_drop();
+		if (r)
+			tfs_log_error("dropping privileges: %s", strerror(-r));
+		else
+			r = create_loader(fs);
+		if (!r && fs->options->passthrough == TFS_ON && !fs->passthrough) {
+			tfs_log_error("--passthrough=on: %s", fs->streamed_because);
+			r = -EOPNOTSUPP;
+		}
+		if (!r)
+			r = serve(fs);
+		/* Whoever still waits is answered while there is a session to answer through. */
+		tfs_fs_stop(fs);
+		tfs_close_all(fs);
+		if (tfs_mountpoint_fd(mountpoint) < 0) /* otherwise that is for who mounted it */
+			fuse_session_unmount(fs->session);
+	}
+	fuse_remove_signal_handlers(fs->session);
+	return r;
+}
+
+/* What we would cover with our own mount we could not read any more, and waiting for it would be waiting for ourselves. */
+static int check_mountpoint(const struct tfs_fs *fs, const char *mountpoint)
+{
+	char path[PATH_MAX];
+	uint32_t node;
+
+	if (tfs_mountpoint_fd(mountpoint) >= 0) /* not ours to know */
+		return 0;
+	int r = tfs_model_covered(fs->model, mountpoint, &node);
+
+	if (r > 0 && tfs_model_path(fs->model, node, path, sizeof path))
+		strcpy(path, "a file");
+	if (r > 0)
+		tfs_log_error("mountpoint %s: the mount would cover %s of the model", mountpoint, path);
+	else if (r)
+		tfs_log_error("mountpoint %s: %s", mountpoint, strerror(-r));
+	return r > 0 ? -EBUSY : r;
+}
+
+/* Whom warnings may be shown to depends on the files that they are about. */
+static void find_who_may_see(struct tfs_fs *fs)
+{
+	fs->all_open = tfs_access_open(tfs_tree_access(fs->tree));
+	for (size_t i = 0; i < fs->n_warnings; i++) {
+		struct tfs_warning *w = &fs->warnings[i];
+		w->node = w->file[0] ? tfs_model_find(fs->model, w->file) : UINT32_MAX;
+		fs->all_open &= w->node == UINT32_MAX || tfs_access_node_open(fs->model, w->node);
+	}
+	/*
+	 * Then the kernel lets in nobody but who mounted it, and could read all that was found. Whom it lets into a mount that was made
+	 * elsewhere we can't know.
+	 */
+	fs->all_open |= !fs->options->allow_other && tfs_mountpoint_fd(fs->mountpoint) < 0;
+}
+
+int tfs_session_run(const struct tfs_options *options, int starter_fd)
+{
+	struct tfs_fs fs = { .options = options, .starter_fd = starter_fd };
+	char lacks[128];
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	cleanup_free char *mountpoint = NULL;
+	char line[TFS_ERROR_LINE + PATH_MAX];
+
+	if (pthread_key_create(&fs.ring_thread, on_ring_end)) {
+		tfs_log_error("out of memory");
+		return 1;
+	}
+	if (options->debug)
+		tfs_log_set_level(TFS_LOG_DEBUG);
+	fuse_set_log_func(on_fuse_log);
+	raise_fd_limit();
+	tfs_opened_init(&fs.opened);
+	tfs_opened_init(&fs.texts);
+	tfs_snapshots_init(&fs.snapshots);
+	tfs_watch_init(&fs.watch);
+	pthread_mutex_init(&fs.stop_lock, NULL);
+
+	int r = tfs_mountpoint_check(options->mountpoint, options->nonempty, &mountpoint);
+	fs.mountpoint = mountpoint;
+	if (!r) {
+		fs.model_path = realpath(options->model_dir, NULL);
+		if (!fs.model_path) {
+			tfs_log_error("%s: %s", options->model_dir, strerror(errno));
+			r = -errno;
+		}
+	}
+	if (!r) {
+		r = tfs_model_open(options->model_dir, get_nprocs(), on_warning, &fs, &fs.model, &err);
+		if (!r)
+			tfs_model_set_npy_align(fs.model, options->npy_align);
+		if (!r)
+			r = tfs_tree_create(fs.model, tfs_controls, options->views, &fs.tree, &err);
+		if (r) {
+			tfs_log_error("%s", tfs_model_error_line(options->model_dir, &err, line, sizeof line));
+		} else {
+			find_who_may_see(&fs);
+			r = check_mountpoint(&fs, mountpoint);
+		}
+	}
+	if (!r && options->passthrough == TFS_OFF)
+		fs.streamed_because = "--passthrough=off";
+	else if (!r)
+		fs.streamed_because = tfs_passthrough_lacks(lacks, sizeof lacks);
+	fs.passthrough = !fs.streamed_because;
+	if (!r && options->passthrough == TFS_ON && fs.streamed_because) {
+		tfs_log_error("--passthrough=on: %s", fs.streamed_because);
+		r = -EPERM;
+	}
+	if (!r)
+		r = mount_and_serve(&fs, mountpoint);
+
+	if (fs.session)
+		fuse_session_destroy(fs.session);
+	tfs_loader_destroy(fs.loader);
+	tfs_tree_destroy(fs.tree);
+	tfs_model_destroy(fs.model);
+	for (size_t i = 0; i < fs.n_warnings; i++) {
+		free(fs.warnings[i].line);
+		free(fs.warnings[i].file);
+	}
+	free(fs.warnings);
+	free(fs.model_path);
+	pthread_key_delete(fs.ring_thread);
+	pthread_mutex_destroy(&fs.stop_lock);
+	tfs_watch_fini(&fs.watch);
+	tfs_snapshots_fini(&fs.snapshots);
+	tfs_opened_fini(&fs.texts);
+	tfs_opened_fini(&fs.opened);
+	return r ? 1 : 0;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* One mount, from scanning the model to taking the mount apart again. */
+#ifndef TFS_FS_SESSION_H
+#define TFS_FS_SESSION_H
+
+#include "mount/options.h"
+
+/*
+ * Mount and serve until unmounted or told to stop. @starter_fd: a socket to who waits for the mount, see daemon.h; -1: nobody
+ * does. When that is done messages go to the system log, unless @options say foreground. Returns the exit status: 0, or 1 with
+ * the reason logged.
+ */
+int tfs_session_run(const struct tfs_options *options, int starter_fd);
+
+/* Can requests be carried by io_uring here? Otherwise *@ret_lacks (may be NULL) says what is missing. */
+bool tfs_session_can_uring(const char **ret_lacks);
+
+/* The version of libfuse. */
+const char *tfs_session_libfuse(void);
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount/signal-watch.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+
+/* Often enough for a Ctrl-C to feel prompt; each look costs a few microseconds for each open that waits. */
+#define LOOK_EVERY_NS 50000000
+
+/* A thread that waits in the kernel keeps the signal that wants it out pending. See proc_pid_status(5). */
+static bool has_signal(pid_t tid, bool killed_only)
+{
+	char path[64], line[256];
+	uint64_t own = 0, shared = 0, blocked = 0, ignored = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/status", tid);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return false; /* of another PID namespace: there is no telling */
+	while (fgets(line, sizeof line, f)) {
+		sscanf(line, "SigPnd: %" SCNx64, &own);
+		sscanf(line, "ShdPnd: %" SCNx64, &shared);
+		sscanf(line, "SigBlk: %" SCNx64, &blocked);
+		sscanf(line, "SigIgn: %" SCNx64, &ignored);
+	}
+	fclose(f);
+	if (killed_only)
+		return (own | shared) >> (SIGKILL - 1) & 1;
+	return (own | shared) & ~blocked & ~ignored;
+}
+
+static void *look(void *arg)
+{
+	struct tfs_watch *w = arg;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->stopping) {
+		if (w->list.next == &w->list && !w->busy) {
+			w->asleep = true;
+			pthread_cond_wait(&w->changed, &w->lock);
+			w->asleep = false;
+			continue;
+		}
+		w->busy = false;
+		struct timespec until;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += LOOK_EVERY_NS;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		pthread_cond_timedwait(&w->changed, &w->lock, &until);
+		struct tfs_watched *given_up = NULL;
+		for (struct tfs_watched *e = w->list.next, *next; e != &w->list; e = next) {
+			next = e->next;
+			/* Most reads have their answer before we look twice: spare us asking about them. */
+			if (e->killed_only && !e->seen) {
+				e->seen = true;
+				continue;
+			}
+			if (!has_signal(e->tid, e->killed_only) || !e->give_up(e))
+				continue;
+			e->given_up = true;
+			e->prev->next = next;
+			next->prev = e->prev;
+			e->next = given_up;
+			given_up = e;
+		}
+		if (!given_up)
+			continue;
+		w->answering = true;
+		pthread_mutex_unlock(&w->lock);
+		for (struct tfs_watched *next; given_up; given_up = next) {
+			next = given_up->next;
+			given_up->answer(given_up);
+		}
+		pthread_mutex_lock(&w->lock);
+		w->answering = false;
+		pthread_cond_broadcast(&w->changed);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+void tfs_watch_init(struct tfs_watch *w)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	w->list.prev = w->list.next = &w->list;
+	w->running = w->stopping = w->answering = w->busy = w->asleep = false;
+}
+
+void tfs_watch_fini(struct tfs_watch *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->stopping = true;
+	pthread_cond_broadcast(&w->changed);
+	pthread_mutex_unlock(&w->lock);
+	if (w->running)
+		pthread_join(w->thread, NULL);
+	pthread_cond_destroy(&w->changed);
+	pthread_mutex_destroy(&w->lock);
+}
+
+void tfs_watch_add(struct tfs_watch *w, struct tfs_watched *e)
+{
+	pthread_mutex_lock(&w->lock);
+	if (!w->running) {
+		sigset_t all, old;
+		sigfillset(&all); /* signals are the main thread's */
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		w->running = !pthread_create(&w->thread, NULL, look, w);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	}
+	e->seen = e->given_up = false;
+	e->next = &w->list;
+	e->prev = w->list.prev;
+	e->prev->next = w->list.prev = e;
+	w->busy = true;
+	if (w->asleep) {
+		w->asleep = false;
+		pthread_cond_broadcast(&w->changed);
+	}
+	pthread_mutex_unlock(&w->lock);
+}
+
+bool tfs_watch_remove(struct tfs_watch *w, struct tfs_watched *e)
+{
+	pthread_mutex_lock(&w->lock);
+	bool there = !e->given_up;
+	if (there) {
+		e->prev->next = e->next;
+		e->next->prev = e->prev;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return there;
+}
+
+void tfs_watch_drain(struct tfs_watch *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (w->answering)
+		pthread_cond_wait(&w->changed, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}

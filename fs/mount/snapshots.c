@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount/snapshots.h"
+
+#include <stdlib.h>
+
+void tfs_snapshots_init(struct tfs_snapshots *t)
+{
+	*t = (struct tfs_snapshots){ 0 };
+	pthread_mutex_init(&t->lock, NULL);
+}
+
+void tfs_snapshot_free(struct tfs_snapshot *s)
+{
+	if (!s)
+		return;
+	tfs_caller_fini(&s->caller);
+	free(s->text);
+	free(s);
+}
+
+void tfs_snapshots_fini(struct tfs_snapshots *t)
+{
+	for (int i = 0; i < TFS_SNAPSHOT_BUCKETS; i++)
+		for (struct tfs_snapshot *s = t->buckets[i], *next; s; s = next) {
+			next = s->next;
+			tfs_snapshot_free(s);
+		}
+	pthread_mutex_destroy(&t->lock);
+}
+
+/* Where the pointer to that of @serial is, or to the end of its bucket. The lock is held. */
+static struct tfs_snapshot **place_of(struct tfs_snapshots *t, uint32_t serial)
+{
+	struct tfs_snapshot **p = &t->buckets[serial % TFS_SNAPSHOT_BUCKETS];
+	while (*p && (*p)->serial != serial)
+		p = &(*p)->next;
+	return p;
+}
+
+uint32_t tfs_snapshots_add(struct tfs_snapshots *t, struct tfs_snapshot *s)
+{
+	struct tfs_snapshot **p;
+
+	pthread_mutex_lock(&t->lock);
+	/* After four thousand million of them one that somebody still has open may be in the way. */
+	do
+		p = place_of(t, ++t->last);
+	while (!t->last || *p);
+	uint32_t serial = s->serial = t->last;
+	s->refs = 1;
+	s->next = NULL;
+	*p = s;
+	pthread_mutex_unlock(&t->lock);
+	return serial;
+}
+
+const struct tfs_snapshot *tfs_snapshots_get(struct tfs_snapshots *t, uint32_t serial)
+{
+	pthread_mutex_lock(&t->lock);
+	struct tfs_snapshot *s = *place_of(t, serial);
+	if (s)
+		s->refs++;
+	pthread_mutex_unlock(&t->lock);
+	return s;
+}
+
+void tfs_snapshots_put(struct tfs_snapshots *t, uint32_t serial, uint64_t n)
+{
+	struct tfs_snapshot *gone = NULL;
+
+	pthread_mutex_lock(&t->lock);
+	struct tfs_snapshot **p = place_of(t, serial);
+	if (*p && (*p)->refs > n) {
+		(*p)->refs -= n;
+	} else if (*p) {
+		gone = *p;
+		*p = gone->next;
+	}
+	pthread_mutex_unlock(&t->lock);
+	tfs_snapshot_free(gone);
+}

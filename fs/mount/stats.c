@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount/stats.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "config.h"
+#include "mount/control.h"
+#include "tree/meta.h"
+
+const char *const tfs_controls[TFS_CONTROLS + 1] = {
+	[TFS_CONTROL_STATS] = "stats",
+	[TFS_CONTROL_STATS_JSON] = "stats.json",
+	[TFS_CONTROL_METRICS] = "metrics",
+	[TFS_CONTROL_INDEX_TSV] = "index.tsv",
+	[TFS_CONTROL_INDEX_JSON] = "index.json",
+	[TFS_CONTROL_XXH128SUMS] = "XXH128SUMS",
+	[TFS_CONTROL_PREFETCH] = "prefetch",
+	[TFS_CONTROL_EVICT] = "evict",
+	[TFS_CONTROL_PIN] = "pin",
+};
+
+/* --- .tensorfs: one table of values, shown in three ways ------------------------------------------------------------- */
+
+struct row {
+	const char *key;
+	const char *help;     /* of metrics; NULL: not a number */
+	bool gauge;	      /* goes up and down; otherwise it only counts up */
+	uint64_t number;
+	char text[TFS_ERROR_LINE]; /* where help is NULL */
+};
+
+enum { ROWS_MAX = 80 };
+
+struct rows {
+	unsigned n;
+	struct row row[ROWS_MAX];
+};
+
+static void add_text(struct rows *r, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void add_text(struct rows *r, const char *key, const char *fmt, ...)
+{
+	struct row *row = &r->row[r->n++];
+	va_list ap;
+	row->key = key;
+	va_start(ap, fmt);
+	vsnprintf(row->text, sizeof row->text, fmt, ap);
+	va_end(ap);
+}
+
+static void add(struct rows *r, const char *key, bool gauge, uint64_t number, const char *help)
+{
+	r->row[r->n++] = (struct row){ .key = key, .help = help, .gauge = gauge, .number = number };
+}
+
+static void count(struct rows *r, const char *key, uint64_t number, const char *help)
+{
+	add(r, key, false, number, help);
+}
+
+static void gauge(struct rows *r, const char *key, uint64_t number, const char *help)
+{
+	add(r, key, true, number, help);
+}
+
+/* May the one who asks (NULL: anybody) know of what is known from all of a set, from all sets; of a warning? */
+static bool tells_set(const struct tfs_fs *fs, const struct tfs_caller *c, uint32_t set)
+{
+	return !c || tfs_access_set(tfs_tree_access(fs->tree), c, set);
+}
+
+static bool tells_all(const struct tfs_fs *fs, const struct tfs_caller *c)
+{
+	return !c || tfs_access_all(tfs_tree_access(fs->tree), c);
+}
+
+static bool tells_warning(const struct tfs_fs *fs, const struct tfs_caller *c, const struct tfs_warning *w)
+{
+	return !c || (w->node == UINT32_MAX ? tells_all(fs, c) : tfs_access_node(fs->model, c, w->node));
+}
+
+/* How much there is of the tensors that @c may read. */
+struct totals {
+	uint64_t tensors, bytes, missing, warnings;
+};
+
+static struct totals totals_of(const struct tfs_fs *fs, const struct tfs_caller *c)
+{
+	struct totals t = { 0 };
+
+	for (uint32_t s = 0; s < fs->model->n_sets; s++) {
+		const struct tfs_set *set = &fs->model->sets[s];
+		if (tells_set(fs, c, s)) {
+			t.tensors += set->n_tensors;
+			t.bytes += set->total_bytes;
+			t.missing += set->n_missing;
+			continue;
+		}
+		for (uint32_t i = 0; i < set->n_tensors; i++)
+			if (tfs_access_tensor(tfs_tree_access(fs->tree), c, s, i)) {
+				t.tensors++;
+				t.bytes += set->tensors[i].nbytes;
+			}
+	}
+	for (size_t i = 0; i < fs->n_warnings; i++)
+		t.warnings += tells_warning(fs, c, &fs->warnings[i]);
+	return t;
+}
+
+static const char *last_error_of(const struct tfs_loader_stats *s)
+{
+	return s->residency.last_error[0] ? s->residency.last_error
+	       : s->streams.last_error[0] ? s->streams.last_error
+					  : s->hashes.last_error;
+}
+
+static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *r)
+{
+	struct tfs_loader_stats *s = calloc(1, sizeof *s);
+	struct totals t = totals_of(fs, c);
+
+	if (!s)
+		return;
+	tfs_loader_stats(fs->loader, s);
+
+	add_text(r, "version", "%s", TFS_VERSION);
+	add_text(r, "model", "%s", fs->model_path);
+	if (fs->passthrough)
+		add_text(r, "serving", "passthrough");
+	else
+		add_text(r, "serving", "streamed (%s)", fs->streamed_because ? fs->streamed_because : "the kernel refused passthrough");
+	add_text(r, "transport", "%s", fs->uring ? "io_uring" : "/dev/fuse");
+	add_text(r, "engine", "%s", s->engine);
+	gauge(r, "threads", s->threads, "threads that read");
+
+	gauge(r, "sets", fs->model->n_sets, "weight sets mounted");
+	gauge(r, "tensors", t.tensors, "tensors in all sets");
+	gauge(r, "tensor_bytes", t.bytes, "bytes of tensors in all sets");
+	gauge(r, "missing", t.missing, "tensors that an index lists and no file holds");
+	gauge(r, "warnings", t.warnings, "things left out or odd, found while mounting");
+
+	count(r, "opens_passthrough", fs->opens[TFS_OPEN_PASSTHROUGH], "opens answered with a backing file");
+	count(r, "opens_streamed", fs->opens[TFS_OPEN_STREAM], "opens of tensors served in pieces");
+	for (int i = 0; i < TFS_STREAMED_REASONS; i++)
+		count(r, tfs_streamed[i].key, fs->streamed[i], tfs_streamed[i].help);
+	count(r, "opens_native", fs->opens[TFS_OPEN_NATIVE], "opens of original files read by the daemon");
+	count(r, "opens_text", fs->opens[TFS_OPEN_TEXT], "opens of meta and control files");
+	count(r, "opens_joined", fs->joined, "of all these, opens of what was open already, which are served the same way");
+	count(r, "opens_interrupted", fs->interrupted, "opens given up while waiting");
+
+	const struct tfs_residency_stats *res = &s->residency;
+	gauge(r, "memory_budget_bytes", res->budget ? res->budget : fs->options->loader.memory, "memory for resident tensors");
+	gauge(r, "memory_used_bytes", res->used, "of the budget, by loading and resident tensors");
+	gauge(r, "memory_spooled_bytes", s->spooled, "of the budget, by deflated tensors in another order than C's, while they are read");
+	gauge(r, "memory_held_bytes", s->store_used, "by backing files, as the kernel counts");
+	gauge(r, "resident", res->files[TFS_RESIDENT] + res->files[TFS_EVICTING], "tensors in memory");
+	gauge(r, "loading", res->files[TFS_LOADING], "tensors on their way");
+	gauge(r, "failed", res->files[TFS_FAILED], "tensors whose last load failed");
+	count(r, "hits", res->hits, "opens of tensors that were resident");
+	count(r, "waits", res->waits, "opens that waited for a load");
+	count(r, "wait_timeouts", res->timeouts, "opens streamed because the load takes too long");
+	count(r, "loads", res->loads, "loads begun");
+	count(r, "prefetches", res->prefetched, "of these, before anybody asked");
+	count(r, "prefetches_dropped", res->taken_back, "of these, before they began");
+	gauge(r, "pinned", res->pinned, "tensors pinned");
+	gauge(r, "pinned_bytes", res->pinned_bytes, "what they take");
+	count(r, "evictions", res->evictions, "tensors dropped from memory");
+	count(r, "evictions_mapped", res->still_mapped, "evictions put off: closed, but still mapped");
+	count(r, "memory_pressure", s->pressures, "times that the kernel reported it, and memory was given back");
+	count(r, "refusals", res->refusals, "loads that found no room in the budget");
+
+	count(r, "jobs", s->sched.jobs, "reads of storage");
+	count(r, "joined", s->sched.joined, "tensors read together with a neighbour");
+	count(r, "read_direct_bytes", s->sched.bytes[TFS_READ_DIRECT] + s->sched.bytes[TFS_READ_URING], "read past the page cache");
+	count(r, "read_uring_bytes", s->sched.bytes[TFS_READ_URING], "of these, by io_uring");
+	count(r, "read_cached_bytes", s->sched.bytes[TFS_READ_CACHED], "copied from the page cache");
+	count(r, "read_buffered_bytes", s->sched.bytes[TFS_READ_BUFFERED], "read through the page cache");
+	gauge(r, "queued_demand_bytes", s->sched.queued[TFS_DEMAND], "to be read for someone who waits");
+	gauge(r, "queued_prefetch_bytes", s->sched.queued[TFS_PREFETCH], "to be read ahead");
+	gauge(r, "queued_background_bytes", s->sched.queued[TFS_BACKGROUND], "to be read for hashes");
+	gauge(r, "bandwidth_bytes_per_second", (uint64_t)s->sched.bandwidth, "of storage, as measured; 0: not yet");
+	count(r, "stream_reads", s->streams.reads, "reads of streamed tensors");
+	count(r, "stream_bytes", s->streams.bytes, "their bytes");
+	count(r, "stream_waits", s->streams.waits, "of these reads, those that waited for storage");
+	gauge(r, "streams", s->streams.open, "tensors open and streamed");
+	gauge(r, "shared", res->shared, "tensors resident in the memory of another one, whose bytes are the same");
+	gauge(r, "shared_bytes", res->shared_bytes, "of memory saved by that");
+	gauge(r, "hashed", s->hashes.known, "tensors whose hash is known");
+	count(r, "hashed_bytes", s->hashes.bytes, "hashed for that");
+	count(r, "errors", res->failures + s->streams.failures + s->hashes.failures, "reads that failed");
+	const char *last = last_error_of(s);
+	add_text(r, "last_error", "%s", !last[0] ? "none" : tells_all(fs, c) ? last : "not shown to you, who may not read all of the model");
+	free(s);
+}
+
+/* A line that stays one line: paths may hold newlines. */
+static void print_line(FILE *f, const char *key, const char *text)
+{
+	fprintf(f, "%s: ", key);
+	for (; *text; text++)
+		fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, f);
+	fputc('\n', f);
+}
+
+static void print_people(struct tfs_fs *fs, const struct tfs_caller *c, const struct rows *r, FILE *f)
+{
+	for (unsigned i = 0; i < r->n; i++) {
+		if (r->row[i].help)
+			fprintf(f, "%s: %" PRIu64 "\n", r->row[i].key, r->row[i].number);
+		else
+			print_line(f, r->row[i].key, r->row[i].text);
+	}
+	for (size_t i = 0; i < fs->n_warnings; i++)
+		if (tells_warning(fs, c, &fs->warnings[i]))
+			print_line(f, "warning", fs->warnings[i].line);
+	for (uint32_t s = 0; s < fs->model->n_sets; s++) {
+		const struct tfs_set *set = &fs->model->sets[s];
+		for (size_t i = 0; i < set->n_missing && tells_set(fs, c, s); i++)
+			print_line(f, "missing tensor", set->missing[i]);
+	}
+}
+
+static void print_json(struct tfs_fs *fs, const struct tfs_caller *c, const struct rows *r, FILE *f)
+{
+	json_t *o = json_object(), *warnings = json_array(), *missing = json_array();
+
+	for (unsigned i = 0; i < r->n; i++) {
+		const struct row *row = &r->row[i];
+		json_object_set_new(o, row->key,
+				    row->help ? json_integer((json_int_t)row->number) : tfs_json_any(row->text, strlen(row->text)));
+	}
+	for (size_t i = 0; i < fs->n_warnings; i++)
+		if (tells_warning(fs, c, &fs->warnings[i]))
+			json_array_append_new(warnings, tfs_json_any(fs->warnings[i].line, strlen(fs->warnings[i].line)));
+	for (uint32_t s = 0; s < fs->model->n_sets; s++)
+		for (size_t i = 0; i < fs->model->sets[s].n_missing && tells_set(fs, c, s); i++) {
+			const char *name = fs->model->sets[s].missing[i];
+			json_array_append_new(missing, tfs_json_any(name, strlen(name)));
+		}
+	json_object_set_new(o, "warning_lines", warnings);
+	json_object_set_new(o, "missing_tensors", missing);
+	json_dumpf(o, f, JSON_INDENT(2));
+	fputc('\n', f);
+	json_decref(o);
+}
+
+/* A label's value: UTF-8, in which these three are escaped. What is not UTF-8 is shown as '?'. */
+static void print_label(FILE *f, const char *s)
+{
+	for (const char *end = s + strlen(s); s < end;) {
+		unsigned n = (unsigned char)*s < 0x80 ? 1 : tfs_utf8_sequence(s, end);
+		if (*s == '\n')
+			fputs("\\n", f);
+		else if (*s == '"' || *s == '\\')
+			fprintf(f, "\\%c", *s);
+		else if (n)
+			fwrite(s, 1, n, f);
+		else
+			putc('?', f);
+		s += n ? n : 1;
+	}
+}
+
+/* The Prometheus text format, version 0.0.4. One scrape may come from several mounts, so each sample says of which it is. */
+static void print_metrics(const struct tfs_fs *fs, const struct rows *r, FILE *f)
+{
+	for (unsigned i = 0; i < r->n; i++) {
+		const struct row *row = &r->row[i];
+		const char *total = row->gauge ? "" : "_total";
+		if (!row->help)
+			continue;
+		fprintf(f, "# HELP tensorfs_%s%s %s\n# TYPE tensorfs_%s%s %s\ntensorfs_%s%s{model=\"", row->key, total, row->help,
+			row->key, total, row->gauge ? "gauge" : "counter", row->key, total);
+		print_label(f, fs->model_path);
+		fputs("\",mountpoint=\"", f);
+		print_label(f, fs->mountpoint);
+		fprintf(f, "\"} %" PRIu64 "\n", row->number);
+	}
+}
+
+bool tfs_control_is_fixed(uint32_t which)
+{
+	return which == TFS_CONTROL_INDEX_TSV || which == TFS_CONTROL_INDEX_JSON || which == TFS_CONTROL_XXH128SUMS;
+}
+
+static char *stats_text(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller)
+{
+	struct rows *r = calloc(1, sizeof *r);
+	char *text = NULL;
+	size_t len = 0;
+	FILE *f = r ? open_memstream(&text, &len) : NULL;
+
+	if (f) {
+		collect(fs, caller, r);
+		if (which == TFS_CONTROL_STATS)
+			print_people(fs, caller, r, f);
+		else if (which == TFS_CONTROL_STATS_JSON)
+			print_json(fs, caller, r, f);
+		else
+			print_metrics(fs, r, f);
+		if (fclose(f)) {
+			free(text);
+			text = NULL;
+		}
+	}
+	free(r);
+	return text;
+}
+
+char *tfs_control_now(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller, size_t *ret_len)
+{
+	char *text = tfs_control_writable(which) ? tfs_control_text(fs, which, caller) : stats_text(fs, which, caller);
+	if (text)
+		*ret_len = strlen(text);
+	return text;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* The files of .tensorfs whose text is made when somebody asks for it: how the mount is doing. */
+#ifndef TFS_FS_TEXT_H
+#define TFS_FS_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tree/access.h"
+#include "mount/fs.h"
+
+/* Names of the files in .tensorfs, ended by NULL; their place, an enum tfs_control_file, is the inode's node. */
+extern const char *const tfs_controls[TFS_CONTROLS + 1];
+
+/* The indexes and XXH128SUMS (listing.h, mount/sums.h), which never change; the others' text is of the moment. */
+bool tfs_control_is_fixed(uint32_t which);
+
+/*
+ * The text of another control file as it is now, allocated; its length into *@ret_len. What @caller (NULL: anybody) may not read is
+ * not in it. NULL: out of memory.
+ */
+char *tfs_control_now(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller, size_t *ret_len);
+
+#endif

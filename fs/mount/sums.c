@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount/sums.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hash/hash.h"
+#include "mount/pending.h"
+#include "mount/reply.h"
+
+/* Somebody who waits for one hash, or for all. */
+struct asking {
+	struct tfs_pending pending; /* first: freed with it */
+	struct tfs_hash_wait wait;
+	/* Of XXH128SUMS: */
+	uint64_t ino;
+	bool some; /* only for the caller */
+	struct tfs_caller caller;
+	uint32_t set, tensor; /* whose hash is waited for, where only some are wanted */
+};
+
+static bool give_up(struct tfs_pending *p)
+{
+	struct asking *a = (struct asking *)p;
+	/* Otherwise it will be refused when it is handed over, or done() is on its way. */
+	bool cancelled = tfs_hash_cancel(tfs_loader_hashes(p->fs->loader), &a->wait);
+	if (cancelled) /* and @a is freed next */
+		tfs_caller_fini(&a->caller);
+	return cancelled;
+}
+
+static struct asking *asking_of(struct tfs_hash_wait *w)
+{
+	return (struct asking *)(void *)((char *)w - offsetof(struct asking, wait));
+}
+
+/* --- user.tensorfs.xxh128 -------------------------------------------------------------------------------------------- */
+
+static void reply_hash(struct asking *a, int result)
+{
+	char text[TFS_HASH_TEXT];
+
+	if (result) {
+		tfs_reply_error(a->pending.req, result);
+	} else {
+		tfs_hash_text(&a->wait.hash, text);
+		fuse_reply_buf(a->pending.req, text, TFS_HASH_TEXT - 1);
+	}
+	free(a);
+}
+
+static void on_hash(struct tfs_hash_wait *w, int result)
+{
+	struct asking *a = asking_of(w);
+	tfs_pending_ignore(&a->pending);
+	struct tfs_moved m = tfs_go_there(a->pending.here);
+	reply_hash(a, result);
+	tfs_go_back(&m);
+}
+
+void tfs_getxattr_hash(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode, size_t size)
+{
+	/* Whoever asks for the length alone need not wait for it. */
+	if (size < TFS_HASH_TEXT - 1) {
+		if (size)
+			tfs_reply_error(req, -ERANGE);
+		else
+			fuse_reply_xattr(req, TFS_HASH_TEXT - 1);
+		return;
+	}
+	struct asking *a = calloc(1, sizeof *a);
+	if (!a) {
+		tfs_reply_error(req, -ENOMEM);
+		return;
+	}
+	a->wait.done = on_hash;
+	tfs_pending_heed(&a->pending, fs, req, give_up);
+	int r = tfs_hash_get(tfs_loader_hashes(fs->loader), inode.set, inode.tensor, &a->wait);
+	if (r == TFS_QUEUED)
+		return; /* a is the loader's, and may be gone */
+	tfs_pending_ignore(&a->pending);
+	reply_hash(a, r == -ECANCELED ? -EINTR : r);
+}
+
+/* --- XXH128SUMS ------------------------------------------------------------------------------------------------------ */
+
+static void print_escaped(FILE *f, const char *s)
+{
+	for (; *s; s++)
+		if (*s == '\n' || *s == '\r' || *s == '\\')
+			fprintf(f, "\\%c", *s == '\n' ? 'n' : *s == '\r' ? 'r' : '\\');
+		else
+			putc(*s, f);
+}
+
+/*
+ * As xxhsum does: only a name that would break the line is escaped, with a '\' in front of the line to say so. Versions before
+ * 0.8.2 don't know that, and take a '\' in a name as it is; later ones take it so where the line begins with none.
+ */
+static void print_line(FILE *f, const char *hash, const char *path, const char *name)
+{
+	bool escape = strpbrk(path, "\n\r");
+
+	fprintf(f, "%s%s  ", escape ? "\\" : "", hash);
+	if (!escape) {
+		fprintf(f, "%s/%s\n", path, name);
+		return;
+	}
+	print_escaped(f, path);
+	putc('/', f);
+	print_escaped(f, name);
+	putc('\n', f);
+}
+
+/* What stands where the hash will. */
+static const char no_hash[TFS_HASH_TEXT] = "00000000000000000000000000000000";
+
+/* @caller NULL: every line. @sized: only as long as they will be. */
+static int print_sums(struct tfs_fs *fs, const struct tfs_caller *caller, bool sized, FILE *f)
+{
+	char path[TFS_PATH_SIZE], name[TFS_NAME_MAX + 1], text[TFS_HASH_TEXT];
+	struct tfs_inode tensor;
+	struct tfs_hash hash;
+
+	memcpy(text, no_hash, sizeof text);
+	for (uint32_t s = 0; s < fs->model->n_sets; s++) {
+		struct tfs_inode dir = { .kind = TFS_INO_SET_VIEW_DIR, .set = s, .view = TFS_VIEW_TENSORS };
+		uint64_t place = 0;
+		int r;
+		r = tfs_tree_view_path(fs->tree, s, TFS_VIEW_TENSORS, path, sizeof path);
+		if (r)
+			return r == -ENOMEM ? r : -EIO;
+		while (!(r = tfs_tree_entry(fs->tree, dir, &place, name, &tensor))) {
+			if (caller && !tfs_access_tensor(tfs_tree_access(fs->tree), caller, s, tensor.tensor))
+				continue;
+			if (!sized && !tfs_hash_peek(tfs_loader_hashes(fs->loader), s, tensor.tensor, &hash))
+				return -EIO;
+			if (!sized)
+				tfs_hash_text(&hash, text);
+			print_line(f, text, path, name);
+		}
+		if (r != -ENOENT) /* the end */
+			return r;
+	}
+	return 0;
+}
+
+static int make_sums(struct tfs_fs *fs, const struct tfs_caller *caller, bool sized, char **ret_text, size_t *ret_len)
+{
+	FILE *f = open_memstream(ret_text, ret_len);
+	if (!f)
+		return -ENOMEM;
+	int r = print_sums(fs, caller, sized, f);
+	if (fclose(f) && !r)
+		r = -ENOMEM;
+	if (r) {
+		free(*ret_text);
+		*ret_text = NULL;
+	}
+	return r;
+}
+
+int tfs_sums_size(struct tfs_fs *fs, const struct tfs_caller *caller, uint64_t *ret_size)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int r = make_sums(fs, caller, true, &text, &len);
+
+	free(text);
+	*ret_size = len;
+	return r;
+}
+
+static void reply_sums(struct asking *a, int result)
+{
+	char *text = NULL;
+	size_t len = 0;
+	int r = result ? result : make_sums(a->pending.fs, a->some ? &a->caller : NULL, false, &text, &len);
+
+	if (r)
+		/* ESTALE would make the kernel ask again, and read all of it a second time. */
+		tfs_reply_error(a->pending.req, r == -ENOMEM || r == -EINTR ? r : -EIO);
+	else
+		tfs_reply_open_text(a->pending.fs, a->pending.req, a->ino, text, len);
+	tfs_caller_fini(&a->caller);
+	free(a);
+}
+
+static void on_all(struct tfs_hash_wait *w, int result)
+{
+	struct asking *a = asking_of(w);
+	tfs_pending_ignore(&a->pending);
+	struct tfs_moved m = tfs_go_there(a->pending.here);
+	reply_sums(a, result);
+	tfs_go_back(&m);
+}
+
+static void on_one(struct tfs_hash_wait *w, int result);
+
+/*
+ * Ask for the hash of each tensor from the present one on that the caller may read, one after the other. 0: all are known; TFS_QUEUED:
+ * on_one() goes on, and @a may be gone; otherwise what went wrong.
+ */
+static int ask_for_some(struct asking *a)
+{
+	struct tfs_fs *fs = a->pending.fs;
+
+	for (; a->set < fs->model->n_sets; a->set++, a->tensor = 0)
+		for (; a->tensor < fs->model->sets[a->set].n_tensors; a->tensor++) {
+			if (!tfs_access_tensor(tfs_tree_access(fs->tree), &a->caller, a->set, a->tensor))
+				continue;
+			a->wait = (struct tfs_hash_wait){ .done = on_one };
+			tfs_pending_heed_filled(&a->pending);
+			int r = tfs_hash_get(tfs_loader_hashes(fs->loader), a->set, a->tensor, &a->wait);
+			if (r == TFS_QUEUED)
+				return r;
+			tfs_pending_ignore(&a->pending);
+			if (r)
+				return r == -ECANCELED ? -EINTR : r;
+		}
+	return 0;
+}
+
+static void on_one(struct tfs_hash_wait *w, int result)
+{
+	struct asking *a = asking_of(w);
+	struct tfs_here here = a->pending.here;
+
+	tfs_pending_ignore(&a->pending);
+	a->tensor++;
+	struct tfs_moved m = tfs_go_there(here);
+	int r = result ? result : ask_for_some(a);
+	if (r != TFS_QUEUED)
+		reply_sums(a, r);
+	tfs_go_back(&m);
+}
+
+static int ask_for_all(struct asking *a)
+{
+	a->wait.done = on_all;
+	tfs_pending_heed_filled(&a->pending);
+	int r = tfs_hash_all(tfs_loader_hashes(a->pending.fs->loader), &a->wait);
+	if (r != TFS_QUEUED)
+		tfs_pending_ignore(&a->pending);
+	return r == -ECANCELED ? -EINTR : r;
+}
+
+void tfs_open_sums(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, const struct tfs_caller *caller)
+{
+	struct asking *a = calloc(1, sizeof *a);
+
+	if (!a || (caller && tfs_caller_copy(&a->caller, caller))) {
+		free(a);
+		tfs_reply_error(req, -ENOMEM);
+		return;
+	}
+	a->ino = ino;
+	a->some = caller;
+	tfs_pending_fill(&a->pending, fs, req, give_up);
+	int r = caller ? ask_for_some(a) : ask_for_all(a);
+	if (r != TFS_QUEUED) /* otherwise a is the loader's, and may be gone */
+		reply_sums(a, r);
+}

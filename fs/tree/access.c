@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+#include "tree/access.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OWNER = 4, GROUP = 2, OTHERS = 1, EVERYBODY = OWNER | GROUP | OTHERS };
+
+struct access_of_set {
+	bool mixed;
+	struct tfs_needs needs; /* of all its files */
+};
+
+struct tfs_access {
+	const struct tfs_model *model;
+	struct access_of_set all; /* of what is in the root and made of all sets */
+	struct access_of_set sets[];
+};
+
+/* --- Callers ------------------------------------------------------------------------------------------------------------ */
+
+void tfs_caller_fini(struct tfs_caller *c)
+{
+	free(c->groups);
+	c->groups = NULL;
+}
+
+int tfs_caller_copy(struct tfs_caller *to, const struct tfs_caller *from)
+{
+	gid_t *groups = malloc((from->n_groups + 1) * sizeof *groups);
+
+	if (!groups)
+		return -ENOMEM;
+	for (size_t i = 0; i < from->n_groups; i++)
+		groups[i] = from->groups[i];
+	*to = *from;
+	to->groups = groups;
+	return 0;
+}
+
+static bool in_group(const struct tfs_caller *c, gid_t gid)
+{
+	if (c->gid == gid)
+		return true;
+	for (size_t i = 0; i < c->n_groups; i++)
+		if (c->groups[i] == gid)
+			return true;
+	return false;
+}
+
+/* The owner, the group, others that have @bit (04 to read, 01 to search) of @mode. */
+static unsigned allowed(mode_t mode, unsigned bit)
+{
+	return (mode & bit << 6 ? OWNER : 0) | (mode & bit << 3 ? GROUP : 0) | (mode & bit ? OTHERS : 0);
+}
+
+/* As the kernel's generic_permission(): the owner's bits are for the owner even where others have more. */
+static bool may(const struct tfs_caller *c, const struct tfs_node *n, unsigned bit)
+{
+	unsigned who = c->uid == n->uid ? OWNER : in_group(c, n->gid) ? GROUP : OTHERS;
+	return !c->uid || (allowed(n->mode, bit) & who);
+}
+
+bool tfs_access_node(const struct tfs_model *m, const struct tfs_caller *c, uint32_t node)
+{
+	if (!may(c, &m->nodes[node], 04))
+		return false;
+	while (node != TFS_NODE_ROOT) {
+		node = m->nodes[node].parent;
+		if (!may(c, &m->nodes[node], 01))
+			return false;
+	}
+	return true;
+}
+
+bool tfs_access_node_open(const struct tfs_model *m, uint32_t node)
+{
+	bool open = allowed(m->nodes[node].mode, 04) == EVERYBODY;
+
+	while (open && node != TFS_NODE_ROOT) {
+		node = m->nodes[node].parent;
+		open = allowed(m->nodes[node].mode, 01) == EVERYBODY;
+	}
+	return open;
+}
+
+/* --- What a file needs ----------------------------------------------------------------------------------------------- */
+
+/* How many are kept out, more or less: with others, the group; then the group alone. */
+static int strictness(unsigned allows)
+{
+	return allows & OTHERS ? 0 : allows & GROUP ? 1 : 2;
+}
+
+static void add_need(struct tfs_needs *n, const struct tfs_node *node, unsigned allows)
+{
+	if (allows == EVERYBODY)
+		return;
+	if (!n->any) {
+		*n = (struct tfs_needs){ .any = true, .exact = true, .uid = node->uid, .gid = node->gid, .allows = allows };
+	} else if (n->uid == node->uid && n->gid == node->gid) {
+		n->allows &= allows;
+	} else {
+		/* Whoever may read all meets any one of them, so showing the strictest keeps nobody out. */
+		n->exact = false;
+		if (strictness(allows) > strictness(n->allows)) {
+			n->uid = node->uid;
+			n->gid = node->gid;
+			n->allows = allows;
+		}
+	}
+}
+
+static bool is_on_path(const struct tfs_model *m, uint32_t dir, uint32_t below)
+{
+	while (below != dir && below != TFS_NODE_ROOT)
+		below = m->nodes[below].parent;
+	return below == dir;
+}
+
+/* What @node needs of who is in the directory @dir already. */
+static void add_source(const struct tfs_model *m, uint32_t node, uint32_t dir, struct tfs_needs *n)
+{
+	add_need(n, &m->nodes[node], allowed(m->nodes[node].mode, 04));
+	for (node = m->nodes[node].parent; !is_on_path(m, node, dir); node = m->nodes[node].parent)
+		add_need(n, &m->nodes[node], allowed(m->nodes[node].mode, 01));
+}
+
+/* What bytes come from outside the set's own files is known from those alone. */
+static bool has_external(const struct tfs_set *s)
+{
+	return s->n_files < s->n_sources;
+}
+
+static struct tfs_needs needs_of_tensor(const struct tfs_access *a, uint32_t set, uint32_t tensor)
+{
+	const struct tfs_set *s = &a->model->sets[set];
+	struct tfs_needs n = { 0 };
+
+	add_source(a->model, s->tensors[tensor].source, s->dir, &n);
+	for (uint32_t i = 0; has_external(s) && i < s->n_files; i++)
+		add_source(a->model, s->sources[i], s->dir, &n);
+	return n;
+}
+
+static bool same_needs(const struct tfs_needs *a, const struct tfs_needs *b)
+{
+	return a->any == b->any && (!a->any || (a->uid == b->uid && a->gid == b->gid && a->allows == b->allows));
+}
+
+/* Add all sources of @set to what is known of @s; @dir: where what is made of them stands. @first: nothing is. */
+static void add_set(const struct tfs_model *m, const struct tfs_set *set, uint32_t dir, bool first, struct access_of_set *s)
+{
+	for (uint32_t i = 0; i < set->n_sources; i++) {
+		struct tfs_needs one = { 0 };
+		add_source(m, set->sources[i], dir, &one);
+		s->mixed |= (one.any && !one.exact) || (!(first && !i) && !same_needs(&one, &s->needs));
+		if (first && !i)
+			s->needs = one;
+		else
+			add_source(m, set->sources[i], dir, &s->needs);
+	}
+}
+
+struct tfs_access *tfs_access_create(const struct tfs_model *model)
+{
+	struct tfs_access *a = calloc(1, sizeof *a + model->n_sets * sizeof *a->sets);
+
+	if (!a)
+		return NULL;
+	a->model = model;
+	for (size_t i = 0; i < model->n_sets; i++) {
+		add_set(model, &model->sets[i], model->sets[i].dir, true, &a->sets[i]);
+		add_set(model, &model->sets[i], TFS_NODE_ROOT, !i, &a->all);
+	}
+	return a;
+}
+
+void tfs_access_destroy(struct tfs_access *a)
+{
+	free(a);
+}
+
+/* --- Questions ------------------------------------------------------------------------------------------------------- */
+
+bool tfs_access_mixed(const struct tfs_access *a, uint32_t set)
+{
+	return a->sets[set].mixed;
+}
+
+bool tfs_access_all_mixed(const struct tfs_access *a)
+{
+	return a->all.mixed;
+}
+
+bool tfs_access_open(const struct tfs_access *a)
+{
+	return !a->all.needs.any;
+}
+
+static bool all_of(const struct tfs_access *a, const struct tfs_caller *c, const uint32_t *nodes, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (!tfs_access_node(a->model, c, nodes[i]))
+			return false;
+	return true;
+}
+
+bool tfs_access_tensor(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set, uint32_t tensor)
+{
+	const struct tfs_set *s = &a->model->sets[set];
+
+	return tfs_access_node(a->model, c, s->tensors[tensor].source) &&
+	       (!has_external(s) || all_of(a, c, s->sources, s->n_files));
+}
+
+bool tfs_access_set(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set)
+{
+	return all_of(a, c, a->model->sets[set].sources, a->model->sets[set].n_sources);
+}
+
+bool tfs_access_all(const struct tfs_access *a, const struct tfs_caller *c)
+{
+	for (uint32_t i = 0; i < a->model->n_sets; i++)
+		if (!tfs_access_set(a, c, i))
+			return false;
+	return true;
+}
+
+/* --- Attributes ------------------------------------------------------------------------------------------------------ */
+
+static mode_t bits_for(const struct tfs_needs *n, mode_t bits)
+{
+	unsigned who = n->any ? n->allows : EVERYBODY;
+	return (who & OWNER ? bits & 0700 : 0) | (who & GROUP ? bits & 0070 : 0) | (who & OTHERS ? bits & 0007 : 0);
+}
+
+static void set_attr(const struct tfs_needs *n, mode_t bits, struct stat *st)
+{
+	st->st_mode = (st->st_mode & S_IFMT) | bits_for(n, bits);
+	if (n->any) {
+		st->st_uid = n->uid;
+		st->st_gid = n->gid;
+	}
+}
+
+void tfs_access_attr_tensor(const struct tfs_access *a, uint32_t set, uint32_t tensor, struct stat *st)
+{
+	struct tfs_needs n = needs_of_tensor(a, set, tensor);
+	set_attr(&n, 0444, st);
+}
+
+void tfs_access_attr_set(const struct tfs_access *a, uint32_t set, struct stat *st)
+{
+	set_attr(&a->sets[set].needs, 0444, st);
+}
+
+void tfs_access_attr_all(const struct tfs_access *a, struct stat *st)
+{
+	static const struct tfs_needs nothing = { 0 }; /* what the caller may not read is left out of the text */
+	set_attr(a->all.mixed ? &nothing : &a->all.needs, 0444, st);
+}
+
+void tfs_access_attr_dir(const struct tfs_access *a, uint32_t set, struct stat *st)
+{
+	static const struct tfs_needs nothing = { 0 };
+	set_attr(a->sets[set].mixed ? &nothing : &a->sets[set].needs, 0755, st);
+}
+
+mode_t tfs_access_dir_mode(mode_t mode)
+{
+	return (mode & 0555) | (mode & 0400) >> 1;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include "tree/consolidated.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct tfs_wholes {
+	const struct tfs_model *model;
+	pthread_mutex_t lock; /* guards the table */
+	struct entry {
+		enum { UNKNOWN, NONE, SOME } has;
+		struct tfs_whole *whole; /* NULL until first needed */
+	} sets[];
+};
+
+struct tfs_wholes *tfs_wholes_create(const struct tfs_model *model)
+{
+	struct tfs_wholes *w = calloc(1, sizeof *w + model->n_sets * sizeof *w->sets);
+
+	if (w) {
+		w->model = model;
+		pthread_mutex_init(&w->lock, NULL);
+	}
+	return w;
+}
+
+void tfs_wholes_destroy(struct tfs_wholes *w)
+{
+	if (!w)
+		return;
+	for (size_t i = 0; i < w->model->n_sets; i++)
+		tfs_whole_destroy(w->sets[i].whole);
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+}
+
+bool tfs_wholes_has(struct tfs_wholes *w, uint32_t set)
+{
+	pthread_mutex_lock(&w->lock);
+	struct entry *e = &w->sets[set];
+	if (e->has == UNKNOWN)
+		e->has = tfs_whole_possible(&w->model->sets[set]) ? SOME : NONE;
+	bool has = e->has == SOME;
+	pthread_mutex_unlock(&w->lock);
+	return has;
+}
+
+const struct tfs_whole *tfs_wholes_get(struct tfs_wholes *w, uint32_t set)
+{
+	pthread_mutex_lock(&w->lock);
+	struct entry *e = &w->sets[set];
+	if (!e->whole && tfs_whole_create(&w->model->sets[set], &e->whole))
+		e->whole = NULL;
+	const struct tfs_whole *whole = e->whole;
+	pthread_mutex_unlock(&w->lock);
+	return whole;
+}
+
+/* Is there an original of that stem, with an extension or as shards, in safetensors? Readers take it, sound or not. */
+static bool has_safetensors(const struct tfs_model *m, const struct tfs_node *dir, const char *stem, size_t len)
+{
+	for (uint32_t i = 0; i < dir->n_children; i++) {
+		const char *name = m->nodes[dir->first_child + i].name;
+		if (!strncmp(name, stem, len) && (name[len] == '.' || name[len] == '-') && strstr(name + len, ".safetensors"))
+			return true;
+	}
+	return false;
+}
+
+const char *tfs_wholes_standard_name(struct tfs_wholes *w, uint32_t dir)
+{
+	static const struct {
+		const char *stem, *standard;
+	} rows[] = {
+		{ "model", "model.safetensors" }, /* transformers */
+		{ "pytorch_model", "model.safetensors" },
+		{ "diffusion_pytorch_model", "diffusion_pytorch_model.safetensors" }, /* diffusers */
+		{ "adapter_model", "adapter_model.safetensors" },		       /* peft */
+	};
+	const struct tfs_node *n = &w->model->nodes[dir];
+	const struct tfs_set *set = n->n_sets ? &w->model->sets[n->first_set] : NULL;
+	size_t i = 0;
+
+	if (!set || set->format == &tfs_format_safetensors)
+		return NULL;
+	while (i < sizeof rows / sizeof *rows && strcmp(set->stem, rows[i].stem) != 0)
+		i++;
+	if (i == sizeof rows / sizeof *rows || !tfs_wholes_has(w, n->first_set) ||
+	    has_safetensors(w->model, n, rows[i].standard, strcspn(rows[i].standard, ".")))
+		return NULL;
+	return rows[i].standard;
+}

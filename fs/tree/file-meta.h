@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of a set say about themselves, as texts in meta/: the keys of GGUF files, .gguf.json and .gguf.full.json, as
+ * gguf-json.h has them; and .safetensors.json:
+ *
+ *	{ "files": [ {"file": "model-00001-of-00002.safetensors", "metadata": {"format": "pt"}}, … ],
+ *	  "differ": ["KEY", …] }
+ *
+ * "metadata" has the file's __metadata__ in its order, "differ" the keys for which two of the files have different values.
+ */
+#ifndef TFS_TREE_FILE_META_H
+#define TFS_TREE_FILE_META_H
+
+#include <stddef.h>
+
+#include "model/model.h"
+#include "tree/inode.h"
+
+/*
+ * The text of @inode, a TFS_INO_KEYS, allocated; its length into *@ret_len. It is always the same; GGUF's is read from the files.
+ * -ESTALE: one of them has changed; -EIO or another errno: it can't be read; both are logged. -ENOMEM.
+ */
+int tfs_file_meta_text(const struct tfs_model *m, struct tfs_inode inode, char **ret_text, size_t *ret_len);
+
+#endif

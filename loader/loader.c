@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "cache/prefetch.h"
 #include "io/workers.h"
@@ -47,7 +47,7 @@ struct tfs_loader {
 	struct tfs_feeder *feeder;     /* NULL without a store */
 	struct tfs_pressure *pressure; /* NULL: the kernel does not tell of it */
 	_Atomic uint64_t spooled;      /* bytes of spools */
-	_Atomic int64_t pressure_until; /* second of CLOCK_MONOTONIC */
+	_Atomic double pressure_until; /* of tfs_now() */
 	_Atomic uint64_t pressures;
 };
 
@@ -57,14 +57,6 @@ struct tfs_loader {
 /* Prefetch runs ahead by at most this share of the budget, so that it can't push out what it has brought in. */
 #define WINDOW_SHARE 4
 #define WINDOW_MAX ((uint64_t)1 << 30)
-
-/* Seconds. */
-static int64_t now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec;
-}
 
 /* --- Prefetch ------------------------------------------------------------------------------------------------------ */
 
@@ -117,7 +109,7 @@ static void prefetch_after(struct tfs_loader *l, struct tfs_file_id id)
 	uint64_t max = l->options.memory / WINDOW_SHARE;
 	if (max > WINDOW_MAX)
 		max = WINDOW_MAX;
-	if (now() < l->pressure_until)
+	if (tfs_now() < l->pressure_until)
 		return;
 
 	pthread_mutex_lock(&l->plan_lock);
@@ -216,7 +208,7 @@ static void on_pressure(void *arg)
 	struct tfs_loader *l = arg;
 	struct tfs_residency_stats s;
 
-	l->pressure_until = now() + PRESSURE_SECONDS;
+	l->pressure_until = tfs_now() + PRESSURE_SECONDS;
 	l->pressures++;
 	tfs_feeder_clear(l->feeder);
 	tfs_residency_drop_prefetch(l->residency);

@@ -19,6 +19,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "config.h"
 #include "mount/control.h"
 #include "mount/fs.h"
@@ -337,7 +338,6 @@ static int serve(struct tfs_fs *fs)
 {
 	bool started = fs->starter_fd >= 0, waits = false;
 	pthread_t waiter;
-	sigset_t all, before;
 
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	if (!config)
@@ -350,10 +350,7 @@ static int serve(struct tfs_fs *fs)
 	if (!r && started && !fuse_session_exited(fs->session)) {
 		if (!fs->options->foreground) /* from now on the other end of the socket tells */
 			prctl(PR_SET_PDEATHSIG, 0);
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &before);
-		r = -pthread_create(&waiter, NULL, report_ready, fs);
-		pthread_sigmask(SIG_SETMASK, &before, NULL);
+		r = tfs_thread_start(&waiter, "tfs-start", report_ready, fs);
 		if (r)
 			tfs_log_error("starting a thread: %s", strerror(-r));
 		waits = !r;

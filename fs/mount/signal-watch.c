@@ -5,10 +5,12 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <time.h>
+
+#include "base/clock.h"
+#include "base/thread.h"
 
 /* Often enough for a Ctrl-C to feel prompt; each look costs a few microseconds for each open that waits. */
-#define LOOK_EVERY_NS 50000000
+#define LOOK_EVERY 0.05 /* seconds */
 
 /* A thread that waits in the kernel keeps the signal that wants it out pending. See proc_pid_status(5). */
 static bool has_signal(pid_t tid, bool killed_only)
@@ -45,12 +47,7 @@ static void *look(void *arg)
 			continue;
 		}
 		w->busy = false;
-		struct timespec until;
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += LOOK_EVERY_NS;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
-		pthread_cond_timedwait(&w->changed, &w->lock, &until);
+		tfs_cond_wait_until(&w->changed, &w->lock, tfs_now() + LOOK_EVERY);
 		struct tfs_watched *given_up = NULL;
 		for (struct tfs_watched *e = w->list.next, *next; e != &w->list; e = next) {
 			next = e->next;
@@ -85,13 +82,8 @@ static void *look(void *arg)
 
 void tfs_watch_init(struct tfs_watch *w)
 {
-	pthread_condattr_t attr;
-
 	pthread_mutex_init(&w->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&w->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	tfs_cond_init(&w->changed);
 	w->list.prev = w->list.next = &w->list;
 	w->running = w->stopping = w->answering = w->busy = w->asleep = false;
 }
@@ -111,13 +103,8 @@ void tfs_watch_fini(struct tfs_watch *w)
 void tfs_watch_add(struct tfs_watch *w, struct tfs_watched *e)
 {
 	pthread_mutex_lock(&w->lock);
-	if (!w->running) {
-		sigset_t all, old;
-		sigfillset(&all); /* signals are the main thread's */
-		pthread_sigmask(SIG_SETMASK, &all, &old);
-		w->running = !pthread_create(&w->thread, NULL, look, w);
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
-	}
+	if (!w->running)
+		w->running = !tfs_thread_start(&w->thread, "tfs-signals", look, w);
 	e->seen = e->given_up = false;
 	e->next = &w->list;
 	e->prev = w->list.prev;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/parallel.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
+
+#include "base/thread.h"
 
 struct loop {
 	size_t n;
@@ -27,20 +27,13 @@ void tfs_parallel_for(size_t n, unsigned threads, void (*fn)(void *arg, size_t i
 	struct loop loop = { .n = n, .fn = fn, .arg = arg };
 	pthread_t helpers[TFS_PARALLEL_MAX_THREADS];
 	unsigned started = 0;
-	sigset_t all, old;
 
 	if (threads > TFS_PARALLEL_MAX_THREADS)
 		threads = TFS_PARALLEL_MAX_THREADS;
 	if (threads > n)
 		threads = n;
-	if (threads > 1) {
-		/* Helpers inherit a full mask: the program's signals belong to its own threads. */
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &old);
-		while (started < threads - 1 && !pthread_create(&helpers[started], NULL, run, &loop))
-			started++;
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
-	}
+	while (started + 1 < threads && !tfs_thread_start(&helpers[started], "tfs-parse", run, &loop))
+		started++;
 	run(&loop);
 	while (started)
 		pthread_join(helpers[--started], NULL);

@@ -3,9 +3,10 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
+
+#include "base/thread.h"
 
 /* Prefetches queued at most: enough to keep every reading thread busy until the feeder looks again. */
 #define QUEUE_BYTES (64 * TFS_CHUNK)
@@ -117,14 +118,9 @@ static void *run(void *arg)
 /* The lock is held. */
 static int start(struct tfs_feeder *f)
 {
-	sigset_t all, old;
-
 	if (f->running)
 		return 0;
-	sigfillset(&all); /* signals are the main thread's */
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	f->running = !pthread_create(&f->thread, NULL, run, f);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	f->running = !tfs_thread_start(&f->thread, "tfs-prefetch", run, f);
 	return f->running ? 0 : -EAGAIN;
 }
 

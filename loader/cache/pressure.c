@@ -6,13 +6,14 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "base/thread.h"
 
 /*
  * Some task stalled for a twentieth of the time: long before the kernel kills for want of memory, and more than the reclaim of a
@@ -99,7 +100,6 @@ static void close_all(struct tfs_pressure *p)
 struct tfs_pressure *tfs_pressure_watch(void (*fn)(void *arg), void *arg)
 {
 	struct tfs_pressure *p = calloc(1, sizeof *p);
-	sigset_t all, old;
 
 	if (!p)
 		return NULL;
@@ -108,11 +108,8 @@ struct tfs_pressure *tfs_pressure_watch(void (*fn)(void *arg), void *arg)
 	p->fds[0] = (struct pollfd){ .fd = arm("/proc/pressure/memory"), .events = POLLPRI };
 	p->fds[1] = (struct pollfd){ .fd = arm_cgroup(), .events = POLLPRI };
 	p->fds[SOURCES] = (struct pollfd){ .fd = eventfd(0, EFD_CLOEXEC), .events = POLLIN };
-	sigfillset(&all); /* signals are the main thread's */
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	bool good = (p->fds[0].fd >= 0 || p->fds[1].fd >= 0) && p->fds[SOURCES].fd >= 0 &&
-		    !pthread_create(&p->thread, NULL, watch, p);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+		    !tfs_thread_start(&p->thread, "tfs-pressure", watch, p);
 	if (!good) {
 		close_all(p);
 		return NULL;

@@ -4,17 +4,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec * 1e-9;
-}
+#include "base/clock.h"
+#include "base/thread.h"
 
 const char *tfs_state_name(enum tfs_state state)
 {
@@ -140,7 +134,7 @@ static void wait_add(struct tfs_residency *r, struct tfs_entry *e, struct tfs_wa
 		e->waits->prev_of_entry = w;
 	e->waits = w;
 
-	w->deadline = now() + r->open_wait;
+	w->deadline = tfs_now() + r->open_wait;
 	w->next_by_age = &r->by_age;
 	w->prev_by_age = r->by_age.prev_by_age;
 	w->prev_by_age->next_by_age = w->next_by_age->prev_by_age = w;
@@ -354,11 +348,8 @@ static void *timer(void *arg)
 			pthread_cond_wait(&r->timer_wakes, &r->lock);
 			continue;
 		}
-		double left = w->deadline - now();
-		if (left > 0) {
-			struct timespec until = { .tv_sec = (time_t)w->deadline,
-						  .tv_nsec = (long)((w->deadline - (double)(time_t)w->deadline) * 1e9) };
-			pthread_cond_timedwait(&r->timer_wakes, &r->lock, &until);
+		if (w->deadline > tfs_now()) {
+			tfs_cond_wait_until(&r->timer_wakes, &r->lock, w->deadline);
 			continue;
 		}
 		tfs_entry_wait_remove(w);
@@ -375,8 +366,6 @@ struct tfs_residency *tfs_residency_create(const struct tfs_model *model, struct
 					   uint64_t budget, double open_wait)
 {
 	struct tfs_residency *r = calloc(1, sizeof *r);
-	pthread_condattr_t attr;
-	sigset_t all, old;
 
 	if (!r)
 		return NULL;
@@ -394,17 +383,10 @@ struct tfs_residency *tfs_residency_create(const struct tfs_model *model, struct
 	r->lru.prev = r->lru.next = &r->lru;
 	r->by_age.prev_by_age = r->by_age.next_by_age = &r->by_age;
 	pthread_mutex_init(&r->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&r->timer_wakes, &attr);
-	pthread_condattr_destroy(&attr);
+	tfs_cond_init(&r->timer_wakes);
 	pthread_cond_init(&r->evicted, NULL);
 
-	sigfillset(&all); /* signals are the main thread's */
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int err = pthread_create(&r->timer, NULL, timer, r);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err) {
+	if (tfs_thread_start(&r->timer, "tfs-open-wait", timer, r)) {
 		pthread_cond_destroy(&r->evicted);
 		pthread_cond_destroy(&r->timer_wakes);
 		pthread_mutex_destroy(&r->lock);

@@ -3,9 +3,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/buffer.h"
+#include "base/clock.h"
 
 /*
  * Where others want memory: spools that nobody has read from for so many seconds are given up. A load goes on faster than that, unless
@@ -30,13 +30,6 @@ struct tfs_spools *tfs_spools_create(const struct tfs_spool_memory *memory)
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->given_back, NULL);
 	return s;
-}
-
-static int64_t now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec;
 }
 
 /* Memory of a part of @bytes. */
@@ -110,7 +103,7 @@ void tfs_spool_give_back(struct tfs_spools *s, struct tfs_spool *sp, bool keep)
 	pthread_mutex_lock(&s->lock);
 	if (sp->buf) {
 		sp->busy = false;
-		sp->used_at = now();
+		sp->used_at = tfs_now();
 		sp = NULL;
 	} else {
 		unlink_spool(s, sp);
@@ -143,7 +136,7 @@ bool tfs_spool_fit(struct tfs_spools *s, struct tfs_spool *sp, const struct tfs_
 void tfs_spools_trim(struct tfs_spools *s, int seconds)
 {
 	struct tfs_spool *old = NULL;
-	int64_t t = now();
+	double t = tfs_now();
 
 	pthread_mutex_lock(&s->lock);
 	for (struct tfs_spool **p = &s->first; *p;) {

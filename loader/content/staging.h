@@ -38,7 +38,7 @@ struct tfs_spool {
 	struct tfs_spool *next;
 	const struct tfs_tensor *tensor;
 	bool busy;
-	int64_t used_at; /* second of CLOCK_MONOTONIC */
+	double used_at; /* of tfs_now() */
 };
 
 struct tfs_spools;

@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <xxhash.h>
 
 #include "base/cleanup.h"
+#include "base/thread.h"
 #include "hash/hash-table.h"
 #include "cache/report.h"
 #include "cache/stream.h"
@@ -481,19 +481,14 @@ static void *hasher(void *arg)
 /* All hashers, or fewer if the system refuses some. The lock is held. 0, or -EAGAIN: there is not one. */
 static int start_hashers(struct tfs_hashes *h)
 {
-	sigset_t all, old;
-
-	sigfillset(&all); /* signals are the main thread's */
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (h->n_hashers < TFS_HASHERS) {
 		struct hasher *me = &h->hashers[h->n_hashers];
 		if (!me->state && !(me->state = XXH3_createState()))
 			break;
-		if (pthread_create(&me->thread, NULL, hasher, me))
+		if (tfs_thread_start(&me->thread, "tfs-hash", hasher, me))
 			break;
 		h->n_hashers++;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return h->n_hashers ? 0 : -EAGAIN;
 }
 

@@ -6,9 +6,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/thread.h"
 
 /* Deflate streams that are being read at once at most: as many as there can be threads. */
 enum { IN_ORDER_MAX = 64 };
@@ -27,13 +28,6 @@ struct tfs_sched {
 	struct tfs_sched_stats stats;
 };
 
-static double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec * 1e-9;
-}
-
 struct tfs_sched *tfs_sched_create(void)
 {
 	struct tfs_sched *s = calloc(1, sizeof *s);
@@ -41,11 +35,7 @@ struct tfs_sched *tfs_sched_create(void)
 		return NULL;
 	for (int p = 0; p < TFS_PRIORITIES; p++)
 		s->queue[p].prev = s->queue[p].next = &s->queue[p];
-	pthread_condattr_t attr;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->work, &attr);
-	pthread_condattr_destroy(&attr);
+	tfs_cond_init(&s->work);
 	pthread_mutex_init(&s->lock, NULL);
 	return s;
 }
@@ -246,7 +236,7 @@ bool tfs_sched_take_back(struct tfs_sched *s, struct tfs_transfer *t)
 
 static void account(struct tfs_sched *s, size_t bytes)
 {
-	double t = now(), passed = t - s->busy_since;
+	double t = tfs_now(), passed = t - s->busy_since;
 	s->busy_since = t;
 	if (bytes < TFS_JOIN_MAX)
 		return; /* a short read measures latency */
@@ -315,14 +305,12 @@ static void join(struct tfs_sched *s, struct tfs_job *job, struct tfs_transfer *
 enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job)
 {
 	struct tfs_transfer *t;
-	struct timespec until;
+	double until = tfs_now() + 1;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec++;
 	pthread_mutex_lock(&s->lock);
 	while (!s->stopped && !(t = first(s)))
 		if (!wait ||
-		    (pthread_cond_timedwait(&s->work, &s->lock, &until) == ETIMEDOUT && !s->stopped && !first(s))) {
+		    (tfs_cond_wait_until(&s->work, &s->lock, until) == -ETIMEDOUT && !s->stopped && !first(s))) {
 			pthread_mutex_unlock(&s->lock);
 			return TFS_TAKE_IDLE;
 		}
@@ -347,7 +335,7 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job
 	if (is_in_order(t))
 		s->in_order[s->n_in_order++] = t->packed;
 	if (!s->busy++)
-		s->busy_since = now();
+		s->busy_since = tfs_now();
 	s->stats.jobs++;
 	if (first(s))
 		pthread_cond_signal(&s->work);

@@ -4,12 +4,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "content/extract.h"
 
 struct tfs_workers {
@@ -356,7 +356,6 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, cons
 		      struct tfs_workers **ret_workers)
 {
 	struct tfs_workers *w = calloc(1, sizeof *w + o->threads * sizeof *w->threads);
-	sigset_t all, old;
 
 	if (!w)
 		return -ENOMEM;
@@ -378,22 +377,18 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, cons
 		w->queueing = cpus < o->threads ? cpus : o->threads;
 		w->depth = (o->threads + w->queueing - 1) / w->queueing;
 	}
-	/* Signals are the main thread's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (w->n < o->threads) {
 		struct worker *me = calloc(1, sizeof *me);
 		if (!me)
 			break;
 		me->w = w;
 		me->depth = w->n < w->queueing ? w->depth : 0;
-		if (pthread_create(&w->threads[w->n], NULL, worker, me)) {
+		if (tfs_thread_start(&w->threads[w->n], "tfs-read", worker, me)) {
 			free(me);
 			break;
 		}
 		w->n++;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (!w->n) {
 		tfs_workers_destroy(w);
 		return -EAGAIN;

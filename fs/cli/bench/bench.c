@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "cli/bench/impl.h"
 
@@ -180,7 +181,7 @@ static int load_without_mount(struct bench *b, unsigned run, double begin)
 		tfs_log_error("%s", tfs_error_line(&err, line, sizeof line));
 		return r;
 	}
-	double ready = tfs_bench_now() - begin;
+	double ready = tfs_now() - begin;
 	b->result.mount_seconds[run - 1] = ready;
 	r = pass(b, TFS_BENCH_COLD, run, NULL, loader, ready, &seconds);
 	tfs_loader_stop(loader);
@@ -190,7 +191,7 @@ static int load_without_mount(struct bench *b, unsigned run, double begin)
 
 static int load_through_mount(struct bench *b, unsigned run, struct tfs_bench_mount *m, double begin)
 {
-	double seconds, ready = tfs_bench_now() - begin;
+	double seconds, ready = tfs_now() - begin;
 
 	b->result.mount_seconds[run - 1] = ready;
 	int r = pass(b, TFS_BENCH_COLD, run, m, NULL, ready, &seconds);
@@ -209,7 +210,7 @@ static int load(struct bench *b, unsigned run)
 {
 	const struct tfs_options *o = &b->options->mount;
 	struct tfs_bench_mount m;
-	double begin = tfs_bench_now();
+	double begin = tfs_now();
 	int r = b->result.mounted ? tfs_bench_mount_start(&m, o, b->signal_fd) : 0;
 
 	if (b->result.mounted && !r)
@@ -220,7 +221,7 @@ static int load(struct bench *b, unsigned run)
 		r = 0;
 		tfs_bench_note(&b->result, "no mount can be made here: this is the loader alone, without FUSE and without passthrough");
 	}
-	return r ? r : load_without_mount(b, run, tfs_bench_now());
+	return r ? r : load_without_mount(b, run, tfs_now());
 }
 
 static int measure(struct bench *b)

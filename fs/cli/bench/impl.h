@@ -74,7 +74,7 @@ int tfs_bench_mount_stop(struct tfs_bench_mount *m);
 struct tfs_bench_progress {
 	bool terminal, utf8;
 	char label[32];
-	double begun, drawn; /* seconds, of tfs_bench_now() */
+	double begun, drawn; /* seconds, of tfs_now() */
 	uint64_t total;
 };
 
@@ -85,8 +85,6 @@ void tfs_bench_progress_show(struct tfs_bench_progress *p, uint64_t done);
 void tfs_bench_progress_end(struct tfs_bench_progress *p, double seconds);
 
 /* --- cli/bench/read.c --------------------------------------------------------------------------------------------------- */
-
-double tfs_bench_now(void);
 
 /* One pass: where to read from, and how. */
 struct tfs_bench_reading {

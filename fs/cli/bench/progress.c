@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli/bench/impl.h"
 
 /* Often enough to look alive; drawing must cost nothing of what is measured. */
@@ -28,7 +29,7 @@ void tfs_bench_progress_begin(struct tfs_bench_progress *p, const char *step, un
 	if (runs > 1)
 		snprintf(p->label, sizeof p->label, "%s %u/%u", step, run, runs);
 	p->total = total;
-	p->begun = tfs_bench_now();
+	p->begun = tfs_now();
 	p->drawn = 0;
 	if (p->terminal)
 		tfs_bench_progress_show(p, 0);
@@ -38,7 +39,7 @@ void tfs_bench_progress_begin(struct tfs_bench_progress *p, const char *step, un
 
 void tfs_bench_progress_show(struct tfs_bench_progress *p, uint64_t done)
 {
-	double now = tfs_bench_now(), passed = now - p->begun;
+	double now = tfs_now(), passed = now - p->begun;
 	double share = p->total ? (double)done / (double)p->total : 0;
 	char bar[4 * BAR_MAX + 1], is[TFS_BENCH_BYTES], of[TFS_BENCH_BYTES], rate[TFS_BENCH_BYTES];
 	struct winsize w = { 0 };

@@ -9,23 +9,16 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "cli/bench/impl.h"
 
 /* One read(2). Large enough that the call costs nothing, small enough to stay in a CPU's cache; as much as one FUSE read. */
 enum { READ_SIZE = 1 << 20 };
-
-double tfs_bench_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 struct pass {
 	const struct tfs_bench_reading *reading;
@@ -257,7 +250,7 @@ static void *reader_main(void *arg)
 		read_item(r, i);
 	for (size_t i = 0; r->others && !p->stop && i < p->work->n_others; i++)
 		read_other(r, p->work->others[i]);
-	r->end = tfs_bench_now();
+	r->end = tfs_now();
 	if (r->source_fd >= 0)
 		close(r->source_fd);
 	if (write(p->done_fd, &one, sizeof one) != sizeof one)
@@ -342,7 +335,7 @@ int tfs_bench_read(const struct tfs_bench_reading *reading, double *ret_seconds,
 	unsigned n = reading->readers + apart, started = 0;
 	struct pass p = { .reading = reading, .work = reading->work, .mount_fd = -1, .done_fd = eventfd(0, EFD_CLOEXEC) };
 	struct reader *readers = calloc(n, sizeof *readers);
-	double begin = tfs_bench_now(), end = begin;
+	double begin = tfs_now(), end = begin;
 
 	int r = p.done_fd < 0 ? -errno : readers ? 0 : -ENOMEM;
 	for (unsigned i = 0; !r && i < n; i++) {
@@ -352,11 +345,11 @@ int tfs_bench_read(const struct tfs_bench_reading *reading, double *ret_seconds,
 		if (!readers[i].buf)
 			r = -ENOMEM;
 	}
-	begin = tfs_bench_now();
+	begin = tfs_now();
 	if (!r && reading->mount)
 		r = open_mount(&p, reading->mount->dir);
 	while (!r && started < n) {
-		r = -pthread_create(&readers[started].thread, NULL, reader_main, &readers[started]);
+		r = tfs_thread_start(&readers[started].thread, "tfs-bench", reader_main, &readers[started]);
 		started += !r;
 	}
 	if (r) {

@@ -10,22 +10,6 @@
 
 #include "base/cleanup.h"
 
-/* Tensors whose hashes are equal. They go with the residency. */
-struct group {
-	unsigned members;
-	bool rooted; /* a tensor was resident: the bytes of the group are that one's */
-	/* A resident file of a tensor that has these bytes; NULL: none that is known. */
-	struct tfs_entry *at[TFS_VIEW_IDS];
-};
-
-struct twin {
-	struct twin *next; /* of the bucket */
-	uint32_t set, tensor;
-	struct group *group;
-	bool same;  /* has the group's bytes */
-	bool other; /* has not, for all that the hash says */
-};
-
 /* --- Looking -------------------------------------------------------------------------------------------------------- */
 
 int tfs_residency_borrow(struct tfs_residency *r, struct tfs_file_id id)
@@ -150,38 +134,6 @@ static bool have_one_file(const struct tfs_entry *a, const struct tfs_entry *b)
 	return a == b || (tfs_entry_is_shared(a) && a->backing == b->backing);
 }
 
-/* From now on @e has the backing file of @of, which is resident. */
-static void ring_join(struct tfs_residency *r, struct tfs_entry *of, struct tfs_entry *e)
-{
-	assert(!tfs_entry_is_shared(e) && of->state == TFS_RESIDENT);
-	if (!of->ring_next)
-		of->ring_next = of->ring_prev = of;
-	e->ring_next = of->ring_next;
-	e->ring_prev = of;
-	e->ring_next->ring_prev = e->ring_prev->ring_next = e;
-	e->backing = of->backing;
-	r->stats.shared++;
-	r->stats.shared_bytes += e->cost;
-}
-
-void tfs_entry_leave(struct tfs_residency *r, struct tfs_entry *e)
-{
-	struct tfs_entry *other = e->ring_next;
-
-	if (e->twin && e->twin->group->at[e->id.view] == e)
-		e->twin->group->at[e->id.view] = other;
-	e->twin = NULL;
-	if (!other)
-		return;
-	e->ring_prev->ring_next = e->ring_next;
-	e->ring_next->ring_prev = e->ring_prev;
-	if (other->ring_next == other)
-		other->ring_next = other->ring_prev = NULL;
-	e->ring_prev = e->ring_next = NULL;
-	r->stats.shared--;
-	r->stats.shared_bytes -= e->cost;
-}
-
 bool tfs_entry_share(struct tfs_residency *r, struct tfs_entry *e)
 {
 	struct twin *t = e->state == TFS_ABSENT || e->state == TFS_FAILED ? find_twin(r, e->id) : NULL;
@@ -194,7 +146,7 @@ bool tfs_entry_share(struct tfs_residency *r, struct tfs_entry *e)
 	e->failure = 0;
 	e->wanted = e->holds;
 	e->tested = 0;
-	ring_join(r, at, e);
+	tfs_entry_ring_join(r, at, e);
 	tfs_entry_set_state(r, e, TFS_RESIDENT);
 	if (!e->holds)
 		tfs_entry_lru_add(r, e);
@@ -286,7 +238,7 @@ static bool replace(struct tfs_residency *r, struct tfs_entry *e, struct tfs_ent
 	pthread_mutex_lock(&r->lock);
 	if (mapped || e->holds || e->reopened || e->borrowed > 1 || tfs_entry_is_shared(e))
 		return false;
-	ring_join(r, of, e);
+	tfs_entry_ring_join(r, of, e);
 	e->twin->group->at[e->id.view] = of;
 	pthread_mutex_unlock(&r->lock);
 	tfs_store_remove(r->store, old);

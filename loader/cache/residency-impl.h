@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Private to the parts of the residency: residency.c has the table of files, opens and waits; cache/load.c brings files in,
- * cache/budget.c takes them out; cache/dedup.c has those of equal content share a backing file.
+ * Private to the parts of the residency, each of which uses those after it alone: residency.c has opens, pins and the timer; load.c
+ * brings files in; dedup.c has those of equal content share a backing file; budget.c takes files out; entry.c keeps the table.
  */
 #ifndef TFS_RESIDENCY_IMPL_H
 #define TFS_RESIDENCY_IMPL_H
@@ -29,6 +29,22 @@ struct tfs_entry {
 	struct tfs_entry *ring_prev, *ring_next; /* those with the same backing file; NULL: it has one of its own */
 	struct load *load;    /* LOADING */
 	struct tfs_wait *waits;
+};
+
+/* Tensors whose hashes are equal. They go with the residency. */
+struct group {
+	unsigned members;
+	bool rooted; /* a tensor was resident: the bytes of the group are that one's */
+	/* A resident file of a tensor that has these bytes; NULL: none that is known. */
+	struct tfs_entry *at[TFS_VIEW_IDS];
+};
+
+struct twin {
+	struct twin *next; /* of the bucket */
+	uint32_t set, tensor;
+	struct group *group;
+	bool same;  /* has the group's bytes */
+	bool other; /* has not, for all that the hash says */
 };
 
 /* A load in progress. */
@@ -80,7 +96,8 @@ struct tfs_residency {
 	bool stopping;
 };
 
-/* residency.c; the lock is held. */
+/* --- entry.c; the lock is held -------------------------------------------------------------------------------------- */
+
 struct tfs_entry *tfs_entry_find(const struct tfs_residency *r, struct tfs_file_id id); /* or NULL */
 struct tfs_entry *tfs_entry_find_or_add(struct tfs_residency *r, struct tfs_file_id id); /* NULL: out of memory */
 void tfs_entry_set_state(struct tfs_residency *r, struct tfs_entry *e, enum tfs_state state);
@@ -90,26 +107,35 @@ void tfs_entry_lru_add(struct tfs_residency *r, struct tfs_entry *e);
 void tfs_entry_lru_remove(struct tfs_entry *e);
 void tfs_entry_take_hold(struct tfs_entry *e);
 void tfs_entry_drop_hold(struct tfs_residency *r, struct tfs_entry *e);
+/* @w waits for @e, for as long as an open may. */
+void tfs_entry_wait_add(struct tfs_residency *r, struct tfs_entry *e, struct tfs_wait *w);
 /* Take a wait off its entry and off the timer. */
 void tfs_entry_wait_remove(struct tfs_wait *w);
 
-/* cache/load.c; the lock is held. Start loading @e, which is absent or failed. On an error the entry is as it was. */
-int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priority priority);
-
-/* cache/budget.c; without the lock. Make room for @cost bytes and take them. -ENOSPC: what is resident is in use. */
-int tfs_entry_reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch);
-
-/* cache/dedup.c; the lock is held. Does @e share its backing file? */
+/* Does @e share its backing file? */
 static inline bool tfs_entry_is_shared(const struct tfs_entry *e)
 {
 	return e->ring_next;
 }
+/* From now on @e has the backing file of @of, which is resident. */
+void tfs_entry_ring_join(struct tfs_residency *r, struct tfs_entry *of, struct tfs_entry *e);
+
+/* --- load.c -------------------------------------------------------------------------------------------------------- */
+
+/* The lock is held. Start loading @e, which is absent or failed. On an error the entry is as it was. */
+int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priority priority);
+
+/* --- budget.c ------------------------------------------------------------------------------------------------------ */
+
+/* Without the lock. Make room for @cost bytes and take them. -ENOSPC: what is resident is in use. */
+int tfs_entry_reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch);
+
+/* --- dedup.c; the lock is held ------------------------------------------------------------------------------------- */
+
 /* Make @e, if it is absent or failed, resident at once by the backing file of another one of its content. False: there is none. */
 bool tfs_entry_share(struct tfs_residency *r, struct tfs_entry *e);
 /* @e has become resident. True: on_twin() is due, without the lock. */
 bool tfs_entry_has_twin(struct tfs_residency *r, struct tfs_entry *e);
-/* @e is about to be forgotten: those who share its backing file keep it. */
-void tfs_entry_leave(struct tfs_residency *r, struct tfs_entry *e);
 /* All is over. */
 void tfs_twins_free(struct tfs_residency *r);
 

@@ -19,158 +19,6 @@ const char *tfs_state_name(enum tfs_state state)
 	return names[state];
 }
 
-/* --- Table, LRU list, list of waits; the lock is held -------------------------------------------------------------- */
-
-static size_t bucket_of(const struct tfs_residency *r, struct tfs_file_id id)
-{
-	uint64_t h = (((uint64_t)id.set << 32 | id.tensor) * TFS_VIEW_IDS + id.view) * 0x9e3779b97f4a7c15u; /* Fibonacci hashing */
-	return (h >> 32) & (r->n_buckets - 1);
-}
-
-struct tfs_entry *tfs_entry_find(const struct tfs_residency *r, struct tfs_file_id id)
-{
-	struct tfs_entry *e = r->buckets[bucket_of(r, id)];
-	while (e && !tfs_file_id_equal(e->id, id))
-		e = e->hash_next;
-	return e;
-}
-
-static void grow(struct tfs_residency *r)
-{
-	size_t old_n = r->n_buckets;
-	struct tfs_entry **old = r->buckets, **buckets = calloc(old_n * 2, sizeof *buckets);
-	if (!buckets)
-		return; /* longer chains, nothing worse */
-	r->buckets = buckets;
-	r->n_buckets = old_n * 2;
-	for (size_t i = 0; i < old_n; i++)
-		for (struct tfs_entry *e = old[i], *next; e; e = next) {
-			struct tfs_entry **b = &buckets[bucket_of(r, e->id)];
-			next = e->hash_next;
-			e->hash_next = *b;
-			*b = e;
-		}
-	free(old);
-}
-
-struct tfs_entry *tfs_entry_find_or_add(struct tfs_residency *r, struct tfs_file_id id)
-{
-	struct tfs_entry *e = tfs_entry_find(r, id);
-	if (e)
-		return e;
-	if (r->n_entries >= r->n_buckets)
-		grow(r);
-	e = calloc(1, sizeof *e);
-	if (!e)
-		return NULL;
-	struct tfs_entry **b = &r->buckets[bucket_of(r, id)];
-	e->id = id;
-	e->hash_next = *b;
-	*b = e;
-	r->n_entries++;
-	r->stats.files[TFS_ABSENT]++;
-	return e;
-}
-
-/* Forget an entry that nobody holds or waits for. */
-void tfs_entry_forget(struct tfs_residency *r, struct tfs_entry *e)
-{
-	struct tfs_entry **p = &r->buckets[bucket_of(r, e->id)];
-	assert(!e->holds && !e->waits && !e->load);
-	tfs_entry_leave(r, e);
-	while (*p != e)
-		p = &(*p)->hash_next;
-	*p = e->hash_next;
-	r->n_entries--;
-	r->stats.files[e->state]--;
-	free(e);
-}
-
-void tfs_entry_set_state(struct tfs_residency *r, struct tfs_entry *e, enum tfs_state state)
-{
-	r->stats.files[e->state]--;
-	r->stats.files[state]++;
-	e->state = state;
-}
-
-void tfs_entry_lru_add(struct tfs_residency *r, struct tfs_entry *e)
-{
-	e->next = r->lru.next;
-	e->prev = &r->lru;
-	e->next->prev = e->prev->next = e;
-}
-
-void tfs_entry_lru_remove(struct tfs_entry *e)
-{
-	e->prev->next = e->next;
-	e->next->prev = e->prev;
-	e->prev = e->next = NULL;
-}
-
-void tfs_entry_take_hold(struct tfs_entry *e)
-{
-	if (!e->holds++ && e->state == TFS_RESIDENT)
-		tfs_entry_lru_remove(e);
-	if (e->state == TFS_EVICTING || e->borrowed)
-		e->reopened = true;
-	e->wanted = true;
-}
-
-void tfs_entry_drop_hold(struct tfs_residency *r, struct tfs_entry *e)
-{
-	assert(e->holds);
-	if (!--e->holds && e->state == TFS_RESIDENT)
-		tfs_entry_lru_add(r, e);
-	else if (!e->holds && e->state == TFS_ABSENT)
-		tfs_entry_forget(r, e);
-}
-
-static void wait_add(struct tfs_residency *r, struct tfs_entry *e, struct tfs_wait *w)
-{
-	w->entry = e;
-	w->prev_of_entry = NULL;
-	w->next_of_entry = e->waits;
-	if (e->waits)
-		e->waits->prev_of_entry = w;
-	e->waits = w;
-
-	w->deadline = tfs_now() + r->open_wait;
-	w->next_by_age = &r->by_age;
-	w->prev_by_age = r->by_age.prev_by_age;
-	w->prev_by_age->next_by_age = w->next_by_age->prev_by_age = w;
-	if (r->by_age.next_by_age == w)
-		pthread_cond_signal(&r->timer_wakes);
-}
-
-void tfs_entry_wait_remove(struct tfs_wait *w)
-{
-	if (w->prev_of_entry)
-		w->prev_of_entry->next_of_entry = w->next_of_entry;
-	else
-		w->entry->waits = w->next_of_entry;
-	if (w->next_of_entry)
-		w->next_of_entry->prev_of_entry = w->prev_of_entry;
-	w->prev_by_age->next_by_age = w->next_by_age;
-	w->next_by_age->prev_by_age = w->prev_by_age;
-	w->entry = NULL;
-}
-
-struct tfs_layout tfs_file_layout(const struct tfs_model *model, struct tfs_file_id id)
-{
-	struct tfs_layout l;
-	int r = tfs_view_layout(id.view, &model->sets[id.set].tensors[id.tensor], model->npy_align, &l);
-	assert(!r);
-	(void)r;
-	return l;
-}
-
-uint64_t tfs_file_loaded_size(const struct tfs_model *model, struct tfs_file_id id)
-{
-	const struct tfs_tensor *t = &model->sets[id.set].tensors[id.tensor];
-	struct tfs_layout l;
-	return t->nbytes && !tfs_view_layout(id.view, t, model->npy_align, &l) ? l.size : 0;
-}
-
 /* --- Opens --------------------------------------------------------------------------------------------------------- */
 
 int tfs_residency_hold(struct tfs_residency *r, struct tfs_file_id id, struct tfs_wait *w)
@@ -204,7 +52,7 @@ int tfs_residency_hold(struct tfs_residency *r, struct tfs_file_id id, struct tf
 			r->stats.timeouts++;
 			ret = -ETIMEDOUT;
 		} else if (ret == TFS_QUEUED) {
-			wait_add(r, e, w);
+			tfs_entry_wait_add(r, e, w);
 			r->stats.waits++;
 		} else if (!e->holds && e->state == TFS_ABSENT) {
 			tfs_entry_forget(r, e);
@@ -333,6 +181,96 @@ void tfs_residency_stats(struct tfs_residency *r, struct tfs_residency_stats *re
 	pthread_mutex_lock(&r->lock);
 	*ret_stats = r->stats;
 	pthread_mutex_unlock(&r->lock);
+}
+
+/* --- Pins -------------------------------------------------------------------------------------------------------------- */
+
+/* So much of the budget may be pinned. The rest is for all others, and for streams. */
+#define PIN_SHARE(budget) ((budget) / 8 * 7)
+
+int tfs_residency_pin(struct tfs_residency *r, struct tfs_file_id id)
+{
+	struct tfs_layout layout;
+	int ret = tfs_view_layout(id.view, tfs_entry_tensor(r, id), r->model->npy_align, &layout);
+
+	if (ret)
+		return ret;
+	uint64_t cost = tfs_store_cost(layout.size);
+	pthread_mutex_lock(&r->lock);
+	struct tfs_entry *e = tfs_entry_find_or_add(r, id);
+	if (!e)
+		ret = -ENOMEM;
+	else if (e->pinned)
+		ret = 0;
+	else if (cost > r->stats.budget)
+		ret = -EFBIG;
+	else if (r->stats.pinned_bytes + cost > PIN_SHARE(r->stats.budget))
+		ret = -ENOSPC;
+	else if ((e->state == TFS_ABSENT || e->state == TFS_FAILED) && !tfs_entry_share(r, e))
+		ret = tfs_entry_load(r, e, TFS_PREFETCH);
+	if (e && !ret && !e->pinned) {
+		e->pinned = true;
+		tfs_entry_take_hold(e);
+		r->stats.pinned++;
+		r->stats.pinned_bytes += cost;
+	} else if (e && ret && !e->holds && e->state == TFS_ABSENT) {
+		tfs_entry_forget(r, e);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return ret;
+}
+
+void tfs_residency_unpin(struct tfs_residency *r, struct tfs_file_id id)
+{
+	pthread_mutex_lock(&r->lock);
+	struct tfs_entry *e = tfs_entry_find(r, id);
+	if (e && e->pinned) {
+		e->pinned = false;
+		r->stats.pinned--;
+		r->stats.pinned_bytes -= tfs_store_cost(tfs_file_layout(r->model, id).size);
+		tfs_entry_drop_hold(r, e);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+static bool is_pinned(const struct tfs_entry *e)
+{
+	return e->pinned;
+}
+
+static bool is_loading(const struct tfs_entry *e)
+{
+	return e->state == TFS_LOADING;
+}
+
+/* The files that @wanted is true of, of which there are @count; the lock is held. */
+static struct tfs_file_id *list(struct tfs_residency *r, bool (*wanted)(const struct tfs_entry *e), uint64_t count, size_t *ret_n)
+{
+	struct tfs_file_id *ids = calloc(count + 1, sizeof *ids);
+	size_t n = 0;
+
+	for (size_t i = 0; ids && i < r->n_buckets; i++)
+		for (struct tfs_entry *e = r->buckets[i]; e && n < count; e = e->hash_next)
+			if (wanted(e))
+				ids[n++] = e->id;
+	*ret_n = n;
+	return ids;
+}
+
+struct tfs_file_id *tfs_residency_pinned(struct tfs_residency *r, size_t *ret_n)
+{
+	pthread_mutex_lock(&r->lock);
+	struct tfs_file_id *ids = list(r, is_pinned, r->stats.pinned, ret_n);
+	pthread_mutex_unlock(&r->lock);
+	return ids;
+}
+
+struct tfs_file_id *tfs_residency_loading(struct tfs_residency *r, size_t *ret_n)
+{
+	pthread_mutex_lock(&r->lock);
+	struct tfs_file_id *ids = list(r, is_loading, r->stats.files[TFS_LOADING], ret_n);
+	pthread_mutex_unlock(&r->lock);
+	return ids;
 }
 
 /* --- The timer, beginning and end ---------------------------------------------------------------------------------- */

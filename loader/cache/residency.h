@@ -26,25 +26,7 @@
 #include "model/model.h"
 #include "io/scheduler.h"
 #include "cache/store.h"
-#include "content/view.h"
-
-/* Names a virtual file: tensor of a set, in a view that shows it (tfs_view_layout() succeeds). */
-struct tfs_file_id {
-	uint32_t set;	 /* in model->sets */
-	uint32_t tensor; /* in set->tensors */
-	enum tfs_view_id view;
-};
-
-static inline bool tfs_file_id_equal(struct tfs_file_id a, struct tfs_file_id b)
-{
-	return a.set == b.set && a.tensor == b.tensor && a.view == b.view;
-}
-
-/* How the file @id is made. */
-struct tfs_layout tfs_file_layout(const struct tfs_model *model, struct tfs_file_id id);
-
-/* The size of the file @id; 0: there is nothing to load, or no such file. Here alone any tensor and view may be named. */
-uint64_t tfs_file_loaded_size(const struct tfs_model *model, struct tfs_file_id id);
+#include "content/virtual-file.h"
 
 enum tfs_state { TFS_ABSENT, TFS_LOADING, TFS_RESIDENT, TFS_EVICTING, TFS_FAILED, TFS_STATES };
 

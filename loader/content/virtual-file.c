@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+#include "content/virtual-file.h"
+
+#include <assert.h>
+
+struct tfs_layout tfs_file_layout(const struct tfs_model *model, struct tfs_file_id id)
+{
+	struct tfs_layout l;
+	int r = tfs_view_layout(id.view, &model->sets[id.set].tensors[id.tensor], model->npy_align, &l);
+	assert(!r);
+	(void)r;
+	return l;
+}
+
+uint64_t tfs_file_loaded_size(const struct tfs_model *model, struct tfs_file_id id)
+{
+	const struct tfs_tensor *t = &model->sets[id.set].tensors[id.tensor];
+	struct tfs_layout l;
+	return t->nbytes && !tfs_view_layout(id.view, t, model->npy_align, &l) ? l.size : 0;
+}

@@ -21,7 +21,7 @@
 #include "io/scheduler.h"
 #include "cache/stream.h"
 
-enum tfs_prefetch { TFS_PREFETCH_AUTO, TFS_PREFETCH_ALL, TFS_PREFETCH_NONE };
+enum tfs_prefetch_mode { TFS_PREFETCH_AUTO, TFS_PREFETCH_ALL, TFS_PREFETCH_NONE };
 
 struct tfs_loader_options {
 	uint64_t memory;   /* budget in bytes; tfs_memory_default() */
@@ -30,7 +30,7 @@ struct tfs_loader_options {
 	enum tfs_tier engine; /* the first to try */
 	bool engine_forced;   /* without it, fail */
 	bool resident;	   /* false: make no store; everything is streamed */
-	enum tfs_prefetch prefetch;
+	enum tfs_prefetch_mode prefetch;
 	bool originals_only; /* nobody can open a file of TFS_RAW: prefetch=all brings in the originals alone */
 };
 
@@ -63,7 +63,7 @@ struct tfs_stream *tfs_loader_stream(struct tfs_loader *l, struct tfs_file_id id
  * Bring in these @n files in the background, in this order, as far as the budget has room. @ids (malloc'd) is the loader's from now
  * on. -EOPNOTSUPP without a store; -ENOMEM, -EAGAIN.
  */
-int tfs_loader_feed(struct tfs_loader *l, struct tfs_file_id *ids, size_t n);
+int tfs_loader_prefetch(struct tfs_loader *l, struct tfs_file_id *ids, size_t n);
 
 /* What is on its way into memory, or queued for that, allocated; NULL: out of memory. */
 struct tfs_file_id *tfs_loader_queued(struct tfs_loader *l, size_t *ret_n);

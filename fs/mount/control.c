@@ -145,7 +145,7 @@ static int do_line(struct tfs_fs *fs, uint32_t which, const char *line)
 	int r = possible ? resolve(fs, line, &files) : -EOPNOTSUPP;
 
 	if (!r && which == TFS_CONTROL_PREFETCH)
-		return tfs_loader_feed(fs->loader, files.ids, files.n);
+		return tfs_loader_prefetch(fs->loader, files.ids, files.n);
 	if (r || !residency)
 		files.n = 0; /* of what was found before it went wrong nothing is done */
 	for (size_t i = 0; i < files.n; i++) {
@@ -292,7 +292,7 @@ int tfs_control_prefetch_list(struct tfs_fs *fs, const char *path)
 		r = -EIO;
 	fclose(f);
 	if (!r)
-		r = tfs_loader_feed(fs->loader, tfs_steal(files.ids), files.n);
+		r = tfs_loader_prefetch(fs->loader, tfs_steal(files.ids), files.n);
 	free(files.ids);
 	if (r)
 		tfs_log_error("--prefetch-list: %s: %s", path, strerror(-r));

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "cache/predict.h"
 
-struct tfs_plan_step tfs_plan_opened(struct tfs_plan *p, const uint32_t place[TFS_ORDERS],
+struct tfs_prediction tfs_predict_opened(struct tfs_predictor *p, const uint32_t place[TFS_ORDERS],
 				      const uint32_t count[TFS_ORDERS], uint64_t max)
 {
-	struct tfs_plan_step step = { 0 };
+	struct tfs_prediction step = { 0 };
 	enum tfs_order best = TFS_FILE_ORDER;
 	bool waste = false;
 
 	for (int o = 0; o < TFS_ORDERS; o++) {
 		uint32_t at = place[o], want = p->expected[o];
 		uint32_t distance = at > want ? at - want : want - at;
-		if (distance > TFS_PLAN_SLACK || at == TFS_NO_PLACE) {
+		if (distance > TFS_PREDICT_SLACK || at == TFS_NO_PLACE) {
 			waste |= p->planned[o] > want;
 			p->run[o] = 0;
 			p->expected[o] = p->planned[o] = at + 1; /* without a place: the first one again */
@@ -29,23 +29,23 @@ struct tfs_plan_step tfs_plan_opened(struct tfs_plan *p, const uint32_t place[TF
 		return step;
 	}
 
-	p->window = p->window > TFS_PLAN_MIN / 2 ? p->window * 2 : TFS_PLAN_MIN;
+	p->window = p->window > TFS_PREDICT_MIN / 2 ? p->window * 2 : TFS_PREDICT_MIN;
 	if (p->window > max)
 		p->window = max;
 	uint32_t from = p->expected[best] > p->planned[best] ? p->expected[best] : p->planned[best];
 	uint32_t ahead = from - p->expected[best];
 	/* Top up when half of what was planned has been opened, not at each open. */
-	if (from < count[best] && ahead <= TFS_PLAN_COUNT / 2) {
+	if (from < count[best] && ahead <= TFS_PREDICT_COUNT / 2) {
 		step.order = best;
 		step.next = p->expected[best];
 		step.from = from;
-		step.to = count[best] - from > TFS_PLAN_COUNT - ahead ? from + TFS_PLAN_COUNT - ahead : count[best];
+		step.to = count[best] - from > TFS_PREDICT_COUNT - ahead ? from + TFS_PREDICT_COUNT - ahead : count[best];
 		step.window = p->window;
 	}
 	return step;
 }
 
-void tfs_plan_did(struct tfs_plan *p, enum tfs_order order, uint32_t upto)
+void tfs_predict_did(struct tfs_predictor *p, enum tfs_order order, uint32_t upto)
 {
 	if (upto > p->planned[order])
 		p->planned[order] = upto;

@@ -5,8 +5,8 @@
  * often more than once (each worker process the same one). All are watched, and the one that fits best is followed with a window
  * that doubles while it fits and shrinks when it was wrong.
  */
-#ifndef TFS_PLAN_H
-#define TFS_PLAN_H
+#ifndef TFS_CACHE_PREDICT_H
+#define TFS_CACHE_PREDICT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,19 +17,19 @@ enum tfs_order { TFS_FILE_ORDER, TFS_NAME_ORDER, TFS_EARLIER_ORDER, TFS_ORDERS }
 #define TFS_NO_PLACE UINT32_MAX
 
 /* Bytes to prefetch after the first open that fits an order. */
-#define TFS_PLAN_MIN ((uint64_t)16 << 20)
+#define TFS_PREDICT_MIN ((uint64_t)16 << 20)
 
 /*
  * How far an open may be from the expected place and still fit: several readers that share out the tensors among them open
  * a little out of turn.
  */
-#define TFS_PLAN_SLACK 32
+#define TFS_PREDICT_SLACK 32
 
 /* Tensors planned at once at most: bounds the work of one open where tensors are tiny. */
-#define TFS_PLAN_COUNT 512
+#define TFS_PREDICT_COUNT 512
 
 /* Opens of one weight set. All zero: nothing opened yet, which expects the first tensor. */
-struct tfs_plan {
+struct tfs_predictor {
 	uint32_t expected[TFS_ORDERS];
 	uint32_t run[TFS_ORDERS]; /* opens in a row that fitted */
 	uint32_t planned[TFS_ORDERS]; /* place up to which prefetch was asked for already */
@@ -40,18 +40,18 @@ struct tfs_plan {
  * Prefetch these places of the order: from, from + 1 … below to, as long as the bytes of all that follows the last open,
  * [next, …), stay within the window; the first of them in any case.
  */
-struct tfs_plan_step {
+struct tfs_prediction {
 	enum tfs_order order;
 	uint32_t next, from, to; /* nothing to do where from == to */
 	uint64_t window;	 /* bytes */
 };
 
 /*
- * The tensor at @place[order] of each order, out of @count[order], was opened. The caller prefetches what the step says and then
- * calls tfs_plan_did() with the place it got to. @max: upper bound of the window in bytes.
+ * The tensor at @place[order] of each order, out of @count[order], was opened. The caller prefetches what the prediction says and then
+ * calls tfs_predict_did() with the place it got to. @max: upper bound of the window in bytes.
  */
-struct tfs_plan_step tfs_plan_opened(struct tfs_plan *p, const uint32_t place[TFS_ORDERS],
+struct tfs_prediction tfs_predict_opened(struct tfs_predictor *p, const uint32_t place[TFS_ORDERS],
 				      const uint32_t count[TFS_ORDERS], uint64_t max);
-void tfs_plan_did(struct tfs_plan *p, enum tfs_order order, uint32_t upto);
+void tfs_predict_did(struct tfs_predictor *p, enum tfs_order order, uint32_t upto);
 
 #endif

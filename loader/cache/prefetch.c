@@ -2,15 +2,33 @@
 #include "cache/prefetch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 
+#include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/thread.h"
+#include "cache/predict.h"
 
-/* Prefetches queued at most: enough to keep every reading thread busy until the feeder looks again. */
+/* Prefetches queued at most: enough to keep every reading thread busy until it looks again. */
 #define QUEUE_BYTES (64 * TFS_CHUNK)
 enum { QUEUE_FILES = 4096, LOOK_AGAIN_NS = 5000000 };
+
+/* What is known of the opens of one weight set in one view: readers of two views keep each their own order. */
+struct set_predictor {
+	struct tfs_predictor predictor;
+	uint32_t *place; /* of each tensor in file order: the inverse of set->by_offset; NULL before the first open */
+	/* The order of the first opens, and the place of each tensor in there or TFS_NO_PLACE. In the same piece of memory. */
+	uint32_t *opened, *place_opened;
+	uint32_t n_opened;
+};
+
+/* Prefetch runs ahead by at most this share of the budget, so that it can't push out what it has brought in. */
+#define WINDOW_SHARE 4
+#define WINDOW_MAX ((uint64_t)1 << 30)
 
 struct list {
 	struct list *next;
@@ -18,10 +36,16 @@ struct list {
 	size_t n;
 };
 
-struct tfs_feeder {
+struct tfs_prefetcher {
 	const struct tfs_model *model;
 	struct tfs_sched *sched;
-	struct tfs_residency *residency;
+	struct tfs_residency *residency; /* NULL: nothing is kept, only streamed */
+	uint64_t memory;
+	_Atomic double paused_until; /* of tfs_now() */
+
+	pthread_mutex_t opens_lock; /* guards the predictors; taken before all others */
+	struct set_predictor *predictors; /* [set * TFS_VIEW_IDS + view] */
+
 	pthread_mutex_t lock; /* guards all below; taken before the residency's */
 	pthread_cond_t more;
 	struct list *first, **end;
@@ -32,20 +56,125 @@ struct tfs_feeder {
 	pthread_t thread;
 };
 
-struct tfs_feeder *tfs_feeder_create(const struct tfs_model *model, struct tfs_sched *sched, struct tfs_residency *residency)
+struct tfs_prefetcher *tfs_prefetch_create(const struct tfs_model *model, struct tfs_sched *sched,
+					   struct tfs_residency *residency, uint64_t memory)
 {
-	struct tfs_feeder *f = calloc(1, sizeof *f);
+	struct tfs_prefetcher *p = calloc(1, sizeof *p);
 
-	if (!f)
+	if (!p)
 		return NULL;
-	f->model = model;
-	f->sched = sched;
-	f->residency = residency;
-	f->end = &f->first;
-	pthread_mutex_init(&f->lock, NULL);
-	pthread_cond_init(&f->more, NULL);
-	return f;
+	p->predictors = calloc(model->n_sets * TFS_VIEW_IDS, sizeof *p->predictors);
+	if (!p->predictors) {
+		free(p);
+		return NULL;
+	}
+	p->model = model;
+	p->sched = sched;
+	p->residency = residency;
+	p->memory = memory;
+	p->end = &p->first;
+	pthread_mutex_init(&p->opens_lock, NULL);
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->more, NULL);
+	return p;
 }
+
+/* --- After an open ------------------------------------------------------------------------------------------------- */
+
+static uint32_t tensor_at(const struct tfs_set *set, const struct set_predictor *sp, enum tfs_order order, uint32_t place)
+{
+	return order == TFS_FILE_ORDER ? set->by_offset[place] : order == TFS_NAME_ORDER ? place : sp->opened[place];
+}
+
+/* Before the first open. False: out of memory. */
+static bool make_places(const struct tfs_set *set, struct set_predictor *sp)
+{
+	size_t n = set->n_tensors;
+
+	if (sp->place)
+		return true;
+	sp->place = reallocarray(NULL, n, 3 * sizeof *sp->place);
+	if (!sp->place)
+		return false;
+	sp->opened = sp->place + n;
+	sp->place_opened = sp->opened + n;
+	for (size_t i = 0; i < n; i++) {
+		sp->place[set->by_offset[i]] = i;
+		sp->place_opened[i] = TFS_NO_PLACE;
+	}
+	return true;
+}
+
+/* Tell the predictor of an open: what will probably follow. The lock of the opens is held. NULL: out of memory. */
+static struct set_predictor *note_open(struct tfs_prefetcher *p, struct tfs_file_id id, uint64_t max, struct tfs_prediction *ret_prediction)
+{
+	const struct tfs_set *set = &p->model->sets[id.set];
+	struct set_predictor *sp = &p->predictors[(size_t)id.set * TFS_VIEW_IDS + id.view];
+
+	if (!make_places(set, sp))
+		return NULL;
+	const uint32_t place[TFS_ORDERS] = { sp->place[id.tensor], id.tensor, sp->place_opened[id.tensor] };
+	const uint32_t count[TFS_ORDERS] = { set->n_tensors, set->n_tensors, sp->n_opened };
+	*ret_prediction = tfs_predict_opened(&sp->predictor, place, count, max);
+	if (sp->place_opened[id.tensor] == TFS_NO_PLACE) {
+		sp->place_opened[id.tensor] = sp->n_opened;
+		sp->opened[sp->n_opened++] = id.tensor;
+	}
+	return sp;
+}
+
+void tfs_prefetch_after(struct tfs_prefetcher *p, struct tfs_file_id id)
+{
+	const struct tfs_set *set = &p->model->sets[id.set];
+	uint64_t max = p->memory / WINDOW_SHARE;
+	if (max > WINDOW_MAX)
+		max = WINDOW_MAX;
+	if (tfs_now() < p->paused_until)
+		return;
+
+	pthread_mutex_lock(&p->opens_lock);
+	struct tfs_prediction next_up;
+	struct set_predictor *sp = note_open(p, id, max, &next_up);
+	if (!sp) {
+		pthread_mutex_unlock(&p->opens_lock);
+		return;
+	}
+	uint64_t bytes = 0;
+	for (uint32_t i = next_up.next; i < next_up.from; i++)
+		bytes += tfs_file_loaded_size(p->model, (struct tfs_file_id){ id.set, tensor_at(set, sp, next_up.order, i), id.view });
+	uint32_t i = next_up.from;
+	for (; i < next_up.to && (bytes < next_up.window || i == next_up.next); i++) {
+		struct tfs_file_id next = { id.set, tensor_at(set, sp, next_up.order, i), id.view };
+		uint64_t size = tfs_file_loaded_size(p->model, next);
+		/* Larger than the whole window, and not the very next one: it would crowd out all that comes before it. */
+		if (size > max && i != next_up.next)
+			break;
+		bytes += size;
+		if (size)
+			tfs_residency_prefetch(p->residency, next);
+	}
+	tfs_predict_did(&sp->predictor, next_up.order, i);
+	pthread_mutex_unlock(&p->opens_lock);
+}
+
+void tfs_prefetch_into_stream(struct tfs_prefetcher *p, struct tfs_stream *st, struct tfs_file_id id)
+{
+	const struct tfs_set *set = &p->model->sets[id.set];
+	struct tfs_prediction next_up;
+	bool found = false;
+
+	pthread_mutex_lock(&p->opens_lock);
+	const struct set_predictor *sp = note_open(p, id, WINDOW_MAX, &next_up);
+	for (uint32_t i = sp ? next_up.from : 0; sp && i < next_up.to && !found; i++) {
+		struct tfs_file_id next = { id.set, tensor_at(set, sp, next_up.order, i), id.view };
+		found = tfs_file_loaded_size(p->model, next);
+		if (found)
+			tfs_stream_precede(st, next);
+	}
+	pthread_mutex_unlock(&p->opens_lock);
+}
+
+/* --- Lists --------------------------------------------------------------------------------------------------------- */
 
 static void list_free(struct list *l)
 {
@@ -53,92 +182,92 @@ static void list_free(struct list *l)
 	free(l);
 }
 
-/* Is the feeder to go on, with file @i of the list that it began when cleared was @cleared? */
-static bool go_on(struct tfs_feeder *f, size_t i, unsigned cleared)
+/* Still to go on, with file @i of the list that was begun when cleared was @cleared? */
+static bool go_on(struct tfs_prefetcher *p, size_t i, unsigned cleared)
 {
-	pthread_mutex_lock(&f->lock);
-	f->done = i;
-	bool yes = !f->stopping && f->cleared == cleared;
-	pthread_mutex_unlock(&f->lock);
+	pthread_mutex_lock(&p->lock);
+	p->done = i;
+	bool yes = !p->stopping && p->cleared == cleared;
+	pthread_mutex_unlock(&p->lock);
 	return yes;
 }
 
-static void feed(struct tfs_feeder *f, const struct list *l, unsigned cleared)
+static void feed(struct tfs_prefetcher *p, const struct list *l, unsigned cleared)
 {
 	const struct timespec pause = { .tv_nsec = LOOK_AGAIN_NS };
 
 	for (size_t i = 0; i < l->n; i++) {
-		uint64_t cost = tfs_store_cost(tfs_file_loaded_size(f->model, l->ids[i]));
+		uint64_t cost = tfs_store_cost(tfs_file_loaded_size(p->model, l->ids[i]));
 		struct tfs_residency_stats res;
 		struct tfs_sched_stats sched;
 
 		if (!cost)
 			continue;
 		for (;; nanosleep(&pause, NULL)) {
-			if (!go_on(f, i, cleared))
+			if (!go_on(p, i, cleared))
 				return;
-			tfs_sched_stats(f->sched, &sched);
-			tfs_residency_stats(f->residency, &res);
+			tfs_sched_stats(p->sched, &sched);
+			tfs_residency_stats(p->residency, &res);
 			if (sched.queued[TFS_PREFETCH] < QUEUE_BYTES && res.files[TFS_LOADING] < QUEUE_FILES)
 				break;
 		}
 		if (res.used + sched.queued[TFS_PREFETCH] + cost > res.budget)
 			return;
-		tfs_residency_prefetch(f->residency, l->ids[i]);
+		tfs_residency_prefetch(p->residency, l->ids[i]);
 	}
 }
 
 static void *run(void *arg)
 {
-	struct tfs_feeder *f = arg;
+	struct tfs_prefetcher *p = arg;
 
-	pthread_mutex_lock(&f->lock);
-	while (!f->stopping) {
-		struct list *l = f->first;
+	pthread_mutex_lock(&p->lock);
+	while (!p->stopping) {
+		struct list *l = p->first;
 		if (!l) {
-			pthread_cond_wait(&f->more, &f->lock);
+			pthread_cond_wait(&p->more, &p->lock);
 			continue;
 		}
-		f->first = l->next;
-		if (!f->first)
-			f->end = &f->first;
-		unsigned cleared = f->cleared;
-		f->current = l;
-		f->done = 0;
-		pthread_mutex_unlock(&f->lock);
-		feed(f, l, cleared);
-		pthread_mutex_lock(&f->lock);
-		f->current = NULL;
+		p->first = l->next;
+		if (!p->first)
+			p->end = &p->first;
+		unsigned cleared = p->cleared;
+		p->current = l;
+		p->done = 0;
+		pthread_mutex_unlock(&p->lock);
+		feed(p, l, cleared);
+		pthread_mutex_lock(&p->lock);
+		p->current = NULL;
 		list_free(l);
 	}
-	pthread_mutex_unlock(&f->lock);
+	pthread_mutex_unlock(&p->lock);
 	return NULL;
 }
 
 /* The lock is held. */
-static int start(struct tfs_feeder *f)
+static int start(struct tfs_prefetcher *p)
 {
-	if (f->running)
+	if (p->running)
 		return 0;
-	f->running = !tfs_thread_start(&f->thread, "tfs-prefetch", run, f);
-	return f->running ? 0 : -EAGAIN;
+	p->running = !tfs_thread_start(&p->thread, "tfs-prefetch", run, p);
+	return p->running ? 0 : -EAGAIN;
 }
 
-int tfs_feeder_add(struct tfs_feeder *f, struct tfs_file_id *ids, size_t n)
+int tfs_prefetch_list(struct tfs_prefetcher *p, struct tfs_file_id *ids, size_t n)
 {
-	struct list *l = malloc(sizeof *l);
-	int r = l ? 0 : -ENOMEM;
+	struct list *l = p->residency ? malloc(sizeof *l) : NULL;
+	int r = l ? 0 : p->residency ? -ENOMEM : -EOPNOTSUPP;
 
-	pthread_mutex_lock(&f->lock);
+	pthread_mutex_lock(&p->lock);
 	if (!r)
-		r = f->stopping ? -ECANCELED : start(f);
+		r = p->stopping ? -ECANCELED : start(p);
 	if (!r) {
 		*l = (struct list){ .ids = ids, .n = n };
-		*f->end = l;
-		f->end = &l->next;
-		pthread_cond_signal(&f->more);
+		*p->end = l;
+		p->end = &l->next;
+		pthread_cond_signal(&p->more);
 	}
-	pthread_mutex_unlock(&f->lock);
+	pthread_mutex_unlock(&p->lock);
 	if (r) {
 		free(ids);
 		free(l);
@@ -146,60 +275,114 @@ int tfs_feeder_add(struct tfs_feeder *f, struct tfs_file_id *ids, size_t n)
 	return r;
 }
 
-struct tfs_file_id *tfs_feeder_queued(struct tfs_feeder *f, size_t *ret_n)
+struct tfs_file_id *tfs_prefetch_queued(struct tfs_prefetcher *p, size_t *ret_n)
 {
 	size_t n = 0;
 
-	pthread_mutex_lock(&f->lock);
-	size_t done = f->current ? f->done : 0, count = f->current ? f->current->n - done : 0;
-	for (const struct list *l = f->first; l; l = l->next)
+	pthread_mutex_lock(&p->lock);
+	size_t done = p->current ? p->done : 0, count = p->current ? p->current->n - done : 0;
+	for (const struct list *l = p->first; l; l = l->next)
 		count += l->n;
 	struct tfs_file_id *ids = calloc(count + 1, sizeof *ids);
-	for (size_t i = done; ids && f->current && i < f->current->n; i++)
-		ids[n++] = f->current->ids[i];
-	for (const struct list *l = f->first; ids && l; l = l->next)
+	for (size_t i = done; ids && p->current && i < p->current->n; i++)
+		ids[n++] = p->current->ids[i];
+	for (const struct list *l = p->first; ids && l; l = l->next)
 		for (size_t i = 0; i < l->n; i++)
 			ids[n++] = l->ids[i];
-	pthread_mutex_unlock(&f->lock);
+	pthread_mutex_unlock(&p->lock);
 	*ret_n = n;
 	return ids;
 }
 
-void tfs_feeder_clear(struct tfs_feeder *f)
+static void clear_lists(struct tfs_prefetcher *p)
 {
-	pthread_mutex_lock(&f->lock);
-	struct list *l = f->first;
-	f->first = NULL;
-	f->end = &f->first;
-	f->cleared++;
-	pthread_mutex_unlock(&f->lock);
+	pthread_mutex_lock(&p->lock);
+	struct list *l = p->first;
+	p->first = NULL;
+	p->end = &p->first;
+	p->cleared++;
+	pthread_mutex_unlock(&p->lock);
 	for (struct list *next; l; l = next) {
 		next = l->next;
 		list_free(l);
 	}
 }
 
-void tfs_feeder_stop(struct tfs_feeder *f)
+void tfs_prefetch_pause(struct tfs_prefetcher *p, double seconds)
 {
-	if (!f)
-		return;
-	pthread_mutex_lock(&f->lock);
-	f->stopping = true;
-	pthread_cond_signal(&f->more);
-	bool running = f->running;
-	pthread_mutex_unlock(&f->lock);
-	if (running)
-		pthread_join(f->thread, NULL);
-	f->running = false;
+	p->paused_until = tfs_now() + seconds;
+	clear_lists(p);
 }
 
-void tfs_feeder_destroy(struct tfs_feeder *f)
+/* --- All ----------------------------------------------------------------------------------------------------------- */
+
+/* The files beside the weights, which whoever loads the model reads at the same time: into the page cache with them. */
+static void prefetch_originals(struct tfs_prefetcher *p)
 {
-	if (!f)
+	enum { LARGEST = 64 << 20 }; /* tokenizers reach 30 MB; what is larger is something else */
+	bool *is_source = calloc(p->model->n_nodes, sizeof *is_source);
+	if (!is_source)
 		return;
-	tfs_feeder_stop(f);
-	tfs_feeder_clear(f);
-	pthread_cond_destroy(&f->more);
-	pthread_mutex_destroy(&f->lock);
-	free(f);
+	for (size_t s = 0; s < p->model->n_sets; s++)
+		for (uint32_t i = 0; i < p->model->sets[s].n_sources; i++)
+			is_source[p->model->sets[s].sources[i]] = true;
+	for (uint32_t n = 0; n < p->model->n_nodes; n++) {
+		const struct tfs_node *node = &p->model->nodes[n];
+		if (!S_ISREG(node->mode) || is_source[n] || !node->size || node->size > LARGEST ||
+		    !p->model->nodes[node->parent].n_sets)
+			continue;
+		cleanup_fd int fd = tfs_model_open_node(p->model, n, 0);
+		if (fd >= 0)
+			posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+	}
+	free(is_source);
+}
+
+int tfs_prefetch_all(struct tfs_prefetcher *p, bool originals_only)
+{
+	size_t n = 0, room = 0;
+
+	prefetch_originals(p);
+	if (originals_only)
+		return 0;
+	for (uint32_t s = 0; s < p->model->n_sets; s++)
+		room += p->model->sets[s].n_tensors; /* they are all in memory, so the sum fits */
+	struct tfs_file_id *ids = reallocarray(NULL, room + 1, sizeof *ids);
+	if (!ids)
+		return -ENOMEM;
+	for (uint32_t s = 0; s < p->model->n_sets; s++)
+		for (size_t i = 0; i < p->model->sets[s].n_tensors; i++)
+			ids[n++] = (struct tfs_file_id){ s, p->model->sets[s].by_offset[i], TFS_RAW };
+	return tfs_prefetch_list(p, ids, n);
+}
+
+/* --- The end ------------------------------------------------------------------------------------------------------- */
+
+void tfs_prefetch_stop(struct tfs_prefetcher *p)
+{
+	if (!p)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->stopping = true;
+	pthread_cond_signal(&p->more);
+	bool running = p->running;
+	pthread_mutex_unlock(&p->lock);
+	if (running)
+		pthread_join(p->thread, NULL);
+	p->running = false;
+}
+
+void tfs_prefetch_destroy(struct tfs_prefetcher *p)
+{
+	if (!p)
+		return;
+	tfs_prefetch_stop(p);
+	clear_lists(p);
+	for (size_t i = 0; i < p->model->n_sets * TFS_VIEW_IDS; i++)
+		free(p->predictors[i].place);
+	free(p->predictors);
+	pthread_cond_destroy(&p->more);
+	pthread_mutex_destroy(&p->lock);
+	pthread_mutex_destroy(&p->opens_lock);
+	free(p);
 }

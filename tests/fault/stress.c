@@ -281,7 +281,7 @@ static void do_control(struct actor *a, struct tfs_file_id id)
 		break;
 	case 7:
 		tfs_residency_drop_prefetch(g->residency);
-		tfs_feeder_clear(s->feeder);
+		tfs_prefetch_pause(s->prefetcher, 0);
 		break;
 	case 8: case 9: {
 		size_t n = 1 + draw(a, 40);
@@ -289,7 +289,7 @@ static void do_control(struct actor *a, struct tfs_file_id id)
 		CHECK(ids);
 		for (size_t i = 0; i < n; i++)
 			ids[i] = draw_file(a);
-		r = tfs_feeder_add(s->feeder, ids, n);
+		r = tfs_prefetch_list(s->prefetcher, ids, n);
 		CHECK(!r || (r == -ECANCELED && atomic_load(&s->stopped)));
 		break;
 	}
@@ -395,7 +395,7 @@ struct kind {
 
 static void stop(struct stress *s)
 {
-	tfs_feeder_stop(s->feeder);
+	tfs_prefetch_stop(s->prefetcher);
 	rig_stop(&s->rig);
 	tfs_hashes_stop(s->hashes);
 }
@@ -456,8 +456,8 @@ static void run(struct kind k)
 	}
 	know(&s, members, content);
 	s.hashes = tfs_hashes_create(s.rig.model, s.rig.sources, s.rig.sched, s.rig.residency);
-	s.feeder = tfs_feeder_create(s.rig.model, s.rig.sched, s.rig.residency);
-	assert_true(s.hashes && s.feeder && tfs_whole_possible(&s.rig.model->sets[s.packed_set]));
+	s.prefetcher = tfs_prefetch_create(s.rig.model, s.rig.sched, s.rig.residency, 0);
+	assert_true(s.hashes && s.prefetcher && tfs_whole_possible(&s.rig.model->sets[s.packed_set]));
 	assert_int_equal(tfs_whole_create(&s.rig.model->sets[s.packed_set], &s.whole), 0);
 	s.failing = k.failing;
 	n_reads = n_failed = 0;
@@ -489,7 +489,7 @@ static void run(struct kind k)
 	assert_true(!k.failing || k.halt || memory || n_failed > 0);
 	check_end(&s);
 	tfs_hashes_destroy(s.hashes);
-	tfs_feeder_destroy(s.feeder);
+	tfs_prefetch_destroy(s.prefetcher);
 	rig_down(&s.rig);
 	tfs_whole_destroy(s.whole);
 	free(a);

@@ -27,7 +27,7 @@ enum { PLAIN = 28, TWINS = 12, PACKED = 10, TENSORS = PLAIN + PACKED, ACTORS = 6
 struct stress {
 	struct rig rig;
 	struct tfs_hashes *hashes;
-	struct tfs_feeder *feeder;
+	struct tfs_prefetcher *prefetcher;
 	struct tfs_whole *whole; /* of the packed ones */
 	struct tensor {
 		uint32_t set, tensor;

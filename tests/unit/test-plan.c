@@ -17,13 +17,13 @@ struct row {
 
 static void check(const struct row *rows, unsigned n, uint32_t count, uint64_t max)
 {
-	struct tfs_plan p = { 0 };
+	struct tfs_predictor p = { 0 };
 
 	for (unsigned i = 0; i < n; i++) {
 		uint32_t place[TFS_ORDERS] = { [TFS_FILE_ORDER] = rows[i].file, [TFS_NAME_ORDER] = rows[i].name,
 					       [TFS_EARLIER_ORDER] = rows[i].earlier - 1 };
 		const uint32_t counts[TFS_ORDERS] = { count, count, 100 };
-		struct tfs_plan_step s = tfs_plan_opened(&p, place, counts, max);
+		struct tfs_prediction s = tfs_predict_opened(&p, place, counts, max);
 		if ((s.from == s.to) != (rows[i].from == rows[i].to))
 			fail_msg("row %u: from %u to %u", i, s.from, s.to);
 		if (s.from == s.to)
@@ -32,7 +32,7 @@ static void check(const struct row *rows, unsigned n, uint32_t count, uint64_t m
 		    s.window != rows[i].window)
 			fail_msg("row %u: order %d, next %u, from %u to %u, window %llu", i, s.order, s.next, s.from, s.to,
 				 (unsigned long long)s.window);
-		tfs_plan_did(&p, s.order, rows[i].did);
+		tfs_predict_did(&p, s.order, rows[i].did);
 	}
 }
 
@@ -82,8 +82,8 @@ static void test_slack(void **state)
 	static const struct row rows[] = {
 		{ 1, 500, TFS_FILE_ORDER, 2, 2, 514, 16 * MIB, 3 },
 		{ 0, 900, TFS_FILE_ORDER, 2, 3, 514, 32 * MIB, 4 },
-		{ 2 + TFS_PLAN_SLACK, 100, TFS_FILE_ORDER, 3 + TFS_PLAN_SLACK, 3 + TFS_PLAN_SLACK, 547, 64 * MIB, 600 },
-		{ 36 + TFS_PLAN_SLACK, 700, TFS_FILE_ORDER, 0, 0, 0, 0, 0 }, /* one too far */
+		{ 2 + TFS_PREDICT_SLACK, 100, TFS_FILE_ORDER, 3 + TFS_PREDICT_SLACK, 3 + TFS_PREDICT_SLACK, 547, 64 * MIB, 600 },
+		{ 36 + TFS_PREDICT_SLACK, 700, TFS_FILE_ORDER, 0, 0, 0, 0, 0 }, /* one too far */
 	};
 
 	(void)state;

@@ -191,8 +191,9 @@ static void open_whole(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint32_t
 	if (o) {
 		join(fs, o);
 	} else if (whole && (o = tfs_opened_create(ino, TFS_OPEN_STREAM))) {
+		struct tfs_layout layout = tfs_whole_layout(whole);
 		o->reason = TFS_STREAMED_MADE_UP;
-		o->stream = tfs_stream_open_whole(tfs_loader_streams(fs->loader), set, whole);
+		o->stream = tfs_stream_open_layout(tfs_loader_streams(fs->loader), &layout);
 		if (o->stream) {
 			tfs_opened_add(&fs->opened, o);
 		} else {

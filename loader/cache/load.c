@@ -30,13 +30,11 @@ int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priori
 	uint64_t chunk = step / layout.in * layout.out;
 	struct tfs_transfer transfer = {
 		.ops = &load_ops,
-		.node = layout.tensor->source,
-		.offset = layout.tensor->offset,
+		.content = layout.content,
 		.len = layout.tensor->nbytes,
 		.first = (chunk - layout.prefix) / layout.out * layout.in,
 		.step = step,
 		.priority = priority,
-		.packed = layout.tensor->packing ? layout.tensor : NULL,
 	};
 	struct load *l = calloc(1, sizeof *l + tfs_transfer_chunks(&transfer));
 

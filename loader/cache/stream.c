@@ -16,10 +16,14 @@ enum slot_state { SLOT_EMPTY, SLOT_READING, SLOT_READY };
 
 /* A virtual file, as slots know it. */
 struct file {
-	struct tfs_file_id id;
+	struct tfs_file_id id; /* where it is of one tensor */
 	struct tfs_layout layout;
-	const struct tfs_whole *whole; /* where the file is one of many tensors */
 };
+
+static bool same_file(const struct file *a, const struct file *b)
+{
+	return a->layout.content.of == b->layout.content.of && a->layout.view == b->layout.view;
+}
 
 /* A buffer with a run of bytes of one file. */
 struct tfs_slot {
@@ -80,11 +84,6 @@ static size_t chunk_of(const struct tfs_layout *l)
 	return l->in > l->out ? TFS_CHUNK / 2 : TFS_CHUNK;
 }
 
-static const struct tfs_tensor *tensor_of(const struct tfs_streams *s, struct tfs_file_id id)
-{
-	return &s->model->sets[id.set].tensors[id.tensor];
-}
-
 static void list_init(struct tfs_read *head)
 {
 	head->prev = head->next = head;
@@ -106,12 +105,12 @@ static void list_remove(struct tfs_read *rd)
 /* --- Slots; the lock is held --------------------------------------------------------------------------------------- */
 
 /* The slot that has the byte at @at, and as many as possible of those behind it: slots may overlap. */
-static struct tfs_slot *slot_find(struct tfs_streams *s, struct tfs_file_id id, uint64_t at)
+static struct tfs_slot *slot_find(struct tfs_streams *s, const struct file *f, uint64_t at)
 {
 	struct tfs_slot *best = NULL;
 	for (unsigned i = 0; i < s->n_slots; i++) {
 		struct tfs_slot *sl = &s->slots[i];
-		if (sl->state != SLOT_EMPTY && !sl->failure && tfs_file_id_equal(sl->file.id, id) &&
+		if (sl->state != SLOT_EMPTY && !sl->failure && same_file(&sl->file, f) &&
 		    at >= sl->start && at - sl->start < sl->len && (!best || sl->start + sl->len > best->start + best->len))
 			best = sl;
 	}
@@ -162,15 +161,13 @@ static struct tfs_slot *slot_fill(struct tfs_streams *s, const struct file *f, u
 	sl->used_at = ++s->clock;
 	sl->transfer = (struct tfs_transfer){
 		.ops = &slot_ops,
-		.node = l->tensor ? l->tensor->source : 0,
-		.offset = l->tensor ? l->tensor->offset + from : from,
+		.content = l->content,
+		.at = from,
 		.len = len,
 		.first = len,
 		.step = len,
 		.priority = s->background ? TFS_BACKGROUND : priority,
 		.buf = l->convert || start < l->prefix ? NULL : sl->buf,
-		.packed = l->tensor && l->tensor->packing ? l->tensor : NULL,
-		.whole = f->whole,
 	};
 	int r = tfs_sched_add(s->sched, &sl->transfer);
 	if (r) {
@@ -209,8 +206,8 @@ static bool any_busy(const struct tfs_streams *s)
 /* Get hold of slots for all of the read, which has none yet. -EAGAIN: there are not enough now. */
 static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
 {
-	struct tfs_file_id id = rd->stream->file.id;
-	const struct tfs_layout *l = &rd->stream->file.layout;
+	const struct file *f = &rd->stream->file;
+	const struct tfs_layout *l = &f->layout;
 	uint64_t end = rd->offset + rd->len;
 	size_t chunk = chunk_of(l), block = is_sequential(rd->stream, rd) ? chunk : TFS_STREAM_RANDOM;
 
@@ -218,7 +215,7 @@ static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
 		assert(rd->n_iov < TFS_STREAM_PIECES);
 		/* Slots of earlier reads end anywhere. If the read is about to have too many pieces, one new slot takes the rest. */
 		bool last = rd->n_iov == TFS_STREAM_PIECES - 1;
-		struct tfs_slot *sl = last ? NULL : slot_find(s, id, at);
+		struct tfs_slot *sl = last ? NULL : slot_find(s, f, at);
 		if (!sl) {
 			if (rd->n_iov >= TFS_STREAM_PIECES - 2)
 				block = TFS_STREAM_RANDOM; /* chunks may take two */
@@ -229,7 +226,7 @@ static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
 				upto = end;
 			if (upto > l->size)
 				upto = l->size;
-			sl = slot_fill(s, &rd->stream->file, from, upto, TFS_DEMAND);
+			sl = slot_fill(s, f, from, upto, TFS_DEMAND);
 			if (!sl) {
 				drop_slots(rd);
 				return s->stopped ? -ECANCELED : any_busy(s) ? -EAGAIN : -ENOMEM;
@@ -395,10 +392,11 @@ static void slot_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 		wake(s);
 		return;
 	}
-	if (code && code != -ECANCELED && sl->file.whole && err)
+	const struct tfs_tensor *tensor = sl->file.layout.tensor;
+	if (code && code != -ECANCELED && tensor)
+		tfs_report(s->model, tensor, t->at, code, err, line);
+	else if (code && code != -ECANCELED && err)
 		tfs_log_error("%s", tfs_error_line(err, line, sizeof line));
-	else if (code && code != -ECANCELED && !sl->file.whole)
-		tfs_report(s->model, tensor_of(s, sl->file.id), t->offset - tensor_of(s, sl->file.id)->offset, code, err, line);
 	pthread_mutex_lock(&s->lock);
 	sl->state = SLOT_READY;
 	sl->failure = code;
@@ -445,7 +443,7 @@ static void read_ahead(struct tfs_streams *s, struct tfs_stream *st, struct tfs_
 			from = 0;
 		}
 		uint64_t rest = f->layout.size - from;
-		if (slot_find(s, f->id, from))
+		if (slot_find(s, f, from))
 			continue;
 		if (!slot_fill(s, f, from, from + (rest < chunk ? rest : chunk), TFS_PREFETCH))
 			break;
@@ -572,13 +570,13 @@ void tfs_streams_trim(struct tfs_streams *s)
 
 /* --- Beginning and end --------------------------------------------------------------------------------------------- */
 
-static struct tfs_stream *open_stream(struct tfs_streams *s, struct tfs_file_id id)
+struct tfs_stream *tfs_stream_open_layout(struct tfs_streams *s, const struct tfs_layout *layout)
 {
 	struct tfs_stream *st = calloc(1, sizeof *st);
 	if (!st)
 		return NULL;
 	st->streams = s;
-	st->file.id = id;
+	st->file.layout = *layout;
 	st->refs = 1;
 	pthread_mutex_lock(&s->lock);
 	s->stats.open++;
@@ -588,20 +586,11 @@ static struct tfs_stream *open_stream(struct tfs_streams *s, struct tfs_file_id 
 
 struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id)
 {
-	struct tfs_stream *st = open_stream(s, id);
+	struct tfs_layout layout = tfs_file_layout(s->model, id);
+	struct tfs_stream *st = tfs_stream_open_layout(s, &layout);
 	if (st) {
-		st->file.layout = tfs_file_layout(s->model, id);
+		st->file.id = id;
 		st->attached = s->residency && !tfs_residency_attach(s->residency, id);
-	}
-	return st;
-}
-
-struct tfs_stream *tfs_stream_open_whole(struct tfs_streams *s, uint32_t set, const struct tfs_whole *whole)
-{
-	struct tfs_stream *st = open_stream(s, (struct tfs_file_id){ .set = set, .view = TFS_WHOLE });
-	if (st) {
-		st->file.whole = whole;
-		st->file.layout = (struct tfs_layout){ .view = &tfs_view_raw, .size = tfs_whole_size(whole), .block = 1, .in = 1, .out = 1 };
 	}
 	return st;
 }

@@ -16,7 +16,6 @@
 #include "model/model.h"
 #include "cache/residency.h"
 #include "io/scheduler.h"
-#include "content/consolidated.h"
 
 /* The longest read; FUSE asks for no more than max_read, which is the same. */
 #define TFS_STREAM_MAX_READ ((size_t)1 << 20)
@@ -64,8 +63,8 @@ void tfs_streams_destroy(struct tfs_streams *s); /* after that; no stream is ope
 
 /* NULL: out of memory. The file has at least one byte. */
 struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id);
-/* The same of all of a set's tensors as one file. @whole must outlive the streams. */
-struct tfs_stream *tfs_stream_open_whole(struct tfs_streams *s, uint32_t set, const struct tfs_whole *whole);
+/* The same of a file that is never resident: all of a set's tensors as one. What its content is of must outlive the streams. */
+struct tfs_stream *tfs_stream_open_layout(struct tfs_streams *s, const struct tfs_layout *layout);
 /* @next, which has at least one byte, will probably be opened after it: readahead goes on there. To be said before any read. */
 void tfs_stream_precede(struct tfs_stream *st, struct tfs_file_id next);
 /* No new read comes; those whose answers are not released yet keep what they need. */

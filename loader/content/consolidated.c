@@ -209,22 +209,31 @@ static size_t tensor_at(const struct tfs_whole *w, uint64_t at)
 /* As much of a tensor as is extracted at a time, where it doesn't go straight to its place. */
 #define PIECE (TFS_EXTRACT_SCRATCH - 2 * TFS_IO_ALIGN)
 
-/* Bytes [at, at + len) of tensor @t to @dst, by way of @bounce, room for PIECE; @scratch as tfs_extract() wants it. */
-static int copy_tensor(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, enum tfs_priority priority,
-		       uint8_t *dst, void *bounce, void *scratch, enum tfs_read_how *ret_how, struct tfs_error *err)
+/* Bytes [at, at + len) of tensor @t to @dst, by way of @bounce, room for PIECE; the rest of what that takes is as @rq has it. */
+static int copy_tensor(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t *dst, void *bounce,
+		       struct tfs_read_request *rq)
 {
 	uint32_t unit = t->packing ? tfs_packing_unit(t->packing) : 1;
 
 	while (len) {
 		uint64_t lead = at % unit;
 		size_t n = len < PIECE - 2 * unit ? len : PIECE - 2 * unit;
-		size_t want = (lead + n + unit - 1) / unit * unit;
-		uint8_t *data;
-		int r = tfs_extract(x, t, at - lead, want, priority, bounce, scratch, &data, ret_how, err);
+		struct tfs_read_request part = {
+			.at = at - lead,
+			.len = (lead + n + unit - 1) / unit * unit,
+			.priority = rq->priority,
+			.buf = bounce,
+			.scratch = rq->scratch,
+			.err.offset = TFS_NO_OFFSET,
+		};
+		int r = tfs_extract(x, t, &part);
 
-		if (r)
+		rq->how = part.how;
+		if (r) {
+			rq->err = part.err;
 			return r;
-		memcpy(dst, data + lead, n);
+		}
+		memcpy(dst, part.data + lead, n);
 		at += n;
 		dst += n;
 		len -= n;
@@ -232,17 +241,36 @@ static int copy_tensor(struct tfs_extractor *x, const struct tfs_tensor *t, uint
 	return 0;
 }
 
-int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, uint64_t at, size_t len, enum tfs_priority priority,
-		   void *buf, void *scratch, uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err)
+/* All that is asked for is in one plain tensor: straight to its place. @begin: where that begins in the file. */
+static int read_one(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t begin, struct tfs_read_request *rq)
+{
+	uint64_t at = rq->at;
+	int r;
+
+	rq->at -= begin;
+	r = tfs_extract(x, t, rq);
+	rq->at = at;
+	return r;
+}
+
+static int name_tensor(const struct tfs_tensor *t, int r, struct tfs_error *err)
+{
+	struct tfs_error cause = *err;
+	char name[TFS_QUOTE_SIZE];
+
+	return tfs_error_set(err, r, cause.offset, "tensor %s: %s", tfs_quote(name, sizeof name, t->name, t->name_len), cause.what);
+}
+
+int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, struct tfs_read_request *rq)
 {
 	cleanup_free void *more = NULL;
-	uint8_t *dst = buf;
-	uint64_t end = at + len;
+	uint64_t at = rq->at, end = at + rq->len;
+	uint8_t *dst = rq->buf;
 
-	*ret_data = buf;
-	*ret_how = TFS_READ_BUFFERED;
+	rq->data = rq->buf;
+	rq->how = TFS_READ_BUFFERED;
 	if (at < w->header_len) {
-		size_t n = end < w->header_len ? len : w->header_len - at;
+		size_t n = end < w->header_len ? rq->len : w->header_len - at;
 		memcpy(dst, w->header + at, n);
 		at += n;
 		dst += n;
@@ -250,28 +278,34 @@ int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, uint64_t 
 	for (size_t i = tensor_at(w, at); at < end; i++) {
 		const struct tfs_tensor *t = &w->set->tensors[i];
 		uint64_t begin = w->ends[i] - t->nbytes, upto = w->ends[i] < end ? w->ends[i] : end;
-		void *bounce = scratch;
 		int r = 0;
 
 		if (!t->nbytes)
 			continue;
 		if (t->packing && !more && !(more = aligned_alloc(TFS_IO_ALIGN, TFS_EXTRACT_SCRATCH)))
-			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
-		if (t->packing)
-			bounce = more;
-		if (!r && dst == buf && upto == end && !t->packing) /* all of it */
-			return tfs_extract(x, t, at - begin, end - at, priority, buf, scratch, ret_data, ret_how,
-					   err);
-		if (!r)
-			r = copy_tensor(x, t, at - begin, upto - at, priority, dst, bounce, scratch, ret_how, err);
-		if (r) {
-			struct tfs_error cause = *err;
-			char name[TFS_QUOTE_SIZE];
-			return tfs_error_set(err, r, cause.offset, "tensor %s: %s",
-					     tfs_quote(name, sizeof name, t->name, t->name_len), cause.what);
-		}
+			r = tfs_error_set(&rq->err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+		else if (dst == rq->buf && upto == end && !t->packing)
+			r = read_one(x, t, begin, rq);
+		else
+			r = copy_tensor(x, t, at - begin, upto - at, dst, t->packing ? more : rq->scratch, rq);
+		if (r)
+			return name_tensor(t, r, &rq->err);
 		dst += upto - at;
 		at = upto;
 	}
 	return 0;
+}
+
+static int read_content(const void *of, struct tfs_extractor *x, struct tfs_read_request *rq)
+{
+	return tfs_whole_read(of, x, rq);
+}
+
+struct tfs_layout tfs_whole_layout(const struct tfs_whole *w)
+{
+	static const struct tfs_content_ops consolidated = { .read = read_content };
+
+	return (struct tfs_layout){
+		.view = &tfs_view_raw, .content = { &consolidated, w }, .size = w->size, .block = 1, .in = 1, .out = 1
+	};
 }

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "content/extract.h"
+#include "content/view.h"
 #include "model/model.h"
 
 /*
@@ -29,11 +30,13 @@ void tfs_whole_destroy(struct tfs_whole *w); /* takes NULL */
 
 uint64_t tfs_whole_size(const struct tfs_whole *w);
 
+/* How its file is made: of all its bytes as they are. */
+struct tfs_layout tfs_whole_layout(const struct tfs_whole *w);
+
 /*
- * Bytes [at, at + len), inside the file, into @buf, as tfs_extract() does. Where tensors are read from their sources each of these is
- * checked. On failure @err names the tensor.
+ * The part that @rq asks for, as tfs_extract() does. Where tensors are read from their sources each of these is checked. On failure
+ * rq->err names the tensor.
  */
-int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, uint64_t at, size_t len, enum tfs_priority priority,
-		   void *buf, void *scratch, uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err);
+int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, struct tfs_read_request *rq);
 
 #endif

@@ -482,38 +482,63 @@ static void swap_words(uint8_t *bytes, uint64_t at, size_t len, size_t block, co
 	}
 }
 
-int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len,
-		enum tfs_priority priority, void *buf, void *scratch, uint8_t **ret_data, enum tfs_read_how *ret_how,
-		struct tfs_error *err)
+int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_read_request *rq)
 {
-	struct tfs_error changed = { .offset = TFS_NO_OFFSET };
 	static const struct tfs_packing plain = { 0 };
+	struct tfs_error changed = { .offset = TFS_NO_OFFSET };
 	const struct tfs_packing *p = t->packing ? t->packing : &plain;
-	struct extract e = { .x = x, .t = t, .p = p, .scratch = scratch, .priority = priority, .how = ret_how, .err = err };
-	uint8_t *data = buf;
+	struct extract e = {
+		.x = x, .t = t, .p = p, .scratch = rq->scratch, .priority = rq->priority, .how = &rq->how, .err = &rq->err
+	};
 
-	assert(!(at % tfs_packing_unit(p)) && !(len % tfs_packing_unit(p)));
-	*ret_how = TFS_READ_BUFFERED;
-	int ret = tfs_source_pin(x->sources, t->source, &e.source, err);
+	assert(!(rq->at % tfs_packing_unit(p)) && !(rq->len % tfs_packing_unit(p)));
+	rq->how = TFS_READ_BUFFERED;
+	rq->data = rq->buf;
+	int ret = tfs_source_pin(x->sources, t->source, &e.source, e.err);
 	if (ret)
 		return ret;
 	if (p->strides)
-		ret = pick(&e, at, len, data);
+		ret = pick(&e, rq->at, rq->len, rq->data);
 	else if (p->coding == TFS_STORED && !p->n_runs)
-		ret = tfs_source_read(e.source, t->offset + at, len, buf, &data, ret_how, err);
+		ret = tfs_source_read(e.source, t->offset + rq->at, rq->len, rq->buf, &rq->data, e.how, e.err);
 	else
-		ret = decode(&e, at, len, data);
+		ret = decode(&e, rq->at, rq->len, rq->data);
 	if (e.inflater)
 		tfs_inflater_give_back(x->inflaters, e.inflater);
 	if (!ret && p->words)
-		swap_words(data, at, len, t->dtype->block_bytes, p->words);
+		swap_words(rq->data, rq->at, rq->len, t->dtype->block_bytes, p->words);
 	else if (!ret)
-		swap(data, len, p->swap);
+		swap(rq->data, rq->len, p->swap);
 	/* Whatever went wrong, or right: it counts only where the file is still the one whose header told us all this. */
 	int c = tfs_source_check(x->sources, e.source, &changed);
 	if (c)
-		*err = changed;
+		rq->err = changed;
 	tfs_source_unpin(x->sources, e.source);
-	*ret_data = data;
 	return c ? c : ret;
+}
+
+/* --- Tensors as content ---------------------------------------------------------------------------------------------- */
+
+static struct tfs_extent extent_of(const void *of)
+{
+	const struct tfs_tensor *t = of;
+	return (struct tfs_extent){ t->source, t->offset };
+}
+
+static const struct tfs_tensor *stream_of(const void *of)
+{
+	const struct tfs_tensor *t = of;
+	return t->packing->coding == TFS_DEFLATED ? t : NULL;
+}
+
+static int read_tensor(const void *of, struct tfs_extractor *x, struct tfs_read_request *rq)
+{
+	return tfs_extract(x, of, rq);
+}
+
+struct tfs_content tfs_content_of_tensor(const struct tfs_tensor *t)
+{
+	static const struct tfs_content_ops extent = { .extent = extent_of, .read = read_tensor };
+	static const struct tfs_content_ops encoded = { .in_order = stream_of, .read = read_tensor };
+	return (struct tfs_content){ t->packing ? &encoded : &extent, t };
 }

@@ -9,13 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/error.h"
-#include "tensor/catalog.h"
-#include "content/source.h"
+#include "content/content.h"
 #include "content/staging.h"
-
-/* Room to work in, aligned to TFS_IO_ALIGN: source bytes on their way, and inflated ones that nobody wants. */
-#define TFS_EXTRACT_SCRATCH ((size_t)2 << 20)
 
 struct tfs_extractor;
 
@@ -28,16 +23,14 @@ void tfs_extractor_trim(struct tfs_extractor *x, int seconds);
 void tfs_extractor_destroy(struct tfs_extractor *x); /* takes NULL */
 
 /*
- * Bytes [at, at + len) of the tensor @t, packed or plain, with its source pinned and checked, into @buf, which is aligned to TFS_IO_ALIGN and
- * has room for len + 2 * TFS_IO_ALIGN bytes; *@ret_data is where in there they begin. 0; -EIO, @err: they are not to be had;
- * -ESTALE: the source has changed; -ECANCELED: stopped.
+ * The part of the tensor @t, packed or plain, that @rq asks for, with its source pinned and checked. 0; -EIO, rq->err: it can't be
+ * read; -ESTALE: the source has changed; -ECANCELED: stopped.
  *
  * A deflated tensor is quick to read from begin to end, a part at a time and no two at once: where the last part ended is
  * remembered for a few. Elsewhere it is inflated from a mark behind which it was inflated before, or from its beginning. One that is
- * not in C order either is inflated once, into a spool, as far as @priority gets memory for that; then once for each part that there
- * was memory for.
+ * not in C order either is inflated once, into a spool, as far as rq->priority gets memory for that; then once for each part that
+ * there was memory for.
  */
-int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, enum tfs_priority priority,
-		void *buf, void *scratch, uint8_t **ret_data, enum tfs_read_how *ret_how, struct tfs_error *err);
+int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_read_request *rq);
 
 #endif

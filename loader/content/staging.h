@@ -14,11 +14,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tensor/catalog.h"
+#include "content/content.h"
 #include "content/strides.h"
-
-/* How urgent bytes are. */
-enum tfs_priority { TFS_DEMAND, TFS_PREFETCH, TFS_BACKGROUND, TFS_PRIORITIES };
 
 /* Where spools have their memory from. */
 struct tfs_spool_memory {

@@ -29,7 +29,9 @@ static uint32_t missing_elems(const struct tfs_tensor *t)
 int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, unsigned align, struct tfs_layout *ret_layout)
 {
 	const struct tfs_view *v = views[view];
-	struct tfs_layout l = { .view = v, .tensor = t, .align = align, .block = 1, .in = 1, .out = 1 };
+	struct tfs_layout l = {
+		.view = v, .tensor = t, .content = tfs_content_of_tensor(t), .align = align, .block = 1, .in = 1, .out = 1
+	};
 	uint8_t prefix[TFS_VIEW_PREFIX_MAX];
 	uint64_t bytes = t->nbytes;
 

@@ -11,12 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tensor/catalog.h"
+#include "content/content.h"
 #include "convert/convert.h"
 
-enum tfs_view_id { TFS_RAW, TFS_NPY, TFS_F32, TFS_VIEW_IDS,
-	/* Of no tensor: the whole set as one file (content/consolidated.h), which is only streamed. */
-	TFS_WHOLE = TFS_VIEW_IDS };
+enum tfs_view_id { TFS_RAW, TFS_NPY, TFS_F32, TFS_VIEW_IDS };
 
 /* A prefix is at most this long, and so is its array on the stack. The page size, so that elements behind it can be mapped. */
 #define TFS_VIEW_PREFIX_MAX 4096u
@@ -38,7 +36,8 @@ extern const struct tfs_view tfs_view_raw, tfs_view_npy, tfs_view_f32;
 /* Where the bytes of a view's file come from. Small, and made anew whenever it is needed. */
 struct tfs_layout {
 	const struct tfs_view *view;
-	const struct tfs_tensor *tensor;
+	const struct tfs_tensor *tensor; /* NULL: the file is of several */
+	struct tfs_content content;
 	uint64_t size;	 /* of the file */
 	uint64_t prefix; /* bytes; the elements begin here */
 	unsigned align;	 /* what the prefix is padded to */

@@ -70,12 +70,6 @@ static void dequeue(struct tfs_transfer *t)
 	t->queued = false;
 }
 
-/* Must the transfer's chunks be read one after the other? Whoever inflates goes on from where the one before it ended. */
-static bool is_in_order(const struct tfs_transfer *t)
-{
-	return t->packed && t->packed->packing->coding == TFS_DEFLATED;
-}
-
 static uint64_t chunk_at(const struct tfs_transfer *t, uint32_t chunk)
 {
 	return chunk ? t->first + (uint64_t)(chunk - 1) * t->step : 0;
@@ -128,7 +122,7 @@ static void fail(struct tfs_sched *s, struct tfs_transfer *t, int code, const st
 			*t->err = *err;
 			t->err->code = code;
 			/* A read that several transfers share fails in one place, which is in one of them at most. */
-			if (!t->packed && !t->whole && (err->offset < t->offset || err->offset - t->offset > t->len))
+			if (t->plain && (err->offset < t->offset || err->offset - t->offset > t->len))
 				t->err->offset = TFS_NO_OFFSET;
 		}
 		s->stats.failed++;
@@ -149,6 +143,14 @@ int tfs_sched_add(struct tfs_sched *s, struct tfs_transfer *t)
 {
 	assert(t->len > 0);
 	assert(t->first && t->first <= TFS_CHUNK && t->step && t->step <= TFS_CHUNK);
+	const struct tfs_content_ops *ops = t->content.ops;
+	struct tfs_extent extent = { 0 };
+	t->plain = ops->extent;
+	if (t->plain)
+		extent = ops->extent(t->content.of);
+	t->node = extent.node;
+	t->offset = extent.offset + t->at;
+	t->in_order = ops->in_order ? ops->in_order(t->content.of) : NULL;
 	t->queued = t->begun = false;
 	t->n_chunks = tfs_transfer_chunks(t);
 	t->n_issued = t->cursor = t->in_flight = 0;
@@ -204,7 +206,7 @@ void tfs_sched_want(struct tfs_sched *s, struct tfs_transfer *t, uint32_t chunk)
 {
 	pthread_mutex_lock(&s->lock);
 	promote(s, t);
-	if (t->n_issued < t->n_chunks && t->issued && !t->issued[chunk] && !is_in_order(t))
+	if (t->n_issued < t->n_chunks && t->issued && !t->issued[chunk] && !t->in_order)
 		t->cursor = chunk;
 	pthread_mutex_unlock(&s->lock);
 }
@@ -266,10 +268,10 @@ double tfs_sched_eta(struct tfs_sched *s, const struct tfs_transfer *t, uint64_t
 /* Is there a job under way that @t has to wait for? */
 static bool must_wait(const struct tfs_sched *s, const struct tfs_transfer *t)
 {
-	if (!is_in_order(t))
+	if (!t->in_order)
 		return false;
 	for (unsigned i = 0; i < s->n_in_order; i++)
-		if (tfs_same_stream(s->in_order[i], t->packed))
+		if (tfs_same_stream(s->in_order[i], t->in_order))
 			return true;
 	return s->n_in_order == IN_ORDER_MAX;
 }
@@ -291,7 +293,7 @@ static void join(struct tfs_sched *s, struct tfs_job *job, struct tfs_transfer *
 	while (t != queue_end && job->n_parts < TFS_JOB_PARTS) {
 		struct tfs_transfer *next = t->next;
 		uint64_t end_of_job = job->offset + job->len;
-		if (t->node != job->node || t->packed || t->whole || t->n_chunks > 1 || t->len > TFS_JOIN_MAX || t->offset < end_of_job ||
+		if (!t->plain || t->node != job->node || t->n_chunks > 1 || t->len > TFS_JOIN_MAX || t->offset < end_of_job ||
 		    t->offset - end_of_job > TFS_JOIN_GAP || t->offset + t->len - job->offset > TFS_CHUNK)
 			return;
 		dequeue(t);
@@ -329,11 +331,11 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job
 	if (!t->begun || t->n_issued == t->n_chunks) {
 		struct tfs_transfer *next = t->next;
 		dequeue(t);
-		if (t->n_chunks == 1 && t->len <= TFS_JOIN_MAX && !t->packed && !t->whole)
+		if (t->n_chunks == 1 && t->len <= TFS_JOIN_MAX && t->plain)
 			join(s, job, next);
 	}
-	if (is_in_order(t))
-		s->in_order[s->n_in_order++] = t->packed;
+	if (t->in_order)
+		s->in_order[s->n_in_order++] = t->in_order;
 	if (!s->busy++)
 		s->busy_since = tfs_now();
 	s->stats.jobs++;
@@ -348,9 +350,9 @@ static void next_in_order(struct tfs_sched *s, const struct tfs_transfer *t)
 {
 	unsigned i = 0;
 
-	if (!is_in_order(t))
+	if (!t->in_order)
 		return;
-	while (s->in_order[i] != t->packed)
+	while (s->in_order[i] != t->in_order)
 		i++;
 	s->in_order[i] = s->in_order[--s->n_in_order];
 	pthread_cond_signal(&s->work);

@@ -18,9 +18,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "tensor/catalog.h"
-#include "content/source.h"
-#include "content/consolidated.h"
+#include "content/content.h"
 
 /*
  * Bytes of one read. Storage reaches its rate with a few MiB in flight per request (measured, DESIGN.md section 1), and a
@@ -55,26 +53,21 @@ struct tfs_transfer_ops {
 	void (*end)(struct tfs_transfer *t, int code, const struct tfs_error *err);
 };
 
-/* A run of bytes of one file on its way to one destination. Embedded in its owner's structure. */
+/* A run of bytes of some content on its way to one destination. Embedded in its owner's structure. */
 struct tfs_transfer {
 	/* Set by the owner before tfs_sched_add(). */
 	const struct tfs_transfer_ops *ops;
-	uint32_t node;		    /* source file */
-	uint64_t offset;	    /* in the source */
-	uint64_t len;		    /* > 0 */
+	struct tfs_content content; /* of which it is bytes [at, at + len), len > 0 */
+	uint64_t at, len;
 	/* It is read in chunks: [0, first), then step bytes each. Both > 0 and <= TFS_CHUNK. */
 	uint32_t first, step;
 	enum tfs_priority priority; /* guarded by the scheduler's lock once added */
 	void *buf;		    /* read straight into this if a job has no other part; NULL or as tfs_source_read() wants it */
-	/*
-	 * A packed tensor, whose bytes are extracted from the source rather than read: offset is then the tensor's plus the place
-	 * among those bytes. Never joined with others. NULL: as the file has them.
-	 */
-	const struct tfs_tensor *packed;
-	/* The same for a file made of many tensors; the offset is the place in it, and the node means nothing. */
-	const struct tfs_whole *whole;
-
 	/* Private to the scheduler, guarded by its lock. */
+	bool plain; /* its content is an extent: the bytes are those of the file @node from @offset on, and it may be joined */
+	uint32_t node;
+	uint64_t offset; /* where it isn't, the same as at */
+	const struct tfs_tensor *in_order; /* as its content has it */
 	struct tfs_transfer *prev, *next;
 	bool queued, begun;
 	uint32_t n_chunks, n_issued;
@@ -103,10 +96,10 @@ struct tfs_job_part {
 	bool first; /* begin() has to be called */
 };
 
-/* One read: parts in ascending order of their place in the source. */
+/* One read: parts in ascending order of their place in the source, or one part that is no extent. */
 struct tfs_job {
 	uint32_t node;
-	uint64_t offset; /* of the first byte of the first part */
+	uint64_t offset; /* of the first byte of the first part, in the file or, where that is no extent, in its content */
 	size_t len;	 /* to the last byte of the last part */
 	enum tfs_priority priority; /* when it was taken */
 	unsigned n_parts;

@@ -172,7 +172,6 @@ static void start(struct worker *me, struct running *r)
 	r->io.len = job->len;
 
 	const struct tfs_transfer *t = job->parts[0].t;
-	uint8_t *data = NULL;
 	int code = 0;
 	if (job->n_parts == 1 && t->buf) {
 		r->io.buf = t->buf;
@@ -180,20 +179,23 @@ static void start(struct worker *me, struct running *r)
 		r->io.buf = me->memory + TFS_SCRATCH + number * BUFFER_STEP;
 		r->io.slot = (int)number;
 	}
-	if (!r->io.buf || ((t->packed || t->whole) && !me->memory)) {
+	if (!r->io.buf || (!t->plain && !me->memory)) {
 		code = tfs_error_set(&r->io.err, -ENOMEM, TFS_NO_OFFSET, "no memory for a read buffer of %zu bytes", BUFFER_SIZE);
 		finish(me, r, code, NULL, TFS_READ_BUFFERED);
 		return;
 	}
-	if (t->packed || t->whole) {
-		enum tfs_read_how how;
-		if (t->packed)
-			code = tfs_extract(w->extractor, t->packed, job->offset - t->packed->offset, job->len, job->priority,
-					   r->io.buf, me->memory, &data, &how, &r->io.err);
-		else
-			code = tfs_whole_read(t->whole, w->extractor, job->offset, job->len, job->priority, r->io.buf, me->memory,
-					      &data, &how, &r->io.err);
-		finish(me, r, code, data, how);
+	if (!t->plain) {
+		struct tfs_read_request rq = {
+			.at = job->offset,
+			.len = job->len,
+			.priority = job->priority,
+			.buf = r->io.buf,
+			.scratch = me->memory,
+			.err.offset = TFS_NO_OFFSET,
+		};
+		code = t->content.ops->read(t->content.of, w->extractor, &rq);
+		r->io.err = rq.err;
+		finish(me, r, code, rq.data, rq.how);
 		return;
 	}
 	code = tfs_source_pin(w->sources, job->node, &r->io.source, &r->io.err);

@@ -166,8 +166,8 @@ static void do_stream(struct actor *a, struct tfs_file_id id)
 {
 	struct stress *s = a->s;
 	uint64_t nbytes = size_of(s, id), next = draw(a, 2) ? 0 : (uint64_t)draw(a, 1u << 30) % nbytes;
-	struct tfs_stream *st = id.view == TFS_WHOLE ? tfs_stream_open_whole(s->rig.streams, id.set, s->whole)
-						      : tfs_stream_open(s->rig.streams, id);
+	struct tfs_layout whole = tfs_whole_layout(s->whole);
+	struct tfs_stream *st = is_whole(id) ? tfs_stream_open_layout(s->rig.streams, &whole) : tfs_stream_open(s->rig.streams, id);
 	struct asked *q = calloc(READS, sizeof *q);
 	int r[READS];
 	bool random = draw(a, 2);
@@ -353,7 +353,7 @@ static void *act(void *arg)
 			do_stream(a, id);
 			break;
 		case 10:
-			do_stream(a, (struct tfs_file_id){ .set = s->packed_set, .view = TFS_WHOLE });
+			do_stream(a, (struct tfs_file_id){ .set = s->packed_set, .view = TFS_VIEW_IDS });
 			break;
 		case 11:
 			do_hash(a, &s->tensors[draw(a, TENSORS)], !draw(a, 8), !draw(a, 3));

@@ -110,14 +110,20 @@ static inline bool right_whole(const struct stress *s, const uint8_t *buf, uint6
 	return at + len <= begin;
 }
 
+/* A file that is of no tensor: the whole one. */
+static inline bool is_whole(struct tfs_file_id id)
+{
+	return id.view == TFS_VIEW_IDS;
+}
+
 static inline bool right(const struct stress *s, struct tfs_file_id id, const uint8_t *buf, uint64_t at, size_t len)
 {
-	return id.view == TFS_WHOLE ? right_whole(s, buf, at, len) : right_file(s, id, buf, at, len);
+	return is_whole(id) ? right_whole(s, buf, at, len) : right_file(s, id, buf, at, len);
 }
 
 static inline uint64_t size_of(const struct stress *s, struct tfs_file_id id)
 {
-	return id.view == TFS_WHOLE ? tfs_whole_size(s->whole) : tfs_file_layout(s->rig.model, id).size;
+	return is_whole(id) ? tfs_whole_size(s->whole) : tfs_file_layout(s->rig.model, id).size;
 }
 
 /* --- The model ------------------------------------------------------------------------------------------------------- */

@@ -29,6 +29,17 @@ struct setting {
 	struct tfs_error err;
 };
 
+/* Bytes [at, at + len) of @t as demand, by way of the setting's buffers; *@ret_data is where they are. */
+static inline int extract(struct setting *s, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t **ret_data)
+{
+	struct tfs_read_request rq = { .at = at, .len = len, .buf = s->buf, .scratch = s->scratch, .err.offset = TFS_NO_OFFSET };
+	int r = tfs_extract(s->x, t, &rq);
+
+	s->err = rq.err;
+	*ret_data = rq.data;
+	return r;
+}
+
 static uint64_t state = 88172645463325252u;
 
 static inline uint64_t any(uint64_t below)
@@ -91,7 +102,6 @@ static inline void down(struct setting *s)
 static inline void check(struct setting *s, const uint8_t *want)
 {
 	uint64_t unit = tfs_packing_unit(s->t.packing), n = s->t.nbytes / unit, at = 0;
-	enum tfs_read_how how;
 	uint8_t *data;
 
 	for (int i = 0; i < 6; i++) {
@@ -101,12 +111,12 @@ static inline void check(struct setting *s, const uint8_t *want)
 			len = TFS_CHUNK;
 		if (i & 1 && len > 64 * unit)
 			len = 64 * unit;
-		assert_int_equal(tfs_extract(s->x, &s->t, from, len, TFS_DEMAND, s->buf, s->scratch, &data, &how, &s->err), 0);
+		assert_int_equal(extract(s, &s->t, from, len, &data), 0);
 		assert_memory_equal(data, want + from, len);
 	}
 	for (uint64_t step = 0; at < s->t.nbytes; at += step) {
 		step = s->t.nbytes - at < TFS_CHUNK ? s->t.nbytes - at : TFS_CHUNK;
-		assert_int_equal(tfs_extract(s->x, &s->t, at, step, TFS_DEMAND, s->buf, s->scratch, &data, &how, &s->err), 0);
+		assert_int_equal(extract(s, &s->t, at, step, &data), 0);
 		assert_memory_equal(data, want + at, step);
 	}
 }

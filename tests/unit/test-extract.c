@@ -134,7 +134,6 @@ static void deflated_is_inflated(void **unused)
 	struct setting s;
 	size_t n;
 	uint8_t *data;
-	enum tfs_read_how how;
 
 	(void)unused;
 	/* Half of it can be compressed. */
@@ -162,18 +161,18 @@ static void deflated_is_inflated(void **unused)
 	/* What is wrong with it is found, at the end at the latest. */
 	s.packing = (struct tfs_packing){ .coding = TFS_DEFLATED, .length = n, .unpacked = LEN, .crc = 1 };
 	s.t.nbytes = LEN;
-	assert_int_equal(tfs_extract(s.x, &s.t, LEN - 10, 10, TFS_DEMAND, s.buf, s.scratch, &data, &how, &s.err), -EIO);
+	assert_int_equal(extract(&s, &s.t, LEN - 10, 10, &data), -EIO);
 	assert_non_null(strstr(s.err.what, "checksum"));
 	s.packing.crc = crc32(0, plain, LEN);
 	s.packing.length = n - 5;
-	assert_int_equal(tfs_extract(s.x, &s.t, LEN - 10, 10, TFS_DEMAND, s.buf, s.scratch, &data, &how, &s.err), -EIO);
+	assert_int_equal(extract(&s, &s.t, LEN - 10, 10, &data), -EIO);
 	assert_non_null(strstr(s.err.what, "the stream ends"));
 	s.packing.length = n;
 	s.packing.unpacked = LEN + 1;
 	s.t.nbytes = LEN + 1;
-	assert_int_equal(tfs_extract(s.x, &s.t, LEN, 1, TFS_DEMAND, s.buf, s.scratch, &data, &how, &s.err), -EIO);
+	assert_int_equal(extract(&s, &s.t, LEN, 1, &data), -EIO);
 	s.packing.unpacked = s.t.nbytes = LEN - 1;
-	assert_int_equal(tfs_extract(s.x, &s.t, LEN - 2, 1, TFS_DEMAND, s.buf, s.scratch, &data, &how, &s.err), -EIO);
+	assert_int_equal(extract(&s, &s.t, LEN - 2, 1, &data), -EIO);
 	assert_non_null(strstr(s.err.what, "more than its header says"));
 	free(plain);
 	down(&s);
@@ -189,8 +188,7 @@ static void varints_are_decoded(void **unused)
 		struct setting s;
 		size_t n_runs = 0, len = 13;
 		uint8_t *data;
-		enum tfs_read_how how;
-
+	
 		assert_true(want && coded);
 		for (size_t i = 0, next = 0; i < N; i++) {
 			uint64_t v = any(UINT64_MAX) >> any(64);
@@ -218,7 +216,7 @@ static void varints_are_decoded(void **unused)
 		check(&s, want);
 		/* One value more than there is. */
 		s.t.nbytes += width;
-		assert_int_equal(tfs_extract(s.x, &s.t, s.t.nbytes - width, width, TFS_DEMAND, s.buf, s.scratch, &data, &how, &s.err), -EIO);
+		assert_int_equal(extract(&s, &s.t, s.t.nbytes - width, width, &data), -EIO);
 		assert_non_null(strstr(s.err.what, "too early"));
 		free(want);
 		down(&s);
@@ -229,15 +227,14 @@ static void a_changed_source_is_noticed(void **unused)
 {
 	struct setting s;
 	uint8_t *data;
-	enum tfs_read_how how;
 
 	(void)unused;
 	up(&s, random_bytes(MIB), MIB, true);
 	s.packing = (struct tfs_packing){ .swap = 4, .length = MIB };
 	s.t.nbytes = MIB;
-	assert_int_equal(tfs_extract(s.x, &s.t, 0, 4096, TFS_DEMAND, s.buf, s.scratch, &data, &how, &s.err), 0);
+	assert_int_equal(extract(&s, &s.t, 0, 4096, &data), 0);
 	assert_int_equal(truncate(in_tree(s.g.dir, "blob"), 5000), 0);
-	assert_int_equal(tfs_extract(s.x, &s.t, 0, 4096, TFS_DEMAND, s.buf, s.scratch, &data, &how, &s.err), -ESTALE);
+	assert_int_equal(extract(&s, &s.t, 0, 4096, &data), -ESTALE);
 	assert_string_equal(s.err.file, "blob");
 	down(&s);
 }

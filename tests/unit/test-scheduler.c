@@ -9,6 +9,7 @@
 
 struct probe {
 	struct tfs_transfer t;
+	struct tfs_tensor tensor; /* whose bytes it brings */
 	int begin_result;
 	unsigned begun, ended;
 	int code;
@@ -43,10 +44,10 @@ static void add(struct tfs_sched *s, struct probe *p, uint32_t node, uint64_t of
 {
 	int begin_result = p->begin_result;
 	*p = (struct probe){ .begin_result = begin_result };
+	p->tensor = (struct tfs_tensor){ .source = node, .offset = offset, .nbytes = len };
 	p->t = (struct tfs_transfer){
 		.ops = &ops,
-		.node = node,
-		.offset = offset,
+		.content = tfs_content_of_tensor(&p->tensor),
 		.len = len,
 		.first = TFS_CHUNK,
 		.step = TFS_CHUNK,
@@ -271,7 +272,8 @@ static void test_geometry(void **state)
 		struct probe p = { 0 }, other = { 0 };
 		uint64_t at = 0;
 
-		p.t = (struct tfs_transfer){ .ops = &ops, .offset = 5, .len = rows[i].len, .first = rows[i].first, .step = rows[i].step };
+		p.tensor = (struct tfs_tensor){ .offset = 5, .nbytes = rows[i].len };
+		p.t = (struct tfs_transfer){ .ops = &ops, .content = tfs_content_of_tensor(&p.tensor), .len = rows[i].len, .first = rows[i].first, .step = rows[i].step };
 		add(s, &other, 0, 0, 5, TFS_DEMAND);
 		assert_int_equal(tfs_sched_add(s, &p.t), 0);
 		take(s, &job);
@@ -482,7 +484,7 @@ static void test_stop(void **state)
 	done(s, &begun, 0);
 	assert_int_equal(a.ended, 1);
 	assert_int_equal(a.code, 0); /* all of it came */
-	d.t = (struct tfs_transfer){ .ops = &ops, .len = 9 * TFS_CHUNK, .first = TFS_CHUNK, .step = TFS_CHUNK };
+	d.t = (struct tfs_transfer){ .ops = &ops, .content = tfs_content_of_tensor(&d.tensor), .len = 9 * TFS_CHUNK, .first = TFS_CHUNK, .step = TFS_CHUNK };
 	assert_int_equal(tfs_sched_add(s, &d.t), -ECANCELED);
 	assert_int_equal(d.ended, 0);
 	tfs_sched_stop(s); /* twice is as good as once */

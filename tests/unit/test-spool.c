@@ -59,13 +59,6 @@ static uint64_t bytes_read(void)
 	return n;
 }
 
-static int extract(struct setting *s, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t **ret_data)
-{
-	enum tfs_read_how how;
-
-	return tfs_extract(s->x, t, at, len, TFS_DEMAND, s->buf, s->scratch, ret_data, &how, &s->err);
-}
-
 /* A model whose other file is a stream of @plain; s->packing says so. */
 static size_t up_deflated(struct setting *s, const uint8_t *plain, size_t len)
 {
@@ -223,17 +216,15 @@ struct reader {
 static void *read_all(void *arg)
 {
 	struct reader *r = arg;
-	uint8_t *buf = aligned_alloc(TFS_IO_ALIGN, MIB + 2 * TFS_IO_ALIGN), *data;
+	uint8_t *buf = aligned_alloc(TFS_IO_ALIGN, MIB + 2 * TFS_IO_ALIGN);
 	uint8_t *scratch = aligned_alloc(TFS_IO_ALIGN, TFS_EXTRACT_SCRATCH);
-	struct tfs_error err;
-	enum tfs_read_how how;
 	uint64_t nbytes = r->s->t.nbytes;
 
 	for (uint64_t at = 0, step; buf && scratch && at < nbytes; at += step) {
 		step = nbytes - at < MIB ? nbytes - at : MIB;
 		uint64_t from = r->back ? nbytes - at - step : at;
-		r->wrong |= tfs_extract(r->s->x, &r->s->t, from, step, TFS_DEMAND, buf, scratch, &data, &how, &err) ||
-			    memcmp(data, r->want + from, step);
+		struct tfs_read_request rq = { .at = from, .len = step, .buf = buf, .scratch = scratch };
+		r->wrong |= tfs_extract(r->s->x, &r->s->t, &rq) || memcmp(rq.data, r->want + from, step);
 	}
 	r->wrong |= !buf || !scratch;
 	free(buf);

@@ -23,10 +23,7 @@ static void put_shard(const char *dir, unsigned shard, unsigned shards, const ch
 /* The header of the whole file as JSON. Its data begins at a multiple of 4096. */
 static json_t *header_of(const struct tfs_set *set)
 {
-	enum tfs_read_how how;
-	struct tfs_error err;
 	struct tfs_whole *w;
-	uint8_t *data;
 	uint64_t len;
 
 	assert_true(tfs_whole_possible(set));
@@ -34,8 +31,9 @@ static json_t *header_of(const struct tfs_set *set)
 	uint64_t head = tfs_whole_size(w) - set->total_bytes;
 	assert_int_equal(head % 4096, 0);
 	char *buf = malloc(head);
-	assert_int_equal(tfs_whole_read(w, NULL, 0, head, TFS_DEMAND, buf, NULL, &data, &how, &err), 0);
-	assert_ptr_equal(data, buf);
+	struct tfs_read_request rq = { .len = head, .buf = (uint8_t *)buf };
+	assert_int_equal(tfs_whole_read(w, NULL, &rq), 0);
+	assert_ptr_equal(rq.data, buf);
 	memcpy(&len, buf, sizeof len);
 	assert_int_equal(le64toh(len), head - 8);
 	json_t *json = json_loadb(buf + 8, head - 8, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);

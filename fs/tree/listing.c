@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/search.h"
 #include "base/utf8.h"
 
 /* A piece ends with the row that fills it up to this. */
@@ -269,15 +270,7 @@ static int make_piece(struct tfs_listing *l, size_t piece)
 /* The last of the pieces that are known to begin at or before @offset. */
 static size_t piece_at(const struct tfs_listing *l, uint64_t offset)
 {
-	size_t lo = 0, hi = l->n_starts;
-	while (hi - lo > 1) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (l->starts[mid].offset <= offset)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	return lo;
+	return tfs_search(i, 1, l->n_starts, l->starts[i].offset <= offset) - 1;
 }
 
 ssize_t tfs_listing_read(struct tfs_listing *l, uint64_t offset, size_t len, char *buf)

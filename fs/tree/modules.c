@@ -6,6 +6,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "base/search.h"
 #include "base/sort.h"
 #include "content/view.h"
 
@@ -126,28 +127,13 @@ static uint32_t end_of(const struct modules *m, uint32_t place, unsigned depth)
 		lo += step;
 		step *= 2;
 	}
-	for (uint32_t hi = m->n - lo > step ? lo + step - 1 : m->n; lo < hi;) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		if (together(m, place, mid, depth))
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return (uint32_t)tfs_search(i, lo, m->n - lo > step ? lo + step - 1 : m->n, together(m, place, (uint32_t)i, depth));
 }
 
 /* The first tensor that has @depth parts in common with the one at @place. */
 static uint32_t start_of(const struct modules *m, uint32_t place, unsigned depth)
 {
-	uint32_t lo = 0;
-	for (uint32_t hi = place; lo < hi;) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		if (together(m, place, mid, depth))
-			hi = mid;
-		else
-			lo = mid + 1;
-	}
-	return lo;
+	return (uint32_t)tfs_search(i, 0, place, !together(m, place, (uint32_t)i, depth));
 }
 
 /* Do the tensors of the group from @place to @end, which have @depth parts in common, make a directory? */
@@ -183,16 +169,10 @@ static bool is_twin(const struct modules *m, uint32_t place)
 
 static const struct odd *find_odd(const struct modules *m, uint32_t place, unsigned depth)
 {
-	size_t lo = 0, hi = m->n_odd;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		const struct odd *o = &m->odd[mid];
-		if (o->place < place || (o->place == place && o->depth < depth))
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < m->n_odd && m->odd[lo].place == place && m->odd[lo].depth == depth ? &m->odd[lo] : NULL;
+	size_t at = tfs_search(i, 0, m->n_odd,
+			       m->odd[i].place < place || (m->odd[i].place == place && m->odd[i].depth < depth));
+
+	return at < m->n_odd && m->odd[at].place == place && m->odd[at].depth == depth ? &m->odd[at] : NULL;
 }
 
 static const char self[] = "@", escaped_at[] = "%40";
@@ -257,6 +237,15 @@ static bool unescape(const char *name, char *raw, size_t *ret_len)
 	return !strcmp(again, name);
 }
 
+/* Is the tensor's part of that depth, or its lack of one, before @raw? */
+static bool part_is_before(const struct tfs_tensor *t, unsigned depth, const char *raw, size_t raw_len)
+{
+	size_t len;
+	const char *p = count_parts(t) > depth ? part(t, depth, &len) : NULL;
+
+	return !p || tfs_name_cmp(p, len, raw, raw_len) < 0;
+}
+
 /* In a directory of @depth from @lo to @hi: the first tensor whose part there has the plain name @name, or UINT32_MAX. */
 static uint32_t find_plain(const struct modules *m, uint32_t lo, uint32_t hi, unsigned depth, const char *name)
 {
@@ -266,15 +255,7 @@ static uint32_t find_plain(const struct modules *m, uint32_t lo, uint32_t hi, un
 
 	if (!unescape(name, raw, &raw_len))
 		return UINT32_MAX;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		const struct tfs_tensor *t = at(m, mid);
-		const char *p = count_parts(t) > depth ? part(t, depth, &len) : NULL;
-		if (!p || tfs_name_cmp(p, len, raw, raw_len) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
+	lo = (uint32_t)tfs_search(i, lo, hi, part_is_before(at(m, (uint32_t)i), depth, raw, raw_len));
 	if (lo == end)
 		return UINT32_MAX;
 	const char *p = part(at(m, lo), depth, &len);
@@ -357,14 +338,7 @@ bool tfs_modules_find(const struct modules *m, struct tfs_module d, const char *
 	uint32_t end = d.depth ? end_of(m, d.first, d.depth) : m->n;
 	uint32_t place = find_plain(m, d.first, end, d.depth, name);
 	if (place == UINT32_MAX && m->n_odd && hash_of(name, &key.hash)) {
-		size_t lo = 0, hi = m->n_odd;
-		while (lo < hi) {
-			size_t mid = lo + (hi - lo) / 2;
-			if (compare_odd(&m->odd[m->by_hash[mid]], &key) < 0)
-				lo = mid + 1;
-			else
-				hi = mid;
-		}
+		size_t lo = tfs_search(i, 0, m->n_odd, compare_odd(&m->odd[m->by_hash[i]], &key) < 0);
 		/* No two entries of a directory have the same hash. */
 		const struct odd *o = lo < m->n_odd ? &m->odd[m->by_hash[lo]] : NULL;
 		if (o && o->hash == key.hash && o->depth == d.depth && o->place < end) {

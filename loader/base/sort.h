@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/search.h"
+
 /* Order of names, which may contain NUL: memcmp, then length. */
 static inline int tfs_name_cmp(const char *a, size_t a_len, const char *b, size_t b_len)
 {
@@ -30,17 +32,7 @@ struct tfs_sort_run {
 /* First place in the @n sorted pointers at @a whose element is greater than (@after: not less than) @key. */
 TFS_SORT_INLINE size_t tfs_sort_bound_(const void *const *a, size_t n, const void *key, int after, tfs_compare_fn *cmp)
 {
-	size_t lo = 0, hi = n;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (cmp(a[mid], key) < after)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
+	return tfs_search(i, 0, n, cmp(a[i], key) < after);
 }
 
 /* Do the @n sorted pointers at @a have one that equals @key? */

@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/json-write.h"
+#include "base/search.h"
 #include "model/metadata.h"
 
 /* The reference reader refuses longer headers (safetensors 0.8, tensor.rs, MAX_HEADER_SIZE). */
@@ -194,16 +195,7 @@ uint64_t tfs_whole_size(const struct tfs_whole *w)
 /* The first tensor that ends behind byte @at, which is in the data. */
 static size_t tensor_at(const struct tfs_whole *w, uint64_t at)
 {
-	size_t lo = 0, hi = w->set->n_tensors;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		if (w->ends[mid] > at)
-			hi = mid;
-		else
-			lo = mid + 1;
-	}
-	return lo;
+	return tfs_search(i, 0, w->set->n_tensors, w->ends[i] <= at);
 }
 
 /* As much of a tensor as is extracted at a time, where it doesn't go straight to its place. */

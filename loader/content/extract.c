@@ -11,6 +11,7 @@
 
 #include "base/checked.h"
 #include "base/log.h"
+#include "base/search.h"
 #include "content/inflate.h"
 #include "content/staging.h"
 #include "content/strides.h"
@@ -100,17 +101,7 @@ static int copy_stored(struct extract *e, uint64_t offset, size_t len, uint8_t *
 /* The last run that begins at decoded byte @at or before. */
 static size_t find_run(const struct tfs_packing *p, uint64_t at)
 {
-	size_t lo = 0, hi = p->n_runs;
-
-	while (hi - lo > 1) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (p->runs[mid].at <= at)
-			lo = mid;
-		else
-			hi = mid;
-	}
-	return lo;
+	return tfs_search(i, 1, p->n_runs, p->runs[i].at <= at) - 1;
 }
 
 /* Where the decoded bytes of run @i end. */

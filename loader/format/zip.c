@@ -23,6 +23,7 @@
 #include "base/cleanup.h"
 #include "base/cursor.h"
 #include "base/file.h"
+#include "base/search.h"
 #include "base/sort.h"
 
 #define LOCAL_MAGIC   0x04034b50u
@@ -513,20 +514,10 @@ void tfs_zip_destroy(struct tfs_zip *zip)
 const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char *name, size_t len)
 {
 	const struct zip *z = (const struct zip *)zip;
-	size_t lo = 0, hi = zip->n_members;
+	const struct tfs_zip_member *const *m = z->by_name;
+	size_t at = tfs_search(i, 0, zip->n_members, tfs_name_cmp(m[i]->name, m[i]->name_len, name, len) < 0);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = tfs_name_cmp(z->by_name[mid]->name, z->by_name[mid]->name_len, name, len);
-
-		if (!c)
-			return z->by_name[mid];
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
+	return at < zip->n_members && !tfs_name_cmp(m[at]->name, m[at]->name_len, name, len) ? m[at] : NULL;
 }
 
 /* --- Their bytes --------------------------------------------------------------------------------------------------- */

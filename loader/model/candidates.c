@@ -11,6 +11,7 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/search.h"
 #include "base/sort.h"
 
 /* The directory at hand. */
@@ -77,17 +78,9 @@ static bool is_free(const struct tfs_weight_file *file)
 
 static struct tfs_weight_file *file_of_node(const struct group *g, uint32_t node)
 {
-	size_t lo = 0, hi = g->n_files;
+	size_t at = tfs_search(i, 0, g->n_files, g->files[i].node < node);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (g->files[mid].node < node)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < g->n_files && g->files[lo].node == node ? &g->files[lo] : NULL;
+	return at < g->n_files && g->files[at].node == node ? &g->files[at] : NULL;
 }
 
 static int by_place(const void *a, const void *b)

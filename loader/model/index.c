@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/search.h"
 #include "base/sort.h"
 
 /* The largest models have some hundred shards; and a new one costs a move of up to this many places. */
@@ -110,31 +111,23 @@ static const char *wrong_file_name(const struct tfs_json_text *name)
 /* Place of the file in files[], where it is put if it is new. */
 static int find_file(struct index *ix, const struct tfs_json_text *name, uint32_t *ret)
 {
-	size_t n = ix->pub.n_files, lo = 0, hi = n;
+	size_t n = ix->pub.n_files, at;
 
 	if (n && !strcmp(ix->files[ix->last], name->s)) {
 		*ret = ix->last;
 		return 0;
 	}
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = strcmp(ix->files[ix->by_name[mid]], name->s);
-
-		if (!c) {
-			*ret = ix->last = ix->by_name[mid];
-			return 0;
-		}
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
+	at = tfs_search(i, 0, n, strcmp(ix->files[ix->by_name[i]], name->s) < 0);
+	if (at < n && !strcmp(ix->files[ix->by_name[at]], name->s)) {
+		*ret = ix->last = ix->by_name[at];
+		return 0;
 	}
 	if (n == MAX_FILES)
 		return refuse(ix, name, "is one shard too many: the limit is 10000");
 	if (tfs_array_room(ix->files, n, ix->room_files) || tfs_array_room(ix->by_name, n, ix->room_by_name))
 		return -ENOMEM;
-	memmove(ix->by_name + lo + 1, ix->by_name + lo, (n - lo) * sizeof *ix->by_name);
-	ix->by_name[lo] = n;
+	memmove(ix->by_name + at + 1, ix->by_name + at, (n - at) * sizeof *ix->by_name);
+	ix->by_name[at] = n;
 	ix->files[n] = name->s;
 	*ret = ix->last = n;
 	ix->pub.n_files++;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/search.h"
 #include "base/sort.h"
 #include "model/impl.h"
 
@@ -210,21 +211,11 @@ int tfs_model_check_node(const struct tfs_model *m, uint32_t node, int fd)
 uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const char *name, size_t len)
 {
 	const struct tfs_node *d = &m->nodes[dir];
-	uint32_t lo = d->first_child, hi = lo + d->n_children;
+	uint32_t end = d->first_child + d->n_children;
+	/* Of names without NUL this is strcmp's order. */
+	uint32_t at = tfs_search(i, d->first_child, end, tfs_name_cmp(m->nodes[i].name, strlen(m->nodes[i].name), name, len) < 0);
 
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		const char *have = m->nodes[mid].name;
-		int c = tfs_name_cmp(have, strlen(have), name, len); /* of names without NUL this is strcmp's order */
-
-		if (!c)
-			return mid;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return UINT32_MAX;
+	return at < end && !tfs_name_cmp(m->nodes[at].name, strlen(m->nodes[at].name), name, len) ? at : UINT32_MAX;
 }
 
 uint32_t tfs_model_find(const struct tfs_model *m, const char *path)
@@ -279,19 +270,8 @@ uint32_t tfs_model_walk(const struct tfs_model *m, uint32_t dir, const char *pat
 
 size_t tfs_set_find(const struct tfs_set *set, const char *name, size_t len)
 {
-	size_t lo = 0, hi = set->n_tensors;
+	const struct tfs_tensor *t = set->tensors;
+	size_t at = tfs_search(i, 0, set->n_tensors, tfs_name_cmp(t[i].name, t[i].name_len, name, len) < 0);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		const struct tfs_tensor *t = &set->tensors[mid];
-		int c = tfs_name_cmp(t->name, t->name_len, name, len);
-
-		if (!c)
-			return mid;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return SIZE_MAX;
+	return at < set->n_tensors && !tfs_name_cmp(t[at].name, t[at].name_len, name, len) ? at : SIZE_MAX;
 }

@@ -13,6 +13,7 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/search.h"
 #include "base/sort.h"
 #include "model/impl.h"
 
@@ -302,18 +303,10 @@ static int sum_bytes(struct resolver *r)
 /* Where the file @name of the index is among the shards, which are in the order of their names. */
 static uint32_t place_of(const struct resolver *r, const struct tfs_shard *shards, size_t n_shards, const char *name)
 {
-	size_t lo = 0, hi = n_shards;
+	size_t at = tfs_search(i, 0, n_shards, strcmp(r->m->nodes[shards[i].node].name, name) < 0);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (strcmp(r->m->nodes[shards[mid].node].name, name) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo < n_shards && !strcmp(r->m->nodes[shards[lo].node].name, name))
-		return lo;
+	if (at < n_shards && !strcmp(r->m->nodes[shards[at].node].name, name))
+		return at;
 	return tfs_model_find_child(&r->m->pub, r->set->dir, name, strlen(name)) == UINT32_MAX ? NOT_THERE : UNREADABLE;
 }
 

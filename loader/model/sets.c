@@ -13,6 +13,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/parallel.h"
+#include "base/search.h"
 #include "base/sort.h"
 #include "model/candidates.h"
 #include "model/impl.h"
@@ -293,25 +294,15 @@ static int by_stem(const void *a, const void *b)
 	return c ? c : by_rank(a, b);
 }
 
-/* Place of the first set whose stem is not less than @stem. */
-static size_t find_stem(const void *const *sets, size_t n, const char *stem)
-{
-	size_t lo = 0, hi = n;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (strcmp(((const struct made *)sets[mid])->set.stem, stem) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
 static const char *stem_at(const void *const *sets, size_t i)
 {
 	return ((const struct made *)sets[i])->set.stem;
+}
+
+/* Index of the first set whose stem is not less than @stem. */
+static size_t find_stem(const void *const *sets, size_t n, const char *stem)
+{
+	return tfs_search(i, 0, n, strcmp(stem_at(sets, i), stem) < 0);
 }
 
 /*

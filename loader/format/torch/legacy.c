@@ -12,6 +12,7 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/search.h"
 #include "base/sort.h"
 #include "format/torch/impl.h"
 
@@ -165,20 +166,9 @@ static int list_storages(struct tfs_torch *t, struct legacy *l)
 static struct storage *find_storage(const struct legacy *l, const struct tfs_pickle_value *key)
 {
 	const struct storage wanted = { .key = key };
-	size_t lo = 0, hi = l->n;
+	size_t at = tfs_search(i, 0, l->n, by_key(&l->storages[i], &wanted) < 0);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = by_key(&l->storages[mid], &wanted);
-
-		if (!c)
-			return &l->storages[mid];
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
+	return at < l->n && !by_key(&l->storages[at], &wanted) ? &l->storages[at] : NULL;
 }
 
 /* The storage of @key is at *@at, which goes behind it. */

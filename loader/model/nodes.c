@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* What is asked of a model, while it is built and after: paths, identity, lookups; and errors that name its files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/search.h"
+#include "base/sort.h"
+#include "model/impl.h"
+
+/* --- Errors and warnings -------------------------------------------------------------------------------------------- */
+
+const char *tfs_model_error_line(const char *path, const struct tfs_error *err, char *buf, size_t size)
+{
+	size_t len = strlen(path), file = strlen(err->file);
+	bool ends = file && file <= len && !strcmp(path + len - file, err->file) && (file == len || path[len - file - 1] == '/');
+	char line[TFS_ERROR_LINE];
+	struct tfs_error rest = *err;
+	struct stat st;
+
+	/* In a directory there may be a file of the same name. */
+	if (ends && (file == len || (!stat(path, &st) && !S_ISDIR(st.st_mode))))
+		rest.file[0] = '\0';
+	snprintf(buf, size, "%s: %s", path, tfs_error_line(&rest, line, sizeof line));
+	return buf;
+}
+
+void tfs_model_error_in(const struct tfs_model *m, uint32_t node, struct tfs_error *err)
+{
+	char path[PATH_MAX];
+
+	tfs_error_in(err, tfs_model_path(m, node, path, sizeof path) ? m->nodes[node].name : path);
+}
+
+static __attribute__((format(printf, 5, 0))) void warn(struct tfs_model_impl *m, uint32_t node, int code, uint64_t offset,
+						       const char *fmt, va_list ap)
+{
+	struct tfs_error warning = { 0 };
+	char what[sizeof warning.what];
+
+	if (!m->warn)
+		return;
+	vsnprintf(what, sizeof what, fmt, ap);
+	tfs_error_set(&warning, code, offset, "%s", what);
+	if (node != UINT32_MAX)
+		tfs_model_error_in(&m->pub, node, &warning);
+	m->warn(m->warn_arg, &warning);
+}
+
+void tfs_model_warn(struct tfs_model_impl *m, uint32_t node, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	warn(m, node, code, TFS_NO_OFFSET, fmt, ap);
+	va_end(ap);
+}
+
+void tfs_model_warn_at(struct tfs_model_impl *m, uint32_t node, int code, uint64_t offset, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	warn(m, node, code, offset, fmt, ap);
+	va_end(ap);
+}
+
+/* --- Nodes ------------------------------------------------------------------------------------------------------- */
+
+int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t size)
+{
+	size_t need = 0, len;
+	uint32_t i;
+
+	if (node == TFS_NODE_ROOT)
+		return snprintf(buf, size, ".") < (int)size ? 0 : -ENAMETOOLONG;
+	/* Each component with its '/', or the last one's NUL: measured upwards, written backwards. */
+	for (i = node; i != TFS_NODE_ROOT; i = m->nodes[i].parent)
+		need += strlen(m->nodes[i].name) + 1;
+	if (need > size)
+		return -ENAMETOOLONG;
+	for (i = node; i != TFS_NODE_ROOT; i = m->nodes[i].parent) {
+		len = strlen(m->nodes[i].name);
+		buf[--need] = i == node ? '\0' : '/';
+		need -= len;
+		memcpy(buf + need, m->nodes[i].name, len);
+	}
+	return 0;
+}
+
+/* Is this what the snapshot has? */
+static bool same(const struct tfs_node *n, const struct stat *st)
+{
+	return st->st_dev == n->dev && st->st_ino == n->ino && (uint64_t)st->st_size == n->size &&
+	       st->st_mtim.tv_sec == n->mtime.tv_sec && st->st_mtim.tv_nsec == n->mtime.tv_nsec &&
+	       (st->st_mode & S_IFMT) == (n->mode & S_IFMT);
+}
+
+static int check_path(const struct tfs_model *m, uint32_t node, const char *path)
+{
+	struct stat st;
+
+	if (fstatat(m->root_fd, path, &st, 0))
+		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? -ESTALE : -errno;
+	return same(&m->nodes[node], &st) ? 0 : -ESTALE;
+}
+
+int tfs_model_open_node(const struct tfs_model *m, uint32_t node, int flags)
+{
+	cleanup_fd int fd = -1;
+	char path[PATH_MAX];
+	struct stat st;
+	int rc;
+
+	if (!S_ISREG(m->nodes[node].mode))
+		return -EINVAL;
+	rc = tfs_model_path(m, node, path, sizeof path);
+	/* Looked at before it is opened, as opening a FIFO or a device that took the file's place can block or do things. */
+	if (!rc)
+		rc = check_path(m, node, path);
+	if (rc)
+		return rc;
+	fd = openat(m->root_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
+	if (fd < 0)
+		return errno == ENOENT ? -ESTALE : -errno;
+	if (fstat(fd, &st))
+		return -errno;
+	return same(&m->nodes[node], &st) ? tfs_steal_fd(&fd) : -ESTALE;
+}
+
+int tfs_model_check_node(const struct tfs_model *m, uint32_t node, int fd)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	int rc;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (!same(&m->nodes[node], &st))
+		return -ESTALE;
+	rc = tfs_model_path(m, node, path, sizeof path);
+	return rc ? rc : check_path(m, node, path);
+}
+
+uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const char *name, size_t len)
+{
+	const struct tfs_node *d = &m->nodes[dir];
+	uint32_t end = d->first_child + d->n_children;
+	/* Of names without NUL this is strcmp's order. */
+	uint32_t at = tfs_search(i, d->first_child, end, tfs_name_cmp(m->nodes[i].name, strlen(m->nodes[i].name), name, len) < 0);
+
+	return at < end && !tfs_name_cmp(m->nodes[at].name, strlen(m->nodes[at].name), name, len) ? at : UINT32_MAX;
+}
+
+uint32_t tfs_model_find(const struct tfs_model *m, const char *path)
+{
+	uint32_t node = TFS_NODE_ROOT;
+
+	for (size_t len; *path && node != UINT32_MAX; path += len + (path[len] == '/')) {
+		len = strcspn(path, "/");
+		if (len != 1 || *path != '.')
+			node = tfs_model_find_child(m, node, path, len);
+	}
+	return node;
+}
+
+/* Links that lead to links: as many as the kernel follows (path_resolution(7)). */
+#define MAX_LINKS 40
+
+static uint32_t walk(const struct tfs_model *m, uint32_t node, const char *path, unsigned *links)
+{
+	if (*path == '/' || !*path)
+		return UINT32_MAX;
+	for (size_t len; *path; path += len + (path[len] == '/')) {
+		len = strcspn(path, "/");
+		if (!S_ISDIR(m->nodes[node].mode))
+			return UINT32_MAX;
+		if (!len || (len == 1 && *path == '.'))
+			continue;
+		if (len == 2 && !memcmp(path, "..", 2)) {
+			if (node == TFS_NODE_ROOT)
+				return UINT32_MAX;
+			node = m->nodes[node].parent;
+			continue;
+		}
+		uint32_t dir = node;
+		node = tfs_model_find_child(m, dir, path, len);
+		if (node != UINT32_MAX && m->nodes[node].link)
+			node = ++*links > MAX_LINKS ? UINT32_MAX : walk(m, dir, m->nodes[node].link->target, links);
+		if (node == UINT32_MAX || (path[len] == '/' && !S_ISDIR(m->nodes[node].mode)))
+			return UINT32_MAX;
+	}
+	return node;
+}
+
+uint32_t tfs_model_walk(const struct tfs_model *m, uint32_t dir, const char *path)
+{
+	unsigned links = 0;
+
+	return walk(m, dir, path, &links);
+}
+
+/* --- Sets -------------------------------------------------------------------------------------------------------- */
+
+size_t tfs_set_find(const struct tfs_set *set, const char *name, size_t len)
+{
+	const struct tfs_tensor *t = set->tensors;
+	size_t at = tfs_search(i, 0, set->n_tensors, tfs_name_cmp(t[i].name, t[i].name_len, name, len) < 0);
+
+	return at < set->n_tensors && !tfs_name_cmp(t[at].name, t[at].name_len, name, len) ? at : SIZE_MAX;
+}

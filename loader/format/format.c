@@ -111,26 +111,6 @@ void tfs_format_names(char ret[static TFS_FORMAT_NAMES])
 				len += snprintf(ret + len, TFS_FORMAT_NAMES - len, "%s*%s", len ? ", " : "", *e);
 }
 
-int tfs_format_read(const struct tfs_format *format, int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog,
-		    struct tfs_error *err)
-{
-	size_t n, n_left_out;
-	int r = tfs_sniff_present(fd, size, err);
-
-	if (r)
-		return r;
-	r = format->parse(fd, size, file_name, catalog, err);
-	tfs_catalog_tensors(catalog, &n);
-	tfs_catalog_left_out(catalog, &n_left_out);
-	/* Afterwards: a file that parses is of the format, however it begins. */
-	if (r == -EINVAL || (!r && !n && !n_left_out)) {
-		int other = tfs_sniff_other(fd, size, format, format->containers, err);
-
-		r = other ? other : r;
-	}
-	return r;
-}
-
 const char *tfs_format_unfinished(const char *file_name)
 {
 	static const struct {

@@ -85,13 +85,6 @@ bool tfs_format_is_shard(const struct tfs_format *format, const char *file_name,
 #define TFS_FORMAT_NAMES 256
 void tfs_format_names(char ret[static TFS_FORMAT_NAMES]);
 
-/*
- * Read the table of tensors by @format's parse(), whose arguments and result these are, and with them what is no file of the format:
- * then the error says what it is instead (sniff.h).
- */
-int tfs_format_read(const struct tfs_format *format, int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog,
-		    struct tfs_error *err);
-
 /* Does a program that downloads give such a name to a file that it has not finished? Then what to say of it, else NULL. */
 const char *tfs_format_unfinished(const char *file_name);
 

@@ -306,3 +306,23 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 			return names[i].what;
 	return NULL;
 }
+
+int tfs_sniff_read(const struct tfs_format *format, int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog,
+		    struct tfs_error *err)
+{
+	size_t n, n_left_out;
+	int r = tfs_sniff_present(fd, size, err);
+
+	if (r)
+		return r;
+	r = format->parse(fd, size, file_name, catalog, err);
+	tfs_catalog_tensors(catalog, &n);
+	tfs_catalog_left_out(catalog, &n_left_out);
+	/* Afterwards: a file that parses is of the format, however it begins. */
+	if (r == -EINVAL || (!r && !n && !n_left_out)) {
+		int other = tfs_sniff_other(fd, size, format, format->containers, err);
+
+		r = other ? other : r;
+	}
+	return r;
+}

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "tensor/catalog.h"
 
 struct tfs_format;
 struct tfs_zip;
@@ -76,5 +77,12 @@ int tfs_sniff_other(int fd, uint64_t size, const struct tfs_format *format, unsi
  * content is recognised; then only those names count whose files are known to begin like a format's.
  */
 const char *tfs_sniff_name(const char *file_name, bool has_format);
+
+/*
+ * Read the table of tensors by @format's parse(), whose arguments and result these are, and with them what is no file of the format:
+ * then the error says what it is instead (sniff.h).
+ */
+int tfs_sniff_read(const struct tfs_format *format, int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog,
+		    struct tfs_error *err);
 
 #endif

@@ -161,7 +161,7 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	if (file->is_index)
 		return read_index(fd, n->size, &file->index, err);
 	file->catalog = tfs_catalog_create();
-	rc = file->catalog ? tfs_format_read(file->format, fd, n->size, n->name, file->catalog, err) : -ENOMEM;
+	rc = file->catalog ? tfs_sniff_read(file->format, fd, n->size, n->name, file->catalog, err) : -ENOMEM;
 	if (!rc)
 		rc = tfs_catalog_sort(file->catalog);
 	if (!rc)

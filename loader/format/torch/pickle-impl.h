@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What pickle.c and pickle-value.c share; for no one else. */
+/* What pickle.c and pickle-values.c share; for no one else. */
 #ifndef TFS_FORMAT_PICKLE_IMPL_H
 #define TFS_FORMAT_PICKLE_IMPL_H
 
 #include <assert.h>
 
-#include "format/torch/pickle.h"
+#include "format/torch/pickle-values.h"
 
 #define TFS_PICKLE_BITS 56 /* of a value, beside its type */
 
@@ -43,7 +43,7 @@ static inline uint64_t tfs_pickle_uint(const char *bytes, unsigned n)
 	return v;
 }
 
-/* --- pickle-value.c ---------------------------------------------------------------------------------------------- */
+/* --- pickle-values.c --------------------------------------------------------------------------------------------- */
 
 /* All for the opcode at @at; -EINVAL with the error filled, or -ENOMEM. */
 

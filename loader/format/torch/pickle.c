@@ -4,6 +4,8 @@
  * codes, out-of-band buffers). The other text opcodes of protocol 0 are refused: in it torch cannot name storages. What torch's own
  * restricted reader (torch/_weights_only_unpickler.py) takes is taken here.
  */
+#include "format/torch/pickle.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The values of a pickle: made by pickle.c, and looked at by whoever knows what they mean. */
+#include "format/torch/pickle-values.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdalign.h>

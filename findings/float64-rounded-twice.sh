@@ -6,6 +6,7 @@
 # 1 + 2**-11 + 2**-40 is just above the middle between 1 and 1 + 2**-10, the next float16. In float32 it is the middle
 # itself, which then goes to the even neighbour, 1.
 set -euo pipefail
+work=$(mktemp -d)
 # shellcheck source=findings/lib.bash
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.bash"
 

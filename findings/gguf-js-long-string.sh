@@ -7,6 +7,7 @@
 # cursor to the right place, so all that follows is read correctly. Tokenisers in `tokenizer.huggingface.json`, a key of
 # the GGUF specification, are of several megabytes.
 set -euo pipefail
+work=$(mktemp -d)
 # shellcheck source=findings/lib.bash
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.bash"
 

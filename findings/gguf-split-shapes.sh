@@ -5,6 +5,7 @@
 # gguf-py writes as many dimensions as the array has. ggml keeps four for every tensor, and when it writes a file, which
 # it leaves out those at the end, in its order, that are 1.
 set -euo pipefail
+work=$(mktemp -d)
 # shellcheck source=findings/lib.bash
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.bash"
 

@@ -5,6 +5,7 @@
 # for one only where the ordinary record says that a number is elsewhere; here it takes the zip64 record for bytes that
 # were put before the archive, and shifts all offsets by their length. fflate 0.8.3 reads the same file.
 set -euo pipefail
+work=$(mktemp -d)
 # shellcheck source=findings/lib.bash
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.bash"
 

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# Sourced by the findings, which run under `set -euo pipefail`. Packages go into $work, which goes away at exit.
+# shellcheck disable=SC2154 # work is the finding's
+# Sourced by the findings, which run under `set -euo pipefail`. Packages go into $work, a temporary directory of theirs, which goes
+# away at exit.
 
-work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 log=$work/log
 

@@ -5,6 +5,7 @@
 # The test for a fraction passes over two of the 23 bits that float32 has for it, those worth 1/4 and 1/8. A scale that
 # is such a number times a power of two comes out half as large as the one just below it.
 set -euo pipefail
+work=$(mktemp -d)
 # shellcheck source=findings/lib.bash
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.bash"
 

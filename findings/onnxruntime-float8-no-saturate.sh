@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # onnxruntime 1.30.0 (onnxruntime-node): Cast with saturate=0 isn't monotonic. To FLOAT8E4M3FN, 465 is NaN, but 480 to
-# 495 are 448 again, and 496 is NaN. To FLOAT8E5M2, 61440 to 65535 are NaN, and 65536 is infinity. onnx 1.20.0's own
-# evaluator gives NaN from 465 on, and infinity from 61440 on.
+# 495 are 448 again, and 496 is NaN. To FLOAT8E5M2, 61440 to 65535 are NaN, and 65536 is infinity.
 #
 # 480 is where the code after 448's would be, which is NaN's, so it seems to be taken for a rounding that went too far.
 set -euo pipefail
+work=$(mktemp -d)
 # shellcheck source=findings/lib.bash
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.bash"
 

@@ -5,6 +5,7 @@
 # 0.8.0 hands the serialiser the address of the array's memory, where 0.5.2 called tobytes(), which puts into C order.
 # Arrays in Fortran order needn't be asked for: numpy.load gives them for files that say so.
 set -euo pipefail
+work=$(mktemp -d)
 # shellcheck source=findings/lib.bash
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.bash"
 

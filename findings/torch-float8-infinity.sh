@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# torch 2.14.1: a cast to float8_e4m3fn turns infinity, and all that is too large, into 448; to float8_e5m2 it still
-# turns them into infinity. torch 2.6.0 and ml_dtypes 0.5.4 make NaN of them in e4m3fn, so that an overflow is seen.
+# torch 2.14.1: a cast to float8_e4m3fn turns infinity into 448, an ordinary number, while a cast to float8_e5m2 keeps it.
+# torch 2.6.0 and ml_dtypes 0.5.4 make NaN of it in e4m3fn, so that an overflow is seen.
 #
 # A weight that had become infinite in training is an ordinary one once quantised by the new torch.
 set -euo pipefail
+work=$(mktemp -d)
 # shellcheck source=findings/lib.bash
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.bash"
 

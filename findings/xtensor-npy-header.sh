@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# xtensor 0.25.0 (0.24.3 and 0.27.1 too): load_npy refuses files that numpy.save writes for arrays of many dimensions,
+# xtensor 0.25.0: load_npy refuses files that numpy.save writes for arrays of many dimensions,
 # and every file whose data begins at a multiple of 256 bytes, such as those padded to a page for mapping.
 #
 # NumPy pads the header to a multiple of 64 bytes. For most arrays that makes 128 in all, and the length field, which
 # doesn't count the first 10, is 118. The next sizes are 192 and 256: the field's low byte is then 182 or 246, which
 # xtensor reads as a signed char, so that the length comes out wrong. At 320 bytes (low byte 54) it is right.
 set -euo pipefail
+work=$(mktemp -d)
 # shellcheck source=findings/lib.bash
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.bash"
 

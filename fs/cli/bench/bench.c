@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/bench/impl.h"
+#include "cli/figures.h"
 
 enum { READERS_DEFAULT = 4, READERS_MAX = 64 };
 
@@ -96,7 +97,7 @@ static void record(struct bench *b, enum tfs_bench_pass pass, double seconds, ui
 static int chill(struct bench *b, enum tfs_bench_pass pass)
 {
 	struct tfs_bench_figure *f = &b->result.figures[pass];
-	char bytes[TFS_BENCH_BYTES];
+	char bytes[TFS_FIGURES_BYTES];
 	uint64_t cached;
 
 	enum tfs_bench_coldness c = tfs_bench_chill(&b->work, &cached);
@@ -107,7 +108,7 @@ static int chill(struct bench *b, enum tfs_bench_pass pass)
 		f->coldness = c;
 	if (c == TFS_BENCH_COLD_NO)
 		tfs_bench_note(&b->result, "%s is not cold: %s stay in the page cache, dirty, mapped by somebody, or on a file "
-			       "system in memory", tfs_bench_pass_names[pass], tfs_bench_bytes(bytes, (double)cached));
+			       "system in memory", tfs_bench_pass_names[pass], tfs_figures_bytes(bytes, (double)cached));
 	else if (c == TFS_BENCH_COLD_UNKNOWN)
 		tfs_bench_note(&b->result, "%s may not be cold: the kernel does not tell what is in the page cache, on this file "
 			       "system or to you", tfs_bench_pass_names[pass]);

@@ -20,7 +20,7 @@ static enum tfs_parsed parse(const char *args, struct tfs_options *o)
 	for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
 		argv[argc++] = w;
 	optind = 0; /* getopt starts anew */
-	return tfs_options_parse(argc, argv, o);
+	return tfs_options_parse(argc, argv, NULL, o);
 }
 
 static void test_usage(void **state)
@@ -173,7 +173,7 @@ static void test_helper(void **state)
 		const char *copy[12];
 		memcpy(copy, argv, sizeof argv); /* getopt puts operands last */
 		optind = 0;
-		assert_int_equal(tfs_options_parse(argc, (char **)copy, &o), TFS_PARSED_RUN);
+		assert_int_equal(tfs_options_parse(argc, (char **)copy, NULL, &o), TFS_PARSED_RUN);
 		assert_string_equal(o.model_dir, "m");
 		assert_string_equal(o.mountpoint, "/mnt");
 		assert_int_equal(o.fake, argc == 11); /* -f is no word for "foreground" there */

@@ -20,9 +20,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* "tensorfs bench ...": argv[0] is the command's name. Returns the exit status. */
-int tfs_bench_main(int argc, char **argv);
-
 enum { TFS_BENCH_RUNS_MAX = 99 };
 
 /* The passes over the model, in their order. */

@@ -12,6 +12,7 @@
 /* In the order of --help. */
 /* clang-format off */
 #define TFS_COMMANDS(row) \
+	row(ls) \
 	row(bench) \
 	row(help)
 /* clang-format on */

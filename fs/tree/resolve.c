@@ -59,6 +59,8 @@ int tfs_resolve_name(struct tfs_tree *tree, const char *name, struct tfs_files *
 	size_t before = files->n;
 	int r = 0;
 
+	if (!*name)
+		return -ENOENT;
 	/* A directory by its own name alone: `tensors`. */
 	if (bare && !tfs_tree_lookup(tree, inode, name, &entry) && is_view(entry))
 		return add_entry(tree, files, entry);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "config.h"
 
 enum { OPT_HELP = 'h', OPT_VERSION = 'V' };
@@ -165,6 +166,16 @@ int tfs_command_run(const struct tfs_command *c, int argc, char **argv)
 {
 	argv[0] = (char *)c->name; /* for getopt's messages */
 	return c->run(argc, argv);
+}
+
+int tfs_command_flush(void)
+{
+	errno = 0;
+	if (!fflush(stdout) && !ferror(stdout))
+		return 0;
+	int r = errno ? -errno : -EIO; /* what was printed before may have failed */
+	tfs_log_error("standard output: %s", strerror(-r));
+	return r;
 }
 
 int tfs_parsed_status(enum tfs_parsed parsed)

@@ -55,6 +55,9 @@ typedef bool tfs_take_option(void *arg, int id, const char *value);
 enum tfs_parsed tfs_command_parse(const struct tfs_command *command, int argc, char **argv, tfs_take_option *take, void *arg,
 				  int *ret_first);
 
+/* All that was printed gets to where it goes, or the error is printed. 0 or -errno. */
+int tfs_command_flush(void);
+
 /* For @take. Each is false where @value is not what @option ("--memory") wants, after saying so. */
 bool tfs_value_complain(const char *option, const char *value, const char *want); /* always false */
 bool tfs_value_word(const char *option, const char *value, const char *const *words, int *ret); /* @words end with NULL */

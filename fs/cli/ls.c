@@ -225,13 +225,9 @@ static int print_files(const struct tfs_model_arg *arg, const struct tfs_files *
 		: format == JSON ? print_json(rows, files)
 				 : print_table(rows, files, arg->model->n_sets > 1, format == LONG);
 	tfs_rows_destroy(rows);
-	if (r) {
+	if (r)
 		tfs_log_error("listing the model: %s", strerror(-r));
-	} else if (fflush(stdout) || ferror(stdout)) {
-		r = errno ? -errno : -EIO;
-		tfs_log_error("standard output: %s", strerror(-r));
-	}
-	return r;
+	return r ? r : tfs_command_flush();
 }
 
 static int ls_main(int argc, char **argv)

@@ -251,11 +251,10 @@ static int report(struct bench *b)
 		r = tfs_bench_print_json(stdout, &b->result);
 	else
 		tfs_bench_print_text(stdout, &b->result, terminal ? w.ws_col : 100, !strcmp(nl_langinfo(CODESET), "UTF-8"));
-	if (!r && fflush(stdout))
-		r = -errno;
-	if (r)
-		tfs_log_error("standard output: %s", strerror(-r));
-	return r;
+	if (r && !ferror(stdout))
+		tfs_log_error("the report: %s", strerror(-r));
+	int flushed = tfs_command_flush();
+	return r ? r : flushed;
 }
 
 /* What the work says of the model, and the machine. */

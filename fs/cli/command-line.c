@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "config.h"
 
 enum { OPT_HELP = 'h', OPT_VERSION = 'V' };
@@ -69,13 +70,28 @@ static void print_option(const struct tfs_option *o)
 	print_wrapped(o->help, HELP_INDENT, HELP_INDENT);
 }
 
+static void print_commands(const struct tfs_command *const *commands)
+{
+	printf("\nCommands, which need neither FUSE nor root:\n");
+	for (; *commands; commands++) {
+		int at = printf("  %s", tfs_command_word(*commands));
+		printf("%*s", HELP_INDENT - at, "");
+		print_wrapped((*commands)->summary, HELP_INDENT, HELP_INDENT);
+	}
+}
+
 static void print_help(const struct tfs_command *c, const struct tfs_option *o)
 {
-	printf("usage: %s [OPTIONS] %s\n\n", c->name, c->operands);
+	printf("usage: %s [OPTIONS] %s\n", c->name, c->operands);
+	if (c->commands)
+		printf("       %s COMMAND [ARGUMENTS]\n", c->name);
+	putchar('\n');
 	print_wrapped(c->about, 0, 0);
 	putchar('\n');
 	for (; o->id; o++)
 		print_option(o);
+	if (c->commands)
+		print_commands(c->commands);
 	putchar('\n');
 	print_wrapped(c->status, 0, 0);
 }
@@ -140,6 +156,33 @@ bool tfs_value_count(const char *option, const char *value, unsigned min, unsign
 	return true;
 }
 
+const char *tfs_command_word(const struct tfs_command *c)
+{
+	const char *blank = strrchr(c->name, ' ');
+	return blank ? blank + 1 : c->name;
+}
+
+int tfs_command_run(const struct tfs_command *c, int argc, char **argv)
+{
+	argv[0] = (char *)c->name; /* for getopt's messages */
+	return c->run(argc, argv);
+}
+
+int tfs_command_flush(void)
+{
+	errno = 0;
+	if (!fflush(stdout) && !ferror(stdout))
+		return 0;
+	int r = errno ? -errno : -EIO; /* what was printed before may have failed */
+	tfs_log_error("standard output: %s", strerror(-r));
+	return r;
+}
+
+int tfs_parsed_status(enum tfs_parsed parsed)
+{
+	return parsed == TFS_PARSED_EXIT ? TFS_EXIT_OK : TFS_EXIT_USAGE;
+}
+
 enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **argv, tfs_take_option *take, void *arg,
 				  int *ret_first)
 {
@@ -169,11 +212,12 @@ enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **
 		if (id == '?' || !take(arg, id, optarg))
 			return TFS_PARSED_USAGE;
 	}
-	if (argc - optind != c->n_operands) {
-		if (argc - optind < c->n_operands)
-			complain_missing(c, argc - optind);
+	int n = argc - optind;
+	if (n < c->min_operands || n > c->max_operands) {
+		if (n < c->min_operands)
+			complain_missing(c, n);
 		else
-			fprintf(stderr, "%s: one argument too many: %s\n", c->name, argv[optind + c->n_operands]);
+			fprintf(stderr, "%s: one argument too many: %s\n", c->name, argv[optind + c->max_operands]);
 		fprintf(stderr, "usage: %s [OPTIONS] %s\nTry '%s --help'.\n", c->name, c->operands, c->name);
 		return TFS_PARSED_USAGE;
 	}

@@ -20,12 +20,23 @@ enum { TFS_OPTION_TABLES = 3 };
 /* -h, --help and -V, --version are every command's, and in no table. */
 struct tfs_command {
 	const char *name;     /* "tensorfs bench" */
-	const char *operands; /* "MODEL_DIR" … */
-	int n_operands;	      /* … and how many they are */
+	const char *summary;  /* for a list of commands: what it does, in a few words; NULL: in no list */
+	const char *operands; /* "MODEL [NAME...]": words with blanks between them … */
+	int min_operands, max_operands; /* … and how many there may be; INT_MAX: any number */
 	const char *about;    /* text of --help before the options … */
 	const char *status;   /* … and after them */
 	const struct tfs_option *tables[TFS_OPTION_TABLES]; /* in the order of --help; NULL: no more */
+	const struct tfs_command *const *commands; /* to be listed by --help, ended by NULL; or NULL */
+	int (*run)(int argc, char **argv); /* argv[0] is the name; returns the exit status */
 };
+
+/* "bench" of "tensorfs bench". */
+const char *tfs_command_word(const struct tfs_command *command);
+
+/* Run a command whose arguments are those after argv[0]. */
+int tfs_command_run(const struct tfs_command *command, int argc, char **argv);
+
+enum { TFS_EXIT_OK, TFS_EXIT_FAILED, TFS_EXIT_USAGE };
 
 enum tfs_parsed {
 	TFS_PARSED_RUN,
@@ -33,13 +44,19 @@ enum tfs_parsed {
 	TFS_PARSED_USAGE, /* an error was printed */
 };
 
+/* The exit status of what is not to be run. */
+int tfs_parsed_status(enum tfs_parsed parsed);
+
 /*
  * Hand each option of @argv to @take, @value NULL where it has none; false from it is wrong usage. The operands are then
- * argv[*@ret_first] and those behind it. Not thread-safe: this is getopt(3).
+ * argv[*@ret_first] and those behind it. @take may be NULL where @command has no tables. Not thread-safe: this is getopt(3).
  */
 typedef bool tfs_take_option(void *arg, int id, const char *value);
 enum tfs_parsed tfs_command_parse(const struct tfs_command *command, int argc, char **argv, tfs_take_option *take, void *arg,
 				  int *ret_first);
+
+/* All that was printed gets to where it goes, or the error is printed. 0 or -errno. */
+int tfs_command_flush(void);
 
 /* For @take. Each is false where @value is not what @option ("--memory") wants, after saying so. */
 bool tfs_value_complain(const char *option, const char *value, const char *want); /* always false */

@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tensorfs: mount a model directory with every tensor in it as an ordinary file.
+ * tensorfs: mount a model directory with every tensor in it as an ordinary file, or do something else with it.
  *
  * In the background the parent stays until the mount answers, so that a script may go on with it in the next line. The child
  * does all the work, from the first look at the model on: no thread ever has to survive a fork.
  */
 #include <errno.h>
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/bench/bench.h"
-#include "mount/daemon.h"
+#include "cli/commands.h"
 #include "cli/mount-options.h"
+#include "mount/daemon.h"
 #include "mount/session.h"
-
-enum { EXIT_OK, EXIT_FAILED, EXIT_USAGE };
 
 static int run_in_background(const struct tfs_options *options)
 {
@@ -33,39 +33,89 @@ static int run_in_background(const struct tfs_options *options)
 	int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
 	if (signal_fd < 0) {
 		perror("tensorfs: signalfd");
-		return EXIT_FAILED;
+		return TFS_EXIT_FAILED;
 	}
 	int r = tfs_daemon_start(options, signal_fd, &pid);
 	if (r == -EINTR)
 		fprintf(stderr, "tensorfs: interrupted, nothing is mounted\n");
 	close(signal_fd);
-	return r ? EXIT_FAILED : EXIT_OK;
+	return r ? TFS_EXIT_FAILED : TFS_EXIT_OK;
 }
 
-/* What is done instead of mounting where this is the first argument. (A directory of that name is ./bench.) */
-static const struct {
-	const char *name;
-	int (*run)(int argc, char **argv); /* argv[0] is what messages call it; returns the exit status */
-} commands[] = {
-	{ "bench", tfs_bench_main },
-};
+/* --- Commands -------------------------------------------------------------------------------------------------------- */
 
-int main(int argc, char **argv)
+#define ROW(name) &tfs_##name##_command,
+static const struct tfs_command *const commands[] = { TFS_COMMANDS(ROW) NULL };
+
+static const struct tfs_command *find(const char *word)
+{
+	for (int i = 0; commands[i]; i++)
+		if (!strcmp(tfs_command_word(commands[i]), word))
+			return commands[i];
+	return NULL;
+}
+
+static int mount_model(int argc, char **argv)
 {
 	struct tfs_options options;
 
-	for (size_t i = 0; argc > 1 && !tfs_options_helper(argv[0]) && i < sizeof commands / sizeof *commands; i++)
-		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
-	switch (tfs_options_parse(argc, argv, &options)) {
-	case TFS_PARSED_EXIT:
-		return EXIT_OK;
-	case TFS_PARSED_USAGE:
-		return EXIT_USAGE;
-	case TFS_PARSED_RUN:
-		break;
-	}
-	int status = options.fake ? EXIT_OK : options.foreground ? tfs_session_run(&options, -1) : run_in_background(&options);
+	enum tfs_parsed parsed = tfs_options_parse(argc, argv, commands, &options);
+	if (parsed != TFS_PARSED_RUN)
+		return tfs_parsed_status(parsed);
+	int status = options.fake ? TFS_EXIT_OK : options.foreground ? tfs_session_run(&options, -1) : run_in_background(&options);
 	tfs_options_fini(&options);
 	return status;
+}
+
+static int run_help(int argc, char **argv)
+{
+	static char program[] = "tensorfs", help[] = "--help";
+	char *of_program[] = { program, help, NULL };
+	int first;
+
+	enum tfs_parsed parsed = tfs_command_parse(&tfs_help_command, argc, argv, NULL, NULL, &first);
+	if (parsed != TFS_PARSED_RUN)
+		return tfs_parsed_status(parsed);
+	const struct tfs_command *c = first < argc ? find(argv[first]) : NULL;
+	if (first < argc && !c) {
+		fprintf(stderr, "tensorfs help: %s: unknown command\nTry 'tensorfs help'.\n", argv[first]);
+		return TFS_EXIT_USAGE;
+	}
+	optind = 0; /* getopt starts anew */
+	if (!c)
+		return mount_model(2, of_program);
+	char *of_command[] = { argv[first], help, NULL };
+	return tfs_command_run(c, 2, of_command);
+}
+
+const struct tfs_command tfs_help_command = {
+	.name = "tensorfs help",
+	.summary = "explain a command",
+	.operands = "[COMMAND]",
+	.max_operands = 1,
+	.about = "Print the help of a command, as its --help does, or of mounting, which also names the commands.",
+	.status = "Exit status: 0 printed, 2 wrong usage. See tensorfs(1).",
+	.run = run_help,
+};
+
+/* A word that is meant to be a command, as no file has the name. */
+static bool is_unknown(const char *word)
+{
+	struct stat st;
+	return word[0] && word[0] != '-' && !strchr(word, '/') && lstat(word, &st) && errno == ENOENT;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2 || tfs_options_helper(argv[0]))
+		return mount_model(argc, argv);
+	/* A directory that is called like a command is ./NAME. */
+	const struct tfs_command *c = find(argv[1]);
+	if (c)
+		return tfs_command_run(c, argc - 1, argv + 1);
+	if (is_unknown(argv[1])) {
+		fprintf(stderr, "tensorfs: %s: unknown command, or no such model\nTry 'tensorfs help'.\n", argv[1]);
+		return TFS_EXIT_USAGE;
+	}
+	return mount_model(argc, argv);
 }

@@ -55,7 +55,8 @@ static const struct tfs_option mount8_options[] = {
 static const struct tfs_command mount_command = {
 	.name = "tensorfs",
 	.operands = "MODEL_DIR MOUNTPOINT",
-	.n_operands = 2,
+	.min_operands = 2,
+	.max_operands = 2,
 	.about = "Mount a model directory with every tensor in it as an ordinary file. MODEL_DIR may also be one weight file. "
 		 "Unmount with umount or fusermount3 -u.",
 	.status = "Exit status: 0 mounted (or unmounted, with -f), 1 failed, 2 wrong usage. See tensorfs(1).",
@@ -73,7 +74,8 @@ static const struct tfs_option helper_options[] = {
 static const struct tfs_command helper_command = {
 	.name = "mount.tensorfs",
 	.operands = "MODEL_DIR MOUNTPOINT",
-	.n_operands = 2,
+	.min_operands = 2,
+	.max_operands = 2,
 	.about = "What mount(8) runs for the type tensorfs; tensorfs does the same for people.",
 	.status = "Exit status: 0 mounted, 1 failed, 2 wrong usage. See mount.tensorfs(8).",
 	.tables = { helper_options, mount8_options },
@@ -335,8 +337,11 @@ bool tfs_options_helper(const char *argv0)
 	return !strcmp(slash ? slash + 1 : argv0, helper_command.name);
 }
 
-enum tfs_parsed tfs_options_parse(int argc, char **argv, struct tfs_options *ret_options)
+enum tfs_parsed tfs_options_parse(int argc, char **argv, const struct tfs_command *const *commands,
+				  struct tfs_options *ret_options)
 {
+	bool helper = tfs_options_helper(argv[0]);
+	struct tfs_command command = helper ? helper_command : mount_command;
 	struct tfs_options o;
 	int first;
 
@@ -344,9 +349,9 @@ enum tfs_parsed tfs_options_parse(int argc, char **argv, struct tfs_options *ret
 		fprintf(stderr, "tensorfs: out of memory\n");
 		return TFS_PARSED_USAGE;
 	}
-	bool helper = tfs_options_helper(argv[0]);
-	enum tfs_parsed parsed = tfs_command_parse(helper ? &helper_command : &mount_command, argc, argv,
-						   helper ? take_for_mount8 : tfs_options_take, &o, &first);
+	if (!helper)
+		command.commands = commands;
+	enum tfs_parsed parsed = tfs_command_parse(&command, argc, argv, helper ? take_for_mount8 : tfs_options_take, &o, &first);
 	if (parsed != TFS_PARSED_RUN) {
 		tfs_options_fini(&o);
 		return parsed;

@@ -10,9 +10,11 @@
 
 /*
  * As "tensorfs", or as "mount.tensorfs", which mount(8) runs: that is argv[0]. Prints what is wrong to standard error. Options
- * that are rows of a table are also taken as -o NAME or -o NAME=VALUE, with _ or - in their names.
+ * that are rows of a table are also taken as -o NAME or -o NAME=VALUE, with _ or - in their names. @commands are named by
+ * --help; NULL: none.
  */
-enum tfs_parsed tfs_options_parse(int argc, char **argv, struct tfs_options *ret_options);
+enum tfs_parsed tfs_options_parse(int argc, char **argv, const struct tfs_command *const *commands,
+				  struct tfs_options *ret_options);
 void tfs_options_fini(struct tfs_options *o);
 
 /* For mount(8): was the program called mount.tensorfs? */

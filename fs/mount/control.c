@@ -2,16 +2,15 @@
 #include "mount/control.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "mount/stats.h"
+#include "tree/resolve.h"
 
 struct tfs_control {
 	struct tfs_fs *fs;
@@ -46,92 +45,17 @@ void tfs_control_close(struct tfs_control *c)
 	free(c);
 }
 
-/* --- Names to files -------------------------------------------------------------------------------------------------- */
-
-struct files {
-	struct tfs_file_id *ids;
-	size_t n, room;
-	bool any; /* something has the name, if only without anything to load: an empty tensor */
-};
-
-static int add_file(struct tfs_fs *fs, struct files *files, struct tfs_inode inode)
+/* Add what @name stands for, but for what there is nothing of to load: tensors without elements. As tfs_resolve_name(). */
+static int find_files(struct tfs_fs *fs, const char *name, struct tfs_files *files)
 {
-	const struct tfs_tensor *t = &fs->model->sets[inode.set].tensors[inode.tensor];
+	size_t from = files->n, n = from;
+	int r = tfs_resolve_name(fs->tree, name, files);
 
-	files->any = true;
-	if (!t->nbytes)
-		return 0;
-	if (tfs_array_room(files->ids, files->n, files->room))
-		return -ENOMEM;
-	files->ids[files->n++] = tfs_file_of(inode);
-	return 0;
-}
-
-/* Does the name stand for what the loader loads, or for a directory of that? */
-static bool is_loaded(struct tfs_inode i)
-{
-	return i.kind == TFS_INO_TENSOR && tfs_views[i.view].loaded;
-}
-
-static bool is_view(struct tfs_inode i)
-{
-	return i.kind == TFS_INO_VIEW_DIR || i.kind == TFS_INO_SET_VIEW_DIR || i.kind == TFS_INO_TREE_DIR ||
-	       i.kind == TFS_INO_SET_TREE_DIR;
-}
-
-static int add_matches(struct tfs_fs *fs, struct files *files, struct tfs_inode dir, const char *pattern);
-
-static int add_entry(struct tfs_fs *fs, struct files *files, struct tfs_inode inode)
-{
-	if (is_loaded(inode))
-		return add_file(fs, files, inode);
-	return is_view(inode) ? add_matches(fs, files, inode, NULL) : 0;
-}
-
-/* What is in @dir under a name that @pattern (NULL: any) matches; below a directory of a view, all there is. */
-static int add_matches(struct tfs_fs *fs, struct files *files, struct tfs_inode dir, const char *pattern)
-{
-	char name[TFS_NAME_MAX + 1];
-	struct tfs_inode inode;
-	uint64_t place = 0;
-	int r;
-
-	while (!(r = tfs_tree_entry(fs->tree, dir, &place, name, &inode)))
-		if ((!pattern || !fnmatch(pattern, name, 0)) && (r = add_entry(fs, files, inode)))
-			return r;
-	return r == -ENOENT ? 0 : r;
-}
-
-/* Add the files that @line names. -ENOENT: none is named so. */
-static int resolve(struct tfs_fs *fs, const char *line, struct files *files)
-{
-	struct tfs_inode inode = { .kind = TFS_INO_NODE, .node = TFS_NODE_ROOT }, entry;
-	char path[TFS_PATH_SIZE + sizeof "tensors/"], *p = path, *slash;
-	int r = 0;
-
-	/* A directory by its own name alone: `tensors`. */
-	if (!strchr(line, '/') && !tfs_tree_lookup(fs->tree, inode, line, &entry) && is_view(entry))
-		return add_entry(fs, files, entry);
-	if (strchr(line, '/'))
-		snprintf(path, sizeof path, "%s", line);
-	else
-		snprintf(path, sizeof path, "tensors/%s", line);
-	for (; !r && (slash = strchr(p, '/')); p = slash + 1) {
-		*slash = 0;
-		if (*p && strcmp(p, ".") != 0)
-			r = tfs_tree_lookup(fs->tree, inode, p, &inode);
-	}
-	if (r)
-		return r;
-	/* Its own name first: a tensor's may have brackets. */
-	files->any = false;
-	if (!*p)
-		r = add_entry(fs, files, inode);
-	else if (!tfs_tree_lookup(fs->tree, inode, p, &entry))
-		r = add_entry(fs, files, entry);
-	else if (strpbrk(p, "*?["))
-		r = add_matches(fs, files, inode, p);
-	return r ? r : files->any ? 0 : -ENOENT;
+	for (size_t i = from; i < files->n; i++)
+		if (fs->model->sets[files->ids[i].set].tensors[files->ids[i].tensor].nbytes)
+			files->ids[n++] = files->ids[i];
+	files->n = n;
+	return r;
 }
 
 /* --- What is done with them -------------------------------------------------------------------------------------------- */
@@ -139,10 +63,10 @@ static int resolve(struct tfs_fs *fs, const char *line, struct files *files)
 static int do_line(struct tfs_fs *fs, uint32_t which, const char *line)
 {
 	struct tfs_residency *residency = tfs_loader_residency(fs->loader);
-	struct files files = { 0 };
+	struct tfs_files files = { 0 };
 	/* What can't be served is not loaded; but what is in memory can go, whatever became of serving it. */
 	bool possible = which == TFS_CONTROL_EVICT || (residency && fs->passthrough);
-	int r = possible ? resolve(fs, line, &files) : -EOPNOTSUPP;
+	int r = possible ? find_files(fs, line, &files) : -EOPNOTSUPP;
 
 	if (!r && which == TFS_CONTROL_PREFETCH)
 		return tfs_loader_prefetch(fs->loader, files.ids, files.n);
@@ -208,19 +132,6 @@ static int by_path(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static char *path_of(struct tfs_fs *fs, struct tfs_file_id id)
-{
-	char dir[TFS_PATH_SIZE], name[TFS_NAME_MAX + 1], *path = NULL;
-	struct tfs_inode file = { .kind = TFS_INO_TENSOR, .set = id.set, .tensor = id.tensor };
-
-	while (file.view < TFS_VIEWS && (!tfs_views[file.view].loaded || tfs_views[file.view].loader_view != id.view))
-		file.view++;
-	if (tfs_tree_view_path(fs->tree, id.set, file.view, dir, sizeof dir) || tfs_tree_file_name(fs->tree, file, name) ||
-	    asprintf(&path, "%s/%s", dir, name) < 0)
-		return NULL;
-	return path;
-}
-
 /* What is to be listed; NULL: out of memory. */
 static struct tfs_file_id *listed(struct tfs_fs *fs, uint32_t which, size_t *ret_n)
 {
@@ -246,7 +157,7 @@ char *tfs_control_text(struct tfs_fs *fs, uint32_t which, const struct tfs_calle
 	for (size_t i = 0; i < n && !bad; i++) {
 		if (caller && !tfs_access_tensor(tfs_tree_access(fs->tree), caller, ids[i].set, ids[i].tensor))
 			continue;
-		paths[shown] = path_of(fs, ids[i]);
+		paths[shown] = tfs_resolve_path(fs->tree, ids[i]);
 		bad = !paths[shown++];
 	}
 	if (!bad && which == TFS_CONTROL_PIN) /* the other one has an order */
@@ -267,7 +178,7 @@ char *tfs_control_text(struct tfs_fs *fs, uint32_t which, const struct tfs_calle
 int tfs_control_prefetch_list(struct tfs_fs *fs, const char *path)
 {
 	cleanup_free char *line = NULL;
-	struct files files = { 0 };
+	struct tfs_files files = { 0 };
 	size_t size = 0;
 	int r = 0;
 	FILE *f = fopen(path, "re");
@@ -282,7 +193,7 @@ int tfs_control_prefetch_list(struct tfs_fs *fs, const char *path)
 			line[--n] = 0;
 		if (!n)
 			continue;
-		r = n < TFS_PATH_SIZE ? resolve(fs, line, &files) : -ENOENT;
+		r = find_files(fs, line, &files);
 		if (r && r != -ENOMEM) {
 			tfs_log_warning("--prefetch-list: %s: there is no %.500s", path, line);
 			r = 0;

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The writable files of .tensorfs: prefetch, evict, pin. Each takes names of files of the mount, one a line, which may be globs:
- *
- *   tensors/model.embed_tokens.weight    a path from the root of the mount; its last component may be a glob
- *   model.layers.0.*                     without a slash: in tensors/ of the root
- *   sets/q4/tensors                      a directory: all below it
+ * The writable files of .tensorfs: prefetch, evict, pin. Each takes names of files of the mount, one a line, which may be globs
+ * (tree/resolve.h).
  */
 #ifndef TFS_FS_CONTROL_H
 #define TFS_FS_CONTROL_H

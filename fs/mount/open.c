@@ -26,6 +26,15 @@
 #include "mount/stats.h"
 #include "tree/meta.h"
 
+/* An open that is to be answered. */
+struct request {
+	struct tfs_fs *fs;
+	fuse_req_t req;
+	uint64_t ino;
+	struct tfs_inode inode; /* what @ino says */
+	bool writing;
+};
+
 /* Register @fd, which stays the caller's, as backing file: its id, or 0 where the kernel does not want it. */
 static int register_backing(struct tfs_fs *fs, fuse_req_t req, int fd)
 {
@@ -153,9 +162,12 @@ static void on_done(struct tfs_wait *wait, int result)
 	free(w);
 }
 
-static void open_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
+static void open_tensor(const struct request *q)
 {
-	struct tfs_file_id id = tfs_file_of(inode);
+	struct tfs_fs *fs = q->fs;
+	fuse_req_t req = q->req;
+	uint64_t ino = q->ino;
+	struct tfs_file_id id = tfs_file_of(q->inode);
 
 	if (share(fs, req, ino))
 		return;
@@ -183,14 +195,15 @@ static void open_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct 
 }
 
 /* All of a set in one file: always streamed, as it would take as much memory again as all that is in it. */
-static void open_whole(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint32_t set)
+static void open_whole(const struct request *q)
 {
-	const struct tfs_whole *whole = tfs_tree_whole(fs->tree, set);
-	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
+	struct tfs_fs *fs = q->fs;
+	const struct tfs_whole *whole = tfs_tree_whole(fs->tree, q->inode.set);
+	struct tfs_opened *o = tfs_opened_lock(&fs->opened, q->ino);
 
 	if (o) {
 		join(fs, o);
-	} else if (whole && (o = tfs_opened_create(ino, TFS_OPEN_STREAM))) {
+	} else if (whole && (o = tfs_opened_create(q->ino, TFS_OPEN_STREAM))) {
 		struct tfs_layout layout = tfs_whole_layout(whole);
 		o->reason = TFS_STREAMED_MADE_UP;
 		o->stream = tfs_stream_open_layout(tfs_loader_streams(fs->loader), &layout);
@@ -201,145 +214,171 @@ static void open_whole(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint32_t
 			o = NULL;
 		}
 	}
-	tfs_opened_unlock(&fs->opened, ino);
+	tfs_opened_unlock(&fs->opened, q->ino);
 	if (o)
-		tfs_reply_open(fs, req, o);
+		tfs_reply_open(fs, q->req, o);
 	else
-		tfs_reply_error(req, -ENOMEM);
+		tfs_reply_error(q->req, -ENOMEM);
 }
 
-/* A file of meta/, or a tensor without elements: there is nothing to load, and nothing but the prefix to show. */
-static void open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode)
+/* @text, whose ownership passes, or NULL and @r, an error, is what there is to show. */
+static void answer_text(const struct request *q, char *text, size_t len, int r)
+{
+	if (text)
+		tfs_reply_open_text(q->fs, q->req, q->ino, text, len);
+	else
+		tfs_reply_error(q->req, r);
+}
+
+static void open_file_meta(const struct request *q)
 {
 	char *text = NULL;
 	size_t len = 0;
-	int r = 0;
+	int r = tfs_file_meta_text(q->fs->model, q->inode, &text, &len);
 
-	if (inode.kind == TFS_INO_KEYS) {
-		r = tfs_file_meta_text(fs->model, inode, &text, &len);
-	} else if (tfs_views[inode.view].loaded) {
-		struct tfs_layout l = tfs_file_layout(fs->model, tfs_file_of(inode));
-		text = malloc(TFS_VIEW_PREFIX_MAX);
-		if (text)
-			tfs_layout_make_prefix(&l, (uint8_t *)text);
-		len = l.prefix;
-	} else {
-		text = tfs_meta_text(fs->model, inode, &len);
-	}
-	if (text)
-		tfs_reply_open_text(fs, req, ino, text, len);
-	else
-		tfs_reply_error(req, r ? r : -ENOMEM);
+	answer_text(q, text, len, r ? r : -ENOMEM);
 }
 
-/* The file of .tensorfs that @inode is, of which @s is the snapshot, or NULL for one that has none. */
-static void open_control_as(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode, const struct tfs_snapshot *s,
-			    bool writing)
+/* A tensor without elements: there is nothing to load, and nothing but the prefix to show. */
+static void open_prefix(const struct request *q)
 {
+	struct tfs_layout l = tfs_file_layout(q->fs->model, tfs_file_of(q->inode));
+	char *text = malloc(TFS_VIEW_PREFIX_MAX);
+
+	if (text)
+		tfs_layout_make_prefix(&l, (uint8_t *)text);
+	answer_text(q, text, l.prefix, -ENOMEM);
+}
+
+static void open_meta(const struct request *q)
+{
+	size_t len = 0;
+	char *text = tfs_meta_text(q->fs->model, q->inode, &len);
+
+	answer_text(q, text, len, -ENOMEM);
+}
+
+/* A tensor's file in one of the views. */
+static void open_in_view(const struct request *q)
+{
+	if (!tfs_views[q->inode.view].loaded)
+		open_meta(q);
+	else if (q->fs->model->sets[q->inode.set].tensors[q->inode.tensor].nbytes)
+		open_tensor(q);
+	else
+		open_prefix(q);
+}
+
+/* A file of .tensorfs, of which @s is the snapshot, or NULL for one that has none. */
+static void open_control_as(const struct request *q, const struct tfs_snapshot *s)
+{
+	struct tfs_fs *fs = q->fs;
+	uint32_t which = q->inode.node;
 	const struct tfs_caller *caller = s && !fs->all_open ? &s->caller : NULL;
 
-	if (inode.node == TFS_CONTROL_XXH128SUMS) {
-		tfs_open_sums(fs, req, ino, caller);
+	if (which == TFS_CONTROL_XXH128SUMS) {
+		tfs_open_sums(fs, q->req, q->ino, caller);
 		return;
 	}
-	struct tfs_opened *o = tfs_opened_create(ino, TFS_OPEN_TEXT);
-	if (o && tfs_control_is_fixed(inode.node)) {
-		o->listing = tfs_listing_open(fs->model, fs->tree, inode.node == TFS_CONTROL_INDEX_JSON, caller);
+	struct tfs_opened *o = tfs_opened_create(q->ino, TFS_OPEN_TEXT);
+	if (o && tfs_control_is_fixed(which)) {
+		o->listing = tfs_listing_open(fs->model, fs->tree, which == TFS_CONTROL_INDEX_JSON, caller);
 	} else if (o) {
 		o->text = malloc(s->size + 1);
 		o->text_len = s->size;
 		if (o->text)
 			memcpy(o->text, s->text, s->size);
 	}
-	if (o && writing)
-		o->control = tfs_control_open(fs, inode.node);
-	if (o && (o->text || o->listing) && (!writing || o->control)) {
-		tfs_reply_text(fs, req, o);
+	if (o && q->writing)
+		o->control = tfs_control_open(fs, which);
+	if (o && (o->text || o->listing) && (!q->writing || o->control)) {
+		tfs_reply_text(fs, q->req, o);
 		return;
 	}
 	if (o)
-		tfs_close_opened(fs, req, o);
-	tfs_reply_error(req, -ENOMEM);
+		tfs_close_opened(fs, q->req, o);
+	tfs_reply_error(q->req, -ENOMEM);
 }
 
-static void open_control(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_inode inode, bool writing)
+static void open_control(const struct request *q)
 {
-	uid_t uid = fuse_req_ctx(req)->uid;
+	struct tfs_fs *fs = q->fs;
+	uid_t uid = fuse_req_ctx(q->req)->uid;
 
-	if (!tfs_has_snapshots(fs, inode)) {
-		open_control_as(fs, req, ino, inode, NULL, writing);
+	if (!tfs_has_snapshots(fs, q->inode)) {
+		open_control_as(q, NULL);
 		return;
 	}
-	const struct tfs_snapshot *s = tfs_snapshots_get(&fs->snapshots, inode.serial);
+	const struct tfs_snapshot *s = tfs_snapshots_get(&fs->snapshots, q->inode.serial);
 	if (!s) {
-		tfs_reply_error(req, -ESTALE);
+		tfs_reply_error(q->req, -ESTALE);
 		return;
 	}
 	/* What one was shown is not another's, who got hold of his descriptor. */
 	if (!fs->all_open && uid && uid != s->caller.uid)
-		tfs_reply_error(req, -EACCES);
+		tfs_reply_error(q->req, -EACCES);
 	else
-		open_control_as(fs, req, ino, inode, s, writing);
-	tfs_snapshots_put(&fs->snapshots, inode.serial, 1);
+		open_control_as(q, s);
+	tfs_snapshots_put(&fs->snapshots, q->inode.serial, 1);
 }
 
 /* An original file: passthrough to the file itself, or read by us where the kernel can't. */
-static void open_original(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint32_t node)
+static void open_original(const struct request *q)
 {
+	struct tfs_fs *fs = q->fs;
 	/* Opened here in any case: that is how a changed file is noticed. */
-	cleanup_fd int fd = tfs_model_open_node(fs->model, node, 0);
+	cleanup_fd int fd = tfs_model_open_node(fs->model, q->inode.node, 0);
 	if (fd < 0) {
-		tfs_reply_error(req, fd);
+		tfs_reply_error(q->req, fd);
 		return;
 	}
-	struct tfs_opened *fresh = tfs_opened_create(ino, TFS_OPEN_NATIVE);
-	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
+	struct tfs_opened *fresh = tfs_opened_create(q->ino, TFS_OPEN_NATIVE);
+	struct tfs_opened *o = tfs_opened_lock(&fs->opened, q->ino);
 	if (o) {
 		join(fs, o);
 	} else if (fresh) {
 		o = tfs_steal(fresh);
 		if (fs->passthrough)
-			o->backing_id = register_backing(fs, req, fd);
+			o->backing_id = register_backing(fs, q->req, fd);
 		if (o->backing_id)
 			o->mode = TFS_OPEN_PASSTHROUGH;
 		else
 			o->fd = tfs_steal_fd(&fd);
 		tfs_opened_add(&fs->opened, o);
 	}
-	tfs_opened_unlock(&fs->opened, ino);
+	tfs_opened_unlock(&fs->opened, q->ino);
 	free(fresh);
 	if (o)
-		tfs_reply_open(fs, req, o);
+		tfs_reply_open(fs, q->req, o);
 	else
-		tfs_reply_error(req, -ENOMEM);
+		tfs_reply_error(q->req, -ENOMEM);
 }
+
+/* How each kind of file is opened; a kind without is a directory. */
+static void (*const openers[TFS_INO_KINDS])(const struct request *q) = {
+	[TFS_INO_NODE] = open_original,
+	[TFS_INO_TENSOR] = open_in_view,
+	[TFS_INO_CONTROL] = open_control,
+	[TFS_INO_KEYS] = open_file_meta,
+	[TFS_INO_WHOLE] = open_whole,
+};
 
 void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct tfs_fs *fs = fuse_req_userdata(req);
-	struct tfs_inode inode;
-	int r = tfs_inode_of(fs, ino, &inode);
+	struct request q = { .fs = fs, .req = req, .ino = ino, .writing = (fi->flags & O_ACCMODE) != O_RDONLY };
+	int r = tfs_inode_of(fs, ino, &q.inode);
 
-	bool writing = (fi->flags & O_ACCMODE) != O_RDONLY;
-	if (!r && writing && !(inode.kind == TFS_INO_CONTROL && tfs_control_writable(inode.node)))
+	if (!r && q.writing && !(q.inode.kind == TFS_INO_CONTROL && tfs_control_writable(q.inode.node)))
 		r = -EROFS;
-	if (!r && inode.kind == TFS_INO_NODE && !S_ISREG(fs->model->nodes[inode.node].mode))
+	if (!r && q.inode.kind == TFS_INO_NODE && !S_ISREG(fs->model->nodes[q.inode.node].mode))
 		r = -ENXIO;
 	if (!r)
-		r = tfs_check_access(fs, req, inode);
+		r = tfs_check_access(fs, req, q.inode);
+	if (!r && !openers[q.inode.kind])
+		r = -EISDIR;
 	if (r)
 		tfs_reply_error(req, r);
-	else if (inode.kind == TFS_INO_NODE)
-		open_original(fs, req, ino, inode.node);
-	else if (inode.kind == TFS_INO_TENSOR && tfs_views[inode.view].loaded &&
-		 fs->model->sets[inode.set].tensors[inode.tensor].nbytes)
-		open_tensor(fs, req, ino, inode);
-	else if (inode.kind == TFS_INO_WHOLE)
-		open_whole(fs, req, ino, inode.set);
-	else if (inode.kind == TFS_INO_CONTROL)
-		open_control(fs, req, ino, inode, writing);
-	else if (inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_KEYS)
-		open_text(fs, req, ino, inode);
 	else
-		tfs_reply_error(req, -EISDIR);
+		openers[q.inode.kind](&q);
 }

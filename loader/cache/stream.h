@@ -46,6 +46,7 @@ struct tfs_read {
 	/* Private. */
 	struct tfs_stream *stream;
 	struct tfs_range_wait range;
+	struct waiter *waiter; /* of tfs_stream_read_wait() */
 	int failure; /* starved: why it will never have slots */
 	struct tfs_slot *slots[TFS_STREAM_PIECES];
 	struct tfs_read *prev, *next;
@@ -78,6 +79,12 @@ int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd);
 
 /* The answer of a read that went well is no longer needed. */
 void tfs_read_release(struct tfs_read *rd);
+
+/* As tfs_stream_read(), but waits for the answer, so never TFS_QUEUED; rd->done is not the caller's. */
+int tfs_stream_read_wait(struct tfs_stream *st, struct tfs_read *rd);
+
+/* Exactly @len bytes at @offset, of any length inside the file, copied into @buf. Waits. 0 or -errno, as tfs_stream_read(). */
+int tfs_stream_pread(struct tfs_stream *st, void *buf, size_t len, uint64_t offset);
 
 /*
  * Give the memory of slots back if no stream is open. Not done at once when the last one is closed: who reads a model tensor by

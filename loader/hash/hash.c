@@ -75,11 +75,6 @@ struct tfs_hashes {
 		/* Its own, without the lock. */
 		XXH3_state_t *state;
 		struct tfs_read read;
-		/* The answer to it. */
-		pthread_mutex_t lock;
-		pthread_cond_t answered;
-		bool done;
-		int result;
 	} hashers[TFS_HASHERS];
 };
 
@@ -207,34 +202,6 @@ static int hash_backing(struct hasher *me, const struct job *j)
 	return ret;
 }
 
-static void on_read(struct tfs_read *rd, int result)
-{
-	struct hasher *me = (struct hasher *)(void *)((char *)rd - offsetof(struct hasher, read));
-	pthread_mutex_lock(&me->lock);
-	me->done = true;
-	me->result = result;
-	pthread_cond_signal(&me->answered);
-	pthread_mutex_unlock(&me->lock);
-}
-
-/* Read and wait for it. */
-static int read_now(struct hasher *me, struct tfs_stream *st, uint64_t at, size_t len)
-{
-	me->read.done = on_read;
-	me->read.offset = at;
-	me->read.len = len;
-	me->done = false;
-	int ret = tfs_stream_read(st, &me->read);
-	if (ret != TFS_QUEUED)
-		return ret;
-	pthread_mutex_lock(&me->lock);
-	while (!me->done)
-		pthread_cond_wait(&me->answered, &me->lock);
-	ret = me->result;
-	pthread_mutex_unlock(&me->lock);
-	return ret;
-}
-
 /* One read after the other; the stream reads ahead. */
 static int hash_stream(struct hasher *me, const struct job *j)
 {
@@ -248,7 +215,9 @@ static int hash_stream(struct hasher *me, const struct job *j)
 			ret = -ECANCELED;
 			break;
 		}
-		ret = read_now(me, st, at, nbytes - at < TFS_STREAM_MAX_READ ? nbytes - at : TFS_STREAM_MAX_READ);
+		me->read.offset = at;
+		me->read.len = nbytes - at < TFS_STREAM_MAX_READ ? nbytes - at : TFS_STREAM_MAX_READ;
+		ret = tfs_stream_read_wait(st, &me->read); /* hashed where it is: not worth a copy */
 		if (ret)
 			break;
 		assert(me->read.fd < 0); /* these streams know of no backing files */
@@ -599,11 +568,8 @@ struct tfs_hashes *tfs_hashes_create(const struct tfs_model *model, struct tfs_s
 		tfs_residency_on_twin(residency, on_twin, h);
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->work, NULL);
-	for (int i = 0; i < TFS_HASHERS; i++) {
+	for (int i = 0; i < TFS_HASHERS; i++)
 		h->hashers[i].h = h;
-		pthread_mutex_init(&h->hashers[i].lock, NULL);
-		pthread_cond_init(&h->hashers[i].answered, NULL);
-	}
 	if (tfs_hash_table_init(&h->table, model) || !h->streams) {
 		tfs_hashes_destroy(h);
 		return NULL;
@@ -648,8 +614,6 @@ void tfs_hashes_destroy(struct tfs_hashes *h)
 	tfs_streams_destroy(h->streams);
 	for (int i = 0; i < TFS_HASHERS; i++) {
 		XXH3_freeState(h->hashers[i].state);
-		pthread_cond_destroy(&h->hashers[i].answered);
-		pthread_mutex_destroy(&h->hashers[i].lock);
 	}
 	pthread_cond_destroy(&h->work);
 	pthread_mutex_destroy(&h->lock);

@@ -3,6 +3,7 @@
 #include "helpers.h"
 
 #include <getopt.h>
+#include <limits.h>
 
 #include "fs/cli/mount-options.h"
 #include "fs/tree/views.h"
@@ -20,7 +21,7 @@ static enum tfs_parsed parse(const char *args, struct tfs_options *o)
 	for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
 		argv[argc++] = w;
 	optind = 0; /* getopt starts anew */
-	return tfs_options_parse(argc, argv, o);
+	return tfs_options_parse(argc, argv, NULL, o);
 }
 
 static void test_usage(void **state)
@@ -173,7 +174,7 @@ static void test_helper(void **state)
 		const char *copy[12];
 		memcpy(copy, argv, sizeof argv); /* getopt puts operands last */
 		optind = 0;
-		assert_int_equal(tfs_options_parse(argc, (char **)copy, &o), TFS_PARSED_RUN);
+		assert_int_equal(tfs_options_parse(argc, (char **)copy, NULL, &o), TFS_PARSED_RUN);
 		assert_string_equal(o.model_dir, "m");
 		assert_string_equal(o.mountpoint, "/mnt");
 		assert_int_equal(o.fake, argc == 11); /* -f is no word for "foreground" there */
@@ -187,9 +188,39 @@ static void test_helper(void **state)
 	tfs_options_fini(&o);
 }
 
+/* From two operands to any number, or to three. */
+static void test_operands(void **state)
+{
+	static const struct {
+		int max;
+		const char *args;
+		enum tfs_parsed parsed;
+	} rows[] = {
+		{ 3, "a", TFS_PARSED_USAGE },	  { 3, "a b", TFS_PARSED_RUN },		{ 3, "a b c", TFS_PARSED_RUN },
+		{ 3, "a b c d", TFS_PARSED_USAGE }, { INT_MAX, "a", TFS_PARSED_USAGE }, { INT_MAX, "a b c d e f", TFS_PARSED_RUN },
+		{ 3, "-x a b", TFS_PARSED_USAGE },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(rows); i++) {
+		struct tfs_command c = { .name = "tensorfs x", .operands = "A B [C...]", .min_operands = 2, .max_operands = rows[i].max };
+		char copy[40], *argv[10] = { (char *)"x" }, *save;
+		int argc = 1, first;
+		snprintf(copy, sizeof copy, "%s", rows[i].args);
+		for (char *w = strtok_r(copy, " ", &save); w; w = strtok_r(NULL, " ", &save))
+			argv[argc++] = w;
+		optind = 0;
+		assert_int_equal(tfs_command_parse(&c, argc, argv, NULL, NULL, &first), rows[i].parsed);
+		if (rows[i].parsed == TFS_PARSED_RUN)
+			assert_string_equal(argv[first], "a");
+		assert_string_equal(tfs_command_word(&c), "x");
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_operands),
 		cmocka_unit_test(test_usage),
 		cmocka_unit_test(test_exit),
 		cmocka_unit_test(test_defaults),

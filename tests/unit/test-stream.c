@@ -391,6 +391,40 @@ static void test_parallel(void **state)
 	rig_down(&g);
 }
 
+/* Longer than one read, from slots or from the backing file of a load; and what can't be read. */
+static void test_pread(void **state)
+{
+	static const uint64_t budgets[] = { 0, 256 * MIB };
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(budgets); i++) {
+		struct rig g;
+		uint64_t size;
+		if (!setup(&g, 3, budgets[i]))
+			skip();
+		struct tfs_file_id id = id_of(&g, "z");
+		uint8_t *want = expected_file(&g, id, &size), *buf = malloc(size);
+		struct answer held;
+		answer_init(&held);
+		int r = budgets[i] ? await(&held, tfs_residency_hold(g.residency, id, &held.wait)) : 0;
+		assert_int_equal(r, 0);
+		struct tfs_stream *st = tfs_stream_open(g.streams, id);
+		assert_int_equal(tfs_stream_pread(st, buf, size, 0), 0);
+		assert_memory_equal(buf, want, size);
+		assert_int_equal(tfs_stream_pread(st, buf, size - 12345, 12345), 0);
+		assert_memory_equal(buf, want + 12345, size - 12345);
+		assert_int_equal(tfs_stream_pread(st, buf, 0, 0), 0);
+		assert_int_equal(tfs_stream_pread(st, buf, size, 1), -EINVAL);
+		assert_int_equal(tfs_stream_pread(st, buf, 1, size), -EINVAL);
+		tfs_stream_close(st);
+		if (budgets[i])
+			tfs_residency_drop(g.residency, id);
+		free(buf);
+		free(want);
+		rig_down(&g);
+	}
+}
+
 /* --- Views ------------------------------------------------------------------------------------------------------- */
 
 static const struct spec typed[] = {
@@ -533,6 +567,7 @@ int main(void)
 		cmocka_unit_test(test_precede),		   cmocka_unit_test(test_reuses),
 		cmocka_unit_test(test_attached),	   cmocka_unit_test(test_attached_no_room),
 		cmocka_unit_test(test_changed_source),	   cmocka_unit_test(test_parallel),
+		cmocka_unit_test(test_pread),
 		cmocka_unit_test(test_views),		   cmocka_unit_test(test_views_apart),
 		cmocka_unit_test(test_views_attached),
 	};

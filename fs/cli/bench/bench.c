@@ -19,6 +19,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cli/bench/impl.h"
+#include "cli/commands.h"
+#include "cli/figures.h"
+#include "cli/model-arg.h"
 
 enum { READERS_DEFAULT = 4, READERS_MAX = 64 };
 
@@ -47,16 +50,6 @@ static const struct tfs_option bench_options[] = {
 	{ OPT_RUNS, "runs", "N", "measure everything N times and give medians (default 1)" },
 	{ OPT_READERS, "readers", "N", "threads that read through the mount (by default 4, fewer where there are fewer CPUs)" },
 	{ 0 },
-};
-
-static const struct tfs_command bench_command = {
-	.name = "tensorfs bench",
-	.operands = "MODEL_DIR",
-	.n_operands = 1,
-	.about = "Measure how fast a model is read from storage, by an ordinary reader and through a mount, and grade it. "
-		 "MODEL_DIR may also be one weight file.",
-	.status = "Exit status: 0 measured, 1 failed, 2 wrong usage. See tensorfs-bench(1).",
-	.tables = { bench_options, tfs_serving_options },
 };
 
 static bool take(void *arg, int id, const char *value)
@@ -96,7 +89,7 @@ static void record(struct bench *b, enum tfs_bench_pass pass, double seconds, ui
 static int chill(struct bench *b, enum tfs_bench_pass pass)
 {
 	struct tfs_bench_figure *f = &b->result.figures[pass];
-	char bytes[TFS_BENCH_BYTES];
+	char bytes[TFS_FIGURES_BYTES];
 	uint64_t cached;
 
 	enum tfs_bench_coldness c = tfs_bench_chill(&b->work, &cached);
@@ -107,7 +100,7 @@ static int chill(struct bench *b, enum tfs_bench_pass pass)
 		f->coldness = c;
 	if (c == TFS_BENCH_COLD_NO)
 		tfs_bench_note(&b->result, "%s is not cold: %s stay in the page cache, dirty, mapped by somebody, or on a file "
-			       "system in memory", tfs_bench_pass_names[pass], tfs_bench_bytes(bytes, (double)cached));
+			       "system in memory", tfs_bench_pass_names[pass], tfs_figures_bytes(bytes, (double)cached));
 	else if (c == TFS_BENCH_COLD_UNKNOWN)
 		tfs_bench_note(&b->result, "%s may not be cold: the kernel does not tell what is in the page cache, on this file "
 			       "system or to you", tfs_bench_pass_names[pass]);
@@ -246,13 +239,6 @@ static int measure(struct bench *b)
 
 /* --- Beginning and end ----------------------------------------------------------------------------------------------- */
 
-static void on_warning(void *arg, const struct tfs_error *warning)
-{
-	char line[TFS_ERROR_LINE];
-	(void)arg;
-	tfs_log_warning("%s", tfs_error_line(warning, line, sizeof line));
-}
-
 static int report(struct bench *b)
 {
 	struct winsize w = { 0 };
@@ -265,11 +251,10 @@ static int report(struct bench *b)
 		r = tfs_bench_print_json(stdout, &b->result);
 	else
 		tfs_bench_print_text(stdout, &b->result, terminal ? w.ws_col : 100, !strcmp(nl_langinfo(CODESET), "UTF-8"));
-	if (!r && fflush(stdout))
-		r = -errno;
-	if (r)
-		tfs_log_error("standard output: %s", strerror(-r));
-	return r;
+	if (r && !ferror(stdout))
+		tfs_log_error("the report: %s", strerror(-r));
+	int flushed = tfs_command_flush();
+	return r ? r : flushed;
 }
 
 /* What the work says of the model, and the machine. */
@@ -296,20 +281,16 @@ static void begin_result(struct bench *b, const char *path)
 
 static int run(struct bench *b, const char *path)
 {
-	struct tfs_error err = { .offset = TFS_NO_OFFSET };
-	struct tfs_model *model;
-	char line[TFS_ERROR_LINE + PATH_MAX];
+	struct tfs_model_arg arg;
 	sigset_t signals;
 
-	int r = tfs_model_open(path, (unsigned)get_nprocs(), on_warning, NULL, &model, &err);
-	if (r) {
-		tfs_log_error("%s", tfs_model_error_line(path, &err, line, sizeof line));
+	int r = tfs_model_arg_open(path, &arg);
+	if (r)
 		return r;
-	}
-	r = tfs_bench_work_init(model, &b->work, &err);
+	r = tfs_bench_work_init(arg.model, arg.tree, &b->work);
 	if (r) {
-		tfs_log_error("%s", tfs_model_error_line(path, &err, line, sizeof line));
-		tfs_model_destroy(model);
+		tfs_log_error("listing the model: %s", strerror(-r));
+		tfs_model_arg_close(&arg);
 		return r;
 	}
 	begin_result(b, path);
@@ -328,40 +309,47 @@ static int run(struct bench *b, const char *path)
 		close(b->signal_fd);
 	json_decref(b->result.stats);
 	tfs_bench_work_fini(&b->work);
-	tfs_model_destroy(model);
+	tfs_model_arg_close(&arg);
 	return r;
 }
 
-int tfs_bench_main(int argc, char **argv)
+static int bench_main(int argc, char **argv)
 {
 	unsigned cpus = (unsigned)get_nprocs();
 	struct bench_options o = { .runs = 1, .readers = cpus < READERS_DEFAULT ? cpus : READERS_DEFAULT };
 	struct bench *b = calloc(1, sizeof *b); /* large */
-	int first, status = 1;
+	int first, status;
 
 	setlocale(LC_CTYPE, ""); /* is the terminal's UTF-8? */
-	argv[0] = (char *)bench_command.name; /* for getopt's messages */
 	if (!b || !tfs_options_init(&o.mount)) {
 		free(b);
 		fprintf(stderr, "tensorfs: out of memory\n");
-		return 1;
+		return TFS_EXIT_FAILED;
 	}
-	switch (tfs_command_parse(&bench_command, argc, argv, take, &o, &first)) {
-	case TFS_PARSED_EXIT:
-		status = 0;
-		break;
-	case TFS_PARSED_USAGE:
-		status = 2;
-		break;
-	case TFS_PARSED_RUN:
+	enum tfs_parsed parsed = tfs_command_parse(&tfs_bench_command, argc, argv, take, &o, &first);
+	if (parsed == TFS_PARSED_RUN) {
 		o.mount.model_dir = argv[first];
 		tfs_options_complete(&o.mount);
 		b->options = &o;
 		tfs_bench_progress_init(&b->progress);
-		status = run(b, argv[first]) ? 1 : 0;
-		break;
+		status = run(b, argv[first]) ? TFS_EXIT_FAILED : TFS_EXIT_OK;
+	} else {
+		status = tfs_parsed_status(parsed);
 	}
 	tfs_options_fini(&o.mount);
 	free(b);
 	return status;
 }
+
+const struct tfs_command tfs_bench_command = {
+	.name = "tensorfs bench",
+	.summary = "measure how fast a model is read, and grade it",
+	.operands = "MODEL_DIR",
+	.min_operands = 1,
+	.max_operands = 1,
+	.about = "Measure how fast a model is read from storage, by an ordinary reader and through a mount, and grade it. "
+		 "MODEL_DIR may also be one weight file.",
+	.status = "Exit status: 0 measured, 1 failed, 2 wrong usage. See tensorfs-bench(1).",
+	.tables = { bench_options, tfs_serving_options },
+	.run = bench_main,
+};

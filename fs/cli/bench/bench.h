@@ -20,9 +20,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* "tensorfs bench ...": argv[0] is the command's name. Returns the exit status. */
-int tfs_bench_main(int argc, char **argv);
-
 enum { TFS_BENCH_RUNS_MAX = 99 };
 
 /* The passes over the model, in their order. */
@@ -109,16 +106,6 @@ double tfs_bench_median(const double *values, unsigned n);
 
 /* What part of @before @after saves, in percent; negative where it takes longer. 0 where @before is 0. */
 double tfs_bench_saved(double before, double after);
-
-/*
- * A bar of @width columns at most, @share (0 to 1) of them filled, into @buf (4 * @width + 1 bytes); never empty where @share
- * is not 0. In eighths of a column where the terminal has UTF-8, else of '#'. Returns the columns that it takes.
- */
-unsigned tfs_bench_bar(char *buf, unsigned width, double share, bool utf8);
-
-/* "2.15 GB", decimal, as storage is counted; @buf has TFS_BENCH_BYTES bytes. Returns @buf. */
-enum { TFS_BENCH_BYTES = 16 };
-char *tfs_bench_bytes(char *buf, double bytes);
 
 /* For a terminal, or a file, @width columns wide. */
 void tfs_bench_print_text(FILE *f, const struct tfs_bench_result *r, unsigned width, bool utf8);

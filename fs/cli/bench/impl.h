@@ -11,6 +11,7 @@
 #include "loader.h"
 #include "model/model.h"
 #include "cli/mount-options.h"
+#include "tree/tree.h"
 
 /* --- cli/bench/work.c --------------------------------------------------------------------------------------------------- */
 
@@ -39,7 +40,8 @@ struct tfs_bench_work {
 	struct tfs_arena arena; /* strings */
 };
 
-int tfs_bench_work_init(const struct tfs_model *model, struct tfs_bench_work *ret_work, struct tfs_error *err);
+/* 0 or -errno. */
+int tfs_bench_work_init(const struct tfs_model *model, struct tfs_tree *tree, struct tfs_bench_work *ret_work);
 void tfs_bench_work_fini(struct tfs_bench_work *w);
 
 /* Bytes that a tensor takes of its source. */

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "cli/bench/impl.h"
@@ -43,11 +44,6 @@ struct reader {
 	/* Native: the source that is open. */
 	uint32_t source;
 	int source_fd; /* -1: none */
-	/* Streams: the one read under way. */
-	pthread_mutex_t lock;
-	pthread_cond_t answered;
-	bool is_answered;
-	int answer;
 };
 
 static int fail(struct pass *p, int error, const char *what)
@@ -79,68 +75,16 @@ static uint64_t xor_of(const uint64_t *words, size_t len)
 	return a ^ b ^ c ^ d ^ last;
 }
 
-static int read_full(int fd, void *buf, size_t len, uint64_t offset)
-{
-	for (size_t got = 0; got < len;) {
-		ssize_t n = pread(fd, (char *)buf + got, len - got, offset + got);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EIO; /* shorter than it was */
-		got += n;
-	}
-	return 0;
-}
-
 /* --- Where a tensor's bytes come from: each reads the piece at @at into r->buf --------------------------------------- */
 
 static int read_file(struct reader *r, void *from, uint64_t at, size_t len)
 {
-	return read_full(*(int *)from, r->buf, len, at);
-}
-
-struct stream_read {
-	struct tfs_read rd; /* first, so that a pointer to it is one to this */
-	struct reader *reader;
-};
-
-static void on_answer(struct tfs_read *rd, int result)
-{
-	struct reader *r = ((struct stream_read *)rd)->reader;
-
-	pthread_mutex_lock(&r->lock);
-	r->answer = result;
-	r->is_answered = true;
-	pthread_cond_signal(&r->answered);
-	pthread_mutex_unlock(&r->lock);
+	return tfs_file_read(*(int *)from, r->buf, len, at, NULL);
 }
 
 static int read_stream(struct reader *r, void *from, uint64_t at, size_t len)
 {
-	struct stream_read own = { .rd = { .done = on_answer, .offset = at, .len = len }, .reader = r };
-
-	r->is_answered = false;
-	int result = tfs_stream_read(from, &own.rd);
-	if (result == TFS_QUEUED) {
-		pthread_mutex_lock(&r->lock);
-		while (!r->is_answered)
-			pthread_cond_wait(&r->answered, &r->lock);
-		result = r->answer;
-		pthread_mutex_unlock(&r->lock);
-	}
-	if (result)
-		return result;
-	if (own.rd.fd >= 0) {
-		result = read_full(own.rd.fd, r->buf, len, at);
-	} else {
-		char *to = (char *)r->buf;
-		for (unsigned i = 0; i < own.rd.n_iov; i++) {
-			memcpy(to, own.rd.iov[i].iov_base, own.rd.iov[i].iov_len);
-			to += own.rd.iov[i].iov_len;
-		}
-	}
-	tfs_read_release(&own.rd);
-	return result;
+	return tfs_stream_pread(from, r->buf, len, at);
 }
 
 static int read_all(struct reader *r, int (*read_at)(struct reader *r, void *from, uint64_t at, size_t len), void *from,
@@ -315,17 +259,8 @@ static void close_mount(struct pass *p)
 static void init_reader(struct reader *r, struct pass *p)
 {
 	*r = (struct reader){ .pass = p, .source_fd = -1, .buf = malloc(READ_SIZE) };
-	pthread_mutex_init(&r->lock, NULL);
-	pthread_cond_init(&r->answered, NULL);
 	if (r->buf)
 		memset(r->buf, 0, READ_SIZE); /* its pages are no part of the measurement */
-}
-
-static void fini_reader(struct reader *r)
-{
-	pthread_cond_destroy(&r->answered);
-	pthread_mutex_destroy(&r->lock);
-	free(r->buf);
 }
 
 int tfs_bench_read(const struct tfs_bench_reading *reading, double *ret_seconds, uint64_t *ret_sum)
@@ -364,8 +299,7 @@ int tfs_bench_read(const struct tfs_bench_reading *reading, double *ret_seconds,
 		end = readers[i].end > end ? readers[i].end : end;
 	}
 	for (unsigned i = 0; readers && i < n; i++)
-		if (readers[i].pass)
-			fini_reader(&readers[i]);
+		free(readers[i].buf);
 	free(readers);
 	close_mount(&p);
 	if (p.done_fd >= 0)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/bench/bench.h"
+#include "cli/figures.h"
 #include "config.h"
 
 const char *const tfs_bench_pass_names[TFS_BENCH_PASSES] = {
@@ -78,42 +79,6 @@ static double seconds_of(const struct tfs_bench_result *r, enum tfs_bench_pass p
 	return f->n ? tfs_bench_median(f->seconds, f->n) : 0;
 }
 
-unsigned tfs_bench_bar(char *buf, unsigned width, double share, bool utf8)
-{
-	/* U+2588 FULL BLOCK down to U+258F LEFT ONE EIGHTH BLOCK: e2 96 88 to e2 96 8f. */
-	unsigned parts = utf8 ? 8 : 1, n = 0;
-
-	share = share > 0 ? share < 1 ? share : 1 : 0; /* NaN is 0 */
-	unsigned filled = (unsigned)(share * width * parts + 0.5);
-	if (share > 0 && !filled && width)
-		filled = 1;
-	for (unsigned i = 0; i < filled / parts; i++, n++)
-		buf = stpcpy(buf, utf8 ? "\u2588" : "#");
-	if (filled % parts) {
-		*buf++ = (char)0xe2;
-		*buf++ = (char)0x96;
-		*buf++ = (char)(0x88 + parts - filled % parts);
-		n++;
-	}
-	*buf = 0;
-	return n;
-}
-
-char *tfs_bench_bytes(char *buf, double bytes)
-{
-	static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB" };
-	unsigned u = 0;
-
-	/* What would be rounded to four digits is written in the next unit. */
-	while (bytes >= 999.5 && u < sizeof units / sizeof *units - 1) {
-		bytes /= 1000;
-		u++;
-	}
-	int digits = !u || bytes >= 99.95 ? 0 : bytes >= 9.995 ? 1 : 2;
-	snprintf(buf, TFS_BENCH_BYTES, "%.*f %s", digits, bytes, units[u]);
-	return buf;
-}
-
 /* --- Text ----------------------------------------------------------------------------------------------------------- */
 
 enum { LABEL_WIDTH = 10, SECONDS_WIDTH = 11, RATE_WIDTH = 11, REMARK_WIDTH = 34, BAR_MIN = 8, BAR_MAX = 60 };
@@ -148,15 +113,15 @@ static void print_facts(FILE *f, const struct tfs_bench_result *r)
 		{ s->fuse_uring, "FUSE over io_uring" }, { s->huge_pages, "huge pages" },
 	};
 	enum { N = sizeof features / sizeof *features };
-	char bytes[TFS_BENCH_BYTES], others[TFS_BENCH_BYTES];
+	char bytes[TFS_FIGURES_BYTES], others[TFS_FIGURES_BYTES];
 
 	row(f, "model");
 	print_plain(f, r->path);
 	fputc('\n', f);
 	row(f, "");
 	fprintf(f, "%" PRIu64 " tensors, %s in %" PRIu64 " file%s; %" PRIu64 " other file%s, %s\n", r->tensors,
-		tfs_bench_bytes(bytes, (double)r->tensor_bytes), r->files, r->files == 1 ? "" : "s", r->other_files,
-		r->other_files == 1 ? "" : "s", tfs_bench_bytes(others, (double)r->other_bytes));
+		tfs_figures_bytes(bytes, (double)r->tensor_bytes), r->files, r->files == 1 ? "" : "s", r->other_files,
+		r->other_files == 1 ? "" : "s", tfs_figures_bytes(others, (double)r->other_bytes));
 	row(f, "CPU");
 	fprintf(f, "%s, %u core%s, %s\n", s->cpu, s->cpus, s->cpus == 1 ? "" : "s", s->simd);
 	row(f, "memory");
@@ -209,7 +174,7 @@ static void print_remark(FILE *f, const struct tfs_bench_result *r, enum tfs_ben
 static void print_chart(FILE *f, const struct tfs_bench_result *r, unsigned width, bool utf8)
 {
 	unsigned used = LABEL_WIDTH + SECONDS_WIDTH + RATE_WIDTH + REMARK_WIDTH + 2, room = width > used ? width - used : 0;
-	char bar[4 * BAR_MAX + 1], rate[TFS_BENCH_BYTES + 2];
+	char bar[4 * BAR_MAX + 1], rate[TFS_FIGURES_BYTES + 2];
 	double longest = 0;
 
 	room = room < BAR_MIN ? BAR_MIN : room > BAR_MAX ? BAR_MAX : room;
@@ -222,9 +187,9 @@ static void print_chart(FILE *f, const struct tfs_bench_result *r, unsigned widt
 		if (!fig->n)
 			continue;
 		row(f, tfs_bench_pass_names[p]);
-		unsigned drawn = tfs_bench_bar(bar, room, ratio(seconds, longest), utf8);
+		unsigned drawn = tfs_figures_bar(bar, room, ratio(seconds, longest), utf8);
 		/* The pass that only maps reads next to nothing. */
-		tfs_bench_bytes(rate, ratio((double)fig->bytes, seconds));
+		tfs_figures_bytes(rate, ratio((double)fig->bytes, seconds));
 		strcat(rate, "/s");
 		fprintf(f, "%s%*s%*.*f s  %-*s", bar, (int)(room - drawn), "", SECONDS_WIDTH - 2, seconds < 1 ? 4 : 2, seconds,
 			RATE_WIDTH, p == TFS_BENCH_CACHED ? "" : rate);

@@ -13,8 +13,6 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "cli/bench/impl.h"
-#include "mount/stats.h"
-#include "tree/tree.h"
 
 /* What is larger is no configuration and no tokenizer: these reach 30 MB. */
 enum { OTHER_MAX = 64 << 20 };
@@ -134,22 +132,16 @@ static int fill(struct tfs_bench_work *w, struct tfs_tree *tree)
 	return w->stats ? add_others(w) : -ENOMEM;
 }
 
-int tfs_bench_work_init(const struct tfs_model *model, struct tfs_bench_work *ret_work, struct tfs_error *err)
+int tfs_bench_work_init(const struct tfs_model *model, struct tfs_tree *tree, struct tfs_bench_work *ret_work)
 {
 	struct tfs_bench_work w = { .model = model };
-	struct tfs_tree *tree;
+	int r = fill(&w, tree);
 
-	int r = tfs_tree_create(model, tfs_controls, TFS_VIEWS_ALL, &tree, err);
 	if (r)
-		return r;
-	r = fill(&w, tree);
-	tfs_tree_destroy(tree);
-	if (r) {
 		tfs_bench_work_fini(&w);
-		return tfs_error_set(err, r, TFS_NO_OFFSET, "listing the model: %s", strerror(-r));
-	}
-	*ret_work = w;
-	return 0;
+	else
+		*ret_work = w;
+	return r;
 }
 
 void tfs_bench_work_fini(struct tfs_bench_work *w)

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What can be done with a model besides mounting it: "tensorfs NAME ...".
+ *
+ * A command is a row here and a file, NAME.c, that defines its struct tfs_command, tfs_NAME_command.
+ */
+#ifndef TFS_CLI_COMMANDS_H
+#define TFS_CLI_COMMANDS_H
+
+#include "cli/command-line.h"
+
+/* In the order of --help. */
+/* clang-format off */
+#define TFS_COMMANDS(row) \
+	row(ls) \
+	row(bench) \
+	row(help)
+/* clang-format on */
+
+#define TFS_DECLARE_COMMAND_(name) extern const struct tfs_command tfs_##name##_command;
+TFS_COMMANDS(TFS_DECLARE_COMMAND_)
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* Figures as people read them. */
+#ifndef TFS_CLI_FIGURES_H
+#define TFS_CLI_FIGURES_H
+
+#include <stdbool.h>
+
+/*
+ * A bar of @width columns at most, @share (0 to 1) of them filled, into @buf (4 * @width + 1 bytes); never empty where @share
+ * is not 0. In eighths of a column where the terminal has UTF-8, else of '#'. Returns the columns that it takes.
+ */
+unsigned tfs_figures_bar(char *buf, unsigned width, double share, bool utf8);
+
+/* "2.15 GB", decimal, as storage is counted; @buf has TFS_FIGURES_BYTES bytes. Returns @buf. */
+enum { TFS_FIGURES_BYTES = 16 };
+char *tfs_figures_bytes(char *buf, double bytes);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/model-arg.h"
+
+#include <limits.h>
+#include <sys/sysinfo.h>
+
+#include "base/log.h"
+
+static void on_warning(void *arg, const struct tfs_error *warning)
+{
+	char line[TFS_ERROR_LINE];
+
+	(void)arg;
+	tfs_log_warning("%s", tfs_error_line(warning, line, sizeof line));
+}
+
+int tfs_model_arg_open(const char *path, struct tfs_model_arg *ret_arg)
+{
+	static const char *const no_controls[] = { NULL };
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	struct tfs_model_arg arg = { 0 };
+	char line[TFS_ERROR_LINE + PATH_MAX];
+
+	int r = tfs_model_open(path, (unsigned)get_nprocs(), on_warning, NULL, &arg.model, &err);
+	if (!r)
+		r = tfs_tree_create(arg.model, no_controls, TFS_VIEWS_ALL, &arg.tree, &err);
+	if (r) {
+		tfs_log_error("%s", tfs_model_error_line(path, &err, line, sizeof line));
+		tfs_model_destroy(arg.model);
+		return r;
+	}
+	*ret_arg = arg;
+	return 0;
+}
+
+void tfs_model_arg_close(struct tfs_model_arg *arg)
+{
+	tfs_tree_destroy(arg->tree);
+	tfs_model_destroy(arg->model);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The operand MODEL of a command: anything that can be mounted. */
+#ifndef TFS_CLI_MODEL_ARG_H
+#define TFS_CLI_MODEL_ARG_H
+
+#include "model/model.h"
+#include "tree/tree.h"
+
+struct tfs_model_arg {
+	struct tfs_model *model;
+	struct tfs_tree *tree; /* what a mount of it would show, but for the files in .tensorfs */
+};
+
+/* Open the model at @path. What is odd about it, and what is wrong, is printed as mounting it would. 0 or -errno. */
+int tfs_model_arg_open(const char *path, struct tfs_model_arg *ret_arg);
+void tfs_model_arg_close(struct tfs_model_arg *arg);
+
+#endif

@@ -1,0 +1,48 @@
+#!/usr/bin/env bats
+# What the program is told to do with a model: commands, mounting, and what is neither.
+load helpers
+
+@test "--help and help name every command, and each explains itself" {
+	run -0 "$TENSORFS" --help
+	names=$(sed -n '/^Commands/,/^$/s/^  \([a-z]*\) .*/\1/p' <<<"$output")
+	[[ $names = *bench*help ]] || fail "$output"
+	all=$output
+	run -0 "$TENSORFS" help
+	[[ $output = "$all" ]] || fail "$output"
+	for name in $names; do
+		run -0 "$TENSORFS" help "$name"
+		[[ ${lines[0]} = "usage: tensorfs $name "* ]] || fail "$output"
+		help=$output
+		run -0 "$TENSORFS" "$name" --help
+		[[ $output = "$help" ]] || fail "$output"
+		[[ $name = help || -f $top/man/tensorfs-$name.1 ]] || fail "no page of $name"
+		grep -qF ".It Nm Cm $name" "$top/man/tensorfs.1" || fail "the program's page does not name $name"
+		run -2 "$TENSORFS" "$name" --nosuch
+		[[ $output = "tensorfs $name: "*"Try 'tensorfs $name --help'." ]] || fail "$output"
+	done
+}
+
+@test "what is no command and no model is answered as such, with status 2" {
+	cd "$T"
+	for args in nosuch "nosuch $mnt" "nosuch a b c"; do
+		# shellcheck disable=SC2086 # words
+		run -2 "$TENSORFS" $args
+		[[ ${lines[0]} = 'tensorfs: nosuch: unknown command, or no such model' ]] || fail "$output"
+	done
+	run -2 "$TENSORFS" help nosuch
+	[[ ${lines[0]} = 'tensorfs help: nosuch: unknown command' ]] || fail "$output"
+	# With a slash it can only be a model; and what is there is one, without a mountpoint.
+	refused 1 ./nosuch "$mnt"
+	[[ $output = *'./nosuch: No such file'* ]] || fail "$output"
+	mkmodel --bytes 16K
+	refused 2 model
+	[[ ${lines[0]} = 'tensorfs: MOUNTPOINT is missing' ]] || fail "$output"
+}
+
+@test "a model that is called like a command" {
+	mkmodel --bytes 16K
+	mv "$model" "$T/help"
+	cd "$T"
+	start ./help "$mnt"
+	[[ -f $mnt/model.safetensors ]]
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whoever sent a request, and whether he may have what he asks for (access.h). */
+/* Whoever sent a request, and whether he may have what he asks for (tree/access.h). */
 #ifndef TFS_FS_CALLER_H
 #define TFS_FS_CALLER_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looking around: names, attributes, directories. It is arithmetic on inode numbers and does not block, but for keys (tree/gguf-meta.h); and
+ * Looking around: names, attributes, directories. It is arithmetic on inode numbers and does not block, but for keys (tree/file-meta.h); and
  * texts whose size is asked for are made for that.
  */
 #include <errno.h>

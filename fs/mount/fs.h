@@ -94,12 +94,12 @@ void tfs_fs_stop(struct tfs_fs *fs);
 /* The operations; in init(), the part of the handshake that is ours. */
 extern const struct fuse_lowlevel_ops tfs_operations;
 
-/* mount/open.c */
+/* open.c, read.c, reply.c */
 void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
 void tfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 
-/* mount/write-ops.c */
+/* write-ops.c */
 void tfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t offset, struct fuse_file_info *fi);
 void tfs_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void tfs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
@@ -113,7 +113,7 @@ void tfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
 void tfs_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
 void tfs_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
 
-/* mount/dir-ops.c */
+/* dir-ops.c */
 void tfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 void tfs_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t nlookup);
 void tfs_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets);
@@ -127,7 +127,7 @@ void tfs_op_statfs(fuse_req_t req, fuse_ino_t ino);
 /* Is each lookup of @inode a file of its own (snapshots.h)? */
 bool tfs_has_snapshots(struct tfs_fs *fs, struct tfs_inode inode);
 
-/* mount/xattr-ops.c */
+/* xattr-ops.c */
 void tfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 

@@ -185,8 +185,8 @@ bool tfs_session_can_uring(const char **ret_lacks)
 }
 
 /*
- * Whether to ask for the io_uring transport. It answers on the caller's CPU, which halves the cost of an open, but streamed
- * files lose by it (DESIGN.md section 1): so it goes with passthrough. 0, or -EOPNOTSUPP where it was demanded and isn't there.
+ * Whether to ask for the io_uring transport. It answers on the caller's CPU, which makes opens cheaper, but scans of streamed
+ * files by mmap half as fast: so it goes with passthrough. 0, or -EOPNOTSUPP where it was demanded and isn't there.
  */
 static int choose_uring(const struct tfs_fs *fs, bool *ret_use)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files of .tensorfs whose text is of the moment (stats), or differs by who reads it (the indexes of a mixed model, see access.h).
+ * Files of .tensorfs whose text is of the moment (stats), or differs by who reads it (the indexes of a mixed model, see tree/access.h).
  * Each lookup makes a snapshot, with an inode number of its own, which lasts until the kernel forgets that number. So a file has
  * the size that it was found with for as long as somebody has it open, as tar and rsync want it; what is read is no older than the
  * open; and nothing that one caller reads is cached for another. All snapshots of a file show the same st_ino.

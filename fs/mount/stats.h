@@ -12,7 +12,7 @@
 /* Names of the files in .tensorfs, ended by NULL; their place, an enum tfs_control_file, is the inode's node. */
 extern const char *const tfs_controls[TFS_CONTROLS + 1];
 
-/* The indexes and XXH128SUMS (listing.h, mount/sums.h), which never change; the others' text is of the moment. */
+/* The indexes and XXH128SUMS (tree/listing.h, mount/sums.h), which never change; the others' text is of the moment. */
 bool tfs_control_is_fixed(uint32_t which);
 
 /*

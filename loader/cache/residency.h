@@ -11,8 +11,8 @@
  *        └───────────────────────────────────────────────────────┘ nobody has it open or mapped
  *
  * A hold keeps a file resident; the file system takes one for every open. Files without holds are evicted least recently
- * used first, but only once the store's lease test says that no process has them mapped: the kernel reports the close of a
- * file that is still mapped (DESIGN.md section 1).
+ * used first, but only once the store's lease test says that no process has them mapped: a mapping is of the backing file, so
+ * the kernel reports the close of a file that is still mapped.
  *
  * Thread-safe. Callbacks come from any thread and without a lock held; they may call back into this module.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * All tensors of a set as one safetensors file, as they are stored: the header, padded so that data begins at a multiple of 4096,
- * with the metadata of the set's files (metadata.h), and then the tensors in name order, without holes. Immutable; the model must
+ * with the metadata of the set's files (model/metadata.h), and then the tensors in name order, without holes. Immutable; the model must
  * outlive it.
  */
 #ifndef TFS_WHOLE_H

@@ -21,8 +21,8 @@
 #include "content/content.h"
 
 /*
- * Bytes of one read. Storage reaches its rate with a few MiB in flight per request (measured, DESIGN.md section 1), and a
- * multiple of the huge page size lets each write fill whole huge pages, which then need no zeroing first.
+ * Bytes of one read. Storage reaches its rate with several requests of a few MiB at once (docs/decisions.md), and a multiple of
+ * the huge page size lets each write fill whole huge pages, which then need no zeroing first.
  */
 #define TFS_CHUNK ((size_t)4 << 20)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A catalog: the tensors that files declare, as immutable tables. A format parses one file into a catalog of its own;
- * the model merges the catalogs of one weight set (see model.h). Building is single-threaded, reading needs no lock.
+ * the model merges the catalogs of one weight set (see model/model.h). Building is single-threaded, reading needs no lock.
  */
 #ifndef TFS_CATALOG_H
 #define TFS_CATALOG_H

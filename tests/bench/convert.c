@@ -2,7 +2,7 @@
 /*
  * convert [-m MIB] [-n ROUNDS] [-a] [DTYPE…]: how fast float32 is made, beside memcpy of as many output bytes.
  *
- *	cc -std=gnu11 -D_GNU_SOURCE -O2 -Iloader tests/bench/convert.c loader/convert/[a-z]*.c loader/tensor/dtype.c
+ *	cc -std=gnu11 -D_GNU_SOURCE -O2 -Iloader tests/bench/convert.c loader/convert/*.c loader/convert/*/*.c loader/tensor/dtype.c
  *
  * GB/s of output; the median of ROUNDS turns (31), in each of which every kernel and memcpy are measured once, in an order
  * that rotates. The source is always walked through, so that it comes from memory. Three destinations:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Rows of tests/bench/run about views and formats: float32, the same tensors from other formats, and comparing two models."""
 
+import glob
 import os
 import subprocess
 
@@ -96,7 +97,7 @@ def rows(b, tools):
 
     def kernel(dtype):
         program = b.tool("convert")
-        sources = [os.path.join(TOP, "loader/convert", f) for f in os.listdir(os.path.join(TOP, "loader/convert")) if f.endswith(".c")]
+        sources = glob.glob(os.path.join(TOP, "loader/convert/**/*.c"), recursive=True)
         command = [os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-I" + os.path.join(TOP, "loader")]
         subprocess.run([*command, "-o", program, os.path.join(HERE, "convert.c"), *sources, os.path.join(TOP, "loader/tensor/dtype.c")],
                        check=True)

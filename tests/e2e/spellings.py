@@ -36,7 +36,7 @@ NAMES = """bool bool_ bool8 int8 uint8 byte ubyte int16 uint16 short ushort int3
     time M8s string""".split()
 TIMES = [t + u for t in ("M8", "m8", "datetime64", "timedelta64", "M", "m", "M4", "datetime", "M8[ns]M8")
          for u in ("", "[ns]", "[25us]", "[Y]", "[generic]", "[ms/4]", "[xs]", "[]", "[ns", "[ns]]", "[4]", "[nss]", "ns")]
-# Refused by the NumPy of this machine, or by any, and yet read: README.md and format/numpy/type.c say why.
+# Refused by the NumPy of this machine, or by any, and yet read: docs/formats.md and format/numpy/type.c say why.
 ALSO = {"f1", "f12", "c24", "float96", "complex192"}
 OLD = {"bool8", "int0", "uint0", "float_", "longfloat", "singlecomplex", "cfloat", "complex_", "clongfloat", "longcomplex", "bytes0",
        "string_", "str0", "unicode", "unicode_", "void0", "n", "N", "a", "long", "ulong"}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The JSON reader against jansson: the same verdict on any text, and the same value. What may differ is in json.h; here
+ * The JSON reader against jansson: the same verdict on any text, and the same value. What may differ is in base/json.h; here
  * each difference must have its cause in the text.
  */
 #include <errno.h>

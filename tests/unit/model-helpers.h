@@ -82,7 +82,7 @@ static inline const char *stems(const struct tfs_model *m, uint32_t dir)
 	return text;
 }
 
-/* Is everything in the tables as model.h says? */
+/* Is everything in the tables as model/model.h says? */
 static inline void assert_consistent(const struct tfs_model *m)
 {
 	for (uint32_t i = 0; i < m->n_nodes; i++) {

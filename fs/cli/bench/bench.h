@@ -3,12 +3,12 @@
  * tensorfs bench: how long this machine takes to read a model, by an ordinary reader and through a mount.
  *
  *   bench.c           the command: options, steps, end
- *   cli/bench/system.c    facts of the machine
- *   cli/bench/work.c      what there is to read, and taking it out of the page cache
- *   cli/bench/read.c      one pass over that
- *   cli/bench/mount.c     the mount that is measured, in a process of its own
- *   cli/bench/progress.c  what the user sees meanwhile
- *   cli/bench/report.c    what is made of the seconds: text and JSON
+ *   system.c          facts of the machine
+ *   work.c            what there is to read, and taking it out of the page cache
+ *   read.c            one pass over that
+ *   mount.c           the mount that is measured, in a process of its own
+ *   progress.c        what the user sees meanwhile
+ *   report.c          what is made of the seconds: text and JSON
  *
  * What is declared here is the result, which the report is made of.
  */
@@ -82,10 +82,10 @@ struct tfs_bench_result {
 
 void tfs_bench_note(struct tfs_bench_result *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* cli/bench/system.c: facts, where @model_path's weight file @fd is on storage; -1: no file. Never fails: what is not to be had is left out. */
+/* system.c: facts, where @model_path's weight file @fd is on storage; -1: no file. Never fails: what is not to be had is left out. */
 void tfs_bench_system_facts(int fd, struct tfs_bench_system *ret);
 
-/* --- cli/bench/report.c: pure but for the printing ---------------------------------------------------------------------- */
+/* --- report.c: pure but for the printing -------------------------------------------------------------------------------- */
 
 /*
  * The grade of a cold load that takes @seconds where an ordinary reader takes @baseline: "FASTER" or "SLOWER", or "AS FAST" where

@@ -13,7 +13,7 @@
 #include "cli/mount-options.h"
 #include "tree/tree.h"
 
-/* --- cli/bench/work.c --------------------------------------------------------------------------------------------------- */
+/* --- work.c ------------------------------------------------------------------------------------------------------------- */
 
 /* A tensor of a primary set. */
 struct tfs_bench_item {
@@ -53,7 +53,7 @@ uint64_t tfs_bench_source_bytes(const struct tfs_tensor *t);
  */
 enum tfs_bench_coldness tfs_bench_chill(const struct tfs_bench_work *w, uint64_t *ret_cached);
 
-/* --- cli/bench/mount.c -------------------------------------------------------------------------------------------------- */
+/* --- mount.c ------------------------------------------------------------------------------------------------------------ */
 
 struct tfs_bench_mount {
 	char dir[4096]; /* mountpoint, made for it; "" when there is none */
@@ -70,7 +70,7 @@ int tfs_bench_mount_start(struct tfs_bench_mount *m, const struct tfs_options *o
 /* Unmount, wait for the daemon and remove the mountpoint. 0, or -errno after printing what is left behind. May be called twice. */
 int tfs_bench_mount_stop(struct tfs_bench_mount *m);
 
-/* --- cli/bench/progress.c ----------------------------------------------------------------------------------------------- */
+/* --- progress.c --------------------------------------------------------------------------------------------------------- */
 
 /* On a terminal a bar that moves, elsewhere a line when a step begins and one when it ends. All to standard error. */
 struct tfs_bench_progress {
@@ -86,7 +86,7 @@ void tfs_bench_progress_show(struct tfs_bench_progress *p, uint64_t done);
 /* @seconds < 0: it was broken off. */
 void tfs_bench_progress_end(struct tfs_bench_progress *p, double seconds);
 
-/* --- cli/bench/read.c --------------------------------------------------------------------------------------------------- */
+/* --- read.c ------------------------------------------------------------------------------------------------------------- */
 
 /* One pass: where to read from, and how. */
 struct tfs_bench_reading {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * NEON, which every aarch64 has: eight floats at a time, made as in avx2.c. For little-endian only: lanes are as in memory
+ * NEON, which every aarch64 has: eight floats at a time, made as in x86/avx2.c. For little-endian only: lanes are as in memory
  * there.
  */
 #include "convert/kernels.h"
@@ -71,7 +71,7 @@ INLINE float32x4x2_t halves(uint16x8_t x)
 	return (float32x4x2_t){ { vcvt_f32_f16(vget_low_f16(h)), vcvt_high_f32_f16(h) } };
 }
 
-/* As in avx2.c. */
+/* As in x86/avx2.c. */
 INLINE float32x4_t widen(uint32x4_t x, int bits, int mbits, int bias)
 {
 	uint32x4_t one = vdupq_n_u32((uint32_t)(1 - bias + 127) << 23);

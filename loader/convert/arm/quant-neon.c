@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* NEON for GGUF's most common block types: the steps of quant-avx2.c, sixteen bytes at a time. */
+/* NEON for GGUF's most common block types: the steps of x86/quant-avx2.c, sixteen bytes at a time. */
 #include "convert/kernels.h"
 
 #ifdef TFS_HAVE_NEON

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * AVX2 for GGUF's most common block types: the steps of quant.c and kquant.c, where the layouts are, for eight elements at a
+ * AVX2 for GGUF's most common block types: the steps of ../quant.c and ../kquant.c, where the layouts are, for eight elements at a
  * time. A compiler may fuse multiplying with subtracting; that rounds as the two do, as their product is exact.
  */
 #include "convert/kernels.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GGUF: what tensors the header lists (format/gguf/reader.h reads it) and where they lie. Accepts what ggml accepts (ggml/src/gguf.cpp,
+ * GGUF: what tensors the header lists (reader.h reads it) and where they lie. Accepts what ggml accepts (ggml/src/gguf.cpp,
  * gguf_init_from_reader), with these differences:
  * - version 1, other byte orders, up to 8 dimensions, longer names, and arrays of arrays are read;
  * - types that we do not know are shown raw, each up to where the next tensor begins;

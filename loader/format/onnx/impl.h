@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What onnx.c, format/onnx/tensor.c and format/onnx/table.c share. For no one else. */
+/* What onnx.c, tensor.c and table.c share. For no one else. */
 #ifndef TFS_FORMAT_ONNX_IMPL_H
 #define TFS_FORMAT_ONNX_IMPL_H
 
@@ -11,7 +11,7 @@
 #include "tensor/catalog.h"
 #include "format/onnx/protobuf.h"
 
-/* --- Tensors, without their names: format/onnx/tensor.c ----------------------------------------------------------------- */
+/* --- Tensors, without their names: tensor.c ----------------------------------------------------------------------------- */
 
 /*
  * Numbers of one repeated field, packed or each with a tag of its own, in as many pieces as the file has. Of fixed-size numbers a
@@ -84,7 +84,7 @@ void tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_
 /* Read the TensorProto @f. 0, or -errno with the reader's error filled: not protobuf. One that isn't sound is so by its why. */
 int tfs_onnx_tensor(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_onnx_tensor *ret);
 
-/* --- Their names: format/onnx/table.c ------------------------------------------------------------------------------------ */
+/* --- Their names: table.c ------------------------------------------------------------------------------------------------ */
 
 /*
  * Add @t to the table. Its name is BASE, or BASE.ATTRIBUTE (@attribute may be NULL), and @suffix behind it; @depth: how many graphs

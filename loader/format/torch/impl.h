@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the torch reader's files share; for no one else. torch.c and format/torch/legacy.c know the two containers: where the pickle is, and
- * where the storages that it speaks of are. format/torch/walk.c gives the tensors in the pickle names, format/torch/tensor.c judges each.
+ * What the torch reader's files share; for no one else. torch.c and legacy.c know the two containers: where the pickle is, and
+ * where the storages that it speaks of are. walk.c gives the tensors in the pickle names, tensor.c judges each.
  */
 #ifndef TFS_FORMAT_TORCH_H
 #define TFS_FORMAT_TORCH_H
@@ -84,17 +84,17 @@ static inline size_t tfs_torch_max_tensors(size_t len)
 #define TFS_TORCH_MAGIC	 "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 #define TFS_TORCH_DIGITS "119547037146038801333356L"
 
-/* --- format/torch/legacy.c ---------------------------------------------------------------------------------------------- */
+/* --- legacy.c ----------------------------------------------------------------------------------------------------------- */
 
 /* Read a file of before torch 1.6 into the catalog. As tfs_format's parse(). */
 int tfs_torch_legacy(struct tfs_torch *t);
 
-/* --- format/torch/walk.c ------------------------------------------------------------------------------------------------ */
+/* --- walk.c ------------------------------------------------------------------------------------------------------------- */
 
 /* Add all tensors of the pickle's value to the catalog. -EINVAL with the error filled. */
 int tfs_torch_list(struct tfs_torch *t);
 
-/* --- format/torch/names.c ----------------------------------------------------------------------------------------------- */
+/* --- names.c ------------------------------------------------------------------------------------------------------------ */
 
 #define TFS_TORCH_MAX_NAME 65535 /* bytes; a path of keys, none of which is any tensor's honest name at that length */
 
@@ -104,7 +104,7 @@ int tfs_torch_list(struct tfs_torch *t);
  */
 int tfs_torch_make_unique(struct tfs_torch *t, const void **order, size_t n, struct tfs_arena *arena);
 
-/* --- format/torch/tensor.c ---------------------------------------------------------------------------------------------- */
+/* --- tensor.c ----------------------------------------------------------------------------------------------------------- */
 
 /* Is the global one of the functions, or of old torch's classes (@set_state) whose state is the arguments of one? Else NULL. */
 const struct tfs_torch_rebuild *tfs_torch_rebuild(const struct tfs_pickle_value *global, bool *ret_by_state);

@@ -2,7 +2,7 @@
 /*
  * torch.save()'s files. Since torch 1.6 they are zip files with one folder at the top: data.pkl is the object, and data/KEY a storage
  * each (caffe2/serialize/inline_container.cc), stored as a rule, so that most tensors are plain bytes of the file. TorchScript's
- * archives have the same, and code beside it. Files of before that are format/torch/legacy.c's.
+ * archives have the same, and code beside it. Files of before that are legacy.c's.
  *
  * A file in which no tensor is found is sound: training arguments and schedulers are saved so, too.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who may read what, held against a table written by hand; and against the kernel's own answer in tests/e2e/29-access.bats. */
+/* Who may read what, held against a table written by hand; and against the kernel's own answer in tests/e2e/access.bats. */
 #include "support/fixture.h"
 
 #include "fs/tree/access.h"

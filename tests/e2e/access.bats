@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # Who may see what of a mount; what recursive tools make of it; and passthrough where a capability isn't worth what it says.
+# bats file_tags=threads
 load helpers
 
 # For everybody: a model that helpers' directories, which nobody else can enter, would hide.
@@ -26,6 +27,7 @@ open_to_all() {
 	py "$e2e/access.py" table "$model" "$mnt"
 }
 
+# bats test_tags=uring
 @test "the same, by io_uring" {
 	open_to_all
 	enable_uring
@@ -217,6 +219,7 @@ in_namespace() { unshare -Urm bash -euc "$@"; }
 @test "in a user namespace: streamed, and says why; nothing is loaded that can't be served" {
 	in_namespace true 2>/dev/null || skip "optional: no user namespaces here"
 	mkmodel --bytes 24M
+	hold_parameter
 	# shellcheck disable=SC2016 # for the inner shell
 	in_namespace '
 		"$1" --prefetch=all "$2" "$3"
@@ -227,7 +230,7 @@ in_namespace() { unshare -Urm bash -euc "$@"; }
 		echo tensors >"$3/.tensorfs/evict"
 		! echo tensors >"$3/.tensorfs/pin"
 		! echo no.such.tensor >"$3/.tensorfs/evict"
-		umount "$3"' - "$TENSORFS" "$model" "$mnt" 3>&- 9>&-
+		umount "$3"' - "$TENSORFS" "$model" "$mnt" 3>&- 7>&- 9>&-
 }
 
 @test "--passthrough=on in a user namespace: refused, with the reason, and nothing is left" {

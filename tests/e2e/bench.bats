@@ -1,5 +1,7 @@
 #!/usr/bin/env bats
 # tensorfs bench: what it reports follows from its own seconds, and nothing stays behind. No test asks how long anything takes.
+# bats file_tags=threads
+mounts_by_itself=1 # see hold_parameter
 load helpers
 
 # bench [OPTION...] MODEL: the report in $T/out, progress in $T/err, temporary files in $T/tmp. Sets $rc.
@@ -9,7 +11,7 @@ bench() {
 	mkdir -p "$here/tmp"
 	[[ ! $user_dir ]] || chmod 777 "$here/tmp"
 	rc=0
-	TMPDIR=$here/tmp "${as[@]}" "${launch[@]}" "$TENSORFS" bench "$@" >"$T/out" 2>"$T/err" 3>&- 9>&- </dev/null || rc=$?
+	TMPDIR=$here/tmp "${as[@]}" "${launch[@]}" "$TENSORFS" bench "${ring_off[@]}" "$@" >"$T/out" 2>"$T/err" 3>&- 7>&- 9>&- </dev/null || rc=$?
 	nothing_left "$here/tmp"
 }
 
@@ -173,7 +175,7 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 
 @test "on a terminal: a bar that is drawn over, and gone in the end" {
 	mkmodel --bytes 1M
-	py "$e2e/bench.py" terminal "$TENSORFS" bench "$model"
+	py "$e2e/bench.py" terminal "$TENSORFS" bench "${ring_off[@]}" "$model"
 	nothing_left "$T/tmp"
 }
 
@@ -184,7 +186,7 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 		for step in baseline cold warm; do
 			rm -f "$T/err" # or the one before's is taken for this one's
 			# A shell's background jobs have SIGINT ignored; that is undone as everywhere in these tests.
-			TMPDIR=$T/tmp "$TFS_PYTHON" "$e2e/scenario.py" with-signals "$TENSORFS" bench --json --runs=99 "$model" \
+			TMPDIR=$T/tmp "$TFS_PYTHON" "$e2e/scenario.py" with-signals "$TENSORFS" bench "${ring_off[@]}" --json --runs=99 "$model" \
 				>"$T/out" 2>"$T/err" 3>&- </dev/null &
 			pid=$!
 			helpers+=("$pid")
@@ -203,7 +205,7 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 @test "kill -9 of it: the mount goes" {
 	mkmodel --bytes 8M
 	mkdir "$T/tmp"
-	TMPDIR=$T/tmp "$TENSORFS" bench --runs=99 "$model" >"$T/out" 2>"$T/err" 3>&- </dev/null &
+	TMPDIR=$T/tmp "$TENSORFS" bench "${ring_off[@]}" --runs=99 "$model" >"$T/out" 2>"$T/err" 3>&- </dev/null &
 	pid=$!
 	wait_until grep -q '^warm ' "$T/err"
 	kill -KILL $pid
@@ -269,7 +271,7 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 @test "a model that is changed meanwhile is an error" {
 	mkmodel --bytes 8M
 	mkdir "$T/tmp"
-	TMPDIR=$T/tmp "$TENSORFS" bench --runs=99 "$model" >"$T/out" 2>"$T/err" 3>&- </dev/null &
+	TMPDIR=$T/tmp "$TENSORFS" bench "${ring_off[@]}" --runs=99 "$model" >"$T/out" 2>"$T/err" 3>&- </dev/null &
 	pid=$!
 	helpers+=("$pid")
 	wait_until grep -q '^warm ' "$T/err"

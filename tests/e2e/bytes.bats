@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # The bytes of every tensor equal an independent reader's, however they are read; and where passthrough is to be had, it served.
+# bats file_tags=threads
 load helpers
 
 # A set of reference files: bytes, names, metadata; and that the kernel served them.

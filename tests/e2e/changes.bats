@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # A shard changes under the mount: never a wrong byte.
+# bats file_tags=threads
 load helpers
 
 lost='error: model-0000[0-9]-of-0000[0-9].safetensors: .*(changed, replaced or removed|ends here)'

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # The writable files of .tensorfs, --prefetch-list, and what memory pressure does.
+# bats file_tags=threads
 
 load helpers
 

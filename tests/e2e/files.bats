@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Which files are weights: by name, by content, by the set that they are part of; what is said of those that are not; and links.
+# bats file_tags=threads
 load helpers
 
 make() { py "$e2e/files.py" make "$T/in"; }

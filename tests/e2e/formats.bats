@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # One odd tensor among sound ones, in each format: it is shown raw or left out, and named; the others are what they were.
+# bats file_tags=threads
 load helpers
 
 formats() { py "$e2e/formats.py" "$@"; }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # user.tensorfs.xxh128 and .tensorfs/XXH128SUMS, held against xxh128sum over bytes that Python cut out of the weight files.
+# bats file_tags=threads
 load helpers
 
 # sums_right DIRECTORY: XXH128SUMS is right for the files cut out to DIRECTORY, for those in the mount, and has no line more.
@@ -232,6 +233,7 @@ wait_and_interrupt() {
 	wait_and_interrupt 24 # more than libfuse has threads
 }
 
+# bats test_tags=uring
 @test "by io_uring: the same" {
 	enable_uring
 	mkmodel --odd

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # How it starts and ends, and what readers keep when it does.
+# bats file_tags=threads
 load helpers
 
 @test "--help and --version" {
@@ -22,6 +23,7 @@ load helpers
 		umount "$mnt"
 		wait_until ended "$daemon"
 	done
+	hold_parameter
 	# It keeps nothing of its caller's: this would hang on the pipe.
 	output=$("$TENSORFS" "$model" "$mnt" 2>&1 3>&- | cat)
 	[[ -z $output ]]

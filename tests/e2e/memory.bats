@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # One budget for all; what is in use stays; how the bytes come in.
+# bats file_tags=threads
 load helpers
 
 @test "a model four times as large as the budget, read twice" {

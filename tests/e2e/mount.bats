@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # How a mount begins: as mount(8), fstab, systemd and container runtimes ask for it, and what is left where it fails: nothing.
 # shellcheck disable=SC2016,SC2030,SC2031,SC2154 # scripts for another shell; variables of helpers.bash
+mounts_by_itself=1 # see hold_parameter
 load helpers
 
 mounts_at() { grep -cF -- " $1 " /proc/self/mounts || :; }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Which files are a set, which copy of a tensor counts, and which set is the model.
+# bats file_tags=threads
 load helpers
 
 mksets() { py "$top/tests/data/mksets.py" "$T/sets" "$T/sets.json"; }

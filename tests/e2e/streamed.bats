@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Where passthrough can't be had: streamed, with the same bytes. The stats prove which it was.
+# bats file_tags=threads
 load helpers
 
 all_streamed() {
@@ -86,6 +87,7 @@ everything() {
 	unshare -Urm true 2>/dev/null || skip "optional: no user namespaces"
 	mkmodel --shards 2 --odd
 	expect_log 'warning: the kernel refuses backing files|no passthrough'
+	hold_parameter
 	export -f stat_of stat_is fail
 	unshare -Urm bash -eu -c '
 		"$0" -f "$1" "$2" >"$3" 2>&1 3>&- &

@@ -1,14 +1,11 @@
 #!/usr/bin/env bats
 # Requests by io_uring, where kernel and libfuse have it.
+# bats file_tags=threads,uring
 load helpers
 
 @test "without the module parameter: --fuse-uring=on is refused, auto is not" {
 	mkmodel --bytes 64K
-	if [[ -w $parameter ]]; then
-		lock_machine
-		restore+=("echo $(cat "$parameter") >$parameter")
-		echo N >"$parameter"
-	fi
+	[[ ! -w $parameter ]] || set_parameter N
 	refused 1 --fuse-uring=on "$model" "$mnt"
 	[[ $output = *fuse-uring=on* ]]
 	start --fuse-uring=auto "$model" "$mnt"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # --views: which there are; and that a tensor has one name in all of them.
+# bats file_tags=threads
 load helpers
 
 @test "any choice of views, in sets/ too, with their files and no others" {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # npy/ and f32/: what numpy.load() makes of them, whole and mapped, by the same ways of serving as tensors/.
+# bats file_tags=threads
 load helpers
 
 # The views of every set of reference files, with what the reference libraries said; OPTIONs are the mount's.

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Those who wait for storage hold up nobody who needs none.
+# bats file_tags=threads
 load helpers
 
 # stalled OPTION...: mounts a model over storage that stands still; the tensor "warm" is resident.
@@ -43,6 +44,7 @@ readers=50
 	stat_is errors -eq 0
 }
 
+# bats test_tags=uring
 @test "by io_uring, on one CPU: many that wait to open" {
 	enable_uring
 	stalled --fuse-uring=on --open-wait=3600
@@ -50,6 +52,7 @@ readers=50
 	all_passthrough
 }
 
+# bats test_tags=uring
 @test "by io_uring, on one CPU: many that wait to read" {
 	enable_uring
 	stalled --fuse-uring=on --open-wait=0
@@ -57,6 +60,7 @@ readers=50
 	stat_is errors -eq 0
 }
 
+# bats test_tags=uring
 @test "by io_uring, on one CPU: many that wait for hashes" {
 	enable_uring
 	stalled --fuse-uring=on
@@ -64,6 +68,7 @@ readers=50
 	stat_is errors -eq 0
 }
 
+# bats test_tags=uring
 @test "by io_uring: SIGTERM while more wait than a ring has entries" {
 	enable_uring
 	stalled --fuse-uring=on --open-wait=3600

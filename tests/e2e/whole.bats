@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
 # whole/model.safetensors: a set as one safetensors file; and the same where programs look for it.
+# bats file_tags=threads
 
 load helpers
 

@@ -30,6 +30,6 @@ tfs_configure() {
 		return 0
 	fi
 	# What an interrupted setup leaves behind can be neither configured nor set up again.
-	rm -rf -- "$dir"
+	[[ ! -d $dir ]] || find "$dir" -mindepth 1 -delete # not itself, which scripts/test has locked
 	meson setup "$dir" "$tfs_top" "$@"
 }

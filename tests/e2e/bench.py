@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""For 11-bench.bats. usage: bench.py REPORT MODEL_DIR... | bench.py cached FILE | bench.py terminal PROGRAM ARG..."""
+"""For bench.bats. usage: bench.py REPORT MODEL_DIR... | bench.py cached FILE | bench.py terminal PROGRAM ARG..."""
 import ctypes
 import json
 import os

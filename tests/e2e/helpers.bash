@@ -2,7 +2,12 @@
 # Shared by all end-to-end tests: a program of ours is mounted in the foreground, so that its exit status and every line that
 # it writes are seen; the teardown unmounts, and fails the test if a daemon does not end, ends badly, or has said something
 # that no test expected.
-bats_require_minimum_version 1.5.0
+#
+# Tags say what is special about a file (file_tags) or a test (test_tags):
+#   threads   threads meet there, so ThreadSanitizer gets to see it
+#   slow      scripts/test --quick leaves it out
+#   uring     it switches a parameter of the whole machine; see enable_uring
+bats_require_minimum_version 1.8.0
 
 e2e=$BATS_TEST_DIRNAME
 top=$(cd -- "$e2e/../.." && pwd)
@@ -10,8 +15,8 @@ top=$(cd -- "$e2e/../.." && pwd)
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$e2e:$top/tests/data
 
 # Waits end with their condition; this is only when to give up. A sanitizer makes everything slower.
-patience=20
-[[ -z $TFS_SANITIZER ]] || patience=60
+patience=60
+[[ -z $TFS_SANITIZER ]] || patience=120
 
 setup() {
 	T=$BATS_TEST_TMPDIR
@@ -25,7 +30,12 @@ setup() {
 	helpers=() # other processes to end
 	expected=() # extended regular expressions of lines that a daemon may write
 	restore=() # commands to put things back
+	ring_off=() # an option for every mount, under ThreadSanitizer
 	user_dir=
+	# Who tests nothing by io_uring need not be told by ThreadSanitizer that it doesn't see what that puts in order.
+	[[ $TFS_SANITIZER != thread ]] || ring_off=(--fuse-uring=off)
+	[[ ! -w $parameter ]] || exec 7>>/tmp/tfs-e2e.parameter.lock
+	[[ ! ${mounts_by_itself:-} ]] || hold_parameter
 }
 
 py() { "$TFS_PYTHON" "$@"; }
@@ -68,25 +78,31 @@ start() {
 	local at
 	at=$(readlink -f -- "${*: -1}")
 	log=$T/log.${#daemons[@]}
-	"${as[@]}" "${launch[@]}" "$TENSORFS" -f "$@" >"$log" 2>&1 </dev/null 3>&- 9>&- &
+	hold_parameter
+	"${as[@]}" "${launch[@]}" "$TENSORFS" -f "${ring_off[@]}" "$@" >"$log" 2>&1 </dev/null 3>&- 7>&- 9>&- &
 	daemon=$!
 	daemons+=("$daemon") logs+=("$log") mounts+=("$at") right+=(0)
 	wait_until mounted_or_ended "$at" "$daemon"
-	is_mounted "$at" || {
+	# It answers, then.
+	{ "${as[@]}" test -d "$at" && is_mounted "$at"; } || {
 		cat "$log" >&2
 		fail "tensorfs $* did not mount"
+		return 1
 	}
+	release_parameter
 }
 
 # The program as a user runs it: in the background. Sets $daemon; its messages and exit status are nobody's.
 start_background() {
 	local at
 	at=$(readlink -f -- "${*: -1}")
-	"$TENSORFS" "$@" >"$T/background.log" 2>&1 </dev/null 3>&- 9>&- || {
+	hold_parameter
+	"$TENSORFS" "${ring_off[@]}" "$@" >"$T/background.log" 2>&1 </dev/null 3>&- 7>&- 9>&- || {
 		cat "$T/background.log" >&2
 		fail "tensorfs $* ended with status $?"
 		return 1
 	}
+	release_parameter
 	# Not by waiting: it promises that the mount answers when it returns.
 	is_mounted "$at" || fail "it returned before the mount was there"
 	daemon=$(pid_of "${*: -1}")
@@ -175,25 +191,46 @@ refused() {
 
 # --- Things that are everybody's ------------------------------------------------------------------------------------
 
-# One test run at a time changes them.
+# Several runs of these tests may share the machine, so what belongs to all of it is locked by files whose names all runs know.
+
+# One test at a time changes them.
 lock_machine() {
+	# Who switches the parameter takes this lock first and that one then, so we don't wait with that one held.
+	[[ ! -w $parameter ]] || flock -u 7
 	exec 9>/tmp/tfs-e2e.lock
 	flock 9
+	[[ ! ${mounts_by_itself:-} ]] || hold_parameter
 }
 
 parameter=/sys/module/fuse/parameters/enable_uring
 
-# For the whole machine, until the test ends.
+# A daemon reads the parameter when it starts, and the kernel when the mount is answered: a mount during which somebody switches it
+# fails. start and start_background see to that; a file whose tests mount by other programs sets mounts_by_itself, and a single
+# test calls this. Until the next start, or the end.
+hold_parameter() { [[ ! -w $parameter ]] || flock -s 7; }
+
+release_parameter() { [[ ${mounts_by_itself:-} || ! -w $parameter ]] || flock -u 7; }
+
+# switch_parameter VALUE: when no mount is on its way.
+switch_parameter() {
+	flock 7
+	echo "$1" >"$parameter"
+	flock -u 7
+}
+
+# set_parameter VALUE: for the whole machine, until the test ends. Others may mount meanwhile, and their requests go either way.
+set_parameter() {
+	lock_machine
+	restore+=("switch_parameter $(cat "$parameter")")
+	switch_parameter "$1"
+}
+
 enable_uring() {
 	[[ $TFS_SANITIZER != thread ]] || skip "optional: ThreadSanitizer does not see what io_uring puts in order"
 	[[ -w $parameter ]] || skip "optional: this kernel has no FUSE over io_uring"
 	# A message that only such a program has in it.
 	! grep -q 'this libfuse was built without it' "$TENSORFS" || skip "optional: this libfuse has no io_uring"
-	lock_machine
-	local before
-	before=$(cat "$parameter")
-	restore+=("echo $before >$parameter")
-	echo Y >"$parameter"
+	set_parameter Y
 }
 
 start_uring() {
@@ -279,10 +316,11 @@ teardown() {
 		text=$(unexpected_lines "${logs[i]}")
 		[[ -z $text ]] || problems+=("daemon $pid said:"$'\n'"$(head -n 60 <<<"$text")")
 	done
+	[[ ! -w $parameter ]] || flock -u 7
 	for command in "${restore[@]}"; do
-		bash -c "$command" || problems+=("failed: $command")
+		(eval "$command") || problems+=("failed: $command")
 	done
-	exec 9>&-
+	exec 7>&- 9>&-
 	if [[ $user_dir ]]; then
 		for text in "$user_dir"/report*; do
 			[[ ! -s $text ]] || problems+=("$(head -n 80 "$text")")

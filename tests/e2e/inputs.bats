@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # Small inputs rebuilt from public bug reports: each is the smallest of its kind that was once got wrong.
+mounts_by_itself=1 # see hold_parameter
 load helpers
 
 family() {

@@ -6,7 +6,7 @@
  * been answered twice, and nothing is held. The seeds are fixed, the number of operations is bounded. TFS_SOAK=N does N times as
  * much.
  */
-#include "stress.h"
+#include "support/stress.h"
 
 struct actor {
 	struct stress *s;

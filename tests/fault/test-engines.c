@@ -4,7 +4,7 @@
  * in every way that they may, the tiers below them load the same bytes. The engines that fail, and the one that reads nothing,
  * are here: they stand in the table in place of io_uring.
  */
-#include "fixture.h"
+#include "support/fixture.h"
 
 #include <stdatomic.h>
 

@@ -3,7 +3,7 @@
  * Storage that misbehaves. The linker hands this program's pread() and pwrite() to the two functions below
  * (-Wl,--wrap=pread64 …), which do what the test has asked for to files of a model, or to backing files, and nothing to others.
  */
-#include "fixture.h"
+#include "support/fixture.h"
 
 #include <stdatomic.h>
 #include <sys/statfs.h>

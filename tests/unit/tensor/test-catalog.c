@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/catalog-helpers.h"
+
+#include <errno.h>
+
+#include "tensor/catalog.h"
+
+static const struct tfs_dtype *f32(void)
+{
+	return tfs_dtype_by_name("F32", 3);
+}
+
+static void tensors_are_copied_in(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	char name[] = "a\0b";
+	uint64_t shape[] = { 2, 3 };
+	struct tfs_tensor *t;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(tfs_catalog_add(c, name, 3, f32(), shape, 2, 100, 24), 0);
+	assert_int_equal(tfs_catalog_add(c, "", 0, f32(), NULL, 0, 124, 4), 0);
+	memset(name, 'x', sizeof name);
+	memset(shape, 0, sizeof shape);
+	t = tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(t[0].name_len, 3);
+	assert_memory_equal(t[0].name, "a\0b", 4);
+	assert_int_equal(t[0].ndim, 2);
+	assert_int_equal(t[0].shape[1], 3);
+	assert_int_equal(t[0].offset, 100);
+	assert_int_equal(t[0].nbytes, 24);
+	assert_string_equal(t[1].name, "");
+	assert_int_equal(t[1].ndim, 0);
+	tfs_catalog_destroy(c);
+	tfs_catalog_destroy(NULL);
+}
+
+static void dimensions_are_limited(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	uint64_t shape[TFS_MAX_DIMS + 1] = { 0 };
+
+	(void)state;
+	assert_int_equal(tfs_catalog_add(c, "a", 1, f32(), shape, TFS_MAX_DIMS, 0, 0), 0);
+	assert_int_equal(tfs_catalog_add(c, "b", 1, f32(), shape, TFS_MAX_DIMS + 1, 0, 0), -E2BIG);
+	tfs_catalog_destroy(c);
+}
+
+static void many_are_sorted_by_name(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	struct tfs_tensor *t;
+	char name[32];
+	size_t n;
+
+	(void)state;
+	assert_int_equal(tfs_catalog_reserve(c, 100, 400, 100), 0); /* fewer than will come: then it grows */
+	for (uint64_t i = 0; i < 10000; i++) {
+		snprintf(name, sizeof name, "t%llu", (unsigned long long)(i * 7919 % 10000));
+		assert_int_equal(tfs_catalog_add(c, name, strlen(name), f32(), &i, 1, i, 0), 0);
+	}
+	assert_int_equal(tfs_catalog_sort(c), 0);
+	t = tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, 10000);
+	for (size_t i = 0; i < n; i++) {
+		assert_true(!i || strcmp(t[i - 1].name, t[i].name) < 0);
+		assert_int_equal(t[i].shape[0], t[i].offset); /* still together */
+		snprintf(name, sizeof name, "t%llu", (unsigned long long)(t[i].offset * 7919 % 10000));
+		assert_string_equal(t[i].name, name);
+	}
+	tfs_catalog_destroy(c);
+}
+
+static void names_outlive_the_table(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	struct tfs_tensor copy;
+	uint64_t shape = 5;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(tfs_catalog_add(c, "name", 4, f32(), &shape, 1, 0, 20), 0);
+	copy = tfs_catalog_tensors(c, &n)[0];
+	tfs_catalog_drop_table(c);
+	tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, 0);
+	assert_string_equal(copy.name, "name");
+	assert_int_equal(copy.shape[0], 5);
+	tfs_catalog_destroy(c);
+}
+
+static void dtypes_of_a_file_are_found_again(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	const struct tfs_dtype *first[1000], *d;
+	char name[32], npy[] = "|V7";
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(first); i++) {
+		sprintf(name, "type %u", i * 7919 % 1000);
+		first[i] = tfs_catalog_dtype(c, name, NULL, 1, 7);
+		assert_non_null(first[i]);
+	}
+	for (unsigned i = 0; i < LENGTH(first); i++) {
+		sprintf(name, "type %u", i * 7919 % 1000);
+		assert_ptr_equal(tfs_catalog_dtype(c, name, NULL, 1, 7), first[i]);
+		assert_string_equal(first[i]->name, name);
+	}
+	/* Each of its fields makes another one. */
+	d = tfs_catalog_dtype(c, "type 1", npy, 1, 7);
+	npy[2] = '8';
+	assert_string_equal(d->npy, "|V7");
+	assert_ptr_not_equal(d, tfs_catalog_dtype(c, "type 1", NULL, 1, 7));
+	assert_ptr_not_equal(d, tfs_catalog_dtype(c, "type 1", npy, 1, 7));
+	assert_ptr_not_equal(d, tfs_catalog_dtype(c, "type 1", "|V7", 2, 7));
+	assert_ptr_not_equal(d, tfs_catalog_dtype(c, "type 1", "|V7", 1, 8));
+	assert_ptr_equal(d, tfs_catalog_dtype(c, "type 1", "|V7", 1, 7));
+	tfs_catalog_destroy(c);
+}
+
+static void notes_are_lines_and_few(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	const struct tfs_note *notes;
+	size_t n, more;
+
+	(void)state;
+	tfs_catalog_notes(c, &n, &more);
+	assert_int_equal(n, 0);
+	assert_int_equal(tfs_catalog_note(c, 7, "%d of them", 3), 0);
+	assert_int_equal(tfs_catalog_note(c, TFS_NO_OFFSET, "%2000d", 3), 0);
+	notes = tfs_catalog_notes(c, &n, &more);
+	assert_int_equal(n, 2);
+	assert_int_equal(notes[0].offset, 7);
+	assert_string_equal(notes[0].text, "3 of them");
+	assert_true(strlen(notes[1].text) < 1000);
+	for (unsigned i = 0; i < TFS_MAX_NOTES; i++)
+		assert_int_equal(tfs_catalog_note(c, i, "%u", i), 0);
+	tfs_catalog_notes(c, &n, &more);
+	assert_int_equal(n, TFS_MAX_NOTES);
+	assert_int_equal(more, 2);
+	tfs_catalog_destroy(c);
+}
+
+static void what_is_left_out_is_named(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	const char *const *names;
+	char name[20];
+	size_t n;
+
+	(void)state;
+	for (unsigned i = 0; i < 100; i++) {
+		snprintf(name, sizeof name, "t%u", i);
+		assert_int_equal(tfs_catalog_leave_out(c, name, strlen(name), i, "type %u", i), 0);
+	}
+	names = tfs_catalog_left_out(c, &n);
+	assert_int_equal(n, 100);
+	assert_string_equal(names[99], "t99");
+	assert_noted(c, "tensor \"t7\" left out: type 7");
+	tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, 0);
+	tfs_catalog_destroy(c);
+}
+
+static void metadata_is_copied_in(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	char key[] = "k\0y", value[] = "";
+	const struct tfs_metadata *m;
+	size_t n;
+
+	(void)state;
+	tfs_catalog_metadata(c, &n);
+	assert_int_equal(n, 0);
+	assert_int_equal(tfs_catalog_add_metadata(c, key, 3, value, 0), 0);
+	key[0] = 'x';
+	m = tfs_catalog_metadata(c, &n);
+	assert_int_equal(n, 1);
+	assert_int_equal(m->key_len, 3);
+	assert_memory_equal(m->key, "k\0y", 4);
+	assert_int_equal(m->value_len, 0);
+	assert_string_equal(m->value, "");
+	assert_false(tfs_catalog_is_companion(c));
+	tfs_catalog_set_companion(c);
+	assert_true(tfs_catalog_is_companion(c));
+	tfs_catalog_destroy(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tensors_are_copied_in),
+		cmocka_unit_test(dimensions_are_limited),
+		cmocka_unit_test(many_are_sorted_by_name),
+		cmocka_unit_test(names_outlive_the_table),
+		cmocka_unit_test(dtypes_of_a_file_are_found_again),
+		cmocka_unit_test(notes_are_lines_and_few),
+		cmocka_unit_test(what_is_left_out_is_named),
+		cmocka_unit_test(metadata_is_copied_in),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -34,7 +34,7 @@ struct tfs_loader_options {
 	bool originals_only; /* nobody can open a file of TFS_RAW: prefetch=all brings in the originals alone */
 };
 
-/* Requests in flight, at 4 MiB of buffer each: 8 got all that the storage gave wherever we measured (docs/decisions.md). */
+/* Requests in flight, at 4 MiB of buffer each: 8 got all that a local disk gave (docs/decisions.md); slower storage may want more. */
 enum { TFS_THREADS_DEFAULT = 8, TFS_THREADS_MAX = 64 };
 
 struct tfs_loader;

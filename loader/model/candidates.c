@@ -234,6 +234,8 @@ static int draft_group(struct group *g, const void *const *names, size_t n)
 		n_free += is_free(file);
 		owner = file->draft < owner ? file->draft : owner;
 	}
+	if (owner != TFS_NO_DRAFT && n_sound < first->total)
+		g->drafts->all[owner].lacks_shards = true;
 	if (!n_free)
 		return 0;
 	d = owner == TFS_NO_DRAFT ? add_draft(g, first->file->format, first->name, first->name_len) : &g->drafts->all[owner];
@@ -254,6 +256,8 @@ static int draft_group(struct group *g, const void *const *names, size_t n)
 	if (n_sound < first->total) {
 		d->n_named = first->total;
 		d->n_there = n;
+		d->n_sound = n_sound;
+		d->lacks_shards = true;
 	}
 	return 0;
 }

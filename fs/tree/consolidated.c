@@ -82,7 +82,7 @@ const char *tfs_wholes_standard_name(struct tfs_wholes *w, uint32_t dir)
 	const struct tfs_set *set = n->n_sets ? &w->model->sets[n->first_set] : NULL;
 	size_t i = 0;
 
-	if (!set || set->format == &tfs_format_safetensors)
+	if (!set || set->incomplete || set->format == &tfs_format_safetensors)
 		return NULL;
 	while (i < sizeof rows / sizeof *rows && strcmp(set->stem, rows[i].stem) != 0)
 		i++;

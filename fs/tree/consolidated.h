@@ -18,8 +18,8 @@ bool tfs_wholes_has(struct tfs_wholes *w, uint32_t set);
 const struct tfs_whole *tfs_wholes_get(struct tfs_wholes *w, uint32_t set);
 
 /*
- * The name in directory @dir under which programs look for its primary set in safetensors, if it is in another format, has such a file
- * and has one of the stems that they know: "model.safetensors" for most. Not where the directory has a file, shards or an index of
+ * The name in directory @dir under which programs look for its primary set in safetensors, if it is in another format, complete, has
+ * such a file and has one of the stems that they know: "model.safetensors" for most. Not where the directory has a file, shards or an index of
  * that name. Otherwise NULL.
  */
 const char *tfs_wholes_standard_name(struct tfs_wholes *w, uint32_t dir);

@@ -486,8 +486,10 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_
 	rq->how = TFS_READ_BUFFERED;
 	rq->data = rq->buf;
 	int ret = tfs_source_pin(x->sources, t->source, &e.source, e.err);
-	if (ret)
+	if (ret) {
+		tfs_source_name(x->sources, t->source, e.err);
 		return ret;
+	}
 	if (p->strides)
 		ret = pick(&e, rq->at, rq->len, rq->data);
 	else if (p->coding == TFS_STORED && !p->n_runs)
@@ -504,6 +506,8 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_
 	int c = tfs_source_check(x->sources, e.source, &changed);
 	if (c)
 		rq->err = changed;
+	if (c || ret)
+		tfs_source_name(x->sources, t->source, &rq->err);
 	tfs_source_unpin(x->sources, e.source);
 	return c ? c : ret;
 }

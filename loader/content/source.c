@@ -68,11 +68,16 @@ void tfs_sources_destroy(struct tfs_sources *p)
 	free(p);
 }
 
-static int name_error(struct tfs_sources *p, uint32_t node, int code, struct tfs_error *err, const char *what)
+void tfs_source_name(const struct tfs_sources *p, uint32_t node, struct tfs_error *err)
 {
 	char path[4096];
 	if (!tfs_model_path(p->model, node, path, sizeof path))
 		tfs_error_in(err, path);
+}
+
+static int name_error(struct tfs_sources *p, uint32_t node, int code, struct tfs_error *err, const char *what)
+{
+	tfs_source_name(p, node, err);
 	return tfs_error_set(err, code, TFS_NO_OFFSET, "%s", what);
 }
 

@@ -53,6 +53,9 @@ void tfs_source_unpin(struct tfs_sources *p, struct tfs_source *s);
 /* Is a pinned source still the file of the snapshot? 0 or -ESTALE. To be asked after reading and before believing. */
 int tfs_source_check(struct tfs_sources *p, struct tfs_source *s, struct tfs_error *err);
 
+/* Name @node as the file that @err is about, where it names none. */
+void tfs_source_name(const struct tfs_sources *p, uint32_t node, struct tfs_error *err);
+
 /* How bytes were got: by the engine of that tier, or from the page cache, which had them already. */
 enum tfs_read_how {
 	TFS_READ_URING = TFS_TIER_URING,

@@ -51,6 +51,9 @@ int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, unsigned 
 	/* Which files there are is the same with every alignment. */
 	if (bytes > INT64_MAX - (v->make_prefix ? TFS_VIEW_PREFIX_MAX : 0))
 		return -EOVERFLOW;
+	/* With no data there is nothing to map, and mmap(2) fails at the end of a file. */
+	if (!bytes)
+		l.align = align = TFS_VIEW_ALIGN_MIN;
 	if (v->make_prefix)
 		l.prefix = align == TFS_VIEW_PREFIX_MAX ? align : v->make_prefix(t, align, prefix);
 	l.size = l.prefix + bytes;

@@ -18,6 +18,8 @@ enum tfs_view_id { TFS_RAW, TFS_NPY, TFS_F32, TFS_VIEW_IDS };
 
 /* A prefix is at most this long, and so is its array on the stack. The page size, so that elements behind it can be mapped. */
 #define TFS_VIEW_PREFIX_MAX 4096u
+/* What np.save() pads to, and what is padded to where there are no elements. */
+#define TFS_VIEW_ALIGN_MIN 64u
 
 struct tfs_view {
 	/* Is there a file for this tensor at all? NULL: always. */

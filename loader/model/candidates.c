@@ -234,6 +234,8 @@ static int draft_group(struct group *g, const void *const *names, size_t n)
 		n_free += is_free(file);
 		owner = file->draft < owner ? file->draft : owner;
 	}
+	if (owner != TFS_NO_DRAFT && n_sound < first->total)
+		g->drafts->all[owner].lacks_shards = true;
 	if (!n_free)
 		return 0;
 	d = owner == TFS_NO_DRAFT ? add_draft(g, first->file->format, first->name, first->name_len) : &g->drafts->all[owner];
@@ -254,6 +256,8 @@ static int draft_group(struct group *g, const void *const *names, size_t n)
 	if (n_sound < first->total) {
 		d->n_named = first->total;
 		d->n_there = n;
+		d->n_sound = n_sound;
+		d->lacks_shards = true;
 	}
 	return 0;
 }
@@ -344,24 +348,50 @@ static bool begins_with(const char *s, const char *prefix)
 	return !strncasecmp(s, prefix, strlen(prefix));
 }
 
+/* Is @word one of the words of @s, which `_`, `-` and `.` are between? Case doesn't count. */
+static bool has_word(const char *s, const char *word)
+{
+	static const char between[] = "_-.";
+	size_t len = strlen(word);
+
+	for (size_t n; *s; s += n + (s[n] != '\0')) {
+		n = strcspn(s, between);
+		if (n == len && !strncasecmp(s, word, len))
+			return true;
+	}
+	return false;
+}
+
+/* Begins with @prefix, and a word ends there. */
+static bool begins_with_words(const char *s, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return begins_with(s, prefix) && (!s[len] || strchr("_-.", s[len]));
+}
+
 /*
- * By the names that their writers give them: peft, llama.cpp (which looks for "mmproj" anywhere in a name, too), diffusers, mlx-lm;
- * what transformers, accelerate, DeepSpeed and torch save of a training beside the model.
+ * By the names that their writers give them: peft, llama.cpp (which looks for "mmproj" anywhere in a name, too), diffusers, mlx-lm,
+ * LLaVA; what transformers, accelerate, DeepSpeed and torch save of a training beside the model. What has an index (@indexed) is a model,
+ * though a word in its name may say otherwise.
  */
-static bool has_companion_name(const char *stem)
+static bool has_companion_name(const char *stem, bool indexed)
 {
 	static const char *const beginnings[] = {
 		"adapter_model", "adapters", "pytorch_lora_weights", "imatrix", "mmproj", "optimizer", "scheduler", "rng_state",
 		"random_states", "training_args", "scaler",
 	};
-	static const char *const ends[] = { "imatrix", "optim_states" };
-	size_t len = strlen(stem);
+	static const char *const phrases[] = { "custom_checkpoint", "dl_state_dict", "sampler", "trainer_state", "lr_scheduler", "grad_scaler" };
+	static const char *const words[] = { "optimizer", "optim", "imatrix", "projector" };
 
 	for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
 		if (begins_with(stem, beginnings[i]))
 			return true;
-	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-		if (len > strlen(ends[i]) && !strcasecmp(stem + len - strlen(ends[i]), ends[i]))
+	for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+		if (begins_with_words(stem, phrases[i]))
+			return true;
+	for (size_t i = 0; i < sizeof words / sizeof *words && !indexed; i++)
+		if (has_word(stem, words[i]))
 			return true;
 	return strcasestr(stem, "mmproj") != NULL;
 }
@@ -382,7 +412,7 @@ static bool is_companion(const struct tfs_draft *d)
 {
 	bool lora = true;
 
-	if (has_companion_name(d->stem))
+	if (has_companion_name(d->stem, d->index))
 		return true;
 	for (size_t i = 0; i < d->n_files; i++) {
 		struct tfs_catalog *catalog = tfs_draft_file(d, i)->catalog;

@@ -50,7 +50,9 @@ struct tfs_draft {
 	const void **files;		/* struct tfs_weight_file *, in name order; sound */
 	size_t n_files, room_files;
 	size_t n_listed;		/* files that the index, or the names, speak of */
-	size_t n_named, n_there;	/* where not all the shards can be read that one's name speaks of: how many that is, and how many are there */
+	/* Where not all the shards can be read that one's name speaks of: how many that is, how many are there, and how many can be read. */
+	size_t n_named, n_there, n_sound;
+	bool lacks_shards; /* that one's name speaks of, whether or not anything is to be said of that */
 	const struct tfs_weight_file *unlisted; /* the first of @n_unlisted files that the index doesn't list */
 	size_t n_unlisted;
 	const struct tfs_error *err; /* why it is broken, or NULL */

@@ -77,10 +77,10 @@ uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char 
 int tfs_external_check(const struct tfs_model *m, uint32_t dir, struct tfs_catalog *catalog);
 
 /*
- * Warn where the @n shards of a set, which their names say are @n_named, are not the files of the split that they speak of (struct
- * tfs_split). -ENOMEM.
+ * Warn where the @n shards of @set, which their names say are @n_named, are not the files of the split that they speak of (struct
+ * tfs_split); it is incomplete then where files or tensors are missing. -ENOMEM.
  */
-int tfs_split_check(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n, size_t n_named);
+int tfs_split_check(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n, size_t n_named);
 
 /* Warn about @node (UINT32_MAX: about no file). */
 void tfs_model_warn(struct tfs_model_impl *m, uint32_t node, int code, const char *fmt, ...)

@@ -72,6 +72,7 @@ struct tfs_set {
 	const struct tfs_format *format;
 	uint32_t dir;	      /* node of the directory it stands in */
 	bool sharded;	      /* made of several files, of which some may be missing */
+	bool incomplete;      /* tensors or shards of it are missing or broken, as far as its index, its names and its files tell */
 	bool companion;	      /* goes with a model and is none itself, such as a projector, an adapter, or an optimizer's state */
 	uint32_t n_sources;
 	const uint32_t *sources; /* nodes of the files: its own in name order, then those of external data */

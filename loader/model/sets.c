@@ -221,9 +221,9 @@ static void warn_shards(struct finder *f, const struct tfs_draft *d)
 		tfs_model_warn(f->m, d->index->node, -EINVAL,
 			       "%zu shards are not in the index, the first is %s: their tensors are shown, too", d->n_unlisted,
 			       f->m->nodes[d->unlisted->node].name);
-	if (d->n_there < d->n_named)
-		tfs_model_warn(f->m, tfs_draft_file(d, 0)->node, -ENOENT, "only %zu of %zu shards of its name are there",
-			       d->n_there, d->n_named);
+	if (d->n_sound < d->n_named)
+		tfs_model_warn(f->m, tfs_draft_file(d, 0)->node, -ENOENT, "only %zu of %zu shards of its name %s", d->n_sound,
+			       d->n_named, d->n_sound < d->n_there ? "can be read" : "are there");
 }
 
 static int make_set(struct finder *f, struct tfs_drafts *drafts, struct tfs_draft *d, uint32_t dir, struct tfs_set *set)
@@ -249,9 +249,11 @@ static int make_set(struct finder *f, struct tfs_drafts *drafts, struct tfs_draf
 		tfs_model_error_in(&f->m->pub, shards[0].node, &err);
 		return tfs_draft_fail(drafts, d, &err);
 	}
-	if (!rc)
-		warn_shards(f, d);
-	return rc ? rc : tfs_split_check(f->m, shards, d->n_files, d->n_listed);
+	if (rc)
+		return rc;
+	warn_shards(f, d);
+	set->incomplete = set->n_missing || d->lacks_shards || (d->index && d->index->index->n_bad);
+	return tfs_split_check(f->m, set, shards, d->n_files, d->n_listed);
 }
 
 /* Behind the last one is NULL's. */
@@ -262,12 +264,6 @@ static size_t place_of_format(const struct tfs_format *format)
 	while (tfs_format_at(i) != format)
 		i++;
 	return i;
-}
-
-/* Does the set lack tensors, or shards, that there should be? */
-static bool is_incomplete(const struct made *s)
-{
-	return s->set.n_missing || s->draft->n_named;
 }
 
 /* The primary set first. */
@@ -284,7 +280,7 @@ static int by_rank(const void *a, const void *b)
 		return x->draft->rank < y->draft->rank ? -1 : 1;
 	/* As long as two have the same stem it goes to the one that has all of its tensors. */
 	c = strcmp(x->set.stem, y->set.stem);
-	return c ? c : is_incomplete(x) - is_incomplete(y);
+	return c ? c : x->set.incomplete - y->set.incomplete;
 }
 
 static int by_stem(const void *a, const void *b)

@@ -84,7 +84,7 @@ static int check_numbers(struct tfs_model_impl *m, const struct tfs_shard *shard
 }
 
 /* All files are there: are all tensors? */
-static void check_tensors(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n, const struct tfs_shard *counted)
+static void check_tensors(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n, const struct tfs_shard *counted)
 {
 	struct tfs_split_number want = split_of(counted)->tensors;
 	uint64_t have = 0;
@@ -96,13 +96,14 @@ static void check_tensors(struct tfs_model_impl *m, const struct tfs_shard *shar
 		tfs_catalog_left_out(shards[i].catalog, &count);
 		have += count;
 	}
-	if (want.given && (want.n < 0 || (uint64_t)want.n != have))
-		tfs_model_warn(m, counted->node, -EINVAL,
-			       "split.tensors.count says that its model has %" PRId64 " tensors; its files have %" PRIu64, want.n,
-			       have);
+	if (!want.given || (want.n >= 0 && (uint64_t)want.n == have))
+		return;
+	set->incomplete = set->incomplete || want.n > (int64_t)have;
+	tfs_model_warn(m, counted->node, -EINVAL,
+		       "split.tensors.count says that its model has %" PRId64 " tensors; its files have %" PRIu64, want.n, have);
 }
 
-int tfs_split_check(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n, size_t n_named)
+int tfs_split_check(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n, size_t n_named)
 {
 	const struct tfs_shard *counted = first_counted(shards, n);
 	int64_t count;
@@ -113,8 +114,9 @@ int tfs_split_check(struct tfs_model_impl *m, const struct tfs_shard *shards, si
 	if (count < 0 || (uint64_t)count != n_named)
 		tfs_model_warn(m, counted->node, -ENOENT, "split.count says that its model is in %" PRId64 " files; this one has %zu",
 			       count, n);
+	set->incomplete = set->incomplete || count > (int64_t)n;
 	check_counts(m, shards, n, counted);
 	if (count == (int64_t)n)
-		check_tensors(m, shards, n, counted);
+		check_tensors(m, set, shards, n, counted);
 	return check_numbers(m, shards, n, count);
 }

@@ -14,7 +14,7 @@ import sys
 import numpy as np
 
 import mkgguf
-from reader import check, file_name, same, slurp
+from reader import check, file_name, npy_size, same, slurp
 
 STEPS = {}
 
@@ -31,8 +31,8 @@ def path_of(views, view, name, suffix=""):
 def check_npy(views, name, shape, elems, size, raw):
     """@elems, @size: of a block. Types NumPy lacks are rows of bytes."""
     path = path_of(views, "npy", name, ".npy")
-    same(f"{name!r}: size in npy/", os.stat(path).st_size, 4096 + len(raw))
-    array = np.load(os.fsdecode(path), mmap_mode="r" if raw else None)
+    same(f"{name!r}: size in npy/", os.stat(path).st_size, npy_size(path, len(raw)))
+    array = np.load(os.fsdecode(path), mmap_mode="r")
     check(array.tobytes() == raw, f"{name!r} in npy/: wrong bytes")
     if elems == 1:
         same(f"{name!r} in npy/: shape", array.shape, tuple(shape))

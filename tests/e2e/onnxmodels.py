@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from reader import check, file_name, names_in, same, slurp
+from reader import check, file_name, names_in, npy_size, same, slurp
 
 # As np.save writes them from ml_dtypes' arrays; those of less than a byte are rows of bytes.
 NPY = {"BOOL": "|b1", "U8": "|u1", "I8": "|i1", "BF16": "<V2", "F16": "<f2", "F32": "<f4", "F64": "<f8", "C64": "<c8", "C128": "<c16",
@@ -28,8 +28,6 @@ def path_of(mount, view, name, suffix=""):
 
 def load(path):
     whole = np.load(os.fsdecode(path))
-    if not whole.size:  # of which NumPy maps nothing
-        return whole
     mapped = np.load(os.fsdecode(path), mmap_mode="r")
     same(f"{path}: whole and mapped", (whole.dtype, whole.shape, whole.tobytes()), (mapped.dtype, mapped.shape, mapped.tobytes()))
     return whole
@@ -56,7 +54,7 @@ def check_tensor(mount, name, dtype, shape, data, values):
          [name, dtype, shape, len(data), "onnx"])
 
     npy_path = path_of(mount, "npy", name, ".npy")
-    same(f"{name!r}: size in npy/", os.stat(npy_path).st_size, 4096 + len(data))
+    same(f"{name!r}: size in npy/", os.stat(npy_path).st_size, npy_size(npy_path, len(data)))
     array = load(npy_path)
     check(array.tobytes() == data, f"{name!r}: wrong bytes in npy/")
     if dtype in BITS:
@@ -72,7 +70,7 @@ def check_tensor(mount, name, dtype, shape, data, values):
         check(not os.path.exists(f32_path), f"{name!r}: complex numbers in f32/")
         return
     count = int(np.prod(shape, dtype=np.int64))
-    same(f"{name!r}: size in f32/", os.stat(f32_path).st_size, 4096 + 4 * count)
+    same(f"{name!r}: size in f32/", os.stat(f32_path).st_size, npy_size(f32_path, 4 * count))
     array = load(f32_path)
     same(f"{name!r}: dtype and shape in f32/", (array.dtype, list(array.shape)), (np.dtype("<f4"), shape))
     if values is not None:

@@ -10,6 +10,7 @@ usage: reader.py set ROOT VIEWS FILE...      the views in the directory VIEWS sh
 
 import collections
 import hashlib
+import io
 import json
 import math
 import os
@@ -115,6 +116,15 @@ def same(what, got, want):
 def slurp(path):
     with open(path, "rb") as file:
         return file.read()
+
+
+def npy_size(path, nbytes):
+    """Of a file in npy/ or f32/: a header of a page and the data; of no data, a header as short as np.save() writes it."""
+    if nbytes:
+        return 4096 + nbytes
+    array, file = np.load(os.fsdecode(path), mmap_mode="r"), io.BytesIO()
+    np.save(file, array)
+    return len(file.getvalue())
 
 
 def names_in(directory):

@@ -41,7 +41,7 @@ def check_meta(views, name, dtype, shape):
 def check_arrays(views, name, shape, data, f32):
     npy = os.fsdecode(path_of(views, "npy", name, ".npy"))
     for mapped in ("r", None)[: 2 if data else 1]:  # what has no elements can't be mapped
-        array = np.load(npy, mmap_mode=mapped if data else None)
+        array = np.load(npy, mmap_mode=mapped)
         same(f"{name}: shape in npy/", array.shape, tuple(shape))
         check(array.tobytes() == data, f"{name}: wrong bytes in npy/")
     if f32 is None:

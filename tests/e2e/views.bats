@@ -85,7 +85,7 @@ large_model() { py "$e2e/views.py" large "$model"; }
 	shown=$(cd "$mnt/npy" && echo odd.xxx*)
 	[[ $shown = *~????????????????.npy && ${#shown} = 254 ]] || fail "$shown"
 	[[ $(xattr name "$mnt/npy/$shown") = "$name" ]]
-	[[ $(stat -c %s "$mnt/npy/odd.empty.npy") = 4096 ]]
+	[[ $(stat -c %s "$mnt/npy/odd.empty.npy") = 128 ]]
 	[[ $(stat -c %s "$mnt/f32/odd.mask.npy") = $((4096 + 5 * 4)) ]]
 }
 

@@ -110,6 +110,19 @@ made_up() {
 	py "$e2e/scenario.py" consistent "$mnt"
 }
 
+@test "no model.safetensors of a set of which something is missing; whole/ has what is there" {
+	mkdir "$model"
+	PYTHONPATH+=:$top/tests/reject whole incomplete "$model"
+	expect_log 'warning: '
+	start "$model" "$mnt"
+	for at in "$mnt"/*/; do
+		made_up "${at%/}"
+		whole holds "$at/whole/model.safetensors" w
+	done
+	grep -q 'broken/pytorch_model-00001-of-00002.bin: only 1 of 2 shards of its name can be read' "$mnt/.tensorfs/stats"
+	grep -q 'lone/pytorch_model-00001-of-00002.bin: only 1 of 2 shards of its name are there' "$mnt/.tensorfs/stats"
+}
+
 @test "a PyTorch checkpoint alone: model.safetensors, without a pickle, as well" {
 	mkdir "$model"
 	whole write-torch "$model/pytorch_model.bin"

@@ -9,6 +9,8 @@ usage: whole.py shards WHOLE FILE...     it has the tensors and the metadata of 
        whole.py write-torch FILE         a PyTorch checkpoint, of which …
        whole.py torch WHOLE              … this has all tensors
        whole.py shared-metadata DIR      directories below DIR whose files have __metadata__ of several kinds
+       whole.py incomplete DIR           directories below DIR from each of which something is missing
+       whole.py holds WHOLE NAME...      it has these tensors and no others
 """
 
 import concurrent.futures
@@ -150,6 +152,42 @@ def torch(whole):
         reader.check(bytes(reader.content(have[name])) == array.tobytes(), name, "has other bytes")
 
 
+def incomplete(top):
+    """A directory for each way in which something can be missing; tensor w is there in all."""
+    import mkgguf
+    import mkonnx
+    import torch_cases as t
+
+    sound = t.one()
+    first, second = "pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"
+    index = json.dumps({"metadata": {}, "weight_map": {"w": first, "x": second}}).encode()
+    conjugate = t.tensor(metadata=(t.d(conj=b"\x88"),))
+    onnx = [mkonnx.initializer(mkonnx.tensor(name, "UINT8", [4], where))
+            for name, where in (("w", mkonnx.raw(b"abcd")), ("x", mkonnx.external(location="gone.bin")))]
+    split = [("split.no", mkgguf.UINT16, 0), ("split.count", mkgguf.UINT16, 2)]
+    gguf = mkgguf.gguf(split, [("w", 0, [4], b"a" * 16)])
+    cases = {
+        "absent": {"pytorch_model.bin.index.json": index, first: sound},
+        "cut": {"pytorch_model.bin.index.json": index, first: sound, second: sound[:99]},
+        "lone": {first: sound},
+        "broken": {first: sound, second: sound[:99]},
+        "unlisted": {"pytorch_model.bin.index.json": json.dumps({"weight_map": {"w": first}}).encode(), first: sound},
+        "tensor": {"pytorch_model.bin": t.saved(t.d(w=t.tensor(), x=conjugate))},
+        "onnx": {"model.onnx": mkonnx.model(*onnx)},
+        "gguf": {"model-00001-of-00002.gguf": gguf},
+        "renamed": {"model.gguf": gguf},
+    }
+    for case, files in cases.items():
+        os.makedirs(os.path.join(top, case))
+        for name, data in files.items():
+            with open(os.path.join(top, case, name), "wb") as out:
+                out.write(data)
+
+
+def holds(whole, *names):
+    reader.same("names", set(tensors_of(whole, metadata_of(whole))), set(names))
+
+
 def put(path, metadata, name):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     header = {} if metadata is None else {"__metadata__": metadata}
@@ -178,5 +216,6 @@ def shared_metadata(top):
 
 if __name__ == "__main__":
     STEPS = {"shards": shards, "expected": expected, "blocks": blocks, "keys": keys,
-             "tensor": tensor, "write-torch": write_torch, "torch": torch, "shared-metadata": shared_metadata}
+             "tensor": tensor, "write-torch": write_torch, "torch": torch, "shared-metadata": shared_metadata,
+             "incomplete": incomplete, "holds": holds}
     STEPS[sys.argv[1]](*sys.argv[2:])

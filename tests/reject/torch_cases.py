@@ -206,7 +206,7 @@ def containers():
         "should-pass-torch-script": saved(g("__torch__", "Net") + b")\x81" + d(**W, training=b"\x88") + b"b",
                                           members={"constants.pkl": PROTO + b")" + STOP}),
         "should-fail-torch-script-constants-cut": saved(d(**W), members={"constants.pkl": PROTO + b"N\x85"}),
-        "should-fail-torch-script-constants-elsewhere": saved(d(**W), members={"constants.pkl": PROTO + tensor() + b"\x85" + STOP}),
+        "should-pass-torch-script-constants-elsewhere": saved(d(**W), members={"constants.pkl": PROTO + tensor() + b"\x85" + STOP}),
         "should-fail-torch-script-of-old": zipped(None, {}, {"model.json": b"{}", "tensors/0": DATA}),
         "should-fail-torch-script-of-old-with-a-pickle": zipped(PROTO + b")" + STOP, {}, {"model.json": b"{}", "tensors/0": DATA}),
         "should-fail-torch-package": zipped(None, {}, {".data/extern_modules": b"torch", "model/model.pkl": b"x"}),
@@ -317,6 +317,18 @@ def opcodes():
             {f"should-pass-torch-pickle-{k}": zipped(v) for k, v in good.items()})
 
 
+def packed(*names):
+    """The last one's storage by bzip2."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as file:
+        value = b"}(" + b"".join(u(n) + tensor(base=storage(key=str(k))) for k, n in enumerate(names)) + b"u"
+        file.writestr(zipfile.ZipInfo("archive/data.pkl"), PROTO + value + STOP)
+        for k in range(len(names)):
+            file.writestr(zipfile.ZipInfo(f"archive/data/{k}"), DATA,
+                          zipfile.ZIP_BZIP2 if k == len(names) - 1 else zipfile.ZIP_STORED)
+    return out.getvalue()
+
+
 def tensors():
     huge = 1 << 62
     f8 = (g("torch", "float8_e4m3fn"),)
@@ -365,7 +377,6 @@ def tensors():
         "dtype-of-others": one(**raw, metadata=(g("os", "float32"),)),
         "dtype-missing": one(**raw),
         "dtype-makes-it-too-large": one(**raw, size=(16,), metadata=(g("torch", "float32"),)),
-        "second-is-bad": saved(d(a=tensor(), b=tensor(offset=1))),
         "bad-one-deep-inside": saved(d(a=b"](" + d(b=t(tensor(offset=9))) + b"e")),
     }
     good = {
@@ -390,7 +401,20 @@ def tensors():
         "storage-larger": one(base=storage(numel=3), size=(3,)),
         "storage-bare": saved(d(w=storage())),
     }
-    # Sound, and nothing that can be shown; they take no other tensor with them.
+    # What is wrong with one tensor, and what is sound and can't be shown: no other tensor is left out with it.
+    beside = {
+        "sizes-65": tensor(size=(1,) * 65, stride=(1,) * 65),
+        "sizes-overflow": tensor(size=(huge, huge), stride=(0, 0)),
+        "size-negative": tensor(size=(-4,)),
+        "stride-negative": tensor(stride=(-1,)),
+        "strides-fewer": tensor(size=(2, 2)),
+        "offset-beyond": tensor(offset=1),
+        "storage-missing": tensor(base=storage(key="1")),
+        "storage-too-small": tensor(base=storage(numel=5), size=(5,)),
+        "storage-of-text": tensor(base=storage(numel=u("4"))),
+        "persistent-id-number": tensor(base=i(0) + b"Q"),
+        "dtype-of-others": tensor(**raw, metadata=(g("os", "float32"),)),
+    }
     alone = {
         "from-numpy": call(g("torch._utils", "_rebuild_device_tensor_from_numpy"), b"N", g("torch", "float32"), u("xla:0"),
                                      b"\x89"),
@@ -403,7 +427,10 @@ def tensors():
                                ints((1,)), b"\x89"),
     }
     bad |= {k: saved(d(w=v)) for k, v in alone.items()}
-    good |= {f"{k}-beside-another": saved(d(v=tensor(), w=v)) for k, v in alone.items()}
+    good |= {f"{k}-beside-another": saved(d(v=tensor(), w=v)) for k, v in (alone | beside).items()}
+    # The storage of one is compressed by bzip2, which isn't read.
+    bad["storage-bzip2"] = packed(b"w")
+    good["storage-bzip2-beside-another"] = packed(b"v", b"w")
     return ({f"should-fail-torch-tensor-{k}": v for k, v in bad.items()} |
             {f"should-pass-torch-tensor-{k}": v for k, v in good.items()})
 
@@ -563,7 +590,9 @@ def rows():
         "tensor-float4": {"w": ("F4", [2, 16], DATA)},
         "tensor-quantised": {"w": ("QI8", [16], DATA)},
         **{f"tensor-{k}-beside-another": {"v": w["w"]} for k in
-           ("from-numpy", "storage-type-unknown", "storage-quantised-to-4-bits", "conjugate", "negative-view", "dtype-unknown", "meta")},
+           ("from-numpy", "storage-type-unknown", "storage-quantised-to-4-bits", "conjugate", "negative-view", "dtype-unknown", "meta",
+            "sizes-65", "sizes-overflow", "size-negative", "stride-negative", "strides-fewer", "offset-beyond", "storage-missing",
+            "storage-too-small", "storage-of-text", "storage-bzip2", "persistent-id-number", "dtype-of-others")},
         "tensor-storage-larger": {"w": ("F32", [3], DATA[:12])},
         "tensor-float8-of-script": {"w": ("F8_E4M3", [16], DATA)},
         "tensor-complex-half-of-script": {"w": ("C32", [4], DATA)},
@@ -571,6 +600,7 @@ def rows():
         "script-frozen": {"constants.0": ("F32", [4], DATA[::-1]), "constants.1": ("F32", [2], DATA[::-1][8:])},
         "script-constants": {"constants.0": w["w"], "constants.0~2": ("F32", [4], DATA[::-1])},
         "script-constants-none": w,
+        "script-constants-elsewhere": w,
         "pickle-digits": w,
         "walk-from-type-of-others": {"w.0": w["w"], "y.2": w["w"]},
         "walk-from-type-in-its-state": {"w.s": w["w"]},

@@ -112,7 +112,7 @@ const struct tfs_torch_rebuild *tfs_torch_rebuild(const struct tfs_pickle_value 
 /* What @persid says. False: it is no storage, or one of a type that nobody knows. */
 bool tfs_torch_read_persid(const struct tfs_pickle_value *persid, struct tfs_torch_storage *ret);
 
-/* Check the tensor and add it to the catalog, or leave it out of it. -EINVAL with the error filled. */
+/* Check the tensor and add it to the catalog, or leave it out of it. -errno with the error filled where the file can't be read. */
 int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor);
 
 #endif

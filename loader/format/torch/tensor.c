@@ -80,31 +80,27 @@ static const struct tfs_torch_rebuild by_state = { "torch", "Tensor" };
 
 #define LENGTH(a) (sizeof(a) / sizeof *(a))
 
-static __attribute__((cold, format(printf, 3, 4))) int refuse(const struct tfs_torch *t,
-							      const struct tfs_torch_tensor *tensor, const char *fmt,
-							      ...)
-{
-	char name[TFS_QUOTE_SIZE], what[256];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(what, sizeof what, fmt, ap);
-	va_end(ap);
-	return tfs_pickle_error(&t->pickle, -EINVAL, tensor->at, "tensor %s: %s",
-				tfs_quote(name, sizeof name, tensor->name, tensor->name_len), what);
-}
-
 /* Of the call that makes it, in the file. */
 static uint64_t offset_of(const struct tfs_torch *t, const struct tfs_torch_tensor *tensor)
 {
 	return t->pickle.offset + (t->pickle.inflated ? 0 : tensor->at);
 }
 
-/* A tensor that is sound, and that we can't show as it is. Returns 1. */
-static __attribute__((cold)) int leave_out(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const char *why)
+/*
+ * A tensor that is wrong, or sound and not to be shown as it is, takes no other one with it. Where no other one is left the file is
+ * refused for this. Returns 1, or -ENOMEM.
+ */
+static __attribute__((cold, format(printf, 3, 4))) int leave_out(struct tfs_torch *t, const struct tfs_torch_tensor *tensor,
+								 const char *fmt, ...)
 {
-	int rc = tfs_catalog_leave_out(t->catalog, tensor->name, tensor->name_len, offset_of(t, tensor), "%s", why);
+	char why[256];
+	va_list ap;
+	int rc;
 
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof why, fmt, ap);
+	va_end(ap);
+	rc = tfs_catalog_leave_out(t->catalog, tensor->name, tensor->name_len, offset_of(t, tensor), "%s", why);
 	return rc ? rc : 1;
 }
 
@@ -226,11 +222,13 @@ struct layout {
 	bool plain;	      /* C order without gaps */
 };
 
+/* 1: it is left out, and so from the next two. */
 static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tensor,
 			const struct tfs_pickle_value *persid, struct tfs_torch_storage *s, struct layout *l)
 {
 	const struct tfs_pickle_value *type =
 		tfs_pickle_item(tfs_pickle_item(persid, TFS_PICKLE_PERSID, 0), TFS_PICKLE_TUPLE, 1);
+	struct tfs_error *err = t->err, wrong = { .offset = TFS_NO_OFFSET };
 	char key[TFS_QUOTE_SIZE];
 	const char *text;
 	uint64_t nbytes;
@@ -240,17 +238,21 @@ static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 	if (of_torch(type) && !type_of_storage(type))
 		return leave_out(t, tensor, "its elements are of a type that is not known, or of less than a byte");
 	if (!tfs_torch_read_persid(persid, s))
-		return refuse(t, tensor, "its storage is none that torch writes");
+		return leave_out(t, tensor, "its storage is none that torch writes");
 	text = tfs_pickle_text(s->key, &len);
 	tfs_quote(key, sizeof key, text, len);
+	t->err = &wrong;
 	rc = t->find(t, s->key, &l->extent);
+	t->err = err;
 	if (rc == -ENOENT)
-		return refuse(t, tensor, "its storage %s is not in the file", key);
+		return leave_out(t, tensor, "its storage %s is not in the file", key);
+	if (rc == -EINVAL)
+		return leave_out(t, tensor, "its storage %s: %s", key, wrong.what);
 	if (rc)
-		return rc;
+		return tfs_error_set(err, rc, wrong.offset, "%s", wrong.what);
 	if (ckd_mul(&nbytes, s->numel, s->type->size) || nbytes > l->extent.nbytes)
-		return refuse(t, tensor, "its storage %s has %" PRIu64 " elements of %u bytes in %" PRIu64 " bytes",
-			      key, s->numel, s->type->size, l->extent.nbytes);
+		return leave_out(t, tensor, "its storage %s has %" PRIu64 " elements of %u bytes in %" PRIu64 " bytes",
+				 key, s->numel, s->type->size, l->extent.nbytes);
 	l->type = s->type;
 	l->begin = s->view_at * s->type->size; /* no more than nbytes, and so is the next */
 	l->room = s->view_numel * s->type->size;
@@ -266,14 +268,14 @@ static int read_dims(struct tfs_torch *t, const struct tfs_torch_tensor *tensor,
 	if (tfs_pickle_is_global(tfs_pickle_item(v, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), "torch", "Size"))
 		v = tfs_pickle_item(tfs_pickle_item(v, TFS_PICKLE_CALL, TFS_PICKLE_ARGS), TFS_PICKLE_TUPLE, 0);
 	if (!v || tfs_pickle_type(v) != TFS_PICKLE_TUPLE)
-		return refuse(t, tensor, "its %s is no tuple", what);
+		return leave_out(t, tensor, "its %s is no tuple", what);
 	n = tfs_pickle_node(v)->n_items;
 	if (n > TFS_MAX_DIMS)
-		return refuse(t, tensor, "%" PRIu32 " dimensions; the limit is %d", n, TFS_MAX_DIMS);
+		return leave_out(t, tensor, "%" PRIu32 " dimensions; the limit is %d", n, TFS_MAX_DIMS);
 	for (*ret_n = 0; *ret_n < n; (*ret_n)++)
 		if (!count_of(tfs_pickle_item(v, TFS_PICKLE_TUPLE, *ret_n), &dims[*ret_n]))
-			return refuse(t, tensor, "its %s has something else than a number from 0 to 2^63-1 in place %u",
-				      what, *ret_n);
+			return leave_out(t, tensor, "its %s has something else than a number from 0 to 2^63-1 in place %u",
+					 what, *ret_n);
 	return 0;
 }
 
@@ -296,7 +298,6 @@ static bool negated(const struct tfs_pickle_value *metadata)
 	return false;
 }
 
-/* 1: it is left out. */
 static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, struct layout *l)
 {
 	const struct tfs_torch_rebuild *r = tensor->rebuild;
@@ -308,7 +309,7 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 	if (r && r->foreign)
 		return pass_over(t, tensor, r->foreign);
 	if (r && r->left_out)
-		return leave_out(t, tensor, r->left_out);
+		return leave_out(t, tensor, "%s", r->left_out);
 	rc = read_storage(t, tensor, r ? tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0) : args, &s, l);
 	if (rc)
 		return rc;
@@ -319,14 +320,14 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 		return 0;
 	}
 	if (!count_of(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 1), &l->offset))
-		return refuse(t, tensor, "its offset is no number from 0 to 2^63-1");
+		return leave_out(t, tensor, "its offset is no number from 0 to 2^63-1");
 	rc = read_dims(t, tensor, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 2), "size", l->shape, &l->ndim);
 	if (!rc)
 		rc = read_dims(t, tensor, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 3), "stride", l->strides, &n_strides);
 	if (rc)
 		return rc;
 	if (n_strides != l->ndim)
-		return refuse(t, tensor, "%u sizes and %u strides", l->ndim, n_strides);
+		return leave_out(t, tensor, "%u sizes and %u strides", l->ndim, n_strides);
 	if (r->metadata && negated(tfs_pickle_item(args, TFS_PICKLE_TUPLE, r->metadata)))
 		return leave_out(t, tensor, "a conjugate or negative view, whose values are not those that are stored");
 	if (r->dtype) {
@@ -337,7 +338,7 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 			return leave_out(t, tensor,
 					 "its elements are of a type that is not known, or of less than a byte");
 		if (!l->type)
-			return refuse(t, tensor, "its dtype is none of torch's");
+			return leave_out(t, tensor, "its dtype is none of torch's");
 	}
 	return 0;
 }
@@ -353,7 +354,7 @@ static bool contiguous(const struct layout *l)
 	return true;
 }
 
-/* Is it within its storage? */
+/* Is it within its storage? 1: it is left out. */
 static int check_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, struct layout *l)
 {
 	uint64_t last = 0, step, end, nbytes;
@@ -361,24 +362,23 @@ static int check_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 	l->elems = 1;
 	for (unsigned i = 0; i < l->ndim; i++)
 		if (ckd_mul(&l->elems, l->elems, l->shape[i]))
-			return refuse(t, tensor, "the shape has more elements than 64-bit numbers count");
+			return leave_out(t, tensor, "the shape has more elements than 64-bit numbers count");
 	if (ckd_mul(&nbytes, l->elems, l->type->size) || nbytes > INT64_MAX)
-		return refuse(t, tensor, "the shape has more bytes than 63-bit numbers count");
+		return leave_out(t, tensor, "the shape has more bytes than 63-bit numbers count");
 	l->plain = contiguous(l);
 	if (!l->elems)
 		return 0;
 	for (unsigned i = 0; i < l->ndim; i++)
 		if (ckd_mul(&step, l->shape[i] - 1, l->strides[i]) || ckd_add(&last, last, step))
-			return refuse(t, tensor, "its strides reach beyond what 64-bit numbers count");
+			return leave_out(t, tensor, "its strides reach beyond what 64-bit numbers count");
 	if (ckd_add(&end, l->offset, last) || ckd_add(&end, end, 1) || ckd_mul(&end, end, l->type->size) ||
 	    end > l->room)
-		return refuse(t, tensor,
-			      "elements up to %" PRIu64 " from %" PRIu64 " on, of %u bytes, in a storage of %" PRIu64
-			      " bytes",
-			      last, l->offset, l->type->size, l->room);
+		return leave_out(t, tensor,
+				 "elements up to %" PRIu64 " from %" PRIu64 " on, of %u bytes, in a storage of %" PRIu64
+				 " bytes", last, l->offset, l->type->size, l->room);
 	if (nbytes > l->room && nbytes > MAX_EXPANDED)
-		return refuse(t, tensor, "%" PRIu64 " bytes expanded from %" PRIu64 "; the limit is 2^40", nbytes,
-			      l->room);
+		return leave_out(t, tensor, "%" PRIu64 " bytes expanded from %" PRIu64 "; the limit is 2^40", nbytes,
+				 l->room);
 	return 0;
 }
 
@@ -432,8 +432,10 @@ int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor)
 	if (!dtype)
 		return -ENOMEM;
 	if (dtype->block_elems > 1) {
-		if (!l.ndim || !l.plain)
-			return refuse(t, tensor, "strides over elements of less than a byte");
+		if (!l.ndim || !l.plain) {
+			rc = leave_out(t, tensor, "strides over elements of less than a byte");
+			return rc < 0 ? rc : 0;
+		}
 		l.shape[l.ndim - 1] *= dtype->block_elems; /* fewer than 2^63 bytes, so no overflow */
 	}
 	return add(t, tensor, dtype, &l);

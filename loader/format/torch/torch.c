@@ -207,7 +207,7 @@ static int read_zip(struct tfs_torch *t, struct archive *a)
 	cleanup_free char *buf = NULL, *constants_buf = NULL;
 	const struct tfs_zip_member *object, *constants;
 	struct tfs_torch c;
-	size_t n;
+	size_t n, n_left_out;
 	int rc = find_root(t, a);
 
 	if (!rc)
@@ -232,7 +232,8 @@ static int read_zip(struct tfs_torch *t, struct archive *a)
 	if (rc)
 		return rc;
 	tfs_catalog_tensors(t->catalog, &n);
-	if (!n && constants)
+	tfs_catalog_left_out(t->catalog, &n_left_out);
+	if (!n && !n_left_out && constants)
 		return tfs_error_set(t->err, -EINVAL, object->offset,
 				     "a TorchScript archive, and no tensor is found in its module's attributes");
 	return 0;

@@ -163,6 +163,7 @@ static void deflated_is_inflated(void **unused)
 	s.t.nbytes = LEN;
 	assert_int_equal(extract(&s, &s.t, LEN - 10, 10, &data), -EIO);
 	assert_non_null(strstr(s.err.what, "checksum"));
+	assert_string_equal(s.err.file, "blob");
 	s.packing.crc = crc32(0, plain, LEN);
 	s.packing.length = n - 5;
 	assert_int_equal(extract(&s, &s.t, LEN - 10, 10, &data), -EIO);

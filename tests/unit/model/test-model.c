@@ -918,6 +918,8 @@ static void companions_come_after_models(void **state)
 	static const char *const companions[] = {
 		"adapter_model", "adapter_model.fp16", "optimizer", "optimizer_0", "scheduler", "rng_state_0", "training_args", "scaler",
 		"random_states_1", "mmproj-F16", "a-mmproj-f16", "imatrix", "a.imatrix", "a_optim_states", "pytorch_lora_weights",
+		"bf16_zero_pp_rank_0_mp_rank_00_optim_states", "mm_projector", "projector", "vision-Projector.fp16", "custom_checkpoint_0",
+		"dl_state_dict", "sampler", "trainer_state", "optim", "lr_scheduler", "grad_scaler", "a_Optimizer", "a-optimizer-1",
 	};
 	char *dir = make_tree(), name[100], text[100];
 	struct tfs_model *m;
@@ -939,6 +941,17 @@ static void companions_come_after_models(void **state)
 		assert_int_equal(unlink(in_tree(dir, name)), 0);
 		assert_int_equal(unlink(in_tree(dir, "z.safetensors")), 0);
 	}
+	/* Words are whole ones. */
+	put_safetensors(dir, "a_optimizers.safetensors", ONE("t"), 4);
+	put_safetensors(dir, "projectors.safetensors", ONE("t"), 4);
+	put_safetensors(dir, "samplers.safetensors", ONE("t"), 4);
+	m = open_model(dir, &w);
+	for (size_t i = 0; i < m->n_sets; i++)
+		assert_false(m->sets[i].companion);
+	tfs_model_destroy(m);
+	assert_int_equal(unlink(in_tree(dir, "a_optimizers.safetensors")), 0);
+	assert_int_equal(unlink(in_tree(dir, "projectors.safetensors")), 0);
+	assert_int_equal(unlink(in_tree(dir, "samplers.safetensors")), 0);
 	/* By what is in it, whatever the name. One that has other tensors, too, is a model. */
 	put_safetensors(dir, "model.safetensors", TWO("q.lora_A.weight", "lora_unet_q.alpha"), 6);
 	put_safetensors(dir, "z.safetensors", TWO("q.lora_A.weight", "q.weight"), 6);

@@ -446,6 +446,15 @@ static int check_mountpoint(const struct tfs_fs *fs, const char *mountpoint)
 	return r > 0 ? -EBUSY : r;
 }
 
+/*
+ * Otherwise the kernel lets in nobody but who mounted it, and could read all that was found. Whom it lets into a mount that was made
+ * elsewhere we can't know.
+ */
+static bool lets_others_in(const struct tfs_fs *fs)
+{
+	return fs->options->allow_other || tfs_mountpoint_fd(fs->mountpoint) >= 0;
+}
+
 /* Whom warnings may be shown to depends on the files that they are about. */
 static void find_who_may_see(struct tfs_fs *fs)
 {
@@ -455,11 +464,15 @@ static void find_who_may_see(struct tfs_fs *fs)
 		w->node = w->file[0] ? tfs_model_find(fs->model, w->file) : UINT32_MAX;
 		fs->all_open &= w->node == UINT32_MAX || tfs_access_node_open(fs->model, w->node);
 	}
-	/*
-	 * Then the kernel lets in nobody but who mounted it, and could read all that was found. Whom it lets into a mount that was made
-	 * elsewhere we can't know.
-	 */
-	fs->all_open |= !fs->options->allow_other && tfs_mountpoint_fd(fs->mountpoint) < 0;
+	fs->all_open |= !lets_others_in(fs);
+}
+
+/* Links lead through directories that only others have to be asked about. */
+static int find_ways(struct tfs_fs *fs, struct tfs_error *err)
+{
+	int r = lets_others_in(fs) ? tfs_model_find_ways(fs->model) : 0;
+
+	return r ? tfs_error_set(err, r, TFS_NO_OFFSET, "out of memory") : 0;
 }
 
 int tfs_session_run(const struct tfs_options *options, int starter_fd)
@@ -495,6 +508,8 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	}
 	if (!r) {
 		r = tfs_model_open(options->model_dir, get_nprocs(), on_warning, &fs, &fs.model, &err);
+		if (!r)
+			r = find_ways(&fs, &err);
 		if (!r)
 			tfs_model_set_npy_align(fs.model, options->npy_align);
 		if (!r)

@@ -307,6 +307,14 @@ left_nothing() {
 	[[ ! -s $T/fd.log ]] || fail "$(cat "$T/fd.log")"
 }
 
+@test "a mountpoint that is / or in /proc is refused" {
+	mkmodel --bytes 64K
+	for dir in / /../ /proc /dev/fd/ /dev/fd /proc/self/fd /proc/self/fdinfo/; do
+		refused 1 "$model" "$dir"
+		[[ $output = *"mountpoint $dir: "*"would cover"* ]] || fail "$output"
+	done
+}
+
 @test "/dev/fd/N that is not mounted, not open, or something else" {
 	need_root
 	mkmodel --bytes 64K

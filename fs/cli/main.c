@@ -65,7 +65,10 @@ int main(int argc, char **argv)
 	case TFS_PARSED_RUN:
 		break;
 	}
-	int status = options.fake ? EXIT_OK : options.foreground ? tfs_session_run(&options, -1) : run_in_background(&options);
+	int status = !tfs_session_knows(options.mount_options) ? EXIT_USAGE
+		     : options.fake			       ? EXIT_OK
+		     : options.foreground		       ? tfs_session_run(&options, -1)
+							       : run_in_background(&options);
 	tfs_options_fini(&options);
 	return status;
 }

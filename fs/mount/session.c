@@ -238,6 +238,22 @@ static int create_session(struct tfs_fs *fs)
 	return fs->session ? 0 : -EINVAL;
 }
 
+bool tfs_session_knows(const char *mount_options)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct fuse_session *session = NULL;
+
+	if (!*mount_options)
+		return true;
+	fuse_set_log_func(on_fuse_log);
+	if (!fuse_opt_add_arg(&args, "tensorfs") && !fuse_opt_add_arg(&args, "-o") && !fuse_opt_add_arg(&args, mount_options))
+		session = fuse_session_new(&args, &tfs_operations, sizeof tfs_operations, NULL);
+	fuse_opt_free_args(&args);
+	if (session)
+		fuse_session_destroy(session);
+	return session;
+}
+
 /* Open files take descriptors only while they are streamed or being set up, but a thousand is little. */
 static void raise_fd_limit(void)
 {

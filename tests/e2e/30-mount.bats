@@ -67,6 +67,7 @@ installed() {
 		grep -qE " $mnt fuse.tensorfs ro,.*allow_other" /proc/self/mounts
 		umount "$mnt"
 		mount -f -t tensorfs "$model" "$mnt"
+		[ "$(mount.tensorfs "$model" "$mnt" -f -o bogus 2>&1 || echo $?)" = "$(printf "tensorfs: error: fuse: unknown option(s): \`-o bogus\x27\n2")" ]
 		! grep -F " $mnt " /proc/self/mounts
 		! mount -t tensorfs -o memory=1M "$model" "$mnt"
 		! mount -t tensorfs "$T/nosuch" "$mnt"
@@ -129,7 +130,7 @@ installed() {
 	[[ $output = *"$T/nosuch: No such file"* ]]
 	refused 1 --passthrough=off --prefetch-list="$T/nosuch" "$model" "$mnt"
 	[[ $output = *"$T/nosuch: No such file"* ]]
-	refused 1 -o bogus=1,fsname=x "$model" "$mnt"
+	refused 2 -o bogus=1,fsname=x "$model" "$mnt"
 	[[ $output = *bogus=1* ]]
 	refused 1 -o rootcontext=bogus,context=1 "$model" "$mnt"
 	refused 2 -o max_read=many "$model" "$mnt"
@@ -344,5 +345,5 @@ left_nothing() {
 	run "${as[@]}" "$TENSORFS" --prefetch-list=/nosuch "$model" "$mnt" 3>&-
 	[[ $status = 1 && ${#lines[@]} = 1 && $(mounts_at "$mnt") = 0 && -z $(pid_of "$mnt") ]] || fail "$output"
 	run "${as[@]}" "$TENSORFS" -o bogus "$model" "$mnt" 3>&-
-	[[ $status = 1 && $output = *bogus* && $(mounts_at "$mnt") = 0 && -z $(pid_of "$mnt") ]] || fail "$output"
+	[[ $status = 2 && $output = *bogus* && $(mounts_at "$mnt") = 0 && -z $(pid_of "$mnt") ]] || fail "$output"
 }

@@ -254,14 +254,24 @@ bool tfs_session_knows(const char *mount_options)
 	return session;
 }
 
-/* Open files take descriptors only while they are streamed or being set up, but a thousand is little. */
-static void raise_fd_limit(void)
+static void raise_limit(int which)
 {
 	struct rlimit l;
-	if (!getrlimit(RLIMIT_NOFILE, &l) && l.rlim_cur < l.rlim_max) {
+	if (!getrlimit(which, &l) && l.rlim_cur < l.rlim_max) {
 		l.rlim_cur = l.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &l);
+		setrlimit(which, &l);
 	}
+}
+
+/*
+ * Open files take descriptors only while they are streamed or being set up, but a thousand is little. A backing file is as large as its
+ * tensor; where it may not be, that is for the open to say, not for a signal.
+ */
+static void raise_limits(void)
+{
+	raise_limit(RLIMIT_NOFILE);
+	raise_limit(RLIMIT_FSIZE);
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 static int create_loader(struct tfs_fs *fs)
@@ -506,7 +516,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	if (options->debug)
 		tfs_log_set_level(TFS_LOG_DEBUG);
 	fuse_set_log_func(on_fuse_log);
-	raise_fd_limit();
+	raise_limits();
 	tfs_opened_init(&fs.opened);
 	tfs_opened_init(&fs.texts);
 	tfs_snapshots_init(&fs.snapshots);

@@ -222,6 +222,30 @@ left_nothing() {
 	((failed)) || fail "no limit was too low"
 }
 
+@test "a limit on the size of files: raised where it may be; else what is larger is streamed, and says why" {
+	need_root
+	mkmodel --bytes 2M
+	launch=(prlimit --fsize=100000:unlimited --)
+	start --prefetch=none "$model" "$mnt"
+	need_passthrough
+	large=$(find "$mnt/tensors" -size +100k -print -quit)
+	cat "$large" >/dev/null
+	stat_is opens_streamed -eq 0
+	umount "$mnt"
+	wait_until ended "$daemon"
+	launch=(prlimit --fsize=100000 --)
+	start --prefetch=none "$model" "$mnt"
+	exec 8<"$large"
+	[[ $(getfattr --absolute-names --only-values -n user.tensorfs.state "$large") = "absent, streamed (the kernel refused its backing file)" ]] ||
+		fail "$(getfattr --absolute-names -d "$large")"
+	exec 8<&-
+	same_bytes
+	stat_is opens_streamed_refused -gt 0
+	stat_is opens_streamed_too_large -eq 0
+	stat_is errors -eq 0
+	py "$e2e/reader.py" set "$model" "$mnt" "$model/model.safetensors"
+}
+
 @test "-d: SIGTERM is no error" {
 	mkmodel --bytes 16K
 	expect_log .

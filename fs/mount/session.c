@@ -333,10 +333,12 @@ static void *report_ready(void *arg)
 	enum tfs_start waiting = TFS_START_WAITING;
 	if (!atomic_compare_exchange_strong(&fs->start, &waiting, answered ? TFS_START_ANSWERED : TFS_START_ABANDONED))
 		return NULL;
-	if (answered)
+	if (answered) {
+		send(fs->starter_fd, "", 1, MSG_NOSIGNAL); /* nothing has ended the session before */
 		detach(fs);
-	else
+	} else {
 		kill(getpid(), SIGTERM);
+	}
 	return NULL;
 }
 
@@ -399,7 +401,7 @@ static int serve(struct tfs_fs *fs)
 	if (ended < 0) {
 		tfs_log_error("the session ended: %s", ended == -1 ? "it has no thread" : strerror(-ended));
 	} else if (started && fs->start != TFS_START_ANSWERED) {
-		tfs_log_error("ended by %s before the mount answered", ended ? strsignal(ended) : "an unmount");
+		tfs_log_error("ended by %s before the mount answered: nothing is mounted", ended ? strsignal(ended) : "an unmount");
 		ended = -EINTR;
 	}
 	return ended < 0 ? ended : 0;
@@ -421,6 +423,40 @@ static void on_ring_end(void *fs)
 	tfs_fs_stop(fs);
 }
 
+/*
+ * libfuse may have a program mount or unmount for it, and takes a signal while it waits for that one as a failure. One that comes is
+ * noticed afterwards.
+ */
+static void block_signals(sigset_t *ret_before)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &signals, ret_before);
+}
+
+static int mount_undisturbed(struct tfs_fs *fs, const char *mountpoint)
+{
+	sigset_t before;
+
+	block_signals(&before);
+	int r = fuse_session_mount(fs->session, mountpoint);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r;
+}
+
+static void unmount_undisturbed(struct tfs_fs *fs)
+{
+	sigset_t before;
+
+	block_signals(&before);
+	fuse_session_unmount(fs->session);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 {
 	int r = create_session(fs);
@@ -429,7 +465,7 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 	if (fuse_set_signal_handlers(fs->session))
 		return -ENOMEM;
 	r = -EIO;
-	if (!fuse_session_mount(fs->session, mountpoint)) { /* otherwise libfuse, or fusermount3, has said why */
+	if (!mount_undisturbed(fs, mountpoint)) { /* otherwise libfuse, or fusermount3, has said why */
 		fs->device = tfs_mounted_at(mountpoint).device;
 		/* Threads inherit what is left of the privileges, so the loader comes after this. */
 		r = tfs_privileges_drop();
@@ -447,7 +483,7 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		tfs_fs_stop(fs);
 		tfs_close_all(fs);
 		if (tfs_mountpoint_fd(mountpoint) < 0) /* otherwise that is for who mounted it */
-			fuse_session_unmount(fs->session);
+			unmount_undisturbed(fs);
 	}
 	fuse_remove_signal_handlers(fs->session);
 	return r;

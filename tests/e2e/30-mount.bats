@@ -187,6 +187,37 @@ left_nothing() {
 	[[ $(mounts_at "$mnt") = 0 ]]
 }
 
+# Ends the daemon, then who waits for it, at many moments: what is printed and the status are of one mind.
+ended_any_time() {
+	local i rc word
+	for i in {0..15}; do
+		rc=0
+		"$TFS_PYTHON" "$e2e/scenario.py" ended-after "$((i * 5))" "${as[@]}" "$TENSORFS" "$model" "$mnt" >"$T/ended.log" 2>&1 3>&- </dev/null || rc=$?
+		word='no word'
+		! grep -q 'nothing is mounted$' "$T/ended.log" || word='nothing is mounted'
+		[[ $rc,$word = "1,nothing is mounted" || $rc,$word = "0,no word" ]] ||
+			[[ $rc = 130 && ! -s $T/ended.log ]] || fail "after $((i * 5)) ms: status $rc: $(cat "$T/ended.log")"
+		! grep -v '^tensorfs: ' "$T/ended.log" || fail "after $((i * 5)) ms: whose words are these?"
+		not_there() { [[ $(mounts_at "$mnt") = 0 && -z $(pid_of "$mnt") ]]; }
+		[[ $rc != 0 ]] || umount "$mnt" 2>/dev/null || : # whom the signal hadn't reached
+		[[ $rc = 0 ]] || not_there || fail "after $((i * 5)) ms: $(grep "$mnt" /proc/self/mounts)"
+		wait_until not_there
+	done
+}
+
+@test "both are ended while it starts: status and message agree, whenever" {
+	need_root
+	mkmodel --bytes 64K
+	ended_any_time
+}
+
+@test "the same without privileges" {
+	as_user
+	mkmodel --bytes 64K
+	chmod -R a+rX "$model"
+	ended_any_time
+}
+
 @test "somebody unmounts it while it starts" {
 	need_root
 	mkmodel --bytes 64K

@@ -53,6 +53,14 @@ load helpers
 	[[ $output = *"$T/pipe"* ]]
 }
 
+@test "a model that is a device or a FIFO" {
+	mkfifo "$T/fifo"
+	for what in /dev/null /dev/zero "$T/fifo"; do
+		refused 1 "$what" "$mnt"
+		[[ $output = *"$what: is neither a directory nor a regular file" ]] || fail "$output"
+	done
+}
+
 @test "a mountpoint that is not there, or no directory" {
 	mkmodel --bytes 16K
 	refused 1 "$model" "$T/nosuch"

@@ -365,6 +365,7 @@ def check_texts(user, text, native, world):
         check(("broken.safetensors" in text[name]) == broken, f"{user}: {name} has the warning: {not broken}")
     told = json.loads(text["stats.json"])
     same(f"{user}: tensors", told["tensors"], len(readable))
+    same(f"{user}: warnings", told["warnings"], 1)
     same(f"{user}: tensor_bytes", told["tensor_bytes"], sum(r["bytes"] for r in world["rows"] if r["path"] in readable))
 
 

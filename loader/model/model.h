@@ -138,9 +138,9 @@ const char *tfs_model_error_line(const char *path, const struct tfs_error *err, 
 void tfs_model_set_npy_align(struct tfs_model *m, unsigned align);
 
 /*
- * Find out which directories each followed link leads through: those that the kernel walks; those in the model down to each link and to
- * what it leads to; and where that is outside, all down to it from the root of all. Not those that @node has as parents in the tree, nor
- * those above the model directory where it is in there that the link leads. The same is true as of tfs_model_set_npy_align(): before
+ * Find out which directories each followed link leads through: those in which the kernel looks something up when it follows the link
+ * (path_resolution(7)), but not those that @node has as parents in the tree, as whoever asks has come through them, nor those above the
+ * model directory, for which the mount stands. The same is true as of tfs_model_set_npy_align(): before
  * anybody else has the model. 0 or -ENOMEM.
  */
 int tfs_model_find_ways(struct tfs_model *m);

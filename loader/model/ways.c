@@ -68,42 +68,7 @@ static int add(struct search *s, const struct stat *dir)
 	return 0;
 }
 
-/* From the directory *@at to the one above it. False: there is none, or (*@dir is closed then) nobody can tell. */
-static bool go_up(int *at, struct stat *dir)
-{
-	cleanup_fd int up = openat(*at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct stat above;
-
-	if (up < 0 || fstat(up, &above)) {
-		*dir = closed;
-		return false;
-	}
-	if (is_same(dir, &above))
-		return false;
-	close(*at);
-	*at = tfs_steal_fd(&up);
-	*dir = above;
-	return true;
-}
-
-/* The directory @dir and those above it, as far as one that the link has above itself. */
-static int add_upwards(struct search *s, int dir)
-{
-	cleanup_fd int at = openat(dir, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct stat st;
-	bool more = true;
-	int r = 0;
-
-	if (at < 0 || fstat(at, &st))
-		return add(s, &closed);
-	while (!r && more && !is_parent(s, &st)) {
-		r = add(s, &st);
-		more = !r && go_up(&at, &st);
-	}
-	return r || st.st_mode ? r : add(s, &closed);
-}
-
-/* Walk the link, from the directory that it is in. */
+/* Walk the link as the kernel does, from the directory that it is in: each directory in which something is looked up counts. */
 static int walk(struct search *s, const char *dir, const char *name)
 {
 	struct tfs_walk w = { .at = openat(s->model->root_fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC) };
@@ -113,14 +78,11 @@ static int walk(struct search *s, const char *dir, const char *name)
 
 	strcpy(w.rest, name);
 	while (good && !r && *w.rest) {
-		cleanup_fd int before = fcntl(w.at, F_DUPFD_CLOEXEC, 0);
 		bool searched = *w.rest != '/' && !is_parent(s, &in) && !is_above_model(s, &in);
 
-		good = before >= 0 && tfs_walk_step(&w, &to, &link);
+		good = tfs_walk_step(&w, &to, &link);
 		if (good && searched)
 			r = add(s, &in);
-		if (good && !r && (link || !*w.rest))
-			r = add_upwards(s, before);
 		in = link ? in : to;
 	}
 	if (w.at >= 0)
@@ -128,17 +90,21 @@ static int walk(struct search *s, const char *dir, const char *name)
 	return good || r ? r : add(s, &closed);
 }
 
+/* The directories above the model, which don't count: the mount stands for them. */
 static int find_above(struct search *s)
 {
-	cleanup_fd int at = openat(s->model->root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int at = openat(s->model->root_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
 
-	if (at < 0 || fstat(at, &st))
-		return 0;
-	while (go_up(&at, &st)) {
+	while (at >= 0 && !fstat(at, &st) && (!s->n_above || !is_same(&s->above[s->n_above - 1], &st))) {
+		int up;
+
 		if (tfs_array_room(s->above, s->n_above, s->room_above))
 			return -ENOMEM;
 		s->above[s->n_above++] = st;
+		up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		close(at);
+		at = up;
 	}
 	return 0;
 }

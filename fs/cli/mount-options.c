@@ -219,6 +219,14 @@ static bool take_word(struct tfs_options *o, const char *word)
 		return tfs_options_take(o, option->id, value ? value + 1 : NULL);
 	if (!*word || has_no_effect(word))
 		return true;
+	if (!strcmp(word, "remount")) {
+		fprintf(stderr, "tensorfs: -o remount: a mount can't be changed; unmount it, and mount again with the other options\n");
+		return false;
+	}
+	if (value && !value[1] && (!strncmp(word, "fsname=", 7) || !strncmp(word, "subtype=", 8))) {
+		fprintf(stderr, "tensorfs: -o %s: it requires a value\n", word);
+		return false;
+	}
 	if (!strncmp(word, "max_read=", 9) && !tfs_value_count("-o max_read", word + 9, 0, UINT_MAX, &o->max_read))
 		return false;
 	return pass_on(o, word);

@@ -46,6 +46,8 @@ bool tfs_caller_sees(struct tfs_fs *fs, const struct tfs_caller *c, struct tfs_i
 	const struct tfs_access *a = tfs_tree_access(fs->tree);
 
 	switch (inode.kind) {
+	case TFS_INO_NODE:
+		return tfs_access_way(fs->model, c, inode.node);
 	case TFS_INO_TENSOR:
 		return tfs_access_tensor(a, c, inode.set, inode.tensor);
 	case TFS_INO_KEYS:
@@ -64,7 +66,9 @@ int tfs_check_access(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode)
 	struct tfs_caller c;
 	bool of_set = inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_KEYS || inode.kind == TFS_INO_WHOLE;
 
-	if (!of_set || fs->all_open || !tfs_access_mixed(tfs_tree_access(fs->tree), inode.set))
+	bool mixed = of_set && !fs->all_open && tfs_access_mixed(tfs_tree_access(fs->tree), inode.set);
+
+	if (!mixed && !tfs_is_behind_link(fs, inode))
 		return 0;
 	int r = tfs_caller_of(req, &c);
 	if (r)
@@ -79,4 +83,9 @@ bool tfs_is_mixed_dir(struct tfs_fs *fs, struct tfs_inode dir)
 	uint32_t set;
 
 	return !fs->all_open && tfs_tree_shown_set(fs->tree, dir, &set) && tfs_access_mixed(tfs_tree_access(fs->tree), set);
+}
+
+bool tfs_is_behind_link(struct tfs_fs *fs, struct tfs_inode inode)
+{
+	return inode.kind == TFS_INO_NODE && !fs->model->nodes[inode.node].link && tfs_model_way(fs->model, inode.node);
 }

@@ -92,6 +92,14 @@ static int try_mount(const char *mountpoint)
 	return stat(mountpoint, &st) ? -errno : 0;
 }
 
+/* Let the child go on by itself. False: something has ended it before. */
+static bool tell_answered(int fd)
+{
+	char byte;
+
+	return send(fd, "", 1, MSG_NOSIGNAL) == 1 && read(fd, &byte, 1) == 1;
+}
+
 int tfs_daemon_start(const struct tfs_options *options, int signal_fd, pid_t *ret_pid)
 {
 	cleanup_free char *path = realpath(options->mountpoint, NULL); /* if it is none, the child says so */
@@ -116,7 +124,7 @@ int tfs_daemon_start(const struct tfs_options *options, int signal_fd, pid_t *re
 	close(fds[1]);
 	r = wait_until_ready(fds[0], signal_fd);
 	int answer = r ? 0 : try_mount(options->mountpoint);
-	if (!r && !answer && send(fds[0], "", 1, MSG_NOSIGNAL) == 1) {
+	if (!r && !answer && tell_answered(fds[0])) {
 		close(fds[0]);
 		*ret_pid = pid;
 		return 0;
@@ -130,7 +138,8 @@ int tfs_daemon_start(const struct tfs_options *options, int signal_fd, pid_t *re
 	if (r == -EINTR)
 		return r;
 	if (WIFSIGNALED(status))
-		tfs_log_error("ended by signal %d (%s) before the mount answered", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		tfs_log_error("ended by signal %d (%s) before the mount answered: nothing is mounted", WTERMSIG(status),
+			      strsignal(WTERMSIG(status)));
 	else if (!WEXITSTATUS(status)) /* or it has said what is wrong */
 		tfs_log_error("%s does not answer: %s", options->mountpoint, strerror(answer ? -answer : EPIPE));
 	return -ENODEV;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A mount that a process of its own serves. It starts in a handshake of two bytes over a socket:
+ * A mount that a process of its own serves. It starts in a handshake of three bytes over a socket:
  *
  *   child                                     parent
  *   scans, mounts, answers the kernel's INIT
  *                      ── ready ──►           looks whether the mount answers
- *   goes to the background   ◄── go ──        returns
+ *                            ◄── go ──
+ *   goes to the background  ── gone ──►       returns
  *
  * Until then the child's messages go to our standard error, and the end of either is seen by the other.
  */

@@ -199,10 +199,13 @@ void tfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	bool mixed = !r && tfs_is_mixed_dir(fs, dir);
 	if (!r)
 		r = mixed ? lookup_mixed(fs, req, dir, name, &inode) : tfs_tree_lookup(fs->tree, dir, name, &inode);
+	bool behind_link = !r && tfs_is_behind_link(fs, inode);
+	if (behind_link)
+		r = tfs_check_access(fs, req, inode);
 	if (!r && tfs_has_snapshots(fs, inode))
 		r = take_snapshot(fs, req, &inode);
 	if (!r)
-		r = fill_entry(fs, inode, mixed || inode.serial, &e);
+		r = fill_entry(fs, inode, mixed || behind_link || inode.serial, &e);
 	if (!r) {
 		/* -ENOENT: nobody wants to know any more. */
 		if (fuse_reply_entry(req, &e) == -ENOENT && inode.serial)
@@ -290,10 +293,11 @@ static int next_entry(struct tfs_fs *fs, struct tfs_inode dir, const struct tfs_
 	return r;
 }
 
-/* Are its attributes, or even its number, known only once somebody looks it up? */
-static bool takes_a_while(struct tfs_inode inode)
+/* Are its attributes, or even its number, known only once somebody looks it up; or is he to be asked who he is? */
+static bool waits_for_lookup(struct tfs_fs *fs, struct tfs_inode inode)
 {
-	return inode.kind == TFS_INO_KEYS || inode.kind == TFS_INO_WHOLE || inode.kind == TFS_INO_CONTROL;
+	return inode.kind == TFS_INO_KEYS || inode.kind == TFS_INO_WHOLE || inode.kind == TFS_INO_CONTROL ||
+	       tfs_is_behind_link(fs, inode);
 }
 
 /* As much of @dir as goes into @buf. */
@@ -322,7 +326,7 @@ static int list(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode dir, const s
 			if (r)
 				break;
 			next = place + 2;
-			if (!plus || takes_a_while(inode))
+			if (!plus || waits_for_lookup(fs, inode))
 				fill_attr_quickly(fs, inode, &e.attr);
 			else if (fill_entry(fs, inode, caller, &e))
 				e.ino = 0;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,20 @@ static int refuse(const char *path, int error)
 	return -error;
 }
 
+/* Would a mount on @path take something away that nobody can do without? 0, or -EBUSY, logged. */
+static int check_covered(const char *given, const char *path)
+{
+	struct statfs sfs;
+
+	if (!strcmp(path, "/"))
+		tfs_log_error("mountpoint %s: the mount would cover the whole system", given);
+	else if (!statfs(path, &sfs) && sfs.f_type == PROC_SUPER_MAGIC)
+		tfs_log_error("mountpoint %s: it is %s, and a mount would cover what /proc has there", given, path);
+	else
+		return 0;
+	return -EBUSY;
+}
+
 int tfs_mountpoint_check(const char *given, bool nonempty, char **ret_path)
 {
 	struct stat st;
@@ -120,8 +135,10 @@ int tfs_mountpoint_check(const char *given, bool nonempty, char **ret_path)
 		return refuse(path, ENOTDIR);
 	if (tensorfs && !nonempty)
 		return refuse(path, 0);
-	*ret_path = tfs_steal(path);
-	return 0;
+	int r = check_covered(given, path);
+	if (!r)
+		*ret_path = tfs_steal(path);
+	return r;
 }
 
 void tfs_mountpoint_clear(const char *path)

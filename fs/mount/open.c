@@ -73,6 +73,7 @@ static enum tfs_streamed_reason reason_of(int result)
 	return result == -ETIMEDOUT ? TFS_STREAMED_OPEN_WAIT
 	       : result == -EFBIG   ? TFS_STREAMED_TOO_LARGE
 	       : result == -ENOSPC  ? TFS_STREAMED_NO_ROOM
+	       : result == -EDQUOT  ? TFS_STREAMED_REFUSED
 	       : result		    ? TFS_STREAMED_NO_PASSTHROUGH
 				    : TFS_STREAMED_REFUSED;
 }
@@ -113,7 +114,7 @@ static int set_up_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct
 /* The loader has decided: @result as tfs_wait.done() gets it. */
 static void finish_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_file_id id, int result)
 {
-	bool streamed = result == -ETIMEDOUT || result == -EFBIG || result == -ENOSPC || result == -EOPNOTSUPP;
+	bool streamed = result == -ETIMEDOUT || result == -EFBIG || result == -ENOSPC || result == -EDQUOT || result == -EOPNOTSUPP;
 	if (result && !streamed) {
 		tfs_reply_error(req, result);
 		return;

@@ -238,14 +238,40 @@ static int create_session(struct tfs_fs *fs)
 	return fs->session ? 0 : -EINVAL;
 }
 
-/* Open files take descriptors only while they are streamed or being set up, but a thousand is little. */
-static void raise_fd_limit(void)
+bool tfs_session_knows(const char *mount_options)
+{
+	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
+	struct fuse_session *session = NULL;
+
+	if (!*mount_options)
+		return true;
+	fuse_set_log_func(on_fuse_log);
+	if (!fuse_opt_add_arg(&args, "tensorfs") && !fuse_opt_add_arg(&args, "-o") && !fuse_opt_add_arg(&args, mount_options))
+		session = fuse_session_new(&args, &tfs_operations, sizeof tfs_operations, NULL);
+	fuse_opt_free_args(&args);
+	if (session)
+		fuse_session_destroy(session);
+	return session;
+}
+
+static void raise_limit(int which)
 {
 	struct rlimit l;
-	if (!getrlimit(RLIMIT_NOFILE, &l) && l.rlim_cur < l.rlim_max) {
+	if (!getrlimit(which, &l) && l.rlim_cur < l.rlim_max) {
 		l.rlim_cur = l.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &l);
+		setrlimit(which, &l);
 	}
+}
+
+/*
+ * Open files take descriptors only while they are streamed or being set up, but a thousand is little. A backing file is as large as its
+ * tensor; where it may not be, that is for the open to say, not for a signal.
+ */
+static void raise_limits(void)
+{
+	raise_limit(RLIMIT_NOFILE);
+	raise_limit(RLIMIT_FSIZE);
+	signal(SIGXFSZ, SIG_IGN);
 }
 
 static int create_loader(struct tfs_fs *fs)
@@ -307,10 +333,12 @@ static void *report_ready(void *arg)
 	enum tfs_start waiting = TFS_START_WAITING;
 	if (!atomic_compare_exchange_strong(&fs->start, &waiting, answered ? TFS_START_ANSWERED : TFS_START_ABANDONED))
 		return NULL;
-	if (answered)
+	if (answered) {
+		send(fs->starter_fd, "", 1, MSG_NOSIGNAL); /* nothing has ended the session before */
 		detach(fs);
-	else
+	} else {
 		kill(getpid(), SIGTERM);
+	}
 	return NULL;
 }
 
@@ -373,7 +401,7 @@ static int serve(struct tfs_fs *fs)
 	if (ended < 0) {
 		tfs_log_error("the session ended: %s", ended == -1 ? "it has no thread" : strerror(-ended));
 	} else if (started && fs->start != TFS_START_ANSWERED) {
-		tfs_log_error("ended by %s before the mount answered", ended ? strsignal(ended) : "an unmount");
+		tfs_log_error("ended by %s before the mount answered: nothing is mounted", ended ? strsignal(ended) : "an unmount");
 		ended = -EINTR;
 	}
 	return ended < 0 ? ended : 0;
@@ -395,6 +423,40 @@ static void on_ring_end(void *fs)
 	tfs_fs_stop(fs);
 }
 
+/*
+ * libfuse may have a program mount or unmount for it, and takes a signal while it waits for that one as a failure. One that comes is
+ * noticed afterwards.
+ */
+static void block_signals(sigset_t *ret_before)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &signals, ret_before);
+}
+
+static int mount_undisturbed(struct tfs_fs *fs, const char *mountpoint)
+{
+	sigset_t before;
+
+	block_signals(&before);
+	int r = fuse_session_mount(fs->session, mountpoint);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r;
+}
+
+static void unmount_undisturbed(struct tfs_fs *fs)
+{
+	sigset_t before;
+
+	block_signals(&before);
+	fuse_session_unmount(fs->session);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 {
 	int r = create_session(fs);
@@ -403,7 +465,7 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 	if (fuse_set_signal_handlers(fs->session))
 		return -ENOMEM;
 	r = -EIO;
-	if (!fuse_session_mount(fs->session, mountpoint)) { /* otherwise libfuse, or fusermount3, has said why */
+	if (!mount_undisturbed(fs, mountpoint)) { /* otherwise libfuse, or fusermount3, has said why */
 		fs->device = tfs_mounted_at(mountpoint).device;
 		/* Threads inherit what is left of the privileges, so the loader comes after this. */
 		r = tfs_privileges_drop();
@@ -421,7 +483,7 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		tfs_fs_stop(fs);
 		tfs_close_all(fs);
 		if (tfs_mountpoint_fd(mountpoint) < 0) /* otherwise that is for who mounted it */
-			fuse_session_unmount(fs->session);
+			unmount_undisturbed(fs);
 	}
 	fuse_remove_signal_handlers(fs->session);
 	return r;
@@ -446,6 +508,15 @@ static int check_mountpoint(const struct tfs_fs *fs, const char *mountpoint)
 	return r > 0 ? -EBUSY : r;
 }
 
+/*
+ * Otherwise the kernel lets in nobody but who mounted it, and could read all that was found. Whom it lets into a mount that was made
+ * elsewhere we can't know.
+ */
+static bool lets_others_in(const struct tfs_fs *fs)
+{
+	return fs->options->allow_other || tfs_mountpoint_fd(fs->mountpoint) >= 0;
+}
+
 /* Whom warnings may be shown to depends on the files that they are about. */
 static void find_who_may_see(struct tfs_fs *fs)
 {
@@ -455,11 +526,15 @@ static void find_who_may_see(struct tfs_fs *fs)
 		w->node = w->file[0] ? tfs_model_find(fs->model, w->file) : UINT32_MAX;
 		fs->all_open &= w->node == UINT32_MAX || tfs_access_node_open(fs->model, w->node);
 	}
-	/*
-	 * Then the kernel lets in nobody but who mounted it, and could read all that was found. Whom it lets into a mount that was made
-	 * elsewhere we can't know.
-	 */
-	fs->all_open |= !fs->options->allow_other && tfs_mountpoint_fd(fs->mountpoint) < 0;
+	fs->all_open |= !lets_others_in(fs);
+}
+
+/* Links lead through directories that only others have to be asked about. */
+static int find_ways(struct tfs_fs *fs, struct tfs_error *err)
+{
+	int r = lets_others_in(fs) ? tfs_model_find_ways(fs->model) : 0;
+
+	return r ? tfs_error_set(err, r, TFS_NO_OFFSET, "out of memory") : 0;
 }
 
 int tfs_session_run(const struct tfs_options *options, int starter_fd)
@@ -477,7 +552,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	if (options->debug)
 		tfs_log_set_level(TFS_LOG_DEBUG);
 	fuse_set_log_func(on_fuse_log);
-	raise_fd_limit();
+	raise_limits();
 	tfs_opened_init(&fs.opened);
 	tfs_opened_init(&fs.texts);
 	tfs_snapshots_init(&fs.snapshots);
@@ -495,6 +570,8 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	}
 	if (!r) {
 		r = tfs_model_open(options->model_dir, get_nprocs(), on_warning, &fs, &fs.model, &err);
+		if (!r)
+			r = find_ways(&fs, &err);
 		if (!r)
 			tfs_model_set_npy_align(fs.model, options->npy_align);
 		if (!r)

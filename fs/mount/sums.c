@@ -32,6 +32,14 @@ static bool give_up(struct tfs_pending *p)
 	return cancelled;
 }
 
+static bool give_up_open(struct tfs_pending *p)
+{
+	bool cancelled = give_up(p);
+
+	p->fs->interrupted += cancelled;
+	return cancelled;
+}
+
 static struct asking *asking_of(struct tfs_hash_wait *w)
 {
 	return (struct asking *)(void *)((char *)w - offsetof(struct asking, wait));
@@ -178,6 +186,7 @@ static void reply_sums(struct asking *a, int result)
 {
 	char *text = NULL;
 	size_t len = 0;
+	a->pending.fs->interrupted += result == -EINTR;
 	int r = result ? result : make_sums(a->pending.fs, a->some ? &a->caller : NULL, false, &text, &len);
 
 	if (r)
@@ -259,7 +268,7 @@ void tfs_open_sums(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, const struct
 	}
 	a->ino = ino;
 	a->some = caller;
-	tfs_pending_fill(&a->pending, fs, req, give_up);
+	tfs_pending_fill(&a->pending, fs, req, give_up_open);
 	int r = caller ? ask_for_some(a) : ask_for_all(a);
 	if (r != TFS_QUEUED) /* otherwise a is the loader's, and may be gone */
 		reply_sums(a, r);

@@ -56,19 +56,34 @@ static unsigned allowed(mode_t mode, unsigned bit)
 }
 
 /* As the kernel's generic_permission(): the owner's bits are for the owner even where others have more. */
-static bool may(const struct tfs_caller *c, const struct tfs_node *n, unsigned bit)
+static bool may(const struct tfs_caller *c, struct tfs_rights r, unsigned bit)
 {
-	unsigned who = c->uid == n->uid ? OWNER : in_group(c, n->gid) ? GROUP : OTHERS;
-	return !c->uid || (allowed(n->mode, bit) & who);
+	unsigned who = c->uid == r.uid ? OWNER : in_group(c, r.gid) ? GROUP : OTHERS;
+	return !c->uid || (allowed(r.mode, bit) & who);
+}
+
+static struct tfs_rights rights_of(const struct tfs_node *n)
+{
+	return (struct tfs_rights){ n->uid, n->gid, n->mode };
+}
+
+bool tfs_access_way(const struct tfs_model *m, const struct tfs_caller *c, uint32_t node)
+{
+	const struct tfs_way *way = tfs_model_way(m, node);
+
+	for (size_t i = 0; way && i < way->n; i++)
+		if (!may(c, way->dirs[i], 01))
+			return false;
+	return true;
 }
 
 bool tfs_access_node(const struct tfs_model *m, const struct tfs_caller *c, uint32_t node)
 {
-	if (!may(c, &m->nodes[node], 04))
+	if (!may(c, rights_of(&m->nodes[node]), 04) || !tfs_access_way(m, c, node))
 		return false;
 	while (node != TFS_NODE_ROOT) {
 		node = m->nodes[node].parent;
-		if (!may(c, &m->nodes[node], 01))
+		if (!may(c, rights_of(&m->nodes[node]), 01) || !tfs_access_way(m, c, node))
 			return false;
 	}
 	return true;
@@ -76,11 +91,11 @@ bool tfs_access_node(const struct tfs_model *m, const struct tfs_caller *c, uint
 
 bool tfs_access_node_open(const struct tfs_model *m, uint32_t node)
 {
-	bool open = allowed(m->nodes[node].mode, 04) == EVERYBODY;
+	bool open = allowed(m->nodes[node].mode, 04) == EVERYBODY && !tfs_model_way(m, node);
 
 	while (open && node != TFS_NODE_ROOT) {
 		node = m->nodes[node].parent;
-		open = allowed(m->nodes[node].mode, 01) == EVERYBODY;
+		open = allowed(m->nodes[node].mode, 01) == EVERYBODY && !tfs_model_way(m, node);
 	}
 	return open;
 }
@@ -93,20 +108,22 @@ static int strictness(unsigned allows)
 	return allows & OTHERS ? 0 : allows & GROUP ? 1 : 2;
 }
 
-static void add_need(struct tfs_needs *n, const struct tfs_node *node, unsigned allows)
+static void add_need(struct tfs_needs *n, struct tfs_rights r, unsigned bit)
 {
+	unsigned allows = allowed(r.mode, bit);
+
 	if (allows == EVERYBODY)
 		return;
 	if (!n->any) {
-		*n = (struct tfs_needs){ .any = true, .exact = true, .uid = node->uid, .gid = node->gid, .allows = allows };
-	} else if (n->uid == node->uid && n->gid == node->gid) {
+		*n = (struct tfs_needs){ .any = true, .exact = true, .uid = r.uid, .gid = r.gid, .allows = allows };
+	} else if (n->uid == r.uid && n->gid == r.gid) {
 		n->allows &= allows;
 	} else {
 		/* Whoever may read all meets any one of them, so showing the strictest keeps nobody out. */
 		n->exact = false;
 		if (strictness(allows) > strictness(n->allows)) {
-			n->uid = node->uid;
-			n->gid = node->gid;
+			n->uid = r.uid;
+			n->gid = r.gid;
 			n->allows = allows;
 		}
 	}
@@ -119,12 +136,23 @@ static bool is_on_path(const struct tfs_model *m, uint32_t dir, uint32_t below)
 	return below == dir;
 }
 
+static void add_way(const struct tfs_model *m, uint32_t node, struct tfs_needs *n)
+{
+	const struct tfs_way *way = tfs_model_way(m, node);
+
+	for (size_t i = 0; way && i < way->n; i++)
+		add_need(n, way->dirs[i], 01);
+}
+
 /* What @node needs of who is in the directory @dir already. */
 static void add_source(const struct tfs_model *m, uint32_t node, uint32_t dir, struct tfs_needs *n)
 {
-	add_need(n, &m->nodes[node], allowed(m->nodes[node].mode, 04));
-	for (node = m->nodes[node].parent; !is_on_path(m, node, dir); node = m->nodes[node].parent)
-		add_need(n, &m->nodes[node], allowed(m->nodes[node].mode, 01));
+	add_need(n, rights_of(&m->nodes[node]), 04);
+	add_way(m, node, n);
+	for (node = m->nodes[node].parent; !is_on_path(m, node, dir); node = m->nodes[node].parent) {
+		add_need(n, rights_of(&m->nodes[node]), 01);
+		add_way(m, node, n);
+	}
 }
 
 /* What bytes come from outside the set's own files is known from those alone. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who may see what. Whoever asks gets, of each weight file, what a native open(2) of it would give him, with each directory on its
- * path inside the model: mode bits for the owner, the group (supplementary ones, too) and others. What is made of one file is as
- * readable as that file; what is made of several needs all of them.
+ * path inside the model, and where that goes over links each that they lead through (tfs_model_find_ways()): mode bits for the owner,
+ * the group (supplementary ones, too) and others. What is made of one file is as readable as that file; what is made of several needs
+ * all of them.
  *
  * Mostly a mode says it, and the kernel checks it: a set whose files have one owner and mode costs nothing. Where it can't, the set
  * is mixed: its directories are open to everybody and list only what the caller may read, and each lookup, open and attribute asks.
+ * A link that is shown as what it leads to has the mode of that; of its way each lookup and open asks.
  */
 #ifndef TFS_FS_ACCESS_H
 #define TFS_FS_ACCESS_H
@@ -33,7 +35,10 @@ int tfs_caller_copy(struct tfs_caller *to, const struct tfs_caller *from);
 /* Would a native open of @node for reading succeed? */
 bool tfs_access_node(const struct tfs_model *m, const struct tfs_caller *c, uint32_t node);
 
-/* The same of a node that anybody may read. */
+/* May @c go where the link that @node is leads? Of another node: yes. */
+bool tfs_access_way(const struct tfs_model *m, const struct tfs_caller *c, uint32_t node);
+
+/* Is @node one that anybody may read? */
 bool tfs_access_node_open(const struct tfs_model *m, uint32_t node);
 
 /* What one has to be to read something. */

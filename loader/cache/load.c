@@ -179,7 +179,7 @@ static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 	struct tfs_wait *waits;
 	struct tfs_file_id id = e->id;
 	bool twin = false;
-	bool refused = code == -ENOSPC || code == -ECANCELED; /* nothing is wrong with the file */
+	bool refused = code == -ENOSPC || code == -EDQUOT || code == -ECANCELED; /* nothing is wrong with the file */
 	char line[TFS_ERROR_LINE];
 
 	/* Before anybody opens it: the lease test counts our own descriptors too. */

@@ -37,7 +37,8 @@ const char *tfs_state_name(enum tfs_state state);
 struct tfs_wait {
 	/*
 	 * Called exactly once unless cancelled. @result 0: resident, and a hold was taken for the waiter. -ETIMEDOUT: it takes
-	 * longer than the open wait; the load goes on. -ENOSPC: no room in the budget. Otherwise what went wrong.
+	 * longer than the open wait; the load goes on. -ENOSPC: no room in the budget. -EDQUOT: no file of this
+	 * process may be that large (RLIMIT_FSIZE). Otherwise what went wrong.
 	 */
 	void (*done)(struct tfs_wait *w, int result);
 

@@ -109,7 +109,7 @@ int tfs_store_create(struct tfs_store *s, uint64_t id, uint64_t size)
 		return -errno;
 	/* The final size first: within_size decides by it which writes get huge pages. */
 	if (ftruncate(fd, size)) {
-		int r = -errno;
+		int r = errno == EFBIG ? -EDQUOT : -errno; /* EFBIG says of a file that it exceeds the budget */
 		close(fd);
 		tfs_store_remove(s, id);
 		return r;

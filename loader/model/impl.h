@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What model.c, scan.c, covered.c, sets.c, merge.c and resolve.c share while a model is built. For no one else. */
+/* What model.c, scan.c, covered.c, ways.c, sets.c, merge.c and resolve.c share while a model is built. For no one else. */
 #ifndef TFS_MODEL_IMPL_H
 #define TFS_MODEL_IMPL_H
 
@@ -13,6 +13,7 @@ struct tfs_model_impl {
 	size_t room_nodes;
 	uint32_t *followed;
 	size_t room_followed;
+	struct tfs_way *ways;
 	struct tfs_set *sets;
 	struct tfs_catalog **catalogs; /* own the tensors' names and shapes, and the tables of sets of one file */
 	size_t n_catalogs;

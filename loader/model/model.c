@@ -53,6 +53,7 @@ void tfs_model_destroy(struct tfs_model *model)
 	free(m->catalogs);
 	free(m->nodes);
 	free(m->followed);
+	free(m->ways);
 	free(m->sets);
 	tfs_arena_fini(&m->arena);
 	if (m->pub.root_fd >= 0)

@@ -60,6 +60,19 @@ struct tfs_node {
 	struct timespec mtime;
 };
 
+/* Whom the mode of a directory lets search it. */
+struct tfs_rights {
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;
+};
+
+/* The directories that a followed link leads through, as far as not everybody may search them; each once. */
+struct tfs_way {
+	size_t n;
+	const struct tfs_rights *dirs;
+};
+
 /* What one file of a set says about itself. */
 struct tfs_file_metadata {
 	size_t n;
@@ -96,6 +109,7 @@ struct tfs_model {
 	const struct tfs_node *nodes; /* nodes[TFS_NODE_ROOT] is the directory itself */
 	size_t n_followed;
 	const uint32_t *followed; /* nodes that are links to what they describe, in ascending order; shown as links or not */
+	const struct tfs_way *ways; /* of each of followed; NULL: each is open to everybody, or nobody asked for them */
 	size_t n_sets;
 	const struct tfs_set *sets; /* the sets of one directory are neighbours, primary first */
 	unsigned npy_align; /* the data of files in npy/ and f32/ begins at a multiple of it: TFS_NPY_ALIGN unless set otherwise */
@@ -123,6 +137,17 @@ void tfs_model_destroy(struct tfs_model *m); /* takes NULL */
 const char *tfs_model_error_line(const char *path, const struct tfs_error *err, char *buf, size_t size);
 /* The one thing that may be changed after the model was opened, before anybody else has it: 64 or TFS_NPY_ALIGN. */
 void tfs_model_set_npy_align(struct tfs_model *m, unsigned align);
+
+/*
+ * Find out which directories each followed link leads through: those in which the kernel looks something up when it follows the link
+ * (path_resolution(7)), but not those that @node has as parents in the tree, as whoever asks has come through them, nor those above the
+ * model directory, for which the mount stands. The same is true as of tfs_model_set_npy_align(): before
+ * anybody else has the model. 0 or -ENOMEM.
+ */
+int tfs_model_find_ways(struct tfs_model *m);
+
+/* The way of the link that @node is; NULL: it is none, or everybody may go it. */
+const struct tfs_way *tfs_model_way(const struct tfs_model *m, uint32_t node);
 
 /* Path of @node relative to the model directory, "." for the root. -ENAMETOOLONG: it does not fit @size bytes. */
 int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t size);

@@ -617,6 +617,8 @@ int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
 		rc = tfs_error_set(err, -errno, TFS_NO_OFFSET, "%s", strerror(errno));
 	else if (S_ISREG(st.st_mode))
 		rc = scan_file(m, path, err);
+	else if (!S_ISDIR(st.st_mode))
+		rc = tfs_error_set(err, -ENOTDIR, TFS_NO_OFFSET, "is neither a directory nor a regular file");
 	else if (!(rc = open_root(m, path, err)))
 		rc = scan_root(m, NULL, err);
 	if (rc) {

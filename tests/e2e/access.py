@@ -90,6 +90,53 @@ def own(path, mode, uid, gid):
     os.chmod(path, mode)
 
 
+def links(root, directory):
+    """What links lead to is as open as each directory that they lead through."""
+
+    def link(target, *path):
+        os.symlink(target, os.path.join(root, *path))
+
+    def text(*path):
+        with open(os.path.join(root, *path), "w") as file:
+            file.write("text")
+        own(os.path.join(root, *path), 0o644, 0, 0)
+
+    # Inside, relative, absolute: two directories that not everybody may search.
+    for blobs, mode, gid in (("blobs", 0o700, 0), ("team-blobs", 0o750, TEAM)):
+        directory(blobs, mode, 0, gid)
+        text(blobs, "text")
+        link(os.path.join(root, blobs, "text"), f"{blobs}.txt")
+        for name, target in (("relative", os.path.join("..", blobs)), ("absolute", os.path.join(root, blobs))):
+            there = f"{name}-{blobs}"
+            directory(there, 0o755, 0, 0)
+            safetensors(os.path.join(root, blobs, name), [f"in.{there}"], 0o644, ALICE, ALICE)
+            link(os.path.join(target, name), there, "model.safetensors")
+    # Outside: of a directory that the team may search, what is behind it; a file, a directory, and one by way of another link.
+    directory("../outside", 0o755, 0, 0)
+    directory("../outside/team", 0o750, 0, TEAM)
+    directory("../outside/team/open", 0o755, 0, 0)
+    directory("../outside/open", 0o755, 0, 0)
+    for name in ("team/open/model.safetensors", "open/end"):
+        safetensors(os.path.join(root, "../outside", name), ["outside." + name.split("/")[0]], 0o644, 0, 0)
+    text("../outside/team/open/text")
+    outside = os.path.join(os.path.dirname(root), "outside")
+    link(os.path.join(outside, "team/open/text"), "outside.txt")
+    link("../outside/team/open/text", "outside-relative.txt")
+    link(os.path.join(outside, "team/open"), "outside-dir")
+    link("../outside/team/open", "outside-dir-relative")
+    link("../../open/end", "../outside/team/open/hop")
+    directory("chain", 0o755, 0, 0)
+    link("model.link", "chain/model.safetensors")
+    link("../../outside/team/open/hop", "chain/model.link")
+    # Two shards behind two directories, of which nobody but root may search both, or one of the two.
+    directory("shards", 0o755, 0, 0)
+    for i, uid in enumerate((ALICE, BOB), 1):
+        directory(f"../outside/shard-{i}", 0o700, uid, uid)
+        name = f"model-0000{i}-of-00002.safetensors"
+        safetensors(os.path.join(root, f"../outside/shard-{i}", name), [f"shard.{i}"], 0o644, ALICE, ALICE)
+        link(os.path.join(outside, f"shard-{i}", name), "shards", name)
+
+
 @step
 def make(root):
     def directory(name, mode, uid, gid):
@@ -121,6 +168,7 @@ def make(root):
     two = directory("two", 0o755, 0, 0)
     safetensors(os.path.join(two, "model.safetensors"), ["in.two.open"], 0o644, ALICE, ALICE)
     safetensors(os.path.join(two, "other.safetensors"), ["in.two.shut"], 0o600, ALICE, ALICE)
+    links(root, directory)
     # What is warned of is known from a file, too.
     with open(os.path.join(root, "broken.safetensors"), "wb") as file:
         file.write(struct.pack("<Q", 30) + b"SECRET-OF-A-BROKEN-FILE-------")
@@ -317,6 +365,7 @@ def check_texts(user, text, native, world):
         check(("broken.safetensors" in text[name]) == broken, f"{user}: {name} has the warning: {not broken}")
     told = json.loads(text["stats.json"])
     same(f"{user}: tensors", told["tensors"], len(readable))
+    same(f"{user}: warnings", told["warnings"], 1)
     same(f"{user}: tensor_bytes", told["tensor_bytes"], sum(r["bytes"] for r in world["rows"] if r["path"] in readable))
 
 

@@ -68,6 +68,7 @@ installed() {
 		grep -qE " $mnt fuse.tensorfs ro,.*allow_other" /proc/self/mounts
 		umount "$mnt"
 		mount -f -t tensorfs "$model" "$mnt"
+		[ "$(mount.tensorfs "$model" "$mnt" -f -o bogus 2>&1 || echo $?)" = "$(printf "tensorfs: error: fuse: unknown option(s): \`-o bogus\x27\n2")" ]
 		! grep -F " $mnt " /proc/self/mounts
 		! mount -t tensorfs -o memory=1M "$model" "$mnt"
 		! mount -t tensorfs "$T/nosuch" "$mnt"
@@ -130,7 +131,7 @@ installed() {
 	[[ $output = *"$T/nosuch: No such file"* ]]
 	refused 1 --passthrough=off --prefetch-list="$T/nosuch" "$model" "$mnt"
 	[[ $output = *"$T/nosuch: No such file"* ]]
-	refused 1 -o bogus=1,fsname=x "$model" "$mnt"
+	refused 2 -o bogus=1,fsname=x "$model" "$mnt"
 	[[ $output = *bogus=1* ]]
 	refused 1 -o rootcontext=bogus,context=1 "$model" "$mnt"
 	refused 2 -o max_read=many "$model" "$mnt"
@@ -187,6 +188,37 @@ left_nothing() {
 	[[ $(mounts_at "$mnt") = 0 ]]
 }
 
+# Ends the daemon, then who waits for it, at many moments: what is printed and the status are of one mind.
+ended_any_time() {
+	local i rc word
+	for i in {0..15}; do
+		rc=0
+		"$TFS_PYTHON" "$e2e/scenario.py" ended-after "$((i * 5))" "${as[@]}" "$TENSORFS" "$model" "$mnt" >"$T/ended.log" 2>&1 3>&- </dev/null || rc=$?
+		word='no word'
+		! grep -q 'nothing is mounted$' "$T/ended.log" || word='nothing is mounted'
+		[[ $rc,$word = "1,nothing is mounted" || $rc,$word = "0,no word" ]] ||
+			[[ $rc = 130 && ! -s $T/ended.log ]] || fail "after $((i * 5)) ms: status $rc: $(cat "$T/ended.log")"
+		! grep -v '^tensorfs: ' "$T/ended.log" || fail "after $((i * 5)) ms: whose words are these?"
+		not_there() { [[ $(mounts_at "$mnt") = 0 && -z $(pid_of "$mnt") ]]; }
+		[[ $rc != 0 ]] || umount "$mnt" 2>/dev/null || : # whom the signal hadn't reached
+		[[ $rc = 0 ]] || not_there || fail "after $((i * 5)) ms: $(grep "$mnt" /proc/self/mounts)"
+		wait_until not_there
+	done
+}
+
+@test "both are ended while it starts: status and message agree, whenever" {
+	need_root
+	mkmodel --bytes 64K
+	ended_any_time
+}
+
+@test "the same without privileges" {
+	as_user
+	mkmodel --bytes 64K
+	chmod -R a+rX "$model"
+	ended_any_time
+}
+
 @test "somebody unmounts it while it starts" {
 	need_root
 	mkmodel --bytes 64K
@@ -220,6 +252,30 @@ left_nothing() {
 		fi
 	done
 	((failed)) || fail "no limit was too low"
+}
+
+@test "a limit on the size of files: raised where it may be; else what is larger is streamed, and says why" {
+	need_root
+	mkmodel --bytes 2M
+	launch=(prlimit --fsize=100000:unlimited --)
+	start --prefetch=none "$model" "$mnt"
+	need_passthrough
+	large=$(find "$mnt/tensors" -size +100k -print -quit)
+	cat "$large" >/dev/null
+	stat_is opens_streamed -eq 0
+	umount "$mnt"
+	wait_until ended "$daemon"
+	launch=(prlimit --fsize=100000 --)
+	start --prefetch=none "$model" "$mnt"
+	exec 8<"$large"
+	[[ $(getfattr --absolute-names --only-values -n user.tensorfs.state "$large") = "absent, streamed (the kernel refused its backing file)" ]] ||
+		fail "$(getfattr --absolute-names -d "$large")"
+	exec 8<&-
+	same_bytes
+	stat_is opens_streamed_refused -gt 0
+	stat_is opens_streamed_too_large -eq 0
+	stat_is errors -eq 0
+	py "$e2e/reader.py" set "$model" "$mnt" "$model/model.safetensors"
 }
 
 @test "-d: SIGTERM is no error" {
@@ -308,6 +364,14 @@ left_nothing() {
 	[[ ! -s $T/fd.log ]] || fail "$(cat "$T/fd.log")"
 }
 
+@test "a mountpoint that is / or in /proc is refused" {
+	mkmodel --bytes 64K
+	for dir in / /../ /proc /dev/fd/ /dev/fd /proc/self/fd /proc/self/fdinfo/; do
+		refused 1 "$model" "$dir"
+		[[ $output = *"mountpoint $dir: "*"would cover"* ]] || fail "$output"
+	done
+}
+
 @test "/dev/fd/N that is not mounted, not open, or something else" {
 	need_root
 	mkmodel --bytes 64K
@@ -337,5 +401,5 @@ left_nothing() {
 	run "${as[@]}" "$TENSORFS" --prefetch-list=/nosuch "$model" "$mnt" 3>&-
 	[[ $status = 1 && ${#lines[@]} = 1 && $(mounts_at "$mnt") = 0 && -z $(pid_of "$mnt") ]] || fail "$output"
 	run "${as[@]}" "$TENSORFS" -o bogus "$model" "$mnt" 3>&-
-	[[ $status = 1 && $output = *bogus* && $(mounts_at "$mnt") = 0 && -z $(pid_of "$mnt") ]] || fail "$output"
+	[[ $status = 2 && $output = *bogus* && $(mounts_at "$mnt") = 0 && -z $(pid_of "$mnt") ]] || fail "$output"
 }

@@ -53,6 +53,14 @@ load helpers
 	[[ $output = *"$T/pipe"* ]]
 }
 
+@test "a model that is a device or a FIFO" {
+	mkfifo "$T/fifo"
+	for what in /dev/null /dev/zero "$T/fifo"; do
+		refused 1 "$what" "$mnt"
+		[[ $output = *"$what: is neither a directory nor a regular file" ]] || fail "$output"
+	done
+}
+
 @test "a mountpoint that is not there, or no directory" {
 	mkmodel --bytes 16K
 	refused 1 "$model" "$T/nosuch"
@@ -81,8 +89,23 @@ load helpers
 
 @test "a mount option that nobody knows: one line that names it" {
 	mkmodel --bytes 16K
-	refused 1 -o bogus "$model" "$mnt"
-	[[ $output = *bogus* ]]
+	refused 2 -o bogus "$model" "$mnt"
+	[[ ${#lines[@]} = 1 && $output = *bogus* ]] || fail "$output"
+	refused 2 -f -o ro,bogus=1 "$T/nosuch" "$mnt"
+	[[ ${#lines[@]} = 1 && $output = *bogus=1* ]] || fail "$output"
+}
+
+@test "mount options without a value, and remount: told by name" {
+	mkmodel --bytes 16K
+	for option in fsname= subtype=; do
+		refused 2 -o "$option" "$model" "$mnt"
+		[[ ${lines[0]} = "tensorfs: -o $option: it requires a value" ]] || fail "$output"
+	done
+	refused 2 -o remount,rw "$model" "$mnt"
+	[[ $output = *"-o remount: a mount can't be changed"* ]] || fail "$output"
+	start "$model" "$mnt"
+	run "$TENSORFS" -o remount,rw "$model" "$mnt" 3>&-
+	[[ $status = 2 && $output = *"-o remount: a mount can't be changed"* ]] || fail "$output"
 }
 
 @test "a broken set beside a sound one is left out with a warning" {

@@ -397,6 +397,25 @@ def with_signals(*command):
 
 
 @step
+def ended_after(milliseconds, *command):
+    """Runs a command, and after that time sends SIGINT to its child, then to itself. Ends as it does."""
+    with subprocess.Popen(command, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
+        time.sleep(int(milliseconds) / 1000)
+        try:
+            with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
+                children = [int(pid) for pid in file.read().split()]
+        except FileNotFoundError:
+            children = []
+        for pid in [*children, process.pid]:
+            try:
+                os.kill(pid, signal.SIGINT)
+            except ProcessLookupError:
+                pass
+        status = process.wait()
+    sys.exit(status if status >= 0 else 128 - status)
+
+
+@step
 def survives(model, mount, pid, how):
     """Readers that have tensors mapped, and open, see the right bytes when the daemon is ended as `how` says."""
     pid = int(pid)

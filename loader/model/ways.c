@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* Which directories do the links of a model lead through? Whoever may not search one of them doesn't get what is behind the link. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdalign.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/search.h"
+#include "model/impl.h"
+#include "model/walk.h"
+
+/* A directory that can't be looked at, or has changed since: for root alone. */
+static const struct stat closed;
+
+struct search {
+	const struct tfs_model *model;
+	uint32_t link; /* the node */
+	struct stat *above; /* the directories above the model */
+	size_t n_above, room_above;
+	struct tfs_rights *dirs; /* found for @link */
+	size_t n, room;
+};
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static bool is_above_model(const struct search *s, const struct stat *dir)
+{
+	for (size_t i = 0; i < s->n_above; i++)
+		if (is_same(&s->above[i], dir))
+			return true;
+	return false;
+}
+
+/* Is @dir in the tree above the link? Then whoever asks about the link has come through it, and is asked for it anyway. */
+static bool is_parent(const struct search *s, const struct stat *dir)
+{
+	const struct tfs_node *nodes = s->model->nodes;
+
+	for (uint32_t i = s->link; i != TFS_NODE_ROOT;) {
+		i = nodes[i].parent;
+		if (nodes[i].dev == dir->st_dev && nodes[i].ino == dir->st_ino)
+			return true;
+	}
+	return false;
+}
+
+static int add(struct search *s, const struct stat *dir)
+{
+	struct tfs_rights rights = { dir->st_uid, dir->st_gid, dir->st_mode };
+
+	if ((dir->st_mode & 0111) == 0111)
+		return 0;
+	for (size_t i = 0; i < s->n; i++)
+		if (s->dirs[i].uid == rights.uid && s->dirs[i].gid == rights.gid && s->dirs[i].mode == rights.mode)
+			return 0;
+	if (tfs_array_room(s->dirs, s->n, s->room))
+		return -ENOMEM;
+	s->dirs[s->n++] = rights;
+	return 0;
+}
+
+/* Walk the link as the kernel does, from the directory that it is in: each directory in which something is looked up counts. */
+static int walk(struct search *s, const char *dir, const char *name)
+{
+	struct tfs_walk w = { .at = openat(s->model->root_fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC) };
+	struct stat in, to;
+	bool good = w.at >= 0 && !fstat(w.at, &in), link = false;
+	int r = 0;
+
+	strcpy(w.rest, name);
+	while (good && !r && *w.rest) {
+		bool searched = *w.rest != '/' && !is_parent(s, &in) && !is_above_model(s, &in);
+
+		good = tfs_walk_step(&w, &to, &link);
+		if (good && searched)
+			r = add(s, &in);
+		in = link ? in : to;
+	}
+	if (w.at >= 0)
+		close(w.at);
+	return good || r ? r : add(s, &closed);
+}
+
+/* The directories above the model, which don't count: the mount stands for them. */
+static int find_above(struct search *s)
+{
+	cleanup_fd int at = openat(s->model->root_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	while (at >= 0 && !fstat(at, &st) && (!s->n_above || !is_same(&s->above[s->n_above - 1], &st))) {
+		int up;
+
+		if (tfs_array_room(s->above, s->n_above, s->room_above))
+			return -ENOMEM;
+		s->above[s->n_above++] = st;
+		up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		close(at);
+		at = up;
+	}
+	return 0;
+}
+
+static int find_way(struct tfs_model_impl *m, struct search *s, uint32_t node, struct tfs_way *ret_way)
+{
+	char dir[PATH_MAX];
+	struct tfs_rights *dirs;
+	int r;
+
+	s->link = node;
+	s->n = 0;
+	if (tfs_model_path(&m->pub, m->nodes[node].parent, dir, sizeof dir))
+		r = add(s, &closed);
+	else
+		r = walk(s, dir, m->nodes[node].name);
+	if (r || !s->n)
+		return r;
+	dirs = tfs_arena_alloc(&m->arena, s->n * sizeof *dirs, alignof(struct tfs_rights));
+	if (!dirs)
+		return -ENOMEM;
+	memcpy(dirs, s->dirs, s->n * sizeof *dirs);
+	*ret_way = (struct tfs_way){ s->n, dirs };
+	return 0;
+}
+
+int tfs_model_find_ways(struct tfs_model *model)
+{
+	struct tfs_model_impl *m = (struct tfs_model_impl *)model;
+	struct search s = { .model = model };
+	cleanup_free struct tfs_way *ways = calloc(model->n_followed + 1, sizeof *ways);
+	bool any = false;
+	int r = !ways ? -ENOMEM : model->n_followed ? find_above(&s) : 0;
+
+	for (size_t i = 0; i < model->n_followed && !r; i++) {
+		r = find_way(m, &s, model->followed[i], &ways[i]);
+		any |= !r && ways[i].n;
+	}
+	free(s.above);
+	free(s.dirs);
+	if (!r && any)
+		model->ways = m->ways = tfs_steal(ways);
+	return r;
+}
+
+const struct tfs_way *tfs_model_way(const struct tfs_model *m, uint32_t node)
+{
+	size_t at = m->ways ? tfs_search(i, 0, m->n_followed, m->followed[i] < node) : m->n_followed;
+
+	return at < m->n_followed && m->followed[at] == node && m->ways[at].n ? &m->ways[at] : NULL;
+}

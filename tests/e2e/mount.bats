@@ -37,6 +37,7 @@ installed() {
 	wait_until gone
 }
 
+# bats test_tags=slow
 @test "mount.fuse3: what it adds, and what fstab has" {
 	need_root
 	command -v mount.fuse3 >/dev/null || skip "no mount.fuse3"
@@ -100,6 +101,7 @@ installed() {
 	same_bytes
 }
 
+# bats test_tags=slow
 @test "max_read: it mounts, and the kernel keeps to it" {
 	need_root
 	mkmodel --bytes 4M
@@ -124,6 +126,7 @@ installed() {
 
 # --- What is left of a start that failed --------------------------------------------------------------------------------
 
+# bats test_tags=slow
 @test "a start that fails says why, and nothing is left" {
 	mkmodel --bytes 64K
 	refused 1 --prefetch-list="$T/nosuch" "$model" "$mnt"
@@ -159,6 +162,7 @@ left_nothing() {
 	rm "$T/held"
 }
 
+# bats test_tags=slow
 @test "the daemon is ended while it starts" {
 	need_root
 	mkmodel --bytes 64K
@@ -173,6 +177,7 @@ left_nothing() {
 	left_nothing . # whatever a sanitizer makes of it
 }
 
+# bats test_tags=slow
 @test "the one who waits is ended while it starts" {
 	need_root
 	mkmodel --bytes 64K
@@ -196,6 +201,7 @@ left_nothing() {
 	left_nothing 'ended by an unmount before the mount answered'
 }
 
+# bats test_tags=slow
 @test "too few descriptors, too little memory: it mounts, or says why not and leaves nothing" {
 	[[ ! $TFS_SANITIZER ]] || skip "optional: a sanitizer needs memory of its own"
 	need_root
@@ -233,6 +239,7 @@ left_nothing() {
 
 # --- Mountpoints ------------------------------------------------------------------------------------------------------
 
+# bats test_tags=slow
 @test "a mountpoint with a mount: dead, live, and with -o nonempty" {
 	need_root
 	mkmodel --bytes 64K
@@ -265,6 +272,7 @@ left_nothing() {
 	same_bytes
 }
 
+# bats test_tags=slow
 @test "/dev/fd/N: what somebody else has mounted" {
 	need_root
 	mkmodel --bytes 64K
@@ -291,6 +299,7 @@ left_nothing() {
 	[[ ! -s $T/fd.log ]] || fail "$(cat "$T/fd.log")"
 }
 
+# bats test_tags=slow
 @test "/dev/fd/N without privileges" {
 	need_root
 	command -v setpriv >/dev/null || skip "no setpriv"
@@ -308,6 +317,7 @@ left_nothing() {
 	[[ ! -s $T/fd.log ]] || fail "$(cat "$T/fd.log")"
 }
 
+# bats test_tags=slow
 @test "/dev/fd/N that is not mounted, not open, or something else" {
 	need_root
 	mkmodel --bytes 64K
@@ -323,6 +333,7 @@ left_nothing() {
 	umount "$mnt"
 }
 
+# bats test_tags=slow
 @test "an ordinary user: fstab's options, a mount that is there already, and a start that fails" {
 	as_user
 	mkmodel --bytes 64K

@@ -14,6 +14,7 @@ open_to_all() {
 	expect_log 'warning: broken\.safetensors: '
 }
 
+# bats test_tags=slow
 @test "--allow-other: every path, for every user, is what the kernel lets him open of its sources" {
 	open_to_all
 	start --allow-other "$model" "$mnt"
@@ -27,7 +28,7 @@ open_to_all() {
 	py "$e2e/access.py" table "$model" "$mnt"
 }
 
-# bats test_tags=uring
+# bats test_tags=uring,slow
 @test "the same, by io_uring" {
 	open_to_all
 	enable_uring
@@ -130,6 +131,7 @@ make_a_model() {
 	[[ -s $model/config.json ]] && "${as[@]}" sh -c "echo '{\"model_type\": \"x\"}' >'$model/config.json'"
 }
 
+# bats test_tags=slow
 @test "cp -r, tar, find, grep -r, rsync and rm -rf, by an ordinary user who mounts for himself" {
 	as_user
 	make_a_model
@@ -137,6 +139,7 @@ make_a_model() {
 	recursive_tools "$user_dir/copies"
 }
 
+# bats test_tags=slow
 @test "the same by root, and by an ordinary user whom root lets in" {
 	need_root
 	make_user_dir
@@ -148,6 +151,7 @@ make_a_model() {
 	recursive_tools "$user_dir/copies"
 }
 
+# bats test_tags=slow
 @test "modes: as tools expect them, and those of the model's own directories as they are" {
 	mkmodel
 	mkdir "$model/own"
@@ -165,6 +169,7 @@ make_a_model() {
 	py "$e2e/access.py" sized "$mnt"
 }
 
+# bats test_tags=slow
 @test "a text keeps its size while it is open, and the next look at it is of the moment" {
 	mkmodel
 	start "$model" "$mnt"
@@ -178,6 +183,7 @@ make_a_model() {
 	exec 8<&-
 }
 
+# bats test_tags=slow
 @test "reading prefetch: what is on its way, and nothing once it is there" {
 	py "$e2e/scenario.py" sizes "$T/sizes" big=20000001 other=100000
 	mkdir "$T/slow"
@@ -252,6 +258,7 @@ in_namespace() { unshare -Urm bash -euc "$@"; }
 	grep -qF 'tensorfs_sets{model="'"$T"'/mo\"d\\e\nl ?é",mountpoint="'"$T"'/m\"x"} 1' "$T/m\"x/.tensorfs/metrics"
 }
 
+# bats test_tags=slow
 @test "why it is streamed: a counter for each reason, and they add up" {
 	py "$e2e/access.py" sizes "$model"
 	start --memory=64M --prefetch=none "$model" "$mnt"

@@ -73,6 +73,7 @@ consistent() {
 		"r['stats']['opens_passthrough'] + r['stats']['opens_streamed'] + r['stats']['opens_native'] >= 3 * r['model']['tensors'] - 3"
 }
 
+# bats test_tags=slow
 @test "--runs: medians, also of an even number" {
 	mkmodel --bytes 1M
 	for n in 3 4; do
@@ -92,6 +93,7 @@ consistent() {
 		'r["serving"] == "streamed (--passthrough=off)"' 'r["stats"]["opens_passthrough"] == 0'
 }
 
+# bats test_tags=slow
 @test "a model larger than the budget: measured, and noted" {
 	mkmodel --bytes 90M
 	start "$model" "$mnt"
@@ -103,6 +105,7 @@ consistent() {
 	check 'any("--memory" in n for n in r["notes"])' 'r["stats"]["evictions"] > 0'
 }
 
+# bats test_tags=slow
 @test "several directories with weights, names that collide, one file" {
 	mkmodel --odd --bytes 256K
 	mkdir "$T/pipe" "$model/tensors" "$model/.tensorfs"
@@ -120,6 +123,7 @@ consistent() {
 	check 'r["model"]["files"] == 1' 'r["model"]["other_files"] == 0'
 }
 
+# bats test_tags=slow
 @test "what is not cold is not called so" {
 	mkmodel --bytes 4M
 	bench --json "$model"
@@ -179,6 +183,7 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 	nothing_left "$T/tmp"
 }
 
+# bats test_tags=slow
 @test "SIGINT, SIGTERM and SIGHUP in any pass: nothing stays, status 1, no report" {
 	mkmodel --bytes 8M
 	mkdir "$T/tmp"

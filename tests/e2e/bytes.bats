@@ -17,6 +17,7 @@ reference_set() {
 	}
 }
 
+# bats test_tags=slow
 @test "vectors: safetensors written by the reference library" {
 	need_shared
 	n=0
@@ -30,6 +31,7 @@ reference_set() {
 	((n >= 5))
 }
 
+# bats test_tags=slow
 @test "corpus: files of other projects, each alone" {
 	need_shared
 	n=0
@@ -44,6 +46,7 @@ reference_set() {
 	((n >= 25)) || fail "only $n"
 }
 
+# bats test_tags=slow
 @test "corpus: a sharded model, and a directory of single files" {
 	need_shared
 	dir=$shared/corpus/safetensors/safetensors.jl
@@ -105,6 +108,7 @@ sys.stdout.buffer.write(reader.content(t).tobytes())' "$model/model.safetensors"
 	((done > 1 << 20)) || fail "only $done bytes were read that way"
 }
 
+# bats test_tags=slow
 @test "16 parallel readers, cold and warm" {
 	mkmodel --shards 4 --bytes "$([[ $TFS_SANITIZER ]] && echo 32M || echo 96M)" --tensors 60
 	start "$model" "$mnt"
@@ -116,6 +120,7 @@ sys.stdout.buffer.write(reader.content(t).tobytes())' "$model/model.safetensors"
 	stat_is resident -eq 60
 }
 
+# bats test_tags=slow
 @test "--prefetch=all, auto and none: the same bytes" {
 	mkmodel --shards 3 --bytes 24M --tensors 50 --odd
 	for how in all auto none; do
@@ -143,6 +148,7 @@ sys.stdout.buffer.write(reader.content(t).tobytes())' "$model/model.safetensors"
 	stat_is loads -eq 59
 }
 
+# bats test_tags=slow
 @test "--threads=1 and --threads=64" {
 	mkmodel --shards 2 --bytes 24M --tensors 40
 	for n in 1 64; do

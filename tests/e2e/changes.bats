@@ -25,8 +25,10 @@ changed() {
 @test "a shard is overwritten in place" { changed overwrite; }
 @test "a shard is replaced by rename" { changed replace; }
 @test "a shard is deleted" { changed delete; }
+# bats test_tags=slow
 @test "a shard is extended" { changed extend; }
 
+# bats test_tags=slow
 @test "a shard changes while it is streamed" {
 	expect_log "$lost"
 	for how in truncate overwrite replace delete extend; do
@@ -42,6 +44,7 @@ changed() {
 	done
 }
 
+# bats test_tags=slow
 @test "a shard changes while all of it is read" {
 	expect_log "$lost"
 	n=0

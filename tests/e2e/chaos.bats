@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Many clients at once that read, map, list, hash, prefetch, evict and pin, that are interrupted and killed in the middle of it, in a
 # budget that is too small. TFS_SOAK=1 for half an hour of it.
-# bats file_tags=threads
+# bats file_tags=threads,slow
 
 load helpers
 

@@ -26,6 +26,7 @@ begin() {
 	first=$(find "$mnt/tensors" -type f -size +1k -printf '%f\n' | sort | head -1)
 }
 
+# bats test_tags=slow
 @test "prefetch: a name, a path, a glob, a directory" {
 	begin
 	[[ $(state "tensors/$first") = absent ]]
@@ -43,6 +44,7 @@ begin() {
 	py "$e2e/scenario.py" all-right "$model" "$mnt"
 }
 
+# bats test_tags=slow
 @test "evict: what is not in use goes at once; what is mapped stays, and says so" {
 	begin
 	cat "$mnt"/tensors/* >/dev/null
@@ -60,6 +62,7 @@ begin() {
 	py "$e2e/scenario.py" all-right "$model" "$mnt"
 }
 
+# bats test_tags=slow
 @test "pin: stays through any number of other loads; reading the file says what is pinned" {
 	mkmodel --bytes 200M --tensors 40
 	start --prefetch=none --memory=64M "$model" "$mnt"
@@ -163,6 +166,7 @@ begin() {
 	[[ $status -ne 0 && $output = *"not supported"* ]] || fail "$output"
 }
 
+# bats test_tags=slow
 @test "in a control group of 512 MB: a model of 2 GB, right bytes, no kill" {
 	need_root
 	bytes=${TFS_CGROUP_BYTES:-700M}

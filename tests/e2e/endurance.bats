@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Nothing is left behind; and models as large as they come. TFS_SOAK=1 does as much as the project promises.
-# bats file_tags=threads
+# bats file_tags=threads,slow
 load helpers
 
 # An hour is for machines slower than ours.

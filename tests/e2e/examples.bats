@@ -4,6 +4,7 @@ load helpers
 
 examples=$top/examples
 
+# bats test_tags=slow
 @test "numpy_mmap.py" {
 	mkmodel --odd --tensors 6 --dtypes BF16,F32,F16,I32,F8_E4M3,BOOL
 	start "$model" "$mnt"
@@ -19,6 +20,7 @@ examples=$top/examples
 	stat_is errors -eq 0
 }
 
+# bats test_tags=slow
 @test "sum.c" {
 	cc=$(command -v cc || command -v gcc || command -v clang) || skip "optional: no C compiler"
 	sed -n 's/^ \*\t\(cc .*\)/\1/p' "$examples/sum.c" >"$T/how"
@@ -33,6 +35,7 @@ examples=$top/examples
 }
 
 # Two checkpoints, the second of which has three tensors changed, each in one bit.
+# bats test_tags=slow
 @test "compare, and the one-liner of the man page: exactly the tensors that differ" {
 	mkmodel --shards 3 --bytes 32M --odd
 	cp -r "$model" "$T/other"
@@ -52,6 +55,7 @@ examples=$top/examples
 		fail "$(cat "$T/differ")"
 }
 
+# bats test_tags=slow
 @test "compare: where a tensor can't be read it does not tell" {
 	mkmodel --bytes 1M --shards 2
 	cp -r "$model" "$T/other"
@@ -64,6 +68,7 @@ examples=$top/examples
 	run -2 "$examples/compare" "$T/a" "$T"
 }
 
+# bats test_tags=slow
 @test "compare: tensors that only one has, and of another type or shape" {
 	mkdir "$T/a" "$T/b"
 	py "$e2e/examples.py" unlike "$model" "$T/other"
@@ -73,6 +78,7 @@ examples=$top/examples
 	[[ $output = $'+ tensors/added\n- tensors/gone\n! tensors/shape\n! tensors/type' ]] || fail "$output"
 }
 
+# bats test_tags=slow
 @test "every example of tensorfs(7) works as it is printed" {
 	for stem in q4 q8; do
 		py "$top/tests/data/mkmodel.py" "$T/$stem" --bytes 256K --odd

@@ -10,6 +10,7 @@ holds() { py "$e2e/files.py" holds "$@"; }
 # is_format WANT TENSOR
 is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(xattr format "$mnt/tensors/$2"), not $1"; }
 
+# bats test_tags=slow
 @test "a file that is given is told by its content, where its name says nothing" {
 	make
 	for file in "$T"/in/named/*/*; do
@@ -27,6 +28,7 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 	done
 }
 
+# bats test_tags=slow
 @test "in a directory: extensions in whatever case, rarer ones, and some only where their content is torch's" {
 	make
 	start "$T/in/mixed" "$mnt"
@@ -47,6 +49,7 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 	[[ $output = *'; dataset.pkl is a Python pickle that torch.save() didn'"'"'t write; page.th is a page of HTML'* ]] || fail "$output"
 }
 
+# bats test_tags=slow
 @test "one shard, or an index, brings its whole set and nothing else" {
 	make
 	while read -r file format own tensors; do
@@ -83,6 +86,7 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 	holds "$mnt" a b
 }
 
+# bats test_tags=slow
 @test "what is no weights is named, with its path once and nothing of its content" {
 	mkdir "$model"
 	while read -r name content said; do
@@ -124,6 +128,7 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 	[[ $output = *'; sha256-9999 is a GGUF file, which can be mounted by itself' ]] || fail "$output"
 }
 
+# bats test_tags=slow
 @test "links inside the directory stay links, and are weights by their names" {
 	make
 	hub=$model/models--a--b

@@ -24,6 +24,7 @@ every_case() {
 	(cd "$mnt" && xxh128sum --quiet -c .tensorfs/XXH128SUMS)
 }
 
+# bats test_tags=slow
 @test "one odd tensor takes no sound one down" { every_case; }
 
 @test "the same, streamed" { every_case --passthrough=off; }

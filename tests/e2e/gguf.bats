@@ -29,11 +29,13 @@ reference_files() {
 	((n >= 3)) || fail "only $n"
 }
 
+# bats test_tags=slow
 @test "vectors: bytes, npy/, f32/ and meta/ of the reference writer's files" {
 	need_shared
 	reference_files
 }
 
+# bats test_tags=slow
 @test "vectors, streamed" {
 	need_shared
 	reference_files --passthrough=off
@@ -57,6 +59,7 @@ every_kind() {
 	done
 }
 
+# bats test_tags=slow
 @test "every type, versions 1 to 3, both byte orders" { every_kind; }
 @test "the same, streamed" { every_kind --passthrough=off; }
 
@@ -140,6 +143,7 @@ every_kind() {
 	cmp "$mnt/meta/.gguf.json~" "$mnt/meta/.gguf.full.json~"
 }
 
+# bats test_tags=slow
 @test "a vocabulary of 150,000 tokens: in short, and in full" {
 	mkdir "$model"
 	gguf write "$model/model.gguf" tokens 150000

@@ -31,6 +31,7 @@ hash_is() {
 	stat_is hashed_bytes -eq "$(stat_of tensor_bytes)" # each once
 }
 
+# bats test_tags=slow
 @test "the same, streamed, and large" {
 	mkmodel --bytes 96M --tensors 12 --shards 2
 	cut_out "$T/cut/tensors" "$model"/*.safetensors
@@ -41,6 +42,7 @@ hash_is() {
 	sums_right "$T/cut"
 }
 
+# bats test_tags=slow
 @test "reference files: their hashes too" {
 	need_shared
 	for case in "$shared"/vectors/safetensors-*; do
@@ -52,6 +54,7 @@ hash_is() {
 	done
 }
 
+# bats test_tags=slow
 @test "paths: directories, several sets, a model with a tensors/ of its own, names that xxhsum escapes" {
 	mkdir -p "$model/deep/er/tensors" "$model/sets"
 	py "$e2e/hashes.py" set "$model/model.safetensors" 'a=one' 'b\\c=two' '\\=three' ' sp  ace =four' '*=five' 'n\nl=six'
@@ -229,12 +232,13 @@ wait_and_interrupt() {
 	stat_is hashed_bytes -ge 20070006
 }
 
+# bats test_tags=slow
 @test "those who wait hold up nobody, and obey Ctrl-C" {
 	on_slow_storage
 	wait_and_interrupt 24 # more than libfuse has threads
 }
 
-# bats test_tags=uring
+# bats test_tags=uring,slow
 @test "by io_uring: the same" {
 	enable_uring
 	mkmodel --odd

@@ -48,6 +48,7 @@ load helpers
 	stat_is errors -eq 0
 }
 
+# bats test_tags=slow
 @test "read in any way, by several at once" {
 	mkmodel --tensors 3000 --bytes 64K
 	start "$model" "$mnt"
@@ -61,6 +62,7 @@ load helpers
 	[[ $("${as[@]}" cat "$mnt/.tensorfs/index.tsv" | wc -l) = 32 ]]
 }
 
+# bats test_tags=slow
 @test "90,427 rows: nothing of them is kept" {
 	layers=61
 	[[ ! $TFS_SANITIZER ]] || layers=8

@@ -11,12 +11,15 @@ family() {
 }
 
 @test "an overlay shard over stale ones" { family overlay; }
+# bats test_tags=slow
 @test "stale and odd indexes beside complete weights" { family stale_index; }
 @test "what files say of themselves" { family metadata; }
 @test "GGUF types whose numbers two programs use" { family gguf_type_collision; }
 @test "GGUF models beside their companions" { family gguf_companions; }
+# bats test_tags=slow
 @test "npy headers as other writers make them" { family npy_odd; }
 @test "npz files with a member that can't be read" { family npz_mixed; }
+# bats test_tags=slow
 @test "weight files by other names, other files by names of weights" { family names; }
 
 @test "fstab's options" {

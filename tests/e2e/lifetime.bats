@@ -14,6 +14,7 @@ load helpers
 	"$TENSORFS" -V | cmp - <("$TENSORFS" --version)
 }
 
+# bats test_tags=slow
 @test "in the background: back when the mount answers, gone after umount" {
 	mkmodel --bytes 1M
 	for _ in 1 2 3 4 5; do
@@ -47,6 +48,7 @@ load helpers
 	umount mnt
 }
 
+# bats test_tags=slow
 @test "SIGTERM, SIGINT and SIGHUP end it cleanly" {
 	mkmodel --bytes 1M
 	launch=("$TFS_PYTHON" "$e2e/scenario.py" with-signals)
@@ -106,6 +108,7 @@ load helpers
 	exec 5<&- 7<&- 8<&-
 }
 
+# bats test_tags=slow
 @test "kill -9: mapped readers and open descriptors go on with the right bytes" {
 	mkmodel --shards 2 --bytes 8M
 	start "$model" "$mnt"
@@ -126,6 +129,7 @@ load helpers
 	py "$e2e/scenario.py" killed-stream "$model" "$mnt" "$daemon"
 }
 
+# bats test_tags=slow
 @test "SIGTERM while an open waits for storage: it is answered, the daemon ends" {
 	py "$e2e/scenario.py" sizes "$model" first=5 big=20000001
 	mkdir "$T/slow"
@@ -145,6 +149,7 @@ load helpers
 	wait_until ended "$daemon"
 }
 
+# bats test_tags=slow
 @test "on top of MODEL_DIR, and inside it" {
 	mkmodel --shards 2 --bytes 256K
 	mkdir "$model/sub"
@@ -161,6 +166,7 @@ load helpers
 }
 
 # The daemon opens files by their paths, and would wait for itself where one led into its own mount.
+# bats test_tags=slow
 @test "a mountpoint that would cover files of the model is refused, one on the way of none is not" {
 	mkmodel --bytes 64K --tensors 1
 	mkdir -p "$model/sub/deep" "$model/empty" "$T/hub/blobs" "$T/hub/snapshots/rev/sub" "$T/links"
@@ -207,6 +213,7 @@ load helpers
 	py "$e2e/reader.py" set "$model" "$mnt" "$model/model.safetensors"
 }
 
+# bats test_tags=slow
 @test "a mount of a mount" {
 	mkmodel --bytes 256K --shards 2
 	start "$model" "$mnt"
@@ -216,6 +223,7 @@ load helpers
 	py "$e2e/reader.py" set "$model" "$T/second/" "$model"/*.safetensors || py "$e2e/scenario.py" all-right-in "$model" "$T/second/tensors~"
 }
 
+# bats test_tags=slow
 @test "MODEL_DIR is one file" {
 	mkmodel --bytes 256K --odd
 	cp "$model/model.safetensors" "$model/other.safetensors"
@@ -232,6 +240,7 @@ load helpers
 	done
 }
 
+# bats test_tags=slow
 @test "paths with commas, spaces, newlines, quotes and backslashes" {
 	odd=$T/$'a, b=c\\d\n"e\'f%g'
 	mkdir -p "$odd/mnt" "$odd"

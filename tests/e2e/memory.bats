@@ -3,6 +3,7 @@
 # bats file_tags=threads
 load helpers
 
+# bats test_tags=slow
 @test "a model four times as large as the budget, read twice" {
 	mkmodel --bytes 256M --tensors 55 --shards 3
 	for prefetch in auto all; do
@@ -14,6 +15,7 @@ load helpers
 	done
 }
 
+# bats test_tags=slow
 @test "the same with 16 parallel readers" {
 	mkmodel --bytes 192M --tensors 55 --shards 3
 	start --memory=64M "$model" "$mnt"
@@ -21,6 +23,7 @@ load helpers
 	py "$e2e/scenario.py" through-small-memory "$model" "$mnt" 16
 }
 
+# bats test_tags=slow
 @test "the least recently used goes first" {
 	py "$e2e/scenario.py" equal "$model" 6 16
 	start --memory=64M --prefetch=none "$model" "$mnt"
@@ -29,6 +32,7 @@ load helpers
 	all_passthrough
 }
 
+# bats test_tags=slow
 @test "a tensor that is mapped, then closed, keeps its bytes while all else is evicted around it" {
 	py "$e2e/scenario.py" equal "$model" 10 16
 	start --memory=64M --prefetch=none "$model" "$mnt"
@@ -37,6 +41,7 @@ load helpers
 	all_passthrough
 }
 
+# bats test_tags=slow
 @test "where everything is mapped, the next is streamed" {
 	py "$e2e/scenario.py" equal "$model" 8 16
 	start --memory=64M --prefetch=none "$model" "$mnt"
@@ -59,6 +64,7 @@ load helpers
 	stat_is memory_budget_bytes -ge $((64 << 20))
 }
 
+# bats test_tags=slow
 @test "memory per resident byte is one" {
 	mkmodel --bytes 64M --tensors 20
 	start --prefetch=none "$model" "$mnt"
@@ -76,6 +82,7 @@ need_direct() {
 	[[ $(stat -f -c %T "$T") != tmpfs ]] || skip "optional: TMPDIR is on tmpfs, which is its own cache"
 }
 
+# bats test_tags=slow
 @test "cold files are read past the page cache, and leave nothing in it" {
 	mkmodel --bytes 32M --odd
 	need_direct
@@ -92,6 +99,7 @@ need_direct() {
 	py "$e2e/scenario.py" all-right "$model" "$mnt"
 }
 
+# bats test_tags=slow
 @test "--engine=buffered: the same bytes through the page cache" {
 	mkmodel --bytes 32M --odd
 	need_direct
@@ -105,6 +113,7 @@ need_direct() {
 	py "$e2e/scenario.py" all-right "$model" "$mnt"
 }
 
+# bats test_tags=slow
 @test "what is in the page cache is copied from there" {
 	mkmodel --bytes 32M --odd
 	need_direct
@@ -118,6 +127,7 @@ need_direct() {
 	py "$e2e/scenario.py" all-right "$model" "$mnt"
 }
 
+# bats test_tags=slow
 @test "a model on tmpfs" {
 	[[ -d /dev/shm && $(stat -f -c %T /dev/shm) = tmpfs ]] || skip "optional: no tmpfs at /dev/shm"
 	model=$(mktemp -d /dev/shm/tfs-e2e.XXXXXX)
@@ -131,6 +141,7 @@ need_direct() {
 	done
 }
 
+# bats test_tags=slow
 @test "a model on overlayfs: originals and tensors by passthrough" {
 	need_root
 	mkdir "$T"/{lower,upper,work,merged}
@@ -147,6 +158,7 @@ need_direct() {
 	stat_is opens_native -eq 0
 }
 
+# bats test_tags=slow
 @test "an open that waits for storage obeys Ctrl-C" {
 	py "$e2e/scenario.py" sizes "$model" first=5 big=20000001
 	mkdir "$T/slow"

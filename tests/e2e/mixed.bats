@@ -5,6 +5,7 @@ load helpers
 # has SETS-DIRECTORY FORMAT CASE: that set is what the reference library said of CASE.
 has() { py "$e2e/vectors.py" "$shared/vectors/$3" "$1" "$2"; }
 
+# bats test_tags=slow
 @test "six formats of one stem: each a set, the primary one by format" {
 	need_shared
 	v=$shared/vectors
@@ -37,6 +38,7 @@ has() { py "$e2e/vectors.py" "$shared/vectors/$3" "$1" "$2"; }
 	done
 }
 
+# bats test_tags=slow
 @test "what is no weights never hurts the others" {
 	mkmodel --bytes 64K
 	head -c 3000 /dev/urandom >"$model/tokenizer.bin"
@@ -66,6 +68,7 @@ has() { py "$e2e/vectors.py" "$shared/vectors/$3" "$1" "$2"; }
 	[[ $output = *'model-00001-of-00002.safetensors.part: is an unfinished download'* ]] || fail "$output"
 }
 
+# bats test_tags=slow
 @test "one network as safetensors, npz, npz deflated and npy has the same bytes" {
 	mkmodel --bytes 2M --tensors 30 --dtypes F32,F16,I64
 	py "$e2e/numpyfiles.py" convert "$model/model.safetensors" "$T/other"
@@ -80,6 +83,7 @@ has() { py "$e2e/vectors.py" "$shared/vectors/$3" "$1" "$2"; }
 	done
 }
 
+# bats test_tags=slow
 @test "a tree of many directories, as they are found and as they should not be: the right tensors, names and warnings" {
 	py "$top/tests/data/mkzoo.py" "$T/zoo" "$T/zoo.json"
 	expect_log ': (byte [0-9]+: )?left out: |index.json: '

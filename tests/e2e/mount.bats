@@ -37,6 +37,7 @@ installed() {
 	wait_until gone
 }
 
+# bats test_tags=slow
 @test "mount.fuse3: what it adds, and what fstab has" {
 	need_root
 	command -v mount.fuse3 >/dev/null || skip "no mount.fuse3"
@@ -101,6 +102,7 @@ installed() {
 	same_bytes
 }
 
+# bats test_tags=slow
 @test "max_read: it mounts, and the kernel keeps to it" {
 	need_root
 	mkmodel --bytes 4M
@@ -125,6 +127,7 @@ installed() {
 
 # --- What is left of a start that failed --------------------------------------------------------------------------------
 
+# bats test_tags=slow
 @test "a start that fails says why, and nothing is left" {
 	mkmodel --bytes 64K
 	refused 1 --prefetch-list="$T/nosuch" "$model" "$mnt"
@@ -160,6 +163,7 @@ left_nothing() {
 	rm "$T/held"
 }
 
+# bats test_tags=slow
 @test "the daemon is ended while it starts" {
 	need_root
 	mkmodel --bytes 64K
@@ -174,6 +178,7 @@ left_nothing() {
 	left_nothing . # whatever a sanitizer makes of it
 }
 
+# bats test_tags=slow
 @test "the one who waits is ended while it starts" {
 	need_root
 	mkmodel --bytes 64K
@@ -228,6 +233,7 @@ ended_any_time() {
 	left_nothing 'ended by an unmount before the mount answered'
 }
 
+# bats test_tags=slow
 @test "too few descriptors, too little memory: it mounts, or says why not and leaves nothing" {
 	[[ ! $TFS_SANITIZER ]] || skip "optional: a sanitizer needs memory of its own"
 	need_root
@@ -289,6 +295,7 @@ ended_any_time() {
 
 # --- Mountpoints ------------------------------------------------------------------------------------------------------
 
+# bats test_tags=slow
 @test "a mountpoint with a mount: dead, live, and with -o nonempty" {
 	need_root
 	mkmodel --bytes 64K
@@ -321,6 +328,7 @@ ended_any_time() {
 	same_bytes
 }
 
+# bats test_tags=slow
 @test "/dev/fd/N: what somebody else has mounted" {
 	need_root
 	mkmodel --bytes 64K
@@ -347,6 +355,7 @@ ended_any_time() {
 	[[ ! -s $T/fd.log ]] || fail "$(cat "$T/fd.log")"
 }
 
+# bats test_tags=slow
 @test "/dev/fd/N without privileges" {
 	need_root
 	command -v setpriv >/dev/null || skip "no setpriv"
@@ -372,6 +381,7 @@ ended_any_time() {
 	done
 }
 
+# bats test_tags=slow
 @test "/dev/fd/N that is not mounted, not open, or something else" {
 	need_root
 	mkmodel --bytes 64K
@@ -387,6 +397,7 @@ ended_any_time() {
 	umount "$mnt"
 }
 
+# bats test_tags=slow
 @test "an ordinary user: fstab's options, a mount that is there already, and a start that fails" {
 	as_user
 	mkmodel --bytes 64K

@@ -108,6 +108,7 @@ load helpers
 	)
 }
 
+# bats test_tags=slow
 @test "several sets: all under sets/, the primary one in front" {
 	mkmodel --bytes 64K --shards 2 --seed 1
 	for stem in zeta alpha; do
@@ -215,6 +216,7 @@ load helpers
 	py "$e2e/scenario.py" controls "$mnt"
 }
 
+# bats test_tags=slow
 @test "sub-byte types, shapes and dtypes as their metadata says" {
 	need_shared
 	for case in dtypes shapes subbyte; do

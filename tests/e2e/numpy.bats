@@ -16,10 +16,13 @@ reference() {
 	((n >= 3)) || fail "only $n"
 }
 
+# bats test_tags=slow
 @test "vectors: npy, npz, npz deflated" { reference; }
 
+# bats test_tags=slow
 @test "vectors, streamed" { reference --passthrough=off; }
 
+# bats test_tags=slow
 @test "every type, shape, order: a directory of npy files" {
 	py "$e2e/numpyfiles.py" npy "$model"
 	start "$model" "$mnt"
@@ -30,6 +33,7 @@ reference() {
 	[[ $(xattr format "$mnt/tensors/f4.1d") = npy && $(xattr source "$mnt/tensors/f4.1d") = f4.1d.npy ]]
 }
 
+# bats test_tags=slow
 @test "the same in one npz, stored" {
 	py "$e2e/numpyfiles.py" npz "$model"
 	start "$model" "$mnt"
@@ -38,6 +42,7 @@ reference() {
 	[[ $(xattr format "$mnt/tensors/f4.1d") = npz && $(xattr source "$mnt/tensors/f4.1d") = stored.npz ]]
 }
 
+# bats test_tags=slow
 @test "the same in one npz, deflated" {
 	py "$e2e/numpyfiles.py" npz-deflated "$model"
 	start "$model" "$mnt"
@@ -46,6 +51,7 @@ reference() {
 	grep -q '"compression": "deflate"' "$mnt/meta/f4.1d.json"
 }
 
+# bats test_tags=slow
 @test "large ones" {
 	for kind in npy npz npz-deflated; do
 		py "$e2e/numpyfiles.py" $kind "$T/$kind" large
@@ -59,6 +65,7 @@ reference() {
 	done
 }
 
+# bats test_tags=slow
 @test "large ones, streamed, in pieces" {
 	for kind in npy npz npz-deflated; do
 		py "$e2e/numpyfiles.py" $kind "$T/$kind" large
@@ -73,6 +80,7 @@ reference() {
 # How often the stream was gone through since $1 bytes had been read.
 passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 
+# bats test_tags=slow
 @test "deflated in Fortran order: inflated once for each view, and the memory is given back" {
 	py "$e2e/numpyfiles.py" fortran-deflated "$model" 64
 	local size read_by_daemon before kept mode
@@ -91,6 +99,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	done
 }
 
+# bats test_tags=slow
 @test "deflated in Fortran order, without the memory for it: right, and it says so" {
 	py "$e2e/numpyfiles.py" fortran-deflated "$model" 128
 	expect_log 'warning: tensor "w": deflated and not in C order, it takes [0-9]+ bytes of memory to be inflated once; there are'
@@ -105,6 +114,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	done
 }
 
+# bats test_tags=slow
 @test "a reader that is killed while a deflated tensor in Fortran order is inflated; and the end meanwhile" {
 	py "$e2e/numpyfiles.py" fortran-deflated "$model" 256
 	start --prefetch=none "$model" "$mnt"
@@ -123,6 +133,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	wait $reader || :
 }
 
+# bats test_tags=slow
 @test "10,000 npy files are one set" {
 	py "$e2e/numpyfiles.py" many "$model" 10000
 	start "$model" "$mnt"
@@ -163,6 +174,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	py "$e2e/numpyfiles.py" odd-members-right "$mnt"
 }
 
+# bats test_tags=slow
 @test "a damaged deflate stream: an error, and the rest is there" {
 	mkdir "$model"
 	py "$e2e/numpyfiles.py" damage "$model/x.npz"
@@ -175,6 +187,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	stat_is errors -gt 0
 }
 
+# bats test_tags=slow
 @test "--npy-align=64: files as np.save writes them, resident" {
 	py "$e2e/numpyfiles.py" npy "$model" large
 	start --npy-align=64 "$model" "$mnt"
@@ -183,6 +196,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	stat_is errors -eq 0
 }
 
+# bats test_tags=slow
 @test "--npy-align=64: files as np.save writes them, streamed" {
 	py "$e2e/numpyfiles.py" npy "$model" large
 	start --npy-align=64 --passthrough=off "$model" "$mnt"
@@ -192,6 +206,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 }
 
 # Blocks of 1024 bytes behind a header of 128: no multiple of a block's length is where one begins.
+# bats test_tags=slow
 @test "--npy-align=64: large tensors of blocks are the same values" {
 	py "$e2e/numpyfiles.py" blocks "$model" 9
 	mkdir "$T/page" "$T/streamed"
@@ -209,6 +224,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	py "$e2e/numpyfiles.py" same-blocks "$T/page" "$T/early"
 }
 
+# bats test_tags=slow
 @test "--npy-align: xtensor reads the files of 64, and refuses those of 4096" {
 	local align
 	printf '#include <xtensor/xtensor_config.hpp>\n' | g++ -fsyntax-only -x c++ - 2>/dev/null ||
@@ -230,6 +246,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	[[ $output = refused* || $output = "2 66.0" ]] || fail "$output"
 }
 
+# bats test_tags=slow
 @test "types in thousands of spellings: what NumPy reads and refuses" {
 	py "$e2e/spellings.py" write "$model"
 	expect_log '[0-9]+.npy: byte [0-9]+: left out: '
@@ -260,6 +277,7 @@ odd_archives() {
 	done
 }
 
+# bats test_tags=slow
 @test "npz files in which something is odd: what can be read is there, by np.load's names" { odd_archives; }
 
 @test "the same, streamed" { odd_archives --passthrough=off; }

@@ -13,6 +13,7 @@ generated() {
 	umount "$mnt"
 }
 
+# bats test_tags=slow
 @test "raw data, typed fields, elements of less than a byte, pieces, names, external data" {
 	for case in typed small pieces names external; do
 		generated "$case"
@@ -25,6 +26,7 @@ generated() {
 	done
 }
 
+# bats test_tags=slow
 @test "models by chance: all types, fields, places, orders, pieces and lengths that protobuf allows" {
 	py "$top/tests/data/onnxrandom.py" "$T/made" 0 12
 	for option in auto off; do
@@ -51,12 +53,14 @@ vectors() {
 	((n >= 3)) || fail "only $n"
 }
 
+# bats test_tags=slow
 @test "vectors: the tensors of the reference library" {
 	need_shared
 	vectors
 	vectors --passthrough=off
 }
 
+# bats test_tags=slow
 @test "corpus: other projects' models, and their views agree" {
 	need_shared
 	expect_log 'label_encoder_tensor_mapping.*: 1 tensor of strings left out'
@@ -90,6 +94,7 @@ vectors() {
 	stat_is warnings -eq 6
 }
 
+# bats test_tags=slow
 @test "links of the directory are followed, to external data too" {
 	py "$top/tests/data/mkonnx.py" "$T/made"
 	mkdir "$T/blobs"
@@ -148,6 +153,7 @@ vectors() {
 	stat_is warnings -eq 1
 }
 
+# bats test_tags=slow
 @test "external data beside other weights; a file of a name that is not theirs" {
 	py "$top/tests/data/mkonnx.py" "$T/made"
 	mkmodel --bytes 16K --tensors 1

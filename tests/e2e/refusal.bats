@@ -2,6 +2,7 @@
 # What can't be mounted: one clear line, the right exit status, nothing mounted.
 load helpers
 
+# bats test_tags=slow
 @test "corpus: every malformed file is refused with file, offset and reason" {
 	need_shared
 	n=0
@@ -34,6 +35,7 @@ load helpers
 	[[ $output = *"model.safetensors: "*"Git LFS pointer"* ]]
 }
 
+# bats test_tags=slow
 @test "a directory without weights, and one that is not there" {
 	mkdir "$model"
 	refused 1 "$model" "$mnt"
@@ -61,6 +63,7 @@ load helpers
 	done
 }
 
+# bats test_tags=slow
 @test "a mountpoint that is not there, or no directory" {
 	mkmodel --bytes 16K
 	refused 1 "$model" "$T/nosuch"
@@ -71,6 +74,7 @@ load helpers
 	refused 1 "$model" "$T/loop"
 }
 
+# bats test_tags=slow
 @test "wrong usage: status 2" {
 	mkmodel --bytes 16K
 	for bad in --nosuch --memory=63M --memory=-1 --memory=x --memory=101% --memory= --memory=0x10000000 --memory=1e999 --memory=64Q --open-wait=-1 --open-wait=x \
@@ -134,6 +138,7 @@ load helpers
 	[[ $output = *"a.safetensors: byte 0: "* ]]
 }
 
+# bats test_tags=slow
 @test "a missing shard: what is there is mounted, the rest is named" {
 	mkmodel --shards 3 --bytes 256K
 	gone=model-00002-of-00003.safetensors
@@ -147,6 +152,7 @@ load helpers
 	py "$e2e/reader.py" set "$model" "$mnt" "$model"/*.safetensors
 }
 
+# bats test_tags=slow
 @test "an index that leads out of the directory: what is in it is mounted, and nothing else" {
 	mkmodel --shards 2 --bytes 64K
 	cp -r "$model" "$T/inner"

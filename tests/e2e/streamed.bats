@@ -18,6 +18,7 @@ everything() {
 	stat_is errors -eq 0
 }
 
+# bats test_tags=slow
 @test "--passthrough=off" {
 	mkmodel --shards 3 --odd
 	start --passthrough=off "$model" "$mnt"
@@ -30,6 +31,7 @@ everything() {
 	[[ $(stat_of serving) = *--passthrough=off* ]]
 }
 
+# bats test_tags=slow
 @test "large files streamed: sequential, backwards, random, 16 at once" {
 	py "$e2e/scenario.py" sizes "$model" a=7 big=40000003 b=13 other=17000001
 	start --passthrough=off "$model" "$mnt"
@@ -40,6 +42,7 @@ everything() {
 	all_streamed
 }
 
+# bats test_tags=slow
 @test "the same with --memory=64M --threads=1 --engine=buffered" {
 	py "$e2e/scenario.py" sizes "$model" a=7 big=40000003 b=13 other=17000001
 	start --passthrough=off --memory=64M --threads=1 --engine=buffered "$model" "$mnt"
@@ -48,6 +51,7 @@ everything() {
 	all_streamed
 }
 
+# bats test_tags=slow
 @test "an ordinary user, through fusermount3" {
 	as_user
 	mkmodel --shards 2 --odd
@@ -82,6 +86,7 @@ everything() {
 	[[ $status = 1 && ${#lines[@]} = 1 && $output = *CAP_SYS_ADMIN* ]] || fail "$status: $output"
 }
 
+# bats test_tags=slow
 @test "root of a user namespace, who is privileged but not where it counts" {
 	need_root
 	unshare -Urm true 2>/dev/null || skip "optional: no user namespaces"
@@ -104,6 +109,7 @@ everything() {
 	[[ -z $(unexpected_lines "$T/log") ]] || fail "$(cat "$T/log")"
 }
 
+# bats test_tags=slow
 @test "a file larger than the budget is streamed, the others are not" {
 	py "$e2e/scenario.py" sizes "$model" a=1000001 big=70000001 b=1000003
 	start --memory=64M "$model" "$mnt"
@@ -120,6 +126,7 @@ everything() {
 	stat_is errors -eq 0
 }
 
+# bats test_tags=slow
 @test "--open-wait: a slow load is streamed, then its reopening is passthrough" {
 	py "$e2e/scenario.py" sizes "$model" first=5 big=33000001
 	slow_model
@@ -143,6 +150,7 @@ slow_model() {
 	slow_daemon=$daemon
 }
 
+# bats test_tags=slow
 @test "an open that waits within --open-wait gets passthrough" {
 	py "$e2e/scenario.py" sizes "$model" first=5 big=9000001
 	slow_model
@@ -160,6 +168,7 @@ slow_model() {
 	stat_is wait_timeouts -eq 0
 }
 
+# bats test_tags=slow
 @test "many opens of one file while it loads share one load and one mode" {
 	py "$e2e/scenario.py" sizes "$model" first=5 big=9000001
 	slow_model

@@ -18,11 +18,13 @@ vectors() {
 	((n >= 5)) || fail "only $n"
 }
 
+# bats test_tags=slow
 @test "torch vectors: the tensors of the reference library" {
 	need_shared
 	vectors
 }
 
+# bats test_tags=slow
 @test "torch vectors, streamed" {
 	need_shared
 	vectors --passthrough=off
@@ -44,8 +46,10 @@ generated() {
 	done
 }
 
+# bats test_tags=slow
 @test "zip, legacy, deflated and big-endian files, every layout and type" { generated; }
 
+# bats test_tags=slow
 @test "the same with --passthrough=off" { generated --passthrough=off; }
 
 # What frameworks save, in each protocol that torch can name storages in, and with all that a file may be packed by.
@@ -66,10 +70,13 @@ checkpoints() {
 	done
 }
 
+# bats test_tags=slow
 @test "checkpoints of all shapes, in each protocol" { checkpoints; }
 
+# bats test_tags=slow
 @test "the same checkpoints, streamed" { checkpoints --passthrough=off; }
 
+# bats test_tags=slow
 @test "what is stored in C order is loaded by extent" {
 	local kind
 	for kind in zip legacy; do
@@ -101,6 +108,7 @@ checkpoints() {
 	cmp "$model/training_args.bin" "$mnt/training_args.bin"
 }
 
+# bats test_tags=slow
 @test "a pickle's commands are not run, and its tensors are there" {
 	local name
 	export TFS_PICKLE_MARKER=$T/marker

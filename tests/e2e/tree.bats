@@ -2,6 +2,7 @@
 # tree/: the files of tensors/, by module.
 load helpers
 
+# bats test_tags=slow
 @test "every tensor is there, by the rules, and is the file of tensors/" {
 	mkmodel --shards 3 --odd
 	start "$model" "$mnt"
@@ -31,6 +32,7 @@ load helpers
 	all_passthrough
 }
 
+# bats test_tags=slow
 @test "paths that meet: separators, @, %, long parts, and more parts than a tree is deep" {
 	py "$e2e/treeview.py" meeting "$model"
 	start "$model" "$mnt"
@@ -82,6 +84,7 @@ load helpers
 	py "$e2e/treeview.py" seeks "$mnt/tree" "$mnt/tree/odd" "$mnt/tree/model/layers/0"
 }
 
+# bats test_tags=slow
 @test "90,427 tensors" {
 	layers=61
 	[[ ! $TFS_SANITIZER ]] || layers=8

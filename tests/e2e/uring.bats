@@ -12,6 +12,7 @@ load helpers
 	[[ $(stat_of transport) = /dev/fuse ]]
 }
 
+# bats test_tags=slow
 @test "by io_uring: names, bytes, metadata" {
 	enable_uring
 	mkmodel --shards 3 --odd
@@ -24,6 +25,7 @@ load helpers
 	all_passthrough
 }
 
+# bats test_tags=slow
 @test "by io_uring: many cold opens in parallel" {
 	enable_uring
 	mkmodel --shards 3 --bytes 24M --tensors 200
@@ -37,6 +39,7 @@ load helpers
 	done
 }
 
+# bats test_tags=slow
 @test "by io_uring: streamed" {
 	enable_uring
 	mkmodel --shards 2 --odd
@@ -47,6 +50,7 @@ load helpers
 	stat_is errors -eq 0
 }
 
+# bats test_tags=slow
 @test "by io_uring: opens that wait, and are interrupted" {
 	enable_uring
 	py "$e2e/scenario.py" sizes "$model" first=5 big=20000001
@@ -61,6 +65,7 @@ load helpers
 	py "$e2e/scenario.py" interrupted "$model" "$mnt" "$slow_daemon"
 }
 
+# bats test_tags=slow
 @test "by io_uring: the readers go on after SIGTERM and kill -9" {
 	enable_uring
 	mkmodel --shards 2 --bytes 8M

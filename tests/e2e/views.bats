@@ -20,6 +20,7 @@ reference_views() {
 	((n >= 5)) || fail "only $n"
 }
 
+# bats test_tags=slow
 @test "vectors: the values of the reference libraries" {
 	need_shared
 	reference_views
@@ -33,6 +34,7 @@ reference_views() {
 # Several shards; bfloat16 tensors of several chunks each, and one of every other type.
 large_model() { py "$e2e/views.py" large "$model"; }
 
+# bats test_tags=slow
 @test "large tensors of several shards, whole and mapped" {
 	large_model
 	start "$model" "$mnt"
@@ -43,6 +45,7 @@ large_model() { py "$e2e/views.py" large "$model"; }
 	stat_is resident -eq "$(stat_of loads)"
 }
 
+# bats test_tags=slow
 @test "the same with --passthrough=off" {
 	large_model
 	start --passthrough=off "$model" "$mnt"
@@ -52,6 +55,7 @@ large_model() { py "$e2e/views.py" large "$model"; }
 	stat_is opens_passthrough -eq 0
 }
 
+# bats test_tags=slow
 @test "the same with --memory=64M, which the largest are too large for" {
 	large_model
 	start --memory=64M "$model" "$mnt"
@@ -66,6 +70,7 @@ large_model() { py "$e2e/views.py" large "$model"; }
 	((held <= $(stat_of memory_budget_bytes))) || fail "$held bytes held"
 }
 
+# bats test_tags=slow
 @test "the same with --open-wait=0: read while it loads" {
 	large_model
 	start --open-wait=0 --prefetch=none "$model" "$mnt"
@@ -75,6 +80,7 @@ large_model() { py "$e2e/views.py" large "$model"; }
 	stat_is opens_streamed -gt 0
 }
 
+# bats test_tags=slow
 @test "every type, shape and name: sizes, empty tensors, names that are cut" {
 	mkmodel --shards 3 --odd --dtypes BOOL,U8,I8,F8_E4M3,F8_E5M2,I16,U16,F16,BF16,I32,U32,F32,I64,U64,F64
 	start "$model" "$mnt"
@@ -89,6 +95,7 @@ large_model() { py "$e2e/views.py" large "$model"; }
 	[[ $(stat -c %s "$mnt/f32/odd.mask.npy") = $((4096 + 5 * 4)) ]]
 }
 
+# bats test_tags=slow
 @test "names of 255 bytes and around" {
 	py "$e2e/scenario.py" odd-names "$model"
 	start "$model" "$mnt"
@@ -124,6 +131,7 @@ assert a.dtype == "<c8" and (a == [1 + 2j, 3 - 4j]).all(), a' "$mnt/npy/b.npy"
 	stat_is loads -eq 1
 }
 
+# bats test_tags=slow
 @test "8 processes that map it share one copy" {
 	py "$e2e/views.py" large "$model"
 	start --prefetch=none "$model" "$mnt"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Those who wait for storage hold up nobody who needs none.
-# bats file_tags=threads
+# bats file_tags=threads,slow
 load helpers
 
 # stalled OPTION...: mounts a model over storage that stands still; the tensor "warm" is resident.

@@ -7,6 +7,7 @@ load helpers
 
 whole() { py "$e2e/whole.py" "$@"; }
 
+# bats test_tags=slow
 @test "shards become one file, in whole/ alone: beside shards programs would take it instead of them" {
 	mkmodel --bytes 40M --tensors 30 --shards 3 --odd
 	for how in auto off; do
@@ -21,6 +22,7 @@ whole() { py "$e2e/whole.py" "$@"; }
 	done
 }
 
+# bats test_tags=slow
 @test "cold, with a small budget, by many readers at once" {
 	mkmodel --bytes 150M --tensors 40 --shards 4
 	py "$e2e/scenario.py" cold "$model"
@@ -174,6 +176,7 @@ made_up() {
 	stat_is errors -gt 0
 }
 
+# bats test_tags=slow
 @test "what the reference libraries wrote in other formats" {
 	need_shared
 	n=0

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ranges of files: reading one whole, and what the page cache has of one. */
+/* Ranges of files: what the page cache has of one. */
 #ifndef TFS_BASE_FILE_H
 #define TFS_BASE_FILE_H
 
@@ -7,12 +7,6 @@
 #include <stdint.h>
 
 #include "base/error.h"
-
-/*
- * Read exactly @len bytes at @offset of @fd into @buf. 0, or -errno with @err filled (it may be NULL); -EIO: the file ends
- * before them, so it was cut short since its size was asked.
- */
-int tfs_file_read(int fd, void *buf, size_t len, uint64_t offset, struct tfs_error *err);
 
 /*
  * How many of the pages (of sysconf(_SC_PAGESIZE) bytes) that [offset, offset + len) of @fd touches are in the page cache; a

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "format/sniff.h"
 #include "model/impl.h"
+#include "storage/storage.h"
 
 /* Of a location: its node, or one of these, which no node is. */
 enum { MISSING = UINT32_MAX, UNSEEN = UINT32_MAX - 1 };
@@ -17,8 +18,9 @@ enum { MISSING = UINT32_MAX, UNSEEN = UINT32_MAX - 1 };
 static int check_pointer(const struct tfs_model *m, uint32_t node, struct tfs_error *err)
 {
 	cleanup_fd int fd = m->nodes[node].size < TFS_LFS_POINTER_MAX ? tfs_model_open_node(m, node, 0) : -1;
+	struct tfs_input in = tfs_input_of_fd(fd, m->nodes[node].size);
 	struct tfs_error why = { .offset = TFS_NO_OFFSET };
-	int r = fd < 0 ? 0 : tfs_sniff_pointer(fd, m->nodes[node].size, &why);
+	int r = fd < 0 ? 0 : tfs_sniff_pointer(&in, &why);
 
 	return r ? tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "its external data %s %s", m->nodes[node].name, why.what) : 0;
 }

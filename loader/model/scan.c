@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/sort.h"
 #include "model/impl.h"
+#include "storage/storage.h"
 
 static inline void close_dir(DIR **d)
 {
@@ -224,15 +225,17 @@ static int want(struct wanted *w, const char *path)
 	return 0;
 }
 
-/* Open the file @name in root_fd, as long as it is a regular one. A descriptor, with *@ret_size, or -1. */
-static int open_file(const struct tfs_model_impl *m, const char *name, uint64_t *ret_size)
+/* Open the file @name in root_fd, as long as it is a regular one. A descriptor, which is @ret_in's, too, or -1. */
+static int open_file(const struct tfs_model_impl *m, const char *name, struct tfs_input *ret_in)
 {
 	struct stat st;
+	int fd;
 
 	if (fstatat(m->pub.root_fd, name, &st, 0) || !S_ISREG(st.st_mode))
 		return -1;
-	*ret_size = st.st_size;
-	return openat(m->pub.root_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	fd = openat(m->pub.root_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	*ret_in = tfs_input_of_fd(fd, st.st_size);
+	return fd;
 }
 
 /*
@@ -255,19 +258,19 @@ static int want_external(const struct tfs_model_impl *m, struct wanted *w, const
 	struct tfs_error ignored;
 	const char *const *locations = NULL;
 	cleanup_fd int fd = -1;
-	uint64_t size = 0;
+	struct tfs_input in;
 	size_t n = 0;
 	int rc = 0;
 
 	if (g->is_index || !g->format->external)
 		return 0;
-	fd = open_file(m, g->name, &size);
+	fd = open_file(m, g->name, &in);
 	if (fd < 0)
 		return 0;
 	catalog = tfs_catalog_create();
 	if (!catalog)
 		return -ENOMEM;
-	if (!g->format->parse(fd, size, g->name, catalog, &ignored))
+	if (!g->format->parse(&in, g->name, catalog, &ignored))
 		locations = tfs_catalog_locations(catalog, &n);
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = want(w, locations[i]);
@@ -281,9 +284,9 @@ static int want_index(const struct tfs_model_impl *m, struct wanted *w, const st
 	bool lists = g->is_index;
 	struct tfs_index *index;
 	struct tfs_error ignored;
-	uint64_t size = 0;
-	cleanup_fd int fd = open_file(m, name, &size);
-	int r = fd < 0 ? -ENOENT : tfs_index_read(fd, size, &index, &ignored);
+	struct tfs_input in;
+	cleanup_fd int fd = open_file(m, name, &in);
+	int r = fd < 0 ? -ENOENT : tfs_index_read(&in, &index, &ignored);
 
 	if (r)
 		return r == -ENOMEM ? r : 0;
@@ -544,7 +547,7 @@ static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_err
 	char names[TFS_FORMAT_NAMES];
 	const char *what;
 	cleanup_fd int fd = -1;
-	uint64_t size = 0;
+	struct tfs_input in;
 
 	g->format = tfs_format_for(g->name);
 	if (g->format)
@@ -553,12 +556,12 @@ static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_err
 	g->is_index = g->format != NULL;
 	if (g->is_index)
 		return 0;
-	fd = open_file(m, g->name, &size);
+	fd = open_file(m, g->name, &in);
 	if (fd < 0)
 		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening: %s", strerror(errno));
-	int r = tfs_sniff_present(fd, size, err);
+	int r = tfs_sniff_present(&in, err);
 	if (!r)
-		r = tfs_sniff(fd, size, &c, err);
+		r = tfs_sniff(&in, &c, err);
 	if (r)
 		return r;
 	what = tfs_sniff_name(g->name, c.format);

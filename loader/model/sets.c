@@ -17,6 +17,7 @@
 #include "base/sort.h"
 #include "model/candidates.h"
 #include "model/impl.h"
+#include "storage/storage.h"
 
 /* A set that is left out. */
 struct broken {
@@ -122,22 +123,23 @@ static int check_any_left(struct tfs_catalog *catalog, struct tfs_error *err)
 static struct tfs_sniffed sniff_node(const struct tfs_model *m, uint32_t node)
 {
 	cleanup_fd int fd = tfs_model_open_node(m, node, 0);
+	struct tfs_input in = tfs_input_of_fd(fd, m->nodes[node].size);
 	struct tfs_sniffed c = { 0 };
 
 	if (fd >= 0)
-		tfs_sniff(fd, m->nodes[node].size, &c, NULL);
+		tfs_sniff(&in, &c, NULL);
 	return c;
 }
 
 /* An index is JSON; what else was found under its name is said, as of weights. */
-static int read_index(int fd, uint64_t size, struct tfs_index **ret_index, struct tfs_error *err)
+static int read_index(const struct tfs_input *in, struct tfs_index **ret_index, struct tfs_error *err)
 {
-	int r = tfs_sniff_present(fd, size, err), other;
+	int r = tfs_sniff_present(in, err), other;
 
 	if (r)
 		return r;
-	r = tfs_index_read(fd, size, ret_index, err);
-	other = r == -EINVAL ? tfs_sniff_other(fd, size, NULL, TFS_IN_JSON, err) : 0;
+	r = tfs_index_read(in, ret_index, err);
+	other = r == -EINVAL ? tfs_sniff_other(in, NULL, TFS_IN_JSON, err) : 0;
 	return other ? other : r;
 }
 
@@ -145,6 +147,7 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 {
 	const struct tfs_node *n = &m->nodes[file->node];
 	cleanup_fd int fd = -1;
+	struct tfs_input in;
 	int rc;
 
 	if (file->is_ambiguous && sniff_node(m, file->node).format != file->format) {
@@ -158,10 +161,11 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	fd = tfs_model_open_node(m, file->node, 0);
 	if (fd < 0)
 		return tfs_error_set(err, fd, TFS_NO_OFFSET, "opening: %s", strerror(-fd));
+	in = tfs_input_of_fd(fd, n->size);
 	if (file->is_index)
-		return read_index(fd, n->size, &file->index, err);
+		return read_index(&in, &file->index, err);
 	file->catalog = tfs_catalog_create();
-	rc = file->catalog ? tfs_sniff_read(file->format, fd, n->size, n->name, file->catalog, err) : -ENOMEM;
+	rc = file->catalog ? tfs_sniff_read(file->format, &in, n->name, file->catalog, err) : -ENOMEM;
 	if (!rc)
 		rc = tfs_catalog_sort(file->catalog);
 	if (!rc)

@@ -606,7 +606,7 @@ static void attr_of_node(const struct tfs_node *n, struct stat *st)
 {
 	st->st_uid = n->uid;
 	st->st_gid = n->gid;
-	st->st_mtim = st->st_ctim = st->st_atim = n->mtime;
+	st->st_mtim = st->st_ctim = st->st_atim = n->id.mtime;
 }
 
 static void attr_of_link(const struct tfs_link *link, struct stat *st)
@@ -649,7 +649,7 @@ void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st
 	case TFS_INO_NODE:
 		n = &m->nodes[i.node];
 		st->st_mode = n->mode;
-		st->st_size = n->size;
+		st->st_size = n->id.size;
 		if (n->link) {
 			attr_of_link(n->link, st);
 			return;

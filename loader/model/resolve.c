@@ -11,7 +11,6 @@
 
 #include "base/array.h"
 #include "base/checked.h"
-#include "base/cleanup.h"
 #include "base/search.h"
 #include "base/sort.h"
 #include "model/impl.h"
@@ -61,7 +60,7 @@ struct resolver {
 	/* For comparing. */
 	uint64_t compared;
 	uint8_t *buf;
-	struct tfs_input in[2]; /* fd -1: not open */
+	struct tfs_input in[2]; /* closed, or: */
 	uint32_t node[2];	/* whose these are */
 	struct tfs_error *err;
 };
@@ -109,13 +108,11 @@ static const struct tfs_input *open_source(struct resolver *r, unsigned slot, ui
 	uint32_t node = r->set->sources[source];
 	struct tfs_input *in = &r->in[slot];
 
-	if (in->fd < 0 || r->node[slot] != node) {
-		if (in->fd >= 0)
-			close(in->fd);
-		r->node[slot] = node;
-		*in = tfs_input_of_fd(tfs_model_open_node(&r->m->pub, node, 0), r->m->nodes[node].size);
-	}
-	return in->fd >= 0 ? in : NULL;
+	if (in->ops && r->node[slot] == node)
+		return in;
+	tfs_input_close(in);
+	r->node[slot] = node;
+	return tfs_model_open_input(&r->m->pub, node, in) ? NULL : in;
 }
 
 static enum equality compare_bytes(struct resolver *r, const struct tfs_tensor *a, const struct tfs_tensor *b, const char **ret_why)
@@ -490,13 +487,12 @@ int tfs_resolve(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_
 			      .set = set,
 			      .index = index,
 			      .index_node = index_node,
-			      .in = { { .fd = -1 }, { .fd = -1 } },
+			      .in = { TFS_INPUT_CLOSED, TFS_INPUT_CLOSED },
 			      .err = err };
 	int rc = resolve(&r, shards, n_shards, t, n);
 
 	for (unsigned i = 0; i < 2; i++)
-		if (r.in[i].fd >= 0)
-			close(r.in[i].fd);
+		tfs_input_close(&r.in[i]);
 	free(r.buf);
 	free(r.place);
 	free(r.left_out);

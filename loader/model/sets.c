@@ -98,9 +98,10 @@ static int order_files(struct finder *f)
 static int refuse_link(const struct tfs_model *m, uint32_t node, struct tfs_error *err)
 {
 	char path[PATH_MAX];
-	struct stat st;
+	struct tfs_dirent to;
 
-	if (!tfs_model_path(m, node, path, sizeof path) && fstatat(m->root_fd, path, &st, 0) && errno == EACCES)
+	if (!tfs_model_path(m, node, path, sizeof path) &&
+	    m->storage->ops->look(m->storage, TFS_STORAGE_ROOT, path, true, &to) == -EACCES)
 		return tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "is a link to %s: %s", m->nodes[node].link->target, strerror(EACCES));
 	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a dangling symlink to %s", m->nodes[node].link->target);
 }
@@ -122,11 +123,10 @@ static int check_any_left(struct tfs_catalog *catalog, struct tfs_error *err)
 /* What the file is by its content; of what can't be read nothing is known. */
 static struct tfs_sniffed sniff_node(const struct tfs_model *m, uint32_t node)
 {
-	cleanup_fd int fd = tfs_model_open_node(m, node, 0);
-	struct tfs_input in = tfs_input_of_fd(fd, m->nodes[node].size);
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	struct tfs_sniffed c = { 0 };
 
-	if (fd >= 0)
+	if (!tfs_model_open_input(m, node, &in))
 		tfs_sniff(&in, &c, NULL);
 	return c;
 }
@@ -146,8 +146,7 @@ static int read_index(const struct tfs_input *in, struct tfs_index **ret_index, 
 static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct tfs_error *err)
 {
 	const struct tfs_node *n = &m->nodes[file->node];
-	cleanup_fd int fd = -1;
-	struct tfs_input in;
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	int rc;
 
 	if (file->is_ambiguous && sniff_node(m, file->node).format != file->format) {
@@ -158,10 +157,9 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 		return refuse_link(m, file->node, err);
 	if (!S_ISREG(n->mode))
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is not a regular file");
-	fd = tfs_model_open_node(m, file->node, 0);
-	if (fd < 0)
-		return tfs_error_set(err, fd, TFS_NO_OFFSET, "opening: %s", strerror(-fd));
-	in = tfs_input_of_fd(fd, n->size);
+	rc = tfs_model_open_input(m, file->node, &in);
+	if (rc)
+		return tfs_error_set(err, rc, TFS_NO_OFFSET, "opening: %s", strerror(-rc));
 	if (file->is_index)
 		return read_index(&in, &file->index, err);
 	file->catalog = tfs_catalog_create();

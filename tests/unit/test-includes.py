@@ -15,7 +15,7 @@ FLOORS = {
     "convert": "base tensor",
     "format": "base storage tensor",
     "model": "base storage tensor format",
-    "content": "base tensor convert model",
+    "content": "base storage tensor convert model",
     "io": "base tensor model content",
     "cache": "base tensor model content io",
     "hash": "base tensor model content io cache",

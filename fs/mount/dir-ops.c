@@ -387,7 +387,7 @@ void tfs_op_statfs(fuse_req_t req, fuse_ino_t ino)
 	st.f_files = tfs_tree_n_files(fs->tree);
 	for (size_t i = 0; i < fs->model->n_nodes; i++)
 		if (S_ISREG(fs->model->nodes[i].mode) && !fs->model->nodes[i].link)
-			bytes += fs->model->nodes[i].size;
+			bytes += fs->model->nodes[i].id.size;
 	st.f_blocks = (bytes + 4095) / 4096;
 	fuse_reply_statfs(req, &st);
 }

@@ -154,7 +154,7 @@ void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, stru
 	else if (o->mode == TFS_OPEN_STREAM)
 		file_size = tfs_file_layout(fs->model, tfs_file_of(inode)).size;
 	else if (o->mode == TFS_OPEN_NATIVE)
-		file_size = fs->model->nodes[inode.node].size;
+		file_size = fs->model->nodes[inode.node].id.size;
 	if (at >= file_size)
 		size = 0;
 	else if (size > file_size - at)

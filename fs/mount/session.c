@@ -61,9 +61,9 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	if (fs->passthrough && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
 		/* Backing files are on a tmpfs; originals may be on a file system that is stacked itself. */
 		struct statfs st;
-		bool stacked = !fstatfs(fs->model->root_fd, &st) && (st.f_type == OVERLAYFS_SUPER_MAGIC ||
-								     st.f_type == ECRYPTFS_SUPER_MAGIC ||
-								     st.f_type == FUSE_SUPER_MAGIC);
+		bool stacked = !fstatfs(fs->model->storage->fd, &st) &&
+			       (st.f_type == OVERLAYFS_SUPER_MAGIC || st.f_type == ECRYPTFS_SUPER_MAGIC ||
+				st.f_type == FUSE_SUPER_MAGIC);
 		conn->max_backing_stack_depth = stacked ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
 	} else if (fs->passthrough) {
 		fs->passthrough = false;

@@ -9,8 +9,9 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "tree/gguf-json.h"
 #include "model/metadata.h"
+#include "storage/storage.h"
+#include "tree/gguf-json.h"
 
 static void path_of(const struct tfs_model *m, uint32_t node, char path[static PATH_MAX])
 {
@@ -23,13 +24,14 @@ static int add_gguf(struct tfs_json_out *b, const struct tfs_model *m, uint32_t 
 {
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	char path[PATH_MAX], line[TFS_ERROR_LINE];
-	cleanup_fd int fd = tfs_model_open_node(m, node, 0);
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
+	int code = tfs_model_open_input(m, node, &in);
 
 	path_of(m, node, path);
-	int r = fd < 0 ? tfs_error_set(&err, fd, TFS_NO_OFFSET, "opening: %s", strerror(-fd))
-		       : tfs_gguf_json(b, fd, m->nodes[node].size, path, full, &err);
+	int r = code ? tfs_error_set(&err, code, TFS_NO_OFFSET, "opening: %s", strerror(-code))
+		     : tfs_gguf_json(b, &in, path, full, &err);
 	/* What was made of bytes that are not those of the mount's file does not count, nor does what went wrong with them. */
-	int changed = fd < 0 ? 0 : tfs_model_check_node(m, node, fd);
+	int changed = code ? 0 : tfs_model_check_node(m, node, &in);
 	if (changed)
 		r = tfs_error_set(&err, changed, TFS_NO_OFFSET, "changed since it was mounted");
 	if (r) {

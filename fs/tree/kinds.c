@@ -36,7 +36,7 @@ static void node_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat 
 		return;
 	}
 	st->st_mode = n->mode;
-	st->st_size = n->size;
+	st->st_size = n->id.size;
 	tfs_tree_attr_of_node(n, st);
 }
 

@@ -80,7 +80,7 @@ void tfs_tree_attr_of_node(const struct tfs_node *n, struct stat *st)
 {
 	st->st_uid = n->uid;
 	st->st_gid = n->gid;
-	st->st_mtim = st->st_ctim = st->st_atim = n->mtime;
+	st->st_mtim = st->st_ctim = st->st_atim = n->id.mtime;
 }
 
 void tfs_tree_attr_of_dir(const struct tfs_node *n, struct stat *st)

@@ -328,7 +328,7 @@ static void prefetch_originals(struct tfs_prefetcher *p)
 			is_source[p->model->sets[s].sources[i]] = true;
 	for (uint32_t n = 0; n < p->model->n_nodes; n++) {
 		const struct tfs_node *node = &p->model->nodes[n];
-		if (!S_ISREG(node->mode) || is_source[n] || !node->size || node->size > LARGEST ||
+		if (!S_ISREG(node->mode) || is_source[n] || !node->id.size || node->id.size > LARGEST ||
 		    !p->model->nodes[node->parent].n_sets)
 			continue;
 		cleanup_fd int fd = tfs_model_open_node(p->model, n, 0);

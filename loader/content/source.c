@@ -41,7 +41,7 @@ struct tfs_sources *tfs_sources_create(const struct tfs_model *model, bool direc
 
 static void source_free(struct tfs_source *s)
 {
-	close(s->fd);
+	tfs_input_close(&s->in);
 	if (s->direct_fd >= 0)
 		close(s->direct_fd);
 	free(s);
@@ -85,21 +85,20 @@ static const char stale[] = "changed, replaced or removed since it was mounted";
 
 static int source_open(struct tfs_sources *p, uint32_t node, struct tfs_source **ret_source, struct tfs_error *err)
 {
-	int fd = tfs_model_open_node(p->model, node, 0);
-	if (fd < 0)
-		return name_error(p, node, fd, err, fd == -ESTALE ? stale : strerror(-fd));
 	struct tfs_source *s = calloc(1, sizeof *s);
-	if (!s) {
-		close(fd);
+	if (!s)
 		return name_error(p, node, -ENOMEM, err, "out of memory");
+	int r = tfs_model_open_input(p->model, node, &s->in);
+	if (r) {
+		free(s);
+		return name_error(p, node, r, err, r == -ESTALE ? stale : strerror(-r));
 	}
 	s->node = node;
-	s->size = p->model->nodes[node].size;
-	s->fd = fd;
+	s->size = p->model->nodes[node].id.size;
 	s->direct_fd = -1;
 	s->tier = TFS_TIER_BUFFERED;
 	/* The kernel's readahead would bring in what nobody asked for; how much to read at once is our business. */
-	posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	posix_fadvise(s->in.fd, 0, 0, POSIX_FADV_RANDOM);
 	if (p->direct) {
 		int direct_fd = tfs_model_open_node(p->model, node, O_DIRECT);
 		if (direct_fd >= 0) {
@@ -116,7 +115,7 @@ static int source_open(struct tfs_sources *p, uint32_t node, struct tfs_source *
 
 int tfs_source_check(struct tfs_sources *p, struct tfs_source *s, struct tfs_error *err)
 {
-	int r = tfs_model_check_node(p->model, s->node, s->fd);
+	int r = tfs_model_check_node(p->model, s->node, &s->in);
 	return r ? name_error(p, s->node, r, err, r == -ESTALE ? stale : strerror(-r)) : 0;
 }
 
@@ -180,7 +179,8 @@ void tfs_source_unpin(struct tfs_sources *p, struct tfs_source *s)
 bool tfs_source_cached(const struct tfs_source *s, uint64_t offset, uint64_t len)
 {
 	uint64_t pages, size = sysconf(_SC_PAGESIZE);
-	return !tfs_file_cached(s->fd, offset, len, &pages) && pages >= (offset + len + size - 1) / size - offset / size;
+	return !tfs_file_cached(s->in.fd, offset, len, &pages) &&
+	       pages >= (offset + len + size - 1) / size - offset / size;
 }
 
 /*
@@ -207,7 +207,7 @@ static ssize_t read_full(int fd, uint8_t *buf, size_t want, uint64_t offset, boo
 
 int tfs_source_read_buffered(struct tfs_source *s, uint64_t offset, size_t len, void *buf, struct tfs_error *err)
 {
-	ssize_t n = read_full(s->fd, buf, len, offset, false);
+	ssize_t n = read_full(s->in.fd, buf, len, offset, false);
 	if (n < 0)
 		return tfs_error_set(err, -EIO, offset, "reading %zu bytes: %s", len, strerror(-n));
 	if ((size_t)n < len)
@@ -228,7 +228,7 @@ int tfs_source_warm(struct tfs_source *s, uint64_t offset, uint64_t len, void *s
 
 void tfs_source_drop(struct tfs_source *s, uint64_t offset, size_t len)
 {
-	posix_fadvise(s->fd, offset, len, POSIX_FADV_DONTNEED);
+	posix_fadvise(s->in.fd, offset, len, POSIX_FADV_DONTNEED);
 }
 
 int tfs_source_read_direct(struct tfs_source *s, uint64_t offset, size_t len, uint8_t *buf, uint8_t **ret_data)

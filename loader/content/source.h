@@ -31,8 +31,8 @@ struct tfs_source {
 	uint64_t serial; /* never the same for two, also not one after the other; > 0 */
 	uint32_t node;
 	uint64_t size;
-	int fd;	       /* buffered */
-	int direct_fd; /* O_DIRECT, or -1 where the file system refuses it: then the tier is BUFFERED */
+	struct tfs_input in; /* buffered */
+	int direct_fd;	     /* O_DIRECT, or -1 where the file system refuses it: then the tier is BUFFERED */
 	/* The first tier that has not failed yet where one below it did not. Relaxed: a late reader only tries once more. */
 	_Atomic enum tfs_tier tier;
 };

@@ -43,12 +43,13 @@ struct tfs_format {
 	bool (*recognises)(const struct tfs_sample *sample);
 
 	/*
-	 * Read the table of tensors of the regular file @fd, @size bytes long, into @catalog (empty). Every offset added lies
-	 * within the file, or in the one that tfs_catalog_external() names. Reads with pread only; touches no other file; may run in
-	 * several threads at once on different files. @file_name: its last path component. On failure returns -errno with @err's offset and what filled in; what @catalog holds then is
-	 * dropped by the caller. -EINVAL: not a sound file.
+	 * Read the table of tensors of the file @in into @catalog (empty). Every offset added lies within the file, or in the one that
+	 * tfs_catalog_external() names. Touches no other file; may run in several threads at once on different files. @file_name: its
+	 * last path component. On failure returns -errno with @err's offset and what filled in; what @catalog holds then is dropped
+	 * by the caller. -EINVAL: not a sound file.
 	 */
-	int (*parse)(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err);
+	int (*parse)(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog,
+		     struct tfs_error *err);
 };
 
 extern const struct tfs_format tfs_format_safetensors;

@@ -20,9 +20,9 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "base/sort.h"
+#include "storage/storage.h"
 
 #define EXTENSION ".safetensors"
 
@@ -380,37 +380,37 @@ static int make_catalog(struct header *h, uint64_t size, uint64_t data_at)
 	return rc;
 }
 
-static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
+static int parse(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	cleanup_free char *text = NULL;
 	struct header h = { .catalog = catalog, .err = err };
 	uint64_t n;
 	int rc;
 
-	if (size < LENGTH_SIZE)
+	if (in->size < LENGTH_SIZE)
 		return tfs_error_set(err, -EINVAL, 0, "the file has %llu bytes, the header's length alone takes 8",
-				     (unsigned long long)size);
-	rc = tfs_file_read(fd, &n, sizeof n, 0, err);
+				     (unsigned long long)in->size);
+	rc = tfs_input_read(in, &n, sizeof n, 0, err);
 	if (rc)
 		return rc;
 	n = le64toh(n);
 	if (n > MAX_HEADER)
 		return tfs_error_set(err, -EINVAL, 0, "header length %llu is above the limit of %u",
 				     (unsigned long long)n, MAX_HEADER);
-	if (n > size - LENGTH_SIZE)
+	if (n > in->size - LENGTH_SIZE)
 		return tfs_error_set(err, -EINVAL, 0, "header length %llu is more than the %llu bytes that follow it",
-				     (unsigned long long)n, (unsigned long long)(size - LENGTH_SIZE));
+				     (unsigned long long)n, (unsigned long long)(in->size - LENGTH_SIZE));
 	text = malloc(n + 1); /* n may be 0 */
 	if (!text)
 		return tfs_error_set(err, -ENOMEM, 0, "no memory for a header of %llu bytes", (unsigned long long)n);
-	rc = tfs_file_read(fd, text, n, LENGTH_SIZE, err);
+	rc = tfs_input_read(in, text, n, LENGTH_SIZE, err);
 	if (rc)
 		return rc;
 
 	tfs_json_init(&h.json, text, n, LENGTH_SIZE, err);
 	rc = read_json(&h, catalog);
 	if (!rc)
-		rc = make_catalog(&h, size - LENGTH_SIZE - n, LENGTH_SIZE + n);
+		rc = make_catalog(&h, in->size - LENGTH_SIZE - n, LENGTH_SIZE + n);
 	if (rc == -ENOMEM)
 		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the header's tensors");
 	free(h.records);

@@ -6,16 +6,16 @@
 #include <strings.h>
 
 #include "base/cursor.h"
-#include "base/file.h"
 #include "format/format.h"
 #include "format/zip.h"
+#include "storage/storage.h"
 
 /* --- The sample ---------------------------------------------------------------------------------------------------- */
 
-static int take_sample(struct tfs_sample *s, int fd, uint64_t size, struct tfs_error *err)
+static int take_sample(struct tfs_sample *s, const struct tfs_input *in, struct tfs_error *err)
 {
-	*s = (struct tfs_sample){ .fd = fd, .size = size, .len = size < TFS_SAMPLE_SIZE ? size : TFS_SAMPLE_SIZE };
-	return tfs_file_read(fd, s->start, s->len, 0, err);
+	*s = (struct tfs_sample){ .in = in, .len = in->size < TFS_SAMPLE_SIZE ? in->size : TFS_SAMPLE_SIZE };
+	return tfs_input_read(in, s->start, s->len, 0, err);
 }
 
 bool tfs_sample_has(const struct tfs_sample *s, size_t at, const void *bytes, size_t len)
@@ -186,7 +186,7 @@ static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
 	const struct tfs_format *f;
 	struct tfs_error ignored;
 
-	if (tfs_zip_claims(s->start) && tfs_zip_read(s->fd, s->size, pass_over, NULL, &s->zip, &ignored))
+	if (tfs_zip_claims(s->start) && tfs_zip_read(s->in, pass_over, NULL, &s->zip, &ignored))
 		s->zip = NULL;
 	for (size_t i = 0; (f = tfs_format_at(i)); i++) {
 		if (!f->recognises(s))
@@ -207,10 +207,10 @@ static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
 		sniff_text(s, c);
 }
 
-int tfs_sniff(int fd, uint64_t size, struct tfs_sniffed *ret_sniffed, struct tfs_error *err)
+int tfs_sniff(const struct tfs_input *in, struct tfs_sniffed *ret_sniffed, struct tfs_error *err)
 {
 	struct tfs_sample s;
-	int r = take_sample(&s, fd, size, err);
+	int r = take_sample(&s, in, err);
 
 	if (r)
 		return r;
@@ -220,36 +220,37 @@ int tfs_sniff(int fd, uint64_t size, struct tfs_sniffed *ret_sniffed, struct tfs
 	return 0;
 }
 
-int tfs_sniff_pointer(int fd, uint64_t size, struct tfs_error *err)
+int tfs_sniff_pointer(const struct tfs_input *in, struct tfs_error *err)
 {
 	struct tfs_sample s;
-	int r = take_sample(&s, fd, size, err);
+	int r = take_sample(&s, in, err);
 
 	if (r || !matches(&s, &absent[POINTER]))
 		return r;
 	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is %s", absent[POINTER].what);
 }
 
-int tfs_sniff_present(int fd, uint64_t size, struct tfs_error *err)
+int tfs_sniff_present(const struct tfs_input *in, struct tfs_error *err)
 {
 	struct tfs_sample s;
 	const char *what;
 	int r;
 
-	if (!size)
+	if (!in->size)
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "has zero bytes: the weights were never downloaded");
-	r = take_sample(&s, fd, size, err);
+	r = take_sample(&s, in, err);
 	if (r)
 		return r;
 	what = find_row(&s, absent, sizeof absent / sizeof *absent);
 	return what ? tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is %s", what) : 0;
 }
 
-int tfs_sniff_other(int fd, uint64_t size, const struct tfs_format *format, unsigned containers, struct tfs_error *err)
+int tfs_sniff_other(const struct tfs_input *in, const struct tfs_format *format, unsigned containers,
+		    struct tfs_error *err)
 {
 	struct tfs_sniffed c;
 
-	if (tfs_sniff(fd, size, &c, NULL) || !c.what || (c.format && c.format == format) || (c.container & containers))
+	if (tfs_sniff(in, &c, NULL) || !c.what || (c.format && c.format == format) || (c.container & containers))
 		return 0;
 	if (c.format && format)
 		return tfs_error_set(err, -EINVAL, 0, "is %s; its name should end in %s", c.what, c.format->extensions[0]);
@@ -307,20 +308,20 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 	return NULL;
 }
 
-int tfs_sniff_read(const struct tfs_format *format, int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog,
-		    struct tfs_error *err)
+int tfs_sniff_read(const struct tfs_format *format, const struct tfs_input *in, const char *file_name,
+		   struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	size_t n, n_left_out;
-	int r = tfs_sniff_present(fd, size, err);
+	int r = tfs_sniff_present(in, err);
 
 	if (r)
 		return r;
-	r = format->parse(fd, size, file_name, catalog, err);
+	r = format->parse(in, file_name, catalog, err);
 	tfs_catalog_tensors(catalog, &n);
 	tfs_catalog_left_out(catalog, &n_left_out);
 	/* Afterwards: a file that parses is of the format, however it begins. */
 	if (r == -EINVAL || (!r && !n && !n_left_out)) {
-		int other = tfs_sniff_other(fd, size, format, format->containers, err);
+		int other = tfs_sniff_other(in, format, format->containers, err);
 
 		r = other ? other : r;
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a file is, told by its content: for a file whose name doesn't say it, and to say of a file that a parser refused what else it
- * is. Thread-safe; reads with pread only.
+ * is. Thread-safe; reads positions only.
  */
 #ifndef TFS_FORMAT_SNIFF_H
 #define TFS_FORMAT_SNIFF_H
@@ -14,14 +14,14 @@
 #include "tensor/catalog.h"
 
 struct tfs_format;
+struct tfs_input;
 struct tfs_zip;
 
 #define TFS_SAMPLE_SIZE 512u /* a tar file has its magic at 257 */
 
 /* What is known of a file while it is recognised. */
 struct tfs_sample {
-	int fd;
-	uint64_t size;
+	const struct tfs_input *in;
 	size_t len;			/* bytes in start: all of a file that has fewer than TFS_SAMPLE_SIZE */
 	uint8_t start[TFS_SAMPLE_SIZE]; /* zeros after them */
 	struct tfs_zip *zip;		/* the members of a zip file; NULL where it is none, or is damaged */
@@ -51,26 +51,27 @@ struct tfs_sniffed {
 };
 
 /* 0, or pread's error. */
-int tfs_sniff(int fd, uint64_t size, struct tfs_sniffed *ret_sniffed, struct tfs_error *err);
+int tfs_sniff(const struct tfs_input *in, struct tfs_sniffed *ret_sniffed, struct tfs_error *err);
 
 /*
  * Refuse, with -EINVAL and a text that says so, what is found instead of weights in many clones, whatever the format: a Git LFS
  * pointer, a file of zero bytes, and a GGML file. 0: it is none of these; else pread's error.
  */
-int tfs_sniff_present(int fd, uint64_t size, struct tfs_error *err);
+int tfs_sniff_present(const struct tfs_input *in, struct tfs_error *err);
 
 /* A Git LFS pointer has fewer bytes (its specification). */
 #define TFS_LFS_POINTER_MAX 1024u
 
 /* The same, but for a Git LFS pointer alone: of a file whose bytes may be anything, as another one says what they are. */
-int tfs_sniff_pointer(int fd, uint64_t size, struct tfs_error *err);
+int tfs_sniff_pointer(const struct tfs_input *in, struct tfs_error *err);
 
 /*
  * A parser for @format (NULL: for something that is no format), whose files are in a container of @containers, has refused the
  * file, or found nothing in it. Where it turns out to be something else, @err is replaced by what that is, and the result is
  * -EINVAL; else 0 and @err stays.
  */
-int tfs_sniff_other(int fd, uint64_t size, const struct tfs_format *format, unsigned containers, struct tfs_error *err);
+int tfs_sniff_other(const struct tfs_input *in, const struct tfs_format *format, unsigned containers,
+		    struct tfs_error *err);
 
 /*
  * What a file of this name is, where that is a kind of weights that nobody here reads: completes "is …". Else NULL. @has_format: its
@@ -82,7 +83,7 @@ const char *tfs_sniff_name(const char *file_name, bool has_format);
  * Read the table of tensors by @format's parse(), whose arguments and result these are, and with them what is no file of the format:
  * then the error says what it is instead (sniff.h).
  */
-int tfs_sniff_read(const struct tfs_format *format, int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog,
-		    struct tfs_error *err);
+int tfs_sniff_read(const struct tfs_format *format, const struct tfs_input *in, const char *file_name,
+		   struct tfs_catalog *catalog, struct tfs_error *err);
 
 #endif

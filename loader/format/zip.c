@@ -22,9 +22,9 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/cursor.h"
-#include "base/file.h"
 #include "base/search.h"
 #include "base/sort.h"
+#include "storage/storage.h"
 
 #define LOCAL_MAGIC   0x04034b50u
 #define CENTRAL_MAGIC 0x02014b50u
@@ -98,7 +98,7 @@ static const uint8_t *find_end(const uint8_t *tail, size_t len)
  * Take what zip64 has to say, if it says anything: its locator stands right before the end record at @e->at. A field of the end
  * record that is not all ones means itself, so both must agree.
  */
-static int read_end64(int fd, struct ending *e, struct tfs_error *err)
+static int read_end64(const struct tfs_input *in, struct ending *e, struct tfs_error *err)
 {
 	uint8_t locator[LOCATOR_SIZE], record[END64_SIZE];
 	struct tfs_cursor c = tfs_cursor(locator, sizeof locator);
@@ -109,7 +109,7 @@ static int read_end64(int fd, struct ending *e, struct tfs_error *err)
 
 	if (e->at < LOCATOR_SIZE)
 		return 0;
-	rc = tfs_file_read(fd, locator, sizeof locator, e->at - LOCATOR_SIZE, err);
+	rc = tfs_input_read(in, locator, sizeof locator, e->at - LOCATOR_SIZE, err);
 	if (rc)
 		return rc;
 	if (tfs_cursor_u32(&c) != LOCATOR_MAGIC)
@@ -120,7 +120,7 @@ static int read_end64(int fd, struct ending *e, struct tfs_error *err)
 		return tfs_error_set(err, -EINVAL, e->at - LOCATOR_SIZE,
 				     "the zip64 end record is said to begin at %" PRIu64 ", not before its locator",
 				     e64.at);
-	rc = tfs_file_read(fd, record, sizeof record, e64.at, err);
+	rc = tfs_input_read(in, record, sizeof record, e64.at, err);
 	if (rc)
 		return rc;
 	c = tfs_cursor(record, sizeof record);
@@ -143,9 +143,9 @@ static int read_end64(int fd, struct ending *e, struct tfs_error *err)
 	return 0;
 }
 
-static int read_ending(int fd, uint64_t size, struct ending *e, struct tfs_error *err)
+static int read_ending(const struct tfs_input *in, struct ending *e, struct tfs_error *err)
 {
-	size_t len = size < END_SIZE + COMMENT_MAX ? size : END_SIZE + COMMENT_MAX;
+	size_t len = in->size < END_SIZE + COMMENT_MAX ? in->size : END_SIZE + COMMENT_MAX;
 	cleanup_free uint8_t *tail = malloc(len + 1);
 	uint16_t disk, start, here;
 	struct tfs_cursor c;
@@ -155,13 +155,12 @@ static int read_ending(int fd, uint64_t size, struct ending *e, struct tfs_error
 
 	if (!tail)
 		return -ENOMEM;
-	rc = tfs_file_read(fd, tail, len, size - len, err);
+	rc = tfs_input_read(in, tail, len, in->size - len, err);
 	if (rc)
 		return rc;
 	end = len < END_SIZE ? NULL : find_end(tail, len);
 	if (!end)
-		return tfs_error_set(err, -EINVAL, size,
-				     "no zip end record: the file is cut short");
+		return tfs_error_set(err, -EINVAL, in->size, "no zip end record: the file is cut short");
 	c = tfs_cursor(end + 4, END_SIZE - 4);
 	disk = tfs_cursor_u16(&c);
 	start = tfs_cursor_u16(&c);
@@ -169,10 +168,10 @@ static int read_ending(int fd, uint64_t size, struct ending *e, struct tfs_error
 	e->count = tfs_cursor_u16(&c);
 	e->central_size = tfs_cursor_u32(&c);
 	e->central_at = tfs_cursor_u32(&c);
-	e->at = size - len + (end - tail);
+	e->at = in->size - len + (end - tail);
 	if (here != e->count || (disk && disk != UINT16_MAX) || (start && start != UINT16_MAX))
 		return tfs_error_set(err, -EINVAL, e->at, "one part of a zip file of several");
-	rc = read_end64(fd, e, err);
+	rc = read_end64(in, e, err);
 	if (rc)
 		return rc;
 
@@ -275,7 +274,7 @@ static int read_central(struct tfs_cursor *c, uint64_t at, struct tfs_zip_member
 	return 0;
 }
 
-static int read_members(int fd, const struct ending *e, struct zip *z, struct tfs_error *err)
+static int read_members(const struct tfs_input *in, const struct ending *e, struct zip *z, struct tfs_error *err)
 {
 	struct tfs_cursor c;
 	int rc;
@@ -284,7 +283,7 @@ static int read_members(int fd, const struct ending *e, struct zip *z, struct tf
 	z->members = reallocarray(NULL, e->count + 1, sizeof *z->members);
 	if (!z->central || !z->members)
 		return -ENOMEM;
-	rc = tfs_file_read(fd, z->central, e->central_size, e->central_at, err);
+	rc = tfs_input_read(in, z->central, e->central_size, e->central_at, err);
 	if (rc)
 		return rc;
 	c = tfs_cursor(z->central, e->central_size);
@@ -325,7 +324,8 @@ static int check_central(const struct tfs_zip_member *m, uint64_t at, struct tfs
  * From the local header's offset to the offset of the bytes behind it; @end is where the next member, or what else, begins,
  * @central_at the place of its central header.
  */
-static int read_local(int fd, struct tfs_zip_member *m, uint64_t central_at, uint64_t end, struct tfs_error *err)
+static int read_local(const struct tfs_input *in, struct tfs_zip_member *m, uint64_t central_at, uint64_t end,
+		      struct tfs_error *err)
 {
 	uint8_t header[LOCAL_SIZE + UINT16_MAX];
 	struct tfs_cursor c = tfs_cursor(header, sizeof header);
@@ -338,7 +338,7 @@ static int read_local(int fd, struct tfs_zip_member *m, uint64_t central_at, uin
 		return refuse(err, central_at, m,
 			      "its local header at %" PRIu64 " does not end before what follows it, at %" PRIu64, at,
 			      end);
-	rc = tfs_file_read(fd, header, len, at, err);
+	rc = tfs_input_read(in, header, len, at, err);
 	if (rc)
 		return rc;
 	if (tfs_cursor_u32(&c) != LOCAL_MAGIC)
@@ -435,7 +435,8 @@ static int check_names(const struct ending *e, struct zip *z, const void **tmp, 
 }
 
 /* From the last to the first, as where one begins the one before it must have ended. */
-static int check_members(int fd, const struct ending *e, struct zip *z, const void **tmp, struct tfs_error *err)
+static int check_members(const struct tfs_input *in, const struct ending *e, struct zip *z, const void **tmp,
+			 struct tfs_error *err)
 {
 	uint64_t end = e->central_at;
 	int rc = 0;
@@ -447,7 +448,7 @@ static int check_members(int fd, const struct ending *e, struct zip *z, const vo
 
 		rc = check_central(m, central_at, err);
 		if (!rc)
-			rc = read_local(fd, m, central_at, end, err);
+			rc = read_local(in, m, central_at, end, err);
 		if (!rc)
 			end = begin;
 		else if (rc == -EINVAL)
@@ -457,14 +458,14 @@ static int check_members(int fd, const struct ending *e, struct zip *z, const vo
 	return rc;
 }
 
-static int read_all(int fd, uint64_t size, struct zip *z, struct tfs_error *err)
+static int read_all(const struct tfs_input *in, struct zip *z, struct tfs_error *err)
 {
 	cleanup_free const void **tmp = NULL;
 	struct ending e = { 0 };
-	int rc = read_ending(fd, size, &e, err);
+	int rc = read_ending(in, &e, err);
 
 	if (!rc)
-		rc = read_members(fd, &e, z, err);
+		rc = read_members(in, &e, z, err);
 	if (rc)
 		return rc;
 	tmp = reallocarray(NULL, e.count + 1, sizeof *tmp);
@@ -473,13 +474,14 @@ static int read_all(int fd, uint64_t size, struct zip *z, struct tfs_error *err)
 		return -ENOMEM;
 	rc = check_names(&e, z, tmp, err);
 	if (!rc)
-		rc = check_members(fd, &e, z, tmp, err);
+		rc = check_members(in, &e, z, tmp, err);
 	if (!rc)
 		sort_members(z, tmp, by_name);
 	return rc;
 }
 
-int tfs_zip_read(int fd, uint64_t size, tfs_zip_unsound_fn *unsound, void *arg, struct tfs_zip **ret_zip, struct tfs_error *err)
+int tfs_zip_read(const struct tfs_input *in, tfs_zip_unsound_fn *unsound, void *arg, struct tfs_zip **ret_zip,
+		 struct tfs_error *err)
 {
 	struct zip *z = calloc(1, sizeof *z);
 	int rc = -ENOMEM;
@@ -487,7 +489,7 @@ int tfs_zip_read(int fd, uint64_t size, tfs_zip_unsound_fn *unsound, void *arg, 
 	if (z) {
 		z->unsound = unsound;
 		z->arg = arg;
-		rc = read_all(fd, size, z, err);
+		rc = read_all(in, z, err);
 	}
 	if (rc == -ENOMEM)
 		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the zip file's central directory");
@@ -525,8 +527,8 @@ const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char 
 enum { PIECE = 16384 }; /* compressed bytes read at a time: most members that are read here are short */
 
 /* Fill @out of the stream; where that is all of the member, the stream must end there, too. */
-static int inflate_into(int fd, const struct tfs_zip_member *m, z_stream *s, uint8_t *out, size_t len,
-			struct tfs_error *err)
+static int inflate_into(const struct tfs_input *in, const struct tfs_zip_member *m, z_stream *s, uint8_t *out,
+			size_t len, struct tfs_error *err)
 {
 	uint8_t piece[PIECE], beyond;
 	uint64_t at = 0;
@@ -539,7 +541,7 @@ static int inflate_into(int fd, const struct tfs_zip_member *m, z_stream *s, uin
 
 		if (!s->avail_in && at < m->size) {
 			size_t n = m->size - at < PIECE ? m->size - at : PIECE;
-			int code = tfs_file_read(fd, piece, n, m->offset + at, err);
+			int code = tfs_input_read(in, piece, n, m->offset + at, err);
 
 			if (code)
 				return code;
@@ -565,14 +567,15 @@ static int inflate_into(int fd, const struct tfs_zip_member *m, z_stream *s, uin
 	return 0;
 }
 
-static int inflate_head(int fd, const struct tfs_zip_member *m, uint8_t *out, size_t len, struct tfs_error *err)
+static int inflate_head(const struct tfs_input *in, const struct tfs_zip_member *m, uint8_t *out, size_t len,
+			struct tfs_error *err)
 {
 	z_stream s = { 0 };
 	int rc;
 
 	if (inflateInit2(&s, -MAX_WBITS) != Z_OK)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate");
-	rc = inflate_into(fd, m, &s, out, len, err);
+	rc = inflate_into(in, m, &s, out, len, err);
 	inflateEnd(&s);
 	return rc;
 }
@@ -596,7 +599,8 @@ static const char *method_name(uint16_t method)
 	}
 }
 
-int tfs_zip_head(int fd, const struct tfs_zip_member *m, void *buf, size_t len, struct tfs_error *err)
+int tfs_zip_head(const struct tfs_input *in, const struct tfs_zip_member *m, void *buf, size_t len,
+		 struct tfs_error *err)
 {
 	uint32_t crc;
 	int rc;
@@ -604,9 +608,9 @@ int tfs_zip_head(int fd, const struct tfs_zip_member *m, void *buf, size_t len, 
 	if (m->encrypted)
 		return refuse(err, m->offset, m, "is encrypted");
 	if (m->method == TFS_ZIP_STORED)
-		rc = tfs_file_read(fd, buf, len, m->offset, err);
+		rc = tfs_input_read(in, buf, len, m->offset, err);
 	else if (m->method == TFS_ZIP_DEFLATED)
-		rc = inflate_head(fd, m, buf, len, err);
+		rc = inflate_head(in, m, buf, len, err);
 	else
 		return refuse(err, m->offset, m, "compressed by %smethod %u; only stored and deflated can be read",
 			      method_name(m->method), m->method);

@@ -32,6 +32,8 @@ struct tfs_zip {
 	const struct tfs_zip_member *members; /* in the order of the central directory */
 };
 
+struct tfs_input;
+
 /* Does a zip file begin here: "PK\3\4", or the "PK\5\6" of an empty one? */
 bool tfs_zip_claims(const uint8_t start[4]);
 
@@ -46,7 +48,8 @@ typedef int tfs_zip_unsound_fn(void *arg, const struct tfs_zip_member *m, const 
  * zip.c. Where @unsound is NULL so is a file of which one member is: outside the file, over another one, of a name that two have.
  * The caller owns *@ret_zip.
  */
-int tfs_zip_read(int fd, uint64_t size, tfs_zip_unsound_fn *unsound, void *arg, struct tfs_zip **ret_zip, struct tfs_error *err);
+int tfs_zip_read(const struct tfs_input *in, tfs_zip_unsound_fn *unsound, void *arg, struct tfs_zip **ret_zip,
+		 struct tfs_error *err);
 void tfs_zip_destroy(struct tfs_zip *zip); /* takes NULL */
 
 /* The member of that name, or NULL. */
@@ -56,6 +59,7 @@ const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char 
  * Unpacked bytes [0, @len) of a member into @buf, inflating where need be; @len is at most m->unpacked. Where it is all of them the
  * CRC is checked. -EINVAL, @err: damaged.
  */
-int tfs_zip_head(int fd, const struct tfs_zip_member *m, void *buf, size_t len, struct tfs_error *err);
+int tfs_zip_head(const struct tfs_input *in, const struct tfs_zip_member *m, void *buf, size_t len,
+		 struct tfs_error *err);
 
 #endif

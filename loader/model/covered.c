@@ -39,7 +39,7 @@ int tfs_model_covered(const struct tfs_model *m, const char *dir, uint32_t *ret_
 	for (uint32_t i = 0; i < m->n_nodes; i++) {
 		const struct tfs_node *n = &m->nodes[i];
 
-		if (i != TFS_NODE_ROOT && n->n_children && n->dev == st.st_dev && n->ino == st.st_ino) {
+		if (i != TFS_NODE_ROOT && n->n_children && n->id.dev == st.st_dev && n->id.ino == st.st_ino) {
 			*ret_node = n->first_child;
 			return 1;
 		}
@@ -48,7 +48,7 @@ int tfs_model_covered(const struct tfs_model *m, const char *dir, uint32_t *ret_
 		const struct tfs_node *n = &m->nodes[m->followed[i]];
 
 		if ((S_ISDIR(n->mode) && !n->n_children) || tfs_model_path(m, m->followed[i], path, sizeof path) ||
-		    !enters(m->root_fd, path, &st))
+		    !enters(m->storage->fd, path, &st))
 			continue;
 		*ret_node = m->followed[i];
 		return 1;

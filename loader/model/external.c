@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "format/sniff.h"
 #include "model/impl.h"
+#include "storage/storage.h"
 
 /* Of a location: its node, or one of these, which no node is. */
 enum { MISSING = UINT32_MAX, UNSEEN = UINT32_MAX - 1 };
@@ -16,11 +17,14 @@ enum { MISSING = UINT32_MAX, UNSEEN = UINT32_MAX - 1 };
 /* Is the file that @node is still to be downloaded? One that can't be opened fails when a tensor is read. */
 static int check_pointer(const struct tfs_model *m, uint32_t node, struct tfs_error *err)
 {
-	cleanup_fd int fd = m->nodes[node].size < TFS_LFS_POINTER_MAX ? tfs_model_open_node(m, node, 0) : -1;
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	struct tfs_error why = { .offset = TFS_NO_OFFSET };
-	int r = fd < 0 ? 0 : tfs_sniff_pointer(fd, m->nodes[node].size, &why);
 
-	return r ? tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "its external data %s %s", m->nodes[node].name, why.what) : 0;
+	if (m->nodes[node].id.size >= TFS_LFS_POINTER_MAX || tfs_model_open_input(m, node, &in))
+		return 0;
+	return tfs_sniff_pointer(&in, &why) ? tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "its external data %s %s",
+							    m->nodes[node].name, why.what)
+					    : 0;
 }
 
 static uint32_t find(const struct tfs_model *m, uint32_t dir, const char *location, struct tfs_error *err)
@@ -34,10 +38,11 @@ static int check_size(const struct tfs_model *m, uint32_t node, const struct tfs
 {
 	uint64_t length = t->packing ? t->packing->length : t->nbytes, end;
 
-	if (!ckd_add(&end, t->offset, length) && end <= m->nodes[node].size)
+	if (!ckd_add(&end, t->offset, length) && end <= m->nodes[node].id.size)
 		return 0;
-	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "%" PRIu64 " bytes at %" PRIu64 " of its external data %s, which has %" PRIu64,
-			     length, t->offset, m->nodes[node].name, m->nodes[node].size);
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
+			     "%" PRIu64 " bytes at %" PRIu64 " of its external data %s, which has %" PRIu64, length,
+			     t->offset, m->nodes[node].name, m->nodes[node].id.size);
 }
 
 int tfs_external_check(const struct tfs_model *m, uint32_t dir, struct tfs_catalog *catalog)

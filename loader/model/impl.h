@@ -27,7 +27,7 @@ struct tfs_model_impl {
 };
 
 /*
- * Fill @m's root_fd and nodes from @path. -errno with @err filled; what was built stays with @m.
+ * Fill @m's storage and nodes from @path. -errno with @err filled; what was built stays with @m.
  */
 int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err);
 

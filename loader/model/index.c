@@ -8,10 +8,10 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "base/search.h"
 #include "base/sort.h"
+#include "storage/storage.h"
 
 /* The largest models have some hundred shards; and a new one costs a move of up to this many places. */
 #define MAX_FILES 10000u
@@ -283,22 +283,22 @@ static int sort_entries(struct index *ix)
 	return 0;
 }
 
-int tfs_index_read(int fd, uint64_t size, struct tfs_index **ret_index, struct tfs_error *err)
+int tfs_index_read(const struct tfs_input *in, struct tfs_index **ret_index, struct tfs_error *err)
 {
 	struct index *ix;
 	int rc;
 
-	if (size > TFS_INDEX_MAX_SIZE)
+	if (in->size > TFS_INDEX_MAX_SIZE)
 		return tfs_error_set(err, -EFBIG, TFS_NO_OFFSET, "an index of %llu bytes is above the limit of %u",
-				     (unsigned long long)size, TFS_INDEX_MAX_SIZE);
+				     (unsigned long long)in->size, TFS_INDEX_MAX_SIZE);
 	ix = calloc(1, sizeof *ix);
 	if (!ix)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for an index");
 	ix->err = err;
-	ix->text = malloc(size + 1); /* size may be 0 */
-	rc = ix->text ? tfs_file_read(fd, ix->text, size, 0, err) : -ENOMEM;
+	ix->text = malloc(in->size + 1); /* size may be 0 */
+	rc = ix->text ? tfs_input_read(in, ix->text, in->size, 0, err) : -ENOMEM;
 	if (!rc) {
-		tfs_json_init(&ix->json, ix->text, size, 0, err);
+		tfs_json_init(&ix->json, ix->text, in->size, 0, err);
 		rc = read_json(ix);
 	}
 	if (!rc)
@@ -306,7 +306,7 @@ int tfs_index_read(int fd, uint64_t size, struct tfs_index **ret_index, struct t
 	if (rc) {
 		if (rc == -ENOMEM)
 			tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for an index of %llu bytes",
-				      (unsigned long long)size);
+				      (unsigned long long)in->size);
 		tfs_index_destroy(&ix->pub);
 		return rc;
 	}

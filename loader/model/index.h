@@ -12,6 +12,8 @@
 
 #include "base/error.h"
 
+struct tfs_input;
+
 /* 100,000 tensors take 10 MB; this is a model of ten million. */
 #define TFS_INDEX_MAX_SIZE (1u << 30)
 
@@ -45,12 +47,12 @@ struct tfs_index {
 bool tfs_index_claims(const char *file_name, const char *ext, char *ret_stem);
 
 /*
- * Read the index in the regular file @fd, @size bytes long. A row that is wrong by itself takes no other down: it is counted, and
+ * Read the index in the file @in. A row that is wrong by itself takes no other down: it is counted, and
  * ignored where it has no file name at all, names no file where it has one that isn't bare, and of two rows of one name the last
  * counts, as it does for Python's reader. Refuses (-EINVAL, @err filled) what is not JSON, has no weight_map, or has no sound row.
  * -EFBIG above TFS_INDEX_MAX_SIZE; -ENOMEM; pread's errors.
  */
-int tfs_index_read(int fd, uint64_t size, struct tfs_index **ret_index, struct tfs_error *err);
+int tfs_index_read(const struct tfs_input *in, struct tfs_index **ret_index, struct tfs_error *err);
 void tfs_index_destroy(struct tfs_index *ix); /* takes NULL */
 
 #endif

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "model/impl.h"
 
@@ -21,7 +20,6 @@ int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *
 	m = calloc(1, sizeof *m);
 	if (!m)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the model");
-	m->pub.root_fd = -1;
 	m->given = UINT32_MAX;
 	m->pub.npy_align = TFS_NPY_ALIGN;
 	m->threads = threads;
@@ -56,8 +54,7 @@ void tfs_model_destroy(struct tfs_model *model)
 	free(m->ways);
 	free(m->sets);
 	tfs_arena_fini(&m->arena);
-	if (m->pub.root_fd >= 0)
-		close(m->pub.root_fd);
+	tfs_storage_destroy(m->pub.storage);
 	free(m);
 }
 

@@ -13,8 +13,9 @@
 #include <time.h>
 
 #include "base/error.h"
-#include "tensor/catalog.h"
 #include "format/format.h"
+#include "storage/storage.h"
+#include "tensor/catalog.h"
 
 /*
  * Limits of a scan, each far above any real model, so that a mistaken path (a home directory, a loop of links) ends in an
@@ -53,11 +54,7 @@ struct tfs_node {
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
-	/* The identity of the file: a later open that finds another one means that the file was replaced. */
-	dev_t dev;
-	ino_t ino;
-	uint64_t size;
-	struct timespec mtime;
+	struct tfs_identity id; /* a later open that finds another one means that the file was replaced or changed */
 };
 
 /* Whom the mode of a directory lets search it. */
@@ -104,7 +101,7 @@ struct tfs_set {
 };
 
 struct tfs_model {
-	int root_fd; /* the directory, opened with O_PATH|O_DIRECTORY; all files are opened relative to it */
+	struct tfs_storage *storage; /* the directory, from which all files are opened */
 	size_t n_nodes;
 	const struct tfs_node *nodes; /* nodes[TFS_NODE_ROOT] is the directory itself */
 	size_t n_followed;
@@ -153,16 +150,19 @@ const struct tfs_way *tfs_model_way(const struct tfs_model *m, uint32_t node);
 int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t size);
 
 /*
- * Open a regular file of the model for reading (@flags: O_DIRECT or 0) and check that it is still the file of the
- * snapshot. Returns a descriptor that the caller owns, or -errno: -ESTALE where it was replaced, removed or changed.
+ * Open a regular file of the model for reading, as long as it is still the file of the snapshot. 0: the caller closes *@ret_input; or
+ * -errno: -ESTALE where it was replaced, removed or changed; -EINVAL where it isn't one.
  */
+int tfs_model_open_input(const struct tfs_model *m, uint32_t node, struct tfs_input *ret_input);
+
+/* The same, of local files: a descriptor that the caller owns, or -errno. @flags: O_DIRECT or 0. */
 int tfs_model_open_node(const struct tfs_model *m, uint32_t node, int flags);
 
 /*
- * Is @fd still the file that the snapshot describes (device, inode, size, mtime)? 0, -ESTALE, or fstat's error.
- * Also looks at the path, so that a file replaced by rename(2) is noticed.
+ * Is @in still the file that the snapshot describes, and is that still what is at its path, so that a file replaced by rename(2) is
+ * noticed? 0, -ESTALE, or another error.
  */
-int tfs_model_check_node(const struct tfs_model *m, uint32_t node, int fd);
+int tfs_model_check_node(const struct tfs_model *m, uint32_t node, const struct tfs_input *in);
 
 /*
  * Is a file of the model reached through the directory @dir, other than from the model directory downwards? Then a mount on @dir would

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What is asked of a model, while it is built and after: paths, identity, lookups; and errors that name its files. */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/search.h"
 #include "base/sort.h"
 #include "model/impl.h"
@@ -94,58 +91,36 @@ int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t s
 	return 0;
 }
 
-/* Is this what the snapshot has? */
-static bool same(const struct tfs_node *n, const struct stat *st)
+static int open_node(const struct tfs_model *m, uint32_t node, int flags, struct tfs_input *ret)
 {
-	return st->st_dev == n->dev && st->st_ino == n->ino && (uint64_t)st->st_size == n->size &&
-	       st->st_mtim.tv_sec == n->mtime.tv_sec && st->st_mtim.tv_nsec == n->mtime.tv_nsec &&
-	       (st->st_mode & S_IFMT) == (n->mode & S_IFMT);
+	char path[PATH_MAX];
+	int r;
+
+	if (!S_ISREG(m->nodes[node].mode))
+		return -EINVAL;
+	r = tfs_model_path(m, node, path, sizeof path);
+	return r ? r : m->storage->ops->open(m->storage, path, &m->nodes[node].id, flags, ret);
 }
 
-static int check_path(const struct tfs_model *m, uint32_t node, const char *path)
+int tfs_model_open_input(const struct tfs_model *m, uint32_t node, struct tfs_input *ret_input)
 {
-	struct stat st;
-
-	if (fstatat(m->root_fd, path, &st, 0))
-		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? -ESTALE : -errno;
-	return same(&m->nodes[node], &st) ? 0 : -ESTALE;
+	return open_node(m, node, 0, ret_input);
 }
 
 int tfs_model_open_node(const struct tfs_model *m, uint32_t node, int flags)
 {
-	cleanup_fd int fd = -1;
-	char path[PATH_MAX];
-	struct stat st;
-	int rc;
+	struct tfs_input in;
+	int r = open_node(m, node, flags, &in);
 
-	if (!S_ISREG(m->nodes[node].mode))
-		return -EINVAL;
-	rc = tfs_model_path(m, node, path, sizeof path);
-	/* Looked at before it is opened, as opening a FIFO or a device that took the file's place can block or do things. */
-	if (!rc)
-		rc = check_path(m, node, path);
-	if (rc)
-		return rc;
-	fd = openat(m->root_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
-	if (fd < 0)
-		return errno == ENOENT ? -ESTALE : -errno;
-	if (fstat(fd, &st))
-		return -errno;
-	return same(&m->nodes[node], &st) ? tfs_steal_fd(&fd) : -ESTALE;
+	return r ? r : in.fd;
 }
 
-int tfs_model_check_node(const struct tfs_model *m, uint32_t node, int fd)
+int tfs_model_check_node(const struct tfs_model *m, uint32_t node, const struct tfs_input *in)
 {
 	char path[PATH_MAX];
-	struct stat st;
-	int rc;
+	int r = tfs_model_path(m, node, path, sizeof path);
 
-	if (fstat(fd, &st))
-		return -errno;
-	if (!same(&m->nodes[node], &st))
-		return -ESTALE;
-	rc = tfs_model_path(m, node, path, sizeof path);
-	return rc ? rc : check_path(m, node, path);
+	return r ? r : m->storage->ops->check(m->storage, path, &m->nodes[node].id, in);
 }
 
 uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const char *name, size_t len)

@@ -11,11 +11,10 @@
 
 #include "base/array.h"
 #include "base/checked.h"
-#include "base/cleanup.h"
-#include "base/file.h"
 #include "base/search.h"
 #include "base/sort.h"
 #include "model/impl.h"
+#include "storage/storage.h"
 
 /*
  * So much of duplicates is compared while a set is made, which somebody waits for. Tied weights are what is saved twice: the largest
@@ -61,8 +60,8 @@ struct resolver {
 	/* For comparing. */
 	uint64_t compared;
 	uint8_t *buf;
-	int fd[2];
-	uint32_t node[2]; /* whose descriptors these are */
+	struct tfs_input in[2]; /* closed, or: */
+	uint32_t node[2];	/* whose these are */
 	struct tfs_error *err;
 };
 
@@ -103,27 +102,26 @@ static bool same_packing(const struct tfs_tensor *a, const struct tfs_tensor *b)
 	       (!p->strides || !memcmp(p->strides, q->strides, a->ndim * sizeof *p->strides));
 }
 
-/* The descriptor of a source, kept until the next one is asked for in the same @slot; -errno. */
-static int source_fd(struct resolver *r, unsigned slot, uint32_t source)
+/* A source, kept open until the next one is asked for in the same @slot; NULL: it can't be opened. */
+static const struct tfs_input *open_source(struct resolver *r, unsigned slot, uint32_t source)
 {
 	uint32_t node = r->set->sources[source];
+	struct tfs_input *in = &r->in[slot];
 
-	if (r->fd[slot] >= 0 && r->node[slot] == node)
-		return r->fd[slot];
-	if (r->fd[slot] >= 0)
-		close(tfs_steal_fd(&r->fd[slot]));
+	if (in->ops && r->node[slot] == node)
+		return in;
+	tfs_input_close(in);
 	r->node[slot] = node;
-	r->fd[slot] = tfs_model_open_node(&r->m->pub, node, 0);
-	return r->fd[slot];
+	return tfs_model_open_input(&r->m->pub, node, in) ? NULL : in;
 }
 
 static enum equality compare_bytes(struct resolver *r, const struct tfs_tensor *a, const struct tfs_tensor *b, const char **ret_why)
 {
 	uint64_t len = a->packing ? a->packing->length : a->nbytes;
-	int x = source_fd(r, 0, a->source), y = source_fd(r, 1, b->source);
+	const struct tfs_input *x = open_source(r, 0, a->source), *y = open_source(r, 1, b->source);
 
 	*ret_why = "which can't be compared";
-	if (x < 0 || y < 0 || (!r->buf && !(r->buf = malloc(2 * COMPARE_SIZE))))
+	if (!x || !y || (!r->buf && !(r->buf = malloc(2 * COMPARE_SIZE))))
 		return UNKNOWN;
 	if (len > MAX_COMPARED - r->compared) {
 		*ret_why = "too large to compare";
@@ -132,7 +130,8 @@ static enum equality compare_bytes(struct resolver *r, const struct tfs_tensor *
 	for (uint64_t at = 0; at < len;) {
 		size_t n = len - at < COMPARE_SIZE ? len - at : COMPARE_SIZE;
 
-		if (tfs_file_read(x, r->buf, n, a->offset + at, NULL) || tfs_file_read(y, r->buf + COMPARE_SIZE, n, b->offset + at, NULL))
+		if (tfs_input_read(x, r->buf, n, a->offset + at, NULL) ||
+		    tfs_input_read(y, r->buf + COMPARE_SIZE, n, b->offset + at, NULL))
 			return UNKNOWN;
 		at += n;
 		r->compared += n;
@@ -484,12 +483,16 @@ static int resolve(struct resolver *r, const struct tfs_shard *shards, size_t n_
 int tfs_resolve(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards, struct tfs_tensor *t,
 		size_t n, const struct tfs_index *index, uint32_t index_node, struct tfs_error *err)
 {
-	struct resolver r = { .m = m, .set = set, .index = index, .index_node = index_node, .fd = { -1, -1 }, .err = err };
+	struct resolver r = { .m = m,
+			      .set = set,
+			      .index = index,
+			      .index_node = index_node,
+			      .in = { TFS_INPUT_CLOSED, TFS_INPUT_CLOSED },
+			      .err = err };
 	int rc = resolve(&r, shards, n_shards, t, n);
 
 	for (unsigned i = 0; i < 2; i++)
-		if (r.fd[i] >= 0)
-			close(r.fd[i]);
+		tfs_input_close(&r.in[i]);
 	free(r.buf);
 	free(r.place);
 	free(r.left_out);

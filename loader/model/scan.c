@@ -3,36 +3,30 @@
  * The tree of a model directory. Directories are read breadth first, as the children of one must be neighbours in the
  * table; nodes[] itself is the queue.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/sort.h"
 #include "model/impl.h"
+#include "storage/storage.h"
 
-static inline void close_dir(DIR **d)
+static void set_entry(struct tfs_node *n, const struct tfs_dirent *e)
 {
-	if (*d)
-		closedir(*d);
+	n->mode = e->mode;
+	n->uid = e->uid;
+	n->gid = e->gid;
+	n->id = e->id;
 }
 
-static void set_stat(struct tfs_node *n, const struct stat *st)
+static int look(const struct tfs_model_impl *m, int dir, const char *name, bool follow, struct tfs_dirent *ret)
 {
-	n->mode = st->st_mode;
-	n->uid = st->st_uid;
-	n->gid = st->st_gid;
-	n->dev = st->st_dev;
-	n->ino = st->st_ino;
-	n->size = st->st_size;
-	n->mtime = st->st_mtim;
+	return m->pub.storage->ops->look(m->pub.storage, dir, name, follow, ret);
 }
 
 /* The node is zero but for its parent and a copy of the name. */
@@ -65,10 +59,10 @@ static int add_followed(struct tfs_model_impl *m, uint32_t node, struct tfs_erro
 }
 
 /* Would a directory with this identity in @parent contain itself? */
-static bool is_ancestor(const struct tfs_model_impl *m, uint32_t parent, const struct stat *st)
+static bool is_ancestor(const struct tfs_model_impl *m, uint32_t parent, const struct tfs_dirent *e)
 {
 	for (uint32_t i = parent;; i = m->nodes[i].parent) {
-		if (m->nodes[i].dev == st->st_dev && m->nodes[i].ino == st->st_ino)
+		if (tfs_identity_same(&m->nodes[i].id, &e->id))
 			return true;
 		if (i == TFS_NODE_ROOT)
 			return false;
@@ -84,61 +78,62 @@ static unsigned depth_of(const struct tfs_model_impl *m, uint32_t node)
 	return depth;
 }
 
-/* What the link @name of the directory @fd is as a link; its lstat() was @st. -ENOMEM, or readlinkat()'s error. */
-static int read_link(struct tfs_model_impl *m, int fd, const char *name, const struct stat *st, struct tfs_link **ret_link)
+/* What the link @name of the directory @dir is as a link; @e was found of it. -ENOMEM, or the storage's error. */
+static int read_link(struct tfs_model_impl *m, int dir, const char *name, const struct tfs_dirent *e,
+		     struct tfs_link **ret_link)
 {
 	char target[PATH_MAX];
-	ssize_t len = readlinkat(fd, name, target, sizeof target);
+	ssize_t len = m->pub.storage->ops->read_link(m->pub.storage, dir, name, target, sizeof target);
 	struct tfs_link *link;
 
 	if (len < 0)
-		return -errno;
+		return len;
 	link = tfs_arena_alloc(&m->arena, sizeof *link, alignof(struct tfs_link));
 	if (!link)
 		return -ENOMEM;
-	*link = (struct tfs_link){ tfs_arena_copy(&m->arena, target, len), st->st_uid, st->st_gid, st->st_mtim };
+	*link = (struct tfs_link){ tfs_arena_copy(&m->arena, target, len), e->uid, e->gid, e->id.mtime };
 	*ret_link = link;
 	return link->target ? 0 : -ENOMEM;
 }
 
 /*
- * Add @name of the directory @fd, which is @parent. Nothing is opened here, so a FIFO or a device does no harm. An entry
+ * Add @name of the directory @dir, which is @parent. Nothing is opened here, so a FIFO or a device does no harm. An entry
  * that vanished meanwhile is none; for one that can't be looked at the positive errno is returned.
  */
-static int add_entry(struct tfs_model_impl *m, uint32_t parent, int fd, const char *name, struct tfs_error *err)
+static int add_entry(struct tfs_model_impl *m, uint32_t parent, int dir, const char *name, struct tfs_error *err)
 {
 	struct tfs_link *link = NULL;
 	struct tfs_node *n;
-	struct stat st, to;
+	struct tfs_dirent e, to;
 	bool loop = false, followed = false;
-	int rc;
+	int rc = look(m, dir, name, false, &e);
 
-	if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW))
-		return errno == ENOENT ? 0 : errno;
-	if (!S_ISLNK(st.st_mode)) {
-		loop = S_ISDIR(st.st_mode) && is_ancestor(m, parent, &st);
+	if (rc)
+		return rc == -ENOENT ? 0 : -rc;
+	if (!S_ISLNK(e.mode)) {
+		loop = S_ISDIR(e.mode) && is_ancestor(m, parent, &e);
 	} else {
 		/* One that leads nowhere, or upwards, stays harmless as a link. */
-		followed = !fstatat(fd, name, &to, 0) && !(S_ISDIR(to.st_mode) && is_ancestor(m, parent, &to));
-		rc = followed && !m->undecided ? 0 : read_link(m, fd, name, &st, &link);
+		followed = !look(m, dir, name, true, &to) && !(S_ISDIR(to.mode) && is_ancestor(m, parent, &to));
+		rc = followed && !m->undecided ? 0 : read_link(m, dir, name, &e, &link);
 		if (rc == -ENOMEM)
 			return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the names of files");
 		if (rc && !followed)
 			return 0;
 		if (followed)
-			st = to;
+			e = to;
 	}
 	rc = add_node(m, parent, name, &n, err);
 	if (!rc && followed)
 		rc = add_followed(m, m->pub.n_nodes - 1, err);
 	if (rc)
 		return rc;
-	set_stat(n, &st);
+	set_entry(n, &e);
 	n->link = link;
 	if (loop) {
 		/* A parent mounted on it: no link, so shown as an empty directory; without an identity it is not read. */
-		n->dev = 0;
-		n->ino = 0;
+		n->id.dev = 0;
+		n->id.ino = 0;
 		tfs_model_warn(m, m->pub.n_nodes - 1, -ELOOP, "is one of its own parents; shown empty");
 	}
 	return 0;
@@ -149,38 +144,40 @@ static int by_string(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/* The names in the directory @fd, in order, into *@ret_names, an array that the caller frees; the names are in @arena. */
-static int list_names(int fd, struct tfs_arena *arena, const void ***ret_names, size_t *ret_count)
-{
-	__attribute__((cleanup(close_dir))) DIR *d = NULL;
-	cleanup_free const void **names = NULL, **tmp = NULL;
-	cleanup_fd int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	size_t n = 0, room = 0;
-	struct dirent *e;
+struct names {
+	struct tfs_arena *arena;
+	const void **names;
+	size_t n, room;
+};
 
-	d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d)
-		return -errno;
-	tfs_steal_fd(&copy);
-	while (errno = 0, (e = readdir(d))) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-			continue;
-		if (n == TFS_MAX_NODES)
-			return -E2BIG;
-		if (tfs_array_room(names, n, room))
-			return -ENOMEM;
-		names[n] = tfs_arena_copy(arena, e->d_name, strlen(e->d_name));
-		if (!names[n++])
-			return -ENOMEM;
-	}
-	if (errno)
-		return -errno;
-	tmp = reallocarray(NULL, n + 1, sizeof *tmp); /* n may be 0 */
+static int add_name(void *arg, const char *name)
+{
+	struct names *l = arg;
+
+	if (l->n == TFS_MAX_NODES)
+		return -E2BIG;
+	if (tfs_array_room(l->names, l->n, l->room))
+		return -ENOMEM;
+	l->names[l->n] = tfs_arena_copy(l->arena, name, strlen(name));
+	return l->names[l->n++] ? 0 : -ENOMEM;
+}
+
+/* The names in the directory @dir, in order, into *@ret_names, an array that the caller frees; the names are in @arena. */
+static int list_names(const struct tfs_storage *s, int dir, struct tfs_arena *arena, const void ***ret_names,
+		      size_t *ret_count)
+{
+	struct names l = { .arena = arena };
+	int r = s->ops->list(s, dir, add_name, &l);
+	cleanup_free const void **names = l.names, **tmp = NULL;
+
+	if (r)
+		return r;
+	tmp = reallocarray(NULL, l.n + 1, sizeof *tmp); /* n may be 0 */
 	if (!tmp)
 		return -ENOMEM;
-	tfs_sort(names, n, tmp, by_string);
+	tfs_sort(names, l.n, tmp, by_string);
 	*ret_names = tfs_steal(names);
-	*ret_count = n;
+	*ret_count = l.n;
 	return 0;
 }
 
@@ -224,15 +221,15 @@ static int want(struct wanted *w, const char *path)
 	return 0;
 }
 
-/* Open the file @name in root_fd, as long as it is a regular one. A descriptor, with *@ret_size, or -1. */
-static int open_file(const struct tfs_model_impl *m, const char *name, uint64_t *ret_size)
+/* Open the file @name in the directory, as long as it is a regular one. 0 or -errno. */
+static int open_file(const struct tfs_model_impl *m, const char *name, struct tfs_input *ret)
 {
-	struct stat st;
+	struct tfs_dirent e;
+	int r = look(m, TFS_STORAGE_ROOT, name, true, &e);
 
-	if (fstatat(m->pub.root_fd, name, &st, 0) || !S_ISREG(st.st_mode))
-		return -1;
-	*ret_size = st.st_size;
-	return openat(m->pub.root_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (!r && !S_ISREG(e.mode))
+		r = -EINVAL;
+	return r ? r : m->pub.storage->ops->open(m->pub.storage, name, &e.id, 0, ret);
 }
 
 /*
@@ -254,20 +251,18 @@ static int want_external(const struct tfs_model_impl *m, struct wanted *w, const
 	struct tfs_catalog *catalog;
 	struct tfs_error ignored;
 	const char *const *locations = NULL;
-	cleanup_fd int fd = -1;
-	uint64_t size = 0;
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	size_t n = 0;
 	int rc = 0;
 
 	if (g->is_index || !g->format->external)
 		return 0;
-	fd = open_file(m, g->name, &size);
-	if (fd < 0)
+	if (open_file(m, g->name, &in))
 		return 0;
 	catalog = tfs_catalog_create();
 	if (!catalog)
 		return -ENOMEM;
-	if (!g->format->parse(fd, size, g->name, catalog, &ignored))
+	if (!g->format->parse(&in, g->name, catalog, &ignored))
 		locations = tfs_catalog_locations(catalog, &n);
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = want(w, locations[i]);
@@ -281,9 +276,8 @@ static int want_index(const struct tfs_model_impl *m, struct wanted *w, const st
 	bool lists = g->is_index;
 	struct tfs_index *index;
 	struct tfs_error ignored;
-	uint64_t size = 0;
-	cleanup_fd int fd = open_file(m, name, &size);
-	int r = fd < 0 ? -ENOENT : tfs_index_read(fd, size, &index, &ignored);
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
+	int r = open_file(m, name, &in) ? -ENOENT : tfs_index_read(&in, &index, &ignored);
 
 	if (r)
 		return r == -ENOMEM ? r : 0;
@@ -316,10 +310,10 @@ static int want_set(const struct tfs_model_impl *m, struct wanted *w, struct giv
 	__attribute__((cleanup(tfs_arena_fini))) struct tfs_arena arena = { 0 };
 	cleanup_free const void **names = NULL;
 	struct tfs_shard_name shard = { 0 };
+	const struct tfs_storage *s = m->pub.storage;
 	char stem[NAME_MAX + 1];
-	cleanup_fd int fd = -1;
 	size_t n = 0;
-	int r;
+	int dir, r;
 
 	if (!g->format->shard_ext)
 		return 0;
@@ -330,10 +324,11 @@ static int want_set(const struct tfs_model_impl *m, struct wanted *w, struct giv
 	g->stem = g->is_index ? stem : g->name;
 	g->stem_len = g->is_index ? strlen(stem) : shard.name_len;
 	g->total = shard.total;
-	fd = openat(m->pub.root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	dir = s->ops->open_dir(s, ".", true);
+	if (dir < 0)
 		return 0; /* a directory that may not be read can have a file in it that may */
-	r = list_names(fd, &arena, &names, &n);
+	r = list_names(s, dir, &arena, &names, &n);
+	s->ops->close_dir(s, dir);
 	for (size_t i = 0; i < n && !r; i++)
 		r = want_sibling(m, w, g, names[i]);
 	return r;
@@ -373,64 +368,56 @@ static int list_wanted(const struct tfs_model_impl *m, uint32_t node, const stru
 
 /* --- Directories --------------------------------------------------------------------------------------------------- */
 
-/* Open the directory @node and check that it is still the one that was there. A descriptor or -errno. */
-static int open_dir(const struct tfs_model_impl *m, uint32_t node, int flags)
+/* Open the directory @node, to list it or only to look at what is in it, as long as it is the one that was there. A handle or -errno. */
+static int open_dir(const struct tfs_model_impl *m, uint32_t node, bool to_list)
 {
-	cleanup_fd int fd = -1;
+	const struct tfs_storage *s = m->pub.storage;
 	char path[PATH_MAX];
-	struct stat st;
-	int rc = tfs_model_path(&m->pub, node, path, sizeof path);
+	struct tfs_dirent e;
+	int r = tfs_model_path(&m->pub, node, path, sizeof path), dir = r ? r : s->ops->open_dir(s, path, to_list);
 
-	if (rc)
-		return rc;
-	fd = openat(m->pub.root_fd, path, flags | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st))
-		return -errno;
+	if (dir < 0)
+		return dir;
+	r = look(m, dir, "", true, &e);
 	/* Else links that change under us could lead upwards after all. */
-	if (st.st_dev != m->nodes[node].dev || st.st_ino != m->nodes[node].ino)
-		return -ESTALE;
-	return tfs_steal_fd(&fd);
+	if (!r && !tfs_identity_same(&e.id, &m->nodes[node].id))
+		r = -ESTALE;
+	if (r)
+		s->ops->close_dir(s, dir);
+	return r ? r : dir;
 }
 
-/* @w NULL: all that is in there. */
-static int scan_dir(struct tfs_model_impl *m, uint32_t node, const struct wanted *w, struct tfs_error *err)
+/* The directory can't be read, by @code: 0 where it is only shown empty. */
+static int refuse_dir(struct tfs_model_impl *m, uint32_t node, int code, struct tfs_error *err)
 {
-	__attribute__((cleanup(tfs_arena_fini))) struct tfs_arena arena = { 0 };
-	cleanup_free const void **names = NULL;
-	cleanup_fd int fd = -1;
-	const char *first = NULL;
-	size_t n = 0, unseen = 0;
-	int rc, code = 0;
-
-	if (depth_of(m, node) == TFS_MAX_DEPTH) {
-		rc = tfs_error_set(err, -E2BIG, TFS_NO_OFFSET, "nested deeper than %d directories", TFS_MAX_DEPTH);
-		tfs_model_error_in(&m->pub, node, err);
-		return rc;
-	}
-	/* A directory that may not be read can have files in it that may. */
-	rc = fd = open_dir(m, node, w ? O_PATH : O_RDONLY);
-	if (fd >= 0)
-		rc = w ? list_wanted(m, node, w, &arena, &names, &n) : list_names(fd, &arena, &names, &n);
-	switch (rc) {
-	case 0:
-		break;
+	switch (code) {
 	case -ENOMEM:
 	case -EMFILE:
 	case -ENFILE:
 	case -E2BIG:
-		rc = tfs_error_set(err, rc, TFS_NO_OFFSET, "reading the directory: %s", strerror(-rc));
+		tfs_error_set(err, code, TFS_NO_OFFSET, "reading the directory: %s", strerror(-code));
 		tfs_model_error_in(&m->pub, node, err);
-		return rc;
+		return code;
 	default:
 		if (node == TFS_NODE_ROOT)
-			return tfs_error_set(err, rc, TFS_NO_OFFSET, "reading the model directory: %s", strerror(-rc));
-		tfs_model_warn(m, node, rc, "unreadable directory, shown empty: %s", strerror(-rc));
+			return tfs_error_set(err, code, TFS_NO_OFFSET, "reading the model directory: %s",
+					     strerror(-code));
+		tfs_model_warn(m, node, code, "unreadable directory, shown empty: %s", strerror(-code));
 		return 0;
 	}
+}
+
+/* Add the @n entries @names of the directory @dir, which is @node. */
+static int add_entries(struct tfs_model_impl *m, uint32_t node, int dir, const void *const *names, size_t n,
+		       struct tfs_error *err)
+{
+	const char *first = NULL;
+	size_t unseen = 0;
+	int rc = 0, code = 0;
 
 	m->nodes[node].first_child = m->pub.n_nodes;
 	for (size_t i = 0; i < n && rc >= 0; i++) {
-		rc = add_entry(m, node, fd, names[i], err);
+		rc = add_entry(m, node, dir, names[i], err);
 		if (rc > 0 && !unseen++) {
 			first = names[i];
 			code = rc;
@@ -444,13 +431,37 @@ static int scan_dir(struct tfs_model_impl *m, uint32_t node, const struct wanted
 	return rc < 0 ? rc : 0;
 }
 
+/* @w NULL: all that is in there. */
+static int scan_dir(struct tfs_model_impl *m, uint32_t node, const struct wanted *w, struct tfs_error *err)
+{
+	__attribute__((cleanup(tfs_arena_fini))) struct tfs_arena arena = { 0 };
+	const struct tfs_storage *s = m->pub.storage;
+	cleanup_free const void **names = NULL;
+	size_t n = 0;
+	int rc, dir;
+
+	if (depth_of(m, node) == TFS_MAX_DEPTH) {
+		rc = tfs_error_set(err, -E2BIG, TFS_NO_OFFSET, "nested deeper than %d directories", TFS_MAX_DEPTH);
+		tfs_model_error_in(&m->pub, node, err);
+		return rc;
+	}
+	/* A directory that may not be read can have files in it that may. */
+	rc = dir = open_dir(m, node, !w);
+	if (dir >= 0)
+		rc = w ? list_wanted(m, node, w, &arena, &names, &n) : list_names(s, dir, &arena, &names, &n);
+	rc = rc ? refuse_dir(m, node, rc, err) : add_entries(m, node, dir, names, n, err);
+	if (dir >= 0)
+		s->ops->close_dir(s, dir);
+	return rc;
+}
+
 /* Scan the directories from node @i on, also those that this adds. */
 static int scan_dirs(struct tfs_model_impl *m, uint32_t i, const struct wanted *w, struct tfs_error *err)
 {
 	int rc = 0;
 
 	for (; !rc && i < m->pub.n_nodes; i++)
-		if (S_ISDIR(m->nodes[i].mode) && m->nodes[i].ino && !m->nodes[i].link)
+		if (S_ISDIR(m->nodes[i].mode) && m->nodes[i].id.ino && !m->nodes[i].link)
 			rc = scan_dir(m, i, w, err);
 	return rc;
 }
@@ -466,7 +477,7 @@ static bool leads_inside(const struct tfs_model *m, uint32_t node)
 	const struct tfs_node *n = &m->nodes[node];
 	uint32_t to = n->link ? tfs_model_walk(m, n->parent, n->link->target) : UINT32_MAX;
 
-	return to != UINT32_MAX && m->nodes[to].dev == n->dev && m->nodes[to].ino == n->ino &&
+	return to != UINT32_MAX && tfs_identity_same(&m->nodes[to].id, &n->id) &&
 	       (m->nodes[to].mode & S_IFMT) == (n->mode & S_IFMT);
 }
 
@@ -510,15 +521,15 @@ static int scan_outside(struct tfs_model_impl *m, struct tfs_error *err)
 /* Scan the model directory, or of it what @w has. */
 static int scan_root(struct tfs_model_impl *m, const struct wanted *w, struct tfs_error *err)
 {
+	struct tfs_dirent e;
 	struct tfs_node *n;
-	struct stat st;
-	int rc;
+	int rc = look(m, TFS_STORAGE_ROOT, "", true, &e);
 
-	if (fstat(m->pub.root_fd, &st))
-		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "%s", strerror(errno));
+	if (rc)
+		return tfs_error_set(err, rc, TFS_NO_OFFSET, "%s", strerror(-rc));
 	rc = add_node(m, TFS_NODE_ROOT, "", &n, err);
 	if (!rc)
-		set_stat(n, &st);
+		set_entry(n, &e);
 	/* Of a file and its set nothing else is shown that a link could lead to. */
 	if (rc || w)
 		return rc ? rc : scan_dirs(m, 0, w, err);
@@ -531,20 +542,13 @@ static int scan_root(struct tfs_model_impl *m, const struct wanted *w, struct tf
 	return rc ? rc : scan_outside(m, err);
 }
 
-static int open_root(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
-{
-	m->pub.root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return m->pub.root_fd >= 0 ? 0 : tfs_error_set(err, -errno, TFS_NO_OFFSET, "%s", strerror(errno));
-}
-
 /* Which format the file is of: by its name, or, where that says nothing, by its content. */
 static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_error *err)
 {
 	struct tfs_sniffed c = { 0 };
 	char names[TFS_FORMAT_NAMES];
 	const char *what;
-	cleanup_fd int fd = -1;
-	uint64_t size = 0;
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 
 	g->format = tfs_format_for(g->name);
 	if (g->format)
@@ -553,12 +557,12 @@ static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_err
 	g->is_index = g->format != NULL;
 	if (g->is_index)
 		return 0;
-	fd = open_file(m, g->name, &size);
-	if (fd < 0)
-		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "opening: %s", strerror(errno));
-	int r = tfs_sniff_present(fd, size, err);
+	int r = open_file(m, g->name, &in);
+	if (r)
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "opening: %s", strerror(-r));
+	r = tfs_sniff_present(&in, err);
 	if (!r)
-		r = tfs_sniff(fd, size, &c, err);
+		r = tfs_sniff(&in, &c, err);
 	if (r)
 		return r;
 	what = tfs_sniff_name(g->name, c.format);
@@ -573,26 +577,13 @@ static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_err
 			     "is neither a directory nor weights: its content is of no known format, and its name none of %s", names);
 }
 
-/* One weight file: it, the set that it is part of, and what it names, in the directory that it stands in. */
-static int scan_file(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
+/* The weight file @name: it, the set that it is part of, and what it names, in the directory that it is in. */
+static int scan_file(struct tfs_model_impl *m, const char *name, struct tfs_error *err)
 {
 	__attribute__((cleanup(wanted_fini))) struct wanted w = { 0 };
-	const char *slash = strrchr(path, '/');
-	struct given g = { .name = slash ? slash + 1 : path };
-	char dir[PATH_MAX] = ".";
+	struct given g = { .name = name };
 	int rc;
 
-	if (slash) {
-		size_t len = slash == path ? 1 : slash - path;
-
-		if (len >= sizeof dir)
-			return tfs_error_set(err, -ENAMETOOLONG, TFS_NO_OFFSET, "%s", strerror(ENAMETOOLONG));
-		memcpy(dir, path, len);
-		dir[len] = '\0';
-	}
-	rc = open_root(m, dir, err);
-	if (rc)
-		return rc;
 	rc = find_format(m, &g, err);
 	if (!rc)
 		rc = want(&w, g.name);
@@ -610,17 +601,11 @@ static int scan_file(struct tfs_model_impl *m, const char *path, struct tfs_erro
 int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
 {
 	struct tfs_node *n;
-	struct stat st;
-	int rc;
+	const char *file;
+	int rc = tfs_storage_open(path, &m->pub.storage, &file, err);
 
-	if (stat(path, &st))
-		rc = tfs_error_set(err, -errno, TFS_NO_OFFSET, "%s", strerror(errno));
-	else if (S_ISREG(st.st_mode))
-		rc = scan_file(m, path, err);
-	else if (!S_ISDIR(st.st_mode))
-		rc = tfs_error_set(err, -ENOTDIR, TFS_NO_OFFSET, "is neither a directory nor a regular file");
-	else if (!(rc = open_root(m, path, err)))
-		rc = scan_root(m, NULL, err);
+	if (!rc)
+		rc = file ? scan_file(m, file, err) : scan_root(m, NULL, err);
 	if (rc) {
 		tfs_error_in(err, path);
 		return rc;

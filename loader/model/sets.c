@@ -17,6 +17,7 @@
 #include "base/sort.h"
 #include "model/candidates.h"
 #include "model/impl.h"
+#include "storage/storage.h"
 
 /* A set that is left out. */
 struct broken {
@@ -97,9 +98,10 @@ static int order_files(struct finder *f)
 static int refuse_link(const struct tfs_model *m, uint32_t node, struct tfs_error *err)
 {
 	char path[PATH_MAX];
-	struct stat st;
+	struct tfs_dirent to;
 
-	if (!tfs_model_path(m, node, path, sizeof path) && fstatat(m->root_fd, path, &st, 0) && errno == EACCES)
+	if (!tfs_model_path(m, node, path, sizeof path) &&
+	    m->storage->ops->look(m->storage, TFS_STORAGE_ROOT, path, true, &to) == -EACCES)
 		return tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "is a link to %s: %s", m->nodes[node].link->target, strerror(EACCES));
 	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a dangling symlink to %s", m->nodes[node].link->target);
 }
@@ -121,30 +123,30 @@ static int check_any_left(struct tfs_catalog *catalog, struct tfs_error *err)
 /* What the file is by its content; of what can't be read nothing is known. */
 static struct tfs_sniffed sniff_node(const struct tfs_model *m, uint32_t node)
 {
-	cleanup_fd int fd = tfs_model_open_node(m, node, 0);
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	struct tfs_sniffed c = { 0 };
 
-	if (fd >= 0)
-		tfs_sniff(fd, m->nodes[node].size, &c, NULL);
+	if (!tfs_model_open_input(m, node, &in))
+		tfs_sniff(&in, &c, NULL);
 	return c;
 }
 
 /* An index is JSON; what else was found under its name is said, as of weights. */
-static int read_index(int fd, uint64_t size, struct tfs_index **ret_index, struct tfs_error *err)
+static int read_index(const struct tfs_input *in, struct tfs_index **ret_index, struct tfs_error *err)
 {
-	int r = tfs_sniff_present(fd, size, err), other;
+	int r = tfs_sniff_present(in, err), other;
 
 	if (r)
 		return r;
-	r = tfs_index_read(fd, size, ret_index, err);
-	other = r == -EINVAL ? tfs_sniff_other(fd, size, NULL, TFS_IN_JSON, err) : 0;
+	r = tfs_index_read(in, ret_index, err);
+	other = r == -EINVAL ? tfs_sniff_other(in, NULL, TFS_IN_JSON, err) : 0;
 	return other ? other : r;
 }
 
 static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct tfs_error *err)
 {
 	const struct tfs_node *n = &m->nodes[file->node];
-	cleanup_fd int fd = -1;
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	int rc;
 
 	if (file->is_ambiguous && sniff_node(m, file->node).format != file->format) {
@@ -155,13 +157,13 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 		return refuse_link(m, file->node, err);
 	if (!S_ISREG(n->mode))
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is not a regular file");
-	fd = tfs_model_open_node(m, file->node, 0);
-	if (fd < 0)
-		return tfs_error_set(err, fd, TFS_NO_OFFSET, "opening: %s", strerror(-fd));
+	rc = tfs_model_open_input(m, file->node, &in);
+	if (rc)
+		return tfs_error_set(err, rc, TFS_NO_OFFSET, "opening: %s", strerror(-rc));
 	if (file->is_index)
-		return read_index(fd, n->size, &file->index, err);
+		return read_index(&in, &file->index, err);
 	file->catalog = tfs_catalog_create();
-	rc = file->catalog ? tfs_sniff_read(file->format, fd, n->size, n->name, file->catalog, err) : -ENOMEM;
+	rc = file->catalog ? tfs_sniff_read(file->format, &in, n->name, file->catalog, err) : -ENOMEM;
 	if (!rc)
 		rc = tfs_catalog_sort(file->catalog);
 	if (!rc)

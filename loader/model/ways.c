@@ -47,7 +47,7 @@ static bool is_parent(const struct search *s, const struct stat *dir)
 
 	for (uint32_t i = s->link; i != TFS_NODE_ROOT;) {
 		i = nodes[i].parent;
-		if (nodes[i].dev == dir->st_dev && nodes[i].ino == dir->st_ino)
+		if (nodes[i].id.dev == dir->st_dev && nodes[i].id.ino == dir->st_ino)
 			return true;
 	}
 	return false;
@@ -71,7 +71,7 @@ static int add(struct search *s, const struct stat *dir)
 /* Walk the link as the kernel does, from the directory that it is in: each directory in which something is looked up counts. */
 static int walk(struct search *s, const char *dir, const char *name)
 {
-	struct tfs_walk w = { .at = openat(s->model->root_fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC) };
+	struct tfs_walk w = { .at = openat(s->model->storage->fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC) };
 	struct stat in, to;
 	bool good = w.at >= 0 && !fstat(w.at, &in), link = false;
 	int r = 0;
@@ -93,7 +93,7 @@ static int walk(struct search *s, const char *dir, const char *name)
 /* The directories above the model, which don't count: the mount stands for them. */
 static int find_above(struct search *s)
 {
-	cleanup_fd int at = openat(s->model->root_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_fd int at = openat(s->model->storage->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct stat st;
 
 	while (at >= 0 && !fstat(at, &st) && (!s->n_above || !is_same(&s->above[s->n_above - 1], &st))) {

@@ -50,16 +50,16 @@ static void check_tensors(struct tfs_catalog *c, uint64_t size)
 	free(order);
 }
 
-static void check_keys(int fd, size_t size, bool sound)
+static void check_keys(const struct tfs_input *in, bool sound)
 {
 	for (int full = 0; full < 2; full++) {
 		struct tfs_error err = { 0 };
 		struct tfs_json_out out = { 0 };
 		json_error_t json_err;
 		json_t *json;
-		int rc = tfs_gguf_json(&out, fd, size, "model.gguf", full, &err);
+		int rc = tfs_gguf_json(&out, in, "model.gguf", full, &err);
 
-		CHECK(!rc || (!sound && rc == -EINVAL && err.what[0] && err.offset <= size));
+		CHECK(!rc || (!sound && rc == -EINVAL && err.what[0] && err.offset <= in->size));
 		if (!rc) {
 			json = json_loadb(out.s, out.len, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL, &json_err);
 			/* It refuses a NUL in a key, and depends on its version how. */
@@ -74,15 +74,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct tfs_error err = { 0 };
 	struct tfs_catalog *c = tfs_catalog_create();
-	int fd = fuzz_file(data, size), rc;
+	const struct tfs_input *in = fuzz_file(data, size);
+	int rc;
 
 	CHECK(c);
-	rc = tfs_format_gguf.parse(fd, size, "model.gguf", c, &err);
+	rc = tfs_format_gguf.parse(in, "model.gguf", c, &err);
 	if (rc)
 		CHECK(rc == -EINVAL && err.code == -EINVAL && err.what[0] && err.offset <= size);
 	else
 		check_tensors(c, size);
 	tfs_catalog_destroy(c);
-	check_keys(fd, size, !rc);
+	check_keys(in, !rc);
 	return 0;
 }

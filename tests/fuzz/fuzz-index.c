@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct tfs_error err = { 0 };
 	struct tfs_index *ix;
 
-	if (tfs_index_read(fuzz_file(data, size), size, &ix, &err)) {
+	if (tfs_index_read(fuzz_file(data, size), &ix, &err)) {
 		CHECK(err.code == -EINVAL && err.what[0] && err.offset <= size);
 		return 0;
 	}

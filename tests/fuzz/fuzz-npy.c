@@ -75,7 +75,7 @@ static void run(const struct tfs_format *format, const char *name, const uint8_t
 	size_t n;
 
 	CHECK(c);
-	if (format->parse(fuzz_file(data, size), size, name, c, &err)) {
+	if (format->parse(fuzz_file(data, size), name, c, &err)) {
 		CHECK(err.code == -EINVAL && err.what[0] && err.offset <= size);
 	} else {
 		CHECK(!tfs_catalog_sort(c));

@@ -81,7 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct tfs_catalog *c = tfs_catalog_create();
 
 	CHECK(c);
-	if (tfs_format_onnx.parse(fuzz_file(data, size), size, "model.onnx", c, &err))
+	if (tfs_format_onnx.parse(fuzz_file(data, size), "model.onnx", c, &err))
 		CHECK(err.code == -EINVAL && err.what[0] && err.offset <= size);
 	else
 		check_tensors(c, data, size);

@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t count;
 
 	CHECK(c);
-	if (tfs_format_safetensors.parse(fuzz_file(data, size), size, "model.safetensors", c, &err)) {
+	if (tfs_format_safetensors.parse(fuzz_file(data, size), "model.safetensors", c, &err)) {
 		CHECK(err.code == -EINVAL && err.what[0] && err.offset <= size);
 	} else {
 		memcpy(&n, data, sizeof n);

@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct tfs_catalog *c = tfs_catalog_create();
 
 	CHECK(c);
-	if (tfs_format_torch.parse(fuzz_file(data, size), size, "model.pt", c, &err))
+	if (tfs_format_torch.parse(fuzz_file(data, size), "model.pt", c, &err))
 		CHECK(err.code == -EINVAL && err.what[0] && (err.offset <= size || err.offset == TFS_NO_OFFSET));
 	else
 		check_tensors(c, size);

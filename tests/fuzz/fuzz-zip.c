@@ -12,7 +12,7 @@
 
 enum { LARGEST = 1 << 20 };
 
-static void check_bytes(int fd, const struct tfs_zip_member *m)
+static void check_bytes(const struct tfs_input *in, const struct tfs_zip_member *m)
 {
 	struct tfs_error err = { 0 };
 	size_t len = m->unpacked < LARGEST ? m->unpacked : LARGEST, half = len / 2;
@@ -20,12 +20,12 @@ static void check_bytes(int fd, const struct tfs_zip_member *m)
 	int rc;
 
 	CHECK(all && head);
-	rc = tfs_zip_head(fd, m, all, len, &err);
+	rc = tfs_zip_head(in, m, all, len, &err);
 	CHECK(!rc || (rc == -EINVAL && err.code == rc && err.what[0]));
 	if (!rc && len == m->unpacked)
 		CHECK(crc32_z(0, all, len) == m->crc);
 	if (!rc) {
-		CHECK(!tfs_zip_head(fd, m, head, half, &err));
+		CHECK(!tfs_zip_head(in, m, head, half, &err));
 		CHECK(!memcmp(all, head, half));
 	}
 	free(all);
@@ -44,13 +44,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct tfs_error err = { 0 };
 	struct tfs_zip *z;
 	size_t unsound = 0;
-	int fd = fuzz_file(data, size), strict = tfs_zip_read(fd, size, NULL, NULL, &z, &err);
+	const struct tfs_input *in = fuzz_file(data, size);
+	int strict = tfs_zip_read(in, NULL, NULL, &z, &err);
 
 	if (strict)
 		CHECK(err.code == -EINVAL && err.what[0] && err.offset <= size);
 	else
 		tfs_zip_destroy(z);
-	if (tfs_zip_read(fd, size, go_on, &unsound, &z, &err)) {
+	if (tfs_zip_read(in, go_on, &unsound, &z, &err)) {
 		CHECK(err.code == -EINVAL && err.what[0] && err.offset <= size && strict);
 		return 0;
 	}
@@ -66,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 			CHECK(o->offset + o->size < m->offset || m->offset + m->size < o->offset);
 		}
-		check_bytes(fd, m);
+		check_bytes(in, m);
 	}
 	tfs_zip_destroy(z);
 	return 0;

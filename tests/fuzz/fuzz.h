@@ -14,6 +14,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "storage/storage.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* An assertion that holds in every build. */
@@ -25,16 +27,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 		}                                                                          \
 	} while (0)
 
-/* A descriptor of a file in memory that holds the input; the same one in every call. */
-static inline int fuzz_file(const uint8_t *data, size_t size)
+/* A file in memory that holds the input; the same one in every call. */
+static inline const struct tfs_input *fuzz_file(const uint8_t *data, size_t size)
 {
+	static struct tfs_input in;
 	static int fd = -1;
 
 	if (fd < 0)
 		fd = memfd_create("fuzz", MFD_CLOEXEC);
 	CHECK(fd >= 0 && !ftruncate(fd, 0));
 	CHECK(pwrite(fd, data, size, 0) == (ssize_t)size);
-	return fd;
+	in = tfs_input_of_fd(fd, size);
+	return &in;
 }
 
 #endif

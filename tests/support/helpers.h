@@ -23,6 +23,8 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "storage/storage.h"
+
 #define LENGTH(a) (sizeof(a) / sizeof *(a))
 
 /* A descriptor of a file in memory with these bytes. */
@@ -34,6 +36,9 @@ static inline int memory_file(const void *data, size_t len)
 	assert_int_equal(write(fd, data, len), len);
 	return fd;
 }
+
+/* The @size bytes of the file @fd, for a parser; valid within the block that asks. */
+#define input_of(fd, size) ((const struct tfs_input[]){ tfs_input_of_fd(fd, size) })
 
 /* A tmpfs lets a file be opened with O_DIRECT, and then reads it through the page cache anyway, as do we. */
 static inline bool in_memory(const char *dir)

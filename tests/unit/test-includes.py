@@ -10,16 +10,17 @@ from pathlib import Path
 # count with theirs.
 FLOORS = {
     "base": "",
+    "storage": "base",
     "tensor": "base",
     "convert": "base tensor",
-    "format": "base tensor",
-    "model": "base tensor format",
-    "content": "base tensor convert model",
+    "format": "base storage tensor",
+    "model": "base storage tensor format",
+    "content": "base storage tensor convert model",
     "io": "base tensor model content",
     "cache": "base tensor model content io",
     "hash": "base tensor model content io cache",
     "loader": "base tensor model content io cache hash",
-    "tree": "base tensor format model content cache hash loader",
+    "tree": "base storage tensor format model content cache hash loader",
     "mount": "base tensor model content io cache hash loader tree",
     "cli": "base tensor convert model content io cache loader tree mount",
 }

@@ -180,7 +180,7 @@ static int read_other(struct reader *r, uint32_t node)
 	if (fd < 0)
 		error = p->dir_fds ? -errno : fd;
 	else
-		error = read_all(r, read_file, &fd, 0, p->work->model->nodes[node].size, &sum);
+		error = read_all(r, read_file, &fd, 0, p->work->model->nodes[node].id.size, &sum);
 	return error ? fail(p, error, path) : 0;
 }
 

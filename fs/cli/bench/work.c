@@ -94,10 +94,11 @@ static int add_others(struct tfs_bench_work *w)
 		const struct tfs_node *node = &m->nodes[n];
 		if (S_ISDIR(node->mode))
 			out[n] = node->name[0] == '.' || (n != TFS_NODE_ROOT && out[node->parent]);
-		if (!S_ISREG(node->mode) || node->link || out[n] || out[node->parent] || !node->size || node->size > OTHER_MAX)
+		if (!S_ISREG(node->mode) || node->link || out[n] || out[node->parent] || !node->id.size ||
+		    node->id.size > OTHER_MAX)
 			continue;
 		w->others[w->n_others++] = n;
-		w->other_bytes += node->size;
+		w->other_bytes += node->id.size;
 	}
 	return 0;
 }
@@ -186,7 +187,7 @@ enum tfs_bench_coldness tfs_bench_chill(const struct tfs_bench_work *w, uint64_t
 		uint64_t bytes = 0;
 		unknown |= !!chill_file(w->model, node, &bytes);
 		cached += bytes;
-		total += w->model->nodes[node].size;
+		total += w->model->nodes[node].id.size;
 	}
 	*ret_cached = cached;
 	if (cached > total / TFS_BENCH_COLD_SHARE)

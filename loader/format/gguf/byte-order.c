@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "format/gguf/byte-order.h"
+#include "storage/storage.h"
 
 /* ggml-common.h. */
 static const struct tfs_gguf_words types[] = {
@@ -80,13 +80,14 @@ static void add(struct sample *s, uint8_t *last, const uint8_t *is)
 }
 
 /* The words of @t's first blocks that are floats. */
-static int sample(int fd, const struct tfs_tensor *t, const struct tfs_gguf_words *w, struct sample *s, struct tfs_error *err)
+static int sample(const struct tfs_input *in, const struct tfs_tensor *t, const struct tfs_gguf_words *w,
+		  struct sample *s, struct tfs_error *err)
 {
 	const size_t block = t->dtype->block_bytes, upto = ROOM / block * block;
 	const uint64_t enough = s->n + A_TENSOR;
 	uint8_t buf[ROOM];
 	const size_t len = t->nbytes < upto ? t->nbytes : upto;
-	int rc = tfs_file_read(fd, buf, len, t->offset, err);
+	int rc = tfs_input_read(in, buf, len, t->offset, err);
 
 	if (rc)
 		return rc;
@@ -95,8 +96,8 @@ static int sample(int fd, const struct tfs_tensor *t, const struct tfs_gguf_word
 	return 0;
 }
 
-int tfs_gguf_find_order(int fd, const struct tfs_tensor *tensors, size_t n, enum tfs_gguf_order *ret,
-			struct tfs_error *err)
+int tfs_gguf_find_order(const struct tfs_input *in, const struct tfs_tensor *tensors, size_t n,
+			enum tfs_gguf_order *ret, struct tfs_error *err)
 {
 	struct sample s = { 0 };
 	unsigned looked = 0;
@@ -107,7 +108,7 @@ int tfs_gguf_find_order(int fd, const struct tfs_tensor *tensors, size_t n, enum
 
 		if (!w || w->words[0].width != 2 || !tensors[i].nbytes)
 			continue;
-		rc = sample(fd, &tensors[i], w, &s, err);
+		rc = sample(in, &tensors[i], w, &s, err);
 		if (rc)
 			return rc;
 		looked++;

@@ -13,6 +13,8 @@
 #include "base/error.h"
 #include "tensor/catalog.h"
 
+struct tfs_input;
+
 /* What is wider than a byte in the elements or blocks of one type. */
 struct tfs_gguf_words {
 	const char *dtype;
@@ -28,10 +30,10 @@ const struct tfs_gguf_words *tfs_gguf_words_of(const struct tfs_dtype *dtype);
 enum tfs_gguf_order { TFS_GGUF_LITTLE, TFS_GGUF_BIG, TFS_GGUF_UNDECIDED };
 
 /*
- * In what order these @n tensors of the file @fd, all placed in it, have such words; judged by a sample of them. UNDECIDED too where
+ * In what order these @n tensors of the file @in, all placed in it, have such words; judged by a sample of them. UNDECIDED too where
  * there are none. 0, or pread's error with @err filled.
  */
-int tfs_gguf_find_order(int fd, const struct tfs_tensor *tensors, size_t n, enum tfs_gguf_order *ret,
-			struct tfs_error *err);
+int tfs_gguf_find_order(const struct tfs_input *in, const struct tfs_tensor *tensors, size_t n,
+			enum tfs_gguf_order *ret, struct tfs_error *err);
 
 #endif

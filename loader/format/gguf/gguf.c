@@ -27,6 +27,7 @@
 #include "format/format.h"
 #include "format/gguf/byte-order.h"
 #include "format/gguf/reader.h"
+#include "storage/storage.h"
 
 #define EXTENSION	  ".gguf"
 #define DEFAULT_ALIGNMENT 32
@@ -419,7 +420,7 @@ static int judge_sizes(struct parser *p, uint64_t room)
 /* Now that the header has ended: the sizes, and from offsets in the data to offsets in the file. */
 static int place_tensors(struct parser *p)
 {
-	const uint64_t mask = p->alignment - 1, size = p->r.size, data = (p->r.at + mask) & ~mask;
+	const uint64_t mask = p->alignment - 1, size = p->r.input->size, data = (p->r.at + mask) & ~mask;
 	char what[160];
 	struct tfs_tensor *t;
 	size_t n;
@@ -458,7 +459,7 @@ static int pack_tensors(struct parser *p)
 	int rc;
 
 	t = tfs_catalog_tensors(p->catalog, &n);
-	rc = tfs_gguf_find_order(p->r.fd, t, n, &order, p->r.err);
+	rc = tfs_gguf_find_order(p->r.input, t, n, &order, p->r.err);
 	for (size_t i = 0; i < n && !rc; i++) {
 		const struct tfs_dtype *dtype = t[i].dtype;
 		const struct tfs_gguf_words *w = tfs_gguf_words_of(dtype);
@@ -521,10 +522,10 @@ static int read_tensors(struct parser *p)
 	return rc ? rc : check_names(p);
 }
 
-static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
+static int parse(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	struct parser p = { .catalog = catalog, .alignment = DEFAULT_ALIGNMENT };
-	int rc = tfs_gguf_open(&p.r, fd, size, err);
+	int rc = tfs_gguf_open(&p.r, in, err);
 
 	if (!rc)
 		rc = read_keys(&p);

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/checked.h"
-#include "base/file.h"
+#include "storage/storage.h"
 
 /* A read of the file. Long enough that calls do not count, short enough for one to be had for each of many small files. */
 #define BUFFER ((size_t)256 << 10)
@@ -61,9 +61,9 @@ int tfs_gguf_refuse(struct tfs_gguf *r, uint64_t offset, const char *fmt, ...)
 
 static __attribute__((cold)) int refuse_end(struct tfs_gguf *r)
 {
-	if (r->limit < r->size)
+	if (r->limit < r->input->size)
 		return tfs_gguf_refuse(r, r->limit, "the header is longer than the limit of %u bytes", TFS_GGUF_MAX_HEADER);
-	return tfs_gguf_refuse(r, r->size, "the file ends within the header");
+	return tfs_gguf_refuse(r, r->input->size, "the file ends within the header");
 }
 
 /* From now on errors are about this one; only the part of its name that is shown is kept. */
@@ -108,7 +108,7 @@ static int fill(struct tfs_gguf *r, size_t n)
 	r->buf_at = r->at;
 	r->buf_len = have;
 	want = left(r) < r->room ? left(r) : r->room;
-	rc = tfs_file_read(r->fd, r->buf + have, want - have, r->at + have, r->err);
+	rc = tfs_input_read(r->input, r->buf + have, want - have, r->at + have, r->err);
 	if (!rc)
 		r->buf_len = want;
 	return rc;
@@ -216,8 +216,8 @@ static int check_magic(struct tfs_gguf *r)
 	char quoted[TFS_QUOTE_SIZE];
 	const char *p;
 
-	if (r->size < strlen(MAGIC))
-		return tfs_gguf_refuse(r, 0, "the file has %" PRIu64 " bytes, the magic alone takes 4", r->size);
+	if (r->input->size < strlen(MAGIC))
+		return tfs_gguf_refuse(r, 0, "the file has %" PRIu64 " bytes, the magic alone takes 4", r->input->size);
 	p = take(r, strlen(MAGIC));
 	if (!p)
 		return r->failed;
@@ -246,7 +246,7 @@ static int read_version(struct tfs_gguf *r)
 static int check_counts(struct tfs_gguf *r, uint64_t tensors_at, uint64_t keys_at)
 {
 	const uint64_t key_min = length_size(r) + 1 + 4 + 1, tensor_min = length_size(r) + 4 + 4 + 8;
-	uint64_t have = r->size - r->at;
+	uint64_t have = r->input->size - r->at;
 
 	if (r->n_keys > have / key_min)
 		return tfs_gguf_refuse(r, keys_at, "%" PRIu64 " keys do not fit into the %" PRIu64 " bytes that are left",
@@ -264,15 +264,14 @@ static int check_counts(struct tfs_gguf *r, uint64_t tensors_at, uint64_t keys_a
 	return 0;
 }
 
-int tfs_gguf_open(struct tfs_gguf *r, int fd, uint64_t size, struct tfs_error *err)
+int tfs_gguf_open(struct tfs_gguf *r, const struct tfs_input *in, struct tfs_error *err)
 {
 	uint64_t tensors_at, keys_at;
 	int rc;
 
 	*r = (struct tfs_gguf){
-		.fd = fd,
-		.size = size,
-		.limit = size < TFS_GGUF_MAX_HEADER ? size : TFS_GGUF_MAX_HEADER,
+		.input = in,
+		.limit = in->size < TFS_GGUF_MAX_HEADER ? in->size : TFS_GGUF_MAX_HEADER,
 		.err = err,
 	};
 	rc = check_magic(r);
@@ -368,9 +367,9 @@ static inline int take_string_length(struct tfs_gguf *r, uint64_t *ret)
 	int rc = take_length(r, ret);
 
 	if (!rc && *ret > left(r)) {
-		if (*ret > r->size - r->at)
+		if (*ret > r->input->size - r->at)
 			return tfs_gguf_refuse(r, at, "a string of %" PRIu64 " bytes where %" PRIu64 " are left", *ret,
-					       r->size - r->at);
+					       r->input->size - r->at);
 		return refuse_end(r);
 	}
 	return rc;
@@ -405,9 +404,9 @@ int tfs_gguf_array(struct tfs_gguf *r, unsigned depth, struct tfs_gguf_array *re
 	each = types[ret->of].size;
 	if (!each)
 		each = length_size(r) + (ret->of == TFS_GGUF_ARRAY ? 4 : 0);
-	if (ckd_mul(&least, ret->count, each) || least > r->size - r->at)
-		return tfs_gguf_refuse(r, at, "an array of %" PRIu64 " %s values where %" PRIu64 " bytes are left", ret->count,
-				       types[ret->of].name, r->size - r->at);
+	if (ckd_mul(&least, ret->count, each) || least > r->input->size - r->at)
+		return tfs_gguf_refuse(r, at, "an array of %" PRIu64 " %s values where %" PRIu64 " bytes are left",
+				       ret->count, types[ret->of].name, r->input->size - r->at);
 	return least > left(r) ? refuse_end(r) : 0;
 }
 

@@ -3,7 +3,7 @@
  * The header of a GGUF file as a pull reader: versions 1 to 3, either byte order. First the keys, each followed by its value,
  * then the tensors, in the order of the file; read through a buffer, once, so a tokenizer's 150,000 strings cost little.
  *
- *	rc = tfs_gguf_open(&r, fd, size, err);
+ *	rc = tfs_gguf_open(&r, in, err);
  *	while (!rc && (rc = tfs_gguf_key(&r, &key)) > 0)
  *		rc = tfs_gguf_skip(&r, key.type, 1, 0);
  *	while (!rc && (rc = tfs_gguf_tensor(&r, &t)) > 0)
@@ -24,6 +24,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
+
+struct tfs_input;
 
 /*
  * Nothing of a header may lie beyond this. The longest real ones, with tokenizers of 260,000 entries, have 20 MB; this bounds the
@@ -60,8 +62,8 @@ struct tfs_gguf {
 	uint64_t at; /* byte of the file that is read next; after the last tensor, the end of the header */
 
 	/* The reader's own. */
-	int fd;
-	uint64_t size, limit; /* of the file; of what is read of it */
+	const struct tfs_input *input;
+	uint64_t limit; /* of what is read of it */
 	char *buf;
 	size_t room;
 	uint64_t buf_at; /* place in the file … */
@@ -106,8 +108,8 @@ struct tfs_gguf_tensor {
 /* "uint8": gguf.md's names. */
 const char *tfs_gguf_type_name(enum tfs_gguf_type type);
 
-/* Begin to read @fd, @size bytes long, both of which stay the caller's. To be closed after any result. @err may not be NULL. */
-int tfs_gguf_open(struct tfs_gguf *r, int fd, uint64_t size, struct tfs_error *err);
+/* Begin to read @in, which stays the caller's and open as long. To be closed after any result. @err may not be NULL. */
+int tfs_gguf_open(struct tfs_gguf *r, const struct tfs_input *in, struct tfs_error *err);
 void tfs_gguf_close(struct tfs_gguf *r);
 
 /* The next key: 1, or 0 after the last. */

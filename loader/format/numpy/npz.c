@@ -22,7 +22,7 @@
 #define FIRST_READ 256
 
 struct npz {
-	int fd;
+	const struct tfs_input *in;
 	struct tfs_zip *zip; /* NULL while it is read */
 	struct tfs_catalog *catalog;
 	struct tfs_error *err;
@@ -106,7 +106,7 @@ static int read_member(struct npz *z, const struct tfs_zip_member *m)
 	uint8_t first[FIRST_READ];
 	size_t n = m->unpacked < sizeof first ? m->unpacked : sizeof first, len;
 	cleanup_free uint8_t *header = NULL;
-	int rc = tfs_zip_head(z->fd, m, first, n, z->err);
+	int rc = tfs_zip_head(z->in, m, first, n, z->err);
 
 	if (!is_named(m) && (rc == -EINVAL || (!rc && !tfs_npy_claims(first, n))))
 		return -ENODATA;
@@ -120,7 +120,7 @@ static int read_member(struct npz *z, const struct tfs_zip_member *m)
 	header = malloc(len);
 	if (!header)
 		return -ENOMEM;
-	rc = tfs_zip_head(z->fd, m, header, len, z->err);
+	rc = tfs_zip_head(z->in, m, header, len, z->err);
 	return rc ? rc : add_array(z, m, header, len);
 }
 
@@ -151,11 +151,11 @@ static int take_member(struct npz *z, const struct tfs_zip_member *m)
 	return rc == -EINVAL ? leave_out(z, m, z->err) : rc;
 }
 
-static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
+static int parse(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	struct tfs_error wrong = { .offset = TFS_NO_OFFSET };
-	struct npz z = { .fd = fd, .catalog = catalog, .err = &wrong };
-	int rc = tfs_zip_read(fd, size, leave_out, &z, &z.zip, &wrong);
+	struct npz z = { .in = in, .catalog = catalog, .err = &wrong };
+	int rc = tfs_zip_read(in, leave_out, &z, &z.zip, &wrong);
 
 	for (size_t i = 0; !rc && i < z.zip->n_members; i++)
 		rc = take_member(&z, &z.zip->members[i]);

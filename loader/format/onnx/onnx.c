@@ -93,7 +93,7 @@ static bool recognises(const struct tfs_sample *s)
 
 	if (!pb)
 		return false;
-	tfs_pb_init(pb, s->fd, s->size, &ignored);
+	tfs_pb_init(pb, s->in, &ignored);
 	return is_model(pb);
 }
 
@@ -440,7 +440,7 @@ static int read_model(struct tfs_onnx *o)
 	return rc;
 }
 
-static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
+static int parse(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	cleanup_free struct tfs_onnx *o = calloc(1, sizeof *o);
 	int rc;
@@ -448,7 +448,7 @@ static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalo
 	(void)file_name;
 	if (!o)
 		return -ENOMEM;
-	tfs_pb_init(&o->pb, fd, size, err);
+	tfs_pb_init(&o->pb, in, err);
 	o->catalog = catalog;
 	rc = read_model(o);
 	if (!rc)

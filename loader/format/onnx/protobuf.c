@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/file.h"
+#include "storage/storage.h"
 
 /* What is read first after a jump: a message's few small fields, before the next jump. Doubled as long as bytes are wanted in order. */
 enum { FIRST_READ = 4096 };
@@ -12,11 +12,11 @@ enum { FIRST_READ = 4096 };
 /* Wire types that readers of a message do not see. */
 enum { GROUP_BEGIN = 3, GROUP_END = 4 };
 
-void tfs_pb_init(struct tfs_pb *r, int fd, uint64_t size, struct tfs_error *err)
+void tfs_pb_init(struct tfs_pb *r, const struct tfs_input *in, struct tfs_error *err)
 {
-	r->fd = fd;
+	r->in = in;
 	r->err = err;
-	r->size = r->end = size;
+	r->end = in->size;
 	r->at = r->have_at = 0;
 	r->have = r->want = 0;
 	r->depth = 0;
@@ -32,8 +32,8 @@ static int fill(struct tfs_pb *r)
 	else
 		r->want = FIRST_READ;
 	r->have_at = r->at;
-	r->have = r->size - r->at < r->want ? r->size - r->at : r->want;
-	rc = tfs_file_read(r->fd, r->buf, r->have, r->at, r->err);
+	r->have = r->in->size - r->at < r->want ? r->in->size - r->at : r->want;
+	rc = tfs_input_read(r->in, r->buf, r->have, r->at, r->err);
 	if (rc)
 		r->have = 0;
 	return rc;
@@ -195,7 +195,7 @@ int tfs_pb_copy(struct tfs_pb *r, const struct tfs_pb_field *f, void *buf, size_
 	uint64_t before = f->at - r->have_at;
 
 	if (before > r->have || len > r->have - before)
-		return tfs_file_read(r->fd, buf, len, f->at, r->err);
+		return tfs_input_read(r->in, buf, len, f->at, r->err);
 	memcpy(buf, r->buf + before, len);
 	return 0;
 }

@@ -15,6 +15,8 @@
 
 #include "base/error.h"
 
+struct tfs_input;
+
 /* Messages and groups in each other: what protobuf's C++ and Java readers take (CodedInputStream, recursion limit). */
 #define TFS_PB_MAX_DEPTH 100u
 
@@ -45,9 +47,8 @@ struct tfs_pb_place {
 
 /* Embedded; large, so not for the stack. */
 struct tfs_pb {
-	int fd;
+	const struct tfs_input *in;
 	struct tfs_error *err;
-	uint64_t size;	  /* of the file */
 	uint64_t at, end; /* the next byte of the message at hand, and where it ends; outside of all messages, the file's */
 	unsigned depth;
 	uint64_t have_at; /* what has been read: have bytes of buf, from byte have_at of the file */
@@ -55,8 +56,8 @@ struct tfs_pb {
 	uint8_t buf[TFS_PB_BUFFER];
 };
 
-/* Begin at the first byte of the file @fd of @size bytes, as one message. @err is filled by whatever fails. */
-void tfs_pb_init(struct tfs_pb *r, int fd, uint64_t size, struct tfs_error *err);
+/* Begin at the first byte of the file @in, which stays the caller's, as one message. @err is filled by whatever fails. */
+void tfs_pb_init(struct tfs_pb *r, const struct tfs_input *in, struct tfs_error *err);
 
 /*
  * The next field of the message at hand. 1: it is in *@ret, and the reader stands behind it, unless somebody enters it. 0: there is

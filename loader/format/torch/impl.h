@@ -39,8 +39,7 @@ struct tfs_torch_extent {
 };
 
 struct tfs_torch {
-	int fd;
-	uint64_t size;
+	const struct tfs_input *in;
 	const char *file_name;
 	struct tfs_catalog *catalog;
 	struct tfs_error *err;

@@ -11,10 +11,10 @@
 
 #include "base/checked.h"
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/search.h"
 #include "base/sort.h"
 #include "format/torch/impl.h"
+#include "storage/storage.h"
 
 #define PROTOCOL 1001
 
@@ -42,7 +42,7 @@ static int read_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t 
 	*p = (struct tfs_pickle){
 		.buf = buf + at,
 		.len = len - at,
-		.more = len < t->size,
+		.more = len < t->in->size,
 		.offset = at,
 		.err = t->err,
 		.memory = memory,
@@ -191,9 +191,9 @@ static int place_storage(struct tfs_torch *t, struct legacy *l, const struct tfs
 				     quoted);
 	if (s->placed)
 		return tfs_error_set(t->err, -EINVAL, *at, "storage %s is listed twice", quoted);
-	if (t->size - *at < sizeof count)
+	if (t->in->size - *at < sizeof count)
 		return tfs_error_set(t->err, -EINVAL, *at, "the file ends before storage %s", quoted);
-	rc = tfs_file_read(t->fd, &count, sizeof count, *at, t->err);
+	rc = tfs_input_read(t->in, &count, sizeof count, *at, t->err);
 	if (rc)
 		return rc;
 	count = le64toh(count);
@@ -202,10 +202,10 @@ static int place_storage(struct tfs_torch *t, struct legacy *l, const struct tfs
 				     "storage %s has %" PRIu64 " elements here, and %" PRIu64 " in the pickle", quoted,
 				     count, s->numel);
 	*at += sizeof count;
-	if (ckd_mul(&nbytes, count, s->type->size) || nbytes > t->size - *at)
+	if (ckd_mul(&nbytes, count, s->type->size) || nbytes > t->in->size - *at)
 		return tfs_error_set(t->err, -EINVAL, *at,
 				     "storage %s has %" PRIu64 " elements of %u bytes, the file ends after %" PRIu64,
-				     quoted, count, s->type->size, t->size - *at);
+				     quoted, count, s->type->size, t->in->size - *at);
 	s->placed = true;
 	s->offset = *at;
 	*at += nbytes;
@@ -241,7 +241,7 @@ static int find(struct tfs_torch *t, const struct tfs_pickle_value *key, struct 
 
 static int read_file(struct tfs_torch *t, char **buf, struct tfs_pickle *keys, size_t *ret_end)
 {
-	uint64_t most = t->size < TFS_PICKLE_MAX_SIZE ? t->size : TFS_PICKLE_MAX_SIZE,
+	uint64_t most = t->in->size < TFS_PICKLE_MAX_SIZE ? t->in->size : TFS_PICKLE_MAX_SIZE,
 		 len = most < FIRST_READ ? most : FIRST_READ;
 	bool cut;
 	int rc;
@@ -251,7 +251,7 @@ static int read_file(struct tfs_torch *t, char **buf, struct tfs_pickle *keys, s
 		*buf = malloc(len);
 		if (!*buf)
 			return -ENOMEM;
-		rc = tfs_file_read(t->fd, *buf, len, 0, t->err);
+		rc = tfs_input_read(t->in, *buf, len, 0, t->err);
 		if (rc)
 			return rc;
 		rc = read_pickles(t, *buf, len, keys, ret_end, &cut);

@@ -14,9 +14,9 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "format/format.h"
 #include "format/zip.h"
+#include "storage/storage.h"
 
 #define PICKLE "data.pkl"
 #define OBJECT "data"
@@ -116,8 +116,8 @@ static int check_member(struct tfs_torch *t, const struct tfs_zip_member *m)
 static int read_member(struct tfs_torch *t, const struct tfs_zip_member *m, void *buf)
 {
 	if (m->method == TFS_ZIP_STORED)
-		return tfs_file_read(t->fd, buf, m->size, m->offset, t->err);
-	return tfs_zip_head(t->fd, m, buf, m->unpacked, t->err);
+		return tfs_input_read(t->in, buf, m->size, m->offset, t->err);
+	return tfs_zip_head(t->in, m, buf, m->unpacked, t->err);
 }
 
 static int read_byte_order(struct tfs_torch *t, const struct archive *a)
@@ -263,17 +263,17 @@ static bool recognises(const struct tfs_sample *s)
 	       (start[0] == 0x80 && memmem(start, WITHIN, TFS_TORCH_MAGIC, strlen(TFS_TORCH_MAGIC)));
 }
 
-static int parse(int fd, uint64_t size, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
+static int parse(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
-	struct tfs_torch t = { .fd = fd, .size = size, .file_name = file_name, .catalog = catalog, .err = err };
+	struct tfs_torch t = { .in = in, .file_name = file_name, .catalog = catalog, .err = err };
 	struct archive a = { 0 };
 	uint8_t start[4] = { 0 };
-	int rc = tfs_file_read(fd, start, size < sizeof start ? size : sizeof start, 0, err);
+	int rc = tfs_input_read(in, start, in->size < sizeof start ? in->size : sizeof start, 0, err);
 
 	if (rc)
 		return rc;
 	if (tfs_zip_claims(start)) {
-		rc = tfs_zip_read(fd, size, NULL, NULL, &a.zip, err);
+		rc = tfs_zip_read(in, NULL, NULL, &a.zip, err);
 		if (!rc)
 			rc = read_zip(&t, &a);
 		tfs_zip_destroy(a.zip);

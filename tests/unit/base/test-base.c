@@ -9,7 +9,6 @@
 #include "base/arena.h"
 #include "base/array.h"
 #include "base/checked.h"
-#include "base/file.h"
 #include "base/parallel.h"
 #include "base/sort.h"
 #include "base/utf8.h"
@@ -202,22 +201,6 @@ static void parallel_needs_no_threads(void **state)
 		assert_int_equal(c.seen[i], 1);
 }
 
-static void file_is_read_whole_or_not(void **state)
-{
-	struct tfs_error err = { 0 };
-	char buf[10];
-	int fd = memory_file("0123456789", 10);
-
-	(void)state;
-	assert_int_equal(tfs_file_read(fd, buf, 5, 3, &err), 0);
-	assert_memory_equal(buf, "34567", 5);
-	assert_int_equal(tfs_file_read(fd, buf, 0, 100, &err), 0);
-	assert_int_equal(tfs_file_read(fd, buf, 5, 6, &err), -EIO);
-	assert_int_equal(err.offset, 10);
-	assert_int_equal(tfs_file_read(-1, buf, 5, 6, &err), -EBADF);
-	close(fd);
-}
-
 static void ill_formed_utf8_is_seen(void **state)
 {
 	static const char *const good[] = { "", "a", "\x7f", "\xc2\x80", "\xed\x9f\xbf", "\xef\xbf\xbf", "\xf4\x8f\xbf\xbf" };
@@ -248,7 +231,6 @@ int main(void)
 		cmocka_unit_test(names_compare_as_bytes_then_length),
 		cmocka_unit_test(parallel_visits_each_once),
 		cmocka_unit_test(parallel_needs_no_threads),
-		cmocka_unit_test(file_is_read_whole_or_not),
 		cmocka_unit_test(ill_formed_utf8_is_seen),
 	};
 

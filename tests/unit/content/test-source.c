@@ -105,7 +105,7 @@ static void test_many(void **state)
 				continue;
 			assert_int_equal(tfs_source_pin(g.sources, n, &s, &err), 0);
 			assert_int_equal(s->node, n);
-			assert_int_equal(s->size, g.model->nodes[n].size);
+			assert_int_equal(s->size, g.model->nodes[n].id.size);
 			tfs_source_unpin(g.sources, s);
 		}
 	rig_down(&g);

@@ -112,7 +112,7 @@ static int parse_part(const struct file *f, size_t len, struct tfs_catalog **ret
 
 	*err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
 	*ret = tfs_catalog_create();
-	rc = tfs_format_gguf.parse(fd, len, "model.gguf", *ret, err);
+	rc = tfs_format_gguf.parse(input_of(fd, len), "model.gguf", *ret, err);
 	if (rc) {
 		tfs_catalog_destroy(*ret);
 		*ret = NULL;
@@ -767,7 +767,7 @@ static void a_file_that_shrinks_is_an_error(void **state)
 	put_tensor(f, "t", 0, 1, 0, 0);
 	fd = memory_file(f->bytes, f->len);
 	/* The size was asked before it was cut. */
-	assert_int_equal(tfs_format_gguf.parse(fd, f->len + 64, "model.gguf", c, &err), -EIO);
+	assert_int_equal(tfs_format_gguf.parse(input_of(fd, f->len + 64), "model.gguf", c, &err), -EIO);
 	assert_int_equal(err.offset, f->len);
 	close(fd);
 	free(f);
@@ -779,7 +779,7 @@ static void a_file_that_shrinks_is_an_error(void **state)
 struct opened {
 	struct tfs_gguf r;
 	struct tfs_error err;
-	int fd;
+	struct tfs_input in;
 };
 
 static struct opened *open_keys(struct file *f)
@@ -787,8 +787,8 @@ static struct opened *open_keys(struct file *f)
 	struct opened *o = calloc(1, sizeof *o);
 
 	assert_non_null(o);
-	o->fd = memory_file(f->bytes, f->len);
-	assert_int_equal(tfs_gguf_open(&o->r, o->fd, f->len, &o->err), 0);
+	o->in = tfs_input_of_fd(memory_file(f->bytes, f->len), f->len);
+	assert_int_equal(tfs_gguf_open(&o->r, &o->in, &o->err), 0);
 	free(f);
 	return o;
 }
@@ -796,7 +796,7 @@ static struct opened *open_keys(struct file *f)
 static void close_keys(struct opened *o)
 {
 	tfs_gguf_close(&o->r);
-	close(o->fd);
+	close(o->in.fd);
 	free(o);
 }
 
@@ -942,7 +942,9 @@ static void long_headers_are_read_in_pieces(void **state)
 #undef PUT
 	fd = memory_file(file, p - file);
 	for (int skip = 0; skip < 2; skip++) {
-		assert_int_equal(tfs_gguf_open(&r, fd, p - file, &err), 0);
+		const struct tfs_input *in = input_of(fd, p - file);
+
+		assert_int_equal(tfs_gguf_open(&r, in, &err), 0);
 		assert_int_equal(tfs_gguf_key(&r, &key), 1);
 		if (skip) {
 			assert_int_equal(tfs_gguf_skip(&r, key.type, 1, 0), 0);
@@ -983,7 +985,7 @@ static void a_header_has_a_limit(void **state)
 	put_len(f, (uint64_t)1 << 36);
 	fd = memory_file(f->bytes, f->len);
 	assert_int_equal(ftruncate(fd, size), 0);
-	assert_int_equal(tfs_format_gguf.parse(fd, size, "model.gguf", c, &err), -EINVAL);
+	assert_int_equal(tfs_format_gguf.parse(input_of(fd, size), "model.gguf", c, &err), -EINVAL);
 	assert_string_equal(err.what, "key \"k\": the header is longer than the limit of 268435456 bytes");
 	close(fd);
 	free(f);

@@ -27,7 +27,7 @@ static int parse(const struct tfs_format *format, const void *file, size_t len, 
 
 	*err = (struct tfs_error){ 0 };
 	*ret = tfs_catalog_create();
-	rc = format->parse(fd, len, format == &tfs_format_npy ? "an.array.npy" : "arrays.npz", *ret, err);
+	rc = format->parse(input_of(fd, len), format == &tfs_format_npy ? "an.array.npy" : "arrays.npz", *ret, err);
 	if (rc) {
 		assert_true(err->offset == TFS_NO_OFFSET || err->offset <= len);
 		tfs_catalog_destroy(*ret);
@@ -435,7 +435,7 @@ static void a_name_that_is_no_utf8_is_refused(void **state)
 	int fd = memory_file(file, len);
 
 	(void)state;
-	assert_int_equal(tfs_format_npy.parse(fd, len, "\xff.npy", c, &err), -EINVAL);
+	assert_int_equal(tfs_format_npy.parse(input_of(fd, len), "\xff.npy", c, &err), -EINVAL);
 	assert_non_null(strstr(err.what, "not UTF-8"));
 	tfs_catalog_destroy(c);
 	close(fd);

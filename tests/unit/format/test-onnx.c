@@ -77,7 +77,7 @@ static int parse(struct out t, struct tfs_catalog **ret, struct tfs_error *err)
 	put_message(&model, 7, graph);
 	fd = memory_file(model.data, model.n);
 	*ret = tfs_catalog_create();
-	rc = tfs_format_onnx.parse(fd, model.n, "model.onnx", *ret, err);
+	rc = tfs_format_onnx.parse(input_of(fd, model.n), "model.onnx", *ret, err);
 	if (rc) {
 		tfs_catalog_destroy(*ret);
 		*ret = NULL;
@@ -337,7 +337,7 @@ static void the_others_are_none_the_worse(void **state)
 	put_message(&graph, 5, t);
 	put_message(&model, 7, graph);
 	fd = memory_file(model.data, model.n);
-	assert_int_equal(tfs_format_onnx.parse(fd, model.n, "model.onnx", c, &err), 0);
+	assert_int_equal(tfs_format_onnx.parse(input_of(fd, model.n), "model.onnx", c, &err), 0);
 	all = tfs_catalog_tensors(c, &n);
 	assert_int_equal(n, 2);
 	assert_string_equal(all[0].name, "after");

@@ -10,15 +10,19 @@
 static struct tfs_pb *reader_of(const void *data, size_t len, struct tfs_error *err)
 {
 	struct tfs_pb *r = malloc(sizeof *r);
+	struct tfs_input *in = malloc(sizeof *in);
 
 	assert_non_null(r);
-	tfs_pb_init(r, memory_file(data, len), len, err);
+	assert_non_null(in);
+	*in = tfs_input_of_fd(memory_file(data, len), len);
+	tfs_pb_init(r, in, err);
 	return r;
 }
 
 static void done(struct tfs_pb *r)
 {
-	close(r->fd);
+	close(r->in->fd);
+	free((void *)r->in);
 	free(r);
 }
 
@@ -183,7 +187,7 @@ static void a_file_that_was_cut_is_an_io_error(void **state)
 	struct tfs_pb_field f;
 
 	(void)state;
-	assert_int_equal(ftruncate(r->fd, 2), 0);
+	assert_int_equal(ftruncate(r->in->fd, 2), 0);
 	assert_int_equal(tfs_pb_next(r, &f), -EIO);
 	assert_int_equal(err.offset, 2);
 	done(r);

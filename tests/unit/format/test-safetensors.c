@@ -14,7 +14,7 @@ static int parse(const char *header, size_t len, size_t data, struct tfs_catalog
 	int fd = memory_file(file, size), rc;
 
 	*ret = tfs_catalog_create();
-	rc = tfs_format_safetensors.parse(fd, size, "model.safetensors", *ret, err);
+	rc = tfs_format_safetensors.parse(input_of(fd, size), "model.safetensors", *ret, err);
 	if (rc) {
 		tfs_catalog_destroy(*ret);
 		*ret = NULL;
@@ -279,7 +279,7 @@ static void a_file_that_shrinks_is_an_error(void **state)
 
 	(void)state;
 	/* The size was asked before it was cut. */
-	assert_int_equal(tfs_format_safetensors.parse(fd, size, "model.safetensors", c, &err), -EIO);
+	assert_int_equal(tfs_format_safetensors.parse(input_of(fd, size), "model.safetensors", c, &err), -EIO);
 	assert_int_equal(err.offset, size - 4);
 	close(fd);
 	free(file);
@@ -293,14 +293,14 @@ static void placeholders_are_called_by_name(void **state)
 	int fd = memory_file(pointer, strlen(pointer));
 
 	(void)state;
-	assert_int_equal(tfs_sniff_present(fd, strlen(pointer), &err), -EINVAL);
+	assert_int_equal(tfs_sniff_present(input_of(fd, strlen(pointer)), &err), -EINVAL);
 	assert_string_equal(err.what, "is a Git LFS pointer, not weights: run `git lfs pull`");
-	assert_int_equal(tfs_sniff_present(fd, 0, &err), -EINVAL);
+	assert_int_equal(tfs_sniff_present(input_of(fd, 0), &err), -EINVAL);
 	assert_non_null(strstr(err.what, "zero bytes"));
-	assert_int_equal(tfs_sniff_present(fd, 10, &err), 0);
+	assert_int_equal(tfs_sniff_present(input_of(fd, 10), &err), 0);
 	close(fd);
 	fd = memory_file("something else, and longer than that", 36);
-	assert_int_equal(tfs_sniff_present(fd, 36, &err), 0);
+	assert_int_equal(tfs_sniff_present(input_of(fd, 36), &err), 0);
 	close(fd);
 }
 

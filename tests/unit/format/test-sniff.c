@@ -15,7 +15,7 @@ static struct tfs_sniffed sniff(const char *data, size_t len)
 	struct tfs_sniffed c;
 	int fd = memory_file(data, len);
 
-	assert_int_equal(tfs_sniff(fd, len, &c, NULL), 0);
+	assert_int_equal(tfs_sniff(input_of(fd, len), &c, NULL), 0);
 	close(fd);
 	return c;
 }

@@ -163,7 +163,7 @@ static int read_zip(struct builder *b, struct tfs_zip **ret, int *ret_fd, struct
 	*ret = NULL;
 	*err = (struct tfs_error){ 0 };
 	*ret_fd = memory_file(b->file, b->len);
-	return tfs_zip_read(*ret_fd, b->len, NULL, NULL, ret, err);
+	return tfs_zip_read(input_of(*ret_fd, b->len), NULL, NULL, ret, err);
 }
 
 static void assert_refused(struct builder *b, const char *what)
@@ -230,7 +230,7 @@ static void members_are_found(void **state)
 		assert_ptr_equal(tfs_zip_find(z, parts[i].name, strlen(parts[i].name)), m);
 		for (size_t len = 0; len <= m->unpacked; len++) {
 			memset(buf, 0, sizeof buf);
-			assert_int_equal(tfs_zip_head(fd, m, buf, len, &err), 0);
+			assert_int_equal(tfs_zip_head(input_of(fd, 0), m, buf, len, &err), 0);
 			assert_memory_equal(buf, parts[i].data, len);
 			assert_int_equal(buf[len], 0);
 		}
@@ -363,7 +363,7 @@ static void unsound_members_are_left_out_if_wanted(void **state)
 	add_all(b, parts, LENGTH(parts));
 	finish(b);
 	fd = memory_file(b->file, b->len);
-	assert_int_equal(tfs_zip_read(fd, b->len, drop, &dropped, &z, &err), 0);
+	assert_int_equal(tfs_zip_read(input_of(fd, b->len), drop, &dropped, &z, &err), 0);
 	assert_int_equal(dropped.n, LENGTH(want));
 	for (unsigned i = 0; i < dropped.n; i++)
 		if (!strstr(dropped.what[i], want[i]))
@@ -372,7 +372,7 @@ static void unsound_members_are_left_out_if_wanted(void **state)
 	assert_string_equal(z->members[0].name, "sound");
 	m = tfs_zip_find(z, "twice", 5);
 	assert_ptr_equal(m, &z->members[1]);
-	assert_int_equal(tfs_zip_head(fd, m, buf, 2, &err), 0);
+	assert_int_equal(tfs_zip_head(input_of(fd, 0), m, buf, 2, &err), 0);
 	assert_memory_equal(buf, "99", 2);
 	assert_null(tfs_zip_find(z, "over", 4));
 	tfs_zip_destroy(z);
@@ -534,10 +534,10 @@ static void what_we_cannot_read_is_kept(void **state)
 	finish(b);
 	assert_int_equal(read_zip(b, &z, &fd, &err), 0);
 	assert_int_equal(z->members[0].method, 12);
-	assert_int_equal(tfs_zip_head(fd, &z->members[0], buf, 1, &err), -EINVAL);
+	assert_int_equal(tfs_zip_head(input_of(fd, 0), &z->members[0], buf, 1, &err), -EINVAL);
 	assert_non_null(strstr(err.what, "method 12"));
 	assert_true(z->members[1].encrypted);
-	assert_int_equal(tfs_zip_head(fd, &z->members[1], buf, 1, &err), -EINVAL);
+	assert_int_equal(tfs_zip_head(input_of(fd, 0), &z->members[1], buf, 1, &err), -EINVAL);
 	assert_non_null(strstr(err.what, "encrypted"));
 	tfs_zip_destroy(z);
 	close(fd);
@@ -558,7 +558,7 @@ static void assert_damaged(const struct part *part, size_t flip, const char *wha
 		b->file[30 + strlen(part->name) + flip - 1] ^= 0xff;
 	assert_int_equal(read_zip(b, &z, &fd, &err), 0);
 	assert_true(z->members[0].unpacked <= sizeof buf);
-	assert_int_equal(tfs_zip_head(fd, &z->members[0], buf, z->members[0].unpacked, &err), -EINVAL);
+	assert_int_equal(tfs_zip_head(input_of(fd, 0), &z->members[0], buf, z->members[0].unpacked, &err), -EINVAL);
 	if (!strstr(err.what, what))
 		fail_msg("%s, not %s", err.what, what);
 	assert_true(err.offset <= b->len);

@@ -8,7 +8,7 @@
 
 static int read_text(const char *text, struct tfs_index **ret, struct tfs_error *err)
 {
-	int fd = memory_file(text, strlen(text)), rc = tfs_index_read(fd, strlen(text), ret, err);
+	int fd = memory_file(text, strlen(text)), rc = tfs_index_read(input_of(fd, strlen(text)), ret, err);
 
 	close(fd);
 	return rc;
@@ -227,7 +227,7 @@ static void limits_hold(void **state)
 	(void)state;
 	if (!text)
 		abort();
-	assert_int_equal(tfs_index_read(-1, (uint64_t)TFS_INDEX_MAX_SIZE + 1, &ix, &err), -EFBIG);
+	assert_int_equal(tfs_index_read(input_of(-1, (uint64_t)TFS_INDEX_MAX_SIZE + 1), &ix, &err), -EFBIG);
 	p += sprintf(p, "{\"weight_map\":{");
 	for (int i = 0; i < 10001; i++)
 		p += sprintf(p, "%s\"%d\":\"%d\"", i ? "," : "", i, i);

@@ -33,7 +33,7 @@ static void the_tree_is_mirrored(void **state)
 	sub = child(m, 0, "sub");
 	assert_true(S_ISDIR(m->nodes[sub].mode));
 	assert_int_equal(m->nodes[sub].n_children, 2);
-	assert_int_equal(m->nodes[child(m, 0, "config.json")].size, 2);
+	assert_int_equal(m->nodes[child(m, 0, "config.json")].id.size, 2);
 	assert_int_equal(child(m, 0, "absent"), UINT32_MAX);
 	assert_int_equal(tfs_model_find_child(m, 0, "sub\0x", 5), UINT32_MAX);
 	assert_int_equal(tfs_model_find_child(m, 0, "subx", 3), sub);
@@ -90,7 +90,7 @@ static void links_are_followed_but_not_in_circles(void **state)
 	assert_null(n->link);
 	n = &m->nodes[child(m, 0, "dir")];
 	assert_true(S_ISDIR(n->mode));
-	assert_int_equal(m->nodes[child(m, child(m, 0, "dir"), "file")].size, 5);
+	assert_int_equal(m->nodes[child(m, child(m, 0, "dir"), "file")].id.size, 5);
 	/* dir/back/up leads to the root, which is above it. */
 	n = &m->nodes[child(m, child(m, child(m, 0, "dir"), "back"), "up")];
 	assert_string_equal(n->link->target, "..");
@@ -387,13 +387,13 @@ static void links_that_lead_inside_stay_links(void **state)
 	n = &m->nodes[m->sets[m->nodes[sub].first_set].sources[0]];
 	assert_string_equal(n->name, "model.safetensors");
 	assert_true(S_ISREG(n->mode));
-	assert_int_equal(n->ino, m->nodes[child(m, child(m, 0, "blobs"), "0123")].ino);
+	assert_int_equal(n->id.ino, m->nodes[child(m, child(m, 0, "blobs"), "0123")].id.ino);
 	fd = tfs_model_open_node(m, (uint32_t)(n - m->nodes), 0);
 	assert_true(fd >= 0);
 	/* The link is part of the path: where it leads elsewhere, the file was replaced. */
-	assert_int_equal(tfs_model_check_node(m, (uint32_t)(n - m->nodes), fd), 0);
+	assert_int_equal(tfs_model_check_node(m, (uint32_t)(n - m->nodes), input_of(fd, 0)), 0);
 	assert_int_equal(unlink(in_tree(dir, "sub/model.safetensors")), 0);
-	assert_int_equal(tfs_model_check_node(m, (uint32_t)(n - m->nodes), fd), -ESTALE);
+	assert_int_equal(tfs_model_check_node(m, (uint32_t)(n - m->nodes), input_of(fd, 0)), -ESTALE);
 	close(fd);
 
 	assert_int_equal(tfs_model_walk(m, sub, "../newest/again.safetensors"), child(m, child(m, 0, "blobs"), "0123"));
@@ -1016,17 +1016,17 @@ static void a_changed_file_is_noticed(void **state)
 	node = child(m, 0, "model.safetensors");
 	fd = tfs_model_open_node(m, node, 0);
 	assert_true(fd >= 0);
-	assert_int_equal(tfs_model_check_node(m, node, fd), 0);
+	assert_int_equal(tfs_model_check_node(m, node, input_of(fd, 0)), 0);
 
 	/* Replaced by rename: the open descriptor is the old file, the path is not. */
 	put_safetensors(dir, "new", ONE("t"), 4);
 	strcpy(to, in_tree(dir, "old"));
 	assert_int_equal(rename(in_tree(dir, "model.safetensors"), to), 0);
-	assert_int_equal(tfs_model_check_node(m, node, fd), -ESTALE);
+	assert_int_equal(tfs_model_check_node(m, node, input_of(fd, 0)), -ESTALE);
 	assert_int_equal(tfs_model_open_node(m, node, 0), -ESTALE);
 	strcpy(to, in_tree(dir, "model.safetensors"));
 	assert_int_equal(rename(in_tree(dir, "new"), to), 0);
-	assert_int_equal(tfs_model_check_node(m, node, fd), -ESTALE);
+	assert_int_equal(tfs_model_check_node(m, node, input_of(fd, 0)), -ESTALE);
 	assert_int_equal(tfs_model_open_node(m, node, 0), -ESTALE);
 	assert_int_equal(unlink(to), 0);
 	assert_int_equal(mkfifo(to, 0644), 0);
@@ -1036,20 +1036,20 @@ static void a_changed_file_is_noticed(void **state)
 	strcpy(to, dir);
 	strcat(to, "/model.safetensors");
 	assert_int_equal(rename(in_tree(dir, "old"), to), 0);
-	assert_int_equal(tfs_model_check_node(m, node, fd), 0);
+	assert_int_equal(tfs_model_check_node(m, node, input_of(fd, 0)), 0);
 
 	/* Touched, grown. */
 	assert_int_equal(futimens(fd, later), 0);
-	assert_int_equal(tfs_model_check_node(m, node, fd), -ESTALE);
-	later[0] = later[1] = m->nodes[node].mtime;
+	assert_int_equal(tfs_model_check_node(m, node, input_of(fd, 0)), -ESTALE);
+	later[0] = later[1] = m->nodes[node].id.mtime;
 	assert_int_equal(futimens(fd, later), 0);
-	assert_int_equal(tfs_model_check_node(m, node, fd), 0);
+	assert_int_equal(tfs_model_check_node(m, node, input_of(fd, 0)), 0);
 	fd2 = open(to, O_WRONLY | O_APPEND | O_CLOEXEC);
 	assert_int_equal(write(fd2, "x", 1), 1);
 	assert_int_equal(futimens(fd2, later), 0);
 	close(fd2);
-	assert_int_equal(tfs_model_check_node(m, node, fd), -ESTALE);
-	assert_int_equal(tfs_model_check_node(m, node, -1), -EBADF);
+	assert_int_equal(tfs_model_check_node(m, node, input_of(fd, 0)), -ESTALE);
+	assert_int_equal(tfs_model_check_node(m, node, input_of(-1, 0)), -EBADF);
 	close(fd);
 	tfs_model_destroy(m);
 	remove_tree(dir);

@@ -19,7 +19,7 @@ static char *text_of(unsigned char type, const void *value, size_t len, bool ful
 	file[33] = (char)type;
 	memcpy(file + 37, value, len);
 	fd = memory_file(file, 37 + len);
-	assert_int_equal(tfs_gguf_json(&out, fd, 37 + len, "m\"\xff", full, &err), 0);
+	assert_int_equal(tfs_gguf_json(&out, input_of(fd, 37 + len), "m\"\xff", full, &err), 0);
 	close(fd);
 	text = calloc(1, out.len + 1);
 	assert_non_null(text);
@@ -115,11 +115,11 @@ static void a_text_has_a_limit(void **state)
 		head[41 + i] = (char)(count >> 8 * i);
 	fd = memory_file(head, sizeof head);
 	assert_int_equal(ftruncate(fd, size), 0);
-	assert_int_equal(tfs_gguf_json(&out, fd, size, "m", true, &err), -EFBIG);
+	assert_int_equal(tfs_gguf_json(&out, input_of(fd, size), "m", true, &err), -EFBIG);
 	assert_string_equal(err.what, "its keys as text: longer than 256 MiB");
 	free(out.s);
 	out = (struct tfs_json_out){ 0 };
-	assert_int_equal(tfs_gguf_json(&out, fd, size, "m", false, &err), 0);
+	assert_int_equal(tfs_gguf_json(&out, input_of(fd, size), "m", false, &err), 0);
 	assert_true(out.len < 1000);
 	free(out.s);
 	close(fd);
@@ -132,7 +132,7 @@ static void what_is_no_header_is_refused(void **state)
 	int fd = memory_file("GGUF\4\0\0\0", 8);
 
 	(void)state;
-	assert_int_equal(tfs_gguf_json(&out, fd, 8, "m", false, &err), -EINVAL);
+	assert_int_equal(tfs_gguf_json(&out, input_of(fd, 8), "m", false, &err), -EINVAL);
 	assert_int_equal(err.offset, 4);
 	free(out.s);
 	close(fd);

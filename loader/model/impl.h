@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* What model.c, scan.c, covered.c, ways.c, sets.c, merge.c and resolve.c share while a model is built. For no one else. */
+/* What model.c, scan.c, covered.c, ways.c, sets.c, nothing.c, merge.c and resolve.c share while a model is built. For no one else. */
 #ifndef TFS_MODEL_IMPL_H
 #define TFS_MODEL_IMPL_H
 
 #include "base/arena.h"
+#include "format/sniff.h"
 #include "model/index.h"
 #include "model/model.h"
 
@@ -33,6 +34,12 @@ int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err);
 
 /* Parse all weight files among the nodes and fill @m's sets. The same. */
 int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err);
+
+/* What the file @node is by its content; of what can't be read nothing is known. */
+struct tfs_sniffed tfs_sniff_node(const struct tfs_model *m, uint32_t node);
+
+/* -EINVAL, with @err saying that @m, of @n_dirs directories, has no weights, what they would be named, and what is there instead. */
+int tfs_nothing_found(const struct tfs_model *m, size_t n_dirs, struct tfs_error *err);
 
 /* The format whose shards an index of this name would list, or NULL. */
 const struct tfs_format *tfs_index_format(const char *file_name);

@@ -120,17 +120,6 @@ static int check_any_left(struct tfs_catalog *catalog, struct tfs_error *err)
 	return tfs_error_set(err, -EINVAL, notes[0].offset, "%s", notes[0].text);
 }
 
-/* What the file is by its content; of what can't be read nothing is known. */
-static struct tfs_sniffed sniff_node(const struct tfs_model *m, uint32_t node)
-{
-	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
-	struct tfs_sniffed c = { 0 };
-
-	if (!tfs_model_open_input(m, node, &in))
-		tfs_sniff(&in, &c, NULL);
-	return c;
-}
-
 /* An index is JSON; what else was found under its name is said, as of weights. */
 static int read_index(const struct tfs_input *in, struct tfs_index **ret_index, struct tfs_error *err)
 {
@@ -149,7 +138,7 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	int rc;
 
-	if (file->is_ambiguous && sniff_node(m, file->node).format != file->format) {
+	if (file->is_ambiguous && tfs_sniff_node(m, file->node).format != file->format) {
 		file->is_other = true;
 		return 0;
 	}
@@ -597,61 +586,6 @@ static int find_unfinished(struct finder *f)
 	return rc;
 }
 
-/*
- * What a file without a name that we take is, where that tells why there are no weights: weights of another kind, by its name; those
- * of ours under another one, as the blobs of Ollama and of the hub; what only looks like ours. NULL: it is an ordinary file. *@ret_format: the
- * one that can read it, or NULL.
- */
-static const char *other_weights(const struct tfs_model *m, uint32_t node, const struct tfs_format **ret_format)
-{
-	struct tfs_sniffed c = S_ISREG(m->nodes[node].mode) ? sniff_node(m, node) : (struct tfs_sniffed){ 0 };
-	const char *name = m->nodes[node].name, *what = tfs_sniff_name(name, c.format);
-
-	*ret_format = what ? NULL : c.format;
-	if (c.what && !c.format && tfs_format_maybe(name)) /* a name that we would take says less */
-		return c.what;
-	return what || !c.format ? what : c.what;
-}
-
-/* "; PATH is …" of the first of them into @buf, "" where there is none. */
-static void find_other_weights(const struct finder *f, char *buf, size_t size)
-{
-	enum { MOST_FILES = 1000 }; /* that are looked into; a directory without weights may be anybody's */
-	const struct tfs_model *m = &f->m->pub;
-	unsigned looked_at = 0, found = 0;
-	char path[PATH_MAX];
-	size_t len = 0;
-
-	*buf = '\0';
-	for (uint32_t i = 0; i < m->n_nodes && found < 2 && looked_at < MOST_FILES; i++) {
-		const struct tfs_format *format = NULL;
-		const char *what = S_ISDIR(m->nodes[i].mode) ? NULL : other_weights(m, i, &format);
-		size_t n;
-
-		looked_at += !S_ISDIR(m->nodes[i].mode);
-		if (!what || tfs_model_path(m, i, path, sizeof path))
-			continue;
-		n = snprintf(buf + len, size - len, "; %s is %s%s", path, what, format ? ", which can be mounted by itself" : "");
-		if (n >= size - len) { /* whole or not at all */
-			buf[len] = '\0';
-			continue;
-		}
-		len += n;
-		found++;
-	}
-}
-
-static int nothing_found(const struct finder *f)
-{
-	char names[TFS_FORMAT_NAMES], others[256];
-
-	tfs_format_names(names);
-	find_other_weights(f, others, sizeof others);
-	return tfs_error_set(f->err, -EINVAL, TFS_NO_OFFSET, "no weights found: no file of %zu in %zu %s is named %s%s",
-			     f->m->pub.n_nodes - f->n_dirs, f->n_dirs, f->n_dirs == 1 ? "directory" : "directories",
-			     names, others);
-}
-
 /* It may well have a name that a third format claims ("weights.bin"), and is nothing to warn of. */
 static bool is_named(const struct finder *f, const struct broken *b)
 {
@@ -690,7 +624,7 @@ static int report_broken(const struct finder *f)
 		tfs_error_set(&warning, warning.code, warning.offset, "left out: %s", f->broken[i].err.what);
 		f->m->warn(f->m->warn_arg, &warning);
 	}
-	return f->m->pub.n_sets ? 0 : nothing_found(f);
+	return f->m->pub.n_sets ? 0 : tfs_nothing_found(&f->m->pub, f->n_dirs, f->err);
 }
 
 int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err)

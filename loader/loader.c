@@ -28,7 +28,7 @@ struct tfs_loader {
 
 	struct tfs_prefetcher *prefetcher;
 	struct tfs_pressure *pressure; /* NULL: the kernel does not tell of it */
-	_Atomic uint64_t spooled;      /* bytes of spools */
+	_Atomic uint64_t staged;      /* bytes of staging buffers */
 	_Atomic uint64_t pressures;
 };
 
@@ -134,7 +134,7 @@ void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats)
 {
 	*ret_stats = (struct tfs_loader_stats){ .threads = tfs_workers_count(l->workers) };
 	tfs_sched_stats(l->sched, &ret_stats->sched);
-	ret_stats->spooled = l->spooled;
+	ret_stats->staged = l->staged;
 	enum tfs_tier tier = tfs_workers_tier(l->workers);
 	if (ret_stats->sched.last_tier > tier)
 		tier = ret_stats->sched.last_tier;
@@ -157,30 +157,30 @@ static void on_idle(void *arg)
 	tfs_hashes_trim(l->hashes);
 }
 
-/* Memory for a spool. Without a store the budget is for them, and the streams. */
-static uint64_t take_for_spool(void *arg, uint64_t want, uint64_t least, enum tfs_priority priority)
+/* Memory for a staging buffer. Without a store the budget is for them, and the streams. */
+static uint64_t take_for_staging(void *arg, uint64_t want, uint64_t least, enum tfs_priority priority)
 {
 	struct tfs_loader *l = arg;
 	uint64_t limit = l->options.memory - l->options.memory / STREAM_SHARE, taken = 0;
 
 	if (l->residency) {
 		taken = tfs_residency_reserve_some(l->residency, want, least, priority);
-		l->spooled += taken;
+		l->staged += taken;
 		return taken;
 	}
-	uint64_t used = l->spooled;
+	uint64_t used = l->staged;
 	do {
 		uint64_t room = used < limit ? limit - used : 0;
 		taken = room < least ? 0 : room < want ? room : want;
-	} while (!atomic_compare_exchange_weak(&l->spooled, &used, used + taken));
+	} while (!atomic_compare_exchange_weak(&l->staged, &used, used + taken));
 	return taken;
 }
 
-static void give_from_spool(void *arg, uint64_t bytes)
+static void give_from_staging(void *arg, uint64_t bytes)
 {
 	struct tfs_loader *l = arg;
 
-	l->spooled -= bytes;
+	l->staged -= bytes;
 	if (l->residency)
 		tfs_residency_unreserve(l->residency, bytes);
 }
@@ -190,7 +190,7 @@ static int start_workers(struct tfs_loader *l, struct tfs_error *err)
 	struct tfs_workers_options o = {
 		.threads = l->options.threads,
 		.tier = l->options.engine,
-		.memory = { .take = take_for_spool, .give = give_from_spool, .arg = l },
+		.memory = { .take = take_for_staging, .give = give_from_staging, .arg = l },
 		.idle = on_idle,
 		.arg = l,
 	};

@@ -82,7 +82,7 @@ struct tfs_loader_stats {
 	struct tfs_hash_stats hashes;
 	struct tfs_sched_stats sched;
 	uint64_t store_used; /* bytes of memory that backing files hold, as the kernel counts them */
-	uint64_t spooled;    /* bytes of tensors that are inflated ahead (content/staging.h), now; in the budget */
+	uint64_t staged;    /* bytes of tensors that are inflated ahead (content/staging.h), now; in the budget */
 	uint64_t pressures;  /* times that the kernel reported memory pressure */
 	unsigned threads;
 	const char *engine; /* name of the one that read last; before that, of the one that will be tried first */

@@ -156,7 +156,7 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	const struct tfs_residency_stats *res = &s->residency;
 	gauge(r, "memory_budget_bytes", res->budget ? res->budget : fs->options->loader.memory, "memory for resident tensors");
 	gauge(r, "memory_used_bytes", res->used, "of the budget, by loading and resident tensors");
-	gauge(r, "memory_spooled_bytes", s->spooled, "of the budget, by deflated tensors in another order than C's, while they are read");
+	gauge(r, "memory_staged_bytes", s->staged, "of the budget, by deflated tensors in another order than C's, while they are read");
 	gauge(r, "memory_held_bytes", s->store_used, "by backing files, as the kernel counts");
 	gauge(r, "resident", res->files[TFS_RESIDENT] + res->files[TFS_EVICTING], "tensors in memory");
 	gauge(r, "loading", res->files[TFS_LOADING], "tensors on their way");

@@ -19,7 +19,7 @@
 struct tfs_extractor {
 	struct tfs_sources *sources;
 	struct tfs_inflaters *inflaters;
-	struct tfs_spools *spools;
+	struct tfs_staging_pool *staging;
 	_Atomic bool said_slow;
 };
 
@@ -32,7 +32,7 @@ struct extract {
 	struct tfs_inflater *inflater; /* DEFLATED, once there was something to read */
 	uint8_t *scratch;
 	uint8_t *tile;		 /* TILE bytes, where there are strides */
-	const uint8_t *spooled;	 /* decoded bytes are here, not in the source */
+	const uint8_t *staged;	 /* decoded bytes are here, not in the source */
 	enum tfs_priority priority;
 	uint64_t warm, warm_end; /* decoded bytes that were brought into the page cache */
 	enum tfs_read_how *how;
@@ -42,7 +42,7 @@ struct extract {
 /* Source bytes that fit into the scratch, with the room that a direct read wants. */
 enum { WINDOW = TFS_EXTRACT_SCRATCH - 2 * TFS_IO_ALIGN };
 
-struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources, const struct tfs_spool_memory *memory)
+struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources, const struct tfs_staging_memory *memory)
 {
 	struct tfs_extractor *x = calloc(1, sizeof *x);
 
@@ -50,8 +50,8 @@ struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources, const st
 		return NULL;
 	x->sources = sources;
 	x->inflaters = tfs_inflaters_create();
-	x->spools = tfs_spools_create(memory);
-	if (!x->inflaters || !x->spools) {
+	x->staging = tfs_staging_pool_create(memory);
+	if (!x->inflaters || !x->staging) {
 		tfs_extractor_destroy(x);
 		return NULL;
 	}
@@ -65,7 +65,7 @@ void tfs_extractor_stop(struct tfs_extractor *x)
 
 void tfs_extractor_trim(struct tfs_extractor *x, int seconds)
 {
-	tfs_spools_trim(x->spools, seconds);
+	tfs_staging_pool_trim(x->staging, seconds);
 }
 
 void tfs_extractor_destroy(struct tfs_extractor *x)
@@ -73,7 +73,7 @@ void tfs_extractor_destroy(struct tfs_extractor *x)
 	if (!x)
 		return;
 	tfs_inflaters_destroy(x->inflaters);
-	tfs_spools_destroy(x->spools);
+	tfs_staging_pool_destroy(x->staging);
 	free(x);
 }
 
@@ -316,9 +316,9 @@ static int gather_box(struct extract *e, const struct tfs_strided *a, unsigned l
 	struct tfs_dim d[TFS_MAX_DIMS + 1];
 	unsigned n = tfs_strided_box(a, level, count, d);
 
-	if (!e->spooled)
+	if (!e->staged)
 		return gather(e, d, n, at, dst);
-	tfs_strided_copy(d, n, e->spooled + at, dst);
+	tfs_strided_copy(d, n, e->staged + at, dst);
 	return 0;
 }
 
@@ -347,8 +347,8 @@ static int gather_range(struct extract *e, const struct tfs_strided *a, unsigned
 	return ret;
 }
 
-/* Read the part that the spool has room for. */
-static int fill(struct extract *e, struct tfs_spool *sp)
+/* Read the part that the staging buffer has room for. */
+static int fill(struct extract *e, struct tfs_staging *sp)
 {
 	const struct tfs_strided_part *p = &sp->part;
 
@@ -376,10 +376,10 @@ static void say_slow(struct extract *e, const struct tfs_strided *a, uint64_t ro
 				tfs_quote(name, sizeof name, e->t->name, e->t->name_len), size, room);
 }
 
-/* As pick(), by way of a spool, as far as there is room for one. */
-static int pick_spooled(struct extract *e, const struct tfs_strided *a, uint64_t at, size_t len, uint8_t *dst)
+/* As pick(), by way of a staging buffer, as far as there is room for one. */
+static int pick_staged(struct extract *e, const struct tfs_strided *a, uint64_t at, size_t len, uint8_t *dst)
 {
-	struct tfs_spool *sp = tfs_spool_take(e->x->spools, e->t);
+	struct tfs_staging *sp = tfs_staging_take(e->x->staging, e->t);
 	uint64_t end = at + len;
 	int ret = 0;
 
@@ -389,7 +389,7 @@ static int pick_spooled(struct extract *e, const struct tfs_strided *a, uint64_t
 		sp->reached = end;
 	while (at < end && !ret) {
 		if (!sp->buf || at < sp->part.at || at >= sp->part.end) {
-			if (!tfs_spool_fit(e->x->spools, sp, a, at, WORTH * (uint64_t)len, e->priority)) {
+			if (!tfs_staging_fit(e->x->staging, sp, a, at, WORTH * (uint64_t)len, e->priority)) {
 				say_slow(e, a, len);
 				ret = gather_range(e, a, 0, 0, at, end, dst);
 				break;
@@ -403,13 +403,13 @@ static int pick_spooled(struct extract *e, const struct tfs_strided *a, uint64_t
 				break;
 		}
 		uint64_t upto = sp->part.end < end ? sp->part.end : end;
-		e->spooled = sp->buf;
+		e->staged = sp->buf;
 		gather_range(e, &sp->part.array, 0, 0, at - sp->part.at, upto - sp->part.at, dst);
-		e->spooled = NULL;
+		e->staged = NULL;
 		dst += upto - at;
 		at = upto;
 	}
-	tfs_spool_give_back(e->x->spools, sp, !ret && sp->reached < e->t->nbytes);
+	tfs_staging_give_back(e->x->staging, sp, !ret && sp->reached < e->t->nbytes);
 	return ret;
 }
 
@@ -423,7 +423,7 @@ static int pick(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 		return tfs_error_set(e->err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	tfs_strided_describe(e->t, &a);
 	if (e->p->coding == TFS_DEFLATED && len < e->t->nbytes)
-		ret = pick_spooled(e, &a, at, len, dst);
+		ret = pick_staged(e, &a, at, len, dst);
 	else
 		ret = gather_range(e, &a, 0, 0, at, at + len, dst);
 	free(e->tile);

@@ -15,7 +15,7 @@
 struct tfs_extractor;
 
 /* @memory: copied; where what is inflated ahead (content/staging.h) is kept. NULL: out of memory. */
-struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources, const struct tfs_spool_memory *memory);
+struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources, const struct tfs_staging_memory *memory);
 /* Whoever is inflating gives up soon, with -ECANCELED, and nobody begins to any more. */
 void tfs_extractor_stop(struct tfs_extractor *x);
 /* Give memory back that nobody has used for @seconds. */
@@ -28,7 +28,7 @@ void tfs_extractor_destroy(struct tfs_extractor *x); /* takes NULL */
  *
  * A deflated tensor is quick to read from begin to end, a part at a time and no two at once: where the last part ended is
  * remembered for a few. Elsewhere it is inflated from a mark behind which it was inflated before, or from its beginning. One that is
- * not in C order either is inflated once, into a spool, as far as rq->priority gets memory for that; then once for each part that
+ * not in C order either is inflated once, into a staging buffer, as far as rq->priority gets memory for that; then once for each part that
  * there was memory for.
  */
 int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_read_request *rq);

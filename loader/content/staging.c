@@ -8,21 +8,21 @@
 #include "base/clock.h"
 
 /*
- * Where others want memory: spools that nobody has read from for so many seconds are given up. A load goes on faster than that, unless
+ * Where others want memory: staging buffers that nobody has read from for so many seconds are given up. A load goes on faster than that, unless
  * it is a prefetch that has to let others pass.
  */
 enum { STALE_SECONDS = 10 };
 
-struct tfs_spools {
-	struct tfs_spool_memory memory;
+struct tfs_staging_pool {
+	struct tfs_staging_memory memory;
 	pthread_mutex_t lock;
 	pthread_cond_t given_back;
-	struct tfs_spool *first; /* guarded by the lock, as are the private fields of all */
+	struct tfs_staging *first; /* guarded by the lock, as are the private fields of all */
 };
 
-struct tfs_spools *tfs_spools_create(const struct tfs_spool_memory *memory)
+struct tfs_staging_pool *tfs_staging_pool_create(const struct tfs_staging_memory *memory)
 {
-	struct tfs_spools *s = calloc(1, sizeof *s);
+	struct tfs_staging_pool *s = calloc(1, sizeof *s);
 
 	if (!s)
 		return NULL;
@@ -33,13 +33,13 @@ struct tfs_spools *tfs_spools_create(const struct tfs_spool_memory *memory)
 }
 
 /* Memory of a part of @bytes. */
-static void give(struct tfs_spools *s, uint64_t bytes)
+static void give(struct tfs_staging_pool *s, uint64_t bytes)
 {
 	if (s->memory.give && bytes)
 		s->memory.give(s->memory.arg, bytes);
 }
 
-static void drop_part(struct tfs_spools *s, struct tfs_spool *sp)
+static void drop_part(struct tfs_staging_pool *s, struct tfs_staging *sp)
 {
 	if (!sp->buf)
 		return;
@@ -48,12 +48,12 @@ static void drop_part(struct tfs_spools *s, struct tfs_spool *sp)
 	sp->buf = NULL;
 }
 
-void tfs_spools_destroy(struct tfs_spools *s)
+void tfs_staging_pool_destroy(struct tfs_staging_pool *s)
 {
 	if (!s)
 		return;
 	while (s->first) {
-		struct tfs_spool *sp = s->first;
+		struct tfs_staging *sp = s->first;
 
 		s->first = sp->next;
 		drop_part(s, sp);
@@ -64,9 +64,9 @@ void tfs_spools_destroy(struct tfs_spools *s)
 	free(s);
 }
 
-struct tfs_spool *tfs_spool_take(struct tfs_spools *s, const struct tfs_tensor *t)
+struct tfs_staging *tfs_staging_take(struct tfs_staging_pool *s, const struct tfs_tensor *t)
 {
-	struct tfs_spool *sp;
+	struct tfs_staging *sp;
 
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
@@ -87,16 +87,16 @@ struct tfs_spool *tfs_spool_take(struct tfs_spools *s, const struct tfs_tensor *
 	return sp;
 }
 
-static void unlink_spool(struct tfs_spools *s, struct tfs_spool *sp)
+static void unlink_spool(struct tfs_staging_pool *s, struct tfs_staging *sp)
 {
-	struct tfs_spool **p = &s->first;
+	struct tfs_staging **p = &s->first;
 
 	while (*p != sp)
 		p = &(*p)->next;
 	*p = sp->next;
 }
 
-void tfs_spool_give_back(struct tfs_spools *s, struct tfs_spool *sp, bool keep)
+void tfs_staging_give_back(struct tfs_staging_pool *s, struct tfs_staging *sp, bool keep)
 {
 	if (!keep)
 		drop_part(s, sp);
@@ -113,7 +113,7 @@ void tfs_spool_give_back(struct tfs_spools *s, struct tfs_spool *sp, bool keep)
 	free(sp);
 }
 
-bool tfs_spool_fit(struct tfs_spools *s, struct tfs_spool *sp, const struct tfs_strided *a, uint64_t at, uint64_t least,
+bool tfs_staging_fit(struct tfs_staging_pool *s, struct tfs_staging *sp, const struct tfs_strided *a, uint64_t at, uint64_t least,
 		   enum tfs_priority priority)
 {
 	uint64_t want = tfs_strided_size(a), got = want;
@@ -122,7 +122,7 @@ bool tfs_spool_fit(struct tfs_spools *s, struct tfs_spool *sp, const struct tfs_
 	if (least > want)
 		least = want;
 	if (s->memory.take) {
-		tfs_spools_trim(s, STALE_SECONDS);
+		tfs_staging_pool_trim(s, STALE_SECONDS);
 		got = s->memory.take(s->memory.arg, want, least, priority);
 		if (!got)
 			return false;
@@ -133,14 +133,14 @@ bool tfs_spool_fit(struct tfs_spools *s, struct tfs_spool *sp, const struct tfs_
 	return sp->buf;
 }
 
-void tfs_spools_trim(struct tfs_spools *s, int seconds)
+void tfs_staging_pool_trim(struct tfs_staging_pool *s, int seconds)
 {
-	struct tfs_spool *old = NULL;
+	struct tfs_staging *old = NULL;
 	double t = tfs_now();
 
 	pthread_mutex_lock(&s->lock);
-	for (struct tfs_spool **p = &s->first; *p;) {
-		struct tfs_spool *sp = *p;
+	for (struct tfs_staging **p = &s->first; *p;) {
+		struct tfs_staging *sp = *p;
 
 		if (sp->busy || t - sp->used_at < seconds) {
 			p = &sp->next;
@@ -151,7 +151,7 @@ void tfs_spools_trim(struct tfs_spools *s, int seconds)
 		old = sp;
 	}
 	pthread_mutex_unlock(&s->lock);
-	for (struct tfs_spool *next; old; old = next) {
+	for (struct tfs_staging *next; old; old = next) {
 		next = old->next;
 		drop_part(s, old);
 		free(old);

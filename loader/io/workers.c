@@ -265,8 +265,8 @@ static void drop_memory(struct worker *me)
 	me->memory = NULL;
 }
 
-/* Where a thread has nothing to do, no load is under way that will go on with a spool; a stream may, whose reader is slow. */
-enum { SPOOL_SECONDS = 2 };
+/* Where a thread has nothing to do, no load is under way that will go on with a staging buffer; a stream may, whose reader is slow. */
+enum { STAGING_SECONDS = 2 };
 
 static struct running *free_place(struct worker *me)
 {
@@ -297,7 +297,7 @@ static void work(struct worker *me)
 			return;
 		} else {
 			drop_memory(me);
-			tfs_extractor_trim(w->extractor, SPOOL_SECONDS);
+			tfs_extractor_trim(w->extractor, STAGING_SECONDS);
 			if (w->idle)
 				w->idle(w->idle_arg);
 		}

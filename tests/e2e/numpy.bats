@@ -92,7 +92,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 		# Three views, each by one reader after the other, once; what is looked into to mount it is not much.
 		read_by_daemon=$(sed -n 's/^rchar: //p' "/proc/$daemon/io")
 		(($(passes 0) <= 3)) || fail "$mode: $read_by_daemon bytes read of $size"
-		wait_until stat_gets memory_spooled_bytes -eq 0
+		wait_until stat_gets memory_staged_bytes -eq 0
 		stat_is errors -eq 0
 		umount "$mnt"
 		wait_until ended "$daemon"
@@ -120,14 +120,14 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	start --prefetch=none "$model" "$mnt"
 	cat "$mnt/tensors/w" >/dev/null &
 	local reader=$!
-	wait_until stat_gets memory_spooled_bytes -gt 0
+	wait_until stat_gets memory_staged_bytes -gt 0
 	kill -KILL $reader
 	wait $reader || :
-	wait_until stat_gets memory_spooled_bytes -eq 0
+	wait_until stat_gets memory_staged_bytes -eq 0
 	[[ $(xattr state "$mnt/tensors/w") = resident ]]
 	cat "$mnt/npy/w.npy" >/dev/null &
 	reader=$!
-	wait_until stat_gets memory_spooled_bytes -gt 0
+	wait_until stat_gets memory_staged_bytes -gt 0
 	kill -TERM "$daemon"
 	wait_until ended "$daemon"
 	wait $reader || :

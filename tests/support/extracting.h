@@ -19,7 +19,7 @@ struct setting {
 	struct rig g;
 	uint8_t *blob;
 	size_t len;
-	struct tfs_spool_memory memory;
+	struct tfs_staging_memory memory;
 	struct tfs_extractor *x;
 	uint64_t shape[8], strides[8];
 	struct tfs_dtype dtype;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Deflate streams that are read in another order than their own: spools, marks, and how often they are gone through. */
+/* Deflate streams that are read in another order than their own: staging buffers, marks, and how often they are gone through. */
 #include "support/extracting.h"
 
 /* A budget that is looked at. */
@@ -36,13 +36,13 @@ static void budget_give(void *arg, uint64_t bytes)
 	pthread_mutex_unlock(&b->lock);
 }
 
-/* The setting's extractor anew, with so much memory for spools. */
+/* The setting's extractor anew, with so much memory for staging buffers. */
 static void limit_memory(struct setting *s, struct budget *b, uint64_t limit)
 {
 	tfs_extractor_destroy(s->x);
 	assert_int_equal(b->used, 0);
 	*b = (struct budget){ .limit = limit, .lock = PTHREAD_MUTEX_INITIALIZER };
-	s->memory = (struct tfs_spool_memory){ .take = budget_take, .give = budget_give, .arg = b };
+	s->memory = (struct tfs_staging_memory){ .take = budget_take, .give = budget_give, .arg = b };
 	s->x = tfs_extractor_create(s->g.sources, &s->memory);
 	assert_non_null(s->x);
 }

@@ -55,17 +55,17 @@ bool tfs_residency_is_resident(struct tfs_residency *r, struct tfs_file_id id)
 	return resident;
 }
 
-/* --- Twins; the lock is held ---------------------------------------------------------------------------------------- */
+/* --- Duplicates; the lock is held ---------------------------------------------------------------------------------------- */
 
-static struct twin **bucket_of(const struct tfs_residency *r, uint32_t set, uint32_t tensor)
+static struct duplicate **bucket_of(const struct tfs_residency *r, uint32_t set, uint32_t tensor)
 {
 	uint64_t h = ((uint64_t)set << 32 | tensor) * 0x9e3779b97f4a7c15u; /* Fibonacci hashing */
-	return &r->twins[(h >> 32) & (r->n_twin_buckets - 1)];
+	return &r->duplicates[(h >> 32) & (r->n_duplicate_buckets - 1)];
 }
 
-static struct twin *find_twin(const struct tfs_residency *r, struct tfs_file_id id)
+static struct duplicate *find_duplicate(const struct tfs_residency *r, struct tfs_file_id id)
 {
-	struct twin *t = r->n_twins ? *bucket_of(r, id.set, id.tensor) : NULL;
+	struct duplicate *t = r->n_duplicates ? *bucket_of(r, id.set, id.tensor) : NULL;
 	while (t && (t->tensor != id.tensor || t->set != id.set))
 		t = t->next;
 	return t;
@@ -73,15 +73,15 @@ static struct twin *find_twin(const struct tfs_residency *r, struct tfs_file_id 
 
 static bool grow(struct tfs_residency *r)
 {
-	size_t old_n = r->n_twin_buckets, n = old_n ? old_n * 2 : 64;
-	struct twin **old = r->twins, **fresh = calloc(n, sizeof *fresh);
+	size_t old_n = r->n_duplicate_buckets, n = old_n ? old_n * 2 : 64;
+	struct duplicate **old = r->duplicates, **fresh = calloc(n, sizeof *fresh);
 	if (!fresh)
 		return old_n; /* longer chains, nothing worse, if there are any */
-	r->twins = fresh;
-	r->n_twin_buckets = n;
+	r->duplicates = fresh;
+	r->n_duplicate_buckets = n;
 	for (size_t i = 0; i < old_n; i++)
-		for (struct twin *t = old[i], *next; t; t = next) {
-			struct twin **b = bucket_of(r, t->set, t->tensor);
+		for (struct duplicate *t = old[i], *next; t; t = next) {
+			struct duplicate **b = bucket_of(r, t->set, t->tensor);
 			next = t->next;
 			t->next = *b;
 			*b = t;
@@ -90,35 +90,35 @@ static bool grow(struct tfs_residency *r)
 	return true;
 }
 
-/* The tensor's twin in @group; NULL: out of memory. */
-static struct twin *add_twin(struct tfs_residency *r, struct tfs_file_id id, struct group *group)
+/* The tensor's duplicate in @group; NULL: out of memory. */
+static struct duplicate *add_duplicate(struct tfs_residency *r, struct tfs_file_id id, struct group *group)
 {
-	if (r->n_twins >= r->n_twin_buckets && !grow(r))
+	if (r->n_duplicates >= r->n_duplicate_buckets && !grow(r))
 		return NULL;
-	struct twin *t = calloc(1, sizeof *t);
+	struct duplicate *t = calloc(1, sizeof *t);
 	if (!t)
 		return NULL;
-	struct twin **b = bucket_of(r, id.set, id.tensor);
+	struct duplicate **b = bucket_of(r, id.set, id.tensor);
 	t->set = id.set;
 	t->tensor = id.tensor;
 	t->group = group;
 	group->members++;
 	t->next = *b;
 	*b = t;
-	r->n_twins++;
+	r->n_duplicates++;
 	return t;
 }
 
-void tfs_twins_free(struct tfs_residency *r)
+void tfs_duplicates_free(struct tfs_residency *r)
 {
-	for (size_t i = 0; i < r->n_twin_buckets; i++)
-		for (struct twin *t = r->twins[i], *next; t; t = next) {
+	for (size_t i = 0; i < r->n_duplicate_buckets; i++)
+		for (struct duplicate *t = r->duplicates[i], *next; t; t = next) {
 			next = t->next;
 			if (!--t->group->members)
 				free(t->group);
 			free(t);
 		}
-	free(r->twins);
+	free(r->duplicates);
 }
 
 /* Tensors of equal bytes: are their files in the view equal too? */
@@ -136,12 +136,12 @@ static bool have_one_file(const struct tfs_entry *a, const struct tfs_entry *b)
 
 bool tfs_entry_share(struct tfs_residency *r, struct tfs_entry *e)
 {
-	struct twin *t = e->state == TFS_ABSENT || e->state == TFS_FAILED ? find_twin(r, e->id) : NULL;
+	struct duplicate *t = e->state == TFS_ABSENT || e->state == TFS_FAILED ? find_duplicate(r, e->id) : NULL;
 	struct tfs_entry *at = t && t->same ? t->group->at[e->id.view] : NULL;
 
 	if (!at || at->state != TFS_RESIDENT || !are_alike(r, at, e))
 		return false;
-	e->twin = t;
+	e->duplicate = t;
 	e->cost = at->cost;
 	e->failure = 0;
 	e->wanted = e->holds;
@@ -153,15 +153,15 @@ bool tfs_entry_share(struct tfs_residency *r, struct tfs_entry *e)
 	return true;
 }
 
-bool tfs_entry_has_twin(struct tfs_residency *r, struct tfs_entry *e)
+bool tfs_entry_has_duplicate(struct tfs_residency *r, struct tfs_entry *e)
 {
-	struct twin *t = find_twin(r, e->id);
+	struct duplicate *t = find_duplicate(r, e->id);
 	if (!t || t->other)
 		return false;
 
 	struct group *g = t->group;
 	struct tfs_entry **at = &g->at[e->id.view];
-	e->twin = t;
+	e->duplicate = t;
 	if (*at && (*at)->state == TFS_RESIDENT)
 		return !have_one_file(e, *at) && are_alike(r, e, *at) && (t->same || e->id.view == TFS_RAW);
 	if (!g->rooted && e->id.view == TFS_RAW)
@@ -173,29 +173,29 @@ bool tfs_entry_has_twin(struct tfs_residency *r, struct tfs_entry *e)
 
 /* --- Merging -------------------------------------------------------------------------------------------------------- */
 
-void tfs_residency_on_twin(struct tfs_residency *r, tfs_twin_fn *on_twin, void *arg)
+void tfs_residency_on_duplicate(struct tfs_residency *r, tfs_duplicate_fn *on_duplicate, void *arg)
 {
-	r->on_twin = on_twin;
-	r->on_twin_arg = arg;
+	r->on_duplicate = on_duplicate;
+	r->on_duplicate_arg = arg;
 }
 
-bool tfs_residency_twin(struct tfs_residency *r, struct tfs_file_id a, struct tfs_file_id b)
+bool tfs_residency_add_duplicate(struct tfs_residency *r, struct tfs_file_id a, struct tfs_file_id b)
 {
 	bool due = false;
 
 	pthread_mutex_lock(&r->lock);
-	struct twin *t = find_twin(r, a);
+	struct duplicate *t = find_duplicate(r, a);
 	struct group *fresh = t ? NULL : calloc(1, sizeof *fresh);
-	if (fresh && !(t = add_twin(r, a, fresh)))
+	if (fresh && !(t = add_duplicate(r, a, fresh)))
 		free(fresh);
-	if (t && !find_twin(r, b) && add_twin(r, b, t->group))
+	if (t && !find_duplicate(r, b) && add_duplicate(r, b, t->group))
 		/* What was resident before it was known. */
 		for (int i = 0; i < 2; i++)
 			for (int v = 0; v < TFS_VIEW_IDS; v++) {
 				struct tfs_file_id id = { i ? b.set : a.set, i ? b.tensor : a.tensor, (enum tfs_view_id)v };
 				struct tfs_entry *e = tfs_entry_find(r, id);
 				if (e && e->state == TFS_RESIDENT)
-					due |= tfs_entry_has_twin(r, e);
+					due |= tfs_entry_has_duplicate(r, e);
 			}
 	pthread_mutex_unlock(&r->lock);
 	return due;
@@ -239,7 +239,7 @@ static bool replace(struct tfs_residency *r, struct tfs_entry *e, struct tfs_ent
 	if (mapped || e->holds || e->reopened || e->borrowed > 1 || tfs_entry_is_shared(e))
 		return false;
 	tfs_entry_ring_join(r, of, e);
-	e->twin->group->at[e->id.view] = of;
+	e->duplicate->group->at[e->id.view] = of;
 	pthread_mutex_unlock(&r->lock);
 	tfs_store_remove(r->store, old);
 	pthread_mutex_lock(&r->lock);
@@ -249,7 +249,7 @@ static bool replace(struct tfs_residency *r, struct tfs_entry *e, struct tfs_ent
 
 static void merge(struct tfs_residency *r, struct tfs_entry *e, bool (*stop)(void *arg), void *arg)
 {
-	struct twin *t = e->twin;
+	struct duplicate *t = e->duplicate;
 	struct tfs_entry *at = t->group->at[e->id.view];
 
 	e->borrowed++;
@@ -271,9 +271,9 @@ static void merge(struct tfs_residency *r, struct tfs_entry *e, bool (*stop)(voi
 void tfs_residency_merge(struct tfs_residency *r, struct tfs_file_id id, bool (*stop)(void *arg), void *arg)
 {
 	pthread_mutex_lock(&r->lock);
-	struct twin *t = find_twin(r, id);
+	struct duplicate *t = find_duplicate(r, id);
 	struct tfs_entry *root = t ? t->group->at[TFS_RAW] : NULL;
-	if (root && root->twin == t && tfs_entry_is_shared(root))
+	if (root && root->duplicate == t && tfs_entry_is_shared(root))
 		root = root->ring_next;
 	/* The one that it is compared with may have files in other views too, from when nothing was known. */
 	struct tfs_file_id ids[] = { root ? root->id : id, id };
@@ -281,7 +281,7 @@ void tfs_residency_merge(struct tfs_residency *r, struct tfs_file_id id, bool (*
 		for (int i = 0; i < 2; i++) {
 			ids[i].view = (enum tfs_view_id)v;
 			struct tfs_entry *e = tfs_entry_find(r, ids[i]);
-			if (e && e->state == TFS_RESIDENT && tfs_entry_has_twin(r, e))
+			if (e && e->state == TFS_RESIDENT && tfs_entry_has_duplicate(r, e))
 				merge(r, e, stop, arg);
 		}
 	}

@@ -28,9 +28,9 @@ static void leave_ring(struct tfs_residency *r, struct tfs_entry *e)
 {
 	struct tfs_entry *other = e->ring_next;
 
-	if (e->twin && e->twin->group->at[e->id.view] == e)
-		e->twin->group->at[e->id.view] = other;
-	e->twin = NULL;
+	if (e->duplicate && e->duplicate->group->at[e->id.view] == e)
+		e->duplicate->group->at[e->id.view] = other;
+	e->duplicate = NULL;
 	if (!other)
 		return;
 	e->ring_prev->ring_next = e->ring_next;

@@ -178,7 +178,7 @@ static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 	struct tfs_entry *e = l->entry;
 	struct tfs_wait *waits;
 	struct tfs_file_id id = e->id;
-	bool twin = false;
+	bool duplicate = false;
 	bool refused = code == -ENOSPC || code == -EDQUOT || code == -ECANCELED; /* nothing is wrong with the file */
 	char line[TFS_ERROR_LINE];
 
@@ -219,12 +219,12 @@ static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 			e->wanted = true;
 		else
 			tfs_entry_lru_add(r, e);
-		twin = tfs_entry_has_twin(r, e);
+		duplicate = tfs_entry_has_duplicate(r, e);
 	}
 	pthread_mutex_unlock(&r->lock);
 
-	if (twin)
-		r->on_twin(r->on_twin_arg, id);
+	if (duplicate)
+		r->on_duplicate(r->on_duplicate_arg, id);
 	for (struct tfs_wait *next; waits; waits = next) {
 		next = waits->next_of_entry;
 		waits->done(waits, code);

@@ -25,7 +25,7 @@ struct tfs_entry {
 	uint64_t tested;      /* the newest eviction round when it was found mapped */
 	bool reopened;	      /* EVICTING or borrowed: was held meanwhile, so that the lease test's word is out of date */
 	unsigned borrowed;    /* not evicted meanwhile, and otherwise as if nobody had it */
-	struct twin *twin;    /* RESIDENT: others have its hash; NULL: none that is known */
+	struct duplicate *duplicate;    /* RESIDENT: others have its hash; NULL: none that is known */
 	struct tfs_entry *ring_prev, *ring_next; /* those with the same backing file; NULL: it has one of its own */
 	struct load *load;    /* LOADING */
 	struct tfs_wait *waits;
@@ -39,8 +39,8 @@ struct group {
 	struct tfs_entry *at[TFS_VIEW_IDS];
 };
 
-struct twin {
-	struct twin *next; /* of the bucket */
+struct duplicate {
+	struct duplicate *next; /* of the bucket */
 	uint32_t set, tensor;
 	struct group *group;
 	bool same;  /* has the group's bytes */
@@ -84,10 +84,10 @@ struct tfs_residency {
 	pthread_cond_t evicted; /* one of these is through with it */
 	struct tfs_residency_stats stats;
 
-	struct twin **twins; /* hash table of the tensors whose hashes are equal to others' */
-	size_t n_twins, n_twin_buckets;
-	tfs_twin_fn *on_twin; /* immutable once there are twins */
-	void *on_twin_arg;
+	struct duplicate **duplicates; /* hash table of the tensors whose hashes are equal to others' */
+	size_t n_duplicates, n_duplicate_buckets;
+	tfs_duplicate_fn *on_duplicate; /* immutable once there are duplicates */
+	void *on_duplicate_arg;
 
 	/* The timer answers opens that have waited long enough. All wait equally long, so the oldest is due first. */
 	struct tfs_wait by_age; /* list head; next: oldest */
@@ -134,10 +134,10 @@ int tfs_entry_reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch)
 
 /* Make @e, if it is absent or failed, resident at once by the backing file of another one of its content. False: there is none. */
 bool tfs_entry_share(struct tfs_residency *r, struct tfs_entry *e);
-/* @e has become resident. True: on_twin() is due, without the lock. */
-bool tfs_entry_has_twin(struct tfs_residency *r, struct tfs_entry *e);
+/* @e has become resident. True: on_duplicate() is due, without the lock. */
+bool tfs_entry_has_duplicate(struct tfs_residency *r, struct tfs_entry *e);
 /* All is over. */
-void tfs_twins_free(struct tfs_residency *r);
+void tfs_duplicates_free(struct tfs_residency *r);
 
 static inline const struct tfs_tensor *tfs_entry_tensor(const struct tfs_residency *r, struct tfs_file_id id)
 {

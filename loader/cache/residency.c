@@ -79,12 +79,12 @@ void tfs_residency_drop(struct tfs_residency *r, struct tfs_file_id id)
 	struct tfs_entry *e = tfs_entry_find(r, id);
 	assert(e);
 	/* What could not be merged while it was held. */
-	bool let_go = e->holds == 1 && e->state == TFS_RESIDENT && e->twin;
+	bool let_go = e->holds == 1 && e->state == TFS_RESIDENT && e->duplicate;
 	tfs_entry_drop_hold(r, e);
-	bool twin = let_go && tfs_entry_has_twin(r, e);
+	bool duplicate = let_go && tfs_entry_has_duplicate(r, e);
 	pthread_mutex_unlock(&r->lock);
-	if (twin)
-		r->on_twin(r->on_twin_arg, id);
+	if (duplicate)
+		r->on_duplicate(r->on_duplicate_arg, id);
 }
 
 int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id)
@@ -360,7 +360,7 @@ void tfs_residency_destroy(struct tfs_residency *r)
 			next = e->hash_next;
 			free(e);
 		}
-	tfs_twins_free(r);
+	tfs_duplicates_free(r);
 	pthread_cond_destroy(&r->evicted);
 	pthread_cond_destroy(&r->timer_wakes);
 	pthread_mutex_destroy(&r->lock);

@@ -136,14 +136,14 @@ bool tfs_residency_is_resident(struct tfs_residency *r, struct tfs_file_id id);
  * bytes, which is looked at, for hashes can be made to collide, they are merged: one backing file for all, in the budget once. From
  * then on those tensors are known to be equal, and one of them needs no loading while another is resident.
  *
- * twin: @a and @b (the view is ignored) are of one length and have one hash. True: tfs_residency_merge() of @b has something to do.
- * merge: compare the tensor's files with resident ones of its twins, and share where nobody has one of two open or mapped. Takes as
- * long as reading both; @stop is asked in between. on_twin, before the first twin: what is called, without a lock, when merge() of a
+ * duplicate: @a and @b (the view is ignored) are of one length and have one hash. True: tfs_residency_merge() of @b has something to do.
+ * merge: compare the tensor's files with resident ones of its duplicates, and share where nobody has one of two open or mapped. Takes as
+ * long as reading both; @stop is asked in between. on_duplicate, before the first duplicate: what is called, without a lock, when merge() of a
  * tensor that was loaded or let go has something to do.
  */
-typedef void tfs_twin_fn(void *arg, struct tfs_file_id id);
-void tfs_residency_on_twin(struct tfs_residency *r, tfs_twin_fn *on_twin, void *arg);
-bool tfs_residency_twin(struct tfs_residency *r, struct tfs_file_id a, struct tfs_file_id b);
+typedef void tfs_duplicate_fn(void *arg, struct tfs_file_id id);
+void tfs_residency_on_duplicate(struct tfs_residency *r, tfs_duplicate_fn *on_duplicate, void *arg);
+bool tfs_residency_add_duplicate(struct tfs_residency *r, struct tfs_file_id a, struct tfs_file_id b);
 void tfs_residency_merge(struct tfs_residency *r, struct tfs_file_id id, bool (*stop)(void *arg), void *arg);
 
 /*

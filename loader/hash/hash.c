@@ -348,7 +348,7 @@ static bool is_stopping(void *arg)
 	return r;
 }
 
-static void on_twin(void *arg, struct tfs_file_id id)
+static void on_duplicate(void *arg, struct tfs_file_id id)
 {
 	struct tfs_hashes *h = arg;
 	pthread_mutex_lock(&h->lock);
@@ -365,7 +365,7 @@ static void run(struct hasher *me, struct job *j)
 	struct tfs_hash_wait waits, of_pass;
 	struct tfs_hash hash;
 	struct tfs_first first = { 0 };
-	bool checked, twin = false;
+	bool checked, duplicate = false;
 	uint64_t bytes;
 	int r = compute(me, j, &hash, &checked, &bytes), pass_code = 0;
 
@@ -381,7 +381,7 @@ static void run(struct hasher *me, struct job *j)
 	if (!r)
 		r = tfs_hash_remember(&h->table, j->set, j->tensor, &hash);
 	if (!r && h->residency && tensor_of(h, j->set, j->tensor)->nbytes)
-		twin = tfs_hash_first(&h->table, j->set, j->tensor, &first);
+		duplicate = tfs_hash_first(&h->table, j->set, j->tensor, &first);
 	h->bytes += bytes;
 	if (j->of_pass) {
 		h->pass.jobs--;
@@ -397,9 +397,9 @@ static void run(struct hasher *me, struct job *j)
 	pthread_mutex_unlock(&h->lock);
 	answer(&waits, r, &hash);
 	answer(&of_pass, pass_code, NULL);
-	if (twin) {
+	if (duplicate) {
 		struct tfs_file_id id = { j->set, j->tensor, TFS_RAW };
-		if (tfs_residency_twin(h->residency, (struct tfs_file_id){ first.set, first.tensor, TFS_RAW }, id))
+		if (tfs_residency_add_duplicate(h->residency, (struct tfs_file_id){ first.set, first.tensor, TFS_RAW }, id))
 			tfs_residency_merge(h->residency, id, is_stopping, h);
 	}
 	free(j);
@@ -565,7 +565,7 @@ struct tfs_hashes *tfs_hashes_create(const struct tfs_model *model, struct tfs_s
 	/* Without the residency: these neither take part in loads nor push anything out of the budget. */
 	h->streams = tfs_streams_create(model, sched, NULL, SLOTS_BYTES, true);
 	if (residency)
-		tfs_residency_on_twin(residency, on_twin, h);
+		tfs_residency_on_duplicate(residency, on_duplicate, h);
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->work, NULL);
 	for (int i = 0; i < TFS_HASHERS; i++)

@@ -8,7 +8,7 @@
  *                  └─► jobs ──► a hasher: resident? map the backing file : read a stream ──► remember, done()
  *   tfs_hash_all() ──► the pass: a job for each tensor in file order ────────────────────► … done() of all who wait for it
  *
- * Where two tensors turn out to have one hash, the residency is told (tfs_residency_twin()), and hashers do its merging.
+ * Where two tensors turn out to have one hash, the residency is told (tfs_residency_add_duplicate()), and hashers do its merging.
  *
  * The hashers read through streams of their own, which come after everybody else's and make nothing resident. What nobody waits
  * for any more is given up. Thread-safe; callbacks come from a hasher, without a lock held.

@@ -21,8 +21,8 @@
 		} \
 	} while (0)
 
-/* Of the first TWINS each has the bytes of one of the first two; and the last packed one those of one that is kept in another way. */
-enum { PLAIN = 28, TWINS = 12, PACKED = 10, TENSORS = PLAIN + PACKED, ACTORS = 64, KEPT = 4, READS = 6 };
+/* Of the first DUPLICATES each has the bytes of one of the first two; and the last packed one those of one that is kept in another way. */
+enum { PLAIN = 28, DUPLICATES = 12, PACKED = 10, TENSORS = PLAIN + PACKED, ACTORS = 64, KEPT = 4, READS = 6 };
 
 struct stress {
 	struct rig rig;
@@ -128,7 +128,7 @@ static inline uint64_t size_of(const struct stress *s, struct tfs_file_id id)
 
 /* --- The model ------------------------------------------------------------------------------------------------------- */
 
-/* Copy what makes the first tensors each other's twins, and say where everybody's content is. */
+/* Copy what makes the first tensors each other's duplicates, and say where everybody's content is. */
 static inline void put_twins(const char *dir, uint64_t content[PLAIN])
 {
 	struct tfs_model *model;
@@ -139,7 +139,7 @@ static inline void put_twins(const char *dir, uint64_t content[PLAIN])
 	for (uint32_t i = 0; i < PLAIN; i++) {
 		const struct tfs_tensor *t = &model->sets[0].tensors[i];
 		content[i] = t->offset;
-		if (i < 2 || i >= TWINS)
+		if (i < 2 || i >= DUPLICATES)
 			continue;
 		content[i] = content[i % 2];
 		uint8_t *bytes = malloc(t->nbytes);
@@ -163,7 +163,7 @@ static inline void put(const char *dir, struct member *members, uint64_t content
 	for (unsigned i = 0; i < PLAIN; i++) {
 		snprintf(names[i], sizeof names[i], "t%02u", i);
 		/* Neighbours that are joined, some of several chunks, none a round number. */
-		unsigned n = i < TWINS ? i % 2 * 3 : i;
+		unsigned n = i < DUPLICATES ? i % 2 * 3 : i;
 		specs[i] = (struct spec){ names[i], n % 7 == 3 ? 2 * TFS_CHUNK + 12345 + n : n % 3 ? 3000 + 61 * n : 400001 + n };
 	}
 	put_model(dir, "model.safetensors", specs, PLAIN);

@@ -247,7 +247,7 @@ static void test_in_use(void **state)
 	get(&g, "b");
 	uint8_t *a = map(&g, "a"), *b = map(&g, "b");
 	drop(&g, "a"); /* closed, and mapped */
-	assert_true(tfs_residency_twin(g.rig.residency, id(&g, "a"), id(&g, "b")));
+	assert_true(tfs_residency_add_duplicate(g.rig.residency, id(&g, "a"), id(&g, "b")));
 	merge(&g, "b");
 	assert_int_equal(res_stats(&g.rig).shared, 0);
 	assert_int_equal(res_stats(&g.rig).used, 4 * MIB);
@@ -292,7 +292,7 @@ static void test_in_use_first(void **state)
 	get(&g, "b");
 	uint8_t *a = map(&g, "a");
 	drop(&g, "a");
-	assert_true(tfs_residency_twin(g.rig.residency, id(&g, "b"), id(&g, "a")));
+	assert_true(tfs_residency_add_duplicate(g.rig.residency, id(&g, "b"), id(&g, "a")));
 	merge(&g, "a");
 	assert_int_equal(res_stats(&g.rig).shared, 0);
 	munmap(a, 2 * MIB);
@@ -301,7 +301,7 @@ static void test_in_use_first(void **state)
 	assert_int_equal(res_stats(&g.rig).shared, 0);
 	get(&g, "a");
 	drop(&g, "a");
-	merge(&g, "a"); /* what on_twin() has been called for; here nobody has asked for a hash, so there is no hasher */
+	merge(&g, "a"); /* what on_duplicate() has been called for; here nobody has asked for a hash, so there is no hasher */
 	assert_int_equal(res_stats(&g.rig).shared, 1);
 	assert_used(&g, 2 * MIB);
 	assert_bytes(&g, "b");
@@ -355,7 +355,7 @@ static void test_collision(void **state)
 		skip();
 	get_and_drop(&g, "a");
 	get_and_drop(&g, "c");
-	assert_true(tfs_residency_twin(g.rig.residency, id(&g, "a"), id(&g, "c")));
+	assert_true(tfs_residency_add_duplicate(g.rig.residency, id(&g, "a"), id(&g, "c")));
 	for (int i = 0; i < 2; i++)
 		merge(&g, "c");
 	assert_int_equal(res_stats(&g.rig).shared, 0);
@@ -367,7 +367,7 @@ static void test_collision(void **state)
 	assert_bytes(&g, "a");
 	assert_bytes(&g, "c");
 	/* Others of the group share all the same. */
-	assert_false(tfs_residency_twin(g.rig.residency, id(&g, "a"), id(&g, "b")));
+	assert_false(tfs_residency_add_duplicate(g.rig.residency, id(&g, "a"), id(&g, "b")));
 	get_and_drop(&g, "b");
 	merge(&g, "b"); /* nobody asked for a hash, so there is no hasher that would */
 	assert_int_equal(res_stats(&g.rig).shared, 1);
@@ -431,7 +431,7 @@ static void test_at_once(void **state)
 			skip();
 		get_and_drop(&g, "a");
 		get_and_drop(&g, "b");
-		assert_true(tfs_residency_twin(g.rig.residency, id(&g, "a"), id(&g, "b")));
+		assert_true(tfs_residency_add_duplicate(g.rig.residency, id(&g, "a"), id(&g, "b")));
 		for (unsigned i = 0; i < LENGTH(threads); i++)
 			assert_int_equal(pthread_create(&threads[i], NULL, merge_b, &g), 0);
 		for (unsigned i = 0; i < LENGTH(threads); i++)

@@ -299,7 +299,7 @@ static void test_deep(void **state)
 	for (int i = 0; i < PARTS; i++)
 		memcpy(names[0] + 2 * i, "a.", 3);
 	names[0][2 * PARTS - 1] = 0;
-	strcpy(names[1], names[0]); /* a twin behind the limit is another name */
+	strcpy(names[1], names[0]); /* a duplicate behind the limit is another name */
 	names[1][600 * 2 - 1] = '/';
 	strcpy(names[2], names[0]); /* before it, the same path */
 	names[2][3] = '/';
@@ -358,7 +358,7 @@ static void test_deep(void **state)
 static void slow_path(const struct set_of *s, size_t tensor, char *path)
 {
 	const struct tfs_tensor *t = &s->tensors[tensor];
-	bool twin = false, directory = false;
+	bool duplicate = false, directory = false;
 
 	for (size_t i = 0; i < s->set.n_tensors; i++) {
 		const struct tfs_tensor *o = &s->tensors[i];
@@ -366,7 +366,7 @@ static void slow_path(const struct set_of *s, size_t tensor, char *path)
 		while (same < t->name_len && same < o->name_len &&
 		       (t->name[same] == o->name[same] || (strchr("./", t->name[same]) && strchr("./", o->name[same]))))
 			same++;
-		twin |= i < tensor && same == t->name_len && same == o->name_len;
+		duplicate |= i < tensor && same == t->name_len && same == o->name_len;
 		directory |= same == t->name_len && same < o->name_len && strchr("./", o->name[same]);
 	}
 	const char *end = t->name + t->name_len;
@@ -386,7 +386,7 @@ static void slow_path(const struct set_of *s, size_t tensor, char *path)
 	}
 	if (directory)
 		path += sprintf(path, "/@");
-	if (twin)
+	if (duplicate)
 		with_hash(path, "", t->name, 0);
 	else
 		*path = 0;

@@ -20,23 +20,23 @@ struct group {
 	uint32_t dir;
 	struct tfs_weight_file *files;
 	size_t n_files;
-	struct tfs_drafts *drafts;
+	struct tfs_candidates *candidates;
 };
 
-/* --- Drafts ------------------------------------------------------------------------------------------------------ */
+/* --- Candidates ------------------------------------------------------------------------------------------------------ */
 
-void tfs_drafts_clear(struct tfs_drafts *drafts)
+void tfs_candidates_clear(struct tfs_candidates *candidates)
 {
-	for (size_t i = 0; i < drafts->n; i++)
-		free(drafts->all[i].files);
-	free(drafts->all);
-	tfs_arena_fini(&drafts->arena);
-	*drafts = (struct tfs_drafts){ 0 };
+	for (size_t i = 0; i < candidates->n; i++)
+		free(candidates->all[i].files);
+	free(candidates->all);
+	tfs_arena_fini(&candidates->arena);
+	*candidates = (struct tfs_candidates){ 0 };
 }
 
-int tfs_draft_fail(struct tfs_drafts *drafts, struct tfs_draft *d, const struct tfs_error *err)
+int tfs_candidate_fail(struct tfs_candidates *candidates, struct tfs_candidate *d, const struct tfs_error *err)
 {
-	struct tfs_error *copy = tfs_arena_alloc(&drafts->arena, sizeof *copy, alignof(struct tfs_error));
+	struct tfs_error *copy = tfs_arena_alloc(&candidates->arena, sizeof *copy, alignof(struct tfs_error));
 
 	if (!copy)
 		return -ENOMEM;
@@ -45,33 +45,33 @@ int tfs_draft_fail(struct tfs_drafts *drafts, struct tfs_draft *d, const struct 
 	return 0;
 }
 
-/* A new draft, valid until the next one; NULL when out of memory. */
-static struct tfs_draft *add_draft(struct group *g, const struct tfs_format *format, const char *stem, size_t stem_len)
+/* A new candidate, valid until the next one; NULL when out of memory. */
+static struct tfs_candidate *add_candidate(struct group *g, const struct tfs_format *format, const char *stem, size_t stem_len)
 {
-	struct tfs_drafts *drafts = g->drafts;
-	struct tfs_draft d = { .stem = tfs_arena_copy(&g->m->arena, stem, stem_len), .format = format };
+	struct tfs_candidates *candidates = g->candidates;
+	struct tfs_candidate d = { .stem = tfs_arena_copy(&g->m->arena, stem, stem_len), .format = format };
 
-	if (!d.stem || tfs_array_room(drafts->all, drafts->n, drafts->room))
+	if (!d.stem || tfs_array_room(candidates->all, candidates->n, candidates->room))
 		return NULL;
-	drafts->all[drafts->n] = d;
-	return &drafts->all[drafts->n++];
+	candidates->all[candidates->n] = d;
+	return &candidates->all[candidates->n++];
 }
 
 /* @d is one of @g's. */
-static int add_file(const struct group *g, struct tfs_draft *d, struct tfs_weight_file *file)
+static int add_file(const struct group *g, struct tfs_candidate *d, struct tfs_weight_file *file)
 {
 	if (tfs_array_room(d->files, d->n_files, d->room_files))
 		return -ENOMEM;
 	d->files[d->n_files++] = file;
-	if (file->draft == TFS_NO_DRAFT)
-		file->draft = (size_t)(d - g->drafts->all);
+	if (file->candidate == TFS_NO_CANDIDATE)
+		file->candidate = (size_t)(d - g->candidates->all);
 	return 0;
 }
 
-/* Sound, and in no draft yet. */
+/* Sound, and in no candidate yet. */
 static bool is_free(const struct tfs_weight_file *file)
 {
-	return tfs_is_sound(file) && file->draft == TFS_NO_DRAFT;
+	return tfs_is_sound(file) && file->candidate == TFS_NO_CANDIDATE;
 }
 
 /* --- By index ---------------------------------------------------------------------------------------------------- */
@@ -98,7 +98,7 @@ struct listed {
 	const char *other; /* the first that is something else than a file of the index's format */
 };
 
-static void look_up(struct group *g, const struct tfs_draft *d, const char *name, struct listed *l)
+static void look_up(struct group *g, const struct tfs_candidate *d, const char *name, struct listed *l)
 {
 	uint32_t node = tfs_model_find_child(&g->m->pub, g->dir, name, strlen(name));
 	struct tfs_weight_file *file = node == UINT32_MAX ? NULL : file_of_node(g, node);
@@ -127,7 +127,7 @@ static void forgive_links(struct group *g, const struct tfs_index *ix)
 }
 
 /* Add the sound ones among the shards of @d's sound index. */
-static int take_listed(struct group *g, struct tfs_draft *d)
+static int take_listed(struct group *g, struct tfs_candidate *d)
 {
 	const struct tfs_index *ix = d->index->index;
 	cleanup_free const void **found = reallocarray(NULL, ix->n_files, 2 * sizeof *found);
@@ -156,7 +156,7 @@ static int take_listed(struct group *g, struct tfs_draft *d)
 		tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET, "none of the %zu shards that it lists %s, the first is %s",
 			      ix->n_files, l.present ? "can be read" : "is there", ix->files[0]);
 	tfs_model_error_in(&g->m->pub, d->index->node, &err);
-	return tfs_draft_fail(g->drafts, d, &err);
+	return tfs_candidate_fail(g->candidates, d, &err);
 }
 
 /* --- By name ----------------------------------------------------------------------------------------------------- */
@@ -194,19 +194,19 @@ static int by_shard_name(const void *a, const void *b)
 
 /* --- The rules --------------------------------------------------------------------------------------------- */
 
-static int draft_indexes(struct group *g)
+static int candidate_indexes(struct group *g)
 {
 	char stem[NAME_MAX + 1] = "";
 	int rc = 0;
 
 	for (size_t i = 0; i < g->n_files && !rc; i++) {
 		struct tfs_weight_file *file = &g->files[i];
-		struct tfs_draft *d;
+		struct tfs_candidate *d;
 
 		if (!file->is_index)
 			continue;
 		tfs_index_claims(g->m->nodes[file->node].name, file->format->shard_ext, stem);
-		d = add_draft(g, file->format, stem, strlen(stem));
+		d = add_candidate(g, file->format, stem, strlen(stem));
 		if (!d)
 			return -ENOMEM;
 		d->index = file;
@@ -219,26 +219,26 @@ static int draft_indexes(struct group *g)
 
 /*
  * The shards @names, @n of one NAME and number: those that no index lists go to the first index that lists one of the others, which
- * is then out of date; without such an index they are a draft of their own.
+ * is then out of date; without such an index they are a candidate of their own.
  */
-static int draft_group(struct group *g, const void *const *names, size_t n)
+static int candidate_group(struct group *g, const void *const *names, size_t n)
 {
 	const struct shard_name *first = names[0];
-	size_t n_sound = 0, n_free = 0, owner = TFS_NO_DRAFT;
-	struct tfs_draft *d;
+	size_t n_sound = 0, n_free = 0, owner = TFS_NO_CANDIDATE;
+	struct tfs_candidate *d;
 
 	for (size_t i = 0; i < n; i++) {
 		const struct tfs_weight_file *file = ((const struct shard_name *)names[i])->file;
 
 		n_sound += tfs_is_sound(file);
 		n_free += is_free(file);
-		owner = file->draft < owner ? file->draft : owner;
+		owner = file->candidate < owner ? file->candidate : owner;
 	}
-	if (owner != TFS_NO_DRAFT && n_sound < first->total)
-		g->drafts->all[owner].lacks_shards = true;
+	if (owner != TFS_NO_CANDIDATE && n_sound < first->total)
+		g->candidates->all[owner].lacks_shards = true;
 	if (!n_free)
 		return 0;
-	d = owner == TFS_NO_DRAFT ? add_draft(g, first->file->format, first->name, first->name_len) : &g->drafts->all[owner];
+	d = owner == TFS_NO_CANDIDATE ? add_candidate(g, first->file->format, first->name, first->name_len) : &g->candidates->all[owner];
 	if (!d)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
@@ -262,7 +262,7 @@ static int draft_group(struct group *g, const void *const *names, size_t n)
 	return 0;
 }
 
-static int draft_shards(struct group *g)
+static int candidate_shards(struct group *g)
 {
 	cleanup_free struct shard_name *names = reallocarray(NULL, g->n_files, sizeof *names);
 	cleanup_free const void **order = reallocarray(NULL, g->n_files, 2 * sizeof *order);
@@ -279,12 +279,12 @@ static int draft_shards(struct group *g)
 	for (size_t i = 0; i < n; i = end) {
 		for (end = i + 1; end < n && !by_shard_name(order[i], order[end]);)
 			end++;
-		if (draft_group(g, order + i, end - i))
+		if (candidate_group(g, order + i, end - i))
 			return -ENOMEM;
 	}
-	for (size_t i = 0; i < g->drafts->n; i++)
-		if (g->drafts->all[i].n_unlisted)
-			tfs_sort(g->drafts->all[i].files, g->drafts->all[i].n_files, order, by_place);
+	for (size_t i = 0; i < g->candidates->n; i++)
+		if (g->candidates->all[i].n_unlisted)
+			tfs_sort(g->candidates->all[i].files, g->candidates->all[i].n_files, order, by_place);
 	return 0;
 }
 
@@ -294,15 +294,15 @@ static bool is_model(const char *stem)
 	return !strcmp(stem, "model") || !strcmp(stem, "pytorch_model") || !strcmp(stem, "diffusion_pytorch_model");
 }
 
-static int draft_one_set(struct group *g, const struct tfs_format *format)
+static int candidate_one_set(struct group *g, const struct tfs_format *format)
 {
-	struct tfs_draft *d = NULL;
+	struct tfs_candidate *d = NULL;
 
 	for (size_t i = 0; i < g->n_files; i++) {
 		if (g->files[i].format != format || !is_free(&g->files[i]))
 			continue;
 		if (!d)
-			d = add_draft(g, format, format->name, strlen(format->name));
+			d = add_candidate(g, format, format->name, strlen(format->name));
 		if (!d || add_file(g, d, &g->files[i]))
 			return -ENOMEM;
 		d->rank = 2;
@@ -311,28 +311,28 @@ static int draft_one_set(struct group *g, const struct tfs_format *format)
 	return 0;
 }
 
-static int draft_one_sets(struct group *g)
+static int candidate_one_sets(struct group *g)
 {
 	const struct tfs_format *format;
 	int rc = 0;
 
 	for (size_t i = 0; (format = tfs_format_at(i)) && !rc; i++)
 		if (format->one_set)
-			rc = draft_one_set(g, format);
+			rc = candidate_one_set(g, format);
 	return rc;
 }
 
-static int draft_files(struct group *g)
+static int candidate_files(struct group *g)
 {
 	for (size_t i = 0; i < g->n_files; i++) {
 		struct tfs_weight_file *file = &g->files[i];
 		const char *name = g->m->nodes[file->node].name, *dot = strrchr(name, '.');
 		size_t len = tfs_format_stem(name);
-		struct tfs_draft *d;
+		struct tfs_candidate *d;
 
 		if (!is_free(file))
 			continue;
-		d = add_draft(g, file->format, name, name[len] || !dot ? len : (size_t)(dot - name));
+		d = add_candidate(g, file->format, name, name[len] || !dot ? len : (size_t)(dot - name));
 		if (!d || add_file(g, d, file))
 			return -ENOMEM;
 		d->rank = is_model(d->stem) ? 1 : 2;
@@ -408,14 +408,14 @@ static bool is_lora(struct tfs_catalog *catalog)
 	return n;
 }
 
-static bool is_companion(const struct tfs_draft *d)
+static bool is_companion(const struct tfs_candidate *d)
 {
 	bool lora = true;
 
 	if (has_companion_name(d->stem, d->index))
 		return true;
 	for (size_t i = 0; i < d->n_files; i++) {
-		struct tfs_catalog *catalog = tfs_draft_file(d, i)->catalog;
+		struct tfs_catalog *catalog = tfs_candidate_file(d, i)->catalog;
 
 		if (tfs_catalog_is_companion(catalog))
 			return true;
@@ -438,21 +438,21 @@ bool tfs_has_parts(const struct tfs_catalog *catalog)
 }
 
 int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *files, size_t n,
-	      struct tfs_drafts *drafts)
+	      struct tfs_candidates *candidates)
 {
-	struct group g = { m, dir, files, n, drafts };
+	struct group g = { m, dir, files, n, candidates };
 	int rc;
 
 	for (size_t i = 0; i < n; i++)
-		files[i].draft = TFS_NO_DRAFT;
-	rc = draft_indexes(&g);
+		files[i].candidate = TFS_NO_CANDIDATE;
+	rc = candidate_indexes(&g);
 	if (!rc)
-		rc = draft_shards(&g);
+		rc = candidate_shards(&g);
 	if (!rc)
-		rc = draft_one_sets(&g);
+		rc = candidate_one_sets(&g);
 	if (!rc)
-		rc = draft_files(&g);
-	for (size_t i = 0; i < drafts->n && !rc; i++)
-		drafts->all[i].companion = !drafts->all[i].err && is_companion(&drafts->all[i]);
+		rc = candidate_files(&g);
+	for (size_t i = 0; i < candidates->n && !rc; i++)
+		candidates->all[i].companion = !candidates->all[i].err && is_companion(&candidates->all[i]);
 	return rc;
 }

@@ -17,8 +17,8 @@
 #include "model/index.h"
 #include "model/impl.h"
 
-/* Not in any draft. */
-#define TFS_NO_DRAFT SIZE_MAX
+/* Not in any candidate. */
+#define TFS_NO_CANDIDATE SIZE_MAX
 
 /* A weight file or an index, and what parsing made of it. */
 struct tfs_weight_file {
@@ -27,7 +27,7 @@ struct tfs_weight_file {
 	bool is_ambiguous; /* its name is that of weights, and of other things, too */
 	bool is_other;	   /* and it is none; nobody's from then on */
 	bool missing; /* a dangling link that an index lists as a shard, which says so: not worth a warning of its own */
-	size_t draft; /* the first that has it, as an index into struct tfs_drafts.all, or TFS_NO_DRAFT */
+	size_t candidate; /* the first that has it, as an index into struct tfs_candidates.all, or TFS_NO_CANDIDATE */
 	const struct tfs_format *format;
 	struct tfs_catalog *catalog; /* of a sound weight file, sorted by name; of a broken one, as far as it was read, or NULL */
 	struct tfs_index *index;     /* of a sound index */
@@ -40,8 +40,8 @@ static inline bool tfs_is_sound(const struct tfs_weight_file *file)
 	return file->catalog && !file->err;
 }
 
-/* A set to be. What it points to belongs to the files, to the model or to the drafts. */
-struct tfs_draft {
+/* A set to be. What it points to belongs to the files, to the model or to the candidates. */
+struct tfs_candidate {
 	const char *stem; /* in the model's arena; not yet unique */
 	const struct tfs_format *format;
 	bool companion;			/* see struct tfs_set */
@@ -58,13 +58,13 @@ struct tfs_draft {
 	const struct tfs_error *err; /* why it is broken, or NULL */
 };
 
-static inline struct tfs_weight_file *tfs_draft_file(const struct tfs_draft *d, size_t i)
+static inline struct tfs_weight_file *tfs_candidate_file(const struct tfs_candidate *d, size_t i)
 {
 	return (struct tfs_weight_file *)d->files[i];
 }
 
-struct tfs_drafts {
-	struct tfs_draft *all;
+struct tfs_candidates {
+	struct tfs_candidate *all;
 	size_t n, room;
 	struct tfs_arena arena;
 };
@@ -73,14 +73,14 @@ struct tfs_drafts {
 bool tfs_has_parts(const struct tfs_catalog *catalog);
 
 /*
- * Group the @n weight files and indexes of the directory @dir, in node order, into @drafts (empty). An index that is broken, or that
- * lists no sound file, is a broken draft without files. 0 or -ENOMEM.
+ * Group the @n weight files and indexes of the directory @dir, in node order, into @candidates (empty). An index that is broken, or that
+ * lists no sound file, is a broken candidate without files. 0 or -ENOMEM.
  */
 int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *files, size_t n,
-	      struct tfs_drafts *drafts);
-void tfs_drafts_clear(struct tfs_drafts *drafts);
+	      struct tfs_candidates *candidates);
+void tfs_candidates_clear(struct tfs_candidates *candidates);
 
-/* Mark the draft as broken by @err, which is copied. 0 or -ENOMEM. */
-int tfs_draft_fail(struct tfs_drafts *drafts, struct tfs_draft *d, const struct tfs_error *err);
+/* Mark the candidate as broken by @err, which is copied. 0 or -ENOMEM. */
+int tfs_candidate_fail(struct tfs_candidates *candidates, struct tfs_candidate *d, const struct tfs_error *err);
 
 #endif

@@ -194,14 +194,14 @@ static void clear_file(struct tfs_weight_file *file)
 
 /* --- One directory ----------------------------------------------------------------------------------------------- */
 
-/* A draft and the set made of it. */
+/* A candidate and the set made of it. */
 struct made {
-	struct tfs_draft *draft;
+	struct tfs_candidate *candidate;
 	struct tfs_set set;
 };
 
 /* What about a set's index and shards is odd, but for their tensors. */
-static void warn_shards(struct finder *f, const struct tfs_draft *d)
+static void warn_shards(struct finder *f, const struct tfs_candidate *d)
 {
 	const struct tfs_index *ix = d->index ? d->index->index : NULL;
 
@@ -213,11 +213,11 @@ static void warn_shards(struct finder *f, const struct tfs_draft *d)
 			       "%zu shards are not in the index, the first is %s: their tensors are shown, too", d->n_unlisted,
 			       f->m->nodes[d->unlisted->node].name);
 	if (d->n_sound < d->n_named)
-		tfs_model_warn(f->m, tfs_draft_file(d, 0)->node, -ENOENT, "only %zu of %zu shards of its name %s", d->n_sound,
+		tfs_model_warn(f->m, tfs_candidate_file(d, 0)->node, -ENOENT, "only %zu of %zu shards of its name %s", d->n_sound,
 			       d->n_named, d->n_sound < d->n_there ? "can be read" : "are there");
 }
 
-static int make_set(struct finder *f, struct tfs_drafts *drafts, struct tfs_draft *d, uint32_t dir, struct tfs_set *set)
+static int make_set(struct finder *f, struct tfs_candidates *candidates, struct tfs_candidate *d, uint32_t dir, struct tfs_set *set)
 {
 	cleanup_free struct tfs_shard *shards = reallocarray(NULL, d->n_files, sizeof *shards);
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
@@ -233,12 +233,12 @@ static int make_set(struct finder *f, struct tfs_drafts *drafts, struct tfs_draf
 		.companion = d->companion,
 	};
 	for (size_t i = 0; i < d->n_files; i++)
-		shards[i] = (struct tfs_shard){ tfs_draft_file(d, i)->node, tfs_draft_file(d, i)->catalog };
+		shards[i] = (struct tfs_shard){ tfs_candidate_file(d, i)->node, tfs_candidate_file(d, i)->catalog };
 	rc = tfs_merge(f->m, set, shards, d->n_files, d->index ? d->index->index : NULL,
 		       d->index ? d->index->node : UINT32_MAX, &err);
 	if (rc == -EINVAL) {
 		tfs_model_error_in(&f->m->pub, shards[0].node, &err);
-		return tfs_draft_fail(drafts, d, &err);
+		return tfs_candidate_fail(candidates, d, &err);
 	}
 	if (rc)
 		return rc;
@@ -267,8 +267,8 @@ static int by_rank(const void *a, const void *b)
 		return x->set.companion ? 1 : -1;
 	if (x->set.format != y->set.format)
 		return place_of_format(x->set.format) < place_of_format(y->set.format) ? -1 : 1;
-	if (x->draft->rank != y->draft->rank)
-		return x->draft->rank < y->draft->rank ? -1 : 1;
+	if (x->candidate->rank != y->candidate->rank)
+		return x->candidate->rank < y->candidate->rank ? -1 : 1;
 	/* As long as two have the same stem it goes to the one that has all of its tensors. */
 	c = strcmp(x->set.stem, y->set.stem);
 	return c ? c : x->set.incomplete - y->set.incomplete;
@@ -337,10 +337,10 @@ static int leave_out(struct finder *f, const struct tfs_error *err, uint32_t nod
 	return 0;
 }
 
-/* The file that is a draft by itself. */
-static uint32_t only_node(const struct tfs_draft *d)
+/* The file that is a candidate by itself. */
+static uint32_t only_node(const struct tfs_candidate *d)
 {
-	return d->n_files == 1 ? tfs_draft_file(d, 0)->node : UINT32_MAX;
+	return d->n_files == 1 ? tfs_candidate_file(d, 0)->node : UINT32_MAX;
 }
 
 static int add_set(struct finder *f, const struct tfs_set *set)
@@ -358,12 +358,12 @@ static int add_set(struct finder *f, const struct tfs_set *set)
 }
 
 /* Keep the catalogs of sound sets with the model; of those whose tensors were copied, only names and shapes. */
-static void keep_catalogs(struct finder *f, const struct tfs_draft *d)
+static void keep_catalogs(struct finder *f, const struct tfs_candidate *d)
 {
 	struct tfs_model_impl *m = f->m;
 
 	for (size_t i = 0; i < d->n_files; i++) {
-		struct tfs_weight_file *file = tfs_draft_file(d, i);
+		struct tfs_weight_file *file = tfs_candidate_file(d, i);
 
 		if (!file->catalog)
 			continue; /* kept already, for another index that lists it */
@@ -404,29 +404,29 @@ static int drop_empty(struct finder *f, const void **sets, size_t *n)
 		}
 		tfs_error_set(&err, -EINVAL, TFS_NO_OFFSET, "has no tensors");
 		tfs_model_error_in(&f->m->pub, s->set.sources[0], &err);
-		rc = leave_out(f, &err, only_node(s->draft), s->set.format);
+		rc = leave_out(f, &err, only_node(s->candidate), s->set.format);
 	}
 	*n = kept;
 	return rc;
 }
 
-/* Turn the drafts of one directory into sets, and leave out the broken ones. */
-static int make_sets(struct finder *f, struct tfs_drafts *drafts, uint32_t dir)
+/* Turn the candidates of one directory into sets, and leave out the broken ones. */
+static int make_sets(struct finder *f, struct tfs_candidates *candidates, uint32_t dir)
 {
 	/* There may be none. */
-	cleanup_free struct made *made = reallocarray(NULL, drafts->n + 1, sizeof *made);
-	cleanup_free const void **order = reallocarray(NULL, drafts->n + 1, 2 * sizeof *order);
+	cleanup_free struct made *made = reallocarray(NULL, candidates->n + 1, sizeof *made);
+	cleanup_free const void **order = reallocarray(NULL, candidates->n + 1, 2 * sizeof *order);
 	size_t n = 0;
 	int rc = 0;
 
 	if (!made || !order)
 		return -ENOMEM;
-	for (size_t i = 0; i < drafts->n && !rc; i++) {
-		struct tfs_draft *d = &drafts->all[i];
+	for (size_t i = 0; i < candidates->n && !rc; i++) {
+		struct tfs_candidate *d = &candidates->all[i];
 
-		made[i].draft = d;
+		made[i].candidate = d;
 		if (!d->err)
-			rc = make_set(f, drafts, d, dir, &made[i].set);
+			rc = make_set(f, candidates, d, dir, &made[i].set);
 		if (!rc && d->err)
 			rc = leave_out(f, d->err, only_node(d), d->format);
 		else
@@ -434,17 +434,17 @@ static int make_sets(struct finder *f, struct tfs_drafts *drafts, uint32_t dir)
 	}
 	if (!rc)
 		rc = drop_empty(f, order, &n);
-	/* Only now: a shard may be in several drafts. */
+	/* Only now: a shard may be in several candidates. */
 	for (size_t i = 0; i < n && !rc; i++)
-		keep_catalogs(f, ((const struct made *)order[i])->draft);
+		keep_catalogs(f, ((const struct made *)order[i])->candidate);
 	if (rc)
 		return rc;
 
-	tfs_sort(order, n, order + drafts->n, by_stem);
+	tfs_sort(order, n, order + candidates->n, by_stem);
 	rc = make_stems_unique(f, order, n);
 	if (rc)
 		return rc;
-	tfs_sort(order, n, order + drafts->n, by_rank);
+	tfs_sort(order, n, order + candidates->n, by_rank);
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = add_set(f, &((const struct made *)order[i])->set);
 	return rc;
@@ -507,8 +507,8 @@ static int leave_out_broken(struct finder *f, const struct tfs_weight_file *file
 
 static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *files, size_t n)
 {
-	struct tfs_drafts drafts = { 0 };
-	int rc = tfs_group(f->m, dir, files, n, &drafts);
+	struct tfs_candidates candidates = { 0 };
+	int rc = tfs_group(f->m, dir, files, n, &candidates);
 
 	for (size_t i = 0; i < n; i++) {
 		if (!files[i].catalog)
@@ -521,8 +521,8 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 	if (!rc)
 		rc = leave_out_broken(f, files, n);
 	if (!rc)
-		rc = make_sets(f, &drafts, dir);
-	tfs_drafts_clear(&drafts);
+		rc = make_sets(f, &candidates, dir);
+	tfs_candidates_clear(&candidates);
 	for (size_t i = 0; i < n; i++)
 		clear_file(&files[i]);
 	return rc;

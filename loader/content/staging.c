@@ -87,7 +87,7 @@ struct tfs_staging *tfs_staging_take(struct tfs_staging_pool *s, const struct tf
 	return sp;
 }
 
-static void unlink_spool(struct tfs_staging_pool *s, struct tfs_staging *sp)
+static void unlink_staging(struct tfs_staging_pool *s, struct tfs_staging *sp)
 {
 	struct tfs_staging **p = &s->first;
 
@@ -106,7 +106,7 @@ void tfs_staging_give_back(struct tfs_staging_pool *s, struct tfs_staging *sp, b
 		sp->used_at = tfs_now();
 		sp = NULL;
 	} else {
-		unlink_spool(s, sp);
+		unlink_staging(s, sp);
 	}
 	pthread_cond_broadcast(&s->given_back);
 	pthread_mutex_unlock(&s->lock);

@@ -112,7 +112,7 @@ static void deflated_in_any_order(void **unused)
 	down(&s);
 }
 
-static void a_spool_is_made_once(void **unused)
+static void a_staging_buffer_is_made_once(void **unused)
 {
 	enum { ROWS = 3000, COLS = 2100, LEN = ROWS * COLS * 4 };
 	uint8_t *plain = random_bytes(LEN), *data, *want;
@@ -305,7 +305,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(deflated_in_any_order),
-		cmocka_unit_test(a_spool_is_made_once),
+		cmocka_unit_test(a_staging_buffer_is_made_once),
 		cmocka_unit_test(what_is_damaged_is_not_kept),
 		cmocka_unit_test(several_read_one_spool),
 		cmocka_unit_test(marks_shorten_the_way),

@@ -83,9 +83,9 @@ static void add_packing(json_t *o, const struct tfs_packing *p)
 {
 	if (p->coding != TFS_STORED)
 		json_object_set_new(o, "compression", json_string(p->coding == TFS_DEFLATED ? "deflate" : "varint"));
-	if (p->n_runs && p->coding == TFS_STORED)
-		json_object_set_new(o, "pieces", json_integer((json_int_t)p->n_runs));
-	if (p->coding != TFS_STORED || p->n_runs)
+	if (p->n_segments && p->coding == TFS_STORED)
+		json_object_set_new(o, "pieces", json_integer((json_int_t)p->n_segments));
+	if (p->coding != TFS_STORED || p->n_segments)
 		json_object_set_new(o, "stored_nbytes", json_integer((json_int_t)p->length));
 	if (p->swap)
 		json_object_set_new(o, "byte_order", json_string("big"));

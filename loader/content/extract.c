@@ -98,27 +98,27 @@ static int copy_stored(struct extract *e, uint64_t offset, size_t len, uint8_t *
 	return ret;
 }
 
-/* The last run that begins at decoded byte @at or before. */
-static size_t find_run(const struct tfs_packing *p, uint64_t at)
+/* The last segment that begins at decoded byte @at or before. */
+static size_t find_segment(const struct tfs_packing *p, uint64_t at)
 {
-	return tfs_search(i, 1, p->n_runs, p->runs[i].at <= at) - 1;
+	return tfs_search(i, 1, p->n_segments, p->segments[i].at <= at) - 1;
 }
 
-/* Where the decoded bytes of run @i end. */
-static uint64_t run_end(const struct extract *e, size_t i)
+/* Where the decoded bytes of segment @i end. */
+static uint64_t segment_end(const struct extract *e, size_t i)
 {
-	return i + 1 < e->p->n_runs ? e->p->runs[i + 1].at : e->t->nbytes;
+	return i + 1 < e->p->n_segments ? e->p->segments[i + 1].at : e->t->nbytes;
 }
 
-static int copy_runs(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
+static int copy_segments(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 {
 	int ret = 0;
 
-	for (size_t i = find_run(e->p, at); len && !ret; i++) {
-		uint64_t in_run = at - e->p->runs[i].at, left = run_end(e, i) - at;
+	for (size_t i = find_segment(e->p, at); len && !ret; i++) {
+		uint64_t in_segment = at - e->p->segments[i].at, left = segment_end(e, i) - at;
 		size_t n = left < len ? left : len;
 
-		ret = copy_stored(e, e->p->runs[i].offset + in_run, n, dst);
+		ret = copy_stored(e, e->p->segments[i].offset + in_segment, n, dst);
 		at += n;
 		dst += n;
 		len -= n;
@@ -129,8 +129,8 @@ static int copy_runs(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 /* A varint takes up to 10 bytes (protobuf.dev, Encoding). */
 enum { VARINT_MAX = 10 };
 
-/* @n values of the run at source byte @offset into @dst, after passing over @skip of them. None lies beyond source byte @limit. */
-static int decode_run(struct extract *e, uint64_t offset, uint64_t limit, uint64_t skip, uint64_t n, uint8_t *dst)
+/* @n values of the segment at source byte @offset into @dst, after passing over @skip of them. None lies beyond source byte @limit. */
+static int decode_segment(struct extract *e, uint64_t offset, uint64_t limit, uint64_t skip, uint64_t n, uint8_t *dst)
 {
 	const uint8_t *at = NULL, *end = NULL;
 	int ret;
@@ -177,12 +177,12 @@ static int decode_varints(struct extract *e, uint64_t at, size_t len, uint8_t *d
 	const struct tfs_packing *p = e->p;
 	int ret = 0;
 
-	for (size_t i = find_run(p, at); len && !ret; i++) {
-		uint64_t left = run_end(e, i) - at;
+	for (size_t i = find_segment(p, at); len && !ret; i++) {
+		uint64_t left = segment_end(e, i) - at;
 		size_t n = left < len ? left : len;
-		uint64_t limit = i + 1 < p->n_runs ? p->runs[i + 1].offset : e->t->offset + p->length;
+		uint64_t limit = i + 1 < p->n_segments ? p->segments[i + 1].offset : e->t->offset + p->length;
 
-		ret = decode_run(e, p->runs[i].offset, limit, (at - p->runs[i].at) / p->width, n / p->width, dst);
+		ret = decode_segment(e, p->segments[i].offset, limit, (at - p->segments[i].at) / p->width, n / p->width, dst);
 		at += n;
 		dst += n;
 		len -= n;
@@ -214,7 +214,7 @@ static int decode(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 	case TFS_VARINT:
 		return decode_varints(e, at, len, dst);
 	default:
-		return e->p->n_runs ? copy_runs(e, at, len, dst) : copy_stored(e, e->t->offset + at, len, dst);
+		return e->p->n_segments ? copy_segments(e, at, len, dst) : copy_stored(e, e->t->offset + at, len, dst);
 	}
 }
 
@@ -492,7 +492,7 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_
 	}
 	if (p->strides)
 		ret = pick(&e, rq->at, rq->len, rq->data);
-	else if (p->coding == TFS_STORED && !p->n_runs)
+	else if (p->coding == TFS_STORED && !p->n_segments)
 		ret = tfs_source_read(e.source, t->offset + rq->at, rq->len, rq->buf, &rq->data, e.how, e.err);
 	else
 		ret = decode(&e, rq->at, rq->len, rq->data);

@@ -98,7 +98,7 @@ static bool same_packing(const struct tfs_tensor *a, const struct tfs_tensor *b)
 	if (!p || !q)
 		return !p && !q;
 	return p->coding == q->coding && p->swap == q->swap && p->words == q->words && p->width == q->width && p->length == q->length &&
-	       p->skip == q->skip && p->unpacked == q->unpacked && !p->n_runs && !q->n_runs && !p->strides == !q->strides &&
+	       p->skip == q->skip && p->unpacked == q->unpacked && !p->n_segments && !q->n_segments && !p->strides == !q->strides &&
 	       (!p->strides || !memcmp(p->strides, q->strides, a->ndim * sizeof *p->strides));
 }
 

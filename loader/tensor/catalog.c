@@ -112,11 +112,11 @@ int tfs_catalog_pack(struct tfs_catalog *c, struct tfs_tensor *t, const struct t
 {
 	struct tfs_packing *p = tfs_arena_alloc(&c->shapes, sizeof *p, alignof(struct tfs_packing));
 	uint64_t *strides = NULL;
-	struct tfs_run *runs = NULL;
+	struct tfs_segment *segments = NULL;
 
 	if (!t)
 		t = &c->tensors[c->count - 1];
-	assert(!packing->strides || (t->dtype->block_elems == 1 && !packing->n_runs));
+	assert(!packing->strides || (t->dtype->block_elems == 1 && !packing->n_segments));
 	if (!p)
 		return -ENOMEM;
 	*p = *packing;
@@ -126,14 +126,14 @@ int tfs_catalog_pack(struct tfs_catalog *c, struct tfs_tensor *t, const struct t
 			return -ENOMEM;
 		memcpy(strides, packing->strides, t->ndim * sizeof *strides);
 	}
-	if (packing->n_runs) {
-		runs = tfs_arena_array(&c->shapes, packing->n_runs, sizeof *runs, alignof(struct tfs_run));
-		if (!runs)
+	if (packing->n_segments) {
+		segments = tfs_arena_array(&c->shapes, packing->n_segments, sizeof *segments, alignof(struct tfs_segment));
+		if (!segments)
 			return -ENOMEM;
-		memcpy(runs, packing->runs, packing->n_runs * sizeof *runs);
+		memcpy(segments, packing->segments, packing->n_segments * sizeof *segments);
 	}
 	p->strides = strides;
-	p->runs = runs;
+	p->segments = segments;
 	t->packing = p;
 	return 0;
 }

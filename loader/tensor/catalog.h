@@ -33,7 +33,7 @@ struct tfs_words {
 };
 
 /* Where a part of the bytes begins: decoded byte @at of the tensor is made from what stands at @offset of the file. */
-struct tfs_run {
+struct tfs_segment {
 	uint64_t offset, at;
 };
 
@@ -52,14 +52,14 @@ struct tfs_packing {
 	const struct tfs_words *words;
 	uint8_t width;	    /* VARINT: bytes of a value: 1, 2, 4 or 8 */
 	uint64_t length;    /* bytes from the tensor's offset on that it takes of the file: of the deflate stream, of all elements
-			       from the first to the last, of all runs */
+			       from the first to the last, of all segments */
 	uint64_t skip;	    /* DEFLATED: decoded bytes before element 0 */
 	uint64_t unpacked;  /* DEFLATED: decoded bytes in all */
 	uint32_t crc;	    /* DEFLATED: CRC-32 of them */
 	/*
 	 * Bytes from an element to its neighbour along each of the ndim dimensions, none negative, 0 where an element is shown more
 	 * than once; relative to element 0, which is at the offset, or at @skip of the decoded bytes. NULL: C order, no gaps. An
-	 * element is dtype->block_bytes long, and dtype->block_elems is 1. Not with VARINT or runs.
+	 * element is dtype->block_bytes long, and dtype->block_elems is 1. Not with VARINT or segments.
 	 */
 	const uint64_t *strides;
 	/*
@@ -67,8 +67,8 @@ struct tfs_packing {
 	 * that decoding from one to the next is cheap. In ascending order of both, the first with @at 0; each goes on to where the
 	 * next one begins, the last one to the end of the tensor.
 	 */
-	const struct tfs_run *runs;
-	size_t n_runs;
+	const struct tfs_segment *segments;
+	size_t n_segments;
 };
 
 /*
@@ -121,7 +121,7 @@ int tfs_catalog_add(struct tfs_catalog *c, const char *name, size_t name_len, co
 		    const uint64_t *shape, unsigned ndim, uint64_t offset, uint64_t nbytes);
 
 /*
- * The tensor @t of the catalog is packed so; NULL: the one added last. Copied, with its strides and runs. The source bytes it names lie
+ * The tensor @t of the catalog is packed so; NULL: the one added last. Copied, with its strides and segments. The source bytes it names lie
  * within the file, and the elements that its strides reach within those. -ENOMEM.
  */
 int tfs_catalog_pack(struct tfs_catalog *c, struct tfs_tensor *t, const struct tfs_packing *packing);

@@ -19,7 +19,7 @@ static void check_packing(const struct tfs_tensor *t)
 	const struct tfs_packing *p = t->packing;
 	uint64_t last = t->nbytes ? 0 : 1;
 
-	CHECK(t->nbytes && p->coding != TFS_VARINT && !p->n_runs);
+	CHECK(t->nbytes && p->coding != TFS_VARINT && !p->n_segments);
 	CHECK(p->coding == TFS_DEFLATED || p->swap || p->strides);
 	CHECK(p->swap == 0 || p->swap == 2 || p->swap == 4 || p->swap == 8);
 	CHECK(!p->swap || t->dtype->block_bytes % p->swap == 0);

@@ -32,21 +32,21 @@ static void check_packing(const struct tfs_tensor *t, const uint8_t *data)
 	const struct tfs_packing *p = t->packing;
 	uint64_t end = t->offset + p->length, last = 0;
 
-	CHECK(p->coding == TFS_STORED || (p->coding == TFS_VARINT && p->width && p->n_runs && t->nbytes % p->width == 0));
-	CHECK(!p->strides != !p->n_runs && !p->swap);
+	CHECK(p->coding == TFS_STORED || (p->coding == TFS_VARINT && p->width && p->n_segments && t->nbytes % p->width == 0));
+	CHECK(!p->strides != !p->n_segments && !p->swap);
 	if (p->strides) {
 		for (unsigned i = 0; i < t->ndim; i++)
 			last += (t->shape[i] - 1) * p->strides[i];
 		CHECK(last + t->dtype->block_bytes <= p->length);
 		return;
 	}
-	CHECK(!p->runs[0].at && p->runs[0].offset == t->offset);
-	for (size_t i = 0; i < p->n_runs; i++) {
-		uint64_t next = i + 1 < p->n_runs ? p->runs[i + 1].at : t->nbytes;
-		uint64_t limit = i + 1 < p->n_runs ? p->runs[i + 1].offset : end;
+	CHECK(!p->segments[0].at && p->segments[0].offset == t->offset);
+	for (size_t i = 0; i < p->n_segments; i++) {
+		uint64_t next = i + 1 < p->n_segments ? p->segments[i + 1].at : t->nbytes;
+		uint64_t limit = i + 1 < p->n_segments ? p->segments[i + 1].offset : end;
 
-		CHECK(next > p->runs[i].at && limit > p->runs[i].offset);
-		CHECK(run_length(p, data, p->runs[i].offset, limit, next - p->runs[i].at) <= limit - p->runs[i].offset);
+		CHECK(next > p->segments[i].at && limit > p->segments[i].offset);
+		CHECK(run_length(p, data, p->segments[i].offset, limit, next - p->segments[i].at) <= limit - p->segments[i].offset);
 	}
 }
 

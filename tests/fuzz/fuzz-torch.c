@@ -27,7 +27,7 @@ static void check_packing(const struct tfs_tensor *t, uint64_t size)
 	const struct tfs_packing *p = t->packing;
 	uint64_t bytes, end;
 
-	CHECK(t->nbytes && !p->n_runs && p->coding != TFS_VARINT);
+	CHECK(t->nbytes && !p->n_segments && p->coding != TFS_VARINT);
 	CHECK(p->swap == 0 || p->swap == 2 || p->swap == 4 || p->swap == 8);
 	CHECK(!ckd_add(&end, t->offset, p->length) && end <= size);
 	bytes = p->strides ? reach(t) : t->nbytes;

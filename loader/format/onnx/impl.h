@@ -15,11 +15,11 @@
 
 /*
  * Numbers of one repeated field, packed or each with a tag of its own, in as many pieces as the file has. Of fixed-size numbers a
- * run is a piece; of varints it is a piece, or 64 Ki of them, which are quickly decoded.
+ * segment is a piece; of varints it is a piece, or 64 Ki of them, which are quickly decoded.
  */
 struct tfs_onnx_values {
-	struct tfs_run *runs; /* at: counted in values */
-	size_t n_runs, room;
+	struct tfs_segment *segments; /* at: counted in values */
+	size_t n_segments, room;
 	uint64_t count;
 	uint64_t end;	       /* of the file: behind the last one */
 	uint64_t most, most_at; /* the one that takes the most bits, as unsigned with a sign bit where it is negative; its place */
@@ -62,7 +62,7 @@ struct tfs_onnx_tensor {
 	struct tfs_pb_field location;  /* of external data; number 0: it has none */
 	uint64_t offset, nbytes;       /* as in struct tfs_tensor */
 	const struct tfs_packing *packing; /* NULL: plain; else this: */
-	struct tfs_packing how;	       /* its runs belong to struct tfs_onnx, until the next tensor */
+	struct tfs_packing how;	       /* its segments belong to struct tfs_onnx, until the next tensor */
 	uint64_t strides[TFS_MAX_DIMS];
 	/* Why it can't be read, or "": then only its name counts. At byte @why_at. */
 	uint64_t why_at;

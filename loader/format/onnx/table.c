@@ -135,10 +135,10 @@ static int keep_packing(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, con
 		return -ENOMEM;
 	if (from->strides)
 		how->strides = keep(o, from->strides, t->ndim * sizeof *from->strides);
-	if (from->runs)
-		how->runs = keep(o, from->runs, from->n_runs * sizeof *from->runs);
+	if (from->segments)
+		how->segments = keep(o, from->segments, from->n_segments * sizeof *from->segments);
 	*ret = how;
-	return (from->strides && !how->strides) || (from->runs && !how->runs) ? -ENOMEM : 0;
+	return (from->strides && !how->strides) || (from->segments && !how->segments) ? -ENOMEM : 0;
 }
 
 static int keep_location(struct tfs_onnx *o, const struct tfs_pb_field *f, struct text *ret)
@@ -315,7 +315,7 @@ int tfs_onnx_catalog(struct tfs_onnx *o)
 
 void tfs_onnx_fini(struct tfs_onnx *o)
 {
-	free(o->values.runs);
+	free(o->values.segments);
 	free(o->table.records);
 	tfs_arena_fini(&o->table.arena);
 }

@@ -124,7 +124,7 @@ static __attribute__((cold, format(printf, 3, 4))) void leave_out(struct tfs_onn
 
 void tfs_onnx_values_clear(struct tfs_onnx *o)
 {
-	o->values.n_runs = 0;
+	o->values.n_segments = 0;
 	o->values.count = o->values.end = o->values.most = o->values.most_at = 0;
 }
 
@@ -134,9 +134,9 @@ static int add_run(struct tfs_onnx *o, uint64_t offset)
 
 	if (o->total_runs == MAX_RUNS)
 		return tfs_error_set(o->pb.err, -EINVAL, offset, "the numbers up to here are in more than %u pieces", MAX_RUNS);
-	if (tfs_array_room(v->runs, v->n_runs, v->room))
+	if (tfs_array_room(v->segments, v->n_segments, v->room))
 		return -ENOMEM;
-	v->runs[v->n_runs++] = (struct tfs_run){ .offset = offset, .at = v->count };
+	v->segments[v->n_segments++] = (struct tfs_segment){ .offset = offset, .at = v->count };
 	o->total_runs++;
 	return 0;
 }
@@ -227,12 +227,12 @@ int tfs_onnx_values_add(struct tfs_onnx *o, const struct tfs_pb_field *f, enum t
 /* Is each number a piece by itself, and as far from the one before as from the one behind? Then the distance, else 0. */
 static uint64_t even_step(const struct tfs_onnx_values *v)
 {
-	uint64_t step = v->runs[1].offset - v->runs[0].offset;
+	uint64_t step = v->segments[1].offset - v->segments[0].offset;
 
-	if (v->n_runs != v->count)
+	if (v->n_segments != v->count)
 		return 0;
-	for (size_t i = 2; i < v->n_runs; i++)
-		if (v->runs[i].offset - v->runs[i - 1].offset != step)
+	for (size_t i = 2; i < v->n_segments; i++)
+		if (v->segments[i].offset - v->segments[i - 1].offset != step)
 			return 0;
 	return step;
 }
@@ -261,8 +261,8 @@ void tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_
 	if (*t->why)
 		return;
 	t->packing = NULL;
-	t->offset = v->n_runs ? v->runs[0].offset : t->at;
-	if (!v->n_runs || (fixed && v->n_runs == 1))
+	t->offset = v->n_segments ? v->segments[0].offset : t->at;
+	if (!v->n_segments || (fixed && v->n_segments == 1))
 		return;
 	t->how = (struct tfs_packing){ .coding = fixed ? TFS_STORED : TFS_VARINT, .length = v->end - t->offset };
 	if (fixed && t->dtype->block_bytes == width)
@@ -274,10 +274,10 @@ void tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_
 	} else {
 		if (!fixed)
 			t->how.width = (uint8_t)width;
-		for (size_t i = 0; i < v->n_runs; i++)
-			v->runs[i].at *= width;
-		t->how.runs = v->runs;
-		t->how.n_runs = v->n_runs;
+		for (size_t i = 0; i < v->n_segments; i++)
+			v->segments[i].at *= width;
+		t->how.segments = v->segments;
+		t->how.n_segments = v->n_segments;
 	}
 	t->packing = &t->how;
 }

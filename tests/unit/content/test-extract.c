@@ -103,23 +103,23 @@ static void words_of_blocks_are_swapped(void **unused)
 
 static void runs_are_put_together(void **unused)
 {
-	struct tfs_run runs[1000];
+	struct tfs_segment segments[1000];
 	uint64_t from = 17, at = 0;
 	struct setting s;
 	uint8_t *want = malloc(BLOB);
 
 	(void)unused;
 	up(&s, random_bytes(BLOB), BLOB, true);
-	for (unsigned i = 0; i < LENGTH(runs); i++) {
+	for (unsigned i = 0; i < LENGTH(segments); i++) {
 		uint64_t n = 1 + any(i % 10 ? 40 : 60000);
 
-		runs[i] = (struct tfs_run){ .offset = from, .at = at };
+		segments[i] = (struct tfs_segment){ .offset = from, .at = at };
 		memcpy(want + at, s.blob + from, n);
 		from += n + any(30);
 		at += n;
 	}
 	assert_true(from <= BLOB);
-	s.packing = (struct tfs_packing){ .length = BLOB - 17, .runs = runs, .n_runs = LENGTH(runs) };
+	s.packing = (struct tfs_packing){ .length = BLOB - 17, .segments = segments, .n_segments = LENGTH(segments) };
 	s.t.offset = 17;
 	s.t.nbytes = at;
 	check(&s, want);
@@ -185,9 +185,9 @@ static void varints_are_decoded(void **unused)
 	for (unsigned width = 1; width <= 8; width *= 2) {
 		enum { N = 700000 };
 		uint8_t *want = malloc((size_t)N * width), *coded = malloc((size_t)N * 10 + 100);
-		static struct tfs_run runs[N];
+		static struct tfs_segment segments[N];
 		struct setting s;
-		size_t n_runs = 0, len = 13;
+		size_t n_segments = 0, len = 13;
 		uint8_t *data;
 	
 		assert_true(want && coded);
@@ -197,8 +197,8 @@ static void varints_are_decoded(void **unused)
 			if (i == next) {
 				if (any(2))
 					len += any(5); /* a tag and a length, say */
-				runs[n_runs++] = (struct tfs_run){ .offset = len, .at = i * width };
-				next += 1 + any(n_runs % 3 ? 3 : 60000);
+				segments[n_segments++] = (struct tfs_segment){ .offset = len, .at = i * width };
+				next += 1 + any(n_segments % 3 ? 3 : 60000);
 			}
 			for (uint64_t left = v; ; left >>= 7) {
 				coded[len++] = (left & 0x7f) | (left > 0x7f ? 0x80 : 0);
@@ -210,7 +210,7 @@ static void varints_are_decoded(void **unused)
 		}
 		up(&s, coded, len, true);
 		s.packing = (struct tfs_packing){
-			.coding = TFS_VARINT, .width = width, .length = len - 13, .runs = runs, .n_runs = n_runs
+			.coding = TFS_VARINT, .width = width, .length = len - 13, .segments = segments, .n_segments = n_segments
 		};
 		s.t.offset = 13;
 		s.t.nbytes = (uint64_t)N * width;

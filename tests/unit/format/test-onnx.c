@@ -146,13 +146,13 @@ static void pieces_are_runs(void **state)
 	assert_non_null(p);
 	assert_int_equal(p->coding, TFS_STORED);
 	assert_null(p->strides);
-	assert_int_equal(p->n_runs, 3);
-	assert_int_equal(p->runs[0].at, 0);
-	assert_int_equal(p->runs[0].offset, only_tensor(c)->offset);
-	assert_int_equal(p->runs[1].at, 4);
-	assert_int_equal(p->runs[1].offset, p->runs[0].offset + 4 + 2 + 2);
-	assert_int_equal(p->runs[2].at, 20);
-	assert_int_equal(p->length, p->runs[2].offset + 12 - p->runs[0].offset);
+	assert_int_equal(p->n_segments, 3);
+	assert_int_equal(p->segments[0].at, 0);
+	assert_int_equal(p->segments[0].offset, only_tensor(c)->offset);
+	assert_int_equal(p->segments[1].at, 4);
+	assert_int_equal(p->segments[1].offset, p->segments[0].offset + 4 + 2 + 2);
+	assert_int_equal(p->segments[2].at, 20);
+	assert_int_equal(p->length, p->segments[2].offset + 12 - p->segments[0].offset);
 	tfs_catalog_destroy(c);
 }
 
@@ -173,7 +173,7 @@ static void numbers_with_tags_are_strides(void **state)
 	p = only_tensor(c)->packing;
 	assert_non_null(p);
 	assert_int_equal(p->coding, TFS_STORED);
-	assert_int_equal(p->n_runs, 0);
+	assert_int_equal(p->n_segments, 0);
 	assert_int_equal(p->strides[0], 10);
 	assert_int_equal(p->strides[1], 5);
 	assert_int_equal(p->length, 5 * 5 + 4);
@@ -205,13 +205,13 @@ static void varints_have_places_to_begin(void **state)
 	assert_non_null(p);
 	assert_int_equal(p->coding, TFS_VARINT);
 	assert_int_equal(p->width, 4);
-	assert_int_equal(p->n_runs, 5);
+	assert_int_equal(p->n_segments, 5);
 	for (unsigned i = 0; i < 4; i++) {
-		assert_int_equal(p->runs[i].at, i * 65536 * 4);
-		assert_int_equal(p->runs[i].offset, only_tensor(c)->offset + at[i]);
+		assert_int_equal(p->segments[i].at, i * 65536 * 4);
+		assert_int_equal(p->segments[i].offset, only_tensor(c)->offset + at[i]);
 	}
-	assert_int_equal(p->runs[4].at, N * 4);
-	assert_int_equal(p->length, p->runs[4].offset + 1 - p->runs[0].offset);
+	assert_int_equal(p->segments[4].at, N * 4);
+	assert_int_equal(p->length, p->segments[4].offset + 1 - p->segments[0].offset);
 	tfs_catalog_destroy(c);
 }
 

@@ -63,7 +63,7 @@ static char *dump_lines(json_t *o, const struct tfs_tensor *t)
 		if (!bad)
 			fprintf(f, "%s\n  \"%s\": ", first ? "{" : ",", key);
 		if (!bad && json_is_null(value))
-			put_numbers(f, strcmp(key, "shape") ? t->packing->strides : t->shape, t->ndim, ", ");
+			put_numbers(f, strcmp(key, "shape") ? t->encoding->strides : t->shape, t->ndim, ", ");
 		else if (!bad)
 			fputs(v, f);
 		first = false;
@@ -79,7 +79,7 @@ static char *dump_lines(json_t *o, const struct tfs_tensor *t)
 }
 
 /* How a tensor that is not simply there is kept in the source. */
-static void add_packing(json_t *o, const struct tfs_packing *p)
+static void add_encoding(json_t *o, const struct tfs_encoding *p)
 {
 	if (p->coding != TFS_STORED)
 		json_object_set_new(o, "compression", json_string(p->coding == TFS_DEFLATED ? "deflate" : "varint"));
@@ -109,8 +109,8 @@ char *tfs_meta_text(const struct tfs_model *model, struct tfs_inode inode, size_
 	json_object_set_new(o, "format", json_string(set->format->name));
 	json_object_set_new(o, "source", tfs_json_any(path, strlen(path)));
 	json_object_set_new(o, "offset", json_integer((json_int_t)t->offset));
-	if (t->packing)
-		add_packing(o, t->packing);
+	if (t->encoding)
+		add_encoding(o, t->encoding);
 	char *text = dump_lines(o, t);
 	json_decref(o);
 	if (text)

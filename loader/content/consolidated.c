@@ -205,7 +205,7 @@ static size_t tensor_at(const struct tfs_whole *w, uint64_t at)
 static int copy_tensor(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t *dst, void *bounce,
 		       struct tfs_read_request *rq)
 {
-	uint32_t unit = t->packing ? tfs_packing_unit(t->packing) : 1;
+	uint32_t unit = t->encoding ? tfs_encoding_unit(t->encoding) : 1;
 
 	while (len) {
 		uint64_t lead = at % unit;
@@ -274,12 +274,12 @@ int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, struct tf
 
 		if (!t->nbytes)
 			continue;
-		if (t->packing && !more && !(more = aligned_alloc(TFS_IO_ALIGN, TFS_EXTRACT_SCRATCH)))
+		if (t->encoding && !more && !(more = aligned_alloc(TFS_IO_ALIGN, TFS_EXTRACT_SCRATCH)))
 			r = tfs_error_set(&rq->err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
-		else if (dst == rq->buf && upto == end && !t->packing)
+		else if (dst == rq->buf && upto == end && !t->encoding)
 			r = read_one(x, t, begin, rq);
 		else
-			r = copy_tensor(x, t, at - begin, upto - at, dst, t->packing ? more : rq->scratch, rq);
+			r = copy_tensor(x, t, at - begin, upto - at, dst, t->encoding ? more : rq->scratch, rq);
 		if (r)
 			return name_tensor(t, r, &rq->err);
 		dst += upto - at;

@@ -4,7 +4,7 @@
  * own is behind struct tfs_content_ops; the scheduler, the workers, streams, cache and hashes ask that, and never which kind it is.
  *
  *   extent         a plain tensor: bytes of one file as they are, which an engine reads, together with its neighbours
- *   encoded        a tensor whose bytes are inflated, decoded, gathered or swapped (struct tfs_packing)
+ *   encoded        a tensor whose bytes are inflated, decoded, gathered or swapped (struct tfs_encoding)
  *   consolidated   all tensors of a set as one safetensors file
  */
 #ifndef TFS_CONTENT_CONTENT_H

@@ -27,7 +27,7 @@ struct tfs_extractor {
 struct extract {
 	struct tfs_extractor *x;
 	const struct tfs_tensor *t;
-	const struct tfs_packing *p;
+	const struct tfs_encoding *p;
 	struct tfs_source *source;
 	struct tfs_inflater *inflater; /* DEFLATED, once there was something to read */
 	uint8_t *scratch;
@@ -99,7 +99,7 @@ static int copy_stored(struct extract *e, uint64_t offset, size_t len, uint8_t *
 }
 
 /* The last segment that begins at decoded byte @at or before. */
-static size_t find_segment(const struct tfs_packing *p, uint64_t at)
+static size_t find_segment(const struct tfs_encoding *p, uint64_t at)
 {
 	return tfs_search(i, 1, p->n_segments, p->segments[i].at <= at) - 1;
 }
@@ -174,7 +174,7 @@ static int decode_segment(struct extract *e, uint64_t offset, uint64_t limit, ui
 
 static int decode_varints(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 {
-	const struct tfs_packing *p = e->p;
+	const struct tfs_encoding *p = e->p;
 	int ret = 0;
 
 	for (size_t i = find_segment(p, at); len && !ret; i++) {
@@ -475,14 +475,14 @@ static void swap_words(uint8_t *bytes, uint64_t at, size_t len, size_t block, co
 
 int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_read_request *rq)
 {
-	static const struct tfs_packing plain = { 0 };
+	static const struct tfs_encoding plain = { 0 };
 	struct tfs_error changed = { .offset = TFS_NO_OFFSET };
-	const struct tfs_packing *p = t->packing ? t->packing : &plain;
+	const struct tfs_encoding *p = t->encoding ? t->encoding : &plain;
 	struct extract e = {
 		.x = x, .t = t, .p = p, .scratch = rq->scratch, .priority = rq->priority, .how = &rq->how, .err = &rq->err
 	};
 
-	assert(!(rq->at % tfs_packing_unit(p)) && !(rq->len % tfs_packing_unit(p)));
+	assert(!(rq->at % tfs_encoding_unit(p)) && !(rq->len % tfs_encoding_unit(p)));
 	rq->how = TFS_READ_BUFFERED;
 	rq->data = rq->buf;
 	int ret = tfs_source_pin(x->sources, t->source, &e.source, e.err);
@@ -523,7 +523,7 @@ static struct tfs_extent extent_of(const void *of)
 static const struct tfs_tensor *stream_of(const void *of)
 {
 	const struct tfs_tensor *t = of;
-	return t->packing->coding == TFS_DEFLATED ? t : NULL;
+	return t->encoding->coding == TFS_DEFLATED ? t : NULL;
 }
 
 static int read_tensor(const void *of, struct tfs_extractor *x, struct tfs_read_request *rq)
@@ -535,5 +535,5 @@ struct tfs_content tfs_content_of_tensor(const struct tfs_tensor *t)
 {
 	static const struct tfs_content_ops extent = { .extent = extent_of, .read = read_tensor };
 	static const struct tfs_content_ops encoded = { .in_order = stream_of, .read = read_tensor };
-	return (struct tfs_content){ t->packing ? &encoded : &extent, t };
+	return (struct tfs_content){ t->encoding ? &encoded : &extent, t };
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes of tensors, whether packed (struct tfs_packing) or not: inflated, decoded, gathered by their strides, put in order. Any part of a
- * tensor can be asked for; what that costs depends on the packing. Thread-safe.
+ * The bytes of tensors, whether encoded (struct tfs_encoding) or not: inflated, decoded, gathered by their strides, put in order. Any part of a
+ * tensor can be asked for; what that costs depends on the encoding. Thread-safe.
  */
 #ifndef TFS_EXTRACT_H
 #define TFS_EXTRACT_H
@@ -23,7 +23,7 @@ void tfs_extractor_trim(struct tfs_extractor *x, int seconds);
 void tfs_extractor_destroy(struct tfs_extractor *x); /* takes NULL */
 
 /*
- * The part of the tensor @t, packed or plain, that @rq asks for, with its source pinned and checked. 0; -EIO, rq->err: it can't be
+ * The part of the tensor @t, encoded or plain, that @rq asks for, with its source pinned and checked. 0; -EIO, rq->err: it can't be
  * read; -ESTALE: the source has changed; -ECANCELED: stopped.
  *
  * A deflated tensor is quick to read from begin to end, a part at a time and no two at once: where the last part ended is

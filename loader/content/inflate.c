@@ -77,7 +77,7 @@ void tfs_inflaters_destroy(struct tfs_inflaters *pool)
 
 static uint64_t mark_step(const struct tfs_tensor *t)
 {
-	uint64_t step = t->packing->unpacked / MARKS_EACH;
+	uint64_t step = t->encoding->unpacked / MARKS_EACH;
 
 	return step > MARK_STEP ? step : MARK_STEP;
 }
@@ -211,14 +211,14 @@ static int damaged(struct tfs_inflater *f, struct tfs_error *err, const char *wh
 {
 	f->broken = true;
 	return tfs_error_set(err, -EIO, f->tensor->offset + f->in, "inflating: %s after %" PRIu64 " of %" PRIu64 " bytes", what,
-			     f->out, f->tensor->packing->unpacked);
+			     f->out, f->tensor->encoding->unpacked);
 }
 
 /* Inflate up to decoded byte @upto, into @dst, or where that is NULL into the scratch. */
 static int inflate_upto(struct tfs_inflater *f, struct tfs_source *source, uint64_t upto, uint8_t *dst, uint8_t *scratch,
 			enum tfs_read_how *ret_how, struct tfs_error *err)
 {
-	const struct tfs_packing *p = f->tensor->packing;
+	const struct tfs_encoding *p = f->tensor->encoding;
 	uint8_t *skipped = scratch + TFS_EXTRACT_SCRATCH / 2;
 	int z = Z_OK, ret;
 

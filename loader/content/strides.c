@@ -15,7 +15,7 @@ void tfs_strided_describe(const struct tfs_tensor *t, struct tfs_strided *a)
 
 		if (i < t->ndim) {
 			d.n = t->shape[i];
-			d.from = t->packing->strides[i];
+			d.from = t->encoding->strides[i];
 		}
 		if (d.n == 1 && (i < t->ndim || a->n))
 			continue;

@@ -45,8 +45,8 @@ int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, unsigned 
 		if (ckd_mul(&bytes, t->nbytes / l.in, l.out))
 			return -EOVERFLOW;
 		bytes -= missing_elems(t) * sizeof(float);
-	} else if (t->packing) {
-		l.in = l.out = tfs_packing_unit(t->packing);
+	} else if (t->encoding) {
+		l.in = l.out = tfs_encoding_unit(t->encoding);
 	}
 	/* Which files there are is the same with every alignment. */
 	if (bytes > INT64_MAX - (v->make_prefix ? TFS_VIEW_PREFIX_MAX : 0))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packed little-endian elements to float32: what the f32/ view shows. A kernel is a plain function without state, so
+ * Encoded little-endian elements to float32: what the f32/ view shows. A kernel is a plain function without state, so
  * everything here may be called from any thread.
  *
  * Every kernel of a dtype gives the same bits, whatever the CPU:

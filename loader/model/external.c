@@ -36,7 +36,7 @@ static uint32_t find(const struct tfs_model *m, uint32_t dir, const char *locati
 
 static int check_size(const struct tfs_model *m, uint32_t node, const struct tfs_tensor *t, struct tfs_error *err)
 {
-	uint64_t length = t->packing ? t->packing->length : t->nbytes, end;
+	uint64_t length = t->encoding ? t->encoding->length : t->nbytes, end;
 
 	if (!ckd_add(&end, t->offset, length) && end <= m->nodes[node].id.size)
 		return 0;

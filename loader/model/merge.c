@@ -23,7 +23,7 @@ static int by_name(const void *a, const void *b)
 static int by_offset(const void *a, const void *b)
 {
 	const struct tfs_tensor *x = a, *y = b;
-	uint64_t x_skip = x->packing ? x->packing->skip : 0, y_skip = y->packing ? y->packing->skip : 0;
+	uint64_t x_skip = x->encoding ? x->encoding->skip : 0, y_skip = y->encoding ? y->encoding->skip : 0;
 
 	if (x->offset != y->offset)
 		return x->offset < y->offset ? -1 : 1;

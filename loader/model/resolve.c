@@ -91,9 +91,9 @@ static bool same_type(const struct tfs_dtype *a, const struct tfs_dtype *b)
 }
 
 /* Do the same bytes in both files make the same tensor? */
-static bool same_packing(const struct tfs_tensor *a, const struct tfs_tensor *b)
+static bool same_encoding(const struct tfs_tensor *a, const struct tfs_tensor *b)
 {
-	const struct tfs_packing *p = a->packing, *q = b->packing;
+	const struct tfs_encoding *p = a->encoding, *q = b->encoding;
 
 	if (!p || !q)
 		return !p && !q;
@@ -117,7 +117,7 @@ static const struct tfs_input *open_source(struct resolver *r, unsigned slot, ui
 
 static enum equality compare_bytes(struct resolver *r, const struct tfs_tensor *a, const struct tfs_tensor *b, const char **ret_why)
 {
-	uint64_t len = a->packing ? a->packing->length : a->nbytes;
+	uint64_t len = a->encoding ? a->encoding->length : a->nbytes;
 	const struct tfs_input *x = open_source(r, 0, a->source), *y = open_source(r, 1, b->source);
 
 	*ret_why = "which can't be compared";
@@ -154,7 +154,7 @@ static enum equality compare(struct resolver *r, const struct tfs_tensor *a, con
 		*ret_why = "with another shape";
 		return DIFFERENT;
 	}
-	if (!same_packing(a, b)) {
+	if (!same_encoding(a, b)) {
 		*ret_why = "stored in another way";
 		return UNKNOWN;
 	}

@@ -108,33 +108,33 @@ int tfs_catalog_add(struct tfs_catalog *c, const char *name, size_t name_len, co
 	return 0;
 }
 
-int tfs_catalog_pack(struct tfs_catalog *c, struct tfs_tensor *t, const struct tfs_packing *packing)
+int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct tfs_encoding *encoding)
 {
-	struct tfs_packing *p = tfs_arena_alloc(&c->shapes, sizeof *p, alignof(struct tfs_packing));
+	struct tfs_encoding *p = tfs_arena_alloc(&c->shapes, sizeof *p, alignof(struct tfs_encoding));
 	uint64_t *strides = NULL;
 	struct tfs_segment *segments = NULL;
 
 	if (!t)
 		t = &c->tensors[c->count - 1];
-	assert(!packing->strides || (t->dtype->block_elems == 1 && !packing->n_segments));
+	assert(!encoding->strides || (t->dtype->block_elems == 1 && !encoding->n_segments));
 	if (!p)
 		return -ENOMEM;
-	*p = *packing;
-	if (packing->strides) {
+	*p = *encoding;
+	if (encoding->strides) {
 		strides = tfs_arena_array(&c->shapes, t->ndim, sizeof *strides, alignof(uint64_t));
 		if (!strides)
 			return -ENOMEM;
-		memcpy(strides, packing->strides, t->ndim * sizeof *strides);
+		memcpy(strides, encoding->strides, t->ndim * sizeof *strides);
 	}
-	if (packing->n_segments) {
-		segments = tfs_arena_array(&c->shapes, packing->n_segments, sizeof *segments, alignof(struct tfs_segment));
+	if (encoding->n_segments) {
+		segments = tfs_arena_array(&c->shapes, encoding->n_segments, sizeof *segments, alignof(struct tfs_segment));
 		if (!segments)
 			return -ENOMEM;
-		memcpy(segments, packing->segments, packing->n_segments * sizeof *segments);
+		memcpy(segments, encoding->segments, encoding->n_segments * sizeof *segments);
 	}
 	p->strides = strides;
 	p->segments = segments;
-	t->packing = p;
+	t->encoding = p;
 	return 0;
 }
 

@@ -19,7 +19,7 @@
  */
 #define TFS_MAX_DIMS 64
 
-/* How the bytes of a packed tensor are kept in the file, before swap and strides. */
+/* How the bytes of an encoded tensor are kept in the file, before swap and strides. */
 enum tfs_coding {
 	TFS_STORED,   /* as they are */
 	TFS_DEFLATED, /* a raw deflate stream (RFC 1951), as in a zip member */
@@ -41,7 +41,7 @@ struct tfs_segment {
  * How to get at the bytes of a tensor that the file does not have as C-order little-endian elements in one piece. From the file
  * to what is shown: decode, pick by strides, swap.
  */
-struct tfs_packing {
+struct tfs_encoding {
 	enum tfs_coding coding;
 	/* 0 where bytes are in order, else the bytes of each word that are stored in reverse: 2, 4 or 8 (half of a complex element). */
 	uint8_t swap;
@@ -72,17 +72,17 @@ struct tfs_packing {
 };
 
 /*
- * Bytes of the words that a packed tensor's bytes are made in: any part that is asked for begins and ends between two. A power of
+ * Bytes of the words that an encoded tensor's bytes are made in: any part that is asked for begins and ends between two. A power of
  * two up to 8.
  */
-static inline uint32_t tfs_packing_unit(const struct tfs_packing *p)
+static inline uint32_t tfs_encoding_unit(const struct tfs_encoding *p)
 {
 	return p->coding == TFS_VARINT ? p->width : p->swap ? p->swap : 1;
 }
 
 /*
  * One tensor. 64 bytes, as a model has up to a million of them. All pointers belong to the catalog.
- * The bytes are those of the file at [offset, offset + nbytes), in C order and little-endian; or as packing says.
+ * The bytes are those of the file at [offset, offset + nbytes), in C order and little-endian; or as encoding says.
  */
 struct tfs_tensor {
 	const char *name; /* @name_len bytes, any but ill-formed UTF-8; may contain NUL; also NUL-terminated */
@@ -92,7 +92,7 @@ struct tfs_tensor {
 	uint64_t nbytes;
 	uint32_t name_len;
 	uint32_t source; /* node of the source file in the model (struct tfs_model.nodes) */
-	const struct tfs_packing *packing; /* NULL: plain */
+	const struct tfs_encoding *encoding; /* NULL: plain */
 	uint8_t ndim;
 };
 
@@ -121,10 +121,10 @@ int tfs_catalog_add(struct tfs_catalog *c, const char *name, size_t name_len, co
 		    const uint64_t *shape, unsigned ndim, uint64_t offset, uint64_t nbytes);
 
 /*
- * The tensor @t of the catalog is packed so; NULL: the one added last. Copied, with its strides and segments. The source bytes it names lie
+ * The tensor @t of the catalog is encoded so; NULL: the one added last. Copied, with its strides and segments. The source bytes it names lie
  * within the file, and the elements that its strides reach within those. -ENOMEM.
  */
-int tfs_catalog_pack(struct tfs_catalog *c, struct tfs_tensor *t, const struct tfs_packing *packing);
+int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct tfs_encoding *encoding);
 
 /*
  * The bytes of the tensor added last are in another file: @location (@len bytes) as its format has it, relative to the directory

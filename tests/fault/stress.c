@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Everything at once, for the sanitizers: up to 64 threads hold, cancel, map, prefetch, pin, evict, hash and stream the tensors,
- * plain, packed, and of equal content, of a model that does not fit the budget, by every engine and by one that fails all the time,
+ * plain, encoded, and of equal content, of a model that does not fit the budget, by every engine and by one that fails all the time,
  * and check every byte they get; at the end the loader is stopped under their hands. Then nobody may still wait, nobody may have
  * been answered twice, and nothing is held. The seeds are fixed, the number of operations is bounded. TFS_SOAK=N does N times as
  * much.
@@ -353,7 +353,7 @@ static void *act(void *arg)
 			do_stream(a, id);
 			break;
 		case 10:
-			do_stream(a, (struct tfs_file_id){ .set = s->packed_set, .view = TFS_VIEW_IDS });
+			do_stream(a, (struct tfs_file_id){ .set = s->encoded_set, .view = TFS_VIEW_IDS });
 			break;
 		case 11:
 			do_hash(a, &s->tensors[draw(a, TENSORS)], !draw(a, 8), !draw(a, 3));
@@ -439,7 +439,7 @@ static void run(struct kind k)
 {
 	const struct tfs_engine *const engines[TFS_TIERS] = { &failing, &tfs_engine_threads, &tfs_engine_buffered };
 	struct stress s = { 0 };
-	struct member members[PACKED];
+	struct member members[ENCODED];
 	uint64_t content[PLAIN];
 	char *dir = make_tree();
 	pthread_t threads[ACTORS];
@@ -457,8 +457,8 @@ static void run(struct kind k)
 	know(&s, members, content);
 	s.hashes = tfs_hashes_create(s.rig.model, s.rig.sources, s.rig.sched, s.rig.residency);
 	s.prefetcher = tfs_prefetch_create(s.rig.model, s.rig.sched, s.rig.residency, 0);
-	assert_true(s.hashes && s.prefetcher && tfs_whole_possible(&s.rig.model->sets[s.packed_set]));
-	assert_int_equal(tfs_whole_create(&s.rig.model->sets[s.packed_set], &s.whole), 0);
+	assert_true(s.hashes && s.prefetcher && tfs_whole_possible(&s.rig.model->sets[s.encoded_set]));
+	assert_int_equal(tfs_whole_create(&s.rig.model->sets[s.encoded_set], &s.whole), 0);
 	s.failing = k.failing;
 	n_reads = n_failed = 0;
 	for (unsigned i = 0; i < k.actors; i++) {

@@ -37,8 +37,8 @@ static void check_tensors(struct tfs_catalog *c, uint64_t size)
 		CHECK(t[i].ndim <= TFS_GGUF_MAX_DIMS);
 		if (strncmp(t[i].dtype->name, "UNKNOWN(", 8))
 			CHECK(!tfs_dtype_nbytes(t[i].dtype, t[i].shape, t[i].ndim, &nbytes) && nbytes == t[i].nbytes);
-		CHECK(!t[i].packing || (t[i].packing->length == t[i].nbytes && !(t[i].nbytes % t[i].packing->swap)));
-		CHECK(!t[i].packing || !t[i].packing->words || t[i].dtype->block_elems > 1);
+		CHECK(!t[i].encoding || (t[i].encoding->length == t[i].nbytes && !(t[i].nbytes % t[i].encoding->swap)));
+		CHECK(!t[i].encoding || !t[i].encoding->words || t[i].dtype->block_elems > 1);
 	}
 	tfs_sort(order, n, order + n, by_place);
 	for (size_t i = 0; i < n; i++) {

@@ -16,7 +16,7 @@
 
 static void check_packing(const struct tfs_tensor *t)
 {
-	const struct tfs_packing *p = t->packing;
+	const struct tfs_encoding *p = t->encoding;
 	uint64_t last = t->nbytes ? 0 : 1;
 
 	CHECK(t->nbytes && p->coding != TFS_VARINT && !p->n_segments);
@@ -55,13 +55,13 @@ static void check_shown(const struct tfs_tensor *t, unsigned align)
 
 static void check_tensor(const struct tfs_tensor *t, uint64_t size)
 {
-	uint64_t nbytes, length = t->packing ? t->packing->length : t->nbytes;
+	uint64_t nbytes, length = t->encoding ? t->encoding->length : t->nbytes;
 
 	CHECK(t->offset <= size && length <= size - t->offset);
 	CHECK(!t->name[t->name_len] && tfs_utf8_valid(t->name, t->name_len));
 	CHECK(t->dtype->block_elems == 1 && t->dtype->block_bytes);
 	CHECK(!tfs_dtype_nbytes(t->dtype, t->shape, t->ndim, &nbytes) && nbytes == t->nbytes);
-	if (t->packing)
+	if (t->encoding)
 		check_packing(t);
 	check_shown(t, 64);
 	check_shown(t, TFS_VIEW_PREFIX_MAX);

@@ -11,7 +11,7 @@
 #include "fuzz.h"
 
 /* The bytes of the file that run @i of @t takes, which are @nbytes of the tensor. */
-static uint64_t run_length(const struct tfs_packing *p, const uint8_t *data, uint64_t from, uint64_t end, uint64_t nbytes)
+static uint64_t run_length(const struct tfs_encoding *p, const uint8_t *data, uint64_t from, uint64_t end, uint64_t nbytes)
 {
 	uint64_t at = from;
 
@@ -29,7 +29,7 @@ static uint64_t run_length(const struct tfs_packing *p, const uint8_t *data, uin
 
 static void check_packing(const struct tfs_tensor *t, const uint8_t *data)
 {
-	const struct tfs_packing *p = t->packing;
+	const struct tfs_encoding *p = t->encoding;
 	uint64_t end = t->offset + p->length, last = 0;
 
 	CHECK(p->coding == TFS_STORED || (p->coding == TFS_VARINT && p->width && p->n_segments && t->nbytes % p->width == 0));
@@ -59,18 +59,18 @@ static void check_tensors(struct tfs_catalog *c, const uint8_t *data, uint64_t s
 	t = tfs_catalog_tensors(c, &n);
 	tfs_catalog_locations(c, &n_locations);
 	for (size_t i = 0; i < n; i++) {
-		uint64_t nbytes, length = t[i].packing ? t[i].packing->length : t[i].nbytes;
+		uint64_t nbytes, length = t[i].encoding ? t[i].encoding->length : t[i].nbytes;
 
 		CHECK(!tfs_dtype_nbytes_padded(t[i].dtype, t[i].shape, t[i].ndim, &nbytes) && nbytes == t[i].nbytes);
 		CHECK(tfs_utf8_valid(t[i].name, t[i].name_len) && !t[i].name[t[i].name_len]);
 		CHECK(!i || t[i - 1].name_len != t[i].name_len || memcmp(t[i - 1].name, t[i].name, t[i].name_len) != 0);
 		CHECK(t[i].source <= n_locations);
 		if (t[i].source) {
-			CHECK(!t[i].packing);
+			CHECK(!t[i].encoding);
 			continue;
 		}
 		CHECK(t[i].offset <= size && length <= size - t[i].offset);
-		if (t[i].packing)
+		if (t[i].encoding)
 			check_packing(&t[i], data);
 	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The torch parser on any file: the tensors of what it accepts have names of their own and lie within the file, packed ones with
+ * The torch parser on any file: the tensors of what it accepts have names of their own and lie within the file, encoded ones with
  * all that their strides reach; what it refuses it gives a reason for.
  */
 #include <errno.h>
@@ -18,13 +18,13 @@ static uint64_t reach(const struct tfs_tensor *t)
 	uint64_t end = t->dtype->block_bytes, step;
 
 	for (unsigned i = 0; i < t->ndim; i++)
-		CHECK(!ckd_mul(&step, t->shape[i] - 1, t->packing->strides[i]) && !ckd_add(&end, end, step));
+		CHECK(!ckd_mul(&step, t->shape[i] - 1, t->encoding->strides[i]) && !ckd_add(&end, end, step));
 	return end;
 }
 
 static void check_packing(const struct tfs_tensor *t, uint64_t size)
 {
-	const struct tfs_packing *p = t->packing;
+	const struct tfs_encoding *p = t->encoding;
 	uint64_t bytes, end;
 
 	CHECK(t->nbytes && !p->n_segments && p->coding != TFS_VARINT);
@@ -48,7 +48,7 @@ static void check_tensors(struct tfs_catalog *c, uint64_t size)
 		CHECK(!i || tfs_name_cmp(t[i - 1].name, t[i - 1].name_len, t[i].name, t[i].name_len) < 0);
 		CHECK(!t[i].name[t[i].name_len] && tfs_utf8_valid(t[i].name, t[i].name_len));
 		CHECK(!tfs_dtype_nbytes(t[i].dtype, t[i].shape, t[i].ndim, &nbytes) && nbytes == t[i].nbytes);
-		if (t[i].packing)
+		if (t[i].encoding)
 			check_packing(&t[i], size);
 		else
 			CHECK(!ckd_add(&end, t[i].offset, nbytes) && end <= size);

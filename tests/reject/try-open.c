@@ -30,7 +30,7 @@ static void print_tensor(const struct tfs_model *m, const struct tfs_set *s, con
 	for (unsigned i = 0; i < t->ndim; i++)
 		printf("%s%" PRIu64, i ? "," : "", t->shape[i]);
 	tfs_model_path(m, t->source, path, sizeof path);
-	printf("\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\n", t->nbytes, t->offset, path, t->packing ? "packed" : "plain");
+	printf("\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\n", t->nbytes, t->offset, path, t->encoding ? "packed" : "plain");
 }
 
 int main(int argc, char **argv)

@@ -23,7 +23,7 @@ struct setting {
 	struct tfs_extractor *x;
 	uint64_t shape[8], strides[8];
 	struct tfs_dtype dtype;
-	struct tfs_packing packing;
+	struct tfs_encoding encoding;
 	struct tfs_tensor t;
 	uint8_t *buf, *scratch;
 	struct tfs_error err;
@@ -76,14 +76,14 @@ static inline void up(struct setting *s, uint8_t *blob, size_t len, bool direct)
 	s->buf = aligned_alloc(TFS_IO_ALIGN, TFS_CHUNK + 2 * TFS_IO_ALIGN);
 	s->scratch = aligned_alloc(TFS_IO_ALIGN, TFS_EXTRACT_SCRATCH);
 	assert_true(s->x && s->buf && s->scratch);
-	s->packing.length = len;
+	s->encoding.length = len;
 	s->t = (struct tfs_tensor){
 		.name = "t",
 		.name_len = 1,
 		.dtype = &s->dtype,
 		.shape = s->shape,
 		.source = tfs_model_find_child(s->g.model, TFS_NODE_ROOT, "blob", 4),
-		.packing = &s->packing,
+		.encoding = &s->encoding,
 	};
 	s->dtype = (struct tfs_dtype){ .name = "TEST", .block_elems = 1, .block_bytes = 1 };
 	assert_true(s->t.source != UINT32_MAX);
@@ -101,7 +101,7 @@ static inline void down(struct setting *s)
 /* Parts of the tensor are as in @want: some of any place and length, then all, in order. */
 static inline void check(struct setting *s, const uint8_t *want)
 {
-	uint64_t unit = tfs_packing_unit(s->t.packing), n = s->t.nbytes / unit, at = 0;
+	uint64_t unit = tfs_encoding_unit(s->t.encoding), n = s->t.nbytes / unit, at = 0;
 	uint8_t *data;
 
 	for (int i = 0; i < 6; i++) {
@@ -124,7 +124,7 @@ static inline void check(struct setting *s, const uint8_t *want)
 /* The tensor's elements one by one. */
 static inline uint8_t *pick_all(const struct setting *s, const uint8_t *base)
 {
-	uint32_t es = s->dtype.block_bytes, unit = s->packing.swap ? s->packing.swap : 1;
+	uint32_t es = s->dtype.block_bytes, unit = s->encoding.swap ? s->encoding.swap : 1;
 	uint8_t *out = malloc(s->t.nbytes), *o = out;
 	uint64_t index[8] = { 0 };
 
@@ -150,7 +150,7 @@ static inline void random_array(struct setting *s, uint64_t room)
 	uint64_t span, elems = 1;
 
 	s->dtype.block_bytes = sizes[which];
-	s->packing.swap = any(2) ? swaps[which] : 0;
+	s->encoding.swap = any(2) ? swaps[which] : 0;
 	s->t.ndim = 1 + any(4);
 	for (unsigned d = 0; d < s->t.ndim; d++)
 		order[d] = d;
@@ -185,10 +185,10 @@ static inline void random_array(struct setting *s, uint64_t room)
 		if (s->shape[d] == 1)
 			s->strides[d] = any(1000); /* counts for nothing */
 	}
-	s->packing.strides = s->strides;
+	s->encoding.strides = s->strides;
 	s->t.offset = any(room - span + 1);
 	s->t.nbytes = elems * sizes[which];
-	s->packing.length = span;
+	s->encoding.length = span;
 }
 
 /* zlib's own one-pass compressor, without its header. */

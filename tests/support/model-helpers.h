@@ -108,7 +108,7 @@ static inline void assert_consistent(const struct tfs_model *m)
 			const struct tfs_tensor *t = &s->tensors[k];
 
 			total += t->nbytes;
-			assert_true(t->offset + (t->packing ? t->packing->length : t->nbytes) <=
+			assert_true(t->offset + (t->encoding ? t->encoding->length : t->nbytes) <=
 				    m->nodes[t->source].id.size);
 			assert_int_equal(tfs_set_find(s, t->name, t->name_len), k);
 			assert_true(s->by_offset[k] < s->n_tensors);

@@ -3,7 +3,7 @@
 #ifndef TEST_STRESS_H
 #define TEST_STRESS_H
 
-#include "support/packed.h"
+#include "support/encoded.h"
 
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -21,20 +21,20 @@
 		} \
 	} while (0)
 
-/* Of the first DUPLICATES each has the bytes of one of the first two; and the last packed one those of one that is kept in another way. */
-enum { PLAIN = 28, DUPLICATES = 12, PACKED = 10, TENSORS = PLAIN + PACKED, ACTORS = 64, KEPT = 4, READS = 6 };
+/* Of the first DUPLICATES each has the bytes of one of the first two; and the last encoded one those of one that is kept in another way. */
+enum { PLAIN = 28, DUPLICATES = 12, ENCODED = 10, TENSORS = PLAIN + ENCODED, ACTORS = 64, KEPT = 4, READS = 6 };
 
 struct stress {
 	struct rig rig;
 	struct tfs_hashes *hashes;
 	struct tfs_prefetcher *prefetcher;
-	struct tfs_whole *whole; /* of the packed ones */
+	struct tfs_whole *whole; /* of the encoded ones */
 	struct tensor {
 		uint32_t set, tensor;
 		uint64_t base;
 		struct tfs_hash hash;
 	} tensors[TENSORS];
-	uint32_t packed_set;
+	uint32_t encoded_set;
 	bool failing;
 	_Atomic bool stopped; /* from now on -ECANCELED is an answer */
 	_Atomic uint64_t resident, streamed, cancelled, refused, hashed, evicted, pinned, shared;
@@ -95,7 +95,7 @@ static inline bool right_file(const struct stress *s, struct tfs_file_id id, con
 /* The same of the whole file, but for its header, of which only the length is looked at. */
 static inline bool right_whole(const struct stress *s, const uint8_t *buf, uint64_t at, size_t len)
 {
-	const struct tfs_set *set = &s->rig.model->sets[s->packed_set];
+	const struct tfs_set *set = &s->rig.model->sets[s->encoded_set];
 	uint64_t begin = tfs_whole_size(s->whole) - set->total_bytes, header = htole64(begin - 8);
 
 	if (!at && len >= 8 && memcmp(buf, &header, 8) != 0)
@@ -103,7 +103,7 @@ static inline bool right_whole(const struct stress *s, const uint8_t *buf, uint6
 	for (uint32_t i = 0; i < set->n_tensors; i++) {
 		uint64_t end = begin + set->tensors[i].nbytes, from = at > begin ? at : begin, upto = at + len < end ? at + len : end;
 		if (from < upto &&
-		    !right_bytes(buf + (from - at), base_of(s, s->packed_set, i) + (from - begin), upto - from))
+		    !right_bytes(buf + (from - at), base_of(s, s->encoded_set, i) + (from - begin), upto - from))
 			return false;
 		begin = end;
 	}
@@ -168,11 +168,11 @@ static inline void put(const char *dir, struct member *members, uint64_t content
 	}
 	put_model(dir, "model.safetensors", specs, PLAIN);
 	put_twins(dir, content);
-	for (unsigned i = 0; i < PACKED; i++) {
+	for (unsigned i = 0; i < ENCODED; i++) {
 		struct member *m = &members[i];
 		*m = (struct member){ .rows = i % 5 == 0 ? 2501 : 97 + i, .cols = 1001 + 2 * i, .width = 1 + (i & 1), .fortran = i & 2,
 				      .big = i & 1, .deflated = i & 4 || i % 5 == 0, .base = (uint64_t)(i + 1) << 32 };
-		if (i == PACKED - 1) {
+		if (i == ENCODED - 1) {
 			m->rows = members[1].rows;
 			m->cols = members[1].cols;
 			m->base = members[1].base;
@@ -180,7 +180,7 @@ static inline void put(const char *dir, struct member *members, uint64_t content
 		}
 		snprintf(m->name, sizeof m->name, "p%02u", i);
 	}
-	put_npz(dir, "packed.npz", members, PACKED);
+	put_npz(dir, "encoded.npz", members, ENCODED);
 }
 
 /* Where each tensor is, and what it hashes to. */
@@ -199,7 +199,7 @@ static inline void know(struct stress *s, const struct member *members, const ui
 
 			*k = (struct tensor){ .set = set, .tensor = i };
 			if (t->name[0] == 'p') {
-				s->packed_set = set;
+				s->encoded_set = set;
 				k->base = members[atoi(t->name + 1)].base;
 				assert_int_equal(t->nbytes, member_bytes(&members[atoi(t->name + 1)]));
 			} else {

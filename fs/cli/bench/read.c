@@ -159,9 +159,9 @@ static int read_item(struct reader *r, size_t i)
 	}
 	if (error)
 		return fail(p, error, item->name);
-	/* Whoever reads the files themselves does not see a packed tensor's own bytes. The place is in it, so that two tensors
+	/* Whoever reads the files themselves does not see an encoded tensor's own bytes. The place is in it, so that two tensors
 	 * that have changed places are noticed. */
-	if (!t->packing)
+	if (!t->encoding)
 		r->sum += sum * (2 * (uint64_t)i + 1);
 	return 0;
 }

@@ -19,7 +19,7 @@ enum { OTHER_MAX = 64 << 20 };
 
 uint64_t tfs_bench_source_bytes(const struct tfs_tensor *t)
 {
-	return t->packing ? t->packing->length : t->nbytes;
+	return t->encoding ? t->encoding->length : t->nbytes;
 }
 
 /* The name of what the mount shows in directory @node besides the model's own entries: @kind, and @view where it is a view. */

@@ -450,7 +450,7 @@ static int place_tensors(struct parser *p)
 }
 
 /* Of a big-endian file: numbers are swapped, and words in blocks if they are, too. What we do not know is left as it is. */
-static int pack_tensors(struct parser *p)
+static int encode_tensors(struct parser *p)
 {
 	enum tfs_gguf_order order;
 	bool unsure = false;
@@ -463,23 +463,23 @@ static int pack_tensors(struct parser *p)
 	for (size_t i = 0; i < n && !rc; i++) {
 		const struct tfs_dtype *dtype = t[i].dtype;
 		const struct tfs_gguf_words *w = tfs_gguf_words_of(dtype);
-		struct tfs_packing packing = { .coding = TFS_STORED, .length = t[i].nbytes };
+		struct tfs_encoding encoding = { .coding = TFS_STORED, .length = t[i].nbytes };
 
 		if (!t[i].nbytes)
 			continue;
 		if (!w) {
-			packing.swap = dtype->block_elems == 1 && !is_unknown(dtype) ? dtype->block_bytes : 0;
+			encoding.swap = dtype->block_elems == 1 && !is_unknown(dtype) ? dtype->block_bytes : 0;
 		} else if (order == TFS_GGUF_UNDECIDED) {
 			unsure = true;
 		} else if (order == TFS_GGUF_BIG && w->mixed) {
 			rc = show_raw(p, &t[i], "%s in big-endian order, and writers differ in which of its bytes they swap",
 				      dtype->name);
 		} else if (order == TFS_GGUF_BIG) {
-			packing.swap = w->words[0].width;
-			packing.words = dtype->block_elems > 1 ? w->words : NULL;
+			encoding.swap = w->words[0].width;
+			encoding.words = dtype->block_elems > 1 ? w->words : NULL;
 		}
-		if (packing.swap > 1)
-			rc = tfs_catalog_pack(p->catalog, &t[i], &packing);
+		if (encoding.swap > 1)
+			rc = tfs_catalog_encode(p->catalog, &t[i], &encoding);
 	}
 	if (!rc && unsure)
 		rc = tfs_catalog_note(p->catalog, TFS_NO_OFFSET, "big-endian, but of the words in its blocks, or of BF16, that can't be told: taken as "
@@ -518,7 +518,7 @@ static int read_tensors(struct parser *p)
 	if (!rc)
 		rc = place_tensors(p);
 	if (!rc && p->r.big_endian)
-		rc = pack_tensors(p);
+		rc = encode_tensors(p);
 	return rc ? rc : check_names(p);
 }
 

@@ -387,7 +387,7 @@ static int read_structure(struct reader *r, struct tfs_catalog *catalog, struct 
 		return rc;
 	if (!size)
 		return tfs_literal_refuse(&r->lit, start, "elements of no bytes");
-	/* Byte order and all: what the words of a structure are cannot be said in a packing, and the descr says it. */
+	/* Byte order and all: what the words of a structure are cannot be said in an encoding, and the descr says it. */
 	a->dtype = tfs_catalog_dtype(catalog, name, r->npy.n <= MAX_DESCR ? npy : NULL, 1, size);
 	return a->dtype ? 0 : -ENOMEM;
 }
@@ -514,9 +514,9 @@ int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *c
 }
 
 int tfs_npy_add(struct tfs_catalog *catalog, const char *name, size_t name_len, const struct tfs_npy_array *array,
-		uint64_t offset, const struct tfs_packing *deflated)
+		uint64_t offset, const struct tfs_encoding *deflated)
 {
-	struct tfs_packing packing = { .coding = TFS_STORED, .length = array->nbytes };
+	struct tfs_encoding encoding = { .coding = TFS_STORED, .length = array->nbytes };
 	uint64_t strides[TFS_MAX_DIMS], stride = array->dtype->block_bytes;
 	int rc = tfs_catalog_add(catalog, name, name_len, array->dtype, array->shape, array->ndim, offset,
 				 array->nbytes);
@@ -524,11 +524,11 @@ int tfs_npy_add(struct tfs_catalog *catalog, const char *name, size_t name_len, 
 	if (rc || !array->nbytes || (!deflated && !array->swap && !array->fortran))
 		return rc;
 	if (deflated)
-		packing = *deflated;
-	packing.swap = array->swap;
+		encoding = *deflated;
+	encoding.swap = array->swap;
 	/* No product is larger than nbytes, as no dimension is 0. */
 	for (unsigned i = 0; i < array->ndim; stride *= array->shape[i++])
 		strides[i] = stride;
-	packing.strides = array->fortran ? strides : NULL;
-	return tfs_catalog_pack(catalog, NULL, &packing);
+	encoding.strides = array->fortran ? strides : NULL;
+	return tfs_catalog_encode(catalog, NULL, &encoding);
 }

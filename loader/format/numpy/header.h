@@ -17,7 +17,7 @@ struct tfs_npy_array {
 	uint64_t shape[TFS_MAX_DIMS];
 	uint64_t nbytes;
 	uint8_t ndim;
-	uint8_t swap; /* as in struct tfs_packing */
+	uint8_t swap; /* as in struct tfs_encoding */
 	bool fortran; /* the first dimension is the fastest, and that makes a difference */
 };
 
@@ -42,6 +42,6 @@ int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *c
  * begins there. 0 or tfs_catalog_add()'s error.
  */
 int tfs_npy_add(struct tfs_catalog *catalog, const char *name, size_t name_len, const struct tfs_npy_array *array,
-		uint64_t offset, const struct tfs_packing *deflated);
+		uint64_t offset, const struct tfs_encoding *deflated);
 
 #endif

@@ -77,7 +77,7 @@ static int refuse(struct npz *z, const struct tfs_zip_member *m, int rc)
 
 static int add_array(struct npz *z, const struct tfs_zip_member *m, const uint8_t *header, size_t len)
 {
-	struct tfs_packing deflated = {
+	struct tfs_encoding deflated = {
 		.coding = TFS_DEFLATED,
 		.length = m->size,
 		.skip = len,

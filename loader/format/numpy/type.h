@@ -35,7 +35,7 @@ int tfs_npy_type_parse(const char *word, struct tfs_npy_type *ret);
 void tfs_npy_type_str(const struct tfs_npy_type *t, bool big, char buf[TFS_NPY_WORD + 4]);
 
 /*
- * The dtype of an array of such elements, at least a byte each; *@ret_swap: how to bring them to little-endian (struct tfs_packing).
+ * The dtype of an array of such elements, at least a byte each; *@ret_swap: how to bring them to little-endian (struct tfs_encoding).
  * NULL: out of memory.
  */
 const struct tfs_dtype *tfs_npy_type_dtype(const struct tfs_npy_type *t, struct tfs_catalog *catalog, uint8_t *ret_swap);

@@ -61,8 +61,8 @@ struct tfs_onnx_tensor {
 	struct tfs_pb_field name;      /* number 0: it has none */
 	struct tfs_pb_field location;  /* of external data; number 0: it has none */
 	uint64_t offset, nbytes;       /* as in struct tfs_tensor */
-	const struct tfs_packing *packing; /* NULL: plain; else this: */
-	struct tfs_packing how;	       /* its segments belong to struct tfs_onnx, until the next tensor */
+	const struct tfs_encoding *encoding; /* NULL: plain; else this: */
+	struct tfs_encoding how;	       /* its segments belong to struct tfs_onnx, until the next tensor */
 	uint64_t strides[TFS_MAX_DIMS];
 	/* Why it can't be read, or "": then only its name counts. At byte @why_at. */
 	uint64_t why_at;
@@ -76,7 +76,7 @@ void tfs_onnx_values_clear(struct tfs_onnx *o);
 int tfs_onnx_values_add(struct tfs_onnx *o, const struct tfs_pb_field *f, enum tfs_onnx_kind kind);
 
 /*
- * @t, whose dtype and dims are set, is made of the values, @width bytes each: fill offset, nbytes and packing; or why, if they are not
+ * @t, whose dtype and dims are set, is made of the values, @width bytes each: fill offset, nbytes and encoding; or why, if they are not
  * as many as it has, or one does not fit.
  */
 void tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_t width, struct tfs_onnx_tensor *t);

@@ -36,7 +36,7 @@ struct tfs_onnx_record {
 	struct text name, shown; /* as the file has it, and as we call it */
 	const struct tfs_dtype *dtype;
 	const uint64_t *dims;
-	const struct tfs_packing *packing;
+	const struct tfs_encoding *encoding;
 	struct text location; /* s NULL: in this file */
 	uint64_t offset, nbytes;
 	uint8_t ndim, depth; /* graphs around its own */
@@ -126,10 +126,10 @@ static void *keep(struct tfs_onnx *o, const void *data, size_t size)
 	return copy;
 }
 
-static int keep_packing(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const struct tfs_packing **ret)
+static int keep_encoding(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const struct tfs_encoding **ret)
 {
-	const struct tfs_packing *from = t->packing;
-	struct tfs_packing *how = keep(o, from, sizeof *how);
+	const struct tfs_encoding *from = t->encoding;
+	struct tfs_encoding *how = keep(o, from, sizeof *how);
 
 	if (!how)
 		return -ENOMEM;
@@ -195,8 +195,8 @@ int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const stru
 	rec.dims = keep(o, t->dims, t->ndim * sizeof *t->dims);
 	if (!rec.dims)
 		return -ENOMEM;
-	if (t->packing)
-		rc = keep_packing(o, t, &rec.packing);
+	if (t->encoding)
+		rc = keep_encoding(o, t, &rec.encoding);
 	if (!rc && t->location.number)
 		rc = keep_location(o, &t->location, &rec.location);
 	if (rc)
@@ -305,8 +305,8 @@ int tfs_onnx_catalog(struct tfs_onnx *o)
 
 		rc = tfs_catalog_add(catalog, rec->shown.s, rec->shown.len, rec->dtype, rec->dims, rec->ndim, rec->offset,
 				     rec->nbytes);
-		if (!rc && rec->packing)
-			rc = tfs_catalog_pack(catalog, NULL, rec->packing);
+		if (!rc && rec->encoding)
+			rc = tfs_catalog_encode(catalog, NULL, rec->encoding);
 		if (!rc && rec->location.s)
 			rc = tfs_catalog_external(catalog, rec->location.s, rec->location.len);
 	}

@@ -260,11 +260,11 @@ void tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_
 	check_values(v, width, t);
 	if (*t->why)
 		return;
-	t->packing = NULL;
+	t->encoding = NULL;
 	t->offset = v->n_segments ? v->segments[0].offset : t->at;
 	if (!v->n_segments || (fixed && v->n_segments == 1))
 		return;
-	t->how = (struct tfs_packing){ .coding = fixed ? TFS_STORED : TFS_VARINT, .length = v->end - t->offset };
+	t->how = (struct tfs_encoding){ .coding = fixed ? TFS_STORED : TFS_VARINT, .length = v->end - t->offset };
 	if (fixed && t->dtype->block_bytes == width)
 		step = even_step(v);
 	if (step) {
@@ -279,7 +279,7 @@ void tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_
 		t->how.segments = v->segments;
 		t->how.n_segments = v->n_segments;
 	}
-	t->packing = &t->how;
+	t->encoding = &t->how;
 }
 
 /* --- External data ----------------------------------------------------------------------------------------------- */

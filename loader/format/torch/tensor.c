@@ -389,30 +389,30 @@ static int add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const
 	       const struct layout *l)
 {
 	uint64_t at = l->elems ? l->begin + l->offset * l->type->size : 0, nbytes = l->elems * l->type->size;
-	struct tfs_packing packing = { .swap = t->big_endian && l->type->word > 1 ? l->type->word : 0,
+	struct tfs_encoding encoding = { .swap = t->big_endian && l->type->word > 1 ? l->type->word : 0,
 				       .length = nbytes };
 	uint64_t strides[TFS_MAX_DIMS];
 	int rc = tfs_catalog_add(t->catalog, tensor->name, tensor->name_len, dtype, l->shape, l->ndim,
 				 l->extent.offset + (l->extent.deflated ? 0 : at), nbytes);
 
-	if (rc || !l->elems || (l->plain && !packing.swap && !l->extent.deflated))
+	if (rc || !l->elems || (l->plain && !encoding.swap && !l->extent.deflated))
 		return rc;
 	if (!l->plain) {
-		packing.strides = strides;
-		packing.length = l->type->size;
+		encoding.strides = strides;
+		encoding.length = l->type->size;
 		for (unsigned i = 0; i < l->ndim; i++) {
 			strides[i] = l->shape[i] == 1 ? 0 : l->strides[i] * l->type->size;
-			packing.length += (l->shape[i] - 1) * strides[i];
+			encoding.length += (l->shape[i] - 1) * strides[i];
 		}
 	}
 	if (l->extent.deflated) {
-		packing.coding = TFS_DEFLATED;
-		packing.length = l->extent.length;
-		packing.skip = at;
-		packing.unpacked = l->extent.nbytes;
-		packing.crc = l->extent.crc;
+		encoding.coding = TFS_DEFLATED;
+		encoding.length = l->extent.length;
+		encoding.skip = at;
+		encoding.unpacked = l->extent.nbytes;
+		encoding.crc = l->extent.crc;
 	}
-	return tfs_catalog_pack(t->catalog, NULL, &packing);
+	return tfs_catalog_encode(t->catalog, NULL, &encoding);
 }
 
 int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor)

@@ -50,7 +50,7 @@ static void a_plain_tensor_is_an_extent(void **unused)
 		struct setting s;
 
 		up(&s, random_bytes(BLOB), BLOB, direct);
-		s.t.packing = NULL;
+		s.t.encoding = NULL;
 		s.t.offset = 1001;
 		s.t.nbytes = BLOB - 2003;
 
@@ -69,7 +69,7 @@ static void an_encoded_tensor_lies_nowhere_as_it_is(void **unused)
 
 	(void)unused;
 	up(&s, random_bytes(BLOB), BLOB, true);
-	s.packing = (struct tfs_packing){ .swap = 4, .length = BLOB };
+	s.encoding = (struct tfs_encoding){ .swap = 4, .length = BLOB };
 	s.t.ndim = 1;
 	s.t.nbytes = BLOB;
 	s.shape[0] = BLOB / 4;
@@ -94,9 +94,9 @@ static void a_deflate_stream_is_read_in_order(void **unused)
 	(void)unused;
 	for (size_t i = 0; i < SIZE; i++)
 		bytes[i] &= 15; /* so that there is something to deflate */
-	uint8_t *packed = deflated(bytes, SIZE, &len);
-	up(&s, packed, len, true);
-	s.packing = (struct tfs_packing){
+	uint8_t *encoded = deflated(bytes, SIZE, &len);
+	up(&s, encoded, len, true);
+	s.encoding = (struct tfs_encoding){
 		.coding = TFS_DEFLATED, .length = len, .unpacked = SIZE, .crc = crc32(0, bytes, SIZE)
 	};
 	s.t.nbytes = SIZE;
@@ -150,7 +150,7 @@ static void a_source_that_changed_is_noticed(void **unused)
 	assert_int_equal(tfs_whole_create(&s.g.model->sets[0], &w), 0);
 	struct tfs_content encoded = tfs_content_of_tensor(&s.t), all = tfs_whole_layout(w).content;
 	struct tfs_tensor t = s.t;
-	t.packing = NULL;
+	t.encoding = NULL;
 	struct tfs_content plain = tfs_content_of_tensor(&t);
 
 	assert_int_equal(read_part(&s, plain, 0, 4096, &rq), 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Packed tensors against a reader that picks element by element out of the file in memory. */
+/* Encoded tensors against a reader that picks element by element out of the file in memory. */
 #include "support/extracting.h"
 
 static void strides_are_followed(void **unused)
@@ -27,7 +27,7 @@ static void strides_are_followed(void **unused)
 		memcpy(s.shape, matrix[i], 2 * sizeof *s.shape);
 		memcpy(s.strides, matrix[i] + 2, 2 * sizeof *s.strides);
 		s.dtype.block_bytes = matrix[i][4];
-		s.packing.swap = 0;
+		s.encoding.swap = 0;
 		s.t.nbytes = s.shape[0] * s.shape[1] * s.dtype.block_bytes;
 		uint8_t *want = pick_all(&s, s.blob + 3);
 		check(&s, want);
@@ -46,7 +46,7 @@ static void words_are_swapped(void **unused)
 		for (unsigned unit = 2; unit <= 8; unit *= 2) {
 			uint8_t *want;
 
-			s.packing = (struct tfs_packing){ .swap = unit, .length = BLOB - 1001 };
+			s.encoding = (struct tfs_encoding){ .swap = unit, .length = BLOB - 1001 };
 			s.t.offset = 1001;
 			s.t.ndim = 1;
 			s.t.nbytes = (BLOB - 1001) / unit * unit;
@@ -82,7 +82,7 @@ static void words_of_blocks_are_swapped(void **unused)
 			uint8_t *want = malloc(BLOB);
 
 			assert_non_null(want);
-			s.packing = (struct tfs_packing){ .swap = blocks[i].unit, .words = words, .length = BLOB - 1001 };
+			s.encoding = (struct tfs_encoding){ .swap = blocks[i].unit, .words = words, .length = BLOB - 1001 };
 			s.t.offset = 1001;
 			s.t.ndim = 1;
 			s.shape[0] = (BLOB - 1001) / blocks[i].bytes;
@@ -119,7 +119,7 @@ static void runs_are_put_together(void **unused)
 		at += n;
 	}
 	assert_true(from <= BLOB);
-	s.packing = (struct tfs_packing){ .length = BLOB - 17, .segments = segments, .n_segments = LENGTH(segments) };
+	s.encoding = (struct tfs_encoding){ .length = BLOB - 17, .segments = segments, .n_segments = LENGTH(segments) };
 	s.t.offset = 17;
 	s.t.nbytes = at;
 	check(&s, want);
@@ -139,40 +139,40 @@ static void deflated_is_inflated(void **unused)
 	/* Half of it can be compressed. */
 	for (size_t i = 0; i < LEN; i++)
 		plain[i] = i / 4096 % 2 ? plain[i] & 3 : plain[i];
-	uint8_t *packed = deflated(plain, LEN, &n);
-	up(&s, packed, n, true);
-	s.packing = (struct tfs_packing){
+	uint8_t *encoded = deflated(plain, LEN, &n);
+	up(&s, encoded, n, true);
+	s.encoding = (struct tfs_encoding){
 		.coding = TFS_DEFLATED, .length = n, .skip = SKIP, .unpacked = LEN, .crc = crc32(0, plain, LEN)
 	};
 	s.t.nbytes = LEN - SKIP;
 	check(&s, plain + SKIP);
 
 	/* In another order, too. */
-	s.dtype.block_bytes = s.packing.swap = 4;
+	s.dtype.block_bytes = s.encoding.swap = 4;
 	s.t.ndim = 2;
 	s.shape[0] = 1000, s.shape[1] = 500;
 	s.strides[0] = 4, s.strides[1] = 4000;
-	s.packing.strides = s.strides;
+	s.encoding.strides = s.strides;
 	s.t.nbytes = 2000000;
 	want = pick_all(&s, plain + SKIP);
 	check(&s, want);
 	free(want);
 
 	/* What is wrong with it is found, at the end at the latest. */
-	s.packing = (struct tfs_packing){ .coding = TFS_DEFLATED, .length = n, .unpacked = LEN, .crc = 1 };
+	s.encoding = (struct tfs_encoding){ .coding = TFS_DEFLATED, .length = n, .unpacked = LEN, .crc = 1 };
 	s.t.nbytes = LEN;
 	assert_int_equal(extract(&s, &s.t, LEN - 10, 10, &data), -EIO);
 	assert_non_null(strstr(s.err.what, "checksum"));
 	assert_string_equal(s.err.file, "blob");
-	s.packing.crc = crc32(0, plain, LEN);
-	s.packing.length = n - 5;
+	s.encoding.crc = crc32(0, plain, LEN);
+	s.encoding.length = n - 5;
 	assert_int_equal(extract(&s, &s.t, LEN - 10, 10, &data), -EIO);
 	assert_non_null(strstr(s.err.what, "the stream ends"));
-	s.packing.length = n;
-	s.packing.unpacked = LEN + 1;
+	s.encoding.length = n;
+	s.encoding.unpacked = LEN + 1;
 	s.t.nbytes = LEN + 1;
 	assert_int_equal(extract(&s, &s.t, LEN, 1, &data), -EIO);
-	s.packing.unpacked = s.t.nbytes = LEN - 1;
+	s.encoding.unpacked = s.t.nbytes = LEN - 1;
 	assert_int_equal(extract(&s, &s.t, LEN - 2, 1, &data), -EIO);
 	assert_non_null(strstr(s.err.what, "more than its header says"));
 	free(plain);
@@ -209,7 +209,7 @@ static void varints_are_decoded(void **unused)
 			memcpy(want + i * width, &v, width);
 		}
 		up(&s, coded, len, true);
-		s.packing = (struct tfs_packing){
+		s.encoding = (struct tfs_encoding){
 			.coding = TFS_VARINT, .width = width, .length = len - 13, .segments = segments, .n_segments = n_segments
 		};
 		s.t.offset = 13;
@@ -231,7 +231,7 @@ static void a_changed_source_is_noticed(void **unused)
 
 	(void)unused;
 	up(&s, random_bytes(MIB), MIB, true);
-	s.packing = (struct tfs_packing){ .swap = 4, .length = MIB };
+	s.encoding = (struct tfs_encoding){ .swap = 4, .length = MIB };
 	s.t.nbytes = MIB;
 	assert_int_equal(extract(&s, &s.t, 0, 4096, &data), 0);
 	assert_int_equal(truncate(in_tree(s.g.dir, "blob"), 5000), 0);

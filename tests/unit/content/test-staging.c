@@ -59,14 +59,14 @@ static uint64_t bytes_read(void)
 	return n;
 }
 
-/* A model whose other file is a stream of @plain; s->packing says so. */
+/* A model whose other file is a stream of @plain; s->encoding says so. */
 static size_t up_deflated(struct setting *s, const uint8_t *plain, size_t len)
 {
 	size_t n;
-	uint8_t *packed = deflated(plain, len, &n);
+	uint8_t *encoded = deflated(plain, len, &n);
 
-	up(s, packed, n, true);
-	s->packing = (struct tfs_packing){ .coding = TFS_DEFLATED, .length = n, .unpacked = len, .crc = crc32(0, plain, len) };
+	up(s, encoded, n, true);
+	s->encoding = (struct tfs_encoding){ .coding = TFS_DEFLATED, .length = n, .unpacked = len, .crc = crc32(0, plain, len) };
 	s->t.offset = 0;
 	return n;
 }
@@ -78,7 +78,7 @@ static void fortran(struct setting *s, uint64_t rows, uint64_t cols)
 	s->t.ndim = 2;
 	s->shape[0] = rows, s->shape[1] = cols;
 	s->strides[0] = 4, s->strides[1] = rows * 4;
-	s->packing.strides = s->strides;
+	s->encoding.strides = s->strides;
 	s->t.nbytes = rows * cols * 4;
 }
 
@@ -99,10 +99,10 @@ static void deflated_in_any_order(void **unused)
 
 		limit_memory(&s, &b, limits[i % 4] ? limits[i % 4] - any(limits[i % 4] / 4) : 0);
 		random_array(&s, LEN);
-		s.packing.skip = s.t.offset;
+		s.encoding.skip = s.t.offset;
 		s.t.offset = 0;
-		s.packing.length = n;
-		uint8_t *want = pick_all(&s, plain + s.packing.skip);
+		s.encoding.length = n;
+		uint8_t *want = pick_all(&s, plain + s.encoding.skip);
 		check(&s, want);
 		assert_true(b.most <= b.limit && b.most <= s.t.nbytes);
 		free(want);
@@ -182,17 +182,17 @@ static void what_is_damaged_is_not_kept(void **unused)
 	size_t n = up_deflated(&s, plain, LEN);
 	fortran(&s, ROWS, COLS);
 	limit_memory(&s, &b, LEN);
-	s.packing.crc ^= 1;
+	s.encoding.crc ^= 1;
 	assert_int_equal(extract(&s, &s.t, 0, 5000, &data), -EIO);
 	assert_non_null(strstr(s.err.what, "checksum"));
 	assert_int_equal(b.used, 0);
-	s.packing.crc ^= 1;
-	s.packing.length = n - 9;
+	s.encoding.crc ^= 1;
+	s.encoding.length = n - 9;
 	assert_int_equal(extract(&s, &s.t, 0, 5000, &data), -EIO);
 	assert_non_null(strstr(s.err.what, "the stream ends"));
 	assert_int_equal(b.used, 0);
 	assert_int_equal(b.takes, 2);
-	s.packing.length = n;
+	s.encoding.length = n;
 	assert_int_equal(extract(&s, &s.t, 0, 5000, &data), 0);
 	assert_int_equal(b.takes, 3);
 
@@ -287,11 +287,11 @@ static void marks_shorten_the_way(void **unused)
 	limit_memory(&s, &b, 0);
 	uint64_t before = bytes_read();
 	for (uint64_t at = 0; at < LEN; at += MIB) {
-		struct tfs_packing p = s.packing;
+		struct tfs_encoding p = s.encoding;
 		struct tfs_tensor t = s.t;
 
 		p.skip = at;
-		t.packing = &p;
+		t.encoding = &p;
 		t.nbytes = MIB;
 		assert_int_equal(extract(&s, &t, 0, MIB, &data), 0);
 		assert_memory_equal(data, plain + at, MIB);

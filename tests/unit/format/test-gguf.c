@@ -193,15 +193,15 @@ static void versions_and_byte_orders_say_the_same(void **state)
 		assert_int_equal(t[1].offset, data);
 		assert_int_equal(t[1].nbytes, 24);
 		if (big) {
-			assert_int_equal(t[0].packing->coding, TFS_STORED);
-			assert_int_equal(t[0].packing->swap, 2);
-			assert_int_equal(t[0].packing->length, 10);
-			assert_int_equal(t[1].packing->swap, 4);
+			assert_int_equal(t[0].encoding->coding, TFS_STORED);
+			assert_int_equal(t[0].encoding->swap, 2);
+			assert_int_equal(t[0].encoding->length, 10);
+			assert_int_equal(t[1].encoding->swap, 4);
 		} else {
-			assert_null(t[0].packing);
-			assert_null(t[1].packing);
+			assert_null(t[0].encoding);
+			assert_null(t[1].encoding);
 		}
-		assert_null(t[2].packing); /* bytes */
+		assert_null(t[2].encoding); /* bytes */
 		tfs_catalog_destroy(c);
 	}
 }
@@ -244,7 +244,7 @@ static void every_type_has_its_size(void **state)
 			t = tfs_catalog_tensors(c, &n);
 			assert_string_equal(t->dtype->name, types[i].name);
 			assert_int_equal(t->nbytes, types[i].bytes * 6);
-			assert_int_equal(t->packing != NULL, big && types[i].big == 1);
+			assert_int_equal(t->encoding != NULL, big && types[i].big == 1);
 			assert_int_equal(is_noted(c), big && types[i].big < 0);
 			tfs_catalog_destroy(c);
 		}
@@ -345,14 +345,14 @@ static void words_tell_their_order(void **state)
 				i++;
 			c = parse_sound(with_words(i, of[j].at, cases[k].word));
 			t = tfs_catalog_tensors(c, &n);
-			assert_int_equal(t->packing != NULL, cases[k].order == 1);
+			assert_int_equal(t->encoding != NULL, cases[k].order == 1);
 			assert_int_equal(is_noted(c), cases[k].order < 0);
-			if (t->packing) {
-				assert_int_equal(t->packing->swap, 2);
-				assert_int_equal(t->packing->length, t->nbytes);
-				assert_int_equal(t->packing->words != NULL, types[i].elems > 1);
-				if (t->packing->words)
-					assert_int_equal(t->packing->words[0].at, of[j].at);
+			if (t->encoding) {
+				assert_int_equal(t->encoding->swap, 2);
+				assert_int_equal(t->encoding->length, t->nbytes);
+				assert_int_equal(t->encoding->words != NULL, types[i].elems > 1);
+				if (t->encoding->words)
+					assert_int_equal(t->encoding->words[0].at, of[j].at);
 			}
 			tfs_catalog_destroy(c);
 		}
@@ -383,7 +383,7 @@ static void scales_of_tensors_tell_their_order(void **state)
 			}
 			c = parse_sound(f);
 			t = tfs_catalog_tensors(c, &count);
-			assert_int_equal(t->packing != NULL, n > 8 && swapped);
+			assert_int_equal(t->encoding != NULL, n > 8 && swapped);
 			assert_int_equal(is_noted(c), n == 8);
 			tfs_catalog_destroy(c);
 		}
@@ -407,7 +407,7 @@ static void big_blocks_of_mixed_words_are_shown_raw(void **state)
 		snprintf(what, sizeof what, "UNKNOWN(%u)", types[i].type);
 		assert_string_equal(t->dtype->name, what);
 		assert_int_equal(t->nbytes, types[i].bytes * 50);
-		assert_null(t->packing);
+		assert_null(t->encoding);
 		snprintf(what, sizeof what,
 			 "tensor \"t\": %s in big-endian order, and writers differ in which of its bytes they swap; shown raw, as "
 			 "UNKNOWN(%u)",

@@ -174,13 +174,13 @@ static void types_are_told_apart(void **state)
 		assert_int_equal(t->dtype->block_elems, 1);
 		assert_int_equal(t->nbytes, types[i].bytes * 4);
 		if (types[i].swap) {
-			assert_non_null(t->packing);
-			assert_int_equal(t->packing->swap, types[i].swap);
-			assert_int_equal(t->packing->coding, TFS_STORED);
-			assert_int_equal(t->packing->length, t->nbytes);
-			assert_null(t->packing->strides);
+			assert_non_null(t->encoding);
+			assert_int_equal(t->encoding->swap, types[i].swap);
+			assert_int_equal(t->encoding->coding, TFS_STORED);
+			assert_int_equal(t->encoding->length, t->nbytes);
+			assert_null(t->encoding->strides);
 		} else {
-			assert_null(t->packing);
+			assert_null(t->encoding);
 		}
 		tfs_catalog_destroy(c);
 	}
@@ -208,7 +208,7 @@ static void headers_of_all_versions_are_read(void **state)
 		assert_int_equal(t->ndim, headers[i].ndim);
 		assert_memory_equal(t->shape, headers[i].shape, t->ndim * sizeof *t->shape);
 		assert_int_equal(t->nbytes, headers[i].nbytes);
-		assert_null(t->packing); /* Fortran order, too, where it is the same as C order */
+		assert_null(t->encoding); /* Fortran order, too, where it is the same as C order */
 		tfs_catalog_destroy(c);
 	}
 	t = parse_npy(3, "{'descr': [('\xc3\xa9', '<f4')], 'fortran_order': False, 'shape': ()}", 4, &c);
@@ -222,12 +222,12 @@ static void fortran_order_is_strides(void **state)
 	struct tfs_tensor *t = parse_npy(1, "{'descr': '>f8', 'fortran_order': True, 'shape': (5,1,7)}", 5 * 7 * 8, &c);
 
 	(void)state;
-	assert_non_null(t->packing);
-	assert_int_equal(t->packing->swap, 8);
-	assert_int_equal(t->packing->length, 5 * 7 * 8);
-	assert_int_equal(t->packing->strides[0], 8);
-	assert_int_equal(t->packing->strides[1], 40);
-	assert_int_equal(t->packing->strides[2], 40);
+	assert_non_null(t->encoding);
+	assert_int_equal(t->encoding->swap, 8);
+	assert_int_equal(t->encoding->length, 5 * 7 * 8);
+	assert_int_equal(t->encoding->strides[0], 8);
+	assert_int_equal(t->encoding->strides[1], 40);
+	assert_int_equal(t->encoding->strides[2], 40);
 	tfs_catalog_destroy(c);
 }
 

@@ -120,7 +120,7 @@ static void plain_where_it_can_be(void **state)
 		put_bytes(&o, fields[i], bytes, sizeof bytes);
 		assert_int_equal(parse(o, &c, &err), 0);
 		t = only_tensor(c);
-		assert_null(t->packing);
+		assert_null(t->encoding);
 		assert_string_equal(t->dtype->name, "F32");
 		assert_int_equal(t->nbytes, 12);
 		assert_int_equal(t->offset, 4 + 3 + 2 + 2 + 2); /* graph, tensor, name, type, dims, tag and length */
@@ -133,7 +133,7 @@ static void pieces_are_runs(void **state)
 	static const uint8_t bytes[16];
 	struct tfs_error err = { 0 };
 	struct tfs_catalog *c;
-	const struct tfs_packing *p;
+	const struct tfs_encoding *p;
 	struct out o = tensor("t", COMPLEX64, 4);
 
 	(void)state;
@@ -142,7 +142,7 @@ static void pieces_are_runs(void **state)
 	put_bytes(&o, 4, bytes, 16);
 	put_bytes(&o, 4, bytes, 12);
 	assert_int_equal(parse(o, &c, &err), 0);
-	p = only_tensor(c)->packing;
+	p = only_tensor(c)->encoding;
 	assert_non_null(p);
 	assert_int_equal(p->coding, TFS_STORED);
 	assert_null(p->strides);
@@ -160,7 +160,7 @@ static void numbers_with_tags_are_strides(void **state)
 {
 	struct tfs_error err = { 0 };
 	struct tfs_catalog *c;
-	const struct tfs_packing *p;
+	const struct tfs_encoding *p;
 	struct out o = tensor("t", FLOAT, 3);
 
 	(void)state;
@@ -170,7 +170,7 @@ static void numbers_with_tags_are_strides(void **state)
 		put(&o, "\0\0\0", 4);
 	}
 	assert_int_equal(parse(o, &c, &err), 0);
-	p = only_tensor(c)->packing;
+	p = only_tensor(c)->encoding;
 	assert_non_null(p);
 	assert_int_equal(p->coding, TFS_STORED);
 	assert_int_equal(p->n_segments, 0);
@@ -187,7 +187,7 @@ static void varints_have_places_to_begin(void **state)
 	enum { N = 200000 };
 	struct tfs_error err = { 0 };
 	struct tfs_catalog *c;
-	const struct tfs_packing *p;
+	const struct tfs_encoding *p;
 	struct out o = tensor("t", INT32, N + 1), values = { 0 };
 	uint64_t at[5] = { 0 };
 
@@ -201,7 +201,7 @@ static void varints_have_places_to_begin(void **state)
 	put_number(&o, 5, 7); /* one more, by itself */
 	assert_int_equal(parse(o, &c, &err), 0);
 	assert_int_equal(only_tensor(c)->nbytes, 4 * (N + 1));
-	p = only_tensor(c)->packing;
+	p = only_tensor(c)->encoding;
 	assert_non_null(p);
 	assert_int_equal(p->coding, TFS_VARINT);
 	assert_int_equal(p->width, 4);

@@ -57,18 +57,18 @@ static void tensors_are_parts_of_the_file(void **state)
 	assert_string_equal(t[0].dtype->name, "I16");
 	assert_int_equal(t[0].offset, data + 2);
 	assert_int_equal(t[0].nbytes, 8);
-	assert_null(t[0].packing);
+	assert_null(t[0].encoding);
 
 	assert_int_equal(t[1].offset, data);
 	assert_int_equal(t[1].nbytes, 12);
-	assert_int_equal(t[1].packing->strides[0], 2);
-	assert_int_equal(t[1].packing->strides[1], 6);
-	assert_int_equal(t[1].packing->length, 12);
+	assert_int_equal(t[1].encoding->strides[0], 2);
+	assert_int_equal(t[1].encoding->strides[1], 6);
+	assert_int_equal(t[1].encoding->length, 12);
 
 	assert_int_equal(t[2].offset, data + 4);
 	assert_int_equal(t[2].nbytes, 24); /* more than it takes of the file */
-	assert_int_equal(t[2].packing->strides[0], 0);
-	assert_int_equal(t[2].packing->length, 6);
+	assert_int_equal(t[2].encoding->strides[0], 0);
+	assert_int_equal(t[2].encoding->length, 6);
 	assert_int_equal(w.n, 0);
 	tfs_model_destroy(m);
 	remove_tree(dir);

@@ -53,8 +53,8 @@ static void add(struct builder *b, const struct part *p)
 	uint16_t method = p->method ? p->method : p->deflated ? TFS_ZIP_DEFLATED : TFS_ZIP_STORED;
 	uint16_t flags = (p->descriptor ? 8 : 0) | (p->encrypted ? 1 : 0);
 	uint32_t crc = crc32_z(0, (const uint8_t *)p->data, strlen(p->data)) + p->crc_off;
-	static uint8_t packed[100000];
-	size_t n = p->deflated ? deflated(p->data, packed, sizeof packed) : strlen(p->data);
+	static uint8_t encoded[100000];
+	size_t n = p->deflated ? deflated(p->data, encoded, sizeof encoded) : strlen(p->data);
 	uint64_t size = p->size ? p->size : n, unpacked = p->unpacked ? p->unpacked : strlen(p->data), at;
 
 	at = p->at_first ? b->first : b->len;
@@ -74,7 +74,7 @@ static void add(struct builder *b, const struct part *p)
 		put_bytes(b->file, &b->len, local_name, strlen(local_name));
 		memset(b->file + b->len, 'E', p->local_extra);
 		b->len += p->local_extra;
-		put_bytes(b->file, &b->len, p->deflated ? (const void *)packed : p->data, n);
+		put_bytes(b->file, &b->len, p->deflated ? (const void *)encoded : p->data, n);
 		if (p->descriptor) {
 			put(b->file, &b->len, 0x08074b50, 4);
 			put(b->file, &b->len, crc, 4);

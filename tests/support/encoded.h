@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Packed tensors on the spot: an .npz whose members are stored or deflated, in C or Fortran order, little- or big-endian, with
+ * Encoded tensors on the spot: an .npz whose members are stored or deflated, in C or Fortran order, little- or big-endian, with
  * known bytes: byte i of what is shown of a member is byte_at(its base + i), however the member is kept.
  */
 #ifndef TEST_PACKED_H

@@ -156,7 +156,7 @@ static void on_done(struct tfs_wait *wait, int result)
 {
 	struct waiting *w = (struct waiting *)(void *)((char *)wait - offsetof(struct waiting, wait));
 	struct tfs_pending *p = &w->pending;
-	tfs_pending_ignore(p); /* after this nobody else knows the pending open */
+	tfs_pending_disarm(p); /* after this nobody else knows the pending open */
 	struct tfs_moved m = tfs_go_there(p->here);
 	finish_tensor(p->fs, p->req, w->ino, w->id, result);
 	tfs_go_back(&m);
@@ -182,11 +182,11 @@ static void open_tensor(const struct request *q)
 		return;
 	}
 	*w = (struct waiting){ .wait.done = on_done, .ino = ino, .id = id };
-	tfs_pending_heed(&w->pending, fs, req, give_up);
+	tfs_pending_arm(&w->pending, fs, req, give_up);
 	int r = tfs_loader_hold(fs->loader, id, &w->wait);
 	if (r == TFS_QUEUED)
 		return; /* w is the loader's, and may be gone */
-	tfs_pending_ignore(&w->pending);
+	tfs_pending_disarm(&w->pending);
 	free(w);
 	if (r == -ECANCELED) {
 		fs->interrupted++;

@@ -107,13 +107,13 @@ void tfs_pending_heed_filled(struct tfs_pending *p)
 	tfs_watch_add(&p->fs->watch, &p->watched);
 }
 
-void tfs_pending_heed(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p))
+void tfs_pending_arm(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p))
 {
 	tfs_pending_fill(p, fs, req, give_up);
 	tfs_pending_heed_filled(p);
 }
 
-void tfs_pending_ignore(struct tfs_pending *p)
+void tfs_pending_disarm(struct tfs_pending *p)
 {
 	if (!p->fs->watches)
 		fuse_req_interrupt_func(p->req, NULL, NULL);

@@ -37,17 +37,17 @@ struct tfs_pending {
 	struct tfs_watched watched; /* where fs->watches */
 };
 
-/* Fill @p and have give_up() called when the reader is interrupted, from now on until tfs_pending_ignore(). */
-void tfs_pending_heed(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p));
+/* Fill @p and have give_up() called when the reader is interrupted, from now on until tfs_pending_disarm(). */
+void tfs_pending_arm(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p));
 
 /*
  * The same in two steps, for a request that waits several times: filled in the thread that got it, then heeded, each time until
- * tfs_pending_ignore(), from any.
+ * tfs_pending_disarm(), from any.
  */
 void tfs_pending_fill(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p));
 void tfs_pending_heed_filled(struct tfs_pending *p);
 
 /* give_up() is not called any more, nor under way. It must not have returned true. */
-void tfs_pending_ignore(struct tfs_pending *p);
+void tfs_pending_disarm(struct tfs_pending *p);
 
 #endif

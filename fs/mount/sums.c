@@ -63,7 +63,7 @@ static void reply_hash(struct asking *a, int result)
 static void on_hash(struct tfs_hash_wait *w, int result)
 {
 	struct asking *a = asking_of(w);
-	tfs_pending_ignore(&a->pending);
+	tfs_pending_disarm(&a->pending);
 	struct tfs_moved m = tfs_go_there(a->pending.here);
 	reply_hash(a, result);
 	tfs_go_back(&m);
@@ -85,11 +85,11 @@ void tfs_getxattr_hash(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode
 		return;
 	}
 	a->wait.done = on_hash;
-	tfs_pending_heed(&a->pending, fs, req, give_up);
+	tfs_pending_arm(&a->pending, fs, req, give_up);
 	int r = tfs_hash_get(tfs_loader_hashes(fs->loader), inode.set, inode.tensor, &a->wait);
 	if (r == TFS_QUEUED)
 		return; /* a is the loader's, and may be gone */
-	tfs_pending_ignore(&a->pending);
+	tfs_pending_disarm(&a->pending);
 	reply_hash(a, r == -ECANCELED ? -EINTR : r);
 }
 
@@ -201,7 +201,7 @@ static void reply_sums(struct asking *a, int result)
 static void on_all(struct tfs_hash_wait *w, int result)
 {
 	struct asking *a = asking_of(w);
-	tfs_pending_ignore(&a->pending);
+	tfs_pending_disarm(&a->pending);
 	struct tfs_moved m = tfs_go_there(a->pending.here);
 	reply_sums(a, result);
 	tfs_go_back(&m);
@@ -226,7 +226,7 @@ static int ask_for_some(struct asking *a)
 			int r = tfs_hash_get(tfs_loader_hashes(fs->loader), a->set, a->tensor, &a->wait);
 			if (r == TFS_QUEUED)
 				return r;
-			tfs_pending_ignore(&a->pending);
+			tfs_pending_disarm(&a->pending);
 			if (r)
 				return r == -ECANCELED ? -EINTR : r;
 		}
@@ -238,7 +238,7 @@ static void on_one(struct tfs_hash_wait *w, int result)
 	struct asking *a = asking_of(w);
 	struct tfs_here here = a->pending.here;
 
-	tfs_pending_ignore(&a->pending);
+	tfs_pending_disarm(&a->pending);
 	a->tensor++;
 	struct tfs_moved m = tfs_go_there(here);
 	int r = result ? result : ask_for_some(a);
@@ -253,7 +253,7 @@ static int ask_for_all(struct asking *a)
 	tfs_pending_heed_filled(&a->pending);
 	int r = tfs_hash_all(tfs_loader_hashes(a->pending.fs->loader), &a->wait);
 	if (r != TFS_QUEUED)
-		tfs_pending_ignore(&a->pending);
+		tfs_pending_disarm(&a->pending);
 	return r == -ECANCELED ? -EINTR : r;
 }
 

@@ -51,7 +51,7 @@ bool tfs_caller_sees(struct tfs_fs *fs, const struct tfs_caller *c, struct tfs_i
 	case TFS_INO_TENSOR:
 		return tfs_access_tensor(a, c, inode.set, inode.tensor);
 	case TFS_INO_KEYS:
-	case TFS_INO_WHOLE:
+	case TFS_INO_CONSOLIDATED:
 		return tfs_access_set(a, c, inode.set);
 	case TFS_INO_TREE_DIR:
 	case TFS_INO_SET_TREE_DIR:
@@ -64,7 +64,7 @@ bool tfs_caller_sees(struct tfs_fs *fs, const struct tfs_caller *c, struct tfs_i
 int tfs_check_access(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode)
 {
 	struct tfs_caller c;
-	bool of_set = inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_KEYS || inode.kind == TFS_INO_WHOLE;
+	bool of_set = inode.kind == TFS_INO_TENSOR || inode.kind == TFS_INO_KEYS || inode.kind == TFS_INO_CONSOLIDATED;
 
 	bool mixed = of_set && !fs->all_open && tfs_access_mixed(tfs_tree_access(fs->tree), inode.set);
 

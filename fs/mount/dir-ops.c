@@ -114,11 +114,11 @@ static int fill_attr(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
 
 	fill_attr_quickly(fs, inode, st);
 	size = (uint64_t)st->st_size;
-	if (inode.kind == TFS_INO_WHOLE) {
-		const struct tfs_whole *whole = tfs_tree_whole(fs->tree, inode.set);
-		if (!whole)
+	if (inode.kind == TFS_INO_CONSOLIDATED) {
+		const struct tfs_consolidated *consolidated = tfs_tree_consolidated(fs->tree, inode.set);
+		if (!consolidated)
 			return -ENOMEM;
-		size = tfs_whole_size(whole);
+		size = tfs_consolidated_size(consolidated);
 	} else if (is_meta(inode) || inode.kind == TFS_INO_KEYS) {
 		r = size_of_meta(fs, inode, &size);
 	} else if (inode.kind == TFS_INO_CONTROL) {
@@ -296,7 +296,7 @@ static int next_entry(struct tfs_fs *fs, struct tfs_inode dir, const struct tfs_
 /* Are its attributes, or even its number, known only once somebody looks it up; or is he to be asked who he is? */
 static bool waits_for_lookup(struct tfs_fs *fs, struct tfs_inode inode)
 {
-	return inode.kind == TFS_INO_KEYS || inode.kind == TFS_INO_WHOLE || inode.kind == TFS_INO_CONTROL ||
+	return inode.kind == TFS_INO_KEYS || inode.kind == TFS_INO_CONSOLIDATED || inode.kind == TFS_INO_CONTROL ||
 	       tfs_is_behind_link(fs, inode);
 }
 

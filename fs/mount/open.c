@@ -196,16 +196,16 @@ static void open_tensor(const struct request *q)
 }
 
 /* All of a set in one file: always streamed, as it would take as much memory again as all that is in it. */
-static void open_whole(const struct request *q)
+static void open_consolidated(const struct request *q)
 {
 	struct tfs_fs *fs = q->fs;
-	const struct tfs_whole *whole = tfs_tree_whole(fs->tree, q->inode.set);
+	const struct tfs_consolidated *consolidated = tfs_tree_consolidated(fs->tree, q->inode.set);
 	struct tfs_opened *o = tfs_opened_lock(&fs->opened, q->ino);
 
 	if (o) {
 		join(fs, o);
-	} else if (whole && (o = tfs_opened_create(q->ino, TFS_OPEN_STREAM))) {
-		struct tfs_layout layout = tfs_whole_layout(whole);
+	} else if (consolidated && (o = tfs_opened_create(q->ino, TFS_OPEN_STREAM))) {
+		struct tfs_layout layout = tfs_consolidated_layout(consolidated);
 		o->reason = TFS_STREAMED_MADE_UP;
 		o->stream = tfs_stream_open_layout(tfs_loader_streams(fs->loader), &layout);
 		if (o->stream) {
@@ -361,7 +361,7 @@ static void (*const openers[TFS_INO_KINDS])(const struct request *q) = {
 	[TFS_INO_TENSOR] = open_in_view,
 	[TFS_INO_CONTROL] = open_control,
 	[TFS_INO_KEYS] = open_file_meta,
-	[TFS_INO_WHOLE] = open_whole,
+	[TFS_INO_CONSOLIDATED] = open_consolidated,
 };
 
 void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

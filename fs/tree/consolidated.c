@@ -5,18 +5,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct tfs_wholes {
+struct tfs_consolidated_all {
 	const struct tfs_model *model;
 	pthread_mutex_t lock; /* guards the table */
 	struct entry {
 		enum { UNKNOWN, NONE, SOME } has;
-		struct tfs_whole *whole; /* NULL until first needed */
+		struct tfs_consolidated *consolidated; /* NULL until first needed */
 	} sets[];
 };
 
-struct tfs_wholes *tfs_wholes_create(const struct tfs_model *model)
+struct tfs_consolidated_all *tfs_consolidated_all_create(const struct tfs_model *model)
 {
-	struct tfs_wholes *w = calloc(1, sizeof *w + model->n_sets * sizeof *w->sets);
+	struct tfs_consolidated_all *w = calloc(1, sizeof *w + model->n_sets * sizeof *w->sets);
 
 	if (w) {
 		w->model = model;
@@ -25,36 +25,36 @@ struct tfs_wholes *tfs_wholes_create(const struct tfs_model *model)
 	return w;
 }
 
-void tfs_wholes_destroy(struct tfs_wholes *w)
+void tfs_consolidated_all_destroy(struct tfs_consolidated_all *w)
 {
 	if (!w)
 		return;
 	for (size_t i = 0; i < w->model->n_sets; i++)
-		tfs_whole_destroy(w->sets[i].whole);
+		tfs_consolidated_destroy(w->sets[i].consolidated);
 	pthread_mutex_destroy(&w->lock);
 	free(w);
 }
 
-bool tfs_wholes_has(struct tfs_wholes *w, uint32_t set)
+bool tfs_consolidated_has(struct tfs_consolidated_all *w, uint32_t set)
 {
 	pthread_mutex_lock(&w->lock);
 	struct entry *e = &w->sets[set];
 	if (e->has == UNKNOWN)
-		e->has = tfs_whole_possible(&w->model->sets[set]) ? SOME : NONE;
+		e->has = tfs_consolidated_possible(&w->model->sets[set]) ? SOME : NONE;
 	bool has = e->has == SOME;
 	pthread_mutex_unlock(&w->lock);
 	return has;
 }
 
-const struct tfs_whole *tfs_wholes_get(struct tfs_wholes *w, uint32_t set)
+const struct tfs_consolidated *tfs_consolidated_get(struct tfs_consolidated_all *w, uint32_t set)
 {
 	pthread_mutex_lock(&w->lock);
 	struct entry *e = &w->sets[set];
-	if (!e->whole && tfs_whole_create(&w->model->sets[set], &e->whole))
-		e->whole = NULL;
-	const struct tfs_whole *whole = e->whole;
+	if (!e->consolidated && tfs_consolidated_create(&w->model->sets[set], &e->consolidated))
+		e->consolidated = NULL;
+	const struct tfs_consolidated *consolidated = e->consolidated;
 	pthread_mutex_unlock(&w->lock);
-	return whole;
+	return consolidated;
 }
 
 /* Is there an original of that stem, with an extension or as shards, in safetensors? Readers take it, sound or not. */
@@ -68,7 +68,7 @@ static bool has_safetensors(const struct tfs_model *m, const struct tfs_node *di
 	return false;
 }
 
-const char *tfs_wholes_standard_name(struct tfs_wholes *w, uint32_t dir)
+const char *tfs_consolidated_standard_name(struct tfs_consolidated_all *w, uint32_t dir)
 {
 	static const struct {
 		const char *stem, *standard;
@@ -86,7 +86,7 @@ const char *tfs_wholes_standard_name(struct tfs_wholes *w, uint32_t dir)
 		return NULL;
 	while (i < sizeof rows / sizeof *rows && strcmp(set->stem, rows[i].stem) != 0)
 		i++;
-	if (i == sizeof rows / sizeof *rows || !tfs_wholes_has(w, n->first_set) ||
+	if (i == sizeof rows / sizeof *rows || !tfs_consolidated_has(w, n->first_set) ||
 	    has_safetensors(w->model, n, rows[i].standard, strcspn(rows[i].standard, ".")))
 		return NULL;
 	return rows[i].standard;

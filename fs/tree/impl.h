@@ -15,7 +15,7 @@ struct tfs_tree {
 	pthread_mutex_t lock; /* guards names and modules, whose tables are immutable once they are there */
 	struct names **names; /* [set], NULL until first needed */
 	struct modules **modules; /* [set], likewise */
-	struct tfs_wholes *wholes;
+	struct tfs_consolidated_all *consolidated;
 	struct tfs_access *access;
 };
 
@@ -45,7 +45,7 @@ extern const struct tfs_kind_ops *const tfs_kinds[TFS_INO_KINDS];
 
 /* set-files.c: a set's views, and what is in them. */
 extern const struct tfs_kind_ops tfs_kind_view_dir, tfs_kind_set_view_dir, tfs_kind_tensor, tfs_kind_tree_dir, tfs_kind_set_tree_dir,
-	tfs_kind_keys, tfs_kind_whole;
+	tfs_kind_keys, tfs_kind_consolidated;
 
 /* --- tree.c -------------------------------------------------------------------------------------------------------- */
 
@@ -80,7 +80,7 @@ static inline bool tfs_tree_has_sets(const struct tfs_tree *t, uint32_t node)
 /* The name in directory @node of its primary set's model.safetensors, where programs look for it, or NULL. */
 static inline const char *tfs_tree_standard_name(const struct tfs_tree *t, uint32_t node)
 {
-	return tfs_tree_has_view(t, TFS_VIEW_WHOLE) ? tfs_wholes_standard_name(t->wholes, node) : NULL;
+	return tfs_tree_has_view(t, TFS_VIEW_WHOLE) ? tfs_consolidated_standard_name(t->consolidated, node) : NULL;
 }
 
 #endif

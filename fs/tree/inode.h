@@ -20,7 +20,7 @@ enum tfs_kind {
 	TFS_INO_TREE_DIR,    /* below tree/ of the set, which is its directory's primary one: tensor is its first, and depth */
 	TFS_INO_SET_TREE_DIR, /* below sets/STEM/tree */
 	TFS_INO_KEYS,	      /* of a set's files: node is an enum tfs_keys */
-	TFS_INO_WHOLE,	      /* "whole/model.safetensors" of a set */
+	TFS_INO_CONSOLIDATED,	      /* "whole/model.safetensors" of a set */
 	TFS_INO_KINDS,
 };
 

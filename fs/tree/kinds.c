@@ -64,7 +64,7 @@ static bool extra_entry(const struct tfs_tree *t, uint32_t node, uint64_t extra,
 	standard = tfs_tree_standard_name(t, node);
 	if (standard && !extra--) {
 		snprintf(name, TFS_NAME_MAX + 1, "%s", standard);
-		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_WHOLE, .set = n->first_set };
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_CONSOLIDATED, .set = n->first_set };
 		return true;
 	}
 	if (node == TFS_NODE_ROOT && !extra--) {
@@ -244,5 +244,5 @@ const struct tfs_kind_ops *const tfs_kinds[TFS_INO_KINDS] = {
 	[TFS_INO_TREE_DIR] = &tfs_kind_tree_dir,
 	[TFS_INO_SET_TREE_DIR] = &tfs_kind_set_tree_dir,
 	[TFS_INO_KEYS] = &tfs_kind_keys,
-	[TFS_INO_WHOLE] = &tfs_kind_whole,
+	[TFS_INO_CONSOLIDATED] = &tfs_kind_consolidated,
 };

@@ -16,7 +16,7 @@ static const struct {
 	[TFS_KEYS_SAFETENSORS] = { ".safetensors.json", &tfs_format_safetensors },
 };
 
-static const char whole_name[] = "model.safetensors";
+static const char consolidated_name[] = "model.safetensors";
 
 static bool has_keys(const struct tfs_tree *t, uint32_t set, enum tfs_keys which)
 {
@@ -220,9 +220,9 @@ static int view_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *nam
 		return module_lookup(t, dir, name, ret_inode);
 	if (tfs_views[view].flat)
 		return flat_lookup(t, set, view, name, ret_inode);
-	if (strcmp(name, whole_name) != 0 || !tfs_wholes_has(t->wholes, set))
+	if (strcmp(name, consolidated_name) != 0 || !tfs_consolidated_has(t->consolidated, set))
 		return -ENOENT;
-	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_WHOLE, .set = set };
+	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_CONSOLIDATED, .set = set };
 	return 0;
 }
 
@@ -259,10 +259,10 @@ static int view_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t *place,
 		return module_entry(t, dir, place, name, ret_inode);
 	if (tfs_views[view].flat)
 		return flat_entry(t, set, view, place, name, ret_inode);
-	if (*place || !tfs_wholes_has(t->wholes, set))
+	if (*place || !tfs_consolidated_has(t->consolidated, set))
 		return -ENOENT;
-	strcpy(name, whole_name);
-	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_WHOLE, .set = set };
+	strcpy(name, consolidated_name);
+	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_CONSOLIDATED, .set = set };
 	++*place;
 	return 0;
 }
@@ -318,7 +318,7 @@ static unsigned links_of(const struct tfs_tree *t, struct tfs_inode i)
 
 	if (i.kind == TFS_INO_TENSOR && i.view == TFS_VIEW_TENSORS)
 		of_set = tfs_tree_has_view(t, TFS_VIEW_TENSORS) + tfs_tree_has_view(t, TFS_VIEW_TREE);
-	return (twice ? 2 : 1) * of_set + (i.kind == TFS_INO_WHOLE && primary && tfs_tree_standard_name(t, dir));
+	return (twice ? 2 : 1) * of_set + (i.kind == TFS_INO_CONSOLIDATED && primary && tfs_tree_standard_name(t, dir));
 }
 
 static bool tensor_valid(struct tfs_tree *t, struct tfs_inode i)
@@ -373,7 +373,7 @@ const struct tfs_kind_ops tfs_kind_keys = { .valid = keys_valid, .parent = keys_
 
 static bool whole_valid(struct tfs_tree *t, struct tfs_inode i)
 {
-	return i.set < t->model->n_sets && tfs_tree_has_view(t, TFS_VIEW_WHOLE) && tfs_wholes_has(t->wholes, i.set);
+	return i.set < t->model->n_sets && tfs_tree_has_view(t, TFS_VIEW_WHOLE) && tfs_consolidated_has(t->consolidated, i.set);
 }
 
 static struct tfs_inode whole_parent(struct tfs_tree *t, struct tfs_inode i)
@@ -382,4 +382,4 @@ static struct tfs_inode whole_parent(struct tfs_tree *t, struct tfs_inode i)
 	return (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = i.set, .view = TFS_VIEW_WHOLE };
 }
 
-const struct tfs_kind_ops tfs_kind_whole = { .valid = whole_valid, .parent = whole_parent, .attr = set_file_attr };
+const struct tfs_kind_ops tfs_kind_consolidated = { .valid = whole_valid, .parent = whole_parent, .attr = set_file_attr };

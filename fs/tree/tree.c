@@ -151,9 +151,9 @@ uint64_t tfs_tree_n_files(const struct tfs_tree *t)
 	return n;
 }
 
-const struct tfs_whole *tfs_tree_whole(struct tfs_tree *t, uint32_t set)
+const struct tfs_consolidated *tfs_tree_consolidated(struct tfs_tree *t, uint32_t set)
 {
-	return tfs_wholes_get(t->wholes, set);
+	return tfs_consolidated_get(t->consolidated, set);
 }
 
 const struct tfs_access *tfs_tree_access(const struct tfs_tree *t)
@@ -176,10 +176,10 @@ int tfs_tree_create(const struct tfs_model *model, const char *const *controls, 
 	t->views = views;
 	t->names = calloc(model->n_sets, sizeof *t->names);
 	t->modules = calloc(model->n_sets, sizeof *t->modules);
-	t->wholes = tfs_wholes_create(model);
+	t->consolidated = tfs_consolidated_all_create(model);
 	t->access = tfs_access_create(model);
 	pthread_mutex_init(&t->lock, NULL);
-	if (!t->names || !t->modules || !t->wholes || !t->access) {
+	if (!t->names || !t->modules || !t->consolidated || !t->access) {
 		tfs_tree_destroy(t);
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
@@ -198,7 +198,7 @@ void tfs_tree_destroy(struct tfs_tree *t)
 		tfs_names_destroy(t->names[i]);
 	for (size_t i = 0; t->modules && i < t->model->n_sets; i++)
 		tfs_modules_destroy(t->modules[i]);
-	tfs_wholes_destroy(t->wholes);
+	tfs_consolidated_all_destroy(t->consolidated);
 	tfs_access_destroy(t->access);
 	free(t->names);
 	free(t->modules);

@@ -32,7 +32,7 @@ struct tfs_tree;
 
 /*
  * @controls: names of the files in .tensorfs, ended by NULL. @views: those that there are, in sets/ too, which is there with any;
- * with whole/ goes the same file as tfs_wholes_standard_name(). -E2BIG: too many sets.
+ * with whole/ goes the same file as tfs_consolidated_standard_name(). -E2BIG: too many sets.
  */
 int tfs_tree_create(const struct tfs_model *model, const char *const *controls, unsigned views, struct tfs_tree **ret_tree,
 		    struct tfs_error *err);
@@ -70,7 +70,7 @@ int tfs_tree_file_name(struct tfs_tree *t, struct tfs_inode file, char *buf);
 uint64_t tfs_tree_n_files(const struct tfs_tree *t);
 
 /* What is in the model.safetensors of a set that has one; NULL: out of memory. */
-const struct tfs_whole *tfs_tree_whole(struct tfs_tree *t, uint32_t set);
+const struct tfs_consolidated *tfs_tree_consolidated(struct tfs_tree *t, uint32_t set);
 
 /* Who may see what of it; lives as long as the tree. */
 const struct tfs_access *tfs_tree_access(const struct tfs_tree *t);

@@ -20,7 +20,7 @@ enum { HEADER_MAX = 100000000 };
 /* Data begins at a multiple of this, so that it can be mapped. */
 enum { ALIGN = 4096 };
 
-struct tfs_whole {
+struct tfs_consolidated {
 	const struct tfs_set *set;
 	char *header; /* with its length in front */
 	size_t header_len;
@@ -54,7 +54,7 @@ static uint64_t pair_max(const struct tfs_metadata *m)
 	return 8 + string_len(m->key, m->key_len) + string_len(m->value, m->value_len);
 }
 
-bool tfs_whole_possible(const struct tfs_set *set)
+bool tfs_consolidated_possible(const struct tfs_set *set)
 {
 	cleanup_free struct tfs_merged *metadata = NULL;
 	uint64_t header = 2 * ALIGN, size;
@@ -128,8 +128,8 @@ static void put_tensor(struct tfs_json_out *b, const struct tfs_tensor *t, uint6
 	tfs_json_add(b, text);
 }
 
-/* Fills ends with where tensors end in the data, not yet in the file. tfs_whole_possible() has checked that nothing overflows. */
-static int make_header(struct tfs_whole *w)
+/* Fills ends with where tensors end in the data, not yet in the file. tfs_consolidated_possible() has checked that nothing overflows. */
+static int make_header(struct tfs_consolidated *w)
 {
 	struct tfs_json_out b = { 0 };
 	uint64_t at = 0, prefix = 0;
@@ -156,9 +156,9 @@ static int make_header(struct tfs_whole *w)
 	return 0;
 }
 
-int tfs_whole_create(const struct tfs_set *set, struct tfs_whole **ret_whole)
+int tfs_consolidated_create(const struct tfs_set *set, struct tfs_consolidated **ret_consolidated)
 {
-	struct tfs_whole *w = calloc(1, sizeof *w);
+	struct tfs_consolidated *w = calloc(1, sizeof *w);
 	int r;
 
 	if (!w)
@@ -167,16 +167,16 @@ int tfs_whole_create(const struct tfs_set *set, struct tfs_whole **ret_whole)
 	w->ends = reallocarray(NULL, set->n_tensors + 1, sizeof *w->ends);
 	r = w->ends ? make_header(w) : -ENOMEM;
 	if (r) {
-		tfs_whole_destroy(w);
+		tfs_consolidated_destroy(w);
 		return r;
 	}
 	for (size_t i = 0; i < set->n_tensors; i++)
 		w->ends[i] += w->header_len;
-	*ret_whole = w;
+	*ret_consolidated = w;
 	return 0;
 }
 
-void tfs_whole_destroy(struct tfs_whole *w)
+void tfs_consolidated_destroy(struct tfs_consolidated *w)
 {
 	if (!w)
 		return;
@@ -185,7 +185,7 @@ void tfs_whole_destroy(struct tfs_whole *w)
 	free(w);
 }
 
-uint64_t tfs_whole_size(const struct tfs_whole *w)
+uint64_t tfs_consolidated_size(const struct tfs_consolidated *w)
 {
 	return w->size;
 }
@@ -193,7 +193,7 @@ uint64_t tfs_whole_size(const struct tfs_whole *w)
 /* --- Reading --------------------------------------------------------------------------------------------------------- */
 
 /* The first tensor that ends behind byte @at, which is in the data. */
-static size_t tensor_at(const struct tfs_whole *w, uint64_t at)
+static size_t tensor_at(const struct tfs_consolidated *w, uint64_t at)
 {
 	return tfs_search(i, 0, w->set->n_tensors, w->ends[i] <= at);
 }
@@ -253,7 +253,7 @@ static int name_tensor(const struct tfs_tensor *t, int r, struct tfs_error *err)
 	return tfs_error_set(err, r, cause.offset, "tensor %s: %s", tfs_quote(name, sizeof name, t->name, t->name_len), cause.what);
 }
 
-int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, struct tfs_read_request *rq)
+int tfs_consolidated_read(const struct tfs_consolidated *w, struct tfs_extractor *x, struct tfs_read_request *rq)
 {
 	cleanup_free void *more = NULL;
 	uint64_t at = rq->at, end = at + rq->len;
@@ -290,10 +290,10 @@ int tfs_whole_read(const struct tfs_whole *w, struct tfs_extractor *x, struct tf
 
 static int read_content(const void *of, struct tfs_extractor *x, struct tfs_read_request *rq)
 {
-	return tfs_whole_read(of, x, rq);
+	return tfs_consolidated_read(of, x, rq);
 }
 
-struct tfs_layout tfs_whole_layout(const struct tfs_whole *w)
+struct tfs_layout tfs_consolidated_layout(const struct tfs_consolidated *w)
 {
 	static const struct tfs_content_ops consolidated = { .read = read_content };
 

@@ -166,7 +166,7 @@ static void do_stream(struct actor *a, struct tfs_file_id id)
 {
 	struct stress *s = a->s;
 	uint64_t nbytes = size_of(s, id), next = draw(a, 2) ? 0 : (uint64_t)draw(a, 1u << 30) % nbytes;
-	struct tfs_layout whole = tfs_whole_layout(s->whole);
+	struct tfs_layout whole = tfs_consolidated_layout(s->whole);
 	struct tfs_stream *st = is_whole(id) ? tfs_stream_open_layout(s->rig.streams, &whole) : tfs_stream_open(s->rig.streams, id);
 	struct asked *q = calloc(READS, sizeof *q);
 	int r[READS];
@@ -457,8 +457,8 @@ static void run(struct kind k)
 	know(&s, members, content);
 	s.hashes = tfs_hashes_create(s.rig.model, s.rig.sources, s.rig.sched, s.rig.residency);
 	s.prefetcher = tfs_prefetch_create(s.rig.model, s.rig.sched, s.rig.residency, 0);
-	assert_true(s.hashes && s.prefetcher && tfs_whole_possible(&s.rig.model->sets[s.encoded_set]));
-	assert_int_equal(tfs_whole_create(&s.rig.model->sets[s.encoded_set], &s.whole), 0);
+	assert_true(s.hashes && s.prefetcher && tfs_consolidated_possible(&s.rig.model->sets[s.encoded_set]));
+	assert_int_equal(tfs_consolidated_create(&s.rig.model->sets[s.encoded_set], &s.whole), 0);
 	s.failing = k.failing;
 	n_reads = n_failed = 0;
 	for (unsigned i = 0; i < k.actors; i++) {
@@ -491,7 +491,7 @@ static void run(struct kind k)
 	tfs_hashes_destroy(s.hashes);
 	tfs_prefetch_destroy(s.prefetcher);
 	rig_down(&s.rig);
-	tfs_whole_destroy(s.whole);
+	tfs_consolidated_destroy(s.whole);
 	free(a);
 }
 

@@ -28,7 +28,7 @@ struct stress {
 	struct rig rig;
 	struct tfs_hashes *hashes;
 	struct tfs_prefetcher *prefetcher;
-	struct tfs_whole *whole; /* of the encoded ones */
+	struct tfs_consolidated *whole; /* of the encoded ones */
 	struct tensor {
 		uint32_t set, tensor;
 		uint64_t base;
@@ -96,7 +96,7 @@ static inline bool right_file(const struct stress *s, struct tfs_file_id id, con
 static inline bool right_whole(const struct stress *s, const uint8_t *buf, uint64_t at, size_t len)
 {
 	const struct tfs_set *set = &s->rig.model->sets[s->encoded_set];
-	uint64_t begin = tfs_whole_size(s->whole) - set->total_bytes, header = htole64(begin - 8);
+	uint64_t begin = tfs_consolidated_size(s->whole) - set->total_bytes, header = htole64(begin - 8);
 
 	if (!at && len >= 8 && memcmp(buf, &header, 8) != 0)
 		return false;
@@ -123,7 +123,7 @@ static inline bool right(const struct stress *s, struct tfs_file_id id, const ui
 
 static inline uint64_t size_of(const struct stress *s, struct tfs_file_id id)
 {
-	return is_whole(id) ? tfs_whole_size(s->whole) : tfs_file_layout(s->rig.model, id).size;
+	return is_whole(id) ? tfs_consolidated_size(s->whole) : tfs_file_layout(s->rig.model, id).size;
 }
 
 /* --- The model ------------------------------------------------------------------------------------------------------- */

@@ -23,16 +23,16 @@ static void put_shard(const char *dir, unsigned shard, unsigned shards, const ch
 /* The header of the whole file as JSON. Its data begins at a multiple of 4096. */
 static json_t *header_of(const struct tfs_set *set)
 {
-	struct tfs_whole *w;
+	struct tfs_consolidated *w;
 	uint64_t len;
 
-	assert_true(tfs_whole_possible(set));
-	assert_int_equal(tfs_whole_create(set, &w), 0);
-	uint64_t head = tfs_whole_size(w) - set->total_bytes;
+	assert_true(tfs_consolidated_possible(set));
+	assert_int_equal(tfs_consolidated_create(set, &w), 0);
+	uint64_t head = tfs_consolidated_size(w) - set->total_bytes;
 	assert_int_equal(head % 4096, 0);
 	char *buf = malloc(head);
 	struct tfs_read_request rq = { .len = head, .buf = (uint8_t *)buf };
-	assert_int_equal(tfs_whole_read(w, NULL, &rq), 0);
+	assert_int_equal(tfs_consolidated_read(w, NULL, &rq), 0);
 	assert_ptr_equal(rq.data, buf);
 	memcpy(&len, buf, sizeof len);
 	assert_int_equal(le64toh(len), head - 8);
@@ -40,7 +40,7 @@ static json_t *header_of(const struct tfs_set *set)
 	assert_non_null(json);
 	assert_int_equal(json_object_size(json), set->n_tensors + 1);
 	free(buf);
-	tfs_whole_destroy(w);
+	tfs_consolidated_destroy(w);
 	return json;
 }
 
@@ -112,7 +112,7 @@ static void a_header_has_a_limit(void **state)
 	put_newlines(dir, 1, "a", HALF);
 	put_newlines(dir, 2, "b", HALF);
 	m = open_model(dir, &w);
-	assert_false(tfs_whole_possible(&m->sets[0]));
+	assert_false(tfs_consolidated_possible(&m->sets[0]));
 	tfs_model_destroy(m);
 
 	/* The same pair twice is one. */

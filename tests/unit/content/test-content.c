@@ -113,13 +113,13 @@ static void a_consolidated_file_is_header_and_tensors(void **unused)
 {
 	struct setting s;
 	struct tfs_read_request rq;
-	struct tfs_whole *w;
+	struct tfs_consolidated *w;
 
 	(void)unused;
 	up(&s, random_bytes(8), 8, true);
 	const struct tfs_set *set = &s.g.model->sets[0];
-	assert_int_equal(tfs_whole_create(set, &w), 0);
-	struct tfs_layout layout = tfs_whole_layout(w);
+	assert_int_equal(tfs_consolidated_create(set, &w), 0);
+	struct tfs_layout layout = tfs_consolidated_layout(w);
 	struct tfs_content c = layout.content;
 	uint64_t head = layout.size - 100; /* there is one tensor, of so many bytes */
 	uint8_t *want = malloc(layout.size);
@@ -133,7 +133,7 @@ static void a_consolidated_file_is_header_and_tensors(void **unused)
 	fill(want + head, set->tensors[0].offset, 100);
 	reads_as(&s, c, want, layout.size, 1);
 	free(want);
-	tfs_whole_destroy(w);
+	tfs_consolidated_destroy(w);
 	down(&s);
 }
 
@@ -142,13 +142,13 @@ static void a_source_that_changed_is_noticed(void **unused)
 {
 	struct tfs_read_request rq;
 	struct setting s;
-	struct tfs_whole *w;
+	struct tfs_consolidated *w;
 
 	(void)unused;
 	up(&s, random_bytes(BLOB), BLOB, true);
 	s.t.nbytes = 4096;
-	assert_int_equal(tfs_whole_create(&s.g.model->sets[0], &w), 0);
-	struct tfs_content encoded = tfs_content_of_tensor(&s.t), all = tfs_whole_layout(w).content;
+	assert_int_equal(tfs_consolidated_create(&s.g.model->sets[0], &w), 0);
+	struct tfs_content encoded = tfs_content_of_tensor(&s.t), all = tfs_consolidated_layout(w).content;
 	struct tfs_tensor t = s.t;
 	t.encoding = NULL;
 	struct tfs_content plain = tfs_content_of_tensor(&t);
@@ -162,7 +162,7 @@ static void a_source_that_changed_is_noticed(void **unused)
 	assert_int_equal(read_part(&s, encoded, 0, 4096, &rq), -ESTALE);
 	assert_int_equal(read_part(&s, all, 4096, 100, &rq), -ESTALE);
 	assert_int_equal(rq.err.code, -ESTALE);
-	tfs_whole_destroy(w);
+	tfs_consolidated_destroy(w);
 	down(&s);
 }
 

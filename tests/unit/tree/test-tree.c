@@ -210,7 +210,7 @@ static void test_whole(void **state)
 		assert_int_equal(tfs_tree_lookup(tree, root, rows[n].dir, &sub), 0);
 		assert_int_equal(tfs_tree_lookup(tree, sub, "whole", &d), 0);
 		assert_int_equal(tfs_tree_lookup(tree, d, "model.safetensors", &i), 0);
-		assert_int_equal(i.kind, TFS_INO_WHOLE);
+		assert_int_equal(i.kind, TFS_INO_CONSOLIDATED);
 		tfs_tree_attr(tree, i, &st);
 		assert_int_equal(st.st_nlink, rows[n].name ? 2 : 1);
 		for (unsigned k = 0; k < LENGTH(names); k++) {
@@ -266,7 +266,7 @@ static void test_views(void **state)
 			tfs_tree_attr(tree, i, &st);
 			assert_int_equal(st.st_nlink, 2 * (shown + in_tree));
 		}
-		assert_int_equal(tfs_tree_valid(tree, (struct tfs_inode){ .kind = TFS_INO_WHOLE }), views >> TFS_VIEW_WHOLE & 1);
+		assert_int_equal(tfs_tree_valid(tree, (struct tfs_inode){ .kind = TFS_INO_CONSOLIDATED }), views >> TFS_VIEW_WHOLE & 1);
 		assert_int_equal(tfs_tree_valid(tree, (struct tfs_inode){ .kind = TFS_INO_KEYS, .node = TFS_KEYS_SAFETENSORS }),
 				 views >> TFS_VIEW_META & 1);
 		assert_int_equal(tfs_tree_valid(tree, (struct tfs_inode){ .kind = TFS_INO_SET }), views != 0);

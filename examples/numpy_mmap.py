@@ -12,13 +12,7 @@ import numpy as np
 mount, name = sys.argv[1:]
 
 
-def load(view):
-    path = os.path.join(mount, view, name)
-    has_elements = os.stat(path).st_size > 4096  # NumPy before version 2 can't map an array that has none
-    return np.load(path, mmap_mode="r" if has_elements else None)
-
-
-stored, values = load("npy"), load("f32")
+stored, values = (np.load(os.path.join(mount, view, name), mmap_mode="r") for view in ("npy", "f32"))
 print("dtype:", os.getxattr(os.path.join(mount, "npy", name), "user.tensorfs.dtype").decode(), "in NumPy", stored.dtype.str)
 print("shape:", stored.shape)
 if values.size:  # of these only the pages that are looked at are read

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HEADER = 4096 }; /* so far into the file its elements begin */
+enum { DESCR = 10 }; /* where the header's text begins, whose length is in the two bytes before; its elements come next */
 static const char magic[] = "\x93NUMPY\1", descr[] = "{'descr': '<f4', ";
 
 static double sum(const char *path)
@@ -28,11 +28,12 @@ static double sum(const char *path)
 	if (file == MAP_FAILED)
 		err(1, "%s", path);
 	close(fd); /* the mapping stays */
-	if (st.st_size < HEADER || memcmp(file, magic, sizeof magic - 1) || memcmp(file + 10, descr, sizeof descr - 1))
+	if (st.st_size < 64 || memcmp(file, magic, sizeof magic - 1) || memcmp(file + DESCR, descr, sizeof descr - 1))
 		errx(1, "%s: not a file of f32/", path);
 
-	const float *elements = (const float *)(file + HEADER);
-	for (off_t i = 0; i < (st.st_size - HEADER) / (off_t)sizeof *elements; i++)
+	off_t begin = DESCR + (unsigned char)file[8] + 256 * (unsigned char)file[9];
+	const float *elements = (const float *)(file + begin);
+	for (off_t i = 0; i < (st.st_size - begin) / (off_t)sizeof *elements; i++)
 		total += elements[i];
 	munmap(file, st.st_size);
 	return total;

@@ -172,7 +172,8 @@ class Cases:
         for case, bad, said in (("pointer", POINTER, "left out: is a Git LFS pointer"), ("empty", b"", "left out: has zero bytes"),
                                 ("truncated", short, f"byte {len(short)}: left out: the tensors' data take 4 bytes, the file has 2"),
                                 ("html", b"<!DOCTYPE html><html><body>404</body></html>", "")):
-            self.mounts(f"shard-{case}", {a: shard(a=ONE), b: bad}, {"model": {"a": (ONE, a)}}, warnings=[f"{b}: {said}"])
+            self.mounts(f"shard-{case}", {a: shard(a=ONE), b: bad}, {"model": {"a": (ONE, a)}},
+                        warnings=[f"{a}: only 1 of 2 shards of its name can be read", f"{b}: {said}"])
             self.mounts(f"listed-{case}", {a: shard(a=ONE), b: bad, INDEX: listed}, {"model": {"a": (ONE, a)}}, ["b"],
                         [f"{b}: {said}", f"{INDEX}: 1 of its 2 shards can't be read, the first is {b}",
                          f'{INDEX}: 1 of its 2 tensors are missing, the first is "b"'])

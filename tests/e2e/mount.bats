@@ -319,7 +319,7 @@ ended_any_time() {
 	for option in '' '-o nonempty'; do
 		# shellcheck disable=SC2086 # none or two
 		run "$TENSORFS" $option "$model" "$mnt" 3>&-
-		[[ $status = 1 && ${#lines[@]} = 1 && $output = *"mountpoint $mnt: "*"not connected"*"fusermount3 -u $mnt"* ]] || fail "$output"
+		[[ $status = 1 && ${#lines[@]} = 1 && $output = *"mountpoint $mnt: "*"the daemon of an earlier mount is gone"*"fusermount3 -u $mnt"* ]] || fail "$output"
 	done
 	umount "$mnt"
 	# What is no mount may hold what it likes.

@@ -26,29 +26,41 @@ static int by_number(const void *a, const void *b)
 	return x.given ? (x.n > y.n) - (x.n < y.n) : 0;
 }
 
-/* The first file that says of how many files it is one of, or NULL. */
-static const struct tfs_shard *first_counted(const struct tfs_shard *shards, size_t n)
+static struct tfs_split_number count_of(const struct tfs_shard *s)
+{
+	return split_of(s)->count;
+}
+
+static struct tfs_split_number tensors_of(const struct tfs_shard *s)
+{
+	return split_of(s)->tensors;
+}
+
+/* The first file that has the number, or NULL. */
+static const struct tfs_shard *first_with(const struct tfs_shard *shards, size_t n,
+					  struct tfs_split_number (*number_of)(const struct tfs_shard *))
 {
 	for (size_t i = 0; i < n; i++)
-		if (split_of(&shards[i])->count.given)
+		if (number_of(&shards[i]).given)
 			return &shards[i];
 	return NULL;
 }
 
-/* The first file that is at odds with @counted is named. */
-static void check_counts(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n, const struct tfs_shard *counted)
+/* Of the files that have a number under @key, or of all if it is @required, the first that is at odds with the first that has it. */
+static void check_same(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n, const char *key, bool required,
+		       struct tfs_split_number (*number_of)(const struct tfs_shard *))
 {
-	struct tfs_split_number want = split_of(counted)->count;
+	const struct tfs_shard *first = first_with(shards, n, number_of);
 
-	for (size_t i = 0; i < n; i++) {
-		struct tfs_split_number have = split_of(&shards[i])->count;
+	for (size_t i = 0; i < n && first; i++) {
+		struct tfs_split_number have = number_of(&shards[i]), want = number_of(first);
 
-		if (!have.given)
-			tfs_model_warn(m, shards[i].node, -EINVAL, "has no split.count, and that of %s is %" PRId64,
-				       m->nodes[counted->node].name, want.n);
-		else if (have.n != want.n)
-			tfs_model_warn(m, shards[i].node, -EINVAL, "split.count is %" PRId64 ", and that of %s is %" PRId64, have.n,
-				       m->nodes[counted->node].name, want.n);
+		if (!have.given && required)
+			tfs_model_warn(m, shards[i].node, -EINVAL, "has no %s, and that of %s is %" PRId64, key, m->nodes[first->node].name,
+				       want.n);
+		else if (have.given && have.n != want.n)
+			tfs_model_warn(m, shards[i].node, -EINVAL, "%s is %" PRId64 ", and that of %s is %" PRId64, key, have.n,
+				       m->nodes[first->node].name, want.n);
 		else
 			continue;
 		return;
@@ -76,6 +88,9 @@ static int check_numbers(struct tfs_model_impl *m, const struct tfs_shard *shard
 		else if (before && !by_number(before, s))
 			tfs_model_warn(m, s->node, -EINVAL, "split.no is %" PRId64 ", and so is that of %s", no.n,
 				       m->nodes[before->node].name);
+		else if (count == (int64_t)n && s != &shards[i])
+			tfs_model_warn(m, s->node, -EINVAL, "split.no is %" PRId64 ", though by the names %s comes there", no.n,
+				       m->nodes[shards[i].node].name);
 		else
 			continue;
 		break;
@@ -84,9 +99,10 @@ static int check_numbers(struct tfs_model_impl *m, const struct tfs_shard *shard
 }
 
 /* All files are there: are all tensors? */
-static void check_tensors(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n, const struct tfs_shard *counted)
+static void check_tensors(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n)
 {
-	struct tfs_split_number want = split_of(counted)->tensors;
+	const struct tfs_shard *counted = first_with(shards, n, tensors_of);
+	struct tfs_split_number want = counted ? tensors_of(counted) : (struct tfs_split_number){ 0 };
 	uint64_t have = 0;
 	size_t count;
 
@@ -105,18 +121,19 @@ static void check_tensors(struct tfs_model_impl *m, struct tfs_set *set, const s
 
 int tfs_split_check(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n, size_t n_named)
 {
-	const struct tfs_shard *counted = first_counted(shards, n);
+	const struct tfs_shard *counted = first_with(shards, n, count_of);
 	int64_t count;
 
 	if (!counted)
 		return 0;
-	count = split_of(counted)->count.n;
+	count = count_of(counted).n;
 	if (count < 0 || (uint64_t)count != n_named)
 		tfs_model_warn(m, counted->node, -ENOENT, "split.count says that its model is in %" PRId64 " files; this one has %zu",
 			       count, n);
 	set->incomplete = set->incomplete || count > (int64_t)n;
-	check_counts(m, shards, n, counted);
+	check_same(m, shards, n, "split.count", true, count_of);
+	check_same(m, shards, n, "split.tensors.count", false, tensors_of);
 	if (count == (int64_t)n)
-		check_tensors(m, set, shards, n, counted);
+		check_tensors(m, set, shards, n);
 	return check_numbers(m, shards, n, count);
 }

@@ -154,6 +154,10 @@ def split_cases():
     yield "split-number-twice", Case(named((0, 2, 2, "a"), (0, 2, 2, "b")), wants("ab"), (), ["split.no is 0, and so is that of m-0000[12]-of-00002.gguf"])
     yield "split-number-too-large", Case(named((0, 2, 2, "a"), (2, 2, 2, "b")), wants("ab"), (),
                                          ["split.no is 2 of 2 files, which count from 0"])
+    yield "split-numbers-crossed", Case(named((1, 2, 2, "a"), (0, 2, 2, "b")), wants("ab"), (),
+                                        ["split.no is 0, though by the names m-00001-of-00002.gguf comes there"])
+    yield "split-totals-differ", Case(named((0, 2, 2, "a"), (1, 2, 3, "b")), wants("ab"), (),
+                                      ["split.tensors.count is 3, and that of m-00001-of-00002.gguf is 2"])
     yield "split-without-a-number", Case(named((0, 2, 2, "a"), (None, 2, 2, "b")), wants("ab"), (), ["has no split.no"])
     yield "split-of-tensors", Case(named((0, 2, 5, "a"), (1, 2, 5, "b")), wants("ab"), (),
                                    ["split.tensors.count says that its model has 5 tensors; its files have 2"])

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "convert/convert.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -155,9 +156,22 @@ const char *tfs_simd_name(enum tfs_simd level)
 	return names[level];
 }
 
+/* By the index of their dtypes: every layout of a listing asks. */
+static tfs_convert_fn *best_kernels[TFS_DTYPES];
+static pthread_once_t best_kernels_found = PTHREAD_ONCE_INIT;
+
+static void find_best_kernels(void)
+{
+	for (size_t i = 0; i < TFS_DTYPES; i++)
+		best_kernels[i] = tfs_convert_for_level(tfs_dtype_at(i), tfs_simd_best());
+}
+
 tfs_convert_fn *tfs_convert_for(const struct tfs_dtype *dtype)
 {
-	return tfs_convert_for_level(dtype, tfs_simd_best());
+	size_t i = tfs_dtype_index(dtype);
+
+	pthread_once(&best_kernels_found, find_best_kernels);
+	return i < TFS_DTYPES ? best_kernels[i] : NULL;
 }
 
 tfs_convert_fn *tfs_convert_for_level(const struct tfs_dtype *dtype, enum tfs_simd level)

@@ -82,9 +82,23 @@ static const struct tfs_dtype dtypes[] = {
 };
 /* clang-format on */
 
+_Static_assert(sizeof dtypes / sizeof *dtypes == TFS_DTYPES, "TFS_DTYPES is the number of rows");
+
+const struct tfs_dtype *tfs_dtype_at(size_t index)
+{
+	return &dtypes[index];
+}
+
+size_t tfs_dtype_index(const struct tfs_dtype *dtype)
+{
+	size_t at = (uintptr_t)dtype - (uintptr_t)dtypes;
+
+	return at < sizeof dtypes ? at / sizeof *dtypes : TFS_DTYPES;
+}
+
 const struct tfs_dtype *tfs_dtype_by_name(const char *name, size_t len)
 {
-	for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++)
+	for (size_t i = 0; i < TFS_DTYPES; i++)
 		if (strlen(dtypes[i].name) == len && !memcmp(dtypes[i].name, name, len))
 			return &dtypes[i];
 	return NULL;

@@ -23,6 +23,12 @@ struct tfs_dtype {
 /* The built-in dtype of that name (@len bytes, no NUL needed), or NULL. */
 const struct tfs_dtype *tfs_dtype_by_name(const char *name, size_t len);
 
+enum { TFS_DTYPES = 65 }; /* that are built in */
+
+/* The built-in dtype at that index, below TFS_DTYPES; and the index of one, which is TFS_DTYPES for those that a file makes up. */
+const struct tfs_dtype *tfs_dtype_at(size_t index);
+size_t tfs_dtype_index(const struct tfs_dtype *dtype);
+
 /*
  * Bytes of a C-order array of @dtype with @ndim dimensions (none: one element) into *@ret_nbytes.
  * -EOVERFLOW: the element or bit count does not fit 64 bits. -EINVAL: the elements do not fill whole blocks.

@@ -45,6 +45,20 @@ static void other_names_are_not(void **state)
 	assert_null(tfs_dtype_by_name("F4\0and more than the name", 25));
 }
 
+static void each_has_its_index(void **state)
+{
+	struct tfs_dtype another = *tfs_dtype_by_name("F32", 3);
+
+	(void)state;
+	for (size_t i = 0; i < TFS_DTYPES; i++) {
+		const struct tfs_dtype *d = tfs_dtype_at(i);
+
+		assert_ptr_equal(tfs_dtype_by_name(d->name, strlen(d->name)), d);
+		assert_int_equal(tfs_dtype_index(d), i);
+	}
+	assert_int_equal(tfs_dtype_index(&another), TFS_DTYPES);
+}
+
 static void bytes_are_counted(void **state)
 {
 	static const struct {
@@ -120,6 +134,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_dtype_is_known),
 		cmocka_unit_test(other_names_are_not),
+		cmocka_unit_test(each_has_its_index),
 		cmocka_unit_test(bytes_are_counted),
 		cmocka_unit_test(a_last_block_may_be_partial),
 	};

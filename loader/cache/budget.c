@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/thread.h"
 #include "cache/residency-impl.h"
 
 /* The least recently used file that may go, or NULL. Prefetch may not push out what was itself prefetched and not used. */
@@ -24,6 +25,7 @@ static bool evict(struct tfs_residency *r, struct tfs_entry *e)
 	uint64_t backing = e->backing, freed = e->cost;
 	bool gone = false;
 
+	tfs_assert_held(&r->lock);
 	if (tfs_entry_is_shared(e)) {
 		/* The backing file is others' too, and stays until the last of them goes. */
 		tfs_entry_lru_remove(e);
@@ -65,6 +67,7 @@ static uint64_t make_room(struct tfs_residency *r, uint64_t cost, bool for_prefe
 {
 	uint64_t round = ++r->round;
 
+	tfs_assert_held(&r->lock);
 	while (r->stats.used + cost > r->stats.budget) {
 		struct tfs_entry *e = pick_victim(r, for_prefetch, round);
 		if (e)
@@ -117,6 +120,7 @@ void tfs_residency_unreserve(struct tfs_residency *r, uint64_t bytes)
 /* Take back the load of @e, which nobody waits for; the lock is held. False: it has begun. */
 static bool take_back(struct tfs_residency *r, struct tfs_entry *e)
 {
+	tfs_assert_held(&r->lock);
 	if (e->state != TFS_LOADING || e->holds || e->waits || !tfs_sched_take_back(r->sched, &e->load->transfer))
 		return false;
 	free(tfs_steal(e->load));

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "base/cleanup.h"
+#include "base/thread.h"
 
 /* --- Looking -------------------------------------------------------------------------------------------------------- */
 
@@ -230,6 +231,7 @@ static bool replace(struct tfs_residency *r, struct tfs_entry *e, struct tfs_ent
 {
 	uint64_t old = e->backing;
 
+	tfs_assert_held(&r->lock);
 	if (e->holds || e->borrowed > 1 || tfs_entry_is_shared(e))
 		return false;
 	e->reopened = false;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/thread.h"
 #include "cache/report.h"
 
 static const struct tfs_transfer_ops load_ops;
@@ -19,6 +20,7 @@ static const struct tfs_transfer_ops load_ops;
 int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priority priority)
 {
 	struct tfs_layout layout = tfs_file_layout(r->model, e->id);
+	tfs_assert_held(&r->lock);
 	/*
 	 * Chunks are chosen by what they become: each one but the last ends where a huge page of the backing file does, so that
 	 * no huge page is written in two parts, the first of which would have the rest of it zeroed. (Or less than a block before,

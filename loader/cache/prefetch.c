@@ -247,6 +247,7 @@ static void *run(void *arg)
 /* The lock is held. */
 static int start(struct tfs_prefetcher *p)
 {
+	tfs_assert_held(&p->lock);
 	if (p->running)
 		return 0;
 	p->running = !tfs_thread_start(&p->thread, "tfs-prefetch", run, p);

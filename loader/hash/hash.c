@@ -281,6 +281,7 @@ static struct job *next_of_pass(struct tfs_hashes *h)
 	struct pass *p = &h->pass;
 	struct tfs_hash hash;
 
+	tfs_assert_held(&h->lock);
 	while (has_waits(&p->waits) && !p->code && p->set < h->model->n_sets) {
 		const struct tfs_set *set = &h->model->sets[p->set];
 		if (p->place == set->n_tensors) {
@@ -312,6 +313,7 @@ static struct job *next_of_pass(struct tfs_hashes *h)
 /* The lock is held. */
 static struct job *first_waiting(struct tfs_hashes *h)
 {
+	tfs_assert_held(&h->lock);
 	for (struct job *j = h->jobs.next; j != &h->jobs; j = j->next)
 		if (!j->running)
 			return j;
@@ -323,6 +325,7 @@ static void end_pass(struct tfs_hashes *h, struct tfs_hash_wait *out, int *ret_c
 {
 	struct pass *p = &h->pass;
 
+	tfs_assert_held(&h->lock);
 	if (has_waits(&p->waits) && !p->jobs && (p->code || h->stopping || p->set == h->model->n_sets)) {
 		*ret_code = h->stopping ? -ECANCELED : p->code;
 		take_waits(out, &p->waits);
@@ -450,6 +453,7 @@ static void *hasher(void *arg)
 /* All hashers, or fewer if the system refuses some. The lock is held. 0, or -EAGAIN: there is not one. */
 static int start_hashers(struct tfs_hashes *h)
 {
+	tfs_assert_held(&h->lock);
 	while (h->n_hashers < TFS_HASHERS) {
 		struct hasher *me = &h->hashers[h->n_hashers];
 		if (!me->state && !(me->state = XXH3_createState()))

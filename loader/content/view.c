@@ -26,6 +26,25 @@ static uint32_t missing_elems(const struct tfs_tensor *t)
 	return (block - elems % block) % block;
 }
 
+/* The bytes of the view's file without its prefix. -ENOENT: there is none; -EOVERFLOW: it would be larger than a file can be. */
+static int shown_bytes(const struct tfs_view *v, const struct tfs_tensor *t, uint64_t *ret_bytes)
+{
+	uint64_t bytes = t->nbytes;
+
+	if (v->shows && !v->shows(t))
+		return -ENOENT;
+	if (v->convert) {
+		if (ckd_mul(&bytes, t->nbytes / t->dtype->block_bytes, (uint64_t)t->dtype->block_elems * sizeof(float)))
+			return -EOVERFLOW;
+		bytes -= missing_elems(t) * sizeof(float);
+	}
+	/* Which files there are is the same with every alignment. */
+	if (bytes > INT64_MAX - (v->make_prefix ? TFS_VIEW_PREFIX_MAX : 0))
+		return -EOVERFLOW;
+	*ret_bytes = bytes;
+	return 0;
+}
+
 int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, unsigned align, struct tfs_layout *ret_layout)
 {
 	const struct tfs_view *v = views[view];
@@ -33,24 +52,19 @@ int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, unsigned 
 		.view = v, .tensor = t, .content = tfs_content_of_tensor(t), .align = align, .block = 1, .in = 1, .out = 1
 	};
 	uint8_t prefix[TFS_VIEW_PREFIX_MAX];
-	uint64_t bytes = t->nbytes;
+	uint64_t bytes;
+	int r = shown_bytes(v, t, &bytes);
 
-	if (v->shows && !v->shows(t))
-		return -ENOENT;
+	if (r)
+		return r;
 	if (v->convert) {
 		l.convert = v->convert(t->dtype);
 		l.block = t->dtype->block_elems;
 		l.in = t->dtype->block_bytes;
 		l.out = l.block * (uint32_t)sizeof(float);
-		if (ckd_mul(&bytes, t->nbytes / l.in, l.out))
-			return -EOVERFLOW;
-		bytes -= missing_elems(t) * sizeof(float);
 	} else if (t->encoding) {
 		l.in = l.out = tfs_encoding_unit(t->encoding);
 	}
-	/* Which files there are is the same with every alignment. */
-	if (bytes > INT64_MAX - (v->make_prefix ? TFS_VIEW_PREFIX_MAX : 0))
-		return -EOVERFLOW;
 	/* With no data there is nothing to map, and mmap(2) fails at the end of a file. */
 	if (!bytes)
 		l.align = align = TFS_VIEW_ALIGN_MIN;
@@ -63,9 +77,9 @@ int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, unsigned 
 
 bool tfs_view_shows(enum tfs_view_id view, const struct tfs_tensor *t)
 {
-	struct tfs_layout l;
+	uint64_t bytes;
 
-	return !tfs_view_layout(view, t, TFS_VIEW_PREFIX_MAX, &l);
+	return !shown_bytes(views[view], t, &bytes);
 }
 
 void tfs_layout_make_prefix(const struct tfs_layout *l, uint8_t *buf)

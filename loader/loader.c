@@ -10,10 +10,10 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "cache/prefetch.h"
-#include "io/workers.h"
 #include "cache/pressure.h"
-#include "content/source.h"
 #include "cache/store.h"
+#include "content/source.h"
+#include "io/workers.h"
 
 struct tfs_loader {
 	const struct tfs_model *model;
@@ -28,7 +28,7 @@ struct tfs_loader {
 
 	struct tfs_prefetcher *prefetcher;
 	struct tfs_pressure *pressure; /* NULL: the kernel does not tell of it */
-	_Atomic uint64_t staged;      /* bytes of staging buffers */
+	_Atomic uint64_t staged;       /* bytes of staging buffers */
 	_Atomic uint64_t pressures;
 };
 

@@ -15,21 +15,21 @@
 
 #include "base/error.h"
 #include "cache/memory.h"
-#include "hash/hash.h"
-#include "model/model.h"
 #include "cache/residency.h"
-#include "io/scheduler.h"
 #include "cache/stream.h"
+#include "hash/hash.h"
+#include "io/scheduler.h"
+#include "model/model.h"
 
 enum tfs_prefetch_mode { TFS_PREFETCH_AUTO, TFS_PREFETCH_ALL, TFS_PREFETCH_NONE };
 
 struct tfs_loader_options {
-	uint64_t memory;   /* budget in bytes; tfs_memory_default() */
-	double open_wait;  /* seconds */
-	unsigned threads;  /* reading at once; TFS_THREADS_DEFAULT */
+	uint64_t memory;      /* budget in bytes; tfs_memory_default() */
+	double open_wait;     /* seconds */
+	unsigned threads;     /* reading at once; TFS_THREADS_DEFAULT */
 	enum tfs_tier engine; /* the first to try */
 	bool engine_forced;   /* without it, fail */
-	bool resident;	   /* false: make no store; everything is streamed */
+	bool resident;	      /* false: make no store; everything is streamed */
 	enum tfs_prefetch_mode prefetch;
 	bool originals_only; /* nobody can open a file of TFS_RAW: prefetch=all brings in the originals alone */
 };
@@ -82,7 +82,7 @@ struct tfs_loader_stats {
 	struct tfs_hash_stats hashes;
 	struct tfs_sched_stats sched;
 	uint64_t store_used; /* bytes of memory that backing files hold, as the kernel counts them */
-	uint64_t staged;    /* bytes of tensors that are inflated ahead (content/staging.h), now; in the budget */
+	uint64_t staged;     /* bytes of tensors that are inflated ahead (content/staging.h), now; in the budget */
 	uint64_t pressures;  /* times that the kernel reported memory pressure */
 	unsigned threads;
 	const char *engine; /* name of the one that read last; before that, of the one that will be tried first */

@@ -19,15 +19,15 @@ enum { TFS_OPTION_TABLES = 3 };
 
 /* -h, --help and -V, --version are every command's, and in no table. */
 struct tfs_command {
-	const char *name;     /* "tensorfs bench" */
-	const char *summary;  /* for a list of commands: what it does, in a few words; NULL: in no list */
-	const char *operands; /* "MODEL [NAME...]": words with blanks between them … */
+	const char *name;		/* "tensorfs bench" */
+	const char *summary;		/* for a list of commands: what it does, in a few words; NULL: in no list */
+	const char *operands;		/* "MODEL [NAME...]": words with blanks between them … */
 	int min_operands, max_operands; /* … and how many there may be; INT_MAX: any number */
-	const char *about;    /* text of --help before the options … */
-	const char *status;   /* … and after them */
+	const char *about;		/* text of --help before the options … */
+	const char *status;		/* … and after them */
 	const struct tfs_option *tables[TFS_OPTION_TABLES]; /* in the order of --help; NULL: no more */
-	const struct tfs_command *const *commands; /* to be listed by --help, ended by NULL; or NULL */
-	int (*run)(int argc, char **argv); /* argv[0] is the name; returns the exit status */
+	const struct tfs_command *const *commands;	    /* to be listed by --help, ended by NULL; or NULL */
+	int (*run)(int argc, char **argv);		    /* argv[0] is the name; returns the exit status */
 };
 
 /* "bench" of "tensorfs bench". */
@@ -40,7 +40,7 @@ enum { TFS_EXIT_OK, TFS_EXIT_FAILED, TFS_EXIT_USAGE };
 
 enum tfs_parsed {
 	TFS_PARSED_RUN,
-	TFS_PARSED_EXIT, /* --help or --version was answered */
+	TFS_PARSED_EXIT,  /* --help or --version was answered */
 	TFS_PARSED_USAGE, /* an error was printed */
 };
 
@@ -59,7 +59,7 @@ enum tfs_parsed tfs_command_parse(const struct tfs_command *command, int argc, c
 int tfs_command_flush(void);
 
 /* For @take. Each is false where @value is not what @option ("--memory") wants, after saying so. */
-bool tfs_value_complain(const char *option, const char *value, const char *want); /* always false */
+bool tfs_value_complain(const char *option, const char *value, const char *want);		/* always false */
 bool tfs_value_word(const char *option, const char *value, const char *const *words, int *ret); /* @words end with NULL */
 bool tfs_value_number(const char *option, const char *value, double min, double max, double *ret);
 bool tfs_value_count(const char *option, const char *value, unsigned min, unsigned max, unsigned *ret);

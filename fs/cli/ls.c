@@ -220,10 +220,10 @@ static int print_files(const struct tfs_model_arg *arg, const struct tfs_files *
 {
 	struct tfs_rows *rows = tfs_rows_create(arg->model, arg->tree);
 
-	int r = !rows		 ? -ENOMEM
-		: format == TSV	 ? print_tsv(rows, files)
-		: format == JSON ? print_json(rows, files)
-				 : print_table(rows, files, arg->model->n_sets > 1, format == LONG);
+	int r = !rows	       ? -ENOMEM :
+		format == TSV  ? print_tsv(rows, files) :
+		format == JSON ? print_json(rows, files) :
+				 print_table(rows, files, arg->model->n_sets > 1, format == LONG);
 	tfs_rows_destroy(rows);
 	if (r)
 		tfs_log_error("listing the model: %s", strerror(-r));
@@ -260,9 +260,10 @@ const struct tfs_command tfs_ls_command = {
 	.operands = "MODEL [NAME...]",
 	.min_operands = 1,
 	.max_operands = INT_MAX,
-	.about = "List the tensors of a model, which may be a directory or one weight file: name, dtype, shape, bytes, and the set "
-		 "where there are several. NAME is a tensor, a glob of tensors, or a path in the mount, such as tensors, sets/STEM/tensors "
-		 "or 'unet/tensors/*.bias'.",
+	.about =
+		"List the tensors of a model, which may be a directory or one weight file: name, dtype, shape, bytes, and the set "
+		"where there are several. NAME is a tensor, a glob of tensors, or a path in the mount, such as tensors, sets/STEM/tensors "
+		"or 'unet/tensors/*.bias'.",
 	.status = "Exit status: 0 listed, 1 failed, or no tensor has a name, 2 wrong usage. See tensorfs-ls(1).",
 	.tables = { ls_options },
 	.run = ls_main,

@@ -62,10 +62,10 @@ static int mount_model(int argc, char **argv)
 	enum tfs_parsed parsed = tfs_options_parse(argc, argv, commands, &options);
 	if (parsed != TFS_PARSED_RUN)
 		return tfs_parsed_status(parsed);
-	int status = !tfs_session_knows(options.mount_options) ? TFS_EXIT_USAGE
-		     : options.fake			       ? TFS_EXIT_OK
-		     : options.foreground		       ? tfs_session_run(&options, -1)
-							       : run_in_background(&options);
+	int status = !tfs_session_knows(options.mount_options) ? TFS_EXIT_USAGE :
+		     options.fake			       ? TFS_EXIT_OK :
+		     options.foreground			       ? tfs_session_run(&options, -1) :
+								 run_in_background(&options);
 	tfs_options_fini(&options);
 	return status;
 }

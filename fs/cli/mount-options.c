@@ -11,9 +11,11 @@
 #include "cli/command-line.h"
 #include "tree/views.h"
 
+/* clang-format off */
 enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o', OPT_NO_MTAB = 'n', OPT_SLOPPY = 's', OPT_VERBOSE = 'v', OPT_TYPE = 't',
        OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_NPY_ALIGN, OPT_ALLOW_OTHER,
        OPT_NONEMPTY, OPT_VIEWS };
+/* clang-format on */
 
 /* What only a mount of its own takes … */
 static const struct tfs_option mount_options[] = {
@@ -23,7 +25,8 @@ static const struct tfs_option mount_options[] = {
 	{ OPT_ALLOW_OTHER, "allow-other", NULL, "let other users in; the same as -o allow_other" },
 	{ OPT_VIEWS, "views", "LIST", "which views there are: all, none, or some of tensors,npy,f32,meta,tree,whole" },
 	{ OPT_NONEMPTY, "nonempty", NULL, "mount over another tensorfs mount, too" },
-	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE", "load these files of the mount first, in this order: a name or glob on each line" },
+	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE",
+	  "load these files of the mount first, in this order: a name or glob on each line" },
 	{ 0 },
 };
 
@@ -122,11 +125,13 @@ static bool parse_memory(const char *value, uint64_t *ret)
 /* --- -o -------------------------------------------------------------------------------------------------------------- */
 
 /* What mount(8), fstab(5) and systemd.mount(5) know and does nothing here, is always so or can't be: nosuid, nodev, noatime. */
+/* clang-format off */
 static const char *const no_effect[] = {
 	"defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev", "suid", "nosuid", "dev",
 	"nodev", "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
 	"lazytime", "nolazytime", "iversion", "noiversion", "mand", "nomand", "silent", "loud", "default_permissions", NULL
 };
+/* clang-format on */
 static const char *const no_effect_prefixes[] = { "x-", "X-", "comment=", "user=", NULL };
 
 static bool has_no_effect(const char *word)
@@ -220,7 +225,8 @@ static bool take_word(struct tfs_options *o, const char *word)
 	if (!*word || has_no_effect(word))
 		return true;
 	if (!strcmp(word, "remount")) {
-		fprintf(stderr, "tensorfs: -o remount: a mount can't be changed; unmount it, and mount again with the other options\n");
+		fprintf(stderr,
+			"tensorfs: -o remount: a mount can't be changed; unmount it, and mount again with the other options\n");
 		return false;
 	}
 	if (value && !value[1] && (!strncmp(word, "fsname=", 7) || !strncmp(word, "subtype=", 8))) {
@@ -345,8 +351,7 @@ bool tfs_options_helper(const char *argv0)
 	return !strcmp(slash ? slash + 1 : argv0, helper_command.name);
 }
 
-enum tfs_parsed tfs_options_parse(int argc, char **argv, const struct tfs_command *const *commands,
-				  struct tfs_options *ret_options)
+enum tfs_parsed tfs_options_parse(int argc, char **argv, const struct tfs_command *const *commands, struct tfs_options *ret_options)
 {
 	bool helper = tfs_options_helper(argv[0]);
 	struct tfs_command command = helper ? helper_command : mount_command;

@@ -3,8 +3,8 @@
 #ifndef TFS_FS_CALLER_H
 #define TFS_FS_CALLER_H
 
-#include "tree/access.h"
 #include "mount/fs.h"
+#include "tree/access.h"
 
 /* Who sent @req; to be released with tfs_caller_fini(). Without /proc he has no groups but his first. 0 or -ENOMEM. */
 int tfs_caller_of(fuse_req_t req, struct tfs_caller *ret_caller);

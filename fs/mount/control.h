@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tree/access.h"
 #include "mount/fs.h"
+#include "tree/access.h"
 
 /* May the control file of that place in tfs_controls be written to? */
 bool tfs_control_writable(uint32_t which);

@@ -12,12 +12,12 @@
 #include "mount/caller.h"
 #include "mount/control.h"
 #include "mount/fs.h"
+#include "mount/reply.h"
+#include "mount/stats.h"
 #include "mount/sums.h"
 #include "tree/file-meta.h"
 #include "tree/listing.h"
-#include "mount/stats.h"
 #include "tree/meta.h"
-#include "mount/reply.h"
 
 static struct tfs_fs *fs_of(fuse_req_t req)
 {
@@ -182,8 +182,7 @@ static int lookup_mixed(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode dir,
 		return r;
 	r = tfs_tree_lookup(fs->tree, dir, name, ret_inode);
 	tfs_tree_shown_set(fs->tree, dir, &set);
-	if ((!r && !tfs_caller_sees(fs, &c, *ret_inode)) ||
-	    (r == -ENOENT && !tfs_access_set(tfs_tree_access(fs->tree), &c, set)))
+	if ((!r && !tfs_caller_sees(fs, &c, *ret_inode)) || (r == -ENOENT && !tfs_access_set(tfs_tree_access(fs->tree), &c, set)))
 		r = -EACCES;
 	tfs_caller_fini(&c);
 	return r;

@@ -10,11 +10,11 @@
 #define FUSE_USE_VERSION 317
 #include <fuse_lowlevel.h>
 
-#include "mount/signal-watch.h"
 #include "loader.h"
 #include "model/model.h"
 #include "mount/opened.h"
 #include "mount/options.h"
+#include "mount/signal-watch.h"
 #include "mount/snapshots.h"
 #include "tree/tree.h"
 
@@ -50,7 +50,7 @@ enum tfs_start {
 struct tfs_fs {
 	/* Immutable while the session runs. */
 	const struct tfs_options *options;
-	char *model_path; /* absolute */
+	char *model_path;	/* absolute */
 	const char *mountpoint; /* absolute */
 	struct tfs_model *model;
 	struct tfs_tree *tree;
@@ -58,12 +58,12 @@ struct tfs_fs {
 	struct fuse_session *session;
 	struct tfs_warning *warnings;
 	size_t n_warnings;
-	bool all_open; /* whoever gets in may read all of the model, and what the warnings are about: nobody need be asked */
-	dev_t device; /* of the mount; 0: not known */
+	bool all_open;	  /* whoever gets in may read all of the model, and what the warnings are about: nobody need be asked */
+	dev_t device;	  /* of the mount; 0: not known */
 	bool initialised; /* the kernel has asked for the handshake; set by init() */
-	int starter_fd; /* to who waits until the mount answers; -1: nobody does, or no longer */
-	pthread_key_t ring_thread; /* set in threads that get requests by io_uring; see tfs_here_of() */
-	bool watches; /* this transport does not tell of interrupts: see mount/signal-watch.h; set by init() */
+	int starter_fd;	  /* to who waits until the mount answers; -1: nobody does, or no longer */
+	pthread_key_t ring_thread;    /* set in threads that get requests by io_uring; see tfs_here_of() */
+	bool watches;		      /* this transport does not tell of interrupts: see mount/signal-watch.h; set by init() */
 	const char *streamed_because; /* why passthrough was not even tried, or NULL */
 
 	struct tfs_opened_table opened;
@@ -76,13 +76,13 @@ struct tfs_fs {
 	/* Relaxed atomics: each stands for itself. */
 	_Atomic bool passthrough; /* may go from true to false: the kernel refused a backing file */
 	_Atomic enum tfs_start start;
-	_Atomic bool uring;	  /* a request came by io_uring */
+	_Atomic bool uring; /* a request came by io_uring */
 	_Atomic uint64_t opens[TFS_OPEN_MODES];
 	_Atomic uint64_t streamed[TFS_STREAMED_REASONS]; /* of opens[TFS_OPEN_STREAM] */
 	_Atomic uint64_t joined;			 /* of opens: of what was open */
-	_Atomic uint64_t fixed_size[TFS_CONTROLS]; /* of those texts in .tensorfs that never change; 0: not known yet */
-	_Atomic bool readahead;	  /* was raised, with the first streamed open */
-	_Atomic uint64_t interrupted; /* opens that were given up while they waited */
+	_Atomic uint64_t fixed_size[TFS_CONTROLS];	 /* of those texts in .tensorfs that never change; 0: not known yet */
+	_Atomic bool readahead;				 /* was raised, with the first streamed open */
+	_Atomic uint64_t interrupted;			 /* opens that were given up while they waited */
 };
 
 /* A year: what the kernel caches stays true for as long as the mount lives. */

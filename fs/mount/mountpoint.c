@@ -80,7 +80,8 @@ static int refuse(const char *path, int error)
 	switch (error) {
 	case 0:
 		tfs_log_error("mountpoint %s: a tensorfs mount already; unmount it with fusermount3 -u %s, or mount over it with "
-			      "-o nonempty", path, path);
+			      "-o nonempty",
+			      path, path);
 		return -EBUSY;
 	case ENOENT:
 		tfs_log_error("mountpoint %s: %s%s", path, strerror(error),
@@ -89,8 +90,9 @@ static int refuse(const char *path, int error)
 	case ENOTCONN:
 	case ECONNABORTED:
 	case ECONNREFUSED:
-		tfs_log_error("mountpoint %s: %s: the daemon of an earlier mount is gone; unmount that first, with fusermount3 -u %s",
-			      path, strerror(error), path);
+		tfs_log_error(
+			"mountpoint %s: %s: the daemon of an earlier mount is gone; unmount that first, with fusermount3 -u %s",
+			path, strerror(error), path);
 		break;
 	default:
 		tfs_log_error("mountpoint %s: %s", path, strerror(error));

@@ -16,14 +16,14 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "mount/caller.h"
-#include "mount/fs.h"
-#include "mount/sums.h"
-#include "tree/file-meta.h"
 #include "mount/control.h"
-#include "tree/listing.h"
+#include "mount/fs.h"
 #include "mount/pending.h"
 #include "mount/reply.h"
 #include "mount/stats.h"
+#include "mount/sums.h"
+#include "tree/file-meta.h"
+#include "tree/listing.h"
 #include "tree/meta.h"
 
 /* An open that is to be answered. */
@@ -70,12 +70,12 @@ static bool share(struct tfs_fs *fs, fuse_req_t req, uint64_t ino)
 /* What the loader's @result, where it is none of the errors that an open fails with, says of the way to serve a file. */
 static enum tfs_streamed_reason reason_of(int result)
 {
-	return result == -ETIMEDOUT ? TFS_STREAMED_OPEN_WAIT
-	       : result == -EFBIG   ? TFS_STREAMED_TOO_LARGE
-	       : result == -ENOSPC  ? TFS_STREAMED_NO_ROOM
-	       : result == -EDQUOT  ? TFS_STREAMED_REFUSED
-	       : result		    ? TFS_STREAMED_NO_PASSTHROUGH
-				    : TFS_STREAMED_REFUSED;
+	return result == -ETIMEDOUT ? TFS_STREAMED_OPEN_WAIT :
+	       result == -EFBIG	    ? TFS_STREAMED_TOO_LARGE :
+	       result == -ENOSPC    ? TFS_STREAMED_NO_ROOM :
+	       result == -EDQUOT    ? TFS_STREAMED_REFUSED :
+	       result		    ? TFS_STREAMED_NO_PASSTHROUGH :
+				      TFS_STREAMED_REFUSED;
 }
 
 /* Set up an open of a tensor that nobody else has open; the stripe is locked. @result 0: it is resident, and held for us. */

@@ -49,12 +49,12 @@ struct tfs_opened {
 	uint64_t ino;
 	unsigned opens;
 	enum tfs_open_mode mode;
-	int backing_id;		   /* PASSTHROUGH: FUSE's name for the backing file */
-	bool held;		   /* PASSTHROUGH of a tensor: holds it resident */
-	struct tfs_stream *stream; /* STREAM */
+	int backing_id;			 /* PASSTHROUGH: FUSE's name for the backing file */
+	bool held;			 /* PASSTHROUGH of a tensor: holds it resident */
+	struct tfs_stream *stream;	 /* STREAM */
 	enum tfs_streamed_reason reason; /* STREAM */
-	int fd;			   /* NATIVE */
-	char *text;		   /* TEXT; owned */
+	int fd;				 /* NATIVE */
+	char *text;			 /* TEXT; owned */
 	size_t text_len;
 	struct tfs_listing *listing; /* TEXT, in its place */
 	struct tfs_control *control; /* TEXT, open for writing */

@@ -13,16 +13,16 @@ enum tfs_switch { TFS_AUTO, TFS_ON, TFS_OFF };
 struct tfs_options {
 	const char *model_dir, *mountpoint; /* as given; point into argv */
 	bool foreground, debug, allow_other;
-	bool nonempty; /* mount over another tensorfs mount, too */
-	bool fake;     /* do everything but mount */
+	bool nonempty;	   /* mount over another tensorfs mount, too */
+	bool fake;	   /* do everything but mount */
 	unsigned max_read; /* bytes that the kernel may ask for at a time; 0: as many as it likes */
 	enum tfs_switch passthrough, uring;
 	unsigned views; /* that there are: see tree/views.h */
 	struct tfs_loader_options loader;
 	unsigned npy_align;
 	const char *prefetch_list; /* file of names to prefetch in order, or NULL; points into argv or words */
-	char *mount_options; /* what -o was given for libfuse and the kernel, comma-separated; "" for none; owned */
-	struct tfs_arena words; /* what -o was given; values may point here as well as into argv */
+	char *mount_options;	   /* what -o was given for libfuse and the kernel, comma-separated; "" for none; owned */
+	struct tfs_arena words;	   /* what -o was given; values may point here as well as into argv */
 };
 
 #endif

@@ -33,7 +33,7 @@ static bool has(const struct __user_cap_data_struct data[2], int cap)
 /* <sys/mount.h> and <linux/fuse.h> may be older than the kernel that runs; the numbers are its ABI. */
 enum { PROBE_FSOPEN_CLOEXEC = 1, PROBE_SET_STRING = 1, PROBE_CMD_CREATE = 6 };
 enum { PROBE_FUSE_INIT = 26, PROBE_MAJOR = 7, PROBE_MINOR = 40, PROBE_MIN_READ = 8192 };
-#define PROBE_INIT_EXT (1u << 30)
+#define PROBE_INIT_EXT	  (1u << 30)
 #define PROBE_PASSTHROUGH (1u << 5) /* in flags2 */
 
 struct probe_in {
@@ -60,7 +60,7 @@ struct probe_map {
 	uint64_t padding;
 };
 
-#define PROBE_BACKING_OPEN _IOW(229, 1, struct probe_map)
+#define PROBE_BACKING_OPEN  _IOW(229, 1, struct probe_map)
 #define PROBE_BACKING_CLOSE _IOW(229, 2, uint32_t)
 
 static int set_option(int fs, const char *key, const char *value)

@@ -68,8 +68,7 @@ static void release(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 void tfs_reply_open(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 {
 	struct fuse_file_info fi = {
-		.fh = (uintptr_t)o,
-		.noflush = !o->control, /* nothing was written: spare a round trip at each close */
+		.fh = (uintptr_t)o, .noflush = !o->control, /* nothing was written: spare a round trip at each close */
 	};
 
 	if (o->mode == TFS_OPEN_PASSTHROUGH)

@@ -26,8 +26,8 @@
 #include "mount/mountpoint.h"
 #include "mount/privileges.h"
 #include "mount/readahead.h"
-#include "mount/stats.h"
 #include "mount/reply.h"
+#include "mount/stats.h"
 
 /*
  * Reads that the kernel may have under way for readahead. More than the loader's threads, so that they always find work.
@@ -52,7 +52,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct tfs_fs *fs = userdata;
 
-	conn->max_write = TFS_STREAM_MAX_READ; /* libfuse sizes its buffers, and with them reads, by it */
+	conn->max_write = TFS_STREAM_MAX_READ;	/* libfuse sizes its buffers, and with them reads, by it */
 	conn->max_read = fs->options->max_read; /* libfuse wants to hear it here too */
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
@@ -147,9 +147,11 @@ static __attribute__((format(printf, 2, 0))) void on_fuse_log(enum fuse_log_leve
 	if (!line[len] && len < sizeof line - 1 && !strncmp(line, "fuse: unknown option", 20))
 		return;
 	line[len] = 0;
-	bool expected = strstr(line, "passthrough_open") || strstr(line, "passthrough_close") || strstr(line, "exit_handler called");
-	tfs_log(level <= FUSE_LOG_ERR && !expected ? TFS_LOG_ERROR : level <= FUSE_LOG_WARNING && !expected ? TFS_LOG_WARNING
-														: TFS_LOG_DEBUG,
+	bool expected = strstr(line, "passthrough_open") || strstr(line, "passthrough_close") ||
+			strstr(line, "exit_handler called");
+	tfs_log(level <= FUSE_LOG_ERR && !expected     ? TFS_LOG_ERROR :
+		level <= FUSE_LOG_WARNING && !expected ? TFS_LOG_WARNING :
+							 TFS_LOG_DEBUG,
 		"%s", line);
 	line[0] = 0;
 }

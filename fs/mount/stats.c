@@ -15,23 +15,17 @@
 #include "tree/meta.h"
 
 const char *const tfs_controls[TFS_CONTROLS + 1] = {
-	[TFS_CONTROL_STATS] = "stats",
-	[TFS_CONTROL_STATS_JSON] = "stats.json",
-	[TFS_CONTROL_METRICS] = "metrics",
-	[TFS_CONTROL_INDEX_TSV] = "index.tsv",
-	[TFS_CONTROL_INDEX_JSON] = "index.json",
-	[TFS_CONTROL_XXH128SUMS] = "XXH128SUMS",
-	[TFS_CONTROL_PREFETCH] = "prefetch",
-	[TFS_CONTROL_EVICT] = "evict",
-	[TFS_CONTROL_PIN] = "pin",
+	[TFS_CONTROL_STATS] = "stats",	       [TFS_CONTROL_STATS_JSON] = "stats.json", [TFS_CONTROL_METRICS] = "metrics",
+	[TFS_CONTROL_INDEX_TSV] = "index.tsv", [TFS_CONTROL_INDEX_JSON] = "index.json", [TFS_CONTROL_XXH128SUMS] = "XXH128SUMS",
+	[TFS_CONTROL_PREFETCH] = "prefetch",   [TFS_CONTROL_EVICT] = "evict",		[TFS_CONTROL_PIN] = "pin",
 };
 
 /* --- .tensorfs: one table of values, shown in three ways ------------------------------------------------------------- */
 
 struct row {
 	const char *key;
-	const char *help;     /* of metrics; NULL: not a number */
-	bool gauge;	      /* goes up and down; otherwise it only counts up */
+	const char *help; /* of metrics; NULL: not a number */
+	bool gauge;	  /* goes up and down; otherwise it only counts up */
 	uint64_t number;
 	char text[TFS_ERROR_LINE]; /* where help is NULL */
 };
@@ -114,9 +108,9 @@ static struct totals totals_of(const struct tfs_fs *fs, const struct tfs_caller 
 
 static const char *last_error_of(const struct tfs_loader_stats *s)
 {
-	return s->residency.last_error[0] ? s->residency.last_error
-	       : s->streams.last_error[0] ? s->streams.last_error
-					  : s->hashes.last_error;
+	return s->residency.last_error[0] ? s->residency.last_error :
+	       s->streams.last_error[0]	  ? s->streams.last_error :
+					    s->hashes.last_error;
 }
 
 static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *r)
@@ -133,7 +127,8 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	if (fs->passthrough)
 		add_text(r, "serving", "passthrough");
 	else
-		add_text(r, "serving", "streamed (%s)", fs->streamed_because ? fs->streamed_because : "the kernel refused passthrough");
+		add_text(r, "serving", "streamed (%s)",
+			 fs->streamed_because ? fs->streamed_because : "the kernel refused passthrough");
 	add_text(r, "transport", "%s", fs->uring ? "io_uring" : "/dev/fuse");
 	add_text(r, "engine", "%s", s->engine);
 	gauge(r, "threads", s->threads, "threads that read");
@@ -156,7 +151,8 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	const struct tfs_residency_stats *res = &s->residency;
 	gauge(r, "memory_budget_bytes", res->budget ? res->budget : fs->options->loader.memory, "memory for resident tensors");
 	gauge(r, "memory_used_bytes", res->used, "of the budget, by loading and resident tensors");
-	gauge(r, "memory_staged_bytes", s->staged, "of the budget, by deflated tensors in another order than C's, while they are read");
+	gauge(r, "memory_staged_bytes", s->staged,
+	      "of the budget, by deflated tensors in another order than C's, while they are read");
 	gauge(r, "memory_held_bytes", s->store_used, "by backing files, as the kernel counts");
 	gauge(r, "resident", res->files[TFS_RESIDENT] + res->files[TFS_EVICTING], "tensors in memory");
 	gauge(r, "loading", res->files[TFS_LOADING], "tensors on their way");
@@ -194,7 +190,10 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	count(r, "hashed_bytes", s->hashes.bytes, "hashed for that");
 	count(r, "errors", res->failures + s->streams.failures + s->hashes.failures, "reads that failed");
 	const char *last = last_error_of(s);
-	add_text(r, "last_error", "%s", !last[0] ? "none" : tells_all(fs, c) ? last : "not shown to you, who may not read all of the model");
+	add_text(r, "last_error", "%s",
+		 !last[0]	  ? "none" :
+		 tells_all(fs, c) ? last :
+				    "not shown to you, who may not read all of the model");
 	free(s);
 }
 

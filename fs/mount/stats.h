@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "tree/access.h"
 #include "mount/fs.h"
+#include "tree/access.h"
 
 /* Names of the files in .tensorfs, ended by NULL; their place, an enum tfs_control_file, is the inode's node. */
 extern const char *const tfs_controls[TFS_CONTROLS + 1];

@@ -5,8 +5,8 @@
 
 #include <stdbool.h>
 
-#include "tree/access.h"
 #include "mount/fs.h"
+#include "tree/access.h"
 
 /* Answer a getxattr of the hash of @inode's tensor into @size bytes: at once or later. */
 void tfs_getxattr_hash(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode, size_t size);

@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cache/store.h"
+#include "hash/hash.h"
 #include "mount/caller.h"
 #include "mount/fs.h"
-#include "hash/hash.h"
-#include "mount/sums.h"
-#include "cache/store.h"
-#include "mount/stats.h"
-#include "tree/meta.h"
 #include "mount/reply.h"
+#include "mount/stats.h"
+#include "mount/sums.h"
+#include "tree/meta.h"
 
 static const char prefix[] = "user.tensorfs.", hash_name[] = "user.tensorfs.xxh128";
 

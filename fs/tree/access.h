@@ -43,8 +43,8 @@ bool tfs_access_node_open(const struct tfs_model *m, uint32_t node);
 
 /* What one has to be to read something. */
 struct tfs_needs {
-	bool any;	 /* false: everybody may */
-	bool exact;	 /* these say it all; otherwise they are the strictest of several that don't go into one mode */
+	bool any;   /* false: everybody may */
+	bool exact; /* these say it all; otherwise they are the strictest of several that don't go into one mode */
 	uid_t uid;
 	gid_t gid;
 	unsigned allows; /* 4: the owner, 2: the group, 1: others */

@@ -76,7 +76,7 @@ const char *tfs_consolidated_standard_name(struct tfs_consolidated_all *w, uint3
 		{ "model", "model.safetensors" }, /* transformers */
 		{ "pytorch_model", "model.safetensors" },
 		{ "diffusion_pytorch_model", "diffusion_pytorch_model.safetensors" }, /* diffusers */
-		{ "adapter_model", "adapter_model.safetensors" },		       /* peft */
+		{ "adapter_model", "adapter_model.safetensors" },		      /* peft */
 	};
 	const struct tfs_node *n = &w->model->nodes[dir];
 	const struct tfs_set *set = n->n_sets ? &w->model->sets[n->first_set] : NULL;

@@ -3,13 +3,13 @@
 #ifndef TFS_TREE_CONSOLIDATED_H
 #define TFS_TREE_CONSOLIDATED_H
 
-#include "model/model.h"
 #include "content/consolidated.h"
+#include "model/model.h"
 
 struct tfs_consolidated_all;
 
 struct tfs_consolidated_all *tfs_consolidated_all_create(const struct tfs_model *model); /* NULL: out of memory */
-void tfs_consolidated_all_destroy(struct tfs_consolidated_all *w);			     /* takes NULL */
+void tfs_consolidated_all_destroy(struct tfs_consolidated_all *w);			 /* takes NULL */
 
 /* Does that set get one? */
 bool tfs_consolidated_has(struct tfs_consolidated_all *w, uint32_t set);

@@ -28,8 +28,8 @@ static int add_gguf(struct tfs_json_out *b, const struct tfs_model *m, uint32_t 
 	int code = tfs_model_open_input(m, node, &in);
 
 	path_of(m, node, path);
-	int r = code ? tfs_error_set(&err, code, TFS_NO_OFFSET, "opening: %s", strerror(-code))
-		     : tfs_gguf_json(b, &in, path, full, &err);
+	int r = code ? tfs_error_set(&err, code, TFS_NO_OFFSET, "opening: %s", strerror(-code)) :
+		       tfs_gguf_json(b, &in, path, full, &err);
 	/* What was made of bytes that are not those of the mount's file does not count, nor does what went wrong with them. */
 	int changed = code ? 0 : tfs_model_check_node(m, node, &in);
 	if (changed)

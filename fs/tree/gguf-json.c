@@ -130,8 +130,7 @@ static int put_keys(struct tfs_json_out *b, struct tfs_gguf *r, bool full)
 	return rc < 0 ? rc : 0;
 }
 
-int tfs_gguf_json(struct tfs_json_out *b, const struct tfs_input *in, const char *path, bool full,
-		  struct tfs_error *err)
+int tfs_gguf_json(struct tfs_json_out *b, const struct tfs_input *in, const char *path, bool full, struct tfs_error *err)
 {
 	char head[160];
 	struct tfs_gguf r;

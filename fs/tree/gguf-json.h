@@ -28,7 +28,6 @@ enum { TFS_GGUF_JSON_ARRAY = 64, TFS_GGUF_JSON_FIRST = 8 };
  * Add the object of the file @in. @path: as which it is shown, any bytes. @full: all of every array. 0 or -errno
  * with @err filled; -EFBIG: more than TFS_JSON_OUT_MAX.
  */
-int tfs_gguf_json(struct tfs_json_out *b, const struct tfs_input *in, const char *path, bool full,
-		  struct tfs_error *err);
+int tfs_gguf_json(struct tfs_json_out *b, const struct tfs_input *in, const char *path, bool full, struct tfs_error *err);
 
 #endif

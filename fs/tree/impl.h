@@ -11,9 +11,9 @@ struct tfs_tree {
 	const struct tfs_model *model;
 	const char *const *controls;
 	uint32_t n_controls;
-	unsigned views;	      /* that there are: see views.h */
-	pthread_mutex_t lock; /* guards names and modules, whose tables are immutable once they are there */
-	struct names **names; /* [set], NULL until first needed */
+	unsigned views;		  /* that there are: see views.h */
+	pthread_mutex_t lock;	  /* guards names and modules, whose tables are immutable once they are there */
+	struct names **names;	  /* [set], NULL until first needed */
 	struct modules **modules; /* [set], likewise */
 	struct tfs_consolidated_all *consolidated;
 	struct tfs_access *access;
@@ -44,8 +44,8 @@ struct tfs_kind_ops {
 extern const struct tfs_kind_ops *const tfs_kinds[TFS_INO_KINDS];
 
 /* set-files.c: a set's views, and what is in them. */
-extern const struct tfs_kind_ops tfs_kind_view_dir, tfs_kind_set_view_dir, tfs_kind_tensor, tfs_kind_tree_dir, tfs_kind_set_tree_dir,
-	tfs_kind_keys, tfs_kind_consolidated;
+extern const struct tfs_kind_ops tfs_kind_view_dir, tfs_kind_set_view_dir, tfs_kind_tensor, tfs_kind_tree_dir,
+	tfs_kind_set_tree_dir, tfs_kind_keys, tfs_kind_consolidated;
 
 /* --- tree.c -------------------------------------------------------------------------------------------------------- */
 

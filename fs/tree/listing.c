@@ -15,7 +15,7 @@ enum { PIECE = 64 << 10 };
 
 /* Where a piece begins. */
 struct start {
-	uint64_t offset; /* in the text */
+	uint64_t offset;    /* in the text */
 	size_t set, tensor; /* of its first row */
 };
 
@@ -25,7 +25,7 @@ struct tfs_listing {
 	bool json;
 	bool for_caller; /* otherwise for anybody */
 	struct tfs_caller caller;
-	pthread_mutex_t lock; /* guards all below */
+	pthread_mutex_t lock;  /* guards all below */
 	size_t n_starts, room; /* of the pieces whose beginning is known, from the first on; at least one */
 	struct start *starts;
 	size_t piece; /* the one in text */
@@ -37,8 +37,7 @@ struct tfs_listing {
 
 static bool is_shown(const struct tfs_listing *l, const struct start *at)
 {
-	return !l->for_caller ||
-	       tfs_access_tensor(tfs_tree_access(l->tree), &l->caller, (uint32_t)at->set, (uint32_t)at->tensor);
+	return !l->for_caller || tfs_access_tensor(tfs_tree_access(l->tree), &l->caller, (uint32_t)at->set, (uint32_t)at->tensor);
 }
 
 /* Rows from @at on until a piece is full, with what comes before the first and after the last one; @at moves on. */

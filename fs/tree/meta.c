@@ -57,7 +57,8 @@ static char *dump_lines(json_t *o, const struct tfs_tensor *t)
 	json_t *value;
 	bool bad = !f, first = true;
 
-	json_object_foreach(o, key, value) {
+	json_object_foreach(o, key, value)
+	{
 		char *v = bad ? NULL : json_dumps(value, JSON_ENCODE_ANY);
 		bad |= !v;
 		if (!bad)

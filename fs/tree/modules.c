@@ -148,8 +148,7 @@ bool tfs_modules_valid(const struct modules *m, struct tfs_module d)
 	if (!d.depth)
 		return !d.first;
 	return d.first < m->n && count_parts(at(m, d.first)) >= d.depth &&
-	       (!d.first || !together(m, d.first - 1, d.first, d.depth)) &&
-	       is_directory(m, end_of(m, d.first, d.depth), d.depth);
+	       (!d.first || !together(m, d.first - 1, d.first, d.depth)) && is_directory(m, end_of(m, d.first, d.depth), d.depth);
 }
 
 struct tfs_module tfs_modules_parent(const struct modules *m, struct tfs_module d)
@@ -169,8 +168,7 @@ static bool is_twin(const struct modules *m, uint32_t place)
 
 static const struct odd *find_odd(const struct modules *m, uint32_t place, unsigned depth)
 {
-	size_t at = tfs_search(i, 0, m->n_odd,
-			       m->odd[i].place < place || (m->odd[i].place == place && m->odd[i].depth < depth));
+	size_t at = tfs_search(i, 0, m->n_odd, m->odd[i].place < place || (m->odd[i].place == place && m->odd[i].depth < depth));
 
 	return at < m->n_odd && m->odd[at].place == place && m->odd[at].depth == depth ? &m->odd[at] : NULL;
 }

@@ -9,9 +9,8 @@
 #include "base/utf8.h"
 
 const char *const tfs_column_names[TFS_COLUMNS] = {
-	[TFS_COLUMN_NAME] = "name",	[TFS_COLUMN_DTYPE] = "dtype", [TFS_COLUMN_SHAPE] = "shape",
-	[TFS_COLUMN_BYTES] = "bytes",	[TFS_COLUMN_SET] = "set",     [TFS_COLUMN_SOURCE] = "source",
-	[TFS_COLUMN_OFFSET] = "offset", [TFS_COLUMN_PATH] = "path",
+	[TFS_COLUMN_NAME] = "name", [TFS_COLUMN_DTYPE] = "dtype",   [TFS_COLUMN_SHAPE] = "shape",   [TFS_COLUMN_BYTES] = "bytes",
+	[TFS_COLUMN_SET] = "set",   [TFS_COLUMN_SOURCE] = "source", [TFS_COLUMN_OFFSET] = "offset", [TFS_COLUMN_PATH] = "path",
 };
 
 /* --- Making them --------------------------------------------------------------------------------------------------------- */

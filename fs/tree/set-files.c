@@ -98,7 +98,8 @@ static struct tfs_inode module_parent(struct tfs_tree *t, struct tfs_inode i)
 {
 	struct in_tree in = in_tree(t, i);
 
-	return in.modules ? module_inode(t, &in, tfs_modules_parent(in.modules, in.dir)) : (struct tfs_inode){ .kind = TFS_INO_NODE };
+	return in.modules ? module_inode(t, &in, tfs_modules_parent(in.modules, in.dir)) :
+			    (struct tfs_inode){ .kind = TFS_INO_NODE };
 }
 
 /* A directory in which a set is shown: who may not read the set does not see into it. */
@@ -139,15 +140,19 @@ static int module_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *n
 	return 0;
 }
 
-const struct tfs_kind_ops tfs_kind_tree_dir = {
-	.valid = tree_dir_valid, .parent = module_parent, .attr = module_attr, .entry = module_entry, .lookup = module_lookup,
-	.shown_set = set_itself
-};
+const struct tfs_kind_ops tfs_kind_tree_dir = { .valid = tree_dir_valid,
+						.parent = module_parent,
+						.attr = module_attr,
+						.entry = module_entry,
+						.lookup = module_lookup,
+						.shown_set = set_itself };
 
-const struct tfs_kind_ops tfs_kind_set_tree_dir = {
-	.valid = set_tree_dir_valid, .parent = module_parent, .attr = module_attr, .entry = module_entry, .lookup = module_lookup,
-	.shown_set = set_itself
-};
+const struct tfs_kind_ops tfs_kind_set_tree_dir = { .valid = set_tree_dir_valid,
+						    .parent = module_parent,
+						    .attr = module_attr,
+						    .entry = module_entry,
+						    .lookup = module_lookup,
+						    .shown_set = set_itself };
 
 /* --- Views ---------------------------------------------------------------------------------------------------------- */
 
@@ -283,10 +288,12 @@ static void view_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat 
 	attr_of_shown(t, set_of_view(t, i), st);
 }
 
-const struct tfs_kind_ops tfs_kind_view_dir = {
-	.valid = view_dir_valid, .parent = view_dir_parent, .attr = view_attr, .entry = view_entry, .lookup = view_lookup,
-	.shown_set = set_of_view
-};
+const struct tfs_kind_ops tfs_kind_view_dir = { .valid = view_dir_valid,
+						.parent = view_dir_parent,
+						.attr = view_attr,
+						.entry = view_entry,
+						.lookup = view_lookup,
+						.shown_set = set_of_view };
 
 static bool set_view_dir_valid(struct tfs_tree *t, struct tfs_inode i)
 {
@@ -299,10 +306,12 @@ static struct tfs_inode set_view_dir_parent(struct tfs_tree *t, struct tfs_inode
 	return (struct tfs_inode){ .kind = TFS_INO_SET, .set = i.set };
 }
 
-const struct tfs_kind_ops tfs_kind_set_view_dir = {
-	.valid = set_view_dir_valid, .parent = set_view_dir_parent, .attr = view_attr, .entry = view_entry, .lookup = view_lookup,
-	.shown_set = set_of_view
-};
+const struct tfs_kind_ops tfs_kind_set_view_dir = { .valid = set_view_dir_valid,
+						    .parent = set_view_dir_parent,
+						    .attr = view_attr,
+						    .entry = view_entry,
+						    .lookup = view_lookup,
+						    .shown_set = set_of_view };
 
 /* --- Files ---------------------------------------------------------------------------------------------------------- */
 

@@ -20,13 +20,13 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "tree/access.h"
 #include "base/error.h"
-#include "tree/inode.h"
 #include "model/model.h"
+#include "tree/access.h"
+#include "tree/consolidated.h"
+#include "tree/inode.h"
 #include "tree/modules.h"
 #include "tree/names.h"
-#include "tree/consolidated.h"
 
 struct tfs_tree;
 

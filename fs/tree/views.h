@@ -10,8 +10,8 @@
 enum tfs_view_dir { TFS_VIEW_TENSORS, TFS_VIEW_NPY, TFS_VIEW_F32, TFS_VIEW_META, TFS_VIEW_TREE, TFS_VIEW_WHOLE, TFS_VIEWS };
 
 struct tfs_view_info {
-	const char *dir; /* "tensors" */
-	bool flat;	 /* a file for each tensor, under its name … */
+	const char *dir;    /* "tensors" */
+	bool flat;	    /* a file for each tensor, under its name … */
 	const char *suffix; /* … and this, ".json", of at most TFS_SUFFIX_MAX bytes; NULL if it isn't flat */
 	bool loaded;	    /* their bytes come from the loader, in this view of its; otherwise the text is made when asked for */
 	enum tfs_view_id loader_view;

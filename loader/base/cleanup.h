@@ -21,14 +21,14 @@ static inline void tfs_cleanup_fd_(int *fd)
 }
 
 #define cleanup_free __attribute__((cleanup(tfs_cleanup_free_)))
-#define cleanup_fd __attribute__((cleanup(tfs_cleanup_fd_)))
+#define cleanup_fd   __attribute__((cleanup(tfs_cleanup_fd_)))
 
 /* The pointer's value; the variable itself becomes NULL. */
-#define tfs_steal(p) \
-	__extension__({ \
+#define tfs_steal(p)                        \
+	__extension__({                     \
 		__typeof__(p) steal_ = (p); \
-		(p) = NULL; \
-		steal_; \
+		(p) = NULL;                 \
+		steal_;                     \
 	})
 
 /* The same for a descriptor; the variable itself becomes -1. */

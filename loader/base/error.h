@@ -21,8 +21,7 @@ struct tfs_error {
  * Fill @err (may be NULL) with @code, @offset and the formatted text, leaving the file name as it is; returns @code.
  * Control characters in the text, which may quote hostile input, are replaced by '?'.
  */
-int tfs_error_set(struct tfs_error *err, int code, uint64_t offset, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+int tfs_error_set(struct tfs_error *err, int code, uint64_t offset, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* Name the file that an error is about. Keeps a name that is already there. */
 void tfs_error_in(struct tfs_error *err, const char *file);

@@ -369,8 +369,7 @@ int tfs_json_u64(struct tfs_json *r, uint64_t *ret)
 	begin = r->at;
 	for (; digit_at(r); r->at++)
 		if (ckd_mul(&v, v, 10) || ckd_add(&v, v, (uint64_t)(*r->at - '0')))
-			return tfs_error_set(r->err, -EINVAL, r->offset + (uint64_t)(begin - r->start),
-					     "integer above 2^64-1");
+			return tfs_error_set(r->err, -EINVAL, r->offset + (uint64_t)(begin - r->start), "integer above 2^64-1");
 	if (*begin == '0' && r->at - begin > 1)
 		return fail_at(r, begin, "number with a leading zero");
 	if (r->at < r->end && (*r->at == '.' || *r->at == 'e' || *r->at == 'E'))

@@ -20,12 +20,12 @@ void tfs_log_to_syslog(const char *ident);
 
 void tfs_log(enum tfs_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-#define tfs_log_error(...) tfs_log(TFS_LOG_ERROR, __VA_ARGS__)
+#define tfs_log_error(...)   tfs_log(TFS_LOG_ERROR, __VA_ARGS__)
 #define tfs_log_warning(...) tfs_log(TFS_LOG_WARNING, __VA_ARGS__)
-#define tfs_log_info(...) tfs_log(TFS_LOG_INFO, __VA_ARGS__)
-#define tfs_log_debug(...) \
-	do { \
-		if (tfs_log_enabled(TFS_LOG_DEBUG)) \
+#define tfs_log_info(...)    tfs_log(TFS_LOG_INFO, __VA_ARGS__)
+#define tfs_log_debug(...)                                   \
+	do {                                                 \
+		if (tfs_log_enabled(TFS_LOG_DEBUG))          \
 			tfs_log(TFS_LOG_DEBUG, __VA_ARGS__); \
 	} while (0)
 

@@ -9,17 +9,17 @@
  * The first index from @lo on, below @hi, for which @before is false, or @hi: an expression in the index, whose name is @i, that is
  * true for some and then, from one index on, false for all. tfs_search(i, 0, n, key_of(a[i]) < key)
  */
-#define tfs_search(i, lo, hi, before)                             \
-	__extension__({                                           \
-		size_t lo_ = (lo), hi_ = (hi);                    \
-		while (lo_ < hi_) {                               \
-			const size_t i = lo_ + (hi_ - lo_) / 2;   \
-			if (before)                               \
-				lo_ = i + 1;                      \
-			else                                      \
-				hi_ = i;                          \
-		}                                                 \
-		lo_;                                              \
+#define tfs_search(i, lo, hi, before)                           \
+	__extension__({                                         \
+		size_t lo_ = (lo), hi_ = (hi);                  \
+		while (lo_ < hi_) {                             \
+			const size_t i = lo_ + (hi_ - lo_) / 2; \
+			if (before)                             \
+				lo_ = i + 1;                    \
+			else                                    \
+				hi_ = i;                        \
+		}                                               \
+		lo_;                                            \
 	})
 
 #endif

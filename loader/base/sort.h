@@ -27,7 +27,7 @@ struct tfs_sort_run {
 };
 
 #define TFS_SORT_INLINE	 static inline __attribute__((always_inline)) /* so that @cmp is inlined, too */
-#define TFS_SORT_MIN_RUN 12 /* shorter runs are brought to this length by insertion */
+#define TFS_SORT_MIN_RUN 12					      /* shorter runs are brought to this length by insertion */
 
 /* First place in the @n sorted pointers at @a whose element is greater than (@after: not less than) @key. */
 TFS_SORT_INLINE size_t tfs_sort_bound_(const void *const *a, size_t n, const void *key, int after, tfs_compare_fn *cmp)

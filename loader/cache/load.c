@@ -140,8 +140,7 @@ static int write_file(struct load *l, uint64_t at, const uint8_t *data, size_t l
 	return ret;
 }
 
-static int load_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch,
-		      struct tfs_error *err)
+static int load_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch, struct tfs_error *err)
 {
 	struct load *l = (struct load *)t;
 	struct tfs_range_wait *ready = NULL;

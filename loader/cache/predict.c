@@ -2,7 +2,7 @@
 #include "cache/predict.h"
 
 struct tfs_prediction tfs_predict_opened(struct tfs_predictor *p, const uint32_t place[TFS_ORDERS],
-				      const uint32_t count[TFS_ORDERS], uint64_t max)
+					 const uint32_t count[TFS_ORDERS], uint64_t max)
 {
 	struct tfs_prediction step = { 0 };
 	enum tfs_order best = TFS_FILE_ORDER;

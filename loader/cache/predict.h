@@ -31,7 +31,7 @@ enum tfs_order { TFS_FILE_ORDER, TFS_NAME_ORDER, TFS_EARLIER_ORDER, TFS_ORDERS }
 /* Opens of one weight set. All zero: nothing opened yet, which expects the first tensor. */
 struct tfs_predictor {
 	uint32_t expected[TFS_ORDERS];
-	uint32_t run[TFS_ORDERS]; /* opens in a row that fitted */
+	uint32_t run[TFS_ORDERS];     /* opens in a row that fitted */
 	uint32_t planned[TFS_ORDERS]; /* place up to which prefetch was asked for already */
 	uint64_t window;	      /* bytes */
 };
@@ -51,7 +51,7 @@ struct tfs_prediction {
  * calls tfs_predict_did() with the place it got to. @max: upper bound of the window in bytes.
  */
 struct tfs_prediction tfs_predict_opened(struct tfs_predictor *p, const uint32_t place[TFS_ORDERS],
-				      const uint32_t count[TFS_ORDERS], uint64_t max);
+					 const uint32_t count[TFS_ORDERS], uint64_t max);
 void tfs_predict_did(struct tfs_predictor *p, enum tfs_order order, uint32_t upto);
 
 #endif

@@ -28,7 +28,7 @@ struct set_predictor {
 
 /* Prefetch runs ahead by at most this share of the budget, so that it can't push out what it has brought in. */
 #define WINDOW_SHARE 4
-#define WINDOW_MAX ((uint64_t)1 << 30)
+#define WINDOW_MAX   ((uint64_t)1 << 30)
 
 struct list {
 	struct list *next;
@@ -43,7 +43,7 @@ struct tfs_prefetcher {
 	uint64_t memory;
 	_Atomic double paused_until; /* of tfs_now() */
 
-	pthread_mutex_t opens_lock; /* guards the predictors; taken before all others */
+	pthread_mutex_t opens_lock;	  /* guards the predictors; taken before all others */
 	struct set_predictor *predictors; /* [set * TFS_VIEW_IDS + view] */
 
 	pthread_mutex_t lock; /* guards all below; taken before the residency's */
@@ -56,8 +56,8 @@ struct tfs_prefetcher {
 	pthread_t thread;
 };
 
-struct tfs_prefetcher *tfs_prefetch_create(const struct tfs_model *model, struct tfs_sched *sched,
-					   struct tfs_residency *residency, uint64_t memory)
+struct tfs_prefetcher *tfs_prefetch_create(const struct tfs_model *model, struct tfs_sched *sched, struct tfs_residency *residency,
+					   uint64_t memory)
 {
 	struct tfs_prefetcher *p = calloc(1, sizeof *p);
 
@@ -106,7 +106,8 @@ static bool make_places(const struct tfs_set *set, struct set_predictor *sp)
 }
 
 /* Tell the predictor of an open: what will probably follow. The lock of the opens is held. NULL: out of memory. */
-static struct set_predictor *note_open(struct tfs_prefetcher *p, struct tfs_file_id id, uint64_t max, struct tfs_prediction *ret_prediction)
+static struct set_predictor *note_open(struct tfs_prefetcher *p, struct tfs_file_id id, uint64_t max,
+				       struct tfs_prediction *ret_prediction)
 {
 	const struct tfs_set *set = &p->model->sets[id.set];
 	struct set_predictor *sp = &p->predictors[(size_t)id.set * TFS_VIEW_IDS + id.view];
@@ -141,7 +142,8 @@ void tfs_prefetch_after(struct tfs_prefetcher *p, struct tfs_file_id id)
 	}
 	uint64_t bytes = 0;
 	for (uint32_t i = next_up.next; i < next_up.from; i++)
-		bytes += tfs_file_loaded_size(p->model, (struct tfs_file_id){ id.set, tensor_at(set, sp, next_up.order, i), id.view });
+		bytes += tfs_file_loaded_size(p->model,
+					      (struct tfs_file_id){ id.set, tensor_at(set, sp, next_up.order, i), id.view });
 	uint32_t i = next_up.from;
 	for (; i < next_up.to && (bytes < next_up.window || i == next_up.next); i++) {
 		struct tfs_file_id next = { id.set, tensor_at(set, sp, next_up.order, i), id.view };

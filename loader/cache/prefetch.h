@@ -20,8 +20,8 @@ struct tfs_prefetcher;
  * Nothing is owned. @residency may be NULL: then only streams can be told what follows. @memory: the budget, of which prefetch stays
  * within a share. The thread starts with the first list. NULL: out of memory.
  */
-struct tfs_prefetcher *tfs_prefetch_create(const struct tfs_model *model, struct tfs_sched *sched,
-					   struct tfs_residency *residency, uint64_t memory);
+struct tfs_prefetcher *tfs_prefetch_create(const struct tfs_model *model, struct tfs_sched *sched, struct tfs_residency *residency,
+					   uint64_t memory);
 
 /* The file is being opened, to be held: bring in those that will probably follow. Takes a residency. */
 void tfs_prefetch_after(struct tfs_prefetcher *p, struct tfs_file_id id);

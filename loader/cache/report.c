@@ -6,8 +6,8 @@
 
 #include "base/log.h"
 
-void tfs_report(const struct tfs_model *model, const struct tfs_tensor *tensor, uint64_t at, int code,
-		const struct tfs_error *what, char line[TFS_ERROR_LINE])
+void tfs_report(const struct tfs_model *model, const struct tfs_tensor *tensor, uint64_t at, int code, const struct tfs_error *what,
+		char line[TFS_ERROR_LINE])
 {
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	char path[PATH_MAX];

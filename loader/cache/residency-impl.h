@@ -18,16 +18,16 @@ struct tfs_entry {
 	enum tfs_state state;
 	int failure; /* FAILED, or ABSENT and held: why */
 	unsigned holds;
-	bool pinned;	      /* one of the holds is the pin's */
-	bool wanted;	      /* held at least once since it was loaded: not a prefetch that nobody used */
-	uint64_t backing;     /* name in the store; a new one for every load, so that late readers never meet a new file */
-	uint64_t cost;	      /* what it takes from the budget while loading or resident */
-	uint64_t tested;      /* the newest eviction round when it was found mapped */
-	bool reopened;	      /* EVICTING or borrowed: was held meanwhile, so that the lease test's word is out of date */
-	unsigned borrowed;    /* not evicted meanwhile, and otherwise as if nobody had it */
-	struct duplicate *duplicate;    /* RESIDENT: others have its hash; NULL: none that is known */
+	bool pinned;		     /* one of the holds is the pin's */
+	bool wanted;		     /* held at least once since it was loaded: not a prefetch that nobody used */
+	uint64_t backing;	     /* name in the store; a new one for every load, so that late readers never meet a new file */
+	uint64_t cost;		     /* what it takes from the budget while loading or resident */
+	uint64_t tested;	     /* the newest eviction round when it was found mapped */
+	bool reopened;		     /* EVICTING or borrowed: was held meanwhile, so that the lease test's word is out of date */
+	unsigned borrowed;	     /* not evicted meanwhile, and otherwise as if nobody had it */
+	struct duplicate *duplicate; /* RESIDENT: others have its hash; NULL: none that is known */
 	struct tfs_entry *ring_prev, *ring_next; /* those with the same backing file; NULL: it has one of its own */
-	struct load *load;    /* LOADING */
+	struct load *load;			 /* LOADING */
 	struct tfs_wait *waits;
 };
 
@@ -52,11 +52,11 @@ struct load {
 	struct tfs_transfer transfer;
 	struct tfs_residency *r;
 	struct tfs_entry *entry;
-	int fd;		/* the backing file, from begin() to end() */
-	bool reserved;	/* the entry's cost is in r->used */
+	int fd;	       /* the backing file, from begin() to end() */
+	bool reserved; /* the entry's cost is in r->used */
 	struct tfs_layout layout;
 	uint64_t first, chunk; /* bytes of the file that the first chunk becomes, together with the prefix, and any other */
-	uint64_t written; /* of the source's bytes; guarded by the lock like the two below */
+	uint64_t written;      /* of the source's bytes; guarded by the lock like the two below */
 	struct tfs_range_wait *ranges;
 	uint8_t ready[]; /* one byte a chunk */
 };
@@ -79,8 +79,8 @@ struct tfs_residency {
 	size_t n_buckets, n_entries;
 	struct tfs_entry lru; /* list head; next: most recently used */
 	uint64_t next_backing;
-	uint64_t round; /* of eviction */
-	unsigned evicting; /* files whose lease is being tested or whose memory is being freed */
+	uint64_t round;		/* of eviction */
+	unsigned evicting;	/* files whose lease is being tested or whose memory is being freed */
 	pthread_cond_t evicted; /* one of these is through with it */
 	struct tfs_residency_stats stats;
 
@@ -98,7 +98,7 @@ struct tfs_residency {
 
 /* --- entry.c; the lock is held -------------------------------------------------------------------------------------- */
 
-struct tfs_entry *tfs_entry_find(const struct tfs_residency *r, struct tfs_file_id id); /* or NULL */
+struct tfs_entry *tfs_entry_find(const struct tfs_residency *r, struct tfs_file_id id);	 /* or NULL */
 struct tfs_entry *tfs_entry_find_or_add(struct tfs_residency *r, struct tfs_file_id id); /* NULL: out of memory */
 void tfs_entry_set_state(struct tfs_residency *r, struct tfs_entry *e, enum tfs_state state);
 /* Forget an entry that nobody holds or waits for. */

@@ -13,7 +13,7 @@
 const char *tfs_state_name(enum tfs_state state)
 {
 	static const char *const names[] = {
-		[TFS_ABSENT] = "absent",   [TFS_LOADING] = "loading", [TFS_RESIDENT] = "resident",
+		[TFS_ABSENT] = "absent",     [TFS_LOADING] = "loading", [TFS_RESIDENT] = "resident",
 		[TFS_EVICTING] = "resident", [TFS_FAILED] = "failed",
 	};
 	return names[state];

@@ -23,10 +23,10 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "model/model.h"
-#include "io/scheduler.h"
 #include "cache/store.h"
 #include "content/virtual-file.h"
+#include "io/scheduler.h"
+#include "model/model.h"
 
 enum tfs_state { TFS_ABSENT, TFS_LOADING, TFS_RESIDENT, TFS_EVICTING, TFS_FAILED, TFS_STATES };
 
@@ -64,10 +64,10 @@ struct tfs_residency_stats {
 	uint64_t budget, used; /* bytes; used: of loading and resident files, in whole pages, and of streams */
 	uint64_t files[TFS_STATES];
 	uint64_t hits, waits, loads, prefetched, evictions, failures, timeouts, refusals; /* refusals: no room */
-	uint64_t shared, shared_bytes; /* files that are resident in another one's backing file, and what they would take */
-	uint64_t still_mapped; /* evictions that the lease test stopped */
-	uint64_t pinned, pinned_bytes; /* files, and what they take or will take */
-	uint64_t taken_back;   /* prefetches dropped before they began */
+	uint64_t shared, shared_bytes;	 /* files that are resident in another one's backing file, and what they would take */
+	uint64_t still_mapped;		 /* evictions that the lease test stopped */
+	uint64_t pinned, pinned_bytes;	 /* files, and what they take or will take */
+	uint64_t taken_back;		 /* prefetches dropped before they began */
 	char last_error[TFS_ERROR_LINE]; /* "" when nothing ever failed */
 };
 

@@ -38,8 +38,8 @@ struct tfs_slot {
 	bool spent;	/* asked for up to its end */
 	int failure;	/* what the last filling ended with; only while it has users */
 	uint64_t used_at;
-	uint8_t *buf; /* SLOT_BUFFER bytes, or NULL */
-	bool charged; /* buf is in the memory budget; while READING the worker's */
+	uint8_t *buf;	     /* SLOT_BUFFER bytes, or NULL */
+	bool charged;	     /* buf is in the memory budget; while READING the worker's */
 	const uint8_t *data; /* READY: the first byte, somewhere in buf */
 };
 
@@ -53,7 +53,7 @@ struct tfs_stream {
 	struct tfs_streams *streams;
 	struct file file;
 	struct file next; /* readahead goes on there; a size of 0: nowhere */
-	bool attached; /* holds the file, which is loading or resident */
+	bool attached;	  /* holds the file, which is loading or resident */
 	/* Guarded by the lock of the streams. */
 	unsigned refs;	   /* the open, and every read: an answer may be followed by the close before it is released */
 	uint64_t expected; /* offset that a sequential read would have */
@@ -69,7 +69,7 @@ struct tfs_streams {
 	pthread_mutex_t lock; /* guards all below; taken before the residency's and the scheduler's */
 	struct tfs_slot *slots;
 	unsigned n_slots;
-	uint64_t clock; /* counts uses, for LRU */
+	uint64_t clock;		 /* counts uses, for LRU */
 	struct tfs_read waiting; /* list head: reads whose slots are being filled */
 	struct tfs_read starved; /* list head: reads that found no slot, first come first served */
 	bool stopped;
@@ -110,8 +110,8 @@ static struct tfs_slot *slot_find(struct tfs_streams *s, const struct file *f, u
 	struct tfs_slot *best = NULL;
 	for (unsigned i = 0; i < s->n_slots; i++) {
 		struct tfs_slot *sl = &s->slots[i];
-		if (sl->state != SLOT_EMPTY && !sl->failure && same_file(&sl->file, f) &&
-		    at >= sl->start && at - sl->start < sl->len && (!best || sl->start + sl->len > best->start + best->len))
+		if (sl->state != SLOT_EMPTY && !sl->failure && same_file(&sl->file, f) && at >= sl->start &&
+		    at - sl->start < sl->len && (!best || sl->start + sl->len > best->start + best->len))
 			best = sl;
 	}
 	return best;
@@ -354,8 +354,7 @@ static int slot_begin(struct tfs_transfer *t, struct tfs_error *err)
 	return 0;
 }
 
-static int slot_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch,
-		      struct tfs_error *err)
+static int slot_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch, struct tfs_error *err)
 {
 	struct tfs_slot *sl = (struct tfs_slot *)t;
 	(void)err;
@@ -605,8 +604,8 @@ void tfs_stream_close(struct tfs_stream *st)
 	stream_unref(st);
 }
 
-struct tfs_streams *tfs_streams_create(const struct tfs_model *model, struct tfs_sched *sched,
-				       struct tfs_residency *residency, uint64_t memory, bool background)
+struct tfs_streams *tfs_streams_create(const struct tfs_model *model, struct tfs_sched *sched, struct tfs_residency *residency,
+				       uint64_t memory, bool background)
 {
 	struct tfs_streams *s = calloc(1, sizeof *s);
 	if (!s)

@@ -13,9 +13,9 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "model/model.h"
 #include "cache/residency.h"
 #include "io/scheduler.h"
+#include "model/model.h"
 
 /* The longest read; FUSE asks for no more than max_read, which is the same. */
 #define TFS_STREAM_MAX_READ ((size_t)1 << 20)
@@ -47,7 +47,7 @@ struct tfs_read {
 	struct tfs_stream *stream;
 	struct tfs_range_wait range;
 	struct waiter *waiter; /* of tfs_stream_read_wait() */
-	int failure; /* starved: why it will never have slots */
+	int failure;	       /* starved: why it will never have slots */
 	struct tfs_slot *slots[TFS_STREAM_PIECES];
 	struct tfs_read *prev, *next;
 };
@@ -56,8 +56,8 @@ struct tfs_read {
  * @residency may be NULL: what is resident is not looked for then, and slots are not in the budget. @memory: bytes that all slots
  * together may take. @background: everybody else's reads go before these.
  */
-struct tfs_streams *tfs_streams_create(const struct tfs_model *model, struct tfs_sched *sched,
-				       struct tfs_residency *residency, uint64_t memory, bool background);
+struct tfs_streams *tfs_streams_create(const struct tfs_model *model, struct tfs_sched *sched, struct tfs_residency *residency,
+				       uint64_t memory, bool background);
 /* Answer every read that still waits with -ECANCELED. The scheduler is stopped first, its workers gone. */
 void tfs_streams_stop(struct tfs_streams *s);
 void tfs_streams_destroy(struct tfs_streams *s); /* after that; no stream is open; takes NULL */

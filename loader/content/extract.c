@@ -31,8 +31,8 @@ struct extract {
 	struct tfs_source *source;
 	struct tfs_inflater *inflater; /* DEFLATED, once there was something to read */
 	uint8_t *scratch;
-	uint8_t *tile;		 /* TILE bytes, where there are strides */
-	const uint8_t *staged;	 /* decoded bytes are here, not in the source */
+	uint8_t *tile;	       /* TILE bytes, where there are strides */
+	const uint8_t *staged; /* decoded bytes are here, not in the source */
 	enum tfs_priority priority;
 	uint64_t warm, warm_end; /* decoded bytes that were brought into the page cache */
 	enum tfs_read_how *how;
@@ -371,7 +371,8 @@ static void say_slow(struct extract *e, const struct tfs_strided *a, uint64_t ro
 	char name[TFS_QUOTE_SIZE];
 
 	if (size >= SLOW && size / OFTEN > room && !atomic_exchange(&e->x->said_slow, true))
-		tfs_log_warning("tensor %s: deflated and not in C order, it takes %" PRIu64 " bytes of memory to be inflated once; there "
+		tfs_log_warning("tensor %s: deflated and not in C order, it takes %" PRIu64
+				" bytes of memory to be inflated once; there "
 				"are %" PRIu64 " now (see --memory), and it is inflated again for each so many",
 				tfs_quote(name, sizeof name, e->t->name, e->t->name_len), size, room);
 }
@@ -438,11 +439,11 @@ static void swap(uint8_t *bytes, size_t len, unsigned unit)
 	uint32_t w4;
 	uint64_t w8;
 
-#define SWAP(word, fn)                                        \
+#define SWAP(word, fn)                                                 \
 	for (size_t i = 0; i + sizeof word <= len; i += sizeof word) { \
-		memcpy(&word, bytes + i, sizeof word);        \
-		word = fn(word);                              \
-		memcpy(bytes + i, &word, sizeof word);        \
+		memcpy(&word, bytes + i, sizeof word);                 \
+		word = fn(word);                                       \
+		memcpy(bytes + i, &word, sizeof word);                 \
 	}
 	switch (unit) {
 	case 2:

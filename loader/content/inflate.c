@@ -26,10 +26,10 @@ enum { MARKS = 256, MARKS_EACH = 64 };
 struct tfs_inflater {
 	struct tfs_inflaters *pool;
 	const struct tfs_tensor *tensor; /* any of the stream's */
-	uint64_t out;	    /* decoded bytes so far */
-	uint64_t in;	    /* stored bytes that these took */
-	uint64_t next_mark; /* decoded byte at or behind which one is set */
-	uint32_t crc;	    /* of the decoded bytes */
+	uint64_t out;			 /* decoded bytes so far */
+	uint64_t in;			 /* stored bytes that these took */
+	uint64_t next_mark;		 /* decoded byte at or behind which one is set */
+	uint32_t crc;			 /* of the decoded bytes */
 	bool broken;
 	z_stream z;
 };
@@ -270,8 +270,8 @@ static int inflate_upto(struct tfs_inflater *f, struct tfs_source *source, uint6
 	return 0;
 }
 
-int tfs_inflater_read(struct tfs_inflater *f, struct tfs_source *source, uint64_t at, size_t len, uint8_t *dst,
-		      uint8_t *scratch, enum tfs_read_how *ret_how, struct tfs_error *err)
+int tfs_inflater_read(struct tfs_inflater *f, struct tfs_source *source, uint64_t at, size_t len, uint8_t *dst, uint8_t *scratch,
+		      enum tfs_read_how *ret_how, struct tfs_error *err)
 {
 	int ret = f->out < at ? inflate_upto(f, source, at, NULL, scratch, ret_how, err) : 0;
 

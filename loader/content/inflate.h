@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "tensor/catalog.h"
 #include "content/source.h"
+#include "tensor/catalog.h"
 
 /* One way through a deflate stream. Whoever has taken it has it alone. */
 struct tfs_inflater;
@@ -33,8 +33,8 @@ void tfs_inflater_give_back(struct tfs_inflaters *pool, struct tfs_inflater *f);
  * TFS_EXTRACT_SCRATCH bytes, the same ones until it is given back, for what was read and not inflated yet stays in them. -EIO: the
  * stream is damaged or ends too early; then it is of no more use than to be given back. -ECANCELED.
  */
-int tfs_inflater_read(struct tfs_inflater *f, struct tfs_source *source, uint64_t at, size_t len, uint8_t *dst,
-		      uint8_t *scratch, enum tfs_read_how *ret_how, struct tfs_error *err);
+int tfs_inflater_read(struct tfs_inflater *f, struct tfs_source *source, uint64_t at, size_t len, uint8_t *dst, uint8_t *scratch,
+		      enum tfs_read_how *ret_how, struct tfs_error *err);
 
 /* The decoded byte that it stands at. */
 uint64_t tfs_inflater_place(const struct tfs_inflater *f);

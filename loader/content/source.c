@@ -179,8 +179,7 @@ void tfs_source_unpin(struct tfs_sources *p, struct tfs_source *s)
 bool tfs_source_cached(const struct tfs_source *s, uint64_t offset, uint64_t len)
 {
 	uint64_t pages, size = sysconf(_SC_PAGESIZE);
-	return !tfs_file_cached(s->in.fd, offset, len, &pages) &&
-	       pages >= (offset + len + size - 1) / size - offset / size;
+	return !tfs_file_cached(s->in.fd, offset, len, &pages) && pages >= (offset + len + size - 1) / size - offset / size;
 }
 
 /*
@@ -257,8 +256,8 @@ void tfs_source_degrade(struct tfs_source *s, enum tfs_tier tier, int code)
 		}
 }
 
-int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf, uint8_t **ret_data,
-		    enum tfs_read_how *ret_how, struct tfs_error *err)
+int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf, uint8_t **ret_data, enum tfs_read_how *ret_how,
+		    struct tfs_error *err)
 {
 	bool cached = tfs_source_cached(s, offset, len);
 	int direct = 0;

@@ -74,8 +74,8 @@ enum tfs_read_how {
  * has are copied from there; else O_DIRECT; else, also when a direct read fails in mid-flight, a buffered read whose pages are
  * dropped again. 0, or -EIO with @err where the bytes are not to be had: a short file, or a medium's error.
  */
-int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf, uint8_t **ret_data,
-		    enum tfs_read_how *ret_how, struct tfs_error *err);
+int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf, uint8_t **ret_data, enum tfs_read_how *ret_how,
+		    struct tfs_error *err);
 
 /* Does the page cache hold all of the range? Where the kernel can't tell (before 6.5): no. */
 bool tfs_source_cached(const struct tfs_source *s, uint64_t offset, uint64_t len);

@@ -114,7 +114,7 @@ void tfs_staging_give_back(struct tfs_staging_pool *s, struct tfs_staging *sp, b
 }
 
 bool tfs_staging_fit(struct tfs_staging_pool *s, struct tfs_staging *sp, const struct tfs_strided *a, uint64_t at, uint64_t least,
-		   enum tfs_priority priority)
+		     enum tfs_priority priority)
 {
 	uint64_t want = tfs_strided_size(a), got = want;
 

@@ -27,9 +27,9 @@ struct tfs_staging_memory {
 
 /* The staging buffer of a tensor. Whoever has taken it has it alone. */
 struct tfs_staging {
-	uint8_t *buf;			/* the part's bytes; NULL: there is none */
-	struct tfs_strided_part part;	/* of the tensor */
-	uint64_t reached;		/* the tensor was read from its beginning to here */
+	uint8_t *buf;		      /* the part's bytes; NULL: there is none */
+	struct tfs_strided_part part; /* of the tensor */
+	uint64_t reached;	      /* the tensor was read from its beginning to here */
 
 	/* Private. */
 	struct tfs_staging *next;
@@ -41,7 +41,7 @@ struct tfs_staging {
 struct tfs_staging_pool;
 
 struct tfs_staging_pool *tfs_staging_pool_create(const struct tfs_staging_memory *memory); /* copied; NULL: out of memory */
-void tfs_staging_pool_destroy(struct tfs_staging_pool *s); /* takes NULL */
+void tfs_staging_pool_destroy(struct tfs_staging_pool *s);				   /* takes NULL */
 
 /* The one of tensor @t, at first without a part; waits while somebody else has it. NULL: out of memory. To be given back. */
 struct tfs_staging *tfs_staging_take(struct tfs_staging_pool *s, const struct tfs_tensor *t);
@@ -53,7 +53,7 @@ void tfs_staging_give_back(struct tfs_staging_pool *s, struct tfs_staging *sp, b
  * False: there is no room, and it has none.
  */
 bool tfs_staging_fit(struct tfs_staging_pool *s, struct tfs_staging *sp, const struct tfs_strided *a, uint64_t at, uint64_t least,
-		   enum tfs_priority priority);
+		     enum tfs_priority priority);
 
 /* Give up those that nobody has read from for @seconds. */
 void tfs_staging_pool_trim(struct tfs_staging_pool *s, int seconds);

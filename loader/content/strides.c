@@ -87,18 +87,18 @@ enum { LINE = 64 };
  * Turn one block of LINE / size by LINE / size elements: element i of row j, rows @from bytes apart, becomes element j of row i, rows
  * @to bytes apart. Each line is touched once, however many of the others fall on the same place of the cache.
  */
-#define TURN(name, type)                                                                               \
-	static void name(const uint8_t *src, uint64_t from, uint8_t *dst, uint64_t to)                 \
-	{                                                                                              \
-		enum { W = LINE / sizeof(type) };                                                      \
-		type in[W][W], out[W];                                                                 \
-		for (unsigned j = 0; j < W; j++)                                                       \
-			memcpy(in[j], src + j * from, LINE);                                           \
-		for (unsigned i = 0; i < W; i++) {                                                     \
-			for (unsigned j = 0; j < W; j++)                                               \
-				out[j] = in[j][i];                                                     \
-			memcpy(dst + i * to, out, LINE);                                               \
-		}                                                                                      \
+#define TURN(name, type)                                                               \
+	static void name(const uint8_t *src, uint64_t from, uint8_t *dst, uint64_t to) \
+	{                                                                              \
+		enum { W = LINE / sizeof(type) };                                      \
+		type in[W][W], out[W];                                                 \
+		for (unsigned j = 0; j < W; j++)                                       \
+			memcpy(in[j], src + j * from, LINE);                           \
+		for (unsigned i = 0; i < W; i++) {                                     \
+			for (unsigned j = 0; j < W; j++)                               \
+				out[j] = in[j][i];                                     \
+			memcpy(dst + i * to, out, LINE);                               \
+		}                                                                      \
 	}
 struct pair {
 	uint64_t a, b;

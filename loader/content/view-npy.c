@@ -13,7 +13,7 @@
 #include "content/view.h"
 
 enum {
-	MAGIC = 10,	   /* "\x93NUMPY", version, and the length of what follows */
+	MAGIC = 10,	    /* "\x93NUMPY", version, and the length of what follows */
 	GROWTH_DIGITS = 21, /* NumPy leaves room for so many digits of the first dimension, for those who append rows in place */
 };
 

@@ -45,7 +45,8 @@ struct tfs_layout {
 	unsigned align;	 /* what the prefix is padded to */
 	uint32_t block;	 /* elements of one block */
 	uint32_t in;	 /* bytes of a block in the source … */
-	uint32_t out;	 /* … and in the file, where of the last one a part may be missing; a power of two up to 4096 where they differ */
+	uint32_t
+		out; /* … and in the file, where of the last one a part may be missing; a power of two up to 4096 where they differ */
 	tfs_convert_fn *convert; /* NULL: copied */
 };
 

@@ -59,8 +59,7 @@ static void iq2_xxs_block(const uint8_t *b, float *y)
 
 		iq2_values(d * (0.5f + (float)(rest >> 28)) * 0.25f, values);
 		for (unsigned i = 0; i < 4; i++)
-			put_eight(y + 32 * k + 8 * i, tfs_grid_iq2_xxs[points[i]], values,
-				  eighth_sign(rest >> 7 * i & 127));
+			put_eight(y + 32 * k + 8 * i, tfs_grid_iq2_xxs[points[i]], values, eighth_sign(rest >> 7 * i & 127));
 	}
 }
 
@@ -125,8 +124,7 @@ static void iq3_s_block(const uint8_t *b, float *y)
 		for (unsigned i = 0; i < 8; i++) {
 			unsigned point = b[2 + 8 * k + i] | (b[66 + k] >> i & 1u) << 8;
 
-			put_four(y + 32 * k + 4 * i, tfs_grid_iq3_s[point], values,
-				 b[74 + 4 * k + i / 2] >> i % 2 * 4u);
+			put_four(y + 32 * k + 4 * i, tfs_grid_iq3_s[point], values, b[74 + 4 * k + i / 2] >> i % 2 * 4u);
 		}
 	}
 }

@@ -67,8 +67,7 @@ static void q5_k_block(const uint8_t *b, float *y)
 		float scale = d * (float)(s.scale >> 8 * k & 63), min = dmin * (float)(s.min >> 8 * k & 63);
 
 		for (int j = 0; j < 32; j++)
-			y[32 * k + j] =
-				scale * (float)((q[k / 2 * 32 + j] >> k % 2 * 4 & 15) | (fifth[j] >> k & 1) << 4) - min;
+			y[32 * k + j] = scale * (float)((q[k / 2 * 32 + j] >> k % 2 * 4 & 15) | (fifth[j] >> k & 1) << 4) - min;
 	}
 }
 

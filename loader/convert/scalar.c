@@ -176,11 +176,11 @@ static float i64_at(const uint8_t *p)
 	return (float)(int64_t)tfs_le64(p);
 }
 
-#define KERNEL(name, bytes) \
+#define KERNEL(name, bytes)                                                \
 	void tfs_##name##_scalar(const uint8_t *src, float *dst, size_t n) \
-	{ \
-		for (size_t i = 0; i < n; i++) \
-			dst[i] = name##_at(src + i * (bytes)); \
+	{                                                                  \
+		for (size_t i = 0; i < n; i++)                             \
+			dst[i] = name##_at(src + i * (bytes));             \
 	}
 
 KERNEL(boolean, 1)

@@ -124,8 +124,7 @@ static inline struct tfs_k_scales tfs_k_scales_at(const uint8_t *p)
 	uint32_t scale = (c & 0x0f0f0f0f) | (a >> 2 & 0x30303030);
 	uint32_t min = (c >> 4 & 0x0f0f0f0f) | (b >> 2 & 0x30303030);
 
-	return (struct tfs_k_scales){ (uint64_t)scale << 32 | (a & 0x3f3f3f3f),
-				      (uint64_t)min << 32 | (b & 0x3f3f3f3f) };
+	return (struct tfs_k_scales){ (uint64_t)scale << 32 | (a & 0x3f3f3f3f), (uint64_t)min << 32 | (b & 0x3f3f3f3f) };
 }
 
 #endif

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "tensor/catalog.h"
 #include "format/sniff.h"
+#include "tensor/catalog.h"
 
 struct tfs_format {
 	const char *name; /* "safetensors": what user.tensorfs.format says */
@@ -34,7 +34,7 @@ struct tfs_format {
 	 */
 	const char *shard_ext;
 
-	bool one_set; /* all files of the format that stand in one directory are one set, named like the format */
+	bool one_set;  /* all files of the format that stand in one directory are one set, named like the format */
 	bool external; /* its files may name others that have the bytes of their tensors */
 
 	unsigned containers; /* what its files are made of (enum tfs_container): then its parser says best what is wrong with one */
@@ -48,8 +48,7 @@ struct tfs_format {
 	 * last path component. On failure returns -errno with @err's offset and what filled in; what @catalog holds then is dropped
 	 * by the caller. -EINVAL: not a sound file.
 	 */
-	int (*parse)(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog,
-		     struct tfs_error *err);
+	int (*parse)(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err);
 };
 
 extern const struct tfs_format tfs_format_safetensors;

@@ -32,7 +32,7 @@
 
 /* One tensor as the header has it, not yet checked against the others. */
 struct record {
-	const char *name; /* in the header's buffer */
+	const char *name;	       /* in the header's buffer */
 	const struct tfs_dtype *dtype; /* without ->safetensors: of nobody knows how many bytes */
 	uint64_t begin, end;	       /* data_offsets */
 	size_t dims;		       /* place of its shape in header.dims */
@@ -74,8 +74,7 @@ static bool recognises(const struct tfs_sample *s)
 /* --- Errors ------------------------------------------------------------------------------------------------------ */
 
 /* "tensor NAME: " and the text, at the tensor's name in the header */
-static __attribute__((cold, format(printf, 3, 4))) int refuse(struct header *h, const struct record *rec,
-							      const char *fmt, ...)
+static __attribute__((cold, format(printf, 3, 4))) int refuse(struct header *h, const struct record *rec, const char *fmt, ...)
 {
 	char name[TFS_QUOTE_SIZE], what[320];
 	va_list ap;
@@ -83,8 +82,8 @@ static __attribute__((cold, format(printf, 3, 4))) int refuse(struct header *h, 
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof what, fmt, ap);
 	va_end(ap);
-	return tfs_error_set(h->err, -EINVAL, rec->name_at, "tensor %s: %s",
-			     tfs_quote(name, sizeof name, rec->name, rec->name_len), what);
+	return tfs_error_set(h->err, -EINVAL, rec->name_at, "tensor %s: %s", tfs_quote(name, sizeof name, rec->name, rec->name_len),
+			     what);
 }
 
 /* --- The JSON ---------------------------------------------------------------------------------------------------- */
@@ -253,8 +252,7 @@ static int read_json(struct header *h, struct tfs_catalog *catalog)
 		if (!tfs_json_is(&key, "__metadata__")) {
 			rc = read_record(h, &key);
 		} else if (metadata) {
-			return tfs_error_set(h->err, -EINVAL, tfs_json_offset(&h->json, &key),
-					     "__metadata__ stands twice");
+			return tfs_error_set(h->err, -EINVAL, tfs_json_offset(&h->json, &key), "__metadata__ stands twice");
 		} else {
 			metadata = true;
 			rc = read_metadata(&h->json, catalog);
@@ -306,8 +304,8 @@ static int check_offsets(struct header *h, const struct record *const *order, ui
 			return refuse(h, rec, "data_offsets begin at %llu, but the tensor before it ends at %llu",
 				      (unsigned long long)rec->begin, (unsigned long long)at);
 		if (rec->end < rec->begin)
-			return refuse(h, rec, "data_offsets end at %llu, before they begin, at %llu",
-				      (unsigned long long)rec->end, (unsigned long long)rec->begin);
+			return refuse(h, rec, "data_offsets end at %llu, before they begin, at %llu", (unsigned long long)rec->end,
+				      (unsigned long long)rec->begin);
 		at = rec->end;
 		if (!rec->dtype->safetensors)
 			continue;
@@ -318,9 +316,8 @@ static int check_offsets(struct header *h, const struct record *const *order, ui
 			return refuse(h, rec, "a shape whose %s elements do not fill whole bytes", rec->dtype->name);
 		}
 		if (rec->end - rec->begin != nbytes)
-			return refuse(h, rec, "dtype %s and the shape make %llu bytes, data_offsets %llu",
-				      rec->dtype->name, (unsigned long long)nbytes,
-				      (unsigned long long)(rec->end - rec->begin));
+			return refuse(h, rec, "dtype %s and the shape make %llu bytes, data_offsets %llu", rec->dtype->name,
+				      (unsigned long long)nbytes, (unsigned long long)(rec->end - rec->begin));
 	}
 	if (at != size)
 		return tfs_error_set(h->err, -EINVAL, data_at + (at < size ? at : size),
@@ -343,10 +340,11 @@ static int add_tensor(struct header *h, const struct record *rec, uint64_t data_
 			     nbytes);
 	if (rc || rec->dtype->safetensors)
 		return rc;
-	return tfs_catalog_note(h->catalog, rec->name_at,
-				"tensor %s: its dtype is not known: its %llu bytes are shown raw, as %s; the safetensors library refuses "
-				"the whole file",
-				tfs_quote(name, sizeof name, rec->name, rec->name_len), (unsigned long long)nbytes, rec->dtype->name);
+	return tfs_catalog_note(
+		h->catalog, rec->name_at,
+		"tensor %s: its dtype is not known: its %llu bytes are shown raw, as %s; the safetensors library refuses "
+		"the whole file",
+		tfs_quote(name, sizeof name, rec->name, rec->name_len), (unsigned long long)nbytes, rec->dtype->name);
 }
 
 static int make_catalog(struct header *h, uint64_t size, uint64_t data_at)
@@ -395,8 +393,8 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 		return rc;
 	n = le64toh(n);
 	if (n > MAX_HEADER)
-		return tfs_error_set(err, -EINVAL, 0, "header length %llu is above the limit of %u",
-				     (unsigned long long)n, MAX_HEADER);
+		return tfs_error_set(err, -EINVAL, 0, "header length %llu is above the limit of %u", (unsigned long long)n,
+				     MAX_HEADER);
 	if (n > in->size - LENGTH_SIZE)
 		return tfs_error_set(err, -EINVAL, 0, "header length %llu is more than the %llu bytes that follow it",
 				     (unsigned long long)n, (unsigned long long)(in->size - LENGTH_SIZE));

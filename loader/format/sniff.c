@@ -59,7 +59,9 @@ struct row {
 	const char *what;
 };
 
+/* clang-format off */
 #define ROW(at, start, what) { at, sizeof(start) - 1, start, what }
+/* clang-format on */
 
 #define GGML "a GGML file, which tensorfs doesn't read"
 
@@ -80,20 +82,21 @@ static const struct row rows[] = {
 	ROW(0, "\x89HDF\r\n\x1a\n", "an HDF5 file"),
 	ROW(4, "TFL3", "a TensorFlow Lite model"),
 	ROW(0, "\x1f\x8b", "compressed by gzip: unpack it first"),
-	ROW(0, "\xfd" "7zXZ", "compressed by xz: unpack it first"),
+	ROW(0, "\3757zXZ", "compressed by xz: unpack it first"),
 	ROW(0, "BZh", "compressed by bzip2: unpack it first"),
 	ROW(0, "\x28\xb5\x2f\xfd", "compressed by zstd: unpack it first"),
 	ROW(0, "\x04\x22\x4d\x18", "compressed by lz4: unpack it first"),
 	ROW(0, "7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
 	ROW(0, "Rar!", "a RAR archive: unpack it first"),
 	/* torch before 0.1.10, in 2017: https://github.com/pytorch/pytorch, torch/serialization.py, legacy_load(). */
-	ROW(257, "ustar", "a tar file: unpack it first, or, where a torch before 0.1.10 wrote it, load and save it with a torch of 0.4 to 2.x"),
+	ROW(257, "ustar",
+	    "a tar file: unpack it first, or, where a torch before 0.1.10 wrote it, load and save it with a torch of 0.4 to 2.x"),
 	ROW(0, "%PDF-", "a PDF document, not weights"),
 	ROW(0, "\x89PNG\r\n", "a PNG image, not weights"),
 	ROW(0, "\xff\xd8\xff", "a JPEG image, not weights"),
 	ROW(0, "PAR1", "a Parquet file, not weights"),
 	ROW(0, "SQLite format 3", "an SQLite database, not weights"),
-	ROW(0, "\x7f" "ELF", "a program, not weights"),
+	ROW(0, "\177ELF", "a program, not weights"),
 	ROW(0, "MATLAB 5.0 MAT-file", "a MATLAB file, which tensorfs doesn't read"),
 };
 
@@ -122,7 +125,7 @@ static const struct {
 	{ "<body", "a page of HTML, not weights: did the download fail?" },
 	{ "<!--", "a page of HTML or XML, not weights: did the download fail?" },
 	{ "<?xml", "XML, not weights: did the download fail?" },
-	{ "<error", "XML, not weights: did the download fail?" }, /* S3's, without the line before it */
+	{ "<error", "XML, not weights: did the download fail?" },			     /* S3's, without the line before it */
 	{ "entry not found", "a server's error message, not weights: the download failed" }, /* the Hugging Face hub */
 	{ "repository not found", "a server's error message, not weights: the download failed" },
 	{ "invalid username", "a server's error message, not weights: the download failed" },
@@ -245,8 +248,7 @@ int tfs_sniff_present(const struct tfs_input *in, struct tfs_error *err)
 	return what ? tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is %s", what) : 0;
 }
 
-int tfs_sniff_other(const struct tfs_input *in, const struct tfs_format *format, unsigned containers,
-		    struct tfs_error *err)
+int tfs_sniff_other(const struct tfs_input *in, const struct tfs_format *format, unsigned containers, struct tfs_error *err)
 {
 	struct tfs_sniffed c;
 
@@ -308,8 +310,8 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 	return NULL;
 }
 
-int tfs_sniff_read(const struct tfs_format *format, const struct tfs_input *in, const char *file_name,
-		   struct tfs_catalog *catalog, struct tfs_error *err)
+int tfs_sniff_read(const struct tfs_format *format, const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog,
+		   struct tfs_error *err)
 {
 	size_t n, n_left_out;
 	int r = tfs_sniff_present(in, err);

@@ -70,8 +70,7 @@ int tfs_sniff_pointer(const struct tfs_input *in, struct tfs_error *err);
  * file, or found nothing in it. Where it turns out to be something else, @err is replaced by what that is, and the result is
  * -EINVAL; else 0 and @err stays.
  */
-int tfs_sniff_other(const struct tfs_input *in, const struct tfs_format *format, unsigned containers,
-		    struct tfs_error *err);
+int tfs_sniff_other(const struct tfs_input *in, const struct tfs_format *format, unsigned containers, struct tfs_error *err);
 
 /*
  * What a file of this name is, where that is a kind of weights that nobody here reads: completes "is …". Else NULL. @has_format: its
@@ -83,7 +82,7 @@ const char *tfs_sniff_name(const char *file_name, bool has_format);
  * Read the table of tensors by @format's parse(), whose arguments and result these are, and with them what is no file of the format:
  * then the error says what it is instead (sniff.h).
  */
-int tfs_sniff_read(const struct tfs_format *format, const struct tfs_input *in, const char *file_name,
-		   struct tfs_catalog *catalog, struct tfs_error *err);
+int tfs_sniff_read(const struct tfs_format *format, const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog,
+		   struct tfs_error *err);
 
 #endif

@@ -118,8 +118,7 @@ static int read_end64(const struct tfs_input *in, struct ending *e, struct tfs_e
 	e64.at = tfs_cursor_u64(&c);
 	if (e->at - LOCATOR_SIZE < END64_SIZE || e64.at > e->at - LOCATOR_SIZE - END64_SIZE)
 		return tfs_error_set(err, -EINVAL, e->at - LOCATOR_SIZE,
-				     "the zip64 end record is said to begin at %" PRIu64 ", not before its locator",
-				     e64.at);
+				     "the zip64 end record is said to begin at %" PRIu64 ", not before its locator", e64.at);
 	rc = tfs_input_read(in, record, sizeof record, e64.at, err);
 	if (rc)
 		return rc;
@@ -184,11 +183,9 @@ static int read_ending(const struct tfs_input *in, struct ending *e, struct tfs_
 		return tfs_error_set(err, -EINVAL, e->at, "%" PRIu64 " bytes of central directory, the limit is %u",
 				     e->central_size, MAX_CENTRAL);
 	if (e->count > MAX_MEMBERS)
-		return tfs_error_set(err, -EINVAL, e->at, "%" PRIu64 " members, the limit is %u", e->count,
-				     MAX_MEMBERS);
+		return tfs_error_set(err, -EINVAL, e->at, "%" PRIu64 " members, the limit is %u", e->count, MAX_MEMBERS);
 	if (e->count > e->central_size / CENTRAL_SIZE)
-		return tfs_error_set(err, -EINVAL, e->at,
-				     "%" PRIu64 " members in %" PRIu64 " bytes of central directory", e->count,
+		return tfs_error_set(err, -EINVAL, e->at, "%" PRIu64 " members in %" PRIu64 " bytes of central directory", e->count,
 				     e->central_size);
 	return 0;
 }
@@ -205,8 +202,7 @@ static __attribute__((cold, format(printf, 4, 5))) int refuse(struct tfs_error *
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof what, fmt, ap);
 	va_end(ap);
-	return tfs_error_set(err, -EINVAL, offset, "member %s: %s", tfs_quote(name, sizeof name, m->name, m->name_len),
-			     what);
+	return tfs_error_set(err, -EINVAL, offset, "member %s: %s", tfs_quote(name, sizeof name, m->name, m->name_len), what);
 }
 
 /* The zip64 extra field (4.5.3): those of the four values that were all ones, in this order. False: it is cut short. */
@@ -263,8 +259,7 @@ static int read_central(struct tfs_cursor *c, uint64_t at, struct tfs_zip_member
 	extra = tfs_cursor_bytes(c, extra_len);
 	tfs_cursor_bytes(c, comment_len);
 	if (c->bad)
-		return tfs_error_set(err, -EINVAL, at,
-				     "a central directory header that goes on behind the central directory");
+		return tfs_error_set(err, -EINVAL, at, "a central directory header that goes on behind the central directory");
 	if (!read_zip64(tfs_cursor(extra, extra_len), m, &disk))
 		m->unsound = "its extra fields are cut short";
 	else if (disk)
@@ -313,8 +308,7 @@ static int check_central(const struct tfs_zip_member *m, uint64_t at, struct tfs
 	if (m->unsound)
 		return refuse(err, at, m, "%s", m->unsound);
 	if (m->method == TFS_ZIP_STORED && !m->encrypted && m->size != m->unpacked)
-		return refuse(err, at, m, "stored, but %" PRIu64 " bytes are said to make %" PRIu64, m->size,
-			      m->unpacked);
+		return refuse(err, at, m, "stored, but %" PRIu64 " bytes are said to make %" PRIu64, m->size, m->unpacked);
 	if (m->method == TFS_ZIP_DEFLATED && m->unpacked / MAX_RATIO > m->size)
 		return refuse(err, at, m, "deflated, but %" PRIu64 " bytes cannot make %" PRIu64, m->size, m->unpacked);
 	return 0;
@@ -336,8 +330,7 @@ static int read_local(const struct tfs_input *in, struct tfs_zip_member *m, uint
 
 	if (at > end || end - at < len)
 		return refuse(err, central_at, m,
-			      "its local header at %" PRIu64 " does not end before what follows it, at %" PRIu64, at,
-			      end);
+			      "its local header at %" PRIu64 " does not end before what follows it, at %" PRIu64, at, end);
 	rc = tfs_input_read(in, header, len, at, err);
 	if (rc)
 		return rc;
@@ -355,8 +348,7 @@ static int read_local(const struct tfs_input *in, struct tfs_zip_member *m, uint
 		return refuse(err, at, m, "encrypted by %s, not by %s", m->encrypted ? "the central directory" : "its local header",
 			      m->encrypted ? "its local header" : "the central directory");
 	if (method != m->method)
-		return refuse(err, at, m, "method %u in its local header, %u in the central directory", method,
-			      m->method);
+		return refuse(err, at, m, "method %u in its local header, %u in the central directory", method, m->method);
 	left = end - at - len;
 	if (extra_len > left || m->size > left - extra_len)
 		return refuse(err, at, m, "%" PRIu64 " bytes go on into what follows it, at %" PRIu64, m->size, end);
@@ -435,8 +427,7 @@ static int check_names(const struct ending *e, struct zip *z, const void **tmp, 
 }
 
 /* From the last to the first, as where one begins the one before it must have ended. */
-static int check_members(const struct tfs_input *in, const struct ending *e, struct zip *z, const void **tmp,
-			 struct tfs_error *err)
+static int check_members(const struct tfs_input *in, const struct ending *e, struct zip *z, const void **tmp, struct tfs_error *err)
 {
 	uint64_t end = e->central_at;
 	int rc = 0;
@@ -527,8 +518,8 @@ const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char 
 enum { PIECE = 16384 }; /* compressed bytes read at a time: most members that are read here are short */
 
 /* Fill @out of the stream; where that is all of the member, the stream must end there, too. */
-static int inflate_into(const struct tfs_input *in, const struct tfs_zip_member *m, z_stream *s, uint8_t *out,
-			size_t len, struct tfs_error *err)
+static int inflate_into(const struct tfs_input *in, const struct tfs_zip_member *m, z_stream *s, uint8_t *out, size_t len,
+			struct tfs_error *err)
 {
 	uint8_t piece[PIECE], beyond;
 	uint64_t at = 0;
@@ -536,8 +527,7 @@ static int inflate_into(const struct tfs_input *in, const struct tfs_zip_member 
 	int rc = Z_OK;
 
 	while (rc == Z_OK && (done < len || len == m->unpacked)) {
-		size_t room =
-			done < len ? len - done : 1; /* the stream's end may need a call, which must write nothing */
+		size_t room = done < len ? len - done : 1; /* the stream's end may need a call, which must write nothing */
 
 		if (!s->avail_in && at < m->size) {
 			size_t n = m->size - at < PIECE ? m->size - at : PIECE;
@@ -560,15 +550,13 @@ static int inflate_into(const struct tfs_input *in, const struct tfs_zip_member 
 	if (rc == Z_MEM_ERROR)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate");
 	if (rc != Z_OK && rc != Z_STREAM_END) /* Z_BUF_ERROR: it goes on behind the member's last byte */
-		return refuse(err, m->offset + at - s->avail_in, m, "no sound deflate stream: %s",
-			      s->msg ? s->msg : "cut short");
+		return refuse(err, m->offset + at - s->avail_in, m, "no sound deflate stream: %s", s->msg ? s->msg : "cut short");
 	if (done < len)
 		return refuse(err, m->offset, m, "inflates to %zu bytes, not to %" PRIu64, done, m->unpacked);
 	return 0;
 }
 
-static int inflate_head(const struct tfs_input *in, const struct tfs_zip_member *m, uint8_t *out, size_t len,
-			struct tfs_error *err)
+static int inflate_head(const struct tfs_input *in, const struct tfs_zip_member *m, uint8_t *out, size_t len, struct tfs_error *err)
 {
 	z_stream s = { 0 };
 	int rc;
@@ -599,8 +587,7 @@ static const char *method_name(uint16_t method)
 	}
 }
 
-int tfs_zip_head(const struct tfs_input *in, const struct tfs_zip_member *m, void *buf, size_t len,
-		 struct tfs_error *err)
+int tfs_zip_head(const struct tfs_input *in, const struct tfs_zip_member *m, void *buf, size_t len, struct tfs_error *err)
 {
 	uint32_t crc;
 	int rc;

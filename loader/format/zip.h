@@ -15,16 +15,15 @@
 enum { TFS_ZIP_STORED = 0, TFS_ZIP_DEFLATED = 8 };
 
 struct tfs_zip_member {
-	const char *
-		name; /* @name_len bytes as the central directory has them, any but NUL; also NUL-terminated; "a/b" stays so */
+	const char *name; /* @name_len bytes as the central directory has them, any but NUL; also NUL-terminated; "a/b" stays so */
 	size_t name_len;
 	uint16_t method; /* TFS_ZIP_STORED or _DEFLATED; others are kept too, and refused by whoever needs them */
 	bool encrypted;
 	const char *unsound; /* while the file is read: what is wrong with its central header, or NULL */
-	uint32_t crc;	   /* CRC-32 of the unpacked bytes */
-	uint64_t offset;   /* of its bytes in the file: behind the local header, whose own lengths count */
-	uint64_t size;	   /* bytes that it takes there: [offset, offset + size) is inside the file */
-	uint64_t unpacked; /* bytes after inflating; the same as size where stored */
+	uint32_t crc;	     /* CRC-32 of the unpacked bytes */
+	uint64_t offset;     /* of its bytes in the file: behind the local header, whose own lengths count */
+	uint64_t size;	     /* bytes that it takes there: [offset, offset + size) is inside the file */
+	uint64_t unpacked;   /* bytes after inflating; the same as size where stored */
 };
 
 struct tfs_zip {
@@ -59,7 +58,6 @@ const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char 
  * Unpacked bytes [0, @len) of a member into @buf, inflating where need be; @len is at most m->unpacked. Where it is all of them the
  * CRC is checked. -EINVAL, @err: damaged.
  */
-int tfs_zip_head(const struct tfs_input *in, const struct tfs_zip_member *m, void *buf, size_t len,
-		 struct tfs_error *err);
+int tfs_zip_head(const struct tfs_input *in, const struct tfs_zip_member *m, void *buf, size_t len, struct tfs_error *err);
 
 #endif

@@ -14,9 +14,9 @@
 
 #include "base/cleanup.h"
 #include "base/thread.h"
-#include "hash/hash-table.h"
 #include "cache/report.h"
 #include "cache/stream.h"
+#include "hash/hash-table.h"
 
 /*
  * Hashers yield the CPU to readers, but not so much that one which has a lock of the loader's keeps everybody waiting: a third of
@@ -61,7 +61,7 @@ struct tfs_hashes {
 	pthread_mutex_t lock; /* guards all below; no other is taken under it */
 	pthread_cond_t work;
 	struct tfs_hash_table table;
-	struct job jobs;	  /* list head */
+	struct job jobs; /* list head */
 	struct pass pass;
 	struct tfs_file_id merges[MERGES_MAX]; /* the next one last */
 	unsigned n_merges;

@@ -19,10 +19,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "model/model.h"
 #include "cache/residency.h"
-#include "io/scheduler.h"
 #include "content/source.h"
+#include "io/scheduler.h"
+#include "model/model.h"
 
 /* Tensors hashed at once, each by a thread that seldom has to wait: its stream reads ahead. */
 #define TFS_HASHERS 4

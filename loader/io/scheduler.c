@@ -18,8 +18,8 @@ struct tfs_sched {
 	pthread_mutex_t lock; /* guards all below, and the private part of every transfer */
 	pthread_cond_t work;
 	bool stopped;
-	struct tfs_transfer queue[TFS_PRIORITIES]; /* list heads */
-	unsigned busy;				   /* jobs taken and not given back */
+	struct tfs_transfer queue[TFS_PRIORITIES];	 /* list heads */
+	unsigned busy;					 /* jobs taken and not given back */
 	const struct tfs_tensor *in_order[IN_ORDER_MAX]; /* one of each stream that a job is under way for */
 	unsigned n_in_order;
 	/* Bandwidth: bytes of finished jobs over the time in which any was under way. */
@@ -311,8 +311,7 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job
 
 	pthread_mutex_lock(&s->lock);
 	while (!s->stopped && !(t = first(s)))
-		if (!wait ||
-		    (tfs_cond_wait_until(&s->work, &s->lock, until) == -ETIMEDOUT && !s->stopped && !first(s))) {
+		if (!wait || (tfs_cond_wait_until(&s->work, &s->lock, until) == -ETIMEDOUT && !s->stopped && !first(s))) {
 			pthread_mutex_unlock(&s->lock);
 			return TFS_TAKE_IDLE;
 		}
@@ -403,8 +402,7 @@ void tfs_sched_begin(struct tfs_sched *s, struct tfs_job *job)
 	}
 }
 
-void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how how, const int *codes,
-		    const struct tfs_error *err)
+void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how how, const int *codes, const struct tfs_error *err)
 {
 	struct tfs_transfer *ended[TFS_JOB_PARTS];
 	unsigned n = 0;

@@ -33,8 +33,8 @@
  * Transfers joined into one job: those no longer than TFS_JOIN_MAX, over holes no longer than TFS_JOIN_GAP, since reading
  * over a small hole is cheaper than a second request.
  */
-#define TFS_JOIN_MAX ((size_t)1 << 20)
-#define TFS_JOIN_GAP ((size_t)64 << 10)
+#define TFS_JOIN_MAX  ((size_t)1 << 20)
+#define TFS_JOIN_GAP  ((size_t)64 << 10)
 #define TFS_JOB_PARTS 128
 
 struct tfs_transfer;
@@ -47,8 +47,7 @@ struct tfs_transfer_ops {
 	 * @data is a chunk, bytes [at, at + len) of the transfer. Several calls for different chunks may run at once. @scratch:
 	 * TFS_SCRATCH bytes, page-aligned, the worker's, for anything until it returns; may be NULL where the transfer has a buf.
 	 */
-	int (*write)(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch,
-		     struct tfs_error *err);
+	int (*write)(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch, struct tfs_error *err);
 	/* Once, last: nothing of it is in flight any more. @code 0, or what went wrong first. May free @t. */
 	void (*end)(struct tfs_transfer *t, int code, const struct tfs_error *err);
 };
@@ -66,14 +65,14 @@ struct tfs_transfer {
 	/* Private to the scheduler, guarded by its lock. */
 	bool plain; /* its content is an extent: the bytes are those of the file @node from @offset on, and it may be joined */
 	uint32_t node;
-	uint64_t offset; /* where it isn't, the same as at */
+	uint64_t offset;		   /* where it isn't, the same as at */
 	const struct tfs_tensor *in_order; /* as its content has it */
 	struct tfs_transfer *prev, *next;
 	bool queued, begun;
 	uint32_t n_chunks, n_issued;
-	uint32_t cursor;     /* where to look for the next chunk that is not issued */
-	uint8_t *issued;     /* one byte a chunk; NULL where there is one chunk only */
-	unsigned in_flight;  /* jobs */
+	uint32_t cursor;       /* where to look for the next chunk that is not issued */
+	uint8_t *issued;       /* one byte a chunk; NULL where there is one chunk only */
+	unsigned in_flight;    /* jobs */
 	int code;	       /* first failure, or 0 */
 	struct tfs_error *err; /* what is known of it; may be NULL */
 };
@@ -156,8 +155,7 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *ret
 void tfs_sched_begin(struct tfs_sched *s, struct tfs_job *job);
 
 /* The job is done: @codes[i] is how part i went; @err is about the first that failed. @how: how the bytes were read. */
-void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how how, const int *codes,
-		    const struct tfs_error *err);
+void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how how, const int *codes, const struct tfs_error *err);
 
 void tfs_sched_stats(struct tfs_sched *s, struct tfs_sched_stats *ret_stats);
 

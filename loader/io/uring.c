@@ -17,7 +17,7 @@ enum { FILES = 32 };
 
 struct tfs_io_context {
 	struct io_uring ring;
-	bool buffers, files;	  /* registered */
+	bool buffers, files;	 /* registered */
 	uint64_t sources[FILES]; /* by serial number; 0: empty */
 	unsigned next_file;
 };

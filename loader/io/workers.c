@@ -54,7 +54,7 @@ struct worker {
 	struct tfs_io_context *context; /* of the engine with a queue, or NULL */
 	unsigned depth;
 	unsigned n_busy;
-	uint8_t *memory; /* scratch, then a buffer for each job under way; NULL while idle */
+	uint8_t *memory;	 /* scratch, then a buffer for each job under way; NULL while idle */
 	struct running *running; /* depth of them */
 };
 
@@ -94,8 +94,8 @@ static void finish(struct worker *me, struct running *r, int code, uint8_t *data
 			codes[i] = check(w, source, codes[i], &part_err);
 		}
 		if (!codes[i])
-			codes[i] = p->t->ops->write(p->t, p->at, each ? data : data + (offset - job->offset), p->len,
-						    me->memory, &part_err);
+			codes[i] = p->t->ops->write(p->t, p->at, each ? data : data + (offset - job->offset), p->len, me->memory,
+						    &part_err);
 		if (codes[i] && !err.code)
 			err = part_err;
 	}

@@ -14,17 +14,17 @@
 #define TFS_IO_WORKERS_H
 
 #include "content/extract.h"
+#include "content/source.h"
 #include "io/engine.h"
 #include "io/scheduler.h"
-#include "content/source.h"
 
 struct tfs_workers;
 
 struct tfs_workers_options {
-	unsigned threads;   /* reads under way at once */
-	enum tfs_tier tier; /* the first one to try; if it can't be had, the next */
+	unsigned threads;			 /* reads under way at once */
+	enum tfs_tier tier;			 /* the first one to try; if it can't be had, the next */
 	const struct tfs_engine *const *engines; /* TFS_TIERS of them; NULL: tfs_all_engines */
-	struct tfs_staging_memory memory; /* see content/extract.h */
+	struct tfs_staging_memory memory;	 /* see content/extract.h */
 	/* A worker that has had nothing to do for a while calls it with @arg, for others to give memory back as it does itself; or NULL. */
 	void (*idle)(void *arg);
 	void *arg;

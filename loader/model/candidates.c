@@ -94,7 +94,7 @@ static int by_place(const void *a, const void *b)
 struct listed {
 	const void **found; /* sound ones, as struct tfs_weight_file */
 	size_t n_found;
-	bool present;	  /* some are there, sound or not */
+	bool present;	   /* some are there, sound or not */
 	const char *other; /* the first that is something else than a file of the index's format */
 };
 
@@ -146,15 +146,14 @@ static int take_listed(struct group *g, struct tfs_candidate *d)
 	if (l.n_found) {
 		forgive_links(g, ix);
 		if (l.other)
-			tfs_model_warn(g->m, d->index->node, -EINVAL, "lists %s, which isn't a %s file", l.other,
-				       d->format->name);
+			tfs_model_warn(g->m, d->index->node, -EINVAL, "lists %s, which isn't a %s file", l.other, d->format->name);
 		return 0;
 	}
 	if (l.other)
 		tfs_error_set(&err, -EINVAL, TFS_NO_OFFSET, "lists %s, which isn't a %s file", l.other, d->format->name);
 	else
-		tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET, "none of the %zu shards that it lists %s, the first is %s",
-			      ix->n_files, l.present ? "can be read" : "is there", ix->files[0]);
+		tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET, "none of the %zu shards that it lists %s, the first is %s", ix->n_files,
+			      l.present ? "can be read" : "is there", ix->files[0]);
 	tfs_model_error_in(&g->m->pub, d->index->node, &err);
 	return tfs_candidate_fail(g->candidates, d, &err);
 }
@@ -238,7 +237,8 @@ static int candidate_group(struct group *g, const void *const *names, size_t n)
 		g->candidates->all[owner].lacks_shards = true;
 	if (!n_free)
 		return 0;
-	d = owner == TFS_NO_CANDIDATE ? add_candidate(g, first->file->format, first->name, first->name_len) : &g->candidates->all[owner];
+	d = owner == TFS_NO_CANDIDATE ? add_candidate(g, first->file->format, first->name, first->name_len) :
+					&g->candidates->all[owner];
 	if (!d)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
@@ -378,10 +378,11 @@ static bool begins_with_words(const char *s, const char *prefix)
 static bool has_companion_name(const char *stem, bool indexed)
 {
 	static const char *const beginnings[] = {
-		"adapter_model", "adapters", "pytorch_lora_weights", "imatrix", "mmproj", "optimizer", "scheduler", "rng_state",
-		"random_states", "training_args", "scaler",
+		"adapter_model", "adapters",  "pytorch_lora_weights", "imatrix",       "mmproj", "optimizer",
+		"scheduler",	 "rng_state", "random_states",	      "training_args", "scaler",
 	};
-	static const char *const phrases[] = { "custom_checkpoint", "dl_state_dict", "sampler", "trainer_state", "lr_scheduler", "grad_scaler" };
+	static const char *const phrases[] = { "custom_checkpoint", "dl_state_dict", "sampler",
+					       "trainer_state",	    "lr_scheduler",  "grad_scaler" };
 	static const char *const words[] = { "optimizer", "optim", "imatrix", "projector" };
 
 	for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
@@ -437,8 +438,7 @@ bool tfs_has_parts(const struct tfs_catalog *catalog)
 	return false;
 }
 
-int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *files, size_t n,
-	      struct tfs_candidates *candidates)
+int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *files, size_t n, struct tfs_candidates *candidates)
 {
 	struct group g = { m, dir, files, n, candidates };
 	int rc;

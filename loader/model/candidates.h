@@ -14,8 +14,8 @@
 #ifndef TFS_GROUP_H
 #define TFS_GROUP_H
 
-#include "model/index.h"
 #include "model/impl.h"
+#include "model/index.h"
 
 /* Not in any candidate. */
 #define TFS_NO_CANDIDATE SIZE_MAX
@@ -26,8 +26,8 @@ struct tfs_weight_file {
 	bool is_index;
 	bool is_ambiguous; /* its name is that of weights, and of other things, too */
 	bool is_other;	   /* and it is none; nobody's from then on */
-	bool missing; /* a dangling link that an index lists as a shard, which says so: not worth a warning of its own */
-	size_t candidate; /* the first that has it, as an index into struct tfs_candidates.all, or TFS_NO_CANDIDATE */
+	bool missing;	   /* a dangling link that an index lists as a shard, which says so: not worth a warning of its own */
+	size_t candidate;  /* the first that has it, as an index into struct tfs_candidates.all, or TFS_NO_CANDIDATE */
 	const struct tfs_format *format;
 	struct tfs_catalog *catalog; /* of a sound weight file, sorted by name; of a broken one, as far as it was read, or NULL */
 	struct tfs_index *index;     /* of a sound index */
@@ -44,15 +44,15 @@ static inline bool tfs_is_sound(const struct tfs_weight_file *file)
 struct tfs_candidate {
 	const char *stem; /* in the model's arena; not yet unique */
 	const struct tfs_format *format;
-	bool companion;			/* see struct tfs_set */
-	unsigned rank;			/* 0: shards, 1: a file whose name is that of a whole model, 2: any other */
-	struct tfs_weight_file *index;	/* or NULL */
-	const void **files;		/* struct tfs_weight_file *, in name order; sound */
+	bool companion;		       /* see struct tfs_set */
+	unsigned rank;		       /* 0: shards, 1: a file whose name is that of a whole model, 2: any other */
+	struct tfs_weight_file *index; /* or NULL */
+	const void **files;	       /* struct tfs_weight_file *, in name order; sound */
 	size_t n_files, room_files;
-	size_t n_listed;		/* files that the index, or the names, speak of */
+	size_t n_listed; /* files that the index, or the names, speak of */
 	/* Where not all the shards can be read that one's name speaks of: how many that is, how many are there, and how many can be read. */
 	size_t n_named, n_there, n_sound;
-	bool lacks_shards; /* that one's name speaks of, whether or not anything is to be said of that */
+	bool lacks_shards;			/* that one's name speaks of, whether or not anything is to be said of that */
 	const struct tfs_weight_file *unlisted; /* the first of @n_unlisted files that the index doesn't list */
 	size_t n_unlisted;
 	const struct tfs_error *err; /* why it is broken, or NULL */
@@ -76,8 +76,7 @@ bool tfs_has_parts(const struct tfs_catalog *catalog);
  * Group the @n weight files and indexes of the directory @dir, in node order, into @candidates (empty). An index that is broken, or that
  * lists no sound file, is a broken candidate without files. 0 or -ENOMEM.
  */
-int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *files, size_t n,
-	      struct tfs_candidates *candidates);
+int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *files, size_t n, struct tfs_candidates *candidates);
 void tfs_candidates_clear(struct tfs_candidates *candidates);
 
 /* Mark the candidate as broken by @err, which is copied. 0 or -ENOMEM. */

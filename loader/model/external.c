@@ -22,9 +22,9 @@ static int check_pointer(const struct tfs_model *m, uint32_t node, struct tfs_er
 
 	if (m->nodes[node].id.size >= TFS_LFS_POINTER_MAX || tfs_model_open_input(m, node, &in))
 		return 0;
-	return tfs_sniff_pointer(&in, &why) ? tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "its external data %s %s",
-							    m->nodes[node].name, why.what)
-					    : 0;
+	return tfs_sniff_pointer(&in, &why) ?
+		       tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "its external data %s %s", m->nodes[node].name, why.what) :
+		       0;
 }
 
 static uint32_t find(const struct tfs_model *m, uint32_t dir, const char *location, struct tfs_error *err)
@@ -41,8 +41,8 @@ static int check_size(const struct tfs_model *m, uint32_t node, const struct tfs
 	if (!ckd_add(&end, t->offset, length) && end <= m->nodes[node].id.size)
 		return 0;
 	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
-			     "%" PRIu64 " bytes at %" PRIu64 " of its external data %s, which has %" PRIu64, length,
-			     t->offset, m->nodes[node].name, m->nodes[node].id.size);
+			     "%" PRIu64 " bytes at %" PRIu64 " of its external data %s, which has %" PRIu64, length, t->offset,
+			     m->nodes[node].name, m->nodes[node].id.size);
 }
 
 int tfs_external_check(const struct tfs_model *m, uint32_t dir, struct tfs_catalog *catalog)

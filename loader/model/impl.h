@@ -18,8 +18,8 @@ struct tfs_model_impl {
 	struct tfs_set *sets;
 	struct tfs_catalog **catalogs; /* own the tensors' names and shapes, and the tables of sets of one file */
 	size_t n_catalogs;
-	struct tfs_arena arena; /* names, and the tables of merged sets */
-	uint32_t given; /* the file that was given as MODEL and is told by its content, or UINT32_MAX */
+	struct tfs_arena arena;		       /* names, and the tables of merged sets */
+	uint32_t given;			       /* the file that was given as MODEL and is told by its content, or UINT32_MAX */
 	const struct tfs_format *given_format; /* of that file */
 	bool undecided; /* while it is scanned: it is not yet known which links lead inside, so that none is entered */
 	unsigned threads;
@@ -69,8 +69,8 @@ int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_sh
  * are @shards. What @index (NULL: none) says decides which of several copies counts; where it says nothing equal ones are one, which
  * reads them. Warns of all that is odd. -EINVAL, @err filled: without an index a name stands for different tensors. -ENOMEM.
  */
-int tfs_resolve(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards, struct tfs_tensor *t,
-		size_t n, const struct tfs_index *index, uint32_t index_node, struct tfs_error *err);
+int tfs_resolve(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards,
+		struct tfs_tensor *t, size_t n, const struct tfs_index *index, uint32_t index_node, struct tfs_error *err);
 
 /*
  * The node of @location, a path in a weight file of directory @dir, out of which it does not lead. UINT32_MAX, @err filled: there is
@@ -91,8 +91,7 @@ int tfs_external_check(const struct tfs_model *m, uint32_t dir, struct tfs_catal
 int tfs_split_check(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n, size_t n_named);
 
 /* Warn about @node (UINT32_MAX: about no file). */
-void tfs_model_warn(struct tfs_model_impl *m, uint32_t node, int code, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+void tfs_model_warn(struct tfs_model_impl *m, uint32_t node, int code, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* The same, about byte @offset of it. */
 void tfs_model_warn_at(struct tfs_model_impl *m, uint32_t node, int code, uint64_t offset, const char *fmt, ...)

@@ -305,8 +305,7 @@ int tfs_index_read(const struct tfs_input *in, struct tfs_index **ret_index, str
 		rc = sort_entries(ix);
 	if (rc) {
 		if (rc == -ENOMEM)
-			tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for an index of %llu bytes",
-				      (unsigned long long)in->size);
+			tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for an index of %llu bytes", (unsigned long long)in->size);
 		tfs_index_destroy(&ix->pub);
 		return rc;
 	}

@@ -34,8 +34,8 @@ struct tfs_index {
 	size_t n_files;
 	const char *const *files; /* bare file names, in the order of their first mention */
 	bool has_total_size;
-	uint64_t total_size; /* metadata.total_size where that is an integer; often wrong */
-	size_t n_bad; /* rows that are wrong by themselves; */
+	uint64_t total_size;  /* metadata.total_size where that is an integer; often wrong */
+	size_t n_bad;	      /* rows that are wrong by themselves; */
 	struct tfs_error bad; /* what is wrong with the first of them, and where */
 };
 

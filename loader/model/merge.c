@@ -146,8 +146,7 @@ static struct tfs_tensor *merge_names(struct tfs_model_impl *m, const struct tfs
 }
 
 /* Fill by_offset: by shard first, which counting does, then each shard's by offset. */
-static int order_by_offset(struct tfs_model_impl *m, struct tfs_set *set, size_t n_shards, const void **order,
-			   const void **tmp)
+static int order_by_offset(struct tfs_model_impl *m, struct tfs_set *set, size_t n_shards, const void **order, const void **tmp)
 {
 	cleanup_free size_t *ends = calloc(n_shards + 1, sizeof *ends);
 	uint32_t *out = table(m, set->n_tensors, uint32_t);

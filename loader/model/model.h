@@ -46,11 +46,11 @@ struct tfs_link {
  * - so is one that leads nowhere, or to one of its own parents.
  */
 struct tfs_node {
-	const char *name; /* NUL-terminated, one path component; "" for the root */
-	const struct tfs_link *link; /* of one that is shown as a link, else NULL */
-	uint32_t parent;  /* node; the root's parent is the root */
+	const char *name;		  /* NUL-terminated, one path component; "" for the root */
+	const struct tfs_link *link;	  /* of one that is shown as a link, else NULL */
+	uint32_t parent;		  /* node; the root's parent is the root */
 	uint32_t first_child, n_children; /* directories: children are neighbours in nodes[], sorted by strcmp of name */
-	uint32_t first_set, n_sets; /* directories: weight sets in sets[], the primary one first */
+	uint32_t first_set, n_sets;	  /* directories: weight sets in sets[], the primary one first */
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
@@ -80,10 +80,10 @@ struct tfs_file_metadata {
 struct tfs_set {
 	const char *stem; /* "model" of model.safetensors; unique in its directory (a second one is "model~") */
 	const struct tfs_format *format;
-	uint32_t dir;	      /* node of the directory it stands in */
-	bool sharded;	      /* made of several files, of which some may be missing */
-	bool incomplete;      /* tensors or shards of it are missing or broken, as far as its index, its names and its files tell */
-	bool companion;	      /* goes with a model and is none itself, such as a projector, an adapter, or an optimizer's state */
+	uint32_t dir;	 /* node of the directory it stands in */
+	bool sharded;	 /* made of several files, of which some may be missing */
+	bool incomplete; /* tensors or shards of it are missing or broken, as far as its index, its names and its files tell */
+	bool companion;	 /* goes with a model and is none itself, such as a projector, an adapter, or an optimizer's state */
 	uint32_t n_sources;
 	const uint32_t *sources; /* nodes of the files: its own in name order, then those of external data */
 	size_t n_tensors;
@@ -95,9 +95,9 @@ struct tfs_set {
 	 * read; and what is in two shards with different bytes where nothing says which copy counts.
 	 */
 	const char *const *missing;
-	uint32_t n_files;	    /* sources[0 … n_files) are the set's own files, whose metadata this is: */
+	uint32_t n_files; /* sources[0 … n_files) are the set's own files, whose metadata this is: */
 	const struct tfs_file_metadata *metadata;
-	uint64_t total_bytes;	    /* sum of nbytes */
+	uint64_t total_bytes; /* sum of nbytes */
 };
 
 struct tfs_model {
@@ -105,7 +105,7 @@ struct tfs_model {
 	size_t n_nodes;
 	const struct tfs_node *nodes; /* nodes[TFS_NODE_ROOT] is the directory itself */
 	size_t n_followed;
-	const uint32_t *followed; /* nodes that are links to what they describe, in ascending order; shown as links or not */
+	const uint32_t *followed;   /* nodes that are links to what they describe, in ascending order; shown as links or not */
 	const struct tfs_way *ways; /* of each of followed; NULL: each is open to everybody, or nobody asked for them */
 	size_t n_sets;
 	const struct tfs_set *sets; /* the sets of one directory are neighbours, primary first */

@@ -51,7 +51,7 @@ struct resolver {
 	struct tfs_set *set;
 	const struct tfs_index *index; /* NULL: none */
 	uint32_t index_node;
-	uint32_t *place; /* of the index's files among the shards, or NOT_THERE, or UNREADABLE */
+	uint32_t *place;       /* of the index's files among the shards, or NOT_THERE, or UNREADABLE */
 	const void **left_out; /* names of tensors that shards had to leave out, sorted */
 	size_t n_left_out;
 	const char **missing;
@@ -97,9 +97,9 @@ static bool same_encoding(const struct tfs_tensor *a, const struct tfs_tensor *b
 
 	if (!p || !q)
 		return !p && !q;
-	return p->coding == q->coding && p->swap == q->swap && p->words == q->words && p->width == q->width && p->length == q->length &&
-	       p->skip == q->skip && p->unpacked == q->unpacked && !p->n_segments && !q->n_segments && !p->strides == !q->strides &&
-	       (!p->strides || !memcmp(p->strides, q->strides, a->ndim * sizeof *p->strides));
+	return p->coding == q->coding && p->swap == q->swap && p->words == q->words && p->width == q->width &&
+	       p->length == q->length && p->skip == q->skip && p->unpacked == q->unpacked && !p->n_segments && !q->n_segments &&
+	       !p->strides == !q->strides && (!p->strides || !memcmp(p->strides, q->strides, a->ndim * sizeof *p->strides));
 }
 
 /* A source, kept open until the next one is asked for in the same @slot; NULL: it can't be opened. */
@@ -392,7 +392,8 @@ static void warn_files(struct resolver *r, uint32_t place, int code, const char 
 			n++;
 		}
 	if (n)
-		tfs_model_warn(r->m, r->index_node, code, "%zu of its %zu shards %s, the first is %s", n, ix->n_files, what, ix->files[first]);
+		tfs_model_warn(r->m, r->index_node, code, "%zu of its %zu shards %s, the first is %s", n, ix->n_files, what,
+			       ix->files[first]);
 }
 
 /* The first tensor of a finding, quoted, into @buf; NULL: there is none. */
@@ -414,21 +415,24 @@ static void warn_index(struct resolver *r)
 	warn_files(r, NOT_THERE, -ENOENT, "are not there");
 	warn_files(r, UNREADABLE, -EINVAL, "can't be read");
 	if ((first = found(r, UNFOUND, buf)))
-		tfs_model_warn(r->m, node, -ENOENT, "%zu of its %zu tensors are missing, the first is %s", unfound->n, r->index->n_entries,
-			       first);
+		tfs_model_warn(r->m, node, -ENOENT, "%zu of its %zu tensors are missing, the first is %s", unfound->n,
+			       r->index->n_entries, first);
 	if ((first = found(r, OUTDATED, buf)))
 		tfs_model_warn(r->m, node, -EINVAL,
-			       "%zu of them are in another shard, and left out, as that may be an old copy: the first is %s, in %s", outdated->n,
-			       first, shard_name(r, outdated->here));
+			       "%zu of them are in another shard, and left out, as that may be an old copy: the first is %s, in %s",
+			       outdated->n, first, shard_name(r, outdated->here));
 	if ((first = found(r, ASTRAY, buf)))
-		tfs_model_warn(r->m, node, -EINVAL, "%zu tensors are in another shard than the index says, the first is %s", astray->n, first);
+		tfs_model_warn(r->m, node, -EINVAL, "%zu tensors are in another shard than the index says, the first is %s",
+			       astray->n, first);
 	if ((first = found(r, UNLISTED, buf)))
-		tfs_model_warn(r->m, node, -EINVAL, "%zu tensors are in the shards and not in the index, the first is %s", unlisted->n, first);
+		tfs_model_warn(r->m, node, -EINVAL, "%zu tensors are in the shards and not in the index, the first is %s",
+			       unlisted->n, first);
 	if ((first = found(r, OVERRIDDEN, buf)))
-		tfs_model_warn(r->m, node, -EINVAL,
-			       "%zu tensors are in several shards, and the copy in the one that the index names counts: the first is %s, of %s and "
-			       "not of %s",
-			       overridden->n, first, shard_name(r, overridden->here), shard_name(r, overridden->there));
+		tfs_model_warn(
+			r->m, node, -EINVAL,
+			"%zu tensors are in several shards, and the copy in the one that the index names counts: the first is %s, of %s and "
+			"not of %s",
+			overridden->n, first, shard_name(r, overridden->here), shard_name(r, overridden->there));
 }
 
 static void warn_duplicates(struct resolver *r)
@@ -439,12 +443,13 @@ static void warn_duplicates(struct resolver *r)
 
 	if ((first = found(r, DUPLICATE, buf)))
 		tfs_model_warn(r->m, r->index ? r->index_node : r->set->sources[duplicate->there], -EINVAL,
-			       "%zu tensors are stored twice, with equal bytes: the first is %s, in %s and in %s", duplicate->n, first,
-			       shard_name(r, duplicate->here), shard_name(r, duplicate->there));
+			       "%zu tensors are stored twice, with equal bytes: the first is %s, in %s and in %s", duplicate->n,
+			       first, shard_name(r, duplicate->here), shard_name(r, duplicate->there));
 	if ((first = found(r, UNDECIDED, buf)))
-		tfs_model_warn(r->m, r->index ? r->index_node : r->set->sources[undecided->there], -EINVAL,
-			       "%zu tensors are stored twice, and left out, as nothing says which copy counts: the first is %s, in %s and in %s, %s",
-			       undecided->n, first, shard_name(r, undecided->here), shard_name(r, undecided->there), undecided->why);
+		tfs_model_warn(
+			r->m, r->index ? r->index_node : r->set->sources[undecided->there], -EINVAL,
+			"%zu tensors are stored twice, and left out, as nothing says which copy counts: the first is %s, in %s and in %s, %s",
+			undecided->n, first, shard_name(r, undecided->here), shard_name(r, undecided->there), undecided->why);
 }
 
 /* Often wrong in the wild: tied weights counted twice, elements instead of bytes. */
@@ -480,8 +485,8 @@ static int resolve(struct resolver *r, const struct tfs_shard *shards, size_t n_
 	return rc;
 }
 
-int tfs_resolve(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards, struct tfs_tensor *t,
-		size_t n, const struct tfs_index *index, uint32_t index_node, struct tfs_error *err)
+int tfs_resolve(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards,
+		struct tfs_tensor *t, size_t n, const struct tfs_index *index, uint32_t index_node, struct tfs_error *err)
 {
 	struct resolver r = { .m = m,
 			      .set = set,

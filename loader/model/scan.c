@@ -30,14 +30,13 @@ static int look(const struct tfs_model_impl *m, int dir, const char *name, bool 
 }
 
 /* The node is zero but for its parent and a copy of the name. */
-static int add_node(struct tfs_model_impl *m, uint32_t parent, const char *name, struct tfs_node **ret,
-		    struct tfs_error *err)
+static int add_node(struct tfs_model_impl *m, uint32_t parent, const char *name, struct tfs_node **ret, struct tfs_error *err)
 {
 	size_t n = m->pub.n_nodes;
 
 	if (n == TFS_MAX_NODES)
-		return tfs_error_set(err, -E2BIG, TFS_NO_OFFSET,
-				     "more than %u files and directories: hardly a model directory", TFS_MAX_NODES);
+		return tfs_error_set(err, -E2BIG, TFS_NO_OFFSET, "more than %u files and directories: hardly a model directory",
+				     TFS_MAX_NODES);
 	if (tfs_array_room(m->nodes, n, m->room_nodes))
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for more than %zu files", n);
 	m->pub.nodes = m->nodes;
@@ -79,8 +78,7 @@ static unsigned depth_of(const struct tfs_model_impl *m, uint32_t node)
 }
 
 /* What the link @name of the directory @dir is as a link; @e was found of it. -ENOMEM, or the storage's error. */
-static int read_link(struct tfs_model_impl *m, int dir, const char *name, const struct tfs_dirent *e,
-		     struct tfs_link **ret_link)
+static int read_link(struct tfs_model_impl *m, int dir, const char *name, const struct tfs_dirent *e, struct tfs_link **ret_link)
 {
 	char target[PATH_MAX];
 	ssize_t len = m->pub.storage->ops->read_link(m->pub.storage, dir, name, target, sizeof target);
@@ -163,8 +161,7 @@ static int add_name(void *arg, const char *name)
 }
 
 /* The names in the directory @dir, in order, into *@ret_names, an array that the caller frees; the names are in @arena. */
-static int list_names(const struct tfs_storage *s, int dir, struct tfs_arena *arena, const void ***ret_names,
-		      size_t *ret_count)
+static int list_names(const struct tfs_storage *s, int dir, struct tfs_arena *arena, const void ***ret_names, size_t *ret_count)
 {
 	struct names l = { .arena = arena };
 	int r = s->ops->list(s, dir, add_name, &l);
@@ -240,8 +237,8 @@ struct given {
 	const char *name;
 	const struct tfs_format *format;
 	bool is_index;
-	const char *stem; /* of its index, or its shards */
-	size_t stem_len;  /* 0: it is no shard */
+	const char *stem;    /* of its index, or its shards */
+	size_t stem_len;     /* 0: it is no shard */
 	unsigned long total; /* of the shards; 0: whatever */
 };
 
@@ -400,16 +397,14 @@ static int refuse_dir(struct tfs_model_impl *m, uint32_t node, int code, struct 
 		return code;
 	default:
 		if (node == TFS_NODE_ROOT)
-			return tfs_error_set(err, code, TFS_NO_OFFSET, "reading the model directory: %s",
-					     strerror(-code));
+			return tfs_error_set(err, code, TFS_NO_OFFSET, "reading the model directory: %s", strerror(-code));
 		tfs_model_warn(m, node, code, "unreadable directory, shown empty: %s", strerror(-code));
 		return 0;
 	}
 }
 
 /* Add the @n entries @names of the directory @dir, which is @node. */
-static int add_entries(struct tfs_model_impl *m, uint32_t node, int dir, const void *const *names, size_t n,
-		       struct tfs_error *err)
+static int add_entries(struct tfs_model_impl *m, uint32_t node, int dir, const void *const *names, size_t n, struct tfs_error *err)
 {
 	const char *first = NULL;
 	size_t unseen = 0;
@@ -574,7 +569,8 @@ static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_err
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is %s", what);
 	tfs_format_names(names);
 	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
-			     "is neither a directory nor weights: its content is of no known format, and its name none of %s", names);
+			     "is neither a directory nor weights: its content is of no known format, and its name none of %s",
+			     names);
 }
 
 /* The weight file @name: it, the set that it is part of, and what it names, in the directory that it is in. */

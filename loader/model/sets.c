@@ -102,7 +102,8 @@ static int refuse_link(const struct tfs_model *m, uint32_t node, struct tfs_erro
 
 	if (!tfs_model_path(m, node, path, sizeof path) &&
 	    m->storage->ops->look(m->storage, TFS_STORAGE_ROOT, path, true, &to) == -EACCES)
-		return tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "is a link to %s: %s", m->nodes[node].link->target, strerror(EACCES));
+		return tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "is a link to %s: %s", m->nodes[node].link->target,
+				     strerror(EACCES));
 	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a dangling symlink to %s", m->nodes[node].link->target);
 }
 
@@ -206,8 +207,8 @@ static void warn_shards(struct finder *f, const struct tfs_candidate *d)
 	const struct tfs_index *ix = d->index ? d->index->index : NULL;
 
 	if (ix && ix->n_bad)
-		tfs_model_warn_at(f->m, d->index->node, -EINVAL, ix->bad.offset, "%zu of its rows are wrong, the first is this: %s", ix->n_bad,
-				  ix->bad.what);
+		tfs_model_warn_at(f->m, d->index->node, -EINVAL, ix->bad.offset, "%zu of its rows are wrong, the first is this: %s",
+				  ix->n_bad, ix->bad.what);
 	if (d->n_unlisted)
 		tfs_model_warn(f->m, d->index->node, -EINVAL,
 			       "%zu shards are not in the index, the first is %s: their tensors are shown, too", d->n_unlisted,
@@ -234,8 +235,8 @@ static int make_set(struct finder *f, struct tfs_candidates *candidates, struct 
 	};
 	for (size_t i = 0; i < d->n_files; i++)
 		shards[i] = (struct tfs_shard){ tfs_candidate_file(d, i)->node, tfs_candidate_file(d, i)->catalog };
-	rc = tfs_merge(f->m, set, shards, d->n_files, d->index ? d->index->index : NULL,
-		       d->index ? d->index->node : UINT32_MAX, &err);
+	rc = tfs_merge(f->m, set, shards, d->n_files, d->index ? d->index->index : NULL, d->index ? d->index->node : UINT32_MAX,
+		       &err);
 	if (rc == -EINVAL) {
 		tfs_model_error_in(&f->m->pub, shards[0].node, &err);
 		return tfs_candidate_fail(candidates, d, &err);
@@ -304,8 +305,7 @@ static int make_stems_unique(struct finder *f, const void **sets, size_t n)
 		struct made *s = (struct made *)sets[i];
 		size_t len = strlen(s->set.stem), at;
 
-		if ((!i || strcmp(stem_at(sets, i - 1), s->set.stem)) && strcmp(s->set.stem, ".") &&
-		    strcmp(s->set.stem, "..")) {
+		if ((!i || strcmp(stem_at(sets, i - 1), s->set.stem)) && strcmp(s->set.stem, ".") && strcmp(s->set.stem, "..")) {
 			i++;
 			continue;
 		}
@@ -488,10 +488,11 @@ static void warn_parts(struct finder *f, const struct tfs_weight_file *files, si
 			count++;
 		}
 	if (count)
-		tfs_model_warn(f->m, files[first].node, -EINVAL,
-			       "%zu files, of which this is the first, are of a torch distributed checkpoint: each tensor is the part that one "
-			       "rank had, not joined with the others (torch's consolidate_safetensors_files() joins them)",
-			       count);
+		tfs_model_warn(
+			f->m, files[first].node, -EINVAL,
+			"%zu files, of which this is the first, are of a torch distributed checkpoint: each tensor is the part that one "
+			"rank had, not joined with the others (torch's consolidate_safetensors_files() joins them)",
+			count);
 }
 
 /* Broken weights in front of broken indexes, as they tell more where there is nothing else. */

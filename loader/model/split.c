@@ -56,8 +56,8 @@ static void check_same(struct tfs_model_impl *m, const struct tfs_shard *shards,
 		struct tfs_split_number have = number_of(&shards[i]), want = number_of(first);
 
 		if (!have.given && required)
-			tfs_model_warn(m, shards[i].node, -EINVAL, "has no %s, and that of %s is %" PRId64, key, m->nodes[first->node].name,
-				       want.n);
+			tfs_model_warn(m, shards[i].node, -EINVAL, "has no %s, and that of %s is %" PRId64, key,
+				       m->nodes[first->node].name, want.n);
 		else if (have.given && have.n != want.n)
 			tfs_model_warn(m, shards[i].node, -EINVAL, "%s is %" PRId64 ", and that of %s is %" PRId64, key, have.n,
 				       m->nodes[first->node].name, want.n);
@@ -83,8 +83,8 @@ static int check_numbers(struct tfs_model_impl *m, const struct tfs_shard *shard
 		if (!no.given)
 			tfs_model_warn(m, s->node, -EINVAL, "has no split.no, though it is one of %" PRId64 " files", count);
 		else if (no.n < 0 || no.n >= count)
-			tfs_model_warn(m, s->node, -EINVAL, "split.no is %" PRId64 " of %" PRId64 " files, which count from 0", no.n,
-				       count);
+			tfs_model_warn(m, s->node, -EINVAL, "split.no is %" PRId64 " of %" PRId64 " files, which count from 0",
+				       no.n, count);
 		else if (before && !by_number(before, s))
 			tfs_model_warn(m, s->node, -EINVAL, "split.no is %" PRId64 ", and so is that of %s", no.n,
 				       m->nodes[before->node].name);
@@ -128,8 +128,8 @@ int tfs_split_check(struct tfs_model_impl *m, struct tfs_set *set, const struct 
 		return 0;
 	count = count_of(counted).n;
 	if (count < 0 || (uint64_t)count != n_named)
-		tfs_model_warn(m, counted->node, -ENOENT, "split.count says that its model is in %" PRId64 " files; this one has %zu",
-			       count, n);
+		tfs_model_warn(m, counted->node, -ENOENT,
+			       "split.count says that its model is in %" PRId64 " files; this one has %zu", count, n);
 	set->incomplete = set->incomplete || count > (int64_t)n;
 	check_same(m, shards, n, "split.count", true, count_of);
 	check_same(m, shards, n, "split.tensors.count", false, tensors_of);

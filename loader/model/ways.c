@@ -20,7 +20,7 @@ static const struct stat closed;
 
 struct search {
 	const struct tfs_model *model;
-	uint32_t link; /* the node */
+	uint32_t link;	    /* the node */
 	struct stat *above; /* the directories above the model */
 	size_t n_above, room_above;
 	struct tfs_rights *dirs; /* found for @link */

@@ -128,8 +128,7 @@ static int check_path(const struct tfs_storage *s, const char *path, const struc
 	return check_entry(id, &st);
 }
 
-static int open_file(const struct tfs_storage *s, const char *path, const struct tfs_identity *id, int flags,
-		     struct tfs_input *ret)
+static int open_file(const struct tfs_storage *s, const char *path, const struct tfs_identity *id, int flags, struct tfs_input *ret)
 {
 	/* Looked at before it is opened, as opening a FIFO or a device that took the file's place can block or do things. */
 	int r = check_path(s, path, id);
@@ -147,8 +146,7 @@ static int open_file(const struct tfs_storage *s, const char *path, const struct
 	return r;
 }
 
-static int check(const struct tfs_storage *s, const char *path, const struct tfs_identity *id,
-		 const struct tfs_input *in)
+static int check(const struct tfs_storage *s, const char *path, const struct tfs_identity *id, const struct tfs_input *in)
 {
 	struct stat st;
 	int r = fstat(in->fd, &st) ? -errno : check_entry(id, &st);

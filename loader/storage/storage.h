@@ -69,8 +69,7 @@ struct tfs_input {
  * Read exactly @len bytes at @offset of @in into @buf. 0, or -errno with @err filled (it may be NULL); -EIO: the file ends
  * before them, so it was cut short since its size was asked.
  */
-static inline int tfs_input_read(const struct tfs_input *in, void *buf, size_t len, uint64_t offset,
-				 struct tfs_error *err)
+static inline int tfs_input_read(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, struct tfs_error *err)
 {
 	return in->ops->read_at(in, buf, len, offset, err);
 }
@@ -120,12 +119,10 @@ struct tfs_storage_ops {
 	 * Open the regular file @path for reading, as long as it is the one that @id describes, else -ESTALE; whatever else has
 	 * taken its place is not opened. @flags: O_DIRECT or 0.
 	 */
-	int (*open)(const struct tfs_storage *s, const char *path, const struct tfs_identity *id, int flags,
-		    struct tfs_input *ret);
+	int (*open)(const struct tfs_storage *s, const char *path, const struct tfs_identity *id, int flags, struct tfs_input *ret);
 
 	/* Is @in, opened as @path, still as @id describes it, and still what is at @path? 0, -ESTALE, or another error. */
-	int (*check)(const struct tfs_storage *s, const char *path, const struct tfs_identity *id,
-		     const struct tfs_input *in);
+	int (*check)(const struct tfs_storage *s, const char *path, const struct tfs_identity *id, const struct tfs_input *in);
 
 	/* With nothing of it open. */
 	void (*destroy)(struct tfs_storage *s);

@@ -81,8 +81,8 @@ int tfs_catalog_reserve(struct tfs_catalog *c, size_t tensors, size_t name_bytes
 	return tfs_arena_reserve(&c->shapes, dims);
 }
 
-int tfs_catalog_add(struct tfs_catalog *c, const char *name, size_t name_len, const struct tfs_dtype *dtype,
-		    const uint64_t *shape, unsigned ndim, uint64_t offset, uint64_t nbytes)
+int tfs_catalog_add(struct tfs_catalog *c, const char *name, size_t name_len, const struct tfs_dtype *dtype, const uint64_t *shape,
+		    unsigned ndim, uint64_t offset, uint64_t nbytes)
 {
 	struct tfs_tensor t = {
 		.dtype = dtype,

@@ -50,12 +50,12 @@ struct tfs_encoding {
 	 * block begins at a multiple of it, as do those that are so wide. NULL: all.
 	 */
 	const struct tfs_words *words;
-	uint8_t width;	    /* VARINT: bytes of a value: 1, 2, 4 or 8 */
-	uint64_t length;    /* bytes from the tensor's offset on that it takes of the file: of the deflate stream, of all elements
+	uint8_t width;	   /* VARINT: bytes of a value: 1, 2, 4 or 8 */
+	uint64_t length;   /* bytes from the tensor's offset on that it takes of the file: of the deflate stream, of all elements
 			       from the first to the last, of all segments */
-	uint64_t skip;	    /* DEFLATED: decoded bytes before element 0 */
-	uint64_t unpacked;  /* DEFLATED: decoded bytes in all */
-	uint32_t crc;	    /* DEFLATED: CRC-32 of them */
+	uint64_t skip;	   /* DEFLATED: decoded bytes before element 0 */
+	uint64_t unpacked; /* DEFLATED: decoded bytes in all */
+	uint32_t crc;	   /* DEFLATED: CRC-32 of them */
 	/*
 	 * Bytes from an element to its neighbour along each of the ndim dimensions, none negative, 0 where an element is shown more
 	 * than once; relative to element 0, which is at the offset, or at @skip of the decoded bytes. NULL: C order, no gaps. An
@@ -91,7 +91,7 @@ struct tfs_tensor {
 	uint64_t offset;       /* byte offset in the source file */
 	uint64_t nbytes;
 	uint32_t name_len;
-	uint32_t source; /* node of the source file in the model (struct tfs_model.nodes) */
+	uint32_t source;		     /* node of the source file in the model (struct tfs_model.nodes) */
 	const struct tfs_encoding *encoding; /* NULL: plain */
 	uint8_t ndim;
 };
@@ -117,8 +117,8 @@ int tfs_catalog_reserve(struct tfs_catalog *c, size_t tensors, size_t name_bytes
  * Append a tensor; name and shape are copied. -ENOMEM, or -E2BIG above UINT32_MAX tensors, bytes of name, or
  * TFS_MAX_DIMS. The tensor's source is set by the model, later.
  */
-int tfs_catalog_add(struct tfs_catalog *c, const char *name, size_t name_len, const struct tfs_dtype *dtype,
-		    const uint64_t *shape, unsigned ndim, uint64_t offset, uint64_t nbytes);
+int tfs_catalog_add(struct tfs_catalog *c, const char *name, size_t name_len, const struct tfs_dtype *dtype, const uint64_t *shape,
+		    unsigned ndim, uint64_t offset, uint64_t nbytes);
 
 /*
  * The tensor @t of the catalog is encoded so; NULL: the one added last. Copied, with its strides and segments. The source bytes it names lie
@@ -145,7 +145,7 @@ const struct tfs_dtype *tfs_catalog_dtype(struct tfs_catalog *c, const char *nam
 
 /* Something in a file that is odd or left out, to be warned of when the file's set is mounted. */
 struct tfs_note {
-	uint64_t offset; /* byte in the file, or TFS_NO_OFFSET */
+	uint64_t offset;  /* byte in the file, or TFS_NO_OFFSET */
 	const char *text; /* one line */
 };
 

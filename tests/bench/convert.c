@@ -2,7 +2,7 @@
 /*
  * convert [-m MIB] [-n ROUNDS] [-a] [DTYPE…]: how fast float32 is made, beside memcpy of as many output bytes.
  *
- *	cc -std=gnu11 -D_GNU_SOURCE -O2 -Iloader tests/bench/convert.c loader/convert/*.c loader/convert/*/*.c loader/tensor/dtype.c
+ *	cc -std=gnu11 -D_GNU_SOURCE -O2 -Iloader tests/bench/convert.c $(find loader/convert -name "*.c") loader/tensor/dtype.c
  *
  * GB/s of output; the median of ROUNDS turns (31), in each of which every kernel and memcpy are measured once, in an order
  * that rotates. The source is always walked through, so that it comes from memory. Three destinations:
@@ -109,8 +109,7 @@ static double median(double *rates, int n)
 static void add(const char *dtype, const char *level, tfs_convert_fn *fn, size_t src_bytes)
 {
 	if (n_candidates < MOST)
-		candidates[n_candidates++] =
-			(struct candidate){ .dtype = dtype, .level = level, .fn = fn, .src_bytes = src_bytes };
+		candidates[n_candidates++] = (struct candidate){ .dtype = dtype, .level = level, .fn = fn, .src_bytes = src_bytes };
 }
 
 static void add_dtype(const char *name, size_t chunk, bool all)
@@ -180,8 +179,8 @@ int main(int argc, char **argv)
 				c->rate[mode][r] = measure(c, mode, src, dst, chunk, fd);
 		}
 
-	printf("%-12s %-7s %15s %15s %15s   (GB/s of output, and of memcpy; chunks of %zu MiB, %d rounds)\n", "", "",
-	       "chunk", "far", "written", chunk >> 20, rounds);
+	printf("%-12s %-7s %15s %15s %15s   (GB/s of output, and of memcpy; chunks of %zu MiB, %d rounds)\n", "", "", "chunk",
+	       "far", "written", chunk >> 20, rounds);
 	for (size_t i = 0; i < n_candidates; i++) {
 		struct candidate *c = &candidates[i];
 

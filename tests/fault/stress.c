@@ -258,7 +258,10 @@ static void do_control(struct actor *a, struct tfs_file_id id)
 	int r;
 
 	switch (draw(a, 11)) {
-	case 0: case 1: case 2: case 3:
+	case 0:
+	case 1:
+	case 2:
+	case 3:
 		for (int i = 0; i < 16; i++, id = draw_file(a)) {
 			r = tfs_residency_evict(g->residency, id);
 			CHECK(!r || r == -ENOENT || r == -EBUSY);
@@ -283,7 +286,8 @@ static void do_control(struct actor *a, struct tfs_file_id id)
 		tfs_residency_drop_prefetch(g->residency);
 		tfs_prefetch_pause(s->prefetcher, 0);
 		break;
-	case 8: case 9: {
+	case 8:
+	case 9: {
 		size_t n = 1 + draw(a, 40);
 		struct tfs_file_id *ids = calloc(n, sizeof *ids);
 		CHECK(ids);
@@ -340,16 +344,22 @@ static void *act(void *arg)
 		if (s->failing)
 			heal(s, id);
 		switch (draw(a, 16)) {
-		case 0: case 1: case 2: case 3: case 4:
+		case 0:
+		case 1:
+		case 2:
+		case 3:
+		case 4:
 			do_hold(a, id, 0);
 			break;
-		case 5: case 6:
+		case 5:
+		case 6:
 			do_hold(a, id, 1 + draw(a, 3));
 			break;
 		case 7:
 			tfs_residency_prefetch(s->rig.residency, id);
 			break;
-		case 8: case 9:
+		case 8:
+		case 9:
 			do_stream(a, id);
 			break;
 		case 10:
@@ -358,7 +368,9 @@ static void *act(void *arg)
 		case 11:
 			do_hash(a, &s->tensors[draw(a, TENSORS)], !draw(a, 8), !draw(a, 3));
 			break;
-		case 12: case 13: case 14:
+		case 12:
+		case 13:
+		case 14:
 			do_control(a, id);
 			break;
 		default:
@@ -449,8 +461,9 @@ static void run(struct kind k)
 
 	assert_true(a && k.actors <= ACTORS);
 	put(dir, members, content);
-	if (!rig_up(&s.rig, dir, (struct rig_options){ k.workers, k.budget, k.open_wait, k.tier != TFS_TIER_BUFFERED, k.tier,
-						       k.failing ? engines : NULL })) {
+	if (!rig_up(&s.rig, dir,
+		    (struct rig_options){ k.workers, k.budget, k.open_wait, k.tier != TFS_TIER_BUFFERED, k.tier,
+					  k.failing ? engines : NULL })) {
 		free(a);
 		skip();
 	}
@@ -483,8 +496,8 @@ static void run(struct kind k)
 		      k.actors, (unsigned long long)s.resident, (unsigned long long)s.streamed, (unsigned long long)s.hashed,
 		      (unsigned long long)s.cancelled, (unsigned long long)s.refused, (unsigned long long)s.evicted,
 		      (unsigned long long)s.pinned, (unsigned long long)res.loads, (unsigned long long)res.evictions,
-		      (unsigned long long)res.still_mapped, (unsigned long long)s.shared,
-		      (unsigned long long)res.taken_back, n_failed, n_reads);
+		      (unsigned long long)res.still_mapped, (unsigned long long)s.shared, (unsigned long long)res.taken_back,
+		      n_failed, n_reads);
 	/* One that is stopped may not have come to it; in memory no engine but the last is asked. */
 	assert_true(!k.failing || k.halt || memory || n_failed > 0);
 	check_end(&s);
@@ -498,8 +511,8 @@ static void run(struct kind k)
 static void test_roomy(void **state)
 {
 	(void)state;
-	run((struct kind){ .actors = 16, .ops = 40, .workers = 4, .budget = 80 * MIB, .open_wait = 3600, .seed = 1,
-			   .hashed = true });
+	run((struct kind){
+		.actors = 16, .ops = 40, .workers = 4, .budget = 80 * MIB, .open_wait = 3600, .seed = 1, .hashed = true });
 }
 
 static void test_tight(void **state)
@@ -518,34 +531,41 @@ static void test_stopped(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < 4 * soak(); i++)
-		run((struct kind){ .actors = 24, .ops = 20, .workers = 4, .budget = 14 * MIB, .open_wait = 3600, .seed = 3000 + 100 * i,
-				   .halt = true, .failing = i & 1 });
+		run((struct kind){ .actors = 24,
+				   .ops = 20,
+				   .workers = 4,
+				   .budget = 14 * MIB,
+				   .open_wait = 3600,
+				   .seed = 3000 + 100 * i,
+				   .halt = true,
+				   .failing = i & 1 });
 }
 
 static void test_tier_by_tier(void **state)
 {
 	(void)state;
 	for (enum tfs_tier tier = TFS_TIER_THREADS; tier < TFS_TIERS; tier++)
-		run((struct kind){ .actors = 16, .ops = 15, .workers = 4, .budget = 20 * MIB, .open_wait = 3600, .seed = 4000 + tier,
+		run((struct kind){ .actors = 16,
+				   .ops = 15,
+				   .workers = 4,
+				   .budget = 20 * MIB,
+				   .open_wait = 3600,
+				   .seed = 4000 + tier,
 				   .tier = tier });
 }
 
 static void test_failing_engine(void **state)
 {
 	(void)state;
-	run((struct kind){ .actors = 64, .ops = 12, .workers = 3, .budget = 20 * MIB, .open_wait = 3600, .seed = 5000,
-			   .failing = true });
+	run((struct kind){
+		.actors = 64, .ops = 12, .workers = 3, .budget = 20 * MIB, .open_wait = 3600, .seed = 5000, .failing = true });
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_roomy),
-		cmocka_unit_test(test_tight),
-		cmocka_unit_test(test_impatient),
-		cmocka_unit_test(test_stopped),
-		cmocka_unit_test(test_tier_by_tier),
-		cmocka_unit_test(test_failing_engine),
+		cmocka_unit_test(test_roomy),	cmocka_unit_test(test_tight),	     cmocka_unit_test(test_impatient),
+		cmocka_unit_test(test_stopped), cmocka_unit_test(test_tier_by_tier), cmocka_unit_test(test_failing_engine),
 	};
 	tfs_log_set_level(TFS_LOG_ERROR);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,7 +107,10 @@ static void every_range(void **state)
 			size_t len = round % 3 ? 1 + (x >> 8) % 70000 : TFS_CHUNK;
 			if (len > size - offset)
 				len = size - offset; /* to the very end, which is no multiple of anything */
-			*io = (struct tfs_io){ .source = b.sources[x >> 60 & 1], .offset = offset, .len = len, .buf = b.buffers[i],
+			*io = (struct tfs_io){ .source = b.sources[x >> 60 & 1],
+					       .offset = offset,
+					       .len = len,
+					       .buf = b.buffers[i],
 					       .slot = round / 60 % 2 ? -1 : (int)i };
 			b.busy[i] = true;
 			if (b.engine->queue(b.context, io) == TFS_IO_DONE)
@@ -135,8 +138,11 @@ static void short_files(void **state)
 			struct tfs_io *io = &b.io[0];
 
 			for (unsigned good = 0; good < 2; good++) {
-				*io = (struct tfs_io){ .source = b.sources[good], .offset = offsets[i], .len = 20000,
-						       .buf = b.buffers[0], .slot = -1 };
+				*io = (struct tfs_io){ .source = b.sources[good],
+						       .offset = offsets[i],
+						       .len = 20000,
+						       .buf = b.buffers[0],
+						       .slot = -1 };
 				if (b.engine->queue(b.context, io) == TFS_IO_QUEUED)
 					assert_ptr_equal(b.engine->reap(b.context), io);
 				assert_int_equal(io->code < 0, !good);
@@ -224,7 +230,11 @@ static struct tfs_io *failing_reap(struct tfs_io_context *c)
 }
 
 static const struct tfs_engine failing = {
-	.name = "failing", .create = failing_create, .destroy = failing_destroy, .queue = failing_queue, .reap = failing_reap,
+	.name = "failing",
+	.create = failing_create,
+	.destroy = failing_destroy,
+	.queue = failing_queue,
+	.reap = failing_reap,
 };
 
 /* It reads nothing: what is left is what all the rest costs, and that nobody writes where they shouldn't. */
@@ -275,8 +285,10 @@ static bool load_all(const struct tfs_engine *const *engines, unsigned threads, 
 	assert_non_null(a);
 	put(dir);
 	n_reads = n_created = 0;
-	if (!on_disk(dir) || !rig_up(&g, dir, (struct rig_options){ .threads = threads, .budget = 256 * MIB, .open_wait = 3600, .direct = true,
-						   .engines = engines })) {
+	if (!on_disk(dir) ||
+	    !rig_up(&g, dir,
+		    (struct rig_options){
+			    .threads = threads, .budget = 256 * MIB, .open_wait = 3600, .direct = true, .engines = engines })) {
 		free(a);
 		return false;
 	}
@@ -310,9 +322,7 @@ static void tiers_take_over(void **state)
 					memset(&trouble, 0, sizeof trouble);
 					trouble.good = good;
 					trouble.slow = good;
-					*(kind == 0   ? &trouble.refuse
-					  : kind == 1 ? &trouble.fail
-						      : &trouble.lie) = each;
+					*(kind == 0 ? &trouble.refuse : kind == 1 ? &trouble.fail : &trouble.lie) = each;
 					trouble.create = kind == 3;
 					if (!load_all(below ? with_two_failing : with_failing, 1 + each, &s))
 						skip();
@@ -362,8 +372,13 @@ static void the_null_engine_is_asked_for_all(void **state)
 
 	(void)state;
 	put(dir);
-	if (!on_disk(dir) || !rig_up(&g, dir, (struct rig_options){ .threads = 2, .budget = 256 * MIB, .open_wait = 3600, .direct = true,
-						   .tier = TFS_TIER_THREADS, .engines = with_null }))
+	if (!on_disk(dir) || !rig_up(&g, dir,
+				     (struct rig_options){ .threads = 2,
+							   .budget = 256 * MIB,
+							   .open_wait = 3600,
+							   .direct = true,
+							   .tier = TFS_TIER_THREADS,
+							   .engines = with_null }))
 		skip();
 	n_reads = 0;
 	assert_int_equal(hold(&g, id_of(&g, "big")), 0);

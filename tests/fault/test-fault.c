@@ -26,7 +26,7 @@ static struct {
 	bool no_space;		   /* writes: ENOSPC */
 	unsigned writes_left;	   /* … after this many good ones */
 	bool short_writes;
-	bool yield;		   /* let others run in between, so that answers change their order */
+	bool yield; /* let others run in between, so that answers change their order */
 } fault;
 static _Atomic unsigned calls, direct_calls, write_calls;
 
@@ -101,8 +101,9 @@ static bool setup(struct rig *g, unsigned threads, uint64_t budget)
 	memset(&fault, 0, sizeof fault);
 	calls = direct_calls = write_calls = 0;
 	put_model(dir, "model.safetensors", specs, LENGTH(specs));
-	return rig_up(g, dir, (struct rig_options){ .threads = threads, .budget = budget, .open_wait = 3600, .direct = true,
-						      .tier = TFS_TIER_THREADS });
+	return rig_up(g, dir,
+		      (struct rig_options){
+			      .threads = threads, .budget = budget, .open_wait = 3600, .direct = true, .tier = TFS_TIER_THREADS });
 }
 
 /* Without faults again, so that the check reads what is there. */
@@ -178,8 +179,9 @@ static void test_damaged(void **state)
 	struct tfs_file_id b = id_of(&g, "b");
 	fault.bad_from = tensor_of(&g, b)->offset + 20000;
 	fault.bad_to = fault.bad_from + 1;
-	assert_int_equal(tfs_workers_start(g.sched, g.sources, &(struct tfs_workers_options){ .threads = 1, .tier = TFS_TIER_THREADS },
-					     &g.workers), 0);
+	assert_int_equal(tfs_workers_start(g.sched, g.sources,
+					   &(struct tfs_workers_options){ .threads = 1, .tier = TFS_TIER_THREADS }, &g.workers),
+			 0);
 	for (unsigned i = 0; i < LENGTH(specs); i++) {
 		answer_init(&w[i]);
 		r[i] = tfs_residency_hold(g.residency, id_of(&g, specs[i].name), &w[i].wait);
@@ -303,9 +305,8 @@ static void test_no_space(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_direct_fails),	      cmocka_unit_test(test_short_and_interrupted),
-		cmocka_unit_test(test_damaged),		      cmocka_unit_test(test_damaged_chunk),
-		cmocka_unit_test(test_damaged_under_readers), cmocka_unit_test(test_no_space),
+		cmocka_unit_test(test_direct_fails),  cmocka_unit_test(test_short_and_interrupted), cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_damaged_chunk), cmocka_unit_test(test_damaged_under_readers), cmocka_unit_test(test_no_space),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

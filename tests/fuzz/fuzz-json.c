@@ -137,8 +137,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_skip(data, size, sound);
 
 	theirs = json_loadb((const char *)data, size,
-			    JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES,
-			    &jansson_err);
+			    JSON_DECODE_ANY | JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &jansson_err);
 	if (sound && !r.twice && !r.nul_key && !r.overflow)
 		CHECK(theirs && json_equal(ours, theirs));
 	else if (sound || !(strstr(err.what, "nested deeper") || memchr(data, '\0', size)))

@@ -8,11 +8,11 @@
 
 #include "base/sort.h"
 #include "base/utf8.h"
+#include "content/view-npy.h"
+#include "content/view.h"
 #include "format/format.h"
 #include "format/numpy/header.h"
 #include "fuzz.h"
-#include "content/view-npy.h"
-#include "content/view.h"
 
 static void check_packing(const struct tfs_tensor *t)
 {

@@ -45,8 +45,10 @@ static inline uint8_t *make_npy(struct member *m)
 	npy[7] = 0;
 	put_le(npy + 8, HEADER - 10, 2);
 	int n = snprintf((char *)npy + 10, HEADER - 10, "{'descr': '%s', 'fortran_order': %s, 'shape': (%llu, %llu), }",
-			 m->width == 1 ? "|u1" : m->big ? ">u2" : "<u2", m->fortran ? "True" : "False",
-			 (unsigned long long)m->rows, (unsigned long long)m->cols);
+			 m->width == 1 ? "|u1" :
+			 m->big	       ? ">u2" :
+					 "<u2",
+			 m->fortran ? "True" : "False", (unsigned long long)m->rows, (unsigned long long)m->cols);
 	npy[10 + n] = ' ';
 	npy[HEADER - 1] = '\n';
 	fill(c_order, m->base, nbytes);

@@ -13,13 +13,13 @@
 #include <stdbool.h>
 
 #include "base/log.h"
-#include "io/workers.h"
-#include "model/model.h"
 #include "cache/residency.h"
-#include "io/scheduler.h"
-#include "content/source.h"
 #include "cache/store.h"
 #include "cache/stream.h"
+#include "content/source.h"
+#include "io/scheduler.h"
+#include "io/workers.h"
+#include "model/model.h"
 
 /* --- Models ------------------------------------------------------------------------------------------------------ */
 
@@ -80,8 +80,7 @@ static inline size_t first_other(const uint8_t *a, const uint8_t *b, size_t len)
  * DIR/NAME: a safetensors file of these tensors, of one dimension, back to back, the first one at an odd offset. Those of dtypes
  * that safetensors lacks are in it as U8: see rig_types().
  */
-static inline void put_typed_model(const char *dir, const char *name, const struct spec *specs, const char *const *dtypes,
-				   size_t n)
+static inline void put_typed_model(const char *dir, const char *name, const struct spec *specs, const char *const *dtypes, size_t n)
 {
 	char *header = NULL;
 	size_t header_len;
@@ -180,8 +179,8 @@ static inline bool rig_up(struct rig *g, char *dir, struct rig_options o)
 	assert_true(g->sources && g->sched && g->streams && (g->residency || !o.budget));
 	if (o.threads)
 		assert_int_equal(tfs_workers_start(g->sched, g->sources,
-						   &(struct tfs_workers_options){ .threads = o.threads, .tier = o.tier,
-										  .engines = o.engines },
+						   &(struct tfs_workers_options){
+							   .threads = o.threads, .tier = o.tier, .engines = o.engines },
 						   &g->workers),
 				 0);
 	return true;
@@ -258,8 +257,9 @@ static inline uint8_t *expected_file(const struct rig *g, struct tfs_file_id id,
 	file = malloc(*ret_size);
 	assert_non_null(file);
 	if (header) {
-		int n = snprintf(text, sizeof text, "\x93NUMPY\x01%c\xf6\x0f{'descr': '%s', 'fortran_order': False, 'shape': (%llu,), }",
-				 0, descr, (unsigned long long)(id.view == TFS_NPY && !d->npy ? t->nbytes : elems));
+		int n = snprintf(text, sizeof text,
+				 "\x93NUMPY\x01%c\xf6\x0f{'descr': '%s', 'fortran_order': False, 'shape': (%llu,), }", 0, descr,
+				 (unsigned long long)(id.view == TFS_NPY && !d->npy ? t->nbytes : elems));
 		memset(file, ' ', header - 1);
 		memcpy(file, text, n);
 		file[header - 1] = '\n';

@@ -91,8 +91,7 @@ static inline void assert_consistent(const struct tfs_model *m)
 		assert_true(n->first_child + n->n_children <= m->n_nodes);
 		for (uint32_t k = 0; k < n->n_children; k++) {
 			assert_int_equal(m->nodes[n->first_child + k].parent, i);
-			assert_true(!k || strcmp(m->nodes[n->first_child + k - 1].name,
-						 m->nodes[n->first_child + k].name) < 0);
+			assert_true(!k || strcmp(m->nodes[n->first_child + k - 1].name, m->nodes[n->first_child + k].name) < 0);
 			assert_int_equal(child(m, i, m->nodes[n->first_child + k].name), n->first_child + k);
 		}
 		for (uint32_t k = 0; k < n->n_sets; k++)
@@ -108,16 +107,14 @@ static inline void assert_consistent(const struct tfs_model *m)
 			const struct tfs_tensor *t = &s->tensors[k];
 
 			total += t->nbytes;
-			assert_true(t->offset + (t->encoding ? t->encoding->length : t->nbytes) <=
-				    m->nodes[t->source].id.size);
+			assert_true(t->offset + (t->encoding ? t->encoding->length : t->nbytes) <= m->nodes[t->source].id.size);
 			assert_int_equal(tfs_set_find(s, t->name, t->name_len), k);
 			assert_true(s->by_offset[k] < s->n_tensors);
 			if (k) {
 				const struct tfs_tensor *a = &s->tensors[s->by_offset[k - 1]];
 				const struct tfs_tensor *b = &s->tensors[s->by_offset[k]];
 
-				assert_true(a->source < b->source ||
-					    (a->source == b->source && a->offset <= b->offset));
+				assert_true(a->source < b->source || (a->source == b->source && a->offset <= b->offset));
 			}
 		}
 		assert_int_equal(total, s->total_bytes);

@@ -10,15 +10,15 @@
 #include <xxhash.h>
 
 #include "cache/prefetch.h"
-#include "hash/hash.h"
 #include "content/consolidated.h"
+#include "hash/hash.h"
 
-#define CHECK(x) \
-	do { \
-		if (!(x)) { \
+#define CHECK(x)                                                                \
+	do {                                                                    \
+		if (!(x)) {                                                     \
 			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x); \
-			abort(); \
-		} \
+			abort();                                                \
+		}                                                               \
 	} while (0)
 
 /* Of the first DUPLICATES each has the bytes of one of the first two; and the last encoded one those of one that is kept in another way. */
@@ -101,9 +101,9 @@ static inline bool right_whole(const struct stress *s, const uint8_t *buf, uint6
 	if (!at && len >= 8 && memcmp(buf, &header, 8) != 0)
 		return false;
 	for (uint32_t i = 0; i < set->n_tensors; i++) {
-		uint64_t end = begin + set->tensors[i].nbytes, from = at > begin ? at : begin, upto = at + len < end ? at + len : end;
-		if (from < upto &&
-		    !right_bytes(buf + (from - at), base_of(s, s->encoded_set, i) + (from - begin), upto - from))
+		uint64_t end = begin + set->tensors[i].nbytes, from = at > begin ? at : begin,
+			 upto = at + len < end ? at + len : end;
+		if (from < upto && !right_bytes(buf + (from - at), base_of(s, s->encoded_set, i) + (from - begin), upto - from))
 			return false;
 		begin = end;
 	}
@@ -170,8 +170,13 @@ static inline void put(const char *dir, struct member *members, uint64_t content
 	put_twins(dir, content);
 	for (unsigned i = 0; i < ENCODED; i++) {
 		struct member *m = &members[i];
-		*m = (struct member){ .rows = i % 5 == 0 ? 2501 : 97 + i, .cols = 1001 + 2 * i, .width = 1 + (i & 1), .fortran = i & 2,
-				      .big = i & 1, .deflated = i & 4 || i % 5 == 0, .base = (uint64_t)(i + 1) << 32 };
+		*m = (struct member){ .rows = i % 5 == 0 ? 2501 : 97 + i,
+				      .cols = 1001 + 2 * i,
+				      .width = 1 + (i & 1),
+				      .fortran = i & 2,
+				      .big = i & 1,
+				      .deflated = i & 4 || i % 5 == 0,
+				      .base = (uint64_t)(i + 1) << 32 };
 		if (i == ENCODED - 1) {
 			m->rows = members[1].rows;
 			m->cols = members[1].cols;
@@ -264,7 +269,11 @@ static inline struct tfs_io *failing_reap(struct tfs_io_context *c)
 }
 
 static const struct tfs_engine failing = {
-	.name = "failing", .create = failing_create, .destroy = failing_destroy, .queue = failing_queue, .reap = failing_reap,
+	.name = "failing",
+	.create = failing_create,
+	.destroy = failing_destroy,
+	.queue = failing_queue,
+	.reap = failing_reap,
 };
 
 #endif

@@ -99,11 +99,15 @@ static int chill(struct bench *b, enum tfs_bench_pass pass)
 	if (!f->n || c == TFS_BENCH_COLD_NO || f->coldness == TFS_BENCH_COLD_YES)
 		f->coldness = c;
 	if (c == TFS_BENCH_COLD_NO)
-		tfs_bench_note(&b->result, "%s is not cold: %s stay in the page cache, dirty, mapped by somebody, or on a file "
-			       "system in memory", tfs_bench_pass_names[pass], tfs_figures_bytes(bytes, (double)cached));
+		tfs_bench_note(&b->result,
+			       "%s is not cold: %s stay in the page cache, dirty, mapped by somebody, or on a file "
+			       "system in memory",
+			       tfs_bench_pass_names[pass], tfs_figures_bytes(bytes, (double)cached));
 	else if (c == TFS_BENCH_COLD_UNKNOWN)
-		tfs_bench_note(&b->result, "%s may not be cold: the kernel does not tell what is in the page cache, on this file "
-			       "system or to you", tfs_bench_pass_names[pass]);
+		tfs_bench_note(&b->result,
+			       "%s may not be cold: the kernel does not tell what is in the page cache, on this file "
+			       "system or to you",
+			       tfs_bench_pass_names[pass]);
 	return interrupted(b) ? -EINTR : 0;
 }
 
@@ -212,7 +216,8 @@ static int load(struct bench *b, unsigned run)
 	if (r == -ENODEV && run == 1 && o->passthrough != TFS_ON && o->uring != TFS_ON) {
 		b->result.mounted = b->result.system.fuse = false;
 		r = 0;
-		tfs_bench_note(&b->result, "no mount can be made here: this is the loader alone, without FUSE and without passthrough");
+		tfs_bench_note(&b->result,
+			       "no mount can be made here: this is the loader alone, without FUSE and without passthrough");
 	}
 	return r ? r : load_without_mount(b, run, tfs_now());
 }

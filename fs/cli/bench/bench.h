@@ -42,11 +42,11 @@ enum tfs_bench_coldness { TFS_BENCH_COLD_YES, TFS_BENCH_COLD_NO, TFS_BENCH_COLD_
 #define TFS_BENCH_IMMEDIATE_PERCENT 1.0
 
 struct tfs_bench_figure {
-	unsigned n;			    /* runs; 0: not measured */
+	unsigned n; /* runs; 0: not measured */
 	double seconds[TFS_BENCH_RUNS_MAX];
-	uint64_t bytes;			    /* that each run read */
-	enum tfs_bench_coldness coldness;   /* BASELINE and COLD: of the worst run */
-	uint64_t cached_bytes;		    /* in the page cache before it, in the worst run */
+	uint64_t bytes;			  /* that each run read */
+	enum tfs_bench_coldness coldness; /* BASELINE and COLD: of the worst run */
+	uint64_t cached_bytes;		  /* in the page cache before it, in the worst run */
 };
 
 struct tfs_bench_system {
@@ -70,8 +70,8 @@ struct tfs_bench_result {
 	unsigned runs, readers, threads;
 	uint64_t memory; /* budget */
 
-	bool mounted;	    /* false: through the loader alone, as no mount could be made */
-	json_t *stats;	    /* .tensorfs/stats.json at the end of the last run; NULL: none */
+	bool mounted;				  /* false: through the loader alone, as no mount could be made */
+	json_t *stats;				  /* .tensorfs/stats.json at the end of the last run; NULL: none */
 	double mount_seconds[TFS_BENCH_RUNS_MAX]; /* part of COLD's */
 	struct tfs_bench_figure figures[TFS_BENCH_PASSES];
 

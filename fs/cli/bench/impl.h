@@ -8,9 +8,9 @@
 
 #include "base/arena.h"
 #include "cli/bench/bench.h"
+#include "cli/mount-options.h"
 #include "loader.h"
 #include "model/model.h"
-#include "cli/mount-options.h"
 #include "tree/tree.h"
 
 /* --- work.c ------------------------------------------------------------------------------------------------------------- */

@@ -108,9 +108,12 @@ static void print_facts(FILE *f, const struct tfs_bench_result *r)
 		bool have;
 		const char *name;
 	} features[] = {
-		{ s->fuse, "FUSE" },	       { !strcmp(serving(r), "passthrough"), "passthrough" },
-		{ s->direct, "O_DIRECT" },     { s->io_uring, "io_uring" },
-		{ s->fuse_uring, "FUSE over io_uring" }, { s->huge_pages, "huge pages" },
+		{ s->fuse, "FUSE" },
+		{ !strcmp(serving(r), "passthrough"), "passthrough" },
+		{ s->direct, "O_DIRECT" },
+		{ s->io_uring, "io_uring" },
+		{ s->fuse_uring, "FUSE over io_uring" },
+		{ s->huge_pages, "huge pages" },
 	};
 	enum { N = sizeof features / sizeof *features };
 	char bytes[TFS_FIGURES_BYTES], others[TFS_FIGURES_BYTES];
@@ -278,7 +281,8 @@ static json_t *figure(const struct tfs_bench_result *r, enum tfs_bench_pass pass
 	if (pass == TFS_BENCH_BASELINE || pass == TFS_BENCH_COLD) {
 		json_object_set_new(o, "cold", coldness(f->coldness));
 		json_object_set_new(o, "cached_bytes",
-				    f->coldness == TFS_BENCH_COLD_UNKNOWN ? json_null() : json_integer((json_int_t)f->cached_bytes));
+				    f->coldness == TFS_BENCH_COLD_UNKNOWN ? json_null() :
+									    json_integer((json_int_t)f->cached_bytes));
 	}
 	if (pass == TFS_BENCH_COLD)
 		json_object_set_new(o, "mount_seconds", json_real(tfs_bench_median(r->mount_seconds, f->n)));

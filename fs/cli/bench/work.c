@@ -23,8 +23,8 @@ uint64_t tfs_bench_source_bytes(const struct tfs_tensor *t)
 }
 
 /* The name of what the mount shows in directory @node besides the model's own entries: @kind, and @view where it is a view. */
-static int added_name(struct tfs_tree *tree, const struct tfs_model *m, uint32_t node, enum tfs_kind kind,
-		      enum tfs_view_dir view, char *name, struct tfs_inode *ret_inode)
+static int added_name(struct tfs_tree *tree, const struct tfs_model *m, uint32_t node, enum tfs_kind kind, enum tfs_view_dir view,
+		      char *name, struct tfs_inode *ret_inode)
 {
 	struct tfs_inode dir = { .kind = TFS_INO_NODE, .node = node };
 	uint64_t place = m->nodes[node].n_children; /* these come first */

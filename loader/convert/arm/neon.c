@@ -15,24 +15,24 @@
 #define SIGN (1u << 31)
 
 /* @bytes: of eight elements */
-#define KERNEL(name, bytes) \
-	void tfs_##name##_neon(const uint8_t *src, float *dst, size_t n) \
-	{ \
-		for (; n >= 16; n -= 16, src += 2 * (bytes), dst += 16) { \
+#define KERNEL(name, bytes)                                                                   \
+	void tfs_##name##_neon(const uint8_t *src, float *dst, size_t n)                      \
+	{                                                                                     \
+		for (; n >= 16; n -= 16, src += 2 * (bytes), dst += 16) {                     \
 			float32x4x2_t a = name##_eight(src), b = name##_eight(src + (bytes)); \
-\
-			vst1q_f32(dst, a.val[0]); \
-			vst1q_f32(dst + 4, a.val[1]); \
-			vst1q_f32(dst + 8, b.val[0]); \
-			vst1q_f32(dst + 12, b.val[1]); \
-		} \
-		for (; n >= 8; n -= 8, src += (bytes), dst += 8) { \
-			float32x4x2_t a = name##_eight(src); \
-\
-			vst1q_f32(dst, a.val[0]); \
-			vst1q_f32(dst + 4, a.val[1]); \
-		} \
-		tfs_##name##_scalar(src, dst, n); \
+                                                                                              \
+			vst1q_f32(dst, a.val[0]);                                             \
+			vst1q_f32(dst + 4, a.val[1]);                                         \
+			vst1q_f32(dst + 8, b.val[0]);                                         \
+			vst1q_f32(dst + 12, b.val[1]);                                        \
+		}                                                                             \
+		for (; n >= 8; n -= 8, src += (bytes), dst += 8) {                            \
+			float32x4x2_t a = name##_eight(src);                                  \
+                                                                                              \
+			vst1q_f32(dst, a.val[0]);                                             \
+			vst1q_f32(dst + 4, a.val[1]);                                         \
+		}                                                                             \
+		tfs_##name##_scalar(src, dst, n);                                             \
 	}
 
 /* By bytes, as @src has no alignment: vld1 of wider lanes takes a pointer that promises theirs. */
@@ -186,16 +186,16 @@ INLINE float32x4x2_t f4_eight(const uint8_t *p)
 	/* The upper two bytes of 0, 0.5, 1, 1.5, 2, 3, 4 and 6, and of their negatives; the other two are 0. */
 	static const uint8_t first[16] = { 0,	 0x3f, 0x3f, 0x3f, 0x40, 0x40, 0x40, 0x40,
 					   0x80, 0xbf, 0xbf, 0xbf, 0xc0, 0xc0, 0xc0, 0xc0 };
-	static const uint8_t second[16] = { 0, 0x00, 0x80, 0xc0, 0x00, 0x40, 0x80, 0xc0,
-					    0, 0x00, 0x80, 0xc0, 0x00, 0x40, 0x80, 0xc0 };
+	static const uint8_t second[16] = {
+		0, 0x00, 0x80, 0xc0, 0x00, 0x40, 0x80, 0xc0, 0, 0x00, 0x80, 0xc0, 0x00, 0x40, 0x80, 0xc0
+	};
 	uint8x8_t all, x;
 	uint32_t four;
 
 	memcpy(&four, p, sizeof four);
 	all = vreinterpret_u8_u32(vdup_n_u32(four));
 	x = vzip1_u8(vand_u8(all, vdup_n_u8(15)), vshr_n_u8(all, 4));
-	return upper_halves(
-		vorrq_u16(vshll_n_u8(vqtbl1_u8(vld1q_u8(first), x), 8), vmovl_u8(vqtbl1_u8(vld1q_u8(second), x))));
+	return upper_halves(vorrq_u16(vshll_n_u8(vqtbl1_u8(vld1q_u8(first), x), 8), vmovl_u8(vqtbl1_u8(vld1q_u8(second), x))));
 }
 
 INLINE float32x4x2_t e2m3_eight(const uint8_t *p)

@@ -21,21 +21,21 @@
  * slower and its way into tmpfs no faster (tests/bench/convert.c on Zen 4); they would pay, 1.4 times, for a destination
  * that nobody reads soon.
  */
-#define KERNEL(name, bytes) \
-	TARGET void tfs_##name##_avx2(const uint8_t *src, float *dst, size_t n) \
-	{ \
-		for (; n >= 32; n -= 32, src += 4 * (bytes), dst += 32) { \
-			__m256 a = name##_eight(src), b = name##_eight(src + (bytes)); \
+#define KERNEL(name, bytes)                                                                              \
+	TARGET void tfs_##name##_avx2(const uint8_t *src, float *dst, size_t n)                          \
+	{                                                                                                \
+		for (; n >= 32; n -= 32, src += 4 * (bytes), dst += 32) {                                \
+			__m256 a = name##_eight(src), b = name##_eight(src + (bytes));                   \
 			__m256 c = name##_eight(src + 2 * (bytes)), d = name##_eight(src + 3 * (bytes)); \
-\
-			_mm256_storeu_ps(dst, a); \
-			_mm256_storeu_ps(dst + 8, b); \
-			_mm256_storeu_ps(dst + 16, c); \
-			_mm256_storeu_ps(dst + 24, d); \
-		} \
-		for (; n >= 8; n -= 8, src += (bytes), dst += 8) \
-			_mm256_storeu_ps(dst, name##_eight(src)); \
-		tfs_##name##_scalar(src, dst, n); \
+                                                                                                         \
+			_mm256_storeu_ps(dst, a);                                                        \
+			_mm256_storeu_ps(dst + 8, b);                                                    \
+			_mm256_storeu_ps(dst + 16, c);                                                   \
+			_mm256_storeu_ps(dst + 24, d);                                                   \
+		}                                                                                        \
+		for (; n >= 8; n -= 8, src += (bytes), dst += 8)                                         \
+			_mm256_storeu_ps(dst, name##_eight(src));                                        \
+		tfs_##name##_scalar(src, dst, n);                                                        \
 	}
 
 INLINE __m256i ints(uint32_t x)
@@ -111,8 +111,7 @@ INLINE __m256 e4m3_eight(const uint8_t *p)
 	__m256i is_nan = _mm256_cmpeq_epi32(_mm256_and_si256(x, ints(0x7f)), ints(0x7f));
 
 	/* As a number that pattern is 480, 0x43f00000: these bits make it 0x7fc00000 and leave the sign. */
-	return _mm256_xor_ps(widen(x, 8, 3, 7),
-			     _mm256_castsi256_ps(_mm256_and_si256(is_nan, ints(0x43f00000 ^ 0x7fc00000))));
+	return _mm256_xor_ps(widen(x, 8, 3, 7), _mm256_castsi256_ps(_mm256_and_si256(is_nan, ints(0x43f00000 ^ 0x7fc00000))));
 }
 
 INLINE __m256 e5m2_eight(const uint8_t *p)
@@ -162,9 +161,8 @@ INLINE __m256 f4_eight(const uint8_t *p)
 /* Eight times six bits, one in each lane: the three bytes of its four in every lane, shifted down. */
 INLINE __m256i six_bits(const uint8_t *p)
 {
-	const __m256i spread =
-		_mm256_setr_epi8(0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2, -1, /* and the upper four: */
-				 3, 4, 5, -1, 3, 4, 5, -1, 3, 4, 5, -1, 3, 4, 5, -1);
+	const __m256i spread = _mm256_setr_epi8(0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2, -1, /* and the upper four: */
+						3, 4, 5, -1, 3, 4, 5, -1, 3, 4, 5, -1, 3, 4, 5, -1);
 	uint32_t lo;
 	uint16_t hi;
 	__m256i x;

@@ -17,21 +17,21 @@
 #define SIGN (1u << 31)
 
 /* @bytes: of sixteen elements */
-#define KERNEL(name, bytes) \
-	TARGET void tfs_##name##_avx512(const uint8_t *src, float *dst, size_t n) \
-	{ \
-		for (; n >= 64; n -= 64, src += 4 * (bytes), dst += 64) { \
-			__m512 a = name##_sixteen(src), b = name##_sixteen(src + (bytes)); \
+#define KERNEL(name, bytes)                                                                                  \
+	TARGET void tfs_##name##_avx512(const uint8_t *src, float *dst, size_t n)                            \
+	{                                                                                                    \
+		for (; n >= 64; n -= 64, src += 4 * (bytes), dst += 64) {                                    \
+			__m512 a = name##_sixteen(src), b = name##_sixteen(src + (bytes));                   \
 			__m512 c = name##_sixteen(src + 2 * (bytes)), d = name##_sixteen(src + 3 * (bytes)); \
-\
-			_mm512_storeu_ps(dst, a); \
-			_mm512_storeu_ps(dst + 16, b); \
-			_mm512_storeu_ps(dst + 32, c); \
-			_mm512_storeu_ps(dst + 48, d); \
-		} \
-		for (; n >= 16; n -= 16, src += (bytes), dst += 16) \
-			_mm512_storeu_ps(dst, name##_sixteen(src)); \
-		tfs_##name##_scalar(src, dst, n); \
+                                                                                                             \
+			_mm512_storeu_ps(dst, a);                                                            \
+			_mm512_storeu_ps(dst + 16, b);                                                       \
+			_mm512_storeu_ps(dst + 32, c);                                                       \
+			_mm512_storeu_ps(dst + 48, d);                                                       \
+		}                                                                                            \
+		for (; n >= 16; n -= 16, src += (bytes), dst += 16)                                          \
+			_mm512_storeu_ps(dst, name##_sixteen(src));                                          \
+		tfs_##name##_scalar(src, dst, n);                                                            \
 	}
 
 INLINE __m512i ints(uint32_t x)
@@ -87,8 +87,7 @@ INLINE __m512 widen(__m512i x, int bits, int mbits, int bias)
 	__m512 with_one = _mm512_castsi512_ps(_mm512_add_epi32(em, ints(one)));
 	__mmask16 is_subnormal = _mm512_cmplt_epu32_mask(em, ints(1u << 23));
 
-	return signed_as(_mm512_mask_sub_ps(_mm512_castsi512_ps(normal), is_subnormal, with_one, floats(one)), x,
-			 bits - 1);
+	return signed_as(_mm512_mask_sub_ps(_mm512_castsi512_ps(normal), is_subnormal, with_one, floats(one)), x, bits - 1);
 }
 
 INLINE __m512 bf16_sixteen(const uint8_t *p)
@@ -103,8 +102,7 @@ INLINE __m512 f16_sixteen(const uint8_t *p)
 
 INLINE __m512 f64_sixteen(const uint8_t *p)
 {
-	return both(_mm512_cvtpd_ps(_mm512_castsi512_pd(load64(p))),
-		    _mm512_cvtpd_ps(_mm512_castsi512_pd(load64(p + 64))));
+	return both(_mm512_cvtpd_ps(_mm512_castsi512_pd(load64(p))), _mm512_cvtpd_ps(_mm512_castsi512_pd(load64(p + 64))));
 }
 
 INLINE __m512 e4m3_sixteen(const uint8_t *p)
@@ -163,9 +161,8 @@ INLINE __m512 f4_sixteen(const uint8_t *p)
 /* Sixteen times six bits, lowest in each lane, and above them what does not count. */
 INLINE __m512i six_bits(const uint8_t *p)
 {
-	const __m512i spread =
-		_mm512_set_epi32(0x0b0a09, 0x0b0a09, 0x0b0a09, 0x0b0a09, 0x080706, 0x080706, 0x080706, 0x080706,
-				 0x050403, 0x050403, 0x050403, 0x050403, 0x020100, 0x020100, 0x020100, 0x020100);
+	const __m512i spread = _mm512_set_epi32(0x0b0a09, 0x0b0a09, 0x0b0a09, 0x0b0a09, 0x080706, 0x080706, 0x080706, 0x080706,
+						0x050403, 0x050403, 0x050403, 0x050403, 0x020100, 0x020100, 0x020100, 0x020100);
 	uint64_t lo;
 	uint32_t hi;
 	__m512i x;
@@ -181,8 +178,7 @@ INLINE __m512 e2m3_sixteen(const uint8_t *p)
 {
 	const __m512 below_2 = _mm512_setr_ps(0, 0.125f, 0.25f, 0.375f, 0.5f, 0.625f, 0.75f, 0.875f, /* subnormal */
 					      1, 1.125f, 1.25f, 1.375f, 1.5f, 1.625f, 1.75f, 1.875f);
-	const __m512 from_2 =
-		_mm512_setr_ps(2, 2.25f, 2.5f, 2.75f, 3, 3.25f, 3.5f, 3.75f, 4, 4.5f, 5, 5.5f, 6, 6.5f, 7, 7.5f);
+	const __m512 from_2 = _mm512_setr_ps(2, 2.25f, 2.5f, 2.75f, 3, 3.25f, 3.5f, 3.75f, 4, 4.5f, 5, 5.5f, 6, 6.5f, 7, 7.5f);
 	__m512i x = six_bits(p);
 
 	return signed_as(_mm512_permutex2var_ps(below_2, x, from_2), x, 5);
@@ -190,9 +186,8 @@ INLINE __m512 e2m3_sixteen(const uint8_t *p)
 
 INLINE __m512 e3m2_sixteen(const uint8_t *p)
 {
-	const __m512 below_2 =
-		_mm512_setr_ps(0, 0.0625f, 0.125f, 0.1875f, /* subnormal */
-			       0.25f, 0.3125f, 0.375f, 0.4375f, 0.5f, 0.625f, 0.75f, 0.875f, 1, 1.25f, 1.5f, 1.75f);
+	const __m512 below_2 = _mm512_setr_ps(0, 0.0625f, 0.125f, 0.1875f, /* subnormal */
+					      0.25f, 0.3125f, 0.375f, 0.4375f, 0.5f, 0.625f, 0.75f, 0.875f, 1, 1.25f, 1.5f, 1.75f);
 	const __m512 from_2 = _mm512_setr_ps(2, 2.5f, 3, 3.5f, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28);
 	__m512i x = six_bits(p);
 

@@ -133,8 +133,7 @@ INLINE void q5_k_block(const uint8_t *b, float *y)
 		__m256i q = load32(b + 48 + 16 * k);
 
 		put32_less(y + 32 * k, _mm256_or_si256(low(q), fifth_bit(fifth, k)), scale[k], min[k]);
-		put32_less(y + 32 * k + 32, _mm256_or_si256(high(q), fifth_bit(fifth, k + 1)), scale[k + 1],
-			   min[k + 1]);
+		put32_less(y + 32 * k + 32, _mm256_or_si256(high(q), fifth_bit(fifth, k + 1)), scale[k + 1], min[k + 1]);
 	}
 }
 
@@ -152,8 +151,7 @@ INLINE void q6_k_block(const uint8_t *b, float *y)
 
 	_mm512_storeu_ps(scale, scaled(load16(b + 192), f16_at(b + 208)));
 	for (int half = 0; half < 2; half++, y += 128) {
-		__m256i q0 = load32(b + 64 * half), q1 = load32(b + 64 * half + 32),
-			upper = load32(b + 128 + 32 * half);
+		__m256i q0 = load32(b + 64 * half), q1 = load32(b + 64 * half + 32), upper = load32(b + 128 + 32 * half);
 
 		q6_k_row(y, low(q0), _mm256_slli_epi16(upper, 4), scale + 8 * half);
 		q6_k_row(y + 32, low(q1), _mm256_slli_epi16(upper, 2), scale + 8 * half + 2);

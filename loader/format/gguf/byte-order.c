@@ -80,8 +80,8 @@ static void add(struct sample *s, uint8_t *last, const uint8_t *is)
 }
 
 /* The words of @t's first blocks that are floats. */
-static int sample(const struct tfs_input *in, const struct tfs_tensor *t, const struct tfs_gguf_words *w,
-		  struct sample *s, struct tfs_error *err)
+static int sample(const struct tfs_input *in, const struct tfs_tensor *t, const struct tfs_gguf_words *w, struct sample *s,
+		  struct tfs_error *err)
 {
 	const size_t block = t->dtype->block_bytes, upto = ROOM / block * block;
 	const uint64_t enough = s->n + A_TENSOR;
@@ -96,8 +96,8 @@ static int sample(const struct tfs_input *in, const struct tfs_tensor *t, const 
 	return 0;
 }
 
-int tfs_gguf_find_order(const struct tfs_input *in, const struct tfs_tensor *tensors, size_t n,
-			enum tfs_gguf_order *ret, struct tfs_error *err)
+int tfs_gguf_find_order(const struct tfs_input *in, const struct tfs_tensor *tensors, size_t n, enum tfs_gguf_order *ret,
+			struct tfs_error *err)
 {
 	struct sample s = { 0 };
 	unsigned looked = 0;

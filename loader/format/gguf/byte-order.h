@@ -18,8 +18,7 @@ struct tfs_input;
 /* What is wider than a byte in the elements or blocks of one type. */
 struct tfs_gguf_words {
 	const char *dtype;
-	struct tfs_words
-		words[3]; /* ends with one of count 0. The first, where 2 bytes wide, is a float, F16 or BF16 */
+	struct tfs_words words[3]; /* ends with one of count 0. The first, where 2 bytes wide, is a float, F16 or BF16 */
 	/* Of some of its bytes ggml makes words that writers do not all take for such: big-endian blocks are read by nobody else. */
 	bool mixed;
 };
@@ -33,7 +32,7 @@ enum tfs_gguf_order { TFS_GGUF_LITTLE, TFS_GGUF_BIG, TFS_GGUF_UNDECIDED };
  * In what order these @n tensors of the file @in, all placed in it, have such words; judged by a sample of them. UNDECIDED too where
  * there are none. 0, or pread's error with @err filled.
  */
-int tfs_gguf_find_order(const struct tfs_input *in, const struct tfs_tensor *tensors, size_t n,
-			enum tfs_gguf_order *ret, struct tfs_error *err);
+int tfs_gguf_find_order(const struct tfs_input *in, const struct tfs_tensor *tensors, size_t n, enum tfs_gguf_order *ret,
+			struct tfs_error *err);
 
 #endif

@@ -34,11 +34,11 @@
 
 /* enum ggml_type (ggml.h). Those that are not here were removed, or are yet to come. */
 static const char *const type_names[] = {
-	[0] = "F32",	  [1] = "F16",	   [2] = "Q4_0",    [3] = "Q4_1",   [6] = "Q5_0",   [7] = "Q5_1",     [8] = "Q8_0",
-	[9] = "Q8_1",	  [10] = "Q2_K",   [11] = "Q3_K",   [12] = "Q4_K",  [13] = "Q5_K",  [14] = "Q6_K",    [15] = "Q8_K",
-	[16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS", [19] = "IQ1_S", [20] = "IQ4_NL", [21] = "IQ3_S",  [22] = "IQ2_S",
-	[23] = "IQ4_XS",  [24] = "I8",	   [25] = "I16",    [26] = "I32",   [27] = "I64",   [28] = "F64",     [29] = "IQ1_M",
-	[30] = "BF16",	  [34] = "TQ1_0",  [35] = "TQ2_0",  [39] = "MXFP4", [40] = "NVFP4", [41] = "Q1_0",    [42] = "Q2_0",
+	[0] = "F32",	  [1] = "F16",	   [2] = "Q4_0",     [3] = "Q4_1",   [6] = "Q5_0",    [7] = "Q5_1",   [8] = "Q8_0",
+	[9] = "Q8_1",	  [10] = "Q2_K",   [11] = "Q3_K",    [12] = "Q4_K",  [13] = "Q5_K",   [14] = "Q6_K",  [15] = "Q8_K",
+	[16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS", [19] = "IQ1_S", [20] = "IQ4_NL", [21] = "IQ3_S", [22] = "IQ2_S",
+	[23] = "IQ4_XS",  [24] = "I8",	   [25] = "I16",     [26] = "I32",   [27] = "I64",    [28] = "F64",   [29] = "IQ1_M",
+	[30] = "BF16",	  [34] = "TQ1_0",  [35] = "TQ2_0",   [39] = "MXFP4", [40] = "NVFP4",  [41] = "Q1_0",  [42] = "Q2_0",
 };
 
 enum { N_TYPES = sizeof type_names / sizeof *type_names };
@@ -198,12 +198,9 @@ static const struct key {
 	const char *name;
 	int (*read)(struct parser *p, enum tfs_gguf_type type);
 } keys[] = {
-	{ "general.alignment", read_alignment },
-	{ "general.architecture", read_architecture },
-	{ "general.type", read_kind },
-	{ "split.count", read_split_count },
-	{ "split.no", read_split_no },
-	{ "split.tensors.count", read_split_tensors },
+	{ "general.alignment", read_alignment }, { "general.architecture", read_architecture },
+	{ "general.type", read_kind },		 { "split.count", read_split_count },
+	{ "split.no", read_split_no },		 { "split.tensors.count", read_split_tensors },
 };
 
 static int read_value(struct parser *p, const struct tfs_gguf_key *key)
@@ -293,8 +290,7 @@ static __attribute__((cold)) int refuse(struct parser *p, const struct tfs_tenso
 {
 	char quoted[TFS_QUOTE_SIZE];
 
-	return tfs_error_set(p->r.err, -EINVAL, at, "tensor %s: %s", tfs_quote(quoted, sizeof quoted, t->name, t->name_len),
-			     what);
+	return tfs_error_set(p->r.err, -EINVAL, at, "tensor %s: %s", tfs_quote(quoted, sizeof quoted, t->name, t->name_len), what);
 }
 
 static struct record *record_of(struct parser *p, const struct tfs_tensor *t)
@@ -354,8 +350,8 @@ static int judge_size(struct parser *p, struct tfs_tensor *t, uint64_t stored, b
 	}
 	t->nbytes = stored;
 	if (!stored && has_elements(t)) {
-		int rc = tfs_catalog_leave_out(p->catalog, t->name, t->name_len, rec->at, "of type %s, and there are no bytes for it",
-					       t->dtype->name);
+		int rc = tfs_catalog_leave_out(p->catalog, t->name, t->name_len, rec->at,
+					       "of type %s, and there are no bytes for it", t->dtype->name);
 
 		t->dtype = NULL;
 		return rc;
@@ -482,8 +478,9 @@ static int encode_tensors(struct parser *p)
 			rc = tfs_catalog_encode(p->catalog, &t[i], &encoding);
 	}
 	if (!rc && unsure)
-		rc = tfs_catalog_note(p->catalog, TFS_NO_OFFSET, "big-endian, but of the words in its blocks, or of BF16, that can't be told: taken as "
-						  "little-endian, as gguf-py writes them");
+		rc = tfs_catalog_note(p->catalog, TFS_NO_OFFSET,
+				      "big-endian, but of the words in its blocks, or of BF16, that can't be told: taken as "
+				      "little-endian, as gguf-py writes them");
 	return rc;
 }
 

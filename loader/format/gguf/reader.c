@@ -26,10 +26,10 @@ static const struct {
 	const char *name;
 	unsigned size; /* bytes of a value; 0: it says itself how long it is */
 } types[TFS_GGUF_TYPES] = {
-	[TFS_GGUF_UINT8] = { "uint8", 1 },	[TFS_GGUF_INT8] = { "int8", 1 },     [TFS_GGUF_UINT16] = { "uint16", 2 },
-	[TFS_GGUF_INT16] = { "int16", 2 },	[TFS_GGUF_UINT32] = { "uint32", 4 }, [TFS_GGUF_INT32] = { "int32", 4 },
-	[TFS_GGUF_FLOAT32] = { "float32", 4 },	[TFS_GGUF_BOOL] = { "bool", 1 },     [TFS_GGUF_STRING] = { "string", 0 },
-	[TFS_GGUF_ARRAY] = { "array", 0 },	[TFS_GGUF_UINT64] = { "uint64", 8 }, [TFS_GGUF_INT64] = { "int64", 8 },
+	[TFS_GGUF_UINT8] = { "uint8", 1 },     [TFS_GGUF_INT8] = { "int8", 1 },	    [TFS_GGUF_UINT16] = { "uint16", 2 },
+	[TFS_GGUF_INT16] = { "int16", 2 },     [TFS_GGUF_UINT32] = { "uint32", 4 }, [TFS_GGUF_INT32] = { "int32", 4 },
+	[TFS_GGUF_FLOAT32] = { "float32", 4 }, [TFS_GGUF_BOOL] = { "bool", 1 },	    [TFS_GGUF_STRING] = { "string", 0 },
+	[TFS_GGUF_ARRAY] = { "array", 0 },     [TFS_GGUF_UINT64] = { "uint64", 8 }, [TFS_GGUF_INT64] = { "int64", 8 },
 	[TFS_GGUF_FLOAT64] = { "float64", 8 },
 };
 
@@ -52,8 +52,8 @@ int tfs_gguf_refuse(struct tfs_gguf *r, uint64_t offset, const char *fmt, ...)
 	if (r->in == TFS_GGUF_IN_HEAD)
 		return tfs_error_set(r->err, -EINVAL, offset, "%s", what);
 	if (r->named)
-		return tfs_error_set(r->err, -EINVAL, offset, "%s %s: %s", kind,
-				     tfs_quote(name, sizeof name, r->name, r->name_len), what);
+		return tfs_error_set(r->err, -EINVAL, offset, "%s %s: %s", kind, tfs_quote(name, sizeof name, r->name, r->name_len),
+				     what);
 	return tfs_error_set(r->err, -EINVAL, offset, "%s %" PRIu64 " of %" PRIu64 ": %s", kind,
 			     r->in == TFS_GGUF_IN_KEY ? r->keys_read + 1 : r->tensors_read + 1,
 			     r->in == TFS_GGUF_IN_KEY ? r->n_keys : r->n_tensors, what);
@@ -253,14 +253,12 @@ static int check_counts(struct tfs_gguf *r, uint64_t tensors_at, uint64_t keys_a
 				       r->n_keys, have);
 	have -= r->n_keys * key_min;
 	if (r->n_tensors > have / tensor_min)
-		return tfs_gguf_refuse(r, tensors_at,
-				       "%" PRIu64 " tensors do not fit into the %" PRIu64 " bytes that are left", r->n_tensors,
-				       have);
+		return tfs_gguf_refuse(r, tensors_at, "%" PRIu64 " tensors do not fit into the %" PRIu64 " bytes that are left",
+				       r->n_tensors, have);
 	if (r->n_keys > TFS_GGUF_MAX_KEYS)
 		return tfs_gguf_refuse(r, keys_at, "%" PRIu64 " keys; the limit is %u", r->n_keys, TFS_GGUF_MAX_KEYS);
 	if (r->n_tensors > TFS_GGUF_MAX_TENSORS)
-		return tfs_gguf_refuse(r, tensors_at, "%" PRIu64 " tensors; the limit is %u", r->n_tensors,
-				       TFS_GGUF_MAX_TENSORS);
+		return tfs_gguf_refuse(r, tensors_at, "%" PRIu64 " tensors; the limit is %u", r->n_tensors, TFS_GGUF_MAX_TENSORS);
 	return 0;
 }
 
@@ -405,8 +403,8 @@ int tfs_gguf_array(struct tfs_gguf *r, unsigned depth, struct tfs_gguf_array *re
 	if (!each)
 		each = length_size(r) + (ret->of == TFS_GGUF_ARRAY ? 4 : 0);
 	if (ckd_mul(&least, ret->count, each) || least > r->input->size - r->at)
-		return tfs_gguf_refuse(r, at, "an array of %" PRIu64 " %s values where %" PRIu64 " bytes are left",
-				       ret->count, types[ret->of].name, r->input->size - r->at);
+		return tfs_gguf_refuse(r, at, "an array of %" PRIu64 " %s values where %" PRIu64 " bytes are left", ret->count,
+				       types[ret->of].name, r->input->size - r->at);
 	return least > left(r) ? refuse_end(r) : 0;
 }
 

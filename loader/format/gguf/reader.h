@@ -31,12 +31,12 @@ struct tfs_input;
  * Nothing of a header may lie beyond this. The longest real ones, with tokenizers of 260,000 entries, have 20 MB; this bounds the
  * time and the memory that a hostile file costs, sparse ones included.
  */
-#define TFS_GGUF_MAX_HEADER (256u << 20)
-#define TFS_GGUF_MAX_KEYS 65536u	 /* real files have under a hundred */
+#define TFS_GGUF_MAX_HEADER  (256u << 20)
+#define TFS_GGUF_MAX_KEYS    65536u	/* real files have under a hundred */
 #define TFS_GGUF_MAX_TENSORS (4u << 20) /* four times the largest models that we plan for */
-#define TFS_GGUF_MAX_NAME 65535u	 /* of a key: gguf.md; of a tensor, where ggml stops at 63 */
-#define TFS_GGUF_MAX_DIMS 8u		 /* ggml has 4 */
-#define TFS_GGUF_MAX_NESTING 8u		 /* arrays in arrays; ggml reads none, and nobody is known to write any */
+#define TFS_GGUF_MAX_NAME    65535u	/* of a key: gguf.md; of a tensor, where ggml stops at 63 */
+#define TFS_GGUF_MAX_DIMS    8u		/* ggml has 4 */
+#define TFS_GGUF_MAX_NESTING 8u		/* arrays in arrays; ggml reads none, and nobody is known to write any */
 
 enum tfs_gguf_type {
 	TFS_GGUF_UINT8,

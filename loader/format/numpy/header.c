@@ -33,7 +33,7 @@
  */
 #define MAX_HEADER (1u << 20)
 
-#define MAX_DEPTH 32 /* of structures in structures; NumPy's own stop at Python's recursion */
+#define MAX_DEPTH 32   /* of structures in structures; NumPy's own stop at Python's recursion */
 #define MAX_DESCR 2500 /* of what goes into the header of an npy/ file, whose 4096 bytes must hold the shape, too */
 
 static const uint8_t magic[] = { 0x93, 'N', 'U', 'M', 'P', 'Y' };
@@ -81,8 +81,8 @@ int tfs_npy_header_length(const uint8_t *start, size_t len, uint64_t size, size_
 	tfs_cursor_bytes(&c, sizeof magic);
 	version = tfs_cursor_bytes(&c, 2);
 	if (version && (version[0] < 1 || version[0] > 3 || version[1]))
-		return tfs_error_set(err, -EINVAL, sizeof magic,
-				     "version %u.%u of the format; 1.0, 2.0 and 3.0 are known", version[0], version[1]);
+		return tfs_error_set(err, -EINVAL, sizeof magic, "version %u.%u of the format; 1.0, 2.0 and 3.0 are known",
+				     version[0], version[1]);
 	n = version && version[0] == 1 ? tfs_cursor_u16(&c) : tfs_cursor_u32(&c);
 	prefix = c.at - start;
 	if (c.bad)
@@ -426,9 +426,8 @@ static int read_shape(struct reader *r, struct tfs_npy_array *a)
 		if (rc)
 			return rc;
 		if (a->ndim == 1 && tfs_literal_take(&r->lit, ')'))
-			return tfs_literal_refuse(
-				&r->lit, r->lit.at,
-				"a shape that is a number in brackets: a tuple of one has a comma behind it");
+			return tfs_literal_refuse(&r->lit, r->lit.at,
+						  "a shape that is a number in brackets: a tuple of one has a comma behind it");
 		rc = tfs_literal_another(&r->lit, ')');
 		if (rc < 0)
 			return rc;
@@ -501,7 +500,7 @@ int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *c
 
 	*ret = (struct tfs_npy_array){ 0 };
 	rc = read_dict(&r, catalog, ret);
-		if (rc == -ENOMEM)
+	if (rc == -ENOMEM)
 		return tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the header");
 	if (rc)
 		return rc;
@@ -513,13 +512,12 @@ int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *c
 	return 0;
 }
 
-int tfs_npy_add(struct tfs_catalog *catalog, const char *name, size_t name_len, const struct tfs_npy_array *array,
-		uint64_t offset, const struct tfs_encoding *deflated)
+int tfs_npy_add(struct tfs_catalog *catalog, const char *name, size_t name_len, const struct tfs_npy_array *array, uint64_t offset,
+		const struct tfs_encoding *deflated)
 {
 	struct tfs_encoding encoding = { .coding = TFS_STORED, .length = array->nbytes };
 	uint64_t strides[TFS_MAX_DIMS], stride = array->dtype->block_bytes;
-	int rc = tfs_catalog_add(catalog, name, name_len, array->dtype, array->shape, array->ndim, offset,
-				 array->nbytes);
+	int rc = tfs_catalog_add(catalog, name, name_len, array->dtype, array->shape, array->ndim, offset, array->nbytes);
 
 	if (rc || !array->nbytes || (!deflated && !array->swap && !array->fortran))
 		return rc;

@@ -12,8 +12,7 @@
 
 /* What a header says of its array. */
 struct tfs_npy_array {
-	const struct tfs_dtype
-		*dtype; /* built in, or the catalog's own: its name is then the descr, a Python literal in ASCII */
+	const struct tfs_dtype *dtype; /* built in, or the catalog's own: its name is then the descr, a Python literal in ASCII */
 	uint64_t shape[TFS_MAX_DIMS];
 	uint64_t nbytes;
 	uint8_t ndim;
@@ -41,7 +40,7 @@ int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *c
  * Add the array under @name. Its data begin at @offset of the file; or, where @deflated is not NULL, at its skip in the stream that
  * begins there. 0 or tfs_catalog_add()'s error.
  */
-int tfs_npy_add(struct tfs_catalog *catalog, const char *name, size_t name_len, const struct tfs_npy_array *array,
-		uint64_t offset, const struct tfs_encoding *deflated);
+int tfs_npy_add(struct tfs_catalog *catalog, const char *name, size_t name_len, const struct tfs_npy_array *array, uint64_t offset,
+		const struct tfs_encoding *deflated);
 
 #endif

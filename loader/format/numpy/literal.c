@@ -34,8 +34,7 @@ int tfs_literal_expected(struct tfs_literal *l, const char *what)
 
 void tfs_literal_space(struct tfs_literal *l)
 {
-	while (l->at < l->end &&
-	       (*l->at == ' ' || *l->at == '\t' || *l->at == '\n' || *l->at == '\r' || *l->at == '\f'))
+	while (l->at < l->end && (*l->at == ' ' || *l->at == '\t' || *l->at == '\n' || *l->at == '\r' || *l->at == '\f'))
 		l->at++;
 }
 

@@ -18,8 +18,7 @@ struct tfs_literal {
 	struct tfs_error *err;
 };
 
-int tfs_literal_refuse(struct tfs_literal *l, const uint8_t *at, const char *fmt, ...)
-	__attribute__((cold, format(printf, 3, 4)));
+int tfs_literal_refuse(struct tfs_literal *l, const uint8_t *at, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
 
 /* Refuse what stands here instead of @what. */
 int tfs_literal_expected(struct tfs_literal *l, const char *what) __attribute__((cold));

@@ -44,8 +44,7 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	if (rc)
 		return rc;
 	if (array.nbytes > in->size - len)
-		return tfs_error_set(err, -EINVAL, in->size,
-				     "the array takes %llu bytes, the file has %llu behind its header",
+		return tfs_error_set(err, -EINVAL, in->size, "the array takes %llu bytes, the file has %llu behind its header",
 				     (unsigned long long)array.nbytes, (unsigned long long)(in->size - len));
 	/* There may be 10,000 of these, each with a catalog of its own. */
 	rc = tfs_catalog_reserve(catalog, 1, name_len, array.ndim);

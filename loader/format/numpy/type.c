@@ -331,8 +331,11 @@ void tfs_npy_type_str(const struct tfs_npy_type *t, bool big, char buf[TFS_NPY_W
 	if (t->name)
 		snprintf(buf, TFS_NPY_WORD + 4, "%s", t->builtin->npy);
 	else
-		snprintf(buf, TFS_NPY_WORD + 4, "%c%c%llu%s", !ordered ? '|' : big ? '>' : '<', t->kind,
-			 (unsigned long long)t->size / (t->kind == 'U' ? 4 : 1), t->unit);
+		snprintf(buf, TFS_NPY_WORD + 4, "%c%c%llu%s",
+			 !ordered ? '|' :
+			 big	  ? '>' :
+				    '<',
+			 t->kind, (unsigned long long)t->size / (t->kind == 'U' ? 4 : 1), t->unit);
 }
 
 const struct tfs_dtype *tfs_npy_type_dtype(const struct tfs_npy_type *t, struct tfs_catalog *catalog, uint8_t *ret_swap)

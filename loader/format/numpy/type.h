@@ -19,10 +19,10 @@
 #define TFS_NPY_WORD 40
 
 struct tfs_npy_type {
-	char kind;	 /* dtype.kind: one of "biufcSUVMm", or 'O', Python objects, of which nothing else is told */
-	bool big;	 /* its words are big-endian */
-	uint8_t word;	 /* bytes of those words, 2, 4 or 8; 0: it has no byte order, or a long double's */
-	uint64_t size;	 /* bytes of an element; may be 0, as in "S" */
+	char kind;     /* dtype.kind: one of "biufcSUVMm", or 'O', Python objects, of which nothing else is told */
+	bool big;      /* its words are big-endian */
+	uint8_t word;  /* bytes of those words, 2, 4 or 8; 0: it has no byte order, or a long double's */
+	uint64_t size; /* bytes of an element; may be 0, as in "S" */
 	const struct tfs_dtype *builtin; /* NULL: none of ours */
 	const char *name;		 /* what ml_dtypes calls it, where NumPy has no word for it; else NULL */
 	char unit[TFS_NPY_WORD];	 /* of times: "[ns]", or "" */

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 #include "base/arena.h"
-#include "tensor/catalog.h"
 #include "format/onnx/protobuf.h"
+#include "tensor/catalog.h"
 
 /* --- Tensors, without their names: tensor.c ----------------------------------------------------------------------------- */
 
@@ -21,7 +21,7 @@ struct tfs_onnx_values {
 	struct tfs_segment *segments; /* at: counted in values */
 	size_t n_segments, room;
 	uint64_t count;
-	uint64_t end;	       /* of the file: behind the last one */
+	uint64_t end;		/* of the file: behind the last one */
 	uint64_t most, most_at; /* the one that takes the most bits, as unsigned with a sign bit where it is negative; its place */
 };
 
@@ -40,7 +40,7 @@ struct tfs_onnx_table {
 	struct tfs_onnx_record *records;
 	size_t n_records, room;
 	size_t name_bytes, dims;
-	size_t n_unreadable; /* left out of the catalog */
+	size_t n_unreadable;			    /* left out of the catalog */
 	struct tfs_onnx_omitted strings, unwritten; /* tensors of strings; numbers that are 0, and so not written */
 };
 
@@ -57,12 +57,12 @@ struct tfs_onnx_tensor {
 	const struct tfs_dtype *dtype; /* NULL: its elements are strings, and nothing else of it counts */
 	uint64_t dims[TFS_MAX_DIMS];
 	unsigned ndim;
-	uint64_t at;		       /* of its tag */
-	struct tfs_pb_field name;      /* number 0: it has none */
-	struct tfs_pb_field location;  /* of external data; number 0: it has none */
-	uint64_t offset, nbytes;       /* as in struct tfs_tensor */
+	uint64_t at;			     /* of its tag */
+	struct tfs_pb_field name;	     /* number 0: it has none */
+	struct tfs_pb_field location;	     /* of external data; number 0: it has none */
+	uint64_t offset, nbytes;	     /* as in struct tfs_tensor */
 	const struct tfs_encoding *encoding; /* NULL: plain; else this: */
-	struct tfs_encoding how;	       /* its segments belong to struct tfs_onnx, until the next tensor */
+	struct tfs_encoding how;	     /* its segments belong to struct tfs_onnx, until the next tensor */
 	uint64_t strides[TFS_MAX_DIMS];
 	/* Why it can't be read, or "": then only its name counts. At byte @why_at. */
 	uint64_t why_at;

@@ -68,10 +68,20 @@ enum {
  */
 static bool is_model(struct tfs_pb *pb)
 {
-	static const uint8_t wires[] = { /* by number, plus one */
-		[1] = TFS_PB_VARINT + 1, [2] = TFS_PB_BYTES + 1, [3] = TFS_PB_BYTES + 1, [4] = TFS_PB_BYTES + 1, [5] = TFS_PB_VARINT + 1,
-		[6] = TFS_PB_BYTES + 1, [MODEL_GRAPH] = TFS_PB_BYTES + 1, [8] = TFS_PB_BYTES + 1, [14] = TFS_PB_BYTES + 1,
-		[MODEL_TRAINING_INFO] = TFS_PB_BYTES + 1, [MODEL_FUNCTIONS] = TFS_PB_BYTES + 1, [26] = TFS_PB_BYTES + 1,
+	static const uint8_t wires[] = {
+		/* by number, plus one */
+		[1] = TFS_PB_VARINT + 1,
+		[2] = TFS_PB_BYTES + 1,
+		[3] = TFS_PB_BYTES + 1,
+		[4] = TFS_PB_BYTES + 1,
+		[5] = TFS_PB_VARINT + 1,
+		[6] = TFS_PB_BYTES + 1,
+		[MODEL_GRAPH] = TFS_PB_BYTES + 1,
+		[8] = TFS_PB_BYTES + 1,
+		[14] = TFS_PB_BYTES + 1,
+		[MODEL_TRAINING_INFO] = TFS_PB_BYTES + 1,
+		[MODEL_FUNCTIONS] = TFS_PB_BYTES + 1,
+		[26] = TFS_PB_BYTES + 1,
 	};
 	bool version = false, graph = false;
 	struct tfs_pb_field f;
@@ -153,8 +163,9 @@ static int note_only(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tf
 struct place {
 	struct tfs_pb_field owner;     /* the name that stands for their node */
 	struct tfs_pb_field attribute; /* its name, or number 0: they are called as the owner */
-	struct tfs_pb_field reference; /* number 0, or of an attribute that has no value of its own, but the function's of this name */
-	bool constant;		       /* the node is a Constant */
+	struct tfs_pb_field
+		reference; /* number 0, or of an attribute that has no value of its own, but the function's of this name */
+	bool constant;	   /* the node is a Constant */
 	unsigned depth;
 	struct tfs_pb_field tensor, sparse; /* what was found in the attribute so far */
 	size_t n_tensors, n_sparse;

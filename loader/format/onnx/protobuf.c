@@ -48,7 +48,8 @@ int tfs_pb_varint(struct tfs_pb *r, uint64_t *ret)
 		int rc;
 
 		if (r->at == r->end)
-			return tfs_error_set(r->err, -EINVAL, start, "protobuf: a varint goes on behind the end of its message, at %llu",
+			return tfs_error_set(r->err, -EINVAL, start,
+					     "protobuf: a varint goes on behind the end of its message, at %llu",
 					     (unsigned long long)r->end);
 		if (r->at - r->have_at >= r->have) { /* before the buffer, too: the difference wraps */
 			rc = fill(r);
@@ -105,9 +106,8 @@ static int read_field(struct tfs_pb *r, struct tfs_pb_field *f, unsigned *ret_wi
 				     f->number, *ret_wire);
 	}
 	if (f->value > left)
-		return tfs_error_set(r->err, -EINVAL, f->tag_at,
-				     "protobuf: field %u has %llu bytes, its message only %llu more", f->number,
-				     (unsigned long long)f->value, (unsigned long long)left);
+		return tfs_error_set(r->err, -EINVAL, f->tag_at, "protobuf: field %u has %llu bytes, its message only %llu more",
+				     f->number, (unsigned long long)f->value, (unsigned long long)left);
 	r->at += f->value;
 	if (*ret_wire != TFS_PB_BYTES)
 		f->value = 0;
@@ -130,7 +130,8 @@ static int skip_group(struct tfs_pb *r, uint32_t number, uint64_t tag_at)
 	open[n++] = number;
 	while (n) {
 		if (r->at == r->end)
-			return tfs_error_set(r->err, -EINVAL, tag_at, "protobuf: group %u does not end within its message", open[0]);
+			return tfs_error_set(r->err, -EINVAL, tag_at, "protobuf: group %u does not end within its message",
+					     open[0]);
 		rc = read_field(r, &f, &wire);
 		if (rc)
 			return rc;
@@ -139,8 +140,8 @@ static int skip_group(struct tfs_pb *r, uint32_t number, uint64_t tag_at)
 				return too_deep(r, f.tag_at);
 			open[n++] = f.number;
 		} else if (wire == GROUP_END && open[--n] != f.number) {
-			return tfs_error_set(r->err, -EINVAL, f.tag_at, "protobuf: group %u ends where group %u is open",
-					     f.number, open[n]);
+			return tfs_error_set(r->err, -EINVAL, f.tag_at, "protobuf: group %u ends where group %u is open", f.number,
+					     open[n]);
 		}
 	}
 	return 0;
@@ -156,7 +157,8 @@ int tfs_pb_next(struct tfs_pb *r, struct tfs_pb_field *ret)
 		if (rc)
 			return rc;
 		if (wire == GROUP_END)
-			return tfs_error_set(r->err, -EINVAL, ret->tag_at, "protobuf: group %u ends, but did not begin", ret->number);
+			return tfs_error_set(r->err, -EINVAL, ret->tag_at, "protobuf: group %u ends, but did not begin",
+					     ret->number);
 		if (wire != GROUP_BEGIN) {
 			ret->wire = (enum tfs_pb_wire)wire;
 			return 1;

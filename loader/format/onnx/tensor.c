@@ -47,30 +47,14 @@ static const struct type {
 	const char *dtype;
 	uint8_t field, width;
 } types[] = {
-	[1] = { "F32", FLOAT_DATA, 4 },
-	[2] = { "U8", INT32_DATA, 1 },
-	[3] = { "I8", INT32_DATA, 1 },
-	[4] = { "U16", INT32_DATA, 2 },
-	[5] = { "I16", INT32_DATA, 2 },
-	[6] = { "I32", INT32_DATA, 4 },
-	[7] = { "I64", INT64_DATA, 8 },
-	[9] = { "BOOL", INT32_DATA, 1 },
-	[10] = { "F16", INT32_DATA, 2 },
-	[11] = { "F64", DOUBLE_DATA, 8 },
-	[12] = { "U32", UINT64_DATA, 4 },
-	[13] = { "U64", UINT64_DATA, 8 },
-	[14] = { "C64", FLOAT_DATA, 4 },
-	[15] = { "C128", DOUBLE_DATA, 8 },
-	[16] = { "BF16", INT32_DATA, 2 },
-	[17] = { "F8_E4M3", INT32_DATA, 1 },
-	[18] = { "F8_E4M3FNUZ", INT32_DATA, 1 },
-	[19] = { "F8_E5M2", INT32_DATA, 1 },
-	[20] = { "F8_E5M2FNUZ", INT32_DATA, 1 },
-	[21] = { "U4", INT32_DATA, 1 },
-	[22] = { "I4", INT32_DATA, 1 },
-	[23] = { "F4", INT32_DATA, 1 },
-	[24] = { "F8_E8M0", INT32_DATA, 1 },
-	[25] = { "U2", INT32_DATA, 1 },
+	[1] = { "F32", FLOAT_DATA, 4 },		 [2] = { "U8", INT32_DATA, 1 },		  [3] = { "I8", INT32_DATA, 1 },
+	[4] = { "U16", INT32_DATA, 2 },		 [5] = { "I16", INT32_DATA, 2 },	  [6] = { "I32", INT32_DATA, 4 },
+	[7] = { "I64", INT64_DATA, 8 },		 [9] = { "BOOL", INT32_DATA, 1 },	  [10] = { "F16", INT32_DATA, 2 },
+	[11] = { "F64", DOUBLE_DATA, 8 },	 [12] = { "U32", UINT64_DATA, 4 },	  [13] = { "U64", UINT64_DATA, 8 },
+	[14] = { "C64", FLOAT_DATA, 4 },	 [15] = { "C128", DOUBLE_DATA, 8 },	  [16] = { "BF16", INT32_DATA, 2 },
+	[17] = { "F8_E4M3", INT32_DATA, 1 },	 [18] = { "F8_E4M3FNUZ", INT32_DATA, 1 }, [19] = { "F8_E5M2", INT32_DATA, 1 },
+	[20] = { "F8_E5M2FNUZ", INT32_DATA, 1 }, [21] = { "U4", INT32_DATA, 1 },	  [22] = { "I4", INT32_DATA, 1 },
+	[23] = { "F4", INT32_DATA, 1 },		 [24] = { "F8_E8M0", INT32_DATA, 1 },	  [25] = { "U2", INT32_DATA, 1 },
 	[26] = { "I2", INT32_DATA, 1 },
 };
 
@@ -79,9 +63,12 @@ static const struct data_field {
 	const char *name;
 	enum tfs_onnx_kind kind;
 } data_fields[] = {
-	[FLOAT_DATA] = { "float_data", TFS_ONNX_FLOAT },    [INT32_DATA] = { "int32_data", TFS_ONNX_INT32 },
-	[STRING_DATA] = { .name = "string_data" },	    [INT64_DATA] = { "int64_data", TFS_ONNX_INT64 },
-	[RAW_DATA] = { .name = "raw_data" },		    [DOUBLE_DATA] = { "double_data", TFS_ONNX_DOUBLE },
+	[FLOAT_DATA] = { "float_data", TFS_ONNX_FLOAT },
+	[INT32_DATA] = { "int32_data", TFS_ONNX_INT32 },
+	[STRING_DATA] = { .name = "string_data" },
+	[INT64_DATA] = { "int64_data", TFS_ONNX_INT64 },
+	[RAW_DATA] = { .name = "raw_data" },
+	[DOUBLE_DATA] = { "double_data", TFS_ONNX_DOUBLE },
 	[UINT64_DATA] = { "uint64_data", TFS_ONNX_UINT64 },
 };
 
@@ -298,7 +285,7 @@ static int read_decimal(struct tfs_onnx *o, const struct draft *d, const char *w
 		good = text[i] >= '0' && text[i] <= '9' && !ckd_mul(&n, n, 10u) && !ckd_add(&n, n, (unsigned)(text[i] - '0'));
 	if (!good)
 		leave_out(d->t, f->at, "%s %s of external data is no decimal number below 2^64", what,
-			      tfs_quote(quoted, sizeof quoted, text, len));
+			  tfs_quote(quoted, sizeof quoted, text, len));
 	*ret = n;
 	return 0;
 }
@@ -484,8 +471,8 @@ static void finish_internal(struct tfs_onnx *o, const struct draft *d, const str
 	if (d->data == RAW_DATA) {
 		t->offset = d->raw.at;
 		if (d->raw.value != t->nbytes)
-			leave_out(t, d->raw.tag_at, "dtype %s and the dimensions ask for %llu bytes, raw_data has %llu", type->dtype,
-				  (unsigned long long)t->nbytes, (unsigned long long)d->raw.value);
+			leave_out(t, d->raw.tag_at, "dtype %s and the dimensions ask for %llu bytes, raw_data has %llu",
+				  type->dtype, (unsigned long long)t->nbytes, (unsigned long long)d->raw.value);
 	} else if (d->data && d->data != type->field) {
 		leave_out(t, d->raw.tag_at, "%s in %s instead of %s", type->dtype, data_fields[d->data].name,
 			  data_fields[type->field].name);

@@ -7,8 +7,8 @@
 #define TFS_FORMAT_TORCH_H
 
 #include "base/array.h"
-#include "tensor/catalog.h"
 #include "format/torch/pickle.h"
+#include "tensor/catalog.h"
 
 /* A storage's element type, or a tensor's. */
 struct tfs_torch_type {

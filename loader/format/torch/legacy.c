@@ -76,8 +76,7 @@ static int check_magic(const struct tfs_pickle *p)
 		    (len == sizeof TFS_TORCH_DIGITS - 1 && !memcmp(bytes, TFS_TORCH_DIGITS, len)))
 			return 0;
 	}
-	return tfs_pickle_error(p, -EINVAL, 0,
-				"a pickle that is not torch's: its first value is not 0x1950a86a20f9469cfc6c");
+	return tfs_pickle_error(p, -EINVAL, 0, "a pickle that is not torch's: its first value is not 0x1950a86a20f9469cfc6c");
 }
 
 static int check_protocol(const struct tfs_pickle *p)
@@ -88,8 +87,7 @@ static int check_protocol(const struct tfs_pickle *p)
 }
 
 /* All five; the last one's, the list of keys, into @keys. What comes behind them is at *@ret_end. */
-static int read_pickles(struct tfs_torch *t, const char *buf, size_t len, struct tfs_pickle *keys, size_t *ret_end,
-			bool *cut)
+static int read_pickles(struct tfs_torch *t, const char *buf, size_t len, struct tfs_pickle *keys, size_t *ret_end, bool *cut)
 {
 	size_t at = 0;
 	int rc = skip_pickle(t, buf, len, &at, cut, check_magic);
@@ -97,8 +95,7 @@ static int read_pickles(struct tfs_torch *t, const char *buf, size_t len, struct
 	if (!rc)
 		rc = skip_pickle(t, buf, len, &at, cut, check_protocol);
 	if (!rc)
-		rc = skip_pickle(t, buf, len, &at, cut,
-				 NULL); /* sizes of types and byte order of the machine: not used */
+		rc = skip_pickle(t, buf, len, &at, cut, NULL); /* sizes of types and byte order of the machine: not used */
 	if (rc)
 		return rc;
 	rc = read_pickle(t, buf, len, at, 0, &t->pickle);
@@ -156,8 +153,7 @@ static int list_storages(struct tfs_torch *t, struct legacy *l)
 			l->storages[l->n++] = *x;
 		else if (last->type != x->type || last->numel != x->numel)
 			return tfs_pickle_error(&t->pickle, -EINVAL, 0,
-						"a storage with two types or sizes: %" PRIu64 " and %" PRIu64
-						" elements",
+						"a storage with two types or sizes: %" PRIu64 " and %" PRIu64 " elements",
 						last->numel, x->numel);
 	}
 	return 0;
@@ -187,8 +183,7 @@ static int place_storage(struct tfs_torch *t, struct legacy *l, const struct tfs
 		tfs_quote(quoted, sizeof quoted, text, len);
 	}
 	if (!s)
-		return tfs_error_set(t->err, -EINVAL, *at, "storage %s is listed, and nothing says of which type it is",
-				     quoted);
+		return tfs_error_set(t->err, -EINVAL, *at, "storage %s is listed, and nothing says of which type it is", quoted);
 	if (s->placed)
 		return tfs_error_set(t->err, -EINVAL, *at, "storage %s is listed twice", quoted);
 	if (t->in->size - *at < sizeof count)
@@ -199,13 +194,13 @@ static int place_storage(struct tfs_torch *t, struct legacy *l, const struct tfs
 	count = le64toh(count);
 	if (count != s->numel)
 		return tfs_error_set(t->err, -EINVAL, *at,
-				     "storage %s has %" PRIu64 " elements here, and %" PRIu64 " in the pickle", quoted,
-				     count, s->numel);
+				     "storage %s has %" PRIu64 " elements here, and %" PRIu64 " in the pickle", quoted, count,
+				     s->numel);
 	*at += sizeof count;
 	if (ckd_mul(&nbytes, count, s->type->size) || nbytes > t->in->size - *at)
 		return tfs_error_set(t->err, -EINVAL, *at,
-				     "storage %s has %" PRIu64 " elements of %u bytes, the file ends after %" PRIu64,
-				     quoted, count, s->type->size, t->in->size - *at);
+				     "storage %s has %" PRIu64 " elements of %u bytes, the file ends after %" PRIu64, quoted, count,
+				     s->type->size, t->in->size - *at);
 	s->placed = true;
 	s->offset = *at;
 	*at += nbytes;
@@ -258,8 +253,7 @@ static int read_file(struct tfs_torch *t, char **buf, struct tfs_pickle *keys, s
 		if (!rc || !cut)
 			return rc;
 		if (len == most)
-			return tfs_error_set(t->err, -EINVAL, len, "its pickles take more than %u bytes",
-					     TFS_PICKLE_MAX_SIZE);
+			return tfs_error_set(t->err, -EINVAL, len, "its pickles take more than %u bytes", TFS_PICKLE_MAX_SIZE);
 		tfs_pickle_fini(&t->pickle);
 		tfs_pickle_fini(keys);
 		len = len * 2 < most ? len * 2 : most;

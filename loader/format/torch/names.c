@@ -38,16 +38,16 @@ static bool is_taken(const void *const *order, size_t n, const char *name, uint3
 }
 
 /* Give the tensor the first of the names NAME~2, NAME~3 from @number on that nobody has. */
-static int rename_tensor(struct tfs_torch *t, const void **order, size_t n, struct tfs_torch_tensor *x,
-			 unsigned *number, struct tfs_arena *arena)
+static int rename_tensor(struct tfs_torch *t, const void **order, size_t n, struct tfs_torch_tensor *x, unsigned *number,
+			 struct tfs_arena *arena)
 {
 	char name[TFS_TORCH_MAX_NAME + sizeof "~100"], quoted[TFS_QUOTE_SIZE];
 
 	memcpy(name, x->name, x->base_len);
 	do {
 		if (++*number > MAX_SAME)
-			return tfs_pickle_error(&t->pickle, -EINVAL, x->at, "more than %d tensors have the path %s",
-						MAX_SAME, tfs_quote(quoted, sizeof quoted, x->name, x->base_len));
+			return tfs_pickle_error(&t->pickle, -EINVAL, x->at, "more than %d tensors have the path %s", MAX_SAME,
+						tfs_quote(quoted, sizeof quoted, x->name, x->base_len));
 		x->name_len = x->base_len + snprintf(name + x->base_len, sizeof "~100", "~%u", *number);
 	} while (is_taken(order, n, name, x->name_len));
 	x->name = tfs_arena_copy(arena, name, x->name_len);

@@ -51,11 +51,10 @@ static inline uint64_t tfs_pickle_uint(const char *bytes, unsigned n)
 int tfs_pickle_charge(struct tfs_pickle *p, size_t at, size_t n);
 
 /* A node of @n items, all ABSENT, or of a type that grows. */
-int tfs_pickle_new_node(struct tfs_pickle *p, size_t at, enum tfs_pickle_type type, size_t n,
-			struct tfs_pickle_value *ret);
+int tfs_pickle_new_node(struct tfs_pickle *p, size_t at, enum tfs_pickle_type type, size_t n, struct tfs_pickle_value *ret);
 
 /* Add @n values to a list, set or dict. */
-int tfs_pickle_add_items(struct tfs_pickle *p, size_t at, struct tfs_pickle_node *node,
-			 const struct tfs_pickle_value *items, size_t n);
+int tfs_pickle_add_items(struct tfs_pickle *p, size_t at, struct tfs_pickle_node *node, const struct tfs_pickle_value *items,
+			 size_t n);
 
 #endif

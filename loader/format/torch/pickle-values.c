@@ -32,14 +32,12 @@ int tfs_pickle_error(const struct tfs_pickle *p, int code, size_t at, const char
 int tfs_pickle_charge(struct tfs_pickle *p, size_t at, size_t n)
 {
 	if (n > TFS_PICKLE_MAX_MEMORY - p->memory)
-		return tfs_pickle_error(p, -EINVAL, at, "the pickle's values take more than %u bytes",
-					TFS_PICKLE_MAX_MEMORY);
+		return tfs_pickle_error(p, -EINVAL, at, "the pickle's values take more than %u bytes", TFS_PICKLE_MAX_MEMORY);
 	p->memory += n;
 	return 0;
 }
 
-int tfs_pickle_new_node(struct tfs_pickle *p, size_t at, enum tfs_pickle_type type, size_t n,
-			struct tfs_pickle_value *ret)
+int tfs_pickle_new_node(struct tfs_pickle *p, size_t at, enum tfs_pickle_type type, size_t n, struct tfs_pickle_value *ret)
 {
 	size_t room = type >= TFS_PICKLE_FIRST_LIST ? 1 : n + (type == TFS_PICKLE_PERSID);
 	struct tfs_pickle_node *node;
@@ -58,8 +56,8 @@ int tfs_pickle_new_node(struct tfs_pickle *p, size_t at, enum tfs_pickle_type ty
 	return 0;
 }
 
-int tfs_pickle_add_items(struct tfs_pickle *p, size_t at, struct tfs_pickle_node *node,
-			 const struct tfs_pickle_value *items, size_t n)
+int tfs_pickle_add_items(struct tfs_pickle *p, size_t at, struct tfs_pickle_node *node, const struct tfs_pickle_value *items,
+			 size_t n)
 {
 	struct tfs_pickle_span *last = tfs_pickle_last_span(node), *span = last;
 	size_t room, size;

@@ -114,8 +114,7 @@ struct tfs_pickle {
 };
 
 /* Fill the error: what is wrong with what stands at byte @at of the pickle. Returns @code. */
-int tfs_pickle_error(const struct tfs_pickle *p, int code, size_t at, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+int tfs_pickle_error(const struct tfs_pickle *p, int code, size_t at, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /* Item @i of a TUPLE, GLOBAL, PERSID or CALL; NULL where @v is of another type or has no such item, or an ABSENT one. */
 const struct tfs_pickle_value *tfs_pickle_item(const struct tfs_pickle_value *v, enum tfs_pickle_type type, size_t i);

@@ -588,8 +588,8 @@ static int run(struct machine *m)
 			return rc;
 	}
 	if (m->n_marks || m->depth != 1)
-		return refuse(m, "the pickle ends with %zu values and %zu marks on the stack, not with one value",
-			      m->depth, m->n_marks);
+		return refuse(m, "the pickle ends with %zu values and %zu marks on the stack, not with one value", m->depth,
+			      m->n_marks);
 	m->p->result = m->stack[0];
 	m->p->used = m->at;
 	return 0;

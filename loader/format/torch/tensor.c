@@ -223,11 +223,10 @@ struct layout {
 };
 
 /* 1: it is left out, and so from the next two. */
-static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tensor,
-			const struct tfs_pickle_value *persid, struct tfs_torch_storage *s, struct layout *l)
+static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const struct tfs_pickle_value *persid,
+			struct tfs_torch_storage *s, struct layout *l)
 {
-	const struct tfs_pickle_value *type =
-		tfs_pickle_item(tfs_pickle_item(persid, TFS_PICKLE_PERSID, 0), TFS_PICKLE_TUPLE, 1);
+	const struct tfs_pickle_value *type = tfs_pickle_item(tfs_pickle_item(persid, TFS_PICKLE_PERSID, 0), TFS_PICKLE_TUPLE, 1);
 	struct tfs_error *err = t->err, wrong = { .offset = TFS_NO_OFFSET };
 	char key[TFS_QUOTE_SIZE];
 	const char *text;
@@ -251,8 +250,8 @@ static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 	if (rc)
 		return tfs_error_set(err, rc, wrong.offset, "%s", wrong.what);
 	if (ckd_mul(&nbytes, s->numel, s->type->size) || nbytes > l->extent.nbytes)
-		return leave_out(t, tensor, "its storage %s has %" PRIu64 " elements of %u bytes in %" PRIu64 " bytes",
-				 key, s->numel, s->type->size, l->extent.nbytes);
+		return leave_out(t, tensor, "its storage %s has %" PRIu64 " elements of %u bytes in %" PRIu64 " bytes", key,
+				 s->numel, s->type->size, l->extent.nbytes);
 	l->type = s->type;
 	l->begin = s->view_at * s->type->size; /* no more than nbytes, and so is the next */
 	l->room = s->view_numel * s->type->size;
@@ -260,8 +259,8 @@ static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 }
 
 /* A tuple of numbers, or torch.Size of one. */
-static int read_dims(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const struct tfs_pickle_value *v,
-		     const char *what, uint64_t *dims, unsigned *ret_n)
+static int read_dims(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const struct tfs_pickle_value *v, const char *what,
+		     uint64_t *dims, unsigned *ret_n)
 {
 	uint32_t n;
 
@@ -274,8 +273,8 @@ static int read_dims(struct tfs_torch *t, const struct tfs_torch_tensor *tensor,
 		return leave_out(t, tensor, "%" PRIu32 " dimensions; the limit is %d", n, TFS_MAX_DIMS);
 	for (*ret_n = 0; *ret_n < n; (*ret_n)++)
 		if (!count_of(tfs_pickle_item(v, TFS_PICKLE_TUPLE, *ret_n), &dims[*ret_n]))
-			return leave_out(t, tensor, "its %s has something else than a number from 0 to 2^63-1 in place %u",
-					 what, *ret_n);
+			return leave_out(t, tensor, "its %s has something else than a number from 0 to 2^63-1 in place %u", what,
+					 *ret_n);
 	return 0;
 }
 
@@ -335,8 +334,7 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 
 		l->type = type_of_dtype(dtype);
 		if (!l->type && of_torch(dtype))
-			return leave_out(t, tensor,
-					 "its elements are of a type that is not known, or of less than a byte");
+			return leave_out(t, tensor, "its elements are of a type that is not known, or of less than a byte");
 		if (!l->type)
 			return leave_out(t, tensor, "its dtype is none of torch's");
 	}
@@ -371,26 +369,22 @@ static int check_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 	for (unsigned i = 0; i < l->ndim; i++)
 		if (ckd_mul(&step, l->shape[i] - 1, l->strides[i]) || ckd_add(&last, last, step))
 			return leave_out(t, tensor, "its strides reach beyond what 64-bit numbers count");
-	if (ckd_add(&end, l->offset, last) || ckd_add(&end, end, 1) || ckd_mul(&end, end, l->type->size) ||
-	    end > l->room)
+	if (ckd_add(&end, l->offset, last) || ckd_add(&end, end, 1) || ckd_mul(&end, end, l->type->size) || end > l->room)
 		return leave_out(t, tensor,
-				 "elements up to %" PRIu64 " from %" PRIu64 " on, of %u bytes, in a storage of %" PRIu64
-				 " bytes", last, l->offset, l->type->size, l->room);
+				 "elements up to %" PRIu64 " from %" PRIu64 " on, of %u bytes, in a storage of %" PRIu64 " bytes",
+				 last, l->offset, l->type->size, l->room);
 	if (nbytes > l->room && nbytes > MAX_EXPANDED)
-		return leave_out(t, tensor, "%" PRIu64 " bytes expanded from %" PRIu64 "; the limit is 2^40", nbytes,
-				 l->room);
+		return leave_out(t, tensor, "%" PRIu64 " bytes expanded from %" PRIu64 "; the limit is 2^40", nbytes, l->room);
 	return 0;
 }
 
 /* --- The catalog ------------------------------------------------------------------------------------------------- */
 
 /* After check_layout(), so no product overflows. */
-static int add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const struct tfs_dtype *dtype,
-	       const struct layout *l)
+static int add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const struct tfs_dtype *dtype, const struct layout *l)
 {
 	uint64_t at = l->elems ? l->begin + l->offset * l->type->size : 0, nbytes = l->elems * l->type->size;
-	struct tfs_encoding encoding = { .swap = t->big_endian && l->type->word > 1 ? l->type->word : 0,
-				       .length = nbytes };
+	struct tfs_encoding encoding = { .swap = t->big_endian && l->type->word > 1 ? l->type->word : 0, .length = nbytes };
 	uint64_t strides[TFS_MAX_DIMS];
 	int rc = tfs_catalog_add(t->catalog, tensor->name, tensor->name_len, dtype, l->shape, l->ndim,
 				 l->extent.offset + (l->extent.deflated ? 0 : at), nbytes);

@@ -18,14 +18,13 @@
 #include "format/zip.h"
 #include "storage/storage.h"
 
-#define PICKLE "data.pkl"
-#define OBJECT "data"
-#define CONSTANTS \
-	"constants" /* in TorchScript's archives: the tensors that are in its code, with storages of their own */
-#define ENDIANNESS "byteorder"
+#define PICKLE	       "data.pkl"
+#define OBJECT	       "data"
+#define CONSTANTS      "constants" /* in TorchScript's archives: the tensors that are in its code, with storages of their own */
+#define ENDIANNESS     "byteorder"
 #define EXTERN_MODULES ".data/extern_modules" /* a torch.package */
-#define PROGRAM "models/model.json" /* of torch.export */
-#define OLD_SCRIPT "model.json" /* what there was before constants.pkl; data.pkl, if any, has no tensors then */
+#define PROGRAM	       "models/model.json"    /* of torch.export */
+#define OLD_SCRIPT     "model.json"	      /* what there was before constants.pkl; data.pkl, if any, has no tensors then */
 
 /* torch counts storages: keys are numbers. */
 #define MAX_KEY 255
@@ -58,8 +57,7 @@ static int refuse_zip(struct tfs_torch *t, const struct archive *a)
 	static const struct {
 		const char *member, *what;
 	} kinds[] = {
-		{ "/" OLD_SCRIPT,
-		  "old TorchScript, whose tensors " OLD_SCRIPT " lists: load and save it with a newer torch" },
+		{ "/" OLD_SCRIPT, "old TorchScript, whose tensors " OLD_SCRIPT " lists: load and save it with a newer torch" },
 		{ "/" EXTERN_MODULES, "a torch.package: objects in packages of code" },
 		{ "/" PROGRAM, "a program of torch.export" },
 	};
@@ -71,8 +69,7 @@ static int refuse_zip(struct tfs_torch *t, const struct archive *a)
 			if (slash && !strcmp(slash, kinds[k].member))
 				return tfs_error_set(t->err, -EINVAL, a->zip->members[i].offset, "%s", kinds[k].what);
 		}
-	return tfs_error_set(t->err, -EINVAL, 0,
-			     "a zip file without FOLDER/" PICKLE ": torch.save() has not written it");
+	return tfs_error_set(t->err, -EINVAL, 0, "a zip file without FOLDER/" PICKLE ": torch.save() has not written it");
 }
 
 /* The folder at the top in which data.pkl is. */
@@ -87,8 +84,7 @@ static int find_root(struct tfs_torch *t, struct archive *a)
 		if (!slash || m->name_len - (slash - m->name) != len || strcmp(slash, "/" PICKLE))
 			continue;
 		if (a->root)
-			return tfs_error_set(t->err, -EINVAL, m->offset,
-					     "a second folder with a " PICKLE " in the zip file");
+			return tfs_error_set(t->err, -EINVAL, m->offset, "a second folder with a " PICKLE " in the zip file");
 		a->root = m->name;
 		a->root_len = slash + 1 - m->name;
 	}
@@ -104,8 +100,8 @@ static int check_member(struct tfs_torch *t, const struct tfs_zip_member *m)
 	if (m->encrypted)
 		return tfs_error_set(t->err, -EINVAL, m->offset, "%s is encrypted", name);
 	if (m->method != TFS_ZIP_STORED && m->method != TFS_ZIP_DEFLATED)
-		return tfs_error_set(t->err, -EINVAL, m->offset,
-				     "%s is packed by method %u; stored and deflated ones are read", name, m->method);
+		return tfs_error_set(t->err, -EINVAL, m->offset, "%s is packed by method %u; stored and deflated ones are read",
+				     name, m->method);
 	return 0;
 }
 
@@ -139,8 +135,7 @@ static int read_byte_order(struct tfs_torch *t, const struct archive *a)
 	return 0;
 }
 
-static int find_in(struct tfs_torch *t, const char *dir, const struct tfs_pickle_value *key,
-		   struct tfs_torch_extent *ret)
+static int find_in(struct tfs_torch *t, const char *dir, const struct tfs_pickle_value *key, struct tfs_torch_extent *ret)
 {
 	const struct tfs_zip_member *m;
 	uint32_t len;
@@ -183,8 +178,8 @@ static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, size
 	if (rc)
 		return rc;
 	if (m->unpacked > TFS_PICKLE_MAX_SIZE)
-		return tfs_error_set(t->err, -EINVAL, m->offset, "a pickle of %" PRIu64 " bytes; the limit is %u",
-				     m->unpacked, TFS_PICKLE_MAX_SIZE);
+		return tfs_error_set(t->err, -EINVAL, m->offset, "a pickle of %" PRIu64 " bytes; the limit is %u", m->unpacked,
+				     TFS_PICKLE_MAX_SIZE);
 	*ret_buf = malloc(m->unpacked + 1); /* it may be empty */
 	if (!*ret_buf)
 		return -ENOMEM;

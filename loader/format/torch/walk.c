@@ -169,8 +169,7 @@ static int put_key(struct walk *w, const struct tfs_pickle_value *key, int64_t p
 }
 
 /* Walk @v one part further down: @key, or @place where that is NULL. */
-static int walk_part(struct walk *w, const struct tfs_pickle_value *key, int64_t place,
-		     const struct tfs_pickle_value *v)
+static int walk_part(struct walk *w, const struct tfs_pickle_value *key, int64_t place, const struct tfs_pickle_value *v)
 {
 	size_t len = w->len;
 	int rc = 0;
@@ -194,8 +193,7 @@ static int walk_part(struct walk *w, const struct tfs_pickle_value *key, int64_t
 /* --- Tensors ----------------------------------------------------------------------------------------------------- */
 
 /* A tensor is here. One that is the whole pickle is called as its file. */
-static int find(struct walk *w, const struct tfs_torch_rebuild *rebuild, const struct tfs_pickle_value *from,
-		uint32_t at)
+static int find(struct walk *w, const struct tfs_torch_rebuild *rebuild, const struct tfs_pickle_value *from, uint32_t at)
 {
 	const char *name = w->path, *dot;
 	size_t len = w->len;
@@ -213,8 +211,7 @@ static int find(struct walk *w, const struct tfs_torch_rebuild *rebuild, const s
 	if (w->name_bytes > w->max_name_bytes)
 		return refuse(w, "the names of the tensors take more than %" PRIu64 " bytes", w->max_name_bytes);
 	if (w->n_found == w->max_tensors)
-		return refuse(w, "more than %zu tensors in a pickle of its size, as some stand in many places",
-			      w->max_tensors);
+		return refuse(w, "more than %zu tensors in a pickle of its size, as some stand in many places", w->max_tensors);
 	if (tfs_array_room(w->found, w->n_found, w->room_found))
 		return -ENOMEM;
 	w->found[w->n_found] = (struct tfs_torch_tensor){
@@ -300,8 +297,7 @@ static int make_distinct(struct walk *w, const struct tfs_pickle_value *dict)
 /* Do the attributes in @dict belong to a torch.nn.Module? Its parameters have their names without these three. */
 static bool is_module_part(const struct tfs_pickle_value *key)
 {
-	return tfs_pickle_is_text(key, "_parameters") || tfs_pickle_is_text(key, "_buffers") ||
-	       tfs_pickle_is_text(key, "_modules");
+	return tfs_pickle_is_text(key, "_parameters") || tfs_pickle_is_text(key, "_buffers") || tfs_pickle_is_text(key, "_modules");
 }
 
 /* @state: what BUILD put into an object. */
@@ -338,7 +334,7 @@ enum meaning {
 	SAME,	/* one of the arguments; the others are nothing that has tensors, but for @state */
 	PAIRS,	/* a dict of the pairs in the first argument */
 	OBJECT, /* an object with the attributes in the first argument */
-	TYPED, /* a function, a class, the function's arguments, and the state of what it makes: a tensor of that class */
+	TYPED,	/* a function, a class, the function's arguments, and the state of what it makes: a tensor of that class */
 };
 
 static const struct known {
@@ -383,8 +379,7 @@ static const struct known *meaning_of(const struct tfs_pickle_value *callee, con
 	const struct tfs_pickle_value *name = tfs_pickle_item(callee, TFS_PICKLE_GLOBAL, 1);
 
 	for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
-		if (tfs_pickle_is_text(name, calls[i].name) &&
-		    (!calls[i].module || tfs_pickle_is_text(module, calls[i].module))) {
+		if (tfs_pickle_is_text(name, calls[i].name) && (!calls[i].module || tfs_pickle_is_text(module, calls[i].module))) {
 			if (calls[i].meaning != TYPED ||
 			    tfs_pickle_item(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 2), TFS_PICKLE_TUPLE, 0))
 				return &calls[i];
@@ -434,8 +429,7 @@ static int walk_state(struct walk *w, const struct tfs_pickle_value *state)
 }
 
 /* The call of a function that makes a tensor of a storage: it, and the tensors of a quantised one's scales, by their places. */
-static int walk_tensor(struct walk *w, const struct tfs_torch_rebuild *rebuild, const struct tfs_pickle_value *args,
-		       uint32_t at)
+static int walk_tensor(struct walk *w, const struct tfs_torch_rebuild *rebuild, const struct tfs_pickle_value *args, uint32_t at)
 {
 	const struct tfs_pickle_value *quantizer = NULL;
 	int rc = find(w, rebuild, args, at);
@@ -558,8 +552,7 @@ static int add_found(struct walk *w, struct tfs_torch *t, size_t n_own)
 		order[i] = &w->found[i];
 	rc = tfs_torch_make_unique(w->t, order, w->n_found, &w->names);
 	for (size_t i = 0; i < w->n_found && !rc; i++)
-		rc = tfs_torch_add(((const struct tfs_torch_tensor *)order[i])->order < n_own ? t : t->constants,
-				   order[i]);
+		rc = tfs_torch_add(((const struct tfs_torch_tensor *)order[i])->order < n_own ? t : t->constants, order[i]);
 	return rc;
 }
 

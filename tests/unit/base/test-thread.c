@@ -96,8 +96,7 @@ static void a_thread_has_its_name(void **state)
 
 static void signals_stay_with_the_starter(void **state)
 {
-	static const int all[] = { SIGHUP,  SIGINT,  SIGQUIT, SIGUSR1, SIGUSR2,
-				   SIGPIPE, SIGALRM, SIGTERM, SIGCHLD, SIGTSTP };
+	static const int all[] = { SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGCHLD, SIGTSTP };
 	struct seen s;
 	pthread_t thread;
 	sigset_t one, old, now;

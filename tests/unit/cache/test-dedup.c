@@ -8,7 +8,7 @@
 
 /* b and d have a's bytes, f has e's; c is of a's length. */
 static const struct spec specs[] = {
-	{ "a", 2 * MIB }, { "b", 2 * MIB },		  { "c", 2 * MIB },		  { "d", 2 * MIB },
+	{ "a", 2 * MIB },	 { "b", 2 * MIB },	  { "c", 2 * MIB }, { "d", 2 * MIB },
 	{ "e", TFS_CHUNK + 77 }, { "f", TFS_CHUNK + 77 }, { "g", 5 },
 };
 static const struct {
@@ -446,9 +446,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_hashed_later), cmocka_unit_test(test_hashed_before), cmocka_unit_test(test_in_use),
-		cmocka_unit_test(test_in_use_first),
-		cmocka_unit_test(test_budget),	     cmocka_unit_test(test_collision),	  cmocka_unit_test(test_views),
-		cmocka_unit_test(test_at_once),
+		cmocka_unit_test(test_in_use_first), cmocka_unit_test(test_budget),	   cmocka_unit_test(test_collision),
+		cmocka_unit_test(test_views),	     cmocka_unit_test(test_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,7 +53,7 @@ static void check(const char *const *files, uint64_t want)
 }
 
 #define MEMINFO "proc/meminfo=MemTotal: 32000000 kB\nMemFree: 1 kB\nMemAvailable: 16777216 kB\n" /* 16 GiB */
-#define V2 "proc/self/cgroup=0::/user/job\n"
+#define V2	"proc/self/cgroup=0::/user/job\n"
 
 static void test_default(void **state)
 {
@@ -66,15 +66,18 @@ static void test_default(void **state)
 		{ { "proc/meminfo=MemAvailable: 1000 kB\n" }, TFS_MEMORY_MIN },
 		{ { MEMINFO, "proc/self/cgroup=0::/\n" }, 8 * GIB },
 		{ { MEMINFO, V2 }, 8 * GIB }, /* no such files: a kernel without them */
-		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=max\n", "sys/fs/cgroup/user/job/memory.current=1073741824\n" }, 8 * GIB },
-		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=5368709120\n", "sys/fs/cgroup/user/job/memory.current=1073741824\n" },
+		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=max\n", "sys/fs/cgroup/user/job/memory.current=1073741824\n" },
+		  8 * GIB },
+		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=5368709120\n",
+		    "sys/fs/cgroup/user/job/memory.current=1073741824\n" },
 		  2 * GIB },
 		/* A parent's limit binds. */
 		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=max\n", "sys/fs/cgroup/user/job/memory.current=0\n",
 		    "sys/fs/cgroup/user/memory.max=3221225472\n", "sys/fs/cgroup/user/memory.current=1073741824\n" },
 		  GIB },
 		/* Page cache that nobody uses is no use of memory. */
-		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=5368709120\n", "sys/fs/cgroup/user/job/memory.current=5368709120\n",
+		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=5368709120\n",
+		    "sys/fs/cgroup/user/job/memory.current=5368709120\n",
 		    "sys/fs/cgroup/user/job/memory.stat=anon 5\nfile 4294967296\ninactive_file 4294967296\n" },
 		  2 * GIB },
 		/* Over its limit, as a group whose limit was lowered is. */

@@ -7,11 +7,11 @@
 #define MIB ((uint64_t)1 << 20)
 
 struct row {
-	uint32_t file, name;	      /* places of the tensor opened */
-	enum tfs_order order;	      /* what is to be prefetched; nothing where from == to */
+	uint32_t file, name;  /* places of the tensor opened */
+	enum tfs_order order; /* what is to be prefetched; nothing where from == to */
 	uint32_t next, from, to;
 	uint64_t window;
-	uint32_t did; /* how far the caller gets */
+	uint32_t did;	  /* how far the caller gets */
 	uint32_t earlier; /* its place in the order of earlier opens, from 1 on; 0: none */
 };
 
@@ -20,8 +20,9 @@ static void check(const struct row *rows, unsigned n, uint32_t count, uint64_t m
 	struct tfs_predictor p = { 0 };
 
 	for (unsigned i = 0; i < n; i++) {
-		uint32_t place[TFS_ORDERS] = { [TFS_FILE_ORDER] = rows[i].file, [TFS_NAME_ORDER] = rows[i].name,
-					       [TFS_EARLIER_ORDER] = rows[i].earlier - 1 };
+		uint32_t place[TFS_ORDERS] = {
+			[TFS_FILE_ORDER] = rows[i].file, [TFS_NAME_ORDER] = rows[i].name, [TFS_EARLIER_ORDER] = rows[i].earlier - 1
+		};
 		const uint32_t counts[TFS_ORDERS] = { count, count, 100 };
 		struct tfs_prediction s = tfs_predict_opened(&p, place, counts, max);
 		if ((s.from == s.to) != (rows[i].from == rows[i].to))
@@ -136,9 +137,9 @@ static void test_end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_file_order), cmocka_unit_test(test_name_order), cmocka_unit_test(test_jumps),
-		cmocka_unit_test(test_slack),	   cmocka_unit_test(test_end),
-		cmocka_unit_test(test_earlier_order), cmocka_unit_test(test_window_shrinks),
+		cmocka_unit_test(test_file_order),     cmocka_unit_test(test_name_order), cmocka_unit_test(test_jumps),
+		cmocka_unit_test(test_slack),	       cmocka_unit_test(test_end),	  cmocka_unit_test(test_earlier_order),
+		cmocka_unit_test(test_window_shrinks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

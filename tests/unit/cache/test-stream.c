@@ -428,8 +428,14 @@ static void test_pread(void **state)
 /* --- Views ------------------------------------------------------------------------------------------------------- */
 
 static const struct spec typed[] = {
-	{ "bf16", 6 * TFS_CHUNK + 3334 }, { "f64", 4 * TFS_CHUNK + 808 }, { "f4", 3 * TFS_CHUNK / 4 + 41 },
-	{ "f6", 3 * TFS_CHUNK + 3 * 77 }, { "small", 6 }, { "q4_k", 12001 * 144 }, { "iq1_s", 9003 * 50 }, { "mxfp4", 34007 * 17 },
+	{ "bf16", 6 * TFS_CHUNK + 3334 },
+	{ "f64", 4 * TFS_CHUNK + 808 },
+	{ "f4", 3 * TFS_CHUNK / 4 + 41 },
+	{ "f6", 3 * TFS_CHUNK + 3 * 77 },
+	{ "small", 6 },
+	{ "q4_k", 12001 * 144 },
+	{ "iq1_s", 9003 * 50 },
+	{ "mxfp4", 34007 * 17 },
 };
 static const char *const dtypes_of_typed[] = { "BF16", "F64", "F4", "F6_E3M2", "F16", "Q4_K", "IQ1_S", "MXFP4" };
 
@@ -561,14 +567,22 @@ static void test_views_attached(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sequential),	   cmocka_unit_test(test_random),
-		cmocka_unit_test(test_across_chunks), cmocka_unit_test(test_overlapping_slots),  cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_starved),		   cmocka_unit_test(test_stop),
-		cmocka_unit_test(test_precede),		   cmocka_unit_test(test_reuses),
-		cmocka_unit_test(test_attached),	   cmocka_unit_test(test_attached_no_room),
-		cmocka_unit_test(test_changed_source),	   cmocka_unit_test(test_parallel),
+		cmocka_unit_test(test_sequential),
+		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_across_chunks),
+		cmocka_unit_test(test_overlapping_slots),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_starved),
+		cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_precede),
+		cmocka_unit_test(test_reuses),
+		cmocka_unit_test(test_attached),
+		cmocka_unit_test(test_attached_no_room),
+		cmocka_unit_test(test_changed_source),
+		cmocka_unit_test(test_parallel),
 		cmocka_unit_test(test_pread),
-		cmocka_unit_test(test_views),		   cmocka_unit_test(test_views_apart),
+		cmocka_unit_test(test_views),
+		cmocka_unit_test(test_views_apart),
 		cmocka_unit_test(test_views_attached),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,13 +13,22 @@ static void test_grade(void **state)
 		const char *grade, *by_seconds;
 	} rows[] = {
 		/* Small models, which only the comparison says something of. */
-		{ 1, 0.5, "FASTER", NULL },	   { 1, 0.96, "AS FAST", NULL },      { 1, 1, "AS FAST", NULL },
-		{ 1, 1.04, "AS FAST", NULL },	   { 1, 1.06, "SLOWER", NULL },	      { 29.9, 200, "SLOWER", NULL },
+		{ 1, 0.5, "FASTER", NULL },
+		{ 1, 0.96, "AS FAST", NULL },
+		{ 1, 1, "AS FAST", NULL },
+		{ 1, 1.04, "AS FAST", NULL },
+		{ 1, 1.06, "SLOWER", NULL },
+		{ 29.9, 200, "SLOWER", NULL },
 		{ 0, 1, "SLOWER", NULL },
 		/* Large ones. */
-		{ 30, 29.999, "AS FAST", "ULTRA-FAST" }, { 40, 20, "FASTER", "ULTRA-FAST" }, { 60, 30, "FASTER", "FAST" },
-		{ 60, 59.999, "AS FAST", "FAST" }, { 61, 60, "AS FAST", "GOOD" },     { 100, 119.999, "SLOWER", "GOOD" },
-		{ 240, 120, "FASTER", "NEEDS IMPROVEMENT" }, { 1e9, 1e9, "AS FAST", "NEEDS IMPROVEMENT" },
+		{ 30, 29.999, "AS FAST", "ULTRA-FAST" },
+		{ 40, 20, "FASTER", "ULTRA-FAST" },
+		{ 60, 30, "FASTER", "FAST" },
+		{ 60, 59.999, "AS FAST", "FAST" },
+		{ 61, 60, "AS FAST", "GOOD" },
+		{ 100, 119.999, "SLOWER", "GOOD" },
+		{ 240, 120, "FASTER", "NEEDS IMPROVEMENT" },
+		{ 1e9, 1e9, "AS FAST", "NEEDS IMPROVEMENT" },
 	};
 
 	(void)state;
@@ -97,9 +106,16 @@ static char *text_of(const struct tfs_bench_result *r, unsigned width, bool utf8
 static void test_text(void **state)
 {
 	static const char *const has[] = {
-		"baseline  ", "100.00 s", "one thread, buffered", "2.50 times as fast, 60 % saved", "40.00 s", "200 MB/s",
+		"baseline  ",
+		"100.00 s",
+		"one thread, buffered",
+		"2.50 times as fast, 60 % saved",
+		"40.00 s",
+		"200 MB/s",
 		"0.5 % of cold: immediate",
-		"grade     FASTER: a cold load is 2.50 times as fast as an ordinary reader\n          FAST: cold load in 40.00 s\n", "note      note 1\n", "8.00 GB in 1 file;",
+		"grade     FASTER: a cold load is 2.50 times as fast as an ordinary reader\n          FAST: cold load in 40.00 s\n",
+		"note      note 1\n",
+		"8.00 GB in 1 file;",
 		"has       passthrough\n",
 	};
 	struct tfs_bench_result *r = example();

@@ -22,8 +22,8 @@ static void test_bar(void **state)
 		{ 4, 7, false, 4, "####" },
 		{ 0, 1, false, 0, "" },
 		{ 0, 0.1, true, 0, "" },
-		{ 2, 1e-9, true, 1, "\xe2\x96\x8f" }, /* one eighth */
-		{ 2, 0.25, true, 1, "\xe2\x96\x8c" }, /* a half */
+		{ 2, 1e-9, true, 1, "\xe2\x96\x8f" },	  /* one eighth */
+		{ 2, 0.25, true, 1, "\xe2\x96\x8c" },	  /* a half */
 		{ 2, 7.0 / 16, true, 1, "\xe2\x96\x89" }, /* seven eighths */
 		{ 2, 0.5, true, 1, "\xe2\x96\x88" },
 		{ 2, 0.75, true, 2, "\xe2\x96\x88\xe2\x96\x8c" },
@@ -47,9 +47,9 @@ static void test_bytes(void **state)
 		double bytes;
 		const char *text;
 	} rows[] = {
-		{ 0, "0 B" },		{ 999, "999 B" },	{ 1000, "1.00 kB" },	 { 9994, "9.99 kB" },
-		{ 9996, "10.0 kB" },	{ 99960, "100 kB" },	{ 999400, "999 kB" },	 { 999600, "1.00 MB" },
-		{ 2.15e9, "2.15 GB" },	{ 1.5e12, "1.50 TB" },	{ 7e18, "7000 PB" },
+		{ 0, "0 B" },	       { 999, "999 B" },      { 1000, "1.00 kB" },  { 9994, "9.99 kB" },
+		{ 9996, "10.0 kB" },   { 99960, "100 kB" },   { 999400, "999 kB" }, { 999600, "1.00 MB" },
+		{ 2.15e9, "2.15 GB" }, { 1.5e12, "1.50 TB" }, { 7e18, "7000 PB" },
 	};
 	char buf[TFS_FIGURES_BYTES];
 

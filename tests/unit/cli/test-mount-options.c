@@ -27,15 +27,49 @@ static enum tfs_parsed parse(const char *args, struct tfs_options *o)
 static void test_usage(void **state)
 {
 	static const char *const bad[] = {
-		"", "m", "m /mnt more", "--nonsense m /mnt", "-x m /mnt", "--memory", "--memory= m /mnt",
-		"--memory=1M m /mnt", "--memory=63M m /mnt", "--memory=-8G m /mnt", "--memory=8X m /mnt", "--memory=8GG m /mnt",
-		"--memory=101% m /mnt", "--memory=inf m /mnt", "--memory=nan m /mnt", "--memory=1e30 m /mnt", "--memory=G m /mnt",
-		"--open-wait=-1 m /mnt", "--open-wait=soon m /mnt", "--open-wait=1s m /mnt", "--open-wait=inf m /mnt",
-		"--threads=0 m /mnt", "--threads=65 m /mnt", "--threads=1.5 m /mnt", "--threads= m /mnt",
-		"--prefetch=some m /mnt", "--engine=on m /mnt", "--engine= m /mnt", "--passthrough m /mnt",
-		"--fuse-uring=yes m /mnt", "--debug=1 m /mnt", "--views m", "--views= m /mnt", "--views=tensors,sets m /mnt",
-		"-o memory m /mnt", "-o memory= m /mnt", "-o memory=1M m /mnt", "-o ro,threads=0 m /mnt", "-o debug=1 m /mnt",
-		"-o allow_other=yes m /mnt", "-o max_read= m /mnt", "-o max_read=4294967296 m /mnt", "-t tensorfs m /mnt",
+		"",
+		"m",
+		"m /mnt more",
+		"--nonsense m /mnt",
+		"-x m /mnt",
+		"--memory",
+		"--memory= m /mnt",
+		"--memory=1M m /mnt",
+		"--memory=63M m /mnt",
+		"--memory=-8G m /mnt",
+		"--memory=8X m /mnt",
+		"--memory=8GG m /mnt",
+		"--memory=101% m /mnt",
+		"--memory=inf m /mnt",
+		"--memory=nan m /mnt",
+		"--memory=1e30 m /mnt",
+		"--memory=G m /mnt",
+		"--open-wait=-1 m /mnt",
+		"--open-wait=soon m /mnt",
+		"--open-wait=1s m /mnt",
+		"--open-wait=inf m /mnt",
+		"--threads=0 m /mnt",
+		"--threads=65 m /mnt",
+		"--threads=1.5 m /mnt",
+		"--threads= m /mnt",
+		"--prefetch=some m /mnt",
+		"--engine=on m /mnt",
+		"--engine= m /mnt",
+		"--passthrough m /mnt",
+		"--fuse-uring=yes m /mnt",
+		"--debug=1 m /mnt",
+		"--views m",
+		"--views= m /mnt",
+		"--views=tensors,sets m /mnt",
+		"-o memory m /mnt",
+		"-o memory= m /mnt",
+		"-o memory=1M m /mnt",
+		"-o ro,threads=0 m /mnt",
+		"-o debug=1 m /mnt",
+		"-o allow_other=yes m /mnt",
+		"-o max_read= m /mnt",
+		"-o max_read=4294967296 m /mnt",
+		"-t tensorfs m /mnt",
 	};
 
 	(void)state;
@@ -70,7 +104,8 @@ static void test_defaults(void **state)
 	assert_int_equal(o.views, TFS_VIEWS_ALL);
 	assert_int_equal(o.loader.threads, TFS_THREADS_DEFAULT);
 	assert_int_equal(o.loader.prefetch, TFS_PREFETCH_AUTO);
-	assert_true(!o.loader.engine_forced && o.loader.engine == TFS_TIER_URING && o.loader.open_wait == 1 && o.loader.memory >= TFS_MEMORY_MIN);
+	assert_true(!o.loader.engine_forced && o.loader.engine == TFS_TIER_URING && o.loader.open_wait == 1 &&
+		    o.loader.memory >= TFS_MEMORY_MIN);
 	assert_string_equal(o.mount_options, "");
 	tfs_options_fini(&o);
 }
@@ -82,8 +117,8 @@ static void test_values(void **state)
 		const char *arg;
 		uint64_t memory;
 	} sizes[] = {
-		{ "67108864", 64 << 20 }, { "64M", 64 << 20 }, { "64m", 64 << 20 }, { "65536K", 64 << 20 }, { "1G", GIB }, { "1GB", GIB },
-		{ "1GiB", GIB },	  { "1.5g", GIB * 3 / 2 }, { "2T", 2048 * GIB },
+		{ "67108864", 64 << 20 }, { "64M", 64 << 20 }, { "64m", 64 << 20 },	{ "65536K", 64 << 20 }, { "1G", GIB },
+		{ "1GB", GIB },		  { "1GiB", GIB },     { "1.5g", GIB * 3 / 2 }, { "2T", 2048 * GIB },
 	};
 
 	(void)state;
@@ -94,10 +129,11 @@ static void test_values(void **state)
 		assert_int_equal(o.loader.memory, sizes[i].memory);
 		tfs_options_fini(&o);
 	}
-	assert_int_equal(parse("-f -o allow_other,fsname=x,rw,nosuid --threads 64 --open-wait 0.25 --prefetch=all --engine buffered "
-			       "--passthrough=on --views=f32,tree --fuse-uring off -o noexec --memory auto m /mnt",
-			       &o),
-			 TFS_PARSED_RUN);
+	assert_int_equal(
+		parse("-f -o allow_other,fsname=x,rw,nosuid --threads 64 --open-wait 0.25 --prefetch=all --engine buffered "
+		      "--passthrough=on --views=f32,tree --fuse-uring off -o noexec --memory auto m /mnt",
+		      &o),
+		TFS_PARSED_RUN);
 	assert_true(o.foreground && !o.debug && o.allow_other);
 	assert_string_equal(o.mount_options, "fsname=x,rw,noexec");
 	assert_int_equal(o.loader.threads, 64);
@@ -146,10 +182,11 @@ static void test_mount_options(void **state)
 	}
 
 	/* All that has a long name. */
-	assert_int_equal(parse("m /mnt -o memory=64M,prefetch=none,open_wait=2.5,open-wait=3 -o threads=3,engine=threads,passthrough=off,"
-			       "fuse_uring=off,prefetch_list=\"a,b\",allow-other,nonempty,foreground,max_read=131072",
-			       &o),
-			 TFS_PARSED_RUN);
+	assert_int_equal(
+		parse("m /mnt -o memory=64M,prefetch=none,open_wait=2.5,open-wait=3 -o threads=3,engine=threads,passthrough=off,"
+		      "fuse_uring=off,prefetch_list=\"a,b\",allow-other,nonempty,foreground,max_read=131072",
+		      &o),
+		TFS_PARSED_RUN);
 	assert_true(o.allow_other && o.nonempty && o.foreground && !o.debug);
 	assert_true(o.loader.memory == 64 << 20 && o.loader.prefetch == TFS_PREFETCH_NONE && o.loader.open_wait == 3);
 	assert_true(o.loader.threads == 3 && o.loader.engine == TFS_TIER_THREADS && o.passthrough == TFS_OFF && o.uring == TFS_OFF);
@@ -164,7 +201,8 @@ static void test_mount_options(void **state)
 /* Under the name that mount(8) looks for. */
 static void test_helper(void **state)
 {
-	const char *argv[] = { "/sbin/mount.tensorfs", "m", "/mnt", "-s", "-n", "-v", "-o", "rw,memory=64M", "-t", "tensorfs.x", "-f", NULL };
+	const char *argv[] = { "/sbin/mount.tensorfs", "m",  "/mnt",	   "-s", "-n", "-v", "-o",
+			       "rw,memory=64M",	       "-t", "tensorfs.x", "-f", NULL };
 	struct tfs_options o;
 
 	(void)state;
@@ -196,14 +234,16 @@ static void test_operands(void **state)
 		const char *args;
 		enum tfs_parsed parsed;
 	} rows[] = {
-		{ 3, "a", TFS_PARSED_USAGE },	  { 3, "a b", TFS_PARSED_RUN },		{ 3, "a b c", TFS_PARSED_RUN },
+		{ 3, "a", TFS_PARSED_USAGE },	    { 3, "a b", TFS_PARSED_RUN },	{ 3, "a b c", TFS_PARSED_RUN },
 		{ 3, "a b c d", TFS_PARSED_USAGE }, { INT_MAX, "a", TFS_PARSED_USAGE }, { INT_MAX, "a b c d e f", TFS_PARSED_RUN },
 		{ 3, "-x a b", TFS_PARSED_USAGE },
 	};
 
 	(void)state;
 	for (unsigned i = 0; i < LENGTH(rows); i++) {
-		struct tfs_command c = { .name = "tensorfs x", .operands = "A B [C...]", .min_operands = 2, .max_operands = rows[i].max };
+		struct tfs_command c = {
+			.name = "tensorfs x", .operands = "A B [C...]", .min_operands = 2, .max_operands = rows[i].max
+		};
 		char copy[40], *argv[10] = { (char *)"x" }, *save;
 		int argc = 1, first;
 		snprintf(copy, sizeof copy, "%s", rows[i].args);
@@ -220,12 +260,8 @@ static void test_operands(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_operands),
-		cmocka_unit_test(test_usage),
-		cmocka_unit_test(test_exit),
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_values),
-		cmocka_unit_test(test_mount_options),
+		cmocka_unit_test(test_operands), cmocka_unit_test(test_usage),	cmocka_unit_test(test_exit),
+		cmocka_unit_test(test_defaults), cmocka_unit_test(test_values), cmocka_unit_test(test_mount_options),
 		cmocka_unit_test(test_helper),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

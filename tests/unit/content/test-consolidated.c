@@ -4,8 +4,8 @@
 
 #include <jansson.h>
 
-#include "model/metadata.h"
 #include "content/consolidated.h"
+#include "model/metadata.h"
 
 /* A shard of @shards with one tensor, and this __metadata__. */
 static void put_shard(const char *dir, unsigned shard, unsigned shards, const char *metadata)
@@ -14,7 +14,8 @@ static void put_shard(const char *dir, unsigned shard, unsigned shards, const ch
 	int n;
 
 	snprintf(name, sizeof name, "model-%05u-of-%05u.safetensors", shard, shards);
-	n = asprintf(&header, "{\"__metadata__\":%s,\"t%u\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}", metadata, shard);
+	n = asprintf(&header, "{\"__metadata__\":%s,\"t%u\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}", metadata,
+		     shard);
 	assert_true(n > 0);
 	put_safetensors(dir, name, header, 4);
 	free(header);
@@ -54,13 +55,17 @@ static void metadata_is_merged(void **state)
 		{ { "null", "null", "{\"format\":\"tf\"}" }, "{\"format\":\"tf\"}", "" },
 		{ { "{\"format\":\"pt\"}", "{\"format\":\"pt\"}", "{\"format\":\"np\"}" }, "{\"format\":\"pt\"}", "format" },
 		{ { "{\"b\":\"1\"}", "{\"a\":\"2\",\"b\":\"1\"}", "{\"c\":\"3\"}" },
-		  "{\"format\":\"pt\",\"a\":\"2\",\"b\":\"1\",\"c\":\"3\"}", "" },
+		  "{\"format\":\"pt\",\"a\":\"2\",\"b\":\"1\",\"c\":\"3\"}",
+		  "" },
 		{ { "{\"b\":\"1\"}", "{\"a\":\"2\",\"b\":\"x\"}", "{\"c\":\"3\",\"a\":\"\",\"b\":\"1\"}" },
-		  "{\"format\":\"pt\",\"a\":\"2\",\"b\":\"1\",\"c\":\"3\"}", "a b" },
+		  "{\"format\":\"pt\",\"a\":\"2\",\"b\":\"1\",\"c\":\"3\"}",
+		  "a b" },
 		{ { "{\"q\\\"\\\\\\n\":\"{\\\"x\\\": \\\"\\u00e9\\u0001\\\"}\"}", "null", "{}" },
-		  "{\"format\":\"pt\",\"q\\\"\\\\\\n\":\"{\\\"x\\\": \\\"\\u00e9\\u0001\\\"}\"}", "" },
+		  "{\"format\":\"pt\",\"q\\\"\\\\\\n\":\"{\\\"x\\\": \\\"\\u00e9\\u0001\\\"}\"}",
+		  "" },
 		{ { "{\"__metadata__\":\"odd\",\"t1\":\"as a tensor\"}", "null", "null" },
-		  "{\"format\":\"pt\",\"__metadata__\":\"odd\",\"t1\":\"as a tensor\"}", "" },
+		  "{\"format\":\"pt\",\"__metadata__\":\"odd\",\"t1\":\"as a tensor\"}",
+		  "" },
 	};
 
 	(void)state;

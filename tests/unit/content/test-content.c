@@ -6,9 +6,7 @@
 
 static int read_part(struct setting *s, struct tfs_content c, uint64_t at, size_t len, struct tfs_read_request *rq)
 {
-	*rq = (struct tfs_read_request){
-		.at = at, .len = len, .buf = s->buf, .scratch = s->scratch, .err.offset = TFS_NO_OFFSET
-	};
+	*rq = (struct tfs_read_request){ .at = at, .len = len, .buf = s->buf, .scratch = s->scratch, .err.offset = TFS_NO_OFFSET };
 	return c.ops->read(c.of, s->x, rq);
 }
 
@@ -96,9 +94,7 @@ static void a_deflate_stream_is_read_in_order(void **unused)
 		bytes[i] &= 15; /* so that there is something to deflate */
 	uint8_t *encoded = deflated(bytes, SIZE, &len);
 	up(&s, encoded, len, true);
-	s.encoding = (struct tfs_encoding){
-		.coding = TFS_DEFLATED, .length = len, .unpacked = SIZE, .crc = crc32(0, bytes, SIZE)
-	};
+	s.encoding = (struct tfs_encoding){ .coding = TFS_DEFLATED, .length = len, .unpacked = SIZE, .crc = crc32(0, bytes, SIZE) };
 	s.t.nbytes = SIZE;
 
 	struct tfs_content c = tfs_content_of_tensor(&s.t);
@@ -169,10 +165,8 @@ static void a_source_that_changed_is_noticed(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a_plain_tensor_is_an_extent),
-		cmocka_unit_test(an_encoded_tensor_lies_nowhere_as_it_is),
-		cmocka_unit_test(a_deflate_stream_is_read_in_order),
-		cmocka_unit_test(a_consolidated_file_is_header_and_tensors),
+		cmocka_unit_test(a_plain_tensor_is_an_extent),	     cmocka_unit_test(an_encoded_tensor_lies_nowhere_as_it_is),
+		cmocka_unit_test(a_deflate_stream_is_read_in_order), cmocka_unit_test(a_consolidated_file_is_header_and_tensors),
 		cmocka_unit_test(a_source_that_changed_is_noticed),
 	};
 

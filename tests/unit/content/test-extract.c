@@ -67,8 +67,10 @@ static void words_of_blocks_are_swapped(void **unused)
 		uint8_t unit;
 		struct tfs_words words[3];
 	} blocks[] = {
-		{ 18, 2, { { 0, 2, 1 } } },		   { 210, 2, { { 208, 2, 1 } } },
-		{ 50, 2, { { 0, 2, 1 }, { 34, 2, 8 } } },  { 74, 2, { { 0, 2, 33 } } },
+		{ 18, 2, { { 0, 2, 1 } } },
+		{ 210, 2, { { 208, 2, 1 } } },
+		{ 50, 2, { { 0, 2, 1 }, { 34, 2, 8 } } },
+		{ 74, 2, { { 0, 2, 33 } } },
 		{ 292, 4, { { 0, 4, 1 }, { 260, 2, 16 } } },
 	};
 
@@ -189,7 +191,7 @@ static void varints_are_decoded(void **unused)
 		struct setting s;
 		size_t n_segments = 0, len = 13;
 		uint8_t *data;
-	
+
 		assert_true(want && coded);
 		for (size_t i = 0, next = 0; i < N; i++) {
 			uint64_t v = any(UINT64_MAX) >> any(64);
@@ -200,7 +202,7 @@ static void varints_are_decoded(void **unused)
 				segments[n_segments++] = (struct tfs_segment){ .offset = len, .at = i * width };
 				next += 1 + any(n_segments % 3 ? 3 : 60000);
 			}
-			for (uint64_t left = v; ; left >>= 7) {
+			for (uint64_t left = v;; left >>= 7) {
 				coded[len++] = (left & 0x7f) | (left > 0x7f ? 0x80 : 0);
 				if (left <= 0x7f)
 					break;
@@ -243,10 +245,10 @@ static void a_changed_source_is_noticed(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(strides_are_followed),	   cmocka_unit_test(words_are_swapped),
-		cmocka_unit_test(words_of_blocks_are_swapped),
-		cmocka_unit_test(runs_are_put_together),   cmocka_unit_test(deflated_is_inflated),
-		cmocka_unit_test(varints_are_decoded),	   cmocka_unit_test(a_changed_source_is_noticed),
+		cmocka_unit_test(strides_are_followed),	       cmocka_unit_test(words_are_swapped),
+		cmocka_unit_test(words_of_blocks_are_swapped), cmocka_unit_test(runs_are_put_together),
+		cmocka_unit_test(deflated_is_inflated),	       cmocka_unit_test(varints_are_decoded),
+		cmocka_unit_test(a_changed_source_is_noticed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -304,10 +304,8 @@ static void marks_shorten_the_way(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(deflated_in_any_order),
-		cmocka_unit_test(a_staging_buffer_is_made_once),
-		cmocka_unit_test(what_is_damaged_is_not_kept),
-		cmocka_unit_test(several_read_one_spool),
+		cmocka_unit_test(deflated_in_any_order),       cmocka_unit_test(a_staging_buffer_is_made_once),
+		cmocka_unit_test(what_is_damaged_is_not_kept), cmocka_unit_test(several_read_one_spool),
 		cmocka_unit_test(marks_shorten_the_way),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

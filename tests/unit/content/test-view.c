@@ -4,9 +4,9 @@
 
 #include <errno.h>
 
-#include "model/model.h"
 #include "content/view-npy.h"
 #include "content/view.h"
+#include "model/model.h"
 
 static const struct tfs_dtype *dtype(const char *name)
 {
@@ -28,11 +28,11 @@ static void test_sizes(void **state)
 		const char *dtype;
 		uint64_t elems, npy, f32;
 	} rows[] = {
-		{ "BF16", 10, 20, 40 }, { "F32", 3, 12, 12 },	 { "F64", 5, 40, 20 },	   { "BOOL", 7, 7, 28 },
-		{ "I64", 1, 8, 4 },	{ "F8_E4M3", 9, 9, 36 }, { "F4", 6, 3, 24 },	   { "F6_E2M3", 8, 6, 32 },
-		{ "F16", 0, 0, 0 },	{ "F4", 0, 0, 0 },	 { "F6_E3M2", 4, 3, 16 },
-		{ "Q4_K", 512, 288, 2048 }, { "MXFP4", 96, 51, 384 },
-		{ "U4", 7, 4, 28 },	{ "I2", 9, 3, 36 },	 { "I4", 1, 1, 4 },	   { "U2", 11, 3, 44 },
+		{ "BF16", 10, 20, 40 },	  { "F32", 3, 12, 12 },	   { "F64", 5, 40, 20 },    { "BOOL", 7, 7, 28 },
+		{ "I64", 1, 8, 4 },	  { "F8_E4M3", 9, 9, 36 }, { "F4", 6, 3, 24 },	    { "F6_E2M3", 8, 6, 32 },
+		{ "F16", 0, 0, 0 },	  { "F4", 0, 0, 0 },	   { "F6_E3M2", 4, 3, 16 }, { "Q4_K", 512, 288, 2048 },
+		{ "MXFP4", 96, 51, 384 }, { "U4", 7, 4, 28 },	   { "I2", 9, 3, 36 },	    { "I4", 1, 1, 4 },
+		{ "U2", 11, 3, 44 },
 	};
 	struct tfs_layout l;
 
@@ -63,7 +63,7 @@ static void test_absent(void **state)
 	assert_int_equal(tfs_view_layout(TFS_F32, &u8, TFS_NPY_ALIGN, &l), -EOVERFLOW); /* 2^63 bytes and more */
 	u8.nbytes = (uint64_t)1 << 62;
 	assert_int_equal(tfs_view_layout(TFS_F32, &u8, TFS_NPY_ALIGN, &l), -EOVERFLOW); /* 2^64 */
-	assert_int_equal(l.size, 77);					 /* untouched */
+	assert_int_equal(l.size, 77);							/* untouched */
 	assert_int_equal(tfs_view_layout(TFS_NPY, &u8, TFS_NPY_ALIGN, &l), 0);
 	assert_true(tfs_view_shows(TFS_NPY, &u8));
 	assert_false(tfs_view_shows(TFS_F32, &u8));
@@ -116,8 +116,8 @@ static void test_source(void **state)
 		assert_int_equal(tfs_view_layout(rows[i].view, &t, rows[i].align ? rows[i].align : TFS_NPY_ALIGN, &l), 0);
 		tfs_layout_source(&l, &at, &end, &from, &len);
 		if (at != want_at || end != rows[i].want_end || from != rows[i].from || len != rows[i].len)
-			fail_msg("row %u: %llu to %llu, %llu + %llu", i, (unsigned long long)at, (unsigned long long)end, (unsigned long long)from,
-				 (unsigned long long)len);
+			fail_msg("row %u: %llu to %llu, %llu + %llu", i, (unsigned long long)at, (unsigned long long)end,
+				 (unsigned long long)from, (unsigned long long)len);
 		if (len)
 			assert_int_equal(tfs_layout_place(&l, from), at > l.prefix ? at : l.prefix);
 		/* The whole file is made of the whole tensor. */
@@ -257,8 +257,16 @@ static void test_headers_of_np_save(void **state)
 		{ "<f4", { 3, 4 }, 2, 128, HEADER("<f4", "3, 4") },
 		{ "<V2", { UINT64_MAX, 0 }, 2, 128, HEADER("<V2", "18446744073709551615, 0") },
 		/* The text, its newline and what is before fill 64 bytes exactly, and NumPy pads all the same. */
-		{ "[('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '<f4')]", { 1 }, 1, 192, "{'descr': [('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '<f4')], 'fortran_order': False, 'shape': (1,), }" },
-		{ "[('a', '<f4'), ('b', '|S3', (2, 3))]", { 2 }, 1, 128, "{'descr': [('a', '<f4'), ('b', '|S3', (2, 3))], 'fortran_order': False, 'shape': (2,), }" },
+		{ "[('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '<f4')]",
+		  { 1 },
+		  1,
+		  192,
+		  "{'descr': [('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', '<f4')], 'fortran_order': False, 'shape': (1,), }" },
+		{ "[('a', '<f4'), ('b', '|S3', (2, 3))]",
+		  { 2 },
+		  1,
+		  128,
+		  "{'descr': [('a', '<f4'), ('b', '|S3', (2, 3))], 'fortran_order': False, 'shape': (2,), }" },
 	};
 	char longest[2501], buf[TFS_VIEW_PREFIX_MAX];
 	uint64_t most[TFS_MAX_DIMS];
@@ -287,9 +295,13 @@ static void test_headers_of_np_save(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes),	cmocka_unit_test(test_absent),	cmocka_unit_test(test_source),
+		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_absent),
+		cmocka_unit_test(test_source),
 		cmocka_unit_test(test_partial_block),
-		cmocka_unit_test(test_convert), cmocka_unit_test(test_headers), cmocka_unit_test(test_headers_of_np_save),
+		cmocka_unit_test(test_convert),
+		cmocka_unit_test(test_headers),
+		cmocka_unit_test(test_headers_of_np_save),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,8 +168,8 @@ static void check(const struct subject *s, const uint64_t *x, size_t n)
 			continue;
 		for (size_t i = 0; i < n; i++)
 			if (bits_of(out[i]) != want[i])
-				fail_msg("%s, %s: element %zu, %#llx: is %#010x, should be %#010x", s->name,
-					 tfs_simd_name(level), i, (unsigned long long)x[i], bits_of(out[i]), want[i]);
+				fail_msg("%s, %s: element %zu, %#llx: is %#010x, should be %#010x", s->name, tfs_simd_name(level),
+					 i, (unsigned long long)x[i], bits_of(out[i]), want[i]);
 	}
 	free(packed);
 	free(out);
@@ -265,9 +265,10 @@ static size_t doubles(uint64_t *x, size_t n)
 		0x7ff8000000000000, 0x7ff8000020000000, 0x7fffffffffffffff, /* quiet */
 	};
 	/* clang-format on */
-	const double values[] = { 1,	      0.1,	 0x1p-126,	  0x1p-127, 0x1p-149,	    0x1p-150,
-				  0x1.8p-149, 0x1p-151,	 0x1p127,	  0x1p128,  0x1.fffffep127, 0x1.ffffffp127,
-				  1e300,      0x1p-1022, 0x1.fffffep-127, 0x1p-148 };
+	const double values[] = {
+		1,	 0.1,	  0x1p-126,	  0x1p-127,	  0x1p-149, 0x1p-150,  0x1.8p-149,	0x1p-151,
+		0x1p127, 0x1p128, 0x1.fffffep127, 0x1.ffffffp127, 1e300,    0x1p-1022, 0x1.fffffep-127, 0x1p-148
+	};
 	size_t i = 0;
 	uint64_t seed = 64;
 
@@ -360,8 +361,13 @@ static void narrow_types_have_a_byte_each(void **state)
 		const char *name;
 		unsigned bits, ebits, mbits, bias;
 	} types[] = {
-		{ "int2", 2 },		      { "uint2", 2 },		    { "int4", 4 },		  { "uint4", 4 },
-		{ "float4_e2m1fn", 4, 2, 1, 1 }, { "float6_e2m3fn", 6, 2, 3, 1 }, { "float6_e3m2fn", 6, 3, 2, 3 },
+		{ "int2", 2 },
+		{ "uint2", 2 },
+		{ "int4", 4 },
+		{ "uint4", 4 },
+		{ "float4_e2m1fn", 4, 2, 1, 1 },
+		{ "float6_e2m3fn", 6, 2, 3, 1 },
+		{ "float6_e3m2fn", 6, 3, 2, 3 },
 	};
 
 	(void)state;
@@ -383,7 +389,8 @@ static void narrow_types_have_a_byte_each(void **state)
 			else if (types[i].name[0] == 'i')
 				want = (float)(low >= top ? low - 2 * top : low);
 			else
-				want = ldexpf((float)(e ? m + (1 << types[i].mbits) : m), (e ? e : 1) - (int)types[i].bias - (int)types[i].mbits) *
+				want = ldexpf((float)(e ? m + (1 << types[i].mbits) : m),
+					      (e ? e : 1) - (int)types[i].bias - (int)types[i].mbits) *
 				       (x >= top ? -1 : 1);
 			if (bits_of(dst[x]) != bits_of(want))
 				fail_msg("%s %#x: %g, not %g", types[i].name, (unsigned)x, dst[x], want);

@@ -158,8 +158,8 @@ static void blocks_by_hand(void **state)
 			fn(block, out, d->block_elems);
 			for (unsigned i = 0; i < d->block_elems; i++)
 				if (bits_of(out[i]) != bits_of(want[i]))
-					fail_msg("%s, %s: element %u is %a, should be %a", f->dtype,
-						 tfs_simd_name(level), i, (double)out[i], (double)want[i]);
+					fail_msg("%s, %s: element %u is %a, should be %a", f->dtype, tfs_simd_name(level), i,
+						 (double)out[i], (double)want[i]);
 		}
 	}
 }
@@ -223,9 +223,9 @@ static void levels_agree_for_every_scale(void **state)
 					continue;
 				for (size_t i = 0; i < n; i++)
 					if (bits_of(out[i]) != bits_of(want[i]))
-						fail_msg("%s, %s: scale %#zx, element %zu: is %#010x, should be %#010x",
-							 t->name, tfs_simd_name(level), x - TURN + i / d->block_elems,
-							 i % d->block_elems, bits_of(out[i]), bits_of(want[i]));
+						fail_msg("%s, %s: scale %#zx, element %zu: is %#010x, should be %#010x", t->name,
+							 tfs_simd_name(level), x - TURN + i / d->block_elems, i % d->block_elems,
+							 bits_of(out[i]), bits_of(want[i]));
 			}
 		}
 		free(src);

@@ -331,8 +331,7 @@ static void words_tell_their_order(void **state)
 	static const struct {
 		const char *name;
 		unsigned at;
-	} of[] = { { "BF16", 0 },   { "Q4_0", 0 },   { "Q8_0", 0 },  { "Q2_K", 80 },
-		   { "Q3_K", 108 }, { "Q6_K", 208 }, { "TQ1_0", 52 } };
+	} of[] = { { "BF16", 0 }, { "Q4_0", 0 }, { "Q8_0", 0 }, { "Q2_K", 80 }, { "Q3_K", 108 }, { "Q6_K", 208 }, { "TQ1_0", 52 } };
 
 	(void)state;
 	for (size_t j = 0; j < LENGTH(of); j++)
@@ -479,7 +478,8 @@ static void a_size_that_is_not_the_type_s_is_shown_raw(void **state)
 		/* the same but for padding, */
 		{ 42, 256, 96, 0, "Q2_0", 72, NULL },
 		/* or less. */
-		{ 42, 64 * 64, 1120, 0, "UNKNOWN(42)", 1120, "as Q2_0 it has 1152 bytes, but 1120 are stored up to the next tensor" },
+		{ 42, 64 * 64, 1120, 0, "UNKNOWN(42)", 1120,
+		  "as Q2_0 it has 1152 bytes, but 1120 are stored up to the next tensor" },
 		{ 41, 256, 128, 0, "UNKNOWN(41)", 128, "as Q1_0 it has 36 bytes, but 128 are stored" },
 		/* Any type. */
 		{ 0, 4, 4096, 0, "UNKNOWN(0)", 4096, "as F32 it has 16 bytes, but 4096 are stored" },
@@ -535,9 +535,12 @@ static void a_size_that_is_not_the_type_s_is_shown_raw(void **state)
 static void a_last_tensor_of_an_old_type_is_cut_short(void **state)
 {
 	(void)state;
-	refused(followed(0, 4, 0, 15), 79, "tensor \"a\": 16 bytes at offset 0 of data that begin at byte 64; the file ends at byte 79");
-	refused(followed(8, 32, 0, 33), 97, "tensor \"a\": 34 bytes at offset 0 of data that begin at byte 64; the file ends at byte 97");
-	refused(followed(42, 64, 64, 32), 128, "tensor \"b\": 4 bytes at offset 64 of data that begin at byte 96; the file ends at byte 128");
+	refused(followed(0, 4, 0, 15), 79,
+		"tensor \"a\": 16 bytes at offset 0 of data that begin at byte 64; the file ends at byte 79");
+	refused(followed(8, 32, 0, 33), 97,
+		"tensor \"a\": 34 bytes at offset 0 of data that begin at byte 64; the file ends at byte 97");
+	refused(followed(42, 64, 64, 32), 128,
+		"tensor \"b\": 4 bytes at offset 64 of data that begin at byte 96; the file ends at byte 128");
 }
 
 static void any_order_of_offsets_will_do(void **state)

@@ -81,8 +81,7 @@ static void integers_have_their_values(void **state)
 	assert_int_equal(tfs_pickle_int(&p.result), 1);
 	tfs_pickle_fini(&p);
 	/* A LONG1 of 73 bytes, which is the code of 'I'. */
-	assert_int_equal(READ(&p, "\x8aI1234567890123456789012345678901234567890123456789012345678901234567890123."),
-			 0);
+	assert_int_equal(READ(&p, "\x8aI1234567890123456789012345678901234567890123456789012345678901234567890123."), 0);
 	assert_int_equal(tfs_pickle_type(&p.result), TFS_PICKLE_LONG);
 	tfs_pickle_text(&p.result, &len);
 	assert_int_equal(len, 73);
@@ -134,8 +133,7 @@ static void calls_are_only_noted(void **state)
 				  "cos\nsystem\nU\1x\x85RK\7aK\1K\2sNb."),
 			 0);
 	assert_int_equal(tfs_pickle_type(&p.result), TFS_PICKLE_CALL);
-	assert_true(
-		tfs_pickle_is_global(tfs_pickle_item(&p.result, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), "os", "system"));
+	assert_true(tfs_pickle_is_global(tfs_pickle_item(&p.result, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), "os", "system"));
 	part = tfs_pickle_item(&p.result, TFS_PICKLE_CALL, TFS_PICKLE_ARGS);
 	assert_true(tfs_pickle_is_text(tfs_pickle_item(part, TFS_PICKLE_TUPLE, 0), "x"));
 	part = tfs_pickle_item(&p.result, TFS_PICKLE_CALL, TFS_PICKLE_ITEMS);
@@ -261,8 +259,7 @@ static void text_is_found_behind_its_opcode(void **state)
 /* However a pickle is made, it takes no more than 40 bytes for each of its own. */
 static void memory_is_a_multiple_of_the_length(void **state)
 {
-	static const char *const parts[] = { "]",     "}",  ")",    "N",     "(",      "K\1\x85",
-					     "N\x85", "NQ", "]q\1", "c\n\n", "c\n\n)R" };
+	static const char *const parts[] = { "]", "}", ")", "N", "(", "K\1\x85", "N\x85", "NQ", "]q\1", "c\n\n", "c\n\n)R" };
 	enum { COUNT = 100000 };
 	struct tfs_pickle p;
 	char *pickle = malloc(COUNT + 16);

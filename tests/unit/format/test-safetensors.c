@@ -41,11 +41,10 @@ static void file_names_are_claimed(void **state)
 
 static void tensors_are_found(void **state)
 {
-	static const char header[] =
-		"{\"__metadata__\":{\"format\":\"pt\"},"
-		"\"b\":{\"dtype\":\"F16\",\"shape\":[2,3],\"data_offsets\":[4,16]},"
-		"\"a\":{\"data_offsets\":[0,4],\"shape\":[],\"dtype\":\"F32\",\"extra\":[{\"x\":1.5}]},"
-		"\"zero\":{\"dtype\":\"U8\",\"shape\":[3,0],\"data_offsets\":[16,16]}}   ";
+	static const char header[] = "{\"__metadata__\":{\"format\":\"pt\"},"
+				     "\"b\":{\"dtype\":\"F16\",\"shape\":[2,3],\"data_offsets\":[4,16]},"
+				     "\"a\":{\"data_offsets\":[0,4],\"shape\":[],\"dtype\":\"F32\",\"extra\":[{\"x\":1.5}]},"
+				     "\"zero\":{\"dtype\":\"U8\",\"shape\":[3,0],\"data_offsets\":[16,16]}}   ";
 	struct tfs_error err = { 0 };
 	struct tfs_catalog *c;
 	struct tfs_tensor *t;
@@ -99,8 +98,7 @@ static void metadata_is_kept(void **state)
 static void any_utf8_is_a_name(void **state)
 {
 	char header[20000], *p = header, name[5001];
-	static const char *const names[] = { "\\u0000",	   "a\\u0000b",	      "/", "a/b", ".", "..", "",
-					     "\\n\\u001b", "\xf0\x9f\xa4\x97" };
+	static const char *const names[] = { "\\u0000", "a\\u0000b", "/", "a/b", ".", "..", "", "\\n\\u001b", "\xf0\x9f\xa4\x97" };
 	struct tfs_error err = { 0 };
 	struct tfs_catalog *c;
 	struct tfs_tensor *t;
@@ -178,10 +176,11 @@ static void unknown_dtypes_are_shown_raw(void **state)
 		assert_int_equal(t[1].nbytes, 5);
 		assert_int_equal(t[1].ndim, 2);
 		assert_string_equal(t[2].dtype->name, "U8");
-		snprintf(what, sizeof what,
-			 "tensor \"t\": its dtype is not known: its 5 bytes are shown raw, as %s; the safetensors library refuses the "
-			 "whole file",
-			 cases[i].shown);
+		snprintf(
+			what, sizeof what,
+			"tensor \"t\": its dtype is not known: its 5 bytes are shown raw, as %s; the safetensors library refuses the "
+			"whole file",
+			cases[i].shown);
 		notes = tfs_catalog_notes(c, &n, &more);
 		assert_int_equal(n, 1);
 		assert_string_equal(notes[0].text, what);

@@ -7,7 +7,7 @@
 #define OF(text) text, sizeof(text) - 1
 
 /* A pickle of torch.save() without a tensor, in protocol 2, and a zip file's first bytes, which are all that was downloaded. */
-#define LEGACY "\x80\2\x8a\n\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+#define LEGACY		    "\x80\2\x8a\n\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 #define ZIP(name_len, name) "PK\3\4\24\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0" name_len "\0\0\0" name
 
 static struct tfs_sniffed sniff(const char *data, size_t len)
@@ -49,7 +49,7 @@ static void formats_are_recognised(void **state)
 		{ OF("\x93NUMPY\1\0"), &tfs_format_npy },
 		{ OF("\x08\x0a\x3a\0\x42\0"), &tfs_format_onnx },
 		{ OF("\x3a\0\x08\x0a"), &tfs_format_onnx },
-		{ OF("\x08\x0a\x12\1x"), NULL },     /* no graph: TensorFlow's, or Core ML's */
+		{ OF("\x08\x0a\x12\1x"), NULL },      /* no graph: TensorFlow's, or Core ML's */
 		{ OF("\x08\x0a\x3a\0\x50\1"), NULL }, /* a field that it has not */
 		{ OF("\x08\x0a\x3a\5x"), NULL },
 		{ OF("\x0a\1\1\x3a\0"), NULL },
@@ -148,9 +148,16 @@ static void names_are_told(void **state)
 		const char *name;
 		size_t stem;
 	} names[] = {
-		{ "model.safetensors", 5 }, { "MODEL.SafeTensors", 5 }, { "ae.sft", 2 },	   { "checkpoint.pth.tar", 10 },
-		{ "a.PKL", 1 },		    { "sha256-9999", 11 },	{ "model.gguf-split-a", 18 }, { ".npy", 4 },
-		{ "", 0 },		    { "x.y.npz", 3 },
+		{ "model.safetensors", 5 },
+		{ "MODEL.SafeTensors", 5 },
+		{ "ae.sft", 2 },
+		{ "checkpoint.pth.tar", 10 },
+		{ "a.PKL", 1 },
+		{ "sha256-9999", 11 },
+		{ "model.gguf-split-a", 18 },
+		{ ".npy", 4 },
+		{ "", 0 },
+		{ "x.y.npz", 3 },
 	};
 	struct tfs_shard_name s;
 

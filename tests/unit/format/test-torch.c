@@ -35,12 +35,12 @@ static void names_are_claimed(void **state)
 
 static void tensors_are_parts_of_the_file(void **state)
 {
-	static const char file[] = FILE_OF("U\1a" TENSOR(
-		"\1", "K\2K\2\x86", "K\2K\1\x86") "s"
-						  "U\1b" TENSOR("\0", "K\3K\2\x86",
-								"K\1K\3\x86") "s"
-									      "U\1c" TENSOR("\2", "K\4K\3\x86",
-											    "K\0K\1\x86") "s");
+	static const char file[] = FILE_OF(
+		"U\1a" TENSOR("\1", "K\2K\2\x86", "K\2K\1\x86") "s"
+								"U\1b" TENSOR("\0", "K\3K\2\x86",
+									      "K\1K\3\x86") "s"
+											    "U\1c" TENSOR("\2", "K\4K\3\x86",
+													  "K\0K\1\x86") "s");
 	uint64_t data = sizeof file - 1 - 12;
 	char *dir = make_tree();
 	struct tfs_model *m;
@@ -90,9 +90,8 @@ static void shards_are_those_of_bin(void **state)
 	assert_int_equal(w.n, 0);
 	tfs_model_destroy(m);
 
-	put_text(
-		dir, "pytorch_model.bin.index.json",
-		"{\"weight_map\":{\"a\":\"pytorch_model-00001-of-00002.bin\",\"b\":\"pytorch_model-00002-of-00002.bin\"}}");
+	put_text(dir, "pytorch_model.bin.index.json",
+		 "{\"weight_map\":{\"a\":\"pytorch_model-00001-of-00002.bin\",\"b\":\"pytorch_model-00002-of-00002.bin\"}}");
 	m = open_model(dir, &w);
 	assert_string_equal(stems(m, 0), "pytorch_model x-1-of-23");
 	assert_true(m->sets[0].sharded);
@@ -123,9 +122,8 @@ static void the_model_comes_before_what_trained_it(void **state)
 /* What Python keeps of a pickle in which a key is set twice is the last. */
 static void the_last_of_a_key_counts(void **state)
 {
-	static const char file[] =
-		FILE_OF("U\1a" TENSOR("\0", "K\1\x85", "K\1\x85") "s"
-								  "U\1a" TENSOR("\5", "K\1\x85", "K\1\x85") "s");
+	static const char file[] = FILE_OF("U\1a" TENSOR("\0", "K\1\x85", "K\1\x85") "s"
+										     "U\1a" TENSOR("\5", "K\1\x85", "K\1\x85") "s");
 	char *dir = make_tree();
 	struct tfs_model *m;
 	struct warnings w;
@@ -142,11 +140,16 @@ static void the_last_of_a_key_counts(void **state)
 /* NumPy's are named, and their own state isn't taken for tensors. */
 static void numpy_arrays_are_named(void **state)
 {
-	static const char file[] = FILE_OF("U\1a" TENSOR("\1", "K\5\x85", "K\1\x85") "s"
-					   "U\1n" "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85U\1btR"
-					   "(K\1K\2\x85" "cnumpy\ndtype\n(U\2u1K\0K\1tR\x89U\2xytbs"
-					   "U\1m" "cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85U\1btRs"
-					   "U\1s" "cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(U\2u1K\0K\1tRU\1xtRs");
+	static const char file[] = FILE_OF(
+		"U\1a" TENSOR("\1", "K\5\x85", "K\1\x85") "s"
+							  "U\1n"
+							  "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85U\1btR"
+							  "(K\1K\2\x85"
+							  "cnumpy\ndtype\n(U\2u1K\0K\1tR\x89U\2xytbs"
+							  "U\1m"
+							  "cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85U\1btRs"
+							  "U\1s"
+							  "cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(U\2u1K\0K\1tRU\1xtRs");
 	char *dir = make_tree();
 	struct tfs_model *m;
 	struct warnings w;

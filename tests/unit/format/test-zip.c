@@ -201,7 +201,9 @@ static void members_are_found(void **state)
 {
 	static const struct part parts[] = {
 		{ .name = "b/stored", .data = "some bytes", .local_extra = 37 },
-		{ .name = "a deflated one", .data = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxy", .deflated = true },
+		{ .name = "a deflated one",
+		  .data = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxy",
+		  .deflated = true },
 		{ .name = "streamed", .data = "sizes come later", .descriptor = true },
 		{ .name = "large", .data = "said in 64 bits", .zip64 = true },
 		{ .name = "folder/", .data = "" },
@@ -490,7 +492,9 @@ static void members_over_each_other_are_refused(void **state)
 	static const struct part same[] = { { .name = "a", .data = "11111" }, { .name = "b", .data = "11111", .at_first = true } };
 	static const struct part over[] = { { .name = "a", .data = "1", .size = 2, .unpacked = 2 }, { .name = "b", .data = "2" } };
 	static const struct part end_over[] = { { .name = "a", .data = "1", .size = 2, .unpacked = 2 } };
-	static const struct part huge[] = { { .name = "a", .data = "1", .size = UINT64_MAX, .unpacked = UINT64_MAX, .zip64 = true } };
+	static const struct part huge[] = {
+		{ .name = "a", .data = "1", .size = UINT64_MAX, .unpacked = UINT64_MAX, .zip64 = true }
+	};
 
 	(void)state;
 	assert_refused_parts(same, 2, "another name");
@@ -501,7 +505,9 @@ static void members_over_each_other_are_refused(void **state)
 
 static void headers_that_disagree_are_refused(void **state)
 {
-	static const struct part twice[] = { { .name = "a", .data = "1" }, { .name = "b", .data = "" }, { .name = "a", .data = "2" } };
+	static const struct part twice[] = { { .name = "a", .data = "1" },
+					     { .name = "b", .data = "" },
+					     { .name = "a", .data = "2" } };
 	static const struct part name[] = { { .name = "a", .local_name = "b", .data = "1" } };
 	static const struct part length[] = { { .name = "a", .local_name = "aa", .data = "1" } };
 	static const struct part method[] = { { .name = "a", .data = "1", .local_method = TFS_ZIP_DEFLATED } };
@@ -569,10 +575,16 @@ static void assert_damaged(const struct part *part, size_t flip, const char *wha
 static void damage_is_noticed(void **state)
 {
 	static const struct part crc = { .name = "a", .data = "12345", .crc_off = 1 };
-	static const struct part deflated_crc = { .name = "a", .data = "1111111111111111111111111111111", .deflated = true, .crc_off = 1 };
+	static const struct part deflated_crc = {
+		.name = "a", .data = "1111111111111111111111111111111", .deflated = true, .crc_off = 1
+	};
 	static const struct part stream = { .name = "a", .data = "1111111111111111111111111111111", .deflated = true };
-	static const struct part longer = { .name = "a", .data = "1111111111111111111111111111111", .deflated = true, .unpacked = 40 };
-	static const struct part shorter = { .name = "a", .data = "1111111111111111111111111111111", .deflated = true, .unpacked = 20 };
+	static const struct part longer = {
+		.name = "a", .data = "1111111111111111111111111111111", .deflated = true, .unpacked = 40
+	};
+	static const struct part shorter = {
+		.name = "a", .data = "1111111111111111111111111111111", .deflated = true, .unpacked = 20
+	};
 	static const struct part cut = { .name = "a", .data = "1111111111111111111111111111111", .deflated = true, .size = 3 };
 
 	(void)state;

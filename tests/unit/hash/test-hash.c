@@ -7,8 +7,8 @@
 #include "hash/hash.h"
 
 static const struct spec specs[] = {
-	{ "a", MIB },	   { "b", MIB + 1 }, { "big", 5 * TFS_CHUNK + 77 }, { "c", 1 },
-	{ "chunk", TFS_CHUNK }, { "d", 4096 },	   { "none", 0 },		{ "odd", 3 * TFS_STREAM_MAX_READ - 1 },
+	{ "a", MIB },  { "b", MIB + 1 }, { "big", 5 * TFS_CHUNK + 77 },		 { "c", 1 }, { "chunk", TFS_CHUNK },
+	{ "d", 4096 }, { "none", 0 },	 { "odd", 3 * TFS_STREAM_MAX_READ - 1 },
 };
 
 struct hashing {
@@ -410,11 +410,16 @@ static void test_crowd(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),		 cmocka_unit_test(test_right),
-		cmocka_unit_test(test_all),		 cmocka_unit_test(test_resident),
-		cmocka_unit_test(test_borrowed),	 cmocka_unit_test(test_cancel),
-		cmocka_unit_test(test_changed_meanwhile), cmocka_unit_test(test_changed_afterwards),
-		cmocka_unit_test(test_stop),		 cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_right),
+		cmocka_unit_test(test_all),
+		cmocka_unit_test(test_resident),
+		cmocka_unit_test(test_borrowed),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_changed_meanwhile),
+		cmocka_unit_test(test_changed_afterwards),
+		cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_crowd),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,15 +138,15 @@ static void test_join(void **state)
 		enum tfs_priority priority;
 		bool joined;
 	} rows[] = {
-		{ 0, 100, 100, 50, TFS_DEMAND, true },				      /* touching */
-		{ 0, 100, 100 + TFS_JOIN_GAP, 50, TFS_DEMAND, true },		      /* over a hole */
-		{ 0, 100, 100 + TFS_JOIN_GAP + 1, 50, TFS_DEMAND, false },	      /* too large a hole */
-		{ 1, 100, 100, 50, TFS_DEMAND, false },				      /* another file */
-		{ 0, 100, 100, 50, TFS_PREFETCH, false },			      /* another queue */
-		{ 0, 100, 99, 50, TFS_DEMAND, false },				      /* overlapping */
-		{ 0, TFS_JOIN_MAX, TFS_JOIN_MAX, TFS_JOIN_MAX, TFS_DEMAND, true },    /* as long as may be */
-		{ 0, TFS_JOIN_MAX + 1, TFS_JOIN_MAX + 1, 10, TFS_DEMAND, false },     /* the first too long */
-		{ 0, 100, 100, TFS_JOIN_MAX + 1, TFS_DEMAND, false },		      /* the second */
+		{ 0, 100, 100, 50, TFS_DEMAND, true },				   /* touching */
+		{ 0, 100, 100 + TFS_JOIN_GAP, 50, TFS_DEMAND, true },		   /* over a hole */
+		{ 0, 100, 100 + TFS_JOIN_GAP + 1, 50, TFS_DEMAND, false },	   /* too large a hole */
+		{ 1, 100, 100, 50, TFS_DEMAND, false },				   /* another file */
+		{ 0, 100, 100, 50, TFS_PREFETCH, false },			   /* another queue */
+		{ 0, 100, 99, 50, TFS_DEMAND, false },				   /* overlapping */
+		{ 0, TFS_JOIN_MAX, TFS_JOIN_MAX, TFS_JOIN_MAX, TFS_DEMAND, true }, /* as long as may be */
+		{ 0, TFS_JOIN_MAX + 1, TFS_JOIN_MAX + 1, 10, TFS_DEMAND, false },  /* the first too long */
+		{ 0, 100, 100, TFS_JOIN_MAX + 1, TFS_DEMAND, false },		   /* the second */
 	};
 
 	(void)state;
@@ -273,7 +273,11 @@ static void test_geometry(void **state)
 		uint64_t at = 0;
 
 		p.tensor = (struct tfs_tensor){ .offset = 5, .nbytes = rows[i].len };
-		p.t = (struct tfs_transfer){ .ops = &ops, .content = tfs_content_of_tensor(&p.tensor), .len = rows[i].len, .first = rows[i].first, .step = rows[i].step };
+		p.t = (struct tfs_transfer){ .ops = &ops,
+					     .content = tfs_content_of_tensor(&p.tensor),
+					     .len = rows[i].len,
+					     .first = rows[i].first,
+					     .step = rows[i].step };
 		add(s, &other, 0, 0, 5, TFS_DEMAND);
 		assert_int_equal(tfs_sched_add(s, &p.t), 0);
 		take(s, &job);
@@ -467,7 +471,7 @@ static void test_stop(void **state)
 	finish(s, &none);
 	take(s, &none);
 	finish(s, &none); /* all of a issued, one chunk in flight */
-	take(s, &fresh); /* b's first, not begun */
+	take(s, &fresh);  /* b's first, not begun */
 	assert_ptr_equal(fresh.parts[0].t, &b.t);
 	add(s, &c, 2, 0, 10, TFS_PREFETCH);
 	tfs_sched_stop(s);
@@ -484,7 +488,11 @@ static void test_stop(void **state)
 	done(s, &begun, 0);
 	assert_int_equal(a.ended, 1);
 	assert_int_equal(a.code, 0); /* all of it came */
-	d.t = (struct tfs_transfer){ .ops = &ops, .content = tfs_content_of_tensor(&d.tensor), .len = 9 * TFS_CHUNK, .first = TFS_CHUNK, .step = TFS_CHUNK };
+	d.t = (struct tfs_transfer){ .ops = &ops,
+				     .content = tfs_content_of_tensor(&d.tensor),
+				     .len = 9 * TFS_CHUNK,
+				     .first = TFS_CHUNK,
+				     .step = TFS_CHUNK };
 	assert_int_equal(tfs_sched_add(s, &d.t), -ECANCELED);
 	assert_int_equal(d.ended, 0);
 	tfs_sched_stop(s); /* twice is as good as once */
@@ -559,9 +567,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_demand_first), cmocka_unit_test(test_join),	  cmocka_unit_test(test_join_limits),
 		cmocka_unit_test(test_chunks),	     cmocka_unit_test(test_geometry),	  cmocka_unit_test(test_want),
-			  cmocka_unit_test(test_promote),
-		cmocka_unit_test(test_failed_chunk), cmocka_unit_test(test_failed_begin), cmocka_unit_test(test_error_offset),
-		cmocka_unit_test(test_stop),	     cmocka_unit_test(test_many_takers),  cmocka_unit_test(test_eta),
+		cmocka_unit_test(test_promote),	     cmocka_unit_test(test_failed_chunk), cmocka_unit_test(test_failed_begin),
+		cmocka_unit_test(test_error_offset), cmocka_unit_test(test_stop),	  cmocka_unit_test(test_many_takers),
+		cmocka_unit_test(test_eta),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

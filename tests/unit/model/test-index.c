@@ -50,11 +50,10 @@ static void entries_are_sorted_and_files_shared(void **state)
 	struct tfs_index *ix;
 
 	(void)state;
-	assert_int_equal(
-		read_text("{\"metadata\":{\"total_size\": 12, \"x\": [1]}, \"other\": null,"
-			  "\"weight_map\":{\"b\":\"2\",\"c\":\"1\",\"a\":\"2\",\"a\\u0000\":\"3\",\"\":\"1\"}}",
-			  &ix, &err),
-		0);
+	assert_int_equal(read_text("{\"metadata\":{\"total_size\": 12, \"x\": [1]}, \"other\": null,"
+				   "\"weight_map\":{\"b\":\"2\",\"c\":\"1\",\"a\":\"2\",\"a\\u0000\":\"3\",\"\":\"1\"}}",
+				   &ix, &err),
+			 0);
 	assert_int_equal(ix->n_entries, 5);
 	assert_int_equal(ix->entries[0].name_len, 0);
 	assert_string_equal(ix->entries[1].name, "a");

@@ -199,8 +199,7 @@ static void a_path_that_is_no_model_is_refused(void **state)
 	assert_refused("/dev/null", -ENOTDIR, "/dev/null");
 	put_text(dir, "config.json", "{}");
 	mkdir(in_tree(dir, "sub"), 0755);
-	assert_refused(in_tree(dir, "config.json"), -EINVAL,
-		       "config.json: is JSON, not weights");
+	assert_refused(in_tree(dir, "config.json"), -EINVAL, "config.json: is JSON, not weights");
 	assert_refused(dir, -EINVAL, "no weights found: no file of 1 in 2 directories is named *.safetensors");
 	remove_tree(dir);
 }
@@ -242,7 +241,8 @@ static void a_file_stands_alone(void **state)
 /* A set's files are found by any of them, and nothing else comes along. */
 static void a_file_brings_its_set(void **state)
 {
-	static const char index[] = "{\"weight_map\":{\"a\":\"x-00001-of-00002.safetensors\",\"c\":\"other.safetensors\",\"d\":\"gone.safetensors\"}}";
+	static const char index[] =
+		"{\"weight_map\":{\"a\":\"x-00001-of-00002.safetensors\",\"c\":\"other.safetensors\",\"d\":\"gone.safetensors\"}}";
 	static const struct {
 		const char *model, *stems;
 		size_t nodes, tensors; /* the root counts */
@@ -313,7 +313,8 @@ static void a_file_without_a_telling_name_is_told_by_its_content(void **state)
 	assert_refused(in_tree(dir, "bytes"), -EINVAL, "is neither a directory nor weights");
 	/* In the directory none of them counts; what could be mounted is named. */
 	assert_refused(dir, -EINVAL, "no file of 5 in 1 directory is named *.safetensors, *.sft, ");
-	assert_refused(dir, -EINVAL, "; array.part is a NumPy array, which can be mounted by itself; other.pkl is a safetensors file");
+	assert_refused(dir, -EINVAL,
+		       "; array.part is a NumPy array, which can be mounted by itself; other.pkl is a safetensors file");
 
 	/* The path once. */
 	assert_int_equal(tfs_model_open(in_tree(dir, "page.pkl"), 1, NULL, NULL, &m, &err), -EINVAL);
@@ -443,10 +444,9 @@ static void an_index_makes_one_set(void **state)
 	(void)state;
 	put_safetensors(dir, "m-2.safetensors", TWO("c", "a"), 6);
 	put_safetensors(dir, "m-1.safetensors", TWO("b", "d"), 6);
-	put_text(
-		dir, "m.safetensors.index.json",
-		"{\"metadata\":{\"total_size\":12},\"weight_map\":{\"a\":\"m-2.safetensors\",\"b\":\"m-1.safetensors\","
-		"\"c\":\"m-2.safetensors\",\"d\":\"m-1.safetensors\"}}");
+	put_text(dir, "m.safetensors.index.json",
+		 "{\"metadata\":{\"total_size\":12},\"weight_map\":{\"a\":\"m-2.safetensors\",\"b\":\"m-1.safetensors\","
+		 "\"c\":\"m-2.safetensors\",\"d\":\"m-1.safetensors\"}}");
 	m = open_model(dir, &w);
 	assert_int_equal(w.n, 0);
 	assert_consistent(m);
@@ -475,10 +475,9 @@ static void what_is_missing_is_listed(void **state)
 	(void)state;
 	put_safetensors(dir, "m-1.safetensors", TWO("b", "d"), 6);
 	assert_int_equal(symlink("../blobs/0", in_tree(dir, "m-3.safetensors")), 0);
-	put_text(
-		dir, "m.safetensors.index.json",
-		"{\"metadata\":{\"total_size\":99},\"weight_map\":{\"z\":\"m-2.safetensors\",\"b\":\"m-3.safetensors\","
-		"\"x\\u0000\":\"m-1.safetensors\"}}");
+	put_text(dir, "m.safetensors.index.json",
+		 "{\"metadata\":{\"total_size\":99},\"weight_map\":{\"z\":\"m-2.safetensors\",\"b\":\"m-3.safetensors\","
+		 "\"x\\u0000\":\"m-1.safetensors\"}}");
 	m = open_model(dir, &w);
 	assert_consistent(m);
 	/* "b" of m-1 may be an older one than that of m-3, to which there is a link. */
@@ -491,7 +490,9 @@ static void what_is_missing_is_listed(void **state)
 	assert_warned(&w, "m.safetensors.index.json: 1 of its 3 shards are not there, the first is m-2.safetensors");
 	assert_warned(&w, "m.safetensors.index.json: 1 of its 3 shards can't be read, the first is m-3.safetensors");
 	assert_warned(&w, "3 of its 3 tensors are missing, the first is \"b\"");
-	assert_warned(&w, "1 of them are in another shard, and left out, as that may be an old copy: the first is \"b\", in m-1.safetensors");
+	assert_warned(
+		&w,
+		"1 of them are in another shard, and left out, as that may be an old copy: the first is \"b\", in m-1.safetensors");
 	assert_warned(&w, "1 tensors are in the shards and not in the index, the first is \"d\"");
 	/* The dangling link is one of the shards, so no broken set beside them; and total_size can't agree. */
 	assert_int_equal(w.n, 5);
@@ -521,8 +522,7 @@ static void a_wrong_total_size_is_only_a_warning(void **state)
 
 	(void)state;
 	put_safetensors(dir, "a.safetensors", ONE("t"), 4);
-	put_text(dir, "m.safetensors.index.json",
-		 "{\"metadata\":{\"total_size\":5},\"weight_map\":{\"t\":\"a.safetensors\"}}");
+	put_text(dir, "m.safetensors.index.json", "{\"metadata\":{\"total_size\":5},\"weight_map\":{\"t\":\"a.safetensors\"}}");
 	m = open_model(dir, &w);
 	assert_int_equal(w.n, 1);
 	assert_warned(&w, "total_size says 5 bytes, the tensors have 4");
@@ -638,13 +638,14 @@ static void broken_sets_are_left_out(void **state)
 	assert_string_equal(stems(m, 0), "model model~ good");
 	assert_int_equal(m->sets[0].n_tensors, 2);
 	assert_int_equal(w.n, 2);
-	assert_warned(&w, "model.safetensors.index.json: byte 20: left out: \"../escape\" isn't a shard's name: it contains a path separator");
+	assert_warned(
+		&w,
+		"model.safetensors.index.json: byte 20: left out: \"../escape\" isn't a shard's name: it contains a path separator");
 	tfs_model_destroy(m);
 
 	/* A broken shard is as one that isn't there. */
-	put_text(
-		dir, "model.safetensors.index.json",
-		"{\"weight_map\":{\"a\":\"model-00001-of-00002.safetensors\",\"b\":\"model-00002-of-00002.safetensors\"}}");
+	put_text(dir, "model.safetensors.index.json",
+		 "{\"weight_map\":{\"a\":\"model-00001-of-00002.safetensors\",\"b\":\"model-00002-of-00002.safetensors\"}}");
 	put_text(dir, "model-00002-of-00002.safetensors", "version https://git-lfs.github.com/spec/v1\n");
 	m = open_model(dir, &w);
 	assert_consistent(m);
@@ -666,7 +667,9 @@ static void broken_sets_are_left_out(void **state)
 	assert_string_equal(stems(m, 0), "good model model~");
 	assert_int_equal(m->sets[0].n_tensors, 1);
 	assert_int_equal(m->sets[0].n_missing, 2);
-	assert_warned(&w, "model.safetensors.index.json: left out: none of the 1 shards that it lists is there, the first is gone.safetensors");
+	assert_warned(
+		&w,
+		"model.safetensors.index.json: left out: none of the 1 shards that it lists is there, the first is gone.safetensors");
 	assert_warned(&w, "good.safetensors.index.json: lists model.safetensors.index.json, which isn't a safetensors file");
 	tfs_model_destroy(m);
 	assert_int_equal(unlink(in_tree(dir, "model-00002-of-00002.safetensors")), 0);
@@ -685,7 +688,8 @@ static void the_first_broken_shard_is_the_reason(void **state)
 
 	(void)state;
 	put_text(dir, "a.safetensors.index.json", index);
-	assert_refused(dir, -EINVAL, "a.safetensors.index.json: none of the 2 shards that it lists is there, the first is m-2.safetensors");
+	assert_refused(dir, -EINVAL,
+		       "a.safetensors.index.json: none of the 2 shards that it lists is there, the first is m-2.safetensors");
 	put_text(dir, "m-1.safetensors", "");
 	put_text(dir, "m-2.safetensors", "short");
 	assert_refused(dir, -EINVAL, "m-1.safetensors: has zero bytes");
@@ -737,7 +741,8 @@ static void shards_that_the_index_forgot_are_shown(void **state)
 	put_safetensors(dir, "m-00001-of-00003.safetensors", ONE("c"), 4);
 	put_safetensors(dir, "m-00002-of-00003.safetensors", ONE("b"), 4);
 	put_safetensors(dir, "m-00003-of-00003.safetensors", ONE("a"), 4);
-	put_text(dir, "m.safetensors.index.json", "{\"metadata\":{\"total_size\":4},\"weight_map\":{\"b\":\"m-00002-of-00003.safetensors\"}}");
+	put_text(dir, "m.safetensors.index.json",
+		 "{\"metadata\":{\"total_size\":4},\"weight_map\":{\"b\":\"m-00002-of-00003.safetensors\"}}");
 	m = open_model(dir, &w);
 	assert_consistent(m);
 	assert_string_equal(stems(m, 0), "m");
@@ -792,7 +797,8 @@ static void the_index_decides_which_copy_counts(void **state)
 
 		snprintf(source, sizeof source, "%d.safetensors", i);
 		snprintf(text, sizeof text,
-			 "{\"weight_map\":{\"t\":\"%s\",\"u\":\"1.safetensors\",\"v\":\"2.safetensors\",\"w\":\"3.safetensors\"}}", source);
+			 "{\"weight_map\":{\"t\":\"%s\",\"u\":\"1.safetensors\",\"v\":\"2.safetensors\",\"w\":\"3.safetensors\"}}",
+			 source);
 		put_text(dir, "m.safetensors.index.json", text);
 		m = open_model(dir, &w);
 		assert_consistent(m);
@@ -800,7 +806,9 @@ static void the_index_decides_which_copy_counts(void **state)
 		assert_string_equal(m->nodes[m->sets[0].tensors[0].source].name, source);
 		assert_int_equal(m->sets[0].tensors[0].ndim, i == 3 ? 2 : 1);
 		assert_int_equal(m->sets[0].total_bytes, 4);
-		assert_warned(&w, "1 tensors are in several shards, and the copy in the one that the index names counts: the first is \"t\"");
+		assert_warned(
+			&w,
+			"1 tensors are in several shards, and the copy in the one that the index names counts: the first is \"t\"");
 		tfs_model_destroy(m);
 	}
 
@@ -810,7 +818,9 @@ static void the_index_decides_which_copy_counts(void **state)
 	assert_int_equal(m->sets[0].n_tensors, 0);
 	assert_int_equal(m->sets[0].n_missing, 4);
 	assert_string_equal(m->sets[0].missing[0], "t");
-	assert_warned(&w, "1 of them are in another shard, and left out, as that may be an old copy: the first is \"t\", in 1.safetensors");
+	assert_warned(
+		&w,
+		"1 of them are in another shard, and left out, as that may be an old copy: the first is \"t\", in 1.safetensors");
 	tfs_model_destroy(m);
 	remove_tree(dir);
 }
@@ -831,7 +841,9 @@ static void where_no_index_decides_the_bytes_do(void **state)
 	assert_int_equal(m->sets[0].total_bytes, 8);
 	assert_string_equal(m->nodes[m->sets[0].tensors[2].source].name, "m-1-of-3.safetensors");
 	assert_int_equal(w.n, 1);
-	assert_warned(&w, "1 tensors are stored twice, with equal bytes: the first is \"t\", in m-1-of-3.safetensors and in m-2-of-3.safetensors");
+	assert_warned(
+		&w,
+		"1 tensors are stored twice, with equal bytes: the first is \"t\", in m-1-of-3.safetensors and in m-2-of-3.safetensors");
 	tfs_model_destroy(m);
 
 	/* It says nothing of it: out of those that differ none, the others stay. */
@@ -850,8 +862,9 @@ static void where_no_index_decides_the_bytes_do(void **state)
 	tfs_model_destroy(m);
 
 	/* Nor where it names a shard that doesn't have it. */
-	put_text(dir, "m.safetensors.index.json",
-		 "{\"weight_map\":{\"t\":\"4.safetensors\",\"a\":\"m-2-of-3.safetensors\",\"x\":\"m-1-of-3.safetensors\",\"c\":\"4.safetensors\"}}");
+	put_text(
+		dir, "m.safetensors.index.json",
+		"{\"weight_map\":{\"t\":\"4.safetensors\",\"a\":\"m-2-of-3.safetensors\",\"x\":\"m-1-of-3.safetensors\",\"c\":\"4.safetensors\"}}");
 	put_safetensors(dir, "4.safetensors", ONE("c"), 4);
 	put_safetensors(dir, "m-3-of-3.safetensors", ONE("t"), 4);
 	m = open_model(dir, &w);
@@ -866,8 +879,9 @@ static void where_no_index_decides_the_bytes_do(void **state)
 	assert_int_equal(unlink(in_tree(dir, "m.safetensors.index.json")), 0);
 	assert_int_equal(unlink(in_tree(dir, "4.safetensors")), 0);
 	put_other(dir, "m-2-of-3.safetensors", ONE("t"));
-	assert_refused(dir, -EINVAL, "m-2-of-3.safetensors: byte 61: tensor \"t\": is in m-1-of-3.safetensors, too, with other bytes, and no "
-				     "index says which one counts");
+	assert_refused(dir, -EINVAL,
+		       "m-2-of-3.safetensors: byte 61: tensor \"t\": is in m-1-of-3.safetensors, too, with other bytes, and no "
+		       "index says which one counts");
 	put_safetensors(dir, "good.safetensors", ONE("t"), 4);
 	m = open_model(dir, &w);
 	assert_string_equal(stems(m, 0), "good");
@@ -916,10 +930,34 @@ static void many_shards_some_of_them_broken(void **state)
 static void companions_come_after_models(void **state)
 {
 	static const char *const companions[] = {
-		"adapter_model", "adapter_model.fp16", "optimizer", "optimizer_0", "scheduler", "rng_state_0", "training_args", "scaler",
-		"random_states_1", "mmproj-F16", "a-mmproj-f16", "imatrix", "a.imatrix", "a_optim_states", "pytorch_lora_weights",
-		"bf16_zero_pp_rank_0_mp_rank_00_optim_states", "mm_projector", "projector", "vision-Projector.fp16", "custom_checkpoint_0",
-		"dl_state_dict", "sampler", "trainer_state", "optim", "lr_scheduler", "grad_scaler", "a_Optimizer", "a-optimizer-1",
+		"adapter_model",
+		"adapter_model.fp16",
+		"optimizer",
+		"optimizer_0",
+		"scheduler",
+		"rng_state_0",
+		"training_args",
+		"scaler",
+		"random_states_1",
+		"mmproj-F16",
+		"a-mmproj-f16",
+		"imatrix",
+		"a.imatrix",
+		"a_optim_states",
+		"pytorch_lora_weights",
+		"bf16_zero_pp_rank_0_mp_rank_00_optim_states",
+		"mm_projector",
+		"projector",
+		"vision-Projector.fp16",
+		"custom_checkpoint_0",
+		"dl_state_dict",
+		"sampler",
+		"trainer_state",
+		"optim",
+		"lr_scheduler",
+		"grad_scaler",
+		"a_Optimizer",
+		"a-optimizer-1",
 	};
 	char *dir = make_tree(), name[100], text[100];
 	struct tfs_model *m;

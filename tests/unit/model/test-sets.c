@@ -166,7 +166,8 @@ static void what_is_no_weights_is_named(void **state)
 
 static void other_files_are_not_mentioned(void **state)
 {
-	static const char *const names[] = { "notes.part", ".part", "a.npy.txt", ".incomplete", "aria2", "disk.partial", "x.download" };
+	static const char *const names[] = { "notes.part", ".part",	   "a.npy.txt", ".incomplete",
+					     "aria2",	   "disk.partial", "x.download" };
 	char *dir = make_tree();
 	struct tfs_model *m;
 	struct warnings w;
@@ -193,10 +194,8 @@ static void other_files_are_not_mentioned(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(npy_files_are_one_set),
-		cmocka_unit_test(formats_have_an_order),
-		cmocka_unit_test(a_set_without_tensors_gives_way),
-		cmocka_unit_test(what_is_no_weights_is_named),
+		cmocka_unit_test(npy_files_are_one_set),	   cmocka_unit_test(formats_have_an_order),
+		cmocka_unit_test(a_set_without_tensors_gives_way), cmocka_unit_test(what_is_no_weights_is_named),
 		cmocka_unit_test(other_files_are_not_mentioned),
 	};
 

@@ -89,8 +89,8 @@ static void bytes_are_counted(void **state)
 	(void)state;
 	for (size_t i = 0; i < LENGTH(cases); i++) {
 		uint64_t nbytes = 4711;
-		int rc = tfs_dtype_nbytes(tfs_dtype_by_name(cases[i].dtype, strlen(cases[i].dtype)), cases[i].shape,
-					  cases[i].ndim, &nbytes);
+		int rc = tfs_dtype_nbytes(tfs_dtype_by_name(cases[i].dtype, strlen(cases[i].dtype)), cases[i].shape, cases[i].ndim,
+					  &nbytes);
 
 		assert_int_equal(rc, cases[i].rc);
 		assert_true(nbytes == (rc ? 4711 : cases[i].nbytes)); /* untouched on failure */
@@ -132,10 +132,8 @@ static void a_last_block_may_be_partial(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_dtype_is_known),
-		cmocka_unit_test(other_names_are_not),
-		cmocka_unit_test(each_has_its_index),
-		cmocka_unit_test(bytes_are_counted),
+		cmocka_unit_test(every_dtype_is_known),	       cmocka_unit_test(other_names_are_not),
+		cmocka_unit_test(each_has_its_index),	       cmocka_unit_test(bytes_are_counted),
 		cmocka_unit_test(a_last_block_may_be_partial),
 	};
 

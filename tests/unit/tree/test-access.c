@@ -49,8 +49,9 @@ static struct model_of *make(uint32_t n_files, uint32_t n, const uint32_t *sourc
 	assert_non_null(m);
 	for (uint32_t i = 0; i < n; i++)
 		m->tensors[i].source = m->sources[i] = sources[i];
-	m->set = (struct tfs_set){ .dir = ROOT, .n_sources = n, .sources = m->sources, .n_files = n_files,
-				   .n_tensors = n, .tensors = m->tensors };
+	m->set = (struct tfs_set){
+		.dir = ROOT, .n_sources = n, .sources = m->sources, .n_files = n_files, .n_tensors = n, .tensors = m->tensors
+	};
 	m->model = (struct tfs_model){ .n_nodes = NODES, .nodes = nodes, .n_sets = 1, .sets = &m->set };
 	m->access = tfs_access_create(&m->model);
 	assert_non_null(m->access);
@@ -74,7 +75,8 @@ static void test_node_as_the_kernel(void **state)
 		/* the owner's bits are for the owner, even where others have more */
 		{ &alice, { [ROOT] = 1, [D] = 1, [OPEN] = 1, [PRIVATE] = 1, [SHARED] = 1, [IN_D] = 1 } },
 		{ &alice_in_team, { [ROOT] = 1, [D] = 1, [OPEN] = 1, [PRIVATE] = 1, [SHARED] = 1, [BOBS_SHARED] = 1, [IN_D] = 1 } },
-		{ &bob_in_team, { [ROOT] = 1, [D] = 1, [OPEN] = 1, [SHARED] = 1, [BOBS] = 1, [BOBS_SHARED] = 1, [ODD] = 1, [IN_D] = 1 } },
+		{ &bob_in_team,
+		  { [ROOT] = 1, [D] = 1, [OPEN] = 1, [SHARED] = 1, [BOBS] = 1, [BOBS_SHARED] = 1, [ODD] = 1, [IN_D] = 1 } },
 		{ &carol, { [ROOT] = 1, [OPEN] = 1, [ODD] = 1 } },
 		{ &carol_in_team, { [ROOT] = 1, [D] = 1, [OPEN] = 1, [SHARED] = 1, [BOBS_SHARED] = 1, [ODD] = 1, [IN_D] = 1 } },
 	};
@@ -159,7 +161,8 @@ static void test_mixed(void **state)
 
 	/* Two owners, each with a file of his own: nobody but root. */
 	m = MAKE(2, PRIVATE, BOBS);
-	for (const struct tfs_caller *const *c = (const struct tfs_caller *const[]){ &alice_in_team, &bob_in_team, &carol, NULL }; *c; c++)
+	for (const struct tfs_caller *const *c = (const struct tfs_caller *const[]){ &alice_in_team, &bob_in_team, &carol, NULL };
+	     *c; c++)
 		assert_false(tfs_access_set(m->access, *c, 0));
 	assert_true(tfs_access_set(m->access, &root, 0));
 	destroy(m);
@@ -221,8 +224,12 @@ static void test_made_up_directories(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_node_as_the_kernel), cmocka_unit_test(test_one_owner), cmocka_unit_test(test_mixed),
-		cmocka_unit_test(test_directories),	   cmocka_unit_test(test_external), cmocka_unit_test(test_made_up_directories),
+		cmocka_unit_test(test_node_as_the_kernel),
+		cmocka_unit_test(test_one_owner),
+		cmocka_unit_test(test_mixed),
+		cmocka_unit_test(test_directories),
+		cmocka_unit_test(test_external),
+		cmocka_unit_test(test_made_up_directories),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

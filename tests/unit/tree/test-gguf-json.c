@@ -48,9 +48,8 @@ static void numbers(void **state)
 		float f;
 		const char *want;
 	} floats[] = {
-		{ 0.1f, "0.1" },	      { 1e6f, "1e+06" },	   { 16777216, "16777216.0" }, { 3, "3.0" },
-		{ -0.0f, "-0.0" },	      { 1 / 3.f, "0.33333334" },   { 3.4028235e38f, "3.4028235e+38" },
-		{ 1e-45f, "1.4013e-45" },
+		{ 0.1f, "0.1" },   { 1e6f, "1e+06" },	      { 16777216, "16777216.0" },	  { 3, "3.0" },
+		{ -0.0f, "-0.0" }, { 1 / 3.f, "0.33333334" }, { 3.4028235e38f, "3.4028235e+38" }, { 1e-45f, "1.4013e-45" },
 	};
 	static const uint64_t max = UINT64_MAX;
 	static const double third = 1 / 3.;
@@ -89,11 +88,11 @@ static void arrays(void **state)
 	   "{\"type\": \"array\", \"of\": \"array\", \"count\": 2, \"value\": [{\"of\": \"uint8\", \"count\": 2, \"value\": [1, 2]}, "
 	   "{\"of\": \"bool\", \"count\": 0, \"value\": []}]}");
 	value[4] = 65;
-	is(9, value, sizeof value,
-	   "{\"type\": \"array\", \"of\": \"uint8\", \"count\": 65, \"first\": [0, 0, 0, 0, 0, 0, 0, 0]}");
+	is(9, value, sizeof value, "{\"type\": \"array\", \"of\": \"uint8\", \"count\": 65, \"first\": [0, 0, 0, 0, 0, 0, 0, 0]}");
 	text = text_of(9, value, sizeof value, true);
 	assert_null(strstr(text, "first"));
-	assert_int_equal(strlen(text), strlen("{\"type\": \"array\", \"of\": \"uint8\", \"count\": 65, \"value\": []}") + 65 * 3 - 2);
+	assert_int_equal(strlen(text),
+			 strlen("{\"type\": \"array\", \"of\": \"uint8\", \"count\": 65, \"value\": []}") + 65 * 3 - 2);
 	free(text);
 	value[4] = 64;
 	text = text_of(9, value, sizeof value - 1, false);
@@ -141,8 +140,10 @@ static void what_is_no_header_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(numbers),	      cmocka_unit_test(strings),
-		cmocka_unit_test(arrays),	      cmocka_unit_test(a_text_has_a_limit),
+		cmocka_unit_test(numbers),
+		cmocka_unit_test(strings),
+		cmocka_unit_test(arrays),
+		cmocka_unit_test(a_text_has_a_limit),
 		cmocka_unit_test(what_is_no_header_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

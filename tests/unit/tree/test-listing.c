@@ -16,7 +16,9 @@ static char columns[] = "name\tdtype\tshape\tbytes\tset\tsource\toffset\tpath\n"
 
 static int setup(void **state)
 {
-	static const struct spec odd[] = { { "tab\\tname", 3 }, { "new\\nline", 5 }, { "", 1 }, { "a/b\\\"\\\\", 2 }, { "\\u0000\xc3\xa4%", 4 } };
+	static const struct spec odd[] = {
+		{ "tab\\tname", 3 }, { "new\\nline", 5 }, { "", 1 }, { "a/b\\\"\\\\", 2 }, { "\\u0000\xc3\xa4%", 4 }
+	};
 	struct spec *many = calloc(MANY, sizeof *many);
 	char(*names)[40] = calloc(MANY, sizeof *names);
 

@@ -472,12 +472,8 @@ static void test_small(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rules),
-		cmocka_unit_test(test_twins),
-		cmocka_unit_test(test_many_twins),
-		cmocka_unit_test(test_long),
-		cmocka_unit_test(test_deep),
-		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_rules), cmocka_unit_test(test_twins), cmocka_unit_test(test_many_twins),
+		cmocka_unit_test(test_long),  cmocka_unit_test(test_deep),  cmocka_unit_test(test_random),
 		cmocka_unit_test(test_small),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,9 @@ static struct names_of_set make_set(const char *const *names, const size_t *lens
 {
 	struct names_of_set s = { .tensors = calloc(n, sizeof *s.tensors) };
 	for (size_t i = 0; i < n; i++)
-		s.tensors[i] = (struct tfs_tensor){ .name = names[i], .name_len = lens ? lens[i] : strlen(names[i]), .dtype = u8() };
+		s.tensors[i] = (struct tfs_tensor){ .name = names[i],
+						    .name_len = lens ? lens[i] : strlen(names[i]),
+						    .dtype = u8() };
 	qsort(s.tensors, n, sizeof *s.tensors, by_name);
 	s.set = (struct tfs_set){ .n_tensors = n, .tensors = s.tensors };
 	return s;
@@ -89,7 +91,7 @@ static void test_cutting(void **state)
 			}
 			snprintf(hash, sizeof hash, "~%016llx", (unsigned long long)XXH64(name, len, 0));
 			assert_memory_equal(buf + n - 17, hash, 17);
-			assert_true(n > 250 - 4); /* no more is cut than has to be */
+			assert_true(n > 250 - 4);				/* no more is cut than has to be */
 			assert_int_not_equal((unsigned char)buf[n - 18], 0xc3); /* nor half a character */
 		}
 }

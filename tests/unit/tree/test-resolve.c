@@ -48,7 +48,7 @@ static void test_names(void **state)
 		{ "npy/a.npy", 0, "npy/a.npy " },
 		{ "tree/a/b", 0, "tensors/a.b " },
 		{ "tree/a/@", 0, "tensors/a " },
-		{ "none", 0, "tensors/none " }, /* has no elements */
+		{ "none", 0, "tensors/none " },	    /* has no elements */
 		{ "a.c[1]", 0, "tensors/a.c[1] " }, /* itself before it is a glob */
 		{ "a.?*", 0, "tensors/a.b tensors/a.c1 tensors/a.c[1] " },
 		{ "tensors", 0, "tensors/a tensors/a.b tensors/a.c1 tensors/a.c[1] tensors/none " },

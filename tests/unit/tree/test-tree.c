@@ -11,7 +11,7 @@ static const struct spec specs[] = { { "a", 10 }, { "a.b", 20 }, { "x\\/y", 5 },
 
 /* Two tensors, one with the name of a file of keys; then their data, at byte 96. */
 static const char gguf[128 + 1] =
-	"GGUF\3\0\0\0\2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"			      /* 2 tensors, no keys */
+	"GGUF\3\0\0\0\2\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"				  /* 2 tensors, no keys */
 	"\5\0\0\0\0\0\0\0.gguf\1\0\0\0\1\0\0\0\0\0\0\0\x18\0\0\0\0\0\0\0\0\0\0\0" /* I8, 1 element, at 0 */
 	"\1\0\0\0\0\0\0\0t\1\0\0\0\1\0\0\0\0\0\0\0\x18\0\0\0\x20\0\0\0\0\0\0\0";
 
@@ -92,7 +92,8 @@ static unsigned walk(struct tfs_inode d, unsigned depth)
 			assert_true(equal(tfs_tree_parent(tree, child), d));
 			n += walk(child, depth + 1);
 		} else {
-			assert_int_equal(tfs_tree_lookup(tree, child, "x", &found), child.kind == TFS_INO_NODE ? -ENOENT : -ENOTDIR);
+			assert_int_equal(tfs_tree_lookup(tree, child, "x", &found),
+					 child.kind == TFS_INO_NODE ? -ENOENT : -ENOTDIR);
 		}
 	}
 	assert_int_equal(tfs_tree_entry(tree, d, &place, name, &child), -ENOENT);
@@ -123,8 +124,9 @@ static void test_walk(void **state)
 	 */
 	unsigned gguf_views = 6 + 4 * 2 + 2 + 3 + 1;
 	assert_int_equal(walk(root, 0), 14 + 8 + 4 * 5 + 1 + 7 + 1 + 2 + (6 + 4 * 5 + 1 + 7 + 1) + (6 + 4 * 2 + 1 + 3 + 1) + 2 +
-						(1 + 6 + 4 * 3 + 1 + 5 + 1) + (1 + 6 + 3 + 1 + 1 + 1) + (1 + 6 + 3 * 6 + 3 + 1 + 6 + 1) +
-						2 * (1 + gguf_views + 1) + (1 + gguf_views) + (2 + gguf_views));
+						(1 + 6 + 4 * 3 + 1 + 5 + 1) + (1 + 6 + 3 + 1 + 1 + 1) +
+						(1 + 6 + 3 * 6 + 3 + 1 + 6 + 1) + 2 * (1 + gguf_views + 1) + (1 + gguf_views) +
+						(2 + gguf_views));
 }
 
 static void test_collisions(void **state)
@@ -188,8 +190,8 @@ static void test_filtered(void **state)
 		assert_int_equal(tfs_tree_lookup(tree, view, name, &i), -ENOENT);
 	}
 	for (unsigned n = 0; n < 6; n++) {
-		static const char *const not[] = { "b", "b.json", ".npy", "npy", "b.npy.npy", "b.np" };
-		assert_int_equal(tfs_tree_lookup(tree, view, not[n], &i), -ENOENT);
+		static const char *const not [] = { "b", "b.json", ".npy", "npy", "b.npy.npy", "b.np" };
+		assert_int_equal(tfs_tree_lookup(tree, view, not [n], &i), -ENOENT);
 	}
 }
 
@@ -198,7 +200,10 @@ static void test_whole(void **state)
 {
 	static const struct {
 		const char *dir, *name; /* NULL: nowhere else */
-	} rows[] = { { "gguf", "model.safetensors" }, { "adapter", "adapter_model.safetensors" }, { "broken", NULL }, { "optimizer", NULL },
+	} rows[] = { { "gguf", "model.safetensors" },
+		     { "adapter", "adapter_model.safetensors" },
+		     { "broken", NULL },
+		     { "optimizer", NULL },
 		     { "mixed", NULL } };
 	struct tfs_inode root = tfs_ino_unpack(1), sub, d, i, j;
 	struct stat st;
@@ -266,12 +271,14 @@ static void test_views(void **state)
 			tfs_tree_attr(tree, i, &st);
 			assert_int_equal(st.st_nlink, 2 * (shown + in_tree));
 		}
-		assert_int_equal(tfs_tree_valid(tree, (struct tfs_inode){ .kind = TFS_INO_CONSOLIDATED }), views >> TFS_VIEW_WHOLE & 1);
+		assert_int_equal(tfs_tree_valid(tree, (struct tfs_inode){ .kind = TFS_INO_CONSOLIDATED }),
+				 views >> TFS_VIEW_WHOLE & 1);
 		assert_int_equal(tfs_tree_valid(tree, (struct tfs_inode){ .kind = TFS_INO_KEYS, .node = TFS_KEYS_SAFETENSORS }),
 				 views >> TFS_VIEW_META & 1);
 		assert_int_equal(tfs_tree_valid(tree, (struct tfs_inode){ .kind = TFS_INO_SET }), views != 0);
 		assert_int_equal(tfs_tree_lookup(tree, root, "adapter", &sub), 0);
-		assert_int_equal(tfs_tree_lookup(tree, sub, "adapter_model.safetensors", &i), views >> TFS_VIEW_WHOLE & 1 ? 0 : -ENOENT);
+		assert_int_equal(tfs_tree_lookup(tree, sub, "adapter_model.safetensors", &i),
+				 views >> TFS_VIEW_WHOLE & 1 ? 0 : -ENOENT);
 		tfs_tree_destroy(tree);
 	}
 	tree = all;
@@ -280,8 +287,8 @@ static void test_views(void **state)
 /* --views= */
 static void test_parse(void **state)
 {
-	static const char *const bad[] = { "", ",", "tensors,", ",npy", "tensors,,npy", "tensors npy", "all,npy", "none,npy", "tensor", "tensorss",
-					   "sets", "Tensors", ".tensorfs", "tensors;npy" };
+	static const char *const bad[] = { "",	       ",",	 "tensors,", ",npy", "tensors,,npy", "tensors npy", "all,npy",
+					   "none,npy", "tensor", "tensorss", "sets", "Tensors",	     ".tensorfs",   "tensors;npy" };
 	unsigned views = 99;
 
 	(void)state;
@@ -304,7 +311,8 @@ static void test_parse(void **state)
 /* tree/ shows the files of tensors/, and directories that are not those of sets/STEM/tree. */
 static void test_tree(void **state)
 {
-	static const char *const paths[] = { "a/@", "a/b", "x/y", "%", "%25" }, *const names[] = { "a", "a.b", "x%2Fy", "%", "%25" };
+	static const char *const paths[] = { "a/@", "a/b", "x/y", "%", "%25" }, *const names[] = { "a", "a.b", "x%2Fy", "%",
+												   "%25" };
 	struct tfs_inode root = tfs_ino_unpack(1), sets, set, tops[2], i, j, d;
 	struct stat st;
 
@@ -418,15 +426,9 @@ static void test_numbers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_walk),
-		cmocka_unit_test(test_collisions),
-		cmocka_unit_test(test_absent_in_view),
-		cmocka_unit_test(test_filtered),
-		cmocka_unit_test(test_whole),
-		cmocka_unit_test(test_views),
-		cmocka_unit_test(test_parse),
-		cmocka_unit_test(test_tree),
-		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_walk),	 cmocka_unit_test(test_collisions), cmocka_unit_test(test_absent_in_view),
+		cmocka_unit_test(test_filtered), cmocka_unit_test(test_whole),	    cmocka_unit_test(test_views),
+		cmocka_unit_test(test_parse),	 cmocka_unit_test(test_tree),	    cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_numbers),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -264,7 +264,7 @@ static void open_in_view(const struct request *q)
 {
 	if (!tfs_views[q->inode.view].loaded)
 		open_meta(q);
-	else if (q->fs->model->sets[q->inode.set].tensors[q->inode.tensor].nbytes)
+	else if (tfs_set_tensor(&q->fs->model->sets[q->inode.set], q->inode.tensor)->nbytes)
 		open_tensor(q);
 	else
 		open_prefix(q);

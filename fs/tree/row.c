@@ -68,7 +68,7 @@ static int enter_source(struct tfs_rows *rows, uint32_t node)
 
 int tfs_rows_get(struct tfs_rows *rows, uint32_t set, uint32_t tensor, struct tfs_row *ret_row)
 {
-	const struct tfs_tensor *t = &rows->model->sets[set].tensors[tensor];
+	const struct tfs_tensor *t = tfs_set_tensor(&rows->model->sets[set], tensor);
 	struct tfs_inode inode = { .kind = TFS_INO_TENSOR, .set = set, .tensor = tensor };
 
 	int r = rows->set_index == set ? 0 : enter_set(rows, set);

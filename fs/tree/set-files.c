@@ -159,7 +159,14 @@ const struct tfs_kind_ops tfs_kind_set_tree_dir = { .valid = set_tree_dir_valid,
 /* Does that view, a flat one, have a file for the tensor? */
 static bool has_tensor(const struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, uint32_t tensor)
 {
-	return tfs_view_shows(tfs_views[view].loader_view, &t->model->sets[set].tensors[tensor]);
+	const struct tfs_set *s = &t->model->sets[set];
+
+	/* Scaled weights are in f32/, and in meta/ where no codes have their name. */
+	if (tensor >= s->n_tensors && view == TFS_VIEW_META)
+		return tfs_set_find(s, tfs_set_tensor(s, tensor)->name, tfs_set_tensor(s, tensor)->name_len) == SIZE_MAX;
+	if (tensor >= s->n_tensors && view != TFS_VIEW_F32)
+		return false;
+	return tfs_view_shows(tfs_views[view].loader_view, tfs_set_tensor(s, tensor));
 }
 
 /* The tensor whose file in @view, a flat one, is @name, or UINT32_MAX. */
@@ -167,11 +174,13 @@ static uint32_t find_tensor(const struct tfs_tree *t, const struct names *names,
 			    const char *name)
 {
 	size_t len = strlen(name), end = strlen(tfs_views[view].suffix);
-	uint32_t tensor;
+	uint32_t tensor, other;
 
 	if (len < end || strcmp(name + len - end, tfs_views[view].suffix) != 0)
 		return UINT32_MAX;
-	tensor = tfs_names_find(names, name, len - end);
+	tensor = tfs_names_find(names, name, len - end, &other);
+	if (other != UINT32_MAX && has_tensor(t, set, view, other))
+		return other;
 	return tensor != UINT32_MAX && has_tensor(t, set, view, tensor) ? tensor : UINT32_MAX;
 }
 
@@ -235,7 +244,7 @@ static int flat_entry(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, 
 		      struct tfs_inode *ret_inode)
 {
 	struct names *names = tfs_tree_names(t, set);
-	uint64_t n = t->model->sets[set].n_tensors, at = *place;
+	uint64_t n = tfs_set_n_all(&t->model->sets[set]), at = *place;
 
 	if (!names)
 		return -ENOMEM;
@@ -335,7 +344,7 @@ static bool tensor_valid(struct tfs_tree *t, struct tfs_inode i)
 	/* tree/ shows the files of tensors/, also where that isn't. */
 	bool shown = tfs_tree_has_view(t, i.view) || (i.view == TFS_VIEW_TENSORS && tfs_tree_has_view(t, TFS_VIEW_TREE));
 
-	return shown && i.set < t->model->n_sets && i.tensor < t->model->sets[i.set].n_tensors && tfs_views[i.view].flat &&
+	return shown && i.set < t->model->n_sets && i.tensor < tfs_set_n_all(&t->model->sets[i.set]) && tfs_views[i.view].flat &&
 	       has_tensor(t, i.set, i.view, i.tensor);
 }
 
@@ -352,7 +361,7 @@ static void tensor_attr(const struct tfs_tree *t, struct tfs_inode i, struct sta
 	st->st_mode = S_IFREG;
 	st->st_nlink = links_of(t, i);
 	st->st_size = tfs_views[i.view].loaded ? tfs_file_layout(m, tfs_file_of(i)).size : 0;
-	tfs_tree_attr_of_node(&m->nodes[m->sets[i.set].tensors[i.tensor].source], st);
+	tfs_tree_attr_of_node(&m->nodes[tfs_set_tensor(&m->sets[i.set], i.tensor)->source], st);
 	tfs_access_attr_tensor(t->access, i.set, i.tensor, st);
 }
 

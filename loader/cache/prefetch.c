@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/sort.h"
 #include "base/thread.h"
 #include "cache/predict.h"
 
@@ -20,10 +22,10 @@ enum { QUEUE_FILES = 4096, LOOK_AGAIN_NS = 5000000 };
 /* What is known of the opens of one weight set in one view: readers of two views keep each their own order. */
 struct set_predictor {
 	struct tfs_predictor predictor;
-	uint32_t *place; /* of each tensor in file order: the inverse of set->by_offset; NULL before the first open */
-	/* The order of the first opens, and the place of each tensor in there or TFS_NO_PLACE. In the same piece of memory. */
-	uint32_t *opened, *place_opened;
-	uint32_t n_opened;
+	uint32_t n; /* files in the view */
+	/* By order: the tensors in it, and the place of each tensor, or TFS_NO_PLACE; NULL before the first open. One piece of memory. */
+	uint32_t *tensors[TFS_ORDERS], *place[TFS_ORDERS];
+	uint32_t n_opened; /* of the order of opens: how many there are yet */
 };
 
 /* Prefetch runs ahead by at most this share of the budget, so that it can't push out what it has brought in. */
@@ -81,26 +83,58 @@ struct tfs_prefetcher *tfs_prefetch_create(const struct tfs_model *model, struct
 
 /* --- After an open ------------------------------------------------------------------------------------------------- */
 
-static uint32_t tensor_at(const struct tfs_set *set, const struct set_predictor *sp, enum tfs_order order, uint32_t place)
+static int by_name(const void *a, const void *b, void *set)
 {
-	return order == TFS_FILE_ORDER ? set->by_offset[place] : order == TFS_NAME_ORDER ? place : sp->opened[place];
+	const struct tfs_tensor *x = tfs_set_tensor(set, *(const uint32_t *)a), *y = tfs_set_tensor(set, *(const uint32_t *)b);
+
+	return tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
+}
+
+static int by_offset(const void *a, const void *b, void *set)
+{
+	const struct tfs_tensor *x = tfs_set_tensor(set, *(const uint32_t *)a), *y = tfs_set_tensor(set, *(const uint32_t *)b);
+
+	if (x->source != y->source)
+		return x->source < y->source ? -1 : 1;
+	return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+/* The tensors of the set that @view shows, in the order of their names, and of their places in files. */
+static void make_orders(const struct tfs_set *set, enum tfs_view_id view, struct set_predictor *sp)
+{
+	uint32_t *names = sp->tensors[TFS_NAME_ORDER], *offsets = sp->tensors[TFS_FILE_ORDER];
+	const bool scaled = set->n_scaled && view == TFS_F32;
+
+	sp->n = 0;
+	for (size_t i = 0; i < (scaled ? tfs_set_n_all(set) : set->n_tensors); i++)
+		if (!scaled || tfs_view_shows(view, tfs_set_tensor(set, i)))
+			names[sp->n++] = i;
+	memcpy(offsets, scaled ? names : set->by_offset, sp->n * sizeof *offsets);
+	if (scaled) {
+		qsort_r(names, sp->n, sizeof *names, by_name, (void *)(uintptr_t)set);
+		qsort_r(offsets, sp->n, sizeof *offsets, by_offset, (void *)(uintptr_t)set);
+	}
 }
 
 /* Before the first open. False: out of memory. */
-static bool make_places(const struct tfs_set *set, struct set_predictor *sp)
+static bool make_places(const struct tfs_set *set, enum tfs_view_id view, struct set_predictor *sp)
 {
-	size_t n = set->n_tensors;
+	const size_t n = tfs_set_n_all(set);
 
-	if (sp->place)
+	if (sp->tensors[0])
 		return true;
-	sp->place = reallocarray(NULL, n, 3 * sizeof *sp->place);
-	if (!sp->place)
+	uint32_t *memory = reallocarray(NULL, n, 2 * TFS_ORDERS * sizeof *memory);
+	if (!memory)
 		return false;
-	sp->opened = sp->place + n;
-	sp->place_opened = sp->opened + n;
-	for (size_t i = 0; i < n; i++) {
-		sp->place[set->by_offset[i]] = i;
-		sp->place_opened[i] = TFS_NO_PLACE;
+	memset(memory, 0xff, n * 2 * TFS_ORDERS * sizeof *memory); /* TFS_NO_PLACE */
+	for (int o = 0; o < TFS_ORDERS; o++) {
+		sp->tensors[o] = memory + n * o;
+		sp->place[o] = memory + n * (TFS_ORDERS + o);
+	}
+	make_orders(set, view, sp);
+	for (uint32_t i = 0; i < sp->n; i++) {
+		sp->place[TFS_NAME_ORDER][sp->tensors[TFS_NAME_ORDER][i]] = i;
+		sp->place[TFS_FILE_ORDER][sp->tensors[TFS_FILE_ORDER][i]] = i;
 	}
 	return true;
 }
@@ -109,24 +143,25 @@ static bool make_places(const struct tfs_set *set, struct set_predictor *sp)
 static struct set_predictor *note_open(struct tfs_prefetcher *p, struct tfs_file_id id, uint64_t max,
 				       struct tfs_prediction *ret_prediction)
 {
-	const struct tfs_set *set = &p->model->sets[id.set];
 	struct set_predictor *sp = &p->predictors[(size_t)id.set * TFS_VIEW_IDS + id.view];
 
-	if (!make_places(set, sp))
+	if (!make_places(&p->model->sets[id.set], id.view, sp))
 		return NULL;
-	const uint32_t place[TFS_ORDERS] = { sp->place[id.tensor], id.tensor, sp->place_opened[id.tensor] };
-	const uint32_t count[TFS_ORDERS] = { set->n_tensors, set->n_tensors, sp->n_opened };
+	uint32_t place[TFS_ORDERS], count[TFS_ORDERS];
+	for (int o = 0; o < TFS_ORDERS; o++) {
+		place[o] = sp->place[o][id.tensor];
+		count[o] = o == TFS_EARLIER_ORDER ? sp->n_opened : sp->n;
+	}
 	*ret_prediction = tfs_predict_opened(&sp->predictor, place, count, max);
-	if (sp->place_opened[id.tensor] == TFS_NO_PLACE) {
-		sp->place_opened[id.tensor] = sp->n_opened;
-		sp->opened[sp->n_opened++] = id.tensor;
+	if (place[TFS_EARLIER_ORDER] == TFS_NO_PLACE) {
+		sp->place[TFS_EARLIER_ORDER][id.tensor] = sp->n_opened;
+		sp->tensors[TFS_EARLIER_ORDER][sp->n_opened++] = id.tensor;
 	}
 	return sp;
 }
 
 void tfs_prefetch_after(struct tfs_prefetcher *p, struct tfs_file_id id)
 {
-	const struct tfs_set *set = &p->model->sets[id.set];
 	uint64_t max = p->memory / WINDOW_SHARE;
 	if (max > WINDOW_MAX)
 		max = WINDOW_MAX;
@@ -142,11 +177,10 @@ void tfs_prefetch_after(struct tfs_prefetcher *p, struct tfs_file_id id)
 	}
 	uint64_t bytes = 0;
 	for (uint32_t i = next_up.next; i < next_up.from; i++)
-		bytes += tfs_file_loaded_size(p->model,
-					      (struct tfs_file_id){ id.set, tensor_at(set, sp, next_up.order, i), id.view });
+		bytes += tfs_file_loaded_size(p->model, (struct tfs_file_id){ id.set, sp->tensors[next_up.order][i], id.view });
 	uint32_t i = next_up.from;
 	for (; i < next_up.to && (bytes < next_up.window || i == next_up.next); i++) {
-		struct tfs_file_id next = { id.set, tensor_at(set, sp, next_up.order, i), id.view };
+		struct tfs_file_id next = { id.set, sp->tensors[next_up.order][i], id.view };
 		uint64_t size = tfs_file_loaded_size(p->model, next);
 		/* Larger than the whole window, and not the very next one: it would crowd out all that comes before it. */
 		if (size > max && i != next_up.next)
@@ -161,14 +195,13 @@ void tfs_prefetch_after(struct tfs_prefetcher *p, struct tfs_file_id id)
 
 void tfs_prefetch_into_stream(struct tfs_prefetcher *p, struct tfs_stream *st, struct tfs_file_id id)
 {
-	const struct tfs_set *set = &p->model->sets[id.set];
 	struct tfs_prediction next_up;
 	bool found = false;
 
 	pthread_mutex_lock(&p->opens_lock);
 	const struct set_predictor *sp = note_open(p, id, WINDOW_MAX, &next_up);
 	for (uint32_t i = sp ? next_up.from : 0; sp && i < next_up.to && !found; i++) {
-		struct tfs_file_id next = { id.set, tensor_at(set, sp, next_up.order, i), id.view };
+		struct tfs_file_id next = { id.set, sp->tensors[next_up.order][i], id.view };
 		found = tfs_file_loaded_size(p->model, next);
 		if (found)
 			tfs_stream_precede(st, next);
@@ -382,7 +415,7 @@ void tfs_prefetch_destroy(struct tfs_prefetcher *p)
 	tfs_prefetch_stop(p);
 	clear_lists(p);
 	for (size_t i = 0; i < p->model->n_sets * TFS_VIEW_IDS; i++)
-		free(p->predictors[i].place);
+		free(p->predictors[i].tensors[0]);
 	free(p->predictors);
 	pthread_cond_destroy(&p->more);
 	pthread_mutex_destroy(&p->lock);

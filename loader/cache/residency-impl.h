@@ -141,7 +141,7 @@ void tfs_duplicates_free(struct tfs_residency *r);
 
 static inline const struct tfs_tensor *tfs_entry_tensor(const struct tfs_residency *r, struct tfs_file_id id)
 {
-	return &r->model->sets[id.set].tensors[id.tensor];
+	return tfs_set_tensor(&r->model->sets[id.set], id.tensor);
 }
 
 #endif

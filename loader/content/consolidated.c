@@ -198,41 +198,6 @@ static size_t tensor_at(const struct tfs_consolidated *w, uint64_t at)
 	return tfs_search(i, 0, w->set->n_tensors, w->ends[i] <= at);
 }
 
-/* As much of a tensor as is extracted at a time, where it doesn't go straight to its place. */
-#define PIECE (TFS_EXTRACT_SCRATCH - 2 * TFS_IO_ALIGN)
-
-/* Bytes [at, at + len) of tensor @t to @dst, by way of @bounce, room for PIECE; the rest of what that takes is as @rq has it. */
-static int copy_tensor(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t *dst, void *bounce,
-		       struct tfs_read_request *rq)
-{
-	uint32_t unit = t->encoding ? tfs_encoding_unit(t->encoding) : 1;
-
-	while (len) {
-		uint64_t lead = at % unit;
-		size_t n = len < PIECE - 2 * unit ? len : PIECE - 2 * unit;
-		struct tfs_read_request part = {
-			.at = at - lead,
-			.len = (lead + n + unit - 1) / unit * unit,
-			.priority = rq->priority,
-			.buf = bounce,
-			.scratch = rq->scratch,
-			.err.offset = TFS_NO_OFFSET,
-		};
-		int r = tfs_extract(x, t, &part);
-
-		rq->how = part.how;
-		if (r) {
-			rq->err = part.err;
-			return r;
-		}
-		memcpy(dst, part.data + lead, n);
-		at += n;
-		dst += n;
-		len -= n;
-	}
-	return 0;
-}
-
 /* All that is asked for is in one plain tensor: straight to its place. @begin: where that begins in the file. */
 static int read_one(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t begin, struct tfs_read_request *rq)
 {
@@ -279,7 +244,7 @@ int tfs_consolidated_read(const struct tfs_consolidated *w, struct tfs_extractor
 		else if (dst == rq->buf && upto == end && !t->encoding)
 			r = read_one(x, t, begin, rq);
 		else
-			r = copy_tensor(x, t, at - begin, upto - at, dst, t->encoding ? more : rq->scratch, rq);
+			r = tfs_extract_copy(x, t, at - begin, upto - at, dst, t->encoding ? more : rq->scratch, rq);
 		if (r)
 			return name_tensor(t, r, &rq->err);
 		dst += upto - at;

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/search.h"
 #include "content/inflate.h"
+#include "content/scaled.h"
 #include "content/staging.h"
 #include "content/strides.h"
 
@@ -20,6 +21,7 @@ struct tfs_extractor {
 	struct tfs_sources *sources;
 	struct tfs_inflaters *inflaters;
 	struct tfs_staging_pool *staging;
+	struct tfs_scaled_pool *scaled;
 	_Atomic bool said_slow;
 };
 
@@ -51,7 +53,8 @@ struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources, const st
 	x->sources = sources;
 	x->inflaters = tfs_inflaters_create();
 	x->staging = tfs_staging_pool_create(memory);
-	if (!x->inflaters || !x->staging) {
+	x->scaled = tfs_scaled_pool_create(memory);
+	if (!x->inflaters || !x->staging || !x->scaled) {
 		tfs_extractor_destroy(x);
 		return NULL;
 	}
@@ -66,6 +69,7 @@ void tfs_extractor_stop(struct tfs_extractor *x)
 void tfs_extractor_trim(struct tfs_extractor *x, int seconds)
 {
 	tfs_staging_pool_trim(x->staging, seconds);
+	tfs_scaled_pool_trim(x->scaled, seconds);
 }
 
 void tfs_extractor_destroy(struct tfs_extractor *x)
@@ -74,6 +78,7 @@ void tfs_extractor_destroy(struct tfs_extractor *x)
 		return;
 	tfs_inflaters_destroy(x->inflaters);
 	tfs_staging_pool_destroy(x->staging);
+	tfs_scaled_pool_destroy(x->scaled);
 	free(x);
 }
 
@@ -513,6 +518,40 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_
 	return c ? c : ret;
 }
 
+/* As much of a tensor as is extracted at a time, where it doesn't go straight to its place. */
+#define PIECE (TFS_EXTRACT_SCRATCH - 2 * TFS_IO_ALIGN)
+
+int tfs_extract_copy(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t *dst, void *bounce,
+		     struct tfs_read_request *rq)
+{
+	uint32_t unit = t->encoding ? tfs_encoding_unit(t->encoding) : 1;
+
+	while (len) {
+		uint64_t lead = at % unit;
+		size_t n = len < PIECE - 2 * unit ? len : PIECE - 2 * unit;
+		struct tfs_read_request part = {
+			.at = at - lead,
+			.len = (lead + n + unit - 1) / unit * unit,
+			.priority = rq->priority,
+			.buf = bounce,
+			.scratch = rq->scratch,
+			.err.offset = TFS_NO_OFFSET,
+		};
+		int r = tfs_extract(x, t, &part);
+
+		rq->how = part.how;
+		if (r) {
+			rq->err = part.err;
+			return r;
+		}
+		memcpy(dst, part.data + lead, n);
+		at += n;
+		dst += n;
+		len -= n;
+	}
+	return 0;
+}
+
 /* --- Tensors as content ---------------------------------------------------------------------------------------------- */
 
 static struct tfs_extent extent_of(const void *of)
@@ -532,9 +571,18 @@ static int read_tensor(const void *of, struct tfs_extractor *x, struct tfs_read_
 	return tfs_extract(x, of, rq);
 }
 
+static int read_scaled(const void *of, struct tfs_extractor *x, struct tfs_read_request *rq)
+{
+	return tfs_scaled_read(x->scaled, x, of, rq);
+}
+
 struct tfs_content tfs_content_of_tensor(const struct tfs_tensor *t)
 {
 	static const struct tfs_content_ops extent = { .extent = extent_of, .read = read_tensor };
 	static const struct tfs_content_ops encoded = { .in_order = stream_of, .read = read_tensor };
+	static const struct tfs_content_ops scaled = { .read = read_scaled };
+
+	if (t->encoding && t->encoding->coding == TFS_SCALED)
+		return (struct tfs_content){ &scaled, t };
 	return (struct tfs_content){ t->encoding ? &encoded : &extent, t };
 }

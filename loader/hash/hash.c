@@ -80,7 +80,7 @@ struct tfs_hashes {
 
 static const struct tfs_tensor *tensor_of(const struct tfs_hashes *h, uint32_t set, uint32_t tensor)
 {
-	return &h->model->sets[set].tensors[tensor];
+	return tfs_set_tensor(&h->model->sets[set], tensor);
 }
 
 /* --- Lists and what is known; the lock is held --------------------------------------------------------------------- */
@@ -383,7 +383,8 @@ static void run(struct hasher *me, struct job *j)
 	}
 	if (!r)
 		r = tfs_hash_remember(&h->table, j->set, j->tensor, &hash);
-	if (!r && h->residency && tensor_of(h, j->set, j->tensor)->nbytes)
+	/* Scaled weights aren't compared with what is stored. */
+	if (!r && h->residency && tensor_of(h, j->set, j->tensor)->nbytes && j->tensor < h->model->sets[j->set].n_tensors)
 		duplicate = tfs_hash_first(&h->table, j->set, j->tensor, &first);
 	h->bytes += bytes;
 	if (j->of_pass) {

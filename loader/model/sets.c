@@ -17,6 +17,7 @@
 #include "base/sort.h"
 #include "model/candidates.h"
 #include "model/impl.h"
+#include "model/schemes.h"
 #include "storage/storage.h"
 
 /* A set that is left out. */
@@ -633,6 +634,8 @@ int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err)
 	struct finder f = { .m = m, .err = err };
 	int rc = find(&f);
 
+	for (size_t i = 0; i < m->pub.n_sets && !rc; i++)
+		rc = tfs_schemes_find(m, &m->sets[i]);
 	if (!rc)
 		rc = find_unfinished(&f);
 	if (!rc)

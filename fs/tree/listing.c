@@ -52,7 +52,7 @@ static int put_piece(const struct tfs_listing *l, struct tfs_rows *rows, FILE *f
 	else if (first)
 		tfs_row_put_tsv_head(f);
 	while (at->set < m->n_sets && ftello(f) < PIECE) {
-		if (at->tensor == m->sets[at->set].n_tensors) {
+		if (at->tensor == tfs_set_n_all(&m->sets[at->set])) {
 			at->set++;
 			at->tensor = 0;
 			continue;

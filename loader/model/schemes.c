@@ -469,12 +469,13 @@ int tfs_prepare_plain(const struct tfs_scaled *w, const uint8_t *const *parts, s
 /* --- A set ----------------------------------------------------------------------------------------------------------- */
 
 /* Types that codes, or what tells them, are kept in. */
-static bool may_be_code(const struct tfs_dtype *d)
-{
-	static const char *const names[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32" };
+static const char *const code_types[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32" };
+enum { CODE_TYPES = sizeof code_types / sizeof *code_types };
 
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!strcmp(d->name, names[i]))
+static bool may_be_code(const struct tfs_dtype *const types[CODE_TYPES], const struct tfs_dtype *d)
+{
+	for (size_t i = 0; i < CODE_TYPES; i++)
+		if (types[i] == d)
 			return true;
 	return false;
 }
@@ -509,13 +510,25 @@ static bool is_taken(struct tfs_schemes *s, const struct tfs_tensor *t, const st
 	return true;
 }
 
+/* qsort(3), but for what is in order, as nearly all is that is found in the order of names. */
+static void sort(void *base, size_t n, size_t size, int (*cmp)(const void *, const void *))
+{
+	char *at = base;
+	size_t i = 1;
+
+	while (i < n && cmp(at + (i - 1) * size, at + i * size) <= 0)
+		i++;
+	if (i < n)
+		qsort(base, n, size, cmp);
+}
+
 /* The tables of the set, of what was found. */
 static int fill(struct tfs_schemes *s)
 {
 	struct tfs_set *set = s->set;
 	size_t n = 0, n_parts = 0;
 
-	qsort(s->found, s->n_found, sizeof *s->found, by_name);
+	sort(s->found, s->n_found, sizeof *s->found, by_name);
 	struct tfs_tensor *t = tfs_arena_array(&s->m->arena, s->n_found, sizeof *t, alignof(struct tfs_tensor));
 	if (!t)
 		return -ENOMEM;
@@ -532,7 +545,7 @@ static int fill(struct tfs_schemes *s)
 	for (size_t i = 0; i < n; i++)
 		for (unsigned k = 0; k < t[i].encoding->scaled->n_parts; k++)
 			parts[n_parts++] = (struct tfs_part){ (uint32_t)(t[i].encoding->parts[k] - set->tensors), (uint32_t)i };
-	qsort(parts, n_parts, sizeof *parts, by_tensor);
+	sort(parts, n_parts, sizeof *parts, by_tensor);
 	set->scaled = t;
 	set->n_scaled = n;
 	set->parts = parts;
@@ -543,18 +556,19 @@ static int fill(struct tfs_schemes *s)
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set)
 {
 	struct tfs_schemes s = { .m = m, .set = set, .in = TFS_INPUT_CLOSED };
-	const struct tfs_dtype *last = NULL;
-	bool may = false;
+	const struct tfs_dtype *types[CODE_TYPES];
 	int r = 0;
+
+	for (size_t i = 0; i < CODE_TYPES; i++)
+		types[i] = tfs_dtype_by_name(code_types[i], strlen(code_types[i]));
 
 	for (size_t i = 0; i < set->n_tensors && r >= 0; i++) {
 		const struct tfs_tensor *t = &set->tensors[i];
 
-		if (t->dtype != last)
-			may = may_be_code(t->dtype);
-		last = t->dtype;
 		r = 0;
-		for (size_t k = 0; may && k < sizeof schemes / sizeof *schemes && !r && !t->code; k++)
+		if (!may_be_code(types, t->dtype))
+			continue;
+		for (size_t k = 0; k < sizeof schemes / sizeof *schemes && !r && !t->code; k++)
 			r = schemes[k]->find(&s, t);
 	}
 	if (r >= 0)

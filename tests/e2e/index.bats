@@ -68,7 +68,7 @@ load helpers
 	[[ ! $TFS_SANITIZER ]] || layers=8
 	py "$top/tests/bench/mkmoe.py" "$model" --layers $layers >"$T/made"
 	n=$(cut -d' ' -f1 "$T/made")
-	n=$((n + $(grep -ao '"F8_E4M3"' "$model"/*.safetensors | wc -l))) # scaled weights
+	n=$((n + $(grep -o '_scale_inv"' "$model/model.safetensors.index.json" | wc -l))) # scaled weights
 	start "$model" "$mnt"
 	for i in 1 2 3; do
 		[[ $(wc -l <"$mnt/.tensorfs/index.tsv") = $((n + 1)) ]]

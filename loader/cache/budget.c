@@ -10,7 +10,7 @@
 /* The least recently used file that may go, or NULL. Prefetch may not push out what was itself prefetched and not used. */
 static struct tfs_entry *pick_victim(struct tfs_residency *r, bool for_prefetch, uint64_t round)
 {
-	for (struct tfs_entry *e = r->lru.prev; e != &r->lru; e = e->prev)
+	for (struct tfs_entry *e = tfs_list_last(&r->lru, struct tfs_entry, lru); e; e = tfs_list_prev(&r->lru, e, lru))
 		if (e->tested < round && !e->borrowed && (e->wanted || !for_prefetch))
 			return e;
 	return NULL;
@@ -28,13 +28,13 @@ static bool evict(struct tfs_residency *r, struct tfs_entry *e)
 	tfs_assert_held(&r->lock);
 	if (tfs_entry_is_shared(e)) {
 		/* The backing file is others' too, and stays until the last of them goes. */
-		tfs_entry_lru_remove(e);
+		tfs_list_remove(&e->lru);
 		tfs_entry_forget(r, e);
 		r->stats.evictions++;
 		return true;
 	}
 	r->evicting++;
-	tfs_entry_lru_remove(e);
+	tfs_list_remove(&e->lru);
 	tfs_entry_set_state(r, e, TFS_EVICTING);
 	pthread_mutex_unlock(&r->lock);
 	bool mapped = tfs_store_in_use(r->store, backing);
@@ -121,7 +121,8 @@ void tfs_residency_unreserve(struct tfs_residency *r, uint64_t bytes)
 static bool take_back(struct tfs_residency *r, struct tfs_entry *e)
 {
 	tfs_assert_held(&r->lock);
-	if (e->state != TFS_LOADING || e->holds || e->waits || !tfs_sched_take_back(r->sched, &e->load->transfer))
+	if (e->state != TFS_LOADING || e->holds || !tfs_list_is_empty(&e->waits) ||
+	    !tfs_sched_take_back(r->sched, &e->load->transfer))
 		return false;
 	free(tfs_steal(e->load));
 	tfs_entry_forget(r, e);

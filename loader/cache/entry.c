@@ -13,11 +13,7 @@
 void tfs_entry_ring_join(struct tfs_residency *r, struct tfs_entry *of, struct tfs_entry *e)
 {
 	assert(!tfs_entry_is_shared(e) && of->state == TFS_RESIDENT);
-	if (!of->ring_next)
-		of->ring_next = of->ring_prev = of;
-	e->ring_next = of->ring_next;
-	e->ring_prev = of;
-	e->ring_next->ring_prev = e->ring_prev->ring_next = e;
+	tfs_list_add_first(&of->ring, &e->ring);
 	e->backing = of->backing;
 	r->stats.shared++;
 	r->stats.shared_bytes += e->cost;
@@ -26,18 +22,15 @@ void tfs_entry_ring_join(struct tfs_residency *r, struct tfs_entry *of, struct t
 /* @e is about to be forgotten: those who share its backing file keep it. */
 static void leave_ring(struct tfs_residency *r, struct tfs_entry *e)
 {
-	struct tfs_entry *other = e->ring_next;
+	bool shared = tfs_entry_is_shared(e);
+	struct tfs_entry *other = shared ? tfs_list_of(e->ring.next, struct tfs_entry, ring) : NULL;
 
 	if (e->duplicate && e->duplicate->group->at[e->id.view] == e)
 		e->duplicate->group->at[e->id.view] = other;
 	e->duplicate = NULL;
-	if (!other)
+	if (!shared)
 		return;
-	e->ring_prev->ring_next = e->ring_next;
-	e->ring_next->ring_prev = e->ring_prev;
-	if (other->ring_next == other)
-		other->ring_next = other->ring_prev = NULL;
-	e->ring_prev = e->ring_next = NULL;
+	tfs_list_remove(&e->ring);
 	r->stats.shared--;
 	r->stats.shared_bytes -= e->cost;
 }
@@ -88,6 +81,8 @@ struct tfs_entry *tfs_entry_find_or_add(struct tfs_residency *r, struct tfs_file
 		return NULL;
 	struct tfs_entry **b = &r->buckets[bucket_of(r, id)];
 	e->id = id;
+	tfs_list_init(&e->ring);
+	tfs_list_init(&e->waits);
 	e->hash_next = *b;
 	*b = e;
 	r->n_entries++;
@@ -98,7 +93,7 @@ struct tfs_entry *tfs_entry_find_or_add(struct tfs_residency *r, struct tfs_file
 void tfs_entry_forget(struct tfs_residency *r, struct tfs_entry *e)
 {
 	struct tfs_entry **p = &r->buckets[bucket_of(r, e->id)];
-	assert(!e->holds && !e->waits && !e->load);
+	assert(!e->holds && tfs_list_is_empty(&e->waits) && !e->load);
 	leave_ring(r, e);
 	while (*p != e)
 		p = &(*p)->hash_next;
@@ -119,22 +114,13 @@ void tfs_entry_set_state(struct tfs_residency *r, struct tfs_entry *e, enum tfs_
 
 void tfs_entry_lru_add(struct tfs_residency *r, struct tfs_entry *e)
 {
-	e->next = r->lru.next;
-	e->prev = &r->lru;
-	e->next->prev = e->prev->next = e;
-}
-
-void tfs_entry_lru_remove(struct tfs_entry *e)
-{
-	e->prev->next = e->next;
-	e->next->prev = e->prev;
-	e->prev = e->next = NULL;
+	tfs_list_add_first(&r->lru, &e->lru);
 }
 
 void tfs_entry_take_hold(struct tfs_entry *e)
 {
 	if (!e->holds++ && e->state == TFS_RESIDENT)
-		tfs_entry_lru_remove(e);
+		tfs_list_remove(&e->lru);
 	if (e->state == TFS_EVICTING || e->borrowed)
 		e->reopened = true;
 	e->wanted = true;
@@ -154,29 +140,16 @@ void tfs_entry_drop_hold(struct tfs_residency *r, struct tfs_entry *e)
 void tfs_entry_wait_add(struct tfs_residency *r, struct tfs_entry *e, struct tfs_wait *w)
 {
 	w->entry = e;
-	w->prev_of_entry = NULL;
-	w->next_of_entry = e->waits;
-	if (e->waits)
-		e->waits->prev_of_entry = w;
-	e->waits = w;
-
 	w->deadline = tfs_now() + r->open_wait;
-	w->next_by_age = &r->by_age;
-	w->prev_by_age = r->by_age.prev_by_age;
-	w->prev_by_age->next_by_age = w->next_by_age->prev_by_age = w;
-	if (r->by_age.next_by_age == w)
+	if (tfs_list_is_empty(&r->by_age))
 		pthread_cond_signal(&r->timer_wakes);
+	tfs_list_add_first(&e->waits, &w->of_entry);
+	tfs_list_add(&r->by_age, &w->by_age);
 }
 
 void tfs_entry_wait_remove(struct tfs_wait *w)
 {
-	if (w->prev_of_entry)
-		w->prev_of_entry->next_of_entry = w->next_of_entry;
-	else
-		w->entry->waits = w->next_of_entry;
-	if (w->next_of_entry)
-		w->next_of_entry->prev_of_entry = w->prev_of_entry;
-	w->prev_by_age->next_by_age = w->next_by_age;
-	w->next_by_age->prev_by_age = w->prev_by_age;
+	tfs_list_remove(&w->of_entry);
+	tfs_list_remove(&w->by_age);
 	w->entry = NULL;
 }

@@ -73,7 +73,7 @@ static int load_begin(struct tfs_transfer *t, struct tfs_error *err)
 	struct tfs_residency *r = l->r;
 
 	pthread_mutex_lock(&r->lock);
-	bool prefetch = !l->entry->waits && !l->entry->holds;
+	bool prefetch = tfs_list_is_empty(&l->entry->waits) && !l->entry->holds;
 	uint64_t cost = l->entry->cost, backing = l->entry->backing;
 	pthread_mutex_unlock(&r->lock);
 
@@ -177,7 +177,7 @@ static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 	struct load *l = (struct load *)t;
 	struct tfs_residency *r = l->r;
 	struct tfs_entry *e = l->entry;
-	struct tfs_wait *waits;
+	struct tfs_list waits;
 	struct tfs_file_id id = e->id;
 	bool duplicate = false;
 	bool refused = code == -ENOSPC || code == -EDQUOT || code == -ECANCELED; /* nothing is wrong with the file */
@@ -193,11 +193,10 @@ static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 
 	pthread_mutex_lock(&r->lock);
 	e->load = NULL;
-	waits = e->waits;
-	for (struct tfs_wait *w = waits, *next; w; w = next) {
-		next = w->next_of_entry;
+	tfs_list_init(&waits);
+	tfs_list_each(struct tfs_wait, w, &e->waits, of_entry) {
 		tfs_entry_wait_remove(w);
-		w->next_of_entry = next;
+		tfs_list_add(&waits, &w->of_entry);
 		if (!code)
 			tfs_entry_take_hold(e);
 	}
@@ -226,10 +225,8 @@ static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 
 	if (duplicate)
 		r->on_duplicate(r->on_duplicate_arg, id);
-	for (struct tfs_wait *next; waits; waits = next) {
-		next = waits->next_of_entry;
-		waits->done(waits, code);
-	}
+	tfs_list_each(struct tfs_wait, w, &waits, of_entry)
+		w->done(w, code);
 	for (struct tfs_range_wait *w = l->ranges, *next; w; w = next) {
 		next = w->next;
 		w->done(w, code);

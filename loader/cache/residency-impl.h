@@ -13,7 +13,7 @@
 /* A file that was asked for at least once. */
 struct tfs_entry {
 	struct tfs_entry *hash_next;
-	struct tfs_entry *prev, *next; /* LRU list, while resident without holds */
+	struct tfs_list lru; /* while resident without holds */
 	struct tfs_file_id id;
 	enum tfs_state state;
 	int failure; /* FAILED, or ABSENT and held: why */
@@ -26,9 +26,9 @@ struct tfs_entry {
 	bool reopened;		     /* EVICTING or borrowed: was held meanwhile, so that the lease test's word is out of date */
 	unsigned borrowed;	     /* not evicted meanwhile, and otherwise as if nobody had it */
 	struct duplicate *duplicate; /* RESIDENT: others have its hash; NULL: none that is known */
-	struct tfs_entry *ring_prev, *ring_next; /* those with the same backing file; NULL: it has one of its own */
-	struct load *load;			 /* LOADING */
-	struct tfs_wait *waits;
+	struct tfs_list ring;	     /* those with the same backing file, without a head; empty: it has one of its own */
+	struct load *load;	     /* LOADING */
+	struct tfs_list waits;	     /* the latest first */
 };
 
 /* Tensors whose hashes are equal. They go with the residency. */
@@ -77,7 +77,7 @@ struct tfs_residency {
 	pthread_mutex_t lock;
 	struct tfs_entry **buckets;
 	size_t n_buckets, n_entries;
-	struct tfs_entry lru; /* list head; next: most recently used */
+	struct tfs_list lru; /* entries, the most recently used first */
 	uint64_t next_backing;
 	uint64_t round;		/* of eviction */
 	unsigned evicting;	/* files whose lease is being tested or whose memory is being freed */
@@ -90,7 +90,7 @@ struct tfs_residency {
 	void *on_duplicate_arg;
 
 	/* The timer answers opens that have waited long enough. All wait equally long, so the oldest is due first. */
-	struct tfs_wait by_age; /* list head; next: oldest */
+	struct tfs_list by_age; /* waits, the oldest first */
 	pthread_cond_t timer_wakes;
 	pthread_t timer;
 	bool stopping;
@@ -104,7 +104,6 @@ void tfs_entry_set_state(struct tfs_residency *r, struct tfs_entry *e, enum tfs_
 /* Forget an entry that nobody holds or waits for. */
 void tfs_entry_forget(struct tfs_residency *r, struct tfs_entry *e);
 void tfs_entry_lru_add(struct tfs_residency *r, struct tfs_entry *e);
-void tfs_entry_lru_remove(struct tfs_entry *e);
 void tfs_entry_take_hold(struct tfs_entry *e);
 void tfs_entry_drop_hold(struct tfs_residency *r, struct tfs_entry *e);
 /* @w waits for @e, for as long as an open may. */
@@ -115,7 +114,7 @@ void tfs_entry_wait_remove(struct tfs_wait *w);
 /* Does @e share its backing file? */
 static inline bool tfs_entry_is_shared(const struct tfs_entry *e)
 {
-	return e->ring_next;
+	return !tfs_list_is_empty(&e->ring);
 }
 /* From now on @e has the backing file of @of, which is resident. */
 void tfs_entry_ring_join(struct tfs_residency *r, struct tfs_entry *of, struct tfs_entry *e);

@@ -281,8 +281,8 @@ static void *timer(void *arg)
 
 	pthread_mutex_lock(&r->lock);
 	while (!r->stopping) {
-		struct tfs_wait *w = r->by_age.next_by_age;
-		if (w == &r->by_age) {
+		struct tfs_wait *w = tfs_list_first(&r->by_age, struct tfs_wait, by_age);
+		if (!w) {
 			pthread_cond_wait(&r->timer_wakes, &r->lock);
 			continue;
 		}
@@ -318,8 +318,8 @@ struct tfs_residency *tfs_residency_create(const struct tfs_model *model, struct
 	r->store = store;
 	r->open_wait = open_wait;
 	r->stats.budget = budget;
-	r->lru.prev = r->lru.next = &r->lru;
-	r->by_age.prev_by_age = r->by_age.next_by_age = &r->by_age;
+	tfs_list_init(&r->lru);
+	tfs_list_init(&r->by_age);
 	pthread_mutex_init(&r->lock, NULL);
 	tfs_cond_init(&r->timer_wakes);
 	pthread_cond_init(&r->evicted, NULL);
@@ -354,7 +354,7 @@ void tfs_residency_destroy(struct tfs_residency *r)
 		return;
 	tfs_residency_stop(r);
 	/* Stopping the scheduler ended every load, and with it every wait. */
-	assert(r->by_age.next_by_age == &r->by_age);
+	assert(tfs_list_is_empty(&r->by_age));
 	for (size_t i = 0; i < r->n_buckets; i++)
 		for (struct tfs_entry *e = r->buckets[i], *next; e; e = next) {
 			next = e->hash_next;

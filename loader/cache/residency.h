@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/list.h"
 #include "cache/store.h"
 #include "content/virtual-file.h"
 #include "io/scheduler.h"
@@ -43,8 +44,7 @@ struct tfs_wait {
 	void (*done)(struct tfs_wait *w, int result);
 
 	/* Private, guarded by the residency's lock. */
-	struct tfs_wait *next_of_entry, *prev_of_entry;
-	struct tfs_wait *next_by_age, *prev_by_age;
+	struct tfs_list of_entry, by_age;
 	struct tfs_entry *entry;
 	double deadline;
 	bool cancelled;

@@ -70,8 +70,8 @@ struct tfs_streams {
 	struct tfs_slot *slots;
 	unsigned n_slots;
 	uint64_t clock;		 /* counts uses, for LRU */
-	struct tfs_read waiting; /* list head: reads whose slots are being filled */
-	struct tfs_read starved; /* list head: reads that found no slot, first come first served */
+	struct tfs_list waiting; /* reads whose slots are being filled */
+	struct tfs_list starved; /* reads that found no slot, first come first served */
 	bool stopped;
 	struct tfs_stream_stats stats;
 };
@@ -82,24 +82,6 @@ static const struct tfs_transfer_ops slot_ops;
 static size_t chunk_of(const struct tfs_layout *l)
 {
 	return l->in > l->out ? TFS_CHUNK / 2 : TFS_CHUNK;
-}
-
-static void list_init(struct tfs_read *head)
-{
-	head->prev = head->next = head;
-}
-
-static void list_add(struct tfs_read *head, struct tfs_read *rd)
-{
-	rd->next = head;
-	rd->prev = head->prev;
-	rd->prev->next = head->prev = rd;
-}
-
-static void list_remove(struct tfs_read *rd)
-{
-	rd->prev->next = rd->next;
-	rd->next->prev = rd->prev;
 }
 
 /* --- Slots; the lock is held --------------------------------------------------------------------------------------- */
@@ -266,31 +248,31 @@ static int answer(struct tfs_read *rd)
 }
 
 /* Move reads that have their answer from the waiting list to @out; the failed ones give their slots back. */
-static void collect(struct tfs_streams *s, struct tfs_read *out, int *codes, unsigned *n, unsigned max)
+static void collect(struct tfs_streams *s, struct tfs_list *out, int *codes, unsigned *n, unsigned max)
 {
-	for (struct tfs_read *rd = s->waiting.next, *next; rd != &s->waiting && *n < max; rd = next) {
-		next = rd->next;
+	tfs_list_each(struct tfs_read, rd, &s->waiting, link) {
+		if (*n == max)
+			break;
 		int r = answer(rd);
 		if (r == TFS_QUEUED)
 			continue;
-		list_remove(rd);
+		tfs_list_remove(&rd->link);
 		if (r)
 			drop_slots(rd);
 		codes[(*n)++] = r;
-		list_add(out, rd);
+		tfs_list_add(out, &rd->link);
 	}
 }
 
 /* Starved reads get the slots that became free. */
 static void feed(struct tfs_streams *s)
 {
-	while (s->starved.next != &s->starved) {
-		struct tfs_read *rd = s->starved.next;
+	tfs_list_each(struct tfs_read, rd, &s->starved, link) {
 		rd->failure = s->stopped ? -ECANCELED : take_slots(s, rd);
 		if (rd->failure == -EAGAIN)
 			return;
-		list_remove(rd);
-		list_add(&s->waiting, rd);
+		tfs_list_remove(&rd->link);
+		tfs_list_add(&s->waiting, &rd->link);
 	}
 }
 
@@ -327,18 +309,16 @@ static void wake(struct tfs_streams *s)
 	unsigned n;
 
 	do {
-		struct tfs_read out;
-		list_init(&out);
+		struct tfs_list out;
+		tfs_list_init(&out);
 		n = 0;
 		pthread_mutex_lock(&s->lock);
 		feed(s);
 		collect(s, &out, codes, &n, BATCH);
 		pthread_mutex_unlock(&s->lock);
 		unsigned i = 0;
-		for (struct tfs_read *rd = out.next, *next; rd != &out; rd = next) {
-			next = rd->next;
+		tfs_list_each(struct tfs_read, rd, &out, link)
 			answered(rd, codes[i++]);
-		}
 	} while (n);
 }
 
@@ -457,14 +437,14 @@ static int read_slots(struct tfs_streams *s, struct tfs_read *rd)
 
 	pthread_mutex_lock(&s->lock);
 	/* First come, first served. */
-	ret = s->stopped ? -ECANCELED : s->starved.next != &s->starved ? -EAGAIN : take_slots(s, rd);
+	ret = s->stopped ? -ECANCELED : !tfs_list_is_empty(&s->starved) ? -EAGAIN : take_slots(s, rd);
 	if (ret == -EAGAIN) {
-		list_add(&s->starved, rd);
+		tfs_list_add(&s->starved, &rd->link);
 		ret = TFS_QUEUED;
 	} else if (!ret) {
 		ret = answer(rd);
 		if (ret == TFS_QUEUED)
-			list_add(&s->waiting, rd);
+			tfs_list_add(&s->waiting, &rd->link);
 		else if (ret)
 			drop_slots(rd);
 	}
@@ -542,7 +522,7 @@ void tfs_read_release(struct tfs_read *rd)
 	} else {
 		pthread_mutex_lock(&s->lock);
 		drop_slots(rd);
-		bool starved = s->starved.next != &s->starved;
+		bool starved = !tfs_list_is_empty(&s->starved);
 		pthread_mutex_unlock(&s->lock);
 		if (starved)
 			wake(s);
@@ -623,8 +603,8 @@ struct tfs_streams *tfs_streams_create(const struct tfs_model *model, struct tfs
 	s->sched = sched;
 	s->residency = residency;
 	s->background = background;
-	list_init(&s->waiting);
-	list_init(&s->starved);
+	tfs_list_init(&s->waiting);
+	tfs_list_init(&s->starved);
 	pthread_mutex_init(&s->lock, NULL);
 	return s;
 }

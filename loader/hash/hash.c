@@ -32,11 +32,11 @@ enum { NICE = 5 };
 
 /* A tensor being hashed, or about to be. */
 struct job {
-	struct job *prev, *next;
+	struct tfs_list link;
 	uint32_t set, tensor;
 	bool running;
-	bool of_pass;		    /* the pass waits for it */
-	struct tfs_hash_wait waits; /* list head */
+	bool of_pass;	       /* the pass waits for it */
+	struct tfs_list waits; /* struct tfs_hash_wait */
 };
 
 /* Tensors to be merged that wait for a hasher at most; what comes then has to do without, which costs memory and nothing else. */
@@ -44,7 +44,7 @@ enum { MERGES_MAX = 1024 };
 
 /* Hashing all there is, in file order. Those who wait share one pass. */
 struct pass {
-	struct tfs_hash_wait waits; /* list head; empty: no pass, or one that was given up and ends when its jobs do */
+	struct tfs_list waits; /* empty: no pass, or one that was given up and ends when its jobs do */
 	uint32_t set;
 	size_t place;	  /* in set->by_offset: the next one */
 	unsigned jobs;	  /* that belong to it */
@@ -61,7 +61,7 @@ struct tfs_hashes {
 	pthread_mutex_t lock; /* guards all below; no other is taken under it */
 	pthread_cond_t work;
 	struct tfs_hash_table table;
-	struct job jobs; /* list head */
+	struct tfs_list jobs;
 	struct pass pass;
 	struct tfs_file_id merges[MERGES_MAX]; /* the next one last */
 	unsigned n_merges;
@@ -85,40 +85,23 @@ static const struct tfs_tensor *tensor_of(const struct tfs_hashes *h, uint32_t s
 
 /* --- Lists and what is known; the lock is held --------------------------------------------------------------------- */
 
-static bool has_waits(const struct tfs_hash_wait *head)
+static void wait_add(struct tfs_list *waits, struct tfs_hash_wait *w)
 {
-	return head->next != head;
-}
-
-static void wait_add(struct tfs_hash_wait *head, struct tfs_hash_wait *w)
-{
-	w->next = head;
-	w->prev = head->prev;
-	w->prev->next = head->prev = w;
+	tfs_list_add(waits, &w->link);
 	w->waiting = true;
 }
 
-static void wait_remove(struct tfs_hash_wait *w)
-{
-	w->prev->next = w->next;
-	w->next->prev = w->prev;
-	w->waiting = false;
-}
-
 /* Move all of @from, which is left empty, behind those of @to. They can't be cancelled any more. */
-static void take_waits(struct tfs_hash_wait *to, struct tfs_hash_wait *from)
+static void take_waits(struct tfs_list *to, struct tfs_list *from)
 {
-	while (has_waits(from)) {
-		struct tfs_hash_wait *w = from->next;
-		wait_remove(w);
-		wait_add(to, w);
+	tfs_list_each(struct tfs_hash_wait, w, from, link)
 		w->waiting = false;
-	}
+	tfs_list_take(to, from);
 }
 
 static struct job *find_job(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
 {
-	for (struct job *j = h->jobs.next; j != &h->jobs; j = j->next)
+	tfs_list_each(struct job, j, &h->jobs, link)
 		if (j->tensor == tensor && j->set == set)
 			return j;
 	return NULL;
@@ -131,16 +114,14 @@ static struct job *add_job(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
 		return NULL;
 	j->set = set;
 	j->tensor = tensor;
-	j->waits.prev = j->waits.next = &j->waits;
-	j->next = &h->jobs;
-	j->prev = h->jobs.prev;
-	j->prev->next = h->jobs.prev = j;
+	tfs_list_init(&j->waits);
+	tfs_list_add(&h->jobs, &j->link);
 	return j;
 }
 
 static bool is_wanted(const struct tfs_hashes *h, const struct job *j)
 {
-	return has_waits(&j->waits) || (j->of_pass && has_waits(&h->pass.waits));
+	return !tfs_list_is_empty(&j->waits) || (j->of_pass && !tfs_list_is_empty(&h->pass.waits));
 }
 
 /* --- Computing, without the lock ----------------------------------------------------------------------------------- */
@@ -282,7 +263,7 @@ static struct job *next_of_pass(struct tfs_hashes *h)
 	struct tfs_hash hash;
 
 	tfs_assert_held(&h->lock);
-	while (has_waits(&p->waits) && !p->code && p->set < h->model->n_sets) {
+	while (!tfs_list_is_empty(&p->waits) && !p->code && p->set < h->model->n_sets) {
 		const struct tfs_set *set = &h->model->sets[p->set];
 		if (p->place == set->n_tensors) {
 			p->set++;
@@ -314,28 +295,27 @@ static struct job *next_of_pass(struct tfs_hashes *h)
 static struct job *first_waiting(struct tfs_hashes *h)
 {
 	tfs_assert_held(&h->lock);
-	for (struct job *j = h->jobs.next; j != &h->jobs; j = j->next)
+	tfs_list_each(struct job, j, &h->jobs, link)
 		if (!j->running)
 			return j;
 	return NULL;
 }
 
 /* Those who waited for the pass, if it is over, to @out. The lock is held. */
-static void end_pass(struct tfs_hashes *h, struct tfs_hash_wait *out, int *ret_code)
+static void end_pass(struct tfs_hashes *h, struct tfs_list *out, int *ret_code)
 {
 	struct pass *p = &h->pass;
 
 	tfs_assert_held(&h->lock);
-	if (has_waits(&p->waits) && !p->jobs && (p->code || h->stopping || p->set == h->model->n_sets)) {
+	if (!tfs_list_is_empty(&p->waits) && !p->jobs && (p->code || h->stopping || p->set == h->model->n_sets)) {
 		*ret_code = h->stopping ? -ECANCELED : p->code;
 		take_waits(out, &p->waits);
 	}
 }
 
-static void answer(struct tfs_hash_wait *waits, int result, const struct tfs_hash *hash)
+static void answer(struct tfs_list *waits, int result, const struct tfs_hash *hash)
 {
-	for (struct tfs_hash_wait *w = waits->next, *next; w != waits; w = next) {
-		next = w->next;
+	tfs_list_each(struct tfs_hash_wait, w, waits, link) {
 		if (!result && hash)
 			w->hash = *hash;
 		w->done(w, result);
@@ -365,15 +345,15 @@ static void on_duplicate(void *arg, struct tfs_file_id id)
 static void run(struct hasher *me, struct job *j)
 {
 	struct tfs_hashes *h = me->h;
-	struct tfs_hash_wait waits, of_pass;
+	struct tfs_list waits, of_pass;
 	struct tfs_hash hash;
 	struct tfs_first first = { 0 };
 	bool checked, duplicate = false;
 	uint64_t bytes;
 	int r = compute(me, j, &hash, &checked, &bytes), pass_code = 0;
 
-	waits.prev = waits.next = &waits;
-	of_pass.prev = of_pass.next = &of_pass;
+	tfs_list_init(&waits);
+	tfs_list_init(&of_pass);
 	pthread_mutex_lock(&h->lock);
 	if (r == -ECANCELED && !h->stopping && is_wanted(h, j)) {
 		/* Somebody came who wants it after all. */
@@ -393,8 +373,7 @@ static void run(struct hasher *me, struct job *j)
 		if (r && !h->pass.code && r != -ECANCELED)
 			h->pass.code = r;
 	}
-	j->prev->next = j->next;
-	j->next->prev = j->prev;
+	tfs_list_remove(&j->link);
 	take_waits(&waits, &j->waits);
 	end_pass(h, &of_pass, &pass_code);
 	pthread_mutex_unlock(&h->lock);
@@ -412,7 +391,7 @@ static void *hasher(void *arg)
 {
 	struct hasher *me = arg;
 	struct tfs_hashes *h = me->h;
-	struct tfs_hash_wait of_pass;
+	struct tfs_list of_pass;
 	int pass_code = 0;
 
 	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* failing to is no harm */
@@ -436,9 +415,9 @@ static void *hasher(void *arg)
 			continue;
 		}
 		/* All was known. */
-		of_pass.prev = of_pass.next = &of_pass;
+		tfs_list_init(&of_pass);
 		end_pass(h, &of_pass, &pass_code);
-		if (has_waits(&of_pass)) {
+		if (!tfs_list_is_empty(&of_pass)) {
 			pthread_mutex_unlock(&h->lock);
 			answer(&of_pass, pass_code, NULL);
 			pthread_mutex_lock(&h->lock);
@@ -494,7 +473,7 @@ int tfs_hash_all(struct tfs_hashes *h, struct tfs_hash_wait *w)
 	pthread_mutex_lock(&h->lock);
 	int ret = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
 	if (!ret) {
-		if (!has_waits(&p->waits)) {
+		if (tfs_list_is_empty(&p->waits)) {
 			/* Also where the last one was given up, and has left out what it was at. */
 			p->set = 0;
 			p->place = 0;
@@ -514,7 +493,8 @@ bool tfs_hash_cancel(struct tfs_hashes *h, struct tfs_hash_wait *w)
 	pthread_mutex_lock(&h->lock);
 	bool waiting = w->waiting;
 	if (waiting)
-		wait_remove(w);
+		tfs_list_remove(&w->link);
+	w->waiting = false;
 	w->cancelled = true;
 	pthread_mutex_unlock(&h->lock);
 	return waiting;
@@ -564,8 +544,8 @@ struct tfs_hashes *tfs_hashes_create(const struct tfs_model *model, struct tfs_s
 	h->model = model;
 	h->sources = sources;
 	h->residency = residency;
-	h->jobs.prev = h->jobs.next = &h->jobs;
-	h->pass.waits.prev = h->pass.waits.next = &h->pass.waits;
+	tfs_list_init(&h->jobs);
+	tfs_list_init(&h->pass.waits);
 	/* Without the residency: these neither take part in loads nor push anything out of the budget. */
 	h->streams = tfs_streams_create(model, sched, NULL, SLOTS_BYTES, true);
 	if (residency)
@@ -583,7 +563,7 @@ struct tfs_hashes *tfs_hashes_create(const struct tfs_model *model, struct tfs_s
 
 void tfs_hashes_stop(struct tfs_hashes *h)
 {
-	struct tfs_hash_wait waits;
+	struct tfs_list waits;
 
 	if (!h)
 		return;
@@ -596,13 +576,11 @@ void tfs_hashes_stop(struct tfs_hashes *h)
 	while (h->n_hashers)
 		pthread_join(h->hashers[--h->n_hashers].thread, NULL);
 	/* What is left was never begun. */
-	waits.prev = waits.next = &waits;
+	tfs_list_init(&waits);
 	pthread_mutex_lock(&h->lock);
-	while (h->jobs.next != &h->jobs) {
-		struct job *j = h->jobs.next;
+	tfs_list_each(struct job, j, &h->jobs, link) {
 		take_waits(&waits, &j->waits);
-		h->jobs.next = j->next;
-		j->next->prev = &h->jobs;
+		tfs_list_remove(&j->link);
 		free(j);
 	}
 	take_waits(&waits, &h->pass.waits);

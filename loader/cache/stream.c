@@ -433,26 +433,26 @@ static void read_ahead(struct tfs_streams *s, struct tfs_stream *st, struct tfs_
 /* Read by slots. As tfs_stream_read(). */
 static int read_slots(struct tfs_streams *s, struct tfs_read *rd)
 {
-	int ret;
+	int r;
 
 	pthread_mutex_lock(&s->lock);
 	/* First come, first served. */
-	ret = s->stopped ? -ECANCELED : !tfs_list_is_empty(&s->starved) ? -EAGAIN : take_slots(s, rd);
-	if (ret == -EAGAIN) {
+	r = s->stopped ? -ECANCELED : !tfs_list_is_empty(&s->starved) ? -EAGAIN : take_slots(s, rd);
+	if (r == -EAGAIN) {
 		tfs_list_add(&s->starved, &rd->link);
-		ret = TFS_QUEUED;
-	} else if (!ret) {
-		ret = answer(rd);
-		if (ret == TFS_QUEUED)
+		r = TFS_QUEUED;
+	} else if (!r) {
+		r = answer(rd);
+		if (r == TFS_QUEUED)
 			tfs_list_add(&s->waiting, &rd->link);
-		else if (ret)
+		else if (r)
 			drop_slots(rd);
 	}
-	s->stats.waits += ret == TFS_QUEUED;
-	if (ret >= 0)
+	s->stats.waits += r == TFS_QUEUED;
+	if (r >= 0)
 		read_ahead(s, rd->stream, rd);
 	pthread_mutex_unlock(&s->lock);
-	return ret;
+	return r;
 }
 
 /* The backing file has the range, or (@result < 0) never will. */
@@ -476,9 +476,9 @@ static int finish_attached(struct tfs_read *rd, int result)
 static void range_done(struct tfs_range_wait *w, int result)
 {
 	struct tfs_read *rd = (struct tfs_read *)(void *)((char *)w - offsetof(struct tfs_read, range));
-	int ret = finish_attached(rd, result);
-	if (ret != TFS_QUEUED)
-		answered(rd, ret);
+	int r = finish_attached(rd, result);
+	if (r != TFS_QUEUED)
+		answered(rd, r);
 }
 
 int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
@@ -497,19 +497,19 @@ int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
 	s->stats.reads++;
 	s->stats.bytes += rd->len;
 	pthread_mutex_unlock(&s->lock);
-	int ret;
+	int r;
 	if (st->attached) {
 		rd->range = (struct tfs_range_wait){ .done = range_done, .at = rd->offset, .len = rd->len };
-		ret = tfs_residency_range(s->residency, st->file.id, &rd->range);
-		if (ret != TFS_QUEUED)
-			ret = finish_attached(rd, ret);
+		r = tfs_residency_range(s->residency, st->file.id, &rd->range);
+		if (r != TFS_QUEUED)
+			r = finish_attached(rd, r);
 	} else {
-		ret = read_slots(s, rd);
+		r = read_slots(s, rd);
 	}
 	/* Once it is queued, it may be answered and released, and the stream closed and gone. */
-	if (ret < 0)
+	if (r < 0)
 		stream_unref(st);
-	return ret;
+	return r;
 }
 
 void tfs_read_release(struct tfs_read *rd)

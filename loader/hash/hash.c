@@ -161,26 +161,26 @@ static int hash_backing(struct hasher *me, const struct job *j)
 	struct tfs_hashes *h = me->h;
 	struct tfs_file_id id = { j->set, j->tensor, TFS_RAW };
 	uint64_t nbytes = tensor_of(h, j->set, j->tensor)->nbytes;
-	int ret = 0;
+	int r = 0;
 
 	cleanup_fd int fd = h->residency ? tfs_residency_borrow(h->residency, id) : -ENOENT;
 	if (fd < 0)
 		return -ENOENT;
 	const uint8_t *map = mmap(NULL, nbytes, PROT_READ, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED) {
-		ret = -ENOENT;
+		r = -ENOENT;
 	} else {
-		for (uint64_t at = 0; at < nbytes && !ret; at += TFS_CHUNK) {
+		for (uint64_t at = 0; at < nbytes && !r; at += TFS_CHUNK) {
 			XXH3_128bits_update(me->state, map + at, nbytes - at < TFS_CHUNK ? nbytes - at : TFS_CHUNK);
 			if (is_given_up(h, j))
-				ret = -ECANCELED;
+				r = -ECANCELED;
 		}
 		munmap((void *)map, nbytes);
 	}
 	/* Before it may be evicted again: the lease test counts our own descriptors too. */
 	close(tfs_steal_fd(&fd));
 	tfs_residency_give_back(h->residency, id);
-	return ret;
+	return r;
 }
 
 /* One read after the other; the stream reads ahead. */
@@ -189,17 +189,17 @@ static int hash_stream(struct hasher *me, const struct job *j)
 	struct tfs_hashes *h = me->h;
 	uint64_t nbytes = tensor_of(h, j->set, j->tensor)->nbytes;
 	struct tfs_stream *st = tfs_stream_open(h->streams, (struct tfs_file_id){ j->set, j->tensor, TFS_RAW });
-	int ret = st ? 0 : -ENOMEM;
+	int r = st ? 0 : -ENOMEM;
 
-	for (uint64_t at = 0; at < nbytes && !ret; at += TFS_STREAM_MAX_READ) {
+	for (uint64_t at = 0; at < nbytes && !r; at += TFS_STREAM_MAX_READ) {
 		if (at % TFS_CHUNK == 0 && is_given_up(h, j)) {
-			ret = -ECANCELED;
+			r = -ECANCELED;
 			break;
 		}
 		me->read.offset = at;
 		me->read.len = nbytes - at < TFS_STREAM_MAX_READ ? nbytes - at : TFS_STREAM_MAX_READ;
-		ret = tfs_stream_read_wait(st, &me->read); /* hashed where it is: not worth a copy */
-		if (ret)
+		r = tfs_stream_read_wait(st, &me->read); /* hashed where it is: not worth a copy */
+		if (r)
 			break;
 		assert(me->read.fd < 0); /* these streams know of no backing files */
 		for (unsigned i = 0; i < me->read.n_iov; i++)
@@ -208,27 +208,27 @@ static int hash_stream(struct hasher *me, const struct job *j)
 	}
 	if (st)
 		tfs_stream_close(st);
-	if (ret)
-		return ret;
+	if (r)
+		return r;
 	/* The stream may have had the bytes from before. */
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
-	ret = check_source(h, j->set, j->tensor, &err);
-	if (ret) {
+	r = check_source(h, j->set, j->tensor, &err);
+	if (r) {
 		char line[TFS_ERROR_LINE];
-		tfs_report(h->model, tensor_of(h, j->set, j->tensor), 0, ret, &err, line);
+		tfs_report(h->model, tensor_of(h, j->set, j->tensor), 0, r, &err, line);
 		pthread_mutex_lock(&h->lock);
 		memcpy(h->last_error, line, sizeof line);
 		h->failures++;
 		pthread_mutex_unlock(&h->lock);
 	}
-	return ret;
+	return r;
 }
 
 /* *@ret_checked: its source was found unchanged. *@ret_bytes: so many were hashed for it. */
 static int compute(struct hasher *me, const struct job *j, struct tfs_hash *ret_hash, bool *ret_checked, uint64_t *ret_bytes)
 {
 	uint64_t nbytes = tensor_of(me->h, j->set, j->tensor)->nbytes;
-	int ret = 0;
+	int r = 0;
 
 	*ret_bytes = 0;
 	*ret_checked = false;
@@ -239,19 +239,19 @@ static int compute(struct hasher *me, const struct job *j, struct tfs_hash *ret_
 	}
 	XXH3_128bits_reset(me->state);
 	if (nbytes) {
-		ret = hash_backing(me, j);
-		if (ret == -ENOENT) {
-			ret = hash_stream(me, j);
-			*ret_checked = !ret;
+		r = hash_backing(me, j);
+		if (r == -ENOENT) {
+			r = hash_stream(me, j);
+			*ret_checked = !r;
 		}
 	}
-	if (!ret) {
+	if (!r) {
 		XXH128_canonical_t c;
 		XXH128_canonicalFromHash(&c, XXH3_128bits_digest(me->state));
 		memcpy(ret_hash->bytes, c.digest, sizeof ret_hash->bytes);
 		*ret_bytes = nbytes;
 	}
-	return ret;
+	return r;
 }
 
 /* --- Hashers ------------------------------------------------------------------------------------------------------- */
@@ -451,19 +451,19 @@ int tfs_hash_get(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct tfs
 	if (tfs_hash_peek(h, set, tensor, &w->hash) && is_true(h, set, tensor))
 		return 0;
 	pthread_mutex_lock(&h->lock);
-	int ret = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
-	struct job *j = ret ? NULL : find_job(h, set, tensor);
-	if (!ret && !j)
+	int r = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
+	struct job *j = r ? NULL : find_job(h, set, tensor);
+	if (!r && !j)
 		j = add_job(h, set, tensor);
-	if (!ret && !j)
-		ret = -ENOMEM;
-	if (!ret) {
+	if (!r && !j)
+		r = -ENOMEM;
+	if (!r) {
 		wait_add(&j->waits, w);
 		pthread_cond_signal(&h->work);
-		ret = TFS_QUEUED;
+		r = TFS_QUEUED;
 	}
 	pthread_mutex_unlock(&h->lock);
-	return ret;
+	return r;
 }
 
 int tfs_hash_all(struct tfs_hashes *h, struct tfs_hash_wait *w)
@@ -471,8 +471,8 @@ int tfs_hash_all(struct tfs_hashes *h, struct tfs_hash_wait *w)
 	struct pass *p = &h->pass;
 
 	pthread_mutex_lock(&h->lock);
-	int ret = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
-	if (!ret) {
+	int r = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
+	if (!r) {
 		if (tfs_list_is_empty(&p->waits)) {
 			/* Also where the last one was given up, and has left out what it was at. */
 			p->set = 0;
@@ -482,10 +482,10 @@ int tfs_hash_all(struct tfs_hashes *h, struct tfs_hash_wait *w)
 		}
 		wait_add(&p->waits, w);
 		pthread_cond_broadcast(&h->work);
-		ret = TFS_QUEUED;
+		r = TFS_QUEUED;
 	}
 	pthread_mutex_unlock(&h->lock);
-	return ret;
+	return r;
 }
 
 bool tfs_hash_cancel(struct tfs_hashes *h, struct tfs_hash_wait *w)

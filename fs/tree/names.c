@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "base/array.h"
+#include "base/search.h"
 #include "base/sort.h"
 
 /* A tensor whose file name is not simply its name. */
@@ -103,15 +104,8 @@ bool tfs_name_is_cut(const char *name, size_t len)
 
 static const struct odd *find_odd(const struct names *n, uint32_t tensor)
 {
-	size_t lo = 0, hi = n->n_odd;
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-		if (n->odd[mid].tensor < tensor)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < n->n_odd && n->odd[lo].tensor == tensor ? &n->odd[lo] : NULL;
+	size_t at = tfs_search(i, 0, n->n_odd, n->odd[i].tensor < tensor);
+	return at < n->n_odd && n->odd[at].tensor == tensor ? &n->odd[at] : NULL;
 }
 
 size_t tfs_names_get(const struct names *n, uint32_t tensor, char *buf)
@@ -219,21 +213,15 @@ uint32_t tfs_names_at(const struct names *n, uint32_t place)
 	return n->order ? n->order[place] : place;
 }
 
+/* The name at @place, beside @name: < 0, 0, > 0. */
+static int compare_at(const struct names *n, size_t place, const char *name, size_t len)
+{
+	char buf[TFS_STEM_MAX + 1];
+	return tfs_name_cmp(buf, tfs_names_get(n, tfs_names_at(n, (uint32_t)place), buf), name, len);
+}
+
 uint32_t tfs_names_find(const struct names *n, const char *name, size_t len)
 {
-	size_t lo = 0, hi = n->set->n_tensors;
-	char buf[TFS_STEM_MAX + 1];
-
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-		uint32_t tensor = tfs_names_at(n, mid);
-		int c = tfs_name_cmp(buf, tfs_names_get(n, tensor, buf), name, len);
-		if (!c)
-			return tensor;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return UINT32_MAX;
+	size_t at = tfs_search(i, 0, n->set->n_tensors, compare_at(n, i, name, len) < 0);
+	return at < n->set->n_tensors && !compare_at(n, at, name, len) ? tfs_names_at(n, (uint32_t)at) : UINT32_MAX;
 }

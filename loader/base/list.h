@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/container.h"
+
 struct tfs_list {
 	struct tfs_list *prev, *next;
 };
@@ -61,11 +63,8 @@ static inline void tfs_list_take(struct tfs_list *to, struct tfs_list *from)
 
 static inline void *tfs_list_item_(const struct tfs_list *head, const struct tfs_list *link, size_t offset)
 {
-	return link == head ? NULL : (char *)link - offset;
+	return link == head ? NULL : tfs_container_(link, offset);
 }
-
-/* The @type whose @member is @link. */
-#define tfs_list_of(link, type, member) ((type *)tfs_list_item_(NULL, link, offsetof(type, member)))
 
 /* The first or last one in @head's list; NULL: it is empty. */
 #define tfs_list_first(head, type, member) ((type *)tfs_list_item_(head, (head)->next, offsetof(type, member)))

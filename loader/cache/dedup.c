@@ -276,7 +276,7 @@ void tfs_residency_merge(struct tfs_residency *rs, struct tfs_file_id id, bool (
 	struct duplicate *t = find_duplicate(rs, id);
 	struct tfs_entry *root = t ? t->group->at[TFS_RAW] : NULL;
 	if (root && root->duplicate == t && tfs_entry_is_shared(root))
-		root = tfs_list_of(root->ring.next, struct tfs_entry, ring);
+		root = tfs_container_of(root->ring.next, struct tfs_entry, ring);
 	/* The one that it is compared with may have files in other views too, from when nothing was known. */
 	struct tfs_file_id ids[] = { root ? root->id : id, id };
 	for (int v = 0; t && v < TFS_VIEW_IDS; v++) {

@@ -23,7 +23,7 @@ void tfs_entry_ring_join(struct tfs_residency *rs, struct tfs_entry *of, struct 
 static void leave_ring(struct tfs_residency *rs, struct tfs_entry *e)
 {
 	bool shared = tfs_entry_is_shared(e);
-	struct tfs_entry *other = shared ? tfs_list_of(e->ring.next, struct tfs_entry, ring) : NULL;
+	struct tfs_entry *other = shared ? tfs_container_of(e->ring.next, struct tfs_entry, ring) : NULL;
 
 	if (e->duplicate && e->duplicate->group->at[e->id.view] == e)
 		e->duplicate->group->at[e->id.view] = other;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "cache/report.h"
 
@@ -475,7 +476,7 @@ static int finish_attached(struct tfs_read *rd, int result)
 
 static void range_done(struct tfs_range_wait *w, int result)
 {
-	struct tfs_read *rd = (struct tfs_read *)(void *)((char *)w - offsetof(struct tfs_read, range));
+	struct tfs_read *rd = tfs_container_of(w, struct tfs_read, range);
 	int r = finish_attached(rd, result);
 	if (r != TFS_QUEUED)
 		answered(rd, r);

@@ -46,7 +46,7 @@ static void things_are_put_first_and_last_and_between(void **state)
 	tfs_list_remove(&c.link);
 	tfs_list_add_first(&b.link, &c.link);
 	assert_list(&head, "abc");
-	assert_ptr_equal(tfs_list_of(&b.link, struct item, link), &b);
+	assert_ptr_equal(tfs_container_of(&b.link, struct item, link), &b);
 	assert_ptr_equal(tfs_list_next(&head, &b, link), &c);
 	assert_null(tfs_list_next(&head, &c, link));
 	assert_null(tfs_list_prev(&head, &a, link));

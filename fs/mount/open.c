@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "mount/caller.h"
 #include "mount/control.h"
@@ -154,7 +155,7 @@ static bool give_up(struct tfs_pending *p)
 
 static void on_done(struct tfs_wait *wait, int result)
 {
-	struct waiting *w = (struct waiting *)(void *)((char *)wait - offsetof(struct waiting, wait));
+	struct waiting *w = tfs_container_of(wait, struct waiting, wait);
 	struct tfs_pending *p = &w->pending;
 	tfs_pending_disarm(p); /* after this nobody else knows the pending open */
 	struct tfs_moved m = tfs_go_there(p->here);

@@ -39,6 +39,8 @@ struct tfs_kind_ops {
 	int (*lookup)(struct tfs_tree *t, struct tfs_inode dir, const char *name, struct tfs_inode *ret_inode);
 	/* A set's view, or in one: the set. NULL: it is neither. */
 	uint32_t (*shown_set)(const struct tfs_tree *t, struct tfs_inode dir);
+	/* As tfs_tree_waits_for_lookup(). */
+	bool waits_for_lookup;
 };
 
 extern const struct tfs_kind_ops *const tfs_kinds[TFS_INO_KINDS];

@@ -387,7 +387,9 @@ static struct tfs_inode keys_parent(struct tfs_tree *t, struct tfs_inode i)
 	return (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = i.set, .view = TFS_VIEW_META };
 }
 
-const struct tfs_kind_ops tfs_kind_keys = { .valid = keys_valid, .parent = keys_parent, .attr = set_file_attr };
+const struct tfs_kind_ops tfs_kind_keys = {
+	.valid = keys_valid, .parent = keys_parent, .attr = set_file_attr, .waits_for_lookup = true
+};
 
 static bool whole_valid(struct tfs_tree *t, struct tfs_inode i)
 {
@@ -400,4 +402,6 @@ static struct tfs_inode whole_parent(struct tfs_tree *t, struct tfs_inode i)
 	return (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = i.set, .view = TFS_VIEW_WHOLE };
 }
 
-const struct tfs_kind_ops tfs_kind_consolidated = { .valid = whole_valid, .parent = whole_parent, .attr = set_file_attr };
+const struct tfs_kind_ops tfs_kind_consolidated = {
+	.valid = whole_valid, .parent = whole_parent, .attr = set_file_attr, .waits_for_lookup = true
+};

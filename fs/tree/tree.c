@@ -74,6 +74,11 @@ bool tfs_tree_shown_set(const struct tfs_tree *t, struct tfs_inode dir, uint32_t
 	return kind->shown_set;
 }
 
+bool tfs_tree_waits_for_lookup(struct tfs_inode i)
+{
+	return tfs_kinds[i.kind]->waits_for_lookup;
+}
+
 /* --- Attributes ----------------------------------------------------------------------------------------------------- */
 
 void tfs_tree_attr_of_node(const struct tfs_node *n, struct stat *st)

@@ -78,6 +78,9 @@ const struct tfs_access *tfs_tree_access(const struct tfs_tree *t);
 /* Is @dir one of a set's views, or in one? Then its set. */
 bool tfs_tree_shown_set(const struct tfs_tree *t, struct tfs_inode dir, uint32_t *ret_set);
 
+/* Is a file of that kind to be looked up before its size, or even its number, is told? Others may be told in a listing. */
+bool tfs_tree_waits_for_lookup(struct tfs_inode inode);
+
 /* Attributes, complete but for the size of a model.safetensors and of files whose text is made when asked for. */
 void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode inode, struct stat *ret_st);
 

@@ -44,7 +44,7 @@ static int size_of_meta(struct tfs_fs *fs, struct tfs_inode inode, uint64_t *ret
 	int r = 0;
 
 	if (inode.kind == TFS_INO_KEYS)
-		r = tfs_file_meta_text(fs->model, inode, &text, &len);
+		r = tfs_tree_text(fs->tree, inode, &text, &len);
 	else if (!(text = tfs_meta_text(fs->model, inode, &len)))
 		r = -ENOMEM;
 	free(text);
@@ -115,7 +115,7 @@ static int fill_attr(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
 	fill_attr_quickly(fs, inode, st);
 	size = (uint64_t)st->st_size;
 	if (inode.kind == TFS_INO_CONSOLIDATED) {
-		const struct tfs_consolidated *consolidated = tfs_tree_consolidated(fs->tree, inode.set);
+		const struct tfs_consolidated *consolidated = tfs_tree_consolidated(fs->tree, inode);
 		if (!consolidated)
 			return -ENOMEM;
 		size = tfs_consolidated_size(consolidated);

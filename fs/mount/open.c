@@ -200,7 +200,7 @@ static void open_tensor(const struct request *q)
 static void open_consolidated(const struct request *q)
 {
 	struct tfs_fs *fs = q->fs;
-	const struct tfs_consolidated *consolidated = tfs_tree_consolidated(fs->tree, q->inode.set);
+	const struct tfs_consolidated *consolidated = tfs_tree_consolidated(fs->tree, q->inode);
 	struct tfs_opened *o = tfs_opened_lock(&fs->opened, q->ino);
 
 	if (o) {
@@ -236,7 +236,7 @@ static void open_file_meta(const struct request *q)
 {
 	char *text = NULL;
 	size_t len = 0;
-	int r = tfs_file_meta_text(q->fs->model, q->inode, &text, &len);
+	int r = tfs_tree_text(q->fs->tree, q->inode, &text, &len);
 
 	answer_text(q, text, len, r ? r : -ENOMEM);
 }
@@ -363,6 +363,7 @@ static void (*const openers[TFS_INO_KINDS])(const struct request *q) = {
 	[TFS_INO_CONTROL] = open_control,
 	[TFS_INO_KEYS] = open_file_meta,
 	[TFS_INO_CONSOLIDATED] = open_consolidated,
+	[TFS_INO_COPY] = open_original,
 };
 
 void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -142,7 +142,7 @@ void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, stru
 		return;
 	}
 	if (o->mode == TFS_OPEN_STREAM && inode.kind == TFS_INO_CONSOLIDATED)
-		file_size = tfs_consolidated_size(tfs_tree_consolidated(fs->tree, inode.set));
+		file_size = tfs_consolidated_size(tfs_tree_consolidated(fs->tree, inode));
 	else if (o->mode == TFS_OPEN_STREAM)
 		file_size = tfs_file_layout(fs->model, tfs_file_of(inode)).size;
 	else if (o->mode == TFS_OPEN_NATIVE)

@@ -248,4 +248,6 @@ const struct tfs_kind_ops *const tfs_kinds[TFS_INO_KINDS] = {
 	[TFS_INO_SET_TREE_DIR] = &tfs_kind_set_tree_dir,
 	[TFS_INO_KEYS] = &tfs_kind_keys,
 	[TFS_INO_CONSOLIDATED] = &tfs_kind_consolidated,
+	[TFS_INO_CONVERTED_DIR] = &tfs_kind_converted_dir,
+	[TFS_INO_COPY] = &tfs_kind_copy,
 };

@@ -3,9 +3,11 @@
 """quantised.py make DIR: the cases of quant/, each a model in DIR/SCHEME/CASE.
 quantised.py check MNT LOG: what DIR, mounted at MNT, shows of them, and what mounting said."""
 import importlib
+import json
 import os
 import pathlib
 import re
+import struct
 import sys
 
 import numpy as np
@@ -66,13 +68,71 @@ def problems(c, mount, log):
             yield f"not warned: {w}"
 
 
+# How many bytes an element has, and its bits as float32.
+BITS = {
+    "BF16": ("<u2", lambda b: (b.astype(np.uint32) << 16).view(np.float32)),
+    "F16": ("<f2", lambda b: b.astype(np.float32)),
+    "F32": ("<f4", lambda b: b),
+    "F64": ("<f8", lambda b: b.astype(np.float32)),
+    **{k: (v, lambda b: b.astype(np.float32)) for k, v in (("I8", "i1"), ("U8", "u1"), ("I32", "<i4"), ("U32", "<u4"), ("I64", "<i8"))},
+}
+# The types that whole/ has directories for: float32 rounded to them.
+WHOLE = {
+    "bf16": ("BF16", "bfloat16", lambda x: quant.to_bf16(x)[1]),
+    "f16": ("F16", "float16", lambda x: x.astype(np.float16).astype(np.float32)),
+    "f32": ("F32", "float32", lambda x: x),
+}
+
+
+def read_safetensors(path):
+    """(name, dtype, values) of each tensor of a file."""
+    data = pathlib.Path(path).read_bytes()
+    (n,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + n])
+    if header.pop("__metadata__") != {"format": "pt"}:
+        raise ValueError(f"{path}: metadata")
+    for name, t in header.items():
+        begin, end = (8 + n + at for at in t["data_offsets"])
+        kind, values = BITS[t["dtype"]]
+        yield name, t["dtype"], values(np.frombuffer(data[begin:end], kind).reshape(t["shape"]))
+
+
+def whole_problems(c, mount):
+    """whole/bf16 and its like: every weight that f32/ has, rounded once, or as it is stored; or, with one refused, nothing."""
+    stored = {name: dtype for tensors in c.files.values() for name, (dtype, _, _) in tensors.items()}
+    computed = [n for n in c.expected if n not in stored or stored[n].startswith("F8")]
+    for directory, (dtype, torch, rounded) in WHOLE.items():
+        there = pathlib.Path(mount, c.name, "whole", directory)
+        if there.is_dir() and (c.warnings or not c.whole) or computed and not there.is_dir() and c.whole and not c.warnings:
+            yield f"whole/{directory} {'is' if there.is_dir() else 'is not'} there"
+        if not there.is_dir():
+            continue
+        shown = {name: (t, x) for p in sorted(there.glob("*.safetensors")) for name, t, x in read_safetensors(p)}
+        for name, want in c.expected.items():
+            if name not in shown:
+                if name in computed or name.endswith("weight"):
+                    yield f"whole/{directory}: {name}: isn't there"
+                continue
+            with np.errstate(over="ignore"):
+                d = difference(shown[name][1], rounded(want) if shown[name][0] == dtype else want)
+            if d or (name in computed and shown[name][0] != dtype):
+                yield f"whole/{directory}: {name}: {shown[name][0]}: {d}"
+        for name in shown:
+            if name not in c.expected:
+                yield f"whole/{directory}: {name}: not of the model"
+        if c.config is not None:
+            config = json.loads((there / "config.json").read_text())
+            if "quantization" in str(config) or config["torch_dtype"] != torch or config["dtype"] != torch:
+                yield f"whole/{directory}/config.json: {config}"
+
+
 def main():
     what, *args = sys.argv[1:]
     if what == "make":
         for c in cases():
             c.write(pathlib.Path(args[0], c.name))
         return
-    found = [f"{c.name}: {p}" for c in cases() for p in problems(c, *args)]
+    found = [f"{c.name}: {p}" for c in cases() for p in (*problems(c, *args), *whole_problems(c, args[0]))]
     print(*found, sep="\n")
     sys.exit(bool(found))
 

@@ -126,11 +126,63 @@ def whole_problems(c, mount):
                 yield f"whole/{directory}/config.json: {config}"
 
 
+LARGE = {"a.weight": (1100, 1 << 20), "b.weight": (1500, 1 << 20), "c.weight": (1700, 1 << 20), "d.weight": (600, 1 << 20)}
+
+
+def make_large(directory):
+    """10 GB of BF16 as FP8, nearly all of it holes: the first and the last code of each weight is 1, and its scale by rows 1.5."""
+    directory.mkdir()
+    header, at = {}, 0
+    for name, shape in LARGE.items():
+        for n, dtype, dims, size in ((name, "F8_E4M3", shape, shape[0] * shape[1]), (name + "_scale", "F32", (1,), 4)):
+            header[n] = {"dtype": dtype, "shape": dims, "data_offsets": [at, at + size]}
+            at += size
+    head = json.dumps(header).encode()
+    with open(directory / "model.safetensors", "wb") as f:
+        f.write(struct.pack("<Q", len(head)) + head)
+        f.truncate(8 + len(head) + at)
+        for t in header.values():
+            begin, end = (8 + len(head) + o for o in t["data_offsets"])
+            for place in (begin, end - 1) if t["dtype"] != "F32" else (begin,):
+                f.seek(place)
+                f.write(b"\x38" if t["dtype"] != "F32" else struct.pack("<f", 1.5))
+    (directory / "config.json").write_text('{"torch_dtype": "float8_e4m3fn", "quantization_config": {}}')
+    (directory / "generation_config.json").write_text("{}")
+
+
+def check_large(mount):
+    """5 GB a shard at most; every weight where the index says, with its first and last value."""
+    there = mount / "whole" / "bf16"
+    index = json.loads((there / "model.safetensors.index.json").read_text())
+    if index["metadata"]["total_size"] != sum(2 * r * c for r, c in LARGE.values()) or list(index["weight_map"]) != sorted(LARGE):
+        sys.exit(f"the index: {index}")
+    for name, file in index["weight_map"].items():
+        path = there / file
+        with open(path, "rb") as f:
+            (n,) = struct.unpack("<Q", f.read(8))
+            t = json.loads(f.read(n))[name]
+            for place in (8 + n + t["data_offsets"][0], 8 + n + t["data_offsets"][1] - 2):
+                f.seek(place)
+                if f.read(2) != b"\xc0\x3f":  # 1.5 in BF16
+                    sys.exit(f"{name} in {file}: the value at {place}")
+            f.seek(8 + n + t["data_offsets"][0] + 12346)
+            if t["shape"] != list(LARGE[name]) or t["dtype"] != "BF16" or f.read(1000).strip(b"\0"):
+                sys.exit(f"{name} in {file}")
+        if os.stat(path).st_size > 5_000_000_000 + 8 + n:
+            sys.exit(f"{file} has {os.stat(path).st_size} bytes")
+
+
 def main():
     what, *args = sys.argv[1:]
     if what == "make":
         for c in cases():
             c.write(pathlib.Path(args[0], c.name))
+        return
+    if what == "large":
+        make_large(pathlib.Path(args[0]))
+        return
+    if what == "large-check":
+        check_large(pathlib.Path(args[0]))
         return
     found = [f"{c.name}: {p}" for c in cases() for p in (*problems(c, *args), *whole_problems(c, args[0]))]
     print(*found, sep="\n")

@@ -197,13 +197,13 @@ static int start_workers(struct tfs_loader *l, struct tfs_error *err)
 	int r = l->options.engine_forced ? tfs_engine_probe(tfs_all_engines, o.tier) : 0;
 
 	if (r == -EOPNOTSUPP)
-		return tfs_error_set(err, r, TFS_NO_OFFSET, "the engine that was asked for was not built in");
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "the requested engine isn't built in");
 	if (r)
-		return tfs_error_set(err, r, TFS_NO_OFFSET, "the engine %s is not to be had here: %s",
-				     tfs_all_engines[o.tier]->name, strerror(-r));
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "the engine %s isn't available here: %s", tfs_all_engines[o.tier]->name,
+				     strerror(-r));
 	r = tfs_workers_start(l->sched, l->sources, &o, &l->workers);
 	if (r)
-		tfs_error_set(err, r, TFS_NO_OFFSET, "could not start a single thread for reading");
+		tfs_error_set(err, r, TFS_NO_OFFSET, "couldn't start any reading thread");
 	return r;
 }
 

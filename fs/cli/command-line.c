@@ -16,7 +16,7 @@
 enum { OPT_HELP = 'h', OPT_VERSION = 'V' };
 
 static const struct tfs_option common[] = {
-	{ OPT_HELP, "help", NULL, "print this and exit" },
+	{ OPT_HELP, "help", NULL, "print this help and exit" },
 	{ OPT_VERSION, "version", NULL, "print the version and exit" },
 	{ 0 },
 };
@@ -217,7 +217,7 @@ enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **
 		if (n < c->min_operands)
 			complain_missing(c, n);
 		else
-			fprintf(stderr, "%s: one argument too many: %s\n", c->name, argv[optind + c->max_operands]);
+			fprintf(stderr, "%s: unexpected argument: %s\n", c->name, argv[optind + c->max_operands]);
 		fprintf(stderr, "usage: %s [OPTIONS] %s\nTry '%s --help'.\n", c->name, c->operands, c->name);
 		return TFS_PARSED_USAGE;
 	}

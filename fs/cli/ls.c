@@ -20,8 +20,8 @@ enum format { SHORT, LONG, TSV, JSON };
 enum { OPT_LONG = 'l', OPT_TSV = 256, OPT_JSON };
 
 static const struct tfs_option ls_options[] = {
-	{ OPT_LONG, "long", NULL, "also file, offset and path in the mount; bytes in full" },
-	{ OPT_TSV, "tsv", NULL, "for programs: all columns with tabs between them, as in .tensorfs/index.tsv" },
+	{ OPT_LONG, "long", NULL, "also show file, offset and path in the mount; exact bytes" },
+	{ OPT_TSV, "tsv", NULL, "for programs: all columns, separated by tabs, as in .tensorfs/index.tsv" },
 	{ OPT_JSON, "json", NULL, "for programs: one JSON array, as in .tensorfs/index.json" },
 	{ 0 },
 };
@@ -58,7 +58,7 @@ static int add_named(struct tfs_tree *tree, char **names, int n, struct tfs_file
 		if (r == -ENOMEM)
 			return r;
 		if (r) {
-			tfs_log_error("%s: no tensor has that name, and no directory of tensors", names[i]);
+			tfs_log_error("%s: no such tensor, or directory of tensors", names[i]);
 			result = r;
 		}
 	}
@@ -260,11 +260,10 @@ const struct tfs_command tfs_ls_command = {
 	.operands = "MODEL [NAME...]",
 	.min_operands = 1,
 	.max_operands = INT_MAX,
-	.about =
-		"List the tensors of a model, which may be a directory or one weight file: name, dtype, shape, bytes, and the set "
-		"where there are several. NAME is a tensor, a glob of tensors, or a path in the mount, such as tensors, sets/STEM/tensors "
-		"or 'unet/tensors/*.bias'.",
-	.status = "Exit status: 0 listed, 1 failed, or no tensor has a name, 2 wrong usage. See tensorfs-ls(1).",
+	.about = "List the tensors of a model, which may be a directory or one weight file: name, dtype, shape, bytes, and the set "
+		 "where there are several. NAME is a tensor, a glob of tensors, or a path in the mount, such as "
+		 "tensors, sets/STEM/tensors or 'unet/tensors/*.bias'.",
+	.status = "Exit status: 0 listed, 1 failed or a NAME matches nothing, 2 usage error. See tensorfs-ls(1).",
 	.tables = { ls_options },
 	.run = ls_main,
 };

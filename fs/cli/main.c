@@ -93,11 +93,11 @@ static int run_help(int argc, char **argv)
 
 const struct tfs_command tfs_help_command = {
 	.name = "tensorfs help",
-	.summary = "explain a command",
+	.summary = "show help for a command",
 	.operands = "[COMMAND]",
 	.max_operands = 1,
-	.about = "Print the help of a command, as its --help does, or of mounting, which also names the commands.",
-	.status = "Exit status: 0 printed, 2 wrong usage. See tensorfs(1).",
+	.about = "Print a command's help, as its --help does; without a COMMAND, that of mounting, which lists the commands.",
+	.status = "Exit status: 0 printed, 2 usage error. See tensorfs(1).",
 	.run = run_help,
 };
 
@@ -117,7 +117,7 @@ int main(int argc, char **argv)
 	if (c)
 		return tfs_command_run(c, argc - 1, argv + 1);
 	if (is_unknown(argv[1])) {
-		fprintf(stderr, "tensorfs: %s: unknown command, or no such model\nTry 'tensorfs help'.\n", argv[1]);
+		fprintf(stderr, "tensorfs: %s: no such command or model\nTry 'tensorfs help'.\n", argv[1]);
 		return TFS_EXIT_USAGE;
 	}
 	return mount_model(argc, argv);

@@ -195,7 +195,7 @@ int tfs_control_prefetch_list(struct tfs_fs *fs, const char *path)
 			continue;
 		r = find_files(fs, line, &files);
 		if (r && r != -ENOMEM) {
-			tfs_log_warning("--prefetch-list: %s: there is no %.500s", path, line);
+			tfs_log_warning("--prefetch-list: %s: nothing is named %.500s", path, line);
 			r = 0;
 		}
 	}

@@ -56,7 +56,7 @@ static int wait_for_end(pid_t pid)
 	int status = 0;
 
 	if (!ended(pid, &status)) {
-		tfs_log_error("the daemon, process %d, does not end", (int)pid);
+		tfs_log_error("the daemon (process %d) doesn't exit", (int)pid);
 		kill(pid, SIGKILL);
 		ended(pid, &status);
 	}
@@ -138,7 +138,7 @@ int tfs_daemon_start(const struct tfs_options *options, int signal_fd, pid_t *re
 	if (r == -EINTR)
 		return r;
 	if (WIFSIGNALED(status))
-		tfs_log_error("ended by signal %d (%s) before the mount answered: nothing is mounted", WTERMSIG(status),
+		tfs_log_error("killed by signal %d (%s) before the mount answered: nothing is mounted", WTERMSIG(status),
 			      strsignal(WTERMSIG(status)));
 	else if (!WEXITSTATUS(status)) /* or it has said what is wrong */
 		tfs_log_error("%s does not answer: %s", options->mountpoint, strerror(answer ? -answer : EPIPE));

@@ -79,7 +79,7 @@ static int refuse(const char *path, int error)
 {
 	switch (error) {
 	case 0:
-		tfs_log_error("mountpoint %s: a tensorfs mount already; unmount it with fusermount3 -u %s, or mount over it with "
+		tfs_log_error("mountpoint %s: already a tensorfs mount; unmount it with fusermount3 -u %s, or mount over it with "
 			      "-o nonempty",
 			      path, path);
 		return -EBUSY;

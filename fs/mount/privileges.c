@@ -124,13 +124,13 @@ const char *tfs_passthrough_lacks(char *buf, size_t size)
 	struct __user_cap_data_struct data[2] = { 0 };
 	/* Who mounts by way of fusermount3 can't make a file system to try with, and need not. */
 	if (get(data) || !has(data, CAP_SYS_ADMIN))
-		return "passthrough takes CAP_SYS_ADMIN";
+		return "passthrough requires CAP_SYS_ADMIN";
 
 	cleanup_fd int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	cleanup_fd int fs = fuse < 0 ? -errno : make_fs(fuse);
 	int r = fs < 0 ? fs : shake_hands(fuse);
 	if (r == -ENOSYS)
-		return "the kernel has no FUSE passthrough; Linux 6.9 is the first that does";
+		return "the kernel has no FUSE passthrough, which requires Linux 6.9";
 	if (r) {
 		snprintf(buf, size, "trying passthrough: %s", strerror(-r));
 		return buf;
@@ -143,7 +143,7 @@ const char *tfs_passthrough_lacks(char *buf, size_t size)
 		return NULL;
 	}
 	if (errno == EPERM)
-		return "the kernel refuses backing files: CAP_SYS_ADMIN is that of a user namespace, not of the machine";
+		return "the kernel refuses backing files: CAP_SYS_ADMIN is only that of a user namespace";
 	snprintf(buf, size, "the kernel refuses backing files: %s", strerror(errno));
 	return buf;
 }

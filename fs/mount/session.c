@@ -67,7 +67,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 		conn->max_backing_stack_depth = stacked ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
 	} else if (fs->passthrough) {
 		fs->passthrough = false;
-		fs->streamed_because = "the kernel has no FUSE passthrough; Linux 6.9 is the first that does";
+		fs->streamed_because = "the kernel has no FUSE passthrough, which requires Linux 6.9";
 	}
 #ifdef HAVE_FUSE_URING
 	fs->uring = conn->want_ext & FUSE_CAP_OVER_IO_URING;
@@ -180,7 +180,7 @@ bool tfs_session_can_uring(const char **ret_lacks)
 	lacks = "this libfuse was built without it";
 #endif
 	if (!lacks && !uring_enabled())
-		lacks = "the module parameter fuse.enable_uring is off, or not known to this kernel";
+		lacks = "the module parameter fuse.enable_uring is off, or this kernel lacks it";
 	if (ret_lacks)
 		*ret_lacks = lacks;
 	return !lacks;
@@ -401,7 +401,7 @@ static int serve(struct tfs_fs *fs)
 		return r;
 	/* A positive value is the signal that ended it, which is how one ends it; but not before it has begun. */
 	if (ended < 0) {
-		tfs_log_error("the session ended: %s", ended == -1 ? "it has no thread" : strerror(-ended));
+		tfs_log_error("the session ended: %s", ended == -1 ? "no thread left" : strerror(-ended));
 	} else if (started && fs->start != TFS_START_ANSWERED) {
 		tfs_log_error("ended by %s before the mount answered: nothing is mounted", ended ? strsignal(ended) : "an unmount");
 		ended = -EINTR;

@@ -102,7 +102,7 @@ int tfs_file_meta_text(const struct tfs_model *m, struct tfs_inode inode, char *
 		r = add_differ(&b, set);
 	tfs_json_add(&b, "\n}\n");
 	if (!r && b.failed == -EFBIG)
-		tfs_log_error("keys: %s: they take more than 256 MiB as text", set->stem);
+		tfs_log_error("keys: %s: more than 256 MiB as text", set->stem);
 	b.failed = r ? r : b.failed;
 	r = tfs_json_finish(&b, ret_text, ret_len);
 	/* "Invalid argument" would blame the reader, and "no such file" the name. */

@@ -33,7 +33,7 @@ static __attribute__((cold)) int unexpected(struct tfs_json *r, const char *expe
 		snprintf(found, sizeof found, "'%c'", c);
 	else
 		snprintf(found, sizeof found, "byte 0x%02x", c);
-	snprintf(what, sizeof what, "found %s where %s belongs", found, expected);
+	snprintf(what, sizeof what, "found %s, expected %s", found, expected);
 	return fail_at(r, r->at, what);
 }
 
@@ -290,7 +290,7 @@ int tfs_json_string(struct tfs_json *r, struct tfs_json_text *ret)
 		while (r->at < r->end && (unsigned char)*r->at >= 0x80) {
 			len = tfs_utf8_sequence(r->at, r->end);
 			if (!len)
-				return fail_at(r, r->at, "ill-formed UTF-8");
+				return fail_at(r, r->at, "invalid UTF-8");
 			r->at = skip_plain(r->at + len, r->end);
 		}
 		if (out != plain)
@@ -298,7 +298,7 @@ int tfs_json_string(struct tfs_json *r, struct tfs_json_text *ret)
 		out += r->at - plain;
 
 		if (r->at == r->end)
-			return fail_at(r, begin - 1, "string without an end");
+			return fail_at(r, begin - 1, "unterminated string");
 		if (*r->at == '"')
 			break;
 		if (*r->at != '\\')

@@ -201,7 +201,7 @@ static int inflate_part(struct extract *e, uint64_t at, size_t len, uint8_t *dst
 	if (!e->inflater)
 		e->inflater = tfs_inflater_take(e->x->inflaters, e->t, at);
 	if (!e->inflater)
-		return tfs_error_set(e->err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate in");
+		return tfs_error_set(e->err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate");
 	return tfs_inflater_read(e->inflater, e->source, at, len, dst, e->scratch, e->how, e->err);
 }
 
@@ -371,9 +371,9 @@ static void say_slow(struct extract *e, const struct tfs_strided *a, uint64_t ro
 	char name[TFS_QUOTE_SIZE];
 
 	if (size >= SLOW && size / OFTEN > room && !atomic_exchange(&e->x->said_slow, true))
-		tfs_log_warning("tensor %s: deflated and not in C order, it takes %" PRIu64
-				" bytes of memory to be inflated once; there "
-				"are %" PRIu64 " now (see --memory), and it is inflated again for each so many",
+		tfs_log_warning("tensor %s: deflated and not in C order: inflating it once requires %" PRIu64
+				" bytes of memory, of which %" PRIu64
+				" are available (see --memory), so it is inflated again for each part of that size",
 				tfs_quote(name, sizeof name, e->t->name, e->t->name_len), size, room);
 }
 

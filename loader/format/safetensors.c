@@ -175,7 +175,7 @@ static int read_record(struct header *h, const struct tfs_json_text *name)
 			continue;
 		}
 		if (seen & 1u << i)
-			return refuse(h, &rec, "%s stands twice", fields[i].name);
+			return refuse(h, &rec, "duplicate %s", fields[i].name);
 		seen |= 1u << i;
 		rc = fields[i].read(h, &rec);
 	}
@@ -252,7 +252,7 @@ static int read_json(struct header *h, struct tfs_catalog *catalog)
 		if (!tfs_json_is(&key, "__metadata__")) {
 			rc = read_record(h, &key);
 		} else if (metadata) {
-			return tfs_error_set(h->err, -EINVAL, tfs_json_offset(&h->json, &key), "__metadata__ stands twice");
+			return tfs_error_set(h->err, -EINVAL, tfs_json_offset(&h->json, &key), "duplicate __metadata__");
 		} else {
 			metadata = true;
 			rc = read_metadata(&h->json, catalog);
@@ -288,7 +288,7 @@ static int check_names(struct header *h, const struct record *const *order)
 {
 	for (size_t i = 1; i < h->n_records; i++)
 		if (!by_name(order[i - 1], order[i])) /* stable: the later one in the file is the second */
-			return refuse(h, order[i], "stands twice");
+			return refuse(h, order[i], "duplicate name");
 	return 0;
 }
 
@@ -311,7 +311,7 @@ static int check_offsets(struct header *h, const struct record *const *order, ui
 			continue;
 		switch (tfs_dtype_nbytes(rec->dtype, shape_of(h, rec), rec->ndim, &nbytes)) {
 		case -EOVERFLOW:
-			return refuse(h, rec, "the shape has more bits than 64-bit numbers count");
+			return refuse(h, rec, "the shape has more than 2^64-1 bits");
 		case -EINVAL:
 			return refuse(h, rec, "a shape whose %s elements do not fill whole bytes", rec->dtype->name);
 		}
@@ -340,11 +340,11 @@ static int add_tensor(struct header *h, const struct record *rec, uint64_t data_
 			     nbytes);
 	if (rc || rec->dtype->safetensors)
 		return rc;
-	return tfs_catalog_note(
-		h->catalog, rec->name_at,
-		"tensor %s: its dtype is not known: its %llu bytes are shown raw, as %s; the safetensors library refuses "
-		"the whole file",
-		tfs_quote(name, sizeof name, rec->name, rec->name_len), (unsigned long long)nbytes, rec->dtype->name);
+	return tfs_catalog_note(h->catalog, rec->name_at,
+				"tensor %s: unknown dtype: its %llu bytes are shown raw, as %s; the safetensors library refuses "
+				"the whole file",
+				tfs_quote(name, sizeof name, rec->name, rec->name_len), (unsigned long long)nbytes,
+				rec->dtype->name);
 }
 
 static int make_catalog(struct header *h, uint64_t size, uint64_t data_at)
@@ -386,7 +386,7 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	int rc;
 
 	if (in->size < LENGTH_SIZE)
-		return tfs_error_set(err, -EINVAL, 0, "the file has %llu bytes, the header's length alone takes 8",
+		return tfs_error_set(err, -EINVAL, 0, "the file has %llu bytes, the header's length alone is 8",
 				     (unsigned long long)in->size);
 	rc = tfs_input_read(in, &n, sizeof n, 0, err);
 	if (rc)

@@ -119,11 +119,11 @@ static const char *find_row(const struct tfs_sample *s, const struct row *table,
 static const struct {
 	const char *start, *what;
 } texts[] = {
-	{ "<!doctype html", "a page of HTML, not weights: did the download fail?" },
-	{ "<html", "a page of HTML, not weights: did the download fail?" },
-	{ "<head", "a page of HTML, not weights: did the download fail?" },
-	{ "<body", "a page of HTML, not weights: did the download fail?" },
-	{ "<!--", "a page of HTML or XML, not weights: did the download fail?" },
+	{ "<!doctype html", "an HTML page, not weights: did the download fail?" },
+	{ "<html", "an HTML page, not weights: did the download fail?" },
+	{ "<head", "an HTML page, not weights: did the download fail?" },
+	{ "<body", "an HTML page, not weights: did the download fail?" },
+	{ "<!--", "an HTML or XML page, not weights: did the download fail?" },
 	{ "<?xml", "XML, not weights: did the download fail?" },
 	{ "<error", "XML, not weights: did the download fail?" },			     /* S3's, without the line before it */
 	{ "entry not found", "a server's error message, not weights: the download failed" }, /* the Hugging Face hub */

@@ -118,13 +118,15 @@ static int read_end64(const struct tfs_input *in, struct ending *e, struct tfs_e
 	e64.at = tfs_cursor_u64(&c);
 	if (e->at - LOCATOR_SIZE < END64_SIZE || e64.at > e->at - LOCATOR_SIZE - END64_SIZE)
 		return tfs_error_set(err, -EINVAL, e->at - LOCATOR_SIZE,
-				     "the zip64 end record is said to begin at %" PRIu64 ", not before its locator", e64.at);
+				     "the zip64 locator says that its end record begins at %" PRIu64 ", which isn't before "
+				     "the locator",
+				     e64.at);
 	rc = tfs_input_read(in, record, sizeof record, e64.at, err);
 	if (rc)
 		return rc;
 	c = tfs_cursor(record, sizeof record);
 	if (tfs_cursor_u32(&c) != END64_MAGIC)
-		return tfs_error_set(err, -EINVAL, e64.at, "no zip64 end record, but its locator points here");
+		return tfs_error_set(err, -EINVAL, e64.at, "no zip64 end record where its locator points");
 	tfs_cursor_bytes(&c, 12); /* its own size, versions */
 	disk = tfs_cursor_u32(&c);
 	start = tfs_cursor_u32(&c);
@@ -133,7 +135,7 @@ static int read_end64(const struct tfs_input *in, struct ending *e, struct tfs_e
 	e64.central_size = tfs_cursor_u64(&c);
 	e64.central_at = tfs_cursor_u64(&c);
 	if (here != e64.count || disk || start)
-		return tfs_error_set(err, -EINVAL, e64.at, "one part of a zip file of several");
+		return tfs_error_set(err, -EINVAL, e64.at, "one part of a multi-part zip file");
 	if ((e->count != UINT16_MAX && e->count != e64.count) ||
 	    (e->central_size != UINT32_MAX && e->central_size != e64.central_size) ||
 	    (e->central_at != UINT32_MAX && e->central_at != e64.central_at))
@@ -169,7 +171,7 @@ static int read_ending(const struct tfs_input *in, struct ending *e, struct tfs_
 	e->central_at = tfs_cursor_u32(&c);
 	e->at = in->size - len + (end - tail);
 	if (here != e->count || (disk && disk != UINT16_MAX) || (start && start != UINT16_MAX))
-		return tfs_error_set(err, -EINVAL, e->at, "one part of a zip file of several");
+		return tfs_error_set(err, -EINVAL, e->at, "one part of a multi-part zip file");
 	rc = read_end64(in, e, err);
 	if (rc)
 		return rc;
@@ -259,11 +261,13 @@ static int read_central(struct tfs_cursor *c, uint64_t at, struct tfs_zip_member
 	extra = tfs_cursor_bytes(c, extra_len);
 	tfs_cursor_bytes(c, comment_len);
 	if (c->bad)
-		return tfs_error_set(err, -EINVAL, at, "a central directory header that goes on behind the central directory");
+		return tfs_error_set(err, -EINVAL, at,
+				     "a central directory header that goes on past the end of the "
+				     "central directory");
 	if (!read_zip64(tfs_cursor(extra, extra_len), m, &disk))
 		m->unsound = "its extra fields are cut short";
 	else if (disk)
-		m->unsound = "is in another part of a zip file of several";
+		m->unsound = "is in another part of a multi-part zip file";
 	else if (memchr(m->name, 0, m->name_len))
 		m->unsound = "a NUL in its name";
 	return 0;
@@ -292,7 +296,7 @@ static int read_members(const struct tfs_input *in, const struct ending *e, stru
 	}
 	if (tfs_cursor_left(&c))
 		return tfs_error_set(err, -EINVAL, e->central_at + (c.at - z->central),
-				     "the central directory goes on behind its %" PRIu64 " headers", e->count);
+				     "the central directory goes on after its %" PRIu64 " headers", e->count);
 	for (size_t i = 0; i < e->count; i++)
 		z->central[(const uint8_t *)z->members[i].name - z->central + z->members[i].name_len] = 0;
 	z->pub.members = z->members;
@@ -308,9 +312,9 @@ static int check_central(const struct tfs_zip_member *m, uint64_t at, struct tfs
 	if (m->unsound)
 		return refuse(err, at, m, "%s", m->unsound);
 	if (m->method == TFS_ZIP_STORED && !m->encrypted && m->size != m->unpacked)
-		return refuse(err, at, m, "stored, but %" PRIu64 " bytes are said to make %" PRIu64, m->size, m->unpacked);
+		return refuse(err, at, m, "stored, but %" PRIu64 " bytes are supposed to make %" PRIu64, m->size, m->unpacked);
 	if (m->method == TFS_ZIP_DEFLATED && m->unpacked / MAX_RATIO > m->size)
-		return refuse(err, at, m, "deflated, but %" PRIu64 " bytes cannot make %" PRIu64, m->size, m->unpacked);
+		return refuse(err, at, m, "deflated, but %" PRIu64 " bytes can't make %" PRIu64, m->size, m->unpacked);
 	return 0;
 }
 
@@ -329,8 +333,7 @@ static int read_local(const struct tfs_input *in, struct tfs_zip_member *m, uint
 	int rc;
 
 	if (at > end || end - at < len)
-		return refuse(err, central_at, m,
-			      "its local header at %" PRIu64 " does not end before what follows it, at %" PRIu64, at, end);
+		return refuse(err, central_at, m, "its local header at %" PRIu64 " overlaps what follows it, at %" PRIu64, at, end);
 	rc = tfs_input_read(in, header, len, at, err);
 	if (rc)
 		return rc;
@@ -345,13 +348,14 @@ static int read_local(const struct tfs_input *in, struct tfs_zip_member *m, uint
 	if (name_len != m->name_len || memcmp(header + LOCAL_SIZE, m->name, name_len))
 		return refuse(err, at, m, "has another name in its local header");
 	if (!!(flags & FLAG_ENCRYPTED) != m->encrypted)
-		return refuse(err, at, m, "encrypted by %s, not by %s", m->encrypted ? "the central directory" : "its local header",
+		return refuse(err, at, m, "encrypted according to %s, but not to %s",
+			      m->encrypted ? "the central directory" : "its local header",
 			      m->encrypted ? "its local header" : "the central directory");
 	if (method != m->method)
 		return refuse(err, at, m, "method %u in its local header, %u in the central directory", method, m->method);
 	left = end - at - len;
 	if (extra_len > left || m->size > left - extra_len)
-		return refuse(err, at, m, "%" PRIu64 " bytes go on into what follows it, at %" PRIu64, m->size, end);
+		return refuse(err, at, m, "%" PRIu64 " bytes overlap what follows it, at %" PRIu64, m->size, end);
 	m->offset = at + len + extra_len;
 	return 0;
 }
@@ -419,7 +423,7 @@ static int check_names(const struct ending *e, struct zip *z, const void **tmp, 
 			continue;
 		tfs_error_set(err, z->unsound ? -EEXIST : -EINVAL, place_of(z, e, earlier), "member %s: duplicate name%s",
 			      tfs_quote(name, sizeof name, earlier->name, earlier->name_len),
-			      z->unsound ? ", of which the last counts" : "");
+			      z->unsound ? ", of which the last one is used" : "");
 		rc = leave_out(z, earlier, err);
 	}
 	drop_nameless(z);
@@ -550,7 +554,7 @@ static int inflate_into(const struct tfs_input *in, const struct tfs_zip_member 
 	if (rc == Z_MEM_ERROR)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate");
 	if (rc != Z_OK && rc != Z_STREAM_END) /* Z_BUF_ERROR: it goes on behind the member's last byte */
-		return refuse(err, m->offset + at - s->avail_in, m, "no sound deflate stream: %s", s->msg ? s->msg : "cut short");
+		return refuse(err, m->offset + at - s->avail_in, m, "corrupt deflate stream: %s", s->msg ? s->msg : "cut short");
 	if (done < len)
 		return refuse(err, m->offset, m, "inflates to %zu bytes, not to %" PRIu64, done, m->unpacked);
 	return 0;
@@ -599,7 +603,7 @@ int tfs_zip_head(const struct tfs_input *in, const struct tfs_zip_member *m, voi
 	else if (m->method == TFS_ZIP_DEFLATED)
 		rc = inflate_head(in, m, buf, len, err);
 	else
-		return refuse(err, m->offset, m, "compressed by %smethod %u; only stored and deflated can be read",
+		return refuse(err, m->offset, m, "compressed with %smethod %u; only stored and deflated can be read",
 			      method_name(m->method), m->method);
 	if (rc || len < m->unpacked)
 		return rc;

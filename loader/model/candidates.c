@@ -153,7 +153,7 @@ static int take_listed(struct group *g, struct tfs_candidate *d)
 		tfs_error_set(&err, -EINVAL, TFS_NO_OFFSET, "lists %s, which isn't a %s file", l.other, d->format->name);
 	else
 		tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET, "none of the %zu shards that it lists %s, the first is %s", ix->n_files,
-			      l.present ? "can be read" : "is there", ix->files[0]);
+			      l.present ? "can be read" : "exists", ix->files[0]);
 	tfs_model_error_in(&g->m->pub, d->index->node, &err);
 	return tfs_candidate_fail(g->candidates, d, &err);
 }

@@ -225,7 +225,7 @@ static int read_json(struct index *ix)
 		} else if (!tfs_json_is(&key, "weight_map")) {
 			rc = tfs_json_skip(&ix->json);
 		} else if (seen) {
-			return refuse(ix, &key, "is there twice");
+			return refuse(ix, &key, "is a duplicate key");
 		} else {
 			seen = true;
 			rc = read_weight_map(ix);
@@ -274,7 +274,7 @@ static int sort_entries(struct index *ix)
 		bool again = i && !by_name(order[i - 1], e);
 
 		if (again)
-			note_bad(ix, &(struct tfs_json_text){ e->name, e->name_len }, "is listed twice: the last row counts");
+			note_bad(ix, &(struct tfs_json_text){ e->name, e->name_len }, "is listed twice: the last row is used");
 		sorted[ix->pub.n_entries - again] = *e;
 		ix->pub.n_entries += !again;
 	}

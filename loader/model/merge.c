@@ -65,7 +65,7 @@ uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char 
 		p += *p == '/';
 	}
 	if (node == UINT32_MAX)
-		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: there is no such file", quoted);
+		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: no such file", quoted);
 	else if (!S_ISREG(m->nodes[node].mode)) {
 		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: not a regular file", quoted);
 		node = UINT32_MAX;

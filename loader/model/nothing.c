@@ -68,6 +68,6 @@ int tfs_nothing_found(const struct tfs_model *m, size_t n_dirs, struct tfs_error
 
 	tfs_format_names(names);
 	find_other_weights(m, others, sizeof others);
-	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "no weights found: no file of %zu in %zu %s is named %s%s",
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "no weights found: no file (of %zu in %zu %s) is named %s%s",
 			     m->n_nodes - n_dirs, n_dirs, n_dirs == 1 ? "directory" : "directories", names, others);
 }

@@ -172,7 +172,7 @@ static int refuse_different(struct resolver *r, const struct tfs_tensor *first, 
 {
 	char quoted[TFS_QUOTE_SIZE];
 
-	tfs_error_set(r->err, -EINVAL, t->offset, "tensor %s: is in %s, too, %s, and no index says which one counts",
+	tfs_error_set(r->err, -EINVAL, t->offset, "tensor %s: is also in %s, %s, and no index says which one to use",
 		      tfs_quote(quoted, sizeof quoted, t->name, t->name_len), shard_name(r, first->source), why);
 	tfs_model_error_in(&r->m->pub, r->set->sources[t->source], r->err);
 	return -EINVAL;
@@ -412,14 +412,15 @@ static void warn_index(struct resolver *r)
 	char buf[TFS_QUOTE_SIZE];
 	const char *first;
 
-	warn_files(r, NOT_THERE, -ENOENT, "are not there");
+	warn_files(r, NOT_THERE, -ENOENT, "are missing");
 	warn_files(r, UNREADABLE, -EINVAL, "can't be read");
 	if ((first = found(r, UNFOUND, buf)))
 		tfs_model_warn(r->m, node, -ENOENT, "%zu of its %zu tensors are missing, the first is %s", unfound->n,
 			       r->index->n_entries, first);
 	if ((first = found(r, OUTDATED, buf)))
 		tfs_model_warn(r->m, node, -EINVAL,
-			       "%zu of them are in another shard, and left out, as that may be an old copy: the first is %s, in %s",
+			       "%zu of them are in another shard, so they are left out, as that may be an old copy: the first is "
+			       "%s, in %s",
 			       outdated->n, first, shard_name(r, outdated->here));
 	if ((first = found(r, ASTRAY, buf)))
 		tfs_model_warn(r->m, node, -EINVAL, "%zu tensors are in another shard than the index says, the first is %s",
@@ -430,8 +431,8 @@ static void warn_index(struct resolver *r)
 	if ((first = found(r, OVERRIDDEN, buf)))
 		tfs_model_warn(
 			r->m, node, -EINVAL,
-			"%zu tensors are in several shards, and the copy in the one that the index names counts: the first is %s, of %s and "
-			"not of %s",
+			"%zu tensors are in several shards, of which the index names one, whose copy is used: the first is %s, "
+			"from %s and not from %s",
 			overridden->n, first, shard_name(r, overridden->here), shard_name(r, overridden->there));
 }
 
@@ -448,7 +449,8 @@ static void warn_duplicates(struct resolver *r)
 	if ((first = found(r, UNDECIDED, buf)))
 		tfs_model_warn(
 			r->m, r->index ? r->index_node : r->set->sources[undecided->there], -EINVAL,
-			"%zu tensors are stored twice, and left out, as nothing says which copy counts: the first is %s, in %s and in %s, %s",
+			"%zu tensors are stored twice, and left out, as nothing says which copy to use: the first is %s, in %s "
+			"and in %s, %s",
 			undecided->n, first, shard_name(r, undecided->here), shard_name(r, undecided->there), undecided->why);
 }
 

@@ -569,7 +569,8 @@ static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_err
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is %s", what);
 	tfs_format_names(names);
 	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
-			     "is neither a directory nor weights: its content is of no known format, and its name none of %s",
+			     "is neither a directory nor weights: its content is in no known format, and its name matches none "
+			     "of %s",
 			     names);
 }
 

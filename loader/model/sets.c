@@ -207,7 +207,7 @@ static void warn_shards(struct finder *f, const struct tfs_candidate *d)
 	const struct tfs_index *ix = d->index ? d->index->index : NULL;
 
 	if (ix && ix->n_bad)
-		tfs_model_warn_at(f->m, d->index->node, -EINVAL, ix->bad.offset, "%zu of its rows are wrong, the first is this: %s",
+		tfs_model_warn_at(f->m, d->index->node, -EINVAL, ix->bad.offset, "%zu of its rows are invalid; the first: %s",
 				  ix->n_bad, ix->bad.what);
 	if (d->n_unlisted)
 		tfs_model_warn(f->m, d->index->node, -EINVAL,
@@ -215,7 +215,7 @@ static void warn_shards(struct finder *f, const struct tfs_candidate *d)
 			       f->m->nodes[d->unlisted->node].name);
 	if (d->n_sound < d->n_named)
 		tfs_model_warn(f->m, tfs_candidate_file(d, 0)->node, -ENOENT, "only %zu of %zu shards of its name %s", d->n_sound,
-			       d->n_named, d->n_sound < d->n_there ? "can be read" : "are there");
+			       d->n_named, d->n_sound < d->n_there ? "can be read" : "exist");
 }
 
 static int make_set(struct finder *f, struct tfs_candidates *candidates, struct tfs_candidate *d, uint32_t dir, struct tfs_set *set)
@@ -490,8 +490,8 @@ static void warn_parts(struct finder *f, const struct tfs_weight_file *files, si
 	if (count)
 		tfs_model_warn(
 			f->m, files[first].node, -EINVAL,
-			"%zu files, of which this is the first, are of a torch distributed checkpoint: each tensor is the part that one "
-			"rank had, not joined with the others (torch's consolidate_safetensors_files() joins them)",
+			"%zu files, of which this is the first, belong to a torch distributed checkpoint: each tensor is the "
+			"part that one rank had, not joined with the others (torch's consolidate_safetensors_files() joins them)",
 			count);
 }
 

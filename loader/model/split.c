@@ -56,10 +56,10 @@ static void check_same(struct tfs_model_impl *m, const struct tfs_shard *shards,
 		struct tfs_split_number have = number_of(&shards[i]), want = number_of(first);
 
 		if (!have.given && required)
-			tfs_model_warn(m, shards[i].node, -EINVAL, "has no %s, and that of %s is %" PRId64, key,
+			tfs_model_warn(m, shards[i].node, -EINVAL, "has no %s, but that of %s is %" PRId64, key,
 				       m->nodes[first->node].name, want.n);
 		else if (have.given && have.n != want.n)
-			tfs_model_warn(m, shards[i].node, -EINVAL, "%s is %" PRId64 ", and that of %s is %" PRId64, key, have.n,
+			tfs_model_warn(m, shards[i].node, -EINVAL, "%s is %" PRId64 ", but that of %s is %" PRId64, key, have.n,
 				       m->nodes[first->node].name, want.n);
 		else
 			continue;
@@ -89,7 +89,7 @@ static int check_numbers(struct tfs_model_impl *m, const struct tfs_shard *shard
 			tfs_model_warn(m, s->node, -EINVAL, "split.no is %" PRId64 ", and so is that of %s", no.n,
 				       m->nodes[before->node].name);
 		else if (count == (int64_t)n && s != &shards[i])
-			tfs_model_warn(m, s->node, -EINVAL, "split.no is %" PRId64 ", though by the names %s comes there", no.n,
+			tfs_model_warn(m, s->node, -EINVAL, "split.no is %" PRId64 ", though by the file names that is %s", no.n,
 				       m->nodes[shards[i].node].name);
 		else
 			continue;

@@ -46,9 +46,9 @@ struct bench {
 enum { OPT_JSON = 1024, OPT_RUNS, OPT_READERS }; /* beyond those of cli/mount-options.c */
 
 static const struct tfs_option bench_options[] = {
-	{ OPT_JSON, "json", NULL, "one JSON object on standard output" },
-	{ OPT_RUNS, "runs", "N", "measure everything N times and give medians (default 1)" },
-	{ OPT_READERS, "readers", "N", "threads that read through the mount (by default 4, fewer where there are fewer CPUs)" },
+	{ OPT_JSON, "json", NULL, "report as one JSON object" },
+	{ OPT_RUNS, "runs", "N", "measure everything N times and report medians (default 1)" },
+	{ OPT_READERS, "readers", "N", "threads that read through the mount (by default 4, or one per CPU if there are fewer)" },
 	{ 0 },
 };
 
@@ -100,13 +100,13 @@ static int chill(struct bench *b, enum tfs_bench_pass pass)
 		f->coldness = c;
 	if (c == TFS_BENCH_COLD_NO)
 		tfs_bench_note(&b->result,
-			       "%s is not cold: %s stay in the page cache, dirty, mapped by somebody, or on a file "
-			       "system in memory",
+			       "%s is not cold: %s stayed in the page cache: dirty, mapped by a process, or on an "
+			       "in-memory file system",
 			       tfs_bench_pass_names[pass], tfs_figures_bytes(bytes, (double)cached));
 	else if (c == TFS_BENCH_COLD_UNKNOWN)
 		tfs_bench_note(&b->result,
-			       "%s may not be cold: the kernel does not tell what is in the page cache, on this file "
-			       "system or to you",
+			       "%s may not be cold: the kernel doesn't say what is in the page cache, on this file "
+			       "system or to this user",
 			       tfs_bench_pass_names[pass]);
 	return interrupted(b) ? -EINTR : 0;
 }
@@ -137,8 +137,7 @@ static int pass(struct bench *b, enum tfs_bench_pass which, unsigned run, struct
 	if (r)
 		return r;
 	if (!reading.map && b->have_sum && sum != b->sum) {
-		tfs_log_error("%s: the bytes are not those that were read before; was the model changed?",
-			      tfs_bench_pass_names[which]);
+		tfs_log_error("%s: the bytes differ from those read before; did the model change?", tfs_bench_pass_names[which]);
 		return -EIO;
 	}
 	if (!reading.map) {
@@ -216,8 +215,7 @@ static int load(struct bench *b, unsigned run)
 	if (r == -ENODEV && run == 1 && o->passthrough != TFS_ON && o->uring != TFS_ON) {
 		b->result.mounted = b->result.system.fuse = false;
 		r = 0;
-		tfs_bench_note(&b->result,
-			       "no mount can be made here: this is the loader alone, without FUSE and without passthrough");
+		tfs_bench_note(&b->result, "can't mount here: this is the loader alone, without FUSE or passthrough");
 	}
 	return r ? r : load_without_mount(b, run, tfs_now());
 }
@@ -354,7 +352,7 @@ const struct tfs_command tfs_bench_command = {
 	.max_operands = 1,
 	.about = "Measure how fast a model is read from storage, by an ordinary reader and through a mount, and grade it. "
 		 "MODEL_DIR may also be one weight file.",
-	.status = "Exit status: 0 measured, 1 failed, 2 wrong usage. See tensorfs-bench(1).",
+	.status = "Exit status: 0 measured, 1 failed, 2 usage error. See tensorfs-bench(1).",
 	.tables = { bench_options, tfs_serving_options },
 	.run = bench_main,
 };

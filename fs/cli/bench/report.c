@@ -145,7 +145,7 @@ static void print_facts(FILE *f, const struct tfs_bench_result *r)
 			if (features[i].have != have)
 				continue;
 			if (!any)
-				row(f, have ? "has" : "has not");
+				row(f, have ? "has" : "lacks");
 			fprintf(f, "%s%s", any ? ", " : "", features[i].name);
 			any = true;
 		}

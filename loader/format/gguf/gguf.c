@@ -100,7 +100,7 @@ static int check_keys(struct parser *p, const struct seen *seen, size_t n)
 		const struct seen *s = order[i];
 
 		if (!by_name(order[i - 1], s))
-			return tfs_error_set(p->r.err, -EINVAL, s->at, "key %s: stands twice",
+			return tfs_error_set(p->r.err, -EINVAL, s->at, "duplicate key %s",
 					     tfs_quote(quoted, sizeof quoted, s->name, s->len));
 	}
 	return 0;
@@ -271,12 +271,12 @@ static int add_tensor(struct parser *p, const struct tfs_gguf_tensor *t, uint64_
 	size_t n;
 
 	if (!tfs_utf8_valid(t->name, t->name_len))
-		return tfs_gguf_refuse(&p->r, at, "the name is ill-formed UTF-8");
+		return tfs_gguf_refuse(&p->r, at, "the name isn't valid UTF-8");
 	dtype = dtype_of(p, t->type);
 	if (!dtype)
 		return -ENOMEM;
 	if (!is_unknown(dtype) && tfs_dtype_nbytes_padded(dtype, t->shape, t->ndim, &nbytes))
-		return tfs_gguf_refuse(&p->r, at, "the shape has more bits than 64-bit numbers count");
+		return tfs_gguf_refuse(&p->r, at, "the shape has more than 2^64-1 bits");
 	/* Then the data don't begin where the alignment says, either. */
 	if (t->offset & (p->alignment - 1))
 		return tfs_gguf_refuse(&p->r, at, "offset %" PRIu64 " is not aligned to %" PRIu32, t->offset, p->alignment);
@@ -350,8 +350,8 @@ static int judge_size(struct parser *p, struct tfs_tensor *t, uint64_t stored, b
 	}
 	t->nbytes = stored;
 	if (!stored && has_elements(t)) {
-		int rc = tfs_catalog_leave_out(p->catalog, t->name, t->name_len, rec->at,
-					       "of type %s, and there are no bytes for it", t->dtype->name);
+		int rc = tfs_catalog_leave_out(p->catalog, t->name, t->name_len, rec->at, "of type %s, but has no bytes",
+					       t->dtype->name);
 
 		t->dtype = NULL;
 		return rc;
@@ -424,7 +424,7 @@ static int place_tensors(struct parser *p)
 
 	tfs_catalog_tensors(p->catalog, &n);
 	if (n && data > size)
-		return tfs_error_set(p->r.err, -EINVAL, size, "the file ends before its data begin, at byte %" PRIu64, data);
+		return tfs_error_set(p->r.err, -EINVAL, size, "the file ends before its data begins, at byte %" PRIu64, data);
 	rc = judge_sizes(p, size - data);
 	t = tfs_catalog_tensors(p->catalog, &n);
 	for (size_t i = 0; i < n && !rc; i++) {
@@ -435,7 +435,7 @@ static int place_tensors(struct parser *p)
 			t[i].offset = room;
 		if (t[i].offset > room || t[i].nbytes > room - t[i].offset) {
 			snprintf(what, sizeof what,
-				 "%" PRIu64 " bytes at offset %" PRIu64 " of data that begin at byte %" PRIu64
+				 "%" PRIu64 " bytes at offset %" PRIu64 " of data that begins at byte %" PRIu64
 				 "; the file ends at byte %" PRIu64,
 				 t[i].nbytes, t[i].offset, data, size);
 			return refuse(p, &t[i], size, what);
@@ -479,8 +479,8 @@ static int encode_tensors(struct parser *p)
 	}
 	if (!rc && unsure)
 		rc = tfs_catalog_note(p->catalog, TFS_NO_OFFSET,
-				      "big-endian, but of the words in its blocks, or of BF16, that can't be told: taken as "
-				      "little-endian, as gguf-py writes them");
+				      "big-endian, but the byte order of BF16 and of the words in blocks can't be determined: "
+				      "taken as little-endian, as gguf-py writes them");
 	return rc;
 }
 
@@ -495,7 +495,7 @@ static int check_names(struct parser *p)
 	t = tfs_catalog_tensors(p->catalog, &n);
 	for (size_t i = 1; i < n; i++)
 		if (!tfs_name_cmp(t[i - 1].name, t[i - 1].name_len, t[i].name, t[i].name_len))
-			return refuse(p, &t[i], t[i].offset, "stands twice");
+			return refuse(p, &t[i], t[i].offset, "duplicate name");
 	return 0;
 }
 

@@ -204,7 +204,7 @@ static int take_type(struct tfs_gguf *r, enum tfs_gguf_type *ret)
 	int rc = take_u32(r, &v);
 
 	if (!rc && v >= TFS_GGUF_TYPES)
-		return tfs_gguf_refuse(r, at, "values of type %" PRIu32 "; there are types 0 to %d", v, TFS_GGUF_TYPES - 1);
+		return tfs_gguf_refuse(r, at, "values of type %" PRIu32 "; types 0 to %d are known", v, TFS_GGUF_TYPES - 1);
 	*ret = (enum tfs_gguf_type)v;
 	return rc;
 }
@@ -217,7 +217,7 @@ static int check_magic(struct tfs_gguf *r)
 	const char *p;
 
 	if (r->input->size < strlen(MAGIC))
-		return tfs_gguf_refuse(r, 0, "the file has %" PRIu64 " bytes, the magic alone takes 4", r->input->size);
+		return tfs_gguf_refuse(r, 0, "the file has %" PRIu64 " bytes, the magic alone is 4", r->input->size);
 	p = take(r, strlen(MAGIC));
 	if (!p)
 		return r->failed;
@@ -225,7 +225,7 @@ static int check_magic(struct tfs_gguf *r)
 		return 0;
 	if (!memcmp(p, MAGIC_DRAFT, strlen(MAGIC_DRAFT)))
 		return tfs_gguf_refuse(r, 0, "starts with \"FUGG\", a draft of big-endian GGUF that was not adopted");
-	return tfs_gguf_refuse(r, 0, "is no GGUF file: starts with %s", tfs_quote(quoted, sizeof quoted, p, strlen(MAGIC)));
+	return tfs_gguf_refuse(r, 0, "isn't a GGUF file: starts with %s", tfs_quote(quoted, sizeof quoted, p, strlen(MAGIC)));
 }
 
 static int read_version(struct tfs_gguf *r)
@@ -238,7 +238,7 @@ static int read_version(struct tfs_gguf *r)
 		r->version = __builtin_bswap32(r->version);
 	}
 	if (!rc && (r->version < 1 || r->version > 3))
-		return tfs_gguf_refuse(r, 4, "version %" PRIu32 "; known are 1 to 3", r->version);
+		return tfs_gguf_refuse(r, 4, "version %" PRIu32 "; versions 1 to 3 are supported", r->version);
 	return rc;
 }
 
@@ -249,11 +249,11 @@ static int check_counts(struct tfs_gguf *r, uint64_t tensors_at, uint64_t keys_a
 	uint64_t have = r->input->size - r->at;
 
 	if (r->n_keys > have / key_min)
-		return tfs_gguf_refuse(r, keys_at, "%" PRIu64 " keys do not fit into the %" PRIu64 " bytes that are left",
-				       r->n_keys, have);
+		return tfs_gguf_refuse(r, keys_at, "%" PRIu64 " keys don't fit in the %" PRIu64 " bytes that are left", r->n_keys,
+				       have);
 	have -= r->n_keys * key_min;
 	if (r->n_tensors > have / tensor_min)
-		return tfs_gguf_refuse(r, tensors_at, "%" PRIu64 " tensors do not fit into the %" PRIu64 " bytes that are left",
+		return tfs_gguf_refuse(r, tensors_at, "%" PRIu64 " tensors don't fit in the %" PRIu64 " bytes that are left",
 				       r->n_tensors, have);
 	if (r->n_keys > TFS_GGUF_MAX_KEYS)
 		return tfs_gguf_refuse(r, keys_at, "%" PRIu64 " keys; the limit is %u", r->n_keys, TFS_GGUF_MAX_KEYS);

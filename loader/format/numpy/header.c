@@ -81,7 +81,7 @@ int tfs_npy_header_length(const uint8_t *start, size_t len, uint64_t size, size_
 	tfs_cursor_bytes(&c, sizeof magic);
 	version = tfs_cursor_bytes(&c, 2);
 	if (version && (version[0] < 1 || version[0] > 3 || version[1]))
-		return tfs_error_set(err, -EINVAL, sizeof magic, "version %u.%u of the format; 1.0, 2.0 and 3.0 are known",
+		return tfs_error_set(err, -EINVAL, sizeof magic, "version %u.%u of the format; 1.0, 2.0 and 3.0 are supported",
 				     version[0], version[1]);
 	n = version && version[0] == 1 ? tfs_cursor_u16(&c) : tfs_cursor_u32(&c);
 	prefix = c.at - start;
@@ -165,11 +165,11 @@ static int read_word(struct reader *r, struct tfs_npy_type *t)
 	tfs_quote(quoted, sizeof quoted, word, strlen(word));
 	rc = tfs_npy_type_parse(word, t);
 	if (rc == -E2BIG)
-		return tfs_literal_refuse(&r->lit, start, "type %s: elements of more bytes than NumPy has", quoted);
+		return tfs_literal_refuse(&r->lit, start, "type %s: elements larger than NumPy allows", quoted);
 	if (rc)
 		return tfs_literal_refuse(&r->lit, start, "unknown type %s", quoted);
 	if (t->kind == 'O')
-		return tfs_literal_refuse(&r->lit, start, "type %s: Python objects, which are pickled, and pickles are not run",
+		return tfs_literal_refuse(&r->lit, start, "type %s: Python objects, which are pickled, and pickles are never run",
 					  quoted);
 	return 0;
 }
@@ -197,7 +197,7 @@ static int read_field_shape(struct reader *r, struct field_type *type)
 	tfs_literal_space(&r->lit);
 	start = r->lit.at;
 	if (type->unsized)
-		return tfs_literal_refuse(&r->lit, start, "a shape of elements of no bytes");
+		return tfs_literal_refuse(&r->lit, start, "a shape of zero-size elements");
 	bool tuple = tfs_literal_take(&r->lit, '(');
 	put(r, "(");
 	for (int more = !tuple || !tfs_literal_take(&r->lit, ')'); more; more = rc) {
@@ -205,7 +205,7 @@ static int read_field_shape(struct reader *r, struct field_type *type)
 		if (rc)
 			return rc;
 		if (ckd_mul(&type->size, type->size, n) || type->size > TFS_NPY_MAX_ITEM)
-			return tfs_literal_refuse(&r->lit, start, "elements of more bytes than NumPy has");
+			return tfs_literal_refuse(&r->lit, start, "elements larger than NumPy allows");
 		put(r, dims++ ? ", %llu" : "%llu", (unsigned long long)n);
 		rc = tuple ? tfs_literal_another(&r->lit, ')') : 0;
 		if (rc < 0)
@@ -313,7 +313,7 @@ static int read_field(struct reader *r, unsigned depth, uint32_t structure, uint
 	if (!title && r->names[n_names].len == 2 && type.padding)
 		r->n_names = n_names;
 	if (ckd_add(size, *size, type.size) || *size > TFS_NPY_MAX_ITEM)
-		return tfs_literal_refuse(&r->lit, r->lit.at, "elements of more bytes than NumPy has");
+		return tfs_literal_refuse(&r->lit, r->lit.at, "elements larger than NumPy allows");
 	return 0;
 }
 
@@ -386,7 +386,7 @@ static int read_structure(struct reader *r, struct tfs_catalog *catalog, struct 
 	if (rc)
 		return rc;
 	if (!size)
-		return tfs_literal_refuse(&r->lit, start, "elements of no bytes");
+		return tfs_literal_refuse(&r->lit, start, "zero-size elements");
 	/* Byte order and all: what the words of a structure are cannot be said in an encoding, and the descr says it. */
 	a->dtype = tfs_catalog_dtype(catalog, name, r->npy.n <= MAX_DESCR ? npy : NULL, 1, size);
 	return a->dtype ? 0 : -ENOMEM;
@@ -406,7 +406,7 @@ static int read_descr(struct reader *r, struct tfs_catalog *catalog, struct tfs_
 	if (rc)
 		return rc;
 	if (!t.size)
-		return tfs_literal_refuse(&r->lit, start, "elements of no bytes");
+		return tfs_literal_refuse(&r->lit, start, "zero-size elements");
 	a->dtype = tfs_npy_type_dtype(&t, catalog, &a->swap);
 	return a->dtype ? 0 : -ENOMEM;
 }
@@ -427,7 +427,8 @@ static int read_shape(struct reader *r, struct tfs_npy_array *a)
 			return rc;
 		if (a->ndim == 1 && tfs_literal_take(&r->lit, ')'))
 			return tfs_literal_refuse(&r->lit, r->lit.at,
-						  "a shape that is a number in brackets: a tuple of one has a comma behind it");
+						  "a shape that is a number in parentheses: a tuple of one requires a trailing "
+						  "comma");
 		rc = tfs_literal_another(&r->lit, ')');
 		if (rc < 0)
 			return rc;
@@ -464,7 +465,7 @@ static int read_dict(struct reader *r, struct tfs_catalog *catalog, struct tfs_n
 		for (i = 0; i < 3 && strcmp(key, keys[i]);)
 			i++;
 		if (i == 3)
-			return tfs_literal_refuse(&r->lit, start, "key %s, which belongs to no header",
+			return tfs_literal_refuse(&r->lit, start, "unknown key %s",
 						  tfs_quote(quoted, sizeof quoted, key, strlen(key)));
 		if (seen & 1u << i)
 			return tfs_literal_refuse(&r->lit, start, "duplicate key %s", keys[i]);
@@ -505,7 +506,7 @@ int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *c
 	if (rc)
 		return rc;
 	if (tfs_dtype_nbytes(ret->dtype, ret->shape, ret->ndim, &ret->nbytes))
-		return tfs_literal_refuse(&r.lit, r.lit.at, "the shape has more bits than 64-bit numbers count");
+		return tfs_literal_refuse(&r.lit, r.lit.at, "the shape has more than 2^64-1 bits");
 	for (unsigned i = 0; i < ret->ndim; i++)
 		long_dims += ret->shape[i] > 1;
 	ret->fortran = ret->fortran && long_dims > 1 && ret->nbytes;

@@ -72,7 +72,7 @@ static int refuse(struct npz *z, const struct tfs_zip_member *m, int rc)
 		return rc;
 	return tfs_error_set(z->err, rc, m->offset + (stored ? offset : 0), "member %s: %s%s",
 			     tfs_quote(name, sizeof name, m->name, m->name_len), z->err->what,
-			     stored ? "" : " (in what inflates from here)");
+			     stored ? "" : " (in the data inflated from here)");
 }
 
 static int add_array(struct npz *z, const struct tfs_zip_member *m, const uint8_t *header, size_t len)
@@ -90,10 +90,10 @@ static int add_array(struct npz *z, const struct tfs_zip_member *m, const uint8_
 
 	if (!rc && array.nbytes > m->unpacked - len)
 		rc = tfs_error_set(z->err, -EINVAL, m->unpacked,
-				   "the array takes %llu bytes, the member has %llu behind its header",
+				   "the array requires %llu bytes, the member has %llu after its header",
 				   (unsigned long long)array.nbytes, (unsigned long long)(m->unpacked - len));
 	if (!rc && !tfs_utf8_valid(m->name, m->name_len))
-		rc = tfs_error_set(z->err, -EINVAL, 0, "its name is not UTF-8");
+		rc = tfs_error_set(z->err, -EINVAL, 0, "its name isn't UTF-8");
 	if (rc)
 		return refuse(z, m, rc);
 	return tfs_npy_add(z->catalog, m->name, name_length(z, m), &array, m->offset + (stored ? len : 0),

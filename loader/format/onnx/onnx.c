@@ -155,7 +155,7 @@ static int note(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_pb_
 static int note_only(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_pb_field *slot)
 {
 	if (slot->number)
-		return tfs_error_set(o->pb.err, -EINVAL, f->tag_at, "two tensors in field %u, which is for one", f->number);
+		return tfs_error_set(o->pb.err, -EINVAL, f->tag_at, "two tensors in field %u, which holds only one", f->number);
 	return note(o, f, slot);
 }
 
@@ -447,7 +447,7 @@ static int read_model(struct tfs_onnx *o)
 			return rc;
 	}
 	if (!rc && !has_graph)
-		return tfs_error_set(o->pb.err, -EINVAL, 0, "there is no graph in it, so this is no ONNX model");
+		return tfs_error_set(o->pb.err, -EINVAL, 0, "isn't an ONNX model: it has no graph");
 	return rc;
 }
 

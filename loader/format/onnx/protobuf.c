@@ -49,7 +49,7 @@ int tfs_pb_varint(struct tfs_pb *r, uint64_t *ret)
 
 		if (r->at == r->end)
 			return tfs_error_set(r->err, -EINVAL, start,
-					     "protobuf: a varint goes on behind the end of its message, at %llu",
+					     "protobuf: a varint goes on past the end of its message, at %llu",
 					     (unsigned long long)r->end);
 		if (r->at - r->have_at >= r->have) { /* before the buffer, too: the difference wraps */
 			rc = fill(r);
@@ -80,7 +80,7 @@ static int read_field(struct tfs_pb *r, struct tfs_pb_field *f, unsigned *ret_wi
 	*ret_wire = tag & 7;
 	f->value = 0;
 	if (tag > UINT32_MAX || !f->number)
-		return tfs_error_set(r->err, -EINVAL, f->tag_at, "protobuf: no field has the number %llu",
+		return tfs_error_set(r->err, -EINVAL, f->tag_at, "protobuf: invalid field number %llu",
 				     (unsigned long long)(tag >> 3));
 	f->at = r->at;
 	left = r->end - r->at;
@@ -102,8 +102,8 @@ static int read_field(struct tfs_pb *r, struct tfs_pb_field *f, unsigned *ret_wi
 	case GROUP_END:
 		return 0;
 	default:
-		return tfs_error_set(r->err, -EINVAL, f->tag_at, "protobuf: field %u has wire type %u, which does not exist",
-				     f->number, *ret_wire);
+		return tfs_error_set(r->err, -EINVAL, f->tag_at, "protobuf: field %u has unknown wire type %u", f->number,
+				     *ret_wire);
 	}
 	if (f->value > left)
 		return tfs_error_set(r->err, -EINVAL, f->tag_at, "protobuf: field %u has %llu bytes, its message only %llu more",
@@ -116,7 +116,7 @@ static int read_field(struct tfs_pb *r, struct tfs_pb_field *f, unsigned *ret_wi
 
 static int too_deep(struct tfs_pb *r, uint64_t at)
 {
-	return tfs_error_set(r->err, -EINVAL, at, "protobuf: more than %u messages in each other", TFS_PB_MAX_DEPTH);
+	return tfs_error_set(r->err, -EINVAL, at, "protobuf: messages nested deeper than %u", TFS_PB_MAX_DEPTH);
 }
 
 /* Read over the rest of group @number. */
@@ -207,12 +207,11 @@ int tfs_pb_expect(struct tfs_pb *r, const struct tfs_pb_field *f, enum tfs_pb_wi
 	static const char *const names[] = {
 		[TFS_PB_VARINT] = "a varint",
 		[TFS_PB_FIXED64] = "8 bytes",
-		[TFS_PB_BYTES] = "bytes with their length",
+		[TFS_PB_BYTES] = "length-delimited bytes",
 		[TFS_PB_FIXED32] = "4 bytes",
 	};
 
 	if (f->wire == wire)
 		return 0;
-	return tfs_error_set(r->err, -EINVAL, f->tag_at, "field %u is %s where %s belong%s", f->number, names[f->wire], names[wire],
-			     wire == TFS_PB_VARINT ? "s" : "");
+	return tfs_error_set(r->err, -EINVAL, f->tag_at, "field %u is %s, expected %s", f->number, names[f->wire], names[wire]);
 }

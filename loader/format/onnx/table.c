@@ -105,10 +105,10 @@ static int make_name(struct tfs_onnx *o, const struct tfs_pb_field *base, const 
 	if (rc)
 		return rc;
 	if (!tfs_utf8_valid(n.s, n.len))
-		return tfs_error_set(o->pb.err, -EINVAL, n.at, "the name of a tensor is not well-formed UTF-8");
+		return tfs_error_set(o->pb.err, -EINVAL, n.at, "the name of a tensor isn't valid UTF-8");
 	o->table.name_bytes += n.len;
 	if (o->table.name_bytes > MAX_NAMES)
-		return tfs_error_set(o->pb.err, -EINVAL, n.at, "the names of the tensors have more than %zu bytes together",
+		return tfs_error_set(o->pb.err, -EINVAL, n.at, "the names of the tensors have more than %zu bytes in total",
 				     MAX_NAMES);
 	ret->s = tfs_arena_copy(&o->table.arena, n.s, n.len);
 	ret->len = n.len;

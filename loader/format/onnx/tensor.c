@@ -141,7 +141,7 @@ static int add_fixed(struct tfs_onnx *o, const struct tfs_pb_field *f, uint32_t 
 	if (rc || !len)
 		return rc;
 	if (len % size)
-		return tfs_error_set(o->pb.err, -EINVAL, f->tag_at, "field %u: %llu bytes are no whole numbers of %u", f->number,
+		return tfs_error_set(o->pb.err, -EINVAL, f->tag_at, "field %u: %llu bytes aren't a multiple of %u", f->number,
 				     (unsigned long long)len, size);
 	rc = add_run(o, f->at);
 	v->count += len / size;
@@ -230,12 +230,12 @@ static void check_values(const struct tfs_onnx_values *v, uint32_t width, struct
 	uint64_t have;
 
 	if (tfs_dtype_nbytes_padded(t->dtype, t->dims, t->ndim, &t->nbytes))
-		leave_out(t, t->at, "the shape has more bits than 64-bit numbers count");
+		leave_out(t, t->at, "the shape has more than 2^64-1 bits");
 	else if (ckd_mul(&have, v->count, width) || have != t->nbytes)
-		leave_out(t, t->at, "dtype %s and the dimensions ask for %llu bytes, %llu values make %llu", t->dtype->name,
+		leave_out(t, t->at, "dtype %s and the dimensions require %llu bytes, %llu values make %llu", t->dtype->name,
 			  (unsigned long long)t->nbytes, (unsigned long long)v->count, (unsigned long long)have);
 	else if (width < sizeof v->most && v->most >> 8 * width)
-		leave_out(t, v->most_at, "a value that does not fit %u bits", 8 * width);
+		leave_out(t, v->most_at, "a value that doesn't fit in %u bits", 8 * width);
 }
 
 void tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_t width, struct tfs_onnx_tensor *t)
@@ -284,7 +284,7 @@ static int read_decimal(struct tfs_onnx *o, const struct draft *d, const char *w
 	for (size_t i = 0; i < len && good; i++)
 		good = text[i] >= '0' && text[i] <= '9' && !ckd_mul(&n, n, 10u) && !ckd_add(&n, n, (unsigned)(text[i] - '0'));
 	if (!good)
-		leave_out(d->t, f->at, "%s %s of external data is no decimal number below 2^64", what,
+		leave_out(d->t, f->at, "%s %s of external data isn't a decimal number below 2^64", what,
 			  tfs_quote(quoted, sizeof quoted, text, len));
 	*ret = n;
 	return 0;
@@ -339,17 +339,17 @@ static int check_location(struct tfs_onnx *o, struct tfs_onnx_tensor *t)
 	int rc;
 
 	if (!len) {
-		leave_out(t, t->at, "its data are external, but no location says where");
+		leave_out(t, t->at, "its data is external, but has no location");
 		return 0;
 	}
 	if (len >= sizeof location) {
-		leave_out(t, t->location.at, "the location of its external data has %llu bytes, a path fewer than %d",
+		leave_out(t, t->location.at, "the location of its external data has %llu bytes, but a path must be shorter than %d",
 			  (unsigned long long)len, PATH_MAX);
 		return 0;
 	}
 	rc = tfs_pb_copy(&o->pb, &t->location, location, len);
 	if (!rc && memchr(location, '\0', len))
-		leave_out(t, t->location.at, "the location of its external data has a NUL in it");
+		leave_out(t, t->location.at, "the location of its external data contains a NUL");
 	return rc;
 }
 
@@ -365,7 +365,7 @@ static int finish_external(struct tfs_onnx *o, const struct draft *d)
 		rc = check_location(o, t);
 	/* 0 is as good as none (onnx/external_data_helper.py; onnxruntime, tensorprotoutils.cc). */
 	if (!rc && length && length != t->nbytes)
-		leave_out(t, t->at, "dtype %s and the dimensions ask for %llu bytes, its external data have %llu", t->dtype->name,
+		leave_out(t, t->at, "dtype %s and the dimensions require %llu bytes, its external data has %llu", t->dtype->name,
 			  (unsigned long long)t->nbytes, (unsigned long long)length);
 	return rc;
 }
@@ -440,7 +440,7 @@ static int read_field(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 	case DATA_TYPE:
 		return read_number(o, f, &d->type);
 	case SEGMENT:
-		leave_out(d->t, f->tag_at, "a segment of a tensor, which nobody reads");
+		leave_out(d->t, f->tag_at, "a segment of a tensor, which isn't supported");
 		return 0;
 	case FLOAT_DATA:
 	case INT32_DATA:
@@ -471,7 +471,7 @@ static void finish_internal(struct tfs_onnx *o, const struct draft *d, const str
 	if (d->data == RAW_DATA) {
 		t->offset = d->raw.at;
 		if (d->raw.value != t->nbytes)
-			leave_out(t, d->raw.tag_at, "dtype %s and the dimensions ask for %llu bytes, raw_data has %llu",
+			leave_out(t, d->raw.tag_at, "dtype %s and the dimensions require %llu bytes, raw_data has %llu",
 				  type->dtype, (unsigned long long)t->nbytes, (unsigned long long)d->raw.value);
 	} else if (d->data && d->data != type->field) {
 		leave_out(t, d->raw.tag_at, "%s in %s instead of %s", type->dtype, data_fields[d->data].name,
@@ -491,14 +491,14 @@ static int finish(struct tfs_onnx *o, const struct draft *d)
 		return 0;
 	type = d->type < sizeof types / sizeof *types ? &types[d->type] : &types[0];
 	if (!type->dtype) {
-		leave_out(t, t->at, "data type %d, which is not known", (int)d->type);
+		leave_out(t, t->at, "unknown data type %d", (int)d->type);
 		return 0;
 	}
 	t->dtype = tfs_dtype_by_name(type->dtype, strlen(type->dtype));
 	if (tfs_dtype_nbytes_padded(t->dtype, t->dims, t->ndim, &t->nbytes))
-		leave_out(t, t->at, "the shape has more bits than 64-bit numbers count");
+		leave_out(t, t->at, "the shape has more than 2^64-1 bits");
 	else if (d->location > LOCATION_EXTERNAL)
-		leave_out(t, t->at, "data location %u, which does not exist", d->location);
+		leave_out(t, t->at, "unknown data location %u", d->location);
 	else if (d->location == LOCATION_EXTERNAL && d->data)
 		leave_out(t, t->at, "data in %s and in an external file", data_fields[d->data].name);
 	else if (d->location == LOCATION_EXTERNAL)

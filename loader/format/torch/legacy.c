@@ -76,14 +76,14 @@ static int check_magic(const struct tfs_pickle *p)
 		    (len == sizeof TFS_TORCH_DIGITS - 1 && !memcmp(bytes, TFS_TORCH_DIGITS, len)))
 			return 0;
 	}
-	return tfs_pickle_error(p, -EINVAL, 0, "a pickle that is not torch's: its first value is not 0x1950a86a20f9469cfc6c");
+	return tfs_pickle_error(p, -EINVAL, 0, "isn't a torch pickle: its first value isn't 0x1950a86a20f9469cfc6c");
 }
 
 static int check_protocol(const struct tfs_pickle *p)
 {
 	if (tfs_pickle_type(&p->result) == TFS_PICKLE_INT && tfs_pickle_int(&p->result) == PROTOCOL)
 		return 0;
-	return tfs_pickle_error(p, -EINVAL, 0, "its second value, the protocol, is not %d", PROTOCOL);
+	return tfs_pickle_error(p, -EINVAL, 0, "its second value, the protocol, isn't %d", PROTOCOL);
 }
 
 /* All five; the last one's, the list of keys, into @keys. What comes behind them is at *@ret_end. */
@@ -134,7 +134,7 @@ static int list_storages(struct tfs_torch *t, struct legacy *l)
 			continue; /* an error once a tensor uses it */
 		if (n == tfs_torch_max_tensors(t->pickle.len))
 			return tfs_pickle_error(&t->pickle, -EINVAL, 0,
-						"more than %zu mentions of storages in a pickle of its size", n);
+						"more than %zu references to storages, too many for a pickle of this size", n);
 		if (tfs_array_room(all, n, room))
 			return -ENOMEM;
 		all[n++] = (struct storage){ .key = s.key, .type = s.type, .numel = s.numel };
@@ -171,7 +171,7 @@ static struct storage *find_storage(const struct legacy *l, const struct tfs_pic
 static int place_storage(struct tfs_torch *t, struct legacy *l, const struct tfs_pickle_value *key, uint64_t *at)
 {
 	struct storage *s = NULL;
-	char quoted[TFS_QUOTE_SIZE] = "(no string)";
+	char quoted[TFS_QUOTE_SIZE] = "(not a string)";
 	const char *text;
 	uint64_t count, nbytes;
 	uint32_t len;
@@ -183,7 +183,7 @@ static int place_storage(struct tfs_torch *t, struct legacy *l, const struct tfs
 		tfs_quote(quoted, sizeof quoted, text, len);
 	}
 	if (!s)
-		return tfs_error_set(t->err, -EINVAL, *at, "storage %s is listed, and nothing says of which type it is", quoted);
+		return tfs_error_set(t->err, -EINVAL, *at, "storage %s is listed, but nothing says what type it has", quoted);
 	if (s->placed)
 		return tfs_error_set(t->err, -EINVAL, *at, "storage %s is listed twice", quoted);
 	if (t->in->size - *at < sizeof count)
@@ -214,7 +214,7 @@ static int place_storages(struct tfs_torch *t, struct legacy *l, const struct tf
 	int rc = 0;
 
 	if (tfs_pickle_type(&keys->result) != TFS_PICKLE_LIST)
-		return tfs_pickle_error(keys, -EINVAL, 0, "the keys of the storages are no list");
+		return tfs_pickle_error(keys, -EINVAL, 0, "the keys of the storages aren't a list");
 	it = tfs_pickle_iter(&keys->result);
 	while (!rc && (key = tfs_pickle_next(&it)))
 		rc = place_storage(t, l, key, &at);

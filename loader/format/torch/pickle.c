@@ -61,7 +61,7 @@ static size_t poppable(const struct machine *m)
 static int need(struct machine *m, size_t n)
 {
 	if (poppable(m) < n)
-		return refuse(m, "an opcode takes %zu values from the stack, which has %zu", n, poppable(m));
+		return refuse(m, "an opcode pops %zu values from a stack of %zu", n, poppable(m));
 	return 0;
 }
 
@@ -87,7 +87,7 @@ static int push_mark(struct machine *m)
 static int pop_mark(struct machine *m, size_t *ret_n)
 {
 	if (!m->n_marks)
-		return refuse(m, "an opcode takes values down to a mark, and there is none");
+		return refuse(m, "an opcode pops down to a mark, but there is none");
 	*ret_n = poppable(m);
 	m->n_marks--;
 	return 0;
@@ -112,7 +112,7 @@ static const char *take(struct machine *m, uint64_t n)
 	} else if (p->more) {
 		refuse(m, "the pickle takes more than %u bytes", TFS_PICKLE_MAX_SIZE);
 	} else {
-		refuse(m, "an opcode with %" PRIu64 " bytes behind it, where the pickle ends after %zu", n, left);
+		refuse(m, "an opcode followed by %" PRIu64 " bytes, but the pickle ends after %zu", n, left);
 	}
 	return NULL;
 }
@@ -220,7 +220,7 @@ static int push_digits(struct machine *m, bool is_long)
 		return refuse(m, "a number without digits");
 	for (; i < len; i++)
 		if (s[i] < '0' || s[i] > '9')
-			return refuse(m, "a number that has something else than digits");
+			return refuse(m, "a number with something other than digits");
 	return push_long(m);
 }
 
@@ -282,7 +282,7 @@ static int memo_get(struct machine *m, unsigned n)
 		return rc;
 	v = memo_at(m, i);
 	if (!v || !v->word)
-		return refuse(m, "memo index %" PRIu64 " is used and was never set", i);
+		return refuse(m, "memo index %" PRIu64 " is used but was never set", i);
 	return push(m, *v);
 }
 
@@ -332,7 +332,7 @@ static int collect_marked(struct machine *m, enum tfs_pickle_type type)
 	int rc = pop_mark(m, &n);
 
 	if (!rc && type == TFS_PICKLE_DICT && n % 2)
-		rc = refuse(m, "a dict of %zu keys and values", n);
+		rc = refuse(m, "a dict of an odd number of keys and values, %zu", n);
 	return rc ? rc : collect(m, type, n);
 }
 
@@ -350,7 +350,7 @@ static int target_of(struct machine *m, struct tfs_pickle_value *v, bool pairs, 
 				return rc;
 		}
 	} else if (pairs ? type != TFS_PICKLE_DICT : type != TFS_PICKLE_LIST && type != TFS_PICKLE_SET) {
-		return refuse(m, "items are put into what is no %s", pairs ? "dict" : "list");
+		return refuse(m, "items are put into something that isn't a %s", pairs ? "dict" : "list");
 	}
 	*ret = tfs_pickle_node(v);
 	return 0;
@@ -365,7 +365,7 @@ static int put(struct machine *m, size_t n, bool pairs)
 	if (rc)
 		return rc;
 	if (pairs && n % 2)
-		return refuse(m, "%zu keys and values are put into a dict", n);
+		return refuse(m, "an odd number of keys and values, %zu, is put into a dict", n);
 	rc = target_of(m, top(m, n), pairs, &target);
 	if (!rc)
 		rc = tfs_pickle_add_items(m->p, m->opcode, target, m->stack + m->depth - n, n);
@@ -407,7 +407,7 @@ static int stack_global(struct machine *m)
 	if (rc)
 		return rc;
 	if (tfs_pickle_type(top(m, 0)) != TFS_PICKLE_STR || tfs_pickle_type(top(m, 1)) != TFS_PICKLE_STR)
-		return refuse(m, "a global whose name or module is no string");
+		return refuse(m, "a global whose name or module isn't a string");
 	return collect(m, TFS_PICKLE_GLOBAL, 2);
 }
 
@@ -422,16 +422,16 @@ static int call(struct machine *m, bool keywords)
 	args = top(m, keywords);
 	callee = top(m, 1 + keywords);
 	if (keywords && tfs_pickle_type(top(m, 0)) != TFS_PICKLE_DICT)
-		return refuse(m, "a call with keyword arguments that are no dict");
+		return refuse(m, "a call with keyword arguments that aren't a dict");
 	if (tfs_pickle_type(args) != TFS_PICKLE_TUPLE)
-		return refuse(m, "a call with arguments that are no tuple");
+		return refuse(m, "a call with arguments that aren't a tuple");
 	switch (tfs_pickle_type(callee)) {
 	case TFS_PICKLE_GLOBAL:
 	case TFS_PICKLE_PERSID:
 	case TFS_PICKLE_CALL:
 		break;
 	default:
-		return refuse(m, "a call of what is neither a global nor made by a call");
+		return refuse(m, "a call of something that is neither a global nor the result of a call");
 	}
 	rc = tfs_pickle_new_node(m->p, m->opcode, TFS_PICKLE_CALL, TFS_PICKLE_CALL_ITEMS, &v);
 	if (rc)
@@ -451,7 +451,7 @@ static int build(struct machine *m)
 	if (rc)
 		return rc;
 	if (tfs_pickle_type(top(m, 1)) != TFS_PICKLE_CALL)
-		return refuse(m, "a state is set in what no call has made");
+		return refuse(m, "a state is set on something that no call has made");
 	tfs_pickle_node(top(m, 1))->items[TFS_PICKLE_STATE] = *top(m, 0);
 	m->depth--;
 	return 0;
@@ -476,7 +476,7 @@ static int proto(struct machine *m)
 	int rc = take_uint(m, 1, &version);
 
 	if (!rc && version > MAX_PROTOCOL)
-		rc = refuse(m, "pickle protocol %" PRIu64 "; the last one known is %d", version, MAX_PROTOCOL);
+		rc = refuse(m, "pickle protocol %" PRIu64 "; the latest known is %d", version, MAX_PROTOCOL);
 	return rc;
 }
 
@@ -566,7 +566,7 @@ static int carry_out(struct machine *m, unsigned char opcode)
 	case 'b':  return build(m);
 	case 'Q':  return persistent(m);
 	default:
-		return refuse(m, "opcode 0x%02x, which no file of torch's has", opcode);
+		return refuse(m, "opcode 0x%02x, which torch never writes", opcode);
 	}
 	/* clang-format on */
 }

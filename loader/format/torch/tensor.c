@@ -108,7 +108,7 @@ static __attribute__((cold, format(printf, 3, 4))) int leave_out(struct tfs_torc
 static __attribute__((cold)) int pass_over(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const char *what)
 {
 	char name[TFS_QUOTE_SIZE];
-	int rc = tfs_catalog_note(t->catalog, offset_of(t, tensor), "%s is %s, no tensor of torch's: left out",
+	int rc = tfs_catalog_note(t->catalog, offset_of(t, tensor), "%s is %s, not a torch tensor: left out",
 				  tfs_quote(name, sizeof name, tensor->name, tensor->name_len), what);
 
 	return rc ? rc : 1;
@@ -235,16 +235,16 @@ static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 	int rc;
 
 	if (of_torch(type) && !type_of_storage(type))
-		return leave_out(t, tensor, "its elements are of a type that is not known, or of less than a byte");
+		return leave_out(t, tensor, "its element type is unknown or smaller than a byte");
 	if (!tfs_torch_read_persid(persid, s))
-		return leave_out(t, tensor, "its storage is none that torch writes");
+		return leave_out(t, tensor, "its storage isn't one that torch writes");
 	text = tfs_pickle_text(s->key, &len);
 	tfs_quote(key, sizeof key, text, len);
 	t->err = &wrong;
 	rc = t->find(t, s->key, &l->extent);
 	t->err = err;
 	if (rc == -ENOENT)
-		return leave_out(t, tensor, "its storage %s is not in the file", key);
+		return leave_out(t, tensor, "its storage %s isn't in the file", key);
 	if (rc == -EINVAL)
 		return leave_out(t, tensor, "its storage %s: %s", key, wrong.what);
 	if (rc)
@@ -267,13 +267,13 @@ static int read_dims(struct tfs_torch *t, const struct tfs_torch_tensor *tensor,
 	if (tfs_pickle_is_global(tfs_pickle_item(v, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), "torch", "Size"))
 		v = tfs_pickle_item(tfs_pickle_item(v, TFS_PICKLE_CALL, TFS_PICKLE_ARGS), TFS_PICKLE_TUPLE, 0);
 	if (!v || tfs_pickle_type(v) != TFS_PICKLE_TUPLE)
-		return leave_out(t, tensor, "its %s is no tuple", what);
+		return leave_out(t, tensor, "its %s isn't a tuple", what);
 	n = tfs_pickle_node(v)->n_items;
 	if (n > TFS_MAX_DIMS)
 		return leave_out(t, tensor, "%" PRIu32 " dimensions; the limit is %d", n, TFS_MAX_DIMS);
 	for (*ret_n = 0; *ret_n < n; (*ret_n)++)
 		if (!count_of(tfs_pickle_item(v, TFS_PICKLE_TUPLE, *ret_n), &dims[*ret_n]))
-			return leave_out(t, tensor, "its %s has something else than a number from 0 to 2^63-1 in place %u", what,
+			return leave_out(t, tensor, "its %s has something other than a number from 0 to 2^63-1 at index %u", what,
 					 *ret_n);
 	return 0;
 }
@@ -319,7 +319,7 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 		return 0;
 	}
 	if (!count_of(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 1), &l->offset))
-		return leave_out(t, tensor, "its offset is no number from 0 to 2^63-1");
+		return leave_out(t, tensor, "its offset isn't a number from 0 to 2^63-1");
 	rc = read_dims(t, tensor, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 2), "size", l->shape, &l->ndim);
 	if (!rc)
 		rc = read_dims(t, tensor, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 3), "stride", l->strides, &n_strides);
@@ -328,15 +328,15 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 	if (n_strides != l->ndim)
 		return leave_out(t, tensor, "%u sizes and %u strides", l->ndim, n_strides);
 	if (r->metadata && negated(tfs_pickle_item(args, TFS_PICKLE_TUPLE, r->metadata)))
-		return leave_out(t, tensor, "a conjugate or negative view, whose values are not those that are stored");
+		return leave_out(t, tensor, "a conjugate or negative view, whose values differ from those stored");
 	if (r->dtype) {
 		const struct tfs_pickle_value *dtype = tfs_pickle_item(args, TFS_PICKLE_TUPLE, r->dtype);
 
 		l->type = type_of_dtype(dtype);
 		if (!l->type && of_torch(dtype))
-			return leave_out(t, tensor, "its elements are of a type that is not known, or of less than a byte");
+			return leave_out(t, tensor, "its element type is unknown or smaller than a byte");
 		if (!l->type)
-			return leave_out(t, tensor, "its dtype is none of torch's");
+			return leave_out(t, tensor, "its dtype isn't one of torch's");
 	}
 	return 0;
 }
@@ -360,15 +360,15 @@ static int check_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 	l->elems = 1;
 	for (unsigned i = 0; i < l->ndim; i++)
 		if (ckd_mul(&l->elems, l->elems, l->shape[i]))
-			return leave_out(t, tensor, "the shape has more elements than 64-bit numbers count");
+			return leave_out(t, tensor, "the shape has more than 2^64-1 elements");
 	if (ckd_mul(&nbytes, l->elems, l->type->size) || nbytes > INT64_MAX)
-		return leave_out(t, tensor, "the shape has more bytes than 63-bit numbers count");
+		return leave_out(t, tensor, "the shape has more than 2^63-1 bytes");
 	l->plain = contiguous(l);
 	if (!l->elems)
 		return 0;
 	for (unsigned i = 0; i < l->ndim; i++)
 		if (ckd_mul(&step, l->shape[i] - 1, l->strides[i]) || ckd_add(&last, last, step))
-			return leave_out(t, tensor, "its strides reach beyond what 64-bit numbers count");
+			return leave_out(t, tensor, "its strides reach beyond 2^64-1");
 	if (ckd_add(&end, l->offset, last) || ckd_add(&end, end, 1) || ckd_mul(&end, end, l->type->size) || end > l->room)
 		return leave_out(t, tensor,
 				 "elements up to %" PRIu64 " from %" PRIu64 " on, of %u bytes, in a storage of %" PRIu64 " bytes",

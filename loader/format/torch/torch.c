@@ -69,7 +69,7 @@ static int refuse_zip(struct tfs_torch *t, const struct archive *a)
 			if (slash && !strcmp(slash, kinds[k].member))
 				return tfs_error_set(t->err, -EINVAL, a->zip->members[i].offset, "%s", kinds[k].what);
 		}
-	return tfs_error_set(t->err, -EINVAL, 0, "a zip file without FOLDER/" PICKLE ": torch.save() has not written it");
+	return tfs_error_set(t->err, -EINVAL, 0, "a zip file without FOLDER/" PICKLE ": not written by torch.save()");
 }
 
 /* The folder at the top in which data.pkl is. */
@@ -100,7 +100,9 @@ static int check_member(struct tfs_torch *t, const struct tfs_zip_member *m)
 	if (m->encrypted)
 		return tfs_error_set(t->err, -EINVAL, m->offset, "%s is encrypted", name);
 	if (m->method != TFS_ZIP_STORED && m->method != TFS_ZIP_DEFLATED)
-		return tfs_error_set(t->err, -EINVAL, m->offset, "%s is packed by method %u; stored and deflated ones are read",
+		return tfs_error_set(t->err, -EINVAL, m->offset,
+				     "%s is compressed with method %u; only stored and deflated "
+				     "members can be read",
 				     name, m->method);
 	return 0;
 }
@@ -230,7 +232,7 @@ static int read_zip(struct tfs_torch *t, struct archive *a)
 	tfs_catalog_left_out(t->catalog, &n_left_out);
 	if (!n && !n_left_out && constants)
 		return tfs_error_set(t->err, -EINVAL, object->offset,
-				     "a TorchScript archive, and no tensor is found in its module's attributes");
+				     "a TorchScript archive without a tensor in its module's attributes");
 	return 0;
 }
 
@@ -275,7 +277,7 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	} else if (start[0] == 0x80 || !memcmp(start, "L119", 4)) { /* a pickle, or the magic number in protocol 1 */
 		rc = tfs_torch_legacy(&t);
 	} else {
-		rc = tfs_error_set(err, -EINVAL, 0, "neither a zip file nor a pickle: torch.save() has not written it");
+		rc = tfs_error_set(err, -EINVAL, 0, "neither a zip file nor a pickle: not written by torch.save()");
 	}
 	tfs_pickle_fini(&t.pickle);
 	if (rc == -ENOMEM)

@@ -211,7 +211,10 @@ static int find(struct walk *w, const struct tfs_torch_rebuild *rebuild, const s
 	if (w->name_bytes > w->max_name_bytes)
 		return refuse(w, "the names of the tensors take more than %" PRIu64 " bytes", w->max_name_bytes);
 	if (w->n_found == w->max_tensors)
-		return refuse(w, "more than %zu tensors in a pickle of its size, as some stand in many places", w->max_tensors);
+		return refuse(w,
+			      "more than %zu tensors, too many for a pickle of this size, as some are referenced from many "
+			      "places",
+			      w->max_tensors);
 	if (tfs_array_room(w->found, w->n_found, w->room_found))
 		return -ENOMEM;
 	w->found[w->n_found] = (struct tfs_torch_tensor){
@@ -401,7 +404,7 @@ static int walk_list_of_pairs(struct walk *w, const struct tfs_pickle_value *lis
 	while (!rc && (pair = tfs_pickle_next(&it))) {
 		if ((tfs_pickle_type(pair) != TFS_PICKLE_LIST && tfs_pickle_type(pair) != TFS_PICKLE_TUPLE) ||
 		    tfs_pickle_node(pair)->n_items != 2)
-			return refuse(w, "an OrderedDict made of what is no list of pairs");
+			return refuse(w, "an OrderedDict made of something that isn't a list of pairs");
 		both = tfs_pickle_iter(pair);
 		key = tfs_pickle_next(&both);
 		w->steps++;
@@ -527,7 +530,7 @@ static int walk(struct walk *w, const struct tfs_pickle_value *v)
 		return 0; /* what contains itself is walked once */
 	w->at = node->at;
 	if (++w->steps > w->max_steps)
-		return refuse(w, "its values contain each other so often that a walk takes more than %" PRIu64 " steps",
+		return refuse(w, "its values refer to each other so often that a walk would take more than %" PRIu64 " steps",
 			      w->max_steps);
 	if (w->depth == MAX_DEPTH)
 		return refuse(w, "nested deeper than %d values", MAX_DEPTH);

@@ -22,7 +22,7 @@ int tfs_file_read(int fd, void *buf, size_t len, uint64_t offset, struct tfs_err
 	return 0;
 }
 
-/* Newer than many a libc's headers; the number is the same on every architecture but Alpha. */
+/* Newer than many libcs' headers; the number is the same on every architecture but Alpha. */
 #if !defined(SYS_cachestat) && !defined(__alpha__)
 #define SYS_cachestat 451
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Zip files are read from their end: the end of central directory (APPNOTE.TXT 4.3.16, zip64's 4.3.14 and 4.3.15) says where the
- * central directory is, its headers (4.3.12) where each member is, and the local header in front of a member (4.3.7) how far behind
- * it the bytes begin. Sizes and checksums are those of the central directory: where a writer could not seek, they stand there alone,
- * or behind the bytes, in a data descriptor that nobody needs.
+ * central directory is, its headers (4.3.12) where each member is, and the local header before a member (4.3.7) how far after it
+ * the bytes begin. Sizes and checksums are taken from the central directory: if a writer couldn't seek, they are only there, or
+ * after the bytes, in a data descriptor that we don't need.
  *
- * Readers differ in what they do with a file that says two things at once, so such files are refused: a zip64 record that
- * contradicts the ordinary one; and so are such members, alone where the caller wants the others: members that lie over each other
- * (David Fifield's zip bombs), a name of two, a local header of another name or method.
+ * Readers disagree about files that contradict themselves, so such files are refused: a zip64 record that contradicts the ordinary
+ * one. So are such members, but alone if the caller wants the others: overlapping members (David Fifield's zip bombs), duplicate
+ * names, a local header with another name or method.
  */
 #include "format/zip.h"
 
@@ -37,17 +37,17 @@ enum { LOCAL_SIZE = 30, CENTRAL_SIZE = 46, END_SIZE = 22, END64_SIZE = 56, LOCAT
 enum { FLAG_ENCRYPTED = 1 << 0, EXTRA_ZIP64 = 1 };
 
 /*
- * As many as a directory may have files (TFS_MAX_NODES): a checkpoint has one for each tensor. And what they take with names of 200
+ * As many as a directory may have files (TFS_MAX_NODES): a checkpoint has one for each tensor. And their size with names of 200
  * bytes: the central directory is read as a whole.
  */
 #define MAX_MEMBERS (4u << 20)
 #define MAX_CENTRAL (1u << 30)
 
-/* A deflate stream makes at most 258 bytes of 2 bits. */
+/* A deflate stream produces at most 258 bytes from 2 bits. */
 #define MAX_RATIO 1032
 
 struct zip {
-	struct tfs_zip pub; /* first, so that a struct tfs_zip * is one of this */
+	struct tfs_zip pub; /* first, so a struct tfs_zip * points to this, too */
 	uint8_t *central;   /* the central directory; names stay in it */
 	struct tfs_zip_member *members;
 	const struct tfs_zip_member **by_name;
@@ -55,7 +55,7 @@ struct zip {
 	void *arg; /* of unsound */
 };
 
-/* What the end of the file says. */
+/* What the end records say. */
 struct ending {
 	uint64_t at;	/* where it begins; the central directory ends there or before */
 	uint64_t count; /* members */
@@ -70,8 +70,8 @@ bool tfs_zip_claims(const uint8_t start[4])
 /* --- The end ------------------------------------------------------------------------------------------------------- */
 
 /*
- * Place of the end record in the @len bytes at @tail, the end of the file: the last one whose comment ends with the file; or, where
- * more was put after the file, the last one whose comment ends within it, as Python has it.
+ * Position of the end record in the @len bytes at @tail, the end of the file: the last one whose comment ends with the file; or, if
+ * something was appended to the file, the last one whose comment ends within it, as in Python.
  */
 static const uint8_t *find_end(const uint8_t *tail, size_t len)
 {
@@ -95,8 +95,8 @@ static const uint8_t *find_end(const uint8_t *tail, size_t len)
 }
 
 /*
- * Take what zip64 has to say, if it says anything: its locator stands right before the end record at @e->at. A field of the end
- * record that is not all ones means itself, so both must agree.
+ * Apply the zip64 record, if there is one: its locator is right before the end record at @e->at. A field of the end record that
+ * isn't all ones is valid itself, so both must agree.
  */
 static int read_end64(const struct tfs_input *in, struct ending *e, struct tfs_error *err)
 {
@@ -207,7 +207,7 @@ static __attribute__((cold, format(printf, 4, 5))) int refuse(struct tfs_error *
 	return tfs_error_set(err, -EINVAL, offset, "member %s: %s", tfs_quote(name, sizeof name, m->name, m->name_len), what);
 }
 
-/* The zip64 extra field (4.5.3): those of the four values that were all ones, in this order. False: it is cut short. */
+/* The zip64 extra field (4.5.3): those of the four values that were all ones, in this order. False: it is truncated. */
 static bool read_zip64(struct tfs_cursor extra, struct tfs_zip_member *m, uint32_t *disk)
 {
 	while (tfs_cursor_left(&extra) >= 4) {
@@ -230,10 +230,10 @@ static bool read_zip64(struct tfs_cursor extra, struct tfs_zip_member *m, uint32
 			*disk = tfs_cursor_u32(&c);
 		return !c.bad;
 	}
-	return true; /* then all ones may be what is meant */
+	return true; /* then all ones may be the actual value */
 }
 
-/* One header; m->offset becomes that of the local header. What is wrong with this one alone is for later, in m->unsound. */
+/* One header; m->offset becomes that of the local header. Errors in just this one are kept for later, in m->unsound. */
 static int read_central(struct tfs_cursor *c, uint64_t at, struct tfs_zip_member *m, struct tfs_error *err)
 {
 	uint16_t flags, name_len, extra_len, comment_len;
@@ -278,7 +278,7 @@ static int read_members(const struct tfs_input *in, const struct ending *e, stru
 	struct tfs_cursor c;
 	int rc;
 
-	z->central = malloc(e->central_size + 1); /* a NUL goes behind the last name */
+	z->central = malloc(e->central_size + 1); /* room for a NUL after the last name */
 	z->members = reallocarray(NULL, e->count + 1, sizeof *z->members);
 	if (!z->central || !z->members)
 		return -ENOMEM;
@@ -306,7 +306,7 @@ static int read_members(const struct tfs_input *in, const struct ending *e, stru
 
 /* --- Members ------------------------------------------------------------------------------------------------------- */
 
-/* Is what its central header, at @at, says of a member sound? */
+/* Is what the central header at @at says about a member valid? */
 static int check_central(const struct tfs_zip_member *m, uint64_t at, struct tfs_error *err)
 {
 	if (m->unsound)
@@ -319,8 +319,8 @@ static int check_central(const struct tfs_zip_member *m, uint64_t at, struct tfs
 }
 
 /*
- * From the local header's offset to the offset of the bytes behind it; @end is where the next member, or what else, begins,
- * @central_at the place of its central header.
+ * From the local header's offset to the offset of the bytes after it; @end is where the next member, or whatever follows, begins,
+ * @central_at the position of its central header.
  */
 static int read_local(const struct tfs_input *in, struct tfs_zip_member *m, uint64_t central_at, uint64_t end,
 		      struct tfs_error *err)
@@ -384,7 +384,7 @@ static void sort_members(struct zip *z, const void **tmp, tfs_compare_fn *cmp)
 	tfs_sort(order, z->pub.n_members, tmp, cmp);
 }
 
-/* Go on without a member, if the caller wants that. It stays in the table, without a name, until drop_nameless(). */
+/* Continue without a member, if the caller wants that. It stays in the table, without a name, until drop_nameless(). */
 static int leave_out(struct zip *z, struct tfs_zip_member *m, const struct tfs_error *err)
 {
 	int rc = z->unsound ? z->unsound(z->arg, m, err) : err->code;
@@ -403,13 +403,13 @@ static void drop_nameless(struct zip *z)
 	z->pub.n_members = kept;
 }
 
-/* Place in the file of its central header. */
+/* Position of its central header in the file. */
 static uint64_t place_of(const struct zip *z, const struct ending *e, const struct tfs_zip_member *m)
 {
 	return e->central_at + ((const uint8_t *)m->name - z->central) - CENTRAL_SIZE;
 }
 
-/* Of several members of one name the last counts: it was appended, and is the one that Python reads. */
+/* Of several members with the same name the last one is used: it was appended, and Python reads that one. */
 static int check_names(const struct ending *e, struct zip *z, const void **tmp, struct tfs_error *err)
 {
 	char name[TFS_QUOTE_SIZE];
@@ -430,7 +430,7 @@ static int check_names(const struct ending *e, struct zip *z, const void **tmp, 
 	return rc;
 }
 
-/* From the last to the first, as where one begins the one before it must have ended. */
+/* From last to first, as each must end before the next one begins. */
 static int check_members(const struct tfs_input *in, const struct ending *e, struct zip *z, const void **tmp, struct tfs_error *err)
 {
 	uint64_t end = e->central_at;
@@ -521,7 +521,7 @@ const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char 
 
 enum { PIECE = 16384 }; /* compressed bytes read at a time: most members that are read here are short */
 
-/* Fill @out of the stream; where that is all of the member, the stream must end there, too. */
+/* Fill @out from the stream; if that is all of the member, the stream must end there, too. */
 static int inflate_into(const struct tfs_input *in, const struct tfs_zip_member *m, z_stream *s, uint8_t *out, size_t len,
 			struct tfs_error *err)
 {
@@ -553,7 +553,7 @@ static int inflate_into(const struct tfs_input *in, const struct tfs_zip_member 
 	}
 	if (rc == Z_MEM_ERROR)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate");
-	if (rc != Z_OK && rc != Z_STREAM_END) /* Z_BUF_ERROR: it goes on behind the member's last byte */
+	if (rc != Z_OK && rc != Z_STREAM_END) /* Z_BUF_ERROR: it continues past the member's last byte */
 		return refuse(err, m->offset + at - s->avail_in, m, "corrupt deflate stream: %s", s->msg ? s->msg : "cut short");
 	if (done < len)
 		return refuse(err, m->offset, m, "inflates to %zu bytes, not to %" PRIu64, done, m->unpacked);
@@ -572,7 +572,7 @@ static int inflate_head(const struct tfs_input *in, const struct tfs_zip_member 
 	return rc;
 }
 
-/* Of those that people meet (4.4.5), for a message. */
+/* Methods that are common in practice (4.4.5), for a message. */
 static const char *method_name(uint16_t method)
 {
 	switch (method) {

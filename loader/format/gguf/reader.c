@@ -13,18 +13,20 @@
 #include "base/checked.h"
 #include "storage/storage.h"
 
-/* A read of the file. Long enough that calls do not count, short enough for one to be had for each of many small files. */
+/*
+ * Size of a read. Large enough that the number of calls doesn't matter, small enough to allocate one for each of many small files.
+ */
 #define BUFFER ((size_t)256 << 10)
 
-/* The longest record but for values: a tensor's. It is in the buffer whole, so that its name stays where it is. */
+/* The longest record except for values: a tensor's. It is in the buffer completely, so its name doesn't move. */
 #define RECORD (8 + TFS_GGUF_MAX_NAME + 4 + TFS_GGUF_MAX_DIMS * 8 + 4 + 8)
 
 #define MAGIC	    "GGUF"
-#define MAGIC_DRAFT "FUGG" /* of big-endian files, as proposed for llama.cpp more than once; what was settled on is the version */
+#define MAGIC_DRAFT "FUGG" /* of big-endian files, as proposed for llama.cpp more than once; in the end the version tells */
 
 static const struct {
 	const char *name;
-	unsigned size; /* bytes of a value; 0: it says itself how long it is */
+	unsigned size; /* bytes of a value; 0: it contains its length */
 } types[TFS_GGUF_TYPES] = {
 	[TFS_GGUF_UINT8] = { "uint8", 1 },     [TFS_GGUF_INT8] = { "int8", 1 },	    [TFS_GGUF_UINT16] = { "uint16", 2 },
 	[TFS_GGUF_INT16] = { "int16", 2 },     [TFS_GGUF_UINT32] = { "uint32", 4 }, [TFS_GGUF_INT32] = { "int32", 4 },
@@ -66,7 +68,7 @@ static __attribute__((cold)) int refuse_end(struct tfs_gguf *r)
 	return tfs_gguf_refuse(r, r->input->size, "the file ends within the header");
 }
 
-/* From now on errors are about this one; only the part of its name that is shown is kept. */
+/* From now on errors are about this one; only the displayed part of its name is kept. */
 static void set_name(struct tfs_gguf *r, const char *name, size_t len)
 {
 	r->name_len = len < sizeof r->name ? len : sizeof r->name;
@@ -81,7 +83,7 @@ static uint64_t left(const struct tfs_gguf *r)
 	return r->limit - r->at;
 }
 
-/* How many of the bytes at r->at are in the buffer. */
+/* How many of the bytes from r->at on are in the buffer. */
 static uint64_t buffered(const struct tfs_gguf *r)
 {
 	uint64_t end = r->buf_at + r->buf_len;
@@ -89,7 +91,7 @@ static uint64_t buffered(const struct tfs_gguf *r)
 	return r->at >= r->buf_at && r->at < end ? end - r->at : 0;
 }
 
-/* Bring at least @n bytes at r->at into the buffer, which are there. */
+/* Load at least @n bytes at r->at into the buffer; the file has that many. */
 static int fill(struct tfs_gguf *r, size_t n)
 {
 	size_t want, have = buffered(r);
@@ -114,7 +116,7 @@ static int fill(struct tfs_gguf *r, size_t n)
 	return rc;
 }
 
-/* The next @n bytes, which stay where they are until the next fill(). NULL: r->failed says why not. */
+/* The next @n bytes, which don't move until the next fill(). NULL: r->failed says why. */
 static inline const char *take(struct tfs_gguf *r, uint64_t n)
 {
 	const char *p;
@@ -129,7 +131,7 @@ static inline const char *take(struct tfs_gguf *r, uint64_t n)
 	return p;
 }
 
-/* Have the next record, or all that is left, in the buffer, so that take() moves nothing while it is read. */
+/* Load the next record, or all that is left, into the buffer, so take() moves nothing while it is read. */
 static int settle(struct tfs_gguf *r)
 {
 	uint64_t want = left(r) < RECORD ? left(r) : RECORD;
@@ -161,7 +163,7 @@ static int take_u64(struct tfs_gguf *r, uint64_t *ret)
 	return 0;
 }
 
-/* Bytes of a count, a length or a dimension: version 1 had 32 bits for them. */
+/* Bytes of a count, a length or a dimension: version 1 used 32 bits for them. */
 static unsigned length_size(const struct tfs_gguf *r)
 {
 	return r->version == 1 ? 4 : 8;
@@ -232,7 +234,7 @@ static int read_version(struct tfs_gguf *r)
 {
 	int rc = take_u32(r, &r->version);
 
-	/* A small number, so its other half tells the byte order (ggml/src/gguf.cpp, gguf-py's gguf_reader.py). */
+	/* A small number, so its byte order can be told from its halves (ggml/src/gguf.cpp, gguf-py's gguf_reader.py). */
 	if (!rc && r->version && !(r->version & 0xffff)) {
 		r->big_endian = true;
 		r->version = __builtin_bswap32(r->version);
@@ -242,7 +244,7 @@ static int read_version(struct tfs_gguf *r)
 	return rc;
 }
 
-/* Both counts against the bytes that are there, at the least that each key and tensor takes. */
+/* Check both counts against the bytes that are left, at the minimum size of a key and a tensor. */
 static int check_counts(struct tfs_gguf *r, uint64_t tensors_at, uint64_t keys_at)
 {
 	const uint64_t key_min = length_size(r) + 1 + 4 + 1, tensor_min = length_size(r) + 4 + 4 + 8;
@@ -358,7 +360,7 @@ int tfs_gguf_number(struct tfs_gguf *r, enum tfs_gguf_type type, union tfs_gguf_
 	return 0;
 }
 
-/* The length of a string, which is there. */
+/* The length of a string, checked against the bytes left. */
 static inline int take_string_length(struct tfs_gguf *r, uint64_t *ret)
 {
 	uint64_t at = r->at;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The header is a Python literal: a dict of descr, fortran_order and shape. NumPy evaluates it, with the whole of Python's syntax
- * for literals; here it is read by a grammar of its own, in which everything that NumPy ever wrote can be said:
+ * for literals; here it is read by a grammar of our own, which covers everything that NumPy ever wrote:
  *
  *	dict	'{' key ':' value { ',' key ':' value } [','] '}', each of the three keys once
  *	descr	string | list of fields
@@ -9,8 +9,8 @@
  *	type	string | list of fields | '(' type ',' shape ')'
  *	shape	'(' { number ',' } [number] ')', as a field's also a number
  *
- * Strings may be in either quotes, with a u before and with escapes; numbers may have an L behind, as in Python 2; white space is
- * where Python has it. The descr of a structured type is written again as Python's ascii() would, which any NumPy header can hold.
+ * Strings may use either quotes, a u prefix and escapes; numbers may have an L suffix, as in Python 2; white space is allowed where
+ * Python allows it. The descr of a structured type is rewritten as Python's ascii() would, which any NumPy header can contain.
  */
 #include "format/numpy/header.h"
 
@@ -29,16 +29,16 @@
 
 /*
  * NumPy itself reads no more than 10,000 characters unless told to. Version 2.0 was made for headers of more than 65,535: 10,000
- * fields take half of this.
+ * fields need half of this.
  */
 #define MAX_HEADER (1u << 20)
 
-#define MAX_DEPTH 32   /* of structures in structures; NumPy's own stop at Python's recursion */
-#define MAX_DESCR 2500 /* of what goes into the header of an npy/ file, whose 4096 bytes must hold the shape, too */
+#define MAX_DEPTH 32   /* of nested structures; NumPy's limit is Python's recursion limit */
+#define MAX_DESCR 2500 /* of the descr in the header of an npy/ file, whose 4096 bytes must also hold the shape */
 
 static const uint8_t magic[] = { 0x93, 'N', 'U', 'M', 'P', 'Y' };
 
-/* A name or title of a field: @len bytes of the text from @at on, quotes and all. */
+/* A name or title of a field: @len bytes of the text from @at on, including quotes. */
 struct name {
 	uint32_t structure, at, len;
 };
@@ -50,9 +50,9 @@ struct text {
 
 struct reader {
 	struct tfs_literal lit;
-	/* Where a structure's descr is written again, for meta/ and for npy/; read_structure() gives them room for all that may come. */
+	/* Where a structure's descr is rewritten, for meta/ and for npy/; read_structure() allocates for the worst case. */
 	struct text name, npy;
-	struct name *names; /* of all fields; room for all that may come, too */
+	struct name *names; /* of all fields; allocated for the worst case, too */
 	size_t n_names;
 	uint32_t n_structures;
 };
@@ -60,7 +60,7 @@ struct reader {
 /* The type of a field. */
 struct field_type {
 	uint64_t size; /* bytes */
-	bool unsized;  /* none, and no structure: NumPy takes a number after it for its size, not for its shape */
+	bool unsized;  /* no size, and not a structure: to NumPy a number after it is its size, not its shape */
 	bool padding;  /* without a name it is padding: NumPy's void, or any type with a shape */
 };
 
@@ -114,7 +114,7 @@ static __attribute__((format(printf, 2, 3))) void put_one(struct text *t, const 
 	va_end(ap);
 }
 
-/* Write to the descr, for both. */
+/* Append to the descr, for both. */
 static __attribute__((format(printf, 2, 3))) void put(struct reader *r, const char *fmt, ...)
 {
 	va_list ap, again;
@@ -150,7 +150,7 @@ static int put_string(struct reader *r, const char *what)
 	return rc;
 }
 
-/* A type in one word. */
+/* A type in a single word. */
 static int read_word(struct reader *r, struct tfs_npy_type *t)
 {
 	char word[TFS_NPY_WORD], quoted[TFS_QUOTE_SIZE];
@@ -174,7 +174,7 @@ static int read_word(struct reader *r, struct tfs_npy_type *t)
 	return 0;
 }
 
-/* Write a type to the descr: as ml_dtypes calls it, so that one can tell, and for npy/ as what NumPy makes of it by itself. */
+/* Write a type to the descr: under ml_dtypes' name, to be recognisable, and for npy/ as what NumPy alone makes of it. */
 static void put_type(struct reader *r, const struct tfs_npy_type *t)
 {
 	char str[TFS_NPY_WORD + 4];
@@ -186,7 +186,7 @@ static void put_type(struct reader *r, const struct tfs_npy_type *t)
 
 static int read_fields(struct reader *r, unsigned depth, uint64_t *ret_size);
 
-/* The shape of a field, of elements of @type, which becomes that of all of them. */
+/* The shape of a field with elements of @type; updates @type to that of all of them. */
 static int read_field_shape(struct reader *r, struct field_type *type)
 {
 	const uint8_t *start;
@@ -235,7 +235,7 @@ static int read_type(struct reader *r, unsigned depth, struct field_type *ret)
 		*ret = (struct field_type){ .size = t.size, .unsized = !t.size, .padding = t.kind == 'V' && !t.name };
 		return 0;
 	}
-	if (depth >= MAX_DEPTH) /* a type in brackets goes down two at once */
+	if (depth >= MAX_DEPTH) /* a type in parentheses goes two levels down at once */
 		return tfs_literal_refuse(&r->lit, r->lit.at, "types nested deeper than %d", MAX_DEPTH);
 	put(r, "(");
 	rc = read_type(r, depth + 1, ret);
@@ -309,7 +309,7 @@ static int read_field(struct reader *r, unsigned depth, uint32_t structure, uint
 	put(r, ")");
 	if (rc)
 		return rc;
-	/* Bytes without a name are padding, of which there may be several. */
+	/* Nameless bytes are padding, and may occur several times. */
 	if (!title && r->names[n_names].len == 2 && type.padding)
 		r->n_names = n_names;
 	if (ckd_add(size, *size, type.size) || *size > TFS_NPY_MAX_ITEM)
@@ -349,7 +349,7 @@ static int by_name(const void *a, const void *b, void *text)
 	return tfs_name_cmp((char *)text + x->at, x->len, (char *)text + y->at, y->len);
 }
 
-/* NumPy finds a field by its name or its title, and makes no structure where that could be two. */
+/* NumPy finds a field by its name or its title, and refuses a structure where that would be ambiguous. */
 static int check_names(struct reader *r, const uint8_t *start)
 {
 	char quoted[TFS_QUOTE_SIZE];
@@ -370,7 +370,7 @@ static int read_structure(struct reader *r, struct tfs_catalog *catalog, struct 
 	cleanup_free char *name = NULL, *npy = NULL;
 	cleanup_free struct name *names = NULL;
 	const uint8_t *start = r->lit.at;
-	/* A byte of a string makes no more than the four of "\xe9", one outside of strings no more than those of "(2,)". */
+	/* A byte in a string becomes at most the four of "\xe9", one outside of strings at most those of "(2,)". */
 	size_t left = r->lit.end - start, room = 4 * left + 1;
 	uint64_t size;
 	int rc;
@@ -387,7 +387,7 @@ static int read_structure(struct reader *r, struct tfs_catalog *catalog, struct 
 		return rc;
 	if (!size)
 		return tfs_literal_refuse(&r->lit, start, "zero-size elements");
-	/* Byte order and all: what the words of a structure are cannot be said in an encoding, and the descr says it. */
+	/* With its byte order: an encoding can't describe the words of a structure, but the descr does. */
 	a->dtype = tfs_catalog_dtype(catalog, name, r->npy.n <= MAX_DESCR ? npy : NULL, 1, size);
 	return a->dtype ? 0 : -ENOMEM;
 }

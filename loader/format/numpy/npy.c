@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * npy: one array, named by its file. What stands behind the array is not looked at, as NumPy doesn't: np.save() puts several arrays
- * into one file if asked to.
+ * npy: one array, named after its file. What follows the array is ignored, as by NumPy: np.save() puts several arrays into one file
+ * if asked to.
  */
 #include <errno.h>
 #include <stdlib.h>

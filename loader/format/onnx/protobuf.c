@@ -6,10 +6,13 @@
 
 #include "storage/storage.h"
 
-/* What is read first after a jump: a message's few small fields, before the next jump. Doubled as long as bytes are wanted in order. */
+/*
+ * Size of the first read after a jump: a message's few small fields, before the next jump. Doubled as long as reading is
+ * sequential.
+ */
 enum { FIRST_READ = 4096 };
 
-/* Wire types that readers of a message do not see. */
+/* Wire types that readers of a message don't see. */
 enum { GROUP_BEGIN = 3, GROUP_END = 4 };
 
 void tfs_pb_init(struct tfs_pb *r, const struct tfs_input *in, struct tfs_error *err)
@@ -22,7 +25,7 @@ void tfs_pb_init(struct tfs_pb *r, const struct tfs_input *in, struct tfs_error 
 	r->depth = 0;
 }
 
-/* Read on where the reader stands, which is not in the buffer. */
+/* Continue reading at the reader's position, which isn't in the buffer. */
 static int fill(struct tfs_pb *r)
 {
 	int rc;
@@ -57,7 +60,7 @@ int tfs_pb_varint(struct tfs_pb *r, uint64_t *ret)
 				return rc;
 		}
 		byte = r->buf[r->at++ - r->have_at];
-		value |= (uint64_t)(byte & 0x7f) << 7 * i; /* of the tenth byte one bit counts, as in protobuf's readers */
+		value |= (uint64_t)(byte & 0x7f) << 7 * i; /* only one bit of the tenth byte counts, as in protobuf's readers */
 		if (!(byte & 0x80)) {
 			*ret = value;
 			return 0;
@@ -66,7 +69,7 @@ int tfs_pb_varint(struct tfs_pb *r, uint64_t *ret)
 	return tfs_error_set(r->err, -EINVAL, start, "protobuf: a varint of more than %u bytes", TFS_PB_MAX_VARINT);
 }
 
-/* Tag and value; over BYTES, and before the fields of a group. Sets *@ret_wire, which may be one of a group's. */
+/* Read tag and value; moves past BYTES, and to the fields of a group. Sets *@ret_wire, which may be one of a group's. */
 static int read_field(struct tfs_pb *r, struct tfs_pb_field *f, unsigned *ret_wire)
 {
 	uint64_t tag, left;
@@ -119,10 +122,10 @@ static int too_deep(struct tfs_pb *r, uint64_t at)
 	return tfs_error_set(r->err, -EINVAL, at, "protobuf: messages nested deeper than %u", TFS_PB_MAX_DEPTH);
 }
 
-/* Read over the rest of group @number. */
+/* Skip the rest of group @number. */
 static int skip_group(struct tfs_pb *r, uint32_t number, uint64_t tag_at)
 {
-	uint32_t open[TFS_PB_MAX_DEPTH]; /* the numbers of the groups around, the innermost last */
+	uint32_t open[TFS_PB_MAX_DEPTH]; /* the numbers of the enclosing groups, the innermost last */
 	struct tfs_pb_field f;
 	unsigned n = 0, wire;
 	int rc;

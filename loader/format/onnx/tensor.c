@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * TensorProto (onnx/onnx.proto), checked as onnx/checker.cc and onnx/numpy_helper.py do together:
- * - data are in one place only: raw_data, or the typed field that the data type calls for, or an external file;
- * - they are as many as the dimensions ask for, no more and no fewer;
- * - a segment of a tensor isn't read, by anybody.
- * A tensor that breaks one of these is left out: it says so itself, and the others are none the worse for it.
- * Of a field that may stand once the last one counts, and pieces of a repeated one are joined, as protobuf has it.
+ * - data is in one place only: raw_data, or the typed field that the data type requires, or an external file;
+ * - it has as many values as the dimensions require, no more and no fewer;
+ * - segments of tensors aren't supported, by any reader. A tensor that breaks one of these rules is left out alone. Of a field that
+ * may occur once the last one is used, and pieces of a repeated one are joined, as in protobuf.
  */
 #include "format/onnx/impl.h"
 
@@ -40,8 +39,8 @@ enum { LOCATION_DEFAULT, LOCATION_EXTERNAL }; /* TensorProto.DataLocation */
 enum { STRING = 8 }; /* TensorProto.DataType */
 
 /*
- * By TensorProto.DataType: our name for it, its typed field, and the bytes of a tensor that each number of that stands for. Two
- * numbers of a complex element, several elements of less than a byte in a number.
+ * By TensorProto.DataType: our name for it, its typed field, and the bytes of a tensor per number in that field. A complex element
+ * has two numbers; several elements narrower than a byte share one.
  */
 static const struct type {
 	const char *dtype;
@@ -73,28 +72,28 @@ static const struct data_field {
 };
 
 /*
- * Varints from one place where decoding may begin to the next: up to 640 KiB of file for up to 512 KiB of tensor.
+ * Varints from one position where decoding may start to the next: up to 640 KiB of file for up to 512 KiB of tensor.
  */
 #define VARINTS_PER_RUN (64u << 10)
 
 /*
- * Runs in a file, 16 MiB of table. Writers pack numbers, and then there is one for a tensor, or one for 64 Ki varints; only numbers
- * with a tag each, which hardly anybody writes, take one each.
+ * Segments in a file, 16 MiB of table. Writers pack numbers, and then a tensor has one, or one per 64 Ki varints; only numbers with
+ * a tag each, which are rarely written, need one each.
  */
 #define MAX_RUNS (1u << 20)
 
-/* What is read of a message while it is. */
+/* What is known of a message while it is read. */
 struct draft {
 	struct tfs_onnx_tensor *t;
 	uint32_t type, location;
-	uint32_t data; /* the field that has data; 0: none so far */
+	uint32_t data; /* the field with the data; 0: none so far */
 	struct tfs_pb_field raw;
 	struct tfs_pb_field offset, length; /* of external data, as text; number 0: not given */
 };
 
 /* --- Errors ------------------------------------------------------------------------------------------------------ */
 
-/* It can't be read, for the reason in @fmt, which byte @at shows. The first reason stays. */
+/* It can't be read, for the reason in @fmt, found at byte @at. The first reason is kept. */
 static __attribute__((cold, format(printf, 3, 4))) void leave_out(struct tfs_onnx_tensor *t, uint64_t at, const char *fmt, ...)
 {
 	va_list ap;
@@ -149,12 +148,12 @@ static int add_fixed(struct tfs_onnx *o, const struct tfs_pb_field *f, uint32_t 
 	return rc;
 }
 
-/* One more, which is @value on the wire. */
+/* Add a value, which is @value on the wire. */
 static void count_varint(struct tfs_onnx_values *v, uint64_t value, uint64_t at, enum tfs_onnx_kind kind)
 {
 	uint64_t need = value;
 
-	if (kind == TFS_ONNX_INT32) { /* of which protobuf takes the low 32 bits */
+	if (kind == TFS_ONNX_INT32) { /* protobuf uses its low 32 bits */
 		int32_t x = (int32_t)(uint32_t)value;
 
 		need = x < 0 ? (uint64_t)(-1 - (int64_t)x) * 2 + 1 : (uint64_t)x;
@@ -211,7 +210,7 @@ int tfs_onnx_values_add(struct tfs_onnx *o, const struct tfs_pb_field *f, enum t
 	}
 }
 
-/* Is each number a piece by itself, and as far from the one before as from the one behind? Then the distance, else 0. */
+/* Is each number a piece by itself, all at the same distance? Then the distance, else 0. */
 static uint64_t even_step(const struct tfs_onnx_values *v)
 {
 	uint64_t step = v->segments[1].offset - v->segments[0].offset;
@@ -224,7 +223,7 @@ static uint64_t even_step(const struct tfs_onnx_values *v)
 	return step;
 }
 
-/* Are there as many of them as the shape asks for, and is each small enough? */
+/* Are there as many as the shape requires, and is each small enough? */
 static void check_values(const struct tfs_onnx_values *v, uint32_t width, struct tfs_onnx_tensor *t)
 {
 	uint64_t have;
@@ -255,7 +254,7 @@ void tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_
 	if (fixed && t->dtype->block_bytes == width)
 		step = even_step(v);
 	if (step) {
-		for (unsigned i = t->ndim; i--; step *= t->dims[i]) /* all of them stand in the file, so this does not overflow */
+		for (unsigned i = t->ndim; i--; step *= t->dims[i]) /* all of them are in the file, so this doesn't overflow */
 			t->strides[i] = step;
 		t->how.strides = t->strides;
 	} else {
@@ -291,8 +290,8 @@ static int read_decimal(struct tfs_onnx *o, const struct draft *d, const char *w
 }
 
 /*
- * An entry of external_data: key and value, both strings. Keys that nobody knows are read over, as is the checksum. What the values
- * say counts only where the data turn out to be external.
+ * An entry of external_data: key and value, both strings. Unknown keys are skipped, as is the checksum. The values only matter if
+ * the data turns out to be external.
  */
 static int read_entry(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_field *entry)
 {
@@ -303,7 +302,7 @@ static int read_entry(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 
 	if (rc)
 		return rc;
-	value.at = entry->at; /* where it is empty and not written */
+	value.at = entry->at; /* if it is empty and therefore omitted */
 	while ((rc = tfs_pb_next(&o->pb, &f)) > 0) {
 		if (f.number != 1 && f.number != 2)
 			continue;
@@ -331,7 +330,7 @@ static int read_entry(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 	return 0;
 }
 
-/* A path, then; whether it is one of a file is for the model to say. */
+/* So it is a path; the model checks whether the file exists. */
 static int check_location(struct tfs_onnx *o, struct tfs_onnx_tensor *t)
 {
 	char location[PATH_MAX];
@@ -363,7 +362,7 @@ static int finish_external(struct tfs_onnx *o, const struct draft *d)
 		rc = read_decimal(o, d, "the length", &d->length, &length);
 	if (!rc)
 		rc = check_location(o, t);
-	/* 0 is as good as none (onnx/external_data_helper.py; onnxruntime, tensorprotoutils.cc). */
+	/* 0 means the same as none (onnx/external_data_helper.py; onnxruntime, tensorprotoutils.cc). */
 	if (!rc && length && length != t->nbytes)
 		leave_out(t, t->at, "dtype %s and the dimensions require %llu bytes, its external data has %llu", t->dtype->name,
 			  (unsigned long long)t->nbytes, (unsigned long long)length);
@@ -411,7 +410,7 @@ static int read_data(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_fi
 
 	if (rc)
 		return rc;
-	/* An empty string is an element, too; else what is empty is as good as not there. */
+	/* An empty string is an element, too; anything else that is empty counts as missing. */
 	if (f->wire == TFS_PB_BYTES && !f->value && f->number != STRING_DATA && d->data != f->number)
 		return 0;
 	if (d->data && d->data != f->number) {
@@ -462,7 +461,7 @@ static int read_field(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 	}
 }
 
-/* Its data are in raw_data, or in the field of its type. */
+/* Its data is in raw_data, or in the field of its type. */
 static void finish_internal(struct tfs_onnx *o, const struct draft *d, const struct type *type)
 {
 	struct tfs_onnx_tensor *t = d->t;
@@ -481,7 +480,7 @@ static void finish_internal(struct tfs_onnx *o, const struct draft *d, const str
 	}
 }
 
-/* All is read: does it fit together? */
+/* After reading everything: is it consistent? */
 static int finish(struct tfs_onnx *o, const struct draft *d)
 {
 	struct tfs_onnx_tensor *t = d->t;

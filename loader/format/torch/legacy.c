@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files of torch before 1.6, and of torch.save(_use_new_zipfile_serialization=False) since: five pickles one behind the other, then
+ * Files of torch before 1.6, and of torch.save(_use_new_zipfile_serialization=False) since: five pickles one after the other, then
  * the storages that the last of them lists (torch/serialization.py, _legacy_load). A storage is an i64 count of elements and the
  * elements, little-endian whatever machine wrote them (torch/csrc/serialization.cpp, THPStorage_writeFileRaw).
  */
@@ -18,7 +18,7 @@
 
 #define PROTOCOL 1001
 
-/* How much of the file is read for the pickles at first; twice as much each time that they turn out to be longer. */
+/* How much of the file is read for the pickles at first; doubled each time they turn out to be longer. */
 #define FIRST_READ (1u << 20)
 
 struct storage {
@@ -36,7 +36,7 @@ struct legacy {
 
 /* --- The pickles ------------------------------------------------------------------------------------------------- */
 
-/* Read the pickle at @at of the @len bytes at @buf. @memory: what others take. */
+/* Read the pickle at @at of the @len bytes at @buf. @memory: used by the others. */
 static int read_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t at, size_t memory, struct tfs_pickle *p)
 {
 	*p = (struct tfs_pickle){
@@ -50,7 +50,7 @@ static int read_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t 
 	return tfs_pickle_read(p);
 }
 
-/* One that only has to be there: @check says what its value must be. */
+/* A pickle that only has to be present: @check checks its value. */
 static int skip_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t *at, bool *cut,
 		       int (*check)(const struct tfs_pickle *p))
 {
@@ -86,7 +86,7 @@ static int check_protocol(const struct tfs_pickle *p)
 	return tfs_pickle_error(p, -EINVAL, 0, "its second value, the protocol, isn't %d", PROTOCOL);
 }
 
-/* All five; the last one's, the list of keys, into @keys. What comes behind them is at *@ret_end. */
+/* All five; the last one's, the list of keys, into @keys. *@ret_end is where they end. */
 static int read_pickles(struct tfs_torch *t, const char *buf, size_t len, struct tfs_pickle *keys, size_t *ret_end, bool *cut)
 {
 	size_t at = 0;
@@ -120,7 +120,7 @@ static int by_key(const void *a, const void *b)
 	return tfs_name_cmp(x, x_len, y, y_len);
 }
 
-/* The storages that the pickle speaks of, sorted, each once. */
+/* The storages that the pickle refers to, sorted, without duplicates. */
 static int list_storages(struct tfs_torch *t, struct legacy *l)
 {
 	cleanup_free struct storage *all = NULL;
@@ -167,7 +167,7 @@ static struct storage *find_storage(const struct legacy *l, const struct tfs_pic
 	return at < l->n && !by_key(&l->storages[at], &wanted) ? &l->storages[at] : NULL;
 }
 
-/* The storage of @key is at *@at, which goes behind it. */
+/* The storage of @key is at *@at, which is moved past it. */
 static int place_storage(struct tfs_torch *t, struct legacy *l, const struct tfs_pickle_value *key, uint64_t *at)
 {
 	struct storage *s = NULL;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * torch.save()'s files. Since torch 1.6 they are zip files with one folder at the top: data.pkl is the object, and data/KEY a storage
- * each (caffe2/serialize/inline_container.cc), stored as a rule, so that most tensors are plain bytes of the file. TorchScript's
- * archives have the same, and code beside it. Files of before that are legacy.c's.
+ * each (caffe2/serialize/inline_container.cc), stored as a rule, so most tensors are plain bytes of the file. TorchScript's
+ * archives have the same, plus code. legacy.c reads older files.
  *
- * A file in which no tensor is found is sound: training arguments and schedulers are saved so, too.
+ * A file without tensors is valid: training arguments and schedulers are saved this way, too.
  */
 #include "format/torch/impl.h"
 
@@ -20,13 +20,13 @@
 
 #define PICKLE	       "data.pkl"
 #define OBJECT	       "data"
-#define CONSTANTS      "constants" /* in TorchScript's archives: the tensors that are in its code, with storages of their own */
+#define CONSTANTS      "constants" /* in TorchScript's archives: the tensors in its code, with storages of their own */
 #define ENDIANNESS     "byteorder"
 #define EXTERN_MODULES ".data/extern_modules" /* a torch.package */
 #define PROGRAM	       "models/model.json"    /* of torch.export */
-#define OLD_SCRIPT     "model.json"	      /* what there was before constants.pkl; data.pkl, if any, has no tensors then */
+#define OLD_SCRIPT     "model.json"	      /* the predecessor of constants.pkl; data.pkl, if any, then has no tensors */
 
-/* torch counts storages: keys are numbers. */
+/* torch numbers storages: keys are numbers. */
 #define MAX_KEY 255
 
 struct archive {
@@ -51,7 +51,7 @@ static const struct tfs_zip_member *member(const struct archive *a, const char *
 	return tfs_zip_find(a->zip, path, total);
 }
 
-/* What else is written as a zip file by torch, each told by a member of its own. */
+/* Other zip files that torch writes, each recognised by a member of its own. */
 static int refuse_zip(struct tfs_torch *t, const struct archive *a)
 {
 	static const struct {
@@ -72,7 +72,7 @@ static int refuse_zip(struct tfs_torch *t, const struct archive *a)
 	return tfs_error_set(t->err, -EINVAL, 0, "a zip file without FOLDER/" PICKLE ": not written by torch.save()");
 }
 
-/* The folder at the top in which data.pkl is. */
+/* The top-level folder that contains data.pkl. */
 static int find_root(struct tfs_torch *t, struct archive *a)
 {
 	const size_t len = strlen("/" PICKLE);
@@ -91,7 +91,7 @@ static int find_root(struct tfs_torch *t, struct archive *a)
 	return a->root && !member(a, "", OLD_SCRIPT, strlen(OLD_SCRIPT)) ? 0 : refuse_zip(t, a);
 }
 
-/* Of a member that is needed. */
+/* For a required member. */
 static int check_member(struct tfs_torch *t, const struct tfs_zip_member *m)
 {
 	char name[TFS_QUOTE_SIZE];
@@ -108,7 +108,7 @@ static int check_member(struct tfs_torch *t, const struct tfs_zip_member *m)
 }
 
 /*
- * All of a small member. Checksums of stored ones are not looked at, as torch can be told not to write them
+ * Read all of a small member. Checksums of stored ones are ignored, as torch can be told not to write them
  * (torch.serialization.set_crc32_options).
  */
 static int read_member(struct tfs_torch *t, const struct tfs_zip_member *m, void *buf)
@@ -125,7 +125,7 @@ static int read_byte_order(struct tfs_torch *t, const struct archive *a)
 	int rc;
 
 	if (!m)
-		return 0; /* before torch 2.1: little-endian is what torch takes it for */
+		return 0; /* before torch 2.1: torch assumes little-endian */
 	rc = check_member(t, m);
 	if (!rc && m->unpacked < sizeof text)
 		rc = read_member(t, m, text);
@@ -172,7 +172,7 @@ static int find_constant(struct tfs_torch *t, const struct tfs_pickle_value *key
 	return find_in(t, CONSTANTS "/", key, ret);
 }
 
-/* Read the pickle in the member @m into t->pickle; *@ret_buf is what it points into. @memory: what others take. */
+/* Read the pickle in the member @m into t->pickle; *@ret_buf is what it points into. @memory: used by the others. */
 static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, size_t memory, char **ret_buf)
 {
 	int rc = check_member(t, m);
@@ -238,7 +238,7 @@ static int read_zip(struct tfs_torch *t, struct archive *a)
 
 /* --- The file ---------------------------------------------------------------------------------------------------- */
 
-/* Is it the object's pickle, or what other archives of torch have, which are refused by name? */
+/* Is it the object's pickle, or a member of torch's other archives, which are refused by name? */
 static bool is_ours(const char *name, size_t len)
 {
 	static const char *const members[] = { "/" PICKLE, "/" EXTERN_MODULES, "/" PROGRAM };
@@ -253,7 +253,7 @@ static bool is_ours(const char *name, size_t len)
 
 static bool recognises(const struct tfs_sample *s)
 {
-	enum { WITHIN = 32 }; /* the number's pickle begins the file, whatever the protocol */
+	enum { WITHIN = 32 }; /* the file begins with the number's pickle, whatever the protocol */
 	const uint8_t *start = s->start;
 
 	return tfs_sample_has_member(s, is_ours) || tfs_sample_has(s, 0, "L" TFS_TORCH_DIGITS, strlen("L" TFS_TORCH_DIGITS)) ||

@@ -12,7 +12,7 @@
 #include <cpuid.h>
 #endif
 
-/* Kernels of the levels that this architecture has; the others are not even named. */
+/* Kernels of the levels that this architecture has; others aren't even declared. */
 #define SCALAR(name) [TFS_SIMD_SCALAR] = tfs_##name##_scalar
 #ifdef TFS_HAVE_NEON
 #define NEON(name) , [TFS_SIMD_NEON] = tfs_##name##_neon
@@ -29,8 +29,8 @@
 #define ALL(name) SCALAR(name) NEON(name) AVX2(name) AVX512(name)
 
 /*
- * Which kernels a dtype has, by its name. To add a type, write its scalar kernel, declare it in kernels.h and put a row
- * here; the levels that come later are named in the same row. Types that are not here have no f32 view.
+ * The kernels of each dtype, by name. To add a type, write its scalar kernel, declare it in kernels.h and add a row here; kernels
+ * of higher levels go in the same row. Types that aren't here have no f32 view.
  */
 /* clang-format off */
 static const struct row {
@@ -115,7 +115,7 @@ static bool probe(enum tfs_simd level)
 	case TFS_SIMD_AVX2: {
 		unsigned a, b, c, d;
 
-		/* clang's __builtin_cpu_supports() has no f16c before 19. That the system keeps the registers comes with avx2. */
+		/* clang's __builtin_cpu_supports() has no f16c before 19. avx2 implies that the system saves the registers. */
 		return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
 	}
 	case TFS_SIMD_AVX512:
@@ -129,7 +129,10 @@ static bool probe(enum tfs_simd level)
 
 static bool cpu_has(enum tfs_simd level)
 {
-	/* 0: not asked yet. Whoever asks finds the same. CPUID leaves a virtual machine, and each file of a listing asks. */
+	/*
+	 * 0: not determined yet. Every thread gets the same result. Cached, as CPUID exits a virtual machine, and each file of a
+	 * listing needs it.
+	 */
 	static _Atomic signed char known[TFS_SIMD_LEVELS];
 	signed char k = atomic_load_explicit(&known[level], memory_order_relaxed);
 
@@ -156,7 +159,7 @@ const char *tfs_simd_name(enum tfs_simd level)
 	return names[level];
 }
 
-/* By the index of their dtypes: every layout of a listing asks. */
+/* Indexed by dtype: every layout of a listing looks one up. */
 static tfs_convert_fn *best_kernels[TFS_DTYPES];
 static pthread_once_t best_kernels_found = PTHREAD_ONCE_INIT;
 
@@ -181,7 +184,7 @@ tfs_convert_fn *tfs_convert_for_level(const struct tfs_dtype *dtype, enum tfs_si
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		if (strcmp(rows[i].dtype, dtype->name))
 			continue;
-		/* The CPU has those below, too: a level that it lacks has no kernel here, or is one that it outgrew. */
+		/* The CPU has the lower levels, too: a level that it lacks has no kernel here, or has been superseded. */
 		for (int l = level; l >= 0; l--)
 			if (rows[i].kernel[l] && cpu_has((enum tfs_simd)l))
 				return rows[i].kernel[l];

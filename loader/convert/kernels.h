@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernels by name, tfs_DTYPE_LEVEL, for convert.c's table. Each level's are in the file of its name. */
+/* The kernels by name, tfs_DTYPE_LEVEL, for convert.c's table. Each level's are in the file named after it. */
 #ifndef TFS_CONVERT_KERNELS_H
 #define TFS_CONVERT_KERNELS_H
 
@@ -28,8 +28,8 @@ tfs_convert_fn tfs_iq2_xxs_scalar, tfs_iq2_xs_scalar, tfs_iq2_s_scalar, tfs_iq3_
 tfs_convert_fn tfs_iq1_s_scalar, tfs_iq1_m_scalar, tfs_iq4_nl_scalar, tfs_iq4_xs_scalar;
 
 /*
- * F32 is memcpy. Only AVX-512 has an instruction for several U64 or I64; one by one is fast enough for types in which no
- * weights are kept.
+ * F32 is memcpy. Only AVX-512 has an instruction for several U64 or I64; one by one is fast enough for types that don't store
+ * weights.
  */
 tfs_convert_fn tfs_boolean_neon, tfs_u8_neon, tfs_i8_neon, tfs_u16_neon, tfs_i16_neon, tfs_u32_neon, tfs_i32_neon;
 tfs_convert_fn tfs_f64_neon, tfs_f16_neon, tfs_bf16_neon, tfs_e4m3_neon, tfs_e5m2_neon, tfs_e8m0_neon;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of a set say of the split that made them, held against the files that are there: llama.cpp refuses a model in which
- * the two differ. Here it is only warned of, as each tensor is what its own file says.
+ * Compares what the files of a set say about the split that made them with the files that exist: llama.cpp refuses a model if they
+ * differ. We only warn, as each tensor is defined by its own file.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -46,7 +46,10 @@ static const struct tfs_shard *first_with(const struct tfs_shard *shards, size_t
 	return NULL;
 }
 
-/* Of the files that have a number under @key, or of all if it is @required, the first that is at odds with the first that has it. */
+/*
+ * Warn about the first of the files with a number under @key, or of all if it is @required, that differs from the first that has
+ * it.
+ */
 static void check_same(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n, const char *key, bool required,
 		       struct tfs_split_number (*number_of)(const struct tfs_shard *))
 {
@@ -98,7 +101,7 @@ static int check_numbers(struct tfs_model_impl *m, const struct tfs_shard *shard
 	return 0;
 }
 
-/* All files are there: are all tensors? */
+/* All files exist: do all tensors? */
 static void check_tensors(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n)
 {
 	const struct tfs_shard *counted = first_with(shards, n, tensors_of);

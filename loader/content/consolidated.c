@@ -17,20 +17,20 @@
 /* The reference reader refuses longer headers (safetensors 0.8, tensor.rs, MAX_HEADER_SIZE). */
 enum { HEADER_MAX = 100000000 };
 
-/* Data begins at a multiple of this, so that it can be mapped. */
+/* Data begins at a multiple of this, so it can be mapped. */
 enum { ALIGN = 4096 };
 
 struct tfs_consolidated {
 	const struct tfs_set *set;
-	char *header; /* with its length in front */
+	char *header; /* including its length field */
 	size_t header_len;
-	uint64_t *ends; /* of each tensor, in the file */
+	uint64_t *ends; /* for each tensor, in the file */
 	uint64_t size;
 };
 
 static const char reserved[] = "__metadata__";
 
-/* What a string takes in JSON, without its quotes. */
+/* Size of a string in JSON, without its quotes. */
 static uint64_t string_len(const char *s, size_t len)
 {
 	uint64_t n = 0;
@@ -42,13 +42,13 @@ static uint64_t string_len(const char *s, size_t len)
 	return n;
 }
 
-/* No tensor's record takes more than this: what is around its name, its dtype, and its numbers, of up to 20 digits. */
+/* Upper bound of a tensor's record: what is around its name, its dtype, and its numbers, of up to 20 digits. */
 static uint64_t record_max(const struct tfs_tensor *t)
 {
 	return 80 + 21 * (t->ndim + 2u) + string_len(t->name, t->name_len);
 }
 
-/* Nor a pair of metadata. */
+/* The same for a pair of metadata. */
 static uint64_t pair_max(const struct tfs_metadata *m)
 {
 	return 8 + string_len(m->key, m->key_len) + string_len(m->value, m->value_len);
@@ -64,7 +64,7 @@ bool tfs_consolidated_possible(const struct tfs_set *set)
 		const struct tfs_tensor *t = &set->tensors[i];
 		uint64_t nbytes;
 
-		/* Of elements of less than a byte it wants as many as fill the last one. */
+		/* If elements are narrower than a byte, they must fill the last one. */
 		if (!t->dtype->safetensors || tfs_dtype_nbytes(t->dtype, t->shape, t->ndim, &nbytes))
 			return false;
 		header += record_max(t);
@@ -98,7 +98,7 @@ static int put_metadata(struct tfs_json_out *b, const struct tfs_set *set)
 		return r;
 	tfs_json_add_string(b, reserved, sizeof reserved - 1);
 	tfs_json_add(b, ":{");
-	/* Readers built on transformers refuse a file that doesn't say for which framework it was made; "pt" is any tensor. */
+	/* Readers based on transformers refuse a file that doesn't say which framework it was made for; "pt" covers any tensor. */
 	bool says = tfs_metadata_find(metadata, n, format);
 	if (!says)
 		put_pair(b, format, sizeof format - 1, any, sizeof any - 1);
@@ -128,7 +128,9 @@ static void put_tensor(struct tfs_json_out *b, const struct tfs_tensor *t, uint6
 	tfs_json_add(b, text);
 }
 
-/* Fills ends with where tensors end in the data, not yet in the file. tfs_consolidated_possible() has checked that nothing overflows. */
+/*
+ * Sets ends to where tensors end in the data, not yet in the file. tfs_consolidated_possible() has checked that nothing overflows.
+ */
 static int make_header(struct tfs_consolidated *w)
 {
 	struct tfs_json_out b = { 0 };
@@ -192,16 +194,16 @@ uint64_t tfs_consolidated_size(const struct tfs_consolidated *w)
 
 /* --- Reading --------------------------------------------------------------------------------------------------------- */
 
-/* The first tensor that ends behind byte @at, which is in the data. */
+/* The first tensor that ends after byte @at, which is in the data. */
 static size_t tensor_at(const struct tfs_consolidated *w, uint64_t at)
 {
 	return tfs_search(i, 0, w->set->n_tensors, w->ends[i] <= at);
 }
 
-/* As much of a tensor as is extracted at a time, where it doesn't go straight to its place. */
+/* How much of a tensor is extracted at a time if it doesn't go straight to its destination. */
 #define PIECE (TFS_EXTRACT_SCRATCH - 2 * TFS_IO_ALIGN)
 
-/* Bytes [at, at + len) of tensor @t to @dst, by way of @bounce, room for PIECE; the rest of what that takes is as @rq has it. */
+/* Bytes [at, at + len) of tensor @t to @dst, by way of @bounce, with room for PIECE; other parameters are @rq's. */
 static int copy_tensor(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t *dst, void *bounce,
 		       struct tfs_read_request *rq)
 {
@@ -233,7 +235,7 @@ static int copy_tensor(struct tfs_extractor *x, const struct tfs_tensor *t, uint
 	return 0;
 }
 
-/* All that is asked for is in one plain tensor: straight to its place. @begin: where that begins in the file. */
+/* The whole request is in one plain tensor: straight to its destination. @begin: where that tensor begins in the file. */
 static int read_one(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t begin, struct tfs_read_request *rq)
 {
 	uint64_t at = rq->at;

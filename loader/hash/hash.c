@@ -19,14 +19,14 @@
 #include "hash/hash-table.h"
 
 /*
- * Hashers yield the CPU to readers, but not so much that one which has a lock of the loader's keeps everybody waiting: a third of
- * what others get.
+ * Hashers yield the CPU to readers, but not so much that one holding a lock of the loader keeps everybody waiting: a third of what
+ * others get.
  */
 enum { NICE = 5 };
 
 /*
- * Slots for all hashers together. For each: the one it is in, two read ahead, and the last one, which is older than those and so
- * the one that is filled anew. A hasher alone reads half of them ahead.
+ * Slots for all hashers together. For each: the one it is in, two read ahead, and the previous one, which is older and therefore
+ * refilled first. A lone hasher reads half of them ahead.
  */
 #define SLOTS_BYTES (4 * TFS_HASHERS * TFS_CHUNK)
 
@@ -35,21 +35,21 @@ struct job {
 	struct job *prev, *next;
 	uint32_t set, tensor;
 	bool running;
-	bool of_pass;		    /* the pass waits for it */
+	bool of_pass;		    /* the pass is waiting for it */
 	struct tfs_hash_wait waits; /* list head */
 };
 
-/* Tensors to be merged that wait for a hasher at most; what comes then has to do without, which costs memory and nothing else. */
+/* Maximum number of tensors waiting to be merged by a hasher; later ones aren't merged, which only costs memory. */
 enum { MERGES_MAX = 1024 };
 
-/* Hashing all there is, in file order. Those who wait share one pass. */
+/* Hashing everything, in file order. All waiters share one pass. */
 struct pass {
-	struct tfs_hash_wait waits; /* list head; empty: no pass, or one that was given up and ends when its jobs do */
+	struct tfs_hash_wait waits; /* list head; empty: no pass, or an abandoned one that ends when its jobs do */
 	uint32_t set;
 	size_t place;	  /* in set->by_offset: the next one */
 	unsigned jobs;	  /* that belong to it */
 	int code;	  /* first failure */
-	uint32_t checked; /* source that was found unchanged last; UINT32_MAX: none yet */
+	uint32_t checked; /* the source last found unchanged; UINT32_MAX: none yet */
 };
 
 struct tfs_hashes {
@@ -58,7 +58,7 @@ struct tfs_hashes {
 	struct tfs_residency *residency;
 	struct tfs_streams *streams;
 
-	pthread_mutex_t lock; /* guards all below; no other is taken under it */
+	pthread_mutex_t lock; /* guards all below; no other lock is taken under it */
 	pthread_cond_t work;
 	struct tfs_hash_table table;
 	struct job jobs; /* list head */
@@ -105,7 +105,7 @@ static void wait_remove(struct tfs_hash_wait *w)
 	w->waiting = false;
 }
 
-/* Move all of @from, which is left empty, behind those of @to. They can't be cancelled any more. */
+/* Append all of @from, which is left empty, to @to. They can't be cancelled any more. */
 static void take_waits(struct tfs_hash_wait *to, struct tfs_hash_wait *from)
 {
 	while (has_waits(from)) {
@@ -160,7 +160,7 @@ static bool is_resident(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
 	return h->residency && tfs_residency_is_resident(h->residency, (struct tfs_file_id){ set, tensor, TFS_RAW });
 }
 
-/* Are the bytes that were hashed still those that a reader would get? */
+/* Are the bytes that were hashed still those that a reader would see? */
 static bool is_true(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
 {
 	return !check_source(h, set, tensor, NULL) || is_resident(h, set, tensor);
@@ -174,7 +174,7 @@ static bool is_given_up(struct tfs_hashes *h, const struct job *j)
 	return r;
 }
 
-/* A resident tensor's bytes, which nobody copies. -ENOENT: it is not resident, or can't be mapped. */
+/* A resident tensor's bytes, without copying them. -ENOENT: it is not resident, or can't be mapped. */
 static int hash_backing(struct hasher *me, const struct job *j)
 {
 	struct tfs_hashes *h = me->h;
@@ -202,7 +202,7 @@ static int hash_backing(struct hasher *me, const struct job *j)
 	return ret;
 }
 
-/* One read after the other; the stream reads ahead. */
+/* One read at a time; the stream reads ahead. */
 static int hash_stream(struct hasher *me, const struct job *j)
 {
 	struct tfs_hashes *h = me->h;
@@ -217,7 +217,7 @@ static int hash_stream(struct hasher *me, const struct job *j)
 		}
 		me->read.offset = at;
 		me->read.len = nbytes - at < TFS_STREAM_MAX_READ ? nbytes - at : TFS_STREAM_MAX_READ;
-		ret = tfs_stream_read_wait(st, &me->read); /* hashed where it is: not worth a copy */
+		ret = tfs_stream_read_wait(st, &me->read); /* hashed in place: not worth a copy */
 		if (ret)
 			break;
 		assert(me->read.fd < 0); /* these streams know of no backing files */
@@ -229,7 +229,7 @@ static int hash_stream(struct hasher *me, const struct job *j)
 		tfs_stream_close(st);
 	if (ret)
 		return ret;
-	/* The stream may have had the bytes from before. */
+	/* The stream may have had the bytes from an earlier read. */
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	ret = check_source(h, j->set, j->tensor, &err);
 	if (ret) {
@@ -243,7 +243,7 @@ static int hash_stream(struct hasher *me, const struct job *j)
 	return ret;
 }
 
-/* *@ret_checked: its source was found unchanged. *@ret_bytes: so many were hashed for it. */
+/* *@ret_checked: its source was found unchanged. *@ret_bytes: the number of bytes hashed for it. */
 static int compute(struct hasher *me, const struct job *j, struct tfs_hash *ret_hash, bool *ret_checked, uint64_t *ret_bytes)
 {
 	uint64_t nbytes = tensor_of(me->h, j->set, j->tensor)->nbytes;
@@ -275,7 +275,7 @@ static int compute(struct hasher *me, const struct job *j, struct tfs_hash *ret_
 
 /* --- Hashers ------------------------------------------------------------------------------------------------------- */
 
-/* The next tensor of the pass that has to be looked at, as a job; NULL: there is none. The lock is held. */
+/* The next tensor of the pass that must be checked, as a job; NULL: none. The lock is held. */
 static struct job *next_of_pass(struct tfs_hashes *h)
 {
 	struct pass *p = &h->pass;
@@ -290,7 +290,7 @@ static struct job *next_of_pass(struct tfs_hashes *h)
 			continue;
 		}
 		uint32_t tensor = set->by_offset[p->place];
-		/* Known, and the source was looked at for a tensor before it: there can be a million of these. */
+		/* Known, and the source was checked for an earlier tensor: there can be a million of these. */
 		if (set->tensors[tensor].source == p->checked && tfs_hash_recall(&h->table, p->set, tensor, &hash)) {
 			p->place++;
 			continue;
@@ -320,7 +320,7 @@ static struct job *first_waiting(struct tfs_hashes *h)
 	return NULL;
 }
 
-/* Those who waited for the pass, if it is over, to @out. The lock is held. */
+/* Move the waiters of the pass, if it is over, to @out. The lock is held. */
 static void end_pass(struct tfs_hashes *h, struct tfs_hash_wait *out, int *ret_code)
 {
 	struct pass *p = &h->pass;
@@ -376,7 +376,7 @@ static void run(struct hasher *me, struct job *j)
 	of_pass.prev = of_pass.next = &of_pass;
 	pthread_mutex_lock(&h->lock);
 	if (r == -ECANCELED && !h->stopping && is_wanted(h, j)) {
-		/* Somebody came who wants it after all. */
+		/* A new waiter arrived after all. */
 		j->running = false;
 		pthread_mutex_unlock(&h->lock);
 		return;
@@ -415,7 +415,7 @@ static void *hasher(void *arg)
 	struct tfs_hash_wait of_pass;
 	int pass_code = 0;
 
-	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* failing to is no harm */
+	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* failing to is harmless */
 	pthread_mutex_lock(&h->lock);
 	while (!h->stopping) {
 		struct job *j = first_waiting(h);
@@ -435,7 +435,7 @@ static void *hasher(void *arg)
 			pthread_mutex_lock(&h->lock);
 			continue;
 		}
-		/* All was known. */
+		/* Everything was known already. */
 		of_pass.prev = of_pass.next = &of_pass;
 		end_pass(h, &of_pass, &pass_code);
 		if (has_waits(&of_pass)) {
@@ -450,7 +450,7 @@ static void *hasher(void *arg)
 	return NULL;
 }
 
-/* All hashers, or fewer if the system refuses some. The lock is held. 0, or -EAGAIN: there is not one. */
+/* All hashers, or fewer if the system refuses some. The lock is held. 0, or -EAGAIN: there are none. */
 static int start_hashers(struct tfs_hashes *h)
 {
 	tfs_assert_held(&h->lock);
@@ -495,7 +495,7 @@ int tfs_hash_all(struct tfs_hashes *h, struct tfs_hash_wait *w)
 	int ret = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
 	if (!ret) {
 		if (!has_waits(&p->waits)) {
-			/* Also where the last one was given up, and has left out what it was at. */
+			/* Also if the last pass was abandoned and skipped what it was working on. */
 			p->set = 0;
 			p->place = 0;
 			p->code = 0;
@@ -566,7 +566,7 @@ struct tfs_hashes *tfs_hashes_create(const struct tfs_model *model, struct tfs_s
 	h->residency = residency;
 	h->jobs.prev = h->jobs.next = &h->jobs;
 	h->pass.waits.prev = h->pass.waits.next = &h->pass.waits;
-	/* Without the residency: these neither take part in loads nor push anything out of the budget. */
+	/* Without the residency: these streams neither join loads nor push anything out of the budget. */
 	h->streams = tfs_streams_create(model, sched, NULL, SLOTS_BYTES, true);
 	if (residency)
 		tfs_residency_on_duplicate(residency, on_duplicate, h);
@@ -588,14 +588,14 @@ void tfs_hashes_stop(struct tfs_hashes *h)
 	if (!h)
 		return;
 	pthread_mutex_lock(&h->lock);
-	h->stopping = true; /* nobody starts a hasher any more */
+	h->stopping = true; /* no more hashers are started */
 	pthread_cond_broadcast(&h->work);
 	pthread_mutex_unlock(&h->lock);
-	/* Those who read get their answer, and then see it. */
+	/* Readers get their answer, and then notice. */
 	tfs_streams_stop(h->streams);
 	while (h->n_hashers)
 		pthread_join(h->hashers[--h->n_hashers].thread, NULL);
-	/* What is left was never begun. */
+	/* What is left was never started. */
 	waits.prev = waits.next = &waits;
 	pthread_mutex_lock(&h->lock);
 	while (h->jobs.next != &h->jobs) {

@@ -38,7 +38,7 @@ static void collect(const struct tfs_command *c, struct tfs_option all[OPTIONS_M
 
 enum { COLUMNS = 80, HELP_INDENT = 30 };
 
-/* Wrapped at blanks; @at columns of the first line are taken, and the others are indented by @indent. */
+/* Print wrapped at blanks; @at columns of the first line are used, and the others are indented by @indent. */
 static void print_wrapped(const char *text, int at, int indent)
 {
 	while (*text) {
@@ -173,7 +173,7 @@ int tfs_command_flush(void)
 	errno = 0;
 	if (!fflush(stdout) && !ferror(stdout))
 		return 0;
-	int r = errno ? -errno : -EIO; /* what was printed before may have failed */
+	int r = errno ? -errno : -EIO; /* earlier output may have failed */
 	tfs_log_error("standard output: %s", strerror(-r));
 	return r;
 }
@@ -207,7 +207,7 @@ enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **
 			printf("tensorfs %s\n", TFS_VERSION);
 			return TFS_PARSED_EXIT;
 		}
-		if (id == '?') /* getopt has said what is wrong */
+		if (id == '?') /* getopt has printed the error */
 			fprintf(stderr, "Try '%s --help'.\n", c->name);
 		if (id == '?' || !take(arg, id, optarg))
 			return TFS_PARSED_USAGE;

@@ -17,7 +17,7 @@ enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o', OPT_NO_MTAB = 'n'
        OPT_NONEMPTY, OPT_VIEWS };
 /* clang-format on */
 
-/* What only a mount of its own takes … */
+/* Options only for mounting … */
 static const struct tfs_option mount_options[] = {
 	{ OPT_FOREGROUND, "foreground", NULL, "stay in the foreground and log to standard error" },
 	{ OPT_DEBUG, "debug", NULL, "log every request and what the loader does; implies -f" },
@@ -30,7 +30,7 @@ static const struct tfs_option mount_options[] = {
 	{ 0 },
 };
 
-/* … and how any is served. */
+/* … and how any mount is served. */
 const struct tfs_option tfs_serving_options[] = {
 	{ OPT_MEMORY, "memory", "SIZE",
 	  "memory for resident tensors: bytes with K, M, G or T, a percentage of what is available, or auto (half of it)" },
@@ -48,7 +48,7 @@ const struct tfs_option tfs_serving_options[] = {
 	{ 0 },
 };
 
-/* What mount(8) says to programs that mount for it. */
+/* Options that mount(8) passes to mount helpers. */
 static const struct tfs_option mount8_options[] = {
 	{ OPT_NO_MTAB, NULL, NULL, "accepted for mount(8), no effect" },
 	{ OPT_SLOPPY, NULL, NULL, "accepted for mount(8), no effect" },
@@ -67,7 +67,7 @@ static const struct tfs_command mount_command = {
 	.tables = { mount_options, tfs_serving_options, mount8_options },
 };
 
-/* For mount(8) -f is another word. */
+/* For mount(8) -f means something else. */
 static const struct tfs_option helper_options[] = {
 	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options, and those of tensorfs as NAME or NAME=VALUE" },
 	{ OPT_TYPE, NULL, "TYPE", "accepted for mount(8), no effect" },
@@ -112,7 +112,7 @@ static bool parse_memory(const char *value, uint64_t *ret)
 	} else if (*end) {
 		static const char units[] = "KMGT";
 		const char *u = strchr(units, toupper((unsigned char)*end));
-		/* "G", "GB" and "GiB" all mean 2^30: memory is counted in powers of two. */
+		/* "G", "GB" and "GiB" all mean 2^30: memory is measured in powers of two. */
 		if (!u || (end[1] && strcmp(end + 1, "B") && strcmp(end + 1, "iB")))
 			return tfs_value_complain("--memory", value, want);
 		v *= (double)(1ull << 10 * (u - units + 1));
@@ -125,7 +125,7 @@ static bool parse_memory(const char *value, uint64_t *ret)
 
 /* --- -o -------------------------------------------------------------------------------------------------------------- */
 
-/* What mount(8), fstab(5) and systemd.mount(5) know and does nothing here, is always so or can't be: nosuid, nodev, noatime. */
+/* Options of mount(8), fstab(5) and systemd.mount(5) that have no effect here, or are always on: nosuid, nodev, noatime. */
 /* clang-format off */
 static const char *const no_effect[] = {
 	"defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev", "suid", "nosuid", "dev",
@@ -147,8 +147,8 @@ static bool has_no_effect(const char *word)
 }
 
 /*
- * The next of a list, which may hold commas in double quotes, as in mount(8), or behind a backslash, as for libfuse, which also
- * has \NNN, octal. @word has room for the whole list.
+ * The next word of a list, which may contain commas in double quotes, as in mount(8), or after a backslash, as in libfuse, which
+ * also has \NNN, octal. @word has room for the whole list.
  */
 static bool next_word(const char **list, char *word)
 {
@@ -193,7 +193,7 @@ static const struct tfs_option *find(const char *word)
 	return NULL;
 }
 
-/* For libfuse or the kernel; what they don't know is libfuse's to refuse. False: out of memory. */
+/* For libfuse or the kernel; libfuse refuses unknown options. False: out of memory. */
 static bool pass_on(struct tfs_options *o, const char *word)
 {
 	size_t len = strlen(o->mount_options);

@@ -85,7 +85,7 @@ static void record(struct bench *b, enum tfs_bench_pass pass, double seconds, ui
 	f->bytes = bytes;
 }
 
-/* Everything out of the page cache, or a note that it isn't. */
+/* Drop everything from the page cache, or add a note that it isn't cold. */
 static int chill(struct bench *b, enum tfs_bench_pass pass)
 {
 	struct tfs_bench_figure *f = &b->result.figures[pass];
@@ -95,7 +95,7 @@ static int chill(struct bench *b, enum tfs_bench_pass pass)
 	enum tfs_bench_coldness c = tfs_bench_chill(&b->work, &cached);
 	if (!f->n || cached > f->cached_bytes)
 		f->cached_bytes = cached;
-	/* One warm run makes the figure no cold one. */
+	/* One warm run is enough for the figure not to be cold. */
 	if (!f->n || c == TFS_BENCH_COLD_NO || f->coldness == TFS_BENCH_COLD_YES)
 		f->coldness = c;
 	if (c == TFS_BENCH_COLD_NO)
@@ -111,7 +111,7 @@ static int chill(struct bench *b, enum tfs_bench_pass pass)
 	return interrupted(b) ? -EINTR : 0;
 }
 
-/* One pass, with what it reads shown and checked. */
+/* One pass, with progress shown and its bytes checked. */
 static int pass(struct bench *b, enum tfs_bench_pass which, unsigned run, struct tfs_bench_mount *mount, struct tfs_loader *loader,
 		double already, double *ret_seconds)
 {
@@ -157,12 +157,12 @@ static void read_stats(struct bench *b, const struct tfs_bench_mount *m)
 	json_decref(b->result.stats);
 	b->result.stats = json_load_file(path, 0, NULL);
 	const char *serving = json_string_value(json_object_get(b->result.stats, "serving"));
-	/* What does not fit is loaded anew in each pass. */
+	/* What doesn't fit is loaded again in each pass. */
 	if (serving && !strcmp(serving, "passthrough") && b->work.item_bytes > b->result.memory)
 		tfs_bench_note(&b->result, "the model is larger than the budget, so it can't all stay in memory; see --memory");
 }
 
-/* The loader by itself, where nobody can mount: what it streams is cached by nobody, so there is no second pass. */
+/* The loader alone, if mounting isn't possible: nothing caches what it streams, so there is no second pass. */
 static int load_without_mount(struct bench *b, unsigned run, double begin)
 {
 	struct tfs_loader_options lo = b->options->mount.loader;
@@ -201,7 +201,7 @@ static int load_through_mount(struct bench *b, unsigned run, struct tfs_bench_mo
 	return r ? r : stopped;
 }
 
-/* The time to mount counts: who loads a model waits for that too. */
+/* The time to mount counts: users wait for that, too. */
 static int load(struct bench *b, unsigned run)
 {
 	const struct tfs_options *o = &b->options->mount;
@@ -211,7 +211,7 @@ static int load(struct bench *b, unsigned run)
 
 	if (b->result.mounted && !r)
 		return load_through_mount(b, run, &m, begin);
-	/* In later runs a mount that was there must be there; and what was demanded must be had. */
+	/* If an earlier run could mount, later ones must; and what was demanded must be available. */
 	if (r == -ENODEV && run == 1 && o->passthrough != TFS_ON && o->uring != TFS_ON) {
 		b->result.mounted = b->result.system.fuse = false;
 		r = 0;
@@ -249,7 +249,7 @@ static int report(struct bench *b)
 	int r = 0;
 
 	if (b->progress.terminal && terminal && !b->options->json)
-		putchar('\n'); /* apart from what progress has left */
+		putchar('\n'); /* separate from what progress left */
 	if (b->options->json)
 		r = tfs_bench_print_json(stdout, &b->result);
 	else
@@ -260,7 +260,7 @@ static int report(struct bench *b)
 	return r ? r : flushed;
 }
 
-/* What the work says of the model, and the machine. */
+/* What work knows of the model, and the machine. */
 static void begin_result(struct bench *b, const char *path)
 {
 	struct tfs_bench_result *r = &b->result;
@@ -297,7 +297,7 @@ static int run(struct bench *b, const char *path)
 		return r;
 	}
 	begin_result(b, path);
-	/* From here on a signal must not end us before we have cleaned up; who waits for anything looks for one. */
+	/* From here on a signal must not kill us before cleanup; everything that waits checks for one. */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);

@@ -75,7 +75,7 @@ static int set_number(int fs, const char *key, unsigned value)
 	return set_option(fs, key, text);
 }
 
-/* A FUSE file system of the connection @fuse. It lives as long as the descriptor that is returned, or -errno. */
+/* A FUSE file system of the connection @fuse. It exists as long as the returned descriptor; or -errno. */
 static int make_fs(int fuse)
 {
 	cleanup_fd int fs = syscall(SYS_fsopen, "fuse", PROBE_FSOPEN_CLOEXEC);
@@ -90,7 +90,7 @@ static int make_fs(int fuse)
 	return r ? r : tfs_steal_fd(&fs);
 }
 
-/* The kernel's first message, which waits already, and the answer that we want passthrough. -ENOSYS: it has none. */
+/* Read the kernel's first message, which is already waiting, and answer that we want passthrough. -ENOSYS: unsupported. */
 static int shake_hands(int fuse)
 {
 	union {
@@ -122,7 +122,7 @@ static int shake_hands(int fuse)
 const char *tfs_passthrough_lacks(char *buf, size_t size)
 {
 	struct __user_cap_data_struct data[2] = { 0 };
-	/* Who mounts by way of fusermount3 can't make a file system to try with, and need not. */
+	/* A user of fusermount3 can't create a file system for the test, and needn't. */
 	if (get(data) || !has(data, CAP_SYS_ADMIN))
 		return "passthrough requires CAP_SYS_ADMIN";
 
@@ -160,7 +160,7 @@ int tfs_privileges_drop(void)
 	int r = get(data);
 	if (r)
 		return r;
-	/* Without CAP_SYS_ADMIN the mount was made by fusermount3, which is set-user-ID and must be able to unmount it again. */
+	/* Without CAP_SYS_ADMIN the mount was made by fusermount3, which is set-user-ID and must remain able to unmount it. */
 	if (has(data, CAP_SYS_ADMIN) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
 	for (unsigned i = 0; i < sizeof kept / sizeof *kept; i++)

@@ -24,10 +24,10 @@ const char *const tfs_controls[TFS_CONTROLS + 1] = {
 
 struct row {
 	const char *key;
-	const char *help; /* of metrics; NULL: not a number */
-	bool gauge;	  /* goes up and down; otherwise it only counts up */
+	const char *help; /* for metrics; NULL: not a number */
+	bool gauge;	  /* goes up and down; otherwise only up */
 	uint64_t number;
-	char text[TFS_ERROR_LINE]; /* where help is NULL */
+	char text[TFS_ERROR_LINE]; /* if help is NULL */
 };
 
 enum { ROWS_MAX = 80 };
@@ -63,7 +63,7 @@ static void gauge(struct rows *r, const char *key, uint64_t number, const char *
 	add(r, key, true, number, help);
 }
 
-/* May the one who asks (NULL: anybody) know of what is known from all of a set, from all sets; of a warning? */
+/* May the caller (NULL: everybody) see what is derived from a whole set, from all sets; a warning? */
 static bool tells_set(const struct tfs_fs *fs, const struct tfs_caller *c, uint32_t set)
 {
 	return !c || tfs_access_set(tfs_tree_access(fs->tree), c, set);
@@ -79,7 +79,7 @@ static bool tells_warning(const struct tfs_fs *fs, const struct tfs_caller *c, c
 	return !c || (w->node == UINT32_MAX ? tells_all(fs, c) : tfs_access_node(fs->model, c, w->node));
 }
 
-/* How much there is of the tensors that @c may read; and of what is said by name only to those who may read its file. */
+/* Totals of the tensors that @c may read; and of what is shown by name only to users who may read its file. */
 struct totals {
 	uint64_t tensors, bytes, missing, warnings;
 };
@@ -198,7 +198,7 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	free(s);
 }
 
-/* A line that stays one line: paths may hold newlines. */
+/* A single line: paths may contain newlines. */
 static void print_line(FILE *f, const char *key, const char *text)
 {
 	fprintf(f, "%s: ", key);
@@ -249,7 +249,7 @@ static void print_json(struct tfs_fs *fs, const struct tfs_caller *c, const stru
 	json_decref(o);
 }
 
-/* A label's value: UTF-8, in which these three are escaped. What is not UTF-8 is shown as '?'. */
+/* A label's value: UTF-8, in which these three are escaped. Bytes that aren't UTF-8 are shown as '?'. */
 static void print_label(FILE *f, const char *s)
 {
 	for (const char *end = s + strlen(s); s < end;) {
@@ -266,7 +266,7 @@ static void print_label(FILE *f, const char *s)
 	}
 }
 
-/* The Prometheus text format, version 0.0.4. One scrape may come from several mounts, so each sample says of which it is. */
+/* The Prometheus text format, version 0.0.4. One scrape may come from several mounts, so each sample says which one it is from. */
 static void print_metrics(const struct tfs_fs *fs, const struct rows *r, FILE *f)
 {
 	for (unsigned i = 0; i < r->n; i++) {

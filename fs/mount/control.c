@@ -52,7 +52,7 @@ static int find_files(struct tfs_fs *fs, const char *name, struct tfs_files *fil
 	int r = tfs_resolve_name(fs->tree, name, files);
 
 	for (size_t i = from; i < files->n; i++)
-		if (fs->model->sets[files->ids[i].set].tensors[files->ids[i].tensor].nbytes)
+		if (tfs_set_tensor(&fs->model->sets[files->ids[i].set], files->ids[i].tensor)->nbytes)
 			files->ids[n++] = files->ids[i];
 	files->n = n;
 	return r;

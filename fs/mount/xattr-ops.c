@@ -14,16 +14,17 @@
 #include "mount/reply.h"
 #include "mount/stats.h"
 #include "mount/sums.h"
+#include "tensor/scaled.h"
 #include "tree/meta.h"
 
 static const char prefix[] = "user.tensorfs.", hash_name[] = "user.tensorfs.xxh128";
 
-/* The value of one attribute into *@ret_value, allocated; returns its length or -ENOMEM. */
+/* The value of one attribute into *@ret_value, allocated; returns its length, -ENOMEM, or -ENODATA: it has none. */
 typedef ssize_t value_fn(struct tfs_fs *fs, struct tfs_inode inode, char **ret_value);
 
 static const struct tfs_tensor *tensor_of(const struct tfs_fs *fs, struct tfs_inode inode)
 {
-	return &fs->model->sets[inode.set].tensors[inode.tensor];
+	return tfs_set_tensor(&fs->model->sets[inode.set], inode.tensor);
 }
 
 static ssize_t copy_of(const char *s, size_t len, char **ret_value)
@@ -72,6 +73,12 @@ static ssize_t value_source(struct tfs_fs *fs, struct tfs_inode i, char **v)
 	return r ? r : copy_of(path, strlen(path), v);
 }
 
+static ssize_t value_scheme(struct tfs_fs *fs, struct tfs_inode i, char **v)
+{
+	const struct tfs_tensor *w = tfs_set_scaled_of(&fs->model->sets[i.set], i.tensor);
+	return w ? copy_of(w->encoding->scaled->scheme, strlen(w->encoding->scaled->scheme), v) : -ENODATA;
+}
+
 static ssize_t value_offset(struct tfs_fs *fs, struct tfs_inode i, char **v)
 {
 	return number(tensor_of(fs, i)->offset, v);
@@ -103,7 +110,7 @@ static const char *streamed_now(struct tfs_fs *fs, struct tfs_inode i)
 static ssize_t value_state(struct tfs_fs *fs, struct tfs_inode i, char **v)
 {
 	if (i.view == TFS_VIEW_META) /* with nothing to load */
-		i.view = TFS_VIEW_TENSORS;
+		i.view = i.tensor < fs->model->sets[i.set].n_tensors ? TFS_VIEW_TENSORS : TFS_VIEW_F32;
 	const char *never = never_resident(fs, i), *why = never ? never : streamed_now(fs, i);
 	const char *state = never ? "" : tfs_residency_state(tfs_loader_residency(fs->loader), tfs_file_of(i));
 	if (!why)
@@ -116,8 +123,9 @@ static const struct attribute {
 	const char *name; /* after the prefix */
 	value_fn *value;
 } attributes[] = {
-	{ "name", value_name },	    { "dtype", value_dtype },	{ "shape", value_shape },   { "format", value_format },
-	{ "source", value_source }, { "offset", value_offset }, { "nbytes", value_nbytes }, { "state", value_state },
+	{ "name", value_name },	    { "dtype", value_dtype },	{ "shape", value_shape },
+	{ "format", value_format }, { "source", value_source }, { "offset", value_offset },
+	{ "nbytes", value_nbytes }, { "state", value_state },	{ "scheme", value_scheme },
 };
 enum { N_ATTRIBUTES = sizeof attributes / sizeof *attributes };
 
@@ -181,8 +189,11 @@ void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		tfs_reply_error(req, r);
 		return;
 	}
-	for (int i = 0; inode.kind == TFS_INO_TENSOR && i < N_ATTRIBUTES; i++)
+	for (int i = 0; inode.kind == TFS_INO_TENSOR && i < N_ATTRIBUTES; i++) {
+		if (attributes[i].value == value_scheme && !tfs_set_scaled_of(&fs->model->sets[inode.set], inode.tensor))
+			continue;
 		len += 1 + snprintf(list + len, sizeof list - len, "%s%s", prefix, attributes[i].name);
+	}
 	/* Programs that list attributes read them all, and most don't want this one enough to wait for it. */
 	if (inode.kind == TFS_INO_TENSOR && tfs_hash_is_known(tfs_loader_hashes(fs->loader), inode.set, inode.tensor))
 		len += 1 + snprintf(list + len, sizeof list - len, "%s", hash_name);

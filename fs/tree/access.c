@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/scaled.h"
+
 enum { OWNER = 4, GROUP = 2, OTHERS = 1, EVERYBODY = OWNER | GROUP | OTHERS };
 
 struct access_of_set {
@@ -166,7 +168,12 @@ static struct tfs_needs needs_of_tensor(const struct tfs_access *a, uint32_t set
 	const struct tfs_set *s = &a->model->sets[set];
 	struct tfs_needs n = { 0 };
 
-	add_source(a->model, s->tensors[tensor].source, s->dir, &n);
+	const struct tfs_tensor *t = tfs_set_tensor(s, tensor);
+	const struct tfs_encoding *e = tensor < s->n_tensors ? NULL : t->encoding;
+
+	add_source(a->model, t->source, s->dir, &n);
+	for (unsigned i = 1; e && i < e->scaled->n_parts; i++)
+		add_source(a->model, e->parts[i]->source, s->dir, &n);
 	for (uint32_t i = 0; has_external(s) && i < s->n_files; i++)
 		add_source(a->model, s->sources[i], s->dir, &n);
 	return n;
@@ -239,8 +246,13 @@ bool tfs_access_tensor(const struct tfs_access *a, const struct tfs_caller *c, u
 {
 	const struct tfs_set *s = &a->model->sets[set];
 
-	return tfs_access_node(a->model, c, s->tensors[tensor].source) &&
-	       (!has_external(s) || all_of(a, c, s->sources, s->n_files));
+	const struct tfs_tensor *t = tfs_set_tensor(s, tensor);
+	const struct tfs_encoding *e = tensor < s->n_tensors ? NULL : t->encoding;
+
+	for (unsigned i = 1; e && i < e->scaled->n_parts; i++)
+		if (!tfs_access_node(a->model, c, e->parts[i]->source))
+			return false;
+	return tfs_access_node(a->model, c, t->source) && (!has_external(s) || all_of(a, c, s->sources, s->n_files));
 }
 
 bool tfs_access_set(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set)

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tensor/scaled.h"
+
 json_t *tfs_json_any(const char *s, size_t len)
 {
 	json_t *j = json_stringn(s, len);
@@ -95,10 +97,28 @@ static void add_encoding(json_t *o, const struct tfs_encoding *p)
 		json_object_set_new(o, "strides", json_null());
 }
 
+/* What a tensor is to a scaled weight: @w, that weight itself or one that it is a part of. */
+static void add_scheme(json_t *o, const struct tfs_tensor *w)
+{
+	const struct tfs_scaled *s = w->encoding->scaled;
+	const struct tfs_tensor *const *part = w->encoding->parts;
+	json_t *parts = json_array();
+
+	for (unsigned i = 0; i < s->n_parts; i++)
+		json_array_append_new(parts, tfs_json_any(part[i]->name, part[i]->name_len));
+	json_object_set_new(o, "weight", tfs_json_any(w->name, w->name_len));
+	json_object_set_new(o, "scheme", json_string(s->scheme));
+	json_object_set_new(o, "formula", json_string(s->formula));
+	json_object_set_new(o, "bits", json_integer(s->bits));
+	if (s->group_size)
+		json_object_set_new(o, "group_size", json_integer((json_int_t)s->group_size));
+	json_object_set_new(o, "parts", parts);
+}
+
 char *tfs_meta_text(const struct tfs_model *model, struct tfs_inode inode, size_t *ret_len)
 {
 	const struct tfs_set *set = &model->sets[inode.set];
-	const struct tfs_tensor *t = &set->tensors[inode.tensor];
+	const struct tfs_tensor *t = tfs_set_tensor(set, inode.tensor), *scaled = tfs_set_scaled_of(set, inode.tensor);
 	char path[PATH_MAX];
 	json_t *o = json_object();
 
@@ -111,8 +131,10 @@ char *tfs_meta_text(const struct tfs_model *model, struct tfs_inode inode, size_
 	json_object_set_new(o, "format", json_string(set->format->name));
 	json_object_set_new(o, "source", tfs_json_any(path, strlen(path)));
 	json_object_set_new(o, "offset", json_integer((json_int_t)t->offset));
-	if (t->encoding)
+	if (t->encoding && t != scaled)
 		add_encoding(o, t->encoding);
+	if (scaled)
+		add_scheme(o, scaled);
 	char *text = dump_lines(o, t);
 	json_decref(o);
 	if (text)

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "base/array.h"
+#include "base/search.h"
 #include "base/sort.h"
 
 /* A tensor whose file name isn't simply its name. */
@@ -21,7 +22,7 @@ struct names {
 	const struct tfs_set *set;
 	size_t n_odd;
 	struct odd *odd; /* sorted by tensor */
-	/* Tensors sorted by file name; NULL if that is the set's own order, as nearly always. */
+	/* Tensors and scaled weights, sorted by file name; NULL if that is the set's own order, as nearly always. */
 	uint32_t *order;
 };
 
@@ -103,15 +104,8 @@ bool tfs_name_is_cut(const char *name, size_t len)
 
 static const struct odd *find_odd(const struct names *n, uint32_t tensor)
 {
-	size_t lo = 0, hi = n->n_odd;
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-		if (n->odd[mid].tensor < tensor)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < n->n_odd && n->odd[lo].tensor == tensor ? &n->odd[lo] : NULL;
+	size_t at = tfs_search(i, 0, n->n_odd, n->odd[i].tensor < tensor);
+	return at < n->n_odd && n->odd[at].tensor == tensor ? &n->odd[at] : NULL;
 }
 
 size_t tfs_names_get(const struct names *n, uint32_t tensor, char *buf)
@@ -122,17 +116,19 @@ size_t tfs_names_get(const struct names *n, uint32_t tensor, char *buf)
 		memcpy(buf, odd->name, len + 1);
 		return len;
 	}
-	const struct tfs_tensor *t = &n->set->tensors[tensor];
+	const struct tfs_tensor *t = tfs_set_tensor(n->set, tensor);
 	memcpy(buf, t->name, t->name_len + 1);
 	return t->name_len;
 }
 
 static int compare(const void *a, const void *b, void *arg)
 {
+	const uint32_t i = *(const uint32_t *)a, j = *(const uint32_t *)b;
 	char x[TFS_STEM_MAX + 1], y[TFS_STEM_MAX + 1];
-	tfs_names_get(arg, *(const uint32_t *)a, x);
-	tfs_names_get(arg, *(const uint32_t *)b, y);
-	return strcmp(x, y);
+	tfs_names_get(arg, i, x);
+	tfs_names_get(arg, j, y);
+	int c = strcmp(x, y);
+	return c ? c : (i > j) - (i < j);
 }
 
 /*
@@ -142,14 +138,18 @@ static int compare(const void *a, const void *b, void *arg)
 static bool separate(struct names *n, bool *ret_again)
 {
 	*ret_again = false;
-	for (size_t i = 0; i + 1 < n->set->n_tensors; i++) {
-		if (compare(&n->order[i], &n->order[i + 1], n))
+	for (size_t i = 0; i + 1 < tfs_set_n_all(n->set); i++) {
+		char x[TFS_STEM_MAX + 1], y[TFS_STEM_MAX + 1];
+		tfs_names_get(n, n->order[i], x);
+		tfs_names_get(n, n->order[i + 1], y);
+		const struct tfs_tensor *t = tfs_set_tensor(n->set, n->order[i]), *next = tfs_set_tensor(n->set, n->order[i + 1]);
+		/* A scaled weight may have the name of its codes. */
+		if (strcmp(x, y) != 0 || !tfs_name_cmp(t->name, t->name_len, next->name, next->name_len))
 			continue;
 		/* Escaping alone is injective, so at least one of the two was truncated; and that one is odd. */
-		const struct tfs_tensor *t = &n->set->tensors[n->order[i]];
 		struct odd *odd = (struct odd *)find_odd(n, n->order[i]);
 		if (!tfs_name_is_cut(t->name, t->name_len)) {
-			t = &n->set->tensors[n->order[i + 1]];
+			t = next;
 			odd = (struct odd *)find_odd(n, n->order[i + 1]);
 		}
 		char buf[TFS_STEM_MAX + 1];
@@ -167,13 +167,13 @@ static bool separate(struct names *n, bool *ret_again)
 struct names *tfs_names_create(const struct tfs_set *set)
 {
 	struct names *n = calloc(1, sizeof *n);
-	size_t room = 0;
+	size_t room = 0, n_all = tfs_set_n_all(set);
 
 	if (!n)
 		return NULL;
 	n->set = set;
-	for (size_t i = 0; i < set->n_tensors; i++) {
-		const struct tfs_tensor *t = &set->tensors[i];
+	for (size_t i = 0; i < n_all; i++) {
+		const struct tfs_tensor *t = tfs_set_tensor(set, i);
 		char buf[TFS_STEM_MAX + 1];
 		if (is_plain(t->name, t->name_len))
 			continue;
@@ -185,15 +185,15 @@ struct names *tfs_names_create(const struct tfs_set *set)
 			goto fail;
 		n->n_odd++;
 	}
-	if (!n->n_odd)
+	if (!n->n_odd && !set->n_scaled)
 		return n;
-	n->order = reallocarray(NULL, set->n_tensors, sizeof *n->order);
+	n->order = reallocarray(NULL, n_all, sizeof *n->order);
 	if (!n->order)
 		goto fail;
-	for (size_t i = 0; i < set->n_tensors; i++)
+	for (size_t i = 0; i < n_all; i++)
 		n->order[i] = i;
 	for (bool again = true; again;) {
-		qsort_r(n->order, set->n_tensors, sizeof *n->order, compare, n);
+		qsort_r(n->order, n_all, sizeof *n->order, compare, n);
 		if (!separate(n, &again))
 			goto fail;
 	}
@@ -219,21 +219,21 @@ uint32_t tfs_names_at(const struct names *n, uint32_t place)
 	return n->order ? n->order[place] : place;
 }
 
-uint32_t tfs_names_find(const struct names *n, const char *name, size_t len)
+/* The name at @place, beside @name: < 0, 0, > 0. */
+static int compare_at(const struct names *n, size_t place, const char *name, size_t len)
 {
-	size_t lo = 0, hi = n->set->n_tensors;
 	char buf[TFS_STEM_MAX + 1];
+	return tfs_name_cmp(buf, tfs_names_get(n, tfs_names_at(n, (uint32_t)place), buf), name, len);
+}
 
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-		uint32_t tensor = tfs_names_at(n, mid);
-		int c = tfs_name_cmp(buf, tfs_names_get(n, tensor, buf), name, len);
-		if (!c)
-			return tensor;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return UINT32_MAX;
+uint32_t tfs_names_find(const struct names *n, const char *name, size_t len, uint32_t *ret_other)
+{
+	const size_t n_all = tfs_set_n_all(n->set);
+	size_t at = tfs_search(i, 0, n_all, compare_at(n, i, name, len) < 0);
+	uint32_t found[2] = { UINT32_MAX, UINT32_MAX };
+
+	for (size_t k = 0; k < 2 && at + k < n_all && !compare_at(n, at + k, name, len); k++)
+		found[k] = tfs_names_at(n, (uint32_t)(at + k));
+	*ret_other = found[1];
+	return found[0];
 }

@@ -40,10 +40,13 @@ struct names;
 struct names *tfs_names_create(const struct tfs_set *set);
 void tfs_names_destroy(struct names *n); /* takes NULL */
 
-/* The tensor whose file name is the @len bytes at @name, or UINT32_MAX. */
-uint32_t tfs_names_find(const struct names *n, const char *name, size_t len);
+/*
+ * The tensor whose file name is the @len bytes at @name, or UINT32_MAX. Codes and the scaled weight that is made of them may have one
+ * name: the codes then, and *@ret_other is the weight, else UINT32_MAX.
+ */
+uint32_t tfs_names_find(const struct names *n, const char *name, size_t len, uint32_t *ret_other);
 
-/* The tensor at @place, less than their number, sorted by strcmp of the file names. */
+/* The tensor at @place, less than tfs_set_n_all(), sorted by strcmp of the file names. */
 uint32_t tfs_names_at(const struct names *n, uint32_t place);
 
 /* The file name of @tensor into @buf as above; returns its length. */

@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/sort.h"
 #include "base/thread.h"
 #include "cache/predict.h"
 
@@ -20,10 +22,13 @@ enum { QUEUE_FILES = 4096, LOOK_AGAIN_NS = 5000000 };
 /* What is known of the opens of one weight set in one view: readers of two views each have their own order. */
 struct set_predictor {
 	struct tfs_predictor predictor;
-	uint32_t *place; /* of each tensor in file order: the inverse of set->by_offset; NULL before the first open */
-	/* The order of the first opens, and the position of each tensor in it or TFS_NO_PLACE. In the same allocation. */
-	uint32_t *opened, *place_opened;
-	uint32_t n_opened;
+	uint32_t n; /* files in the view */
+	/*
+	 * By order: the tensors in it, and the position of each tensor, or TFS_NO_PLACE; NULL before the first open. In the same
+	 * allocation.
+	 */
+	uint32_t *tensors[TFS_ORDERS], *place[TFS_ORDERS];
+	uint32_t n_opened; /* in the order of opens: how many there are so far */
 };
 
 /* Prefetch runs ahead by at most this share of the budget, so it can't evict what it has loaded. */
@@ -31,7 +36,7 @@ struct set_predictor {
 #define WINDOW_MAX   ((uint64_t)1 << 30)
 
 struct list {
-	struct list *next;
+	struct tfs_list link;
 	struct tfs_file_id *ids;
 	size_t n;
 };
@@ -48,7 +53,7 @@ struct tfs_prefetcher {
 
 	pthread_mutex_t lock; /* guards all below; taken before the residency's lock */
 	pthread_cond_t more;
-	struct list *first, **end;
+	struct tfs_list lists;
 	const struct list *current; /* the current one, and how many of its files have been requested */
 	size_t done;
 	bool stopping, running;
@@ -72,7 +77,7 @@ struct tfs_prefetcher *tfs_prefetch_create(const struct tfs_model *model, struct
 	p->sched = sched;
 	p->residency = residency;
 	p->memory = memory;
-	p->end = &p->first;
+	tfs_list_init(&p->lists);
 	pthread_mutex_init(&p->opens_lock, NULL);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->more, NULL);
@@ -81,26 +86,58 @@ struct tfs_prefetcher *tfs_prefetch_create(const struct tfs_model *model, struct
 
 /* --- After an open ------------------------------------------------------------------------------------------------- */
 
-static uint32_t tensor_at(const struct tfs_set *set, const struct set_predictor *sp, enum tfs_order order, uint32_t place)
+static int by_name(const void *a, const void *b, void *set)
 {
-	return order == TFS_FILE_ORDER ? set->by_offset[place] : order == TFS_NAME_ORDER ? place : sp->opened[place];
+	const struct tfs_tensor *x = tfs_set_tensor(set, *(const uint32_t *)a), *y = tfs_set_tensor(set, *(const uint32_t *)b);
+
+	return tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
+}
+
+static int by_offset(const void *a, const void *b, void *set)
+{
+	const struct tfs_tensor *x = tfs_set_tensor(set, *(const uint32_t *)a), *y = tfs_set_tensor(set, *(const uint32_t *)b);
+
+	if (x->source != y->source)
+		return x->source < y->source ? -1 : 1;
+	return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+/* The tensors of the set that @view shows, in the order of their names, and of their places in files. */
+static void make_orders(const struct tfs_set *set, enum tfs_view_id view, struct set_predictor *sp)
+{
+	uint32_t *names = sp->tensors[TFS_NAME_ORDER], *offsets = sp->tensors[TFS_FILE_ORDER];
+	const bool scaled = set->n_scaled && view == TFS_F32;
+
+	sp->n = 0;
+	for (size_t i = 0; i < (scaled ? tfs_set_n_all(set) : set->n_tensors); i++)
+		if (!scaled || tfs_view_shows(view, tfs_set_tensor(set, i)))
+			names[sp->n++] = i;
+	memcpy(offsets, scaled ? names : set->by_offset, sp->n * sizeof *offsets);
+	if (scaled) {
+		qsort_r(names, sp->n, sizeof *names, by_name, (void *)(uintptr_t)set);
+		qsort_r(offsets, sp->n, sizeof *offsets, by_offset, (void *)(uintptr_t)set);
+	}
 }
 
 /* Before the first open. False: out of memory. */
-static bool make_places(const struct tfs_set *set, struct set_predictor *sp)
+static bool make_places(const struct tfs_set *set, enum tfs_view_id view, struct set_predictor *sp)
 {
-	size_t n = set->n_tensors;
+	const size_t n = tfs_set_n_all(set);
 
-	if (sp->place)
+	if (sp->tensors[0])
 		return true;
-	sp->place = reallocarray(NULL, n, 3 * sizeof *sp->place);
-	if (!sp->place)
+	uint32_t *memory = reallocarray(NULL, n, 2 * TFS_ORDERS * sizeof *memory);
+	if (!memory)
 		return false;
-	sp->opened = sp->place + n;
-	sp->place_opened = sp->opened + n;
-	for (size_t i = 0; i < n; i++) {
-		sp->place[set->by_offset[i]] = i;
-		sp->place_opened[i] = TFS_NO_PLACE;
+	memset(memory, 0xff, n * 2 * TFS_ORDERS * sizeof *memory); /* TFS_NO_PLACE */
+	for (int o = 0; o < TFS_ORDERS; o++) {
+		sp->tensors[o] = memory + n * o;
+		sp->place[o] = memory + n * (TFS_ORDERS + o);
+	}
+	make_orders(set, view, sp);
+	for (uint32_t i = 0; i < sp->n; i++) {
+		sp->place[TFS_NAME_ORDER][sp->tensors[TFS_NAME_ORDER][i]] = i;
+		sp->place[TFS_FILE_ORDER][sp->tensors[TFS_FILE_ORDER][i]] = i;
 	}
 	return true;
 }
@@ -109,24 +146,25 @@ static bool make_places(const struct tfs_set *set, struct set_predictor *sp)
 static struct set_predictor *note_open(struct tfs_prefetcher *p, struct tfs_file_id id, uint64_t max,
 				       struct tfs_prediction *ret_prediction)
 {
-	const struct tfs_set *set = &p->model->sets[id.set];
 	struct set_predictor *sp = &p->predictors[(size_t)id.set * TFS_VIEW_IDS + id.view];
 
-	if (!make_places(set, sp))
+	if (!make_places(&p->model->sets[id.set], id.view, sp))
 		return NULL;
-	const uint32_t place[TFS_ORDERS] = { sp->place[id.tensor], id.tensor, sp->place_opened[id.tensor] };
-	const uint32_t count[TFS_ORDERS] = { set->n_tensors, set->n_tensors, sp->n_opened };
+	uint32_t place[TFS_ORDERS], count[TFS_ORDERS];
+	for (int o = 0; o < TFS_ORDERS; o++) {
+		place[o] = sp->place[o][id.tensor];
+		count[o] = o == TFS_EARLIER_ORDER ? sp->n_opened : sp->n;
+	}
 	*ret_prediction = tfs_predict_opened(&sp->predictor, place, count, max);
-	if (sp->place_opened[id.tensor] == TFS_NO_PLACE) {
-		sp->place_opened[id.tensor] = sp->n_opened;
-		sp->opened[sp->n_opened++] = id.tensor;
+	if (place[TFS_EARLIER_ORDER] == TFS_NO_PLACE) {
+		sp->place[TFS_EARLIER_ORDER][id.tensor] = sp->n_opened;
+		sp->tensors[TFS_EARLIER_ORDER][sp->n_opened++] = id.tensor;
 	}
 	return sp;
 }
 
 void tfs_prefetch_after(struct tfs_prefetcher *p, struct tfs_file_id id)
 {
-	const struct tfs_set *set = &p->model->sets[id.set];
 	uint64_t max = p->memory / WINDOW_SHARE;
 	if (max > WINDOW_MAX)
 		max = WINDOW_MAX;
@@ -142,11 +180,10 @@ void tfs_prefetch_after(struct tfs_prefetcher *p, struct tfs_file_id id)
 	}
 	uint64_t bytes = 0;
 	for (uint32_t i = next_up.next; i < next_up.from; i++)
-		bytes += tfs_file_loaded_size(p->model,
-					      (struct tfs_file_id){ id.set, tensor_at(set, sp, next_up.order, i), id.view });
+		bytes += tfs_file_loaded_size(p->model, (struct tfs_file_id){ id.set, sp->tensors[next_up.order][i], id.view });
 	uint32_t i = next_up.from;
 	for (; i < next_up.to && (bytes < next_up.window || i == next_up.next); i++) {
-		struct tfs_file_id next = { id.set, tensor_at(set, sp, next_up.order, i), id.view };
+		struct tfs_file_id next = { id.set, sp->tensors[next_up.order][i], id.view };
 		uint64_t size = tfs_file_loaded_size(p->model, next);
 		/* Larger than the whole window, and not the very next one: it would crowd out everything before it. */
 		if (size > max && i != next_up.next)
@@ -161,14 +198,13 @@ void tfs_prefetch_after(struct tfs_prefetcher *p, struct tfs_file_id id)
 
 void tfs_prefetch_into_stream(struct tfs_prefetcher *p, struct tfs_stream *st, struct tfs_file_id id)
 {
-	const struct tfs_set *set = &p->model->sets[id.set];
 	struct tfs_prediction next_up;
 	bool found = false;
 
 	pthread_mutex_lock(&p->opens_lock);
 	const struct set_predictor *sp = note_open(p, id, WINDOW_MAX, &next_up);
 	for (uint32_t i = sp ? next_up.from : 0; sp && i < next_up.to && !found; i++) {
-		struct tfs_file_id next = { id.set, tensor_at(set, sp, next_up.order, i), id.view };
+		struct tfs_file_id next = { id.set, sp->tensors[next_up.order][i], id.view };
 		found = tfs_file_loaded_size(p->model, next);
 		if (found)
 			tfs_stream_precede(st, next);
@@ -225,14 +261,12 @@ static void *run(void *arg)
 
 	pthread_mutex_lock(&p->lock);
 	while (!p->stopping) {
-		struct list *l = p->first;
+		struct list *l = tfs_list_first(&p->lists, struct list, link);
 		if (!l) {
 			pthread_cond_wait(&p->more, &p->lock);
 			continue;
 		}
-		p->first = l->next;
-		if (!p->first)
-			p->end = &p->first;
+		tfs_list_remove(&l->link);
 		unsigned cleared = p->cleared;
 		p->current = l;
 		p->done = 0;
@@ -266,8 +300,7 @@ int tfs_prefetch_list(struct tfs_prefetcher *p, struct tfs_file_id *ids, size_t 
 		r = p->stopping ? -ECANCELED : start(p);
 	if (!r) {
 		*l = (struct list){ .ids = ids, .n = n };
-		*p->end = l;
-		p->end = &l->next;
+		tfs_list_add(&p->lists, &l->link);
 		pthread_cond_signal(&p->more);
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -284,13 +317,13 @@ struct tfs_file_id *tfs_prefetch_queued(struct tfs_prefetcher *p, size_t *ret_n)
 
 	pthread_mutex_lock(&p->lock);
 	size_t done = p->current ? p->done : 0, count = p->current ? p->current->n - done : 0;
-	for (const struct list *l = p->first; l; l = l->next)
+	tfs_list_each(struct list, l, &p->lists, link)
 		count += l->n;
 	struct tfs_file_id *ids = calloc(count + 1, sizeof *ids);
 	for (size_t i = done; ids && p->current && i < p->current->n; i++)
 		ids[n++] = p->current->ids[i];
-	for (const struct list *l = p->first; ids && l; l = l->next)
-		for (size_t i = 0; i < l->n; i++)
+	tfs_list_each(struct list, l, &p->lists, link)
+		for (size_t i = 0; ids && i < l->n; i++)
 			ids[n++] = l->ids[i];
 	pthread_mutex_unlock(&p->lock);
 	*ret_n = n;
@@ -299,16 +332,15 @@ struct tfs_file_id *tfs_prefetch_queued(struct tfs_prefetcher *p, size_t *ret_n)
 
 static void clear_lists(struct tfs_prefetcher *p)
 {
+	struct tfs_list lists;
+
+	tfs_list_init(&lists);
 	pthread_mutex_lock(&p->lock);
-	struct list *l = p->first;
-	p->first = NULL;
-	p->end = &p->first;
+	tfs_list_take(&lists, &p->lists);
 	p->cleared++;
 	pthread_mutex_unlock(&p->lock);
-	for (struct list *next; l; l = next) {
-		next = l->next;
+	tfs_list_each(struct list, l, &lists, link)
 		list_free(l);
-	}
 }
 
 void tfs_prefetch_pause(struct tfs_prefetcher *p, double seconds)
@@ -382,7 +414,7 @@ void tfs_prefetch_destroy(struct tfs_prefetcher *p)
 	tfs_prefetch_stop(p);
 	clear_lists(p);
 	for (size_t i = 0; i < p->model->n_sets * TFS_VIEW_IDS; i++)
-		free(p->predictors[i].place);
+		free(p->predictors[i].tensors[0]);
 	free(p->predictors);
 	pthread_cond_destroy(&p->more);
 	pthread_mutex_destroy(&p->lock);

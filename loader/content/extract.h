@@ -32,4 +32,12 @@ void tfs_extractor_destroy(struct tfs_extractor *x); /* takes NULL */
  */
 int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_read_request *rq);
 
+/*
+ * The same for any bytes [at, at + len) of @t, to @dst, which may be anywhere, by way of @bounce: TFS_EXTRACT_SCRATCH bytes aligned to
+ * TFS_IO_ALIGN, other ones than rq->scratch where @t is encoded. Of @rq the priority and the scratch count, and its answer is filled,
+ * but for data.
+ */
+int tfs_extract_copy(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t *dst, void *bounce,
+		     struct tfs_read_request *rq);
+
 #endif

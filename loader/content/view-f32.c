@@ -5,7 +5,7 @@
 
 static bool shows(const struct tfs_tensor *t)
 {
-	return tfs_convert_for(t->dtype);
+	return !t->code && tfs_convert_for(t->dtype);
 }
 
 static size_t make_prefix(const struct tfs_tensor *t, unsigned align, uint8_t *buf)

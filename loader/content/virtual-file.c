@@ -6,7 +6,7 @@
 struct tfs_layout tfs_file_layout(const struct tfs_model *model, struct tfs_file_id id)
 {
 	struct tfs_layout l;
-	int r = tfs_view_layout(id.view, &model->sets[id.set].tensors[id.tensor], model->npy_align, &l);
+	int r = tfs_view_layout(id.view, tfs_set_tensor(&model->sets[id.set], id.tensor), model->npy_align, &l);
 	assert(!r);
 	(void)r;
 	return l;
@@ -14,7 +14,7 @@ struct tfs_layout tfs_file_layout(const struct tfs_model *model, struct tfs_file
 
 uint64_t tfs_file_loaded_size(const struct tfs_model *model, struct tfs_file_id id)
 {
-	const struct tfs_tensor *t = &model->sets[id.set].tensors[id.tensor];
+	const struct tfs_tensor *t = tfs_set_tensor(&model->sets[id.set], id.tensor);
 	struct tfs_layout l;
 	return t->nbytes && !tfs_view_layout(id.view, t, model->npy_align, &l) ? l.size : 0;
 }

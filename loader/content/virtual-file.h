@@ -12,7 +12,7 @@
 /* Identifies a virtual file: a tensor of a set, in a view that shows it (tfs_view_layout() succeeds). */
 struct tfs_file_id {
 	uint32_t set;	 /* in model->sets */
-	uint32_t tensor; /* in set->tensors */
+	uint32_t tensor; /* its number in the set: tfs_set_tensor() */
 	enum tfs_view_id view;
 };
 

@@ -47,7 +47,7 @@ int tfs_hash_remember(struct tfs_hash_table *h, uint32_t set, uint32_t tensor, c
 {
 	struct tfs_hash old;
 	if (!h->of_set[set])
-		h->of_set[set] = calloc(h->model->sets[set].n_tensors, sizeof **h->of_set);
+		h->of_set[set] = calloc(tfs_set_n_all(&h->model->sets[set]), sizeof **h->of_set);
 	if (!h->of_set[set])
 		return -ENOMEM;
 	h->known += !tfs_hash_recall(h, set, tensor, &old);
@@ -86,7 +86,7 @@ static bool grow_firsts(struct tfs_hash_table *h)
 
 bool tfs_hash_first(struct tfs_hash_table *h, uint32_t set, uint32_t tensor, struct tfs_first *ret_first)
 {
-	const struct tfs_tensor *t = &h->model->sets[set].tensors[tensor];
+	const struct tfs_tensor *t = tfs_set_tensor(&h->model->sets[set], tensor);
 	struct tfs_hash hash;
 
 	if (!tfs_hash_recall(h, set, tensor, &hash) || !grow_firsts(h))
@@ -97,7 +97,8 @@ bool tfs_hash_first(struct tfs_hash_table *h, uint32_t set, uint32_t tensor, str
 		if (memcmp(&h->of_set[f.set][f.tensor], &hash, sizeof hash) != 0)
 			continue;
 		*ret_first = f;
-		return (f.set != set || f.tensor != tensor) && h->model->sets[f.set].tensors[f.tensor].nbytes == t->nbytes;
+		return (f.set != set || f.tensor != tensor) &&
+		       tfs_set_tensor(&h->model->sets[f.set], f.tensor)->nbytes == t->nbytes;
 	}
 	h->firsts[at & (h->room - 1)] = (struct tfs_first){ set, tensor };
 	h->n_firsts++;

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "cache/residency.h"
 #include "content/source.h"
 #include "io/scheduler.h"
@@ -42,7 +43,7 @@ struct tfs_hash_wait {
 	struct tfs_hash hash; /* for tfs_hash_get(), if the result is 0 */
 
 	/* Private. */
-	struct tfs_hash_wait *prev, *next;
+	struct tfs_list link;
 	bool waiting, cancelled;
 };
 

@@ -98,6 +98,20 @@ struct tfs_set {
 	uint32_t n_files; /* sources[0 … n_files) are the set's own files, whose metadata this is: */
 	const struct tfs_file_metadata *metadata;
 	uint64_t total_bytes; /* sum of nbytes */
+	/*
+	 * Scaled weights (tensor/scaled.h), sorted by name. As tensors of the set they have the numbers after those of tensors[]; f32/
+	 * shows them, in place of the tensors that are codes.
+	 */
+	size_t n_scaled;
+	const struct tfs_tensor *scaled;
+	size_t n_parts;
+	const struct tfs_part *parts; /* what is part of one, sorted by tensor */
+};
+
+/* A tensor that a scaled weight is made of. */
+struct tfs_part {
+	uint32_t tensor; /* in set->tensors */
+	uint32_t scaled; /* in set->scaled */
 };
 
 struct tfs_model {
@@ -179,6 +193,20 @@ uint32_t tfs_model_walk(const struct tfs_model *m, uint32_t dir, const char *pat
 
 /* The child with that name (@len bytes), or UINT32_MAX. */
 uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const char *name, size_t len);
+
+/* How many tensors a set has numbers for, scaled weights among them; and the one of that number. */
+static inline size_t tfs_set_n_all(const struct tfs_set *set)
+{
+	return set->n_tensors + set->n_scaled;
+}
+
+static inline const struct tfs_tensor *tfs_set_tensor(const struct tfs_set *set, size_t tensor)
+{
+	return tensor < set->n_tensors ? &set->tensors[tensor] : &set->scaled[tensor - set->n_tensors];
+}
+
+/* A scaled weight that tensor number @tensor is part of, or is itself; NULL: none. */
+const struct tfs_tensor *tfs_set_scaled_of(const struct tfs_set *set, size_t tensor);
 
 /* The tensor with exactly that name, as an index into set->tensors, or SIZE_MAX. */
 size_t tfs_set_find(const struct tfs_set *set, const char *name, size_t len);

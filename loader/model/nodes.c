@@ -183,6 +183,14 @@ uint32_t tfs_model_walk(const struct tfs_model *m, uint32_t dir, const char *pat
 
 /* --- Sets -------------------------------------------------------------------------------------------------------- */
 
+const struct tfs_tensor *tfs_set_scaled_of(const struct tfs_set *set, size_t tensor)
+{
+	if (tensor >= set->n_tensors)
+		return &set->scaled[tensor - set->n_tensors];
+	size_t at = tfs_search(i, 0, set->n_parts, set->parts[i].tensor < tensor);
+	return at < set->n_parts && set->parts[at].tensor == tensor ? &set->scaled[set->parts[at].scaled] : NULL;
+}
+
 size_t tfs_set_find(const struct tfs_set *set, const char *name, size_t len)
 {
 	const struct tfs_tensor *t = set->tensors;

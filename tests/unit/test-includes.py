@@ -14,7 +14,7 @@ FLOORS = {
     "tensor": "base",
     "convert": "base tensor",
     "format": "base storage tensor",
-    "model": "base storage tensor format",
+    "model": "base storage tensor format convert",
     "content": "base storage tensor convert model",
     "io": "base tensor model content",
     "cache": "base tensor model content io",

@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/schemes.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/search.h"
+#include "base/sort.h"
+#include "convert/convert.h"
+
+static const struct tfs_scheme *const schemes[] = { &tfs_scheme_fp8, &tfs_scheme_int8 };
+
+/* Weights of one scheme that were refused. */
+struct refused {
+	const char *scheme;
+	const struct tfs_tensor *first;
+	char why[256]; /* of the first */
+	size_t n;
+};
+
+/* More schemes than there are; the rest would be warned of as one. */
+enum { MAX_REFUSED = 32 };
+
+enum { MOST_SHARED = 64 };
+
+struct tfs_schemes {
+	struct tfs_model_impl *m;
+	struct tfs_set *set;
+	struct tfs_tensor *found; /* scaled weights, in no order */
+	size_t n_found, room;
+	const struct tfs_scaled *shared[MOST_SHARED]; /* the last ones that were new */
+	size_t next_shared;
+	struct refused refused[MAX_REFUSED];
+	size_t n_refused;
+	bool config_read;
+	json_t *model_config, *other_config; /* files, parsed; NULL: not there */
+	const json_t *config;		     /* of one of these */
+	/* The file that was read from last. */
+	uint32_t node;
+	struct tfs_input in;
+};
+
+/* --- Names and types ------------------------------------------------------------------------------------------------- */
+
+bool tfs_name_ends(const struct tfs_tensor *t, const char *suffix)
+{
+	size_t len = strlen(suffix);
+
+	return t->name_len >= len && !memcmp(t->name + t->name_len - len, suffix, len);
+}
+
+size_t tfs_schemes_weight(const struct tfs_tensor *t)
+{
+	static const char weight[] = "weight";
+	const size_t len = sizeof weight - 1;
+
+	if (!tfs_name_ends(t, weight) || (t->name_len > len && t->name[t->name_len - len - 1] != '.'))
+		return SIZE_MAX;
+	return len;
+}
+
+bool tfs_is(const struct tfs_tensor *t, const char *dtype)
+{
+	return !strcmp(t->dtype->name, dtype);
+}
+
+bool tfs_is_float(const struct tfs_tensor *t)
+{
+	return tfs_is(t, "F32") || tfs_is(t, "BF16") || tfs_is(t, "F16") || tfs_is(t, "F64");
+}
+
+uint64_t tfs_n_elems(const struct tfs_tensor *t)
+{
+	return t->nbytes / t->dtype->block_bytes * t->dtype->block_elems;
+}
+
+const char *tfs_shape_of(const struct tfs_tensor *t, char *buf)
+{
+	size_t at = 1;
+
+	buf[0] = '[';
+	for (unsigned i = 0; i < t->ndim && at < TFS_SHAPE_SIZE - 32; i++)
+		at += snprintf(buf + at, TFS_SHAPE_SIZE - at, "%s%" PRIu64, i ? ", " : "", t->shape[i]);
+	buf[at++] = ']';
+	buf[at] = 0;
+	return buf;
+}
+
+/* Companions mostly follow their weight. */
+enum { NEIGHBOURS = 4 };
+
+const struct tfs_tensor *tfs_schemes_part(struct tfs_schemes *s, const struct tfs_tensor *t, size_t drop, const char *suffix)
+{
+	const size_t keep = t->name_len - drop, end = strlen(suffix), len = keep + end;
+	const size_t at = t - s->set->tensors;
+	char short_name[256], *name = short_name;
+
+	for (size_t i = at + 1; i <= at + NEIGHBOURS && i < s->set->n_tensors; i++) {
+		const struct tfs_tensor *p = &s->set->tensors[i];
+
+		if (p->name_len == len && !memcmp(p->name + keep, suffix, end) && !memcmp(p->name, t->name, keep))
+			return p;
+	}
+	cleanup_free char *long_name = len > sizeof short_name ? malloc(len) : NULL;
+	if (len > sizeof short_name && !(name = long_name))
+		return NULL;
+	memcpy(name, t->name, keep);
+	memcpy(name + keep, suffix, end);
+	size_t i = tfs_set_find(s->set, name, len);
+	return i == SIZE_MAX ? NULL : &s->set->tensors[i];
+}
+
+/* --- Configuration --------------------------------------------------------------------------------------------------- */
+
+/* A configuration is some KiB; one of all layers of a large model some hundred. */
+enum { MAX_CONFIG = 16 << 20 };
+
+static json_t *read_json(const struct tfs_schemes *s, const char *name)
+{
+	uint32_t node = tfs_model_find_child(&s->m->pub, s->set->dir, name, strlen(name));
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
+	json_t *o;
+
+	if (node == UINT32_MAX || tfs_model_open_input(&s->m->pub, node, &in) || in.size > MAX_CONFIG)
+		return NULL;
+	cleanup_free char *text = malloc(in.size + 1);
+	if (!text || tfs_input_read(&in, text, in.size, 0, NULL))
+		return NULL;
+	o = json_loadb(text, in.size, 0, NULL);
+	if (!json_is_object(o)) {
+		json_decref(o);
+		return NULL;
+	}
+	return o;
+}
+
+static const json_t *object_in(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return json_is_object(v) ? v : NULL;
+}
+
+/* Where a configuration is, in this order: QUANT.md 0.1. */
+static void read_config(struct tfs_schemes *s)
+{
+	static const char *const of_model[] = { "quantization_config", "compression_config" };
+	static const char *const files[] = { "quantize_config.json", "quant_config.json", "hf_quant_config.json", "params.json" };
+
+	s->config_read = true;
+	s->model_config = read_json(s, "config.json");
+	for (size_t i = 0; i < sizeof of_model / sizeof *of_model && !s->config; i++)
+		s->config = object_in(s->model_config, of_model[i]);
+	/* MLX copies its "quantization" to there, without a method: then this is what counts. */
+	if (s->config && !json_object_get(s->config, "quant_method") && object_in(s->model_config, "quantization"))
+		s->config = NULL;
+	if (!s->config)
+		s->config = object_in(object_in(s->model_config, "text_config"), "quantization_config");
+	if (!s->config)
+		s->config = object_in(s->model_config, "quantization");
+	for (size_t i = 0; i < sizeof files / sizeof *files && !s->config; i++) {
+		json_decref(s->other_config);
+		s->other_config = read_json(s, files[i]);
+		s->config = object_in(s->other_config, "quantization");
+		if (!s->config && i < 2)
+			s->config = s->other_config;
+	}
+}
+
+const json_t *tfs_schemes_config(struct tfs_schemes *s)
+{
+	if (!s->config_read)
+		read_config(s);
+	return s->config;
+}
+
+const json_t *tfs_schemes_model_config(struct tfs_schemes *s)
+{
+	if (!s->config_read)
+		read_config(s);
+	return s->model_config;
+}
+
+const char *tfs_config_string(const json_t *o, const char *key)
+{
+	const char *v = json_string_value(json_object_get(o, key));
+
+	return v ? v : "";
+}
+
+int64_t tfs_config_integer(const json_t *o, const char *key, int64_t otherwise)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return json_is_integer(v) ? json_integer_value(v) : otherwise;
+}
+
+const char *tfs_schemes_metadata(struct tfs_schemes *s, const struct tfs_tensor *t, const char *key, size_t *ret_len)
+{
+	for (uint32_t i = 0; i < s->set->n_files; i++) {
+		const struct tfs_file_metadata *f = &s->set->metadata[i];
+
+		if (s->set->sources[i] != t->source)
+			continue;
+		for (size_t k = 0; k < f->n; k++) {
+			if (f->pairs[k].key_len == strlen(key) && !memcmp(f->pairs[k].key, key, f->pairs[k].key_len)) {
+				*ret_len = f->pairs[k].value_len;
+				return f->pairs[k].value;
+			}
+		}
+	}
+	return NULL;
+}
+
+int64_t tfs_schemes_read(struct tfs_schemes *s, const struct tfs_tensor *t, void *buf, size_t size)
+{
+	if (t->encoding)
+		return -ENOTSUP;
+	if (t->nbytes > size)
+		return -EFBIG;
+	if (!s->in.ops || s->node != t->source) {
+		tfs_input_close(&s->in);
+		int r = tfs_model_open_input(&s->m->pub, t->source, &s->in);
+		if (r)
+			return r;
+		s->node = t->source;
+	}
+	int r = t->nbytes ? tfs_input_read(&s->in, buf, t->nbytes, t->offset, NULL) : 0;
+	return r ? r : (int64_t)t->nbytes;
+}
+
+/* --- What was found -------------------------------------------------------------------------------------------------- */
+
+/* The set's own table, which nobody else has yet. */
+static void mark_code(const struct tfs_schemes *s, const struct tfs_tensor *t)
+{
+	((struct tfs_tensor *)(uintptr_t)s->set->tensors)[t - s->set->tensors].code = true;
+}
+
+/* As @w, but for the parts, which are each weight's own. NULL: out of memory. */
+static const struct tfs_scaled *share(struct tfs_schemes *s, const struct tfs_scaled *w)
+{
+	struct tfs_scaled how = *w, *shared;
+
+	memset(how.parts, 0, sizeof how.parts);
+	for (size_t i = 0; i < MOST_SHARED && s->shared[i]; i++)
+		if (!memcmp(s->shared[i], &how, sizeof how))
+			return s->shared[i];
+	shared = tfs_arena_alloc(&s->m->arena, sizeof *shared, alignof(struct tfs_scaled));
+	if (shared) {
+		*shared = how;
+		s->shared[s->next_shared++ % MOST_SHARED] = shared;
+	}
+	return shared;
+}
+
+/* A model has tens of thousands of weights that are like each other: what they have in common there is once. */
+int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const uint64_t *shape, unsigned ndim,
+		    const struct tfs_scaled *w)
+{
+	struct tfs_arena *a = &s->m->arena;
+	const struct tfs_tensor *codes = w->parts[0];
+	const bool same_name = !tfs_name_cmp(codes->name, codes->name_len, name, len);
+	const bool same_shape = codes->ndim == ndim && !memcmp(codes->shape, shape, ndim * sizeof *shape);
+	struct tfs_encoding *encoding = tfs_arena_alloc(a, sizeof *encoding, alignof(struct tfs_encoding));
+	const struct tfs_tensor **parts = tfs_arena_array(a, w->n_parts, sizeof *parts, alignof(const struct tfs_tensor *));
+	uint64_t *dims = same_shape ? NULL : tfs_arena_array(a, ndim, sizeof *dims, alignof(uint64_t));
+	struct tfs_tensor t = {
+		.name = same_name ? codes->name : tfs_arena_copy(a, name, len),
+		.name_len = len,
+		.shape = same_shape ? codes->shape : dims,
+		.ndim = ndim,
+		.dtype = tfs_dtype_by_name("F32", 3),
+		.source = codes->source,
+		.offset = codes->offset,
+		.encoding = encoding,
+	};
+
+	if (!encoding || !parts || !t.shape || !t.name || tfs_array_room(s->found, s->n_found, s->room))
+		return -ENOMEM;
+	if (dims)
+		memcpy(dims, shape, ndim * sizeof *dims);
+	memcpy(parts, w->parts, w->n_parts * sizeof *parts);
+	*encoding = (struct tfs_encoding){ .coding = TFS_SCALED, .scaled = share(s, w), .parts = parts, .length = codes->nbytes };
+	if (!encoding->scaled)
+		return -ENOMEM;
+	if (tfs_dtype_nbytes(t.dtype, shape, ndim, &t.nbytes) || t.nbytes / sizeof(float) != w->experts * w->rows * w->cols)
+		return tfs_schemes_refuse(s, codes, w->scheme, "it is too large");
+	s->found[s->n_found++] = t;
+	mark_code(s, codes);
+	for (unsigned i = 1; i < w->n_parts; i++)
+		if (!tfs_is_float(w->parts[i]))
+			mark_code(s, w->parts[i]);
+	return 1;
+}
+
+int tfs_schemes_refuse(struct tfs_schemes *s, const struct tfs_tensor *t, const char *scheme, const char *fmt, ...)
+{
+	size_t i = 0;
+	va_list args;
+
+	mark_code(s, t);
+	while (i < s->n_refused && i < MAX_REFUSED - 1 && strcmp(s->refused[i].scheme, scheme) != 0)
+		i++;
+	struct refused *r = &s->refused[i];
+	if (i == s->n_refused) {
+		s->n_refused++;
+		*r = (struct refused){ .scheme = scheme, .first = t };
+		va_start(args, fmt);
+		vsnprintf(r->why, sizeof r->why, fmt, args);
+		va_end(args);
+	}
+	r->n++;
+	return 1;
+}
+
+static void warn_refused(const struct tfs_schemes *s)
+{
+	for (size_t i = 0; i < s->n_refused; i++) {
+		const struct refused *r = &s->refused[i];
+		char name[TFS_QUOTE_SIZE], more[64] = "";
+
+		if (r->n > 1)
+			snprintf(more, sizeof more, ", and %zu more of this scheme", r->n - 1);
+		tfs_model_warn(s->m, r->first->source, -EINVAL, "tensor %s%s: not in f32/: %s: %s",
+			       tfs_quote(name, sizeof name, r->first->name, r->first->name_len), more, r->scheme, r->why);
+	}
+}
+
+/* --- Scales ---------------------------------------------------------------------------------------------------------- */
+
+static uint64_t blocks(uint64_t n, uint64_t block)
+{
+	return n / block + !!(n % block);
+}
+
+/* Scales @s are blocks of @bm rows by @bn columns of @w, edge blocks being short. */
+static bool spread_blocks(struct tfs_scaled *w, const uint64_t *s, uint64_t bm, uint64_t bn)
+{
+	if (!bm || !bn || blocks(w->rows, bm) != s[0] || blocks(w->cols, bn) != s[1])
+		return false;
+	w->row_block = bm;
+	w->col_block = bn;
+	w->per_row = s[1];
+	w->per_col = 1;
+	w->per_expert = s[0] * s[1];
+	return true;
+}
+
+/* "2x4" or [2, 4]: a block's rows and columns. */
+static bool block_structure(const json_t *v, uint64_t *ret_rows, uint64_t *ret_cols)
+{
+	unsigned rows, cols;
+
+	if (json_is_string(v) && sscanf(json_string_value(v), "%ux%u", &rows, &cols) == 2) {
+		*ret_rows = rows;
+		*ret_cols = cols;
+		return true;
+	}
+	if (json_array_size(v) != 2 || !json_is_integer(json_array_get(v, 0)) || !json_is_integer(json_array_get(v, 1)))
+		return false;
+	*ret_rows = (uint64_t)json_integer_value(json_array_get(v, 0));
+	*ret_cols = (uint64_t)json_integer_value(json_array_get(v, 1));
+	return true;
+}
+
+/* By the blocks that the configuration names, else the ones that all have that name none. */
+static bool spread_configured(struct tfs_schemes *s, struct tfs_scaled *w, const uint64_t *shape)
+{
+	const json_t *config = tfs_schemes_config(s);
+	uint64_t bm, bn;
+	const char *key;
+	json_t *group;
+
+	if (block_structure(json_object_get(config, "weight_block_size"), &bm, &bn) && spread_blocks(w, shape, bm, bn))
+		return true;
+	json_object_foreach((json_t *)(uintptr_t)object_in(config, "config_groups"), key,
+			    group) if (block_structure(json_object_get(json_object_get(group, "weights"), "block_structure"), &bm,
+						       &bn) &&
+				       spread_blocks(w, shape, bm, bn)) return true;
+	return spread_blocks(w, shape, 128, 128);
+}
+
+static void spread_one(struct tfs_scaled *w)
+{
+	w->row_block = w->col_block = 1;
+	w->per_expert = w->per_row = w->per_col = 0;
+}
+
+bool tfs_schemes_spread(struct tfs_schemes *s, struct tfs_scaled *w, const uint64_t *shape, unsigned ndim,
+			const struct tfs_tensor *scale)
+{
+	const uint64_t *sh = scale->shape;
+	const unsigned n = scale->ndim;
+	bool fbgemm;
+
+	w->cols = ndim ? shape[ndim - 1] : 1;
+	w->rows = ndim > 1 ? shape[ndim - 2] : 1;
+	w->experts = 1;
+	for (unsigned i = 0; i + 2 < ndim; i++)
+		w->experts *= shape[i];
+	w->n_scales = tfs_n_elems(scale);
+	spread_one(w);
+	if (w->n_scales == 1)
+		return true;
+	if (n == 1 && ndim == 2 && sh[0] == w->rows) {
+		w->per_row = 1;
+		return true;
+	}
+	if (n == 1 && ndim == 3 && sh[0] == w->experts) {
+		w->per_expert = 1;
+		return true;
+	}
+	if (n != ndim || n < 2)
+		return false;
+	for (unsigned i = 0; i + 2 < n; i++)
+		if (sh[i] != shape[i])
+			return false;
+	sh += n - 2;
+	fbgemm = ndim == 3 && sh[0] == w->cols && sh[1] == 1 &&
+		 !strcmp(tfs_config_string(tfs_schemes_config(s), "quant_method"), "fbgemm_fp8");
+	if (!fbgemm && sh[0] == w->rows && sh[1] == 1) {
+		w->per_row = 1;
+		w->per_expert = w->rows;
+		return true;
+	}
+	/* [.., 1, C], and Llama 4's [E, C, 1], whose weights are the other way round than their scales. */
+	if ((sh[0] == 1 && sh[1] == w->cols) || (ndim == 3 && sh[0] == w->cols && sh[1] == 1)) {
+		w->per_col = 1;
+		w->per_expert = w->cols;
+		return true;
+	}
+	if (spread_configured(s, w, sh))
+		return true;
+	spread_one(w);
+	if (sh[0] == w->rows && sh[1] && !(w->cols % sh[1]))
+		return spread_blocks(w, sh, 1, w->cols / sh[1]);
+	return sh[0] && sh[1] && !(w->rows % sh[0]) && !(w->cols % sh[1]) && spread_blocks(w, sh, w->rows / sh[0], w->cols / sh[1]);
+}
+
+void tfs_floats_of(const struct tfs_tensor *t, const char *dtype, const uint8_t *bytes, float *ret_floats)
+{
+	const struct tfs_dtype *d = tfs_dtype_by_name(dtype, strlen(dtype));
+
+	tfs_convert_for(d)(bytes, ret_floats, t->nbytes / d->block_bytes * d->block_elems);
+}
+
+void tfs_scales_of(const struct tfs_tensor *t, const uint8_t *bytes, float *ret_floats)
+{
+	tfs_floats_of(t, tfs_is(t, "U8") ? "F8_E8M0" : t->dtype->name, bytes, ret_floats);
+}
+
+int tfs_prepare_plain(const struct tfs_scaled *w, const uint8_t *const *parts, struct tfs_scaled_operands *ret,
+		      struct tfs_error *err)
+{
+	tfs_scales_of(w->parts[1], parts[1], ret->scale);
+	if (ret->offset)
+		tfs_floats_of(w->parts[2], w->parts[2]->dtype->name, parts[2], ret->offset);
+	return 0;
+}
+
+/* --- A set ----------------------------------------------------------------------------------------------------------- */
+
+/* Types that codes, or what tells them, are kept in. */
+static const char *const code_types[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32" };
+enum { CODE_TYPES = sizeof code_types / sizeof *code_types };
+
+static bool may_be_code(const struct tfs_dtype *const types[CODE_TYPES], const struct tfs_dtype *d)
+{
+	for (size_t i = 0; i < CODE_TYPES; i++)
+		if (types[i] == d)
+			return true;
+	return false;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct tfs_tensor *x = a, *y = b;
+
+	return tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
+}
+
+static int by_tensor(const void *a, const void *b)
+{
+	const struct tfs_part *x = a, *y = b;
+
+	return x->tensor != y->tensor ? (x->tensor > y->tensor) - (x->tensor < y->tensor) :
+					(x->scaled > y->scaled) - (x->scaled < y->scaled);
+}
+
+/* A name that is another tensor's, which isn't codes, is that one's. Warned of: it can't be so in a checkpoint that anything loads. */
+static bool is_taken(struct tfs_schemes *s, const struct tfs_tensor *t, const struct tfs_tensor *before)
+{
+	size_t stored = tfs_set_find(s->set, t->name, t->name_len);
+	char name[TFS_QUOTE_SIZE];
+
+	if ((!before || by_name(before, t)) && (stored == SIZE_MAX || s->set->tensors[stored].code))
+		return false;
+	tfs_model_warn(
+		s->m, t->source, -EINVAL,
+		"tensor %s: not in f32/: the weight of this name that is computed from %s: there is another tensor of its name",
+		tfs_quote(name, sizeof name, t->name, t->name_len), t->encoding->scaled->scheme);
+	return true;
+}
+
+/* qsort(3), but for what is in order, as nearly all is that is found in the order of names. */
+static void sort(void *base, size_t n, size_t size, int (*cmp)(const void *, const void *))
+{
+	char *at = base;
+	size_t i = 1;
+
+	while (i < n && cmp(at + (i - 1) * size, at + i * size) <= 0)
+		i++;
+	if (i < n)
+		qsort(base, n, size, cmp);
+}
+
+/* The tables of the set, of what was found. */
+static int fill(struct tfs_schemes *s)
+{
+	struct tfs_set *set = s->set;
+	size_t n = 0, n_parts = 0;
+
+	sort(s->found, s->n_found, sizeof *s->found, by_name);
+	struct tfs_tensor *t = tfs_arena_array(&s->m->arena, s->n_found, sizeof *t, alignof(struct tfs_tensor));
+	if (!t)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->n_found; i++) {
+		if (is_taken(s, &s->found[i], n ? &t[n - 1] : NULL))
+			continue;
+		t[n] = s->found[i];
+		n_parts += t[n++].encoding->scaled->n_parts;
+	}
+	struct tfs_part *parts = tfs_arena_array(&s->m->arena, n_parts, sizeof *parts, alignof(struct tfs_part));
+	if (!parts)
+		return -ENOMEM;
+	n_parts = 0;
+	for (size_t i = 0; i < n; i++)
+		for (unsigned k = 0; k < t[i].encoding->scaled->n_parts; k++)
+			parts[n_parts++] = (struct tfs_part){ (uint32_t)(t[i].encoding->parts[k] - set->tensors), (uint32_t)i };
+	sort(parts, n_parts, sizeof *parts, by_tensor);
+	set->scaled = t;
+	set->n_scaled = n;
+	set->parts = parts;
+	set->n_parts = n_parts;
+	return 0;
+}
+
+int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set)
+{
+	struct tfs_schemes s = { .m = m, .set = set, .in = TFS_INPUT_CLOSED };
+	const struct tfs_dtype *types[CODE_TYPES];
+	int r = 0;
+
+	for (size_t i = 0; i < CODE_TYPES; i++)
+		types[i] = tfs_dtype_by_name(code_types[i], strlen(code_types[i]));
+
+	for (size_t i = 0; i < set->n_tensors && r >= 0; i++) {
+		const struct tfs_tensor *t = &set->tensors[i];
+
+		r = 0;
+		if (!may_be_code(types, t->dtype))
+			continue;
+		for (size_t k = 0; k < sizeof schemes / sizeof *schemes && !r && !t->code; k++)
+			r = schemes[k]->find(&s, t);
+	}
+	if (r >= 0)
+		r = s.n_found ? fill(&s) : 0;
+	if (r >= 0)
+		warn_refused(&s);
+	tfs_input_close(&s.in);
+	json_decref(s.model_config);
+	json_decref(s.other_config);
+	free(s.found);
+	return r < 0 ? r : 0;
+}

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""Signed bytes less their zero points times scales: compressed-tensors, NaiveQuantizationCompressor; ComfyUI, int8_tensorwise."""
+import numpy as np
+
+
+def weights(c):
+    c.config = {"quantization_config": {"quant_method": "compressed-tensors", "format": "int-quantized"}}
+    for name, shape, scale in (("rows", (9, 14), (9, 1)), ("one", (9, 14), (1,)), ("groups", (8, 12), (8, 3)), ("zeros", (8, 12), (8, 1))):
+        codes, scales = c.codes(*shape).view(np.int8), c.scales(*scale)
+        c.put(f"{name}.weight", "I8", codes)
+        stored = c.bf16(f"{name}.weight_scale", scales)
+        zero = np.zeros(scale, np.int8)
+        if name == "zeros":
+            zero = c.codes(*scale).view(np.int8)
+            c.put(f"{name}.weight_zero_point", "I8", zero)
+            c.absent.append(f"{name}.weight_zero_point")
+        if len(scale) == 2:
+            stored, zero = (np.repeat(x, shape[1] // scale[1], 1) for x in (stored, zero))
+        c.expected[f"{name}.weight"] = (codes.astype(np.float32) - zero.astype(np.float32)) * stored
+
+
+def plain_neighbours(c):
+    """Bytes without a scale are numbers."""
+    codes = c.codes(3, 5).view(np.int8)
+    c.put("a.weight", "I8", codes)
+    c.expected["a.weight"] = codes.astype(np.float32)
+
+
+def refused(c):
+    c.plain()
+    c.put("a.weight", "I8", c.codes(4, 6))
+    c.f32("a.weight_scale", c.scales(3, 4))
+    c.put("z.weight", "I8", c.codes(4, 6))
+    c.f32("z.weight_scale", c.scales(4, 1))
+    c.put("z.weight_zero_point", "I8", c.codes(4))
+    c.absent = ["a.weight", "z.weight"]
+    c.warnings = [r'"a\.weight", and 1 more of this scheme: not in f32/: int8']
+
+
+CASES = [weights, plain_neighbours, refused]

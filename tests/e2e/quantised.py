@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""quantised.py make DIR: the cases of quant/, each a model in DIR/SCHEME/CASE.
+quantised.py check MNT LOG: what DIR, mounted at MNT, shows of them, and what mounting said."""
+import importlib
+import json
+import os
+import pathlib
+import re
+import struct
+import sys
+
+import numpy as np
+
+import quant
+
+
+def cases():
+    """All of them, described: a scheme is a module of quant/."""
+    for module in sorted(p.stem for p in (pathlib.Path(__file__).parent / "quant").glob("[a-z]*.py")):
+        for function in importlib.import_module(f"quant.{module}").CASES:
+            c = quant.Case(f"{module}/{function.__name__}")
+            function(c)
+            yield c
+
+
+def difference(got, want):
+    """Equal to the bit, but for the payloads of NaN and the sign of zero."""
+    if got.dtype != np.float32 or got.shape != want.shape:
+        return f"{got.dtype} {got.shape}, not float32 {want.shape}"
+    bad = ~((got == want) | (np.isnan(got) & np.isnan(want)))
+    if not bad.any():
+        return None
+    at = np.unravel_index(np.argmax(bad), bad.shape)
+    return f"{bad.sum()} of {bad.size} differ, the first at {at}: {got[at]!r}, not {want[at]!r}"
+
+
+def in_pieces(path, whole):
+    """The same bytes, however they are asked for."""
+    with open(path, "rb", buffering=0) as f:
+        size = len(whole)
+        for at in {0, 1, size // 3, size // 2 + 1, max(0, size - 5)}:
+            for n in (1, 7, 4096, 65536):
+                if os.pread(f.fileno(), n, at) != whole[at : at + n]:
+                    yield f"{path}: {n} bytes from {at} on"
+
+
+def problems(c, mount, log):
+    view = pathlib.Path(mount, c.name, "f32")
+    shown = {p[: -len(".npy")] for p in os.listdir(view)}
+    for name, want in c.expected.items():
+        if name not in shown:
+            yield f"{name}: no file"
+            continue
+        d = difference(np.load(view / f"{name}.npy"), want)
+        if d:
+            yield f"{name}: {d}"
+        yield from in_pieces(view / f"{name}.npy", (view / f"{name}.npy").read_bytes())
+    for name in c.absent:
+        if name in shown:
+            yield f"{name}: has a file"
+    lines = [line for line in pathlib.Path(log).read_text().splitlines() if f"warning: {c.name}/" in line]
+    for line in lines:
+        if not any(re.search(w, line) for w in c.warnings):
+            yield f"warned: {line}"
+    for w in c.warnings:
+        if not any(re.search(w, line) for line in lines):
+            yield f"not warned: {w}"
+
+
+# How many bytes an element has, and its bits as float32.
+BITS = {
+    "BF16": ("<u2", lambda b: (b.astype(np.uint32) << 16).view(np.float32)),
+    "F16": ("<f2", lambda b: b.astype(np.float32)),
+    "F32": ("<f4", lambda b: b),
+    "F64": ("<f8", lambda b: b.astype(np.float32)),
+    **{k: (v, lambda b: b.astype(np.float32)) for k, v in (("I8", "i1"), ("U8", "u1"), ("I32", "<i4"), ("U32", "<u4"), ("I64", "<i8"))},
+}
+# The types that whole/ has directories for: float32 rounded to them.
+WHOLE = {
+    "bf16": ("BF16", "bfloat16", lambda x: quant.to_bf16(x)[1]),
+    "f16": ("F16", "float16", lambda x: x.astype(np.float16).astype(np.float32)),
+    "f32": ("F32", "float32", lambda x: x),
+}
+
+
+def read_safetensors(path):
+    """(name, dtype, values) of each tensor of a file."""
+    data = pathlib.Path(path).read_bytes()
+    (n,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + n])
+    if header.pop("__metadata__") != {"format": "pt"}:
+        raise ValueError(f"{path}: metadata")
+    for name, t in header.items():
+        begin, end = (8 + n + at for at in t["data_offsets"])
+        kind, values = BITS[t["dtype"]]
+        yield name, t["dtype"], values(np.frombuffer(data[begin:end], kind).reshape(t["shape"]))
+
+
+def whole_problems(c, mount):
+    """whole/bf16 and its like: every weight that f32/ has, rounded once, or as it is stored; or, with one refused, nothing."""
+    stored = {name: dtype for tensors in c.files.values() for name, (dtype, _, _) in tensors.items()}
+    computed = [n for n in c.expected if n not in stored or stored[n].startswith("F8")]
+    for directory, (dtype, torch, rounded) in WHOLE.items():
+        there = pathlib.Path(mount, c.name, "whole", directory)
+        if there.is_dir() and (c.warnings or not c.whole) or computed and not there.is_dir() and c.whole and not c.warnings:
+            yield f"whole/{directory} {'is' if there.is_dir() else 'is not'} there"
+        if not there.is_dir():
+            continue
+        shown = {name: (t, x) for p in sorted(there.glob("*.safetensors")) for name, t, x in read_safetensors(p)}
+        for name, want in c.expected.items():
+            if name not in shown:
+                if name in computed or name.endswith("weight"):
+                    yield f"whole/{directory}: {name}: isn't there"
+                continue
+            with np.errstate(over="ignore"):
+                d = difference(shown[name][1], rounded(want) if shown[name][0] == dtype else want)
+            if d or (name in computed and shown[name][0] != dtype):
+                yield f"whole/{directory}: {name}: {shown[name][0]}: {d}"
+        for name in shown:
+            if name not in c.expected:
+                yield f"whole/{directory}: {name}: not of the model"
+        if c.config is not None:
+            config = json.loads((there / "config.json").read_text())
+            if "quantization" in str(config) or config["torch_dtype"] != torch or config["dtype"] != torch:
+                yield f"whole/{directory}/config.json: {config}"
+
+
+def main():
+    what, *args = sys.argv[1:]
+    if what == "make":
+        for c in cases():
+            c.write(pathlib.Path(args[0], c.name))
+        return
+    found = [f"{c.name}: {p}" for c in cases() for p in (*problems(c, *args), *whole_problems(c, args[0]))]
+    print(*found, sep="\n")
+    sys.exit(bool(found))
+
+
+main()

@@ -27,7 +27,7 @@ struct tfs_loader {
 	struct tfs_hashes *hashes;
 
 	struct tfs_prefetcher *prefetcher;
-	struct tfs_pressure *pressure; /* NULL: the kernel does not tell of it */
+	struct tfs_pressure *pressure; /* NULL: the kernel doesn't report it */
 	_Atomic uint64_t staged;       /* bytes of staging buffers */
 	_Atomic uint64_t pressures;
 };
@@ -37,14 +37,14 @@ struct tfs_loader {
 
 /* --- Memory pressure ----------------------------------------------------------------------------------------------- */
 
-/* For so long after the last sign of pressure nothing is prefetched: what is wanted is enough then. */
+/* For this long after the last sign of pressure nothing is prefetched: demand is enough then. */
 #define PRESSURE_SECONDS 5
 
-/* At each sign of it, this share of what is resident goes, but at least so many bytes. */
+/* At each sign, evict this share of what is resident, but at least this many bytes. */
 enum { PRESSURE_SHARE = 8 };
 #define PRESSURE_MIN ((uint64_t)64 << 20)
 
-/* tmpfs can't be reclaimed, so the kernel would have to kill somebody. It says so seconds before. */
+/* tmpfs can't be reclaimed, so the kernel would have to kill a process. It warns seconds before. */
 static void on_pressure(void *arg)
 {
 	struct tfs_loader *l = arg;
@@ -67,7 +67,7 @@ int tfs_loader_hold(struct tfs_loader *l, struct tfs_file_id id, struct tfs_wait
 	if (!l->residency)
 		return -EOPNOTSUPP;
 	int r = tfs_residency_hold(l->residency, id, w);
-	/* After the demand, so that it is queued first. */
+	/* After the demand, so that is queued first. */
 	if (l->options.prefetch == TFS_PREFETCH_AUTO && (r >= 0 || r == -ETIMEDOUT))
 		tfs_prefetch_after(l->prefetcher, id);
 	return r;
@@ -76,7 +76,7 @@ int tfs_loader_hold(struct tfs_loader *l, struct tfs_file_id id, struct tfs_wait
 struct tfs_stream *tfs_loader_stream(struct tfs_loader *l, struct tfs_file_id id)
 {
 	struct tfs_stream *st = tfs_stream_open(l->streams, id);
-	/* With a store it is hold() that tells the prefetcher. */
+	/* With a store, hold() tells the prefetcher. */
 	if (st && !l->residency && l->options.prefetch == TFS_PREFETCH_AUTO)
 		tfs_prefetch_into_stream(l->prefetcher, st, id);
 	return st;
@@ -157,7 +157,7 @@ static void on_idle(void *arg)
 	tfs_hashes_trim(l->hashes);
 }
 
-/* Memory for a staging buffer. Without a store the budget is for them, and the streams. */
+/* Memory for a staging buffer. Without a store the budget is only for them and the streams. */
 static uint64_t take_for_staging(void *arg, uint64_t want, uint64_t least, enum tfs_priority priority)
 {
 	struct tfs_loader *l = arg;
@@ -197,13 +197,13 @@ static int start_workers(struct tfs_loader *l, struct tfs_error *err)
 	int r = l->options.engine_forced ? tfs_engine_probe(tfs_all_engines, o.tier) : 0;
 
 	if (r == -EOPNOTSUPP)
-		return tfs_error_set(err, r, TFS_NO_OFFSET, "the engine that was asked for was not built in");
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "the requested engine isn't built in");
 	if (r)
-		return tfs_error_set(err, r, TFS_NO_OFFSET, "the engine %s is not to be had here: %s",
-				     tfs_all_engines[o.tier]->name, strerror(-r));
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "the engine %s isn't available here: %s", tfs_all_engines[o.tier]->name,
+				     strerror(-r));
 	r = tfs_workers_start(l->sched, l->sources, &o, &l->workers);
 	if (r)
-		tfs_error_set(err, r, TFS_NO_OFFSET, "could not start a single thread for reading");
+		tfs_error_set(err, r, TFS_NO_OFFSET, "couldn't start any reading thread");
 	return r;
 }
 
@@ -244,7 +244,7 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 	if (l->residency)
 		l->pressure = tfs_pressure_watch(on_pressure, l);
 	if (options->prefetch == TFS_PREFETCH_ALL && l->residency)
-		tfs_prefetch_all(l->prefetcher, options->originals_only); /* or not: nothing depends on it */
+		tfs_prefetch_all(l->prefetcher, options->originals_only); /* whether it works or not: nothing depends on it */
 	*ret_loader = l;
 	return 0;
 }
@@ -256,7 +256,7 @@ void tfs_loader_stop(struct tfs_loader *l)
 	tfs_prefetch_stop(l->prefetcher);
 	tfs_sched_stop(l->sched);
 	tfs_workers_join(l->workers);
-	/* The timer may be answering somebody right now, whose answer still needs what the caller takes apart next. */
+	/* The timer may be answering a request right now, which still needs what the caller destroys next. */
 	tfs_residency_stop(l->residency);
 	tfs_streams_stop(l->streams);
 	tfs_hashes_stop(l->hashes);

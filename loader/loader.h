@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loader: brings tensors from storage into memory, and hands out what it has. It puts the parts together (sources,
- * scheduler, workers, store, residency, streams, prefetch) and knows nothing of FUSE.
+ * The loader: brings tensors from storage into memory, and gives access to them. It connects the parts (sources, scheduler,
+ * workers, store, residency, streams, prefetch) and knows nothing of FUSE.
  *
- * Two ways to a file's bytes: tfs_loader_hold() makes it resident, in a backing file that the caller may pass on to the
- * kernel; tfs_loader_stream() reads it in pieces, where hold() says that it can't or had better not be
- * resident. Thread-safe unless noted.
+ * Two ways to a file's bytes: tfs_loader_hold() makes it resident, in a backing file that the caller may pass to the kernel;
+ * tfs_loader_stream() reads it in pieces, if hold() says that it can't or shouldn't be resident. Thread-safe unless noted.
  */
 #ifndef TFS_LOADER_H
 #define TFS_LOADER_H
@@ -28,47 +27,49 @@ struct tfs_loader_options {
 	double open_wait;     /* seconds */
 	unsigned threads;     /* reading at once; TFS_THREADS_DEFAULT */
 	enum tfs_tier engine; /* the first to try */
-	bool engine_forced;   /* without it, fail */
-	bool resident;	      /* false: make no store; everything is streamed */
+	bool engine_forced;   /* fail without it */
+	bool resident;	      /* false: don't create a store; everything is streamed */
 	enum tfs_prefetch_mode prefetch;
-	bool originals_only; /* nobody can open a file of TFS_RAW: prefetch=all brings in the originals alone */
+	bool originals_only; /* files of TFS_RAW can't be opened: prefetch=all only loads the originals */
 };
 
-/* Requests in flight, at 4 MiB of buffer each: 8 got all that a local disk gave (docs/decisions.md); slower storage may want more. */
+/*
+ * Requests in flight, at 4 MiB of buffer each: 8 got all that a local disk gave (docs/decisions.md); slower storage may need more.
+ */
 enum { TFS_THREADS_DEFAULT = 8, TFS_THREADS_MAX = 64 };
 
 struct tfs_loader;
 
 /*
- * @model must outlive the loader. With @options->resident, failing to get a store is an error: the caller decides whether to
- * go on without. Starts threads.
+ * @model must outlive the loader. With @options->resident, failing to create a store is an error: the caller decides whether to go
+ * on without. Starts threads.
  */
 int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_options *options, struct tfs_loader **ret_loader,
 		      struct tfs_error *err);
 
 /*
- * No load is started any more, and everyone who waits is answered with -ECANCELED before this returns. Who asks meanwhile, or later,
- * gets the same. To be called once.
+ * No more loads are started, and all waiters are answered with -ECANCELED before this returns. Requests meanwhile, or later, get
+ * the same. Call it once.
  */
 void tfs_loader_stop(struct tfs_loader *l);
-void tfs_loader_destroy(struct tfs_loader *l); /* after stop, and after every stream was closed; takes NULL */
+void tfs_loader_destroy(struct tfs_loader *l); /* after stop, and after every stream was closed; accepts NULL */
 
-/* As tfs_residency_hold(); -EOPNOTSUPP without a store. Also tells the prefetcher. */
+/* Like tfs_residency_hold(); -EOPNOTSUPP without a store. Also tells the prefetcher. */
 int tfs_loader_hold(struct tfs_loader *l, struct tfs_file_id id, struct tfs_wait *w);
 
-/* As tfs_stream_open() on tfs_loader_streams(). Without a store it also tells the readahead which tensor follows. */
+/* Like tfs_stream_open() on tfs_loader_streams(). Without a store it also tells the readahead which tensor comes next. */
 struct tfs_stream *tfs_loader_stream(struct tfs_loader *l, struct tfs_file_id id);
 
 /*
- * Bring in these @n files in the background, in this order, as far as the budget has room. @ids (malloc'd) is the loader's from now
- * on. -EOPNOTSUPP without a store; -ENOMEM, -EAGAIN.
+ * Load these @n files in the background, in this order, as far as the budget has room. The loader takes ownership of @ids
+ * (malloc'd). -EOPNOTSUPP without a store; -ENOMEM, -EAGAIN.
  */
 int tfs_loader_prefetch(struct tfs_loader *l, struct tfs_file_id *ids, size_t n);
 
-/* What is on its way into memory, or queued for that, allocated; NULL: out of memory. */
+/* What is being loaded, or queued for loading, allocated; NULL: out of memory. */
 struct tfs_file_id *tfs_loader_queued(struct tfs_loader *l, size_t *ret_n);
 
-/* Nothing resident can be served any more: what was to be brought in is dropped, and what nobody has open or mapped let go. */
+/* Resident files can't be served any more: drop what is queued for loading, and release what nobody has open or mapped. */
 void tfs_loader_give_up_residency(struct tfs_loader *l);
 
 /* NULL without a store. */
@@ -81,11 +82,11 @@ struct tfs_loader_stats {
 	struct tfs_stream_stats streams;
 	struct tfs_hash_stats hashes;
 	struct tfs_sched_stats sched;
-	uint64_t store_used; /* bytes of memory that backing files hold, as the kernel counts them */
+	uint64_t store_used; /* bytes of memory used by backing files, as the kernel counts them */
 	uint64_t staged;     /* bytes of tensors that are inflated ahead (content/staging.h), now; in the budget */
 	uint64_t pressures;  /* times that the kernel reported memory pressure */
 	unsigned threads;
-	const char *engine; /* name of the one that read last; before that, of the one that will be tried first */
+	const char *engine; /* name of the last one that read; before that, of the one tried first */
 };
 void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats);
 

@@ -16,7 +16,7 @@
 enum { OPT_HELP = 'h', OPT_VERSION = 'V' };
 
 static const struct tfs_option common[] = {
-	{ OPT_HELP, "help", NULL, "print this and exit" },
+	{ OPT_HELP, "help", NULL, "print this help and exit" },
 	{ OPT_VERSION, "version", NULL, "print the version and exit" },
 	{ 0 },
 };
@@ -38,7 +38,7 @@ static void collect(const struct tfs_command *c, struct tfs_option all[OPTIONS_M
 
 enum { COLUMNS = 80, HELP_INDENT = 30 };
 
-/* Wrapped at blanks; @at columns of the first line are taken, and the others are indented by @indent. */
+/* Print wrapped at blanks; @at columns of the first line are used, and the others are indented by @indent. */
 static void print_wrapped(const char *text, int at, int indent)
 {
 	while (*text) {
@@ -173,7 +173,7 @@ int tfs_command_flush(void)
 	errno = 0;
 	if (!fflush(stdout) && !ferror(stdout))
 		return 0;
-	int r = errno ? -errno : -EIO; /* what was printed before may have failed */
+	int r = errno ? -errno : -EIO; /* earlier output may have failed */
 	tfs_log_error("standard output: %s", strerror(-r));
 	return r;
 }
@@ -207,7 +207,7 @@ enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **
 			printf("tensorfs %s\n", TFS_VERSION);
 			return TFS_PARSED_EXIT;
 		}
-		if (id == '?') /* getopt has said what is wrong */
+		if (id == '?') /* getopt has printed the error */
 			fprintf(stderr, "Try '%s --help'.\n", c->name);
 		if (id == '?' || !take(arg, id, optarg))
 			return TFS_PARSED_USAGE;
@@ -217,7 +217,7 @@ enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **
 		if (n < c->min_operands)
 			complain_missing(c, n);
 		else
-			fprintf(stderr, "%s: one argument too many: %s\n", c->name, argv[optind + c->max_operands]);
+			fprintf(stderr, "%s: unexpected argument: %s\n", c->name, argv[optind + c->max_operands]);
 		fprintf(stderr, "usage: %s [OPTIONS] %s\nTry '%s --help'.\n", c->name, c->operands, c->name);
 		return TFS_PARSED_USAGE;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What can be done with a model besides mounting it: "tensorfs NAME ...".
+ * Commands other than mounting: "tensorfs NAME ...".
  *
  * A command is a row here and a file, NAME.c, that defines its struct tfs_command, tfs_NAME_command.
  */

@@ -30,7 +30,7 @@ char *tfs_figures_bytes(char *buf, double bytes)
 	static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB" };
 	unsigned u = 0;
 
-	/* What would be rounded to four digits is written in the next unit. */
+	/* What would be rounded to four digits is written in the next larger unit. */
 	while (bytes >= 999.5 && u < sizeof units / sizeof *units - 1) {
 		bytes /= 1000;
 		u++;

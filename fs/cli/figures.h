@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Figures as people read them. */
+/* Human-readable figures. */
 #ifndef TFS_CLI_FIGURES_H
 #define TFS_CLI_FIGURES_H
 
 #include <stdbool.h>
 
 /*
- * A bar of @width columns at most, @share (0 to 1) of them filled, into @buf (4 * @width + 1 bytes); never empty where @share
- * is not 0. In eighths of a column where the terminal has UTF-8, else of '#'. Returns the columns that it takes.
+ * A bar of @width columns at most, @share (0 to 1) of them filled, into @buf (4 * @width + 1 bytes); never empty if @share isn't 0.
+ * In eighths of a column if the terminal has UTF-8, else of '#'. Returns the columns that it uses.
  */
 unsigned tfs_figures_bar(char *buf, unsigned width, double share, bool utf8);
 

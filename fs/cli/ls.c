@@ -20,8 +20,8 @@ enum format { SHORT, LONG, TSV, JSON };
 enum { OPT_LONG = 'l', OPT_TSV = 256, OPT_JSON };
 
 static const struct tfs_option ls_options[] = {
-	{ OPT_LONG, "long", NULL, "also file, offset and path in the mount; bytes in full" },
-	{ OPT_TSV, "tsv", NULL, "for programs: all columns with tabs between them, as in .tensorfs/index.tsv" },
+	{ OPT_LONG, "long", NULL, "also show file, offset and path in the mount; exact bytes" },
+	{ OPT_TSV, "tsv", NULL, "for programs: all columns, separated by tabs, as in .tensorfs/index.tsv" },
 	{ OPT_JSON, "json", NULL, "for programs: one JSON array, as in .tensorfs/index.json" },
 	{ 0 },
 };
@@ -48,7 +48,7 @@ static int add_all(const struct tfs_model *m, struct tfs_files *files)
 	return 0;
 }
 
-/* What is wrong is printed, and what else is named is found all the same. */
+/* Errors are printed, but the other names are still found. */
 static int add_named(struct tfs_tree *tree, char **names, int n, struct tfs_files *files)
 {
 	int result = 0;
@@ -58,7 +58,7 @@ static int add_named(struct tfs_tree *tree, char **names, int n, struct tfs_file
 		if (r == -ENOMEM)
 			return r;
 		if (r) {
-			tfs_log_error("%s: no tensor has that name, and no directory of tensors", names[i]);
+			tfs_log_error("%s: no such tensor, or directory of tensors", names[i]);
 			result = r;
 		}
 	}
@@ -116,11 +116,11 @@ static int print_json(struct tfs_rows *rows, const struct tfs_files *files)
 
 /* --- A table for people ---------------------------------------------------------------------------------------------- */
 
-/* A wider cell moves the rest of its line: names may have 64 KiB, and one of those is not to move all lines. */
+/* A wider cell shifts the rest of its line: names may have 64 KiB, and a single one shouldn't shift all lines. */
 enum { WIDTH_MAX = 100 };
 
 struct table {
-	bool full; /* bytes, not the likes of "2.15 GB" */
+	bool full; /* bytes, rather than "2.15 GB" */
 	unsigned n;
 	enum tfs_column columns[TFS_COLUMNS];
 	int widths[TFS_COLUMNS];
@@ -135,7 +135,7 @@ static bool is_number(enum tfs_column c)
 	return c == TFS_COLUMN_BYTES || c == TFS_COLUMN_OFFSET;
 }
 
-/* Columns of a terminal that UTF-8 takes, as near as it can be said without a locale. */
+/* Number of terminal columns of UTF-8 text, as well as can be told without a locale. */
 static int width_of(const char *s, size_t len)
 {
 	int width = 0;
@@ -145,7 +145,7 @@ static int width_of(const char *s, size_t len)
 	return width;
 }
 
-/* Column @c of @row, or with NULL its heading, into table->text. */
+/* Column @c of @row, or its heading if NULL, into table->text. */
 static int make_cell(struct table *table, const struct tfs_row *row, enum tfs_column c)
 {
 	char bytes[TFS_FIGURES_BYTES];
@@ -256,7 +256,7 @@ static int ls_main(int argc, char **argv)
 	int printed = 0;
 	if (found == -ENOMEM)
 		tfs_log_error("out of memory");
-	else if (!found || files.n) /* no head of a table with nothing in it */
+	else if (!found || files.n) /* no heading for an empty table */
 		printed = print_files(&arg, &files, format);
 	free(files.ids);
 	tfs_model_arg_close(&arg);
@@ -269,11 +269,10 @@ const struct tfs_command tfs_ls_command = {
 	.operands = "MODEL [NAME...]",
 	.min_operands = 1,
 	.max_operands = INT_MAX,
-	.about =
-		"List the tensors of a model, which may be a directory or one weight file: name, dtype, shape, bytes, and the set "
-		"where there are several. NAME is a tensor, a glob of tensors, or a path in the mount, such as tensors, sets/STEM/tensors "
-		"or 'unet/tensors/*.bias'.",
-	.status = "Exit status: 0 listed, 1 failed, or no tensor has a name, 2 wrong usage. See tensorfs-ls(1).",
+	.about = "List the tensors of a model, which may be a directory or one weight file: name, dtype, shape, bytes, and the set "
+		 "where there are several. NAME is a tensor, a glob of tensors, or a path in the mount, such as "
+		 "tensors, sets/STEM/tensors or 'unet/tensors/*.bias'.",
+	.status = "Exit status: 0 listed, 1 failed or a NAME matches nothing, 2 usage error. See tensorfs-ls(1).",
 	.tables = { ls_options },
 	.run = ls_main,
 };

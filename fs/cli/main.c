@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tensorfs: mount a model directory with every tensor in it as an ordinary file, or do something else with it.
+ * tensorfs: mount a model directory with every tensor in it as an ordinary file, or run another command on it.
  *
- * In the background the parent stays until the mount answers, so that a script may go on with it in the next line. The child
- * does all the work, from the first look at the model on: no thread ever has to survive a fork.
+ * In the background the parent stays until the mount answers, so a script can use it in the next line. The child does all the work,
+ * starting with scanning the model: no thread ever has to survive a fork.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -24,7 +24,7 @@ static int run_in_background(const struct tfs_options *options)
 	sigset_t signals;
 	pid_t pid;
 
-	/* Not to end before the daemon that is being started has. */
+	/* Don't exit before the daemon that is being started. */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
@@ -84,7 +84,7 @@ static int run_help(int argc, char **argv)
 		fprintf(stderr, "tensorfs help: %s: unknown command\nTry 'tensorfs help'.\n", argv[first]);
 		return TFS_EXIT_USAGE;
 	}
-	optind = 0; /* getopt starts anew */
+	optind = 0; /* restart getopt */
 	if (!c)
 		return mount_model(2, of_program);
 	char *of_command[] = { argv[first], help, NULL };
@@ -93,15 +93,15 @@ static int run_help(int argc, char **argv)
 
 const struct tfs_command tfs_help_command = {
 	.name = "tensorfs help",
-	.summary = "explain a command",
+	.summary = "show help for a command",
 	.operands = "[COMMAND]",
 	.max_operands = 1,
-	.about = "Print the help of a command, as its --help does, or of mounting, which also names the commands.",
-	.status = "Exit status: 0 printed, 2 wrong usage. See tensorfs(1).",
+	.about = "Print a command's help, as its --help does; without a COMMAND, that of mounting, which lists the commands.",
+	.status = "Exit status: 0 printed, 2 usage error. See tensorfs(1).",
 	.run = run_help,
 };
 
-/* A word that is meant to be a command, as no file has the name. */
+/* A word that must be meant as a command, as no file has that name. */
 static bool is_unknown(const char *word)
 {
 	struct stat st;
@@ -112,12 +112,12 @@ int main(int argc, char **argv)
 {
 	if (argc < 2 || tfs_options_helper(argv[0]))
 		return mount_model(argc, argv);
-	/* A directory that is called like a command is ./NAME. */
+	/* A directory named like a command is written ./NAME. */
 	const struct tfs_command *c = find(argv[1]);
 	if (c)
 		return tfs_command_run(c, argc - 1, argv + 1);
 	if (is_unknown(argv[1])) {
-		fprintf(stderr, "tensorfs: %s: unknown command, or no such model\nTry 'tensorfs help'.\n", argv[1]);
+		fprintf(stderr, "tensorfs: %s: no such command or model\nTry 'tensorfs help'.\n", argv[1]);
 		return TFS_EXIT_USAGE;
 	}
 	return mount_model(argc, argv);

@@ -8,10 +8,10 @@
 
 struct tfs_model_arg {
 	struct tfs_model *model;
-	struct tfs_tree *tree; /* what a mount of it would show, but for the files in .tensorfs */
+	struct tfs_tree *tree; /* what a mount of it would show, except for the files in .tensorfs */
 };
 
-/* Open the model at @path. What is odd about it, and what is wrong, is printed as mounting it would. 0 or -errno. */
+/* Open the model at @path. Warnings and errors are printed as when mounting it. 0 or -errno. */
 int tfs_model_arg_open(const char *path, struct tfs_model_arg *ret_arg);
 void tfs_model_arg_close(struct tfs_model_arg *arg);
 

@@ -17,41 +17,42 @@ enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o', OPT_NO_MTAB = 'n'
        OPT_NONEMPTY, OPT_VIEWS };
 /* clang-format on */
 
-/* What only a mount of its own takes … */
+/* Options only for mounting … */
 static const struct tfs_option mount_options[] = {
-	{ OPT_FOREGROUND, "foreground", NULL, "stay in the foreground, messages on standard error" },
-	{ OPT_DEBUG, "debug", NULL, "tell what happens; implies -f" },
+	{ OPT_FOREGROUND, "foreground", NULL, "stay in the foreground and log to standard error" },
+	{ OPT_DEBUG, "debug", NULL, "log every request and what the loader does; implies -f" },
 	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options: ro, noexec, fsname=NAME, ...; also those below, as NAME or NAME=VALUE" },
-	{ OPT_ALLOW_OTHER, "allow-other", NULL, "let other users in; the same as -o allow_other" },
-	{ OPT_VIEWS, "views", "LIST", "which views there are: all, none, or some of tensors,npy,f32,meta,tree,whole" },
-	{ OPT_NONEMPTY, "nonempty", NULL, "mount over another tensorfs mount, too" },
+	{ OPT_ALLOW_OTHER, "allow-other", NULL, "let other users access the mount; same as -o allow_other" },
+	{ OPT_VIEWS, "views", "LIST", "views to show: all, none, or some of tensors,npy,f32,meta,tree,whole" },
+	{ OPT_NONEMPTY, "nonempty", NULL, "allow mounting over another tensorfs mount" },
 	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE",
-	  "load these files of the mount first, in this order: a name or glob on each line" },
+	  "load the files that FILE lists first, in that order: one name or glob per line" },
 	{ 0 },
 };
 
-/* … and how any is served. */
+/* … and how any mount is served. */
 const struct tfs_option tfs_serving_options[] = {
 	{ OPT_MEMORY, "memory", "SIZE",
 	  "memory for resident tensors: bytes with K, M, G or T, a percentage of what is available, or auto (half of it)" },
-	{ OPT_OPEN_WAIT, "open-wait", "SECONDS", "stream a tensor whose load would hold up its open for longer (default 1)" },
-	{ OPT_PREFETCH, "prefetch", "auto|all|none", "load what will be opened next; everything from mount on; nothing" },
+	{ OPT_OPEN_WAIT, "open-wait", "SECONDS", "stream a tensor if loading it would delay its open for longer (default 1)" },
+	{ OPT_PREFETCH, "prefetch", "auto|all|none", "load ahead what will be opened next; everything, once mounted; nothing" },
 	{ OPT_THREADS, "threads", "N", "reads in flight (default 8)" },
 	{ OPT_ENGINE, "engine", "NAME",
-	  "how to read: uring (io_uring), threads, both past the page cache, or buffered; auto: the first that works" },
+	  "how to read: uring (io_uring) or threads, both bypassing the page cache, or buffered; auto: the first that works" },
 	{ OPT_PASSTHROUGH, "passthrough", "auto|on|off",
-	  "let the kernel serve resident tensors by itself; on: or fail to mount (default auto)" },
+	  "let the kernel serve resident tensors directly; on: fail to mount if it can't (default auto)" },
 	{ OPT_NPY_ALIGN, "npy-align", "64|4096",
-	  "a multiple of it is where data begins in npy/ and f32/; 64: as np.save writes them (default 4096)" },
-	{ OPT_URING, "fuse-uring", "auto|on|off", "carry requests by io_uring; on: or fail to mount (default auto)" },
+	  "align the data in npy/ and f32/ files to this; 64: as np.save does (default 4096)" },
+	{ OPT_URING, "fuse-uring", "auto|on|off",
+	  "carry FUSE requests over io_uring; on: fail to mount if it can't (default auto)" },
 	{ 0 },
 };
 
-/* What mount(8) says to programs that mount for it. */
+/* Options that mount(8) passes to mount helpers. */
 static const struct tfs_option mount8_options[] = {
-	{ OPT_NO_MTAB, NULL, NULL, "for mount(8), no effect" },
-	{ OPT_SLOPPY, NULL, NULL, "for mount(8), no effect" },
-	{ OPT_VERBOSE, NULL, NULL, "for mount(8), no effect" },
+	{ OPT_NO_MTAB, NULL, NULL, "accepted for mount(8), no effect" },
+	{ OPT_SLOPPY, NULL, NULL, "accepted for mount(8), no effect" },
+	{ OPT_VERBOSE, NULL, NULL, "accepted for mount(8), no effect" },
 	{ 0 },
 };
 
@@ -62,14 +63,14 @@ static const struct tfs_command mount_command = {
 	.max_operands = 2,
 	.about = "Mount a model directory with every tensor in it as an ordinary file. MODEL_DIR may also be one weight file. "
 		 "Unmount with umount or fusermount3 -u.",
-	.status = "Exit status: 0 mounted (or unmounted, with -f), 1 failed, 2 wrong usage. See tensorfs(1).",
+	.status = "Exit status: 0 mounted (or unmounted, with -f), 1 failed, 2 usage error. See tensorfs(1).",
 	.tables = { mount_options, tfs_serving_options, mount8_options },
 };
 
-/* For mount(8) -f is another word. */
+/* For mount(8) -f means something else. */
 static const struct tfs_option helper_options[] = {
 	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options, and those of tensorfs as NAME or NAME=VALUE" },
-	{ OPT_TYPE, NULL, "TYPE", "for mount(8), no effect" },
+	{ OPT_TYPE, NULL, "TYPE", "accepted for mount(8), no effect" },
 	{ OPT_FOREGROUND, NULL, NULL, "fake: do everything but mount" },
 	{ 0 },
 };
@@ -79,8 +80,8 @@ static const struct tfs_command helper_command = {
 	.operands = "MODEL_DIR MOUNTPOINT",
 	.min_operands = 2,
 	.max_operands = 2,
-	.about = "What mount(8) runs for the type tensorfs; tensorfs does the same for people.",
-	.status = "Exit status: 0 mounted, 1 failed, 2 wrong usage. See mount.tensorfs(8).",
+	.about = "Run by mount(8) for the type tensorfs. From a shell, use tensorfs.",
+	.status = "Exit status: 0 mounted, 1 failed, 2 usage error. See mount.tensorfs(8).",
 	.tables = { helper_options, mount8_options },
 };
 
@@ -111,7 +112,7 @@ static bool parse_memory(const char *value, uint64_t *ret)
 	} else if (*end) {
 		static const char units[] = "KMGT";
 		const char *u = strchr(units, toupper((unsigned char)*end));
-		/* "G", "GB" and "GiB" all mean 2^30: memory is counted in powers of two. */
+		/* "G", "GB" and "GiB" all mean 2^30: memory is measured in powers of two. */
 		if (!u || (end[1] && strcmp(end + 1, "B") && strcmp(end + 1, "iB")))
 			return tfs_value_complain("--memory", value, want);
 		v *= (double)(1ull << 10 * (u - units + 1));
@@ -124,7 +125,7 @@ static bool parse_memory(const char *value, uint64_t *ret)
 
 /* --- -o -------------------------------------------------------------------------------------------------------------- */
 
-/* What mount(8), fstab(5) and systemd.mount(5) know and does nothing here, is always so or can't be: nosuid, nodev, noatime. */
+/* Options of mount(8), fstab(5) and systemd.mount(5) that have no effect here, or are always on: nosuid, nodev, noatime. */
 /* clang-format off */
 static const char *const no_effect[] = {
 	"defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nofail", "_netdev", "suid", "nosuid", "dev",
@@ -146,8 +147,8 @@ static bool has_no_effect(const char *word)
 }
 
 /*
- * The next of a list, which may hold commas in double quotes, as in mount(8), or behind a backslash, as for libfuse, which also
- * has \NNN, octal. @word has room for the whole list.
+ * The next word of a list, which may contain commas in double quotes, as in mount(8), or after a backslash, as in libfuse, which
+ * also has \NNN, octal. @word has room for the whole list.
  */
 static bool next_word(const char **list, char *word)
 {
@@ -192,7 +193,7 @@ static const struct tfs_option *find(const char *word)
 	return NULL;
 }
 
-/* For libfuse or the kernel; what they don't know is libfuse's to refuse. False: out of memory. */
+/* For libfuse or the kernel; libfuse refuses unknown options. False: out of memory. */
 static bool pass_on(struct tfs_options *o, const char *word)
 {
 	size_t len = strlen(o->mount_options);
@@ -225,8 +226,7 @@ static bool take_word(struct tfs_options *o, const char *word)
 	if (!*word || has_no_effect(word))
 		return true;
 	if (!strcmp(word, "remount")) {
-		fprintf(stderr,
-			"tensorfs: -o remount: a mount can't be changed; unmount it, and mount again with the other options\n");
+		fprintf(stderr, "tensorfs: -o remount: a mount's options can't be changed; unmount it and mount it again\n");
 		return false;
 	}
 	if (value && !value[1] && (!strncmp(word, "fsname=", 7) || !strncmp(word, "subtype=", 8))) {

@@ -9,9 +9,8 @@
 #include "mount/options.h"
 
 /*
- * As "tensorfs", or as "mount.tensorfs", which mount(8) runs: that is argv[0]. Prints what is wrong to standard error. Options
- * that are rows of a table are also taken as -o NAME or -o NAME=VALUE, with _ or - in their names. @commands are named by
- * --help; NULL: none.
+ * As "tensorfs", or as "mount.tensorfs", which mount(8) runs: that is argv[0]. Prints errors to standard error. Options that are
+ * rows of a table are also accepted as -o NAME or -o NAME=VALUE, with _ or - in their names. --help lists @commands; NULL: none.
  */
 enum tfs_parsed tfs_options_parse(int argc, char **argv, const struct tfs_command *const *commands,
 				  struct tfs_options *ret_options);
@@ -21,8 +20,8 @@ void tfs_options_fini(struct tfs_options *o);
 bool tfs_options_helper(const char *argv0);
 
 /*
- * For other commands that mount: defaults (false: out of memory), a table of those options that say how a mount is served and
- * the tfs_take_option for them (@arg: the struct tfs_options), and what is left to do when all are taken.
+ * For other commands that mount: defaults (false: out of memory), a table of the options for how a mount is served and the
+ * tfs_take_option for them (@arg: the struct tfs_options), and what remains to be done after the last option.
  */
 bool tfs_options_init(struct tfs_options *ret_options);
 extern const struct tfs_option tfs_serving_options[];

@@ -17,7 +17,7 @@ int tfs_caller_of(fuse_req_t req, struct tfs_caller *ret_caller)
 			return -ENOMEM;
 		}
 		c.groups = groups;
-		/* Of a thread that waits for this answer, so it is still there; root needs no groups. */
+		/* Those of a thread that waits for this answer, so it still exists; root needs no groups. */
 		n = c.uid ? fuse_req_getgroups(req, room, groups) : 0;
 		if (n <= room)
 			break;
@@ -28,7 +28,7 @@ int tfs_caller_of(fuse_req_t req, struct tfs_caller *ret_caller)
 	return 0;
 }
 
-/* Of all that is below the directory @dir, some? */
+/* Anything of what is below the directory @dir? */
 static bool sees_any(struct tfs_fs *fs, const struct tfs_caller *c, struct tfs_inode dir)
 {
 	char name[TFS_NAME_MAX + 1];

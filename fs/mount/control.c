@@ -15,7 +15,7 @@
 struct tfs_control {
 	struct tfs_fs *fs;
 	uint32_t which;
-	/* Guards the line: writes of one file come one by one, but a close of a duplicate flushes meanwhile. */
+	/* Guards the line: writes to a file are serialised, but closing a duplicate descriptor may flush at the same time. */
 	pthread_mutex_t lock;
 	char line[TFS_PATH_SIZE];
 	size_t len; /* sizeof line: too long */
@@ -45,7 +45,7 @@ void tfs_control_close(struct tfs_control *c)
 	free(c);
 }
 
-/* Add what @name stands for, but for what there is nothing of to load: tensors without elements. As tfs_resolve_name(). */
+/* Add what @name refers to, except what has nothing to load: tensors without elements. Like tfs_resolve_name(). */
 static int find_files(struct tfs_fs *fs, const char *name, struct tfs_files *files)
 {
 	size_t from = files->n, n = from;
@@ -64,14 +64,14 @@ static int do_line(struct tfs_fs *fs, uint32_t which, const char *line)
 {
 	struct tfs_residency *residency = tfs_loader_residency(fs->loader);
 	struct tfs_files files = { 0 };
-	/* What can't be served is not loaded; but what is in memory can go, whatever became of serving it. */
+	/* What can't be served isn't loaded; but what is in memory can be evicted in any case. */
 	bool possible = which == TFS_CONTROL_EVICT || (residency && fs->passthrough);
 	int r = possible ? find_files(fs, line, &files) : -EOPNOTSUPP;
 
 	if (!r && which == TFS_CONTROL_PREFETCH)
 		return tfs_loader_prefetch(fs->loader, files.ids, files.n);
 	if (r || !residency)
-		files.n = 0; /* of what was found before it went wrong nothing is done */
+		files.n = 0; /* what was found before the error isn't processed */
 	for (size_t i = 0; i < files.n; i++) {
 		int one;
 		if (which == TFS_CONTROL_PIN) {
@@ -82,7 +82,7 @@ static int do_line(struct tfs_fs *fs, uint32_t which, const char *line)
 			tfs_residency_unpin(residency, files.ids[i]);
 			one = tfs_residency_evict(residency, files.ids[i]);
 			if (one == -ENOENT)
-				one = 0; /* it is where it should be */
+				one = 0; /* it already is where it should be */
 		}
 		if (one && !r)
 			r = one;
@@ -160,7 +160,7 @@ char *tfs_control_text(struct tfs_fs *fs, uint32_t which, const struct tfs_calle
 		paths[shown] = tfs_resolve_path(fs->tree, ids[i]);
 		bad = !paths[shown++];
 	}
-	if (!bad && which == TFS_CONTROL_PIN) /* the other one has an order */
+	if (!bad && which == TFS_CONTROL_PIN) /* the other one is sorted */
 		qsort(paths, shown, sizeof *paths, by_path);
 	for (size_t i = 0; i < shown; i++) {
 		if (!bad)
@@ -195,7 +195,7 @@ int tfs_control_prefetch_list(struct tfs_fs *fs, const char *path)
 			continue;
 		r = find_files(fs, line, &files);
 		if (r && r != -ENOMEM) {
-			tfs_log_warning("--prefetch-list: %s: there is no %.500s", path, line);
+			tfs_log_warning("--prefetch-list: %s: nothing is named %.500s", path, line);
 			r = 0;
 		}
 	}

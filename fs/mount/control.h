@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The writable files of .tensorfs: prefetch, evict, pin. Each takes names of files of the mount, one a line, which may be globs
+ * The writable files of .tensorfs: prefetch, evict, pin. Each accepts names of files in the mount, one per line, which may be globs
  * (tree/resolve.h).
  */
 #ifndef TFS_FS_CONTROL_H
@@ -13,32 +13,31 @@
 #include "mount/fs.h"
 #include "tree/access.h"
 
-/* May the control file of that place in tfs_controls be written to? */
+/* Is the control file with that index in tfs_controls writable? */
 bool tfs_control_writable(uint32_t which);
 
-/* One that is open for writing: lines may come in pieces. */
+/* One open for writing: lines may arrive in pieces. */
 struct tfs_control;
 
 struct tfs_control *tfs_control_open(struct tfs_fs *fs, uint32_t which); /* NULL: out of memory */
-void tfs_control_close(struct tfs_control *c);				 /* takes NULL; drops a line without end */
+void tfs_control_close(struct tfs_control *c);				 /* accepts NULL; drops an incomplete line */
 
 /*
- * The next @len bytes. All lines that are complete are done; the first that fails is reported: -ENOENT: nothing has such a name;
- * -EBUSY (evict): some are in use; -ENOSPC, -EFBIG (pin): no room; -ENAMETOOLONG; -EOPNOTSUPP (prefetch,
- * pin): nothing is ever resident here.
+ * Write the next @len bytes. All complete lines are processed; the first error is reported: -ENOENT: no such name; -EBUSY (evict):
+ * some are in use; -ENOSPC, -EFBIG (pin): no room; -ENAMETOOLONG; -EOPNOTSUPP (prefetch, pin): nothing is ever resident here.
  */
 int tfs_control_write(struct tfs_control *c, const char *text, size_t len);
 
-/* What was written is complete, also without a newline at its end. As tfs_control_write(). */
+/* End of input, even without a trailing newline. Like tfs_control_write(). */
 int tfs_control_flush(struct tfs_control *c);
 
 /*
- * What one reads in it, one path a line: of pin, what is pinned; of prefetch, what is being loaded or queued for that; of evict
- * nothing. Only what @caller (NULL: anybody) may read. Allocated; NULL: out of memory.
+ * The content for reading, one path per line: for pin, what is pinned; for prefetch, what is being loaded or queued for loading;
+ * for evict nothing. Only what @caller (NULL: everybody) may read. Allocated; NULL: out of memory.
  */
 char *tfs_control_text(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller);
 
-/* A file with such lines, to be prefetched in that order. A name that nothing has is logged and passed over. 0 or -errno, logged. */
+/* Prefetch the lines of a file, in that order. A name that matches nothing is logged and skipped. 0 or -errno, logged. */
 int tfs_control_prefetch_list(struct tfs_fs *fs, const char *path);
 
 #endif

@@ -19,14 +19,14 @@
 #include "mount/mountpoint.h"
 #include "mount/session.h"
 
-/* One that was told to end frees the memory of all that is resident: terabytes may take this long. */
+/* A daemon that is exiting frees the memory of everything resident: terabytes may take this long. */
 enum { END_SECONDS = 120, LOOKS_PER_SECOND = 500 };
 
 static _Noreturn void serve(const struct tfs_options *options, int starter_fd, pid_t parent)
 {
 	sigset_t none;
 
-	/* Ctrl-C is for the parent alone, which then ends us in good order; should it die, we are told to end too. */
+	/* Only the parent handles Ctrl-C, and then ends us properly; if it dies, we get a signal, too. */
 	setsid();
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
@@ -36,7 +36,7 @@ static _Noreturn void serve(const struct tfs_options *options, int starter_fd, p
 	exit(tfs_session_run(options, starter_fd));
 }
 
-/* Wait for the end of @pid; false: it does not come. */
+/* Wait for @pid to exit; false: it doesn't. */
 static bool ended(pid_t pid, int *ret_status)
 {
 	const struct timespec pause = { .tv_nsec = 1000000000 / LOOKS_PER_SECOND };
@@ -56,7 +56,7 @@ static int wait_for_end(pid_t pid)
 	int status = 0;
 
 	if (!ended(pid, &status)) {
-		tfs_log_error("the daemon, process %d, does not end", (int)pid);
+		tfs_log_error("the daemon (process %d) doesn't exit", (int)pid);
 		kill(pid, SIGKILL);
 		ended(pid, &status);
 	}
@@ -65,11 +65,11 @@ static int wait_for_end(pid_t pid)
 
 void tfs_daemon_stop(pid_t pid)
 {
-	kill(pid, SIGTERM); /* it unmounts, lazily where somebody is still in there */
+	kill(pid, SIGTERM); /* it unmounts, lazily if the mount is still in use */
 	wait_for_end(pid);
 }
 
-/* Until the child is ready. 0; -EINTR: the user wants an end; -ENODEV: the child has ended. */
+/* Until the child is ready. 0; -EINTR: the user wants to stop; -ENODEV: the child has exited. */
 static int wait_until_ready(int fd, int signal_fd)
 {
 	struct pollfd polled[] = { { .fd = fd, .events = POLLIN }, { .fd = signal_fd, .events = POLLIN } };
@@ -87,12 +87,12 @@ static int try_mount(const char *mountpoint)
 {
 	struct stat st;
 
-	if (tfs_mountpoint_fd(mountpoint) >= 0) /* where that is mounted only its owner knows */
+	if (tfs_mountpoint_fd(mountpoint) >= 0) /* only its owner knows where that is mounted */
 		return 0;
 	return stat(mountpoint, &st) ? -errno : 0;
 }
 
-/* Let the child go on by itself. False: something has ended it before. */
+/* Release the child. False: it ended before. */
 static bool tell_answered(int fd)
 {
 	char byte;
@@ -102,7 +102,7 @@ static bool tell_answered(int fd)
 
 int tfs_daemon_start(const struct tfs_options *options, int signal_fd, pid_t *ret_pid)
 {
-	cleanup_free char *path = realpath(options->mountpoint, NULL); /* if it is none, the child says so */
+	cleanup_free char *path = realpath(options->mountpoint, NULL); /* if it isn't one, the child reports it */
 	int before = path ? tfs_mounted_at(path).id : 0, fds[2];
 	pid_t parent = getpid(), pid = -1;
 
@@ -138,9 +138,9 @@ int tfs_daemon_start(const struct tfs_options *options, int signal_fd, pid_t *re
 	if (r == -EINTR)
 		return r;
 	if (WIFSIGNALED(status))
-		tfs_log_error("ended by signal %d (%s) before the mount answered: nothing is mounted", WTERMSIG(status),
+		tfs_log_error("killed by signal %d (%s) before the mount answered: nothing is mounted", WTERMSIG(status),
 			      strsignal(WTERMSIG(status)));
-	else if (!WEXITSTATUS(status)) /* or it has said what is wrong */
+	else if (!WEXITSTATUS(status)) /* or it has reported the error */
 		tfs_log_error("%s does not answer: %s", options->mountpoint, strerror(answer ? -answer : EPIPE));
 	return -ENODEV;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looking around: names, attributes, directories. It is arithmetic on inode numbers and does not block, but for keys (tree/file-meta.h); and
- * texts whose size is asked for are made for that.
+ * Looking around: names, attributes, directories. It is arithmetic on inode numbers and doesn't block, except for keys
+ * (tree/file-meta.h), and texts that are generated to get their size.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -52,7 +52,7 @@ static int size_of_meta(struct tfs_fs *fs, struct tfs_inode inode, uint64_t *ret
 	return r;
 }
 
-/* The size of a text that never changes, with what @caller (NULL: anybody) may read. */
+/* The size of a text that never changes, with what @caller (NULL: everybody) may read. */
 static int size_of_fixed(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller, uint64_t *ret_size)
 {
 	if (which == TFS_CONTROL_XXH128SUMS)
@@ -91,13 +91,13 @@ bool tfs_has_snapshots(struct tfs_fs *fs, struct tfs_inode inode)
 	       (!tfs_control_is_fixed(inode.node) || (!fs->all_open && tfs_access_all_mixed(tfs_tree_access(fs->tree))));
 }
 
-/* All but sizes that are known only when something has been made or read. */
+/* All attributes except sizes that require generating or reading something. */
 static void fill_attr_quickly(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
 {
 	inode.serial = 0; /* they are one file */
 	tfs_tree_attr(fs->tree, inode, st);
 	if (inode.kind == TFS_INO_CONTROL && tfs_control_writable(inode.node)) {
-		/* Whoever mounted it decides what is in memory. */
+		/* The user who mounted it decides what is in memory. */
 		st->st_mode = S_IFREG | 0644;
 		st->st_uid = getuid();
 		st->st_gid = getgid();
@@ -129,7 +129,7 @@ static int fill_attr(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
 	return r;
 }
 
-/* @ask_again: what a name stands for depends on who looks it up, or when. */
+/* @ask_again: what a name refers to depends on who looks it up, or when. */
 static int fill_entry(struct tfs_fs *fs, struct tfs_inode inode, bool ask_again, struct fuse_entry_param *e)
 {
 	memset(e, 0, sizeof *e);
@@ -142,7 +142,7 @@ static int fill_entry(struct tfs_fs *fs, struct tfs_inode inode, bool ask_again,
 
 /* --- Looking up ------------------------------------------------------------------------------------------------------- */
 
-/* Make @inode a snapshot of that file, for whoever sent @req. */
+/* Make @inode a snapshot of that file, for the caller that sent @req. */
 static int take_snapshot(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode *inode)
 {
 	struct tfs_snapshot *s = calloc(1, sizeof *s);
@@ -169,8 +169,8 @@ static int take_snapshot(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode *in
 }
 
 /*
- * What @name is in a directory that shows each only what he may read. Who may not read all of it isn't told, either, what there is not:
- * EACCES for both.
+ * What @name is in a directory that shows each caller only what it may read. A caller who may not read all of it isn't told what is
+ * missing, either: EACCES for both.
  */
 static int lookup_mixed(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode dir, const char *name, struct tfs_inode *ret_inode)
 {
@@ -206,11 +206,11 @@ void tfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	if (!r)
 		r = fill_entry(fs, inode, mixed || behind_link || inode.serial, &e);
 	if (!r) {
-		/* -ENOENT: nobody wants to know any more. */
+		/* -ENOENT: the request was interrupted. */
 		if (fuse_reply_entry(req, &e) == -ENOENT && inode.serial)
 			tfs_snapshots_put(&fs->snapshots, inode.serial, 1);
 	} else if (r == -ENOENT && !mixed) {
-		/* The tree never changes, so the kernel may remember that there is no such name. */
+		/* The tree never changes, so the kernel may cache that a name doesn't exist. */
 		memset(&e, 0, sizeof e);
 		e.entry_timeout = TFS_CACHE_SECONDS;
 		fuse_reply_entry(req, &e);
@@ -219,7 +219,7 @@ void tfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	}
 }
 
-/* Inode numbers stand for themselves; there is nothing to forget but snapshots. */
+/* Inode numbers are self-contained; only snapshots must be forgotten. */
 static void forget(struct tfs_fs *fs, fuse_ino_t ino, uint64_t nlookup)
 {
 	struct tfs_inode inode = tfs_ino_unpack(ino);
@@ -270,8 +270,8 @@ void tfs_op_readlink(fuse_req_t req, fuse_ino_t ino)
 }
 
 /*
- * The kernel may not cache what it reads from a directory. It asks for names alone, and for names with attributes once somebody
- * looks at the files; but names that it has cached it lists without asking, and then ls -l after ls is a round trip a file.
+ * The kernel must not cache what it reads from a directory. It requests only names, and names with attributes once the files are
+ * looked at; but it lists cached names without a request, and then ls -l after ls is a round trip per file.
  */
 void tfs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
@@ -280,7 +280,7 @@ void tfs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	fuse_reply_open(req, fi);
 }
 
-/* The next entry of @dir that @caller (NULL: anybody) sees. */
+/* The next entry of @dir that @caller (NULL: everybody) sees. */
 static int next_entry(struct tfs_fs *fs, struct tfs_inode dir, const struct tfs_caller *caller, uint64_t *place, char *name,
 		      struct tfs_inode *ret_inode)
 {
@@ -292,7 +292,7 @@ static int next_entry(struct tfs_fs *fs, struct tfs_inode dir, const struct tfs_
 	return r;
 }
 
-/* As much of @dir as goes into @buf. */
+/* As much of @dir as fits in @buf. */
 static int list(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode dir, const struct tfs_caller *caller, off_t offset, bool plus,
 		char *buf, size_t size, size_t *ret_used)
 {
@@ -307,7 +307,7 @@ static int list(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode dir, const s
 		struct fuse_entry_param e;
 		size_t n;
 
-		memset(&e, 0, sizeof e); /* without an inode number the kernel asks when somebody wants to know more */
+		memset(&e, 0, sizeof e); /* without an inode number the kernel asks when it needs more */
 		if (at < 2) {
 			fill_attr_quickly(fs, at ? tfs_tree_parent(fs->tree, dir) : dir, &e.attr);
 			strcpy(name, at ? ".." : ".");

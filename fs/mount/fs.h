@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What all parts of the mounted file system share. */
+/* Shared by all parts of the mounted file system. */
 #ifndef TFS_FS_FS_H
 #define TFS_FS_FS_H
 
@@ -18,10 +18,10 @@
 #include "mount/snapshots.h"
 #include "tree/tree.h"
 
-/* A line about something left out or odd that the scan found. */
+/* A warning about something left out or odd that the scan found. */
 struct tfs_warning {
 	char *line;
-	char *file;    /* that it is about, relative to the model; it may have only its end */
+	char *file;    /* the file it is about, relative to the model; only the end of a long path */
 	uint32_t node; /* the same; UINT32_MAX: none, or not known */
 };
 
@@ -39,11 +39,11 @@ enum tfs_control_file {
 	TFS_CONTROLS,
 };
 
-/* How far the mount is with who started it, see daemon.h. */
+/* State of the handshake with the starting process, see daemon.h. */
 enum tfs_start {
 	TFS_START_WAITING,
-	TFS_START_ANSWERED,  /* that one has seen it answer, and is gone */
-	TFS_START_ABANDONED, /* that one no longer waits for it */
+	TFS_START_ANSWERED,  /* the starter has seen it answer, and is gone */
+	TFS_START_ABANDONED, /* the starter no longer waits for it */
 	TFS_START_ENDED,     /* by ourselves */
 };
 
@@ -58,37 +58,37 @@ struct tfs_fs {
 	struct fuse_session *session;
 	struct tfs_warning *warnings;
 	size_t n_warnings;
-	bool all_open;	  /* whoever gets in may read all of the model, and what the warnings are about: nobody need be asked */
+	bool all_open;	  /* every user of the mount may read all of the model, and what the warnings are about: no checks */
 	dev_t device;	  /* of the mount; 0: not known */
-	bool initialised; /* the kernel has asked for the handshake; set by init() */
-	int starter_fd;	  /* to who waits until the mount answers; -1: nobody does, or no longer */
+	bool initialised; /* the kernel has started its handshake; set by init() */
+	int starter_fd;	  /* to the process that waits until the mount answers; -1: none, or no longer */
 	pthread_key_t ring_thread;    /* set in threads that get requests by io_uring; see tfs_here_of() */
-	bool watches;		      /* this transport does not tell of interrupts: see mount/signal-watch.h; set by init() */
+	bool watches;		      /* this transport doesn't report interrupts: see mount/signal-watch.h; set by init() */
 	const char *streamed_because; /* why passthrough was not even tried, or NULL */
 
 	struct tfs_opened_table opened;
-	struct tfs_opened_table texts; /* only to find what is still open in the end; not shared */
+	struct tfs_opened_table texts; /* only to find what is still open at the end; not shared */
 	struct tfs_snapshots snapshots;
 	struct tfs_watch watch;
-	pthread_mutex_t stop_lock; /* of the next one, until that is done */
-	bool stopped;		   /* the loader; everyone who waited has been answered */
+	pthread_mutex_t stop_lock; /* for the next one, until that is done */
+	bool stopped;		   /* the loader; all waiters have been answered */
 
-	/* Relaxed atomics: each stands for itself. */
+	/* Relaxed atomics: each is independent. */
 	_Atomic bool passthrough; /* may go from true to false: the kernel refused a backing file */
 	_Atomic enum tfs_start start;
 	_Atomic bool uring; /* a request came by io_uring */
 	_Atomic uint64_t opens[TFS_OPEN_MODES];
 	_Atomic uint64_t streamed[TFS_STREAMED_REASONS]; /* of opens[TFS_OPEN_STREAM] */
-	_Atomic uint64_t joined;			 /* of opens: of what was open */
-	_Atomic uint64_t fixed_size[TFS_CONTROLS];	 /* of those texts in .tensorfs that never change; 0: not known yet */
+	_Atomic uint64_t joined;			 /* of opens: of files already open */
+	_Atomic uint64_t fixed_size[TFS_CONTROLS];	 /* for texts in .tensorfs that never change; 0: not known yet */
 	_Atomic bool readahead;				 /* was raised, with the first streamed open */
-	_Atomic uint64_t interrupted;			 /* opens that were given up while they waited */
+	_Atomic uint64_t interrupted;			 /* opens that were interrupted while they waited */
 };
 
-/* A year: what the kernel caches stays true for as long as the mount lives. */
+/* A year: what the kernel caches stays valid as long as the mount exists. */
 #define TFS_CACHE_SECONDS 31536000.0
 
-/* Stop the loader, unless it is. When this returns nobody waits any more, nor is being answered. */
+/* Stop the loader, unless it is stopped. When this returns no request is waiting any more, or being answered. */
 void tfs_fs_stop(struct tfs_fs *fs);
 
 /* The operations; in init(), the part of the handshake that is ours. */
@@ -131,7 +131,7 @@ bool tfs_has_snapshots(struct tfs_fs *fs, struct tfs_inode inode);
 void tfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
 
-/* 0 and what @ino means, or -ESTALE: a number that we never gave out. */
+/* 0 and the decoded @ino, or -ESTALE: a number that we never gave out. */
 int tfs_inode_of(struct tfs_fs *fs, fuse_ino_t ino, struct tfs_inode *ret_inode);
 
 #endif

@@ -17,7 +17,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 
-/* Documentation/admin-guide/devices.txt: the misc devices, and /dev/fuse of them. */
+/* Documentation/admin-guide/devices.txt: the misc devices, and /dev/fuse among them. */
 enum { FUSE_MAJOR = 10, FUSE_MINOR = 229 };
 
 extern char **environ;
@@ -56,7 +56,7 @@ struct tfs_mounted tfs_mounted_at(const char *path)
 		bool tensorfs = type && !strncmp(type, " - fuse.tensorfs ", 17);
 		*end = 0;
 		unescape(p);
-		if (!strcmp(p, path)) /* a later one lies on top */
+		if (!strcmp(p, path)) /* a later one is on top */
 			mounted = (struct tfs_mounted){ .id = id, .device = makedev(maj, min), .tensorfs = tensorfs };
 	}
 	if (f)
@@ -74,12 +74,12 @@ int tfs_mountpoint_fd(const char *mountpoint)
 	return S_ISCHR(st.st_mode) && st.st_rdev == makedev(FUSE_MAJOR, FUSE_MINOR) ? fd : -1;
 }
 
-/* @error: of stat(2), or 0 where @path is a tensorfs mount. */
+/* @error: of stat(2), or 0 if @path is a tensorfs mount. */
 static int refuse(const char *path, int error)
 {
 	switch (error) {
 	case 0:
-		tfs_log_error("mountpoint %s: a tensorfs mount already; unmount it with fusermount3 -u %s, or mount over it with "
+		tfs_log_error("mountpoint %s: already a tensorfs mount; unmount it with fusermount3 -u %s, or mount over it with "
 			      "-o nonempty",
 			      path, path);
 		return -EBUSY;
@@ -100,7 +100,7 @@ static int refuse(const char *path, int error)
 	return -error;
 }
 
-/* Would a mount on @path take something away that nobody can do without? 0, or -EBUSY, logged. */
+/* Would a mount on @path hide something essential? 0, or -EBUSY, logged. */
 static int check_covered(const char *given, const char *path)
 {
 	struct statfs sfs;
@@ -120,7 +120,7 @@ int tfs_mountpoint_check(const char *given, bool nonempty, char **ret_path)
 	int fd = tfs_mountpoint_fd(given);
 
 	if (fd >= 0) {
-		/* Nobody's else, and none of the three that a daemon lets go. */
+		/* Not used by anything else, and not one of the three that a daemon closes. */
 		fd = fd > 2 ? (fcntl(fd, F_SETFD, FD_CLOEXEC), fd) : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 		return fd < 0 || asprintf(ret_path, "/dev/fd/%d", fd) < 0 ? -ENOMEM : 0;
 	}
@@ -128,10 +128,10 @@ int tfs_mountpoint_check(const char *given, bool nonempty, char **ret_path)
 	if (!path)
 		return refuse(given, errno);
 	bool tensorfs = tfs_mounted_at(path).tensorfs;
-	/* Of ours the kernel knows the attributes for ever; who asks for this one has to be answered. */
+	/* The kernel caches the attributes of our files forever; this one requires an answer. */
 	struct statfs sfs;
 	if (stat(path, &st) || (tensorfs && statfs(path, &sfs)))
-		/* Somebody else's live mount lets nobody in. */
+		/* Another user's live mount denies access. */
 		return refuse(path, errno == EACCES && tensorfs && !nonempty ? 0 : errno);
 	if (!S_ISDIR(st.st_mode))
 		return refuse(path, ENOTDIR);
@@ -148,7 +148,7 @@ void tfs_mountpoint_clear(const char *path)
 	const char *argv[] = { "fusermount3", "-uz", "--", path, NULL };
 	pid_t pid;
 
-	if (!umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) || errno == EINVAL) /* or it is no mount */
+	if (!umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) || errno == EINVAL) /* or it isn't a mount */
 		return;
 	if (!posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ))
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a mount goes, and what is mounted there. All of it is asked of /proc/self/mountinfo, never of a mount, which may be
- * dead or our own.
+ * Where a mount goes, and what is mounted there. All of it is read from /proc/self/mountinfo, never from a mount, which may be dead
+ * or our own.
  */
 #ifndef TFS_FS_MOUNTPOINT_H
 #define TFS_FS_MOUNTPOINT_H
@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 struct tfs_mounted {
-	int id; /* of the mount, as long as it is there; 0: nothing is mounted */
+	int id; /* of the mount, while it exists; 0: nothing is mounted */
 	dev_t device;
 	bool tensorfs;
 };
@@ -19,18 +19,18 @@ struct tfs_mounted {
 struct tfs_mounted tfs_mounted_at(const char *path);
 
 /*
- * Is @mountpoint "/dev/fd/N", and N an open /dev/fuse? Then whoever opened it mounts it, and a session only serves it. The
- * descriptor, or -1.
+ * Is @mountpoint "/dev/fd/N", and N an open /dev/fuse? Then its opener mounts it, and a session only serves it. The descriptor, or
+ * -1.
  */
 int tfs_mountpoint_fd(const char *mountpoint);
 
 /*
- * Can something be mounted at @given? *@ret_path, allocated, is where that is: without links, or "/dev/fd/N". @nonempty: over
- * another tensorfs mount, too. 0, or -errno, logged.
+ * Can something be mounted at @given? *@ret_path, allocated: the path without links, or "/dev/fd/N". @nonempty: allow mounting over
+ * another tensorfs mount. 0, or -errno, logged.
  */
 int tfs_mountpoint_check(const char *given, bool nonempty, char **ret_path);
 
-/* Unmount what a daemon that died has left at @path, lazily. Nothing happens where it is no mount. */
+/* Unmount what a dead daemon left at @path, lazily. Does nothing if it isn't a mount. */
 void tfs_mountpoint_clear(const char *path);
 
 #endif

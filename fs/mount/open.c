@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening files. A tensor's open takes no thread while its bytes are on their way:
+ * Opening files. A tensor's open doesn't block a thread while its bytes are being loaded:
  *
  *   open ── already open? ── share its mode
  *        └─ hold() ── resident ───────────────────────────► register the backing file, answer: passthrough
@@ -27,16 +27,16 @@
 #include "tree/listing.h"
 #include "tree/meta.h"
 
-/* An open that is to be answered. */
+/* An open to be answered. */
 struct request {
 	struct tfs_fs *fs;
 	fuse_req_t req;
 	uint64_t ino;
-	struct tfs_inode inode; /* what @ino says */
+	struct tfs_inode inode; /* the decoded @ino */
 	bool writing;
 };
 
-/* Register @fd, which stays the caller's, as backing file: its id, or 0 where the kernel does not want it. */
+/* Register @fd, which the caller keeps, as backing file: its id, or 0 if the kernel refuses. */
 static int register_backing(struct tfs_fs *fs, fuse_req_t req, int fd)
 {
 	errno = 0;
@@ -49,14 +49,14 @@ static int register_backing(struct tfs_fs *fs, fuse_req_t req, int fd)
 	return id > 0 ? id : 0;
 }
 
-/* One open more of what is open; its stripe is locked. */
+/* Count another open of an open file; its stripe is locked. */
 static void join(struct tfs_fs *fs, struct tfs_opened *o)
 {
 	o->opens++;
 	fs->joined++;
 }
 
-/* The file is open already: open it once more the same way. False: it is not. */
+/* If the file is already open, open it again the same way. False: it isn't. */
 static bool share(struct tfs_fs *fs, fuse_req_t req, uint64_t ino)
 {
 	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
@@ -68,7 +68,7 @@ static bool share(struct tfs_fs *fs, fuse_req_t req, uint64_t ino)
 	return o;
 }
 
-/* What the loader's @result, where it is none of the errors that an open fails with, says of the way to serve a file. */
+/* How to serve a file according to the loader's @result, if that isn't an error that fails the open. */
 static enum tfs_streamed_reason reason_of(int result)
 {
 	return result == -ETIMEDOUT ? TFS_STREAMED_OPEN_WAIT :
@@ -79,7 +79,7 @@ static enum tfs_streamed_reason reason_of(int result)
 				      TFS_STREAMED_REFUSED;
 }
 
-/* Set up an open of a tensor that nobody else has open; the stripe is locked. @result 0: it is resident, and held for us. */
+/* Set up the first open of a tensor; the stripe is locked. @result 0: it is resident, and held for us. */
 static int set_up_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_file_id id, int result,
 			 struct tfs_opened **ret_opened)
 {
@@ -112,7 +112,7 @@ static int set_up_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct
 	return 0;
 }
 
-/* The loader has decided: @result as tfs_wait.done() gets it. */
+/* The loader has decided: @result as passed to tfs_wait.done(). */
 static void finish_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_file_id id, int result)
 {
 	bool streamed = result == -ETIMEDOUT || result == -EFBIG || result == -ENOSPC || result == -EDQUOT || result == -EOPNOTSUPP;
@@ -124,7 +124,7 @@ static void finish_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struc
 	int r = 0;
 	bool spare_hold = !result && o;
 	if (o)
-		join(fs, o); /* somebody was quicker; the mode is theirs */
+		join(fs, o); /* another open was quicker, and set the mode */
 	else
 		r = set_up_tensor(fs, req, ino, id, result, &o);
 	tfs_opened_unlock(&fs->opened, ino);
@@ -147,7 +147,7 @@ struct waiting {
 static bool give_up(struct tfs_pending *p)
 {
 	struct waiting *w = (struct waiting *)p;
-	/* Otherwise hold() will refuse it, or done() is on its way. */
+	/* Otherwise hold() will refuse it, or done() is about to be called. */
 	bool cancelled = tfs_residency_cancel(tfs_loader_residency(p->fs->loader), &w->wait);
 	p->fs->interrupted += cancelled;
 	return cancelled;
@@ -157,7 +157,7 @@ static void on_done(struct tfs_wait *wait, int result)
 {
 	struct waiting *w = tfs_container_of(wait, struct waiting, wait);
 	struct tfs_pending *p = &w->pending;
-	tfs_pending_disarm(p); /* after this nobody else knows the pending open */
+	tfs_pending_disarm(p); /* after this nothing else refers to the pending open */
 	struct tfs_moved m = tfs_go_there(p->here);
 	finish_tensor(p->fs, p->req, w->ino, w->id, result);
 	tfs_go_back(&m);
@@ -186,7 +186,7 @@ static void open_tensor(const struct request *q)
 	tfs_pending_arm(&w->pending, fs, req, give_up);
 	int r = tfs_loader_hold(fs->loader, id, &w->wait);
 	if (r == TFS_QUEUED)
-		return; /* w is the loader's, and may be gone */
+		return; /* w belongs to the loader, and may be freed */
 	tfs_pending_disarm(&w->pending);
 	free(w);
 	if (r == -ECANCELED) {
@@ -196,7 +196,7 @@ static void open_tensor(const struct request *q)
 	finish_tensor(fs, req, ino, id, r);
 }
 
-/* All of a set in one file: always streamed, as it would take as much memory again as all that is in it. */
+/* A consolidated file: always streamed, as it would need as much memory again as all its tensors. */
 static void open_consolidated(const struct request *q)
 {
 	struct tfs_fs *fs = q->fs;
@@ -223,7 +223,7 @@ static void open_consolidated(const struct request *q)
 		tfs_reply_error(q->req, -ENOMEM);
 }
 
-/* @text, whose ownership passes, or NULL and @r, an error, is what there is to show. */
+/* Show @text, taking ownership of it; or if NULL, fail with @r. */
 static void answer_text(const struct request *q, char *text, size_t len, int r)
 {
 	if (text)
@@ -241,7 +241,7 @@ static void open_file_meta(const struct request *q)
 	answer_text(q, text, len, r ? r : -ENOMEM);
 }
 
-/* A tensor without elements: there is nothing to load, and nothing but the prefix to show. */
+/* A tensor without elements: nothing to load, and only the prefix to show. */
 static void open_prefix(const struct request *q)
 {
 	struct tfs_layout l = tfs_file_layout(q->fs->model, tfs_file_of(q->inode));
@@ -271,7 +271,7 @@ static void open_in_view(const struct request *q)
 		open_prefix(q);
 }
 
-/* A file of .tensorfs, of which @s is the snapshot, or NULL for one that has none. */
+/* A file of .tensorfs; @s is its snapshot, or NULL if it has none. */
 static void open_control_as(const struct request *q, const struct tfs_snapshot *s)
 {
 	struct tfs_fs *fs = q->fs;
@@ -316,7 +316,7 @@ static void open_control(const struct request *q)
 		tfs_reply_error(q->req, -ESTALE);
 		return;
 	}
-	/* What one was shown is not another's, who got hold of his descriptor. */
+	/* What one caller was shown isn't for another one that got hold of its descriptor. */
 	if (!fs->all_open && uid && uid != s->caller.uid)
 		tfs_reply_error(q->req, -EACCES);
 	else
@@ -324,11 +324,11 @@ static void open_control(const struct request *q)
 	tfs_snapshots_put(&fs->snapshots, q->inode.serial, 1);
 }
 
-/* An original file: passthrough to the file itself, or read by us where the kernel can't. */
+/* An original file: passthrough to the file itself, or read by us if the kernel can't. */
 static void open_original(const struct request *q)
 {
 	struct tfs_fs *fs = q->fs;
-	/* Opened here in any case: that is how a changed file is noticed. */
+	/* Opened here in any case, to detect a changed file. */
 	cleanup_fd int fd = tfs_model_open_node(fs->model, q->inode.node, 0);
 	if (fd < 0) {
 		tfs_reply_error(q->req, fd);
@@ -356,7 +356,7 @@ static void open_original(const struct request *q)
 		tfs_reply_error(q->req, -ENOMEM);
 }
 
-/* How each kind of file is opened; a kind without is a directory. */
+/* How each kind of file is opened; NULL: directories. */
 static void (*const openers[TFS_INO_KINDS])(const struct request *q) = {
 	[TFS_INO_NODE] = open_original,
 	[TFS_INO_TENSOR] = open_in_view,

@@ -7,14 +7,14 @@ const struct tfs_streamed_info tfs_streamed[TFS_STREAMED_REASONS] = {
 	[TFS_STREAMED_NO_PASSTHROUGH] = { "opens_streamed_no_passthrough", "of these, since this mount has no passthrough", NULL },
 	[TFS_STREAMED_TOO_LARGE] = { "opens_streamed_too_large", "of these, of files larger than the memory budget",
 				     "larger than the memory budget" },
-	[TFS_STREAMED_NO_ROOM] = { "opens_streamed_no_room", "of these, since what the memory budget holds was in use",
-				   "no room: what the memory budget holds is in use" },
+	[TFS_STREAMED_NO_ROOM] = { "opens_streamed_no_room", "of these, since everything in the memory budget was in use",
+				   "no room: everything in the memory budget is in use" },
 	[TFS_STREAMED_OPEN_WAIT] = { "opens_streamed_open_wait", "of these, since loading takes longer than --open-wait",
 				     "loading takes longer than --open-wait" },
 	[TFS_STREAMED_REFUSED] = { "opens_streamed_refused", "of these, since the kernel refused the backing file",
 				   "the kernel refused its backing file" },
-	[TFS_STREAMED_MADE_UP] = { "opens_streamed_made_up", "of these, of files that are made up as they are read",
-				   "made up as it is read" },
+	[TFS_STREAMED_MADE_UP] = { "opens_streamed_made_up", "of these, of files that are generated as they are read",
+				   "generated as it is read" },
 };
 
 static struct tfs_opened_stripe *stripe_of(struct tfs_opened_table *t, uint64_t ino)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files that are open. The kernel lets an inode be served in one mode at a time, so everyone who opens a file that is open
- * already shares what the first open set up; the mode may change when the last one has gone.
+ * Files that are open. The kernel serves an inode in only one mode at a time, so later opens of an open file share what the first
+ * one set up; the mode may change after the last close.
  *
  * The table is locked in stripes by inode number. A stripe stays locked while the first open of a file registers its backing
- * file, which is a short ioctl, so that nobody else registers it a second time.
+ * file, which is a short ioctl, so no other open registers it a second time.
  */
 #ifndef TFS_FS_OPENED_H
 #define TFS_FS_OPENED_H
@@ -20,10 +20,10 @@ struct tfs_control;
 struct tfs_listing;
 
 enum tfs_open_mode {
-	TFS_OPEN_PASSTHROUGH, /* the kernel reads the backing file by itself */
+	TFS_OPEN_PASSTHROUGH, /* the kernel reads the backing file directly */
 	TFS_OPEN_STREAM,      /* a tensor, through the loader's streams */
 	TFS_OPEN_NATIVE,      /* an original file, read by us */
-	TFS_OPEN_TEXT,	      /* a text made when it was opened, or as it is read, for each open anew: in a table of their own */
+	TFS_OPEN_TEXT,	      /* a text generated at open, or as it is read, for each open separately: in a table of their own */
 	TFS_OPEN_MODES,
 };
 
@@ -39,7 +39,7 @@ enum tfs_streamed_reason {
 };
 
 extern const struct tfs_streamed_info {
-	const char *key;  /* of its counter */
+	const char *key;  /* for its counter */
 	const char *help; /* of that */
 	const char *why;  /* NULL: the mount's own reason */
 } tfs_streamed[TFS_STREAMED_REASONS];
@@ -56,7 +56,7 @@ struct tfs_opened {
 	int fd;				 /* NATIVE */
 	char *text;			 /* TEXT; owned */
 	size_t text_len;
-	struct tfs_listing *listing; /* TEXT, in its place */
+	struct tfs_listing *listing; /* TEXT, instead */
 	struct tfs_control *control; /* TEXT, open for writing */
 };
 
@@ -72,20 +72,20 @@ struct tfs_opened_table {
 void tfs_opened_init(struct tfs_opened_table *t);
 void tfs_opened_fini(struct tfs_opened_table *t);
 
-/* An entry in no table, without anything open. NULL: out of memory. */
+/* An entry that isn't in a table, with nothing open. NULL: out of memory. */
 struct tfs_opened *tfs_opened_create(uint64_t ino, enum tfs_open_mode mode);
 
-/* Lock the stripe of @ino and return its entry, or NULL where the file is not open. */
+/* Lock the stripe of @ino and return its entry, or NULL if the file isn't open. */
 struct tfs_opened *tfs_opened_lock(struct tfs_opened_table *t, uint64_t ino);
 void tfs_opened_unlock(struct tfs_opened_table *t, uint64_t ino);
 
-/* With the stripe locked. Adding hands the entry, with one open, to the table. */
+/* With the stripe locked. Adding passes the entry, with one open, to the table. */
 void tfs_opened_add(struct tfs_opened_table *t, struct tfs_opened *o);
 
-/* One open less. Returns the entry if that was the last one, for the caller to take apart and free. Locks the stripe itself. */
+/* Drop one open. Returns the entry if that was the last one, for the caller to destroy. Locks the stripe itself. */
 struct tfs_opened *tfs_opened_put(struct tfs_opened_table *t, struct tfs_opened *o);
 
-/* Any entry, taken out of the table whatever its opens, or NULL when it is empty. For the end of the session. */
+/* Remove any entry from the table, regardless of its opens, or NULL if it is empty. For the end of the session. */
 struct tfs_opened *tfs_opened_pop(struct tfs_opened_table *t);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a mount can be told. */
+/* The options of a mount. */
 #ifndef TFS_MOUNT_OPTIONS_H
 #define TFS_MOUNT_OPTIONS_H
 
@@ -15,14 +15,14 @@ struct tfs_options {
 	bool foreground, debug, allow_other;
 	bool nonempty;	   /* mount over another tensorfs mount, too */
 	bool fake;	   /* do everything but mount */
-	unsigned max_read; /* bytes that the kernel may ask for at a time; 0: as many as it likes */
+	unsigned max_read; /* bytes that the kernel may request at a time; 0: no limit */
 	enum tfs_switch passthrough, uring;
-	unsigned views; /* that there are: see tree/views.h */
+	unsigned views; /* to show: see tree/views.h */
 	struct tfs_loader_options loader;
 	unsigned npy_align;
 	const char *prefetch_list; /* file of names to prefetch in order, or NULL; points into argv or words */
 	char *mount_options;	   /* what -o was given for libfuse and the kernel, comma-separated; "" for none; owned */
-	struct tfs_arena words;	   /* what -o was given; values may point here as well as into argv */
+	struct tfs_arena words;	   /* the words of -o; values may point here as well as into argv */
 };
 
 #endif

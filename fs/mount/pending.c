@@ -12,8 +12,8 @@
 /*
  * libfuse's io_uring transport (3.18) has one ring per CPU with a thread bound to it, and that thread enters the kernel without
  * the lock under which others put their answers into the ring's submission queue: it can publish an entry that is half
- * written, and the answer is lost. On the ring's own CPU an answer doesn't run beside that thread; what is left is a preemption in
- * just those few instructions.
+ * written, and the answer is lost. On the ring's own CPU an answer doesn't run in parallel with that thread; what remains is a
+ * preemption within those few instructions.
  */
 struct tfs_here tfs_here_of(struct tfs_fs *fs, fuse_req_t req)
 {
@@ -21,9 +21,9 @@ struct tfs_here tfs_here_of(struct tfs_fs *fs, fuse_req_t req)
 	if (fuse_req_is_uring(req)) {
 		fs->uring = true;
 		/*
-		 * When the session ends, libfuse ends this thread, and then frees the ring and the requests that came by it, whether
-		 * they were answered or not. So the thread does not end before they are (tfs_fs_stop() by the key's destructor), nor in
-		 * the middle of things by being cancelled: it is woken too, which is enough.
+		 * When the session ends, libfuse ends this thread, and then frees the ring and its requests, whether they were
+		 * answered or not. So the thread must not exit before they are (tfs_fs_stop() in the key's destructor), nor be
+		 * cancelled midway: it is also woken, which is enough.
 		 */
 		if (!pthread_getspecific(fs->ring_thread)) {
 			pthread_setspecific(fs->ring_thread, fs);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests that are answered later, from a thread of the loader's, so that no thread of libfuse's waits; and the reader's
- * Ctrl-C, which ends the wait.
+ * Requests that are answered later, from a loader thread, so no libfuse thread waits; and the reader's Ctrl-C, which ends the wait.
  */
 #ifndef TFS_FS_PENDING_H
 #define TFS_FS_PENDING_H
@@ -11,7 +10,7 @@
 
 #include "mount/fs.h"
 
-/* Where an answer has to be given: see pending.c. */
+/* Where an answer must be sent from: see pending.c. */
 struct tfs_here {
 	int cpu; /* of the ring; -1: the request came through /dev/fuse, and any thread may answer */
 };
@@ -23,7 +22,7 @@ struct tfs_moved {
 	cpu_set_t before;
 };
 
-/* Around an answer that another thread gives than the one that got the request. */
+/* To be called around an answer from a thread other than the one that received the request. */
 struct tfs_moved tfs_go_there(struct tfs_here h);
 void tfs_go_back(const struct tfs_moved *m);
 
@@ -32,22 +31,22 @@ struct tfs_pending {
 	struct tfs_fs *fs;
 	fuse_req_t req;
 	struct tfs_here here;
-	/* The reader was interrupted. True: nobody else will answer. False: somebody does already, or is made to by this. */
+	/* The reader was interrupted. True: nothing else will answer. False: it is being answered already, or this triggers it. */
 	bool (*give_up)(struct tfs_pending *p);
 	struct tfs_watched watched; /* where fs->watches */
 };
 
-/* Fill @p and have give_up() called when the reader is interrupted, from now on until tfs_pending_disarm(). */
+/* Fill @p and arm it: give_up() is called when the reader is interrupted, until tfs_pending_disarm(). */
 void tfs_pending_arm(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p));
 
 /*
- * The same in two steps, for a request that waits several times: filled in the thread that got it, then heeded, each time until
- * tfs_pending_disarm(), from any.
+ * The same in two steps, for a request that waits several times: filled in the thread that received it, then armed from any thread,
+ * each time until tfs_pending_disarm().
  */
 void tfs_pending_fill(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p));
 void tfs_pending_heed_filled(struct tfs_pending *p);
 
-/* give_up() is not called any more, nor under way. It must not have returned true. */
+/* After this give_up() isn't called any more, and isn't running. It must not have returned true. */
 void tfs_pending_disarm(struct tfs_pending *p);
 
 #endif

@@ -75,7 +75,7 @@ static int set_number(int fs, const char *key, unsigned value)
 	return set_option(fs, key, text);
 }
 
-/* A FUSE file system of the connection @fuse. It lives as long as the descriptor that is returned, or -errno. */
+/* A FUSE file system of the connection @fuse. It exists as long as the returned descriptor; or -errno. */
 static int make_fs(int fuse)
 {
 	cleanup_fd int fs = syscall(SYS_fsopen, "fuse", PROBE_FSOPEN_CLOEXEC);
@@ -90,7 +90,7 @@ static int make_fs(int fuse)
 	return r ? r : tfs_steal_fd(&fs);
 }
 
-/* The kernel's first message, which waits already, and the answer that we want passthrough. -ENOSYS: it has none. */
+/* Read the kernel's first message, which is already waiting, and answer that we want passthrough. -ENOSYS: unsupported. */
 static int shake_hands(int fuse)
 {
 	union {
@@ -122,15 +122,15 @@ static int shake_hands(int fuse)
 const char *tfs_passthrough_lacks(char *buf, size_t size)
 {
 	struct __user_cap_data_struct data[2] = { 0 };
-	/* Who mounts by way of fusermount3 can't make a file system to try with, and need not. */
+	/* A user of fusermount3 can't create a file system for the test, and needn't. */
 	if (get(data) || !has(data, CAP_SYS_ADMIN))
-		return "passthrough takes CAP_SYS_ADMIN";
+		return "passthrough requires CAP_SYS_ADMIN";
 
 	cleanup_fd int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	cleanup_fd int fs = fuse < 0 ? -errno : make_fs(fuse);
 	int r = fs < 0 ? fs : shake_hands(fuse);
 	if (r == -ENOSYS)
-		return "the kernel has no FUSE passthrough; Linux 6.9 is the first that does";
+		return "the kernel has no FUSE passthrough, which requires Linux 6.9";
 	if (r) {
 		snprintf(buf, size, "trying passthrough: %s", strerror(-r));
 		return buf;
@@ -143,7 +143,7 @@ const char *tfs_passthrough_lacks(char *buf, size_t size)
 		return NULL;
 	}
 	if (errno == EPERM)
-		return "the kernel refuses backing files: CAP_SYS_ADMIN is that of a user namespace, not of the machine";
+		return "the kernel refuses backing files: CAP_SYS_ADMIN is only that of a user namespace";
 	snprintf(buf, size, "the kernel refuses backing files: %s", strerror(errno));
 	return buf;
 }
@@ -160,7 +160,7 @@ int tfs_privileges_drop(void)
 	int r = get(data);
 	if (r)
 		return r;
-	/* Without CAP_SYS_ADMIN the mount was made by fusermount3, which is set-user-ID and must be able to unmount it again. */
+	/* Without CAP_SYS_ADMIN the mount was made by fusermount3, which is set-user-ID and must remain able to unmount it. */
 	if (has(data, CAP_SYS_ADMIN) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
 	for (unsigned i = 0; i < sizeof kept / sizeof *kept; i++)

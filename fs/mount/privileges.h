@@ -5,16 +5,16 @@
 #include <stddef.h>
 
 /*
- * Will the kernel take backing files from this process? Tried, not read off from capabilities, which may be those of a user namespace
- * that count for mounting and not for this: a FUSE file system that is attached nowhere is made, one file registered with it, and all
- * of it let go. NULL: it will; otherwise why not. A static text or one in @buf.
+ * Will the kernel accept backing files from this process? Tested rather than derived from capabilities, which may be those of a
+ * user namespace and valid for mounting but not for this: creates a FUSE file system that isn't attached anywhere, registers a file
+ * with it, and discards it. NULL: yes; otherwise why not, a static text or one in @buf.
  */
 const char *tfs_passthrough_lacks(char *buf, size_t size);
 
 /*
  * Keep only what a mounted daemon still uses: CAP_SYS_ADMIN (backing files, unmounting) and CAP_DAC_READ_SEARCH (sources are
- * opened when they are first needed), as far as it has them; and never gain any by executing something. Per thread: call
- * before starting any. 0 or -errno.
+ * opened when they are first needed), as far as it has them; and never gain any by exec. Per thread: call before starting threads.
+ * 0 or -errno.
  */
 int tfs_privileges_drop(void);
 

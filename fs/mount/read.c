@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading what the kernel doesn't read by itself: streams, originals where it refuses passthrough, texts. */
+/* Reading what the kernel doesn't read directly: streams, originals if it refuses passthrough, texts. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "mount/reply.h"
 #include "tree/listing.h"
 
-/* A read of a stream. Where the reader is killed, the request is answered and the read goes on, for nobody. */
+/* A read of a stream. If the reader is killed, the request is answered and the read continues, its result unused. */
 struct reading {
 	struct tfs_read read;
 	struct tfs_fs *fs;
@@ -97,7 +97,7 @@ static void read_stream(struct tfs_fs *fs, fuse_req_t req, struct tfs_stream *st
 		reply_reading(rd, r);
 }
 
-/* All of the range or an error: the kernel would fill a short answer up with zeros. */
+/* All of the range or an error: the kernel would pad a short answer with zeros. */
 static void read_native(fuse_req_t req, int fd, uint64_t offset, size_t len)
 {
 	cleanup_free char *buf = malloc(len ? len : 1);
@@ -108,7 +108,7 @@ static void read_native(fuse_req_t req, int fd, uint64_t offset, size_t len)
 		fuse_reply_buf(req, buf, len);
 }
 
-/* From a copy: once the kernel has the answer the file may be closed, and its text freed while we are still in write(2). */
+/* From a copy: once the kernel has the answer the file may be closed, and its text freed, while we are still in write(2). */
 static void read_text(fuse_req_t req, const char *text, size_t len)
 {
 	cleanup_free char *copy = malloc(len);
@@ -153,7 +153,7 @@ void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, stru
 		size = file_size - at;
 
 	if (o->mode == TFS_OPEN_PASSTHROUGH)
-		tfs_reply_error(req, -EIO); /* the kernel reads these by itself */
+		tfs_reply_error(req, -EIO); /* the kernel reads these directly */
 	else if (!size)
 		fuse_reply_buf(req, NULL, 0);
 	else if (o->mode == TFS_OPEN_STREAM)

@@ -16,5 +16,5 @@ void tfs_set_readahead(dev_t device, unsigned kib)
 	cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
 	int n = snprintf(text, sizeof text, "%u", kib);
 	if (fd < 0 || write(fd, text, n) != n)
-		tfs_log_debug("%s: not ours to change; streamed files are read in small pieces", path);
+		tfs_log_debug("%s: can't be changed by this user; streamed files are read in small pieces", path);
 }

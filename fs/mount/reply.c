@@ -9,7 +9,7 @@
 #include "mount/readahead.h"
 #include "tree/listing.h"
 
-/* Of the kernel, in streamed files: two reads, so that one is on its way while the other is being used. */
+/* The kernel's readahead in streamed files: two reads, so one is in flight while the other is being used. */
 #define READAHEAD (2 * TFS_STREAM_MAX_READ)
 
 void tfs_reply_error(fuse_req_t req, int error)
@@ -68,23 +68,23 @@ static void release(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 void tfs_reply_open(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 {
 	struct fuse_file_info fi = {
-		.fh = (uintptr_t)o, .noflush = !o->control, /* nothing was written: spare a round trip at each close */
+		.fh = (uintptr_t)o, .noflush = !o->control, /* nothing was written: save a round trip at each close */
 	};
 
 	if (o->mode == TFS_OPEN_PASSTHROUGH)
 		fi.backing_id = o->backing_id;
 	else if (o->mode == TFS_OPEN_TEXT && tfs_ino_unpack(o->ino).kind == TFS_INO_CONTROL)
-		fi.direct_io = 1; /* its content is of the moment */
+		fi.direct_io = 1; /* its content is current only now */
 	else
-		fi.keep_cache = 1; /* what was read stays true */
+		fi.keep_cache = 1; /* what was read stays valid */
 	fs->opens[o->mode]++;
 	if (o->mode == TFS_OPEN_STREAM)
 		fs->streamed[o->reason]++;
-	/* Before the answer: the kernel looks up the readahead of a file when its open has returned. */
+	/* Before the answer: the kernel reads the readahead setting of a file when its open has returned. */
 	if (o->mode == TFS_OPEN_STREAM && fs->device && !atomic_exchange(&fs->readahead, true))
 		tfs_set_readahead(fs->device, READAHEAD >> 10);
 	if (fuse_reply_open(req, &fi) == -ENOENT) {
-		/* The kernel gave the request up; there will be no release. The session is gone or going, and with it the id. */
+		/* The kernel abandoned the request; there will be no release. The session is ending, and with it the id. */
 		release(fs, NULL, o);
 	}
 }

@@ -30,15 +30,15 @@
 #include "mount/stats.h"
 
 /*
- * Reads that the kernel may have under way for readahead. More than the loader's threads, so that they always find work.
+ * Reads that the kernel may have in flight for readahead. More than the loader's threads, so they always have work.
  */
 enum { MAX_BACKGROUND = 64 };
 
 /*
- * Over io_uring each CPU has a ring, where a request keeps its entry until it is answered, and what finds no entry free is held up,
- * whatever it is. So this is how many may wait on one CPU (for storage, for a hash) with nobody else noticing; libfuse's own choice
- * is 8. An entry takes some 20 µs of mounting, hence fewer a ring where there are many rings, and memory once it was used, up to its
- * longest read, hence shorter reads: files are seldom streamed where there is io_uring.
+ * Over io_uring each CPU has a ring, where a request occupies an entry until it is answered; without a free entry, any request is
+ * held up. So this many can wait on one CPU (for storage, for a hash) without affecting others; libfuse's default is 8. An entry
+ * costs some 20 µs when mounting, so there are fewer per ring if there are many rings, and memory once it was used, up to its
+ * longest read, so reads are shorter: files are rarely streamed with io_uring.
  */
 enum { RING_ENTRIES = 512, RING_ENTRIES_MIN = 64, RING_MAX_READ = 256 << 10 };
 
@@ -52,14 +52,14 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct tfs_fs *fs = userdata;
 
-	conn->max_write = TFS_STREAM_MAX_READ;	/* libfuse sizes its buffers, and with them reads, by it */
-	conn->max_read = fs->options->max_read; /* libfuse wants to hear it here too */
+	conn->max_write = TFS_STREAM_MAX_READ;	/* libfuse sizes its buffers, and so reads, by it */
+	conn->max_read = fs->options->max_read; /* libfuse needs it here, too */
 	conn->max_background = MAX_BACKGROUND;
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
 	fuse_set_feature_flag(conn, FUSE_CAP_CACHE_SYMLINKS);
-	fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS); /* or one lookup holds up all others in its directory */
+	fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS); /* otherwise one lookup blocks all others in its directory */
 	if (fs->passthrough && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
-		/* Backing files are on a tmpfs; originals may be on a file system that is stacked itself. */
+		/* Backing files are on a tmpfs; originals may be on a stacked file system. */
 		struct statfs st;
 		bool stacked = !fstatfs(fs->model->storage->fd, &st) &&
 			       (st.f_type == OVERLAYFS_SUPER_MAGIC || st.f_type == ECRYPTFS_SUPER_MAGIC ||
@@ -67,13 +67,13 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 		conn->max_backing_stack_depth = stacked ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
 	} else if (fs->passthrough) {
 		fs->passthrough = false;
-		fs->streamed_because = "the kernel has no FUSE passthrough; Linux 6.9 is the first that does";
+		fs->streamed_because = "the kernel has no FUSE passthrough, which requires Linux 6.9";
 	}
 #ifdef HAVE_FUSE_URING
 	fs->uring = conn->want_ext & FUSE_CAP_OVER_IO_URING;
 	if (fs->uring)
 		conn->max_write = RING_MAX_READ;
-	/* The kernel's word of an interrupt would find no request, and libfuse would keep it for ever: ask for none. */
+	/* An interrupt from the kernel would find no request, and libfuse would keep it forever: don't ask for them. */
 	conn->no_interrupt = fs->watches = fs->uring;
 #endif
 	fs->initialised = true;
@@ -134,8 +134,8 @@ static void on_warning(void *arg, const struct tfs_error *warning)
 }
 
 /*
- * libfuse's own messages. One comes in pieces up to its newline; others have none. What it says of refused backing files is
- * expected where they are refused, and of a signal always: that is how a session is ended.
+ * libfuse's own messages. Some come in pieces up to a newline; others have none. Those about refused backing files are expected if
+ * they are refused, and those about a signal always: that is how a session ends.
  */
 static __attribute__((format(printf, 2, 0))) void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 {
@@ -180,7 +180,7 @@ bool tfs_session_can_uring(const char **ret_lacks)
 	lacks = "this libfuse was built without it";
 #endif
 	if (!lacks && !uring_enabled())
-		lacks = "the module parameter fuse.enable_uring is off, or not known to this kernel";
+		lacks = "the module parameter fuse.enable_uring is off, or this kernel lacks it";
 	if (ret_lacks)
 		*ret_lacks = lacks;
 	return !lacks;
@@ -188,7 +188,7 @@ bool tfs_session_can_uring(const char **ret_lacks)
 
 /*
  * Whether to ask for the io_uring transport. It answers on the caller's CPU, which makes opens cheaper, but scans of streamed
- * files by mmap half as fast: so it goes with passthrough. 0, or -EOPNOTSUPP where it was demanded and isn't there.
+ * files by mmap half as fast: so it is tied to passthrough. 0, or -EOPNOTSUPP if it was demanded but isn't available.
  */
 static int choose_uring(const struct tfs_fs *fs, bool *ret_use)
 {
@@ -230,7 +230,7 @@ static int create_session(struct tfs_fs *fs)
 	}
 	if (o->debug)
 		r |= fuse_opt_add_arg(&args, "-odebug");
-	if (o->mount_options[0]) { /* last, so that a fsname= of the user's wins */
+	if (o->mount_options[0]) { /* last, so a fsname= of the user takes precedence */
 		r |= fuse_opt_add_arg(&args, "-o");
 		r |= fuse_opt_add_arg(&args, o->mount_options);
 	}
@@ -266,8 +266,8 @@ static void raise_limit(int which)
 }
 
 /*
- * Open files take descriptors only while they are streamed or being set up, but a thousand is little. A backing file is as large as its
- * tensor; where it may not be, that is for the open to say, not for a signal.
+ * Open files need descriptors only while they are streamed or being set up, but a thousand isn't much. A backing file is as large
+ * as its tensor; if that isn't allowed, the open should fail, without a signal.
  */
 static void raise_limits(void)
 {
@@ -286,7 +286,7 @@ static int create_loader(struct tfs_fs *fs)
 	lo.originals_only = !(fs->options->views & (1u << TFS_VIEW_TENSORS | 1u << TFS_VIEW_TREE));
 	int r = tfs_loader_create(fs->model, &lo, &fs->loader, &err);
 	if (r && lo.resident && fs->options->passthrough == TFS_AUTO) {
-		/* Privileged, but not where it counts: in a container's user namespace, say. */
+		/* Privileged, but only in a container's user namespace, for example. */
 		tfs_log_info("no passthrough: %s", tfs_error_line(&err, line, sizeof line));
 		fs->streamed_because = "no private tmpfs for backing files";
 		fs->passthrough = lo.resident = false;
@@ -298,14 +298,14 @@ static int create_loader(struct tfs_fs *fs)
 		tfs_log_error("%s", tfs_error_line(&err, line, sizeof line));
 	} else if (list && fs->passthrough) {
 		r = tfs_control_prefetch_list(fs, list);
-	} else if (list && access(list, R_OK)) { /* it has no use here, but would be missed elsewhere */
+	} else if (list && access(list, R_OK)) { /* not needed here, but possibly elsewhere */
 		r = -errno;
 		tfs_log_error("--prefetch-list: %s: %s", list, strerror(errno));
 	}
 	return r;
 }
 
-/* Leave who started us: the terminal is the shell's again. */
+/* Detach from the process that started us: the terminal belongs to the shell again. */
 static void detach(struct tfs_fs *fs)
 {
 	close(fs->starter_fd);
@@ -323,8 +323,8 @@ static void detach(struct tfs_fs *fs)
 }
 
 /*
- * A thread: tells who started us that we are ready, and waits until that one has seen the mount answer. It may also give up, or
- * die, and then the session is told to end as by anyone else: by a signal, which the main thread takes.
+ * A thread: tells the starting process that we are ready, and waits until that has seen the mount answer. If the starter gives up
+ * or dies, the session is ended in the usual way: by a signal, which the main thread receives.
  */
 static void *report_ready(void *arg)
 {
@@ -336,7 +336,7 @@ static void *report_ready(void *arg)
 	if (!atomic_compare_exchange_strong(&fs->start, &waiting, answered ? TFS_START_ANSWERED : TFS_START_ABANDONED))
 		return NULL;
 	if (answered) {
-		send(fs->starter_fd, "", 1, MSG_NOSIGNAL); /* nothing has ended the session before */
+		send(fs->starter_fd, "", 1, MSG_NOSIGNAL); /* nothing ended the session before */
 		detach(fs);
 	} else {
 		kill(getpid(), SIGTERM);
@@ -344,7 +344,10 @@ static void *report_ready(void *arg)
 	return NULL;
 }
 
-/* The kernel's INIT is answered here, before there are other threads, so that what ends the session then is seen. 0 or -errno. */
+/*
+ * The kernel's INIT is answered here, before there are other threads, so anything that ends the session then is noticed. 0 or
+ * -errno.
+ */
 static int answer_init(struct tfs_fs *fs)
 {
 	struct pollfd polled = { .fd = fuse_session_fd(fs->session), .events = POLLIN };
@@ -372,13 +375,13 @@ static int serve(struct tfs_fs *fs)
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	if (!config)
 		return -ENOMEM;
-	/* No request blocks its thread, so there is use for no more than CPUs, and one to spare. */
+	/* No request blocks its thread, so we need only as many as CPUs, plus one. */
 	fuse_loop_cfg_set_max_threads(config, get_nprocs() < 16 ? get_nprocs() + 1 : 16);
 	int r = answer_init(fs);
-	if (r) /* EPERM is what it says of a descriptor that somebody else was to mount */
+	if (r) /* EPERM is the error for a descriptor that another program should have mounted */
 		tfs_log_error("reading /dev/fuse: %s", r == -EPERM ? "it is open, but not mounted" : strerror(-r));
 	if (!r && started && !fuse_session_exited(fs->session)) {
-		if (!fs->options->foreground) /* from now on the other end of the socket tells */
+		if (!fs->options->foreground) /* from now on the other end of the socket reports */
 			prctl(PR_SET_PDEATHSIG, 0);
 		r = tfs_thread_start(&waiter, "tfs-start", report_ready, fs);
 		if (r)
@@ -387,7 +390,7 @@ static int serve(struct tfs_fs *fs)
 	}
 	if (r)
 		fuse_session_exit(fs->session);
-	int ended = fuse_session_loop_mt(fs->session, config); /* also where it is over: this stops the rings */
+	int ended = fuse_session_loop_mt(fs->session, config); /* even if it is over: this stops the rings */
 	fuse_loop_cfg_destroy(config);
 	if (waits) {
 		enum tfs_start waiting = TFS_START_WAITING;
@@ -396,12 +399,12 @@ static int serve(struct tfs_fs *fs)
 		pthread_join(waiter, NULL);
 	}
 	if (fs->start == TFS_START_ABANDONED)
-		return 0; /* who has given up says why */
+		return 0; /* whoever gave up reports why */
 	if (r)
 		return r;
-	/* A positive value is the signal that ended it, which is how one ends it; but not before it has begun. */
+	/* A positive value is the signal that ended it, which is the normal way; but not before it has started. */
 	if (ended < 0) {
-		tfs_log_error("the session ended: %s", ended == -1 ? "it has no thread" : strerror(-ended));
+		tfs_log_error("the session ended: %s", ended == -1 ? "no thread left" : strerror(-ended));
 	} else if (started && fs->start != TFS_START_ANSWERED) {
 		tfs_log_error("ended by %s before the mount answered: nothing is mounted", ended ? strsignal(ended) : "an unmount");
 		ended = -EINTR;
@@ -426,7 +429,7 @@ static void on_ring_end(void *fs)
 }
 
 /*
- * libfuse may have a program mount or unmount for it, and takes a signal while it waits for that one as a failure. One that comes is
+ * libfuse may run a program to mount or unmount, and treats a signal while it waits for that as a failure. A blocked signal is
  * noticed afterwards.
  */
 static void block_signals(sigset_t *ret_before)
@@ -467,9 +470,9 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 	if (fuse_set_signal_handlers(fs->session))
 		return -ENOMEM;
 	r = -EIO;
-	if (!mount_undisturbed(fs, mountpoint)) { /* otherwise libfuse, or fusermount3, has said why */
+	if (!mount_undisturbed(fs, mountpoint)) { /* otherwise libfuse, or fusermount3, has reported why */
 		fs->device = tfs_mounted_at(mountpoint).device;
-		/* Threads inherit what is left of the privileges, so the loader comes after this. */
+		/* Threads inherit the remaining privileges, so the loader comes after this. */
 		r = tfs_privileges_drop();
 		if (r)
 			tfs_log_error("dropping privileges: %s", strerror(-r));
@@ -481,23 +484,23 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		}
 		if (!r)
 			r = serve(fs);
-		/* Whoever still waits is answered while there is a session to answer through. */
+		/* Waiting requests are answered while there is still a session to answer through. */
 		tfs_fs_stop(fs);
 		tfs_close_all(fs);
-		if (tfs_mountpoint_fd(mountpoint) < 0) /* otherwise that is for who mounted it */
+		if (tfs_mountpoint_fd(mountpoint) < 0) /* otherwise the program that mounted it does that */
 			unmount_undisturbed(fs);
 	}
 	fuse_remove_signal_handlers(fs->session);
 	return r;
 }
 
-/* What we would cover with our own mount we could not read any more, and waiting for it would be waiting for ourselves. */
+/* We couldn't read what our own mount covers, and would wait for ourselves. */
 static int check_mountpoint(const struct tfs_fs *fs, const char *mountpoint)
 {
 	char path[PATH_MAX];
 	uint32_t node;
 
-	if (tfs_mountpoint_fd(mountpoint) >= 0) /* not ours to know */
+	if (tfs_mountpoint_fd(mountpoint) >= 0) /* we can't know */
 		return 0;
 	int r = tfs_model_covered(fs->model, mountpoint, &node);
 
@@ -511,15 +514,15 @@ static int check_mountpoint(const struct tfs_fs *fs, const char *mountpoint)
 }
 
 /*
- * Otherwise the kernel lets in nobody but who mounted it, and could read all that was found. Whom it lets into a mount that was made
- * elsewhere we can't know.
+ * Otherwise the kernel only admits the user who mounted it, who could read everything that was found. For a mount made elsewhere we
+ * can't know whom it admits.
  */
 static bool lets_others_in(const struct tfs_fs *fs)
 {
 	return fs->options->allow_other || tfs_mountpoint_fd(fs->mountpoint) >= 0;
 }
 
-/* Whom warnings may be shown to depends on the files that they are about. */
+/* Who may see a warning depends on the file that it is about. */
 static void find_who_may_see(struct tfs_fs *fs)
 {
 	fs->all_open = tfs_access_open(tfs_tree_access(fs->tree));
@@ -531,7 +534,7 @@ static void find_who_may_see(struct tfs_fs *fs)
 	fs->all_open |= !lets_others_in(fs);
 }
 
-/* Links lead through directories that only others have to be asked about. */
+/* Only other users must be checked for the directories that links lead through. */
 static int find_ways(struct tfs_fs *fs, struct tfs_error *err)
 {
 	int r = lets_others_in(fs) ? tfs_model_find_ways(fs->model) : 0;

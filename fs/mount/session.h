@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* One mount, from scanning the model to taking the mount apart again. */
+/* One mount, from scanning the model to tearing the mount down. */
 #ifndef TFS_FS_SESSION_H
 #define TFS_FS_SESSION_H
 
 #include "mount/options.h"
 
 /*
- * Mount and serve until unmounted or told to stop. @starter_fd: a socket to who waits for the mount, see daemon.h; -1: nobody
- * does. When that is done messages go to the system log, unless @options say foreground. Returns the exit status: 0, or 1 with
+ * Mount and serve until unmounted or told to stop. @starter_fd: a socket to the process that waits for the mount, see daemon.h; -1:
+ * none. After the handshake messages go to the system log, unless @options say foreground. Returns the exit status: 0, or 1 with
  * the reason logged.
  */
 int tfs_session_run(const struct tfs_options *options, int starter_fd);
 
-/* Does libfuse know all of @mount_options, a list as after -o? Otherwise it has said which one it doesn't. */
+/* Does libfuse know all of @mount_options, a list as after -o? Otherwise it has reported the unknown one. */
 bool tfs_session_knows(const char *mount_options);
 
 /* Can requests be carried by io_uring here? Otherwise *@ret_lacks (may be NULL) says what is missing. */

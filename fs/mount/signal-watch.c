@@ -9,10 +9,10 @@
 #include "base/clock.h"
 #include "base/thread.h"
 
-/* Often enough for a Ctrl-C to feel prompt; each look costs a few microseconds for each open that waits. */
+/* Often enough for a Ctrl-C to feel prompt; each check costs a few microseconds per waiting open. */
 #define LOOK_EVERY 0.05 /* seconds */
 
-/* A thread that waits in the kernel keeps the signal that wants it out pending. See proc_pid_status(5). */
+/* For a thread that waits in the kernel, the signal that interrupts it stays pending. See proc_pid_status(5). */
 static bool has_signal(pid_t tid, bool killed_only)
 {
 	char path[64], line[256];
@@ -21,7 +21,7 @@ static bool has_signal(pid_t tid, bool killed_only)
 	snprintf(path, sizeof path, "/proc/%d/status", tid);
 	FILE *f = fopen(path, "re");
 	if (!f)
-		return false; /* of another PID namespace: there is no telling */
+		return false; /* in another PID namespace: unknown */
 	while (fgets(line, sizeof line, f)) {
 		sscanf(line, "SigPnd: %" SCNx64, &own);
 		sscanf(line, "ShdPnd: %" SCNx64, &shared);
@@ -51,7 +51,7 @@ static void *look(void *arg)
 		struct tfs_list given_up;
 		tfs_list_init(&given_up);
 		tfs_list_each(struct tfs_watched, e, &w->list, link) {
-			/* Most reads have their answer before we look twice: spare us asking about them. */
+			/* Most reads are answered before the second check: don't check them. */
 			if (e->killed_only && !e->seen) {
 				e->seen = true;
 				continue;

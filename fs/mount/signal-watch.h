@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Noticing that somebody who waits for an answer was interrupted, whichever way the request came. Through /dev/fuse the kernel
- * tells (FUSE_INTERRUPT), and libfuse calls back. Of requests that came by io_uring libfuse (3.18) does not find the
- * interrupt's request again, so there we look whether the waiting thread has a signal pending, several times a second. So we do for
- * readers, whichever way they come: only being killed may end a read, and that may come after the one interrupt that we are told.
+ * Detects that a caller waiting for an answer was interrupted, with either transport. Through /dev/fuse the kernel reports it
+ * (FUSE_INTERRUPT), and libfuse calls back. With io_uring, libfuse (3.18) doesn't find the request that an interrupt belongs to, so
+ * there we check several times a second whether the waiting thread has a signal pending. Readers are checked with either transport:
+ * only being killed may end a read, and that may come after the single interrupt that is reported.
  */
 #ifndef TFS_FS_INTERRUPT_H
 #define TFS_FS_INTERRUPT_H
@@ -17,10 +17,13 @@
 /* A waiting thread; embedded in what it waits with. */
 struct tfs_watched {
 	pid_t tid;
-	bool killed_only; /* look for SIGKILL alone, as which the kernel delivers whatever ends a process */
-	/* The thread has a signal pending. Called with the watch locked; true: @w is not watched any more, and answer() follows. */
+	bool killed_only; /* check only for SIGKILL, as which the kernel delivers every fatal signal */
+	/*
+	 * The thread has a signal pending. Called with the watch locked; true: @w isn't watched any more, and answer() is called
+	 * next.
+	 */
 	bool (*give_up)(struct tfs_watched *w);
-	/* Without the lock, as an answer takes libfuse's, under which open requests come to tfs_watch_add(). @w goes with it. */
+	/* Without the lock, as an answer takes libfuse's, under which open requests call tfs_watch_add(). Frees @w. */
 	void (*answer)(struct tfs_watched *w);
 	struct tfs_list link; /* private, as is: */
 	bool seen, given_up;
@@ -32,8 +35,8 @@ struct tfs_watch {
 	struct tfs_list list;
 	bool running, stopping, answering;
 	/*
-	 * Most opens are answered at once, and none of them should wake the thread: it goes to sleep only after a while in which
-	 * nobody came, and until then looks at its own pace.
+	 * Most opens are answered at once, and shouldn't wake the thread: it only goes to sleep after a while without requests, and
+	 * until then checks at its own pace.
 	 */
 	bool busy, asleep;
 	pthread_t thread; /* started with the first one to watch */
@@ -45,10 +48,10 @@ void tfs_watch_fini(struct tfs_watch *w);
 
 void tfs_watch_add(struct tfs_watch *w, struct tfs_watched *e);
 
-/* After this, @e is not looked at any more. False: it has been given up, and its answer() is on its way or over. */
+/* After this, @e isn't checked any more. False: it was interrupted, and its answer() is running or done. */
 bool tfs_watch_remove(struct tfs_watch *w, struct tfs_watched *e);
 
-/* Waits until who was given up has been answered. */
+/* Waits until interrupted requests have been answered. */
 void tfs_watch_drain(struct tfs_watch *w);
 
 #endif

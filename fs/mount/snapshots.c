@@ -28,7 +28,7 @@ void tfs_snapshots_fini(struct tfs_snapshots *t)
 	pthread_mutex_destroy(&t->lock);
 }
 
-/* Where the pointer to that of @serial is, or to the end of its bucket. The lock is held. */
+/* The link to the one with @serial, or the end of its bucket. The lock is held. */
 static struct tfs_snapshot **place_of(struct tfs_snapshots *t, uint32_t serial)
 {
 	struct tfs_snapshot **p = &t->buckets[serial % TFS_SNAPSHOT_BUCKETS];
@@ -42,7 +42,7 @@ uint32_t tfs_snapshots_add(struct tfs_snapshots *t, struct tfs_snapshot *s)
 	struct tfs_snapshot **p;
 
 	pthread_mutex_lock(&t->lock);
-	/* After four thousand million of them one that somebody still has open may be in the way. */
+	/* After four billion of them, one that is still open may have the number. */
 	do
 		p = place_of(t, ++t->last);
 	while (!t->last || *p);

@@ -24,10 +24,10 @@ const char *const tfs_controls[TFS_CONTROLS + 1] = {
 
 struct row {
 	const char *key;
-	const char *help; /* of metrics; NULL: not a number */
-	bool gauge;	  /* goes up and down; otherwise it only counts up */
+	const char *help; /* for metrics; NULL: not a number */
+	bool gauge;	  /* goes up and down; otherwise only up */
 	uint64_t number;
-	char text[TFS_ERROR_LINE]; /* where help is NULL */
+	char text[TFS_ERROR_LINE]; /* if help is NULL */
 };
 
 enum { ROWS_MAX = 80 };
@@ -63,7 +63,7 @@ static void gauge(struct rows *r, const char *key, uint64_t number, const char *
 	add(r, key, true, number, help);
 }
 
-/* May the one who asks (NULL: anybody) know of what is known from all of a set, from all sets; of a warning? */
+/* May the caller (NULL: everybody) see what is derived from a whole set, from all sets; a warning? */
 static bool tells_set(const struct tfs_fs *fs, const struct tfs_caller *c, uint32_t set)
 {
 	return !c || tfs_access_set(tfs_tree_access(fs->tree), c, set);
@@ -79,7 +79,7 @@ static bool tells_warning(const struct tfs_fs *fs, const struct tfs_caller *c, c
 	return !c || (w->node == UINT32_MAX ? tells_all(fs, c) : tfs_access_node(fs->model, c, w->node));
 }
 
-/* How much there is of the tensors that @c may read; and of what is said by name only to those who may read its file. */
+/* Totals of the tensors that @c may read; and of what is shown by name only to users who may read its file. */
 struct totals {
 	uint64_t tensors, bytes, missing, warnings;
 };
@@ -131,73 +131,74 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 			 fs->streamed_because ? fs->streamed_because : "the kernel refused passthrough");
 	add_text(r, "transport", "%s", fs->uring ? "io_uring" : "/dev/fuse");
 	add_text(r, "engine", "%s", s->engine);
-	gauge(r, "threads", s->threads, "threads that read");
+	gauge(r, "threads", s->threads, "threads that read storage");
 
 	gauge(r, "sets", fs->model->n_sets, "weight sets mounted");
 	gauge(r, "tensors", t.tensors, "tensors in all sets");
 	gauge(r, "tensor_bytes", t.bytes, "bytes of tensors in all sets");
 	gauge(r, "missing", t.missing, "tensors that an index lists and no file holds");
-	gauge(r, "warnings", t.warnings, "things left out or odd, found while mounting");
+	gauge(r, "warnings", t.warnings, "warnings at mount time, about things left out or odd");
 
 	count(r, "opens_passthrough", fs->opens[TFS_OPEN_PASSTHROUGH], "opens answered with a backing file");
-	count(r, "opens_streamed", fs->opens[TFS_OPEN_STREAM], "opens of tensors served in pieces");
+	count(r, "opens_streamed", fs->opens[TFS_OPEN_STREAM], "opens of tensors streamed by the daemon");
 	for (int i = 0; i < TFS_STREAMED_REASONS; i++)
 		count(r, tfs_streamed[i].key, fs->streamed[i], tfs_streamed[i].help);
 	count(r, "opens_native", fs->opens[TFS_OPEN_NATIVE], "opens of original files read by the daemon");
 	count(r, "opens_text", fs->opens[TFS_OPEN_TEXT], "opens of meta and control files");
-	count(r, "opens_joined", fs->joined, "of all these, opens of what was open already, which are served the same way");
-	count(r, "opens_interrupted", fs->interrupted, "opens given up while waiting");
+	count(r, "opens_joined", fs->joined, "of all these, opens of files already open, which are served the same way");
+	count(r, "opens_interrupted", fs->interrupted, "opens interrupted while waiting");
 
 	const struct tfs_residency_stats *res = &s->residency;
 	gauge(r, "memory_budget_bytes", res->budget ? res->budget : fs->options->loader.memory, "memory for resident tensors");
-	gauge(r, "memory_used_bytes", res->used, "of the budget, by loading and resident tensors");
+	gauge(r, "memory_used_bytes", res->used, "used of the budget, by loading and resident tensors");
 	gauge(r, "memory_staged_bytes", s->staged,
-	      "of the budget, by deflated tensors in another order than C's, while they are read");
-	gauge(r, "memory_held_bytes", s->store_used, "by backing files, as the kernel counts");
+	      "used of the budget, by deflated tensors that aren't in C order, while they are read");
+	gauge(r, "memory_held_bytes", s->store_used, "memory of backing files, as the kernel counts it");
 	gauge(r, "resident", res->files[TFS_RESIDENT] + res->files[TFS_EVICTING], "tensors in memory");
-	gauge(r, "loading", res->files[TFS_LOADING], "tensors on their way");
+	gauge(r, "loading", res->files[TFS_LOADING], "tensors being loaded");
 	gauge(r, "failed", res->files[TFS_FAILED], "tensors whose last load failed");
 	count(r, "hits", res->hits, "opens of tensors that were resident");
 	count(r, "waits", res->waits, "opens that waited for a load");
 	count(r, "wait_timeouts", res->timeouts, "opens streamed because the load takes too long");
-	count(r, "loads", res->loads, "loads begun");
-	count(r, "prefetches", res->prefetched, "of these, before anybody asked");
-	count(r, "prefetches_dropped", res->taken_back, "of these, before they began");
+	count(r, "loads", res->loads, "loads started");
+	count(r, "prefetches", res->prefetched, "of these, ahead of any open");
+	count(r, "prefetches_dropped", res->taken_back, "of these, dropped before they started");
 	gauge(r, "pinned", res->pinned, "tensors pinned");
-	gauge(r, "pinned_bytes", res->pinned_bytes, "what they take");
+	gauge(r, "pinned_bytes", res->pinned_bytes, "size of pinned tensors");
 	count(r, "evictions", res->evictions, "tensors dropped from memory");
-	count(r, "evictions_mapped", res->still_mapped, "evictions put off: closed, but still mapped");
-	count(r, "memory_pressure", s->pressures, "times that the kernel reported it, and memory was given back");
+	count(r, "evictions_mapped", res->still_mapped, "evictions postponed: closed, but still mapped");
+	count(r, "memory_pressure", s->pressures, "times that the kernel reported memory pressure and memory was released");
 	count(r, "refusals", res->refusals, "loads that found no room in the budget");
 
 	count(r, "jobs", s->sched.jobs, "reads of storage");
 	count(r, "joined", s->sched.joined, "tensors read together with a neighbour");
-	count(r, "read_direct_bytes", s->sched.bytes[TFS_READ_DIRECT] + s->sched.bytes[TFS_READ_URING], "read past the page cache");
+	count(r, "read_direct_bytes", s->sched.bytes[TFS_READ_DIRECT] + s->sched.bytes[TFS_READ_URING],
+	      "bytes read bypassing the page cache");
 	count(r, "read_uring_bytes", s->sched.bytes[TFS_READ_URING], "of these, by io_uring");
-	count(r, "read_cached_bytes", s->sched.bytes[TFS_READ_CACHED], "copied from the page cache");
-	count(r, "read_buffered_bytes", s->sched.bytes[TFS_READ_BUFFERED], "read through the page cache");
-	gauge(r, "queued_demand_bytes", s->sched.queued[TFS_DEMAND], "to be read for someone who waits");
-	gauge(r, "queued_prefetch_bytes", s->sched.queued[TFS_PREFETCH], "to be read ahead");
-	gauge(r, "queued_background_bytes", s->sched.queued[TFS_BACKGROUND], "to be read for hashes");
-	gauge(r, "bandwidth_bytes_per_second", (uint64_t)s->sched.bandwidth, "of storage, as measured; 0: not yet");
+	count(r, "read_cached_bytes", s->sched.bytes[TFS_READ_CACHED], "bytes copied from the page cache");
+	count(r, "read_buffered_bytes", s->sched.bytes[TFS_READ_BUFFERED], "bytes read through the page cache");
+	gauge(r, "queued_demand_bytes", s->sched.queued[TFS_DEMAND], "bytes to be read for waiting requests");
+	gauge(r, "queued_prefetch_bytes", s->sched.queued[TFS_PREFETCH], "bytes to be read ahead");
+	gauge(r, "queued_background_bytes", s->sched.queued[TFS_BACKGROUND], "bytes to be read for hashes");
+	gauge(r, "bandwidth_bytes_per_second", (uint64_t)s->sched.bandwidth, "bandwidth of storage, as measured; 0: not yet");
 	count(r, "stream_reads", s->streams.reads, "reads of streamed tensors");
-	count(r, "stream_bytes", s->streams.bytes, "their bytes");
+	count(r, "stream_bytes", s->streams.bytes, "bytes of these reads");
 	count(r, "stream_waits", s->streams.waits, "of these reads, those that waited for storage");
 	gauge(r, "streams", s->streams.open, "tensors open and streamed");
-	gauge(r, "shared", res->shared, "tensors resident in the memory of another one, whose bytes are the same");
-	gauge(r, "shared_bytes", res->shared_bytes, "of memory saved by that");
+	gauge(r, "shared", res->shared, "resident tensors that share the memory of another with the same bytes");
+	gauge(r, "shared_bytes", res->shared_bytes, "memory saved by sharing");
 	gauge(r, "hashed", s->hashes.known, "tensors whose hash is known");
-	count(r, "hashed_bytes", s->hashes.bytes, "hashed for that");
+	count(r, "hashed_bytes", s->hashes.bytes, "bytes hashed");
 	count(r, "errors", res->failures + s->streams.failures + s->hashes.failures, "reads that failed");
 	const char *last = last_error_of(s);
 	add_text(r, "last_error", "%s",
 		 !last[0]	  ? "none" :
 		 tells_all(fs, c) ? last :
-				    "not shown to you, who may not read all of the model");
+				    "hidden from users who may not read all of the model");
 	free(s);
 }
 
-/* A line that stays one line: paths may hold newlines. */
+/* A single line: paths may contain newlines. */
 static void print_line(FILE *f, const char *key, const char *text)
 {
 	fprintf(f, "%s: ", key);
@@ -248,7 +249,7 @@ static void print_json(struct tfs_fs *fs, const struct tfs_caller *c, const stru
 	json_decref(o);
 }
 
-/* A label's value: UTF-8, in which these three are escaped. What is not UTF-8 is shown as '?'. */
+/* A label's value: UTF-8, in which these three are escaped. Bytes that aren't UTF-8 are shown as '?'. */
 static void print_label(FILE *f, const char *s)
 {
 	for (const char *end = s + strlen(s); s < end;) {
@@ -265,7 +266,7 @@ static void print_label(FILE *f, const char *s)
 	}
 }
 
-/* The Prometheus text format, version 0.0.4. One scrape may come from several mounts, so each sample says of which it is. */
+/* The Prometheus text format, version 0.0.4. One scrape may come from several mounts, so each sample says which one it is from. */
 static void print_metrics(const struct tfs_fs *fs, const struct rows *r, FILE *f)
 {
 	for (unsigned i = 0; i < r->n; i++) {

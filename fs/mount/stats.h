@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The files of .tensorfs whose text is made when somebody asks for it: how the mount is doing. */
+/* The files of .tensorfs whose text is generated on request: statistics of the mount. */
 #ifndef TFS_FS_TEXT_H
 #define TFS_FS_TEXT_H
 
@@ -9,15 +9,15 @@
 #include "mount/fs.h"
 #include "tree/access.h"
 
-/* Names of the files in .tensorfs, ended by NULL; their place, an enum tfs_control_file, is the inode's node. */
+/* Names of the files in .tensorfs, terminated by NULL; their index, an enum tfs_control_file, is the inode's node. */
 extern const char *const tfs_controls[TFS_CONTROLS + 1];
 
-/* The indexes and XXH128SUMS (tree/listing.h, mount/sums.h), which never change; the others' text is of the moment. */
+/* The indexes and XXH128SUMS (tree/listing.h, mount/sums.h), which never change; the others' text changes over time. */
 bool tfs_control_is_fixed(uint32_t which);
 
 /*
- * The text of another control file as it is now, allocated; its length into *@ret_len. What @caller (NULL: anybody) may not read is
- * not in it. NULL: out of memory.
+ * The text of another control file as it is now, allocated; its length into *@ret_len. It leaves out what @caller (NULL: everybody)
+ * may not read. NULL: out of memory.
  */
 char *tfs_control_now(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller, size_t *ret_len);
 

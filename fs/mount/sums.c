@@ -12,21 +12,21 @@
 #include "mount/pending.h"
 #include "mount/reply.h"
 
-/* Somebody who waits for one hash, or for all. */
+/* A request that waits for one hash, or for all. */
 struct asking {
 	struct tfs_pending pending; /* first: freed with it */
 	struct tfs_hash_wait wait;
 	/* Of XXH128SUMS: */
 	uint64_t ino;
-	bool some; /* only for the caller */
+	bool some; /* only for this caller */
 	struct tfs_caller caller;
-	uint32_t set, tensor; /* whose hash is waited for, where only some are wanted */
+	uint32_t set, tensor; /* whose hash is waited for, if only some are needed */
 };
 
 static bool give_up(struct tfs_pending *p)
 {
 	struct asking *a = (struct asking *)p;
-	/* Otherwise it will be refused when it is handed over, or done() is on its way. */
+	/* Otherwise it will be refused when it is submitted, or done() is about to be called. */
 	bool cancelled = tfs_hash_cancel(tfs_loader_hashes(p->fs->loader), &a->wait);
 	if (cancelled) /* and @a is freed next */
 		tfs_caller_fini(&a->caller);
@@ -72,7 +72,7 @@ static void on_hash(struct tfs_hash_wait *w, int result)
 
 void tfs_getxattr_hash(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode, size_t size)
 {
-	/* Whoever asks for the length alone need not wait for it. */
+	/* A request for just the length needn't wait for it. */
 	if (size < TFS_HASH_TEXT - 1) {
 		if (size)
 			tfs_reply_error(req, -ERANGE);
@@ -89,7 +89,7 @@ void tfs_getxattr_hash(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode
 	tfs_pending_arm(&a->pending, fs, req, give_up);
 	int r = tfs_hash_get(tfs_loader_hashes(fs->loader), inode.set, inode.tensor, &a->wait);
 	if (r == TFS_QUEUED)
-		return; /* a is the loader's, and may be gone */
+		return; /* a belongs to the loader, and may be freed */
 	tfs_pending_disarm(&a->pending);
 	reply_hash(a, r == -ECANCELED ? -EINTR : r);
 }
@@ -106,8 +106,8 @@ static void print_escaped(FILE *f, const char *s)
 }
 
 /*
- * As xxhsum does: only a name that would break the line is escaped, with a '\' in front of the line to say so. Versions before
- * 0.8.2 don't know that, and take a '\' in a name as it is; later ones take it so where the line begins with none.
+ * Like xxhsum: only a name that would break the line is escaped, marked by a '\' at the beginning of the line. Versions before
+ * 0.8.2 don't know that, and take a '\' in a name literally; so do later ones if the line doesn't begin with one.
  */
 static void print_line(FILE *f, const char *hash, const char *path, const char *name)
 {
@@ -124,10 +124,10 @@ static void print_line(FILE *f, const char *hash, const char *path, const char *
 	putc('\n', f);
 }
 
-/* What stands where the hash will. */
+/* Placeholder for the hash. */
 static const char no_hash[TFS_HASH_TEXT] = "00000000000000000000000000000000";
 
-/* @caller NULL: every line. @sized: only as long as they will be. */
+/* @caller NULL: every line. @sized: only their final length. */
 static int print_sums(struct tfs_fs *fs, const struct tfs_caller *caller, bool sized, FILE *f)
 {
 	char path[TFS_PATH_SIZE], name[TFS_NAME_MAX + 1], text[TFS_HASH_TEXT];
@@ -191,7 +191,7 @@ static void reply_sums(struct asking *a, int result)
 	int r = result ? result : make_sums(a->pending.fs, a->some ? &a->caller : NULL, false, &text, &len);
 
 	if (r)
-		/* ESTALE would make the kernel ask again, and read all of it a second time. */
+		/* ESTALE would make the kernel retry, and read all of it a second time. */
 		tfs_reply_error(a->pending.req, r == -ENOMEM || r == -EINTR ? r : -EIO);
 	else
 		tfs_reply_open_text(a->pending.fs, a->pending.req, a->ino, text, len);
@@ -211,8 +211,8 @@ static void on_all(struct tfs_hash_wait *w, int result)
 static void on_one(struct tfs_hash_wait *w, int result);
 
 /*
- * Ask for the hash of each tensor from the present one on that the caller may read, one after the other. 0: all are known; TFS_QUEUED:
- * on_one() goes on, and @a may be gone; otherwise what went wrong.
+ * Request the hash of each tensor from the current one on that the caller may read, one after the other. 0: all are known;
+ * TFS_QUEUED: on_one() continues, and @a may be freed; otherwise the error.
  */
 static int ask_for_some(struct asking *a)
 {
@@ -271,6 +271,6 @@ void tfs_open_sums(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, const struct
 	a->some = caller;
 	tfs_pending_fill(&a->pending, fs, req, give_up_open);
 	int r = caller ? ask_for_some(a) : ask_for_all(a);
-	if (r != TFS_QUEUED) /* otherwise a is the loader's, and may be gone */
+	if (r != TFS_QUEUED) /* otherwise a belongs to the loader, and may be freed */
 		reply_sums(a, r);
 }

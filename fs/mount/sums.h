@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* user.tensorfs.xxh128 and .tensorfs/XXH128SUMS: answers that may take as long as reading the model does. */
+/* user.tensorfs.xxh128 and .tensorfs/XXH128SUMS: answers that may take as long as reading the model. */
 #ifndef TFS_FS_HASHES_H
 #define TFS_FS_HASHES_H
 
@@ -12,12 +12,12 @@
 void tfs_getxattr_hash(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode, size_t size);
 
 /*
- * Answer an open of XXH128SUMS, with the lines of what @caller (NULL: anybody) may read, when those hashes are there. EIO: one of them
- * can't be had.
+ * Answer an open of XXH128SUMS, with the lines of what @caller (NULL: everybody) may read, once those hashes are known. EIO: one of
+ * them isn't available.
  */
 void tfs_open_sums(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, const struct tfs_caller *caller);
 
-/* How long that is, which no hash needs to be known for. 0 or -errno. */
+/* Its length, for which no hash needs to be known. 0 or -errno. */
 int tfs_sums_size(struct tfs_fs *fs, const struct tfs_caller *caller, uint64_t *ret_size);
 
 #endif

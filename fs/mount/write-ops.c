@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writing: to the control files, and no to everything else. The mount itself can't be read-only, or the kernel would not let
- * anybody open those few for writing.
+ * Writing: allowed for the control files, refused for everything else. The mount itself can't be read-only, or the kernel wouldn't
+ * let those few be opened for writing.
  */
 #include <errno.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "mount/fs.h"
 #include "mount/reply.h"
 
-/* Of what was written: these are answers to a writer, which a reader never gets. */
+/* Errors about what was written: a writer gets them, a reader never does. */
 static void reply_control(fuse_req_t req, int error)
 {
 	if (error == -EBUSY || error == -ENOSPC || error == -EFBIG || error == -EAGAIN)
@@ -24,7 +24,7 @@ void tfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, 
 	struct tfs_opened *o = (struct tfs_opened *)(uintptr_t)fi->fh;
 
 	(void)ino;
-	(void)offset; /* what is written adds to what was written, as to a pipe */
+	(void)offset; /* writes append, as to a pipe */
 	int r = o->control ? tfs_control_write(o->control, buf, size) : -EROFS;
 	if (r)
 		reply_control(req, r);
@@ -32,7 +32,7 @@ void tfs_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, 
 		fuse_reply_write(req, size);
 }
 
-/* close(2), whose result is the last word on what was written. */
+/* close(2), whose result is the final one for what was written. */
 void tfs_op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct tfs_opened *o = (struct tfs_opened *)(uintptr_t)fi->fh;

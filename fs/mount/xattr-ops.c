@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Extended attributes: what is known of a tensor, on each of its files. */
+/* Extended attributes: a tensor's metadata, on each of its files. */
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -98,7 +98,7 @@ static const char *never_resident(struct tfs_fs *fs, struct tfs_inode i)
 	return cost > fs->options->loader.memory ? tfs_streamed[TFS_STREAMED_TOO_LARGE].why : NULL;
 }
 
-/* Why it is streamed to those who have it open now; NULL: it is not. */
+/* Why it is streamed while it is open now; NULL: it isn't. */
 static const char *streamed_now(struct tfs_fs *fs, struct tfs_inode i)
 {
 	struct tfs_opened *o = tfs_opened_lock(&fs->opened, tfs_ino_pack(i));
@@ -109,7 +109,7 @@ static const char *streamed_now(struct tfs_fs *fs, struct tfs_inode i)
 
 static ssize_t value_state(struct tfs_fs *fs, struct tfs_inode i, char **v)
 {
-	if (i.view == TFS_VIEW_META) /* of which there is nothing to load */
+	if (i.view == TFS_VIEW_META) /* with nothing to load */
 		i.view = i.tensor < fs->model->sets[i.set].n_tensors ? TFS_VIEW_TENSORS : TFS_VIEW_F32;
 	const char *never = never_resident(fs, i), *why = never ? never : streamed_now(fs, i);
 	const char *state = never ? "" : tfs_residency_state(tfs_loader_residency(fs->loader), tfs_file_of(i));
@@ -120,7 +120,7 @@ static ssize_t value_state(struct tfs_fs *fs, struct tfs_inode i, char **v)
 }
 
 static const struct attribute {
-	const char *name; /* behind the prefix */
+	const char *name; /* after the prefix */
 	value_fn *value;
 } attributes[] = {
 	{ "name", value_name },	    { "dtype", value_dtype },	{ "shape", value_shape },
@@ -129,7 +129,7 @@ static const struct attribute {
 };
 enum { N_ATTRIBUTES = sizeof attributes / sizeof *attributes };
 
-/* size 0 asks how long it is; see getxattr(2). */
+/* size 0 asks for the length; see getxattr(2). */
 static void reply_sized(fuse_req_t req, const char *data, size_t len, size_t size)
 {
 	if (!size)
@@ -194,7 +194,7 @@ void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 			continue;
 		len += 1 + snprintf(list + len, sizeof list - len, "%s%s", prefix, attributes[i].name);
 	}
-	/* Programs that list attributes read them all, and most do not want this one enough to wait for it. */
+	/* Programs that list attributes read them all, and most don't want this one enough to wait for it. */
 	if (inode.kind == TFS_INO_TENSOR && tfs_hash_is_known(tfs_loader_hashes(fs->loader), inode.set, inode.tensor))
 		len += 1 + snprintf(list + len, sizeof list - len, "%s", hash_name);
 	reply_sized(req, list, len, size);

@@ -16,7 +16,7 @@ struct access_of_set {
 
 struct tfs_access {
 	const struct tfs_model *model;
-	struct access_of_set all; /* of what is in the root and made of all sets */
+	struct access_of_set all; /* of files in the root that are made of all sets */
 	struct access_of_set sets[];
 };
 
@@ -51,13 +51,13 @@ static bool in_group(const struct tfs_caller *c, gid_t gid)
 	return false;
 }
 
-/* The owner, the group, others that have @bit (04 to read, 01 to search) of @mode. */
+/* Which of owner, group and others have @bit (04 to read, 01 to search) of @mode. */
 static unsigned allowed(mode_t mode, unsigned bit)
 {
 	return (mode & bit << 6 ? OWNER : 0) | (mode & bit << 3 ? GROUP : 0) | (mode & bit ? OTHERS : 0);
 }
 
-/* As the kernel's generic_permission(): the owner's bits are for the owner even where others have more. */
+/* Like the kernel's generic_permission(): the owner's bits apply to the owner even if others have more. */
 static bool may(const struct tfs_caller *c, struct tfs_rights r, unsigned bit)
 {
 	unsigned who = c->uid == r.uid ? OWNER : in_group(c, r.gid) ? GROUP : OTHERS;
@@ -104,7 +104,7 @@ bool tfs_access_node_open(const struct tfs_model *m, uint32_t node)
 
 /* --- What a file needs ----------------------------------------------------------------------------------------------- */
 
-/* How many are kept out, more or less: with others, the group; then the group alone. */
+/* Rank by how many are kept out, roughly: others and the group; then the group alone. */
 static int strictness(unsigned allows)
 {
 	return allows & OTHERS ? 0 : allows & GROUP ? 1 : 2;
@@ -121,7 +121,7 @@ static void add_need(struct tfs_needs *n, struct tfs_rights r, unsigned bit)
 	} else if (n->uid == r.uid && n->gid == r.gid) {
 		n->allows &= allows;
 	} else {
-		/* Whoever may read all meets any one of them, so showing the strictest keeps nobody out. */
+		/* A user who may read all of them satisfies each one, so showing the strictest keeps nobody out. */
 		n->exact = false;
 		if (strictness(allows) > strictness(n->allows)) {
 			n->uid = r.uid;
@@ -146,7 +146,7 @@ static void add_way(const struct tfs_model *m, uint32_t node, struct tfs_needs *
 		add_need(n, way->dirs[i], 01);
 }
 
-/* What @node needs of who is in the directory @dir already. */
+/* What @node requires of a user who is already in the directory @dir. */
 static void add_source(const struct tfs_model *m, uint32_t node, uint32_t dir, struct tfs_needs *n)
 {
 	add_need(n, rights_of(&m->nodes[node]), 04);
@@ -157,7 +157,7 @@ static void add_source(const struct tfs_model *m, uint32_t node, uint32_t dir, s
 	}
 }
 
-/* What bytes come from outside the set's own files is known from those alone. */
+/* Only a set's own files tell which bytes come from other files. */
 static bool has_external(const struct tfs_set *s)
 {
 	return s->n_files < s->n_sources;
@@ -184,7 +184,7 @@ static bool same_needs(const struct tfs_needs *a, const struct tfs_needs *b)
 	return a->any == b->any && (!a->any || (a->uid == b->uid && a->gid == b->gid && a->allows == b->allows));
 }
 
-/* Add all sources of @set to what is known of @s; @dir: where what is made of them stands. @first: nothing is. */
+/* Add all sources of @set to @s; @dir: the directory of the files made from them. @first: @s is empty. */
 static void add_set(const struct tfs_model *m, const struct tfs_set *set, uint32_t dir, bool first, struct access_of_set *s)
 {
 	for (uint32_t i = 0; i < set->n_sources; i++) {
@@ -298,7 +298,7 @@ void tfs_access_attr_set(const struct tfs_access *a, uint32_t set, struct stat *
 
 void tfs_access_attr_all(const struct tfs_access *a, struct stat *st)
 {
-	static const struct tfs_needs nothing = { 0 }; /* what the caller may not read is left out of the text */
+	static const struct tfs_needs nothing = { 0 }; /* the text leaves out what the caller may not read */
 	set_attr(a->all.mixed ? &nothing : &a->all.needs, 0444, st);
 }
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who may see what. Whoever asks gets, of each weight file, what a native open(2) of it would give him, with each directory on its
- * path inside the model, and where that goes over links each that they lead through (tfs_model_find_ways()): mode bits for the owner,
- * the group (supplementary ones, too) and others. What is made of one file is as readable as that file; what is made of several needs
- * all of them.
+ * Who may see what. For each weight file, a caller gets what a native open(2) would allow, considering each directory on its path
+ * inside the model and, if that involves links, each that they lead through (tfs_model_find_ways()): mode bits for the owner, the
+ * group (including supplementary ones) and others. What is made of one file is as readable as that file; what is made of several
+ * requires access to all of them.
  *
- * Mostly a mode says it, and the kernel checks it: a set whose files have one owner and mode costs nothing. Where it can't, the set
- * is mixed: its directories are open to everybody and list only what the caller may read, and each lookup, open and attribute asks.
- * A link that is shown as what it leads to has the mode of that; of its way each lookup and open asks.
+ * Usually a mode can express it, and the kernel checks it: a set whose files have the same owner and mode costs nothing. Otherwise
+ * the set is mixed: its directories are open to everybody and list only what the caller may read, and each lookup, open and
+ * attribute is checked. A link that is shown as its target has the target's mode; each lookup and open checks the directories that
+ * it leads through.
  */
 #ifndef TFS_FS_ACCESS_H
 #define TFS_FS_ACCESS_H
@@ -20,7 +21,7 @@
 
 #include "model/model.h"
 
-/* Somebody who asks. */
+/* A caller. */
 struct tfs_caller {
 	uid_t uid; /* 0 may read everything */
 	gid_t gid;
@@ -35,16 +36,16 @@ int tfs_caller_copy(struct tfs_caller *to, const struct tfs_caller *from);
 /* Would a native open of @node for reading succeed? */
 bool tfs_access_node(const struct tfs_model *m, const struct tfs_caller *c, uint32_t node);
 
-/* May @c go where the link that @node is leads? Of another node: yes. */
+/* May @c follow the link @node? For other nodes: yes. */
 bool tfs_access_way(const struct tfs_model *m, const struct tfs_caller *c, uint32_t node);
 
-/* Is @node one that anybody may read? */
+/* May everybody read @node? */
 bool tfs_access_node_open(const struct tfs_model *m, uint32_t node);
 
-/* What one has to be to read something. */
+/* What is required to read something. */
 struct tfs_needs {
 	bool any;   /* false: everybody may */
-	bool exact; /* these say it all; otherwise they are the strictest of several that don't go into one mode */
+	bool exact; /* these are exact; otherwise they are the strictest of several that one mode can't express */
 	uid_t uid;
 	gid_t gid;
 	unsigned allows; /* 4: the owner, 2: the group, 1: others */
@@ -56,21 +57,21 @@ struct tfs_access;
 struct tfs_access *tfs_access_create(const struct tfs_model *model);
 void tfs_access_destroy(struct tfs_access *a); /* takes NULL */
 
-/* Is more than the mode to be looked at, for what is made of @set; for what is made of all sets? */
+/* Must more than the mode be checked, for what is made of @set; for what is made of all sets? */
 bool tfs_access_mixed(const struct tfs_access *a, uint32_t set);
 bool tfs_access_all_mixed(const struct tfs_access *a);
 
 /* May everybody read all of every set? */
 bool tfs_access_open(const struct tfs_access *a);
 
-/* May @c read that tensor; all of that set; all of all sets? */
+/* May @c read that tensor; the whole set; all sets? */
 bool tfs_access_tensor(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set, uint32_t tensor);
 bool tfs_access_set(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set);
 bool tfs_access_all(const struct tfs_access *a, const struct tfs_caller *c);
 
 /*
  * Fill in owner, group and permissions of a file that is made of one tensor, of a set, of all sets; of a directory that shows
- * what is in a set. Those of what everybody may read are left as they are but for permissions.
+ * a set's content. If everybody may read it, only the permissions are set.
  */
 void tfs_access_attr_tensor(const struct tfs_access *a, uint32_t set, uint32_t tensor, struct stat *st);
 void tfs_access_attr_set(const struct tfs_access *a, uint32_t set, struct stat *st);
@@ -78,8 +79,8 @@ void tfs_access_attr_all(const struct tfs_access *a, struct stat *st);
 void tfs_access_attr_dir(const struct tfs_access *a, uint32_t set, struct stat *st);
 
 /*
- * A made-up directory that shows no content: as open as the original one of mode @mode that it stands in. Writable for its owner,
- * as tools expect of copies of it.
+ * A generated directory that shows no content: as accessible as the original one with mode @mode that it is in. Writable for its
+ * owner, as tools expect of copies of it.
  */
 mode_t tfs_access_dir_mode(mode_t mode);
 

@@ -57,7 +57,7 @@ const struct tfs_consolidated *tfs_consolidated_get(struct tfs_consolidated_all 
 	return consolidated;
 }
 
-/* Is there an original of that stem, with an extension or as shards, in safetensors? Readers take it, sound or not. */
+/* Is there an original with that stem, with an extension or as shards, in safetensors? Readers use it, valid or not. */
 static bool has_safetensors(const struct tfs_model *m, const struct tfs_node *dir, const char *stem, size_t len)
 {
 	for (uint32_t i = 0; i < dir->n_children; i++) {

@@ -19,7 +19,7 @@ static void path_of(const struct tfs_model *m, uint32_t node, char path[static P
 		snprintf(path, PATH_MAX, "%s", m->nodes[node].name);
 }
 
-/* One GGUF file's, with the same checks as a load of its tensors has. */
+/* Those of one GGUF file, with the same checks as a load of its tensors. */
 static int add_gguf(struct tfs_json_out *b, const struct tfs_model *m, uint32_t node, bool full)
 {
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
@@ -30,7 +30,7 @@ static int add_gguf(struct tfs_json_out *b, const struct tfs_model *m, uint32_t 
 	path_of(m, node, path);
 	int r = code ? tfs_error_set(&err, code, TFS_NO_OFFSET, "opening: %s", strerror(-code)) :
 		       tfs_gguf_json(b, &in, path, full, &err);
-	/* What was made of bytes that are not those of the mount's file does not count, nor does what went wrong with them. */
+	/* If the file isn't the mounted one any more, neither the result nor an error is valid. */
 	int changed = code ? 0 : tfs_model_check_node(m, node, &in);
 	if (changed)
 		r = tfs_error_set(&err, changed, TFS_NO_OFFSET, "changed since it was mounted");
@@ -102,7 +102,7 @@ int tfs_file_meta_text(const struct tfs_model *m, struct tfs_inode inode, char *
 		r = add_differ(&b, set);
 	tfs_json_add(&b, "\n}\n");
 	if (!r && b.failed == -EFBIG)
-		tfs_log_error("keys: %s: they take more than 256 MiB as text", set->stem);
+		tfs_log_error("keys: %s: more than 256 MiB as text", set->stem);
 	b.failed = r ? r : b.failed;
 	r = tfs_json_finish(&b, ret_text, ret_len);
 	/* "Invalid argument" would blame the reader, and "no such file" the name. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of a set say about themselves, as texts in meta/: the keys of GGUF files, .gguf.json and .gguf.full.json, as
- * gguf-json.h has them; and .safetensors.json:
+ * The metadata of a set's files, as texts in meta/: the keys of GGUF files, .gguf.json and .gguf.full.json, see gguf-json.h; and
+ * .safetensors.json:
  *
  *	{ "files": [ {"file": "model-00001-of-00002.safetensors", "metadata": {"format": "pt"}}, … ],
  *	  "differ": ["KEY", …] }

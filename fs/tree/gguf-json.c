@@ -13,7 +13,7 @@
 
 /* --- Values ---------------------------------------------------------------------------------------------------------- */
 
-/* With as few digits as it takes to read the same number again; one of them behind a point, so that it reads as a float. */
+/* With as few digits as needed to read back the same number; one of them after a point, so it reads as a float. */
 static void put_float(struct tfs_json_out *b, double f, bool single)
 {
 	char s[40];
@@ -34,7 +34,7 @@ static void put_float(struct tfs_json_out *b, double f, bool single)
 
 static int put_array(struct tfs_json_out *b, struct tfs_gguf *g, unsigned depth, bool full);
 
-/* A value that stands in @depth arrays. */
+/* A value nested in @depth arrays. */
 static int put_value(struct tfs_json_out *b, struct tfs_gguf *g, enum tfs_gguf_type type, unsigned depth, bool full)
 {
 	union tfs_gguf_number v;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What tree.c, kinds.c and set-files.c share: the tree, and what a kind of file is. */
+/* Shared by tree.c, kinds.c and set-files.c: the tree, and what a kind of file is. */
 #ifndef TFS_TREE_IMPL_H
 #define TFS_TREE_IMPL_H
 
@@ -12,8 +12,8 @@ struct tfs_tree {
 	const struct tfs_model *model;
 	const char *const *controls;
 	uint32_t n_controls;
-	unsigned views;		  /* that there are: see views.h */
-	pthread_mutex_t lock;	  /* guards names and modules, whose tables are immutable once they are there */
+	unsigned views;		  /* the existing ones: see views.h */
+	pthread_mutex_t lock;	  /* guards names and modules, whose tables are immutable once they exist */
 	struct names **names;	  /* [set], NULL until first needed */
 	struct modules **modules; /* [set], likewise */
 	struct tfs_consolidated_all *consolidated;
@@ -21,25 +21,25 @@ struct tfs_tree {
 	struct tfs_access *access;
 };
 
-/* Where a directory has several sets. */
+/* If a directory has several sets. */
 #define TFS_SETS_DIR "sets"
 
 /*
- * One kind of file. Its functions get inodes of that kind alone, and all but valid() get valid ones. A new kind is a row of tfs_kinds,
- * one in inode.c of what its numbers say, and one in mount/open.c of how it is opened.
+ * One kind of file. Its functions only get inodes of that kind, and all except valid() get valid ones. A new kind is a row of
+ * tfs_kinds, one in inode.c for its number's fields, and one in mount/open.c for how it is opened.
  */
 struct tfs_kind_ops {
-	/* Required: are these the numbers of a file that there is? They may be any. */
+	/* Required: does a file with these numbers exist? They may be anything. */
 	bool (*valid)(struct tfs_tree *t, struct tfs_inode i);
-	/* Required: as tfs_tree_parent(). */
+	/* Required: like tfs_tree_parent(). */
 	struct tfs_inode (*parent)(struct tfs_tree *t, struct tfs_inode i);
-	/* Required: as tfs_tree_attr(), but for what is alike for all: st_ino, st_blocks and st_blksize; st_nlink is 1. */
+	/* Required: like tfs_tree_attr(), except for what all have in common: st_ino, st_blocks and st_blksize; st_nlink is 1. */
 	void (*attr)(const struct tfs_tree *t, struct tfs_inode i, struct stat *st);
-	/* Directories: as tfs_tree_entry(). NULL: it is none. */
+	/* Directories: like tfs_tree_entry(). NULL: not a directory. */
 	int (*entry)(struct tfs_tree *t, struct tfs_inode dir, uint64_t *place, char *name, struct tfs_inode *ret_inode);
-	/* Directories: as tfs_tree_lookup(). NULL: there are few entries, to be gone through. */
+	/* Directories: like tfs_tree_lookup(). NULL: few entries, searched linearly. */
 	int (*lookup)(struct tfs_tree *t, struct tfs_inode dir, const char *name, struct tfs_inode *ret_inode);
-	/* A set's view, or in one: the set. NULL: it is neither. */
+	/* A set's view, or a file in one: the set. NULL: neither. */
 	uint32_t (*shown_set)(const struct tfs_tree *t, struct tfs_inode dir);
 	/* As tfs_tree_waits_for_lookup(). */
 	bool waits_for_lookup;
@@ -60,14 +60,14 @@ extern const struct tfs_kind_ops tfs_kind_converted_dir, tfs_kind_copy;
 struct names *tfs_tree_names(struct tfs_tree *t, uint32_t set);
 struct modules *tfs_tree_modules(struct tfs_tree *t, uint32_t set);
 
-/* @name with as many '~' after it as it takes not to collide with an original file of directory @node, into @buf. */
+/* @name, with as many '~' appended as needed to not collide with an original file of directory @node, into @buf. */
 void tfs_tree_free_name(const struct tfs_tree *t, uint32_t node, const char *name, char *buf);
 
-/* Owner and times of what is made up after @node; and the rest of a directory that is. */
+/* Set owner and times of a generated file from @node; and the rest for a generated directory. */
 void tfs_tree_attr_of_node(const struct tfs_node *n, struct stat *st);
 void tfs_tree_attr_of_dir(const struct tfs_node *n, struct stat *st);
 
-/* Is it the set that its directory's own views show? */
+/* Is it the set that the views of its directory show? */
 static inline bool tfs_tree_is_primary(const struct tfs_tree *t, uint32_t set)
 {
 	return t->model->nodes[t->model->sets[set].dir].first_set == set;
@@ -78,7 +78,7 @@ static inline bool tfs_tree_has_view(const struct tfs_tree *t, unsigned view)
 	return view < TFS_VIEWS && t->views >> view & 1;
 }
 
-/* Is there a directory sets/ in @node? */
+/* Does @node have a directory sets/? */
 static inline bool tfs_tree_has_sets(const struct tfs_tree *t, uint32_t node)
 {
 	return t->model->nodes[node].n_sets > 1 && t->views;

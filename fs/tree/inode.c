@@ -2,8 +2,8 @@
 #include "tree/inode.h"
 
 /*
- * Inode numbers: kind from bit 60 on, view 56, set 32, tensor or node 0; the depth of a module has the place of the view and the
- * four bits below, 52; a control file has its index where others have the set, and its serial at 0. The root is 1, as FUSE wants it.
+ * Inode numbers: kind from bit 60 on, view 56, set 32, tensor or node 0; the depth of a module uses the bits of the view and the
+ * four below, from 52; a control file has its index in place of the set, and its serial at 0. The root is 1, as FUSE requires.
  */
 enum { KIND_SHIFT = 60, VIEW_SHIFT = 56, DEPTH_SHIFT = 52, SET_SHIFT = 32 };
 enum { VIEW_MASK = 0xf, DEPTH_MASK = 0xff, SET_MASK = TFS_MAX_SETS - 1 };
@@ -12,7 +12,7 @@ uint64_t tfs_ino_pack(struct tfs_inode i)
 {
 	if (i.kind == TFS_INO_CONTROL)
 		return (uint64_t)i.kind << KIND_SHIFT | (uint64_t)i.node << SET_SHIFT | i.serial;
-	/* A kind has no more than one of each pair. + 1 for nodes alone: 0 is no inode number, and the root node is 0. */
+	/* A kind has at most one of each pair. + 1 for nodes alone: 0 is no inode number, and the root node is 0. */
 	return (uint64_t)i.kind << KIND_SHIFT | (uint64_t)i.view << VIEW_SHIFT | (uint64_t)i.depth << DEPTH_SHIFT |
 	       (uint64_t)i.set << SET_SHIFT | ((i.tensor | i.node) + (uint64_t)(i.kind == TFS_INO_NODE));
 }
@@ -56,7 +56,7 @@ struct tfs_inode tfs_ino_unpack(uint64_t ino)
 		i.node = ino >> SET_SHIFT & SET_MASK;
 		i.serial = (uint32_t)ino;
 	}
-	/* Bits elsewhere: a second number for the same file, which nobody was given. */
+	/* Other bits set: a second number for the same file, which we never gave out. */
 	return tfs_ino_pack(i) == ino ? i : none;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inode numbers: what a file is, in 64 bits. The namespace that is made of them is in tree.h. */
+/* Inode numbers: what a file is, in 64 bits. The namespace built from them is in tree.h. */
 #ifndef TFS_FS_INODE_H
 #define TFS_FS_INODE_H
 

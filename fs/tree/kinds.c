@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kinds of files, a row each; and those of them that are of no set: originals, sets/, .tensorfs/. */
+/* The kinds of files, a row each; and the code of those that don't belong to a set: originals, sets/, .tensorfs/. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -41,8 +41,8 @@ static void node_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat 
 }
 
 /*
- * What a directory shows besides its original files: the views, then sets, then the whole file, then the control directory. Entry
- * @extra of that list, or false.
+ * What a directory shows besides its original files: the views, then sets, then the consolidated file, then the control directory.
+ * Entry @extra of that list, or false.
  */
 static bool extra_entry(const struct tfs_tree *t, uint32_t node, uint64_t extra, char *name, struct tfs_inode *ret_inode)
 {
@@ -60,7 +60,7 @@ static bool extra_entry(const struct tfs_tree *t, uint32_t node, uint64_t extra,
 		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_SETS, .node = node };
 		return true;
 	}
-	/* No original has its name, so it needs none that is free; under another one nobody would look for it. */
+	/* No original has its name, so it needs no unused one; under another name nobody would look for it. */
 	standard = tfs_tree_standard_name(t, node);
 	if (standard && !extra--) {
 		snprintf(name, TFS_NAME_MAX + 1, "%s", standard);
@@ -158,7 +158,7 @@ static void set_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *
 	tfs_tree_attr_of_dir(&t->model->nodes[t->model->sets[i.set].dir], st);
 }
 
-/* sets/STEM: the views that there are. */
+/* sets/STEM: the existing views. */
 static int set_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t *place, char *name, struct tfs_inode *ret_inode)
 {
 	uint64_t view = *place;

@@ -11,7 +11,7 @@
 #include "base/search.h"
 #include "tree/row.h"
 
-/* A piece ends with the row that fills it up to this. */
+/* A piece ends with the row with which it reaches this size. */
 enum { PIECE = 64 << 10 };
 
 /* Where a piece begins. */
@@ -24,10 +24,10 @@ struct tfs_listing {
 	const struct tfs_model *model;
 	struct tfs_tree *tree;
 	bool json;
-	bool for_caller; /* otherwise for anybody */
+	bool for_caller; /* otherwise for everybody */
 	struct tfs_caller caller;
 	pthread_mutex_t lock;  /* guards all below */
-	size_t n_starts, room; /* of the pieces whose beginning is known, from the first on; at least one */
+	size_t n_starts, room; /* number of pieces whose beginning is known, from the first on; at least one */
 	struct start *starts;
 	size_t piece; /* the one in text */
 	char *text;   /* malloc()ed; NULL: none yet */
@@ -41,7 +41,7 @@ static bool is_shown(const struct tfs_listing *l, const struct start *at)
 	return !l->for_caller || tfs_access_tensor(tfs_tree_access(l->tree), &l->caller, (uint32_t)at->set, (uint32_t)at->tensor);
 }
 
-/* Rows from @at on until a piece is full, with what comes before the first and after the last one; @at moves on. */
+/* Rows from @at on until a piece is full, including what comes before the first and after the last one; @at moves on. */
 static int put_piece(const struct tfs_listing *l, struct tfs_rows *rows, FILE *f, struct start *at)
 {
 	const struct tfs_model *m = l->model;
@@ -79,7 +79,7 @@ static int put_piece(const struct tfs_listing *l, struct tfs_rows *rows, FILE *f
 	return 0;
 }
 
-/* Make the text of @piece, whose beginning is known, and learn where the next one begins. */
+/* Generate the text of @piece, whose beginning is known, and find where the next one begins. */
 static int make_piece(struct tfs_listing *l, size_t piece)
 {
 	struct tfs_rows *rows = tfs_rows_create(l->model, l->tree);
@@ -127,7 +127,7 @@ ssize_t tfs_listing_read(struct tfs_listing *l, uint64_t offset, size_t len, cha
 			r = make_piece(l, piece);
 		if (r)
 			break;
-		/* Behind what is known: the next piece has become known by making this one. */
+		/* After what is known: generating this piece has made the next one known. */
 		uint64_t skip = offset + done - l->starts[piece].offset;
 		if (skip >= l->text_len) {
 			if (piece + 1 == l->n_starts)
@@ -162,7 +162,7 @@ struct tfs_listing *tfs_listing_open(const struct tfs_model *model, struct tfs_t
 {
 	enum { ROOM = 16 };
 	struct tfs_listing *l = calloc(1, sizeof *l);
-	struct start *starts = calloc(ROOM, sizeof *starts); /* the first one begins at the beginning */
+	struct start *starts = calloc(ROOM, sizeof *starts); /* the first one is at the beginning */
 
 	if (!l || !starts || (caller && tfs_caller_copy(&l->caller, caller))) {
 		free(l);

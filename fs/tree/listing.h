@@ -3,8 +3,8 @@
  * .tensorfs/index.tsv and index.json: a row for every tensor of every set, in the order of sets and names. Both have the same
  * columns; tensorfs(7) says what they mean.
  *
- * A model may have a million rows, so the text is made as it is read, a piece at a time, and only the last piece is kept, with the
- * places where pieces begin.
+ * A model may have a million rows, so the text is generated as it is read, a piece at a time, and only the last piece is kept, with
+ * the offsets where pieces begin.
  */
 #ifndef TFS_FS_LISTING_H
 #define TFS_FS_LISTING_H
@@ -19,17 +19,17 @@
 struct tfs_listing;
 
 /*
- * @json: index.json, otherwise index.tsv, with the rows of what @caller (NULL: anybody) may read. Model and tree must outlive it.
+ * @json: index.json, otherwise index.tsv, with the rows of what @caller (NULL: everybody) may read. Model and tree must outlive it.
  * NULL: out of memory.
  */
 struct tfs_listing *tfs_listing_open(const struct tfs_model *model, struct tfs_tree *tree, bool json,
 				     const struct tfs_caller *caller);
 void tfs_listing_close(struct tfs_listing *l); /* takes NULL */
 
-/* The bytes from @offset on, @len of them or all that there are, into @buf; how many, or -ENOMEM. Thread-safe. */
+/* Copy the bytes from @offset on, @len of them or as many as exist, into @buf; returns how many, or -ENOMEM. Thread-safe. */
 ssize_t tfs_listing_read(struct tfs_listing *l, uint64_t offset, size_t len, char *buf);
 
-/* How long the text is: all of it is made for that, if none of it was before. Or -ENOMEM. Thread-safe. */
+/* Length of the text, which is generated for that unless it was before. Or -ENOMEM. Thread-safe. */
 int64_t tfs_listing_size(struct tfs_listing *l);
 
 #endif

@@ -22,7 +22,7 @@ json_t *tfs_json_any(const char *s, size_t len)
 	return j;
 }
 
-/* jansson's integers are signed, and where one dimension is 0 another may be as large as it likes. */
+/* jansson's integers are signed, and if one dimension is 0 another may be arbitrarily large. */
 static void put_numbers(FILE *f, const uint64_t *v, unsigned n, const char *between)
 {
 	putc('[', f);
@@ -47,7 +47,8 @@ char *tfs_shape_text(const struct tfs_tensor *t)
 }
 
 /*
- * An object with one member a line, and what is in the members on that line: pleasant to cat, and JSON. Shape and strides, null in
+ * An object with one member per line, and everything in the member on that line: pleasant to cat, and JSON. Shape and strides, null
+ * in
  * @o, are @t's.
  */
 static char *dump_lines(json_t *o, const struct tfs_tensor *t)
@@ -81,7 +82,7 @@ static char *dump_lines(json_t *o, const struct tfs_tensor *t)
 	return text;
 }
 
-/* How a tensor that is not simply there is kept in the source. */
+/* How a tensor that the source doesn't contain directly is stored there. */
 static void add_encoding(json_t *o, const struct tfs_encoding *p)
 {
 	if (p->coding != TFS_STORED)

@@ -15,7 +15,10 @@ char *tfs_meta_text(const struct tfs_model *model, struct tfs_inode inode, size_
 /* The shape as JSON, "[4096,128]", as in meta/ and in user.tensorfs.shape; allocated. */
 char *tfs_shape_text(const struct tfs_tensor *t);
 
-/* A JSON string of any bytes: what is not UTF-8 (a file name may be anything) is shown as '?'. The caller's; NULL: out of memory. */
+/*
+ * A JSON string of any bytes: bytes that aren't UTF-8 (a file name may be anything) are shown as '?'. Owned by the caller; NULL:
+ * out of memory.
+ */
 json_t *tfs_json_any(const char *s, size_t len);
 
 #endif

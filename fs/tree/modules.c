@@ -11,21 +11,21 @@
 #include "base/sort.h"
 #include "content/view.h"
 
-/* An entry whose name ends in a hash: a part that is too long, or a tensor whose path another one has already. */
+/* An entry whose name ends in a hash: a part that is too long, or a tensor whose path another one already has. */
 struct odd {
 	uint64_t hash;
 	uint32_t place; /* of the tensor, or of a directory's first one */
-	uint32_t depth; /* of the directory that it is in */
+	uint32_t depth; /* of its directory */
 	uint32_t seed;	/* of the hash */
 };
 
 struct modules {
 	const struct tfs_set *set;
 	uint32_t n;
-	uint32_t *order; /* tensors by their parts; NULL where that is the set's own order, as nearly always */
+	uint32_t *order; /* tensors sorted by their parts; NULL if that is the set's own order, as nearly always */
 	size_t n_odd;
-	struct odd *odd;   /* sorted by place and depth */
-	uint32_t *by_hash; /* of odd: sorted by hash, depth and place */
+	struct odd *odd;   /* sorted by position and depth */
+	uint32_t *by_hash; /* of odd: sorted by hash, depth and position */
 };
 
 static const struct tfs_tensor *at(const struct modules *m, uint32_t place)
@@ -40,7 +40,7 @@ static bool is_separator(unsigned char c)
 	return c == '.' || c == '/';
 }
 
-/* Walks two names along as long as their parts agree: where they first differ, and how many separators were passed. */
+/* Walks two names while their parts agree: where they first differ, and how many separators were passed. */
 static size_t walk(const struct tfs_tensor *a, const struct tfs_tensor *b, unsigned *ret_separators)
 {
 	size_t n = a->name_len < b->name_len ? a->name_len : b->name_len, i;
@@ -57,7 +57,7 @@ static size_t walk(const struct tfs_tensor *a, const struct tfs_tensor *b, unsig
 	return i;
 }
 
-/* A part ends at @i of this name, @separators behind the beginning. */
+/* A part ends at @i of this name, @separators after the beginning. */
 static bool ends_at(const struct tfs_tensor *t, size_t i, unsigned separators)
 {
 	return i == t->name_len || (separators < TFS_MODULE_PARTS - 1 && is_separator(t->name[i]));
@@ -97,7 +97,7 @@ static unsigned count_parts(const struct tfs_tensor *t)
 	return n;
 }
 
-/* Part @depth of a name, which has as many. */
+/* Part @depth of a name, which has that many. */
 static const char *part(const struct tfs_tensor *t, unsigned depth, size_t *ret_len)
 {
 	const char *end = t->name + t->name_len, *start = t->name, *p;
@@ -118,12 +118,12 @@ static bool together(const struct modules *m, uint32_t a, uint32_t b, unsigned d
 	return !depth || common(at(m, a), at(m, b)) >= depth;
 }
 
-/* Behind the last tensor that has @depth parts in common with the one at @place. */
+/* The end of the tensors that have @depth parts in common with the one at @place. */
 static uint32_t end_of(const struct modules *m, uint32_t place, unsigned depth)
 {
 	uint32_t lo = place + 1, step = 1;
 
-	/* Most directories are small: look near by first. */
+	/* Most directories are small: search nearby first. */
 	while (lo < m->n && m->n - lo > step && together(m, place, lo + step - 1, depth)) {
 		lo += step;
 		step *= 2;
@@ -137,7 +137,7 @@ static uint32_t start_of(const struct modules *m, uint32_t place, unsigned depth
 	return (uint32_t)tfs_search(i, 0, place, !together(m, place, (uint32_t)i, depth));
 }
 
-/* Do the tensors of the group from @place to @end, which have @depth parts in common, make a directory? */
+/* Do the tensors of the group from @place to @end, which have @depth parts in common, form a directory? */
 static bool is_directory(const struct modules *m, uint32_t end, unsigned depth)
 {
 	/* Those that have no more parts come first. */
@@ -158,7 +158,7 @@ struct tfs_module tfs_modules_parent(const struct modules *m, struct tfs_module 
 	return (struct tfs_module){ depth ? start_of(m, d.first, depth) : 0, (uint8_t)depth };
 }
 
-/* Has it the same parts as the one before, so that its path is taken? */
+/* Does it have the same parts as the previous one, so its path is taken? */
 static bool is_twin(const struct modules *m, uint32_t place)
 {
 	const struct tfs_tensor *t = at(m, place), *before = place ? at(m, place - 1) : NULL;
@@ -184,7 +184,7 @@ static void plain_name(const char *name, size_t len, char *buf)
 		tfs_name_of(name, len, 0, buf);
 }
 
-/* Of the entry at @place in a directory of that depth. */
+/* For the entry at @place in a directory of that depth. */
 static void name_of(const struct modules *m, uint32_t place, unsigned depth, char *buf)
 {
 	const struct tfs_tensor *t = at(m, place);
@@ -211,7 +211,7 @@ static void set_hash(const struct modules *m, struct odd *o)
 	o->hash = XXH64(what, len, o->seed);
 }
 
-/* The part of which @name is the plain name, into @raw; false: of none. */
+/* The part whose plain name is @name, into @raw; false: none. */
 static bool unescape(const char *name, char *raw, size_t *ret_len)
 {
 	char again[TFS_NAME_MAX + 1];
@@ -231,7 +231,7 @@ static bool unescape(const char *name, char *raw, size_t *ret_len)
 		raw[n++] = (char)byte;
 	}
 	*ret_len = n;
-	/* One way to write it is right. */
+	/* Only one spelling is valid. */
 	plain_name(raw, n, again);
 	return !strcmp(again, name);
 }
@@ -263,7 +263,7 @@ static uint32_t find_plain(const struct modules *m, uint32_t lo, uint32_t hi, un
 
 /* --- Looking ------------------------------------------------------------------------------------------------------------ */
 
-/* The entry that begins at @place in a directory of @depth; returns the place of the next one. */
+/* The entry that begins at @place in a directory of @depth; returns the position of the next one. */
 static uint32_t entry_at(const struct modules *m, uint32_t place, unsigned depth, struct tfs_module_entry *ret_entry)
 {
 	struct tfs_module_entry e = { .tensor = m->order ? m->order[place] : place };
@@ -298,11 +298,11 @@ bool tfs_modules_entry(const struct modules *m, struct tfs_module d, uint64_t *p
 			*place = next - d.first;
 			return true;
 		}
-		at_place = next; /* somebody made this place up */
+		at_place = next; /* an invalid position */
 	}
 }
 
-/* The hash that @name ends in; false: it ends in none. */
+/* The hash at the end of @name; false: none. */
 static bool hash_of(const char *name, uint64_t *ret_hash)
 {
 	size_t len = strlen(name);
@@ -394,7 +394,7 @@ static int compare_by_hash(const void *a, const void *b, void *arg)
 	return compare_odd(&m->odd[*(const uint32_t *)a], &m->odd[*(const uint32_t *)b]);
 }
 
-/* A hash for every odd entry that no other of its directory has, and with which its name is nobody's plain one. */
+/* A hash for every odd entry that is unique in its directory, and doesn't make its name equal to a plain one. */
 static bool settle_odd(struct modules *m)
 {
 	char buf[TFS_NAME_MAX + 1];
@@ -429,7 +429,7 @@ static bool settle_odd(struct modules *m)
 				same = 0;
 				continue;
 			}
-			/* Each its own seed, so that there is no telling how often, but not often. */
+			/* Each has its own seed, so the number of tries is unbounded, but small. */
 			o->seed += ++same;
 			set_hash(m, o);
 			again = true;
@@ -438,7 +438,7 @@ static bool settle_odd(struct modules *m)
 	return true;
 }
 
-/* The tensors that are shown, in order. False: out of memory. */
+/* The shown tensors, in order. False: out of memory. */
 static bool make_order(struct modules *m)
 {
 	const struct tfs_tensor *tensors = m->set->tensors;

@@ -11,7 +11,7 @@
 #include "base/search.h"
 #include "base/sort.h"
 
-/* A tensor whose file name is not simply its name. */
+/* A tensor whose file name isn't simply its name. */
 struct odd {
 	uint32_t tensor;
 	uint32_t seed;
@@ -22,7 +22,7 @@ struct names {
 	const struct tfs_set *set;
 	size_t n_odd;
 	struct odd *odd; /* sorted by tensor */
-	/* Tensors, and scaled weights, in the order of their file names; NULL where that is the set's own order, as nearly always. */
+	/* Tensors and scaled weights, sorted by file name; NULL if that is the set's own order, as nearly always. */
 	uint32_t *order;
 };
 
@@ -44,8 +44,8 @@ static bool is_plain(const char *name, size_t len)
 enum { HASH_LEN = 1 + 16 };
 
 /*
- * Escapes @name into @buf: the number of bytes, or SIZE_MAX if it is too long. *@ret_cut: length of the longest beginning, of whole
- * characters, that leaves room for a hash.
+ * Escapes @name into @buf: the number of bytes, or SIZE_MAX if it is too long. *@ret_cut: length of the longest prefix of whole
+ * characters that leaves room for a hash.
  */
 static size_t escape(const char *name, size_t len, char *buf, size_t *ret_cut)
 {
@@ -132,8 +132,8 @@ static int compare(const void *a, const void *b, void *arg)
 }
 
 /*
- * Two names that differ only behind the cut may meet if somebody made their hashes collide, or wrote a name that looks like a
- * cut one. Give the cut one another seed. False: out of memory. *@ret_again: something changed, so sort again.
+ * Two names that differ only after the cut may be equal if their hashes were made to collide, or if a name imitates a truncated
+ * one. Give the truncated one another seed. False: out of memory. *@ret_again: something changed, so sort again.
  */
 static bool separate(struct names *n, bool *ret_again)
 {
@@ -146,7 +146,7 @@ static bool separate(struct names *n, bool *ret_again)
 		/* A scaled weight may have the name of its codes. */
 		if (strcmp(x, y) != 0 || !tfs_name_cmp(t->name, t->name_len, next->name, next->name_len))
 			continue;
-		/* Escaping alone is injective, so at least one of the two was cut; and that one is odd. */
+		/* Escaping alone is injective, so at least one of the two was truncated; and that one is odd. */
 		struct odd *odd = (struct odd *)find_odd(n, n->order[i]);
 		if (!tfs_name_is_cut(t->name, t->name_len)) {
 			t = next;

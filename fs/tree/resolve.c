@@ -16,7 +16,7 @@ static int add_file(struct tfs_files *files, struct tfs_inode inode)
 	return 0;
 }
 
-/* Does the name stand for what the loader loads, or for a directory of that? */
+/* Is this a file that the loader loads, or a directory of such files? */
 static bool is_loaded(struct tfs_inode i)
 {
 	return i.kind == TFS_INO_TENSOR && tfs_views[i.view].loaded;
@@ -37,7 +37,7 @@ static int add_entry(struct tfs_tree *tree, struct tfs_files *files, struct tfs_
 	return is_view(inode) ? add_matches(tree, files, inode, NULL) : 0;
 }
 
-/* What is in @dir under a name that @pattern (NULL: any) matches; below a directory of a view, all there is. */
+/* Entries of @dir whose names match @pattern (NULL: any); for a directory of a view, everything below it. */
 static int add_matches(struct tfs_tree *tree, struct tfs_files *files, struct tfs_inode dir, const char *pattern)
 {
 	char name[TFS_NAME_MAX + 1];
@@ -61,7 +61,7 @@ int tfs_resolve_name(struct tfs_tree *tree, const char *name, struct tfs_files *
 
 	if (!*name)
 		return -ENOENT;
-	/* A directory by its own name alone: `tensors`. */
+	/* A directory by just its name: `tensors`. */
 	if (bare && !tfs_tree_lookup(tree, inode, name, &entry) && is_view(entry))
 		return add_entry(tree, files, entry);
 	if (snprintf(path, sizeof path, "%s%s", bare ? "tensors/" : "", name) >= (int)sizeof path)
@@ -73,7 +73,7 @@ int tfs_resolve_name(struct tfs_tree *tree, const char *name, struct tfs_files *
 	}
 	if (r)
 		return r;
-	/* Its own name first: a tensor's may have brackets. */
+	/* Its literal name first: a tensor's may have brackets. */
 	if (!*p)
 		r = add_entry(tree, files, inode);
 	else if (!tfs_tree_lookup(tree, inode, p, &entry))

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names of the mount to the files that the loader loads, and back. A name is
+ * Maps names in the mount to the files that the loader loads, and back. A name is
  *
  *   tensors/model.embed_tokens.weight    a path from the root of the mount; its last component may be a glob
  *   model.layers.0.*                     without a slash: in tensors/ of the root
- *   sets/q4/tensors                      a directory: all below it
+ *   sets/q4/tensors                      a directory: everything below it
  */
 #ifndef TFS_TREE_RESOLVE_H
 #define TFS_TREE_RESOLVE_H
@@ -19,7 +19,7 @@ struct tfs_files {
 };
 
 /*
- * Add the files that @name stands for, in the order of directories, those of tensors without elements too. -ENOENT: there is none;
+ * Add the files that @name refers to, in directory order, including those of tensors without elements. -ENOENT: there is none;
  * -ENOTDIR, -ENAMETOOLONG, -ENOMEM. On failure some may have been added.
  */
 int tfs_resolve_name(struct tfs_tree *tree, const char *name, struct tfs_files *files);

@@ -17,7 +17,7 @@ const char *const tfs_column_names[TFS_COLUMNS] = {
 
 /* --- Making them --------------------------------------------------------------------------------------------------------- */
 
-/* What the rows of a set have in common; and of a source, for neighbours mostly have the same. */
+/* What the rows of a set have in common; and those of a source, as adjacent ones usually have the same. */
 struct tfs_rows {
 	const struct tfs_model *model;
 	struct tfs_tree *tree;
@@ -101,7 +101,7 @@ static bool is_control(unsigned char c)
 	return c < 0x20 || c == 0x7f;
 }
 
-/* Puts @s up to the first byte that @special is true of, and returns where that is, or @end. */
+/* Writes @s up to the first byte for which @special is true, and returns its position, or @end. */
 static const char *put_plain(FILE *f, const char *s, const char *end, bool (*special)(unsigned char))
 {
 	const char *p = s;
@@ -111,7 +111,7 @@ static const char *put_plain(FILE *f, const char *s, const char *end, bool (*spe
 	return p;
 }
 
-/* A path in a line: directories of the model may have any name, those of tensors are escaped already. */
+/* A path in a line: directories of the model may have any name; tensors' names are already escaped. */
 static void put_path(FILE *f, const char *s)
 {
 	const char *end = s + strlen(s);
@@ -124,7 +124,7 @@ static bool is_escaped_in_names(unsigned char c)
 	return is_control(c) || c == '/' || c == '%';
 }
 
-/* A tensor's name as its file name has it, but whole. */
+/* A tensor's name, escaped as in its file name, but not truncated. */
 static void put_name(FILE *f, const struct tfs_tensor *t)
 {
 	const char *s = t->name, *end = s + t->name_len;
@@ -200,7 +200,7 @@ static bool is_special_in_json(unsigned char c)
 	return is_control(c) || c == '"' || c == '\\' || c >= 0x80;
 }
 
-/* A JSON string; what is not UTF-8 (the name of a file or directory may be anything) is shown as '?'. */
+/* A JSON string; bytes that aren't UTF-8 (the name of a file or directory may be anything) are shown as '?'. */
 static void put_string(FILE *f, const char *s, size_t len)
 {
 	const char *end = s + len;
@@ -241,7 +241,7 @@ void tfs_row_put_json(FILE *f, const struct tfs_row *row)
 	put_member(f, "set", row->set);
 	put_member(f, "source", row->source);
 	fprintf(f, ", \"offset\": %" PRIu64 ", \"path\": ", t->offset);
-	/* Nothing in a tensor's file name has to be escaped but what has to be in any. */
+	/* A tensor's file name needs no escaping beyond that of any string. */
 	char path[TFS_PATH_SIZE + TFS_NAME_MAX + 2];
 	int len = snprintf(path, sizeof path, "%s/%s", row->dir, row->file);
 	put_string(f, path, (size_t)len);

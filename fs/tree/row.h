@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A tensor as a row of a table: what index.tsv, index.json and tensorfs ls have of it, in the same columns; tensorfs(7) says what they
- * mean.
+ * A tensor as a row of a table, with the columns of index.tsv, index.json and tensorfs ls; tensorfs(7) describes them.
  */
 #ifndef TFS_TREE_ROW_H
 #define TFS_TREE_ROW_H
@@ -34,17 +33,17 @@ struct tfs_row {
 	const char *scheme; /* of a scaled weight; "" of a tensor that is stored */
 };
 
-/* Makes rows, fast where neighbours have much in common. Not thread-safe. */
+/* Makes rows, quickly if adjacent ones have much in common. Not thread-safe. */
 struct tfs_rows;
 
 /* Model and tree must outlive it. NULL: out of memory. */
 struct tfs_rows *tfs_rows_create(const struct tfs_model *model, struct tfs_tree *tree);
 void tfs_rows_destroy(struct tfs_rows *rows); /* takes NULL */
 
-/* The row of a tensor, valid until the next one is asked for. 0, -ENOMEM or -ENAMETOOLONG. */
+/* The row of a tensor, valid until the next one is requested. 0, -ENOMEM or -ENAMETOOLONG. */
 int tfs_rows_get(struct tfs_rows *rows, uint32_t set, uint32_t tensor, struct tfs_row *ret_row);
 
-/* One column as index.tsv has it: no tab, newline or other control character in it. */
+/* One column as in index.tsv: without tabs, newlines or other control characters. */
 void tfs_row_put(FILE *f, const struct tfs_row *row, enum tfs_column column);
 
 /* All columns: a line of index.tsv, ended by a newline; an object of index.json. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The kinds of files that are a set's: its views, modules in tree/, tensors, what its files say about themselves, and all in one. */
+/* The kinds of files that belong to a set: its views, modules in tree/, tensors, its files' metadata, and the consolidated file. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tree/impl.h"
 
-/* In meta/, hidden as they are about no tensor: what the files of a set of that format say about themselves. */
+/* In meta/, hidden as they aren't about a tensor: the metadata of the files of a set in that format. */
 static const struct {
 	const char *name;
 	const struct tfs_format *format;
@@ -37,7 +37,7 @@ static uint32_t set_itself(const struct tfs_tree *t, struct tfs_inode i)
 
 /* --- tree/ ---------------------------------------------------------------------------------------------------------- */
 
-/* A directory of modules, or the tree/ that they are in. */
+/* A directory of modules, or the tree/ that contains them. */
 struct in_tree {
 	bool of_primary; /* not in sets/ */
 	uint32_t set;
@@ -102,7 +102,7 @@ static struct tfs_inode module_parent(struct tfs_tree *t, struct tfs_inode i)
 			    (struct tfs_inode){ .kind = TFS_INO_NODE };
 }
 
-/* A directory in which a set is shown: who may not read the set does not see into it. */
+/* A directory in which a set is shown: a user who may not read the set can't look into it. */
 static void attr_of_shown(const struct tfs_tree *t, uint32_t set, struct stat *st)
 {
 	tfs_tree_attr_of_dir(&t->model->nodes[t->model->sets[set].dir], st);
@@ -185,8 +185,8 @@ static uint32_t find_tensor(const struct tfs_tree *t, const struct names *names,
 }
 
 /*
- * Entry @place among those of meta/ that are about no tensor; its name with as many '~' behind it as it takes not to be a tensor's.
- * False: there are no more, or this is another view.
+ * Entry @place among those of meta/ that aren't about a tensor; its name with as many '~' appended as needed to differ from
+ * tensors'. False: there are no more, or this is another view.
  */
 static bool keys_entry(const struct tfs_tree *t, const struct names *names, uint32_t set, enum tfs_view_dir view, uint64_t place,
 		       char *name, struct tfs_inode *ret_inode)
@@ -271,7 +271,7 @@ static int flat_entry(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, 
 
 	if (!names)
 		return -ENOMEM;
-	/* The places of tensors that it doesn't show are passed over. */
+	/* Positions of tensors that it doesn't show are skipped. */
 	for (; at < n; at++) {
 		uint32_t tensor = tfs_names_at(names, (uint32_t)at);
 		if (!has_tensor(t, set, view, tensor))
@@ -343,8 +343,8 @@ const struct tfs_kind_ops tfs_kind_set_view_dir = { .valid = set_view_dir_valid,
 /* --- Files ---------------------------------------------------------------------------------------------------------- */
 
 /*
- * In how many places a file of a set is: tree/ shows those of tensors/, sets/STEM what is in front of it, too, and programs look for
- * whole/model.safetensors elsewhere.
+ * Number of directories that a file of a set is in: tree/ shows the files of tensors/, sets/STEM those of its directory, too, and
+ * whole/model.safetensors is also where programs look for it.
  */
 static unsigned links_of(const struct tfs_tree *t, struct tfs_inode i)
 {
@@ -360,7 +360,7 @@ static unsigned links_of(const struct tfs_tree *t, struct tfs_inode i)
 
 static bool tensor_valid(struct tfs_tree *t, struct tfs_inode i)
 {
-	/* tree/ shows the files of tensors/, also where that isn't. */
+	/* tree/ shows the files of tensors/, even if that isn't shown. */
 	bool shown = tfs_tree_has_view(t, i.view) || (i.view == TFS_VIEW_TENSORS && tfs_tree_has_view(t, TFS_VIEW_TREE));
 
 	return shown && i.set < t->model->n_sets && i.tensor < tfs_set_n_all(&t->model->sets[i.set]) && tfs_views[i.view].flat &&
@@ -386,7 +386,7 @@ static void tensor_attr(const struct tfs_tree *t, struct tfs_inode i, struct sta
 
 const struct tfs_kind_ops tfs_kind_tensor = { .valid = tensor_valid, .parent = tensor_parent, .attr = tensor_attr };
 
-/* Of a file that is made of all of a set's files. */
+/* For a file that is made of all of a set's files. */
 static void set_file_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st)
 {
 	st->st_mode = S_IFREG;

@@ -99,7 +99,7 @@ void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st
 {
 	memset(st, 0, sizeof *st);
 	st->st_ino = tfs_ino_pack(i);
-	/* For directories 1 means "no telling how many subdirectories", so find(1) does not infer a leaf from it. */
+	/* For directories 1 means "no telling how many subdirectories", so find(1) doesn't infer a leaf from it. */
 	st->st_nlink = 1;
 	st->st_blksize = 4096;
 	tfs_kinds[i.kind]->attr(t, i, st);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The namespace: the model's own directory tree, and the views beside it. Nothing is allocated per file: an inode number says
- * what the file is, and a directory's entries are counted through.
+ * The namespace: the model's own directory tree, plus the views. Nothing is allocated per file: an inode number says what the file
+ * is, and a directory's entries are enumerated.
  *
  *   /                       node 0 …            every original file and directory, under its own name
  *   DIR/tensors, meta       VIEW_DIR            the directory's primary weight set
- *   DIR/sets/STEM/tensors   SETS, SET, VIEW_DIR every set, where there are several
+ *   DIR/sets/STEM/tensors   SETS, SET, VIEW_DIR every set, if there are several
  *   …/tensors/NAME          TENSOR              a tensor in a view
- *   …/tree/A                TREE_DIR            a directory of modules (modules.h); in there TENSORs, the very ones of tensors/
- *   …/sets/STEM/tree/A      SET_TREE_DIR        the same, for the kernel allows a directory in one place only
- *   …/meta/.gguf.json       KEYS                what the files of a GGUF or safetensors set say about themselves
+ *   …/tree/A                TREE_DIR            a directory of modules (modules.h); it contains TENSORs, the same ones as tensors/
+ *   …/sets/STEM/tree/A      SET_TREE_DIR        the same, as the kernel allows only one parent for a directory
+ *   …/meta/.gguf.json       KEYS                the metadata of the files of a GGUF or safetensors set
  *   …/whole/model.safetensors WHOLE             the set as one file, and in DIR where programs look for it (tree/consolidated.h)
  *   …/whole/bf16            CONVERTED_DIR       the model in another type (tree/converted.h): CONSOLIDATED, KEYS, and originals as COPY
  *   /.tensorfs/stats        CONTROL_DIR, CONTROL
@@ -32,8 +32,8 @@
 struct tfs_tree;
 
 /*
- * @controls: names of the files in .tensorfs, ended by NULL. @views: those that there are, in sets/ too, which is there with any;
- * with whole/ goes the same file as tfs_consolidated_standard_name(). -E2BIG: too many sets.
+ * @controls: names of the files in .tensorfs, ended by NULL. @views: those to show, also in sets/, which exists if there are any;
+ * whole/ includes the same file under tfs_consolidated_standard_name(). -E2BIG: too many sets.
  */
 int tfs_tree_create(const struct tfs_model *model, const char *const *controls, unsigned views, struct tfs_tree **ret_tree,
 		    struct tfs_error *err);
@@ -43,52 +43,52 @@ void tfs_tree_destroy(struct tfs_tree *t); /* takes NULL */
 
 bool tfs_tree_valid(struct tfs_tree *t, struct tfs_inode inode);
 
-/* 0 and the inode of that name in directory @dir; -ENOENT, -ENOTDIR, or -ENOMEM. */
+/* 0 and the inode with that name in directory @dir; -ENOENT, -ENOTDIR, or -ENOMEM. */
 int tfs_tree_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, struct tfs_inode *ret_inode);
 
 /*
- * The entry at *@place of directory @dir, the first at 0, "." and ".." not among them; *@place moves on to the next. Its name
- * into @name (TFS_NAME_MAX + 1 bytes). -ENOENT: there are no more.
+ * The entry at *@place of directory @dir, the first at 0, without "." and ".."; *@place advances to the next. Its name into @name
+ * (TFS_NAME_MAX + 1 bytes). -ENOENT: there are no more.
  */
 int tfs_tree_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t *place, char *name, struct tfs_inode *ret_inode);
 
-/* The directory that @inode stands in; for a tensor or one view of a primary set, one of those. */
+/* The directory that @inode is in; for a tensor or a view of a primary set, one of them. */
 struct tfs_inode tfs_tree_parent(struct tfs_tree *t, struct tfs_inode inode);
 
-/* A path in the mount always fits: directories of the model, then sets/STEM/tensors. May be longer than open(2) takes at once. */
+/* Fits any path in the mount: directories of the model, then sets/STEM/tensors. May be longer than open(2) accepts. */
 enum { TFS_PATH_SIZE = (TFS_MAX_DEPTH + 4) * (TFS_NAME_MAX + 1) };
 
 /*
- * The path of @set's view, such as "tensors" or "dir/sets/stem/tensors~"; in front of its directory if it is the primary set.
- * Where this mount doesn't have the view it's where it would be. -ENAMETOOLONG: more than @size.
+ * The path of @set's view, such as "tensors" or "dir/sets/stem/tensors~"; directly in its directory if it is the primary set. If
+ * this mount doesn't have the view, where it would be. -ENAMETOOLONG: more than @size.
  */
 int tfs_tree_view_path(const struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, char *buf, size_t size);
 
-/* The file name of a tensor in its view, a flat one, into @buf (TFS_NAME_MAX + 1 bytes). -ENOMEM. */
+/* The file name of a tensor in a flat view, into @buf (TFS_NAME_MAX + 1 bytes). -ENOMEM. */
 int tfs_tree_file_name(struct tfs_tree *t, struct tfs_inode file, char *buf);
 
-/* How many files there are, links not counted, nor the few that are not a tensor's. */
+/* Number of files, not counting links or the few that aren't a tensor's. */
 uint64_t tfs_tree_n_files(const struct tfs_tree *t);
 
-/* What is in @file, a TFS_INO_CONSOLIDATED; NULL: out of memory. */
+/* The content of @file, a TFS_INO_CONSOLIDATED; NULL: out of memory. */
 const struct tfs_consolidated *tfs_tree_consolidated(struct tfs_tree *t, struct tfs_inode file);
 
 /*
- * The text of @file, a TFS_INO_KEYS, allocated; its length into *@ret_len. It is always the same. 0, or as tfs_file_meta_text() and
+ * The text of @file, a TFS_INO_KEYS, allocated; its length in *@ret_len. It is always the same. 0, or as tfs_file_meta_text() and
  * tfs_converted_config().
  */
 int tfs_tree_text(struct tfs_tree *t, struct tfs_inode file, char **ret_text, size_t *ret_len);
 
-/* Who may see what of it; lives as long as the tree. */
+/* Its access rules; valid as long as the tree. */
 const struct tfs_access *tfs_tree_access(const struct tfs_tree *t);
 
-/* Is @dir one of a set's views, or in one? Then its set. */
+/* If @dir is one of a set's views, or in one, its set. */
 bool tfs_tree_shown_set(const struct tfs_tree *t, struct tfs_inode dir, uint32_t *ret_set);
 
 /* Is a file of that kind to be looked up before its size, or even its number, is told? Others may be told in a listing. */
 bool tfs_tree_waits_for_lookup(struct tfs_inode inode);
 
-/* Attributes, complete but for the size of a model.safetensors and of files whose text is made when asked for. */
+/* Attributes, complete except for the size of a model.safetensors and of files whose text is generated on request. */
 void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode inode, struct stat *ret_st);
 
 #endif

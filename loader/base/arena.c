@@ -9,7 +9,7 @@
 
 #include "base/checked.h"
 
-/* Chunks double from the first size, so that a small model stays small, to the last, so that little is left unused. */
+/* Chunks double in size from the first, so a small model stays small, to the last, so little is left unused. */
 #define CHUNK_FIRST 1024
 #define CHUNK_LAST  (128 * 1024)
 
@@ -41,7 +41,7 @@ static struct tfs_arena_chunk *new_chunk(size_t size)
 	return c;
 }
 
-/* Start a chunk of @size bytes to cut from; what was left of the old one is lost. */
+/* Start a chunk of @size bytes to cut from; the rest of the old one is wasted. */
 static int start_chunk(struct tfs_arena *a, size_t size)
 {
 	struct tfs_arena_chunk *c = new_chunk(size);
@@ -72,7 +72,7 @@ void *tfs_arena_alloc(struct tfs_arena *a, size_t size, size_t align)
 		if (next > CHUNK_LAST)
 			next = CHUNK_LAST;
 		if (size > next / 4 && a->chunks) {
-			/* A large piece gets a chunk of its own, behind the current one, which goes on being cut. */
+			/* A large allocation gets a chunk of its own, after the current one, from which we continue to cut. */
 			c = new_chunk(size);
 			if (!c)
 				return NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Arrays that grow by doubling, for what has no known size yet. Plain malloc'd memory: free() it. */
+/* Arrays that grow by doubling, for sizes that aren't known in advance. Plain malloc'd memory: free() it. */
 #ifndef TFS_BASE_ARRAY_H
 #define TFS_BASE_ARRAY_H
 
@@ -9,8 +9,8 @@
 #include <string.h>
 
 /*
- * Make sure that @array, a pointer to elements of which @n are in use, has room for one more. @room (a size_t) is how many
- * it has room for, 0 while @array is NULL. 0 or -ENOMEM; then both are as before.
+ * Make sure that @array, a pointer to elements of which @n are in use, has room for one more. @room (a size_t) is its capacity, 0
+ * while @array is NULL. 0 or -ENOMEM; then both are unchanged.
  */
 #define tfs_array_room(array, n, room) ((n) < (room) ? 0 : tfs_array_grow_(&(array), &(room), sizeof *(array)))
 
@@ -19,7 +19,7 @@ static inline int tfs_array_grow_(void *array, size_t *room, size_t size)
 	size_t more = *room ? *room * 2 : 16;
 	void *p;
 
-	memcpy(&p, array, sizeof p); /* of a pointer of whatever type */
+	memcpy(&p, array, sizeof p); /* of a pointer of any type */
 	p = reallocarray(p, more, size);
 	if (!p)
 		return -ENOMEM;

@@ -8,8 +8,8 @@
 #define PAGE	  ((size_t)4096)
 
 /*
- * A mapping that begins anywhere has small pages at both ends, each of which is a segment of its own in a direct read: the
- * request is cut into pieces, and a cold load takes a quarter longer (measured).
+ * A mapping at an arbitrary address has small pages at both ends, each of which becomes a segment of its own in a direct read: the
+ * request is split, and a cold load takes a quarter longer (measured).
  */
 void *tfs_buffer_create(size_t len)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Checked integer arithmetic by C23's names: ckd_add(&r, a, b) stores a + b in r, wrapped to r's type, and is true where
- * that is not the exact sum. Every sum and product of numbers that come from a file goes through these.
+ * Checked integer arithmetic with C23's names: ckd_add(&r, a, b) stores a + b in r, wrapped to r's type, and is true if that isn't
+ * the exact sum. Every sum and product of numbers that come from a file goes through these.
  */
 #ifndef TFS_BASE_CHECKED_H
 #define TFS_BASE_CHECKED_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Scope-bound cleanup. A variable declared with one of these is released when it leaves scope;
- * tfs_steal() hands the value on and leaves the empty value behind.
+ * tfs_steal() returns the value and leaves the empty value in its place.
  */
 #ifndef TFS_BASE_CLEANUP_H
 #define TFS_BASE_CLEANUP_H

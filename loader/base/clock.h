@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Time that only goes forward (CLOCK_MONOTONIC), in seconds since some moment of the past. */
+/* Time that only goes forward (CLOCK_MONOTONIC), in seconds since an arbitrary moment. */
 #ifndef TFS_BASE_CLOCK_H
 #define TFS_BASE_CLOCK_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A bounds-checked cursor over bytes in memory, little-endian. What would read past the end reads nothing: it returns zeros or NULL
- * and marks the cursor as bad, so that a record is read field by field and judged once.
+ * A bounds-checked cursor over bytes in memory, little-endian. A read past the end reads nothing: it returns zeros or NULL and
+ * marks the cursor as bad, so a record can be read field by field and checked once.
  */
 #ifndef TFS_BASE_CURSOR_H
 #define TFS_BASE_CURSOR_H
@@ -14,7 +14,7 @@
 
 struct tfs_cursor {
 	const uint8_t *at, *end;
-	bool bad; /* something was asked for that is not there; for ever */
+	bool bad; /* something past the end was requested; sticky */
 };
 
 static inline struct tfs_cursor tfs_cursor(const void *data, size_t len)
@@ -29,7 +29,7 @@ static inline size_t tfs_cursor_left(const struct tfs_cursor *c)
 	return c->end - c->at;
 }
 
-/* The next @len bytes, which stay where they are; NULL where there are not so many. */
+/* The next @len bytes, not copied; NULL if there aren't that many. */
 static inline const uint8_t *tfs_cursor_bytes(struct tfs_cursor *c, size_t len)
 {
 	const uint8_t *p = c->at;

@@ -6,8 +6,8 @@
 #include <string.h>
 
 /*
- * Replace what a terminal could take for a command: C0 controls, DEL, and the C1 controls, which in UTF-8 are C2 80..9F
- * (U+009B starts an escape sequence like ESC [).
+ * Replace what a terminal could interpret as a command: C0 controls, DEL, and the C1 controls, which in UTF-8 are C2 80..9F (U+009B
+ * starts an escape sequence like ESC [).
  */
 static void defuse(char *s)
 {
@@ -61,7 +61,7 @@ const char *tfs_error_line(const struct tfs_error *err, char *buf, unsigned long
 const char *tfs_quote(char *buf, unsigned long size, const char *s, unsigned long len)
 {
 	static const char hex[] = "0123456789abcdef";
-	char *out = buf, *end = buf + size - sizeof "...\""; /* room for the closing, with its NUL */
+	char *out = buf, *end = buf + size - sizeof "...\""; /* room for the closing quote and its NUL */
 	unsigned long i;
 
 	*out++ = '"';
@@ -81,7 +81,7 @@ const char *tfs_quote(char *buf, unsigned long size, const char *s, unsigned lon
 			*out++ = hex[c & 15];
 			continue;
 		}
-		/* A multi-byte character goes in whole or not at all, so look ahead at its first byte. */
+		/* A multi-byte character is copied whole or not at all, so look ahead at its first byte. */
 		if (end - out < (c >= 0xc0 ? 4 : 1))
 			break;
 		*out++ = c;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Errors with context. Functions return 0 or -errno; those that read files also fill a struct tfs_error, which says in
- * which file, at which byte, what was found and what would have been right. The library never logs what it returns.
+ * Errors with context. Functions return 0 or -errno; those that read files also fill a struct tfs_error, which says which file,
+ * which byte, what was found and what would have been valid. The library never logs what it returns.
  */
 #ifndef TFS_BASE_ERROR_H
 #define TFS_BASE_ERROR_H
@@ -11,10 +11,10 @@
 #define TFS_NO_OFFSET UINT64_MAX
 
 struct tfs_error {
-	int code;	 /* -errno, as the function returned it; 0: nothing went wrong */
+	int code;	 /* -errno, as the function returned it; 0: no error */
 	uint64_t offset; /* byte offset in the file, or TFS_NO_OFFSET */
-	char file[256];	 /* file the error is about, relative to the model directory; a longer path keeps its end */
-	char what[512];	 /* one line without a newline: what was found, and the limit it broke */
+	char file[256];	 /* file the error is about, relative to the model directory; of a longer path the end is kept */
+	char what[512];	 /* one line without a newline: what was found, and the limit it exceeds */
 };
 
 /*
@@ -23,19 +23,19 @@ struct tfs_error {
  */
 int tfs_error_set(struct tfs_error *err, int code, uint64_t offset, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* Name the file that an error is about. Keeps a name that is already there. */
+/* Name the file that an error is about. Keeps a name that is already set. */
 void tfs_error_in(struct tfs_error *err, const char *file);
 
 /*
- * "FILE: byte OFFSET: WHAT" into @buf, each part only where it is known, always NUL-terminated.
- * TFS_ERROR_LINE bytes hold any error. Returns @buf.
+ * "FILE: byte OFFSET: WHAT" into @buf, each part only if it is known, always NUL-terminated. TFS_ERROR_LINE bytes fit any error.
+ * Returns @buf.
  */
 #define TFS_ERROR_LINE 840
 const char *tfs_error_line(const struct tfs_error *err, char *buf, unsigned long size);
 
 /*
  * The @len bytes at @s, which may be hostile, in double quotes into @buf (@size bytes, 16 or more): control characters and
- * NUL as \xNN, what does not fit replaced by "...". Returns @buf.
+ * NUL as \xNN, what doesn't fit replaced by "...". Returns @buf.
  */
 #define TFS_QUOTE_SIZE 128
 const char *tfs_quote(char *buf, unsigned long size, const char *s, unsigned long len);

@@ -15,14 +15,14 @@ int tfs_file_read(int fd, void *buf, size_t len, uint64_t offset, struct tfs_err
 		if (n > 0)
 			done += n;
 		else if (!n)
-			return tfs_error_set(err, -EIO, offset + done, "the file ends here, was cut short while it was read");
+			return tfs_error_set(err, -EIO, offset + done, "the file ends here: it was truncated while being read");
 		else if (code != EINTR)
 			return tfs_error_set(err, -code, offset + done, "reading: %s", strerror(code));
 	}
 	return 0;
 }
 
-/* Newer than many a libc's headers; the number is the same on every architecture but Alpha. */
+/* Newer than many libcs' headers; the number is the same on every architecture but Alpha. */
 #if !defined(SYS_cachestat) && !defined(__alpha__)
 #define SYS_cachestat 451
 #endif

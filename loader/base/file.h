@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ranges of files: reading one whole, and what the page cache has of one. */
+/* Ranges of files: reading one completely, and how much of one is in the page cache. */
 #ifndef TFS_BASE_FILE_H
 #define TFS_BASE_FILE_H
 
@@ -10,14 +10,14 @@
 
 /*
  * Read exactly @len bytes at @offset of @fd into @buf. 0, or -errno with @err filled (it may be NULL); -EIO: the file ends
- * before them, so it was cut short since its size was asked.
+ * earlier, so it was truncated since its size was read.
  */
 int tfs_file_read(int fd, void *buf, size_t len, uint64_t offset, struct tfs_error *err);
 
 /*
  * How many of the pages (of sysconf(_SC_PAGESIZE) bytes) that [offset, offset + len) of @fd touches are in the page cache; a
- * @len of 0 is all to the end. 0; -ENOSYS where the kernel can't tell (before 6.5); -EPERM where it won't, to those who may not
- * write the file; -EOPNOTSUPP.
+ * @len of 0 means to the end. 0; -ENOSYS if the kernel can't tell (before 6.5); -EPERM if it won't, as the caller may not write the
+ * file; -EOPNOTSUPP.
  */
 int tfs_file_cached(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages);
 

@@ -62,7 +62,7 @@ void tfs_json_add_string(struct tfs_json_out *b, const char *s, size_t len)
 
 int tfs_json_finish(struct tfs_json_out *b, char **ret_text, size_t *ret_len)
 {
-	char *fit = b->failed ? NULL : realloc(b->s, b->len + 1); /* it was grown by doubling */
+	char *fit = b->failed ? NULL : realloc(b->s, b->len + 1); /* it grew by doubling */
 	int r = b->failed ? b->failed : fit ? 0 : -ENOMEM;
 
 	if (r) {

@@ -1,30 +1,30 @@
 /* SPDX-License-Identifier: MIT */
-/* JSON as text that grows in memory. What goes wrong is kept, so that it is asked about once, at the end. */
+/* JSON as text that grows in memory. An error is remembered, so it only has to be checked once, at the end. */
 #ifndef TFS_BASE_JSON_OUT_H
 #define TFS_BASE_JSON_OUT_H
 
 #include <stddef.h>
 
 /*
- * A text gets no longer than this. The keys of a GGUF file with a vocabulary of 260,000 tokens, with merges, take 15 MB; a
- * safetensors header 100 at most.
+ * Maximum length of a text. The keys of a GGUF file with a vocabulary of 260,000 tokens, with merges, take 15 MB; a safetensors
+ * header 100 at most.
  */
 #define TFS_JSON_OUT_MAX ((size_t)256 << 20)
 
 struct tfs_json_out {
-	char *s; /* malloc()ed; NULL as long as it is empty */
+	char *s; /* malloc()ed; NULL while it is empty */
 	size_t len, room;
 	int failed; /* -ENOMEM, or -EFBIG above TFS_JSON_OUT_MAX: from then on nothing is added */
 };
 
-/* Add @text, or @len bytes, as they are. */
+/* Add @text, or @len bytes, verbatim. */
 void tfs_json_add(struct tfs_json_out *b, const char *text);
 void tfs_json_add_bytes(struct tfs_json_out *b, const char *s, size_t len);
 
 /* Add a string of any bytes, with its quotes; each byte that isn't part of well-formed UTF-8 becomes U+FFFD. */
 void tfs_json_add_string(struct tfs_json_out *b, const char *s, size_t len);
 
-/* The text, which is then the caller's, in no more memory than it takes; or what went wrong, and all is freed. */
+/* The text, owned by the caller and shrunk to fit; or the error, and everything is freed. */
 int tfs_json_finish(struct tfs_json_out *b, char **ret_text, size_t *ret_len);
 
 #endif

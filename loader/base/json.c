@@ -21,7 +21,7 @@ static __attribute__((cold)) int fail_at(struct tfs_json *j, const char *at, con
 	return tfs_error_set(j->err, -EINVAL, j->offset + (uint64_t)(at - j->start), "JSON: %s", what);
 }
 
-/* "found X where EXPECTED belongs" for the byte at the cursor */
+/* "found X, expected EXPECTED" for the byte at the cursor */
 static __attribute__((cold)) int unexpected(struct tfs_json *j, const char *expected)
 {
 	unsigned char c = j->at < j->end ? *j->at : 0;
@@ -33,7 +33,7 @@ static __attribute__((cold)) int unexpected(struct tfs_json *j, const char *expe
 		snprintf(found, sizeof found, "'%c'", c);
 	else
 		snprintf(found, sizeof found, "byte 0x%02x", c);
-	snprintf(what, sizeof what, "found %s where %s belongs", found, expected);
+	snprintf(what, sizeof what, "found %s, expected %s", found, expected);
 	return fail_at(j, j->at, what);
 }
 
@@ -69,13 +69,13 @@ static inline int enter(struct tfs_json *j, char c, const char *expected)
 	return 0;
 }
 
-/* Go to the next member: over the comma, where one belongs. 0: it was the end of the container. */
+/* Go to the next member: past the comma, if one is due. 0: it was the end of the container. */
 static inline int advance(struct tfs_json *j, char close, const char *expected)
 {
 	if (next_is(j, close)) {
 		j->at++;
 		j->depth--;
-		j->first = false; /* the container that we are back in has this one as a member */
+		j->first = false; /* the enclosing container has this one as a member */
 		return 0;
 	}
 	if (!j->first) {
@@ -152,7 +152,7 @@ int tfs_json_peek(struct tfs_json *j)
 
 /*
  * A byte in every byte of a word, and the high bits of those that are zero, or less than n (up to 128): exact for the
- * lowest one found, which is the one that we use. From Bit Twiddling Hacks, "Determine if a word has a zero byte".
+ * lowest one found, which is all we use. From Bit Twiddling Hacks, "Determine if a word has a zero byte".
  */
 #define EACH(c)	       (0x0101010101010101ull * (c))
 #define HAS_ZERO(w)    (((w)-EACH(1)) & ~(w)&EACH(0x80))
@@ -215,7 +215,7 @@ static int hex4(const char *p, const char *end)
 	return v;
 }
 
-/* Decode the \u escape at the cursor, or the pair of them, into *@out, which lies at or before the cursor. */
+/* Decode the \u escape at the cursor, or a surrogate pair, into *@out, which lies at or before the cursor. */
 static int unicode_escape(struct tfs_json *j, char **out)
 {
 	const char *escape = j->at;
@@ -239,7 +239,7 @@ static int unicode_escape(struct tfs_json *j, char **out)
 	return 0;
 }
 
-/* Decode the escape at the cursor (a backslash). No escape is shorter than what it stands for. */
+/* Decode the escape at the cursor (a backslash). No escape is shorter than what it represents. */
 static int escape(struct tfs_json *j, char **out)
 {
 	char c;
@@ -290,7 +290,7 @@ int tfs_json_string(struct tfs_json *j, struct tfs_json_text *ret)
 		while (j->at < j->end && (unsigned char)*j->at >= 0x80) {
 			len = tfs_utf8_sequence(j->at, j->end);
 			if (!len)
-				return fail_at(j, j->at, "ill-formed UTF-8");
+				return fail_at(j, j->at, "invalid UTF-8");
 			j->at = skip_plain(j->at + len, j->end);
 		}
 		if (out != plain)
@@ -298,7 +298,7 @@ int tfs_json_string(struct tfs_json *j, struct tfs_json_text *ret)
 		out += j->at - plain;
 
 		if (j->at == j->end)
-			return fail_at(j, begin - 1, "string without an end");
+			return fail_at(j, begin - 1, "unterminated string");
 		if (*j->at == '"')
 			break;
 		if (*j->at != '\\')
@@ -315,7 +315,7 @@ int tfs_json_string(struct tfs_json *j, struct tfs_json_text *ret)
 
 /* --- Other values ------------------------------------------------------------------------------------------------ */
 
-/* One digit or more. */
+/* At least one digit. */
 static int digits(struct tfs_json *j)
 {
 	if (!digit_at(j))
@@ -388,7 +388,7 @@ static int literal(struct tfs_json *j, const char *word)
 	return 0;
 }
 
-/* Recurses TFS_JSON_MAX_DEPTH times at most. */
+/* Recurses at most TFS_JSON_MAX_DEPTH times. */
 int tfs_json_skip(struct tfs_json *j)
 {
 	struct tfs_json_text text;

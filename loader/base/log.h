@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One line to wherever the program's messages go: standard error, and the system log once the program is in the
- * background. Thread-safe. Used by the program and by the loader's background threads, which have no caller to
- * return an error to; everything else returns a struct tfs_error.
+ * Log a line to where the program's messages go: standard error, and the system log once the program is in the background.
+ * Thread-safe. Used by the program and by the loader's background threads, which have no caller to return an error to; everything
+ * else returns a struct tfs_error.
  */
 #ifndef TFS_BASE_LOG_H
 #define TFS_BASE_LOG_H

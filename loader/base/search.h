@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Binary search in whatever has an order. */
+/* Binary search in anything sorted. */
 #ifndef TFS_BASE_SEARCH_H
 #define TFS_BASE_SEARCH_H
 
 #include <stddef.h>
 
 /*
- * The first index from @lo on, below @hi, for which @before is false, or @hi: an expression in the index, whose name is @i, that is
- * true for some and then, from one index on, false for all. tfs_search(i, 0, n, key_of(a[i]) < key)
+ * The first index in [@lo, @hi) for which @before is false, or @hi. @before is an expression in the index, named @i, that is true
+ * up to some index and false from there on. tfs_search(i, 0, n, key_of(a[i]) < key)
  */
 #define tfs_search(i, lo, hi, before)                           \
 	__extension__({                                         \

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A merge sort of pointers that takes the runs it finds. What we sort is nearly in order already (headers written by name
- * or by offset, shards that are sorted each for itself), and comparing long names with long common beginnings is what
- * costs; qsort(3) compares as if it knew nothing. Stable; O(n log n) compares at worst, n where the input is sorted.
+ * A merge sort of pointers that exploits existing runs. What we sort is mostly in order already (headers written by name or by
+ * offset, shards that are each sorted), and the cost is in comparing long names with long common prefixes; qsort(3) can't exploit
+ * that. Stable; O(n log n) comparisons at worst, n if the input is sorted.
  */
 #ifndef TFS_BASE_SORT_H
 #define TFS_BASE_SORT_H
@@ -26,16 +26,16 @@ struct tfs_sort_run {
 	size_t start, len;
 };
 
-#define TFS_SORT_INLINE	 static inline __attribute__((always_inline)) /* so that @cmp is inlined, too */
-#define TFS_SORT_MIN_RUN 12					      /* shorter runs are brought to this length by insertion */
+#define TFS_SORT_INLINE	 static inline __attribute__((always_inline)) /* so @cmp is inlined, too */
+#define TFS_SORT_MIN_RUN 12					      /* shorter runs are extended to this length by insertion */
 
-/* First place in the @n sorted pointers at @a whose element is greater than (@after: not less than) @key. */
+/* First position in the @n sorted pointers at @a whose element is greater than (@after: not less than) @key. */
 TFS_SORT_INLINE size_t tfs_sort_bound_(const void *const *a, size_t n, const void *key, int after, tfs_compare_fn *cmp)
 {
 	return tfs_search(i, 0, n, cmp(a[i], key) < after);
 }
 
-/* Do the @n sorted pointers at @a have one that equals @key? */
+/* Do the @n sorted pointers at @a include one equal to @key? */
 TFS_SORT_INLINE int tfs_sorted_have(const void *const *a, size_t n, const void *key, tfs_compare_fn *cmp)
 {
 	size_t at = tfs_sort_bound_(a, n, key, 0, cmp);
@@ -51,7 +51,7 @@ TFS_SORT_INLINE void tfs_sort_merge_(const void **a, size_t n1, size_t n2, const
 
 	if (cmp(b[-1], b[0]) <= 0)
 		return;
-	/* What lies before the other run's first, or behind its last, is in place. */
+	/* What precedes the other run's first element, or follows its last, is in place. */
 	skip = tfs_sort_bound_(a, n1, b[0], 1, cmp);
 	a += skip;
 	n1 -= skip;
@@ -63,7 +63,7 @@ TFS_SORT_INLINE void tfs_sort_merge_(const void **a, size_t n1, size_t n2, const
 	memcpy(out, tmp + i, (n1 - i) * sizeof *a);
 }
 
-/* Length of the run at a[0, n), brought to TFS_SORT_MIN_RUN where there are so many. */
+/* Length of the run at a[0, n), extended to TFS_SORT_MIN_RUN if there are that many. */
 TFS_SORT_INLINE size_t tfs_sort_run_(const void **a, size_t n, tfs_compare_fn *cmp)
 {
 	size_t len = 1, want = n < TFS_SORT_MIN_RUN ? n : TFS_SORT_MIN_RUN;
@@ -92,7 +92,7 @@ TFS_SORT_INLINE void tfs_sort(const void **a, size_t n, const void **tmp, tfs_co
 
 		runs[depth++] = (struct tfs_sort_run){ at, len };
 		at += len;
-		/* The last run brings all together, the others only what is too short to wait. */
+		/* The last run merges all, the others only what is too short to wait. */
 		while (depth > 1 && (at == n || runs[depth - 2].len < 2 * runs[depth - 1].len)) {
 			struct tfs_sort_run *left = &runs[depth - 2];
 

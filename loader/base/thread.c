@@ -14,7 +14,7 @@ int tfs_thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void 
 	r = pthread_create(ret_thread, NULL, run, arg);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (!r)
-		pthread_setname_np(*ret_thread, name); /* a thread without its name works as well */
+		pthread_setname_np(*ret_thread, name); /* a thread without its name works just as well */
 	return -r;
 }
 

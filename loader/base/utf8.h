@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Length of the well-formed sequence of two bytes or more at @at, which is before @end; 0 if there is none. */
+/* Length of the well-formed sequence of two or more bytes at @at, which is before @end; 0 if there is none. */
 static inline unsigned tfs_utf8_sequence(const char *at, const char *end)
 {
 	const unsigned char *s = (const unsigned char *)at;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How files go: the one budget, and the eviction that keeps within it. */
+/* How files are evicted: the one budget, and the eviction that enforces it. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -7,7 +7,7 @@
 #include "base/thread.h"
 #include "cache/residency-impl.h"
 
-/* The least recently used file that may go, or NULL. Prefetch may not push out what was itself prefetched and not used. */
+/* The least recently used file that may be evicted, or NULL. Prefetch must not evict prefetched files that haven't been used. */
 static struct tfs_entry *pick_victim(struct tfs_residency *rs, bool for_prefetch, uint64_t round)
 {
 	for (struct tfs_entry *e = tfs_list_last(&rs->lru, struct tfs_entry, lru); e; e = tfs_list_prev(&rs->lru, e, lru))
@@ -17,7 +17,7 @@ static struct tfs_entry *pick_victim(struct tfs_residency *rs, bool for_prefetch
 }
 
 /*
- * Evict @e, which is resident without holds; the lock is held, and given up in between. False: it is mapped, or was held again
+ * Evict @e, which is resident without holds; the lock is held, but released in between. False: it is mapped, or was held again
  * meanwhile, and stays.
  */
 static bool evict(struct tfs_residency *rs, struct tfs_entry *e)
@@ -27,7 +27,7 @@ static bool evict(struct tfs_residency *rs, struct tfs_entry *e)
 
 	tfs_assert_held(&rs->lock);
 	if (tfs_entry_is_shared(e)) {
-		/* The backing file is others' too, and stays until the last of them goes. */
+		/* The backing file is shared, and stays until the last user is evicted. */
 		tfs_list_remove(&e->lru);
 		tfs_entry_forget(rs, e);
 		rs->stats.evictions++;
@@ -44,7 +44,7 @@ static bool evict(struct tfs_residency *rs, struct tfs_entry *e)
 		if (!e->holds)
 			tfs_entry_lru_add(rs, e);
 		if (!e->reopened) {
-			e->tested = rs->round; /* good for all who look for room now */
+			e->tested = rs->round; /* valid for all threads that look for room now */
 			rs->stats.still_mapped++;
 		}
 		e->reopened = false;
@@ -62,7 +62,10 @@ static bool evict(struct tfs_residency *rs, struct tfs_entry *e)
 	return gone;
 }
 
-/* Evict until @cost bytes are free, or nothing more can go; the lock is held, and given up in between. Returns how many are free. */
+/*
+ * Evict until @cost bytes are free, or nothing more can be evicted; the lock is held, but released in between. Returns how many are
+ * free.
+ */
 static uint64_t make_room(struct tfs_residency *rs, uint64_t cost, bool for_prefetch)
 {
 	uint64_t round = ++rs->round;
@@ -117,7 +120,7 @@ void tfs_residency_unreserve(struct tfs_residency *rs, uint64_t bytes)
 
 /* --- On request ---------------------------------------------------------------------------------------------------- */
 
-/* Take back the load of @e, which nobody waits for; the lock is held. False: it has begun. */
+/* Cancel the load of @e, which nobody waits for; the lock is held. False: it has begun. */
 static bool take_back(struct tfs_residency *rs, struct tfs_entry *e)
 {
 	tfs_assert_held(&rs->lock);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that are looked at without being used, and files of equal content, which share a backing file. */
+/* Looking at files without using them, and sharing of a backing file by files with equal content. */
 #include "cache/residency-impl.h"
 
 #include <assert.h>
@@ -77,7 +77,7 @@ static bool grow(struct tfs_residency *rs)
 	size_t old_n = rs->n_duplicate_buckets, n = old_n ? old_n * 2 : 64;
 	struct duplicate **old = rs->duplicates, **fresh = calloc(n, sizeof *fresh);
 	if (!fresh)
-		return old_n; /* longer chains, nothing worse, if there are any */
+		return old_n; /* on failure the chains just get longer */
 	rs->duplicates = fresh;
 	rs->n_duplicate_buckets = n;
 	for (size_t i = 0; i < old_n; i++)
@@ -122,7 +122,7 @@ void tfs_duplicates_free(struct tfs_residency *rs)
 	free(rs->duplicates);
 }
 
-/* Tensors of equal bytes: are their files in the view equal too? */
+/* The tensors have equal bytes: are their files in the view equal, too? */
 static bool are_alike(const struct tfs_residency *rs, const struct tfs_entry *a, const struct tfs_entry *b)
 {
 	const struct tfs_tensor *s = tfs_entry_tensor(rs, a->id), *t = tfs_entry_tensor(rs, b->id);
@@ -190,7 +190,7 @@ bool tfs_residency_add_duplicate(struct tfs_residency *rs, struct tfs_file_id a,
 	if (fresh && !(t = add_duplicate(rs, a, fresh)))
 		free(fresh);
 	if (t && !find_duplicate(rs, b) && add_duplicate(rs, b, t->group))
-		/* What was resident before it was known. */
+		/* What was resident before the duplicate was known. */
 		for (int i = 0; i < 2; i++)
 			for (int v = 0; v < TFS_VIEW_IDS; v++) {
 				struct tfs_file_id id = { i ? b.set : a.set, i ? b.tensor : a.tensor, (enum tfs_view_id)v };
@@ -224,8 +224,8 @@ static int compare(struct tfs_residency *rs, uint64_t a, uint64_t b, uint64_t si
 }
 
 /*
- * Give @e, which is borrowed, the backing file of @of, which is too and has the same bytes. The lock is held, and given up in
- * between. False: somebody has @e open or mapped.
+ * Give @e the backing file of @of; both are borrowed and have the same bytes. The lock is held, but released in between. False: @e
+ * is open or mapped.
  */
 static bool replace(struct tfs_residency *rs, struct tfs_entry *e, struct tfs_entry *of)
 {
@@ -277,7 +277,7 @@ void tfs_residency_merge(struct tfs_residency *rs, struct tfs_file_id id, bool (
 	struct tfs_entry *root = t ? t->group->at[TFS_RAW] : NULL;
 	if (root && root->duplicate == t && tfs_entry_is_shared(root))
 		root = tfs_container_of(root->ring.next, struct tfs_entry, ring);
-	/* The one that it is compared with may have files in other views too, from when nothing was known. */
+	/* Its counterpart may have files in other views too, from before the duplicate was known. */
 	struct tfs_file_id ids[] = { root ? root->id : id, id };
 	for (int v = 0; t && v < TFS_VIEW_IDS; v++) {
 		for (int i = 0; i < 2; i++) {

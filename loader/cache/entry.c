@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What is kept of each file that was asked for: the table of entries, and the lists and rings that they are in. The lock is held. */
+/*
+ * What is known of each file that was requested: the table of entries, and the lists and rings that they are in. The lock is held.
+ */
 #include "cache/residency-impl.h"
 
 #include <assert.h>
@@ -19,7 +21,7 @@ void tfs_entry_ring_join(struct tfs_residency *rs, struct tfs_entry *of, struct 
 	rs->stats.shared_bytes += e->cost;
 }
 
-/* @e is about to be forgotten: those who share its backing file keep it. */
+/* @e is about to be removed: files that share its backing file keep it. */
 static void leave_ring(struct tfs_residency *rs, struct tfs_entry *e)
 {
 	bool shared = tfs_entry_is_shared(e);
@@ -56,7 +58,7 @@ static void grow(struct tfs_residency *rs)
 	size_t old_n = rs->n_buckets;
 	struct tfs_entry **old = rs->buckets, **buckets = calloc(old_n * 2, sizeof *buckets);
 	if (!buckets)
-		return; /* longer chains, nothing worse */
+		return; /* the chains just get longer */
 	rs->buckets = buckets;
 	rs->n_buckets = old_n * 2;
 	for (size_t i = 0; i < old_n; i++)

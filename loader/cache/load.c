@@ -22,9 +22,9 @@ int tfs_entry_load(struct tfs_residency *rs, struct tfs_entry *e, enum tfs_prior
 	struct tfs_layout layout = tfs_file_layout(rs->model, e->id);
 	tfs_assert_held(&rs->lock);
 	/*
-	 * Chunks are chosen by what they become: each one but the last ends where a huge page of the backing file does, so that
-	 * no huge page is written in two parts, the first of which would have the rest of it zeroed. (Or less than a block before,
-	 * where the prefix is not as long as some blocks.)
+	 * Chunks are chosen by destination: each one but the last ends where a huge page of the backing file does, so no huge page
+	 * is written in two parts, the first of which would zero the rest of it. (Or less than a block earlier, if the prefix is
+	 * shorter than some blocks.)
 	 */
 	uint64_t per_huge_page = TFS_SCRATCH / layout.out * layout.in;
 	uint64_t step = TFS_CHUNK / per_huge_page * per_huge_page;
@@ -54,7 +54,7 @@ int tfs_entry_load(struct tfs_residency *rs, struct tfs_entry *e, enum tfs_prior
 		free(l);
 		return r;
 	}
-	/* A worker may have it already, but looks at the entry under the lock. */
+	/* A worker may already have it, but it accesses the entry under the lock. */
 	e->backing = rs->next_backing++;
 	e->cost = tfs_store_cost(layout.size);
 	e->failure = 0;
@@ -91,8 +91,8 @@ static int load_begin(struct tfs_transfer *t, struct tfs_error *err)
 static int write_backing(struct load *l, uint64_t at, const uint8_t *data, size_t len, struct tfs_error *err)
 {
 	/*
-	 * pwrite rather than a mapping: measured equal, and it fills a fresh huge page without zeroing it first when it is
-	 * overwritten whole (shmem_write_end() clears only what a write left out).
+	 * pwrite rather than a mapping: they measure the same, and pwrite doesn't zero a fresh huge page that it overwrites
+	 * completely (shmem_write_end() clears only what a write left out).
 	 */
 	for (size_t n = 0; n < len;) {
 		ssize_t k = pwrite(l->fd, data + n, len - n, at + n);
@@ -106,8 +106,8 @@ static int write_backing(struct load *l, uint64_t at, const uint8_t *data, size_
 }
 
 /*
- * What source bytes [at, at + len) become, and the prefix before the first of them. What is converted, and what shares its
- * huge page with the prefix, is put together in @scratch, so that each huge page is written in one go.
+ * Write the file's bytes for source bytes [at, at + len), and the prefix before the first of them. Converted bytes, and those that
+ * share a huge page with the prefix, are assembled in @scratch, so each huge page is written at once.
  */
 static int write_file(struct load *l, uint64_t at, const uint8_t *data, size_t len, uint8_t *scratch, struct tfs_error *err)
 {
@@ -130,7 +130,7 @@ static int write_file(struct load *l, uint64_t at, const uint8_t *data, size_t l
 			n = len;
 		have += tfs_layout_convert(y, data, n, scratch + have);
 		if (have > y->size - place)
-			have = y->size - place; /* the last block has elements that the tensor has not */
+			have = y->size - place; /* the last block has elements that the tensor lacks */
 		r = write_backing(l, place, scratch, have, err);
 		data += n;
 		len -= n;
@@ -180,10 +180,10 @@ static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 	struct tfs_list waits;
 	struct tfs_file_id id = e->id;
 	bool duplicate = false;
-	bool refused = code == -ENOSPC || code == -EDQUOT || code == -ECANCELED; /* nothing is wrong with the file */
+	bool refused = code == -ENOSPC || code == -EDQUOT || code == -ECANCELED; /* the file itself is fine */
 	char line[TFS_ERROR_LINE];
 
-	/* Before anybody opens it: the lease test counts our own descriptors too. */
+	/* Before it can be opened: the lease test counts our own descriptors, too. */
 	if (l->fd >= 0)
 		close(l->fd);
 	if (code && !refused)
@@ -212,7 +212,7 @@ static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 		}
 		if (refused && !e->holds)
 			tfs_entry_forget(rs, e);
-		/* Otherwise those who are attached learn why, until they let go. */
+		/* Otherwise attached readers learn why, until they drop it. */
 	} else {
 		tfs_entry_set_state(rs, e, TFS_RESIDENT);
 		if (e->holds)

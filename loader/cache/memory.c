@@ -49,10 +49,10 @@ static uint64_t read_key(const char *path, const char *key)
 }
 
 /*
- * What is left below the limits of cgroup @path and all its parents: a limit binds everything beneath it. @limit and @usage
- * are the two files' names, which differ between the versions of the interface, as does @idle, the name in memory.stat of page
- * cache that nobody has used for a while. That counts as used, and a group that has just downloaded its model is full of it,
- * but the kernel gives it up at once.
+ * What is left within the limits of cgroup @path and all its parents: a limit applies to everything below it. @limit and @usage are
+ * the two files' names, which differ between the versions of the interface, as does @idle, the name in memory.stat of page cache
+ * that hasn't been used for a while. That counts as used, and a group that has just downloaded its model is full of it, but the
+ * kernel reclaims it at once.
  */
 static uint64_t cgroup_left(const char *root, char *path, const char *limit, const char *usage, const char *idle)
 {

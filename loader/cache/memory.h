@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-/* Budgets below this could not hold even a few slots of a stream. */
+/* Smaller budgets couldn't hold even a few slots of a stream. */
 #define TFS_MEMORY_MIN ((uint64_t)64 << 20)
 
 /* Half of what is available now, to the whole machine and within the limits of this process's memory cgroups. */

@@ -14,7 +14,7 @@ struct tfs_prediction tfs_predict_opened(struct tfs_predictor *p, const uint32_t
 		if (distance > TFS_PREDICT_SLACK || at == TFS_NO_PLACE) {
 			waste |= p->planned[o] > want;
 			p->run[o] = 0;
-			p->expected[o] = p->planned[o] = at + 1; /* without a place: the first one again */
+			p->expected[o] = p->planned[o] = at + 1; /* without a position: the first one again */
 		} else {
 			p->run[o]++;
 			if (at >= want)
@@ -34,7 +34,7 @@ struct tfs_prediction tfs_predict_opened(struct tfs_predictor *p, const uint32_t
 		p->window = max;
 	uint32_t from = p->expected[best] > p->planned[best] ? p->expected[best] : p->planned[best];
 	uint32_t ahead = from - p->expected[best];
-	/* Top up when half of what was planned has been opened, not at each open. */
+	/* Refill when half of what was planned has been opened, not at each open. */
 	if (from < count[best] && ahead <= TFS_PREDICT_COUNT / 2) {
 		step.order = best;
 		step.next = p->expected[best];

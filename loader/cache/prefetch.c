@@ -15,20 +15,23 @@
 #include "base/thread.h"
 #include "cache/predict.h"
 
-/* Prefetches queued at most: enough to keep every reading thread busy until it looks again. */
+/* Maximum number of queued prefetches: enough to keep every reading thread busy until the next check. */
 #define QUEUE_BYTES (64 * TFS_CHUNK)
 enum { QUEUE_FILES = 4096, LOOK_AGAIN_NS = 5000000 };
 
-/* What is known of the opens of one weight set in one view: readers of two views keep each their own order. */
+/* What is known of the opens of one weight set in one view: readers of two views each have their own order. */
 struct set_predictor {
 	struct tfs_predictor predictor;
 	uint32_t n; /* files in the view */
-	/* By order: the tensors in it, and the place of each tensor, or TFS_NO_PLACE; NULL before the first open. One piece of memory. */
+	/*
+	 * By order: the tensors in it, and the position of each tensor, or TFS_NO_PLACE; NULL before the first open. In the same
+	 * allocation.
+	 */
 	uint32_t *tensors[TFS_ORDERS], *place[TFS_ORDERS];
-	uint32_t n_opened; /* of the order of opens: how many there are yet */
+	uint32_t n_opened; /* in the order of opens: how many there are so far */
 };
 
-/* Prefetch runs ahead by at most this share of the budget, so that it can't push out what it has brought in. */
+/* Prefetch runs ahead by at most this share of the budget, so it can't evict what it has loaded. */
 #define WINDOW_SHARE 4
 #define WINDOW_MAX   ((uint64_t)1 << 30)
 
@@ -41,20 +44,20 @@ struct list {
 struct tfs_prefetcher {
 	const struct tfs_model *model;
 	struct tfs_sched *sched;
-	struct tfs_residency *residency; /* NULL: nothing is kept, only streamed */
+	struct tfs_residency *residency; /* NULL: nothing is kept in memory, only streamed */
 	uint64_t memory;
 	_Atomic double paused_until; /* of tfs_now() */
 
-	pthread_mutex_t opens_lock;	  /* guards the predictors; taken before all others */
+	pthread_mutex_t opens_lock;	  /* guards the predictors; taken before all other locks */
 	struct set_predictor *predictors; /* [set * TFS_VIEW_IDS + view] */
 
-	pthread_mutex_t lock; /* guards all below; taken before the residency's */
+	pthread_mutex_t lock; /* guards all below; taken before the residency's lock */
 	pthread_cond_t more;
 	struct tfs_list lists;
-	const struct list *current; /* the one at hand, and how many of its files have been asked for */
+	const struct list *current; /* the current one, and how many of its files have been requested */
 	size_t done;
 	bool stopping, running;
-	unsigned cleared; /* how often: the list at hand is dropped, too */
+	unsigned cleared; /* number of clears: they drop the current list, too */
 	pthread_t thread;
 };
 
@@ -139,7 +142,7 @@ static bool make_places(const struct tfs_set *set, enum tfs_view_id view, struct
 	return true;
 }
 
-/* Tell the predictor of an open: what will probably follow. The lock of the opens is held. NULL: out of memory. */
+/* Tell the predictor of an open: what will probably come next. The lock of the opens is held. NULL: out of memory. */
 static struct set_predictor *note_open(struct tfs_prefetcher *p, struct tfs_file_id id, uint64_t max,
 				       struct tfs_prediction *ret_prediction)
 {
@@ -182,7 +185,7 @@ void tfs_prefetch_after(struct tfs_prefetcher *p, struct tfs_file_id id)
 	for (; i < next_up.to && (bytes < next_up.window || i == next_up.next); i++) {
 		struct tfs_file_id next = { id.set, sp->tensors[next_up.order][i], id.view };
 		uint64_t size = tfs_file_loaded_size(p->model, next);
-		/* Larger than the whole window, and not the very next one: it would crowd out all that comes before it. */
+		/* Larger than the whole window, and not the very next one: it would crowd out everything before it. */
 		if (size > max && i != next_up.next)
 			break;
 		bytes += size;
@@ -217,7 +220,7 @@ static void list_free(struct list *l)
 	free(l);
 }
 
-/* Still to go on, with file @i of the list that was begun when cleared was @cleared? */
+/* Continue with file @i of the list that was started when cleared was @cleared? */
 static bool go_on(struct tfs_prefetcher *p, size_t i, unsigned cleared)
 {
 	pthread_mutex_lock(&p->lock);
@@ -348,10 +351,10 @@ void tfs_prefetch_pause(struct tfs_prefetcher *p, double seconds)
 
 /* --- All ----------------------------------------------------------------------------------------------------------- */
 
-/* The files beside the weights, which whoever loads the model reads at the same time: into the page cache with them. */
+/* Load the files next to the weights, which model loaders read at the same time, into the page cache. */
 static void prefetch_originals(struct tfs_prefetcher *p)
 {
-	enum { LARGEST = 64 << 20 }; /* tokenizers reach 30 MB; what is larger is something else */
+	enum { LARGEST = 64 << 20 }; /* tokenizers reach 30 MB; anything larger is something else */
 	bool *is_source = calloc(p->model->n_nodes, sizeof *is_source);
 	if (!is_source)
 		return;

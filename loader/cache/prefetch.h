@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Prefetch: what to bring in before anybody asks for it. After each open what will probably follow (predict.h); and lists of files,
- * in the background, a bounded number of bytes at a time, so that the queue of prefetches stays short however long the lists are.
- * A prefetch that fails is no error: whoever opens the file loads it. Thread-safe.
+ * Prefetch: what to load before it is requested. After each open what will probably come next (predict.h); and lists of files, in
+ * the background, a bounded number of bytes at a time, so the queue of prefetches stays short however long the lists are. A failed
+ * prefetch isn't an error: the file is loaded when it is opened. Thread-safe.
  */
 #ifndef TFS_CACHE_PREFETCH_H
 #define TFS_CACHE_PREFETCH_H
@@ -17,38 +17,38 @@
 struct tfs_prefetcher;
 
 /*
- * Nothing is owned. @residency may be NULL: then only streams can be told what follows. @memory: the budget, of which prefetch stays
- * within a share. The thread starts with the first list. NULL: out of memory.
+ * Owns none of its arguments. @residency may be NULL: then only streams can be told what comes next. @memory: the budget; prefetch
+ * stays within a share of it. The thread starts with the first list. NULL: out of memory.
  */
 struct tfs_prefetcher *tfs_prefetch_create(const struct tfs_model *model, struct tfs_sched *sched, struct tfs_residency *residency,
 					   uint64_t memory);
 
-/* The file is being opened, to be held: bring in those that will probably follow. Takes a residency. */
+/* The file is being opened, to be held: load those that will probably come next. Requires a residency. */
 void tfs_prefetch_after(struct tfs_prefetcher *p, struct tfs_file_id id);
 
-/* The same for a file that is streamed by @st: its readahead goes on into the one that will probably follow. */
+/* The same for a file that is streamed by @st: its readahead continues into the one that will probably come next. */
 void tfs_prefetch_into_stream(struct tfs_prefetcher *p, struct tfs_stream *st, struct tfs_file_id id);
 
 /*
- * Bring in these @n files after what was handed in before; those that are there are passed over. @ids (malloc'd) is the prefetcher's
- * from now on, also when this fails. What does not fit into what the budget has left ends a list: the rest would only push out
- * what came before it. -EOPNOTSUPP: no residency; -ENOMEM; -EAGAIN: no thread to be had.
+ * Load these @n files after earlier lists; resident ones are skipped. The prefetcher takes ownership of @ids (malloc'd), even on
+ * failure. A file that doesn't fit in the rest of the budget ends a list: the remainder would only evict what came before it.
+ * -EOPNOTSUPP: no residency; -ENOMEM; -EAGAIN: no thread could be started.
  */
 int tfs_prefetch_list(struct tfs_prefetcher *p, struct tfs_file_id *ids, size_t n);
 
 /*
- * The whole model: all of tensors/, in file order, and the small files beside the weights into the page cache; @originals_only: just
- * these. The same errors.
+ * The whole model: all of tensors/, in file order, and the small files next to the weights into the page cache; @originals_only:
+ * just these. Same errors.
  */
 int tfs_prefetch_all(struct tfs_prefetcher *p, bool originals_only);
 
-/* What is still to be brought in, without what is being loaded by now; in that order, allocated. NULL: out of memory. */
+/* What is still to be loaded, without what is being loaded already; in that order, allocated. NULL: out of memory. */
 struct tfs_file_id *tfs_prefetch_queued(struct tfs_prefetcher *p, size_t *ret_n);
 
-/* Drop all lists, and for some seconds bring in nothing after opens. */
+/* Drop all lists, and for some seconds prefetch nothing after opens. */
 void tfs_prefetch_pause(struct tfs_prefetcher *p, double seconds);
 
 void tfs_prefetch_stop(struct tfs_prefetcher *p);    /* takes NULL */
-void tfs_prefetch_destroy(struct tfs_prefetcher *p); /* stops it, if need be; takes NULL */
+void tfs_prefetch_destroy(struct tfs_prefetcher *p); /* stops it if needed; accepts NULL */
 
 #endif

@@ -16,8 +16,8 @@
 #include "base/thread.h"
 
 /*
- * Some task stalled for a twentieth of the time: long before the kernel kills for want of memory, and more than the reclaim of a
- * page cache that is merely full. Without CAP_SYS_RESOURCE windows are multiples of two seconds (psi.c).
+ * Some task stalled for a twentieth of the time: long before the kernel kills for lack of memory, but more than reclaiming a page
+ * cache that is merely full. Without CAP_SYS_RESOURCE windows are multiples of two seconds (psi.c).
  */
 static const char *const triggers[] = { "some 50000 1000000", "some 100000 2000000" };
 
@@ -26,7 +26,7 @@ enum { SOURCES = 2 };
 struct tfs_pressure {
 	void (*fn)(void *arg);
 	void *arg;
-	struct pollfd fds[SOURCES + 1]; /* the last one ends the thread; negative: not to be had */
+	struct pollfd fds[SOURCES + 1]; /* the last one ends the thread; negative: not available */
 	pthread_t thread;
 };
 
@@ -79,7 +79,7 @@ static void *watch(void *arg)
 			return NULL;
 		for (int i = 0; i < SOURCES; i++) {
 			any |= p->fds[i].revents & POLLPRI;
-			if (p->fds[i].revents & POLLERR) { /* the group has gone */
+			if (p->fds[i].revents & POLLERR) { /* the group is gone */
 				close(p->fds[i].fd);
 				p->fds[i].fd = -1;
 			}

@@ -10,11 +10,11 @@ struct tfs_pressure;
 
 /*
  * Call @fn from a thread of its own whenever tasks have been held up by a lack of memory for a while; not more often than every
- * second or two. NULL: this kernel does not tell, or not us; or out of memory.
+ * second or two. NULL: this kernel doesn't report it, or not to us; or out of memory.
  */
 struct tfs_pressure *tfs_pressure_watch(void (*fn)(void *arg), void *arg);
 
-/* When this returns @fn is not running, and will not be called again. Takes NULL. */
+/* When this returns @fn is not running, and will not be called again. Accepts NULL. */
 void tfs_pressure_stop(struct tfs_pressure *p);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Private to the parts of the residency, each of which uses those after it alone: residency.c has opens, pins and the timer; load.c
- * brings files in; dedup.c has those of equal content share a backing file; budget.c takes files out; entry.c keeps the table.
+ * Private to the parts of the residency, each of which uses only those after it: residency.c has opens, pins and the timer; load.c
+ * loads files; dedup.c lets files with equal content share a backing file; budget.c evicts files; entry.c keeps the table.
  */
 #ifndef TFS_RESIDENCY_IMPL_H
 #define TFS_RESIDENCY_IMPL_H
@@ -10,7 +10,7 @@
 
 #include "cache/residency.h"
 
-/* A file that was asked for at least once. */
+/* A file that was requested at least once. */
 struct tfs_entry {
 	struct tfs_entry *hash_next;
 	struct tfs_list lru; /* while resident without holds */
@@ -19,23 +19,23 @@ struct tfs_entry {
 	int failure; /* FAILED, or ABSENT and held: why */
 	unsigned holds;
 	bool pinned;		     /* one of the holds is the pin's */
-	bool wanted;		     /* held at least once since it was loaded: not a prefetch that nobody used */
-	uint64_t backing;	     /* name in the store; a new one for every load, so that late readers never meet a new file */
-	uint64_t cost;		     /* what it takes from the budget while loading or resident */
-	uint64_t tested;	     /* the newest eviction round when it was found mapped */
-	bool reopened;		     /* EVICTING or borrowed: was held meanwhile, so that the lease test's word is out of date */
-	unsigned borrowed;	     /* not evicted meanwhile, and otherwise as if nobody had it */
-	struct duplicate *duplicate; /* RESIDENT: others have its hash; NULL: none that is known */
+	bool wanted;		     /* held at least once since it was loaded: not an unused prefetch */
+	uint64_t backing;	     /* name in the store; a new one for every load, so late readers never get a new file */
+	uint64_t cost;		     /* what it uses of the budget while loading or resident */
+	uint64_t tested;	     /* the latest eviction round in which it was found mapped */
+	bool reopened;		     /* EVICTING or borrowed: was held meanwhile, so the lease test's result is out of date */
+	unsigned borrowed;	     /* not evicted meanwhile, but otherwise as if unused */
+	struct duplicate *duplicate; /* RESIDENT: others have its hash; NULL: none known */
 	struct tfs_list ring;	     /* those with the same backing file, without a head; empty: it has one of its own */
 	struct load *load;	     /* LOADING */
 	struct tfs_list waits;	     /* the latest first */
 };
 
-/* Tensors whose hashes are equal. They go with the residency. */
+/* Tensors with equal hashes. Freed with the residency. */
 struct group {
 	unsigned members;
 	bool rooted; /* a tensor was resident: the bytes of the group are that one's */
-	/* A resident file of a tensor that has these bytes; NULL: none that is known. */
+	/* A resident file of a tensor that has these bytes; NULL: none known. */
 	struct tfs_entry *at[TFS_VIEW_IDS];
 };
 
@@ -44,7 +44,7 @@ struct duplicate {
 	uint32_t set, tensor;
 	struct group *group;
 	bool same;  /* has the group's bytes */
-	bool other; /* has not, for all that the hash says */
+	bool other; /* doesn't, despite its hash */
 };
 
 /* A load in progress. */
@@ -55,13 +55,13 @@ struct load {
 	int fd;	       /* the backing file, from begin() to end() */
 	bool reserved; /* the entry's cost is in rs->used */
 	struct tfs_layout layout;
-	uint64_t first, chunk; /* bytes of the file that the first chunk becomes, together with the prefix, and any other */
+	uint64_t first, chunk; /* bytes of the file made from the first chunk, including the prefix, and from any other */
 	uint64_t written;      /* of the source's bytes; guarded by the lock like the two below */
 	struct tfs_range_wait *ranges;
-	uint8_t ready[]; /* one byte a chunk */
+	uint8_t ready[]; /* one byte per chunk */
 };
 
-/* The chunk that becomes the byte at @at of the file. */
+/* The chunk that the byte at @at of the file is made from. */
 static inline uint64_t tfs_load_chunk_at(const struct load *l, uint64_t at)
 {
 	return at < l->first ? 0 : (at - l->first) / l->chunk + 1;
@@ -81,7 +81,7 @@ struct tfs_residency {
 	uint64_t next_backing;
 	uint64_t round;		/* of eviction */
 	unsigned evicting;	/* files whose lease is being tested or whose memory is being freed */
-	pthread_cond_t evicted; /* one of these is through with it */
+	pthread_cond_t evicted; /* one of these is done */
 	struct tfs_residency_stats stats;
 
 	struct duplicate **duplicates; /* hash table of the tensors whose hashes are equal to others' */
@@ -89,7 +89,7 @@ struct tfs_residency {
 	tfs_duplicate_fn *on_duplicate; /* immutable once there are duplicates */
 	void *on_duplicate_arg;
 
-	/* The timer answers opens that have waited long enough. All wait equally long, so the oldest is due first. */
+	/* The timer answers opens that have waited long enough. All have the same wait, so the oldest is due first. */
 	struct tfs_list by_age; /* waits, the oldest first */
 	pthread_cond_t timer_wakes;
 	pthread_t timer;
@@ -101,14 +101,14 @@ struct tfs_residency {
 struct tfs_entry *tfs_entry_find(const struct tfs_residency *rs, struct tfs_file_id id);  /* or NULL */
 struct tfs_entry *tfs_entry_find_or_add(struct tfs_residency *rs, struct tfs_file_id id); /* NULL: out of memory */
 void tfs_entry_set_state(struct tfs_residency *rs, struct tfs_entry *e, enum tfs_state state);
-/* Forget an entry that nobody holds or waits for. */
+/* Remove an entry that nobody holds or waits for. */
 void tfs_entry_forget(struct tfs_residency *rs, struct tfs_entry *e);
 void tfs_entry_lru_add(struct tfs_residency *rs, struct tfs_entry *e);
 void tfs_entry_take_hold(struct tfs_entry *e);
 void tfs_entry_drop_hold(struct tfs_residency *rs, struct tfs_entry *e);
-/* @w waits for @e, for as long as an open may. */
+/* Let @w wait for @e, for at most the open wait. */
 void tfs_entry_wait_add(struct tfs_residency *rs, struct tfs_entry *e, struct tfs_wait *w);
-/* Take a wait off its entry and off the timer. */
+/* Remove a wait from its entry and the timer. */
 void tfs_entry_wait_remove(struct tfs_wait *w);
 
 /* Does @e share its backing file? */
@@ -121,21 +121,24 @@ void tfs_entry_ring_join(struct tfs_residency *rs, struct tfs_entry *of, struct 
 
 /* --- load.c -------------------------------------------------------------------------------------------------------- */
 
-/* The lock is held. Start loading @e, which is absent or failed. On an error the entry is as it was. */
+/* The lock is held. Start loading @e, which is absent or failed. On error the entry is unchanged. */
 int tfs_entry_load(struct tfs_residency *rs, struct tfs_entry *e, enum tfs_priority priority);
 
 /* --- budget.c ------------------------------------------------------------------------------------------------------ */
 
-/* Without the lock. Make room for @cost bytes and take them. -ENOSPC: what is resident is in use. */
+/* Without the lock. Make room for @cost bytes and charge them. -ENOSPC: what is resident is in use. */
 int tfs_entry_reserve(struct tfs_residency *rs, uint64_t cost, bool for_prefetch);
 
 /* --- dedup.c; the lock is held ------------------------------------------------------------------------------------- */
 
-/* Make @e, if it is absent or failed, resident at once by the backing file of another one of its content. False: there is none. */
+/*
+ * Make @e, if it is absent or failed, resident at once with the backing file of another one with the same content. False: there is
+ * none.
+ */
 bool tfs_entry_share(struct tfs_residency *rs, struct tfs_entry *e);
 /* @e has become resident. True: on_duplicate() is due, without the lock. */
 bool tfs_entry_has_duplicate(struct tfs_residency *rs, struct tfs_entry *e);
-/* All is over. */
+/* Everything is stopped. */
 void tfs_duplicates_free(struct tfs_residency *rs);
 
 static inline const struct tfs_tensor *tfs_entry_tensor(const struct tfs_residency *rs, struct tfs_file_id id)

@@ -78,7 +78,7 @@ void tfs_residency_drop(struct tfs_residency *rs, struct tfs_file_id id)
 	pthread_mutex_lock(&rs->lock);
 	struct tfs_entry *e = tfs_entry_find(rs, id);
 	assert(e);
-	/* What could not be merged while it was held. */
+	/* What couldn't be merged while it was held. */
 	bool let_go = e->holds == 1 && e->state == TFS_RESIDENT && e->duplicate;
 	tfs_entry_drop_hold(rs, e);
 	bool duplicate = let_go && tfs_entry_has_duplicate(rs, e);
@@ -185,7 +185,7 @@ void tfs_residency_stats(struct tfs_residency *rs, struct tfs_residency_stats *r
 
 /* --- Pins -------------------------------------------------------------------------------------------------------------- */
 
-/* So much of the budget may be pinned. The rest is for all others, and for streams. */
+/* The share of the budget that may be pinned. The rest is for other files, and for streams. */
 #define PIN_SHARE(budget) ((budget) / 8 * 7)
 
 int tfs_residency_pin(struct tfs_residency *rs, struct tfs_file_id id)
@@ -243,7 +243,7 @@ static bool is_loading(const struct tfs_entry *e)
 	return e->state == TFS_LOADING;
 }
 
-/* The files that @wanted is true of, of which there are @count; the lock is held. */
+/* The files for which @wanted is true, of which there are @count; the lock is held. */
 static struct tfs_file_id *list(struct tfs_residency *rs, bool (*wanted)(const struct tfs_entry *e), uint64_t count, size_t *ret_n)
 {
 	struct tfs_file_id *ids = calloc(count + 1, sizeof *ids);

@@ -38,7 +38,7 @@ static struct store_name name_of(uint64_t id)
 	return n;
 }
 
-/* Has the machine memory on more than one node? "0" or "0-1,3", as Documentation/ABI/stable/sysfs-devices-node has it. */
+/* Does the machine have memory on more than one node? "0" or "0-1,3", see Documentation/ABI/stable/sysfs-devices-node. */
 static bool has_nodes(void)
 {
 	char list[64] = "";
@@ -60,13 +60,13 @@ int tfs_store_open(uint64_t limit, struct tfs_store **ret_store, struct tfs_erro
 		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "private tmpfs: fsopen: %s", strerror(errno));
 
 	/*
-	 * within_size: huge pages only where the file fills them, so small tensors cost whole small pages and no more.
-	 * A kernel without transparent huge pages refuses the option; small pages serve as well then, only slower.
+	 * within_size: huge pages only where the file fills them, so small tensors only use whole small pages. A kernel without
+	 * transparent huge pages refuses the option; then small pages work as well, just slower.
 	 */
 	(void)set_option(fs, "huge", "within_size");
 	/*
-	 * One copy serves the readers of all nodes, so it is spread over all of them. By default each page would be where the thread
-	 * ran that happened to write it. Kernels without NUMA do not know the option.
+	 * One copy serves the readers of all nodes, so it is spread over all of them. By default each page would be on the node of
+	 * the thread that happened to write it. Kernels without NUMA don't know the option.
 	 */
 	if (has_nodes())
 		(void)set_option(fs, "mpol", "interleave");
@@ -107,9 +107,9 @@ int tfs_store_create(struct tfs_store *s, uint64_t id, uint64_t size)
 	int fd = openat(s->dir, n.s, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	/* The final size first: within_size decides by it which writes get huge pages. */
+	/* The final size first: within_size uses it to decide which writes get huge pages. */
 	if (ftruncate(fd, size)) {
-		int r = errno == EFBIG ? -EDQUOT : -errno; /* EFBIG says of a file that it exceeds the budget */
+		int r = errno == EFBIG ? -EDQUOT : -errno; /* EFBIG means that a file exceeds the budget */
 		close(fd);
 		tfs_store_remove(s, id);
 		return r;
@@ -130,8 +130,8 @@ bool tfs_store_in_use(struct tfs_store *s, uint64_t id)
 	if (fd < 0)
 		return true;
 	/*
-	 * Somebody may open the file at this very moment: the kernel then sends a signal to whoever has the lease (and lets the
-	 * other wait until it is given back). By default that is SIGIO, which ends a process; SIGURG is ignored.
+	 * The file may be opened at this very moment: the kernel then sends a signal to the holder of the lease (and lets the other
+	 * wait until it is released). By default that is SIGIO, which kills a process; SIGURG is ignored.
 	 */
 	if (fcntl(fd, F_SETSIG, SIGURG) || fcntl(fd, F_SETLEASE, F_WRLCK))
 		return true;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where resident bytes live: a private tmpfs with huge pages, mounted detached, so that no path leads to it. Every backing
- * file holds exactly the bytes of one virtual file. Huge pages come from the mount option, because for a memfd they hang on
- * a sysctl that is "never" by default.
+ * Where resident bytes live: a private tmpfs with huge pages, mounted detached, so it has no path. Every backing file holds exactly
+ * the bytes of one virtual file. Huge pages come from the mount option, because for a memfd they depend on a sysctl that is "never"
+ * by default.
  *
- * A file is written through the descriptor of tfs_store_create() and afterwards only ever opened for reading. It is never
- * truncated or punched: a reader may have it mapped long after the kernel told us that it was closed. Removing its name is
- * always safe; its memory comes back when the last mapping goes.
+ * A file is written through the descriptor of tfs_store_create() and afterwards only opened for reading. It is never truncated or
+ * punched: a reader may have it mapped long after the kernel told us that it was closed. Removing its name is always safe; its
+ * memory is freed with the last mapping.
  *
  * Thread-safe: the store itself is immutable after creation.
  */
@@ -21,31 +21,31 @@
 struct tfs_store;
 
 /*
- * Needs CAP_SYS_ADMIN and Linux >= 5.2. @limit: bytes that the file system itself enforces, a backstop behind the budget's
- * own accounting; 0 for none. -EPERM, -ENOSYS: not to be had here.
+ * Needs CAP_SYS_ADMIN and Linux >= 5.2. @limit: limit in bytes that the file system itself enforces, as a backstop for the budget's
+ * own accounting; 0 for none. -EPERM, -ENOSYS: not available here.
  */
 int tfs_store_open(uint64_t limit, struct tfs_store **ret_store, struct tfs_error *err);
 void tfs_store_close(struct tfs_store *s); /* takes NULL */
 
-/* A new file named @id of @size zero bytes. Returns a descriptor to write it with, owned by the caller, or -errno. */
+/* Create a file named @id of @size zero bytes. Returns a descriptor for writing, owned by the caller, or -errno. */
 int tfs_store_create(struct tfs_store *s, uint64_t id, uint64_t size);
 
 /* A read-only descriptor of file @id, owned by the caller, or -errno. */
 int tfs_store_reader(struct tfs_store *s, uint64_t id);
 
 /*
- * Has any process file @id open or mapped? There must be no descriptor of it in this process. A write lease is granted only
- * to the sole opener of a file, and a mapping counts as an opener until it is unmapped (fcntl(2), F_SETLEASE; the kernel's
+ * Does any process have file @id open or mapped? This process must have no descriptor of it. A write lease is granted only to the
+ * sole opener of a file, and a mapping counts as an opener until it is unmapped (fcntl(2), F_SETLEASE; the kernel's
  * check_conflicting_open()). In doubt: true.
  */
 bool tfs_store_in_use(struct tfs_store *s, uint64_t id);
 
 void tfs_store_remove(struct tfs_store *s, uint64_t id);
 
-/* Bytes of memory that the files hold, removed but still mapped ones included. Without a limit the kernel does not count: 0. */
+/* Bytes of memory that the files use, including removed but still mapped ones. Without a limit the kernel doesn't count: 0. */
 uint64_t tfs_store_used(struct tfs_store *s);
 
-/* What a file of @size bytes takes from the budget: whole pages. */
+/* What a file of @size bytes costs in the budget: whole pages. */
 uint64_t tfs_store_cost(uint64_t size);
 
 #endif

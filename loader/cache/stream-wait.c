@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads of streams that are waited for. */
+/* Waiting for reads of streams. */
 #include <pthread.h>
 #include <string.h>
 

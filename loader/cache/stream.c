@@ -17,7 +17,7 @@ enum slot_state { SLOT_EMPTY, SLOT_READING, SLOT_READY };
 
 /* A virtual file, as slots know it. */
 struct file {
-	struct tfs_file_id id; /* where it is of one tensor */
+	struct tfs_file_id id; /* if it belongs to one tensor */
 	struct tfs_layout layout;
 };
 
@@ -26,7 +26,7 @@ static bool same_file(const struct file *a, const struct file *b)
 	return a->layout.content.of == b->layout.content.of && a->layout.view == b->layout.view;
 }
 
-/* A buffer with a run of bytes of one file. */
+/* A buffer with a range of bytes of one file. */
 struct tfs_slot {
 	struct tfs_transfer transfer; /* READING */
 	struct tfs_streams *streams;
@@ -34,10 +34,10 @@ struct tfs_slot {
 	struct file file;
 	uint64_t start; /* in the file */
 	size_t len;
-	unsigned users; /* reads that wait for it or answer from it */
-	bool fresh;	/* read ahead, and nobody has asked for it yet */
-	bool spent;	/* asked for up to its end */
-	int failure;	/* what the last filling ended with; only while it has users */
+	unsigned users; /* reads that wait for it or use it for their answer */
+	bool fresh;	/* read ahead, and not requested yet */
+	bool spent;	/* requested up to its end */
+	int failure;	/* result of the last filling; only while it has users */
 	uint64_t used_at;
 	uint8_t *buf;	     /* SLOT_BUFFER bytes, or NULL */
 	bool charged;	     /* buf is in the memory budget; while READING the worker's */
@@ -45,19 +45,22 @@ struct tfs_slot {
 };
 
 #define SLOT_BUFFER (TFS_CHUNK + 2 * TFS_IO_ALIGN)
-/* As many as a few sequential readers need to be a window ahead. Linear searches below count on there being few. */
+/* Enough for a few sequential readers to be a window ahead. Linear searches below rely on there being few. */
 enum { SLOTS_MIN = 8, SLOTS_MAX = 64 };
-/* Slots to read ahead at most: so many reads at once are as fast as storage gets (tests/bench/limit.c), and more is only memory. */
+/*
+ * Maximum number of slots to read ahead: this many concurrent reads are as fast as storage gets (tests/bench/limit.c), and more
+ * would just use memory.
+ */
 enum { WINDOW_MAX = 8 };
 
 struct tfs_stream {
 	struct tfs_streams *streams;
 	struct file file;
-	struct file next; /* readahead goes on there; a size of 0: nowhere */
+	struct file next; /* readahead continues there; a size of 0: nowhere */
 	bool attached;	  /* holds the file, which is loading or resident */
 	/* Guarded by the lock of the streams. */
 	unsigned refs;	   /* the open, and every read: an answer may be followed by the close before it is released */
-	uint64_t expected; /* offset that a sequential read would have */
+	uint64_t expected; /* offset of the next sequential read */
 	unsigned window;   /* slots to read ahead */
 };
 
@@ -67,7 +70,7 @@ struct tfs_streams {
 	struct tfs_residency *residency;
 	bool background;
 
-	pthread_mutex_t lock; /* guards all below; taken before the residency's and the scheduler's */
+	pthread_mutex_t lock; /* guards all below; taken before the residency's and the scheduler's locks */
 	struct tfs_slot *slots;
 	unsigned n_slots;
 	uint64_t clock;		 /* counts uses, for LRU */
@@ -79,7 +82,7 @@ struct tfs_streams {
 
 static const struct tfs_transfer_ops slot_ops;
 
-/* Bytes of the file that one slot holds when it is read in order: no more than are made of TFS_CHUNK bytes of the source. */
+/* Bytes of the file that one slot holds in sequential reads: at most those made from TFS_CHUNK bytes of the source. */
 static size_t chunk_of(const struct tfs_layout *l)
 {
 	return l->in > l->out ? TFS_CHUNK / 2 : TFS_CHUNK;
@@ -87,7 +90,7 @@ static size_t chunk_of(const struct tfs_layout *l)
 
 /* --- Slots; the lock is held --------------------------------------------------------------------------------------- */
 
-/* The slot that has the byte at @at, and as many as possible of those behind it: slots may overlap. */
+/* The slot that has the byte at @at, and as many as possible of those after it: slots may overlap. */
 static struct tfs_slot *slot_find(struct tfs_streams *s, const struct file *f, uint64_t at)
 {
 	struct tfs_slot *best = NULL;
@@ -101,8 +104,8 @@ static struct tfs_slot *slot_find(struct tfs_streams *s, const struct file *f, u
 }
 
 /*
- * How little is lost by filling a slot: least where the kernel has all of it, then where it takes memory that it has not
- * touched yet, then where somebody may still ask for it.
+ * How little is lost by filling a slot: least if the kernel has all of it, then if it needs memory that it hasn't touched yet, then
+ * if it may still be requested.
  */
 static unsigned loss(const struct tfs_slot *sl)
 {
@@ -111,7 +114,7 @@ static unsigned loss(const struct tfs_slot *sl)
 	return sl->buf ? 0 : 1;
 }
 
-/* Start filling a slot with [start, end) of @f, a little more where conversion takes whole blocks. NULL: none is free. */
+/* Start filling a slot with [start, end) of @f, a little more if conversion needs whole blocks. NULL: none is free. */
 static struct tfs_slot *slot_fill(struct tfs_streams *s, const struct file *f, uint64_t start, uint64_t end,
 				  enum tfs_priority priority)
 {
@@ -119,7 +122,7 @@ static struct tfs_slot *slot_fill(struct tfs_streams *s, const struct file *f, u
 	struct tfs_slot *sl = NULL;
 	for (unsigned i = 0; i < s->n_slots; i++) {
 		struct tfs_slot *c = &s->slots[i];
-		/* Readahead does not push out readahead that still waits for its reader. */
+		/* Readahead doesn't replace readahead that is still waiting for its reader. */
 		if (c->state == SLOT_READING || c->users || (priority == TFS_PREFETCH && c->state == SLOT_READY && c->fresh))
 			continue;
 		if (!sl || loss(c) < loss(sl) || (loss(c) == loss(sl) && c->used_at < sl->used_at))
@@ -177,7 +180,7 @@ static bool is_sequential(const struct tfs_stream *st, const struct tfs_read *rd
 	return rd->offset <= st->expected + slack && rd->offset + rd->len + slack >= st->expected;
 }
 
-/* Will a slot become free that is not now? Then whoever has it feeds the starved. */
+/* Will a slot become free later? Then its user serves the starved. */
 static bool any_busy(const struct tfs_streams *s)
 {
 	for (unsigned i = 0; i < s->n_slots; i++)
@@ -186,7 +189,7 @@ static bool any_busy(const struct tfs_streams *s)
 	return false;
 }
 
-/* Get hold of slots for all of the read, which has none yet. -EAGAIN: there are not enough now. */
+/* Get slots for the whole read, which has none yet. -EAGAIN: not enough at the moment. */
 static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
 {
 	const struct file *f = &rd->stream->file;
@@ -201,10 +204,10 @@ static int take_slots(struct tfs_streams *s, struct tfs_read *rd)
 		struct tfs_slot *sl = last ? NULL : slot_find(s, f, at);
 		if (!sl) {
 			if (rd->n_iov >= TFS_STREAM_PIECES - 2)
-				block = TFS_STREAM_RANDOM; /* chunks may take two */
+				block = TFS_STREAM_RANDOM; /* chunks may need two */
 			uint64_t from = at / block * block;
 			uint64_t upto = from + block;
-			/* One slot for the rest of a random read. A chunk is as long as a slot may be, and must not grow. */
+			/* One slot for the rest of a random read. A chunk is as long as a slot may be, and it must not grow. */
 			if (upto < end && block < chunk)
 				upto = end;
 			if (upto > l->size)
@@ -248,7 +251,7 @@ static int answer(struct tfs_read *rd)
 	return 0;
 }
 
-/* Move reads that have their answer from the waiting list to @out; the failed ones give their slots back. */
+/* Move reads that have their answer from the waiting list to @out; failed ones release their slots. */
 static void collect(struct tfs_streams *s, struct tfs_list *out, int *codes, unsigned *n, unsigned max)
 {
 	tfs_list_each(struct tfs_read, rd, &s->waiting, link) {
@@ -302,7 +305,7 @@ static void answered(struct tfs_read *rd, int result)
 		stream_unref(st);
 }
 
-/* A slot changed: answer who can be answered. Takes and gives back the lock. */
+/* A slot changed: answer the reads that can be answered. Takes and releases the lock. */
 static void wake(struct tfs_streams *s)
 {
 	enum { BATCH = 32 };
@@ -329,7 +332,7 @@ static int slot_begin(struct tfs_transfer *t, struct tfs_error *err)
 	struct tfs_residency *r = sl->streams->residency;
 
 	(void)err;
-	/* Where everything in the budget is in use, streaming goes on all the same: it is what is left to do then. */
+	/* If everything in the budget is in use, streaming continues all the same: it is the last resort. */
 	if (r && !sl->charged)
 		sl->charged = !tfs_residency_reserve(r, SLOT_BUFFER);
 	return 0;
@@ -364,7 +367,7 @@ static void slot_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 	char line[TFS_ERROR_LINE] = "";
 
 	pthread_mutex_lock(&s->lock);
-	bool unasked = !sl->users; /* nobody's error: whoever gets there tries again, and has it then */
+	bool unasked = !sl->users; /* not reported: the read that gets there tries again, and then gets the error */
 	if (code && unasked)
 		sl->state = SLOT_EMPTY;
 	pthread_mutex_unlock(&s->lock);
@@ -431,7 +434,7 @@ static void read_ahead(struct tfs_streams *s, struct tfs_stream *st, struct tfs_
 	}
 }
 
-/* Read by slots. As tfs_stream_read(). */
+/* Read with slots. Like tfs_stream_read(). */
 static int read_slots(struct tfs_streams *s, struct tfs_read *rd)
 {
 	int r;
@@ -468,8 +471,8 @@ static int finish_attached(struct tfs_read *rd, int result)
 		result = -ENOENT;
 	}
 	/*
-	 * What ended the load need not concern this read: there was no room, or another part of the file is damaged. It finds
-	 * out for itself.
+	 * The reason why the load ended needn't affect this read: no room, or another part of the file is damaged. It finds out for
+	 * itself.
 	 */
 	return result == -ECANCELED ? result : read_slots(s, rd);
 }
@@ -507,7 +510,7 @@ int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
 	} else {
 		r = read_slots(s, rd);
 	}
-	/* Once it is queued, it may be answered and released, and the stream closed and gone. */
+	/* Once it is queued, it may be answered and released, and the stream closed and freed. */
 	if (r < 0)
 		stream_unref(st);
 	return r;

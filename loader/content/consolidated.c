@@ -20,7 +20,7 @@
 /* The reference reader refuses longer headers (safetensors 0.8, tensor.rs, MAX_HEADER_SIZE). */
 enum { HEADER_MAX = 100000000 };
 
-/* Data begins at a multiple of this, so that it can be mapped. */
+/* Data begins at a multiple of this, so it can be mapped. */
 enum { ALIGN = 4096 };
 
 struct tfs_consolidated {
@@ -29,9 +29,9 @@ struct tfs_consolidated {
 	size_t n;
 	const struct tfs_dtype *as; /* what is had by its values only; NULL: all is as it is stored */
 	_Atomic bool *said;	    /* of each member: that some of its values are too large for the type; or NULL */
-	char *header;		    /* with its length in front */
+	char *header;		    /* including its length field */
 	size_t header_len;
-	uint64_t *ends; /* of each tensor, in the file */
+	uint64_t *ends; /* for each tensor, in the file */
 	uint64_t size;
 };
 
@@ -58,7 +58,7 @@ uint64_t tfs_consolidated_bytes(const struct tfs_tensor *t, const struct tfs_dty
 	return n * as->block_bytes;
 }
 
-/* What a string takes in JSON, without its quotes. */
+/* Size of a string in JSON, without its quotes. */
 static uint64_t string_len(const char *s, size_t len)
 {
 	uint64_t n = 0;
@@ -70,13 +70,13 @@ static uint64_t string_len(const char *s, size_t len)
 	return n;
 }
 
-/* No tensor's record takes more than this: what is around its name, its dtype, and its numbers, of up to 20 digits. */
+/* Upper bound of a tensor's record: what is around its name, its dtype, and its numbers, of up to 20 digits. */
 static uint64_t record_max(const struct tfs_tensor *t)
 {
 	return 80 + 21 * (t->ndim + 2u) + string_len(t->name, t->name_len);
 }
 
-/* Nor a pair of metadata. */
+/* The same for a pair of metadata. */
 static uint64_t pair_max(const struct tfs_metadata *m)
 {
 	return 8 + string_len(m->key, m->key_len) + string_len(m->value, m->value_len);
@@ -92,7 +92,7 @@ bool tfs_consolidated_possible(const struct tfs_set *set)
 		const struct tfs_tensor *t = &set->tensors[i];
 		uint64_t nbytes;
 
-		/* Of elements of less than a byte it wants as many as fill the last one. */
+		/* If elements are narrower than a byte, they must fill the last one. */
 		if (!t->dtype->safetensors || tfs_dtype_nbytes(t->dtype, t->shape, t->ndim, &nbytes))
 			return false;
 		header += record_max(t);
@@ -127,7 +127,7 @@ static int put_metadata(struct tfs_json_out *b, const struct tfs_set *set, bool 
 		return r;
 	tfs_json_add_string(b, reserved, sizeof reserved - 1);
 	tfs_json_add(b, ":{");
-	/* Readers built on transformers refuse a file that doesn't say for which framework it was made; "pt" is any tensor. */
+	/* Readers based on transformers refuse a file that doesn't say which framework it was made for; "pt" covers any tensor. */
 	bool says = tfs_metadata_find(metadata, n, format);
 	if (!says)
 		put_pair(b, format, sizeof format - 1, any, sizeof any - 1);
@@ -158,7 +158,9 @@ static void put_tensor(struct tfs_json_out *b, const struct tfs_tensor *t, const
 	tfs_json_add(b, text);
 }
 
-/* Fills ends with where tensors end in the data, not yet in the file. tfs_consolidated_possible() has checked that nothing overflows. */
+/*
+ * Sets ends to where tensors end in the data, not yet in the file. tfs_consolidated_possible() has checked that nothing overflows.
+ */
 static int make_header(struct tfs_consolidated *w)
 {
 	struct tfs_json_out b = { 0 };
@@ -240,13 +242,13 @@ uint64_t tfs_consolidated_size(const struct tfs_consolidated *w)
 
 /* --- Reading --------------------------------------------------------------------------------------------------------- */
 
-/* The first tensor that ends behind byte @at, which is in the data. */
+/* The first tensor that ends after byte @at, which is in the data. */
 static size_t tensor_at(const struct tfs_consolidated *w, uint64_t at)
 {
 	return tfs_search(i, 0, w->n, w->ends[i] <= at);
 }
 
-/* All that is asked for is in one plain tensor: straight to its place. @begin: where that begins in the file. */
+/* The whole request is in one plain tensor: straight to its destination. @begin: where that tensor begins in the file. */
 static int read_one(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t begin, struct tfs_read_request *rq)
 {
 	uint64_t at = rq->at;

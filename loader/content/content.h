@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Content: which bytes make up the body of a virtual file, and how to get at any part of them. What one kind of content has of its
- * own is behind struct tfs_content_ops; the scheduler, the workers, streams, cache and hashes ask that, and never which kind it is.
+ * Content: which bytes make up the body of a virtual file, and how to get any part of them. What is specific to one kind of content
+ * is behind struct tfs_content_ops; the scheduler, the workers, streams, cache and hashes use that, and never check the kind.
  *
  *   extent         a plain tensor: bytes of one file as they are, which an engine reads, together with its neighbours
  *   encoded        a tensor whose bytes are inflated, decoded, gathered or swapped (struct tfs_encoding)
@@ -22,7 +22,7 @@
 /* How urgent bytes are. */
 enum tfs_priority { TFS_DEMAND, TFS_PREFETCH, TFS_BACKGROUND, TFS_PRIORITIES };
 
-/* Room to work in: source bytes on their way, and inflated ones that nobody wants. */
+/* Room to work in: source bytes on their way, and inflated ones that aren't needed. */
 #define TFS_EXTRACT_SCRATCH ((size_t)2 << 20)
 
 /* One read of a part of some content. */
@@ -34,12 +34,12 @@ struct tfs_read_request {
 	void *scratch; /* TFS_EXTRACT_SCRATCH bytes, aligned likewise */
 
 	/* The answer. */
-	uint8_t *data; /* the first byte asked for, somewhere in buf */
+	uint8_t *data; /* the first byte requested, somewhere in buf */
 	enum tfs_read_how how;
 	struct tfs_error err; /* of a read that failed */
 };
 
-/* Where the first byte of content is that lies in one file as it is. */
+/* Where the first byte of content is, if it is in one file as it is. */
 struct tfs_extent {
 	uint32_t node;
 	uint64_t offset;
@@ -48,26 +48,27 @@ struct tfs_extent {
 struct tfs_extractor;
 
 struct tfs_content_ops {
-	/* Where the content lies in one file as it is; NULL: nowhere. */
+	/* The content's position if it is in one file as it is; NULL: never. */
 	struct tfs_extent (*extent)(const void *of);
 	/*
-	 * The tensor of whose deflate stream the content is a part: it is read in order, one part at a time, as no two read one stream
-	 * at once. NULL, or the answer NULL: any parts, in any order.
+	 * The tensor whose deflate stream the content is part of: it is read in order, one part at a time, as a stream can't have
+	 * two readers at once. NULL, or a result of NULL: any parts, in any order.
 	 */
 	const struct tfs_tensor *(*in_order)(const void *of);
 	/*
-	 * Required: make a part, with every source that it takes pinned, and checked before a byte of it counts. 0, or as tfs_extract().
+	 * Required: produce a part, with every source that it needs pinned, and checked before any of its bytes is used. 0, or as
+	 * tfs_extract().
 	 */
 	int (*read)(const void *of, struct tfs_extractor *x, struct tfs_read_request *rq);
 };
 
-/* A value: what it is of outlives it. */
+/* A value; what it refers to outlives it. */
 struct tfs_content {
 	const struct tfs_content_ops *ops;
 	const void *of;
 };
 
-/* The bytes of @t, as struct tfs_tensor has them. */
+/* The bytes of @t, as described by struct tfs_tensor. */
 struct tfs_content tfs_content_of_tensor(const struct tfs_tensor *t);
 
 #endif

@@ -25,15 +25,15 @@ struct tfs_extractor {
 	_Atomic bool said_slow;
 };
 
-/* A part of a tensor on its way. */
+/* A part of a tensor being extracted. */
 struct extract {
 	struct tfs_extractor *x;
 	const struct tfs_tensor *t;
 	const struct tfs_encoding *p;
 	struct tfs_source *source;
-	struct tfs_inflater *inflater; /* DEFLATED, once there was something to read */
+	struct tfs_inflater *inflater; /* DEFLATED, once something has been read */
 	uint8_t *scratch;
-	uint8_t *tile;	       /* TILE bytes, where there are strides */
+	uint8_t *tile;	       /* TILE bytes, if there are strides */
 	const uint8_t *staged; /* decoded bytes are here, not in the source */
 	enum tfs_priority priority;
 	uint64_t warm, warm_end; /* decoded bytes that were brought into the page cache */
@@ -41,7 +41,7 @@ struct extract {
 	struct tfs_error *err;
 };
 
-/* Source bytes that fit into the scratch, with the room that a direct read wants. */
+/* Source bytes that fit in the scratch, with the room that a direct read needs. */
 enum { WINDOW = TFS_EXTRACT_SCRATCH - 2 * TFS_IO_ALIGN };
 
 struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources, const struct tfs_staging_memory *memory)
@@ -84,7 +84,7 @@ void tfs_extractor_destroy(struct tfs_extractor *x)
 
 /* --- Decoding: bytes as they are before strides and swap ------------------------------------------------------------- */
 
-/* [offset, offset + len) of the file into @dst, which need not be aligned. */
+/* [offset, offset + len) of the file into @dst, which needn't be aligned. */
 static int copy_stored(struct extract *e, uint64_t offset, size_t len, uint8_t *dst)
 {
 	int r = 0;
@@ -134,7 +134,7 @@ static int copy_segments(struct extract *e, uint64_t at, size_t len, uint8_t *ds
 /* A varint takes up to 10 bytes (protobuf.dev, Encoding). */
 enum { VARINT_MAX = 10 };
 
-/* @n values of the segment at source byte @offset into @dst, after passing over @skip of them. None lies beyond source byte @limit. */
+/* @n values of the segment at source byte @offset into @dst, after skipping @skip of them. None is beyond source byte @limit. */
 static int decode_segment(struct extract *e, uint64_t offset, uint64_t limit, uint64_t skip, uint64_t n, uint8_t *dst)
 {
 	const uint8_t *at = NULL, *end = NULL;
@@ -206,7 +206,7 @@ static int inflate_part(struct extract *e, uint64_t at, size_t len, uint8_t *dst
 	if (!e->inflater)
 		e->inflater = tfs_inflater_take(e->x->inflaters, e->t, at);
 	if (!e->inflater)
-		return tfs_error_set(e->err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate in");
+		return tfs_error_set(e->err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate");
 	return tfs_inflater_read(e->inflater, e->source, at, len, dst, e->scratch, e->how, e->err);
 }
 
@@ -225,16 +225,16 @@ static int decode(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 
 /* --- Strides ------------------------------------------------------------------------------------------------------- */
 
-/* Elements are read together with what lies between them as long as that is no more than this many times as much. */
+/* Elements are read together with what is between them, unless that is more than this many times as much. */
 enum { WASTE = 8 };
 
-/* Source bytes that are read and picked from at a time: as much as is still in the CPU's cache then. */
+/* Source bytes that are read and picked from at a time: as much as stays in the CPU's cache. */
 enum { TILE = 512 << 10 };
 
 /* Shorter pieces are read through the page cache, since each of its pages will be needed for other pieces too. */
 enum { SMALL = 64 << 10 };
 
-/* Of an array that is read in small pieces, this much is brought into the page cache in one go. */
+/* For an array that is read in small pieces, this much is loaded into the page cache at once. */
 #define WARM_MAX ((uint64_t)1 << 30)
 
 /* Decoded bytes [at, at + len), a tile: *@ret_data is where they are, until the next one. */
@@ -254,9 +254,8 @@ static int read_tile(struct extract *e, uint64_t at, size_t len, const uint8_t *
 }
 
 /*
- * Small pieces of [at, at + len) are about to be read. Page by page, as they come, that would take storage long; it is in the page
- * cache in no time if it is read in order. Its pages stay there: the next part of the tensor wants the same ones, and the kernel
- * takes them back when it needs them.
+ * Small pieces of [at, at + len) are about to be read. Reading them page by page would be slow; sequential reading brings them into
+ * the page cache quickly. Their pages stay there: the next part of the tensor needs the same ones, and the kernel can reclaim them.
  */
 static int warm(struct extract *e, uint64_t at, uint64_t len)
 {
@@ -267,10 +266,13 @@ static int warm(struct extract *e, uint64_t at, uint64_t len)
 	return tfs_source_warm(e->source, e->t->offset + at, len, e->scratch, TFS_EXTRACT_SCRATCH, e->err);
 }
 
-/* All of the box @d of @n dimensions, densest first, that begins at decoded byte @at. */
+/* The whole box @d of @n dimensions, densest first, that begins at decoded byte @at. */
 static int gather(struct extract *e, const struct tfs_dim *d, unsigned n, uint64_t at, uint8_t *dst)
 {
-	/* A tile: as many of the densest dimensions as fit and are worth reading in one. What lies between is inflated in any case. */
+	/*
+	 * A tile: as many of the densest dimensions as fit and are worth reading at once. With deflate, what is between is inflated
+	 * in any case.
+	 */
 	bool inflated = e->p->coding == TFS_DEFLATED;
 	uint64_t span = 1, useful = 1;
 	unsigned k = 0;
@@ -281,7 +283,7 @@ static int gather(struct extract *e, const struct tfs_dim *d, unsigned n, uint64
 		if (ckd_mul(&more, d[k].n - 1, d[k].from) || ckd_add(&more, more, span) || more > TILE ||
 		    (!inflated && more / WASTE > useful * d[k].n))
 			break;
-		if (d[k].from) /* what is shown many times is read once */
+		if (d[k].from) /* repeated elements are read once */
 			useful *= d[k].n;
 		span = more;
 	}
@@ -298,7 +300,7 @@ static int gather(struct extract *e, const struct tfs_dim *d, unsigned n, uint64
 			all += (d[i].n - 1) * d[i].from; /* inside the file */
 		r = warm(e, at, all);
 	}
-	/* Go through the sparsest dimension one by one; or by parts, where it is the one that has to be cut, and dense enough. */
+	/* Iterate over the sparsest dimension one by one; or by parts, if it is the one that must be cut and dense enough. */
 	struct tfs_dim parts[TFS_MAX_DIMS + 1];
 	memcpy(parts, d, n * sizeof *d);
 	struct tfs_dim outer = d[n - 1];
@@ -342,7 +344,7 @@ static int gather_range(struct extract *e, const struct tfs_strided *a, unsigned
 			upto = at + count * d->to;
 			r = gather_box(e, a, level, count, from + i * d->from, dst);
 		} else {
-			/* Not all of one: what is wanted of it, a level below. */
+			/* Not a whole one: the requested part of it, a level below. */
 			upto = (i + 1) * d->to < end ? (i + 1) * d->to : end;
 			r = gather_range(e, a, level + 1, from + i * d->from, rest, rest + (upto - at), dst);
 		}
@@ -362,27 +364,27 @@ static int fill(struct extract *e, struct tfs_staging *sp)
 	return gather(e, p->fill, p->n_fill, p->from, sp->buf);
 }
 
-/* Parts of less than this many times what is wanted of them are not worth keeping. */
+/* Parts smaller than this many times the request aren't worth keeping. */
 enum { WORTH = 2 };
 
-/* What takes this long to inflate is worth a word if it is gone through more than OFTEN times, for want of memory. */
+/* A tensor of this size is worth a warning if it is inflated more than OFTEN times, for lack of memory. */
 #define SLOW ((uint64_t)64 << 20)
 enum { OFTEN = 2 };
 
-/* There is memory for @room bytes of @a at a time. Said once, about the first. */
+/* There is memory for @room bytes of @a at a time. Logged once, for the first. */
 static void say_slow(struct extract *e, const struct tfs_strided *a, uint64_t room)
 {
 	uint64_t size = tfs_strided_size(a);
 	char name[TFS_QUOTE_SIZE];
 
 	if (size >= SLOW && size / OFTEN > room && !atomic_exchange(&e->x->said_slow, true))
-		tfs_log_warning("tensor %s: deflated and not in C order, it takes %" PRIu64
-				" bytes of memory to be inflated once; there "
-				"are %" PRIu64 " now (see --memory), and it is inflated again for each so many",
+		tfs_log_warning("tensor %s: deflated and not in C order: inflating it once requires %" PRIu64
+				" bytes of memory, of which %" PRIu64
+				" are available (see --memory), so it is inflated again for each part of that size",
 				tfs_quote(name, sizeof name, e->t->name, e->t->name_len), size, room);
 }
 
-/* As pick(), by way of a staging buffer, as far as there is room for one. */
+/* Like pick(), by way of a staging buffer, as far as there is room for one. */
 static int pick_staged(struct extract *e, const struct tfs_strided *a, uint64_t at, size_t len, uint8_t *dst)
 {
 	struct tfs_staging *sp = tfs_staging_take(e->x->staging, e->t);
@@ -402,7 +404,9 @@ static int pick_staged(struct extract *e, const struct tfs_strided *a, uint64_t 
 			}
 			say_slow(e, a, sp->part.bytes);
 			r = fill(e, sp);
-			/* Later pieces will not read the source any more: these bytes count where they are the right file's. */
+			/*
+			 * Later pieces won't read the source any more: these bytes may be used only if they are the right file's.
+			 */
 			if (!r)
 				r = tfs_source_check(e->x->sources, e->source, e->err);
 			if (r)
@@ -508,7 +512,7 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_
 		swap_words(rq->data, rq->at, rq->len, t->dtype->block_bytes, p->words);
 	else if (!r)
 		swap(rq->data, rq->len, p->swap);
-	/* Whatever went wrong, or right: it counts only where the file is still the one whose header told us all this. */
+	/* Success or error, the result is valid only if the file is still the one whose header described this. */
 	int c = tfs_source_check(x->sources, e.source, &changed);
 	if (c)
 		rq->err = changed;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The bytes of tensors, whether encoded (struct tfs_encoding) or not: inflated, decoded, gathered by their strides, put in order. Any part of a
- * tensor can be asked for; what that costs depends on the encoding. Thread-safe.
+ * tensor can be requested; the cost depends on the encoding. Thread-safe.
  */
 #ifndef TFS_EXTRACT_H
 #define TFS_EXTRACT_H
@@ -16,20 +16,19 @@ struct tfs_extractor;
 
 /* @memory: copied; where what is inflated ahead (content/staging.h) is kept. NULL: out of memory. */
 struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources, const struct tfs_staging_memory *memory);
-/* Whoever is inflating gives up soon, with -ECANCELED, and nobody begins to any more. */
+/* Threads that are inflating stop soon, with -ECANCELED, and no more start. */
 void tfs_extractor_stop(struct tfs_extractor *x);
-/* Give memory back that nobody has used for @seconds. */
+/* Free memory that hasn't been used for @seconds. */
 void tfs_extractor_trim(struct tfs_extractor *x, int seconds);
 void tfs_extractor_destroy(struct tfs_extractor *x); /* takes NULL */
 
 /*
- * The part of the tensor @t, encoded or plain, that @rq asks for, with its source pinned and checked. 0; -EIO, rq->err: it can't be
- * read; -ESTALE: the source has changed; -ECANCELED: stopped.
+ * Read the part of the tensor @t, encoded or plain, that @rq requests, with its source pinned and checked. 0; -EIO, rq->err: it
+ * can't be read; -ESTALE: the source has changed; -ECANCELED: stopped.
  *
- * A deflated tensor is quick to read from begin to end, a part at a time and no two at once: where the last part ended is
- * remembered for a few. Elsewhere it is inflated from a mark behind which it was inflated before, or from its beginning. One that is
- * not in C order either is inflated once, into a staging buffer, as far as rq->priority gets memory for that; then once for each part that
- * there was memory for.
+ * A deflated tensor is quick to read sequentially, one part at a time: the end of the last part is remembered for a few. Elsewhere
+ * it is inflated from a mark left by an earlier pass, or from its beginning. If it isn't in C order either, it is inflated once,
+ * into a staging buffer, if rq->priority gets enough memory for that; otherwise once for each part that there is memory for.
  */
 int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_read_request *rq);
 

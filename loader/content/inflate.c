@@ -11,14 +11,14 @@
 #include "content/extract.h"
 
 /*
- * Inflaters that are kept for who reads on: as many as there are threads that read, at about 50 KB each, most of it the window
- * of the last 32 KiB.
+ * Inflaters kept for sequential readers: as many as there can be reading threads, at about 50 KB each, most of it the window of the
+ * last 32 KiB.
  */
 enum { KEPT = 16 };
 
 /*
- * Marks: so many in all, 10 MB. A stream has one every 4 MiB, or, where it is longer, MARKS_EACH of them, evenly spread: whoever reads it
- * in no order inflates that much for each read at most.
+ * Total number of marks, 10 MB. A stream has one every 4 MiB or, if it is longer, MARKS_EACH of them, evenly spread: each random
+ * read inflates at most that much.
  */
 enum { MARKS = 256, MARKS_EACH = 64 };
 #define MARK_STEP ((uint64_t)4 << 20)
@@ -27,8 +27,8 @@ struct tfs_inflater {
 	struct tfs_inflaters *pool;
 	const struct tfs_tensor *tensor; /* any of the stream's */
 	uint64_t out;			 /* decoded bytes so far */
-	uint64_t in;			 /* stored bytes that these took */
-	uint64_t next_mark;		 /* decoded byte at or behind which one is set */
+	uint64_t in;			 /* stored bytes consumed for these */
+	uint64_t next_mark;		 /* decoded byte at or after which one is set */
 	uint32_t crc;			 /* of the decoded bytes */
 	bool broken;
 	z_stream z;
@@ -37,7 +37,7 @@ struct tfs_inflater {
 struct tfs_inflaters {
 	_Atomic bool stopped;
 	pthread_mutex_t lock;
-	/* Guarded by the lock; most recently given back or used first, then NULL. */
+	/* Guarded by the lock; most recently returned or used first, then NULL. */
 	struct tfs_inflater *kept[KEPT], *marks[MARKS];
 };
 
@@ -82,7 +82,7 @@ static uint64_t mark_step(const struct tfs_tensor *t)
 	return step > MARK_STEP ? step : MARK_STEP;
 }
 
-/* What @f is now, to go on from by itself. NULL: out of memory. */
+/* A copy of @f in its current state, to continue from independently. NULL: out of memory. */
 static struct tfs_inflater *copy(struct tfs_inflater *f)
 {
 	struct tfs_inflater *c = malloc(sizeof *c);
@@ -94,7 +94,7 @@ static struct tfs_inflater *copy(struct tfs_inflater *f)
 		free(c);
 		return NULL;
 	}
-	c->z.avail_in = 0; /* is read again: it is in somebody's scratch */
+	c->z.avail_in = 0; /* will be read again: it is in someone else's scratch */
 	return c;
 }
 
@@ -102,7 +102,7 @@ static struct tfs_inflater *create(struct tfs_inflaters *pool, const struct tfs_
 {
 	struct tfs_inflater *f = calloc(1, sizeof *f);
 
-	/* Negative: a raw stream, without a header of zlib's. */
+	/* Negative: a raw stream, without a zlib header. */
 	if (!f || inflateInit2(&f->z, -MAX_WBITS) != Z_OK) {
 		free(f);
 		return NULL;
@@ -113,7 +113,7 @@ static struct tfs_inflater *create(struct tfs_inflaters *pool, const struct tfs_
 	return f;
 }
 
-/* Of @n in @list, the one of the tensor's stream that is the last one before decoded byte @at, or at it; or -1. */
+/* Among @n in @list, the one of the tensor's stream that is closest before decoded byte @at, or at it; or -1. */
 static int find_nearest(struct tfs_inflater *const *list, int n, const struct tfs_tensor *t, uint64_t at)
 {
 	int best = -1;
@@ -124,7 +124,7 @@ static int find_nearest(struct tfs_inflater *const *list, int n, const struct tf
 	return best;
 }
 
-/* Put @f first in @list of @n, from where it was; returns what has no room any more, or NULL. */
+/* Move @f to the front of @list of @n; returns the one that no longer fits, or NULL. */
 static struct tfs_inflater *put_first(struct tfs_inflater **list, int n, struct tfs_inflater *f)
 {
 	struct tfs_inflater *before = f;
@@ -168,7 +168,7 @@ void tfs_inflater_give_back(struct tfs_inflaters *pool, struct tfs_inflater *f)
 {
 	struct tfs_inflater *out = f;
 
-	/* What is left in the scratch is read again: it belongs to whoever has taken it next. */
+	/* What is left in the scratch must be read again: the scratch belongs to its next user. */
 	f->z.avail_in = 0;
 	if (!f->broken) {
 		pthread_mutex_lock(&pool->lock);
@@ -178,7 +178,7 @@ void tfs_inflater_give_back(struct tfs_inflaters *pool, struct tfs_inflater *f)
 	destroy(out);
 }
 
-/* @f has come far enough for another mark. Without memory for it: it is only slower. */
+/* @f has come far enough for another mark. Without memory for it, reading is just slower. */
 static void set_mark(struct tfs_inflater *f)
 {
 	struct tfs_inflaters *pool = f->pool;
@@ -201,10 +201,10 @@ uint64_t tfs_inflater_place(const struct tfs_inflater *f)
 	return f->out;
 }
 
-/* Half of the scratch takes stored bytes, with the room that a direct read wants; the other half what is passed over. */
+/* Half of the scratch holds stored bytes, with the room that a direct read needs; the other half skipped output. */
 enum { IN_MAX = TFS_EXTRACT_SCRATCH / 2 - 2 * TFS_IO_ALIGN, SKIP_MAX = TFS_EXTRACT_SCRATCH / 2 };
 
-/* Inflated at a time: in between it may be stopped, or set a mark. */
+/* Amount inflated at a time: in between it may be stopped, or set a mark. */
 enum { OUT_MAX = 4 << 20 };
 
 static int damaged(struct tfs_inflater *f, struct tfs_error *err, const char *what)
@@ -214,7 +214,7 @@ static int damaged(struct tfs_inflater *f, struct tfs_error *err, const char *wh
 			     f->out, f->tensor->encoding->unpacked);
 }
 
-/* Inflate up to decoded byte @upto, into @dst, or where that is NULL into the scratch. */
+/* Inflate up to decoded byte @upto, into @dst, or into the scratch if that is NULL. */
 static int inflate_upto(struct tfs_inflater *f, struct tfs_source *source, uint64_t upto, uint8_t *dst, uint8_t *scratch,
 			enum tfs_read_how *ret_how, struct tfs_error *err)
 {
@@ -222,7 +222,7 @@ static int inflate_upto(struct tfs_inflater *f, struct tfs_source *source, uint6
 	uint8_t *skipped = scratch + TFS_EXTRACT_SCRATCH / 2;
 	int z = Z_OK, r;
 
-	/* At the end of the stream, go on until zlib has seen it, too. */
+	/* At the end of the stream, continue until zlib has seen it, too. */
 	while (f->out < upto || (f->out == p->unpacked && z != Z_STREAM_END)) {
 		uint64_t room = upto - f->out;
 

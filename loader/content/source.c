@@ -15,7 +15,7 @@
 struct tfs_sources {
 	const struct tfs_model *model;
 	bool direct;
-	pthread_mutex_t lock;	     /* guards all below, and pins and links of every source */
+	pthread_mutex_t lock;	     /* guards all below, and the pins and links of every source */
 	struct tfs_source **by_node; /* model->n_nodes slots, NULL where not open */
 	struct tfs_list idle;	     /* the most recently used first */
 	unsigned n_idle;
@@ -93,7 +93,7 @@ static int source_open(struct tfs_sources *p, uint32_t node, struct tfs_source *
 	s->size = p->model->nodes[node].id.size;
 	s->direct_fd = -1;
 	s->tier = TFS_TIER_BUFFERED;
-	/* The kernel's readahead would bring in what nobody asked for; how much to read at once is our business. */
+	/* The kernel's readahead would load what wasn't requested; how much to read at once is our decision. */
 	posix_fadvise(s->in.fd, 0, 0, POSIX_FADV_RANDOM);
 	if (p->direct) {
 		int direct_fd = tfs_model_open_node(p->model, node, O_DIRECT);
@@ -177,8 +177,8 @@ bool tfs_source_cached(const struct tfs_source *s, uint64_t offset, uint64_t len
 }
 
 /*
- * pread until @want bytes are there. Returns what came: less than @want at the end of the file, or -errno. A direct read
- * may only go on from an aligned place, so there an odd count ends it; it occurs at the end of the file alone.
+ * pread until there are @want bytes. Returns the number read: less than @want at the end of the file, or -errno. A direct read can
+ * only continue at an aligned offset, so an odd count ends it; that occurs only at the end of the file.
  */
 static ssize_t read_full(int fd, uint8_t *buf, size_t want, uint64_t offset, bool direct)
 {
@@ -261,7 +261,7 @@ int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf
 		*ret_how = TFS_READ_DIRECT;
 		if (!direct)
 			return 0;
-		/* It may be O_DIRECT's fault alone, or the medium's, or the file's. The buffered read decides. */
+		/* The cause may be O_DIRECT, the medium, or the file. The buffered read decides. */
 	}
 	int r = tfs_source_read_buffered(s, offset, len, buf, err);
 	if (r)

@@ -8,8 +8,8 @@
 #include "base/clock.h"
 
 /*
- * Where others want memory: staging buffers that nobody has read from for so many seconds are given up. A load goes on faster than that, unless
- * it is a prefetch that has to let others pass.
+ * If others need memory, staging buffers unused for this many seconds are released. A load is faster than that, unless it is a
+ * prefetch that has to yield to others.
  */
 enum { STALE_SECONDS = 10 };
 
@@ -33,7 +33,7 @@ struct tfs_staging_pool *tfs_staging_pool_create(const struct tfs_staging_memory
 	return s;
 }
 
-/* Memory of a part of @bytes. */
+/* Memory for a part of @bytes. */
 static void give(struct tfs_staging_pool *s, uint64_t bytes)
 {
 	if (s->memory.give && bytes)

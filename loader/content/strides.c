@@ -62,7 +62,7 @@ static void copy_line(size_t size, const struct tfs_dim *a, const uint8_t *src, 
 		memcpy(dst, src, a->n * size);
 		return;
 	}
-	/* The sizes that there are, as moves of their own. */
+	/* The possible sizes, each as a move of its own. */
 #define MOVE(bytes)                                                  \
 	case bytes:                                                  \
 		for (uint64_t i = 0; i < a->n; i++)                  \
@@ -85,7 +85,7 @@ enum { LINE = 64 };
 
 /*
  * Turn one block of LINE / size by LINE / size elements: element i of row j, rows @from bytes apart, becomes element j of row i, rows
- * @to bytes apart. Each line is touched once, however many of the others fall on the same place of the cache.
+ * @to bytes apart. Each line is touched once, even if many of the others map to the same cache set.
  */
 #define TURN(name, type)                                                               \
 	static void name(const uint8_t *src, uint64_t from, uint8_t *dst, uint64_t to) \
@@ -129,7 +129,7 @@ static turn_fn *turn_for(size_t size)
 	return NULL;
 }
 
-/* Elements along @a and @b; where they are neighbours along @a in the source and along @b in the destination, block by block. */
+/* Elements along @a and @b; if they are adjacent along @a in the source and along @b in the destination, block by block. */
 static void copy_plane(size_t size, const struct tfs_dim *a, const struct tfs_dim *b, const uint8_t *src, uint8_t *dst)
 {
 	turn_fn *turn = a->from == size && b->to == size ? turn_for(size) : NULL;
@@ -138,7 +138,7 @@ static void copy_plane(size_t size, const struct tfs_dim *a, const struct tfs_di
 	for (uint64_t j = 0; j < b_whole; j += w)
 		for (uint64_t i = 0; i < a_whole; i += w)
 			turn(src + j * b->from + i * size, b->from, dst + i * a->to + j * size, a->to);
-	/* What is left at the sides. */
+	/* The rest at the edges. */
 	struct tfs_dim rest = *a;
 	rest.n = a->n - a_whole;
 	for (uint64_t j = 0; rest.n && j < b_whole; j++)
@@ -176,7 +176,7 @@ void tfs_strided_copy(const struct tfs_dim *d, unsigned n, const uint8_t *src, u
 		memcpy(dst, src, size);
 		return;
 	}
-	/* Second comes the dimension that is the densest in the destination, as the first one is in the source. */
+	/* Second is the dimension that is densest in the destination, as the first one is in the source. */
 	memcpy(e, d, n * sizeof *e);
 	for (unsigned i = 2; i < n; i++)
 		if (e[i].to < e[near].to)
@@ -192,7 +192,7 @@ void tfs_strided_copy(const struct tfs_dim *d, unsigned n, const uint8_t *src, u
 
 /* --- Parts --------------------------------------------------------------------------------------------------------- */
 
-/* Bytes that the elements of one index of dimension @level take, each once. */
+/* Bytes of the elements at one index of dimension @level, counting each once. */
 static uint64_t item_size(const struct tfs_strided *a, unsigned level)
 {
 	uint64_t size = 1;
@@ -213,7 +213,7 @@ static uint64_t span_of(const struct tfs_dim *d, unsigned n)
 	return span;
 }
 
-/* The part that is the box [level, …), whose first dimension is cut to @count. */
+/* The part consisting of the box [level, …), whose first dimension is cut to @count. */
 static void make_part(const struct tfs_strided *a, unsigned level, uint64_t count, struct tfs_strided_part *p)
 {
 	struct tfs_dim d[TFS_MAX_DIMS + 1];
@@ -225,7 +225,7 @@ static void make_part(const struct tfs_strided *a, unsigned level, uint64_t coun
 	p->array.dims[0].n = count;
 	for (unsigned i = 0; i < n; i++)
 		size *= d[i].from ? d[i].n : 1;
-	if (span <= size) { /* all that lies between is wanted, or wanted several times */
+	if (span <= size) { /* everything in between is needed, or needed several times */
 		p->bytes = span;
 		p->n_fill = 1;
 		p->fill[0] = (struct tfs_dim){ .n = span, .from = 1, .to = 1 };
@@ -238,7 +238,7 @@ static void make_part(const struct tfs_strided *a, unsigned level, uint64_t coun
 		struct tfs_dim *inner = p->n_fill ? &p->fill[p->n_fill - 1] : NULL;
 
 		for (unsigned k = 0; k < p->array.n; k++)
-			if (p->array.dims[k].to == d[i].to) /* no two have the same */
+			if (p->array.dims[k].to == d[i].to) /* no two are the same */
 				p->array.dims[k].from = size;
 		if (inner && inner->from * inner->n == d[i].from)
 			inner->n *= d[i].n;
@@ -266,7 +266,9 @@ void tfs_strided_part(const struct tfs_strided *a, uint64_t at, uint64_t room, s
 		make_part(a, 0, a->dims[0].n, p);
 		return;
 	}
-	/* Down to where one index at least has room; the bytes of an element are the last dimension, of which a single one has. */
+	/*
+	 * Down to the level where at least one index fits; the last dimension is the bytes of an element, of which one always fits.
+	 */
 	for (; item_size(a, level) > room; level++) {
 		const struct tfs_dim *d = &a->dims[level];
 

@@ -15,12 +15,12 @@ static const struct tfs_view *const views[TFS_VIEW_IDS] = {
 /* tensors/NAME: the bytes, and nothing else. */
 const struct tfs_view tfs_view_raw = { 0 };
 
-/* Elements that the last block has room for, and the tensor has not. */
+/* Elements that the last block has room for, but the tensor lacks. */
 static uint32_t missing_elems(const struct tfs_tensor *t)
 {
 	uint32_t block = t->dtype->block_elems, elems = 1;
 
-	/* Of the product only what it leaves over whole blocks counts. */
+	/* Only the product's remainder modulo whole blocks matters. */
 	for (unsigned i = 0; i < t->ndim; i++)
 		elems = (uint32_t)(elems * (t->shape[i] % block) % block);
 	return (block - elems % block) % block;
@@ -38,7 +38,7 @@ static int shown_bytes(const struct tfs_view *v, const struct tfs_tensor *t, uin
 			return -EOVERFLOW;
 		bytes -= missing_elems(t) * sizeof(float);
 	}
-	/* Which files there are is the same with every alignment. */
+	/* Which files exist doesn't depend on the alignment. */
 	if (bytes > INT64_MAX - (v->make_prefix ? TFS_VIEW_PREFIX_MAX : 0))
 		return -EOVERFLOW;
 	*ret_bytes = bytes;
@@ -65,7 +65,7 @@ int tfs_view_layout(enum tfs_view_id view, const struct tfs_tensor *t, unsigned 
 	} else if (t->encoding) {
 		l.in = l.out = tfs_encoding_unit(t->encoding);
 	}
-	/* With no data there is nothing to map, and mmap(2) fails at the end of a file. */
+	/* Without data there is nothing to map, and mmap(2) fails at the end of a file. */
 	if (!bytes)
 		l.align = align = TFS_VIEW_ALIGN_MIN;
 	if (v->make_prefix)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A virtual file: a tensor of a set, as one of the views shows it. */
+/* A virtual file: a tensor of a set, as shown by one of the views. */
 #ifndef TFS_CONTENT_VIRTUAL_FILE_H
 #define TFS_CONTENT_VIRTUAL_FILE_H
 
@@ -9,7 +9,7 @@
 #include "content/view.h"
 #include "model/model.h"
 
-/* Names a virtual file: tensor of a set, in a view that shows it (tfs_view_layout() succeeds). */
+/* Identifies a virtual file: a tensor of a set, in a view that shows it (tfs_view_layout() succeeds). */
 struct tfs_file_id {
 	uint32_t set;	 /* in model->sets */
 	uint32_t tensor; /* its number in the set: tfs_set_tensor() */
@@ -21,10 +21,10 @@ static inline bool tfs_file_id_equal(struct tfs_file_id a, struct tfs_file_id b)
 	return a.set == b.set && a.tensor == b.tensor && a.view == b.view;
 }
 
-/* How the file @id is made. */
+/* The layout of the file @id. */
 struct tfs_layout tfs_file_layout(const struct tfs_model *model, struct tfs_file_id id);
 
-/* The size of the file @id; 0: there is nothing to load, or no such file. Here alone any tensor and view may be named. */
+/* The size of the file @id; 0: there is nothing to load, or no such file. Only this function accepts any tensor and view. */
 uint64_t tfs_file_loaded_size(const struct tfs_model *model, struct tfs_file_id id);
 
 #endif

@@ -9,10 +9,10 @@
 
 enum { LEVELS_MOST = 8 }; /* of one architecture */
 
-/* Written once, under levels_merged: CPUID leaves a virtual machine, and every layout of a listing asks for a kernel. */
+/* Written once, under levels_merged: CPUID exits a virtual machine, and every layout of a listing asks for a kernel. */
 static struct {
 	unsigned n, best;
-	struct tfs_kernels of[LEVELS_MOST]; /* each with those of the levels below it; empty where this CPU lacks the level */
+	struct tfs_kernels of[LEVELS_MOST]; /* each with those of the levels below it; empty if this CPU lacks the level */
 } levels;
 static pthread_once_t levels_merged = PTHREAD_ONCE_INIT;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GGUF's IQ types: blocks as the K types', of values from a table, or whole points of a grid (grids.h) and signs. See quant.c
- * for where all this comes from.
+ * GGUF's IQ types: blocks like the K types', with values from a table, or whole points of a grid (grids.h) and signs. See quant.c
+ * for sources.
  */
 #include <stdbool.h>
 
@@ -19,14 +19,14 @@ static inline float with_sign(float value, uint32_t signs, unsigned j)
 	return tfs_float_of(bits ^ (signs >> j & 1) << 31);
 }
 
-/* The coordinates of a point of eight are places in @values. */
+/* The coordinates of a point of eight are indices into @values. */
 static inline void put_eight(float *y, uint16_t point, const float *values, uint32_t signs)
 {
 	for (unsigned j = 0; j < 8; j++)
 		y[j] = with_sign(values[point >> 2 * j & 3], signs, j);
 }
 
-/* Those of a point of four. */
+/* The same for a point of four. */
 static inline void put_four(float *y, uint16_t point, const float *values, uint32_t signs)
 {
 	for (unsigned j = 0; j < 4; j++)
@@ -39,13 +39,13 @@ static inline uint32_t eighth_sign(uint32_t seven)
 	return seven | (uint32_t)__builtin_parity(seven) << 7;
 }
 
-/* What the coordinates of the IQ2 types stand for. */
+/* Values of the coordinates of the IQ2 types. */
 static inline void iq2_values(float scale, float values[4])
 {
 	values[0] = scale * 8;
 	values[1] = scale * 25;
 	values[2] = scale * 43;
-	values[3] = 0; /* no point has it */
+	values[3] = 0; /* not used by any point */
 }
 
 /* f16 scale; for each 32 elements: 4 bytes, the points; 32 bits: four times 7 signs, 4 bits of scale */
@@ -129,7 +129,7 @@ static void iq3_s_block(const uint8_t *b, float *y)
 	}
 }
 
-/* What the coordinates of the IQ1 types stand for: -1, 0 and 1, all an eighth up or down. */
+/* Values of the coordinates of the IQ1 types: -1, 0 and 1, all shifted up or down by an eighth. */
 static inline void iq1_values(float scale, bool down, float values[4])
 {
 	float delta = down ? -0.125f : 0.125f;
@@ -137,7 +137,7 @@ static inline void iq1_values(float scale, bool down, float values[4])
 	values[0] = scale * (-1 + delta);
 	values[1] = scale * delta;
 	values[2] = scale * (1 + delta);
-	values[3] = 0; /* no point has it */
+	values[3] = 0; /* not used by any point */
 }
 
 /*

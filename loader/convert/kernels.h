@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Kernels by level. A level is vector instructions and the kernels that are made of them: a file, or a few, and a row in levels.c
- * of its architecture's folder. Which folder that is meson decides. A level need not have every kernel, as convert.c lets each put
- * its own in place of those of the levels below it, once. F32 is memcpy in all; only AVX-512 has an instruction for several U64 or
- * I64, and one by one is fast enough for types in which no weights are kept.
+ * Kernels by level. A level is a set of vector instructions and the kernels that use them: a file or a few, and a row in levels.c
+ * in its architecture's folder; meson decides which folder that is. A level need not have every kernel: convert.c lets each, once,
+ * override those of the levels below it. F32 is memcpy in all. Only AVX-512 has an instruction for several U64 or I64; one by one
+ * is fast enough for types that don't store weights.
  */
 #ifndef TFS_CONVERT_KERNELS_H
 #define TFS_CONVERT_KERNELS_H

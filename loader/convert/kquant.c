@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * GGUF's K types: a block of 256 elements is one f16 scale, in some types one for minima, and sub-blocks with small integers
- * to multiply those by. See quant.c for where all this comes from.
+ * to multiply those by. See quant.c for sources.
  */
 #include "convert/scalar.h"
 
@@ -20,8 +20,8 @@ static void q2_k_block(const uint8_t *b, float *y)
 }
 
 /*
- * 32 bytes of third bits, set where nothing, clear where 4 is to be subtracted; 64 bytes as in TQ2_0; 12 bytes of scales; f16.
- * A scale is four bits of the first 8 bytes, low ones first, and two above them of the other 4, four lowest ones first.
+ * 32 bytes of third bits, clear where 4 must be subtracted; 64 bytes as in TQ2_0; 12 bytes of scales; f16. A scale is four bits of
+ * the first 8 bytes, low ones first, and two above them of the other 4, four lowest ones first.
  */
 static void q3_k_block(const uint8_t *b, float *y)
 {
@@ -92,7 +92,7 @@ static void q6_k_block(const uint8_t *b, float *y)
 	}
 }
 
-/* float32 scale, 256 signed bytes, and 16 sums of them, which are of use in products only */
+/* float32 scale, 256 signed bytes, and 16 sums of them, which are only used in products */
 static void q8_k_block(const uint8_t *b, float *y)
 {
 	float d = tfs_float_of(tfs_le32(b));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GGUF's types of one level: a block is a scale, in some types an offset, and a few bits for each element. Layouts are those
- * of ggml (ggml-common.h, ggml-quants.c) and of its Python package (gguf, quants.py). This and kquant.c and iquant.c are the
- * reference that vector kernels must equal.
+ * GGUF's single-level types: a block is a scale, in some types an offset, and a few bits for each element. Layouts are those of
+ * ggml (ggml-common.h, ggml-quants.c) and of its Python package (gguf, quants.py). This file, kquant.c and iquant.c are the
+ * reference that vector kernels must match.
  */
 #include "convert/scalar.h"
 
@@ -78,7 +78,7 @@ static void q8_0_block(const uint8_t *b, float *y)
 		y[j] = d * (float)(int8_t)b[2 + j];
 }
 
-/* The same, with d × the sum of the bytes, which is of use in products only, in between. */
+/* The same, with d × the sum of the bytes, which is only used in products, in between. */
 static void q8_1_block(const uint8_t *b, float *y)
 {
 	float d = tfs_f16_at(b);
@@ -87,7 +87,7 @@ static void q8_1_block(const uint8_t *b, float *y)
 		y[j] = d * (float)(int8_t)b[4 + j];
 }
 
-/* f16 scale, 128 signs from the low bits up; a bit that is set is plus */
+/* f16 scale, 128 signs from the low bits up; a set bit means plus */
 static void q1_0_block(const uint8_t *b, float *y)
 {
 	float d = tfs_f16_at(b);
@@ -107,8 +107,8 @@ static void q2_0_block(const uint8_t *b, float *y)
 }
 
 /*
- * The @n-th ternary digit of @x, highest first, less 1. A byte has five of them as a fraction of 256: the one in front of
- * the point after multiplying by 3, when those in front of it have been multiplied away.
+ * The @n-th ternary digit of @x, highest first, less 1. A byte has five of them as a fraction of 256: the one before the point
+ * after multiplying by 3, once those before it have been multiplied away.
  */
 static int trit(uint8_t x, int n)
 {
@@ -133,7 +133,7 @@ static void tq1_0_block(const uint8_t *b, float *y)
 			y[240 + 4 * n + j] = d * (float)trit(b[48 + j], n);
 }
 
-/* Twice 32 bytes of four times two bits, of -1 to 2, the lowest of all 32 first; f16 scale */
+/* Two runs of 32 bytes of four times two bits, of -1 to 2, the lowest of all 32 first; f16 scale */
 static void tq2_0_block(const uint8_t *b, float *y)
 {
 	float d = tfs_f16_at(b + 64);
@@ -157,8 +157,8 @@ static void mxfp4_block(const uint8_t *b, float *y)
 }
 
 /*
- * Four scales, four times 8 bytes. A scale is E4M3 without a sign, where 0x7f, and it alone, is 0; its highest bit does not
- * count else. What multiplies all of the tensor is a tensor of its own.
+ * Four scales, four times 8 bytes. A scale is E4M3 without a sign, where only 0x7f is 0; otherwise its highest bit is ignored. The
+ * factor for the whole tensor is a tensor of its own.
  */
 static void nvfp4_block(const uint8_t *b, float *y)
 {

@@ -4,9 +4,9 @@
  * - IEEE 754-2019, 3.4 (F16, F32, F64),
  * - OCP 8-bit Floating Point Specification 1.0, 5.1 (F8_E4M3, F8_E5M2),
  * - OCP Microscaling Formats (MX) 1.0, 5.3 and 5.4 (F6_E2M3, F6_E3M2, F4, F8_E8M0),
- * - ml_dtypes 0.5.4, ml_dtypes/include (the types that have its names),
+ * - ml_dtypes 0.5.4, ml_dtypes/include (types with its names),
  * - Noune and others, 8-bit Numerical Formats for Deep Neural Networks, 2022 (arXiv:2206.02915) (the FNUZ types).
- * Vector kernels must give the same bits, and leave to these what is less than a vector. GGUF's block types: quant.c.
+ * Vector kernels must give the same bits, and use these for less than a vector. GGUF's block types: quant.c.
  */
 #include <stdbool.h>
 #include <string.h>
@@ -23,7 +23,7 @@ static float bf16_at(const uint8_t *p)
 	return tfs_float_of((uint32_t)tfs_le16(p) << 16);
 }
 
-/* No infinities, so that 448 is a number, and one NaN for either sign. */
+/* No infinities, so 448 is a number, and one NaN for each sign. */
 static float e4m3_at(const uint8_t *p)
 {
 	if ((*p & 0x7f) == 0x7f)
@@ -31,7 +31,7 @@ static float e4m3_at(const uint8_t *p)
 	return tfs_widen(*p, 4, 3, 7);
 }
 
-/* The upper half of an F16, with all of its rules. */
+/* The upper half of an F16, with all its rules. */
 static float e5m2_at(const uint8_t *p)
 {
 	return tfs_f16((uint32_t)*p << 8);
@@ -48,7 +48,7 @@ static float e5m2fnuz_at(const uint8_t *p)
 	return *p == 0x80 ? tfs_float_of(TFS_NAN_BITS) : tfs_widen(*p, 5, 2, 16);
 }
 
-/* A power of two, and nothing else: 2^(x - 127). The first is below float32's normal numbers. */
+/* Just a power of two: 2^(x - 127). The first is below float32's normal numbers. */
 static float e8m0_at(const uint8_t *p)
 {
 	return tfs_float_of(*p == 0xff ? TFS_NAN_BITS : *p ? (uint32_t)*p << 23 : 1u << 22);
@@ -79,7 +79,7 @@ static float ml_e4m3b11fnuz_at(const uint8_t *p)
 	return *p == 0x80 ? tfs_float_of(TFS_NAN_BITS) : tfs_widen(*p, 4, 3, 11);
 }
 
-/* Narrower than their byte: any bit above the number is its sign, as ml_dtypes has it. */
+/* Narrower than their byte: any bit above the number is its sign, as in ml_dtypes. */
 static float narrow(uint32_t x, unsigned ebits, unsigned mbits, int bias)
 {
 	uint32_t sign = 1u << (ebits + mbits);
@@ -221,7 +221,7 @@ void tfs_f32_scalar(const uint8_t *src, float *dst, size_t n)
 #endif
 }
 
-/* E2M1, two in a byte, the first in the low half. Neither infinities nor NaN, here and in F6. */
+/* E2M1, two in a byte, the first in the low half. No infinities or NaN, here and in F6. */
 void tfs_f4_scalar(const uint8_t *src, float *dst, size_t n)
 {
 	for (size_t i = 0; i + 2 <= n; i += 2, src++) {
@@ -251,7 +251,7 @@ void tfs_e3m2_scalar(const uint8_t *src, float *dst, size_t n)
 	six_bits(src, dst, n, 3, 2, 3);
 }
 
-/* Several in a byte, from the low bits up; two's complement where they are signed. */
+/* Several in a byte, from the low bits up; two's complement if signed. */
 static inline void packed_ints(const uint8_t *src, float *dst, size_t n, unsigned bits, bool is_signed)
 {
 	size_t in_byte = 8 / bits;

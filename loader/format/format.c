@@ -24,7 +24,7 @@ bool tfs_format_ends_with(const char *file_name, const char *suffix)
 	return len > n && !strcasecmp(file_name + len - n, suffix);
 }
 
-/* The one of @extensions (or NULL) that @file_name has. */
+/* The one of @extensions (or NULL) that @file_name ends with. */
 static const char *extension_of(const char *file_name, const char *const *extensions)
 {
 	for (; extensions && *extensions; extensions++)
@@ -114,7 +114,7 @@ const char *tfs_format_unfinished(const char *file_name)
 {
 	static const struct {
 		const char *suffix;
-		bool any; /* whatever is before it; else only a name that some format claims */
+		bool any; /* regardless of what precedes it; else only after a name that some format claims */
 		const char *what;
 	} rows[] = {
 		{ ".incomplete", true, "is an unfinished download" }, /* huggingface_hub */

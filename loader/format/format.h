@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file format: how to tell that a file is one, and how to read its table of tensors. One format is one .c file and one
- * row of the table in format.c.
+ * A file format: how to recognise its files, and how to read their table of tensors. One format is one .c file and one row of the
+ * table in format.c.
  */
 #ifndef TFS_FORMAT_FORMAT_H
 #define TFS_FORMAT_FORMAT_H
@@ -20,33 +20,33 @@ struct tfs_format {
 	const char *what; /* "a safetensors file" */
 
 	/*
-	 * What the names of its files end in, in whatever case; the first is the usual one. NULL-terminated. Decides who reads a file,
-	 * not whether it is sound: what a format claims and cannot parse is reported as broken.
+	 * What the names of its files end in, case-insensitive; the first is the usual one. NULL-terminated. Decides which format
+	 * reads a file, not whether the file is valid: what a format claims but can't parse is reported as broken.
 	 */
 	const char *const *extensions;
 
-	/* The same, of files of which only those are taken that recognises() knows, as other things have such names, too; or NULL. */
+	/* The same for names that other kinds of files use, too: only files that recognises() accepts are read; or NULL. */
 	const char *const *ambiguous;
 
 	/*
-	 * ".safetensors", where files of this format may be shards: listed by STEM.safetensors.index.json, or named
-	 * STEM-00001-of-00003.safetensors. NULL: each file stands alone.
+	 * ".safetensors", if files of this format may be shards: listed by STEM.safetensors.index.json, or named
+	 * STEM-00001-of-00003.safetensors. NULL: each file is a set by itself.
 	 */
 	const char *shard_ext;
 
-	bool one_set;  /* all files of the format that stand in one directory are one set, named like the format */
-	bool external; /* its files may name others that have the bytes of their tensors */
+	bool one_set;  /* all files of the format in one directory are one set, named after the format */
+	bool external; /* its files may refer to others that have the bytes of their tensors */
 
-	unsigned containers; /* what its files are made of (enum tfs_container): then its parser says best what is wrong with one */
+	unsigned containers; /* container of its files (enum tfs_container): for files in it, the parser's error is the best one */
 
-	/* Is this a file of the format, be it sound or not? Must not be true of files of other formats. */
+	/* Is this a file of the format, valid or not? Must be false for files of other formats. */
 	bool (*recognises)(const struct tfs_sample *sample);
 
 	/*
 	 * Read the table of tensors of the file @in into @catalog (empty). Every offset added lies within the file, or in the one that
-	 * tfs_catalog_external() names. Touches no other file; may run in several threads at once on different files. @file_name: its
-	 * last path component. On failure returns -errno with @err's offset and what filled in; what @catalog holds then is dropped
-	 * by the caller. -EINVAL: not a sound file.
+	 * tfs_catalog_external() names. Accesses no other file; may run in several threads at once on different files. @file_name:
+	 * its last path component. On failure returns -errno with @err's offset and what filled in; the caller then discards the
+	 * content of @catalog. -EINVAL: not a valid file.
 	 */
 	int (*parse)(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err);
 };
@@ -57,19 +57,19 @@ extern const struct tfs_format tfs_format_torch;
 extern const struct tfs_format tfs_format_npz, tfs_format_npy;
 extern const struct tfs_format tfs_format_onnx;
 
-/* The format one of whose extensions @file_name has, with something before it; or NULL. */
+/* The format that has one of @file_name's extension, with something before it; or NULL. */
 const struct tfs_format *tfs_format_for(const char *file_name);
 
-/* The same of its ambiguous extensions: it is the format's only where that recognises its content. */
+/* The same for ambiguous extensions: the file is of the format only if that recognises its content. */
 const struct tfs_format *tfs_format_maybe(const char *file_name);
 
-/* Does @file_name end with @suffix, in whatever case, with something before it? */
+/* Does @file_name end with @suffix, case-insensitively, with something before it? */
 bool tfs_format_ends_with(const char *file_name, const char *suffix);
 
-/* Bytes of @file_name before the extension, of either kind, that some format has; all of it where there is none. */
+/* Bytes of @file_name before its extension, of either kind, of any format; all of it if there is none. */
 size_t tfs_format_stem(const char *file_name);
 
-/* The formats one by one, in the order in which their sets are preferred; NULL after the last. */
+/* The formats one by one, in order of preference of their sets; NULL after the last. */
 const struct tfs_format *tfs_format_at(size_t i);
 
 /* NAME-00001-of-00003 and the extension: a shard. */
@@ -78,14 +78,14 @@ struct tfs_shard_name {
 	unsigned long total;
 };
 
-/* Is @file_name that of a shard of @format? */
+/* Is @file_name the name of a shard of @format? */
 bool tfs_format_is_shard(const struct tfs_format *format, const char *file_name, struct tfs_shard_name *ret);
 
-/* "*.safetensors, *.sft, *.bin, …": the names that are taken for weights, for people. */
+/* "*.safetensors, *.sft, *.bin, …": the names that are treated as weights, for messages. */
 #define TFS_FORMAT_NAMES 256
 void tfs_format_names(char ret[static TFS_FORMAT_NAMES]);
 
-/* Does a program that downloads give such a name to a file that it has not finished? Then what to say of it, else NULL. */
+/* Do download programs give such a name to an unfinished file? Then how to describe it, else NULL. */
 const char *tfs_format_unfinished(const char *file_name);
 
 #endif

@@ -3,10 +3,10 @@
  * safetensors: u64 LE header length N, N bytes of JSON, then the tensors' bytes. Accepts what the reference reader
  * accepts (huggingface/safetensors, safetensors/src/tensor.rs, read_metadata and Metadata::validate), and checks in its
  * order, with these differences:
- * - a name that stands twice is refused; serde's HashMap silently takes the last;
- * - a tensor of a dtype that is not known is shown raw, as data_offsets say where it is; the reference refuses the file;
- * - one of more than TFS_MAX_DIMS dimensions is left out;
- * - a tensor's record must be an object; serde also takes an array of its three fields, which nobody writes;
+ * - a duplicate name is refused; serde's HashMap silently takes the last;
+ * - a tensor with an unknown dtype is shown raw, as data_offsets say where it is; the reference refuses the file;
+ * - one with more than TFS_MAX_DIMS dimensions is left out;
+ * - a tensor's record must be an object; serde also accepts an array of its three fields, which nobody writes;
  * - a number in a field that we ignore may be too large for a double.
  */
 #include "format/format.h"
@@ -30,18 +30,18 @@
 #define MAX_HEADER  100000000u
 #define LENGTH_SIZE 8u
 
-/* One tensor as the header has it, not yet checked against the others. */
+/* One tensor as in the header, not yet checked against the others. */
 struct record {
 	const char *name;	       /* in the header's buffer */
-	const struct tfs_dtype *dtype; /* without ->safetensors: of nobody knows how many bytes */
+	const struct tfs_dtype *dtype; /* without ->safetensors: size unknown */
 	uint64_t begin, end;	       /* data_offsets */
-	size_t dims;		       /* place of its shape in header.dims */
+	size_t dims;		       /* index of its shape in header.dims */
 	uint32_t name_len;
 	uint32_t name_at; /* offset of the name in the file, for errors */
 	uint32_t ndim;
 };
 
-/* One of __metadata__. */
+/* One pair of __metadata__. */
 struct pair {
 	struct tfs_json_text key, value; /* in the header's buffer */
 	bool replaced;			 /* the same key comes again */
@@ -53,12 +53,12 @@ struct header {
 	struct tfs_error *err;
 	struct record *records;
 	size_t n_records, room_records;
-	uint64_t *dims; /* of all records, one behind the other */
+	uint64_t *dims; /* of all records, concatenated */
 	size_t n_dims, room_dims;
 	size_t name_bytes;
 };
 
-/* A header's length that is within the limit, and a header that begins as JSON; the file may have been cut short. */
+/* A header length within the limit, and a header that begins like JSON; the file may be truncated. */
 static bool recognises(const struct tfs_sample *s)
 {
 	size_t at = LENGTH_SIZE;
@@ -88,7 +88,7 @@ static __attribute__((cold, format(printf, 3, 4))) int refuse(struct header *h, 
 
 /* --- The JSON ---------------------------------------------------------------------------------------------------- */
 
-/* What is shown as the dtype of a tensor that has one of this name, which may be any text. NULL: no memory. */
+/* The dtype to show for a tensor with this dtype name, which may be any text. NULL: no memory. */
 static const struct tfs_dtype *unknown(struct header *h, const struct tfs_json_text *text)
 {
 	char quoted[TFS_QUOTE_SIZE], name[TFS_QUOTE_SIZE + sizeof "UNKNOWN()"];
@@ -142,7 +142,7 @@ static int read_offsets(struct header *h, struct record *rec)
 	return r;
 }
 
-/* The fields of a record; serde refuses one that is missing or stands twice, and reads over those it does not know. */
+/* The fields of a record; serde refuses a missing or duplicate one, and skips those it doesn't know. */
 static const struct field {
 	const char *name;
 	int (*read)(struct header *h, struct record *rec);
@@ -175,7 +175,7 @@ static int read_record(struct header *h, const struct tfs_json_text *name)
 			continue;
 		}
 		if (seen & 1u << i)
-			return refuse(h, &rec, "%s stands twice", fields[i].name);
+			return refuse(h, &rec, "duplicate %s", fields[i].name);
 		seen |= 1u << i;
 		r = fields[i].read(h, &rec);
 	}
@@ -199,7 +199,7 @@ static int by_key(const void *a, const void *b)
 	return tfs_name_cmp(x->key.s, x->key.len, y->key.s, y->key.len);
 }
 
-/* The pairs to the catalog, in the file's order; of a duplicate key the last one, which serde and Python's json take. */
+/* Add the pairs to the catalog, in the file's order; of a duplicate key the last one, as in serde and Python's json. */
 static int add_pairs(struct tfs_catalog *catalog, struct pair *pairs, size_t n)
 {
 	cleanup_free const void **order = reallocarray(NULL, n + 1, 2 * sizeof *order);
@@ -252,7 +252,7 @@ static int read_json(struct header *h, struct tfs_catalog *catalog)
 		if (!tfs_json_is(&key, "__metadata__")) {
 			r = read_record(h, &key);
 		} else if (metadata) {
-			return tfs_error_set(h->err, -EINVAL, tfs_json_offset(&h->json, &key), "__metadata__ stands twice");
+			return tfs_error_set(h->err, -EINVAL, tfs_json_offset(&h->json, &key), "duplicate __metadata__");
 		} else {
 			metadata = true;
 			r = read_metadata(&h->json, catalog);
@@ -281,18 +281,18 @@ static int by_offsets(const void *a, const void *b)
 
 static const uint64_t *shape_of(const struct header *h, const struct record *rec)
 {
-	return rec->ndim ? h->dims + rec->dims : NULL; /* dims itself is NULL where there are none at all */
+	return rec->ndim ? h->dims + rec->dims : NULL; /* dims itself is NULL if there are none at all */
 }
 
 static int check_names(struct header *h, const struct record *const *order)
 {
 	for (size_t i = 1; i < h->n_records; i++)
 		if (!by_name(order[i - 1], order[i])) /* stable: the later one in the file is the second */
-			return refuse(h, order[i], "stands twice");
+			return refuse(h, order[i], "duplicate name");
 	return 0;
 }
 
-/* Metadata::validate: @order is by offsets, the data section has @size bytes. */
+/* Metadata::validate: @order is sorted by offset, the data section has @size bytes. */
 static int check_offsets(struct header *h, const struct record *const *order, uint64_t size, uint64_t data_at)
 {
 	uint64_t at = 0, nbytes;
@@ -311,7 +311,7 @@ static int check_offsets(struct header *h, const struct record *const *order, ui
 			continue;
 		switch (tfs_dtype_nbytes(rec->dtype, shape_of(h, rec), rec->ndim, &nbytes)) {
 		case -EOVERFLOW:
-			return refuse(h, rec, "the shape has more bits than 64-bit numbers count");
+			return refuse(h, rec, "the shape has more than 2^64-1 bits");
 		case -EINVAL:
 			return refuse(h, rec, "a shape whose %s elements do not fill whole bytes", rec->dtype->name);
 		}
@@ -326,7 +326,7 @@ static int check_offsets(struct header *h, const struct record *const *order, ui
 	return 0;
 }
 
-/* No sum overflows: check_offsets() has seen that all lies inside the file. */
+/* No sum overflows: check_offsets() made sure that everything lies inside the file. */
 static int add_tensor(struct header *h, const struct record *rec, uint64_t data_at)
 {
 	uint64_t nbytes = rec->end - rec->begin;
@@ -340,11 +340,11 @@ static int add_tensor(struct header *h, const struct record *rec, uint64_t data_
 			    nbytes);
 	if (r || rec->dtype->safetensors)
 		return r;
-	return tfs_catalog_note(
-		h->catalog, rec->name_at,
-		"tensor %s: its dtype is not known: its %llu bytes are shown raw, as %s; the safetensors library refuses "
-		"the whole file",
-		tfs_quote(name, sizeof name, rec->name, rec->name_len), (unsigned long long)nbytes, rec->dtype->name);
+	return tfs_catalog_note(h->catalog, rec->name_at,
+				"tensor %s: unknown dtype: its %llu bytes are shown raw, as %s; the safetensors library refuses "
+				"the whole file",
+				tfs_quote(name, sizeof name, rec->name, rec->name_len), (unsigned long long)nbytes,
+				rec->dtype->name);
 }
 
 static int make_catalog(struct header *h, uint64_t size, uint64_t data_at)
@@ -386,7 +386,7 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	int r;
 
 	if (in->size < LENGTH_SIZE)
-		return tfs_error_set(err, -EINVAL, 0, "the file has %llu bytes, the header's length alone takes 8",
+		return tfs_error_set(err, -EINVAL, 0, "the file has %llu bytes, the header's length alone is 8",
 				     (unsigned long long)in->size);
 	r = tfs_input_read(in, &n, sizeof n, 0, err);
 	if (r)

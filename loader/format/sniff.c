@@ -23,7 +23,7 @@ bool tfs_sample_has(const struct tfs_sample *s, size_t at, const void *bytes, si
 	return at + len <= s->len && !memcmp(s->start + at, bytes, len);
 }
 
-/* The name in the local header that the file begins with (APPNOTE.TXT 4.3.7). NULL: it goes on after the sample. */
+/* The name in the local header at the start of the file (APPNOTE.TXT 4.3.7). NULL: it extends past the sample. */
 static const char *first_member(const struct tfs_sample *s, size_t *ret_len)
 {
 	struct tfs_cursor c = tfs_cursor(s->start, s->len);
@@ -67,11 +67,11 @@ struct row {
 
 enum { POINTER }; /* its index in absent[] */
 
-/* What is found where weights should be. */
+/* What may be found instead of weights. */
 static const struct row absent[] = {
 	/* https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: the version line comes first. */
 	[POINTER] = ROW(0, "version https://git-lfs", "a Git LFS pointer, not weights: run `git lfs pull`"),
-	/* "ggml", "ggmf", "ggjt" and "ggla" as little-endian words: whisper.cpp's files, and llama.cpp's of before GGUF. */
+	/* "ggml", "ggmf", "ggjt" and "ggla" as little-endian words: whisper.cpp's files, and llama.cpp's before GGUF. */
 	ROW(0, "lmgg", GGML),
 	ROW(0, "fmgg", GGML),
 	ROW(0, "tjgg", GGML),
@@ -115,15 +115,15 @@ static const char *find_row(const struct tfs_sample *s, const struct row *table,
 
 /* --- Texts ----------------------------------------------------------------------------------------------------------- */
 
-/* What servers send instead of a file, after white space, whatever its case. */
+/* What servers send instead of a file, after white space, case-insensitive. */
 static const struct {
 	const char *start, *what;
 } texts[] = {
-	{ "<!doctype html", "a page of HTML, not weights: did the download fail?" },
-	{ "<html", "a page of HTML, not weights: did the download fail?" },
-	{ "<head", "a page of HTML, not weights: did the download fail?" },
-	{ "<body", "a page of HTML, not weights: did the download fail?" },
-	{ "<!--", "a page of HTML or XML, not weights: did the download fail?" },
+	{ "<!doctype html", "an HTML page, not weights: did the download fail?" },
+	{ "<html", "an HTML page, not weights: did the download fail?" },
+	{ "<head", "an HTML page, not weights: did the download fail?" },
+	{ "<body", "an HTML page, not weights: did the download fail?" },
+	{ "<!--", "an HTML or XML page, not weights: did the download fail?" },
 	{ "<?xml", "XML, not weights: did the download fail?" },
 	{ "<error", "XML, not weights: did the download fail?" },			     /* S3's, without the line before it */
 	{ "entry not found", "a server's error message, not weights: the download failed" }, /* the Hugging Face hub */
@@ -144,7 +144,7 @@ static bool is_space(uint8_t c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* All of the sample: no control characters but white space. */
+/* Checks all of the sample: no control characters except white space. */
 static bool is_text(const struct tfs_sample *s)
 {
 	for (size_t i = 0; i < s->len; i++)
@@ -175,7 +175,7 @@ static void sniff_text(const struct tfs_sample *s, struct tfs_sniffed *c)
 	}
 }
 
-/* A member that can't be read says nothing against what the others tell. */
+/* A member that can't be read doesn't contradict what the others say. */
 static int pass_over(void *arg, const struct tfs_zip_member *m, const struct tfs_error *err)
 {
 	(void)arg, (void)m, (void)err;
@@ -321,7 +321,7 @@ int tfs_sniff_read(const struct tfs_format *format, const struct tfs_input *in, 
 	r = format->parse(in, file_name, catalog, err);
 	tfs_catalog_tensors(catalog, &n);
 	tfs_catalog_left_out(catalog, &n_left_out);
-	/* Afterwards: a file that parses is of the format, however it begins. */
+	/* Only after parsing: a file that parses is of the format, however it begins. */
 	if (r == -EINVAL || (!r && !n && !n_left_out)) {
 		int other = tfs_sniff_other(in, format, format->containers, err);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Zip files are read from their end: the end of central directory (APPNOTE.TXT 4.3.16, zip64's 4.3.14 and 4.3.15) says where the
- * central directory is, its headers (4.3.12) where each member is, and the local header in front of a member (4.3.7) how far behind
- * it the bytes begin. Sizes and checksums are those of the central directory: where a writer could not seek, they stand there alone,
- * or behind the bytes, in a data descriptor that nobody needs.
+ * central directory is, its headers (4.3.12) where each member is, and the local header before a member (4.3.7) how far after it
+ * the bytes begin. Sizes and checksums are taken from the central directory: if a writer couldn't seek, they are only there, or
+ * after the bytes, in a data descriptor that we don't need.
  *
- * Readers differ in what they do with a file that says two things at once, so such files are refused: a zip64 record that
- * contradicts the ordinary one; and so are such members, alone where the caller wants the others: members that lie over each other
- * (David Fifield's zip bombs), a name of two, a local header of another name or method.
+ * Readers disagree about files that contradict themselves, so such files are refused: a zip64 record that contradicts the ordinary
+ * one. So are such members, but alone if the caller wants the others: overlapping members (David Fifield's zip bombs), duplicate
+ * names, a local header with another name or method.
  */
 #include "format/zip.h"
 
@@ -37,17 +37,17 @@ enum { LOCAL_SIZE = 30, CENTRAL_SIZE = 46, END_SIZE = 22, END64_SIZE = 56, LOCAT
 enum { FLAG_ENCRYPTED = 1 << 0, EXTRA_ZIP64 = 1 };
 
 /*
- * As many as a directory may have files (TFS_MAX_NODES): a checkpoint has one for each tensor. And what they take with names of 200
+ * As many as a directory may have files (TFS_MAX_NODES): a checkpoint has one for each tensor. And their size with names of 200
  * bytes: the central directory is read as a whole.
  */
 #define MAX_MEMBERS (4u << 20)
 #define MAX_CENTRAL (1u << 30)
 
-/* A deflate stream makes at most 258 bytes of 2 bits. */
+/* A deflate stream produces at most 258 bytes from 2 bits. */
 #define MAX_RATIO 1032
 
 struct zip {
-	struct tfs_zip pub; /* first, so that a struct tfs_zip * is one of this */
+	struct tfs_zip pub; /* first, so a struct tfs_zip * points to this, too */
 	uint8_t *central;   /* the central directory; names stay in it */
 	struct tfs_zip_member *members;
 	const struct tfs_zip_member **by_name;
@@ -55,7 +55,7 @@ struct zip {
 	void *arg; /* of unsound */
 };
 
-/* What the end of the file says. */
+/* What the end records say. */
 struct ending {
 	uint64_t at;	/* where it begins; the central directory ends there or before */
 	uint64_t count; /* members */
@@ -70,8 +70,8 @@ bool tfs_zip_claims(const uint8_t start[4])
 /* --- The end ------------------------------------------------------------------------------------------------------- */
 
 /*
- * Place of the end record in the @len bytes at @tail, the end of the file: the last one whose comment ends with the file; or, where
- * more was put after the file, the last one whose comment ends within it, as Python has it.
+ * Position of the end record in the @len bytes at @tail, the end of the file: the last one whose comment ends with the file; or, if
+ * something was appended to the file, the last one whose comment ends within it, as in Python.
  */
 static const uint8_t *find_end(const uint8_t *tail, size_t len)
 {
@@ -95,8 +95,8 @@ static const uint8_t *find_end(const uint8_t *tail, size_t len)
 }
 
 /*
- * Take what zip64 has to say, if it says anything: its locator stands right before the end record at @e->at. A field of the end
- * record that is not all ones means itself, so both must agree.
+ * Apply the zip64 record, if there is one: its locator is right before the end record at @e->at. A field of the end record that
+ * isn't all ones is valid itself, so both must agree.
  */
 static int read_end64(const struct tfs_input *in, struct ending *e, struct tfs_error *err)
 {
@@ -118,13 +118,15 @@ static int read_end64(const struct tfs_input *in, struct ending *e, struct tfs_e
 	e64.at = tfs_cursor_u64(&c);
 	if (e->at - LOCATOR_SIZE < END64_SIZE || e64.at > e->at - LOCATOR_SIZE - END64_SIZE)
 		return tfs_error_set(err, -EINVAL, e->at - LOCATOR_SIZE,
-				     "the zip64 end record is said to begin at %" PRIu64 ", not before its locator", e64.at);
+				     "the zip64 locator says that its end record begins at %" PRIu64 ", which isn't before "
+				     "the locator",
+				     e64.at);
 	r = tfs_input_read(in, record, sizeof record, e64.at, err);
 	if (r)
 		return r;
 	c = tfs_cursor(record, sizeof record);
 	if (tfs_cursor_u32(&c) != END64_MAGIC)
-		return tfs_error_set(err, -EINVAL, e64.at, "no zip64 end record, but its locator points here");
+		return tfs_error_set(err, -EINVAL, e64.at, "no zip64 end record where its locator points");
 	tfs_cursor_bytes(&c, 12); /* its own size, versions */
 	disk = tfs_cursor_u32(&c);
 	start = tfs_cursor_u32(&c);
@@ -133,7 +135,7 @@ static int read_end64(const struct tfs_input *in, struct ending *e, struct tfs_e
 	e64.central_size = tfs_cursor_u64(&c);
 	e64.central_at = tfs_cursor_u64(&c);
 	if (here != e64.count || disk || start)
-		return tfs_error_set(err, -EINVAL, e64.at, "one part of a zip file of several");
+		return tfs_error_set(err, -EINVAL, e64.at, "one part of a multi-part zip file");
 	if ((e->count != UINT16_MAX && e->count != e64.count) ||
 	    (e->central_size != UINT32_MAX && e->central_size != e64.central_size) ||
 	    (e->central_at != UINT32_MAX && e->central_at != e64.central_at))
@@ -169,7 +171,7 @@ static int read_ending(const struct tfs_input *in, struct ending *e, struct tfs_
 	e->central_at = tfs_cursor_u32(&c);
 	e->at = in->size - len + (end - tail);
 	if (here != e->count || (disk && disk != UINT16_MAX) || (start && start != UINT16_MAX))
-		return tfs_error_set(err, -EINVAL, e->at, "one part of a zip file of several");
+		return tfs_error_set(err, -EINVAL, e->at, "one part of a multi-part zip file");
 	r = read_end64(in, e, err);
 	if (r)
 		return r;
@@ -205,7 +207,7 @@ static __attribute__((cold, format(printf, 4, 5))) int refuse(struct tfs_error *
 	return tfs_error_set(err, -EINVAL, offset, "member %s: %s", tfs_quote(name, sizeof name, m->name, m->name_len), what);
 }
 
-/* The zip64 extra field (4.5.3): those of the four values that were all ones, in this order. False: it is cut short. */
+/* The zip64 extra field (4.5.3): those of the four values that were all ones, in this order. False: it is truncated. */
 static bool read_zip64(struct tfs_cursor extra, struct tfs_zip_member *m, uint32_t *disk)
 {
 	while (tfs_cursor_left(&extra) >= 4) {
@@ -228,10 +230,10 @@ static bool read_zip64(struct tfs_cursor extra, struct tfs_zip_member *m, uint32
 			*disk = tfs_cursor_u32(&c);
 		return !c.bad;
 	}
-	return true; /* then all ones may be what is meant */
+	return true; /* then all ones may be the actual value */
 }
 
-/* One header; m->offset becomes that of the local header. What is wrong with this one alone is for later, in m->unsound. */
+/* One header; m->offset becomes that of the local header. Errors in just this one are kept for later, in m->unsound. */
 static int read_central(struct tfs_cursor *c, uint64_t at, struct tfs_zip_member *m, struct tfs_error *err)
 {
 	uint16_t flags, name_len, extra_len, comment_len;
@@ -259,11 +261,13 @@ static int read_central(struct tfs_cursor *c, uint64_t at, struct tfs_zip_member
 	extra = tfs_cursor_bytes(c, extra_len);
 	tfs_cursor_bytes(c, comment_len);
 	if (c->bad)
-		return tfs_error_set(err, -EINVAL, at, "a central directory header that goes on behind the central directory");
+		return tfs_error_set(err, -EINVAL, at,
+				     "a central directory header that goes on past the end of the "
+				     "central directory");
 	if (!read_zip64(tfs_cursor(extra, extra_len), m, &disk))
 		m->unsound = "its extra fields are cut short";
 	else if (disk)
-		m->unsound = "is in another part of a zip file of several";
+		m->unsound = "is in another part of a multi-part zip file";
 	else if (memchr(m->name, 0, m->name_len))
 		m->unsound = "a NUL in its name";
 	return 0;
@@ -274,7 +278,7 @@ static int read_members(const struct tfs_input *in, const struct ending *e, stru
 	struct tfs_cursor c;
 	int r;
 
-	z->central = malloc(e->central_size + 1); /* a NUL goes behind the last name */
+	z->central = malloc(e->central_size + 1); /* room for a NUL after the last name */
 	z->members = reallocarray(NULL, e->count + 1, sizeof *z->members);
 	if (!z->central || !z->members)
 		return -ENOMEM;
@@ -292,7 +296,7 @@ static int read_members(const struct tfs_input *in, const struct ending *e, stru
 	}
 	if (tfs_cursor_left(&c))
 		return tfs_error_set(err, -EINVAL, e->central_at + (c.at - z->central),
-				     "the central directory goes on behind its %" PRIu64 " headers", e->count);
+				     "the central directory goes on after its %" PRIu64 " headers", e->count);
 	for (size_t i = 0; i < e->count; i++)
 		z->central[(const uint8_t *)z->members[i].name - z->central + z->members[i].name_len] = 0;
 	z->pub.members = z->members;
@@ -302,21 +306,21 @@ static int read_members(const struct tfs_input *in, const struct ending *e, stru
 
 /* --- Members ------------------------------------------------------------------------------------------------------- */
 
-/* Is what its central header, at @at, says of a member sound? */
+/* Is what the central header at @at says about a member valid? */
 static int check_central(const struct tfs_zip_member *m, uint64_t at, struct tfs_error *err)
 {
 	if (m->unsound)
 		return refuse(err, at, m, "%s", m->unsound);
 	if (m->method == TFS_ZIP_STORED && !m->encrypted && m->size != m->unpacked)
-		return refuse(err, at, m, "stored, but %" PRIu64 " bytes are said to make %" PRIu64, m->size, m->unpacked);
+		return refuse(err, at, m, "stored, but %" PRIu64 " bytes are supposed to make %" PRIu64, m->size, m->unpacked);
 	if (m->method == TFS_ZIP_DEFLATED && m->unpacked / MAX_RATIO > m->size)
-		return refuse(err, at, m, "deflated, but %" PRIu64 " bytes cannot make %" PRIu64, m->size, m->unpacked);
+		return refuse(err, at, m, "deflated, but %" PRIu64 " bytes can't make %" PRIu64, m->size, m->unpacked);
 	return 0;
 }
 
 /*
- * From the local header's offset to the offset of the bytes behind it; @end is where the next member, or what else, begins,
- * @central_at the place of its central header.
+ * From the local header's offset to the offset of the bytes after it; @end is where the next member, or whatever follows, begins,
+ * @central_at the position of its central header.
  */
 static int read_local(const struct tfs_input *in, struct tfs_zip_member *m, uint64_t central_at, uint64_t end,
 		      struct tfs_error *err)
@@ -329,8 +333,7 @@ static int read_local(const struct tfs_input *in, struct tfs_zip_member *m, uint
 	int r;
 
 	if (at > end || end - at < len)
-		return refuse(err, central_at, m,
-			      "its local header at %" PRIu64 " does not end before what follows it, at %" PRIu64, at, end);
+		return refuse(err, central_at, m, "its local header at %" PRIu64 " overlaps what follows it, at %" PRIu64, at, end);
 	r = tfs_input_read(in, header, len, at, err);
 	if (r)
 		return r;
@@ -345,13 +348,14 @@ static int read_local(const struct tfs_input *in, struct tfs_zip_member *m, uint
 	if (name_len != m->name_len || memcmp(header + LOCAL_SIZE, m->name, name_len))
 		return refuse(err, at, m, "has another name in its local header");
 	if (!!(flags & FLAG_ENCRYPTED) != m->encrypted)
-		return refuse(err, at, m, "encrypted by %s, not by %s", m->encrypted ? "the central directory" : "its local header",
+		return refuse(err, at, m, "encrypted according to %s, but not to %s",
+			      m->encrypted ? "the central directory" : "its local header",
 			      m->encrypted ? "its local header" : "the central directory");
 	if (method != m->method)
 		return refuse(err, at, m, "method %u in its local header, %u in the central directory", method, m->method);
 	left = end - at - len;
 	if (extra_len > left || m->size > left - extra_len)
-		return refuse(err, at, m, "%" PRIu64 " bytes go on into what follows it, at %" PRIu64, m->size, end);
+		return refuse(err, at, m, "%" PRIu64 " bytes overlap what follows it, at %" PRIu64, m->size, end);
 	m->offset = at + len + extra_len;
 	return 0;
 }
@@ -380,7 +384,7 @@ static void sort_members(struct zip *z, const void **tmp, tfs_compare_fn *cmp)
 	tfs_sort(order, z->pub.n_members, tmp, cmp);
 }
 
-/* Go on without a member, if the caller wants that. It stays in the table, without a name, until drop_nameless(). */
+/* Continue without a member, if the caller wants that. It stays in the table, without a name, until drop_nameless(). */
 static int leave_out(struct zip *z, struct tfs_zip_member *m, const struct tfs_error *err)
 {
 	int r = z->unsound ? z->unsound(z->arg, m, err) : err->code;
@@ -399,13 +403,13 @@ static void drop_nameless(struct zip *z)
 	z->pub.n_members = kept;
 }
 
-/* Place in the file of its central header. */
+/* Position of its central header in the file. */
 static uint64_t place_of(const struct zip *z, const struct ending *e, const struct tfs_zip_member *m)
 {
 	return e->central_at + ((const uint8_t *)m->name - z->central) - CENTRAL_SIZE;
 }
 
-/* Of several members of one name the last counts: it was appended, and is the one that Python reads. */
+/* Of several members with the same name the last one is used: it was appended, and Python reads that one. */
 static int check_names(const struct ending *e, struct zip *z, const void **tmp, struct tfs_error *err)
 {
 	char name[TFS_QUOTE_SIZE];
@@ -419,14 +423,14 @@ static int check_names(const struct ending *e, struct zip *z, const void **tmp, 
 			continue;
 		tfs_error_set(err, z->unsound ? -EEXIST : -EINVAL, place_of(z, e, earlier), "member %s: duplicate name%s",
 			      tfs_quote(name, sizeof name, earlier->name, earlier->name_len),
-			      z->unsound ? ", of which the last counts" : "");
+			      z->unsound ? ", of which the last one is used" : "");
 		r = leave_out(z, earlier, err);
 	}
 	drop_nameless(z);
 	return r;
 }
 
-/* From the last to the first, as where one begins the one before it must have ended. */
+/* From last to first, as each must end before the next one begins. */
 static int check_members(const struct tfs_input *in, const struct ending *e, struct zip *z, const void **tmp, struct tfs_error *err)
 {
 	uint64_t end = e->central_at;
@@ -517,7 +521,7 @@ const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char 
 
 enum { PIECE = 16384 }; /* compressed bytes read at a time: most members that are read here are short */
 
-/* Fill @out of the stream; where that is all of the member, the stream must end there, too. */
+/* Fill @out from the stream; if that is all of the member, the stream must end there, too. */
 static int inflate_into(const struct tfs_input *in, const struct tfs_zip_member *m, z_stream *s, uint8_t *out, size_t len,
 			struct tfs_error *err)
 {
@@ -549,8 +553,8 @@ static int inflate_into(const struct tfs_input *in, const struct tfs_zip_member 
 	}
 	if (status == Z_MEM_ERROR)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate");
-	if (status != Z_OK && status != Z_STREAM_END) /* Z_BUF_ERROR: it goes on behind the member's last byte */
-		return refuse(err, m->offset + at - s->avail_in, m, "no sound deflate stream: %s", s->msg ? s->msg : "cut short");
+	if (status != Z_OK && status != Z_STREAM_END) /* Z_BUF_ERROR: it continues past the member's last byte */
+		return refuse(err, m->offset + at - s->avail_in, m, "corrupt deflate stream: %s", s->msg ? s->msg : "cut short");
 	if (done < len)
 		return refuse(err, m->offset, m, "inflates to %zu bytes, not to %" PRIu64, done, m->unpacked);
 	return 0;
@@ -568,7 +572,7 @@ static int inflate_head(const struct tfs_input *in, const struct tfs_zip_member 
 	return r;
 }
 
-/* Of those that people meet (4.4.5), for a message. */
+/* Methods that are common in practice (4.4.5), for a message. */
 static const char *method_name(uint16_t method)
 {
 	switch (method) {
@@ -599,7 +603,7 @@ int tfs_zip_head(const struct tfs_input *in, const struct tfs_zip_member *m, voi
 	else if (m->method == TFS_ZIP_DEFLATED)
 		r = inflate_head(in, m, buf, len, err);
 	else
-		return refuse(err, m->offset, m, "compressed by %smethod %u; only stored and deflated can be read",
+		return refuse(err, m->offset, m, "compressed with %smethod %u; only stored and deflated can be read",
 			      method_name(m->method), m->method);
 	if (r || len < m->unpacked)
 		return r;

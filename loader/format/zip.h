@@ -15,15 +15,15 @@
 enum { TFS_ZIP_STORED = 0, TFS_ZIP_DEFLATED = 8 };
 
 struct tfs_zip_member {
-	const char *name; /* @name_len bytes as the central directory has them, any but NUL; also NUL-terminated; "a/b" stays so */
+	const char *name; /* @name_len bytes as in the central directory, any but NUL; also NUL-terminated; "a/b" is kept */
 	size_t name_len;
-	uint16_t method; /* TFS_ZIP_STORED or _DEFLATED; others are kept too, and refused by whoever needs them */
+	uint16_t method; /* TFS_ZIP_STORED or _DEFLATED; others are kept too, and refused when used */
 	bool encrypted;
-	const char *unsound; /* while the file is read: what is wrong with its central header, or NULL */
+	const char *unsound; /* while the file is being read: what is wrong with its central header, or NULL */
 	uint32_t crc;	     /* CRC-32 of the unpacked bytes */
-	uint64_t offset;     /* of its bytes in the file: behind the local header, whose own lengths count */
-	uint64_t size;	     /* bytes that it takes there: [offset, offset + size) is inside the file */
-	uint64_t unpacked;   /* bytes after inflating; the same as size where stored */
+	uint64_t offset;     /* of its bytes in the file: after the local header, by that header's own lengths */
+	uint64_t size;	     /* bytes stored there: [offset, offset + size) is inside the file */
+	uint64_t unpacked;   /* bytes after inflating; the same as size if stored */
 };
 
 struct tfs_zip {
@@ -33,19 +33,19 @@ struct tfs_zip {
 
 struct tfs_input;
 
-/* Does a zip file begin here: "PK\3\4", or the "PK\5\6" of an empty one? */
+/* Does a zip file begin here: "PK\3\4", or "PK\5\6" of an empty one? */
 bool tfs_zip_claims(const uint8_t start[4]);
 
 /*
  * Called for a member that can't be used, though the rest of the file can: @err says why, with the member's name, and its code is
- * -EEXIST where a later member has the same name. 0: go on, and the member is not in the table; or an error, which ends the reading.
+ * -EEXIST if a later member has the same name. 0: continue without it; or an error, which ends reading.
  */
 typedef int tfs_zip_unsound_fn(void *arg, const struct tfs_zip_member *m, const struct tfs_error *err);
 
 /*
- * Read the central directory and check each local header against it. -EINVAL with @err: no sound zip file, or more than the limits in
- * zip.c. Where @unsound is NULL so is a file of which one member is: outside the file, over another one, of a name that two have.
- * The caller owns *@ret_zip.
+ * Read the central directory and check each local header against it. -EINVAL with @err: not a valid zip file, or above the limits
+ * in zip.c. If @unsound is NULL, this includes files with an invalid member: outside the file, overlapping another one, or with a
+ * duplicate name. The caller owns *@ret_zip.
  */
 int tfs_zip_read(const struct tfs_input *in, tfs_zip_unsound_fn *unsound, void *arg, struct tfs_zip **ret_zip,
 		 struct tfs_error *err);
@@ -55,7 +55,7 @@ void tfs_zip_destroy(struct tfs_zip *zip); /* takes NULL */
 const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char *name, size_t len);
 
 /*
- * Unpacked bytes [0, @len) of a member into @buf, inflating where need be; @len is at most m->unpacked. Where it is all of them the
+ * Read unpacked bytes [0, @len) of a member into @buf, inflating if needed; @len is at most m->unpacked. If it is all of them, the
  * CRC is checked. -EINVAL, @err: damaged.
  */
 int tfs_zip_head(const struct tfs_input *in, const struct tfs_zip_member *m, void *buf, size_t len, struct tfs_error *err);

@@ -21,7 +21,7 @@ int tfs_hash_table_init(struct tfs_hash_table *h, const struct tfs_model *model)
 {
 	*h = (struct tfs_hash_table){ .model = model };
 	if (getrandom(&h->seed, sizeof h->seed, GRND_NONBLOCK) != sizeof h->seed)
-		h->seed = (uintptr_t)h; /* early at boot; as good as the kernel's choice of addresses */
+		h->seed = (uintptr_t)h; /* early at boot; as good as the kernel's address randomisation */
 	h->of_set = calloc(model->n_sets ? model->n_sets : 1, sizeof *h->of_set);
 	return h->of_set ? 0 : -ENOMEM;
 }
@@ -55,13 +55,13 @@ int tfs_hash_remember(struct tfs_hash_table *h, uint32_t set, uint32_t tensor, c
 	return 0;
 }
 
-/* Where to look for it first. Seeded: whoever makes up files could choose their hashes so that all begin at one place. */
+/* Where probing starts. Seeded: otherwise crafted files could have hashes that all start at the same index. */
 static uint64_t place_of(const struct tfs_hash_table *h, const struct tfs_hash *hash)
 {
 	return XXH3_64bits_withSeed(hash->bytes, sizeof hash->bytes, h->seed);
 }
 
-/* Room for one more; false: out of memory. */
+/* Make room for one more; false: out of memory. */
 static bool grow_firsts(struct tfs_hash_table *h)
 {
 	size_t room = h->room ? h->room * 2 : 1024;
@@ -97,7 +97,8 @@ bool tfs_hash_first(struct tfs_hash_table *h, uint32_t set, uint32_t tensor, str
 		if (memcmp(&h->of_set[f.set][f.tensor], &hash, sizeof hash) != 0)
 			continue;
 		*ret_first = f;
-		return (f.set != set || f.tensor != tensor) && tfs_set_tensor(&h->model->sets[f.set], f.tensor)->nbytes == t->nbytes;
+		return (f.set != set || f.tensor != tensor) &&
+		       tfs_set_tensor(&h->model->sets[f.set], f.tensor)->nbytes == t->nbytes;
 	}
 	h->firsts[at & (h->room - 1)] = (struct tfs_first){ set, tensor };
 	h->n_firsts++;

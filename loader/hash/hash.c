@@ -19,14 +19,14 @@
 #include "hash/hash-table.h"
 
 /*
- * Hashers yield the CPU to readers, but not so much that one which has a lock of the loader's keeps everybody waiting: a third of
- * what others get.
+ * Hashers yield the CPU to readers, but not so much that one holding a lock of the loader keeps everybody waiting: a third of what
+ * others get.
  */
 enum { NICE = 5 };
 
 /*
- * Slots for all hashers together. For each: the one it is in, two read ahead, and the last one, which is older than those and so
- * the one that is filled anew. A hasher alone reads half of them ahead.
+ * Slots for all hashers together. For each: the one it is in, two read ahead, and the previous one, which is older and therefore
+ * refilled first. A lone hasher reads half of them ahead.
  */
 #define SLOTS_BYTES (4 * TFS_HASHERS * TFS_CHUNK)
 
@@ -35,21 +35,21 @@ struct job {
 	struct tfs_list link;
 	uint32_t set, tensor;
 	bool running;
-	bool of_pass;	       /* the pass waits for it */
+	bool of_pass;	       /* the pass is waiting for it */
 	struct tfs_list waits; /* struct tfs_hash_wait */
 };
 
-/* Tensors to be merged that wait for a hasher at most; what comes then has to do without, which costs memory and nothing else. */
+/* Maximum number of tensors waiting to be merged by a hasher; later ones aren't merged, which only costs memory. */
 enum { MERGES_MAX = 1024 };
 
-/* Hashing all there is, in file order. Those who wait share one pass. */
+/* Hashing everything, in file order. All waiters share one pass. */
 struct pass {
-	struct tfs_list waits; /* empty: no pass, or one that was given up and ends when its jobs do */
+	struct tfs_list waits; /* empty: no pass, or an abandoned one that ends when its jobs do */
 	uint32_t set;
 	size_t place;	  /* in set->by_offset: the next one */
 	unsigned jobs;	  /* that belong to it */
 	int code;	  /* first failure */
-	uint32_t checked; /* source that was found unchanged last; UINT32_MAX: none yet */
+	uint32_t checked; /* the source last found unchanged; UINT32_MAX: none yet */
 };
 
 struct tfs_hashes {
@@ -58,7 +58,7 @@ struct tfs_hashes {
 	struct tfs_residency *residency;
 	struct tfs_streams *streams;
 
-	pthread_mutex_t lock; /* guards all below; no other is taken under it */
+	pthread_mutex_t lock; /* guards all below; no other lock is taken under it */
 	pthread_cond_t work;
 	struct tfs_hash_table table;
 	struct tfs_list jobs;
@@ -91,7 +91,7 @@ static void wait_add(struct tfs_list *waits, struct tfs_hash_wait *w)
 	w->waiting = true;
 }
 
-/* Move all of @from, which is left empty, behind those of @to. They can't be cancelled any more. */
+/* Append all of @from, which is left empty, to @to. They can't be cancelled any more. */
 static void take_waits(struct tfs_list *to, struct tfs_list *from)
 {
 	tfs_list_each(struct tfs_hash_wait, w, from, link)
@@ -141,7 +141,7 @@ static bool is_resident(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
 	return h->residency && tfs_residency_is_resident(h->residency, (struct tfs_file_id){ set, tensor, TFS_RAW });
 }
 
-/* Are the bytes that were hashed still those that a reader would get? */
+/* Are the bytes that were hashed still those that a reader would see? */
 static bool is_true(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
 {
 	return !check_source(h, set, tensor, NULL) || is_resident(h, set, tensor);
@@ -155,7 +155,7 @@ static bool is_given_up(struct tfs_hashes *h, const struct job *j)
 	return r;
 }
 
-/* A resident tensor's bytes, which nobody copies. -ENOENT: it is not resident, or can't be mapped. */
+/* A resident tensor's bytes, without copying them. -ENOENT: it is not resident, or can't be mapped. */
 static int hash_backing(struct hasher *me, const struct job *j)
 {
 	struct tfs_hashes *h = me->h;
@@ -183,7 +183,7 @@ static int hash_backing(struct hasher *me, const struct job *j)
 	return r;
 }
 
-/* One read after the other; the stream reads ahead. */
+/* One read at a time; the stream reads ahead. */
 static int hash_stream(struct hasher *me, const struct job *j)
 {
 	struct tfs_hashes *h = me->h;
@@ -198,7 +198,7 @@ static int hash_stream(struct hasher *me, const struct job *j)
 		}
 		me->read.offset = at;
 		me->read.len = nbytes - at < TFS_STREAM_MAX_READ ? nbytes - at : TFS_STREAM_MAX_READ;
-		r = tfs_stream_read_wait(st, &me->read); /* hashed where it is: not worth a copy */
+		r = tfs_stream_read_wait(st, &me->read); /* hashed in place: not worth a copy */
 		if (r)
 			break;
 		assert(me->read.fd < 0); /* these streams know of no backing files */
@@ -210,7 +210,7 @@ static int hash_stream(struct hasher *me, const struct job *j)
 		tfs_stream_close(st);
 	if (r)
 		return r;
-	/* The stream may have had the bytes from before. */
+	/* The stream may have had the bytes from an earlier read. */
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	r = check_source(h, j->set, j->tensor, &err);
 	if (r) {
@@ -224,7 +224,7 @@ static int hash_stream(struct hasher *me, const struct job *j)
 	return r;
 }
 
-/* *@ret_checked: its source was found unchanged. *@ret_bytes: so many were hashed for it. */
+/* *@ret_checked: its source was found unchanged. *@ret_bytes: the number of bytes hashed for it. */
 static int compute(struct hasher *me, const struct job *j, struct tfs_hash *ret_hash, bool *ret_checked, uint64_t *ret_bytes)
 {
 	uint64_t nbytes = tensor_of(me->h, j->set, j->tensor)->nbytes;
@@ -256,7 +256,7 @@ static int compute(struct hasher *me, const struct job *j, struct tfs_hash *ret_
 
 /* --- Hashers ------------------------------------------------------------------------------------------------------- */
 
-/* The next tensor of the pass that has to be looked at, as a job; NULL: there is none. The lock is held. */
+/* The next tensor of the pass that must be checked, as a job; NULL: none. The lock is held. */
 static struct job *next_of_pass(struct tfs_hashes *h)
 {
 	struct pass *p = &h->pass;
@@ -271,7 +271,7 @@ static struct job *next_of_pass(struct tfs_hashes *h)
 			continue;
 		}
 		uint32_t tensor = set->by_offset[p->place];
-		/* Known, and the source was looked at for a tensor before it: there can be a million of these. */
+		/* Known, and the source was checked for an earlier tensor: there can be a million of these. */
 		if (set->tensors[tensor].source == p->checked && tfs_hash_recall(&h->table, p->set, tensor, &hash)) {
 			p->place++;
 			continue;
@@ -301,7 +301,7 @@ static struct job *first_waiting(struct tfs_hashes *h)
 	return NULL;
 }
 
-/* Those who waited for the pass, if it is over, to @out. The lock is held. */
+/* Move the waiters of the pass, if it is over, to @out. The lock is held. */
 static void end_pass(struct tfs_hashes *h, struct tfs_list *out, int *ret_code)
 {
 	struct pass *p = &h->pass;
@@ -356,7 +356,7 @@ static void run(struct hasher *me, struct job *j)
 	tfs_list_init(&of_pass);
 	pthread_mutex_lock(&h->lock);
 	if (r == -ECANCELED && !h->stopping && is_wanted(h, j)) {
-		/* Somebody came who wants it after all. */
+		/* A new waiter arrived after all. */
 		j->running = false;
 		pthread_mutex_unlock(&h->lock);
 		return;
@@ -395,7 +395,7 @@ static void *hasher(void *arg)
 	struct tfs_list of_pass;
 	int pass_code = 0;
 
-	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* failing to is no harm */
+	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* failing to is harmless */
 	pthread_mutex_lock(&h->lock);
 	while (!h->stopping) {
 		struct job *j = first_waiting(h);
@@ -415,7 +415,7 @@ static void *hasher(void *arg)
 			pthread_mutex_lock(&h->lock);
 			continue;
 		}
-		/* All was known. */
+		/* Everything was known already. */
 		tfs_list_init(&of_pass);
 		end_pass(h, &of_pass, &pass_code);
 		if (!tfs_list_is_empty(&of_pass)) {
@@ -430,7 +430,7 @@ static void *hasher(void *arg)
 	return NULL;
 }
 
-/* All hashers, or fewer if the system refuses some. The lock is held. 0, or -EAGAIN: there is not one. */
+/* All hashers, or fewer if the system refuses some. The lock is held. 0, or -EAGAIN: there are none. */
 static int start_hashers(struct tfs_hashes *h)
 {
 	tfs_assert_held(&h->lock);
@@ -475,7 +475,7 @@ int tfs_hash_all(struct tfs_hashes *h, struct tfs_hash_wait *w)
 	int r = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
 	if (!r) {
 		if (tfs_list_is_empty(&p->waits)) {
-			/* Also where the last one was given up, and has left out what it was at. */
+			/* Also if the last pass was abandoned and skipped what it was working on. */
 			p->set = 0;
 			p->place = 0;
 			p->code = 0;
@@ -547,7 +547,7 @@ struct tfs_hashes *tfs_hashes_create(const struct tfs_model *model, struct tfs_s
 	h->residency = residency;
 	tfs_list_init(&h->jobs);
 	tfs_list_init(&h->pass.waits);
-	/* Without the residency: these neither take part in loads nor push anything out of the budget. */
+	/* Without the residency: these streams neither join loads nor push anything out of the budget. */
 	h->streams = tfs_streams_create(model, sched, NULL, SLOTS_BYTES, true);
 	if (residency)
 		tfs_residency_on_duplicate(residency, on_duplicate, h);
@@ -569,14 +569,14 @@ void tfs_hashes_stop(struct tfs_hashes *h)
 	if (!h)
 		return;
 	pthread_mutex_lock(&h->lock);
-	h->stopping = true; /* nobody starts a hasher any more */
+	h->stopping = true; /* no more hashers are started */
 	pthread_cond_broadcast(&h->work);
 	pthread_mutex_unlock(&h->lock);
-	/* Those who read get their answer, and then see it. */
+	/* Readers get their answer, and then notice. */
 	tfs_streams_stop(h->streams);
 	while (h->n_hashers)
 		pthread_join(h->hashers[--h->n_hashers].thread, NULL);
-	/* What is left was never begun. */
+	/* What is left was never started. */
 	tfs_list_init(&waits);
 	pthread_mutex_lock(&h->lock);
 	tfs_list_each(struct job, j, &h->jobs, link) {

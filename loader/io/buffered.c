@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The last tier: pread through the page cache, which everything that is a file can do. What it can't read is not to be read. The
- * pages that it brings in are dropped again: what the loader holds, the page cache needn't.
+ * The last tier: pread through the page cache, which works for every file. What it can't read can't be read. The pages that it
+ * brings in are dropped again: the page cache needn't hold what the loader holds.
  */
 #include "io/engine.h"
 

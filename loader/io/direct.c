@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The tier in the middle: pread with O_DIRECT, as many at once as there are threads. */
+/* The middle tier: pread with O_DIRECT, as many at once as there are threads. */
 #include "io/engine.h"
 
 static enum tfs_queued queue(struct tfs_io_context *c, struct tfs_io *io)

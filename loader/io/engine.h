@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An IO engine: one way to read a range of a source file into memory. One engine is one .c file and one row of the table in
- * engine.c; workers choose among them, and go on with the next one, a tier below, where one fails (workers.c).
+ * engine.c; workers choose among them, and if one fails continue with the next lower tier (workers.c).
  *
  *   queue ──► DONE                 code, data
  *        └──► QUEUED ──► reap ──►  code, data
@@ -15,52 +15,52 @@
 #include "base/error.h"
 #include "content/source.h"
 
-/* One read. Stays where it is until it is done. */
+/* One read. Must not move until it is done. */
 struct tfs_io {
 	/* The caller's. */
 	struct tfs_source *source; /* pinned */
 	uint64_t offset;
 	size_t len;   /* > 0, inside the file as it was at mount time */
 	uint8_t *buf; /* aligned to TFS_IO_ALIGN, room for len + 2 * TFS_IO_ALIGN bytes */
-	int slot;     /* its number among the context's buffers, or -1 */
+	int slot;     /* its index among the context's buffers, or -1 */
 
 	/* The answer. */
-	uint8_t *data; /* the first byte asked for, somewhere in buf; all of them are there if code is 0 */
+	uint8_t *data; /* the first byte requested, somewhere in buf; all bytes are valid if code is 0 */
 	int code;
-	struct tfs_error err; /* filled by the last engine of the table, which has the last word; others may leave it */
+	struct tfs_error err; /* filled by the last engine of the table, whose error is final; others may leave it unchanged */
 
-	/* The engine's own while it is queued. */
-	uint64_t from; /* what is really read: [from, from + want) … */
+	/* Private to the engine while it is queued. */
+	uint64_t from; /* what is actually read: [from, from + want) … */
 	size_t want;
-	size_t got; /* … of which so much is there */
+	size_t got; /* … of which this much has arrived */
 };
 
 enum tfs_queued { TFS_IO_DONE, TFS_IO_QUEUED };
 
-/* What an engine keeps for one thread. */
+/* An engine's state for one thread. */
 struct tfs_io_context;
 
 struct tfs_engine {
 	const char *name; /* "uring": for --engine and .tensorfs/stats */
 
 	/*
-	 * Required where queue() ever answers QUEUED, else NULL: make a context for the calling thread, which alone uses it, for up to
-	 * @depth reads at once. -errno: this engine is not to be had here.
+	 * Required if queue() ever returns QUEUED, else NULL: make a context for the calling thread, which alone uses it, for up to
+	 * @depth reads at once. -errno: this engine isn't available here.
 	 */
 	int (*create)(unsigned depth, struct tfs_io_context **ret_context);
-	/* With that. Nothing is queued. */
+	/* Destroys it. Nothing may be queued. */
 	void (*destroy)(struct tfs_io_context *c);
 
 	/*
-	 * Optional: the buffers that most reads will go to, @n of them, @size bytes each, to be prepared for that; NULL: they are about
-	 * to be freed. Nothing is queued. An engine that can't just reads more slowly.
+	 * Optional: prepares the @n buffers of @size bytes each that most reads will use; NULL: they are about to be freed. Nothing
+	 * may be queued. An engine that can't do this just reads more slowly.
 	 */
 	void (*set_buffers)(struct tfs_io_context *c, uint8_t *const *buffers, unsigned n, size_t size);
 
 	/* Required. @c: NULL without create(). At most depth reads are queued. */
 	enum tfs_queued (*queue)(struct tfs_io_context *c, struct tfs_io *io);
 
-	/* Where queue() ever answers QUEUED: wait for one that was queued to be done, in whatever order. */
+	/* Required if queue() ever returns QUEUED: wait for any queued read to be done, in any order. */
 	struct tfs_io *(*reap)(struct tfs_io_context *c);
 };
 
@@ -70,7 +70,7 @@ typedef const struct tfs_engine *const tfs_engines[TFS_TIERS];
 extern const struct tfs_engine tfs_engine_uring, tfs_engine_threads, tfs_engine_buffered;
 extern tfs_engines tfs_all_engines;
 
-/* Is the engine of @tier to be had here? 0, or -errno that says why not. */
+/* Is the engine of @tier available here? 0, or -errno that says why not. */
 int tfs_engine_probe(tfs_engines engines, enum tfs_tier tier);
 
 #endif

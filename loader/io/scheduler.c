@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 
-/* Deflate streams that are being read at once at most: as many as there can be threads. */
+/* Maximum number of deflate streams being read at once: as many as there can be threads. */
 enum { IN_ORDER_MAX = 64 };
 
 struct tfs_sched {
@@ -19,10 +19,10 @@ struct tfs_sched {
 	pthread_cond_t work;
 	bool stopped;
 	struct tfs_list queue[TFS_PRIORITIES];
-	unsigned busy;					 /* jobs taken and not given back */
-	const struct tfs_tensor *in_order[IN_ORDER_MAX]; /* one of each stream that a job is under way for */
+	unsigned busy;					 /* jobs taken but not given back */
+	const struct tfs_tensor *in_order[IN_ORDER_MAX]; /* one for each stream with a job in progress */
 	unsigned n_in_order;
-	/* Bandwidth: bytes of finished jobs over the time in which any was under way. */
+	/* Bandwidth: bytes of finished jobs over the time in which any was in progress. */
 	double busy_since, measured_s;
 	uint64_t measured_bytes;
 	struct tfs_sched_stats stats;
@@ -117,7 +117,7 @@ static void fail(struct tfs_sched *s, struct tfs_transfer *t, int code, const st
 		if (t->err) {
 			*t->err = *err;
 			t->err->code = code;
-			/* A read that several transfers share fails in one place, which is in one of them at most. */
+			/* A read shared by several transfers fails at one position, which is in at most one of them. */
 			if (t->plain && (err->offset < t->offset || err->offset - t->offset > t->len))
 				t->err->offset = TFS_NO_OFFSET;
 		}
@@ -229,7 +229,7 @@ bool tfs_sched_take_back(struct tfs_sched *s, struct tfs_transfer *t)
  */
 #define BANDWIDTH_MEMORY 0.5
 
-/* Below this there is too little to judge by. */
+/* Below this there isn't enough data to judge by. */
 #define BANDWIDTH_MIN_BYTES ((uint64_t)16 << 20)
 
 static void account(struct tfs_sched *s, size_t bytes)
@@ -261,7 +261,7 @@ double tfs_sched_eta(struct tfs_sched *s, const struct tfs_transfer *t, uint64_t
 
 /* --- Workers ------------------------------------------------------------------------------------------------------ */
 
-/* Is there a job under way that @t has to wait for? */
+/* Must @t wait for a job in progress? */
 static bool must_wait(const struct tfs_sched *s, const struct tfs_transfer *t)
 {
 	if (!t->in_order)
@@ -272,7 +272,7 @@ static bool must_wait(const struct tfs_sched *s, const struct tfs_transfer *t)
 	return s->n_in_order == IN_ORDER_MAX;
 }
 
-/* Few are passed over: no tensor has more than one load and a few slots, and few streams have more than one tensor. */
+/* Few are skipped: no tensor has more than one load and a few slots, and few streams have more than one tensor. */
 static struct tfs_transfer *first(struct tfs_sched *s)
 {
 	for (int p = 0; p < TFS_PRIORITIES; p++)
@@ -282,7 +282,7 @@ static struct tfs_transfer *first(struct tfs_sched *s)
 	return NULL;
 }
 
-/* Add to the job those that follow in the queue and are close neighbours in the file. */
+/* Add to the job the next ones in the queue that are close by in the file. */
 static void join(struct tfs_sched *s, struct tfs_job *job, struct tfs_transfer *t)
 {
 	const struct tfs_list *queue = &s->queue[job->parts[0].t->priority];
@@ -322,7 +322,9 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job
 	job->priority = t->priority;
 	job->offset = t->offset + job->parts[0].at;
 	job->len = job->parts[0].len;
-	/* One that is not begun leaves the queue until tfs_sched_begin() puts it back: nobody else may write to it yet. */
+	/*
+	 * A transfer that hasn't begun leaves the queue until tfs_sched_begin() puts it back: no other worker may write to it yet.
+	 */
 	if (!t->begun || t->n_issued == t->n_chunks) {
 		struct tfs_transfer *next = tfs_list_next(&s->queue[t->priority], t, link);
 		dequeue(t);
@@ -340,7 +342,7 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job
 	return TFS_TAKE_JOB;
 }
 
-/* A job of @t is over: the next one may begin. */
+/* A job of @t is over: the next one may start. */
 static void next_in_order(struct tfs_sched *s, const struct tfs_transfer *t)
 {
 	unsigned i = 0;
@@ -353,7 +355,7 @@ static void next_in_order(struct tfs_sched *s, const struct tfs_transfer *t)
 	pthread_cond_signal(&s->work);
 }
 
-/* A part went as @code says. Returns the transfer if that was its last one, for the caller to end without the lock. */
+/* A part finished with @code. Returns the transfer if that was its last one, for the caller to end without the lock. */
 static struct tfs_transfer *part_done(struct tfs_sched *s, struct tfs_transfer *t, int code, const struct tfs_error *err)
 {
 	if (code)
@@ -442,7 +444,7 @@ void tfs_sched_stop(struct tfs_sched *s)
 		t = any_queued(s);
 		if (t) {
 			fail(s, t, -ECANCELED, NULL);
-			over = !t->in_flight; /* otherwise the worker that has a part of it ends it */
+			over = !t->in_flight; /* otherwise the worker that has one of its parts ends it */
 		}
 		pthread_cond_broadcast(&s->work);
 		pthread_mutex_unlock(&s->lock);

@@ -27,12 +27,12 @@
  */
 #define TFS_CHUNK ((size_t)4 << 20)
 
-/* Room for converting in: a huge page, so that what is converted in one go fills one. */
+/* Room to convert in: a huge page, so one conversion fills one. */
 #define TFS_SCRATCH ((size_t)2 << 20)
 
 /*
- * Transfers joined into one job: those no longer than TFS_JOIN_MAX, over holes no longer than TFS_JOIN_GAP, since reading
- * over a small hole is cheaper than a second request.
+ * Transfers joined into one job: those no longer than TFS_JOIN_MAX, across holes no longer than TFS_JOIN_GAP, since reading across
+ * a small hole is cheaper than a second request.
  */
 #define TFS_JOIN_MAX  ((size_t)1 << 20)
 #define TFS_JOIN_GAP  ((size_t)64 << 10)
@@ -46,36 +46,36 @@ struct tfs_transfer_ops {
 	int (*begin)(struct tfs_transfer *t, struct tfs_error *err);
 	/*
 	 * @data is a chunk, bytes [at, at + len) of the transfer. Several calls for different chunks may run at once. @scratch:
-	 * TFS_SCRATCH bytes, page-aligned, the worker's, for anything until it returns; may be NULL where the transfer has a buf.
+	 * TFS_SCRATCH bytes, page-aligned, the worker's, free to use until it returns; may be NULL if the transfer has a buf.
 	 */
 	int (*write)(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch, struct tfs_error *err);
-	/* Once, last: nothing of it is in flight any more. @code 0, or what went wrong first. May free @t. */
+	/* Once, last: nothing of it is in flight any more. @code: 0, or the first error. May free @t. */
 	void (*end)(struct tfs_transfer *t, int code, const struct tfs_error *err);
 };
 
-/* A run of bytes of some content on its way to one destination. Embedded in its owner's structure. */
+/* A transfer of a range of some content to one destination. Embedded in its owner's structure. */
 struct tfs_transfer {
 	/* Set by the owner before tfs_sched_add(). */
 	const struct tfs_transfer_ops *ops;
-	struct tfs_content content; /* of which it is bytes [at, at + len), len > 0 */
+	struct tfs_content content; /* of which it transfers bytes [at, at + len), len > 0 */
 	uint64_t at, len;
 	/* It is read in chunks: [0, first), then step bytes each. Both > 0 and <= TFS_CHUNK. */
 	uint32_t first, step;
 	enum tfs_priority priority; /* guarded by the scheduler's lock once added */
-	void *buf;		    /* read straight into this if a job has no other part; NULL or as tfs_source_read() wants it */
+	void *buf;		    /* read straight into this if a job has no other part; NULL or as tfs_source_read() requires */
 	/* Private to the scheduler, guarded by its lock. */
 	bool plain; /* its content is an extent: the bytes are those of the file @node from @offset on, and it may be joined */
 	uint32_t node;
-	uint64_t offset;		   /* where it isn't, the same as at */
-	const struct tfs_tensor *in_order; /* as its content has it */
+	uint64_t offset;		   /* if it isn't, the same as at */
+	const struct tfs_tensor *in_order; /* as returned by its content */
 	struct tfs_list link;
 	bool queued, begun;
 	uint32_t n_chunks, n_issued;
-	uint32_t cursor;       /* where to look for the next chunk that is not issued */
-	uint8_t *issued;       /* one byte a chunk; NULL where there is one chunk only */
+	uint32_t cursor;       /* where to look for the next chunk that hasn't been issued */
+	uint8_t *issued;       /* one byte per chunk; NULL if there is only one chunk */
 	unsigned in_flight;    /* jobs */
 	int code;	       /* first failure, or 0 */
-	struct tfs_error *err; /* what is known of it; may be NULL */
+	struct tfs_error *err; /* details; may be NULL */
 };
 
 /* The chunk that byte @at of the transfer is in, and the number of its chunks. */
@@ -96,10 +96,10 @@ struct tfs_job_part {
 	bool first; /* begin() has to be called */
 };
 
-/* One read: parts in ascending order of their place in the source, or one part that is no extent. */
+/* One read: parts in ascending order of position in the source, or a single part that isn't an extent. */
 struct tfs_job {
 	uint32_t node;
-	uint64_t offset; /* of the first byte of the first part, in the file or, where that is no extent, in its content */
+	uint64_t offset; /* of the first byte of the first part, in the file or, if that isn't an extent, in its content */
 	size_t len;	 /* to the last byte of the last part */
 	enum tfs_priority priority; /* when it was taken */
 	unsigned n_parts;
@@ -107,31 +107,33 @@ struct tfs_job {
 };
 
 struct tfs_sched_stats {
-	uint64_t jobs, transfers, joined; /* joined: transfers that shared another one's job */
+	uint64_t jobs, transfers, joined; /* joined: transfers that were part of another one's job */
 	uint64_t bytes[TFS_READ_HOWS];	  /* of jobs, by how they were read */
-	enum tfs_tier last_tier;	  /* of the last one that was not in the page cache */
+	enum tfs_tier last_tier;	  /* of the last one that wasn't in the page cache */
 	uint64_t failed;		  /* transfers */
 	uint64_t queued[TFS_PRIORITIES];  /* bytes not yet read, now */
-	double bandwidth;		  /* bytes a second while busy; 0: not known yet */
+	double bandwidth;		  /* bytes per second while busy; 0: not known yet */
 };
 
 struct tfs_sched;
 
 struct tfs_sched *tfs_sched_create(void);
-void tfs_sched_destroy(struct tfs_sched *s); /* after tfs_sched_stop() and after the workers are gone; takes NULL */
+void tfs_sched_destroy(struct tfs_sched *s); /* after tfs_sched_stop() and after the workers are gone; accepts NULL */
 
 /* Workers' takes return false from now on, and every transfer that is still queued ends with -ECANCELED. */
 void tfs_sched_stop(struct tfs_sched *s);
 
-/* Queue a transfer behind the others of its priority. -ENOMEM, -ECANCELED (stopped): nothing was queued, no callback comes. */
+/*
+ * Queue a transfer after the others of its priority. -ENOMEM, -ECANCELED (stopped): nothing was queued, and there is no callback.
+ */
 int tfs_sched_add(struct tfs_sched *s, struct tfs_transfer *t);
 
-/* Make a transfer demand, if it is not yet. @t must not have ended (hold whatever lock its end() takes). */
+/* Raise a transfer to demand, if it isn't yet. @t must not have ended (hold the lock that its end() takes). */
 void tfs_sched_promote(struct tfs_sched *s, struct tfs_transfer *t);
 
 /*
- * Take back a prefetch that has not begun: true, and it is as if it had never been added, without a callback. False: it is demand,
- * or under way. Same condition.
+ * Cancel a prefetch that hasn't begun: true, and it is as if it had never been added, without a callback. False: it is demand, or
+ * in progress. Same condition.
  */
 bool tfs_sched_take_back(struct tfs_sched *s, struct tfs_transfer *t);
 
@@ -139,23 +141,23 @@ bool tfs_sched_take_back(struct tfs_sched *s, struct tfs_transfer *t);
 void tfs_sched_want(struct tfs_sched *s, struct tfs_transfer *t, uint32_t chunk);
 
 /*
- * Seconds until @more bytes of demand, added now, would be there; 0 where the bandwidth is not known yet. @t: the transfer
- * that they belong to, if it was added already, so that they are not counted twice; same condition; or NULL.
+ * Estimated seconds until @more bytes of demand, added now, would arrive; 0 if the bandwidth isn't known yet. @t: the transfer that
+ * they belong to, if it was added already, so they aren't counted twice; same condition; or NULL.
  */
 double tfs_sched_eta(struct tfs_sched *s, const struct tfs_transfer *t, uint64_t more);
 
 enum tfs_take { TFS_TAKE_STOP, TFS_TAKE_IDLE, TFS_TAKE_JOB };
 
 /*
- * For workers. The next job, which must be given back to tfs_sched_done(); IDLE where there is none, with @wait after a second
- * without one.
+ * For workers. The next job, which must be given back to tfs_sched_done(); IDLE if there is none, with @wait after a second without
+ * one.
  */
 enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *ret_job);
 
-/* begin() of the parts that need it. Parts that fail are ended and leave the job, which may become empty. */
+/* Call begin() of the parts that need it. Parts that fail are ended and leave the job, which may become empty. */
 void tfs_sched_begin(struct tfs_sched *s, struct tfs_job *job);
 
-/* The job is done: @codes[i] is how part i went; @err is about the first that failed. @how: how the bytes were read. */
+/* The job is done: @codes[i] is the result of part i; @err is about the first that failed. @how: how the bytes were read. */
 void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how how, const int *codes, const struct tfs_error *err);
 
 void tfs_sched_stats(struct tfs_sched *s, struct tfs_sched_stats *ret_stats);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first tier: io_uring with O_DIRECT. One thread has many reads under way and meanwhile does what the finished ones need.
- * Buffers and files are registered where the kernel lets us, so that it need not look them up and pin them for each read.
+ * The first tier: io_uring with O_DIRECT. One thread has many reads in flight and meanwhile processes the finished ones. Buffers
+ * and files are registered if the kernel allows it, so it needn't look them up and pin them for each read.
  */
 #include "io/engine.h"
 
@@ -12,19 +12,19 @@
 #include <string.h>
 #include <time.h>
 
-/* Sources that are registered at a time: those of one load or two; another one takes the place of the oldest. */
+/* Sources registered at a time: those of one or two loads; another one replaces the oldest. */
 enum { FILES = 32 };
 
 struct tfs_io_context {
 	struct io_uring ring;
 	bool buffers, files;	 /* registered */
-	uint64_t sources[FILES]; /* by serial number; 0: empty */
+	uint64_t sources[FILES]; /* serial numbers; 0: empty */
 	unsigned next_file;
 };
 
 static int set_up(struct tfs_io_context *c, unsigned depth)
 {
-	/* Completions only when we ask for them, by the one thread that submits: no interrupts of what it does (Linux 6.1, 5.19). */
+	/* Completions only when we ask for them, by the one thread that submits: no interruptions of its work (Linux 6.1, 5.19). */
 	static const unsigned flags[] = {
 #if defined(IORING_SETUP_DEFER_TASKRUN) && defined(IORING_SETUP_SINGLE_ISSUER)
 		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
@@ -55,7 +55,7 @@ static int create(unsigned depth, struct tfs_io_context **ret_context)
 		free(c);
 		return r;
 	}
-	memset(none, -1, sizeof none); /* places to be filled: Linux 5.5 */
+	memset(none, -1, sizeof none); /* empty slots: Linux 5.5 */
 	c->files = !io_uring_register_files(&c->ring, none, FILES);
 	*ret_context = c;
 	return 0;
@@ -79,12 +79,12 @@ static void set_buffers(struct tfs_io_context *c, uint8_t *const *buffers, unsig
 	v = buffers ? calloc(n, sizeof *v) : NULL;
 	for (unsigned i = 0; v && i < n; i++)
 		v[i] = (struct iovec){ buffers[i], size };
-	/* Refused where more memory may not be locked (RLIMIT_MEMLOCK): then each read pins its own. */
+	/* Refused if no more memory may be locked (RLIMIT_MEMLOCK): then each read pins its own. */
 	c->buffers = v && !io_uring_register_buffers(&c->ring, v, n);
 	free(v);
 }
 
-/* The place at which the source is registered, or -1. */
+/* The slot in which the source is registered, or -1. */
 static int file_place(struct tfs_io_context *c, const struct tfs_source *s)
 {
 	int fd = s->direct_fd;
@@ -95,7 +95,7 @@ static int file_place(struct tfs_io_context *c, const struct tfs_source *s)
 		if (c->sources[i] == s->serial)
 			return i;
 	unsigned place = c->next_file++ % FILES;
-	/* Reads that are under way keep the file they began with. */
+	/* Reads in flight keep the file that they started with. */
 	c->sources[place] = 0;
 	if (io_uring_register_files_update(&c->ring, place, &fd, 1) != 1)
 		return -1;
@@ -103,7 +103,7 @@ static int file_place(struct tfs_io_context *c, const struct tfs_source *s)
 	return (int)place;
 }
 
-/* Submit what is still to be read of @io. */
+/* Submit the rest of @io. */
 static int submit(struct tfs_io_context *c, struct tfs_io *io)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&c->ring);
@@ -121,13 +121,13 @@ static int submit(struct tfs_io_context *c, struct tfs_io *io)
 		io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
 	}
 	io_uring_sqe_set_data(sqe, io);
-	/* Those taken back may stand before it, and the kernel may stop after any of them. */
+	/* Withdrawn ones may precede it, and the kernel may stop after any of them. */
 	do
 		r = io_uring_submit(&c->ring);
 	while (r == -EINTR || r == -EAGAIN || (r > 0 && io_uring_sq_ready(&c->ring)));
 	if (r > 0)
 		return 0;
-	/* It was not taken. When a later submission takes it along, the memory may be somebody else's: make it nothing. */
+	/* It wasn't submitted. If a later submission includes it, the memory may have another owner: make it a no-op. */
 	io_uring_prep_nop(sqe);
 	sqe->flags = 0;
 	io_uring_sqe_set_data(sqe, NULL);
@@ -151,7 +151,7 @@ static struct tfs_io *reap(struct tfs_io_context *c)
 		int r = io_uring_wait_cqe(&c->ring, &cqe);
 
 		if (r) {
-			/* Interrupted, or out of something for the moment: what is under way will end, whatever we are told here. */
+			/* Interrupted, or temporarily out of a resource: reads in flight will complete, whatever the error here. */
 			const struct timespec pause = { .tv_nsec = 1000000 };
 			if (r != -EINTR)
 				nanosleep(&pause, NULL);
@@ -161,7 +161,7 @@ static struct tfs_io *reap(struct tfs_io_context *c)
 		int n = cqe->res;
 		io_uring_cqe_seen(&c->ring, cqe);
 		if (!io)
-			continue; /* one that was taken back */
+			continue; /* a withdrawn one */
 		if (n > 0)
 			io->got += n;
 		if (io->from + io->got >= io->offset + io->len)
@@ -169,7 +169,7 @@ static struct tfs_io *reap(struct tfs_io_context *c)
 		else if (n == -EINTR || (n > 0 && n % TFS_IO_ALIGN == 0))
 			io->code = submit(c, io);
 		else
-			io->code = n < 0 ? n : -EIO; /* the file ends here, it seems: the tier below decides */
+			io->code = n < 0 ? n : -EIO; /* apparently the end of the file: the tier below decides */
 		if (!io->code && io->from + io->got < io->offset + io->len)
 			continue;
 		return io;

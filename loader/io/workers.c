@@ -22,30 +22,30 @@ struct tfs_workers {
 	void (*idle)(void *arg);
 	void *idle_arg;
 	/*
-	 * An engine with a queue needs no more threads than there are CPUs. The others are for when its tier fails: they wait until a
-	 * thread had to wait for storage itself.
+	 * An engine with a queue needs no more threads than there are CPUs. The others are for when its tier fails: they sleep
+	 * until a thread had to wait for storage itself.
 	 */
 	unsigned queueing; /* threads with a queue; 0: the engine has none */
 	unsigned depth;	   /* of each */
-	_Atomic bool all;  /* the others are wanted */
+	_Atomic bool all;  /* the others are needed */
 	pthread_mutex_t lock;
 	pthread_cond_t wanted;
 	unsigned n;
 	pthread_t threads[];
 };
 
-/* A job's bytes, and what O_DIRECT's alignment may add at both ends. */
+/* A job's bytes, plus what O_DIRECT's alignment may add at both ends. */
 #define BUFFER_SIZE (TFS_CHUNK + 2 * TFS_IO_ALIGN)
-/* Buffers begin at huge pages each. */
+/* Each buffer begins at a huge page. */
 #define BUFFER_STEP (TFS_CHUNK + TFS_SCRATCH)
 _Static_assert(TFS_SCRATCH >= TFS_EXTRACT_SCRATCH && TFS_SCRATCH >= 2 * TFS_IO_ALIGN, "the scratch serves for all of these");
 
-/* A job under way. */
+/* A job in progress. */
 struct running {
 	struct tfs_job job;
 	struct tfs_io io;
 	enum tfs_tier tier;
-	enum tfs_tier failed; /* the highest tier that could not read it, or TFS_TIERS */
+	enum tfs_tier failed; /* the highest tier that couldn't read it, or TFS_TIERS */
 	int why;	      /* -errno of that */
 	bool busy;
 };
@@ -55,13 +55,13 @@ struct worker {
 	struct tfs_io_context *context; /* of the engine with a queue, or NULL */
 	unsigned depth;
 	unsigned n_busy;
-	uint8_t *memory;	 /* scratch, then a buffer for each job under way; NULL while idle */
+	uint8_t *memory;	 /* scratch, then a buffer for each job in progress; NULL while idle */
 	struct running *running; /* depth of them */
 };
 
 /* --- Jobs ---------------------------------------------------------------------------------------------------------- */
 
-/* Look whether the file is still the one whose header told us where the bytes are: after reading, before believing. */
+/* Check whether the file is still the one whose header told us where the bytes are: after reading, before using them. */
 static int check(struct tfs_workers *w, struct tfs_source *source, int code, struct tfs_error *err)
 {
 	struct tfs_error changed = { .offset = TFS_NO_OFFSET };
@@ -72,7 +72,7 @@ static int check(struct tfs_workers *w, struct tfs_source *source, int code, str
 	return c ? c : code;
 }
 
-/* The job's bytes are at @data, or @code says why not. Hands them on and gives the job back. */
+/* The job's bytes are at @data, or @code says why not. Passes them on and gives the job back. */
 static void finish(struct worker *me, struct running *r, int code, uint8_t *data, enum tfs_read_how how)
 {
 	struct tfs_workers *w = me->w;
@@ -81,7 +81,7 @@ static void finish(struct worker *me, struct running *r, int code, uint8_t *data
 	struct tfs_error err = r->io.err;
 	int codes[TFS_JOB_PARTS] = { 0 };
 
-	/* Where something in a joined read is damaged, those who are not get their bytes one by one. */
+	/* If part of a joined read is damaged, the others get their bytes one by one. */
 	bool each = code == -EIO && source && job->n_parts > 1;
 	if (each)
 		err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
@@ -107,7 +107,7 @@ static void finish(struct worker *me, struct running *r, int code, uint8_t *data
 	me->n_busy--;
 }
 
-/* The engine has answered. */
+/* The engine has finished. */
 static void answered(struct worker *me, struct running *r)
 {
 	struct tfs_io *io = &r->io;
@@ -117,7 +117,7 @@ static void answered(struct worker *me, struct running *r)
 	finish(me, r, check(me->w, io->source, io->code, &io->err), io->data, (enum tfs_read_how)r->tier);
 }
 
-/* Threads beyond those with a queue, awake: this read is one that somebody has to wait for. */
+/* Wake the threads beyond those with a queue: this read has to be waited for. */
 static void want_all(struct tfs_workers *w)
 {
 	if (w->all)
@@ -128,7 +128,7 @@ static void want_all(struct tfs_workers *w)
 	pthread_mutex_unlock(&w->lock);
 }
 
-/* Read by the first tier, from r->tier on, that can; what it answers later reap() gets. */
+/* Read by the first tier, from r->tier on, that can; reap() gets later results. */
 static void read_by_tier(struct worker *me, struct running *r)
 {
 	struct tfs_workers *w = me->w;
@@ -216,7 +216,7 @@ static void start(struct worker *me, struct running *r)
 	read_by_tier(me, r);
 }
 
-/* One of those that are queued is through. */
+/* One of the queued reads is done. */
 static void reap(struct worker *me)
 {
 	const struct tfs_engine *e = me->w->engines[me->w->tier];
@@ -255,7 +255,7 @@ static void take_memory(struct worker *me)
 	e->set_buffers(me->context, buffers, me->depth, BUFFER_SIZE);
 }
 
-/* Nothing to do for a while: an idle mount should cost no buffers. */
+/* Idle for a while: an idle mount shouldn't use memory for buffers. */
 static void drop_memory(struct worker *me)
 {
 	const struct tfs_engine *e = me->w->engines[me->w->tier];
@@ -266,7 +266,7 @@ static void drop_memory(struct worker *me)
 	me->memory = NULL;
 }
 
-/* Where a thread has nothing to do, no load is under way that will go on with a staging buffer; a stream may, whose reader is slow. */
+/* If a thread is idle, no load in progress will continue with a staging buffer; a stream with a slow reader may. */
 enum { STAGING_SECONDS = 2 };
 
 static struct running *free_place(struct worker *me)
@@ -305,7 +305,7 @@ static void work(struct worker *me)
 	}
 }
 
-/* Wait until all threads are wanted. Those with a queue always are. */
+/* Wait until all threads are needed. Those with a queue always are. */
 static void wait_for_need(struct tfs_workers *w)
 {
 	pthread_mutex_lock(&w->lock);
@@ -323,7 +323,7 @@ static void *worker(void *arg)
 	if (w->queueing && !me.depth)
 		wait_for_need(w);
 	else if (w->queueing && w->engines[w->tier]->create(me.depth, &me.context))
-		want_all(w); /* it could be had a moment ago; the others make up for it */
+		want_all(w); /* it was available a moment ago; the others make up for it */
 	if (!me.context)
 		me.depth = 1;
 	me.running = calloc(me.depth, sizeof *me.running);
@@ -340,7 +340,7 @@ static void *worker(void *arg)
 	return NULL;
 }
 
-/* The first tier from the one that is wanted on that is to be had. */
+/* The first available tier, from the requested one on. */
 static enum tfs_tier choose_tier(tfs_engines engines, enum tfs_tier tier)
 {
 	while (tier < TFS_TIER_BUFFERED && tfs_engine_probe(engines, tier))

@@ -14,7 +14,7 @@
 #include "base/search.h"
 #include "base/sort.h"
 
-/* The directory at hand. */
+/* The current directory. */
 struct group {
 	struct tfs_model_impl *m;
 	uint32_t dir;
@@ -68,7 +68,7 @@ static int add_file(const struct group *g, struct tfs_candidate *d, struct tfs_w
 	return 0;
 }
 
-/* Sound, and in no candidate yet. */
+/* Valid, and not in a candidate yet. */
 static bool is_free(const struct tfs_weight_file *file)
 {
 	return tfs_is_sound(file) && file->candidate == TFS_NO_CANDIDATE;
@@ -90,12 +90,12 @@ static int by_place(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* What of the shards that an index lists is there. */
+/* Which of the shards that an index lists exist. */
 struct listed {
-	const void **found; /* sound ones, as struct tfs_weight_file */
+	const void **found; /* valid ones, as struct tfs_weight_file */
 	size_t n_found;
-	bool present;	   /* some are there, sound or not */
-	const char *other; /* the first that is something else than a file of the index's format */
+	bool present;	   /* some exist, valid or not */
+	const char *other; /* the first that isn't a file of the index's format */
 };
 
 static void look_up(struct group *g, const struct tfs_candidate *d, const char *name, struct listed *l)
@@ -114,7 +114,9 @@ static void look_up(struct group *g, const struct tfs_candidate *d, const char *
 		l->found[l->n_found++] = file;
 }
 
-/* So a broken download looks in the hub's cache. Where none of the shards is there, the first of the links is the reason. */
+/*
+ * This is what a broken download looks like in the hub's cache. If none of the shards exists, the first of the links is the reason.
+ */
 static void forgive_links(struct group *g, const struct tfs_index *ix)
 {
 	for (size_t i = 0; i < ix->n_files; i++) {
@@ -126,7 +128,7 @@ static void forgive_links(struct group *g, const struct tfs_index *ix)
 	}
 }
 
-/* Add the sound ones among the shards of @d's sound index. */
+/* Add the valid shards that @d's valid index lists. */
 static int take_listed(struct group *g, struct tfs_candidate *d)
 {
 	const struct tfs_index *ix = d->index->index;
@@ -153,7 +155,7 @@ static int take_listed(struct group *g, struct tfs_candidate *d)
 		tfs_error_set(&err, -EINVAL, TFS_NO_OFFSET, "lists %s, which isn't a %s file", l.other, d->format->name);
 	else
 		tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET, "none of the %zu shards that it lists %s, the first is %s", ix->n_files,
-			      l.present ? "can be read" : "is there", ix->files[0]);
+			      l.present ? "can be read" : "exists", ix->files[0]);
 	tfs_model_error_in(&g->m->pub, d->index->node, &err);
 	return tfs_candidate_fail(g->candidates, d, &err);
 }
@@ -217,8 +219,8 @@ static int candidate_indexes(struct group *g)
 }
 
 /*
- * The shards @names, @n of one NAME and number: those that no index lists go to the first index that lists one of the others, which
- * is then out of date; without such an index they are a candidate of their own.
+ * The shards @names, @n with the same NAME and number: those that no index lists go to the first index that lists one of the
+ * others, which is then out of date; without such an index they form a candidate.
  */
 static int candidate_group(struct group *g, const void *const *names, size_t n)
 {
@@ -288,7 +290,7 @@ static int candidate_shards(struct group *g)
 	return 0;
 }
 
-/* Hugging Face's names of the weights themselves, where an optimizer's state may lie beside them. */
+/* Hugging Face's names of the weights themselves, next to which there may be an optimizer's state. */
 static bool is_model(const char *stem)
 {
 	return !strcmp(stem, "model") || !strcmp(stem, "pytorch_model") || !strcmp(stem, "diffusion_pytorch_model");
@@ -348,7 +350,7 @@ static bool begins_with(const char *s, const char *prefix)
 	return !strncasecmp(s, prefix, strlen(prefix));
 }
 
-/* Is @word one of the words of @s, which `_`, `-` and `.` are between? Case doesn't count. */
+/* Is @word one of the words of @s that `_`, `-` and `.` separate? Case-insensitive. */
 static bool has_word(const char *s, const char *word)
 {
 	static const char between[] = "_-.";
@@ -371,9 +373,9 @@ static bool begins_with_words(const char *s, const char *prefix)
 }
 
 /*
- * By the names that their writers give them: peft, llama.cpp (which looks for "mmproj" anywhere in a name, too), diffusers, mlx-lm,
- * LLaVA; what transformers, accelerate, DeepSpeed and torch save of a training beside the model. What has an index (@indexed) is a model,
- * though a word in its name may say otherwise.
+ * By the names that their writers use: peft, llama.cpp (which looks for "mmproj" anywhere in a name, too), diffusers, mlx-lm,
+ * LLaVA; what transformers, accelerate, DeepSpeed and torch save of a training run next to the model. Anything with an index
+ * (@indexed) is a model, whatever words its name has.
  */
 static bool has_companion_name(const char *stem, bool indexed)
 {
@@ -397,7 +399,7 @@ static bool has_companion_name(const char *stem, bool indexed)
 	return strcasestr(stem, "mmproj") != NULL;
 }
 
-/* Has the file nothing but the factors of a low-rank adapter? peft, diffusers, kohya's scripts and llama.cpp all name them so. */
+/* Does the file contain only the factors of a low-rank adapter? peft, diffusers, kohya's scripts and llama.cpp all name them so. */
 static bool is_lora(struct tfs_catalog *catalog)
 {
 	size_t n;
@@ -425,7 +427,9 @@ static bool is_companion(const struct tfs_candidate *d)
 	return lora;
 }
 
-/* torch/distributed/checkpoint/_hf_utils.py: the key by which each rank's file says where its parts begin in the whole tensors. */
+/*
+ * torch/distributed/checkpoint/_hf_utils.py: the key by which each rank's file says where its parts begin in the complete tensors.
+ */
 bool tfs_has_parts(const struct tfs_catalog *catalog)
 {
 	static const char key[] = "DCP_SHARDING_INFO";

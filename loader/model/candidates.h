@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which files of a directory are one weight set:
+ * Which files of a directory form a weight set:
  *
- * 1. an index makes a set of the shards that it lists, with those that it should have listed, as they are named like one of them;
- * 2. what is left and is named NAME-00001-of-00003 is grouped by NAME and number of shards;
- * 3. the files of a format that wants it so (struct tfs_format.one_set) are one set;
+ * 1. an index makes a set of the shards that it lists, plus those that it should have listed, as they are named like one of them;
+ * 2. of the rest, what is named NAME-00001-of-00003 is grouped by NAME and number of shards;
+ * 3. the files of a format with struct tfs_format.one_set are one set;
  * 4. any other weight file is a set of its own.
  *
- * Only sound files are in sets. A broken one, be it shard or index, takes nothing else with it.
+ * Only valid files are in sets. A broken one, be it shard or index, doesn't affect others.
  *
  * Part of building a model; single-threaded.
  */
@@ -20,39 +20,42 @@
 /* Not in any candidate. */
 #define TFS_NO_CANDIDATE SIZE_MAX
 
-/* A weight file or an index, and what parsing made of it. */
+/* A weight file or an index, and the result of parsing it. */
 struct tfs_weight_file {
 	uint32_t node;
 	bool is_index;
-	bool is_ambiguous; /* its name is that of weights, and of other things, too */
-	bool is_other;	   /* and it is none; nobody's from then on */
-	bool missing;	   /* a dangling link that an index lists as a shard, which says so: not worth a warning of its own */
+	bool is_ambiguous; /* its name may be that of weights or of something else */
+	bool is_other;	   /* and it isn't weights; ignored from then on */
+	bool missing;	   /* a dangling link that an index lists as a shard: the index reports it, so no warning of its own */
 	size_t candidate;  /* the first that has it, as an index into struct tfs_candidates.all, or TFS_NO_CANDIDATE */
 	const struct tfs_format *format;
-	struct tfs_catalog *catalog; /* of a sound weight file, sorted by name; of a broken one, as far as it was read, or NULL */
-	struct tfs_index *index;     /* of a sound index */
+	struct tfs_catalog *catalog; /* of a valid weight file, sorted by name; of a broken one, the part that was read, or NULL */
+	struct tfs_index *index;     /* of a valid index */
 	const struct tfs_error *err; /* of a broken one */
 };
 
-/* Is it a weight file, and can be read? */
+/* Is it a readable weight file? */
 static inline bool tfs_is_sound(const struct tfs_weight_file *file)
 {
 	return file->catalog && !file->err;
 }
 
-/* A set to be. What it points to belongs to the files, to the model or to the candidates. */
+/* A future set. What it points to belongs to the files, to the model or to the candidates. */
 struct tfs_candidate {
 	const char *stem; /* in the model's arena; not yet unique */
 	const struct tfs_format *format;
 	bool companion;		       /* see struct tfs_set */
-	unsigned rank;		       /* 0: shards, 1: a file whose name is that of a whole model, 2: any other */
+	unsigned rank;		       /* 0: shards, 1: a file named like a complete model, 2: any other */
 	struct tfs_weight_file *index; /* or NULL */
-	const void **files;	       /* struct tfs_weight_file *, in name order; sound */
+	const void **files;	       /* struct tfs_weight_file *, in name order; valid */
 	size_t n_files, room_files;
-	size_t n_listed; /* files that the index, or the names, speak of */
-	/* Where not all the shards can be read that one's name speaks of: how many that is, how many are there, and how many can be read. */
+	size_t n_listed; /* files that the index, or the names, refer to */
+	/*
+	 * If not all the shards can be read that the name of one implies: how many that is, how many exist, and how many can be
+	 * read.
+	 */
 	size_t n_named, n_there, n_sound;
-	bool lacks_shards;			/* that one's name speaks of, whether or not anything is to be said of that */
+	bool lacks_shards;			/* implied by the name of one, whether or not there is anything to report */
 	const struct tfs_weight_file *unlisted; /* the first of @n_unlisted files that the index doesn't list */
 	size_t n_unlisted;
 	const struct tfs_error *err; /* why it is broken, or NULL */
@@ -69,12 +72,12 @@ struct tfs_candidates {
 	struct tfs_arena arena;
 };
 
-/* Does the file have parts of its tensors only, as one rank had them (torch's distributed checkpoints)? */
+/* Does the file have only one rank's parts of its tensors (torch's distributed checkpoints)? */
 bool tfs_has_parts(const struct tfs_catalog *catalog);
 
 /*
  * Group the @n weight files and indexes of the directory @dir, in node order, into @candidates (empty). An index that is broken, or that
- * lists no sound file, is a broken candidate without files. 0 or -ENOMEM.
+ * lists no valid file, is a broken candidate without files. 0 or -ENOMEM.
  */
 int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *files, size_t n, struct tfs_candidates *candidates);
 void tfs_candidates_clear(struct tfs_candidates *candidates);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What of a model would a mount cover? All files are opened by their paths from the model directory, long after the mount was made.
- * A path that went through the mountpoint would then lead into our own mount, and the daemon would wait for itself.
+ * Which files of a model would a mount cover? All files are opened by their paths from the model directory, long after mounting. A
+ * path that went through the mountpoint would then lead into our own mount, and the daemon would wait for itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,10 @@
 #include "model/impl.h"
 #include "model/walk.h"
 
-/* Does the way from the directory @root to @path enter @dir? Where it starts does not count: a descriptor is below what covers it. */
+/*
+ * Does the path from the directory @root to @path enter @dir? The starting point doesn't count: a descriptor refers to what is
+ * below a mount.
+ */
 static bool enters(int root, const char *path, const struct stat *dir)
 {
 	struct tfs_walk w = { .at = openat(root, ".", O_PATH | O_CLOEXEC) };

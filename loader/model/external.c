@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tensors whose bytes are in another file than the one that lists them: is it there, and has it all of them? */
+/* Tensors whose bytes are in another file than the one that lists them: does it exist, and does it have all of them? */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -11,10 +11,10 @@
 #include "model/impl.h"
 #include "storage/storage.h"
 
-/* Of a location: its node, or one of these, which no node is. */
+/* The node of a location, or one of these, which aren't nodes. */
 enum { MISSING = UINT32_MAX, UNSEEN = UINT32_MAX - 1 };
 
-/* Is the file that @node is still to be downloaded? One that can't be opened fails when a tensor is read. */
+/* Does the file @node still have to be downloaded? If it can't be opened, reading a tensor fails later. */
 static int check_pointer(const struct tfs_model *m, uint32_t node, struct tfs_error *err)
 {
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
@@ -52,7 +52,7 @@ int tfs_external_check(const struct tfs_model *m, uint32_t dir, struct tfs_catal
 	struct tfs_tensor *t = tfs_catalog_tensors(catalog, &n);
 	cleanup_free uint32_t *nodes = NULL; /* by location */
 	struct tfs_error err = { 0 };
-	uint32_t missing = 0; /* the location that @err is about, counted from 1 */
+	uint32_t missing = 0; /* the location that @err is about, plus 1 */
 	int r = 0;
 
 	if (!n_locations)

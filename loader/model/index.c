@@ -13,7 +13,7 @@
 #include "base/sort.h"
 #include "storage/storage.h"
 
-/* The largest models have some hundred shards; and a new one costs a move of up to this many places. */
+/* The largest models have some hundred shards; and a new one costs moving up to this many entries. */
 #define MAX_FILES 10000u
 
 struct index {
@@ -22,16 +22,16 @@ struct index {
 	struct tfs_index_entry *entries;
 	size_t room_entries;
 	const char **files;
-	uint32_t *by_name; /* places in files[], sorted by name */
+	uint32_t *by_name; /* indices into files[], sorted by name */
 	size_t room_files, room_by_name;
-	uint32_t last; /* file of the last entry: mostly that of the next, too */
+	uint32_t last; /* file of the last entry: usually that of the next, too */
 	struct tfs_json json;
 	struct tfs_error *err;
 };
 
 /* --- Names of index files ---------------------------------------------------------------------------------------- */
 
-/* Does [s, s + *len) end with @suffix? Then take it off. */
+/* Does [s, s + *len) end with @suffix? Then remove it. */
 static bool strip(const char *s, size_t *len, const char *suffix)
 {
 	size_t n = strlen(suffix);
@@ -79,7 +79,7 @@ static int refuse(struct index *ix, const struct tfs_json_text *at, const char *
 			     tfs_quote(quoted, sizeof quoted, at->s, at->len), what);
 }
 
-/* Something is wrong with one row; @at is the part of it that is quoted. */
+/* Something is wrong with a row; @at is the part of it to quote. */
 static void note_bad(struct index *ix, const struct tfs_json_text *at, const char *what)
 {
 	char quoted[TFS_QUOTE_SIZE];
@@ -90,8 +90,8 @@ static void note_bad(struct index *ix, const struct tfs_json_text *at, const cha
 }
 
 /*
- * Why @name can't be a shard's, or NULL. No path in a file leaves its directory. A backslash separates on other systems, so no honest
- * name has one.
+ * Why @name can't be a shard's, or NULL. No path in a file leaves its directory. A backslash is a separator on other systems, so no
+ * legitimate name has one.
  */
 static const char *wrong_file_name(const struct tfs_json_text *name)
 {
@@ -108,7 +108,7 @@ static const char *wrong_file_name(const struct tfs_json_text *name)
 	return NULL;
 }
 
-/* Place of the file in files[], where it is put if it is new. */
+/* Index of the file in files[], to which it is added if it is new. */
 static int find_file(struct index *ix, const struct tfs_json_text *name, uint32_t *ret)
 {
 	size_t n = ix->pub.n_files, at;
@@ -178,12 +178,12 @@ static int read_weight_map(struct index *ix)
 	return r;
 }
 
-/* Digits only; indexes in the wild also have a float there, or a string, which tells us nothing. */
+/* Only digits; indexes in the wild also have a float or a string there, which we ignore. */
 static bool parse_u64(const struct tfs_json_text *text, uint64_t *ret)
 {
 	struct tfs_json r;
 
-	/* A copy of the reader's position in the text, not of the text: a number is not written to. */
+	/* A copy of the reader's position in the text, not of the text: reading a number doesn't modify that. */
 	tfs_json_init(&r, (char *)text->s, text->len, 0, NULL);
 	return !tfs_json_u64(&r, ret) && !tfs_json_end(&r);
 }
@@ -225,7 +225,7 @@ static int read_json(struct index *ix)
 		} else if (!tfs_json_is(&key, "weight_map")) {
 			r = tfs_json_skip(&ix->json);
 		} else if (seen) {
-			return refuse(ix, &key, "is there twice");
+			return refuse(ix, &key, "is a duplicate key");
 		} else {
 			seen = true;
 			r = read_weight_map(ix);
@@ -274,7 +274,7 @@ static int sort_entries(struct index *ix)
 		bool again = i && !by_name(order[i - 1], e);
 
 		if (again)
-			note_bad(ix, &(struct tfs_json_text){ e->name, e->name_len }, "is listed twice: the last row counts");
+			note_bad(ix, &(struct tfs_json_text){ e->name, e->name_len }, "is listed twice: the last row is used");
 		sorted[ix->pub.n_entries - again] = *e;
 		ix->pub.n_entries += !again;
 	}
@@ -311,7 +311,7 @@ int tfs_index_read(const struct tfs_input *in, struct tfs_index **ret_index, str
 	}
 	ix->pub.entries = ix->entries;
 	ix->pub.files = ix->files;
-	ix->err = ix->json.err = NULL; /* not ours any longer */
+	ix->err = ix->json.err = NULL; /* no longer ours */
 	*ret_index = &ix->pub;
 	return 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An index: the JSON file beside sharded weights that says which shard holds which tensor. Hugging Face's convention,
- * the same for safetensors and for torch: STEM.safetensors.index.json, pytorch_model.bin.index.json.
+ * An index: the JSON file next to sharded weights that says which shard holds which tensor. Hugging Face's convention, the same for
+ * safetensors and for torch: STEM.safetensors.index.json, pytorch_model.bin.index.json.
  */
 #ifndef TFS_INDEX_H
 #define TFS_INDEX_H
@@ -14,7 +14,7 @@
 
 struct tfs_input;
 
-/* 100,000 tensors take 10 MB; this is a model of ten million. */
+/* 100,000 tensors need 10 MB; this is a model of ten million. */
 #define TFS_INDEX_MAX_SIZE (1u << 30)
 
 /* One row of the weight_map. */
@@ -30,27 +30,26 @@ struct tfs_index_entry {
 /* All of it belongs to the index. */
 struct tfs_index {
 	size_t n_entries;
-	const struct tfs_index_entry *entries; /* sorted by name: memcmp, then length; no name twice */
+	const struct tfs_index_entry *entries; /* sorted by name: memcmp, then length; no duplicates */
 	size_t n_files;
 	const char *const *files; /* bare file names, in the order of their first mention */
 	bool has_total_size;
-	uint64_t total_size;  /* metadata.total_size where that is an integer; often wrong */
-	size_t n_bad;	      /* rows that are wrong by themselves; */
+	uint64_t total_size;  /* metadata.total_size if that is an integer; often wrong */
+	size_t n_bad;	      /* number of invalid rows; */
 	struct tfs_error bad; /* what is wrong with the first of them, and where */
 };
 
 /*
- * Is @file_name the index of shards with extension @ext (".safetensors")? Then its stem goes to @ret_stem (NAME_MAX + 1
- * bytes, may be NULL): "model" of model.safetensors.index.json, and "model.fp16" of a variant's index,
- * model.safetensors.index.fp16.json, whose shards are model.fp16-00001-of-00002.safetensors.
+ * Is @file_name the index of shards with extension @ext (".safetensors")? Then its stem is stored in @ret_stem (NAME_MAX + 1 bytes,
+ * may be NULL): "model" of model.safetensors.index.json, and "model.fp16" of a variant's index, model.safetensors.index.fp16.json,
+ * whose shards are model.fp16-00001-of-00002.safetensors.
  */
 bool tfs_index_claims(const char *file_name, const char *ext, char *ret_stem);
 
 /*
- * Read the index in the file @in. A row that is wrong by itself takes no other down: it is counted, and
- * ignored where it has no file name at all, names no file where it has one that isn't bare, and of two rows of one name the last
- * counts, as it does for Python's reader. Refuses (-EINVAL, @err filled) what is not JSON, has no weight_map, or has no sound row.
- * -EFBIG above TFS_INDEX_MAX_SIZE; -ENOMEM; pread's errors.
+ * Read the index in the file @in. An invalid row doesn't affect others. It is counted; without a file name it is ignored, with a
+ * path it has no file, and of duplicate names the last row is used, as in Python's reader. Refuses (-EINVAL, @err filled) anything
+ * that isn't JSON, has no weight_map, or no valid row. -EFBIG above TFS_INDEX_MAX_SIZE; -ENOMEM; pread's errors.
  */
 int tfs_index_read(const struct tfs_input *in, struct tfs_index **ret_index, struct tfs_error *err);
 void tfs_index_destroy(struct tfs_index *ix); /* takes NULL */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One weight set from its shards: the tables of their tensors merged by name, and resolved (resolve.c). */
+/* Builds one weight set from its shards: their tables of tensors merged by name, and resolved (resolve.c). */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdalign.h>
@@ -19,7 +19,10 @@ static int by_name(const void *a, const void *b)
 	return tfs_name_cmp(x->name, x->name_len, y->name, y->name_len);
 }
 
-/* Tensors of zero bytes share an offset, and those of one deflate stream; then by name, which is by place in the table. */
+/*
+ * Tensors of zero bytes share an offset, and so do those of one deflate stream; these are ordered by name, which is by index in the
+ * table.
+ */
 static int by_offset(const void *a, const void *b)
 {
 	const struct tfs_tensor *x = a, *y = b;
@@ -57,7 +60,7 @@ uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char 
 			uint32_t in = node;
 
 			node = S_ISDIR(m->nodes[in].mode) ? tfs_model_find_child(m, in, p, len) : UINT32_MAX;
-			/* A link to a directory is no directory itself. */
+			/* A link to a directory isn't a directory itself. */
 			if (node != UINT32_MAX && S_ISLNK(m->nodes[node].mode))
 				node = tfs_model_walk(m, in, m->nodes[node].link->target);
 		}
@@ -65,7 +68,7 @@ uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char 
 		p += *p == '/';
 	}
 	if (node == UINT32_MAX)
-		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: there is no such file", quoted);
+		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: no such file", quoted);
 	else if (!S_ISREG(m->nodes[node].mode)) {
 		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "external data in %s: not a regular file", quoted);
 		node = UINT32_MAX;
@@ -74,14 +77,14 @@ uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char 
 }
 
 /*
- * Add the other files that the shards' tensors are in to @sources, behind the @n shards' own, *@n_sources in all; and turn each
- * tensor's source from what its catalog says into a place in @sources. (Formats with external data have no shards that two
- * indexes could list, so no catalog of theirs comes here twice.) That they are there is known (external.c).
+ * Add the other files that contain tensors of the shards to @sources, after the @n shards themselves, *@n_sources in all; and
+ * convert each tensor's source from its catalog's to an index into @sources. (Formats with external data have no shards that two
+ * indexes could list, so each of their catalogs gets here only once.) external.c has checked that they exist.
  */
 static int place_sources(struct tfs_model_impl *m, uint32_t dir, const struct tfs_shard *shards, size_t n, uint32_t *sources,
 			 uint32_t *n_sources, struct tfs_error *err)
 {
-	cleanup_free uint32_t *place_of_node = NULL; /* counted from 1 */
+	cleanup_free uint32_t *place_of_node = NULL; /* plus 1 */
 
 	*n_sources = n;
 	for (size_t s = 0; s < n; s++) {
@@ -98,7 +101,7 @@ static int place_sources(struct tfs_model_impl *m, uint32_t dir, const struct tf
 			if (!place_of_node)
 				return -ENOMEM;
 			for (size_t i = 0; i < n; i++)
-				place_of_node[shards[i].node] = i + 1; /* a file may name itself */
+				place_of_node[shards[i].node] = i + 1; /* a file may refer to itself */
 		}
 		for (size_t i = 0; i < n_tensors; i++) {
 			uint32_t node;
@@ -122,7 +125,7 @@ static int place_sources(struct tfs_model_impl *m, uint32_t dir, const struct tf
 
 #define table(m, n, type) ((type *)tfs_arena_array(&(m)->arena, n, sizeof(type), alignof(type)))
 
-/* The tensors of all shards by name, *@ret_n, in one table (@own: the lone shard's). NULL: out of memory. */
+/* The tensors of all shards sorted by name, *@ret_n, in one table (@own: the lone shard's). NULL: out of memory. */
 static struct tfs_tensor *merge_names(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n_shards, bool own,
 				      const void **order, const void **tmp, size_t *ret_n)
 {
@@ -145,7 +148,7 @@ static struct tfs_tensor *merge_names(struct tfs_model_impl *m, const struct tfs
 	return t;
 }
 
-/* Fill by_offset: by shard first, which counting does, then each shard's by offset. */
+/* Fill by_offset: by shard first, by counting, then each shard's by offset. */
 static int order_by_offset(struct tfs_model_impl *m, struct tfs_set *set, size_t n_shards, const void **order, const void **tmp)
 {
 	cleanup_free size_t *ends = calloc(n_shards + 1, sizeof *ends);
@@ -157,7 +160,7 @@ static int order_by_offset(struct tfs_model_impl *m, struct tfs_set *set, size_t
 		ends[set->tensors[i].source + 1]++;
 	for (size_t s = 0; s < n_shards; s++)
 		ends[s + 1] += ends[s];
-	/* ends[s] is where shard s starts, and walks to its end as it is filled. */
+	/* ends[s] is where shard s starts, and advances to its end as it is filled. */
 	for (size_t i = 0; i < set->n_tensors; i++)
 		order[ends[set->tensors[i].source]++] = &set->tensors[i];
 	for (size_t s = 0, start = 0; s < n_shards; start = ends[s++])
@@ -221,7 +224,7 @@ int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_sh
 	if (r)
 		return r;
 
-	/* Only now from places to nodes. */
+	/* Only now convert indices to nodes. */
 	for (size_t i = 0; i < set->n_tensors; i++)
 		t[i].source = sources[t[i].source];
 	return 0;

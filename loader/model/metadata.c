@@ -37,7 +37,7 @@ int tfs_metadata_merge(const struct tfs_set *set, struct tfs_merged **ret_merged
 	for (uint32_t f = 0; f < set->n_files; f++)
 		for (size_t i = 0; i < set->metadata[f].n; i++)
 			order[n++] = &set->metadata[f].pairs[i];
-	tfs_sort(order, n, order + total + 1, by_key); /* stable: of equal keys the first file's comes first */
+	tfs_sort(order, n, order + total + 1, by_key); /* stable: among equal keys the first file's comes first */
 	n = 0;
 	for (size_t i = 0; i < total; i++) {
 		if (!n || by_key(merged[n - 1].pair, order[i]))

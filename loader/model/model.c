@@ -33,7 +33,10 @@ int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *
 		return r;
 	}
 #ifdef __GLIBC__
-	/* Headers and tables of work are freed by now, in the arenas of several threads, too; a daemon does not keep them. */
+	/*
+	 * Headers and temporary tables are freed by now, also in the arenas of several threads; a daemon shouldn't keep their
+	 * memory.
+	 */
 	malloc_trim(0);
 #endif
 	*ret_model = &m->pub;

@@ -18,15 +18,15 @@
 #include "tensor/catalog.h"
 
 /*
- * Limits of a scan, each far above any real model, so that a mistaken path (a home directory, a loop of links) ends in an
- * error instead of in all of memory.
+ * Limits of a scan, each far above any real model, so a mistaken path (a home directory, a loop of links) results in an error
+ * instead of using up all memory.
  */
 #define TFS_MAX_NODES (4u << 20) /* files and directories: about 500 MB of table */
 #define TFS_MAX_DEPTH 64	 /* nested directories */
 
 #define TFS_NODE_ROOT 0u
 
-/* A link of the mirrored tree that is shown as one: what lstat(2) and readlink(2) said. */
+/* A link of the mirrored tree that is shown as one: the results of lstat(2) and readlink(2). */
 struct tfs_link {
 	const char *target;
 	uid_t uid;
@@ -39,38 +39,38 @@ struct tfs_link {
 /*
  * One file or directory of the mirrored tree, with what stat(2) said at mount time. Links are followed: a link to a file
  * is that file, a link to a directory is that directory (the Hugging Face cache is made of links). How a link is shown is
- * another thing, and said by @link:
- * - a link whose target is out of the model directory, or absolute, is shown as what it leads to;
- * - one to a file inside is shown as a link, and all else here is still the file's: a weight file has the name that the link gives it;
- * - one to a directory inside is shown as a link and is nothing else (S_ISLNK): what is in there is found where it is;
- * - so is one that leads nowhere, or to one of its own parents.
+ * separate, and determined by @link:
+ * - a link whose target is outside of the model directory, or absolute, is shown as its target;
+ * - one to a file inside is shown as a link, and everything else here is the file's: a weight file has the link's name;
+ * - one to a directory inside is shown as a link and is nothing else (S_ISLNK): its content is found at the target;
+ * - so is a dangling one, or one to one of its own parents.
  */
 struct tfs_node {
 	const char *name;		  /* NUL-terminated, one path component; "" for the root */
-	const struct tfs_link *link;	  /* of one that is shown as a link, else NULL */
+	const struct tfs_link *link;	  /* of a node that is shown as a link, else NULL */
 	uint32_t parent;		  /* node; the root's parent is the root */
-	uint32_t first_child, n_children; /* directories: children are neighbours in nodes[], sorted by strcmp of name */
+	uint32_t first_child, n_children; /* directories: children are adjacent in nodes[], sorted by strcmp of name */
 	uint32_t first_set, n_sets;	  /* directories: weight sets in sets[], the primary one first */
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
-	struct tfs_identity id; /* a later open that finds another one means that the file was replaced or changed */
+	struct tfs_identity id; /* if a later open finds another one, the file was replaced or changed */
 };
 
-/* Whom the mode of a directory lets search it. */
+/* Who may search a directory, by its mode. */
 struct tfs_rights {
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;
 };
 
-/* The directories that a followed link leads through, as far as not everybody may search them; each once. */
+/* The directories that a followed link leads through, except those that everybody may search; each once. */
 struct tfs_way {
 	size_t n;
 	const struct tfs_rights *dirs;
 };
 
-/* What one file of a set says about itself. */
+/* One file's metadata. */
 struct tfs_file_metadata {
 	size_t n;
 	const struct tfs_metadata *pairs; /* in the file's order */
@@ -80,19 +80,19 @@ struct tfs_file_metadata {
 struct tfs_set {
 	const char *stem; /* "model" of model.safetensors; unique in its directory (a second one is "model~") */
 	const struct tfs_format *format;
-	uint32_t dir;	 /* node of the directory it stands in */
-	bool sharded;	 /* made of several files, of which some may be missing */
-	bool incomplete; /* tensors or shards of it are missing or broken, as far as its index, its names and its files tell */
-	bool companion;	 /* goes with a model and is none itself, such as a projector, an adapter, or an optimizer's state */
+	uint32_t dir;	 /* node of the directory it is in */
+	bool sharded;	 /* consists of several files, of which some may be missing */
+	bool incomplete; /* some of its tensors or shards are missing or broken, according to its index, names and files */
+	bool companion;	 /* accompanies a model, such as a projector, an adapter, or an optimizer's state */
 	uint32_t n_sources;
 	const uint32_t *sources; /* nodes of the files: its own in name order, then those of external data */
 	size_t n_tensors;
-	const struct tfs_tensor *tensors; /* sorted by name: memcmp, then length; no name twice */
-	const uint32_t *by_offset; /* the same in file order: indices into tensors, sorted by (source's place in sources, offset) */
+	const struct tfs_tensor *tensors; /* sorted by name: memcmp, then length; no duplicates */
+	const uint32_t *by_offset;	  /* the same in file order: indices into tensors, sorted by (index in sources, offset) */
 	size_t n_missing;
 	/*
-	 * Names, sorted: what the index lists and the shard that it names doesn't have, or can't be read; what is left out as it can't be
-	 * read; and what is in two shards with different bytes where nothing says which copy counts.
+	 * Names, sorted: tensors that the index lists but whose shard doesn't have them or can't be read; those left out because
+	 * they can't be read; and those in two shards with different bytes, if nothing says which copy to use.
 	 */
 	const char *const *missing;
 	uint32_t n_files; /* sources[0 … n_files) are the set's own files, whose metadata this is: */
@@ -120,52 +120,51 @@ struct tfs_model {
 	const struct tfs_node *nodes; /* nodes[TFS_NODE_ROOT] is the directory itself */
 	size_t n_followed;
 	const uint32_t *followed;   /* nodes that are links to what they describe, in ascending order; shown as links or not */
-	const struct tfs_way *ways; /* of each of followed; NULL: each is open to everybody, or nobody asked for them */
+	const struct tfs_way *ways; /* for each of followed; NULL: all are open to everybody, or not determined */
 	size_t n_sets;
-	const struct tfs_set *sets; /* the sets of one directory are neighbours, primary first */
+	const struct tfs_set *sets; /* the sets of a directory are adjacent, primary first */
 	unsigned npy_align; /* the data of files in npy/ and f32/ begins at a multiple of it: TFS_NPY_ALIGN unless set otherwise */
 };
 
-/* Called for each thing that is left out or odd but does not stop the mount. */
+/* Called for everything that is left out or odd but doesn't prevent the mount. */
 typedef void tfs_warn_fn(void *arg, const struct tfs_error *warning);
 
 /*
- * Scan @path: a directory; or one weight file, told by its name, else by its content, or an index: then what is shown is that file,
- * the set that it is part of, and the files that it names as having its tensors. Headers are parsed by up to @threads threads. A file
- * that is broken, or a set whose shards contradict each other, is left out with a warning, as long as another one is sound, unless that
- * one says that the file has its tensors.
- * -EINVAL: nothing sound in it (@err is that of the most preferred format's first set, or says that no weights were found); otherwise the errno of
- * the scan. On success the caller owns *@ret_model.
+ * Scan @path: a directory; or a weight file, recognised by its name, else by its content, or an index: then that file is shown, the
+ * set that it is part of, and the files that contain its tensors. Headers are parsed by up to @threads threads. A file that is
+ * broken, or a set whose shards contradict each other, is left out with a warning, as long as another one is valid, unless that one
+ * has tensors in the broken file. -EINVAL: nothing valid in it (@err is that of the most preferred format's first set, or says that
+ * no weights were found); otherwise the errno of the scan. On success the caller owns *@ret_model.
  */
 int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *warn_arg, struct tfs_model **ret_model,
 		   struct tfs_error *err);
 void tfs_model_destroy(struct tfs_model *m); /* takes NULL */
 
 /*
- * "PATH: FILE: …" of an error of a model that was opened as @path, into @buf, with a path that is the file's, too, once. Room for
- * TFS_ERROR_LINE and the path is enough. Returns @buf.
+ * "PATH: FILE: …" of an error of a model that was opened as @path, into @buf, without repeating a path that is also the file's.
+ * TFS_ERROR_LINE plus the path's length is enough. Returns @buf.
  */
 const char *tfs_model_error_line(const char *path, const struct tfs_error *err, char *buf, size_t size);
-/* The one thing that may be changed after the model was opened, before anybody else has it: 64 or TFS_NPY_ALIGN. */
+/* The only thing that may be changed after the model was opened, before anything else uses it: 64 or TFS_NPY_ALIGN. */
 void tfs_model_set_npy_align(struct tfs_model *m, unsigned align);
 
 /*
- * Find out which directories each followed link leads through: those in which the kernel looks something up when it follows the link
- * (path_resolution(7)), but not those that @node has as parents in the tree, as whoever asks has come through them, nor those above the
- * model directory, for which the mount stands. The same is true as of tfs_model_set_npy_align(): before
- * anybody else has the model. 0 or -ENOMEM.
+ * Determine which directories each followed link leads through: those in which the kernel looks something up when it follows the
+ * link (path_resolution(7)), but neither those that are parents of @node in the tree, as the caller has come through them, nor
+ * those above the model directory, which the mount replaces. Like tfs_model_set_npy_align(), only before anything else uses the
+ * model. 0 or -ENOMEM.
  */
 int tfs_model_find_ways(struct tfs_model *m);
 
-/* The way of the link that @node is; NULL: it is none, or everybody may go it. */
+/* The directories that the link @node leads through; NULL: it isn't a link, or everybody may follow it. */
 const struct tfs_way *tfs_model_way(const struct tfs_model *m, uint32_t node);
 
-/* Path of @node relative to the model directory, "." for the root. -ENAMETOOLONG: it does not fit @size bytes. */
+/* Path of @node relative to the model directory, "." for the root. -ENAMETOOLONG: it doesn't fit in @size bytes. */
 int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t size);
 
 /*
- * Open a regular file of the model for reading, as long as it is still the file of the snapshot. 0: the caller closes *@ret_input; or
- * -errno: -ESTALE where it was replaced, removed or changed; -EINVAL where it isn't one.
+ * Open a regular file of the model for reading, provided it is still the file of the snapshot. 0: the caller closes *@ret_input; or
+ * -errno: -ESTALE if it was replaced, removed or changed; -EINVAL if it isn't a regular file.
  */
 int tfs_model_open_input(const struct tfs_model *m, uint32_t node, struct tfs_input *ret_input);
 
@@ -173,8 +172,8 @@ int tfs_model_open_input(const struct tfs_model *m, uint32_t node, struct tfs_in
 int tfs_model_open_node(const struct tfs_model *m, uint32_t node, int flags);
 
 /*
- * Is @in still the file that the snapshot describes, and is that still what is at its path, so that a file replaced by rename(2) is
- * noticed? 0, -ESTALE, or another error.
+ * Is @in still the file that the snapshot describes, and is that still the file at its path, to detect a file replaced by
+ * rename(2)? 0, -ESTALE, or another error.
  */
 int tfs_model_check_node(const struct tfs_model *m, uint32_t node, const struct tfs_input *in);
 
@@ -187,12 +186,12 @@ int tfs_model_covered(const struct tfs_model *m, const char *dir, uint32_t *ret_
 /* The file or directory at @path, relative to the model directory, or UINT32_MAX. */
 uint32_t tfs_model_find(const struct tfs_model *m, const char *path);
 /*
- * Where @path leads from the directory @dir in the tree as it is shown, over links, too. UINT32_MAX: nowhere, or out of it; no path
- * that begins with '/' is in it.
+ * Where @path leads from the directory @dir in the tree as it is shown, following links. UINT32_MAX: nowhere, or out of it; paths
+ * that begin with '/' always are.
  */
 uint32_t tfs_model_walk(const struct tfs_model *m, uint32_t dir, const char *path);
 
-/* The child of that name (@len bytes), or UINT32_MAX. */
+/* The child with that name (@len bytes), or UINT32_MAX. */
 uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const char *name, size_t len);
 
 /* How many tensors a set has numbers for, scaled weights among them; and the one of that number. */
@@ -209,7 +208,7 @@ static inline const struct tfs_tensor *tfs_set_tensor(const struct tfs_set *set,
 /* A scaled weight that tensor number @tensor is part of, or is itself; NULL: none. */
 const struct tfs_tensor *tfs_set_scaled_of(const struct tfs_set *set, size_t tensor);
 
-/* The tensor of that exact name, as an index into set->tensors, or SIZE_MAX. */
+/* The tensor with exactly that name, as an index into set->tensors, or SIZE_MAX. */
 size_t tfs_set_find(const struct tfs_set *set, const char *name, size_t len);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is asked of a model, while it is built and after: paths, identity, lookups; and errors that name its files. */
+/* Queries on a model, while it is built and after: paths, identity, lookups; and errors that name its files. */
 #include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -21,7 +21,7 @@ const char *tfs_model_error_line(const char *path, const struct tfs_error *err, 
 	struct tfs_error rest = *err;
 	struct stat st;
 
-	/* In a directory there may be a file of the same name. */
+	/* A directory may contain a file with the same name. */
 	if (ends && (file == len || (!stat(path, &st) && !S_ISDIR(st.st_mode))))
 		rest.file[0] = '\0';
 	snprintf(buf, size, "%s: %s", path, tfs_error_line(&rest, line, sizeof line));
@@ -77,7 +77,7 @@ int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t s
 
 	if (node == TFS_NODE_ROOT)
 		return snprintf(buf, size, ".") < (int)size ? 0 : -ENAMETOOLONG;
-	/* Each component with its '/', or the last one's NUL: measured upwards, written backwards. */
+	/* Each component with its '/', or the last one's NUL: measured upwards, then written backwards. */
 	for (i = node; i != TFS_NODE_ROOT; i = m->nodes[i].parent)
 		need += strlen(m->nodes[i].name) + 1;
 	if (need > size)
@@ -127,7 +127,7 @@ uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const cha
 {
 	const struct tfs_node *d = &m->nodes[dir];
 	uint32_t end = d->first_child + d->n_children;
-	/* Of names without NUL this is strcmp's order. */
+	/* For names without NUL this is strcmp's order. */
 	uint32_t at = tfs_search(i, d->first_child, end, tfs_name_cmp(m->nodes[i].name, strlen(m->nodes[i].name), name, len) < 0);
 
 	return at < end && !tfs_name_cmp(m->nodes[at].name, strlen(m->nodes[at].name), name, len) ? at : UINT32_MAX;
@@ -145,7 +145,7 @@ uint32_t tfs_model_find(const struct tfs_model *m, const char *path)
 	return node;
 }
 
-/* Links that lead to links: as many as the kernel follows (path_resolution(7)). */
+/* Chained links: as many as the kernel follows (path_resolution(7)). */
 #define MAX_LINKS 40
 
 static uint32_t walk(const struct tfs_model *m, uint32_t node, const char *path, unsigned *links)

@@ -20,9 +20,9 @@ struct tfs_sniffed tfs_sniff_node(const struct tfs_model *m, uint32_t node)
 }
 
 /*
- * What a file without a name that we take is, where that tells why there are no weights: weights of another kind, by its name; those
- * of ours under another one, as the blobs of Ollama and of the hub; what only looks like ours. NULL: it is an ordinary file. *@ret_format: the
- * one that can read it, or NULL.
+ * What a file is whose name we don't recognise, if that explains why there are no weights: other kinds of weights, by name; ours
+ * under another name, like the blobs of Ollama and of the hub; something that only looks like ours. NULL: an ordinary file.
+ * *@ret_format: the one that can read it, or NULL.
  */
 static const char *other_weights(const struct tfs_model *m, uint32_t node, const struct tfs_format **ret_format)
 {
@@ -30,15 +30,15 @@ static const char *other_weights(const struct tfs_model *m, uint32_t node, const
 	const char *name = m->nodes[node].name, *what = tfs_sniff_name(name, c.format);
 
 	*ret_format = what ? NULL : c.format;
-	if (c.what && !c.format && tfs_format_maybe(name)) /* a name that we would take says less */
+	if (c.what && !c.format && tfs_format_maybe(name)) /* a name that we recognise says less */
 		return c.what;
 	return what || !c.format ? what : c.what;
 }
 
-/* "; PATH is …" of the first of them into @buf, "" where there is none. */
+/* "; PATH is …" for the first of them into @buf, "" if there are none. */
 static void find_other_weights(const struct tfs_model *m, char *buf, size_t size)
 {
-	enum { MOST_FILES = 1000 }; /* that are looked into; a directory without weights may be anybody's */
+	enum { MOST_FILES = 1000 }; /* to look into; a directory without weights may be anything */
 	unsigned looked_at = 0, found = 0;
 	char path[PATH_MAX];
 	size_t len = 0;
@@ -53,7 +53,7 @@ static void find_other_weights(const struct tfs_model *m, char *buf, size_t size
 		if (!what || tfs_model_path(m, i, path, sizeof path))
 			continue;
 		n = snprintf(buf + len, size - len, "; %s is %s%s", path, what, format ? ", which can be mounted by itself" : "");
-		if (n >= size - len) { /* whole or not at all */
+		if (n >= size - len) { /* completely or not at all */
 			buf[len] = '\0';
 			continue;
 		}
@@ -68,6 +68,6 @@ int tfs_nothing_found(const struct tfs_model *m, size_t n_dirs, struct tfs_error
 
 	tfs_format_names(names);
 	find_other_weights(m, others, sizeof others);
-	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "no weights found: no file of %zu in %zu %s is named %s%s",
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "no weights found: no file (of %zu in %zu %s) is named %s%s",
 			     m->n_nodes - n_dirs, n_dirs, n_dirs == 1 ? "directory" : "directories", names, others);
 }

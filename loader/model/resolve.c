@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which tensors of its shards are a set's: one of each name. Where a name is in several shards the index decides, and where that says
- * nothing, their bytes. What the index lists and what the shards have is compared in the same pass.
+ * Which tensors of its shards belong to a set: one of each name. If a name is in several shards, the index decides, or else their
+ * bytes. The same pass compares what the index lists with what the shards have.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,13 +17,15 @@
 #include "storage/storage.h"
 
 /*
- * So much of duplicates is compared while a set is made, which somebody waits for. Tied weights are what is saved twice: the largest
- * embeddings have 4 GiB.
+ * Maximum amount of duplicates compared while a set is built, as the user is waiting. Usually tied weights are saved twice: the
+ * largest embeddings have 4 GiB.
  */
 #define MAX_COMPARED ((uint64_t)4 << 30)
 #define COMPARE_SIZE ((size_t)1 << 20)
 
-/* Something odd, to be warned of in one line: how many tensors, and of the first of them its name and the shards that have it. */
+/*
+ * Something odd, for a warning in one line: the number of tensors, and for the first of them its name and the shards that have it.
+ */
 struct finding {
 	size_t n;
 	const char *name;
@@ -33,17 +35,17 @@ struct finding {
 };
 
 enum odd {
-	UNFOUND,    /* in the index, and not where it says; shards are of no meaning */
+	UNFOUND,    /* in the index, but not where it says; shards have no meaning */
 	ASTRAY,	    /* in another shard than the index says */
 	UNLISTED,   /* not in the index */
-	OVERRIDDEN, /* there are other copies than that of the index */
-	DUPLICATE,  /* stored twice, with equal bytes, and the index doesn't say which one counts */
+	OVERRIDDEN, /* there are copies other than the index's */
+	DUPLICATE,  /* stored twice, with equal bytes, and the index doesn't say which one to use */
 	UNDECIDED,  /* the same, and the bytes differ, or may */
-	OUTDATED,   /* the copy that counts can't be read, and another could */
+	OUTDATED,   /* the right copy can't be read, but another could */
 	ODDS
 };
 
-/* In the place of a shard's index. */
+/* Instead of the index of a shard. */
 enum { NOT_THERE = UINT32_MAX, UNREADABLE = UINT32_MAX - 1 };
 
 struct resolver {
@@ -51,7 +53,7 @@ struct resolver {
 	struct tfs_set *set;
 	const struct tfs_index *index; /* NULL: none */
 	uint32_t index_node;
-	uint32_t *place;       /* of the index's files among the shards, or NOT_THERE, or UNREADABLE */
+	uint32_t *place;       /* for each of the index's files: its index among the shards, or NOT_THERE, or UNREADABLE */
 	const void **left_out; /* names of tensors that shards had to leave out, sorted */
 	size_t n_left_out;
 	const char **missing;
@@ -61,7 +63,7 @@ struct resolver {
 	uint64_t compared;
 	uint8_t *buf;
 	struct tfs_input in[2]; /* closed, or: */
-	uint32_t node[2];	/* whose these are */
+	uint32_t node[2];	/* for these */
 	struct tfs_error *err;
 };
 
@@ -90,7 +92,7 @@ static bool same_type(const struct tfs_dtype *a, const struct tfs_dtype *b)
 	return a == b || (!strcmp(a->name, b->name) && a->block_elems == b->block_elems && a->block_bytes == b->block_bytes);
 }
 
-/* Do the same bytes in both files make the same tensor? */
+/* Would the same bytes in both files be the same tensor? */
 static bool same_encoding(const struct tfs_tensor *a, const struct tfs_tensor *b)
 {
 	const struct tfs_encoding *p = a->encoding, *q = b->encoding;
@@ -102,7 +104,7 @@ static bool same_encoding(const struct tfs_tensor *a, const struct tfs_tensor *b
 	       !p->strides == !q->strides && (!p->strides || !memcmp(p->strides, q->strides, a->ndim * sizeof *p->strides));
 }
 
-/* A source, kept open until the next one is asked for in the same @slot; NULL: it can't be opened. */
+/* A source, kept open until the next one is requested in the same @slot; NULL: it can't be opened. */
 static const struct tfs_input *open_source(struct resolver *rs, unsigned slot, uint32_t source)
 {
 	uint32_t node = rs->set->sources[source];
@@ -173,13 +175,13 @@ static int refuse_different(struct resolver *rs, const struct tfs_tensor *first,
 {
 	char quoted[TFS_QUOTE_SIZE];
 
-	tfs_error_set(rs->err, -EINVAL, t->offset, "tensor %s: is in %s, too, %s, and no index says which one counts",
+	tfs_error_set(rs->err, -EINVAL, t->offset, "tensor %s: is also in %s, %s, and no index says which one to use",
 		      tfs_quote(quoted, sizeof quoted, t->name, t->name_len), shard_name(rs, first->source), why);
 	tfs_model_error_in(&rs->m->pub, rs->set->sources[t->source], rs->err);
 	return -EINVAL;
 }
 
-/* Of @n tensors of one name, of which the index chooses none: the first, if all are equal. *@ret: NULL if not. */
+/* Of @n tensors with one name, for which the index doesn't decide: the first, if all are equal. *@ret: NULL if not. */
 static int choose_equal(struct resolver *rs, const struct tfs_tensor *t, size_t n, const struct tfs_tensor **ret)
 {
 	const char *why;
@@ -187,7 +189,7 @@ static int choose_equal(struct resolver *rs, const struct tfs_tensor *t, size_t 
 	for (size_t i = 1; i < n; i++) {
 		enum equality e = compare(rs, t, &t[i], &why);
 
-		/* Files that are a set only because they are in one directory aren't refused for one another. */
+		/* Files that are a set only because they are in the same directory aren't refused because of each other. */
 		if (e == DIFFERENT && !rs->index && !rs->set->format->one_set)
 			return refuse_different(rs, t, &t[i], why);
 		if (e != EQUAL) {
@@ -206,7 +208,7 @@ static int by_string(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/* Which of the @n tensors of one name (1 or more) counts, where @e is the index's row of it, or NULL. *@ret: NULL for none. */
+/* Which of the @n tensors with one name (1 or more) to use; @e is the index's row for it, or NULL. *@ret: NULL for none. */
 static int choose(struct resolver *rs, const struct tfs_tensor *t, size_t n, const struct tfs_index_entry *e,
 		  const struct tfs_tensor **ret)
 {
@@ -222,8 +224,8 @@ static int choose(struct resolver *rs, const struct tfs_tensor *t, size_t n, con
 		return 0;
 	}
 	/*
-	 * Published checkpoints lay a shard of corrected tensors over others that still have the old ones. But a shard of which there is
-	 * no trace says that the index is out of date.
+	 * Published checkpoints put a shard of corrected tensors on top of others that still have the old ones. But if there is no
+	 * trace of the shard, the index is out of date.
 	 */
 	if (e && (place == UNREADABLE || tfs_sorted_have(rs->left_out, rs->n_left_out, t->name, by_string))) {
 		note_unfound(rs, e);
@@ -246,7 +248,7 @@ static int add_missing(struct resolver *rs, const char *name, size_t len)
 
 /* --- All names ---------------------------------------------------------------------------------------------------- */
 
-/* End of the tensors of the name that @t begins with. */
+/* End of the tensors that have the same name as @t. */
 static const struct tfs_tensor *end_of_name(const struct tfs_tensor *t, const struct tfs_tensor *t_end)
 {
 	const struct tfs_tensor *next = t + 1;
@@ -301,7 +303,7 @@ static int sum_bytes(struct resolver *rs)
 	return 0;
 }
 
-/* Where the file @name of the index is among the shards, which are in the order of their names. */
+/* Index of the index's file @name among the shards, which are sorted by name. */
 static uint32_t place_of(const struct resolver *rs, const struct tfs_shard *shards, size_t n_shards, const char *name)
 {
 	size_t at = tfs_search(i, 0, n_shards, strcmp(rs->m->nodes[shards[i].node].name, name) < 0);
@@ -382,7 +384,7 @@ static int list_missing(struct resolver *rs)
 
 /* --- Warnings ----------------------------------------------------------------------------------------------------- */
 
-/* Of the shards that are not there, or (@place) can't be read. */
+/* For the shards that are missing, or (@place) can't be read. */
 static void warn_files(struct resolver *rs, uint32_t place, int code, const char *what)
 {
 	const struct tfs_index *ix = rs->index;
@@ -398,7 +400,7 @@ static void warn_files(struct resolver *rs, uint32_t place, int code, const char
 			       ix->files[first]);
 }
 
-/* The first tensor of a finding, quoted, into @buf; NULL: there is none. */
+/* The first tensor of a finding, quoted, into @buf; NULL: none. */
 static const char *found(const struct resolver *rs, enum odd odd, char *buf)
 {
 	const struct finding *f = &rs->odd[odd];
@@ -414,14 +416,15 @@ static void warn_index(struct resolver *rs)
 	char buf[TFS_QUOTE_SIZE];
 	const char *first;
 
-	warn_files(rs, NOT_THERE, -ENOENT, "are not there");
+	warn_files(rs, NOT_THERE, -ENOENT, "are missing");
 	warn_files(rs, UNREADABLE, -EINVAL, "can't be read");
 	if ((first = found(rs, UNFOUND, buf)))
 		tfs_model_warn(rs->m, node, -ENOENT, "%zu of its %zu tensors are missing, the first is %s", unfound->n,
 			       rs->index->n_entries, first);
 	if ((first = found(rs, OUTDATED, buf)))
 		tfs_model_warn(rs->m, node, -EINVAL,
-			       "%zu of them are in another shard, and left out, as that may be an old copy: the first is %s, in %s",
+			       "%zu of them are in another shard, so they are left out, as that may be an old copy: the first is "
+			       "%s, in %s",
 			       outdated->n, first, shard_name(rs, outdated->here));
 	if ((first = found(rs, ASTRAY, buf)))
 		tfs_model_warn(rs->m, node, -EINVAL, "%zu tensors are in another shard than the index says, the first is %s",
@@ -432,8 +435,8 @@ static void warn_index(struct resolver *rs)
 	if ((first = found(rs, OVERRIDDEN, buf)))
 		tfs_model_warn(
 			rs->m, node, -EINVAL,
-			"%zu tensors are in several shards, and the copy in the one that the index names counts: the first is %s, of %s and "
-			"not of %s",
+			"%zu tensors are in several shards, of which the index names one, whose copy is used: the first is %s, "
+			"from %s and not from %s",
 			overridden->n, first, shard_name(rs, overridden->here), shard_name(rs, overridden->there));
 }
 
@@ -450,7 +453,8 @@ static void warn_duplicates(struct resolver *rs)
 	if ((first = found(rs, UNDECIDED, buf)))
 		tfs_model_warn(
 			rs->m, rs->index ? rs->index_node : rs->set->sources[undecided->there], -EINVAL,
-			"%zu tensors are stored twice, and left out, as nothing says which copy counts: the first is %s, in %s and in %s, %s",
+			"%zu tensors are stored twice, and left out, as nothing says which copy to use: the first is %s, in %s "
+			"and in %s, %s",
 			undecided->n, first, shard_name(rs, undecided->here), shard_name(rs, undecided->there), undecided->why);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tree of a model directory. Directories are read breadth first, as the children of one must be neighbours in the
- * table; nodes[] itself is the queue.
+ * The tree of a model directory. Directories are read breadth first, as the children of one must be adjacent in the table; nodes[]
+ * itself is the queue.
  */
 #include <errno.h>
 #include <limits.h>
@@ -29,7 +29,7 @@ static int look(const struct tfs_model_impl *m, int dir, const char *name, bool 
 	return m->pub.storage->ops->look(m->pub.storage, dir, name, follow, ret);
 }
 
-/* The node is zero but for its parent and a copy of the name. */
+/* The node is zero except for its parent and a copy of the name. */
 static int add_node(struct tfs_model_impl *m, uint32_t parent, const char *name, struct tfs_node **ret, struct tfs_error *err)
 {
 	size_t n = m->pub.n_nodes;
@@ -77,7 +77,7 @@ static unsigned depth_of(const struct tfs_model_impl *m, uint32_t node)
 	return depth;
 }
 
-/* What the link @name of the directory @dir is as a link; @e was found of it. -ENOMEM, or the storage's error. */
+/* What the link @name of the directory @dir is as a link; @e describes it. -ENOMEM, or the storage's error. */
 static int read_link(struct tfs_model_impl *m, int dir, const char *name, const struct tfs_dirent *e, struct tfs_link **ret_link)
 {
 	char target[PATH_MAX];
@@ -95,8 +95,8 @@ static int read_link(struct tfs_model_impl *m, int dir, const char *name, const 
 }
 
 /*
- * Add @name of the directory @dir, which is @parent. Nothing is opened here, so a FIFO or a device does no harm. An entry
- * that vanished meanwhile is none; for one that can't be looked at the positive errno is returned.
+ * Add @name of the directory @dir, which is @parent. Nothing is opened here, so a FIFO or a device is harmless. An entry that has
+ * vanished is skipped; for one that can't be accessed the positive errno is returned.
  */
 static int add_entry(struct tfs_model_impl *m, uint32_t parent, int dir, const char *name, struct tfs_error *err)
 {
@@ -111,7 +111,7 @@ static int add_entry(struct tfs_model_impl *m, uint32_t parent, int dir, const c
 	if (!S_ISLNK(e.mode)) {
 		loop = S_ISDIR(e.mode) && is_ancestor(m, parent, &e);
 	} else {
-		/* One that leads nowhere, or upwards, stays harmless as a link. */
+		/* A dangling one, or one that leads upwards, is harmless as a link. */
 		followed = !look(m, dir, name, true, &to) && !(S_ISDIR(to.mode) && is_ancestor(m, parent, &to));
 		r = followed && !m->undecided ? 0 : read_link(m, dir, name, &e, &link);
 		if (r == -ENOMEM)
@@ -129,7 +129,7 @@ static int add_entry(struct tfs_model_impl *m, uint32_t parent, int dir, const c
 	set_entry(n, &e);
 	n->link = link;
 	if (loop) {
-		/* A parent mounted on it: no link, so shown as an empty directory; without an identity it is not read. */
+		/* A parent mounted on it: not a link, so shown as an empty directory; without an identity it isn't read. */
 		n->id.dev = 0;
 		n->id.ino = 0;
 		tfs_model_warn(m, m->pub.n_nodes - 1, -ELOOP, "is one of its own parents; shown empty");
@@ -160,7 +160,7 @@ static int add_name(void *arg, const char *name)
 	return l->names[l->n++] ? 0 : -ENOMEM;
 }
 
-/* The names in the directory @dir, in order, into *@ret_names, an array that the caller frees; the names are in @arena. */
+/* The names in the directory @dir, sorted, into *@ret_names, an array that the caller frees; the names are in @arena. */
 static int list_names(const struct tfs_storage *s, int dir, struct tfs_arena *arena, const void ***ret_names, size_t *ret_count)
 {
 	struct names l = { .arena = arena };
@@ -180,7 +180,7 @@ static int list_names(const struct tfs_storage *s, int dir, struct tfs_arena *ar
 
 /* --- One file, and what it names ------------------------------------------------------------------------------------- */
 
-/* The paths, relative to the root, that alone are scanned: the one weight file, and the files that it names. */
+/* The paths, relative to the root, that are scanned exclusively: the single weight file, and the files that it names. */
 struct wanted {
 	struct tfs_arena arena;
 	const char **paths; /* without empty parts, `.` and `..` */
@@ -193,7 +193,7 @@ static void wanted_fini(struct wanted *w)
 	tfs_arena_fini(&w->arena);
 }
 
-/* Want @path. One that leads upwards is not: the model refuses it when it comes to it. */
+/* Add @path. Not if it leads upwards: the model refuses it later. */
 static int want(struct wanted *w, const char *path)
 {
 	char *clean = tfs_arena_copy(&w->arena, path, strlen(path)), *to = clean;
@@ -218,7 +218,7 @@ static int want(struct wanted *w, const char *path)
 	return 0;
 }
 
-/* Open the file @name in the directory, as long as it is a regular one. 0 or -errno. */
+/* Open the file @name in the directory, if it is a regular one. 0 or -errno. */
 static int open_file(const struct tfs_model_impl *m, const char *name, struct tfs_input *ret)
 {
 	struct tfs_dirent e;
@@ -230,19 +230,18 @@ static int open_file(const struct tfs_model_impl *m, const char *name, struct tf
 }
 
 /*
- * The file that was given, and the set that it may be part of. What is wrong with any of these files is found again, and said, when
- * the sets are made.
+ * The given file, and the set that it may be part of. Errors in these files are found again, and reported, when the sets are built.
  */
 struct given {
 	const char *name;
 	const struct tfs_format *format;
 	bool is_index;
 	const char *stem;    /* of its index, or its shards */
-	size_t stem_len;     /* 0: it is no shard */
-	unsigned long total; /* of the shards; 0: whatever */
+	size_t stem_len;     /* 0: it isn't a shard */
+	unsigned long total; /* of the shards; 0: any */
 };
 
-/* Want what the weight file names. */
+/* Add the files that the weight file refers to. */
 static int want_external(const struct tfs_model_impl *m, struct wanted *w, const struct given *g)
 {
 	struct tfs_catalog *catalog;
@@ -267,7 +266,7 @@ static int want_external(const struct tfs_model_impl *m, struct wanted *w, const
 	return r;
 }
 
-/* Want the index @name and the shards that it lists, if it is the file that was given, or lists it. */
+/* Add the index @name and the shards that it lists, if it is the given file, or lists it. */
 static int want_index(const struct tfs_model_impl *m, struct wanted *w, const struct given *g, const char *name)
 {
 	bool lists = g->is_index;
@@ -288,7 +287,7 @@ static int want_index(const struct tfs_model_impl *m, struct wanted *w, const st
 	return r;
 }
 
-/* Want @name of the same directory, if it is a part of the set. */
+/* Add @name of the same directory, if it is part of the set. */
 static int want_sibling(const struct tfs_model_impl *m, struct wanted *w, const struct given *g, const char *name)
 {
 	struct tfs_shard_name shard;
@@ -301,7 +300,7 @@ static int want_sibling(const struct tfs_model_impl *m, struct wanted *w, const 
 	return want(w, name);
 }
 
-/* Want the rest of the set, where the file is one of several: by index or by name, as model/candidates.h has it for a directory. */
+/* Add the rest of the set, if the file is one of several: by index or by name, as model/candidates.h does for a directory. */
 static int want_set(const struct tfs_model_impl *m, struct wanted *w, struct given *g)
 {
 	__attribute__((cleanup(tfs_arena_fini))) struct tfs_arena arena = { 0 };
@@ -323,7 +322,7 @@ static int want_set(const struct tfs_model_impl *m, struct wanted *w, struct giv
 	g->total = shard.total;
 	dir = s->ops->open_dir(s, ".", true);
 	if (dir < 0)
-		return 0; /* a directory that may not be read can have a file in it that may */
+		return 0; /* an unreadable directory can contain a readable file */
 	r = list_names(s, dir, &arena, &names, &n);
 	s->ops->close_dir(s, dir);
 	for (size_t i = 0; i < n && !r; i++)
@@ -331,7 +330,7 @@ static int want_set(const struct tfs_model_impl *m, struct wanted *w, struct giv
 	return r;
 }
 
-/* The names in the directory @node that are on the way to a wanted path, as list_names() has them. */
+/* The names in the directory @node that are on the way to a wanted path, as from list_names(). */
 static int list_wanted(const struct tfs_model_impl *m, uint32_t node, const struct wanted *w, struct tfs_arena *arena,
 		       const void ***ret_names, size_t *ret_count)
 {
@@ -365,7 +364,7 @@ static int list_wanted(const struct tfs_model_impl *m, uint32_t node, const stru
 
 /* --- Directories --------------------------------------------------------------------------------------------------- */
 
-/* Open the directory @node, to list it or only to look at what is in it, as long as it is the one that was there. A handle or -errno. */
+/* Open the directory @node, to list it or only to look up entries in it, if it is still the same one. A handle or -errno. */
 static int open_dir(const struct tfs_model_impl *m, uint32_t node, bool to_list)
 {
 	const struct tfs_storage *s = m->pub.storage;
@@ -376,7 +375,7 @@ static int open_dir(const struct tfs_model_impl *m, uint32_t node, bool to_list)
 	if (dir < 0)
 		return dir;
 	r = look(m, dir, "", true, &e);
-	/* Else links that change under us could lead upwards after all. */
+	/* Otherwise links that are changed meanwhile could lead upwards after all. */
 	if (!r && !tfs_identity_same(&e.id, &m->nodes[node].id))
 		r = -ESTALE;
 	if (r)
@@ -384,7 +383,7 @@ static int open_dir(const struct tfs_model_impl *m, uint32_t node, bool to_list)
 	return r ? r : dir;
 }
 
-/* The directory can't be read, by @code: 0 where it is only shown empty. */
+/* The directory can't be read because of @code: 0 if it is just shown empty. */
 static int refuse_dir(struct tfs_model_impl *m, uint32_t node, int code, struct tfs_error *err)
 {
 	switch (code) {
@@ -419,14 +418,14 @@ static int add_entries(struct tfs_model_impl *m, uint32_t node, int dir, const v
 		}
 	}
 	m->nodes[node].n_children = m->pub.n_nodes - m->nodes[node].first_child;
-	/* A directory that may be read and not searched, or a dead mount. */
+	/* A directory that is readable but not searchable, or a dead mount. */
 	if (unseen)
 		tfs_model_warn(m, node, -code, "%zu of its %zu entries left out, the first is %s: %s", unseen, n, first,
 			       strerror(code));
 	return r < 0 ? r : 0;
 }
 
-/* @w NULL: all that is in there. */
+/* @w NULL: everything in it. */
 static int scan_dir(struct tfs_model_impl *m, uint32_t node, const struct wanted *w, struct tfs_error *err)
 {
 	__attribute__((cleanup(tfs_arena_fini))) struct tfs_arena arena = { 0 };
@@ -440,7 +439,7 @@ static int scan_dir(struct tfs_model_impl *m, uint32_t node, const struct wanted
 		tfs_model_error_in(&m->pub, node, err);
 		return r;
 	}
-	/* A directory that may not be read can have files in it that may. */
+	/* An unreadable directory can contain readable files. */
 	r = dir = open_dir(m, node, !w);
 	if (dir >= 0)
 		r = w ? list_wanted(m, node, w, &arena, &names, &n) : list_names(s, dir, &arena, &names, &n);
@@ -450,7 +449,7 @@ static int scan_dir(struct tfs_model_impl *m, uint32_t node, const struct wanted
 	return r;
 }
 
-/* Scan the directories from node @i on, also those that this adds. */
+/* Scan the directories from node @i on, including those that this adds. */
 static int scan_dirs(struct tfs_model_impl *m, uint32_t i, const struct wanted *w, struct tfs_error *err)
 {
 	int r = 0;
@@ -464,8 +463,8 @@ static int scan_dirs(struct tfs_model_impl *m, uint32_t i, const struct wanted *
 /* --- Links --------------------------------------------------------------------------------------------------------- */
 
 /*
- * Does the link @node lead, in the tree that we show, to what it leads to in the directory? Then it can be shown as a link, which a hub
- * cache's readers count on. An absolute target would lead out of the mount, wherever that is.
+ * Does the link @node, in the tree that we show, lead to the same target as in the directory? Then it can be shown as a link, which
+ * readers of a hub cache rely on. An absolute target would lead out of the mount, wherever that is.
  */
 static bool leads_inside(const struct tfs_model *m, uint32_t node)
 {
@@ -476,7 +475,7 @@ static bool leads_inside(const struct tfs_model *m, uint32_t node)
 	       (m->nodes[to].mode & S_IFMT) == (n->mode & S_IFMT);
 }
 
-/* Show as links those that lead inside. Decided of all before any is changed, as links lead to links. */
+/* Show links to the inside as links. Decided for all before any is changed, as links can point to links. */
 static int decide_links(struct tfs_model_impl *m, struct tfs_error *err)
 {
 	cleanup_free bool *inside = calloc(m->pub.n_followed + 1, sizeof *inside);
@@ -492,7 +491,7 @@ static int decide_links(struct tfs_model_impl *m, struct tfs_error *err)
 		if (!inside[i])
 			n->link = NULL;
 		else if (S_ISDIR(n->mode))
-			n->mode = S_IFLNK | 0777; /* whose content is shown where it is */
+			n->mode = S_IFLNK | 0777; /* whose content is shown here */
 		if (!S_ISLNK(n->mode))
 			m->followed[kept++] = m->followed[i];
 	}
@@ -500,7 +499,7 @@ static int decide_links(struct tfs_model_impl *m, struct tfs_error *err)
 	return 0;
 }
 
-/* Scan the directories that are followed to, and what is in them. */
+/* Scan the directories that followed links point to, and their content. */
 static int scan_outside(struct tfs_model_impl *m, struct tfs_error *err)
 {
 	size_t n = m->pub.n_followed;
@@ -513,7 +512,7 @@ static int scan_outside(struct tfs_model_impl *m, struct tfs_error *err)
 	return r ? r : scan_dirs(m, first, NULL, err);
 }
 
-/* Scan the model directory, or of it what @w has. */
+/* Scan the model directory, or only what @w has. */
 static int scan_root(struct tfs_model_impl *m, const struct wanted *w, struct tfs_error *err)
 {
 	struct tfs_dirent e;
@@ -525,10 +524,10 @@ static int scan_root(struct tfs_model_impl *m, const struct wanted *w, struct tf
 	r = add_node(m, TFS_NODE_ROOT, "", &n, err);
 	if (!r)
 		set_entry(n, &e);
-	/* Of a file and its set nothing else is shown that a link could lead to. */
+	/* For a file and its set, nothing else is shown that a link could point to. */
 	if (r || w)
 		return r ? r : scan_dirs(m, 0, w, err);
-	/* First what is there without entering links: then it is known which of them lead to it. */
+	/* First everything without following links: then it is known which of them point to it. */
 	m->undecided = true;
 	r = scan_dirs(m, 0, NULL, err);
 	m->undecided = false;
@@ -537,7 +536,7 @@ static int scan_root(struct tfs_model_impl *m, const struct wanted *w, struct tf
 	return r ? r : scan_outside(m, err);
 }
 
-/* Which format the file is of: by its name, or, where that says nothing, by its content. */
+/* Which format the file is of: by its name or, if that isn't conclusive, by its content. */
 static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_error *err)
 {
 	struct tfs_sniffed c = { 0 };
@@ -569,11 +568,12 @@ static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_err
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is %s", what);
 	tfs_format_names(names);
 	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
-			     "is neither a directory nor weights: its content is of no known format, and its name none of %s",
+			     "is neither a directory nor weights: its content is in no known format, and its name matches none "
+			     "of %s",
 			     names);
 }
 
-/* The weight file @name: it, the set that it is part of, and what it names, in the directory that it is in. */
+/* The weight file @name, the set that it is part of, and the files that it refers to, in its directory. */
 static int scan_file(struct tfs_model_impl *m, const char *name, struct tfs_error *err)
 {
 	__attribute__((cleanup(wanted_fini))) struct wanted w = { 0 };
@@ -606,7 +606,7 @@ int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
 		tfs_error_in(err, path);
 		return r;
 	}
-	/* Give back what doubling reserved too much. */
+	/* Release what doubling over-allocated. */
 	n = reallocarray(m->nodes, m->pub.n_nodes, sizeof *n);
 	if (n) {
 		m->nodes = n;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The weight sets of a model: all weight files and indexes of the tree are parsed, in parallel; then each directory's are
- * grouped (model/candidates.h), merged (merge.c) and put in order.
+ * grouped (model/candidates.h), merged (merge.c) and sorted.
  */
 #include <errno.h>
 #include <limits.h>
@@ -23,8 +23,8 @@
 /* A set that is left out. */
 struct broken {
 	struct tfs_error err;
-	uint32_t node; /* of its lone file, else UINT32_MAX */
-	size_t place;  /* of its format in the order of preference; behind all of them where it has none */
+	uint32_t node; /* of its only file, else UINT32_MAX */
+	size_t place;  /* of its format in the order of preference; after all of them if it has none */
 };
 
 struct finder {
@@ -33,11 +33,11 @@ struct finder {
 	size_t n_files, room_files;
 	uint32_t *order; /* in which files are parsed */
 	size_t room_sets;
-	struct broken *broken; /* one for each set that is left out */
+	struct broken *broken; /* one for each set that was left out */
 	size_t n_broken, room_broken;
 	size_t n_dirs;
-	bool *named; /* by node: some weight file says that it has tensors there; never another one of its kind, or itself */
-	struct tfs_error *err; /* the caller's; filled only where -errno alone would not tell */
+	bool *named;	       /* by node: a weight file has tensors there; never another one of its kind, or itself */
+	struct tfs_error *err; /* the caller's; only filled if -errno alone isn't enough */
 };
 
 /* --- Parsing ----------------------------------------------------------------------------------------------------- */
@@ -80,7 +80,7 @@ static int find_files(struct finder *f)
 	return 0;
 }
 
-/* Indexes first: they are the longest, and what is started last should be short. */
+/* Indexes first: they take longest, and what is started last should be short. */
 static int order_files(struct finder *f)
 {
 	size_t at = 0;
@@ -95,7 +95,7 @@ static int order_files(struct finder *f)
 	return 0;
 }
 
-/* A link that leads to nothing, or to what we may not look at. */
+/* A dangling symlink, or one to something that we may not access. */
 static int refuse_link(const struct tfs_model *m, uint32_t node, struct tfs_error *err)
 {
 	char path[PATH_MAX];
@@ -108,7 +108,7 @@ static int refuse_link(const struct tfs_model *m, uint32_t node, struct tfs_erro
 	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a dangling symlink to %s", m->nodes[node].link->target);
 }
 
-/* Where no tensor can be read the file is broken, and what is wrong with the first of them is why. */
+/* If no tensor can be read the file is broken, and the error of the first one is the reason. */
 static int check_any_left(struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	const struct tfs_note *notes;
@@ -122,7 +122,7 @@ static int check_any_left(struct tfs_catalog *catalog, struct tfs_error *err)
 	return tfs_error_set(err, -EINVAL, notes[0].offset, "%s", notes[0].text);
 }
 
-/* An index is JSON; what else was found under its name is said, as of weights. */
+/* An index is JSON; anything else under its name is described, as for weights. */
 static int read_index(const struct tfs_input *in, struct tfs_index **ret_index, struct tfs_error *err)
 {
 	int r = tfs_sniff_present(in, err), other;
@@ -166,10 +166,10 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	return r;
 }
 
-/* For a broken file when there is no memory left to say what is wrong with it. */
+/* For a broken file if there is no memory left for its error. */
 static const struct tfs_error no_memory = { -ENOMEM, TFS_NO_OFFSET, "", "out of memory" };
 
-/* One iteration of the parallel loop: touches nothing but its own file. */
+/* One iteration of the parallel loop: only touches its own file. */
 static void parse_file(void *arg, size_t i)
 {
 	struct finder *f = arg;
@@ -196,19 +196,19 @@ static void clear_file(struct tfs_weight_file *file)
 
 /* --- One directory ----------------------------------------------------------------------------------------------- */
 
-/* A candidate and the set made of it. */
+/* A candidate and the resulting set. */
 struct made {
 	struct tfs_candidate *candidate;
 	struct tfs_set set;
 };
 
-/* What about a set's index and shards is odd, but for their tensors. */
+/* Report what is odd about a set's index and shards, except for their tensors. */
 static void warn_shards(struct finder *f, const struct tfs_candidate *d)
 {
 	const struct tfs_index *ix = d->index ? d->index->index : NULL;
 
 	if (ix && ix->n_bad)
-		tfs_model_warn_at(f->m, d->index->node, -EINVAL, ix->bad.offset, "%zu of its rows are wrong, the first is this: %s",
+		tfs_model_warn_at(f->m, d->index->node, -EINVAL, ix->bad.offset, "%zu of its rows are invalid; the first: %s",
 				  ix->n_bad, ix->bad.what);
 	if (d->n_unlisted)
 		tfs_model_warn(f->m, d->index->node, -EINVAL,
@@ -216,7 +216,7 @@ static void warn_shards(struct finder *f, const struct tfs_candidate *d)
 			       f->m->nodes[d->unlisted->node].name);
 	if (d->n_sound < d->n_named)
 		tfs_model_warn(f->m, tfs_candidate_file(d, 0)->node, -ENOENT, "only %zu of %zu shards of its name %s", d->n_sound,
-			       d->n_named, d->n_sound < d->n_there ? "can be read" : "are there");
+			       d->n_named, d->n_sound < d->n_there ? "can be read" : "exist");
 }
 
 static int make_set(struct finder *f, struct tfs_candidates *candidates, struct tfs_candidate *d, uint32_t dir, struct tfs_set *set)
@@ -249,7 +249,7 @@ static int make_set(struct finder *f, struct tfs_candidates *candidates, struct 
 	return tfs_split_check(f->m, set, shards, d->n_files, d->n_listed);
 }
 
-/* Behind the last one is NULL's. */
+/* NULL comes after the last one. */
 static size_t place_of_format(const struct tfs_format *format)
 {
 	size_t i = 0;
@@ -271,7 +271,7 @@ static int by_rank(const void *a, const void *b)
 		return place_of_format(x->set.format) < place_of_format(y->set.format) ? -1 : 1;
 	if (x->candidate->rank != y->candidate->rank)
 		return x->candidate->rank < y->candidate->rank ? -1 : 1;
-	/* As long as two have the same stem it goes to the one that has all of its tensors. */
+	/* If two have the same stem, it goes to the one that has all its tensors. */
 	c = strcmp(x->set.stem, y->set.stem);
 	return c ? c : x->set.incomplete - y->set.incomplete;
 }
@@ -295,8 +295,8 @@ static size_t find_stem(const void *const *sets, size_t n, const char *stem)
 }
 
 /*
- * Give the second set of a stem a `~` behind it, the third one two, and so on, as sets/STEM must be a name of its own; "."
- * and ".." are none. @sets is in order of stems, before and after.
+ * Append a `~` to the second set with a stem, two to the third, and so on, as sets/STEM must be unique; "." and ".." aren't
+ * allowed. @sets is sorted by stem, before and after.
  */
 static int make_stems_unique(struct finder *f, const void **sets, size_t n)
 {
@@ -322,14 +322,14 @@ static int make_stems_unique(struct finder *f, const void **sets, size_t n)
 		s->set.stem = tfs_arena_copy(&f->m->arena, stem, len);
 		if (!s->set.stem)
 			return -ENOMEM;
-		/* To its new place, which is further on; what comes to this one is looked at next. */
+		/* To its new position, which is further on; what moves here is checked next. */
 		memmove(sets + i, sets + i + 1, (at - 1 - i) * sizeof *sets);
 		sets[at - 1] = s;
 	}
 	return 0;
 }
 
-/* @format: NULL if it is of none. */
+/* @format: NULL if it has none. */
 static int leave_out(struct finder *f, const struct tfs_error *err, uint32_t node, const struct tfs_format *format)
 {
 	if (tfs_array_room(f->broken, f->n_broken, f->room_broken))
@@ -338,7 +338,7 @@ static int leave_out(struct finder *f, const struct tfs_error *err, uint32_t nod
 	return 0;
 }
 
-/* The file that is a candidate by itself. */
+/* The file, if it is a candidate by itself. */
 static uint32_t only_node(const struct tfs_candidate *d)
 {
 	return d->n_files == 1 ? tfs_candidate_file(d, 0)->node : UINT32_MAX;
@@ -358,7 +358,7 @@ static int add_set(struct finder *f, const struct tfs_set *set)
 	return 0;
 }
 
-/* Keep the catalogs of sound sets with the model; of those whose tensors were copied, only names and shapes. */
+/* Keep the catalogs of valid sets with the model; if the tensors were copied, only names and shapes. */
 static void keep_catalogs(struct finder *f, const struct tfs_candidate *d)
 {
 	struct tfs_model_impl *m = f->m;
@@ -380,8 +380,8 @@ static bool is_empty(const struct made *s)
 }
 
 /*
- * A set without tensors (a trainer's arguments in a pickle) is left out where there is one that has some, whose place in front of the
- * others it could take. Either way it is said. @sets are *@n.
+ * A set without tensors (a trainer's arguments in a pickle) is left out if there is one that has some, as it might become the
+ * primary one instead. Either way there is a warning. @sets are *@n.
  */
 static int drop_empty(struct finder *f, const void **sets, size_t *n)
 {
@@ -435,7 +435,7 @@ static int make_sets(struct finder *f, struct tfs_candidates *candidates, uint32
 	}
 	if (!r)
 		r = drop_empty(f, order, &n);
-	/* Only now: a shard may be in several candidates. */
+	/* Only now, as a shard may be in several candidates. */
 	for (size_t i = 0; i < n && !r; i++)
 		keep_catalogs(f, ((const struct made *)order[i])->candidate);
 	if (r)
@@ -457,7 +457,7 @@ static void note_named(struct finder *f, uint32_t dir, struct tfs_catalog *catal
 	const char *const *locations = tfs_catalog_locations(catalog, &n);
 
 	for (size_t i = 0; i < n; i++) {
-		struct tfs_error ignored; /* it is said when the set is made */
+		struct tfs_error ignored; /* reported when the set is built */
 		uint32_t node = tfs_merge_location(&f->m->pub, dir, locations[i], &ignored);
 		const struct tfs_format *format;
 
@@ -491,12 +491,12 @@ static void warn_parts(struct finder *f, const struct tfs_weight_file *files, si
 	if (count)
 		tfs_model_warn(
 			f->m, files[first].node, -EINVAL,
-			"%zu files, of which this is the first, are of a torch distributed checkpoint: each tensor is the part that one "
-			"rank had, not joined with the others (torch's consolidate_safetensors_files() joins them)",
+			"%zu files, of which this is the first, belong to a torch distributed checkpoint: each tensor is the "
+			"part that one rank had, not joined with the others (torch's consolidate_safetensors_files() joins them)",
 			count);
 }
 
-/* Broken weights in front of broken indexes, as they tell more where there is nothing else. */
+/* Broken weights before broken indexes, as they are more informative if there is nothing else. */
 static int leave_out_broken(struct finder *f, const struct tfs_weight_file *files, size_t n)
 {
 	int r = 0;
@@ -516,7 +516,7 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 		if (!files[i].catalog)
 			continue;
 		note_named(f, dir, files[i].catalog);
-		if (!files[i].err) /* else they are part of the error, or there is nothing that they are about */
+		if (!files[i].err) /* otherwise they are part of the error, or not about anything */
 			warn_notes(f, &files[i]);
 	}
 	warn_parts(f, files, n);
@@ -532,7 +532,7 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 
 /* --- The model --------------------------------------------------------------------------------------------------- */
 
-/* Forget the files that have turned out to be something else. */
+/* Remove the files that have turned out to be something else. */
 static void drop_others(struct finder *f)
 {
 	size_t kept = 0;
@@ -569,7 +569,7 @@ static int find(struct finder *f)
 	return r;
 }
 
-/* What a download has left behind, which is no set, is told apart from what was never there. */
+/* The remains of a download, which aren't a set, are distinguished from what never existed. */
 static int find_unfinished(struct finder *f)
 {
 	const struct tfs_model *m = &f->m->pub;
@@ -588,13 +588,13 @@ static int find_unfinished(struct finder *f)
 	return r;
 }
 
-/* It may well have a name that a third format claims ("weights.bin"), and is nothing to warn of. */
+/* It may well have a name that a third format claims ("weights.bin"), and needs no warning. */
 static bool is_named(const struct finder *f, const struct broken *b)
 {
 	return b->node != UINT32_MAX && f->named[b->node];
 }
 
-/* The reason why there is no set: where a file has another one's tensors, what is wrong with that other one tells more. */
+/* The reason why there is no set: if a file has another one's tensors, the other one's error is more informative. */
 static const struct broken *main_reason(const struct finder *f)
 {
 	const struct broken *best = &f->broken[0];
@@ -609,7 +609,7 @@ static const struct broken *main_reason(const struct finder *f)
 	return best;
 }
 
-/* A set that is broken stops the mount only where there is no other; of several the first of the format that comes first is the reason. */
+/* A broken set prevents the mount only if there is no other; of several, the first one of the preferred format is the reason. */
 static int report_broken(const struct finder *f)
 {
 	struct tfs_error warning;

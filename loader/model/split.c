@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of a set say of the split that made them, held against the files that are there: llama.cpp refuses a model in which
- * the two differ. Here it is only warned of, as each tensor is what its own file says.
+ * Compares what the files of a set say about the split that made them with the files that exist: llama.cpp refuses a model if they
+ * differ. We only warn, as each tensor is defined by its own file.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -46,7 +46,10 @@ static const struct tfs_shard *first_with(const struct tfs_shard *shards, size_t
 	return NULL;
 }
 
-/* Of the files that have a number under @key, or of all if it is @required, the first that is at odds with the first that has it. */
+/*
+ * Warn about the first of the files with a number under @key, or of all if it is @required, that differs from the first that has
+ * it.
+ */
 static void check_same(struct tfs_model_impl *m, const struct tfs_shard *shards, size_t n, const char *key, bool required,
 		       struct tfs_split_number (*number_of)(const struct tfs_shard *))
 {
@@ -56,10 +59,10 @@ static void check_same(struct tfs_model_impl *m, const struct tfs_shard *shards,
 		struct tfs_split_number have = number_of(&shards[i]), want = number_of(first);
 
 		if (!have.given && required)
-			tfs_model_warn(m, shards[i].node, -EINVAL, "has no %s, and that of %s is %" PRId64, key,
+			tfs_model_warn(m, shards[i].node, -EINVAL, "has no %s, but that of %s is %" PRId64, key,
 				       m->nodes[first->node].name, want.n);
 		else if (have.given && have.n != want.n)
-			tfs_model_warn(m, shards[i].node, -EINVAL, "%s is %" PRId64 ", and that of %s is %" PRId64, key, have.n,
+			tfs_model_warn(m, shards[i].node, -EINVAL, "%s is %" PRId64 ", but that of %s is %" PRId64, key, have.n,
 				       m->nodes[first->node].name, want.n);
 		else
 			continue;
@@ -89,7 +92,7 @@ static int check_numbers(struct tfs_model_impl *m, const struct tfs_shard *shard
 			tfs_model_warn(m, s->node, -EINVAL, "split.no is %" PRId64 ", and so is that of %s", no.n,
 				       m->nodes[before->node].name);
 		else if (count == (int64_t)n && s != &shards[i])
-			tfs_model_warn(m, s->node, -EINVAL, "split.no is %" PRId64 ", though by the names %s comes there", no.n,
+			tfs_model_warn(m, s->node, -EINVAL, "split.no is %" PRId64 ", though by the file names that is %s", no.n,
 				       m->nodes[shards[i].node].name);
 		else
 			continue;
@@ -98,7 +101,7 @@ static int check_numbers(struct tfs_model_impl *m, const struct tfs_shard *shard
 	return 0;
 }
 
-/* All files are there: are all tensors? */
+/* All files exist: do all tensors? */
 static void check_tensors(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n)
 {
 	const struct tfs_shard *counted = first_with(shards, n, tensors_of);

@@ -5,10 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Links that lead to links: as many as the kernel follows (path_resolution(7)). */
+/* Chained links: as many as the kernel follows (path_resolution(7)). */
 #define MAX_FOLLOWED 40
 
-/* The link @fd is next: its target goes in front of the rest. False: it does not fit, or can't be read. */
+/* The link @fd is next: its target is prepended to the rest. False: it doesn't fit, or can't be read. */
 static bool follow(struct tfs_walk *w, int fd)
 {
 	char target[PATH_MAX];
@@ -26,7 +26,7 @@ static bool follow(struct tfs_walk *w, int fd)
 bool tfs_walk_step(struct tfs_walk *w, struct stat *ret, bool *ret_link)
 {
 	size_t len = strcspn(w->rest, "/"), skip = len + strspn(w->rest + len, "/");
-	char name[NAME_MAX + 1] = "/"; /* where nothing is before the first '/' */
+	char name[NAME_MAX + 1] = "/"; /* if nothing precedes the first '/' */
 	int next;
 
 	if (!skip || len > NAME_MAX)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A path walked step by step, as the kernel walks it: over links, too, each directory on the way. For this folder. */
+/* A path walked step by step, as the kernel walks it: following links, with each directory on the way. Private to this folder. */
 #ifndef TFS_MODEL_WALK_H
 #define TFS_MODEL_WALK_H
 
@@ -8,13 +8,13 @@
 #include <sys/stat.h>
 
 struct tfs_walk {
-	int at;			 /* the directory that has been reached; the caller's to close */
+	int at;			 /* the directory that has been reached; the caller closes it */
 	unsigned followed;	 /* links on the way */
 	char rest[2 * PATH_MAX]; /* what is left of the path */
 };
 
 /*
- * Go to the next part of the path. False: there is none, or no such file; where @rest is empty it was walked to its end. Fills *@ret with
+ * Go to the next part of the path. False: there is none, or no such file; if @rest is empty the end was reached. Fills *@ret with
  * where that led, which is @at from now on, or with the link (*@ret_link) whose target is now the beginning of @rest.
  */
 bool tfs_walk_step(struct tfs_walk *w, struct stat *ret, bool *ret_link);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which directories do the links of a model lead through? Whoever may not search one of them doesn't get what is behind the link. */
+/* Which directories do the links of a model lead through? A user who may not search one of them can't access the link's target. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,7 +15,7 @@
 #include "model/impl.h"
 #include "model/walk.h"
 
-/* A directory that can't be looked at, or has changed since: for root alone. */
+/* A directory that can't be accessed, or has changed since: only for root. */
 static const struct stat closed;
 
 struct search {
@@ -40,7 +40,7 @@ static bool is_above_model(const struct search *s, const struct stat *dir)
 	return false;
 }
 
-/* Is @dir in the tree above the link? Then whoever asks about the link has come through it, and is asked for it anyway. */
+/* Is @dir in the tree above the link? Then the user has come through it, and it has been checked anyway. */
 static bool is_parent(const struct search *s, const struct stat *dir)
 {
 	const struct tfs_node *nodes = s->model->nodes;
@@ -68,7 +68,7 @@ static int add(struct search *s, const struct stat *dir)
 	return 0;
 }
 
-/* Walk the link as the kernel does, from the directory that it is in: each directory in which something is looked up counts. */
+/* Walk the link as the kernel does, from its directory: each directory in which something is looked up counts. */
 static int walk(struct search *s, const char *dir, const char *name)
 {
 	struct tfs_walk w = { .at = openat(s->model->storage->fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC) };
@@ -90,7 +90,7 @@ static int walk(struct search *s, const char *dir, const char *name)
 	return good || r ? r : add(s, &closed);
 }
 
-/* The directories above the model, which don't count: the mount stands for them. */
+/* The directories above the model, which don't count: the mount replaces them. */
 static int find_above(struct search *s)
 {
 	cleanup_fd int at = openat(s->model->storage->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);

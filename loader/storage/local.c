@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files of this machine: all are opened from the descriptor of one directory, which stays the same whatever is mounted over it. */
+/* Local files: all are opened relative to the descriptor of one directory, which stays the same whatever is mounted over it. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -99,7 +99,7 @@ static int list(const struct tfs_storage *s, int dir, tfs_storage_name_fn *name,
 	if (!d)
 		return -errno;
 	tfs_steal_fd(&copy);
-	rewinddir(d); /* the copy has the position of @dir, which may have been listed before */
+	rewinddir(d); /* the copy shares the position of @dir, which may have been listed before */
 	while (errno = 0, (e = readdir(d))) {
 		int r = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ? 0 : name(arg, e->d_name);
 
@@ -130,7 +130,7 @@ static int check_path(const struct tfs_storage *s, const char *path, const struc
 
 static int open_file(const struct tfs_storage *s, const char *path, const struct tfs_identity *id, int flags, struct tfs_input *ret)
 {
-	/* Looked at before it is opened, as opening a FIFO or a device that took the file's place can block or do things. */
+	/* Check before opening, as opening a FIFO or a device that replaced the file can block or have side effects. */
 	int r = check_path(s, path, id);
 	cleanup_fd int fd = -1;
 	struct stat st;
@@ -151,7 +151,7 @@ static int check(const struct tfs_storage *s, const char *path, const struct tfs
 	struct stat st;
 	int r = fstat(in->fd, &st) ? -errno : check_entry(id, &st);
 
-	/* By its path, too, so that a file replaced by rename(2) is noticed. */
+	/* Also by path, so a file replaced by rename(2) is detected. */
 	return r ? r : check_path(s, path, id);
 }
 

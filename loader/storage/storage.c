@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* By how a path begins; the first that fits. */
+/* By prefix of the path; the first match is used. */
 static const struct {
 	const char *prefix;
 	int (*open)(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a model's files are: a directory of this machine (local.c). What is above asks a storage for names, for what an entry is,
- * and for its bytes, and never says how those are got. Another kind of storage is a file with a struct tfs_storage_ops, and a row
- * in storage.c. Thread-safe; what is closed or destroyed may not be in use.
+ * Where a model's files are: a local directory (local.c). Layers above ask a storage for names, for what an entry is, and for its
+ * bytes, without knowing how it gets them. Another kind of storage is a file with a struct tfs_storage_ops, and a row in storage.c.
+ * Thread-safe; what is closed or destroyed must not be in use.
  */
 #ifndef TFS_STORAGE_H
 #define TFS_STORAGE_H
@@ -17,7 +17,7 @@
 
 /* --- What an entry is ------------------------------------------------------------------------------------------------ */
 
-/* Which file or directory it is, and by what one sees that it was changed. */
+/* Identifies a file or directory, and tells whether it was changed. */
 struct tfs_identity {
 	dev_t dev;
 	ino_t ino;
@@ -33,13 +33,13 @@ struct tfs_dirent {
 	struct tfs_identity id;
 };
 
-/* The same file or directory, changed or not? */
+/* Are these the same file or directory, changed or not? */
 static inline bool tfs_identity_same(const struct tfs_identity *a, const struct tfs_identity *b)
 {
 	return a->dev == b->dev && a->ino == b->ino;
 }
 
-/* The same file, and as it was? */
+/* Are these the same file, unchanged? */
 static inline bool tfs_identity_unchanged(const struct tfs_identity *a, const struct tfs_identity *b)
 {
 	return tfs_identity_same(a, b) && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
@@ -51,7 +51,7 @@ static inline bool tfs_identity_unchanged(const struct tfs_identity *a, const st
 struct tfs_input;
 
 struct tfs_input_ops {
-	/* What tfs_input_read() says. */
+	/* What tfs_input_read() does. */
 	int (*read_at)(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, struct tfs_error *err);
 	void (*close)(struct tfs_input *in);
 };
@@ -59,22 +59,22 @@ struct tfs_input_ops {
 /* A file that is open for reading. It has no position, so several threads may read it at once. */
 struct tfs_input {
 	const struct tfs_input_ops *ops; /* NULL: not open */
-	uint64_t size;			 /* as it was when the model was opened; there may be less by now */
-	int fd;				 /* of a local file, for those who read it by other ways; else -1 */
+	uint64_t size;			 /* as of when the model was opened; there may be less by now */
+	int fd;				 /* of a local file, for those who read it in other ways; else -1 */
 };
 
 #define TFS_INPUT_CLOSED ((struct tfs_input){ .fd = -1 })
 
 /*
  * Read exactly @len bytes at @offset of @in into @buf. 0, or -errno with @err filled (it may be NULL); -EIO: the file ends
- * before them, so it was cut short since its size was asked.
+ * earlier, so it was truncated since its size was read.
  */
 static inline int tfs_input_read(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, struct tfs_error *err)
 {
 	return in->ops->read_at(in, buf, len, offset, err);
 }
 
-/* Takes TFS_INPUT_CLOSED, which it becomes. */
+/* Accepts TFS_INPUT_CLOSED, and sets @in to it. */
 static inline void tfs_input_close(struct tfs_input *in)
 {
 	if (in->ops)
@@ -84,47 +84,47 @@ static inline void tfs_input_close(struct tfs_input *in)
 
 #define cleanup_input __attribute__((cleanup(tfs_input_close)))
 
-/* The local file @fd, of which @size bytes are to be read. Closing it closes @fd. */
+/* The local file @fd, of which @size bytes may be read. Closing it closes @fd. */
 struct tfs_input tfs_input_of_fd(int fd, uint64_t size);
 
 /* --- Storage --------------------------------------------------------------------------------------------------------- */
 
 struct tfs_storage;
 
-/* One name in a directory, to be copied. Other than 0 ends the list, and is its result. */
+/* One name in a directory, to be copied. A result other than 0 ends the listing and becomes its result. */
 typedef int tfs_storage_name_fn(void *arg, const char *name);
 
-/* The directory itself, where a handle of one is wanted. */
+/* The directory itself, where a handle of one is expected. */
 #define TFS_STORAGE_ROOT (-1)
 
 /*
- * Every function is required. Paths are relative to the storage's directory, and links in them are followed. Where nothing else is
- * said a result is 0 or -errno.
+ * Every function is required. Paths are relative to the storage's directory, and links in them are followed. Unless stated
+ * otherwise they return 0 or -errno.
  */
 struct tfs_storage_ops {
-	/* Open the directory @path. Not @to_list: only to look at entries in it. A handle, 0 or more; else -errno. */
+	/* Open the directory @path. Not @to_list: only to look up entries in it. A handle, 0 or more; else -errno. */
 	int (*open_dir)(const struct tfs_storage *s, const char *path, bool to_list);
 	void (*close_dir)(const struct tfs_storage *s, int dir);
 
-	/* The names in @dir, in no order, without "." and "..". */
+	/* The names in @dir, in no particular order, without "." and "..". */
 	int (*list)(const struct tfs_storage *s, int dir, tfs_storage_name_fn *name, void *arg);
 
-	/* What @path, from @dir on, is; "": @dir itself. @follow: of a link, what it leads to. Nothing is opened. */
+	/* What @path, relative to @dir, is; "": @dir itself. @follow: for a link, describe its target. Nothing is opened. */
 	int (*look)(const struct tfs_storage *s, int dir, const char *path, bool follow, struct tfs_dirent *ret);
 
-	/* Where the link @name of @dir leads: the length of what is in @buf, without a NUL; or -errno. */
+	/* The target of the link @name in @dir: the length of what is in @buf, without a NUL; or -errno. */
 	ssize_t (*read_link)(const struct tfs_storage *s, int dir, const char *name, char *buf, size_t size);
 
 	/*
-	 * Open the regular file @path for reading, as long as it is the one that @id describes, else -ESTALE; whatever else has
-	 * taken its place is not opened. @flags: O_DIRECT or 0.
+	 * Open the regular file @path for reading, provided it is the one that @id describes, else -ESTALE; anything that has
+	 * replaced it isn't opened. @flags: O_DIRECT or 0.
 	 */
 	int (*open)(const struct tfs_storage *s, const char *path, const struct tfs_identity *id, int flags, struct tfs_input *ret);
 
-	/* Is @in, opened as @path, still as @id describes it, and still what is at @path? 0, -ESTALE, or another error. */
+	/* Is @in, opened as @path, still what @id describes, and still what is at @path? 0, -ESTALE, or another error. */
 	int (*check)(const struct tfs_storage *s, const char *path, const struct tfs_identity *id, const struct tfs_input *in);
 
-	/* With nothing of it open. */
+	/* Nothing of it may be open. */
 	void (*destroy)(struct tfs_storage *s);
 };
 
@@ -140,7 +140,7 @@ struct tfs_storage {
 int tfs_storage_open(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err);
 void tfs_storage_destroy(struct tfs_storage *s); /* takes NULL */
 
-/* local.c: the last row, which takes any path. */
+/* local.c: the last row, which accepts any path. */
 int tfs_storage_open_local(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err);
 
 #endif

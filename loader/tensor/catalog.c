@@ -22,16 +22,16 @@ struct tfs_catalog {
 	size_t count, room;
 	const char **locations;
 	size_t n_locations, room_locations;
-	void *dtypes; /* made up by the file, a tree of tsearch(3): there may be one for each tensor */
+	void *dtypes; /* defined by the file, a tree of tsearch(3): there may be one per tensor */
 	struct tfs_note notes[TFS_MAX_NOTES];
-	size_t n_notes; /* added, more than TFS_MAX_NOTES perhaps */
+	size_t n_notes; /* added; perhaps more than TFS_MAX_NOTES */
 	const char **left_out;
 	size_t n_left_out, room_left_out;
 	struct tfs_metadata *metadata;
 	size_t n_metadata, room_metadata;
 	bool companion;
 	struct tfs_split split;
-	/* Apart, as shapes are aligned and names are not: together each name would cost padding. */
+	/* Separate, as shapes are aligned and names aren't: together each name would cost padding. */
 	struct tfs_arena names, shapes;
 };
 
@@ -65,7 +65,7 @@ int tfs_catalog_reserve(struct tfs_catalog *c, size_t tensors, size_t name_bytes
 	struct tfs_tensor *t;
 	size_t room;
 
-	/* Each name has a NUL behind it. */
+	/* Each name is followed by a NUL. */
 	if (ckd_add(&room, c->count, tensors) || ckd_add(&name_bytes, name_bytes, tensors) ||
 	    ckd_mul(&dims, dims, sizeof(uint64_t)))
 		return -ENOMEM;
@@ -143,7 +143,7 @@ int tfs_catalog_external(struct tfs_catalog *c, const char *location, size_t len
 	struct tfs_tensor *t = &c->tensors[c->count - 1];
 	const char *last = c->n_locations ? c->locations[c->n_locations - 1] : NULL;
 
-	/* Tensors of one file stand together as a rule. */
+	/* Tensors of the same file are usually adjacent. */
 	if (!last || strlen(last) != len || memcmp(last, location, len)) {
 		if (tfs_array_room(c->locations, c->n_locations, c->room_locations))
 			return -ENOMEM;

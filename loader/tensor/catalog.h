@@ -14,16 +14,16 @@
 #include "tensor/dtype.h"
 
 /*
- * Dimensions we accept. NumPy stops at 64 (since 2.0), torch at 64, ggml at 4; more than that is no tensor but an attack
- * on whoever multiplies them.
+ * Dimensions we accept. NumPy stops at 64 (since 2.0), torch at 64, ggml at 4; more than that isn't a tensor but an attack on code
+ * that multiplies them.
  */
 #define TFS_MAX_DIMS 64
 
-/* How the bytes of an encoded tensor are kept in the file, before swap and strides. */
+/* How the bytes of an encoded tensor are stored in the file, before swap and strides. */
 enum tfs_coding {
 	TFS_STORED,   /* as they are */
 	TFS_DEFLATED, /* a raw deflate stream (RFC 1951), as in a zip member */
-	TFS_VARINT,   /* protobuf varints, each the low bytes of which are one value of width bytes, little-endian */
+	TFS_VARINT,   /* protobuf varints, the low bytes of each are one value of @width bytes, little-endian */
 	TFS_SCALED,   /* not at all: they are computed from those of other tensors (tensor/scaled.h) */
 };
 
@@ -33,7 +33,7 @@ struct tfs_words {
 	uint8_t width, count;
 };
 
-/* Where a part of the bytes begins: decoded byte @at of the tensor is made from what stands at @offset of the file. */
+/* Where a part of the bytes begins: decoded byte @at of the tensor is decoded from what is at @offset of the file. */
 struct tfs_segment {
 	uint64_t offset, at;
 };
@@ -41,33 +41,36 @@ struct tfs_segment {
 struct tfs_scaled;
 
 /*
- * How to get at the bytes of a tensor that the file does not have as C-order little-endian elements in one piece. From the file
- * to what is shown: decode, pick by strides, swap.
+ * How to get the bytes of a tensor that the file doesn't store as C-order little-endian elements in one piece. From the file to
+ * what is shown: decode, pick by strides, swap.
  */
 struct tfs_encoding {
 	enum tfs_coding coding;
-	/* 0 where bytes are in order, else the bytes of each word that are stored in reverse: 2, 4 or 8 (half of a complex element). */
+	/*
+	 * 0 if bytes are in order, else the number of bytes in each word that are stored in reverse: 2, 4 or 8 (half of a complex
+	 * element).
+	 */
 	uint8_t swap;
 	/*
-	 * Only these words of each block (dtype->block_bytes) are. Static, ends with one of count 0. @swap is the widest of them, and a
-	 * block begins at a multiple of it, as do those that are so wide. NULL: all.
+	 * Only these words of each block (dtype->block_bytes) are. Static, terminated by one with count 0. @swap is the width of
+	 * the widest, and blocks and the words of that width begin at multiples of it. NULL: all.
 	 */
 	const struct tfs_words *words;
 	uint8_t width;	   /* VARINT: bytes of a value: 1, 2, 4 or 8 */
-	uint64_t length;   /* bytes from the tensor's offset on that it takes of the file: of the deflate stream, of all elements
+	uint64_t length;   /* bytes of the file from the tensor's offset on that it uses: of the deflate stream, of all elements
 			       from the first to the last, of all segments */
 	uint64_t skip;	   /* DEFLATED: decoded bytes before element 0 */
-	uint64_t unpacked; /* DEFLATED: decoded bytes in all */
+	uint64_t unpacked; /* DEFLATED: total decoded bytes */
 	uint32_t crc;	   /* DEFLATED: CRC-32 of them */
 	/*
-	 * Bytes from an element to its neighbour along each of the ndim dimensions, none negative, 0 where an element is shown more
-	 * than once; relative to element 0, which is at the offset, or at @skip of the decoded bytes. NULL: C order, no gaps. An
-	 * element is dtype->block_bytes long, and dtype->block_elems is 1. Not with VARINT or segments.
+	 * Bytes from an element to its neighbour along each of the ndim dimensions, none negative, 0 if an element is repeated;
+	 * relative to element 0, which is at the offset, or at @skip of the decoded bytes. NULL: C order, no gaps. An element is
+	 * dtype->block_bytes long, and dtype->block_elems is 1. Not with VARINT or segments.
 	 */
 	const uint64_t *strides;
 	/*
-	 * STORED: the bytes stand in several pieces. VARINT: places where decoding may begin, always given, close enough together
-	 * that decoding from one to the next is cheap. In ascending order of both, the first with @at 0; each goes on to where the
+	 * STORED: the bytes are in several pieces. VARINT: positions where decoding may start, always given, close enough together
+	 * that decoding from one to the next is cheap. In ascending order of both, the first with @at 0; each extends to where the
 	 * next one begins, the last one to the end of the tensor.
 	 */
 	const struct tfs_segment *segments;
@@ -78,8 +81,8 @@ struct tfs_encoding {
 };
 
 /*
- * Bytes of the words that an encoded tensor's bytes are made in: any part that is asked for begins and ends between two. A power of
- * two up to 8.
+ * Size of the words that an encoded tensor's bytes are produced in: any requested part begins and ends between two words. A power
+ * of two up to 8.
  */
 static inline uint32_t tfs_encoding_unit(const struct tfs_encoding *p)
 {
@@ -91,7 +94,7 @@ static inline uint32_t tfs_encoding_unit(const struct tfs_encoding *p)
  * The bytes are those of the file at [offset, offset + nbytes), in C order and little-endian; or as encoding says.
  */
 struct tfs_tensor {
-	const char *name; /* @name_len bytes, any but ill-formed UTF-8; may contain NUL; also NUL-terminated */
+	const char *name; /* @name_len bytes, well-formed UTF-8; may contain NUL; also NUL-terminated */
 	const struct tfs_dtype *dtype;
 	const uint64_t *shape; /* @ndim entries, row-major, slowest first, in elements */
 	uint64_t offset;       /* byte offset in the source file */
@@ -115,50 +118,50 @@ struct tfs_catalog *tfs_catalog_create(void);
 void tfs_catalog_destroy(struct tfs_catalog *c); /* takes NULL */
 
 /*
- * Room for @tensors tensors, with @name_bytes bytes of names and @dims dimensions in all, so that adding that many takes
- * exactly the memory they need. 0 or -ENOMEM.
+ * Room for @tensors tensors, with @name_bytes bytes of names and @dims dimensions in all, so adding that many uses exactly the
+ * memory they need. 0 or -ENOMEM.
  */
 int tfs_catalog_reserve(struct tfs_catalog *c, size_t tensors, size_t name_bytes, size_t dims);
 
 /*
  * Append a tensor; name and shape are copied. -ENOMEM, or -E2BIG above UINT32_MAX tensors, bytes of name, or
- * TFS_MAX_DIMS. The tensor's source is set by the model, later.
+ * TFS_MAX_DIMS. The model sets the tensor's source later.
  */
 int tfs_catalog_add(struct tfs_catalog *c, const char *name, size_t name_len, const struct tfs_dtype *dtype, const uint64_t *shape,
 		    unsigned ndim, uint64_t offset, uint64_t nbytes);
 
 /*
- * The tensor @t of the catalog is encoded so; NULL: the one added last. Copied, with its strides and segments. The source bytes it names lie
- * within the file, and the elements that its strides reach within those. -ENOMEM.
+ * The tensor @t of the catalog is encoded this way; NULL: the one added last. Copied, with its strides and segments. The source
+ * bytes it refers to lie within the file, and the elements that its strides reach within those. -ENOMEM.
  */
 int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct tfs_encoding *encoding);
 
 /*
- * The bytes of the tensor added last are in another file: @location (@len bytes) as its format has it, relative to the directory
- * of the file that is parsed. The model finds it, keeps it inside the directory and checks the tensor against its size. Several
- * tensors may name the same one. -ENOMEM.
+ * The bytes of the tensor added last are in another file: @location (@len bytes) as the format specifies it, relative to the
+ * directory of the file that is parsed. The model finds it, keeps it inside the directory and checks the tensor against its size.
+ * Several tensors may share one. -ENOMEM.
  */
 int tfs_catalog_external(struct tfs_catalog *c, const char *location, size_t len);
 
-/* The locations named so far; a tensor's source is 0, or, where it is external, its location's place counted from 1. */
+/* The locations named so far; a tensor's source is 0 or, if it is external, its location's index plus 1. */
 const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *ret_count);
 
 /*
- * A dtype that is not built in, owned by the catalog; arguments as the fields of struct tfs_dtype, strings are copied. One that
- * was made before is found again. NULL: out of memory.
+ * A dtype that is not built in, owned by the catalog; arguments as the fields of struct tfs_dtype, strings are copied. An existing
+ * one is reused. NULL: out of memory.
  */
 const struct tfs_dtype *tfs_catalog_dtype(struct tfs_catalog *c, const char *name, const char *npy, uint32_t block_elems,
 					  uint32_t block_bytes);
 
-/* Something in a file that is odd or left out, to be warned of when the file's set is mounted. */
+/* Something odd or left out in a file, to warn about when the file's set is mounted. */
 struct tfs_note {
 	uint64_t offset;  /* byte in the file, or TFS_NO_OFFSET */
 	const char *text; /* one line */
 };
 
 /*
- * The first so many of a file are kept word for word, for a warning each; a file of a million odd members is not worth a million
- * warnings. The rest is counted, in one line more.
+ * This many notes of a file are kept verbatim, each for a warning; a file with a million odd members isn't worth a million
+ * warnings. The rest is only counted, for one more line.
  */
 #define TFS_MAX_NOTES 8
 
@@ -169,14 +172,14 @@ int tfs_catalog_note(struct tfs_catalog *c, uint64_t offset, const char *fmt, ..
 const struct tfs_note *tfs_catalog_notes(const struct tfs_catalog *c, size_t *ret_count, size_t *ret_more);
 
 /*
- * The file has a tensor of that name that can't be read, for the reason in @fmt: it is noted ("tensor NAME left out: REASON") and
- * counts as missing in the file's set, while the others stay. Not added to the table. -ENOMEM.
+ * The file has a tensor of that name that can't be read, for the reason in @fmt: this is noted ("tensor NAME left out: REASON") and
+ * counts as missing in the file's set, while the others stay. It isn't added to the table. -ENOMEM.
  */
 int tfs_catalog_leave_out(struct tfs_catalog *c, const char *name, size_t name_len, uint64_t offset, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 
 /*
- * Take those tensors from the table whose dtype was set to NULL, as they were found to be unreadable and left out only after they had been
+ * Remove tensors whose dtype was set to NULL from the table, because they were found to be unreadable only after they had been
  * added. The others keep their order.
  */
 void tfs_catalog_prune(struct tfs_catalog *c);
@@ -184,7 +187,7 @@ void tfs_catalog_prune(struct tfs_catalog *c);
 /* The names of tensors that were left out, in that order, each as a string (what follows a NUL in a name is not shown). */
 const char *const *tfs_catalog_left_out(const struct tfs_catalog *c, size_t *ret_count);
 
-/* One pair of what a file says about itself, beside its tensors: safetensors' __metadata__. Owned by the catalog. */
+/* One pair of a file's metadata: safetensors' __metadata__. Owned by the catalog. */
 struct tfs_metadata {
 	const char *key, *value; /* may contain NUL; also NUL-terminated */
 	uint32_t key_len, value_len;
@@ -195,18 +198,18 @@ int tfs_catalog_add_metadata(struct tfs_catalog *c, const char *key, size_t key_
 const struct tfs_metadata *tfs_catalog_metadata(const struct tfs_catalog *c, size_t *ret_count);
 
 /*
- * The file says that it goes with a model and is none itself: a projector, an importance matrix, an adapter, a vocabulary. Its set
+ * The file says that it isn't a model but accompanies one: a projector, an importance matrix, an adapter, a vocabulary. Its set
  * ranks after those of models.
  */
 void tfs_catalog_set_companion(struct tfs_catalog *c);
 bool tfs_catalog_is_companion(const struct tfs_catalog *c);
 
-/* What a file says of the files that its model was split into (GGUF's split.no, split.count, split.tensors.count). */
+/* What a file says about the files that its model was split into (GGUF's split.no, split.count, split.tensors.count). */
 struct tfs_split {
 	struct tfs_split_number {
 		bool given;
 		int64_t n;
-	} no, count, tensors; /* its number, from 0 on; of how many files; of how many tensors in all of them */
+	} no, count, tensors; /* its number, from 0; the number of files; the number of tensors in all of them */
 };
 
 void tfs_catalog_set_split(struct tfs_catalog *c, const struct tfs_split *split); /* copied */
@@ -215,7 +218,7 @@ const struct tfs_split *tfs_catalog_split(const struct tfs_catalog *c);
 /* The tensors in the order they were added; valid until the next add or destroy. */
 struct tfs_tensor *tfs_catalog_tensors(struct tfs_catalog *c, size_t *ret_count);
 
-/* Order the tensors by name; those of one name keep their order. Cheap where they are in order. 0 or -ENOMEM. */
+/* Sort the tensors by name; equal names keep their order. Cheap if they are sorted already. 0 or -ENOMEM. */
 int tfs_catalog_sort(struct tfs_catalog *c);
 
 /* Free the table of tensors, but keep the names and shapes: copies of the tensors stay valid until destroy. */

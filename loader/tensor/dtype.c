@@ -7,10 +7,10 @@
 #include "base/checked.h"
 
 /*
- * safetensors' dtypes (safetensors 0.8, tensor.rs), the common ones first as lookup goes from top to bottom; then what other
- * formats have besides. The float8 types are |V1 and BF16 <V2, which is how ml_dtypes' arrays come out of np.save. Blocks are the
- * least number of elements that fill whole bytes: safetensors' condition, bits % 8 = 0, is the same as whole blocks. GGUF's are
- * those of ggml (ggml.c, type_traits).
+ * safetensors' dtypes (safetensors 0.8, tensor.rs), the common ones first, as lookup goes from top to bottom; then those of other
+ * formats. The float8 types are |V1 and BF16 <V2, which is how np.save writes ml_dtypes' arrays. A block is the smallest number of
+ * elements that fills whole bytes: safetensors' condition, bits % 8 = 0, is the same as whole blocks. GGUF's are those of ggml
+ * (ggml.c, type_traits).
  */
 /* clang-format off */
 static const struct tfs_dtype dtypes[] = {
@@ -42,7 +42,7 @@ static const struct tfs_dtype dtypes[] = {
 	{ "U4", NULL, 2, 1 },
 	{ "I2", NULL, 4, 1 },
 	{ "U2", NULL, 4, 1 },
-	{ "float8_e3m4", "|V1", 1, 1 }, /* ml_dtypes' own, and the narrow ones a byte each, where F4 and I4 are packed */
+	{ "float8_e3m4", "|V1", 1, 1 }, /* ml_dtypes' own; its narrow ones use a byte each, while F4 and I4 are packed */
 	{ "float8_e4m3", "|V1", 1, 1 },
 	{ "float8_e4m3b11fnuz", "|V1", 1, 1 },
 	{ "float6_e2m3fn", "|V1", 1, 1 },

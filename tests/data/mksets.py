@@ -67,10 +67,10 @@ class Cases:
         """A name in several shards."""
         a, b, over = name(1, 2), name(2, 2), "model-overlay-00001.safetensors"
         base = {a: shard(a=ONE, norm=ONE), b: shard(b=ONE)}
-        decided = f"{INDEX}: 1 tensors are in several shards, and the copy in the one that the index names counts: the first is "
+        decided = f"{INDEX}: 1 tensors are in several shards, of which the index names one, whose copy is used: the first is "
         listed = index(a=a, b=b, norm=over)
         self.mounts("overlay", {**base, over: shard(norm=TWO), INDEX: listed},
-                    {"model": {"a": (ONE, a), "b": (ONE, b), "norm": (TWO, over)}}, warnings=[decided + f'"norm", of {over} and not of {a}'])
+                    {"model": {"a": (ONE, a), "b": (ONE, b), "norm": (TWO, over)}}, warnings=[decided + f'"norm", from {over} and not from {a}'])
         # Another dtype and shape, as of a quantised base: the index's all the same.
         half = struct.pack("<2e", 2, 2)
         self.mounts("overlay-dtype", {**base, over: shard(norm=("F16", [2], half)), INDEX: listed},
@@ -79,7 +79,7 @@ class Cases:
         for case, broken in (("pointer", POINTER), ("empty", b""), ("truncated", shard(norm=TWO)[:-1]), ("dangling", "gone"), ("directory", None)):
             warnings = [f"{INDEX}: 1 of its 3 shards can't be read, the first is {over}",
                         f'{INDEX}: 1 of its 3 tensors are missing, the first is "norm"',
-                        f'{INDEX}: 1 of them are in another shard, and left out, as that may be an old copy: the first is "norm", in {a}']
+                        f'{INDEX}: 1 of them are in another shard, so they are left out, as that may be an old copy: the first is "norm", in {a}']
             if broken is None:
                 warnings.append(f"{INDEX}: lists {over}, which isn't a safetensors file")
             elif broken != "gone":
@@ -87,28 +87,28 @@ class Cases:
             self.mounts(f"overlay-{case}", {**base, INDEX: listed, over: broken}, {"model": {"a": (ONE, a), "b": (ONE, b)}}, ["norm"], warnings)
         # There is no trace of it: the index is out of date, and the others are complete by themselves.
         self.mounts("overlay-absent", {**base, INDEX: listed}, {"model": {"a": (ONE, a), "norm": (ONE, a), "b": (ONE, b)}}, warnings=[
-            f"{INDEX}: 1 of its 3 shards are not there, the first is {over}",
+            f"{INDEX}: 1 of its 3 shards are missing, the first is {over}",
             f'{INDEX}: 1 tensors are in another shard than the index says, the first is "norm"'])
         # The same, of an index that is right about one of the shards.
         self.mounts("half-stale", {a: shard(a=ONE), b: shard(b=TWO), INDEX: index(a=a, b=name(2, 3))},
                     {"model": {"a": (ONE, a), "b": (TWO, b)}}, warnings=[
-            f"{INDEX}: 1 of its 2 shards are not there, the first is {name(2, 3)}", f"{INDEX}: 1 shards are not in the index, the first is {b}",
+            f"{INDEX}: 1 of its 2 shards are missing, the first is {name(2, 3)}", f"{INDEX}: 1 shards are not in the index, the first is {b}",
             f'{INDEX}: 1 tensors are in another shard than the index says, the first is "b"'])
 
         three = {name(k, 3): shard(t=raw, **{n: ONE}) for k, (n, raw) in enumerate((("a", ONE), ("b", TWO), ("c", THREE)), 1)}
         names = {"a": (ONE, name(1, 3)), "b": (ONE, name(2, 3)), "c": (ONE, name(3, 3))}
         for k, raw in enumerate((ONE, TWO, THREE), 1):
             self.mounts(f"three-copies-{k}", {**three, INDEX: index(a=name(1, 3), b=name(2, 3), c=name(3, 3), t=name(k, 3))},
-                        {"model": {**names, "t": (raw, name(k, 3))}}, warnings=[decided + f'"t", of {name(k, 3)}'])
+                        {"model": {**names, "t": (raw, name(k, 3))}}, warnings=[decided + f'"t", from {name(k, 3)}'])
         # Nothing says which: it alone is left out, where there is an index; otherwise the set is refused.
         self.mounts("undecided", {**three, INDEX: index(a=name(1, 3), b=name(2, 3), c=name(3, 3))}, {"model": names}, ["t"],
                     [f'{INDEX}: 1 tensors are in the shards and not in the index, the first is "t"',
-                     f'{INDEX}: 1 tensors are stored twice, and left out, as nothing says which copy counts: the first is "t", '
+                     f'{INDEX}: 1 tensors are stored twice, and left out, as nothing says which copy to use: the first is "t", '
                      f"in {name(1, 3)} and in {name(2, 3)}, with other bytes"])
         at = len(three[name(2, 3)]) - len(TWO + ONE)
-        self.refuses("different", three, f'{name(2, 3)}: byte {at}: tensor "t": is in {name(1, 3)}, too, with other bytes, and no index')
+        self.refuses("different", three, f'{name(2, 3)}: byte {at}: tensor "t": is also in {name(1, 3)}, with other bytes, and no index')
         self.mounts("different-beside", {**three, "z.safetensors": shard(z=ONE)}, {"z": {"z": (ONE, "z.safetensors")}},
-                    warnings=[f'{name(2, 3)}: byte {at}: left out: tensor "t": is in {name(1, 3)}, too, with other bytes'])
+                    warnings=[f'{name(2, 3)}: byte {at}: left out: tensor "t": is also in {name(1, 3)}, with other bytes'])
         # Tied weights that were saved twice.
         big = os.urandom(3 << 20)
         tied = {name(1, 2): shard(head=("U8", [len(big)], big), a=ONE), name(2, 2): shard(head=("U8", [len(big)], big), b=ONE)}
@@ -117,7 +117,7 @@ class Cases:
         last = big[:-1] + bytes([big[-1] ^ 1])
         other = shard(head=("U8", [len(big)], last), b=ONE)
         self.refuses("tied-but-for-a-bit", {**tied, name(2, 2): other},
-                     f'{name(2, 2)}: byte {len(other) - len(last + ONE)}: tensor "head": is in {name(1, 2)}, too, with other bytes')
+                     f'{name(2, 2)}: byte {len(other) - len(last + ONE)}: tensor "head": is also in {name(1, 2)}, with other bytes')
 
     def stale(self):
         """Indexes that don't fit, beside shards that are complete by themselves."""
@@ -125,7 +125,7 @@ class Cases:
         pair = {a: shard(a=ONE), b: shard(b=TWO)}
         both = {"model": {"a": (ONE, a), "b": (TWO, b)}}
         for case, text, said in (
-                ("other-number", index(a=name(1, 30), b=name(2, 30)), f"left out: none of the 2 shards that it lists is there, the first is {name(1, 30)}"),
+                ("other-number", index(a=name(1, 30), b=name(2, 30)), f"left out: none of the 2 shards that it lists exists, the first is {name(1, 30)}"),
                 ("empty-map", index(), "byte 0: left out: the weight_map lists no tensor"),
                 ("bare-map", json.dumps({"a": a, "b": b}).encode(), "byte 0: left out: isn't an index of shards: it has no weight_map"),
                 ("not-json", b'{"weight_map": {"a": "mod', "byte 21: left out: JSON"),
@@ -138,7 +138,7 @@ class Cases:
         self.mounts("index-directory", {**pair, INDEX: None}, both)
         # Rows that are wrong are alone with it.
         self.mounts("index-some-rows", {**pair, INDEX: index(x=7, a=a, y="../" + a, b=b)}, both, ["y"],
-                    [f'{INDEX}: byte {index(x=7).index(b"x")}: 2 of its rows are wrong, the first is this: "x" isn\'t mapped to a file name',
+                    [f'{INDEX}: byte {index(x=7).index(b"x")}: 2 of its rows are invalid; the first: "x" isn\'t mapped to a file name',
                      f'{INDEX}: 1 of its 3 tensors are missing, the first is "y"'])
         single = "model.safetensors"
         self.mounts("single-file", {single: shard(a=ONE), INDEX: index(a=a)}, {"model": {"a": (ONE, single)}},
@@ -152,14 +152,14 @@ class Cases:
         # One shard was left of another split: the complete ones have the name.
         self.mounts("left-over", {**pair, name(3, 30): shard(a=THREE), INDEX: index(a=name(3, 30), b=name(4, 30))},
                     {"model": both["model"], "model~": {"a": (THREE, name(3, 30))}}, ["b"],
-                    [f"{INDEX}: 1 of its 2 shards are not there, the first is {name(4, 30)}",
+                    [f"{INDEX}: 1 of its 2 shards are missing, the first is {name(4, 30)}",
                      f'{INDEX}: 1 of its 2 tensors are missing, the first is "b"'])
         # torch's, and diffusers'.
         stem = "diffusion_pytorch_model"
         files = {f"{stem}-0000{k}-of-00002.bin": torch(n) for k, n in ((1, "a"), (2, "b"))}
         self.mounts("torch", {**files, f"{stem}.bin.index.json": b"[]"},
                     {stem: {"a": (b"a", f"{stem}-00001-of-00002.bin"), "b": (b"b", f"{stem}-00002-of-00002.bin")}},
-                    warnings=[f"{stem}.bin.index.json: byte 0: left out: JSON: found '[' where an object belongs"])
+                    warnings=[f"{stem}.bin.index.json: byte 0: left out: JSON: found '[', expected an object"])
         # Two indexes of the same shards, one of them broken.
         self.mounts("two-indexes", {**pair, INDEX: index(a=a, b=b), "model.safetensors.index.fp16.json": b"",
                                     "other.safetensors.index.json": index(a=a)},
@@ -184,10 +184,10 @@ class Cases:
                      f'{INDEX}: 1 of its 2 tensors are missing, the first is "b"'])
         self.mounts("listed-dangling", {a: shard(a=ONE), b: "../blobs/2", INDEX: listed}, {"model": {"a": (ONE, a)}}, ["b"],
                     [f"{INDEX}: 1 of its 2 shards can't be read, the first is {b}", f'{INDEX}: 1 of its 2 tensors are missing, the first is "b"'])
-        self.mounts("shard-absent", {b: shard(b=ONE)}, {"model": {"b": (ONE, b)}}, warnings=[f"{b}: only 1 of 2 shards of its name are there"])
+        self.mounts("shard-absent", {b: shard(b=ONE)}, {"model": {"b": (ONE, b)}}, warnings=[f"{b}: only 1 of 2 shards of its name exist"])
         self.refuses("all-dangling", {a: "../blobs/1", b: "../blobs/2", INDEX: listed}, f"{a}: is a dangling symlink to ../blobs/1")
         self.refuses("all-pointers", {a: POINTER, b: POINTER, INDEX: POINTER, "config.json": b"{}"}, f"{a}: is a Git LFS pointer")
-        self.refuses("index-alone", {INDEX: listed}, f"{INDEX}: none of the 2 shards that it lists is there, the first is {a}")
+        self.refuses("index-alone", {INDEX: listed}, f"{INDEX}: none of the 2 shards that it lists exists, the first is {a}")
 
     def companions(self):
         t = lambda file, raw=ONE: {"t": (raw, file)}

@@ -242,21 +242,21 @@ class Zoo:
     def indexes(self):
         a, text = "a.safetensors", "model.safetensors.index.json"
         for name, content, said in (
-                ("list", b'{"weight_map":["a"]}', "byte 14: left out: JSON: found '[' where an object belongs"),
-                ("null", b'{"weight_map":null}', "byte 14: left out: JSON: found 'n' where an object belongs"),
+                ("list", b'{"weight_map":["a"]}', "byte 14: left out: JSON: found '[', expected an object"),
+                ("null", b'{"weight_map":null}', "byte 14: left out: JSON: found 'n', expected an object"),
                 ("number", b'{"weight_map":{"a":5}}', 'byte 16: left out: "a" isn\'t mapped to a file name'),
                 ("none", b'{"weight_map":{}}', "byte 0: left out: the weight_map lists no tensor"),
                 ("separator", index({"a": "x/" + a}), 'left out: "x/a.safetensors" isn\'t a shard\'s name: it contains a path separator'),
                 ("backslash", index({"a": "x\\" + a}), "isn't a shard's name: it contains a path separator"),
                 ("up", index({"a": ".."}), 'left out: ".." isn\'t a shard\'s name'),
                 ("nul", index({"a": a + "\0"}), "isn't a shard's name: it contains a NUL"),
-                ("map-twice", b'{"weight_map":{"a":"a.safetensors"},"weight_map":{}}', 'left out: "weight_map" is there twice'),
+                ("map-twice", b'{"weight_map":{"a":"a.safetensors"},"weight_map":{}}', 'left out: "weight_map" is a duplicate key'),
                 ("deep", b'{"x":' + b"[" * 100_000, "left out: JSON: nested deeper than 127 levels"),
-                ("bom", b"\xef\xbb\xbf" + index({"a": a}), "byte 0: left out: JSON: found byte 0xef where an object belongs"),
-                ("garbage", index({"a": a}) + b"x", "left out: JSON: found 'x' where the end belongs"),
+                ("bom", b"\xef\xbb\xbf" + index({"a": a}), "byte 0: left out: JSON: found byte 0xef, expected an object"),
+                ("garbage", index({"a": a}) + b"x", "left out: JSON: found 'x', expected the end"),
                 ("pointer", POINTER, "left out: is a Git LFS pointer"),
                 ("zero", b"", "left out: has zero bytes"),
-                ("other-format", index({"a": "x.npz"}), "left out: none of the 1 shards that it lists is there, the first is x.npz"),
+                ("other-format", index({"a": "x.npz"}), "left out: none of the 1 shards that it lists exists, the first is x.npz"),
                 ("itself", index({"a": text}), f"left out: lists {text}, which isn't a safetensors file")):
             self.put(f"index/{name}/{text}", content)
             self.put(f"index/{name}/{a}", safetensors("a"))
@@ -268,12 +268,12 @@ class Zoo:
                 ("size-wrong", index({"a": a}, 5), ["a"], ["total_size says 5 bytes, the tensors have 1"]),
                 ("more", index({"a": a}, 2), ["a", "z"], ['1 tensors are in the shards and not in the index, the first is "z"']),
                 ("twice", b'{"weight_map":{"a":"x.safetensors","a":"a.safetensors"}}', ["a"], [
-                    'byte 36: 1 of its rows are wrong, the first is this: "a" is listed twice: the last row counts',
-                    "1 of its 2 shards are not there, the first is x.safetensors"]),
+                    'byte 36: 1 of its rows are invalid; the first: "a" is listed twice: the last row is used',
+                    "1 of its 2 shards are missing, the first is x.safetensors"]),
                 ("rows", b'{"weight_map":{"b":5,"a":"a.safetensors"}}', ["a"], [
-                    'byte 16: 1 of its rows are wrong, the first is this: "b" isn\'t mapped to a file name']),
+                    'byte 16: 1 of its rows are invalid; the first: "b" isn\'t mapped to a file name']),
                 ("missing", index({"a": a, "b": "b.safetensors"}), ["a"], [
-                    "1 of its 2 shards are not there, the first is b.safetensors", '1 of its 2 tensors are missing, the first is "b"'])):
+                    "1 of its 2 shards are missing, the first is b.safetensors", '1 of its 2 tensors are missing, the first is "b"'])):
             self.put(f"index/{name}/{text}", content)
             self.put(f"index/{name}/{a}", safetensors(*names))
             self.shows(f"index/{name}", "model", *names)
@@ -283,8 +283,8 @@ class Zoo:
         self.put(f"index/both/{a}", safetensors("a"))
         self.put("index/both/b.safetensors", safetensors("a", "b"))
         self.shows("index/both", "model", "a", "b")
-        self.warns(f"index/both/{text}: 1 tensors are in several shards, and the copy in the one that the index names counts: the first is "
-                   '"a", of a.safetensors and not of b.safetensors')
+        self.warns(f"index/both/{text}: 1 tensors are in several shards, of which the index names one, whose copy is used: the first is "
+                   '"a", from a.safetensors and not from b.safetensors')
 
 
 def main(top, expected):

@@ -205,7 +205,7 @@ def reasons(mount):
     files += [open(os.path.join(mount, "tensors", name), "rb") for name in ("c", "big", "big")]
     same("in the end", streamed(), ({"no_room": 1, "too_large": 2}, 2))
     same("state of a", state("a"), "resident")
-    same("state of c", state("c"), "absent, streamed (no room: what the memory budget holds is in use)")
+    same("state of c", state("c"), "absent, streamed (no room: everything in the memory budget is in use)")
     same("state of big", state("big"), "streamed (larger than the memory budget)")
     for file in files:
         check(file.read(100) == b"\0" * 100, "bytes of", file.name)

@@ -27,7 +27,7 @@ load helpers
 	for args in nosuch "nosuch $mnt" "nosuch a b c"; do
 		# shellcheck disable=SC2086 # words
 		run -2 "$TENSORFS" $args
-		[[ ${lines[0]} = 'tensorfs: nosuch: unknown command, or no such model' ]] || fail "$output"
+		[[ ${lines[0]} = 'tensorfs: nosuch: no such command or model' ]] || fail "$output"
 	done
 	run -2 "$TENSORFS" help nosuch
 	[[ ${lines[0]} = 'tensorfs help: nosuch: unknown command' ]] || fail "$output"

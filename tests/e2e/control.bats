@@ -141,7 +141,7 @@ begin() {
 	find "$mnt/tensors" -type f -size +1k -printf '%f\n' | sort -r | head -5 >"$T/list"
 	umount "$mnt"
 	echo no.such.tensor >>"$T/list"
-	expect_log '^tensorfs: warning: --prefetch-list: .*/list: there is no no\.such\.tensor$'
+	expect_log '^tensorfs: warning: --prefetch-list: .*/list: nothing is named no\.such\.tensor$'
 	start --prefetch=none --prefetch-list="$T/list" "$model" "$mnt"
 	need_passthrough
 	for f in $(head -5 "$T/list"); do becomes "tensors/$f" resident; done

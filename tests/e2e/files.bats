@@ -43,10 +43,10 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 	make
 	rm "$T"/in/mixed/{A.SAFETENSORS,b.sft,C.Gguf,d.pth.tar,e.pkl,f.TH}
 	refused 1 "$T/in/mixed" "$mnt"
-	[[ $output = *'no weights found: no file of 5 '*'*.safetensors, *.sft, '*'; code.pth.tar is a tar file'* ]] || fail "$output"
+	[[ $output = *'no weights found: no file (of 5 in '*'*.safetensors, *.sft, '*'; code.pth.tar is a tar file'* ]] || fail "$output"
 	rm "$T/in/mixed/code.pth.tar"
 	refused 1 "$T/in/mixed" "$mnt"
-	[[ $output = *'; dataset.pkl is a Python pickle that torch.save() didn'"'"'t write; page.th is a page of HTML'* ]] || fail "$output"
+	[[ $output = *'; dataset.pkl is a Python pickle that torch.save() didn'"'"'t write; page.th is an HTML page'* ]] || fail "$output"
 }
 
 # bats test_tags=slow
@@ -99,14 +99,14 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 		done
 		rm "$model/$name"
 	done <<-'END'
-		model.safetensors <!DOCTYPE\x20html><body>SeCrEt is a page of HTML, not weights
+		model.safetensors <!DOCTYPE\x20html><body>SeCrEt is an HTML page, not weights
 		model.gguf <?xml\x20version="1.0"?><Error>SeCrEt is XML, not weights
 		model.onnx {"error":"SeCrEt"} is JSON, not weights
 		model.npz \x1f\x8b\x08\0SeCrEt is compressed by gzip
 		model.npy \x89HDF\r\n\x1a\nSeCrEt is an HDF5 file
 		model.safetensors GGUF\3\0\0\0SeCrEt is a GGUF file; its name should end in .gguf
 		ggml-base.en.bin lmgg\1\0\0\0SeCrEt is a GGML file, which tensorfs doesn't read
-		model.safetensors.index.json <html>SeCrEt is a page of HTML
+		model.safetensors.index.json <html>SeCrEt is an HTML page
 		tf_model.h5 \x89HDF\r\n\x1a\nSeCrEt is an HDF5 file
 		__0_0.distcp SeCrEt\1 is a part of a torch distributed checkpoint
 		__1_0.distcp PK\x03\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0archive/data.pklSeCrEt is a part of a torch distributed checkpoint

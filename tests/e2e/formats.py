@@ -129,7 +129,7 @@ def gguf_cases():
                          sound("x", "F32", [16], FOUR * 4, f32(FOUR * 4))], (),
                         [stored("as F32 it has 4 bytes, but 64 are stored up to the next tensor", "y")])
     yield "same-place", Case({"m.gguf": gguf([("a", 0, [1], ONE, 0), ("b", 0, [1], ONE, 0)])}, [wants_b], ["a"],
-                             ['tensor "a" left out: of type F32, and there are no bytes for it'])
+                             ['tensor "a" left out: of type F32, but has no bytes'])
     # What is in the padding can't be told from weights; nobody knows better.
     yield "padding", Case({"m.gguf": gguf([("a", 42, [256], bytes(72)), b])}, [sound("a", "Q2_0", [256], bytes(72), np.zeros(256)),
                                                                                wants_b])
@@ -155,18 +155,18 @@ def split_cases():
     yield "split-number-too-large", Case(named((0, 2, 2, "a"), (2, 2, 2, "b")), wants("ab"), (),
                                          ["split.no is 2 of 2 files, which count from 0"])
     yield "split-numbers-crossed", Case(named((1, 2, 2, "a"), (0, 2, 2, "b")), wants("ab"), (),
-                                        ["split.no is 0, though by the names m-00001-of-00002.gguf comes there"])
+                                        ["split.no is 0, though by the file names that is m-00001-of-00002.gguf"])
     yield "split-totals-differ", Case(named((0, 2, 2, "a"), (1, 2, 3, "b")), wants("ab"), (),
-                                      ["split.tensors.count is 3, and that of m-00001-of-00002.gguf is 2"])
+                                      ["split.tensors.count is 3, but that of m-00001-of-00002.gguf is 2"])
     yield "split-without-a-number", Case(named((0, 2, 2, "a"), (None, 2, 2, "b")), wants("ab"), (), ["has no split.no"])
     yield "split-of-tensors", Case(named((0, 2, 5, "a"), (1, 2, 5, "b")), wants("ab"), (),
                                    ["split.tensors.count says that its model has 5 tensors; its files have 2"])
     yield "split-of-others", Case(named((0, 2, 2, "a"), (1, 3, 2, "b")), wants("ab"), (),
-                                  ["split.count is 3, and that of m-00001-of-00002.gguf is 2"])
+                                  ["split.count is 3, but that of m-00001-of-00002.gguf is 2"])
     yield "split-renamed", Case({"model.gguf": next(split((1, 4, 9, "a")))}, wants("a"), (),
                                 ["split.count says that its model is in 4 files; this one has 1"])
     yield "split-incomplete", Case({"m-00002-of-00003.gguf": next(split((1, 3, 9, "a")))}, wants("a"), (),
-                                   ["only 1 of 3 shards of its name are there"])
+                                   ["only 1 of 3 shards of its name exist"])
 
 
 # --- safetensors ---
@@ -188,15 +188,15 @@ def safetensors_cases():
     yield "dtype", Case(
         {"model.safetensors": safetensors(a, ("new", "F8_E4M3B11", [2, 5], new), ("fits", 'a "b"\n\\\u00e9', [2, 3], fits), b)},
         [*wants, odd("new", "UNKNOWN(F8_E4M3B11)", [2, 5], new), odd("fits", 'UNKNOWN(a \\"b\\"\\x0a\\\\\u00e9)', [2, 3], fits)], (),
-        ['tensor "new": its dtype is not known: its 7 bytes are shown raw, as UNKNOWN\\(F8_E4M3B11\\); the safetensors library '
-         'refuses the whole file', 'tensor "fits": its dtype is not known: its 6 bytes are shown raw'])
+        ['tensor "new": unknown dtype: its 7 bytes are shown raw, as UNKNOWN\\(F8_E4M3B11\\); the safetensors library '
+         'refuses the whole file', 'tensor "fits": unknown dtype: its 6 bytes are shown raw'])
     yield "dtype-in-shards", Case(
         {"model-00001-of-00002.safetensors": safetensors(a), "model-00002-of-00002.safetensors": safetensors(("new", "I128", [2], fits), b)},
-        [*wants, odd("new", "UNKNOWN(I128)", [2], fits)], (), ['tensor "new": its dtype is not known'])
+        [*wants, odd("new", "UNKNOWN(I128)", [2], fits)], (), ['tensor "new": unknown dtype'])
     yield "dtypes", Case(
         {"model.safetensors": safetensors(*((f"t{i:02}", f"X{i}", [1], bytes([i])) for i in range(20)), a, b)},
         [*wants, *(odd(f"t{i:02}", f"UNKNOWN(X{i})", [1], bytes([i])) for i in range(20))], (),
-        [*(f'tensor "t0{i}": its dtype is not known' for i in range(8)), "12 more warnings like these"])
+        [*(f'tensor "t0{i}": unknown dtype' for i in range(8)), "12 more warnings like these"])
     yield "dimensions", Case({"model.safetensors": safetensors(a, ("t", "F32", [1] * 65, ONE), b)}, wants, ["t"],
                              ['tensor "t" left out: 65 dimensions; the limit is 64'])
 
@@ -216,16 +216,16 @@ def onnx_cases():
     def one(odd_one, why, **files):
         return Case({"model.onnx": mkonnx.model(a, odd_one, b), **files}, wants, ["odd"], [f'tensor "odd" left out: {why}'])
 
-    yield "type", one(onnx_tensor("odd", raw(FOUR), kind=77), "data type 77, which is not known")
-    yield "type-0", one(onnx_tensor("odd", raw(FOUR), kind=0), "data type 0, which is not known")
-    yield "size", one(onnx_tensor("odd", raw(FOUR[:15])), "dtype F32 and the dimensions ask for 16 bytes, raw_data has 15")
+    yield "type", one(onnx_tensor("odd", raw(FOUR), kind=77), "unknown data type 77")
+    yield "type-0", one(onnx_tensor("odd", raw(FOUR), kind=0), "unknown data type 0")
+    yield "size", one(onnx_tensor("odd", raw(FOUR[:15])), "dtype F32 and the dimensions require 16 bytes, raw_data has 15")
     yield "field", one(onnx_tensor("odd", mkonnx.packed(mkonnx.DOUBLE_DATA, [1.0] * 4, "d")), "F32 in double_data instead of float_data")
     yield "dimensions", one(onnx_tensor("odd", raw(ONE), dims=[1] * 65), "more than 64 dimensions")
-    yield "external-missing", one(onnx_tensor("odd", external(location="gone")), 'external data in "gone": there is no such file')
+    yield "external-missing", one(onnx_tensor("odd", external(location="gone")), 'external data in "gone": no such file')
     yield "external-outside", one(onnx_tensor("odd", external(location="../size/model.onnx")),
                                   'external data in "../size/model.onnx": a path with `..`')
     yield "external-offset", one(onnx_tensor("odd", external(location="weights", offset="0x4")),
-                                 'the offset "0x4" of external data is no decimal number', weights=bytes(99))
+                                 'the offset "0x4" of external data isn\'t a decimal number', weights=bytes(99))
     yield "external-pointer", one(onnx_tensor("odd", external(location="weights")),
                                   "its external data weights is a Git LFS pointer", weights=pointer)
     yield "external-empty", one(onnx_tensor("odd", external(location="weights")), "16 bytes at 0 of its external data weights, which has 0", weights=b"")
@@ -240,7 +240,7 @@ def onnx_cases():
             a, mkonnx.blob(1, mkonnx.node("If", ["x"], mkonnx.attribute("then_branch", mkonnx.blob(6, body)))),
             mkonnx.blob(1, mkonnx.node("Constant", ["c"], mkonnx.attribute("value", mkonnx.blob(5, num(2, 99))))), b)},
         [*wants, sound("in2", "F32", [1], ONE, f32(ONE))], ["c", "in"],
-        ['tensor "in" left out: data type 99', 'tensor "c" left out: data type 99'])
+        ['tensor "in" left out: unknown data type 99', 'tensor "c" left out: unknown data type 99'])
 
 
 # --- torch ---
@@ -254,7 +254,7 @@ def torch_cases():
     wants = [sound("w", "F32", [4], weights.tobytes(), weights)]
     w = mktorch.Tensor(mktorch.Storage("F32", weights), weights)
     mixed = {"w": w, "scale": np.arange(3.0), "best": np.float64(0.25), "inner": {"ids": np.arange(2)}}
-    said = [f'"{n}" is a NumPy {what}, no tensor of torch\'s: left out' for n, what in
+    said = [f'"{n}" is a NumPy {what}, not a torch tensor: left out' for n, what in
             (("scale", "array"), ("best", "number"), ("inner.ids", "array"))]
     for name, how in (("numpy", {}), ("numpy-legacy", {"legacy": True}), ("numpy-deflated", {"deflated": True}),
                       ("numpy-protocol-5", {"protocol": 5}), ("numpy-protocol-1", {"protocol": 1})):

@@ -6,7 +6,7 @@ mkgguf() { py "$top/tests/data/mkgguf.py" "$@"; }
 gguf() { py "$e2e/gguf.py" "$@"; }
 
 # What is said of big-endian files in whose blocks words are random: see loader/format/gguf/byte-order.h.
-note="model.gguf: big-endian, but of the words in its blocks, or of BF16, that can't be told"
+note="model.gguf: big-endian, but the byte order of BF16 and of the words in blocks can't be determined"
 
 # Mounts $model, or what is given behind the options, on a mount point of its own.
 mount_it() {
@@ -89,7 +89,7 @@ every_kind() {
 @test "a split that is missing is said, and the rest is there" {
 	mkgguf --split "$model"
 	rm "$model/m-00002-of-00003.gguf"
-	expect_log 'm-00001-of-00003.gguf: only 2 of 3 shards of its name are there'
+	expect_log 'm-00001-of-00003.gguf: only 2 of 3 shards of its name exist'
 	start "$model" "$mnt"
 	gguf right "$mnt" "$model" "$model"/m-0000[13]-of-00003.gguf
 	stat_is warnings -eq 1
@@ -182,7 +182,7 @@ every_kind() {
 	mkdir "$model"
 	gguf write "$model/model.gguf" names a a
 	refused 1 "$model" "$mnt"
-	[[ $output = *'model.gguf: byte '*': tensor "a": stands twice'* ]] || fail "$output"
+	[[ $output = *'model.gguf: byte '*': tensor "a": duplicate name'* ]] || fail "$output"
 	printf 'FUGG\0\0\0\3' >"$model/model.gguf"
 	refused 1 "$model" "$mnt"
 	[[ $output = *'model.gguf: byte 0: starts with "FUGG"'* ]] || fail "$output"

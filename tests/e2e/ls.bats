@@ -85,7 +85,7 @@ names_are() {
 	mkmodel --odd
 	names_are odd.mask "$model" nosuch odd.mask 'x*' config.json
 	[[ $rc = 1 && $(wc -l <"$T/err") = 3 ]] || fail "$(cat "$T/err")"
-	grep -q 'error: nosuch: no tensor has that name' "$T/err"
+	grep -q 'error: nosuch: no such tensor' "$T/err"
 	ls_ "$model" nosuch
 	[[ $rc = 1 && ! -s $T/out ]]
 }

@@ -169,13 +169,13 @@ left_nothing() {
 	mkmodel --bytes 64K
 	begin
 	kill -KILL "$child"
-	left_nothing 'ended by signal 9 (Killed) before the mount answered'
+	left_nothing 'killed by signal 9 (Killed) before the mount answered'
 	begin
 	kill -TERM "$child"
 	left_nothing Interrupted
 	begin
 	kill -ABRT "$child"
-	left_nothing 'ended by signal 6 (Aborted) before the mount answered'
+	left_nothing 'killed by signal 6 (Aborted) before the mount answered'
 }
 
 # bats test_tags=slow
@@ -302,7 +302,7 @@ ended_any_time() {
 	for option in '-o nonempty' --nonempty; do
 		start "$model" "$mnt"
 		run "$TENSORFS" "$model" "$mnt" 3>&-
-		[[ $status = 1 && ${#lines[@]} = 1 && $output = *"mountpoint $mnt: a tensorfs mount already"*"fusermount3 -u $mnt"* ]] || fail "$output"
+		[[ $status = 1 && ${#lines[@]} = 1 && $output = *"mountpoint $mnt: already a tensorfs mount"*"fusermount3 -u $mnt"* ]] || fail "$output"
 		[[ $(mounts_at "$mnt") = 1 ]]
 		# shellcheck disable=SC2086 # two words
 		"$TENSORFS" $option "$model/model.safetensors" "$mnt" 3>&-
@@ -406,7 +406,7 @@ ended_any_time() {
 	start -n -s -v -o defaults,user,nofail,_netdev,x-a.b=c,comment=d,dev,suid,max_read=131072 "$model" "$mnt"
 	same_bytes
 	run "${as[@]}" "$TENSORFS" "$model" "$mnt" 3>&-
-	[[ $status = 1 && $output = *"a tensorfs mount already"* ]] || fail "$output"
+	[[ $status = 1 && $output = *"already a tensorfs mount"* ]] || fail "$output"
 	umount "$mnt"
 	wait_until ended "$daemon"
 	run "${as[@]}" "$TENSORFS" --prefetch-list=/nosuch "$model" "$mnt" 3>&-

@@ -102,7 +102,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 # bats test_tags=slow
 @test "deflated in Fortran order, without the memory for it: right, and it says so" {
 	py "$e2e/numpyfiles.py" fortran-deflated "$model" 128
-	expect_log 'warning: tensor "w": deflated and not in C order, it takes [0-9]+ bytes of memory to be inflated once; there are'
+	expect_log 'warning: tensor "w": deflated and not in C order: inflating it once requires [0-9]+ bytes of memory, of which'
 	local mode
 	for mode in auto off; do
 		start --passthrough=$mode --prefetch=none --memory=64M "$model" "$mnt"
@@ -148,7 +148,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	truncate -s -1 "$model/a.3.npy"
 	: >"$model/a.4.npy"
 	py -c 'import numpy, sys; numpy.save(sys.argv[1], numpy.array([{}]), allow_pickle=True)' "$model/object.npy"
-	expect_log 'a.3.npy: byte [0-9]+: left out: the array takes 16 bytes, the file has 15'
+	expect_log 'a.3.npy: byte [0-9]+: left out: the array requires 16 bytes, the file has 15'
 	expect_log 'a.4.npy: left out: has zero bytes'
 	expect_log 'object.npy: byte [0-9]+: left out: .*Python objects'
 	start "$model" "$mnt"
@@ -286,7 +286,7 @@ odd_archives() {
 	mkdir "$model"
 	py "$e2e/numpyfiles.py" odd-archives "$T/cases"
 	cp "$T/cases/short/x.npz" "$model/"
-	expect_log 'tensor "odd" left out: member "odd.npy": the array takes 48 bytes, the member has 47 behind its header'
+	expect_log 'tensor "odd" left out: member "odd.npy": the array requires 48 bytes, the member has 47 after its header'
 	start "$model" "$mnt"
 	[[ $(ls "$mnt/tensors") = w ]]
 	grep -q '"odd"' "$mnt/.tensorfs/stats.json" || grep -q odd "$mnt/.tensorfs/stats"

@@ -86,7 +86,7 @@ vectors() {
 	cmp "$mnt/sub/dir/other.bin" "$T/made/external/sub/dir/other.bin"
 	umount "$mnt"
 	rm "$T/made/external/weights.data"
-	expect_log 'model.onnx: tensor "[^"]*" left out: external data in "weights.data": there is no such file'
+	expect_log 'model.onnx: tensor "[^"]*" left out: external data in "weights.data": no such file'
 	start "$T/made/external/model.onnx" "$mnt"
 	[[ $(ls "$mnt/tensors") = $'default\ndotted\nin.directory\ninside' ]] || fail "$(ls "$mnt/tensors")"
 	cmp "$mnt/tensors/in.directory" <(head -c 100 "$T/made/external/sub/dir/other.bin")
@@ -174,7 +174,7 @@ vectors() {
 		                    initializer(tensor("u", "UINT8", [9999], external(location="sub/dir/other.bin")))))
 	EOF
 	refused 1 "$T/made/external" "$mnt"
-	[[ $output = *'model.onnx: tensor "t" left out: external data in "weights.data": there is no such file'* ]] || fail "$output"
+	[[ $output = *'model.onnx: tensor "t" left out: external data in "weights.data": no such file'* ]] || fail "$output"
 }
 
 @test "a model that names itself, and is broken, is still said to be" {

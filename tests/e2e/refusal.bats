@@ -106,10 +106,10 @@ load helpers
 		[[ ${lines[0]} = "tensorfs: -o $option: it requires a value" ]] || fail "$output"
 	done
 	refused 2 -o remount,rw "$model" "$mnt"
-	[[ $output = *"-o remount: a mount can't be changed"* ]] || fail "$output"
+	[[ $output = *"-o remount: a mount's options can't be changed"* ]] || fail "$output"
 	start "$model" "$mnt"
 	run "$TENSORFS" -o remount,rw "$model" "$mnt" 3>&-
-	[[ $status = 2 && $output = *"-o remount: a mount can't be changed"* ]] || fail "$output"
+	[[ $status = 2 && $output = *"-o remount: a mount's options can't be changed"* ]] || fail "$output"
 }
 
 @test "a broken set beside a sound one is left out with a warning" {
@@ -170,7 +170,7 @@ load helpers
 	done
 	rm "$model"/*.safetensors
 	refused 1 "$model" "$mnt"
-	[[ $output = *"model.safetensors.index.json: "*"none of the 1 shards that it lists is there"* ]]
+	[[ $output = *"model.safetensors.index.json: "*"none of the 1 shards that it lists exists"* ]]
 }
 
 @test "a name in two shards: the index's copy counts; without an index it is refused where the bytes differ" {
@@ -184,7 +184,7 @@ load helpers
 	wait_until ended "$daemon"
 	rm "$model/model.safetensors.index.json"
 	refused 1 "$model" "$mnt"
-	[[ $output = *"model-00002-of-00002.safetensors: "*"is in model-00001-of-00002.safetensors, too, with other bytes"* ]]
+	[[ $output = *"model-00002-of-00002.safetensors: "*"is also in model-00001-of-00002.safetensors, with other bytes"* ]]
 }
 
 @test "a wrong total_size is no reason to refuse" {

@@ -43,7 +43,7 @@ for case, error in json.load(open(sys.argv[1]))["refused"].items(): print(case, 
 
 @test "the overlay's values are those of all views" {
 	mksets
-	expect_log 'the copy in the one that the index names counts'
+	expect_log 'of which the index names one, whose copy is used'
 	start "$T/sets/tree/overlay" "$mnt"
 	py - "$mnt" <<-'END'
 		import json, sys

@@ -62,7 +62,7 @@ checkpoints() {
 		view save-checkpoints "$model.${flags// /.}" $flags
 		expect_log 'tensors/model.ckpt: byte [0-9]+: tensor "[^"]*" left out: on the meta device, and has no bytes'
 		expect_log 'tensors/model.ckpt: byte [0-9]+: tensor "[^"]*" left out: saved as a NumPy array in the pickle'
-		expect_log 'model.ckpt: byte [0-9]+: "[^"]*" is a NumPy (array|number), no tensor of torch.s: left out'
+		expect_log 'model.ckpt: byte [0-9]+: "[^"]*" is a NumPy (array|number), not a torch tensor: left out'
 		start "$@" "$model.${flags// /.}" "$at"
 		view checkpoints-right "$at"
 		[[ $(sed -n 's/^errors: //p' "$at/.tensorfs/stats") = 0 ]]

@@ -122,7 +122,7 @@ made_up() {
 		whole holds "$at/whole/model.safetensors" w
 	done
 	grep -q 'broken/pytorch_model-00001-of-00002.bin: only 1 of 2 shards of its name can be read' "$mnt/.tensorfs/stats"
-	grep -q 'lone/pytorch_model-00001-of-00002.bin: only 1 of 2 shards of its name are there' "$mnt/.tensorfs/stats"
+	grep -q 'lone/pytorch_model-00001-of-00002.bin: only 1 of 2 shards of its name exist' "$mnt/.tensorfs/stats"
 }
 
 @test "a PyTorch checkpoint alone: model.safetensors, without a pickle, as well" {

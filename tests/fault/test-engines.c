@@ -42,7 +42,7 @@ static bool bed_up(struct bed *b, enum tfs_tier tier)
 
 	memset(b, 0, sizeof *b);
 	if (r) {
-		print_message("SKIP: tier %d is not to be had here: %s\n", tier, strerror(-r));
+		print_message("SKIP: tier %d isn't available here: %s\n", tier, strerror(-r));
 		remove_tree(dir);
 		return false;
 	}

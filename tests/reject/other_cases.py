@@ -42,7 +42,7 @@ FORMATS = {
     "npy": (NPY, "is a NumPy array; its name should end in .npy"),
 }
 KINDS = {
-    "html": (b"\n<!DOCTYPE html><html><title>" + MARK.encode() + b"</title>", "is a page of HTML, not weights"),
+    "html": (b"\n<!DOCTYPE html><html><title>" + MARK.encode() + b"</title>", "is an HTML page, not weights"),
     "xml": (b"<?xml version='1.0'?><Error><Code>" + MARK.encode(), "is XML, not weights"),
     "json": (b'{"error": "' + MARK.encode() + b'"}', "is JSON, not weights"),
     "message": (b"Entry not found: " + MARK.encode(), "is a server's error message, not weights"),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What tests ask of a catalog. */
+/* Checks of a catalog. */
 #ifndef TEST_CATALOG_HELPERS_H
 #define TEST_CATALOG_HELPERS_H
 
@@ -15,7 +15,7 @@ static inline bool is_noted(const struct tfs_catalog *c)
 	return n;
 }
 
-/* One of the notes has @text in it. */
+/* One of the notes contains @text. */
 static inline void assert_noted(const struct tfs_catalog *c, const char *text)
 {
 	size_t n, more;

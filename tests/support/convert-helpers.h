@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of kernels share: numbers that are the same in every run, and a check of what a kernel touches. */
+/* Shared by the tests of kernels: numbers that are the same in every run, and a check of what a kernel accesses. */
 #ifndef TEST_CONVERT_HELPERS_H
 #define TEST_CONVERT_HELPERS_H
 
@@ -44,7 +44,7 @@ static inline void print_levels(void)
 	}
 }
 
-/* @len bytes in front of a page that can't be touched, in a mapping of @map_len. */
+/* @len bytes right before an inaccessible page, in a mapping of @map_len. */
 static inline uint8_t *before_the_wall(size_t len, void **ret_map, size_t *ret_map_len)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), room = (len + page - 1) / page * page;
@@ -57,7 +57,7 @@ static inline uint8_t *before_the_wall(size_t len, void **ret_map, size_t *ret_m
 	return map + room - len;
 }
 
-/* Up to @most elements of @d by every level: as the scalar kernel has them, at any alignment, and not a byte beyond. */
+/* Up to @most elements of @d by every level: same result as the scalar kernel, at any alignment, and no byte beyond. */
 static inline void check_reach(const struct tfs_dtype *d, size_t most)
 {
 	enum { ROOM = 16 };
@@ -89,7 +89,7 @@ static inline void check_reach(const struct tfs_dtype *d, size_t most)
 			munmap(src_map, src_len);
 			munmap(dst_map, dst_len);
 
-			/* Any alignment, and nothing in front or behind. */
+			/* Any alignment, and nothing before or after. */
 			for (size_t by = 0; by < 64; by += 1 + by / 9) {
 				float *at = out + ROOM - by % ROOM;
 

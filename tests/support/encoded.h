@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Encoded tensors on the spot: an .npz whose members are stored or deflated, in C or Fortran order, little- or big-endian, with
- * known bytes: byte i of what is shown of a member is byte_at(its base + i), however the member is kept.
+ * Generates encoded tensors: an .npz whose members are stored or deflated, in C or Fortran order, little- or big-endian, with known
+ * bytes: byte i of a member as shown is byte_at(its base + i), however it is stored.
  */
 #ifndef TEST_PACKED_H
 #define TEST_PACKED_H
@@ -93,7 +93,7 @@ static inline size_t zip_header(uint8_t *buf, const struct member *m, bool centr
 	return p + len - buf;
 }
 
-/* DIR/NAME of these members, at most 4 GiB. */
+/* Write DIR/NAME with these members, at most 4 GiB. */
 static inline void put_npz(const char *dir, const char *name, struct member *members, size_t n)
 {
 	int fd = open(in_tree(dir, name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of extraction share: a tensor in a file of random bytes, deflated or not, and a reader that picks element by element
- * out of the file in memory.
+ * Shared by the tests of extraction: a tensor in a file of random bytes, deflated or not, and a reader that picks element by
+ * element from the file in memory.
  */
 #ifndef TEST_EXTRACTING_H
 #define TEST_EXTRACTING_H
@@ -14,7 +14,7 @@
 
 enum { BLOB = 9 * MIB };
 
-/* A model whose directory has another file, with bytes of no pattern; and a tensor in that one. */
+/* A model whose directory has another file, with random bytes; and a tensor in it. */
 struct setting {
 	struct rig g;
 	uint8_t *blob;
@@ -29,7 +29,7 @@ struct setting {
 	struct tfs_error err;
 };
 
-/* Bytes [at, at + len) of @t as demand, by way of the setting's buffers; *@ret_data is where they are. */
+/* Bytes [at, at + len) of @t as demand, using the setting's buffers; *@ret_data is where they are. */
 static inline int extract(struct setting *s, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t **ret_data)
 {
 	struct tfs_read_request rq = { .at = at, .len = len, .buf = s->buf, .scratch = s->scratch, .err.offset = TFS_NO_OFFSET };
@@ -60,7 +60,7 @@ static inline uint8_t *random_bytes(size_t len)
 	return b;
 }
 
-/* @blob is the setting's from now on. */
+/* The setting takes ownership of @blob. */
 static inline void up(struct setting *s, uint8_t *blob, size_t len, bool direct)
 {
 	static const struct spec specs[] = { { "a", 100 } };
@@ -98,7 +98,7 @@ static inline void down(struct setting *s)
 	free(s->blob);
 }
 
-/* Parts of the tensor are as in @want: some of any place and length, then all, in order. */
+/* Parts of the tensor are as in @want: some at any offset and of any length, then all, in order. */
 static inline void check(struct setting *s, const uint8_t *want)
 {
 	uint64_t unit = tfs_encoding_unit(s->t.encoding), n = s->t.nbytes / unit, at = 0;
@@ -142,7 +142,7 @@ static inline uint8_t *pick_all(const struct setting *s, const uint8_t *base)
 	return out;
 }
 
-/* A random array inside the blob: its dimensions in any order, with gaps, or shown several times. */
+/* A random array inside the blob: its dimensions in any order, with gaps, or repeated. */
 static inline void random_array(struct setting *s, uint64_t room)
 {
 	static const uint32_t sizes[] = { 1, 2, 4, 8, 16, 3 }, swaps[] = { 0, 2, 4, 8, 8, 0 };
@@ -183,7 +183,7 @@ static inline void random_array(struct setting *s, uint64_t room)
 		}
 		span += s->strides[d] * (s->shape[d] - 1);
 		if (s->shape[d] == 1)
-			s->strides[d] = any(1000); /* counts for nothing */
+			s->strides[d] = any(1000); /* ignored */
 	}
 	s->encoding.strides = s->strides;
 	s->t.offset = any(room - span + 1);

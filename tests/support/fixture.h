@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of the loader's moving parts share: models made on the spot whose every byte is known, and the parts put
- * together, with workers or without. Without, a test takes the jobs itself (step()), so it decides what happens when.
+ * Shared by the tests of the loader's parts: generated models whose every byte is known, and the connected parts, with workers or
+ * without. Without workers, a test takes the jobs itself (step()), so it decides what happens when.
  */
 #ifndef TEST_FIXTURE_H
 #define TEST_FIXTURE_H
@@ -56,7 +56,7 @@ static inline void fill(uint8_t *buf, uint64_t offset, size_t len)
 		}
 }
 
-/* Index of the first byte that is not as written at @offset of the file, or @len. */
+/* Index of the first byte that differs from what was written at @offset of the file, or @len. */
 static inline size_t first_wrong(const uint8_t *buf, uint64_t offset, size_t len)
 {
 	size_t i = 0;
@@ -116,7 +116,7 @@ static inline void put_typed_model(const char *dir, const char *name, const stru
 		assert_int_equal(write(fd, buf, len), len);
 		at += len;
 	}
-	/* Dirty pages would be served from the cache, and this is about reading. */
+	/* Dirty pages would be served from the cache, but this is about reading. */
 	fsync(fd);
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	close(fd);
@@ -124,7 +124,7 @@ static inline void put_typed_model(const char *dir, const char *name, const stru
 	free(header);
 }
 
-/* The same, of U8. */
+/* The same, with U8. */
 static inline void put_model(const char *dir, const char *name, const struct spec *specs, size_t n)
 {
 	const char **dtypes = malloc((n + 1) * sizeof *dtypes);
@@ -157,7 +157,7 @@ struct rig_options {
 	const struct tfs_engine *const *engines;
 };
 
-/* False: no store is to be had here, and nothing was set up. Takes @dir. */
+/* False: no store is available here, and nothing was set up. Takes ownership of @dir. */
 static inline bool rig_up(struct rig *g, char *dir, struct rig_options o)
 {
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
@@ -220,7 +220,7 @@ static inline const struct tfs_tensor *tensor_of(const struct rig *g, struct tfs
 	return &g->model->sets[id.set].tensors[id.tensor];
 }
 
-/* Give those that put_typed_model() wrote as U8 the dtype that they are to have. */
+/* Give those that put_typed_model() wrote as U8 their intended dtype. */
 static inline void rig_types(const struct rig *g, const struct spec *specs, const char *const *dtypes, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -240,7 +240,7 @@ static inline struct tfs_file_id in_view(struct tfs_file_id id, enum tfs_view_id
 	return id;
 }
 
-/* What a tensor's file in some view must hold, all at once and by plain C; the caller frees it. */
+/* The expected content of a tensor's file in a view, computed at once and in plain C; the caller frees it. */
 static inline uint8_t *expected_file(const struct rig *g, struct tfs_file_id id, uint64_t *ret_size)
 {
 	const struct tfs_tensor *t = tensor_of(g, id);
@@ -279,7 +279,7 @@ static inline struct tfs_residency_stats res_stats(const struct rig *g)
 	return s;
 }
 
-/* Bytes that nobody has taken yet. */
+/* Bytes that nobody has reserved yet. */
 static inline bool anything_queued(const struct rig *g)
 {
 	struct tfs_sched_stats s;
@@ -287,7 +287,7 @@ static inline bool anything_queued(const struct rig *g)
 	return s.queued[TFS_DEMAND] + s.queued[TFS_PREFETCH] + s.queued[TFS_BACKGROUND];
 }
 
-/* Do one job as a worker would, in this thread. There must be one. */
+/* Process one job like a worker, in this thread. There must be one. */
 static inline void step(struct rig *g)
 {
 	struct tfs_job *job = malloc(sizeof *job);
@@ -327,7 +327,7 @@ static inline void step_all(struct rig *g)
 
 /* --- Waiting ----------------------------------------------------------------------------------------------------- */
 
-/* Somebody's answer. done() of the loader's structures is told apart by which one was embedded. */
+/* An answer. done() of the loader's structures is distinguished by which one was embedded. */
 struct answer {
 	struct tfs_wait wait;
 	struct tfs_range_wait range;
@@ -380,7 +380,7 @@ static inline unsigned times(struct answer *a)
 	return n;
 }
 
-/* What the call returned, or what the answer says when it comes. */
+/* The call's result, or the answer's when it comes. */
 static inline int await(struct answer *a, int returned)
 {
 	if (returned != TFS_QUEUED)
@@ -400,7 +400,7 @@ static inline int hold(struct rig *g, struct tfs_file_id id)
 	return await(&a, tfs_residency_hold(g->residency, id, &a.wait));
 }
 
-/* All bytes of a backing file, or the test fails. Takes @fd. */
+/* All bytes of a backing file, or the test fails. Closes @fd. */
 static inline void assert_backing(const struct rig *g, struct tfs_file_id id, int fd)
 {
 	uint64_t size;
@@ -447,7 +447,7 @@ static inline int read_compared(struct tfs_stream *st, const uint8_t *want, uint
 	return r;
 }
 
-/* The same for a file of tensors/. */
+/* The same for a file in tensors/. */
 static inline int read_checked(const struct rig *g, struct tfs_stream *st, struct tfs_file_id id, uint64_t offset, size_t len)
 {
 	uint8_t *want = malloc(len);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What several unit tests need: files in memory, directories that go away, small safetensors files. */
+/* Shared by several unit tests: files in memory, temporary directories, small safetensors files. */
 #ifndef TEST_HELPERS_H
 #define TEST_HELPERS_H
 
@@ -27,7 +27,7 @@
 
 #define LENGTH(a) (sizeof(a) / sizeof *(a))
 
-/* A descriptor of a file in memory with these bytes. */
+/* A descriptor of an in-memory file with these bytes. */
 static inline int memory_file(const void *data, size_t len)
 {
 	int fd = memfd_create("test", MFD_CLOEXEC);
@@ -37,10 +37,10 @@ static inline int memory_file(const void *data, size_t len)
 	return fd;
 }
 
-/* The @size bytes of the file @fd, for a parser; valid within the block that asks. */
+/* The @size bytes of the file @fd, for a parser; valid within the calling block. */
 #define input_of(fd, size) ((const struct tfs_input[]){ tfs_input_of_fd(fd, size) })
 
-/* A tmpfs lets a file be opened with O_DIRECT, and then reads it through the page cache anyway, as do we. */
+/* On tmpfs a file can be opened with O_DIRECT, but is read through the page cache anyway, as we do. */
 static inline bool in_memory(const char *dir)
 {
 	struct statfs s;
@@ -48,7 +48,7 @@ static inline bool in_memory(const char *dir)
 	return !statfs(dir, &s) && s.f_type == TMPFS_MAGIC;
 }
 
-/* A directory that only this test has, on a disk where there is one; the name stays valid until remove_tree(). */
+/* A private directory of this test, on a disk if there is one; the name stays valid until remove_tree(). */
 static inline char *make_tree(void)
 {
 	char *dir = strdup(in_memory("/tmp") ? "/var/tmp/test-XXXXXX" : "/tmp/test-XXXXXX");

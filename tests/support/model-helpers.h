@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Opening models made on the spot, and what tests ask of them. */
+/* Opening generated models, and checking them. */
 #ifndef TEST_MODEL_HELPERS_H
 #define TEST_MODEL_HELPERS_H
 
@@ -69,7 +69,7 @@ static inline uint32_t child(const struct tfs_model *m, uint32_t dir, const char
 	return tfs_model_find_child(m, dir, name, strlen(name));
 }
 
-/* The stems of @dir's sets, in order, with blanks between. */
+/* The stems of @dir's sets, in order, separated by blanks. */
 static inline const char *stems(const struct tfs_model *m, uint32_t dir)
 {
 	static char text[1000];
@@ -82,7 +82,7 @@ static inline const char *stems(const struct tfs_model *m, uint32_t dir)
 	return text;
 }
 
-/* Is everything in the tables as model/model.h says? */
+/* Do the tables satisfy what model/model.h promises? */
 static inline void assert_consistent(const struct tfs_model *m)
 {
 	for (uint32_t i = 0; i < m->n_nodes; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the stress test works on: the model, every byte of which is known, and an engine that fails all the time. */
+/* What the stress test works with: the model, whose every byte is known, and an engine that keeps failing. */
 #ifndef TEST_STRESS_H
 #define TEST_STRESS_H
 
@@ -21,7 +21,10 @@
 		}                                                               \
 	} while (0)
 
-/* Of the first DUPLICATES each has the bytes of one of the first two; and the last encoded one those of one that is kept in another way. */
+/*
+ * Each of the first DUPLICATES has the bytes of one of the first two; and the last encoded one those of one that is stored in
+ * another way.
+ */
 enum { PLAIN = 28, DUPLICATES = 12, ENCODED = 10, TENSORS = PLAIN + ENCODED, ACTORS = 64, KEPT = 4, READS = 6 };
 
 struct stress {
@@ -92,7 +95,7 @@ static inline bool right_file(const struct stress *s, struct tfs_file_id id, con
 	return true;
 }
 
-/* The same of the whole file, but for its header, of which only the length is looked at. */
+/* The same for the whole file, except its header, of which only the length is checked. */
 static inline bool right_whole(const struct stress *s, const uint8_t *buf, uint64_t at, size_t len)
 {
 	const struct tfs_set *set = &s->rig.model->sets[s->encoded_set];
@@ -110,7 +113,7 @@ static inline bool right_whole(const struct stress *s, const uint8_t *buf, uint6
 	return at + len <= begin;
 }
 
-/* A file that is of no tensor: the whole one. */
+/* A file that isn't a tensor's: the consolidated one. */
 static inline bool is_whole(struct tfs_file_id id)
 {
 	return id.view == TFS_VIEW_IDS;
@@ -128,7 +131,7 @@ static inline uint64_t size_of(const struct stress *s, struct tfs_file_id id)
 
 /* --- The model ------------------------------------------------------------------------------------------------------- */
 
-/* Copy what makes the first tensors each other's duplicates, and say where everybody's content is. */
+/* Copy what makes the first tensors duplicates of each other, and record where each one's content is. */
 static inline void put_twins(const char *dir, uint64_t content[PLAIN])
 {
 	struct tfs_model *model;
@@ -154,7 +157,7 @@ static inline void put_twins(const char *dir, uint64_t content[PLAIN])
 	tfs_model_destroy(model);
 }
 
-/* Both sets: what stands in the file as it is shown, and what doesn't. */
+/* Both sets: what is stored as it is shown, and what isn't. */
 static inline void put(const char *dir, struct member *members, uint64_t content[PLAIN])
 {
 	struct spec specs[PLAIN];
@@ -162,7 +165,7 @@ static inline void put(const char *dir, struct member *members, uint64_t content
 
 	for (unsigned i = 0; i < PLAIN; i++) {
 		snprintf(names[i], sizeof names[i], "t%02u", i);
-		/* Neighbours that are joined, some of several chunks, none a round number. */
+		/* Neighbours that are merged, some of several chunks, none a round number. */
 		unsigned n = i < DUPLICATES ? i % 2 * 3 : i;
 		specs[i] = (struct spec){ names[i], n % 7 == 3 ? 2 * TFS_CHUNK + 12345 + n : n % 3 ? 3000 + 61 * n : 400001 + n };
 	}
@@ -261,7 +264,7 @@ static inline struct tfs_io *failing_reap(struct tfs_io_context *c)
 	io->code = n % 3 ? tfs_source_read_direct(io->source, io->offset, io->len, io->buf, &io->data) : -EIO;
 	if (n % 5 == 0)
 		io->code = -EIO;
-	if (io->code) { /* nothing of what it leaves there may be believed */
+	if (io->code) { /* nothing that it leaves there may be trusted */
 		memset(io->buf, 0xee, io->len);
 		n_failed++;
 	}

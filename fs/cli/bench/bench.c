@@ -46,9 +46,9 @@ struct bench {
 enum { OPT_JSON = 1024, OPT_RUNS, OPT_READERS }; /* beyond those of cli/mount-options.c */
 
 static const struct tfs_option bench_options[] = {
-	{ OPT_JSON, "json", NULL, "one JSON object on standard output" },
-	{ OPT_RUNS, "runs", "N", "measure everything N times and give medians (default 1)" },
-	{ OPT_READERS, "readers", "N", "threads that read through the mount (by default 4, fewer where there are fewer CPUs)" },
+	{ OPT_JSON, "json", NULL, "report as one JSON object" },
+	{ OPT_RUNS, "runs", "N", "measure everything N times and report medians (default 1)" },
+	{ OPT_READERS, "readers", "N", "threads that read through the mount (by default 4, or one per CPU if there are fewer)" },
 	{ 0 },
 };
 
@@ -85,7 +85,7 @@ static void record(struct bench *b, enum tfs_bench_pass pass, double seconds, ui
 	f->bytes = bytes;
 }
 
-/* Everything out of the page cache, or a note that it isn't. */
+/* Drop everything from the page cache, or add a note that it isn't cold. */
 static int chill(struct bench *b, enum tfs_bench_pass pass)
 {
 	struct tfs_bench_figure *f = &b->result.figures[pass];
@@ -95,23 +95,23 @@ static int chill(struct bench *b, enum tfs_bench_pass pass)
 	enum tfs_bench_coldness c = tfs_bench_chill(&b->work, &cached);
 	if (!f->n || cached > f->cached_bytes)
 		f->cached_bytes = cached;
-	/* One warm run makes the figure no cold one. */
+	/* One warm run is enough for the figure not to be cold. */
 	if (!f->n || c == TFS_BENCH_COLD_NO || f->coldness == TFS_BENCH_COLD_YES)
 		f->coldness = c;
 	if (c == TFS_BENCH_COLD_NO)
 		tfs_bench_note(&b->result,
-			       "%s is not cold: %s stay in the page cache, dirty, mapped by somebody, or on a file "
-			       "system in memory",
+			       "%s is not cold: %s stayed in the page cache: dirty, mapped by a process, or on an "
+			       "in-memory file system",
 			       tfs_bench_pass_names[pass], tfs_figures_bytes(bytes, (double)cached));
 	else if (c == TFS_BENCH_COLD_UNKNOWN)
 		tfs_bench_note(&b->result,
-			       "%s may not be cold: the kernel does not tell what is in the page cache, on this file "
-			       "system or to you",
+			       "%s may not be cold: the kernel doesn't say what is in the page cache, on this file "
+			       "system or to this user",
 			       tfs_bench_pass_names[pass]);
 	return interrupted(b) ? -EINTR : 0;
 }
 
-/* One pass, with what it reads shown and checked. */
+/* One pass, with progress shown and its bytes checked. */
 static int pass(struct bench *b, enum tfs_bench_pass which, unsigned run, struct tfs_bench_mount *mount, struct tfs_loader *loader,
 		double already, double *ret_seconds)
 {
@@ -137,8 +137,7 @@ static int pass(struct bench *b, enum tfs_bench_pass which, unsigned run, struct
 	if (r)
 		return r;
 	if (!reading.map && b->have_sum && sum != b->sum) {
-		tfs_log_error("%s: the bytes are not those that were read before; was the model changed?",
-			      tfs_bench_pass_names[which]);
+		tfs_log_error("%s: the bytes differ from those read before; did the model change?", tfs_bench_pass_names[which]);
 		return -EIO;
 	}
 	if (!reading.map) {
@@ -158,12 +157,12 @@ static void read_stats(struct bench *b, const struct tfs_bench_mount *m)
 	json_decref(b->result.stats);
 	b->result.stats = json_load_file(path, 0, NULL);
 	const char *serving = json_string_value(json_object_get(b->result.stats, "serving"));
-	/* What does not fit is loaded anew in each pass. */
+	/* What doesn't fit is loaded again in each pass. */
 	if (serving && !strcmp(serving, "passthrough") && b->work.item_bytes > b->result.memory)
 		tfs_bench_note(&b->result, "the model is larger than the budget, so it can't all stay in memory; see --memory");
 }
 
-/* The loader by itself, where nobody can mount: what it streams is cached by nobody, so there is no second pass. */
+/* The loader alone, if mounting isn't possible: nothing caches what it streams, so there is no second pass. */
 static int load_without_mount(struct bench *b, unsigned run, double begin)
 {
 	struct tfs_loader_options lo = b->options->mount.loader;
@@ -202,7 +201,7 @@ static int load_through_mount(struct bench *b, unsigned run, struct tfs_bench_mo
 	return r ? r : stopped;
 }
 
-/* The time to mount counts: who loads a model waits for that too. */
+/* The time to mount counts: users wait for that, too. */
 static int load(struct bench *b, unsigned run)
 {
 	const struct tfs_options *o = &b->options->mount;
@@ -212,12 +211,11 @@ static int load(struct bench *b, unsigned run)
 
 	if (b->result.mounted && !r)
 		return load_through_mount(b, run, &m, begin);
-	/* In later runs a mount that was there must be there; and what was demanded must be had. */
+	/* If an earlier run could mount, later ones must; and what was demanded must be available. */
 	if (r == -ENODEV && run == 1 && o->passthrough != TFS_ON && o->uring != TFS_ON) {
 		b->result.mounted = b->result.system.fuse = false;
 		r = 0;
-		tfs_bench_note(&b->result,
-			       "no mount can be made here: this is the loader alone, without FUSE and without passthrough");
+		tfs_bench_note(&b->result, "can't mount here: this is the loader alone, without FUSE or passthrough");
 	}
 	return r ? r : load_without_mount(b, run, tfs_now());
 }
@@ -251,7 +249,7 @@ static int report(struct bench *b)
 	int r = 0;
 
 	if (b->progress.terminal && terminal && !b->options->json)
-		putchar('\n'); /* apart from what progress has left */
+		putchar('\n'); /* separate from what progress left */
 	if (b->options->json)
 		r = tfs_bench_print_json(stdout, &b->result);
 	else
@@ -262,7 +260,7 @@ static int report(struct bench *b)
 	return r ? r : flushed;
 }
 
-/* What the work says of the model, and the machine. */
+/* What work knows of the model, and the machine. */
 static void begin_result(struct bench *b, const char *path)
 {
 	struct tfs_bench_result *r = &b->result;
@@ -299,7 +297,7 @@ static int run(struct bench *b, const char *path)
 		return r;
 	}
 	begin_result(b, path);
-	/* From here on a signal must not end us before we have cleaned up; who waits for anything looks for one. */
+	/* From here on a signal must not kill us before cleanup; everything that waits checks for one. */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
@@ -354,7 +352,7 @@ const struct tfs_command tfs_bench_command = {
 	.max_operands = 1,
 	.about = "Measure how fast a model is read from storage, by an ordinary reader and through a mount, and grade it. "
 		 "MODEL_DIR may also be one weight file.",
-	.status = "Exit status: 0 measured, 1 failed, 2 wrong usage. See tensorfs-bench(1).",
+	.status = "Exit status: 0 measured, 1 failed, 2 usage error. See tensorfs-bench(1).",
 	.tables = { bench_options, tfs_serving_options },
 	.run = bench_main,
 };

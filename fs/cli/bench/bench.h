@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tensorfs bench: how long this machine takes to read a model, by an ordinary reader and through a mount.
+ * tensorfs bench: how long this machine takes to read a model, with an ordinary reader and through a mount.
  *
  *   bench.c           the command: options, steps, end
  *   system.c          facts of the machine
@@ -10,7 +10,7 @@
  *   progress.c        what the user sees meanwhile
  *   report.c          what is made of the seconds: text and JSON
  *
- * What is declared here is the result, which the report is made of.
+ * Declared here is the result, from which the report is made.
  */
 #ifndef TFS_FS_BENCH_H
 #define TFS_FS_BENCH_H
@@ -32,10 +32,10 @@ enum tfs_bench_pass {
 };
 extern const char *const tfs_bench_pass_names[TFS_BENCH_PASSES];
 
-/* Was there nothing of the files in the page cache when the pass began? */
+/* Was nothing of the files in the page cache when the pass began? */
 enum tfs_bench_coldness { TFS_BENCH_COLD_YES, TFS_BENCH_COLD_NO, TFS_BENCH_COLD_UNKNOWN };
 
-/* Up to this share of the bytes may be cached in a cold pass: 1 in so many. */
+/* Share of the bytes that may be cached in a cold pass: 1 in this many. */
 #define TFS_BENCH_COLD_SHARE 100
 
 /* The second pass is immediate below this percentage of the cold one. */
@@ -56,7 +56,7 @@ struct tfs_bench_system {
 	uint64_t memory, available; /* bytes */
 	char kernel[66];
 	const char *libfuse;
-	char fs_type[32], device[64], scheduler[32]; /* of the weight files; "" where not known */
+	char fs_type[32], device[64], scheduler[32]; /* of the weight files; "" if not known */
 	int rotational;				     /* -1: not known */
 	bool fuse, direct, io_uring, fuse_uring, huge_pages, cachestat;
 };
@@ -70,41 +70,43 @@ struct tfs_bench_result {
 	unsigned runs, readers, threads;
 	uint64_t memory; /* budget */
 
-	bool mounted;				  /* false: through the loader alone, as no mount could be made */
+	bool mounted;				  /* false: through the loader alone, as mounting wasn't possible */
 	json_t *stats;				  /* .tensorfs/stats.json at the end of the last run; NULL: none */
-	double mount_seconds[TFS_BENCH_RUNS_MAX]; /* part of COLD's */
+	double mount_seconds[TFS_BENCH_RUNS_MAX]; /* part of COLD's time */
 	struct tfs_bench_figure figures[TFS_BENCH_PASSES];
 
-	/* What the reader of the figures should know. */
+	/* What readers of the figures should know. */
 	unsigned n_notes;
 	char notes[TFS_BENCH_NOTES_MAX][256];
 };
 
 void tfs_bench_note(struct tfs_bench_result *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* system.c: facts, where @model_path's weight file @fd is on storage; -1: no file. Never fails: what is not to be had is left out. */
+/*
+ * system.c: facts, where @model_path's weight file @fd is on storage; -1: no file. Never fails: what isn't available is left out.
+ */
 void tfs_bench_system_facts(int fd, struct tfs_bench_system *ret);
 
 /* --- report.c: pure but for the printing -------------------------------------------------------------------------------- */
 
 /*
- * The grade of a cold load that takes @seconds where an ordinary reader takes @baseline: "FASTER" or "SLOWER", or "AS FAST" where
- * they differ by less than equal runs do (TFS_BENCH_TIE).
+ * The grade of a cold load that takes @seconds where an ordinary reader takes @baseline: "FASTER" or "SLOWER", or "AS FAST" if they
+ * differ by less than equal runs do (TFS_BENCH_TIE).
  */
 const char *tfs_bench_grade(double baseline, double seconds);
 #define TFS_BENCH_TIE 0.05
 
 /*
- * By the seconds alone, ULTRA-FAST, FAST, GOOD or NEEDS IMPROVEMENT: only for a model that an ordinary reader needs at least
- * TFS_BENCH_LARGE_SECONDS for, or they would praise a small model for being small. NULL for others.
+ * By the seconds alone, ULTRA-FAST, FAST, GOOD or NEEDS IMPROVEMENT: only for a model for which an ordinary reader needs at least
+ * TFS_BENCH_LARGE_SECONDS, as a small model would be praised for being small. NULL for others.
  */
 const char *tfs_bench_seconds_grade(double baseline, double seconds);
 enum { TFS_BENCH_LARGE_SECONDS = 30 };
 
-/* The middle one of @n > 0, or the mean of the two in the middle; leaves them in their order. */
+/* The middle one of @n > 0, or the mean of the middle two; doesn't reorder them. */
 double tfs_bench_median(const double *values, unsigned n);
 
-/* What part of @before @after saves, in percent; negative where it takes longer. 0 where @before is 0. */
+/* How much of @before @after saves, in percent; negative if it takes longer. 0 if @before is 0. */
 double tfs_bench_saved(double before, double after);
 
 /* For a terminal, or a file, @width columns wide. */

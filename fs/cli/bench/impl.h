@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of tensorfs bench that do the work share. See bench.h for which is which. */
+/* Shared by the parts of tensorfs bench that do the work, which bench.h lists. */
 #ifndef TFS_FS_BENCH_IMPL_H
 #define TFS_FS_BENCH_IMPL_H
 
@@ -34,7 +34,7 @@ struct tfs_bench_work {
 	uint32_t *sources; /* nodes of the weight files … */
 	size_t n_sources;
 	uint64_t source_bytes;
-	uint32_t *others; /* … and of the small files beside them, configuration and tokenizer */
+	uint32_t *others; /* … and of the small files next to them, configuration and tokenizer */
 	size_t n_others;
 	uint64_t other_bytes;
 	struct tfs_arena arena; /* strings */
@@ -44,26 +44,25 @@ struct tfs_bench_work {
 int tfs_bench_work_init(const struct tfs_model *model, struct tfs_tree *tree, struct tfs_bench_work *ret_work);
 void tfs_bench_work_fini(struct tfs_bench_work *w);
 
-/* Bytes that a tensor takes of its source. */
+/* Bytes that a tensor occupies in its source. */
 uint64_t tfs_bench_source_bytes(const struct tfs_tensor *t);
 
 /*
- * Take the files' own pages, nobody else's, out of the page cache, and look how many stayed. Takes a while where pages are
- * dirty: they are written first. *@ret_cached: bytes; 0 where that is unknown.
+ * Drop the pages of these files, and no others, from the page cache, and check how many stayed. Takes a while if pages are dirty:
+ * they are written first. *@ret_cached: bytes; 0 if that is unknown.
  */
 enum tfs_bench_coldness tfs_bench_chill(const struct tfs_bench_work *w, uint64_t *ret_cached);
 
 /* --- mount.c ------------------------------------------------------------------------------------------------------------ */
 
 struct tfs_bench_mount {
-	char dir[4096]; /* mountpoint, made for it; "" when there is none */
+	char dir[4096]; /* temporary mountpoint; "" if there is none */
 	pid_t pid;	/* 0: none */
 };
 
 /*
  * Mount in a process of its own, which ends when this one does. No thread may be running. @signal_fd: readable when the
- * user wants an end. 0; -EINTR; -ENODEV: no mount can be made, and what is wrong was printed; or -errno. On failure nothing
- * is left behind.
+ * user wants to stop. 0; -EINTR; -ENODEV: can't mount, and the reason was printed; or -errno. On failure nothing is left behind.
  */
 int tfs_bench_mount_start(struct tfs_bench_mount *m, const struct tfs_options *options, int signal_fd);
 
@@ -72,7 +71,7 @@ int tfs_bench_mount_stop(struct tfs_bench_mount *m);
 
 /* --- progress.c --------------------------------------------------------------------------------------------------------- */
 
-/* On a terminal a bar that moves, elsewhere a line when a step begins and one when it ends. All to standard error. */
+/* On a terminal a moving bar, elsewhere a line at the beginning and end of each step. All to standard error. */
 struct tfs_bench_progress {
 	bool terminal, utf8;
 	char label[32];
@@ -83,15 +82,15 @@ struct tfs_bench_progress {
 void tfs_bench_progress_init(struct tfs_bench_progress *p);
 void tfs_bench_progress_begin(struct tfs_bench_progress *p, const char *step, unsigned run, unsigned runs, uint64_t total);
 void tfs_bench_progress_show(struct tfs_bench_progress *p, uint64_t done);
-/* @seconds < 0: it was broken off. */
+/* @seconds < 0: it was aborted. */
 void tfs_bench_progress_end(struct tfs_bench_progress *p, double seconds);
 
 /* --- read.c ------------------------------------------------------------------------------------------------------------- */
 
-/* One pass: where to read from, and how. */
+/* One pass: what to read from, and how. */
 struct tfs_bench_reading {
 	const struct tfs_bench_work *work;
-	struct tfs_bench_mount *mount; /* read the tensors' files in there … */
+	struct tfs_bench_mount *mount; /* read the tensors' files in it … */
 	struct tfs_loader *loader;     /* … or through the streams of this; both NULL: read the source files */
 	bool map;		       /* with mount: only open, map and touch the first byte of each */
 	unsigned readers;
@@ -101,7 +100,7 @@ struct tfs_bench_reading {
 
 /*
  * Read everything once. *@ret_seconds from now until the last reader has read its last byte; *@ret_sum, a checksum of what was
- * read, the same for every way of reading. 0; -EINTR after a signal, the mount taken down; or -errno, what is wrong printed.
+ * read, the same for every way of reading. 0; -EINTR after a signal, the mount taken down; or -errno, with the reason printed.
  */
 int tfs_bench_read(const struct tfs_bench_reading *reading, double *ret_seconds, uint64_t *ret_sum);
 

@@ -15,7 +15,7 @@ int tfs_bench_mount_start(struct tfs_bench_mount *m, const struct tfs_options *o
 	const char *tmp = getenv("TMPDIR");
 
 	*m = (struct tfs_bench_mount){ 0 };
-	/* mkdtemp() wants six X, of which \130 is one: three in a row look like unfinished work to who searches for that. */
+	/* mkdtemp() wants six X, of which \130 is one: three in a row look like a marker for unfinished work. */
 	int n = snprintf(m->dir, sizeof m->dir, "%s/tensorfs-bench.X\130X\130X\130", tmp && tmp[0] ? tmp : "/tmp");
 	if (n >= (int)sizeof m->dir || !mkdtemp(m->dir)) {
 		int r = n >= (int)sizeof m->dir ? -ENAMETOOLONG : -errno;

@@ -9,7 +9,7 @@
 #include "cli/bench/impl.h"
 #include "cli/figures.h"
 
-/* Often enough to look alive; drawing must cost nothing of what is measured. */
+/* Often enough to look alive; drawing must not affect the measurement. */
 #define REDRAW_SECONDS 0.1
 
 enum { LABEL_WIDTH = 16, BAR_MAX = 40, FIGURES_WIDTH = 44 };
@@ -48,7 +48,7 @@ void tfs_bench_progress_show(struct tfs_bench_progress *p, uint64_t done)
 	if (!p->terminal || !p->total || now - p->drawn < REDRAW_SECONDS)
 		return;
 	p->drawn = now;
-	/* A line that wraps could not be drawn over. */
+	/* A line that wraps couldn't be redrawn. */
 	int columns = ioctl(STDERR_FILENO, TIOCGWINSZ, &w) || !w.ws_col ? 80 : w.ws_col;
 	int room = columns - LABEL_WIDTH - FIGURES_WIDTH;
 	room = room > BAR_MAX ? BAR_MAX : room < 0 ? 0 : room;

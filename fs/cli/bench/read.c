@@ -27,7 +27,7 @@ struct pass {
 	int *dir_fds; /* of the mount's, as work->dirs; NULL: not reading there */
 	int mount_fd;
 	int done_fd; /* eventfd: a thread has ended */
-	/* Each stands for itself; what threads leave behind is read after joining them. */
+	/* Each is independent; what threads leave behind is read after joining them. */
 	_Atomic size_t next;   /* item */
 	_Atomic uint64_t done; /* bytes */
 	_Atomic bool stop;
@@ -41,7 +41,7 @@ struct reader {
 	uint64_t *buf;	      /* READ_SIZE bytes */
 	uint64_t sum;
 	double end;
-	/* Native: the source that is open. */
+	/* Native: the currently open source. */
 	uint32_t source;
 	int source_fd; /* -1: none */
 };
@@ -50,14 +50,14 @@ static int fail(struct pass *p, int error, const char *what)
 {
 	int none = 0;
 
-	/* One line, of the first: the others fail for the same reason, or because of it. */
+	/* One line, for the first: the others fail for the same reason, or because of it. */
 	if (!p->stop && atomic_compare_exchange_strong(&p->error, &none, error))
 		tfs_log_error("reading %s: %s", what, strerror(-error));
 	p->stop = true;
 	return error;
 }
 
-/* Of the words of @len bytes, which begin at one; a last partial word is filled up with zeros. */
+/* Checksum of the words of @len bytes, which begin at a word; a partial last word is padded with zeros. */
 static uint64_t xor_of(const uint64_t *words, size_t len)
 {
 	uint64_t a = 0, b = 0, c = 0, d = 0, last = 0;
@@ -159,8 +159,8 @@ static int read_item(struct reader *rd, size_t i)
 	}
 	if (r)
 		return fail(p, r, item->name);
-	/* Whoever reads the files themselves does not see an encoded tensor's own bytes. The place is in it, so that two tensors
-	 * that have changed places are noticed. */
+	/* A native read doesn't see an encoded tensor's decoded bytes. The index is part of the sum, so swapped tensors are
+	 * detected. */
 	if (!t->encoding)
 		rd->sum += sum * (2 * (uint64_t)i + 1);
 	return 0;
@@ -204,7 +204,7 @@ static void *reader_main(void *arg)
 
 /* --- The pass -------------------------------------------------------------------------------------------------------- */
 
-/* Until all @n threads have ended; -EINTR once the user wanted an end. */
+/* Until all @n threads have ended; -EINTR once the user wanted to stop. */
 static int wait_for_readers(struct pass *p, unsigned n)
 {
 	const struct tfs_bench_reading *reading = p->reading;
@@ -219,7 +219,7 @@ static int wait_for_readers(struct pass *p, unsigned n)
 		if (!r && ready > 0 && polled[1].revents) {
 			r = -EINTR;
 			p->stop = true;
-			/* Somebody may wait in an open or a read that only the daemon's end answers. */
+			/* A thread may be waiting in an open or a read that only ends with the daemon. */
 			if (reading->mount)
 				tfs_bench_mount_stop(reading->mount);
 		}
@@ -260,12 +260,12 @@ static void init_reader(struct reader *rd, struct pass *p)
 {
 	*rd = (struct reader){ .pass = p, .source_fd = -1, .buf = malloc(READ_SIZE) };
 	if (rd->buf)
-		memset(rd->buf, 0, READ_SIZE); /* its pages are no part of the measurement */
+		memset(rd->buf, 0, READ_SIZE); /* its pages aren't part of the measurement */
 }
 
 int tfs_bench_read(const struct tfs_bench_reading *reading, double *ret_seconds, uint64_t *ret_sum)
 {
-	/* An ordinary reader does one thing after the other; ours has a thread besides for configuration and tokenizer. */
+	/* An ordinary reader does one thing after the other; ours has another thread for configuration and tokenizer. */
 	bool native = !reading->mount && !reading->loader, apart = !native && !reading->map && reading->work->n_others;
 	unsigned n = reading->readers + apart, started = 0;
 	struct pass p = { .reading = reading, .work = reading->work, .mount_fd = -1, .done_fd = eventfd(0, EFD_CLOEXEC) };

@@ -27,7 +27,7 @@ void tfs_bench_note(struct tfs_bench_result *r, const char *fmt, ...)
 	va_end(ap);
 	for (unsigned i = 0; i < r->n_notes; i++)
 		if (!strcmp(r->notes[i], note))
-			return; /* one run is like another */
+			return; /* all runs are alike */
 	if (r->n_notes < TFS_BENCH_NOTES_MAX)
 		memcpy(r->notes[r->n_notes++], note, sizeof note);
 }
@@ -145,7 +145,7 @@ static void print_facts(FILE *f, const struct tfs_bench_result *r)
 			if (features[i].have != have)
 				continue;
 			if (!any)
-				row(f, have ? "has" : "has not");
+				row(f, have ? "has" : "lacks");
 			fprintf(f, "%s%s", any ? ", " : "", features[i].name);
 			any = true;
 		}
@@ -173,7 +173,7 @@ static void print_remark(FILE *f, const struct tfs_bench_result *r, enum tfs_ben
 		fprintf(f, "slower: %.2f times as long", ratio(seconds, baseline));
 }
 
-/* The bars are the seconds, so the shortest is the best. */
+/* The bars are seconds, so shorter is better. */
 static void print_chart(FILE *f, const struct tfs_bench_result *r, unsigned width, bool utf8)
 {
 	unsigned used = LABEL_WIDTH + SECONDS_WIDTH + RATE_WIDTH + REMARK_WIDTH + 2, room = width > used ? width - used : 0;
@@ -233,7 +233,7 @@ void tfs_bench_print_text(FILE *f, const struct tfs_bench_result *r, unsigned wi
 
 /* --- JSON ----------------------------------------------------------------------------------------------------------- */
 
-/* Any bytes: what is not UTF-8 (a path may be anything) is shown as '?'. */
+/* Any bytes: those that aren't UTF-8 (a path may be anything) are shown as '?'. */
 static json_t *any_string(const char *s)
 {
 	json_t *j = json_string(s);
@@ -325,7 +325,7 @@ int tfs_bench_print_json(FILE *f, const struct tfs_bench_result *r)
 
 	for (unsigned i = 0; i < r->n_notes; i++)
 		json_array_append_new(notes, any_string(r->notes[i]));
-	/* A member that could not be made makes its setting fail. */
+	/* A member that couldn't be created makes setting it fail. */
 	int bad = json_object_set_new(o, "version", json_string(TFS_VERSION));
 	bad |= json_object_set_new(o, "model",
 				   json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "path", any_string(r->path), "tensors",

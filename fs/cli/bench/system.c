@@ -34,7 +34,7 @@ static bool read_line(const char *path, char *buf, size_t size)
 	return ok;
 }
 
-/* What stands behind the colon of the first line of @path that begins with one of @keys, in their order. */
+/* What follows the colon in the first line of @path that begins with one of @keys, tried in order. */
 static bool read_value(const char *path, const char *const *keys, char *buf, size_t size)
 {
 	for (; *keys; keys++) {
@@ -98,13 +98,13 @@ static void mount_of(int fd, char *type, size_t type_size, char *source, size_t 
 		fclose(f);
 }
 
-/* The block device below: its name, and what its queue is like; a partition's queue is that of the whole. */
+/* The block device below: its name and queue settings; a partition uses the queue of the whole device. */
 static void device_of(dev_t dev, const char *source, struct tfs_bench_system *s)
 {
 	char path[PATH_MAX + 64], line[256];
 	struct stat st;
 
-	/* File systems with several devices, or none, have device numbers of their own. */
+	/* File systems with several devices, or none, have their own device numbers. */
 	if (!major(dev) && (stat(source, &st) || !S_ISBLK(st.st_mode)))
 		return;
 	if (!major(dev))
@@ -156,7 +156,7 @@ void tfs_bench_system_facts(int fd, struct tfs_bench_system *ret)
 	s.fuse = !access("/dev/fuse", R_OK | W_OK);
 	s.io_uring = have_io_uring();
 	s.fuse_uring = tfs_session_can_uring(NULL);
-	/* What the store's tmpfs asks for at mounting is refused by "deny" alone; see its transparent_hugepage/shmem_enabled. */
+	/* Only "deny" refuses the mount option of the store's tmpfs; see transparent_hugepage/shmem_enabled. */
 	s.huge_pages = read_line("/sys/kernel/mm/transparent_hugepage/shmem_enabled", line, sizeof line) && !strstr(line, "[deny]");
 	if (fd >= 0 && !fstat(fd, &st)) {
 		mount_of(fd, s.fs_type, sizeof s.fs_type, source, sizeof source);

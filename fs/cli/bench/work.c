@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "cli/bench/impl.h"
 
-/* What is larger is no configuration and no tokenizer: these reach 30 MB. */
+/* Larger files aren't configuration or tokenizers, which reach 30 MB. */
 enum { OTHER_MAX = 64 << 20 };
 
 uint64_t tfs_bench_source_bytes(const struct tfs_tensor *t)
@@ -22,7 +22,7 @@ uint64_t tfs_bench_source_bytes(const struct tfs_tensor *t)
 	return t->encoding ? t->encoding->length : t->nbytes;
 }
 
-/* The name of what the mount shows in directory @node besides the model's own entries: @kind, and @view where it is a view. */
+/* The name of what the mount adds to directory @node: @kind, and @view if it is a view. */
 static int added_name(struct tfs_tree *tree, const struct tfs_model *m, uint32_t node, enum tfs_kind kind, enum tfs_view_dir view,
 		      char *name, struct tfs_inode *ret_inode)
 {
@@ -79,7 +79,7 @@ static int add_set(struct tfs_bench_work *w, struct tfs_tree *tree, uint32_t nod
 	return 0;
 }
 
-/* Small files that are no weights, not even another set's, in directories that are not hidden. */
+/* Small files that aren't weights, not even another set's, in directories that aren't hidden. */
 static int add_others(struct tfs_bench_work *w)
 {
 	const struct tfs_model *m = w->model;
@@ -156,7 +156,7 @@ void tfs_bench_work_fini(struct tfs_bench_work *w)
 
 /* --- The page cache ------------------------------------------------------------------------------------------------- */
 
-/* 0 and the bytes of the file that stayed in the page cache, or -errno where nobody can tell. */
+/* 0 and the bytes of the file that stayed in the page cache, or -errno if that can't be determined. */
 static int chill_file(const struct tfs_model *m, uint32_t node, uint64_t *ret_cached)
 {
 	cleanup_fd int fd = tfs_model_open_node(m, node, 0);
@@ -165,10 +165,10 @@ static int chill_file(const struct tfs_model *m, uint32_t node, uint64_t *ret_ca
 
 	if (fd < 0)
 		return fd;
-	/* Dirty pages can't be dropped. What this can't write, and whatever else stays, is counted below. */
+	/* Dirty pages can't be dropped, so write them. What that can't write, and whatever else stays, is counted below. */
 	fdatasync(fd);
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	/* The pages of a file on overlayfs are those of a file beneath it, which can't be asked for them. */
+	/* The pages of a file on overlayfs belong to the underlying file, and can't be queried. */
 	if (fstatfs(fd, &st) || st.f_type == OVERLAYFS_SUPER_MAGIC)
 		return -EOPNOTSUPP;
 	int r = tfs_file_cached(fd, 0, 0, &pages);

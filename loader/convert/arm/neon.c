@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * NEON, which every aarch64 has: eight floats at a time, made as in x86/avx2.c. For little-endian only: lanes are as in memory
- * there.
+ * NEON, which every aarch64 has: eight floats at a time, computed as in x86/avx2.c. Little-endian only: there lanes are as in
+ * memory.
  */
 #include "convert/arm/levels.h"
 
@@ -33,7 +33,7 @@
 		tfs_##name##_scalar(src, dst, n);                                             \
 	}
 
-/* By bytes, as @src has no alignment: vld1 of wider lanes takes a pointer that promises theirs. */
+/* By bytes, as @src isn't aligned: vld1 of wider lanes takes a pointer that promises their alignment. */
 INLINE uint16x8_t u16s_at(const uint8_t *p)
 {
 	return vreinterpretq_u16_u8(vld1q_u8(p));
@@ -106,10 +106,10 @@ INLINE float32x4_t widen_e8m0(uint32x4_t x)
 	return vreinterpretq_f32_u32(vorrq_u32(value, vandq_u32(is_nan, vdupq_n_u32(1u << 22))));
 }
 
-/* Eight times six bits, one in each lane. */
+/* Eight six-bit values, one in each lane. */
 INLINE uint32x4x2_t six_bits(const uint8_t *p)
 {
-	/* The two bytes in which each begins and ends; where it lies in one, any other. */
+	/* The two bytes in which each begins and ends; if it lies in one, any other byte. */
 	static const uint8_t spread[16] = { 0, 1, 0, 1, 1, 2, 2, 2, 3, 4, 3, 4, 4, 5, 5, 5 };
 	static const int16_t down[8] = { 0, -6, -4, -2, 0, -6, -4, -2 };
 	uint32_t lo;
@@ -181,7 +181,7 @@ INLINE float32x4x2_t e5m2fnuz_eight(const uint8_t *p)
 
 INLINE float32x4x2_t f4_eight(const uint8_t *p)
 {
-	/* The upper two bytes of 0, 0.5, 1, 1.5, 2, 3, 4 and 6, and of their negatives; the other two are 0. */
+	/* The upper two bytes of 0, 0.5, 1, 1.5, 2, 3, 4 and 6, and their negatives; the other two are 0. */
 	static const uint8_t first[16] = { 0,	 0x3f, 0x3f, 0x3f, 0x40, 0x40, 0x40, 0x40,
 					   0x80, 0xbf, 0xbf, 0xbf, 0xc0, 0xc0, 0xc0, 0xc0 };
 	static const uint8_t second[16] = {

@@ -29,7 +29,7 @@ INLINE uint8x16_t high(uint8x16_t x)
 	return vshrq_n_u8(x, 4);
 }
 
-/* @x, of which none is above 127, less @by */
+/* @x, no byte of which is above 127, less @by */
 INLINE int8x16_t less(uint8x16_t x, int8_t by)
 {
 	return vsubq_s8(vreinterpretq_s8_u8(x), vdupq_n_s8(by));
@@ -52,7 +52,7 @@ INLINE void put16(float *y, int8x16_t x, float scale)
 	vst1q_f32(y + 12, scaled(vget_high_s16(b), scale));
 }
 
-/* 16 bytes, none above 127, times @scale, less @min */
+/* 16 bytes of at most 127, times @scale, less @min */
 INLINE void put16_less(float *y, uint8x16_t x, float scale, float min)
 {
 	int16x8_t a = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(x)));
@@ -100,7 +100,7 @@ INLINE void q4_k_block(const uint8_t *b, float *y)
 	}
 }
 
-/* @q with the fifth bit that bit @k of @fifth is */
+/* @q with bit @k of @fifth as the fifth bit */
 INLINE uint8x16_t five_bits(uint8x16_t q, uint8x16_t fifth, int k)
 {
 	return vorrq_u8(q, vandq_u8(vtstq_u8(fifth, vdupq_n_u8((uint8_t)(1 << k))), vdupq_n_u8(16)));
@@ -136,7 +136,7 @@ INLINE void q6_k_block(const uint8_t *b, float *y)
 	const int8_t *scales = (const int8_t *)b + 192;
 	float d = tfs_f16_at(b + 208);
 
-	/* All of either half's rows but for one half, then the other: b, y and scales move by half a row. */
+	/* All of either half's rows except one half, then the other: b, y and scales advance by half a row. */
 	for (int i = 0; i < 4; i++) {
 		const uint8_t *q = b + i / 2 * 64 + i % 2 * 16;
 		const int8_t *s = scales + i / 2 * 8 + i % 2;
@@ -166,7 +166,7 @@ KERNEL(q8_0, 32, 34, tfs_f16_is_finite(src))
 KERNEL(q4_k, 256, 144, tfs_f16_is_finite(src) && tfs_f16_is_finite(src + 2))
 KERNEL(q5_k, 256, 176, tfs_f16_is_finite(src) && tfs_f16_is_finite(src + 2))
 KERNEL(q6_k, 256, 210, tfs_f16_is_finite(src + 208))
-KERNEL(mxfp4, 32, 17, true) /* no scale is a NaN, and an infinite product as good as another */
+KERNEL(mxfp4, 32, 17, true) /* no scale is a NaN, and any infinite product will do */
 
 void tfs_quant_neon(struct tfs_kernels *k)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * AVX2 and F16C: eight floats at a time. Each kernel is a function from the bytes of eight elements to a vector, and reads
- * not one byte more; KERNEL() makes the loop of it.
+ * no byte more; KERNEL() makes a loop of it.
  */
 #include "convert/x86/levels.h"
 
@@ -15,10 +15,9 @@
 #define SIGN (1u << 31)
 
 /*
- * @bytes: of eight elements. Four vectors a turn keep the loads ahead of the stores, which are ordinary ones: the next to
- * touch a chunk is the kernel, and finds it in the cache. Non-temporal stores made a chunk that is used again a quarter
- * slower and its way into tmpfs no faster (tests/bench/convert.c on Zen 4); they would pay, 1.4 times, for a destination
- * that nobody reads soon.
+ * @bytes: of eight elements. Four vectors per iteration keep the loads ahead of the stores, which are ordinary ones: the OS kernel
+ * reads the chunk next, and finds it in the cache. Non-temporal stores made a chunk that is used again a quarter slower and copying
+ * it into tmpfs no faster (tests/bench/convert.c on Zen 4); they would pay off, 1.4 times, for a destination that isn't read soon.
  */
 #define KERNEL(name, bytes)                                                                              \
 	static TARGET void name##_avx2(const uint8_t *src, float *dst, size_t n)                         \
@@ -69,9 +68,9 @@ INLINE __m256i bytes_at(const uint8_t *p)
 }
 
 /*
- * The scalar widen() of a float of @bits bits in each lane. What is normal has the exponent moved to the new bias. What is
- * not gets an exponent of 1 and so, wrongly, the leading 1 that goes with it, which is then subtracted: exact, and without
- * subnormal operands, which are slow on some CPUs.
+ * The scalar widen() of a float of @bits bits in each lane. Normal numbers get the exponent moved to the new bias. Others get an
+ * exponent of 1 and with it a wrong leading 1, which is then subtracted: exact, and without subnormal operands, which are slow on
+ * some CPUs.
  */
 INLINE __m256 widen(__m256i x, int bits, int mbits, int bias)
 {
@@ -150,14 +149,14 @@ INLINE __m256 f4_eight(const uint8_t *p)
 	uint32_t all;
 	__m256i x;
 
-	/* All eight in each lane, its own lowest; the table's index is its low three bits, and the rest does not count. */
+	/* All eight in each lane, its own lowest; the table's index is its low three bits, and the rest is ignored. */
 	memcpy(&all, p, sizeof all);
 	x = _mm256_srlv_epi32(ints(all), _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
 	return _mm256_or_ps(_mm256_permutevar8x32_ps(magnitudes, x),
 			    _mm256_castsi256_ps(_mm256_and_si256(_mm256_slli_epi32(x, 28), ints(SIGN))));
 }
 
-/* Eight times six bits, one in each lane: the three bytes of its four in every lane, shifted down. */
+/* Eight six-bit values, one in each lane: the three bytes of its four in every lane, shifted down. */
 INLINE __m256i six_bits(const uint8_t *p)
 {
 	const __m256i spread = _mm256_setr_epi8(0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2, -1, /* and the upper four: */
@@ -210,7 +209,7 @@ INLINE __m256 i16_eight(const uint8_t *p)
 	return _mm256_cvtepi32_ps(_mm256_cvtepi16_epi32(load16(p)));
 }
 
-/* Only signed integers have an instruction. Either half is exact, so the sum is what rounds, once. */
+/* There is an instruction only for signed integers. Each half is exact, so only the sum rounds, once. */
 INLINE __m256 u32_eight(const uint8_t *p)
 {
 	__m256i x = load32(p);

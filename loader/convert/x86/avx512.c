@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * AVX-512: sixteen floats at a time, made as in avx2.c. Its tables of sixteen and thirty-two floats hold all magnitudes of
- * the types below a byte, and it has instructions for integers of 64 bits and without sign.
+ * AVX-512: sixteen floats at a time, computed as in avx2.c. Tables of sixteen and thirty-two floats hold all magnitudes of the
+ * types narrower than a byte, and there are instructions for 64-bit and unsigned integers.
  */
 #include "convert/x86/levels.h"
 
@@ -67,7 +67,7 @@ INLINE __m512 both(__m256 lo, __m256 hi)
 	return _mm512_insertf32x8(_mm512_castps256_ps512(lo), hi, 1);
 }
 
-/* @value with the sign bit that stands at bit @bit of @x, and anything else around it. @value is not negative. */
+/* @value with the sign bit at bit @bit of @x, which may have anything around it. @value isn't negative. */
 INLINE __m512 signed_as(__m512 value, __m512i x, int bit)
 {
 	__m512i moved = _mm512_sllv_epi32(x, ints((uint32_t)(31 - bit)));
@@ -76,7 +76,7 @@ INLINE __m512 signed_as(__m512 value, __m512i x, int bit)
 	return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(value), moved, ints(SIGN), 0xf8));
 }
 
-/* As in avx2.c. Shifts by vectors, as an unoptimised build does not see that the others' counts are constant. */
+/* As in avx2.c. Shifts by vectors, as an unoptimised build doesn't see that the counts of others are constant. */
 INLINE __m512 widen(__m512i x, int bits, int mbits, int bias)
 {
 	uint32_t one = (uint32_t)(1 - bias + 127) << 23;
@@ -109,7 +109,7 @@ INLINE __m512 e4m3_sixteen(const uint8_t *p)
 	__mmask16 is_nan = _mm512_cmpeq_epi32_mask(_mm512_and_si512(x, ints(0x7f)), ints(0x7f));
 	__m512 value = widen(x, 8, 3, 7);
 
-	/* 480, as the pattern would be as a number, to NaN, as in avx2.c */
+	/* From 480, the pattern's value as a number, to NaN, as in avx2.c */
 	return _mm512_mask_xor_ps(value, is_nan, value, floats(0x43f00000 ^ 0x7fc00000));
 }
 
@@ -156,7 +156,7 @@ INLINE __m512 f4_sixteen(const uint8_t *p)
 	return _mm512_permutexvar_ps(x, values);
 }
 
-/* Sixteen times six bits, lowest in each lane, and above them what does not count. */
+/* Sixteen six-bit values, lowest in each lane, with bits above them that are ignored. */
 INLINE __m512i six_bits(const uint8_t *p)
 {
 	const __m512i spread = _mm512_set_epi32(0x0b0a09, 0x0b0a09, 0x0b0a09, 0x0b0a09, 0x080706, 0x080706, 0x080706, 0x080706,

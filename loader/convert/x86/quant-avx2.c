@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * AVX2 for GGUF's most common block types: the steps of ../quant.c and ../kquant.c, where the layouts are, for eight elements at a
- * time. A compiler may fuse multiplying with subtracting; that rounds as the two do, as their product is exact.
+ * time. A compiler may fuse multiplication with subtraction; that rounds the same, as the product is exact.
  */
 #include "convert/x86/levels.h"
 
@@ -188,7 +188,7 @@ KERNEL(q8_0, 32, 34, tfs_f16_is_finite(src))
 KERNEL(q4_k, 256, 144, tfs_f16_is_finite(src) && tfs_f16_is_finite(src + 2))
 KERNEL(q5_k, 256, 176, tfs_f16_is_finite(src) && tfs_f16_is_finite(src + 2))
 KERNEL(q6_k, 256, 210, tfs_f16_is_finite(src + 208))
-KERNEL(mxfp4, 32, 17, true) /* no scale is a NaN, and an infinite product as good as another */
+KERNEL(mxfp4, 32, 17, true) /* no scale is a NaN, and any infinite product will do */
 
 void tfs_quant_avx2(struct tfs_kernels *k)
 {

@@ -171,7 +171,7 @@ KERNEL(q8_0, 32, 34, tfs_f16_is_finite(src))
 KERNEL(q4_k, 256, 144, tfs_f16_is_finite(src) && tfs_f16_is_finite(src + 2))
 KERNEL(q5_k, 256, 176, tfs_f16_is_finite(src) && tfs_f16_is_finite(src + 2))
 KERNEL(q6_k, 256, 210, tfs_f16_is_finite(src + 208))
-KERNEL(mxfp4, 32, 17, true) /* no scale is a NaN, and an infinite product as good as another */
+KERNEL(mxfp4, 32, 17, true) /* no scale is a NaN, and any infinite product will do */
 
 void tfs_quant_avx512(struct tfs_kernels *k)
 {

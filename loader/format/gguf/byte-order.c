@@ -47,14 +47,14 @@ const struct tfs_gguf_words *tfs_gguf_words_of(const struct tfs_dtype *dtype)
 }
 
 /*
- * The byte with a float's exponent changes little from one scale or weight of a tensor to the next, while the one that ends its
- * mantissa is noise: 7 random bits of two bytes differ by 43 in the mean. What decides is one byte that is nearly that random, and
- * another that is four times as steady; less, as in a file of constants, decides nothing.
+ * The byte with a float's exponent changes little from one scale or weight of a tensor to the next, while the last one of its
+ * mantissa is noise: 7 random bits of two bytes differ by 43 on average. It is decided if one byte is nearly that random and the
+ * other four times as steady; anything less, as in a file of constants, is undecided.
  */
 #define NOISE	24u /* mean distance */
 #define CLEARLY 4u  /* times */
 #define LEAST	8u  /* distances that decide */
-/* A sample: so many distances, so many of each tensor, and so many tensors, as some have none. */
+/* Sample sizes: distances in all, distances per tensor, and tensors, as some have none. */
 #define ENOUGH	 4096u
 #define A_TENSOR 256u
 #define TENSORS	 1024u
@@ -62,11 +62,13 @@ const struct tfs_gguf_words *tfs_gguf_words_of(const struct tfs_dtype *dtype)
 enum { ROOM = 16384 }; /* A_TENSOR blocks of most types, 56 of the longest */
 
 struct sample {
-	uint64_t n, first, second; /* distances: their number, and sums by the place of the byte */
+	uint64_t n, first, second; /* distances: their number, and sums by the position of the byte */
 	uint8_t last[N_TYPES][2];  /* word seen of each type; 0: none */
 };
 
-/* @is, with the @last one of its type. The scales of some types are alike in all of a tensor, and tell by those of the next. */
+/*
+ * @is, with the @last one of its type. The scales of some types are nearly equal within a tensor; then those of the next one help.
+ */
 static void add(struct sample *s, uint8_t *last, const uint8_t *is)
 {
 	if ((!is[0] && !is[1]) || !memcmp(last, is, 2))

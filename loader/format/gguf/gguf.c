@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GGUF: what tensors the header lists (reader.h reads it) and where they lie. Accepts what ggml accepts (ggml/src/gguf.cpp,
+ * GGUF: the tensors that the header (read by reader.h) lists, and where they are. Accepts what ggml accepts (ggml/src/gguf.cpp,
  * gguf_init_from_reader), with these differences:
  * - version 1, other byte orders, up to 8 dimensions, longer names, and arrays of arrays are read;
- * - types that we do not know are shown raw, each up to where the next tensor begins;
- * - so are tensors that have more or fewer bytes there than their type and shape make, with a warning: programs use the same number
- *   for types of their own (41 to 44, or those of K-quants with blocks of 64), and only ggml's own have the sizes that it knows. ggml
- *   refuses the file;
- * - tensors need not be in the order of their offsets;
- * - what pads the last tensor may be missing;
- * - names of tensors that are ill-formed UTF-8 are refused.
+ * - unknown types are shown raw, each up to the beginning of the next tensor;
+ * - so are tensors that have more or fewer bytes there than their type and shape require, with a warning: programs use the same
+ *   number for types of their own (41 to 44, or those of K-quants with blocks of 64), and only ggml's own have the sizes that it
+ *   knows. ggml refuses the file;
+ * - tensors needn't be in the order of their offsets;
+ * - the padding of the last tensor may be missing;
+ * - names that aren't well-formed UTF-8 are refused.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -32,7 +32,7 @@
 #define EXTENSION	  ".gguf"
 #define DEFAULT_ALIGNMENT 32
 
-/* enum ggml_type (ggml.h). Those that are not here were removed, or are yet to come. */
+/* enum ggml_type (ggml.h). Missing numbers were removed, or aren't assigned yet. */
 static const char *const type_names[] = {
 	[0] = "F32",	  [1] = "F16",	   [2] = "Q4_0",     [3] = "Q4_1",   [6] = "Q5_0",    [7] = "Q5_1",   [8] = "Q8_0",
 	[9] = "Q8_1",	  [10] = "Q2_K",   [11] = "Q3_K",    [12] = "Q4_K",  [13] = "Q5_K",   [14] = "Q6_K",  [15] = "Q8_K",
@@ -44,12 +44,12 @@ static const char *const type_names[] = {
 enum { N_TYPES = sizeof type_names / sizeof *type_names };
 
 /*
- * From here on ggml gave out numbers that other programs had taken for types of their own already. A last tensor of such a type that has
- * fewer bytes than ggml's would is as likely theirs as cut short; of an older type it is cut short.
+ * From here on ggml assigned numbers that other programs had already used for types of their own. If the last tensor has such a
+ * type and fewer bytes than ggml's would, it is as likely theirs as truncated; with an older type it is truncated.
  */
 #define FIRST_DISPUTED 39u
 
-/* What the table of tensors doesn't have of each. */
+/* What the table of tensors lacks for each. */
 struct record {
 	uint64_t at; /* byte where its record begins */
 	uint32_t type;
@@ -60,11 +60,11 @@ struct parser {
 	struct tfs_catalog *catalog;
 	uint32_t alignment;
 	struct tfs_split split;
-	struct record *records;			 /* by place in the table, until that is sorted by name */
-	const struct tfs_dtype *dtypes[N_TYPES]; /* as far as they were needed */
+	struct record *records;			 /* by index in the table, until that is sorted by name */
+	const struct tfs_dtype *dtypes[N_TYPES]; /* as far as they are needed */
 };
 
-/* Also the draft that is refused by its name. */
+/* Also the draft, so it is refused by name. */
 static bool recognises(const struct tfs_sample *s)
 {
 	return tfs_sample_has(s, 0, "GGUF", 4) || tfs_sample_has(s, 0, "FUGG", 4);
@@ -72,7 +72,7 @@ static bool recognises(const struct tfs_sample *s)
 
 /* --- Keys -------------------------------------------------------------------------------------------------------- */
 
-/* A key that was read, for finding one that stands twice. */
+/* A key that was read, to find duplicates. */
 struct seen {
 	const char *name;
 	size_t len;
@@ -100,7 +100,7 @@ static int check_keys(struct parser *p, const struct seen *seen, size_t n)
 		const struct seen *s = order[i];
 
 		if (!by_name(order[i - 1], s))
-			return tfs_error_set(p->r.err, -EINVAL, s->at, "key %s: stands twice",
+			return tfs_error_set(p->r.err, -EINVAL, s->at, "duplicate key %s",
 					     tfs_quote(quoted, sizeof quoted, s->name, s->len));
 	}
 	return 0;
@@ -123,7 +123,7 @@ static int read_alignment(struct parser *p, enum tfs_gguf_type type)
 	return 0;
 }
 
-/* What the file is: anything but a model goes with one (gguf-py, GGUFType). */
+/* The kind of file: anything but a model accompanies one (gguf-py, GGUFType). */
 static int read_kind(struct parser *p, enum tfs_gguf_type type)
 {
 	static const char model[] = "model";
@@ -139,7 +139,7 @@ static int read_kind(struct parser *p, enum tfs_gguf_type type)
 	return r;
 }
 
-/* llama.cpp's arrangement of a projector, of which those of before general.type have no other sign. */
+/* llama.cpp's architecture of a projector; older ones, without general.type, have no other sign. */
 static int read_architecture(struct parser *p, enum tfs_gguf_type type)
 {
 	const char *text;
@@ -154,7 +154,7 @@ static int read_architecture(struct parser *p, enum tfs_gguf_type type)
 	return r;
 }
 
-/* Writers differ in the type of these; a number that isn't one says nothing. */
+/* Writers use different types for these; a value that isn't an integer is ignored. */
 static int read_count(struct parser *p, enum tfs_gguf_type type, struct tfs_split_number *ret)
 {
 	union tfs_gguf_number v;
@@ -193,7 +193,7 @@ static int read_split_tensors(struct parser *p, enum tfs_gguf_type type)
 	return read_count(p, type, &p->split.tensors);
 }
 
-/* The keys that say something of tensors, or of the file. */
+/* The keys that describe tensors, or the file. */
 static const struct key {
 	const char *name;
 	int (*read)(struct parser *p, enum tfs_gguf_type type);
@@ -238,7 +238,7 @@ static int read_keys(struct parser *p)
 
 /* --- Tensors ----------------------------------------------------------------------------------------------------- */
 
-/* A type of which nobody knows how many bytes its elements take. */
+/* A type whose element size isn't known. */
 static bool is_unknown(const struct tfs_dtype *dtype)
 {
 	return !dtype->npy && dtype->block_elems == 1;
@@ -263,7 +263,7 @@ static const struct tfs_dtype *dtype_of(struct parser *p, uint32_t type)
 	return p->dtypes[type];
 }
 
-/* @at: where its record begins. Its offset stays relative to the data, whose beginning is not known yet. */
+/* @at: where its record begins. Its offset stays relative to the data, as it isn't known yet where that begins. */
 static int add_tensor(struct parser *p, const struct tfs_gguf_tensor *t, uint64_t at)
 {
 	const struct tfs_dtype *dtype;
@@ -271,13 +271,13 @@ static int add_tensor(struct parser *p, const struct tfs_gguf_tensor *t, uint64_
 	size_t n;
 
 	if (!tfs_utf8_valid(t->name, t->name_len))
-		return tfs_gguf_refuse(&p->r, at, "the name is ill-formed UTF-8");
+		return tfs_gguf_refuse(&p->r, at, "the name isn't valid UTF-8");
 	dtype = dtype_of(p, t->type);
 	if (!dtype)
 		return -ENOMEM;
 	if (!is_unknown(dtype) && tfs_dtype_nbytes_padded(dtype, t->shape, t->ndim, &nbytes))
-		return tfs_gguf_refuse(&p->r, at, "the shape has more bits than 64-bit numbers count");
-	/* Then the data don't begin where the alignment says, either. */
+		return tfs_gguf_refuse(&p->r, at, "the shape has more than 2^64-1 bits");
+	/* Then the data doesn't begin where the alignment says, either. */
 	if (t->offset & (p->alignment - 1))
 		return tfs_gguf_refuse(&p->r, at, "offset %" PRIu64 " is not aligned to %" PRIu32, t->offset, p->alignment);
 	tfs_catalog_tensors(p->catalog, &n);
@@ -300,7 +300,7 @@ static struct record *record_of(struct parser *p, const struct tfs_tensor *t)
 	return &p->records[t - tfs_catalog_tensors(p->catalog, &n)];
 }
 
-/* It is of a type that we know, and @why it can't be: bytes of a type that nobody knows is what it has. */
+/* It has a type that we know, but can't be of it because of @why: treat it as bytes of an unknown type. */
 static __attribute__((cold, format(printf, 3, 4))) int show_raw(struct parser *p, struct tfs_tensor *t, const char *why, ...)
 {
 	const struct record *rec = record_of(p, t);
@@ -331,8 +331,8 @@ static bool has_whole_rows(const struct tfs_tensor *t)
 }
 
 /*
- * Decide what is known of the tensor by what there is of it: bytes up to the next one, or up to the end of the file (@last). Marked with
- * no dtype if it is left out.
+ * Judge the tensor's type by its stored size: the bytes up to the next one, or up to the end of the file (@last). The dtype is set
+ * to NULL if it is left out.
  */
 static int judge_size(struct parser *p, struct tfs_tensor *t, uint64_t stored, bool last)
 {
@@ -346,12 +346,12 @@ static int judge_size(struct parser *p, struct tfs_tensor *t, uint64_t stored, b
 		if (computed <= stored && stored - computed < p->alignment)
 			return 0;
 		if (last && computed > stored && rec->type < FIRST_DISPUTED)
-			return 0; /* it will be found to be cut short */
+			return 0; /* it will turn out to be truncated */
 	}
 	t->nbytes = stored;
 	if (!stored && has_elements(t)) {
-		int r = tfs_catalog_leave_out(p->catalog, t->name, t->name_len, rec->at,
-					      "of type %s, and there are no bytes for it", t->dtype->name);
+		int r = tfs_catalog_leave_out(p->catalog, t->name, t->name_len, rec->at, "of type %s, but has no bytes",
+					      t->dtype->name);
 
 		t->dtype = NULL;
 		return r;
@@ -374,7 +374,7 @@ static int by_offset(const void *a, const void *b)
 	return has_elements(x) - has_elements(y);
 }
 
-/* Take those that are left out from the table. */
+/* Remove those that are left out from the table. */
 static void prune(struct parser *p)
 {
 	size_t n, kept = 0;
@@ -413,7 +413,7 @@ static int judge_sizes(struct parser *p, uint64_t room)
 	return r;
 }
 
-/* Now that the header has ended: the sizes, and from offsets in the data to offsets in the file. */
+/* After the end of the header: the sizes, and from offsets in the data to offsets in the file. */
 static int place_tensors(struct parser *p)
 {
 	const uint64_t mask = p->alignment - 1, size = p->r.input->size, data = (p->r.at + mask) & ~mask;
@@ -424,18 +424,18 @@ static int place_tensors(struct parser *p)
 
 	tfs_catalog_tensors(p->catalog, &n);
 	if (n && data > size)
-		return tfs_error_set(p->r.err, -EINVAL, size, "the file ends before its data begin, at byte %" PRIu64, data);
+		return tfs_error_set(p->r.err, -EINVAL, size, "the file ends before its data begins, at byte %" PRIu64, data);
 	r = judge_sizes(p, size - data);
 	t = tfs_catalog_tensors(p->catalog, &n);
 	for (size_t i = 0; i < n && !r; i++) {
 		uint64_t room = size - data;
 
-		/* Without bytes it may stand behind padding that is missing. */
+		/* Without bytes it may be after padding that is missing. */
 		if (!has_elements(&t[i]) && t[i].offset > room && t[i].offset - room < p->alignment)
 			t[i].offset = room;
 		if (t[i].offset > room || t[i].nbytes > room - t[i].offset) {
 			snprintf(what, sizeof what,
-				 "%" PRIu64 " bytes at offset %" PRIu64 " of data that begin at byte %" PRIu64
+				 "%" PRIu64 " bytes at offset %" PRIu64 " of data that begins at byte %" PRIu64
 				 "; the file ends at byte %" PRIu64,
 				 t[i].nbytes, t[i].offset, data, size);
 			return refuse(p, &t[i], size, what);
@@ -445,7 +445,7 @@ static int place_tensors(struct parser *p)
 	return r;
 }
 
-/* Of a big-endian file: numbers are swapped, and words in blocks if they are, too. What we do not know is left as it is. */
+/* For a big-endian file: numbers are swapped, and words in blocks if those are big-endian. Unknown types are left as they are. */
 static int encode_tensors(struct parser *p)
 {
 	enum tfs_gguf_order order;
@@ -479,8 +479,8 @@ static int encode_tensors(struct parser *p)
 	}
 	if (!r && unsure)
 		r = tfs_catalog_note(p->catalog, TFS_NO_OFFSET,
-				     "big-endian, but of the words in its blocks, or of BF16, that can't be told: taken as "
-				     "little-endian, as gguf-py writes them");
+				     "big-endian, but the byte order of BF16 and of the words in blocks can't be determined: "
+				     "taken as little-endian, as gguf-py writes them");
 	return r;
 }
 
@@ -495,7 +495,7 @@ static int check_names(struct parser *p)
 	t = tfs_catalog_tensors(p->catalog, &n);
 	for (size_t i = 1; i < n; i++)
 		if (!tfs_name_cmp(t[i - 1].name, t[i - 1].name_len, t[i].name, t[i].name_len))
-			return refuse(p, &t[i], t[i].offset, "stands twice");
+			return refuse(p, &t[i], t[i].offset, "duplicate name");
 	return 0;
 }
 

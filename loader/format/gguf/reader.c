@@ -13,18 +13,20 @@
 #include "base/checked.h"
 #include "storage/storage.h"
 
-/* A read of the file. Long enough that calls do not count, short enough for one to be had for each of many small files. */
+/*
+ * Size of a read. Large enough that the number of calls doesn't matter, small enough to allocate one for each of many small files.
+ */
 #define BUFFER ((size_t)256 << 10)
 
-/* The longest record but for values: a tensor's. It is in the buffer whole, so that its name stays where it is. */
+/* The longest record except for values: a tensor's. It is in the buffer completely, so its name doesn't move. */
 #define RECORD (8 + TFS_GGUF_MAX_NAME + 4 + TFS_GGUF_MAX_DIMS * 8 + 4 + 8)
 
 #define MAGIC	    "GGUF"
-#define MAGIC_DRAFT "FUGG" /* of big-endian files, as proposed for llama.cpp more than once; what was settled on is the version */
+#define MAGIC_DRAFT "FUGG" /* of big-endian files, as proposed for llama.cpp more than once; in the end the version tells */
 
 static const struct {
 	const char *name;
-	unsigned size; /* bytes of a value; 0: it says itself how long it is */
+	unsigned size; /* bytes of a value; 0: it contains its length */
 } types[TFS_GGUF_TYPES] = {
 	[TFS_GGUF_UINT8] = { "uint8", 1 },     [TFS_GGUF_INT8] = { "int8", 1 },	    [TFS_GGUF_UINT16] = { "uint16", 2 },
 	[TFS_GGUF_INT16] = { "int16", 2 },     [TFS_GGUF_UINT32] = { "uint32", 4 }, [TFS_GGUF_INT32] = { "int32", 4 },
@@ -66,7 +68,7 @@ static __attribute__((cold)) int refuse_end(struct tfs_gguf *g)
 	return tfs_gguf_refuse(g, g->input->size, "the file ends within the header");
 }
 
-/* From now on errors are about this one; only the part of its name that is shown is kept. */
+/* From now on errors are about this one; only the displayed part of its name is kept. */
 static void set_name(struct tfs_gguf *g, const char *name, size_t len)
 {
 	g->name_len = len < sizeof g->name ? len : sizeof g->name;
@@ -81,7 +83,7 @@ static uint64_t left(const struct tfs_gguf *g)
 	return g->limit - g->at;
 }
 
-/* How many of the bytes at g->at are in the buffer. */
+/* How many of the bytes from g->at on are in the buffer. */
 static uint64_t buffered(const struct tfs_gguf *g)
 {
 	uint64_t end = g->buf_at + g->buf_len;
@@ -89,7 +91,7 @@ static uint64_t buffered(const struct tfs_gguf *g)
 	return g->at >= g->buf_at && g->at < end ? end - g->at : 0;
 }
 
-/* Bring at least @n bytes at g->at into the buffer, which are there. */
+/* Load at least @n bytes at g->at into the buffer; the file has that many. */
 static int fill(struct tfs_gguf *g, size_t n)
 {
 	size_t want, have = buffered(g);
@@ -114,7 +116,7 @@ static int fill(struct tfs_gguf *g, size_t n)
 	return r;
 }
 
-/* The next @n bytes, which stay where they are until the next fill(). NULL: g->failed says why not. */
+/* The next @n bytes, which don't move until the next fill(). NULL: g->failed says why. */
 static inline const char *take(struct tfs_gguf *g, uint64_t n)
 {
 	const char *p;
@@ -129,7 +131,7 @@ static inline const char *take(struct tfs_gguf *g, uint64_t n)
 	return p;
 }
 
-/* Have the next record, or all that is left, in the buffer, so that take() moves nothing while it is read. */
+/* Load the next record, or all that is left, into the buffer, so take() moves nothing while it is read. */
 static int settle(struct tfs_gguf *g)
 {
 	uint64_t want = left(g) < RECORD ? left(g) : RECORD;
@@ -161,7 +163,7 @@ static int take_u64(struct tfs_gguf *g, uint64_t *ret)
 	return 0;
 }
 
-/* Bytes of a count, a length or a dimension: version 1 had 32 bits for them. */
+/* Bytes of a count, a length or a dimension: version 1 used 32 bits for them. */
 static unsigned length_size(const struct tfs_gguf *g)
 {
 	return g->version == 1 ? 4 : 8;
@@ -204,7 +206,7 @@ static int take_type(struct tfs_gguf *g, enum tfs_gguf_type *ret)
 	int r = take_u32(g, &v);
 
 	if (!r && v >= TFS_GGUF_TYPES)
-		return tfs_gguf_refuse(g, at, "values of type %" PRIu32 "; there are types 0 to %d", v, TFS_GGUF_TYPES - 1);
+		return tfs_gguf_refuse(g, at, "values of type %" PRIu32 "; types 0 to %d are known", v, TFS_GGUF_TYPES - 1);
 	*ret = (enum tfs_gguf_type)v;
 	return r;
 }
@@ -217,7 +219,7 @@ static int check_magic(struct tfs_gguf *g)
 	const char *p;
 
 	if (g->input->size < strlen(MAGIC))
-		return tfs_gguf_refuse(g, 0, "the file has %" PRIu64 " bytes, the magic alone takes 4", g->input->size);
+		return tfs_gguf_refuse(g, 0, "the file has %" PRIu64 " bytes, the magic alone is 4", g->input->size);
 	p = take(g, strlen(MAGIC));
 	if (!p)
 		return g->failed;
@@ -225,35 +227,35 @@ static int check_magic(struct tfs_gguf *g)
 		return 0;
 	if (!memcmp(p, MAGIC_DRAFT, strlen(MAGIC_DRAFT)))
 		return tfs_gguf_refuse(g, 0, "starts with \"FUGG\", a draft of big-endian GGUF that was not adopted");
-	return tfs_gguf_refuse(g, 0, "is no GGUF file: starts with %s", tfs_quote(quoted, sizeof quoted, p, strlen(MAGIC)));
+	return tfs_gguf_refuse(g, 0, "isn't a GGUF file: starts with %s", tfs_quote(quoted, sizeof quoted, p, strlen(MAGIC)));
 }
 
 static int read_version(struct tfs_gguf *g)
 {
 	int r = take_u32(g, &g->version);
 
-	/* A small number, so its other half tells the byte order (ggml/src/gguf.cpp, gguf-py's gguf_reader.py). */
+	/* A small number, so its byte order can be told from its halves (ggml/src/gguf.cpp, gguf-py's gguf_reader.py). */
 	if (!r && g->version && !(g->version & 0xffff)) {
 		g->big_endian = true;
 		g->version = __builtin_bswap32(g->version);
 	}
 	if (!r && (g->version < 1 || g->version > 3))
-		return tfs_gguf_refuse(g, 4, "version %" PRIu32 "; known are 1 to 3", g->version);
+		return tfs_gguf_refuse(g, 4, "version %" PRIu32 "; versions 1 to 3 are supported", g->version);
 	return r;
 }
 
-/* Both counts against the bytes that are there, at the least that each key and tensor takes. */
+/* Check both counts against the bytes that are left, at the minimum size of a key and a tensor. */
 static int check_counts(struct tfs_gguf *g, uint64_t tensors_at, uint64_t keys_at)
 {
 	const uint64_t key_min = length_size(g) + 1 + 4 + 1, tensor_min = length_size(g) + 4 + 4 + 8;
 	uint64_t have = g->input->size - g->at;
 
 	if (g->n_keys > have / key_min)
-		return tfs_gguf_refuse(g, keys_at, "%" PRIu64 " keys do not fit into the %" PRIu64 " bytes that are left",
-				       g->n_keys, have);
+		return tfs_gguf_refuse(g, keys_at, "%" PRIu64 " keys don't fit in the %" PRIu64 " bytes that are left", g->n_keys,
+				       have);
 	have -= g->n_keys * key_min;
 	if (g->n_tensors > have / tensor_min)
-		return tfs_gguf_refuse(g, tensors_at, "%" PRIu64 " tensors do not fit into the %" PRIu64 " bytes that are left",
+		return tfs_gguf_refuse(g, tensors_at, "%" PRIu64 " tensors don't fit in the %" PRIu64 " bytes that are left",
 				       g->n_tensors, have);
 	if (g->n_keys > TFS_GGUF_MAX_KEYS)
 		return tfs_gguf_refuse(g, keys_at, "%" PRIu64 " keys; the limit is %u", g->n_keys, TFS_GGUF_MAX_KEYS);
@@ -358,7 +360,7 @@ int tfs_gguf_number(struct tfs_gguf *g, enum tfs_gguf_type type, union tfs_gguf_
 	return 0;
 }
 
-/* The length of a string, which is there. */
+/* The length of a string, checked against the bytes left. */
 static inline int take_string_length(struct tfs_gguf *g, uint64_t *ret)
 {
 	uint64_t at = g->at;

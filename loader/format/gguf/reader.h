@@ -10,11 +10,11 @@
  *		r = use(&t);
  *	tfs_gguf_close(&g);
  *
- * Checked is what it takes to read on: every length and count against the bytes that are left, kinds of values, nesting. What keys
- * mean, and whether tensors make sense together, is the caller's to judge (gguf.c). See ggml/docs/gguf.md and ggml/src/gguf.cpp.
+ * It checks what is needed to continue: every length and count against the bytes that are left, kinds of values, nesting. The
+ * caller judges what keys mean, and whether tensors are consistent (gguf.c). See ggml/docs/gguf.md and ggml/src/gguf.cpp.
  *
- * Functions return 0 or -errno with @err filled: -EINVAL: not a sound header; -ENOMEM; pread's errors. After one only
- * tfs_gguf_close() is of use. What they return pointers to lives until the next call.
+ * Functions return 0 or -errno with @err filled: -EINVAL: not a valid header; -ENOMEM; pread's errors. After an error, only
+ * tfs_gguf_close() may be called. Returned pointers are valid until the next call.
  */
 #ifndef TFS_FORMAT_GGUF_READER_H
 #define TFS_FORMAT_GGUF_READER_H
@@ -28,15 +28,15 @@
 struct tfs_input;
 
 /*
- * Nothing of a header may lie beyond this. The longest real ones, with tokenizers of 260,000 entries, have 20 MB; this bounds the
- * time and the memory that a hostile file costs, sparse ones included.
+ * Maximum size of a header. The longest real ones, with tokenizers of 260,000 entries, are 20 MB; this bounds the time and the
+ * memory that a hostile file costs, sparse ones included.
  */
 #define TFS_GGUF_MAX_HEADER  (256u << 20)
 #define TFS_GGUF_MAX_KEYS    65536u	/* real files have under a hundred */
-#define TFS_GGUF_MAX_TENSORS (4u << 20) /* four times the largest models that we plan for */
-#define TFS_GGUF_MAX_NAME    65535u	/* of a key: gguf.md; of a tensor, where ggml stops at 63 */
+#define TFS_GGUF_MAX_TENSORS (4u << 20) /* four times the largest models that we expect */
+#define TFS_GGUF_MAX_NAME    65535u	/* of a key: gguf.md; for tensors ggml's limit is 63 */
 #define TFS_GGUF_MAX_DIMS    8u		/* ggml has 4 */
-#define TFS_GGUF_MAX_NESTING 8u		/* arrays in arrays; ggml reads none, and nobody is known to write any */
+#define TFS_GGUF_MAX_NESTING 8u		/* arrays in arrays; ggml doesn't read any, and no writer is known */
 
 enum tfs_gguf_type {
 	TFS_GGUF_UINT8,
@@ -59,16 +59,16 @@ struct tfs_gguf {
 	uint32_t version;
 	bool big_endian;
 	uint64_t n_keys, n_tensors;
-	uint64_t at; /* byte of the file that is read next; after the last tensor, the end of the header */
+	uint64_t at; /* offset of the next byte to read; after the last tensor, the end of the header */
 
-	/* The reader's own. */
+	/* Private to the reader. */
 	const struct tfs_input *input;
-	uint64_t limit; /* of what is read of it */
+	uint64_t limit; /* size of the part read so far */
 	char *buf;
 	size_t room;
-	uint64_t buf_at; /* place in the file … */
+	uint64_t buf_at; /* offset in the file … */
 	size_t buf_len;	 /* … and number of the bytes in @buf */
-	int failed;	 /* why there were not so many bytes */
+	int failed;	 /* why there weren't enough bytes */
 	uint64_t keys_read, tensors_read;
 	struct tfs_error *err;
 	/* What is being read, for errors. */
@@ -81,15 +81,15 @@ struct tfs_gguf {
 struct tfs_gguf_key {
 	const char *name; /* @len bytes, at least one */
 	size_t len;
-	enum tfs_gguf_type type; /* of the value, which is to be read or skipped next */
+	enum tfs_gguf_type type; /* of the value, which must be read or skipped next */
 };
 
 struct tfs_gguf_array {
 	enum tfs_gguf_type of;
-	uint64_t count; /* elements, to be read or skipped next; so many are there as far as bytes can tell */
+	uint64_t count; /* elements, to be read or skipped next; checked against the bytes left */
 };
 
-/* By the type that was asked for: unsigned integers and bool in u, signed ones in i, floats in f. */
+/* According to the type: unsigned integers and bool in u, signed ones in i, floats in f. */
 union tfs_gguf_number {
 	uint64_t u;
 	int64_t i;
@@ -97,37 +97,37 @@ union tfs_gguf_number {
 };
 
 struct tfs_gguf_tensor {
-	const char *name; /* @name_len bytes of any kind */
+	const char *name; /* @name_len arbitrary bytes */
 	size_t name_len;
 	unsigned ndim;
-	uint64_t shape[TFS_GGUF_MAX_DIMS]; /* row-major, which is the reverse of the file's; none above INT64_MAX */
+	uint64_t shape[TFS_GGUF_MAX_DIMS]; /* row-major, which is the reverse of the file's; each at most INT64_MAX */
 	uint32_t type;			   /* enum ggml_type, any number */
 	uint64_t offset;		   /* of its bytes, relative to the end of the header, aligned */
 };
 
-/* "uint8": gguf.md's names. */
+/* "uint8": names as in gguf.md. */
 const char *tfs_gguf_type_name(enum tfs_gguf_type type);
 
-/* Begin to read @in, which stays the caller's and open as long. To be closed after any result. @err may not be NULL. */
+/* Begin to read @in, which the caller owns and keeps open. Must be closed whatever the result. @err must not be NULL. */
 int tfs_gguf_open(struct tfs_gguf *g, const struct tfs_input *in, struct tfs_error *err);
 void tfs_gguf_close(struct tfs_gguf *g);
 
-/* The next key: 1, or 0 after the last. */
+/* Read the next key: 1, or 0 after the last. */
 int tfs_gguf_key(struct tfs_gguf *g, struct tfs_gguf_key *ret);
 
-/* A value of any type but string and array. */
+/* Read a value of any type but string and array. */
 int tfs_gguf_number(struct tfs_gguf *g, enum tfs_gguf_type type, union tfs_gguf_number *ret);
 
-/* A string: any bytes. */
+/* Read a string: any bytes. */
 int tfs_gguf_string(struct tfs_gguf *g, const char **ret, size_t *ret_len);
 
-/* Enter an array. @depth: how many arrays it stands in. */
+/* Enter an array. @depth: number of arrays around it. */
 int tfs_gguf_array(struct tfs_gguf *g, unsigned depth, struct tfs_gguf_array *ret);
 
-/* Read over @count values, which stand in @depth arrays. */
+/* Skip @count values, which are nested in @depth arrays. */
 int tfs_gguf_skip(struct tfs_gguf *g, enum tfs_gguf_type type, uint64_t count, unsigned depth);
 
-/* The next tensor, once all keys are read: 1, or 0 after the last. */
+/* Read the next tensor, after all keys: 1, or 0 after the last. */
 int tfs_gguf_tensor(struct tfs_gguf *g, struct tfs_gguf_tensor *ret);
 
 /* Fill the reader's error with -EINVAL, naming the key or tensor that was read last, and @offset; returns -EINVAL. */

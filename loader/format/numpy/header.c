@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The header is a Python literal: a dict of descr, fortran_order and shape. NumPy evaluates it, with the whole of Python's syntax
- * for literals; here it is read by a grammar of its own, in which everything that NumPy ever wrote can be said:
+ * for literals; here it is read by a grammar of our own, which covers everything that NumPy ever wrote:
  *
  *	dict	'{' key ':' value { ',' key ':' value } [','] '}', each of the three keys once
  *	descr	string | list of fields
@@ -9,8 +9,8 @@
  *	type	string | list of fields | '(' type ',' shape ')'
  *	shape	'(' { number ',' } [number] ')', as a field's also a number
  *
- * Strings may be in either quotes, with a u before and with escapes; numbers may have an L behind, as in Python 2; white space is
- * where Python has it. The descr of a structured type is written again as Python's ascii() would, which any NumPy header can hold.
+ * Strings may use either quotes, a u prefix and escapes; numbers may have an L suffix, as in Python 2; white space is allowed where
+ * Python allows it. The descr of a structured type is rewritten as Python's ascii() would, which any NumPy header can contain.
  */
 #include "format/numpy/header.h"
 
@@ -29,16 +29,16 @@
 
 /*
  * NumPy itself reads no more than 10,000 characters unless told to. Version 2.0 was made for headers of more than 65,535: 10,000
- * fields take half of this.
+ * fields need half of this.
  */
 #define MAX_HEADER (1u << 20)
 
-#define MAX_DEPTH 32   /* of structures in structures; NumPy's own stop at Python's recursion */
-#define MAX_DESCR 2500 /* of what goes into the header of an npy/ file, whose 4096 bytes must hold the shape, too */
+#define MAX_DEPTH 32   /* of nested structures; NumPy's limit is Python's recursion limit */
+#define MAX_DESCR 2500 /* of the descr in the header of an npy/ file, whose 4096 bytes must also hold the shape */
 
 static const uint8_t magic[] = { 0x93, 'N', 'U', 'M', 'P', 'Y' };
 
-/* A name or title of a field: @len bytes of the text from @at on, quotes and all. */
+/* A name or title of a field: @len bytes of the text from @at on, including quotes. */
 struct name {
 	uint32_t structure, at, len;
 };
@@ -50,9 +50,9 @@ struct text {
 
 struct reader {
 	struct tfs_literal lit;
-	/* Where a structure's descr is written again, for meta/ and for npy/; read_structure() gives them room for all that may come. */
+	/* Where a structure's descr is rewritten, for meta/ and for npy/; read_structure() allocates for the worst case. */
 	struct text name, npy;
-	struct name *names; /* of all fields; room for all that may come, too */
+	struct name *names; /* of all fields; allocated for the worst case, too */
 	size_t n_names;
 	uint32_t n_structures;
 };
@@ -60,7 +60,7 @@ struct reader {
 /* The type of a field. */
 struct field_type {
 	uint64_t size; /* bytes */
-	bool unsized;  /* none, and no structure: NumPy takes a number after it for its size, not for its shape */
+	bool unsized;  /* no size, and not a structure: to NumPy a number after it is its size, not its shape */
 	bool padding;  /* without a name it is padding: NumPy's void, or any type with a shape */
 };
 
@@ -81,7 +81,7 @@ int tfs_npy_header_length(const uint8_t *start, size_t len, uint64_t size, size_
 	tfs_cursor_bytes(&c, sizeof magic);
 	version = tfs_cursor_bytes(&c, 2);
 	if (version && (version[0] < 1 || version[0] > 3 || version[1]))
-		return tfs_error_set(err, -EINVAL, sizeof magic, "version %u.%u of the format; 1.0, 2.0 and 3.0 are known",
+		return tfs_error_set(err, -EINVAL, sizeof magic, "version %u.%u of the format; 1.0, 2.0 and 3.0 are supported",
 				     version[0], version[1]);
 	n = version && version[0] == 1 ? tfs_cursor_u16(&c) : tfs_cursor_u32(&c);
 	prefix = c.at - start;
@@ -114,7 +114,7 @@ static __attribute__((format(printf, 2, 3))) void put_one(struct text *t, const 
 	va_end(ap);
 }
 
-/* Write to the descr, for both. */
+/* Append to the descr, for both. */
 static __attribute__((format(printf, 2, 3))) void put(struct reader *rd, const char *fmt, ...)
 {
 	va_list ap, again;
@@ -150,7 +150,7 @@ static int put_string(struct reader *rd, const char *what)
 	return r;
 }
 
-/* A type in one word. */
+/* A type in a single word. */
 static int read_word(struct reader *rd, struct tfs_npy_type *t)
 {
 	char word[TFS_NPY_WORD], quoted[TFS_QUOTE_SIZE];
@@ -165,16 +165,16 @@ static int read_word(struct reader *rd, struct tfs_npy_type *t)
 	tfs_quote(quoted, sizeof quoted, word, strlen(word));
 	r = tfs_npy_type_parse(word, t);
 	if (r == -E2BIG)
-		return tfs_literal_refuse(&rd->lit, start, "type %s: elements of more bytes than NumPy has", quoted);
+		return tfs_literal_refuse(&rd->lit, start, "type %s: elements larger than NumPy allows", quoted);
 	if (r)
 		return tfs_literal_refuse(&rd->lit, start, "unknown type %s", quoted);
 	if (t->kind == 'O')
-		return tfs_literal_refuse(&rd->lit, start, "type %s: Python objects, which are pickled, and pickles are not run",
+		return tfs_literal_refuse(&rd->lit, start, "type %s: Python objects, which are pickled, and pickles are never run",
 					  quoted);
 	return 0;
 }
 
-/* Write a type to the descr: as ml_dtypes calls it, so that one can tell, and for npy/ as what NumPy makes of it by itself. */
+/* Write a type to the descr: under ml_dtypes' name, to be recognisable, and for npy/ as what NumPy alone makes of it. */
 static void put_type(struct reader *rd, const struct tfs_npy_type *t)
 {
 	char str[TFS_NPY_WORD + 4];
@@ -186,7 +186,7 @@ static void put_type(struct reader *rd, const struct tfs_npy_type *t)
 
 static int read_fields(struct reader *rd, unsigned depth, uint64_t *ret_size);
 
-/* The shape of a field, of elements of @type, which becomes that of all of them. */
+/* The shape of a field with elements of @type; updates @type to that of all of them. */
 static int read_field_shape(struct reader *rd, struct field_type *type)
 {
 	const uint8_t *start;
@@ -197,7 +197,7 @@ static int read_field_shape(struct reader *rd, struct field_type *type)
 	tfs_literal_space(&rd->lit);
 	start = rd->lit.at;
 	if (type->unsized)
-		return tfs_literal_refuse(&rd->lit, start, "a shape of elements of no bytes");
+		return tfs_literal_refuse(&rd->lit, start, "a shape of zero-size elements");
 	bool tuple = tfs_literal_take(&rd->lit, '(');
 	put(rd, "(");
 	for (int more = !tuple || !tfs_literal_take(&rd->lit, ')'); more; more = r) {
@@ -205,7 +205,7 @@ static int read_field_shape(struct reader *rd, struct field_type *type)
 		if (r)
 			return r;
 		if (ckd_mul(&type->size, type->size, n) || type->size > TFS_NPY_MAX_ITEM)
-			return tfs_literal_refuse(&rd->lit, start, "elements of more bytes than NumPy has");
+			return tfs_literal_refuse(&rd->lit, start, "elements larger than NumPy allows");
 		put(rd, dims++ ? ", %llu" : "%llu", (unsigned long long)n);
 		r = tuple ? tfs_literal_another(&rd->lit, ')') : 0;
 		if (r < 0)
@@ -235,7 +235,7 @@ static int read_type(struct reader *rd, unsigned depth, struct field_type *ret)
 		*ret = (struct field_type){ .size = t.size, .unsized = !t.size, .padding = t.kind == 'V' && !t.name };
 		return 0;
 	}
-	if (depth >= MAX_DEPTH) /* a type in brackets goes down two at once */
+	if (depth >= MAX_DEPTH) /* a type in parentheses goes two levels down at once */
 		return tfs_literal_refuse(&rd->lit, rd->lit.at, "types nested deeper than %d", MAX_DEPTH);
 	put(rd, "(");
 	r = read_type(rd, depth + 1, ret);
@@ -309,11 +309,11 @@ static int read_field(struct reader *rd, unsigned depth, uint32_t structure, uin
 	put(rd, ")");
 	if (r)
 		return r;
-	/* Bytes without a name are padding, of which there may be several. */
+	/* Nameless bytes are padding, and may occur several times. */
 	if (!title && rd->names[n_names].len == 2 && type.padding)
 		rd->n_names = n_names;
 	if (ckd_add(size, *size, type.size) || *size > TFS_NPY_MAX_ITEM)
-		return tfs_literal_refuse(&rd->lit, rd->lit.at, "elements of more bytes than NumPy has");
+		return tfs_literal_refuse(&rd->lit, rd->lit.at, "elements larger than NumPy allows");
 	return 0;
 }
 
@@ -349,7 +349,7 @@ static int by_name(const void *a, const void *b, void *text)
 	return tfs_name_cmp((char *)text + x->at, x->len, (char *)text + y->at, y->len);
 }
 
-/* NumPy finds a field by its name or its title, and makes no structure where that could be two. */
+/* NumPy finds a field by its name or its title, and refuses a structure where that would be ambiguous. */
 static int check_names(struct reader *rd, const uint8_t *start)
 {
 	char quoted[TFS_QUOTE_SIZE];
@@ -370,7 +370,7 @@ static int read_structure(struct reader *rd, struct tfs_catalog *catalog, struct
 	cleanup_free char *name = NULL, *npy = NULL;
 	cleanup_free struct name *names = NULL;
 	const uint8_t *start = rd->lit.at;
-	/* A byte of a string makes no more than the four of "\xe9", one outside of strings no more than those of "(2,)". */
+	/* A byte in a string becomes at most the four of "\xe9", one outside of strings at most those of "(2,)". */
 	size_t left = rd->lit.end - start, room = 4 * left + 1;
 	uint64_t size;
 	int r;
@@ -386,8 +386,8 @@ static int read_structure(struct reader *rd, struct tfs_catalog *catalog, struct
 	if (r)
 		return r;
 	if (!size)
-		return tfs_literal_refuse(&rd->lit, start, "elements of no bytes");
-	/* Byte order and all: what the words of a structure are cannot be said in an encoding, and the descr says it. */
+		return tfs_literal_refuse(&rd->lit, start, "zero-size elements");
+	/* With its byte order: an encoding can't describe the words of a structure, but the descr does. */
 	a->dtype = tfs_catalog_dtype(catalog, name, rd->npy.n <= MAX_DESCR ? npy : NULL, 1, size);
 	return a->dtype ? 0 : -ENOMEM;
 }
@@ -406,7 +406,7 @@ static int read_descr(struct reader *rd, struct tfs_catalog *catalog, struct tfs
 	if (r)
 		return r;
 	if (!t.size)
-		return tfs_literal_refuse(&rd->lit, start, "elements of no bytes");
+		return tfs_literal_refuse(&rd->lit, start, "zero-size elements");
 	a->dtype = tfs_npy_type_dtype(&t, catalog, &a->swap);
 	return a->dtype ? 0 : -ENOMEM;
 }
@@ -427,7 +427,8 @@ static int read_shape(struct reader *rd, struct tfs_npy_array *a)
 			return r;
 		if (a->ndim == 1 && tfs_literal_take(&rd->lit, ')'))
 			return tfs_literal_refuse(&rd->lit, rd->lit.at,
-						  "a shape that is a number in brackets: a tuple of one has a comma behind it");
+						  "a shape that is a number in parentheses: a tuple of one requires a trailing "
+						  "comma");
 		r = tfs_literal_another(&rd->lit, ')');
 		if (r < 0)
 			return r;
@@ -464,7 +465,7 @@ static int read_dict(struct reader *rd, struct tfs_catalog *catalog, struct tfs_
 		for (i = 0; i < 3 && strcmp(key, keys[i]);)
 			i++;
 		if (i == 3)
-			return tfs_literal_refuse(&rd->lit, start, "key %s, which belongs to no header",
+			return tfs_literal_refuse(&rd->lit, start, "unknown key %s",
 						  tfs_quote(quoted, sizeof quoted, key, strlen(key)));
 		if (seen & 1u << i)
 			return tfs_literal_refuse(&rd->lit, start, "duplicate key %s", keys[i]);
@@ -505,7 +506,7 @@ int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *c
 	if (r)
 		return r;
 	if (tfs_dtype_nbytes(ret->dtype, ret->shape, ret->ndim, &ret->nbytes))
-		return tfs_literal_refuse(&rd.lit, rd.lit.at, "the shape has more bits than 64-bit numbers count");
+		return tfs_literal_refuse(&rd.lit, rd.lit.at, "the shape has more than 2^64-1 bits");
 	for (unsigned i = 0; i < ret->ndim; i++)
 		long_dims += ret->shape[i] > 1;
 	ret->fortran = ret->fortran && long_dims > 1 && ret->nbytes;

@@ -27,8 +27,8 @@ int tfs_literal_expected(struct tfs_literal *l, const char *what)
 	size_t left = l->end - l->at;
 
 	if (!left)
-		return tfs_literal_refuse(l, l->at, "the header ends where %s should be", what);
-	return tfs_literal_refuse(l, l->at, "%s where %s should be",
+		return tfs_literal_refuse(l, l->at, "the header ends, expected %s", what);
+	return tfs_literal_refuse(l, l->at, "found %s, expected %s",
 				  tfs_quote(quoted, sizeof quoted, (const char *)l->at, left < 12 ? left : 12), what);
 }
 
@@ -136,7 +136,7 @@ static int read_escape(struct tfs_literal *l, uint32_t *ret)
 		return hex_escape(l, 4, ret);
 	if (c == 'U')
 		return hex_escape(l, 8, ret);
-	return tfs_literal_refuse(l, l->at, "an escape that stands in no header");
+	return tfs_literal_refuse(l, l->at, "an unsupported escape");
 }
 
 int tfs_literal_char(struct tfs_literal *l, uint8_t quote, uint32_t *ret)
@@ -145,7 +145,7 @@ int tfs_literal_char(struct tfs_literal *l, uint8_t quote, uint32_t *ret)
 	int r;
 
 	if (l->at == l->end || *l->at == '\n')
-		return tfs_literal_refuse(l, l->at, "a string without an end");
+		return tfs_literal_refuse(l, l->at, "an unterminated string");
 	if (*l->at == quote) {
 		l->at++;
 		return 0;
@@ -161,7 +161,7 @@ int tfs_literal_char(struct tfs_literal *l, uint8_t quote, uint32_t *ret)
 	}
 	len = tfs_utf8_sequence((const char *)l->at, (const char *)l->end);
 	if (!len)
-		return tfs_literal_refuse(l, l->at, "ill-formed UTF-8");
+		return tfs_literal_refuse(l, l->at, "invalid UTF-8");
 	*ret = *l->at++ & (0x7f >> len);
 	while (--len)
 		*ret = *ret << 6 | (*l->at++ & 0x3f);
@@ -190,7 +190,7 @@ int tfs_literal_short(struct tfs_literal *l, const char *what, char *buf, size_t
 	start = l->at;
 	while (!r && (r = tfs_literal_char(l, quote, &c)) > 0) {
 		if (c < 0x20 || c > 0x7e || len + 1 == size)
-			return tfs_literal_refuse(l, start, "a string that is no %s", what);
+			return tfs_literal_refuse(l, start, "a string that isn't a %s", what);
 		buf[len++] = c;
 		r = 0;
 	}

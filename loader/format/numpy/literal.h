@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tokens of a Python literal, in the header of an npy file. White space before a token is read over. What is not as it should be
- * is refused with -EINVAL, with the error's offset counted from @start.
+ * The tokens of a Python literal, in the header of an npy file. White space before a token is skipped. Anything unexpected is
+ * refused with -EINVAL, with the error's offset relative to @start.
  */
 #ifndef TFS_FORMAT_NPY_LITERAL_H
 #define TFS_FORMAT_NPY_LITERAL_H
@@ -20,12 +20,12 @@ struct tfs_literal {
 
 int tfs_literal_refuse(struct tfs_literal *l, const uint8_t *at, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
 
-/* Refuse what stands here instead of @what. */
+/* Refuse what is here instead of @what. */
 int tfs_literal_expected(struct tfs_literal *l, const char *what) __attribute__((cold));
 
 void tfs_literal_space(struct tfs_literal *l);
 
-/* Is @c what comes next? Then it is read over. */
+/* Is @c next? Then skip it. */
 bool tfs_literal_take(struct tfs_literal *l, char c);
 
 /* The same for a word of letters, like True. */
@@ -34,19 +34,21 @@ bool tfs_literal_word(struct tfs_literal *l, const char *word);
 /* @c must come next. */
 int tfs_literal_want(struct tfs_literal *l, char c);
 
-/* Behind an item of a list that ends with @close: 1, another one follows; 0, the list has ended. A comma may stand behind the last. */
+/*
+ * After an item of a list that ends with @close: 1, another one follows; 0, the list has ended. A comma may follow the last item.
+ */
 int tfs_literal_another(struct tfs_literal *l, char close);
 
-/* An unsigned number, which may have Python 2's L behind. */
+/* An unsigned number, which Python 2's L may follow. */
 int tfs_literal_number(struct tfs_literal *l, uint64_t *ret);
 
 /* A string begins here, with the quote *@ret_quote; else @what is missing. */
 int tfs_literal_open(struct tfs_literal *l, const char *what, uint8_t *ret_quote);
 
-/* Its next character: 1, or 0 at its end. Escapes are resolved, those that name lone surrogates, too. */
+/* Its next character: 1, or 0 at its end. Escapes are decoded, even those for lone surrogates. */
 int tfs_literal_char(struct tfs_literal *l, uint8_t quote, uint32_t *ret);
 
-/* A string of printable ASCII as a whole, into @buf (@size bytes) with a NUL. */
+/* A whole string of printable ASCII, into @buf (@size bytes) with a NUL. */
 int tfs_literal_short(struct tfs_literal *l, const char *what, char *buf, size_t size);
 
 #endif

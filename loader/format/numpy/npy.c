@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * npy: one array, named by its file. What stands behind the array is not looked at, as NumPy doesn't: np.save() puts several arrays
- * into one file if asked to.
+ * npy: one array, named after its file. What follows the array is ignored, as by NumPy: np.save() puts several arrays into one file
+ * if asked to.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	int r;
 
 	if (!tfs_utf8_valid(file_name, name_len))
-		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "its name, and so its array's, is not UTF-8");
+		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "its name, which is also its array's, isn't UTF-8");
 	r = tfs_input_read(in, start, n, 0, err);
 	if (!r)
 		r = tfs_npy_header_length(start, n, in->size, &len, err);
@@ -44,7 +44,7 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	if (r)
 		return r;
 	if (array.nbytes > in->size - len)
-		return tfs_error_set(err, -EINVAL, in->size, "the array takes %llu bytes, the file has %llu behind its header",
+		return tfs_error_set(err, -EINVAL, in->size, "the array requires %llu bytes, the file has %llu after its header",
 				     (unsigned long long)array.nbytes, (unsigned long long)(in->size - len));
 	/* There may be 10,000 of these, each with a catalog of its own. */
 	r = tfs_catalog_reserve(catalog, 1, name_len, array.ndim);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * npz: a zip file of npy files. NumPy takes for an array what begins as one, whatever its name, and hands out other members as bytes.
- * So does this, but for the bytes: they are noted, and where their name says ".npy" left out like any array that can't be read, alone.
+ * npz: a zip file of npy files. NumPy treats members that begin like an array as arrays, whatever their name, and returns others as
+ * bytes. So do we, except for the latter: they are noted and, if their name ends in ".npy", left out alone, like any array that
+ * can't be read.
  *
- * A tensor's name is that under which np.load() has it: its member's less ".npy", unless another member has that name in full.
+ * A tensor has the name that np.load() uses: its member's without ".npy", unless that is the full name of another member.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 #define EXTENSION ".npz"
 #define MEMBER	  ".npy"
 
-/* Nearly every header ends in these, so that most members are looked into once. */
+/* Nearly every header ends in these, so most members are read only once. */
 #define FIRST_READ 256
 
 struct npz {
@@ -45,7 +46,7 @@ static bool ends_with(const struct tfs_zip_member *m, const char *end)
 	return m->name_len >= len && !memcmp(m->name + m->name_len - len, end, len);
 }
 
-/* Is it an array by its name? An array without a name is ".npy"; macOS adds files of its own, whose names are those of arrays. */
+/* Is it an array by its name? An array without a name is ".npy"; macOS adds files of its own, which are named like arrays. */
 static bool is_named(const struct tfs_zip_member *m)
 {
 	static const char macos[] = "__MACOSX/";
@@ -61,7 +62,7 @@ static size_t name_length(const struct npz *z, const struct tfs_zip_member *m)
 	return is_array(m->name, m->name_len) && !(z->zip && tfs_zip_find(z->zip, m->name, len)) ? len : m->name_len;
 }
 
-/* Name the member that the header's error is about; its place in the file, where it has one. */
+/* Name the member that the header's error is about; its position in the file, if it has one. */
 static int refuse(struct npz *z, const struct tfs_zip_member *m, int r)
 {
 	bool stored = m->method == TFS_ZIP_STORED;
@@ -72,7 +73,7 @@ static int refuse(struct npz *z, const struct tfs_zip_member *m, int r)
 		return r;
 	return tfs_error_set(z->err, r, m->offset + (stored ? offset : 0), "member %s: %s%s",
 			     tfs_quote(name, sizeof name, m->name, m->name_len), z->err->what,
-			     stored ? "" : " (in what inflates from here)");
+			     stored ? "" : " (in the data inflated from here)");
 }
 
 static int add_array(struct npz *z, const struct tfs_zip_member *m, const uint8_t *header, size_t len)
@@ -89,17 +90,18 @@ static int add_array(struct npz *z, const struct tfs_zip_member *m, const uint8_
 	int r = tfs_npy_header_read(header, len, z->catalog, &array, z->err);
 
 	if (!r && array.nbytes > m->unpacked - len)
-		r = tfs_error_set(z->err, -EINVAL, m->unpacked, "the array takes %llu bytes, the member has %llu behind its header",
+		r = tfs_error_set(z->err, -EINVAL, m->unpacked,
+				  "the array requires %llu bytes, the member has %llu after its header",
 				  (unsigned long long)array.nbytes, (unsigned long long)(m->unpacked - len));
 	if (!r && !tfs_utf8_valid(m->name, m->name_len))
-		r = tfs_error_set(z->err, -EINVAL, 0, "its name is not UTF-8");
+		r = tfs_error_set(z->err, -EINVAL, 0, "its name isn't UTF-8");
 	if (r)
 		return refuse(z, m, r);
 	return tfs_npy_add(z->catalog, m->name, name_length(z, m), &array, m->offset + (stored ? len : 0),
 			   stored ? NULL : &deflated);
 }
 
-/* 0, or why there is no array; -ENODATA: it isn't meant to be one. */
+/* 0, or why there is no array; -ENODATA: it isn't supposed to be one. */
 static int read_member(struct npz *z, const struct tfs_zip_member *m)
 {
 	uint8_t first[FIRST_READ];
@@ -123,13 +125,13 @@ static int read_member(struct npz *z, const struct tfs_zip_member *m)
 	return r ? r : add_array(z, m, header, len);
 }
 
-/* A member that can't be read is left out, and the others are none the worse for it. */
+/* A member that can't be read is left out without affecting the others. */
 static int leave_out(void *arg, const struct tfs_zip_member *m, const struct tfs_error *err)
 {
 	struct npz *z = arg;
 	char quoted[TFS_QUOTE_SIZE];
 
-	/* Of a name that two members have there is a tensor. */
+	/* If two members have the same name, there is a tensor of that name. */
 	if (err->code == -EEXIST || !is_named(m))
 		return tfs_catalog_note(z->catalog, err->offset, "left out: %s", err->what);
 	if (tfs_utf8_valid(m->name, m->name_len))

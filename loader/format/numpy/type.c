@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What np.dtype() makes of a string (numpy/_core/src/multiarray/descriptor.c, _convert_from_str(), of NumPy 2.4; names of NumPy 1 are
- * those of its sctypeDict):
+ * What np.dtype() makes of a string (numpy/_core/src/multiarray/descriptor.c, _convert_from_str(), of NumPy 2.4; NumPy 1's names
+ * are those of its sctypeDict):
  *
  *	word	[order] code | [order] kind size | [order] time ['[' unit ']'] | name
  *	order	'<' | '>' | '=' | '|', of which the last two, and none, mean the machine's
  *	code	a letter, as in array.typecode
  *	time	"M8" | "m8" | "datetime64" | "timedelta64"
  *
- * Types of C are as large as on this machine, as they are to a NumPy that runs here. Read though no NumPy on this machine reads them:
- * "f1", which is how ml_dtypes' float8_e5m2 comes out of np.save(), and the long doubles of 32-bit machines. Not read though NumPy does:
- * types that are counted or listed ("3f4", "f4,i4"), which are a structure's, and no writer's.
+ * C types have this machine's sizes, as for a NumPy that runs here. Accepted although no NumPy on this machine accepts them: "f1",
+ * which is how np.save() writes ml_dtypes' float8_e5m2, and the long doubles of 32-bit machines. Not accepted although NumPy does:
+ * counted or listed types ("3f4", "f4,i4"), which are structures, and which no writer uses.
  */
 #include "format/numpy/type.h"
 
@@ -21,7 +21,7 @@
 
 #define NATIVE_BIG (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
 
-/* One of these letters may have an order before it; longer names have none. */
+/* A byte order may precede one of these letters; longer names have none. */
 static const struct word {
 	char word[16];
 	char kind;
@@ -126,10 +126,10 @@ static const struct word {
 	{ "object0", 'O', 0 },
 };
 
-/* A letter with a size after it. */
+/* A letter followed by a size. */
 static const struct kind {
 	char letter, kind;
-	uint8_t unit;	/* bytes that the size counts */
+	uint8_t unit;	/* bytes per unit of the size */
 	uint64_t sizes; /* bit n: n of these are a type; 0: any number is */
 } kinds[] = {
 	{ 'b', 'b', 1, 1 << 1 },
@@ -145,8 +145,8 @@ static const struct kind {
 };
 
 /*
- * Types that ml_dtypes adds, by what it calls them, or by what it lets np.save() call them where that is no other type's; and our
- * name, which is the field's, or where the field has none that means a byte for each element, ml_dtypes'.
+ * Types that ml_dtypes adds, by its own name, or by the name that np.save() writes, if that isn't another type's; and our name: the
+ * field's standard one or, if that doesn't mean one byte per element, ml_dtypes'.
  */
 static const struct ml {
 	const char *name, *dtype;
@@ -193,7 +193,7 @@ static const struct word *find_word(const char *word)
 	return NULL;
 }
 
-/* Behind a number above 0, or behind @p where none begins there; NULL: it is 0, or of more digits than an int has. */
+/* After a number above 0, or @p if none begins there; NULL: it is 0, or has more digits than an int. */
 static const char *skip_count(const char *p)
 {
 	size_t digits = strspn(p, "0123456789");
@@ -201,7 +201,7 @@ static const char *skip_count(const char *p)
 	return *p == '0' || digits > 9 ? NULL : p + digits;
 }
 
-/* Behind a unit of times, as in "25us" or "ms/4" (numpy/_core/src/multiarray/datetime.c); NULL: there is none. */
+/* After a unit of time, as in "25us" or "ms/4" (numpy/_core/src/multiarray/datetime.c); NULL: there is none. */
 static const char *skip_unit(const char *p)
 {
 	static const char *const units[] = { "ms", "us", "ns", "ps", "fs", "as", "generic", "Y", "M", "W", "D", "h", "m", "s" };
@@ -216,7 +216,7 @@ static const char *skip_unit(const char *p)
 	return *p == '/' && p[1] >= '1' && p[1] <= '9' ? skip_count(p + 1) : p;
 }
 
-/* Behind a time's name; NULL: it is none. */
+/* After the name of a time type; NULL: it isn't one. */
 static const char *skip_time(const char *p, char *ret_kind)
 {
 	static const char *const times[] = { "M8", "m8", "datetime64", "timedelta64" };
@@ -251,7 +251,7 @@ static int parse_sized(const char *p, struct tfs_npy_type *t)
 		k++;
 	if (k == kinds + sizeof kinds / sizeof *kinds)
 		return -EINVAL;
-	/* With blanks and a sign, if there are: NumPy's strtol() takes them, too. */
+	/* With optional blanks and a sign, which NumPy's strtol() accepts, too. */
 	errno = 0;
 	size = strtoll(p + 1, &end, 10);
 	if (*end || end == p + 1 || size < 0)
@@ -267,7 +267,7 @@ static int parse_sized(const char *p, struct tfs_npy_type *t)
 	return 0;
 }
 
-/* A code or a name, or a kind with its size; after its order, if it was @ordered. */
+/* A code or a name, or a kind with its size; after its byte order, if it was @ordered. */
 static int parse_plain(const char *p, bool ordered, struct tfs_npy_type *t)
 {
 	const struct word *w = ordered && strlen(p) > 1 ? NULL : find_word(p);
@@ -279,7 +279,7 @@ static int parse_plain(const char *p, bool ordered, struct tfs_npy_type *t)
 	return 0;
 }
 
-/* What kind and size tell. */
+/* What kind and size imply. */
 static void complete(struct tfs_npy_type *t)
 {
 	char name[TFS_NPY_WORD];
@@ -293,7 +293,7 @@ static void complete(struct tfs_npy_type *t)
 	case 'f':
 	case 'c':
 		snprintf(name, sizeof name, "%c%u", t->kind - 'a' + 'A', (unsigned)t->size * 8);
-		t->builtin = tfs_dtype_by_name(name, strlen(name)); /* none for long doubles, which are no other machine's */
+		t->builtin = tfs_dtype_by_name(name, strlen(name)); /* none for long doubles, which no other machine has */
 		t->word = !t->builtin ? 0 : t->kind == 'c' ? t->size / 2 : t->size > 1 ? t->size : 0;
 		break;
 	case 'U':

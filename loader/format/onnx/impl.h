@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What onnx.c, tensor.c and table.c share. For no one else. */
+/* Shared by onnx.c, tensor.c and table.c; private to them. */
 #ifndef TFS_FORMAT_ONNX_IMPL_H
 #define TFS_FORMAT_ONNX_IMPL_H
 
@@ -14,15 +14,15 @@
 /* --- Tensors, without their names: tensor.c ----------------------------------------------------------------------------- */
 
 /*
- * Numbers of one repeated field, packed or each with a tag of its own, in as many pieces as the file has. Of fixed-size numbers a
- * segment is a piece; of varints it is a piece, or 64 Ki of them, which are quickly decoded.
+ * Numbers of one repeated field, packed or each with a tag of its own, in as many pieces as in the file. For fixed-size numbers a
+ * segment is a piece; for varints it is a piece, or 64 Ki of them, which are quick to decode.
  */
 struct tfs_onnx_values {
 	struct tfs_segment *segments; /* at: counted in values */
 	size_t n_segments, room;
 	uint64_t count;
-	uint64_t end;		/* of the file: behind the last one */
-	uint64_t most, most_at; /* the one that takes the most bits, as unsigned with a sign bit where it is negative; its place */
+	uint64_t end;		/* in the file: after the last one */
+	uint64_t most, most_at; /* the one that needs the most bits, as unsigned with a sign bit if it is negative; its position */
 };
 
 enum tfs_onnx_kind { TFS_ONNX_FLOAT, TFS_ONNX_DOUBLE, TFS_ONNX_INT32, TFS_ONNX_INT64, TFS_ONNX_UINT64 };
@@ -41,20 +41,20 @@ struct tfs_onnx_table {
 	size_t n_records, room;
 	size_t name_bytes, dims;
 	size_t n_unreadable;			    /* left out of the catalog */
-	struct tfs_onnx_omitted strings, unwritten; /* tensors of strings; numbers that are 0, and so not written */
+	struct tfs_onnx_omitted strings, unwritten; /* tensors of strings; numbers that are 0 and therefore omitted */
 };
 
-/* A file on its way into its catalog. All zero but these two, and in the end tfs_onnx_fini(). */
+/* State of reading a file into its catalog. All zero except these two; ends with tfs_onnx_fini(). */
 struct tfs_onnx {
 	struct tfs_pb pb;
 	struct tfs_catalog *catalog;
-	struct tfs_onnx_values values; /* of the tensor at hand */
+	struct tfs_onnx_values values; /* of the current tensor */
 	size_t total_runs;	       /* of the whole file */
 	struct tfs_onnx_table table;
 };
 
 struct tfs_onnx_tensor {
-	const struct tfs_dtype *dtype; /* NULL: its elements are strings, and nothing else of it counts */
+	const struct tfs_dtype *dtype; /* NULL: its elements are strings, and nothing else matters */
 	uint64_t dims[TFS_MAX_DIMS];
 	unsigned ndim;
 	uint64_t at;			     /* of its tag */
@@ -64,40 +64,40 @@ struct tfs_onnx_tensor {
 	const struct tfs_encoding *encoding; /* NULL: plain; else this: */
 	struct tfs_encoding how;	     /* its segments belong to struct tfs_onnx, until the next tensor */
 	uint64_t strides[TFS_MAX_DIMS];
-	/* Why it can't be read, or "": then only its name counts. At byte @why_at. */
+	/* Why it can't be read, or "": then only its name is used. At byte @why_at. */
 	uint64_t why_at;
 	char why[320];
 };
 
-/* Forget the values of the tensor before. */
+/* Forget the values of the previous tensor. */
 void tfs_onnx_values_clear(struct tfs_onnx *o);
 
-/* Add those of @f, a field of the message at hand. 0, or -errno with the reader's error filled. */
+/* Add those of @f, a field of the current message. 0, or -errno with the reader's error filled. */
 int tfs_onnx_values_add(struct tfs_onnx *o, const struct tfs_pb_field *f, enum tfs_onnx_kind kind);
 
 /*
- * @t, whose dtype and dims are set, is made of the values, @width bytes each: fill offset, nbytes and encoding; or why, if they are not
- * as many as it has, or one does not fit.
+ * Make @t, whose dtype and dims are set, from the values, of @width bytes each: sets offset, nbytes and encoding; or why, if their
+ * number is wrong or one doesn't fit.
  */
 void tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_t width, struct tfs_onnx_tensor *t);
 
-/* Read the TensorProto @f. 0, or -errno with the reader's error filled: not protobuf. One that isn't sound is so by its why. */
+/* Read the TensorProto @f. 0, or -errno with the reader's error filled: not protobuf. For an invalid tensor, why is set. */
 int tfs_onnx_tensor(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_onnx_tensor *ret);
 
 /* --- Their names: table.c ------------------------------------------------------------------------------------------------ */
 
 /*
- * Add @t to the table. Its name is BASE, or BASE.ATTRIBUTE (@attribute may be NULL), and @suffix behind it; @depth: how many graphs
- * are around its own. One of strings is left out, and counted; one that can't be read is left out of the catalog. 0, or -errno with the
- * reader's error filled.
+ * Add @t to the table. Its name is BASE, or BASE.ATTRIBUTE (@attribute may be NULL), followed by @suffix; @depth: number of graphs
+ * around its own. A tensor of strings is left out, and counted; one that can't be read is left out of the catalog. 0, or -errno
+ * with the reader's error filled.
  */
 int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const struct tfs_pb_field *base,
 		 const struct tfs_pb_field *attribute, const char *suffix, unsigned depth);
 
-/* The number of that name is 0, which stands nowhere in the file: left out, and counted. The same. */
+/* The number of that name is 0, which isn't in the file: left out, and counted. Results as above. */
 int tfs_onnx_add_unwritten(struct tfs_onnx *o, const struct tfs_pb_field *base);
 
-/* Give a name of its own to each tensor whose name another one has, and put all into the catalog, with a warning about strings left out. -ENOMEM. */
+/* Make duplicate names unique, and add all tensors to the catalog, with a warning about strings left out. -ENOMEM. */
 int tfs_onnx_catalog(struct tfs_onnx *o);
 
 void tfs_onnx_fini(struct tfs_onnx *o);

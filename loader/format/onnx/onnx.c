@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ONNX: a ModelProto (onnx/onnx.proto; docs/IR.md). Tensors are wherever the format may have them, and called
+ * ONNX: a ModelProto (onnx/onnx.proto; docs/IR.md). Tensors can be anywhere that the format allows, and are named
  * - initializers, in the graph and in the graphs of node attributes (the bodies of If, Loop, Scan): by their name;
  * - the value of a Constant node, be it a tensor or plain numbers (value_float, value_floats, value_int, value_ints): by its output;
- * - another tensor in a node's attribute: OUTPUT.ATTRIBUTE, OUTPUT.ATTRIBUTE.0 and so on of a list. OUTPUT is the first output's
- *   name, or the node's where that is empty;
+ * - another tensor in a node's attribute: OUTPUT.ATTRIBUTE, OUTPUT.ATTRIBUTE.0 and so on for a list. OUTPUT is the first output's
+ *   name, or the node's if that is empty;
  * - a sparse tensor: its two parts, NAME.values and NAME.indices;
- * in the graph, in training_info and in functions (where the function's name stands for OUTPUT before defaults of its attributes).
+ * in the graph, in training_info and in functions (where the function's name replaces OUTPUT before defaults of its attributes).
  *
- * A name need only be unique in its graph, and those around it. Where one stands twice the outermost keeps it, of equals the first
- * one in the file; the others are NAME~2, NAME~3 and so on, in that order.
+ * A name need only be unique in its graph and those around it. Of duplicates the outermost keeps the name, or else the first one in
+ * the file; the others are NAME~2, NAME~3 and so on, in that order.
  *
- * A tensor that can't be read is left out. Strings are left out with a warning, and so is a number that is 0 and therefore not written, as proto3 does. An attribute that stands
- * for one of the function's has no tensor of its own.
+ * A tensor that can't be read is left out. Strings are left out with a warning, and so is a number that is 0 and therefore omitted
+ * by proto3. An attribute that refers to one of the function's has no tensor of its own.
  */
 #include "format/format.h"
 
@@ -26,7 +26,7 @@
 
 #define EXTENSION ".onnx"
 
-/* The fields that are of interest, by MESSAGE_FIELD. */
+/* The relevant fields, by MESSAGE_FIELD. */
 enum {
 	MODEL_IR_VERSION = 1,
 	MODEL_GRAPH = 7,
@@ -110,7 +110,7 @@ static bool recognises(const struct tfs_sample *s)
 /* Is @f this text? */
 static int is_text(struct tfs_onnx *o, const struct tfs_pb_field *f, const char *text, bool *ret)
 {
-	char have[16]; /* longer than all we ask for */
+	char have[16]; /* longer than any text we compare with */
 	size_t len = strlen(text);
 	int r;
 
@@ -151,29 +151,29 @@ static int note(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_pb_
 	return tfs_pb_expect(&o->pb, f, TFS_PB_BYTES);
 }
 
-/* The same of what protobuf would merge, if it stood twice. */
+/* The same for what protobuf would merge, if it occurred twice. */
 static int note_only(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_pb_field *slot)
 {
 	if (slot->number)
-		return tfs_error_set(o->pb.err, -EINVAL, f->tag_at, "two tensors in field %u, which is for one", f->number);
+		return tfs_error_set(o->pb.err, -EINVAL, f->tag_at, "two tensors in field %u, which holds only one", f->number);
 	return note(o, f, slot);
 }
 
-/* Where tensors are found that have no name of their own. */
+/* Where tensors without a name of their own are found. */
 struct place {
-	struct tfs_pb_field owner;     /* the name that stands for their node */
-	struct tfs_pb_field attribute; /* its name, or number 0: they are called as the owner */
+	struct tfs_pb_field owner;     /* the name that represents their node */
+	struct tfs_pb_field attribute; /* its name, or number 0: they are named after the owner */
 	struct tfs_pb_field
-		reference; /* number 0, or of an attribute that has no value of its own, but the function's of this name */
+		reference; /* number 0; else the attribute has no value of its own, but refers to the function's of this name */
 	bool constant;	   /* the node is a Constant */
 	unsigned depth;
-	struct tfs_pb_field tensor, sparse; /* what was found in the attribute so far */
+	struct tfs_pb_field tensor, sparse; /* what has been found in the attribute so far */
 	size_t n_tensors, n_sparse;
 	const struct numbers *numbers;
 	uint64_t type; /* AttributeProto.AttributeType, 0 if it is not given */
 };
 
-/* A TensorProto. @place NULL: an initializer, at @depth, with a name; else the place has both. */
+/* A TensorProto. @place NULL: an initializer, at @depth, with its own name; else the place has both. */
 static int read_tensor(struct tfs_onnx *o, const struct tfs_pb_field *field, const struct place *place, const char *suffix,
 		       unsigned depth)
 {
@@ -255,7 +255,7 @@ static int in_numbers(struct tfs_onnx *o, const struct tfs_pb_field *f, void *ar
 	if (f->number != place->numbers->field)
 		return 0;
 	if (!place->numbers->list)
-		tfs_onnx_values_clear(o); /* the last one counts */
+		tfs_onnx_values_clear(o); /* the last one is used */
 	return tfs_onnx_values_add(o, f, place->numbers->kind);
 }
 
@@ -271,7 +271,7 @@ static int read_numbers(struct tfs_onnx *o, const struct tfs_pb_field *field, st
 
 	tfs_onnx_values_clear(o);
 	r = each_field(o, field, in_numbers, place);
-	/* proto3 does not write a 0: the tensor is there, but not a byte of it. */
+	/* proto3 omits a 0: the tensor exists, but has no bytes. */
 	if (!r && !n->list && !o->values.count && place->type == n->type)
 		return tfs_onnx_add_unwritten(o, &place->owner);
 	t.dims[0] = o->values.count;
@@ -292,7 +292,7 @@ static int in_attribute(struct tfs_onnx *o, const struct tfs_pb_field *f, void *
 	switch (f->number) {
 	case ATTRIBUTE_T:
 		r = note_only(o, f, &place->tensor);
-		return r || !f->value ? r : read_tensor(o, f, place, "", 0); /* an empty message is none */
+		return r || !f->value ? r : read_tensor(o, f, place, "", 0); /* an empty message doesn't count */
 	case ATTRIBUTE_TENSORS:
 		snprintf(suffix, sizeof suffix, ".%zu", place->n_tensors++);
 		return read_tensor(o, f, place, suffix, 0);
@@ -347,7 +347,7 @@ static int read_attribute(struct tfs_onnx *o, const struct tfs_pb_field *field, 
 	return r ? r : each_field(o, field, in_attribute, &place);
 }
 
-/* Fields may stand in any order, so nodes and functions are gone through twice: for names, and for what is called by them. */
+/* Fields may come in any order, so nodes and functions are walked twice: for names, and for what is named after them. */
 struct node {
 	struct tfs_pb_field output, name, op_type;
 	bool has_attributes;
@@ -447,7 +447,7 @@ static int read_model(struct tfs_onnx *o)
 			return r;
 	}
 	if (!r && !has_graph)
-		return tfs_error_set(o->pb.err, -EINVAL, 0, "there is no graph in it, so this is no ONNX model");
+		return tfs_error_set(o->pb.err, -EINVAL, 0, "isn't an ONNX model: it has no graph");
 	return r;
 }
 

@@ -6,10 +6,13 @@
 
 #include "storage/storage.h"
 
-/* What is read first after a jump: a message's few small fields, before the next jump. Doubled as long as bytes are wanted in order. */
+/*
+ * Size of the first read after a jump: a message's few small fields, before the next jump. Doubled as long as reading is
+ * sequential.
+ */
 enum { FIRST_READ = 4096 };
 
-/* Wire types that readers of a message do not see. */
+/* Wire types that readers of a message don't see. */
 enum { GROUP_BEGIN = 3, GROUP_END = 4 };
 
 void tfs_pb_init(struct tfs_pb *pb, const struct tfs_input *in, struct tfs_error *err)
@@ -22,7 +25,7 @@ void tfs_pb_init(struct tfs_pb *pb, const struct tfs_input *in, struct tfs_error
 	pb->depth = 0;
 }
 
-/* Read on where the reader stands, which is not in the buffer. */
+/* Continue reading at the reader's position, which isn't in the buffer. */
 static int fill(struct tfs_pb *pb)
 {
 	int r;
@@ -49,7 +52,7 @@ int tfs_pb_varint(struct tfs_pb *pb, uint64_t *ret)
 
 		if (pb->at == pb->end)
 			return tfs_error_set(pb->err, -EINVAL, start,
-					     "protobuf: a varint goes on behind the end of its message, at %llu",
+					     "protobuf: a varint goes on past the end of its message, at %llu",
 					     (unsigned long long)pb->end);
 		if (pb->at - pb->have_at >= pb->have) { /* before the buffer, too: the difference wraps */
 			r = fill(pb);
@@ -57,7 +60,7 @@ int tfs_pb_varint(struct tfs_pb *pb, uint64_t *ret)
 				return r;
 		}
 		byte = pb->buf[pb->at++ - pb->have_at];
-		value |= (uint64_t)(byte & 0x7f) << 7 * i; /* of the tenth byte one bit counts, as in protobuf's readers */
+		value |= (uint64_t)(byte & 0x7f) << 7 * i; /* only one bit of the tenth byte counts, as in protobuf's readers */
 		if (!(byte & 0x80)) {
 			*ret = value;
 			return 0;
@@ -66,7 +69,7 @@ int tfs_pb_varint(struct tfs_pb *pb, uint64_t *ret)
 	return tfs_error_set(pb->err, -EINVAL, start, "protobuf: a varint of more than %u bytes", TFS_PB_MAX_VARINT);
 }
 
-/* Tag and value; over BYTES, and before the fields of a group. Sets *@ret_wire, which may be one of a group's. */
+/* Read tag and value; moves past BYTES, and to the fields of a group. Sets *@ret_wire, which may be one of a group's. */
 static int read_field(struct tfs_pb *pb, struct tfs_pb_field *f, unsigned *ret_wire)
 {
 	uint64_t tag, left;
@@ -80,7 +83,7 @@ static int read_field(struct tfs_pb *pb, struct tfs_pb_field *f, unsigned *ret_w
 	*ret_wire = tag & 7;
 	f->value = 0;
 	if (tag > UINT32_MAX || !f->number)
-		return tfs_error_set(pb->err, -EINVAL, f->tag_at, "protobuf: no field has the number %llu",
+		return tfs_error_set(pb->err, -EINVAL, f->tag_at, "protobuf: invalid field number %llu",
 				     (unsigned long long)(tag >> 3));
 	f->at = pb->at;
 	left = pb->end - pb->at;
@@ -102,8 +105,8 @@ static int read_field(struct tfs_pb *pb, struct tfs_pb_field *f, unsigned *ret_w
 	case GROUP_END:
 		return 0;
 	default:
-		return tfs_error_set(pb->err, -EINVAL, f->tag_at, "protobuf: field %u has wire type %u, which does not exist",
-				     f->number, *ret_wire);
+		return tfs_error_set(pb->err, -EINVAL, f->tag_at, "protobuf: field %u has unknown wire type %u", f->number,
+				     *ret_wire);
 	}
 	if (f->value > left)
 		return tfs_error_set(pb->err, -EINVAL, f->tag_at, "protobuf: field %u has %llu bytes, its message only %llu more",
@@ -116,13 +119,13 @@ static int read_field(struct tfs_pb *pb, struct tfs_pb_field *f, unsigned *ret_w
 
 static int too_deep(struct tfs_pb *pb, uint64_t at)
 {
-	return tfs_error_set(pb->err, -EINVAL, at, "protobuf: more than %u messages in each other", TFS_PB_MAX_DEPTH);
+	return tfs_error_set(pb->err, -EINVAL, at, "protobuf: messages nested deeper than %u", TFS_PB_MAX_DEPTH);
 }
 
-/* Read over the rest of group @number. */
+/* Skip the rest of group @number. */
 static int skip_group(struct tfs_pb *pb, uint32_t number, uint64_t tag_at)
 {
-	uint32_t open[TFS_PB_MAX_DEPTH]; /* the numbers of the groups around, the innermost last */
+	uint32_t open[TFS_PB_MAX_DEPTH]; /* the numbers of the enclosing groups, the innermost last */
 	struct tfs_pb_field f;
 	unsigned n = 0, wire;
 	int r;
@@ -207,12 +210,11 @@ int tfs_pb_expect(struct tfs_pb *pb, const struct tfs_pb_field *f, enum tfs_pb_w
 	static const char *const names[] = {
 		[TFS_PB_VARINT] = "a varint",
 		[TFS_PB_FIXED64] = "8 bytes",
-		[TFS_PB_BYTES] = "bytes with their length",
+		[TFS_PB_BYTES] = "length-delimited bytes",
 		[TFS_PB_FIXED32] = "4 bytes",
 	};
 
 	if (f->wire == wire)
 		return 0;
-	return tfs_error_set(pb->err, -EINVAL, f->tag_at, "field %u is %s where %s belong%s", f->number, names[f->wire],
-			     names[wire], wire == TFS_PB_VARINT ? "s" : "");
+	return tfs_error_set(pb->err, -EINVAL, f->tag_at, "field %u is %s, expected %s", f->number, names[f->wire], names[wire]);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What an ONNX file has, with names: kept until all of it is read, as only then is known which names stand twice. */
+/* What an ONNX file has, with names: kept until all of it is read, as duplicate names are known only then. */
 #include "format/onnx/impl.h"
 
 #include <errno.h>
@@ -14,14 +14,14 @@
 #include "base/utf8.h"
 
 /*
- * Tensors in one file: ten times what the largest models have, whose experts are tensors of their own. A hostile file needs 6 bytes
- * for one, we about 200.
+ * Tensors in one file: ten times those of the largest models, whose experts are separate tensors. A hostile file needs 6 bytes for
+ * one, we about 200.
  */
 #define MAX_TENSORS (1u << 20)
 
 /*
- * Bytes of a name, far more than the path of modules that it is made of, and of all names of a file: a name goes into those of
- * all tensors of its node.
+ * Bytes of a name, far more than the path of modules that it consists of, and of all names of a file: a node's name is part of
+ * those of all its tensors.
  */
 #define MAX_NAME  4096u
 #define MAX_NAMES ((size_t)256 << 20)
@@ -31,9 +31,9 @@ struct text {
 	size_t len;
 };
 
-/* One tensor as it is found; all it points to is in the table's arena. */
+/* A tensor as it was found; all it points to is in the table's arena. */
 struct tfs_onnx_record {
-	struct text name, shown; /* as the file has it, and as we call it */
+	struct text name, shown; /* the name in the file, and ours */
 	const struct tfs_dtype *dtype;
 	const uint64_t *dims;
 	const struct tfs_encoding *encoding;
@@ -44,7 +44,7 @@ struct tfs_onnx_record {
 
 /* --- Names ------------------------------------------------------------------------------------------------------- */
 
-/* A name that is put together. */
+/* A name that is being built. */
 struct name {
 	struct tfs_pb *pb;
 	uint64_t at; /* of the field that it begins with */
@@ -82,7 +82,7 @@ static int append_field(struct name *n, const struct tfs_pb_field *f)
 	return to ? tfs_pb_copy(n->pb, f, to, f->value) : -EINVAL;
 }
 
-/* The name of one tensor more. */
+/* The name of another tensor. */
 static int make_name(struct tfs_onnx *o, const struct tfs_pb_field *base, const struct tfs_pb_field *attribute, const char *suffix,
 		     struct text *ret)
 {
@@ -105,10 +105,10 @@ static int make_name(struct tfs_onnx *o, const struct tfs_pb_field *base, const 
 	if (r)
 		return r;
 	if (!tfs_utf8_valid(n.s, n.len))
-		return tfs_error_set(o->pb.err, -EINVAL, n.at, "the name of a tensor is not well-formed UTF-8");
+		return tfs_error_set(o->pb.err, -EINVAL, n.at, "the name of a tensor isn't valid UTF-8");
 	o->table.name_bytes += n.len;
 	if (o->table.name_bytes > MAX_NAMES)
-		return tfs_error_set(o->pb.err, -EINVAL, n.at, "the names of the tensors have more than %zu bytes together",
+		return tfs_error_set(o->pb.err, -EINVAL, n.at, "the names of the tensors have more than %zu bytes in total",
 				     MAX_NAMES);
 	ret->s = tfs_arena_copy(&o->table.arena, n.s, n.len);
 	ret->len = n.len;
@@ -217,7 +217,7 @@ static int by_name(const void *a, const void *b)
 	return tfs_name_cmp(x->name.s, x->name.len, y->name.s, y->name.len);
 }
 
-/* Those of one name from the outermost graph inwards; equals keep their order. */
+/* Equal names from the outermost graph inwards; otherwise order is kept. */
 static int by_rank(const void *a, const void *b)
 {
 	const struct tfs_onnx_record *x = a, *y = b;
@@ -226,7 +226,7 @@ static int by_rank(const void *a, const void *b)
 	return c ? c : (x->depth > y->depth) - (x->depth < y->depth);
 }
 
-/* Does the file have a tensor of this name? @order is by name. */
+/* Does the file have a tensor of this name? @order is sorted by name. */
 static bool is_taken(const void *const *order, size_t n, struct text name)
 {
 	const struct tfs_onnx_record key = { .name = name };
@@ -234,7 +234,7 @@ static bool is_taken(const void *const *order, size_t n, struct text name)
 	return tfs_sorted_have(order, n, &key, by_name);
 }
 
-/* Give the second of a name a `~2` behind it, and so on. No two such names are equal, but the file may have one as it is. */
+/* Append `~2` to the second tensor with a name, and so on. No two such names are equal, but the file may already contain one. */
 static int rename_others(struct tfs_onnx_table *table, const void *const *order)
 {
 	size_t n = table->n_records, copy = 1;
@@ -260,7 +260,7 @@ static int rename_others(struct tfs_onnx_table *table, const void *const *order)
 	return 0;
 }
 
-/* What @omitted has, which are @one or more @many, behind the @len bytes that are in @text; returns all of them. */
+/* Append what @omitted has, as @one or @many, to the @len bytes in @text; returns the new length. */
 static size_t describe(char *text, size_t size, size_t len, const struct tfs_onnx_omitted *omitted, const char *one,
 		       const char *many)
 {

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * TensorProto (onnx/onnx.proto), checked as onnx/checker.cc and onnx/numpy_helper.py do together:
- * - data are in one place only: raw_data, or the typed field that the data type calls for, or an external file;
- * - they are as many as the dimensions ask for, no more and no fewer;
- * - a segment of a tensor isn't read, by anybody.
- * A tensor that breaks one of these is left out: it says so itself, and the others are none the worse for it.
- * Of a field that may stand once the last one counts, and pieces of a repeated one are joined, as protobuf has it.
+ * - data is in one place only: raw_data, or the typed field that the data type requires, or an external file;
+ * - it has as many values as the dimensions require, no more and no fewer;
+ * - segments of tensors aren't supported, by any reader. A tensor that breaks one of these rules is left out alone. Of a field that
+ * may occur once the last one is used, and pieces of a repeated one are joined, as in protobuf.
  */
 #include "format/onnx/impl.h"
 
@@ -40,8 +39,8 @@ enum { LOCATION_DEFAULT, LOCATION_EXTERNAL }; /* TensorProto.DataLocation */
 enum { STRING = 8 }; /* TensorProto.DataType */
 
 /*
- * By TensorProto.DataType: our name for it, its typed field, and the bytes of a tensor that each number of that stands for. Two
- * numbers of a complex element, several elements of less than a byte in a number.
+ * By TensorProto.DataType: our name for it, its typed field, and the bytes of a tensor per number in that field. A complex element
+ * has two numbers; several elements narrower than a byte share one.
  */
 static const struct type {
 	const char *dtype;
@@ -73,28 +72,28 @@ static const struct data_field {
 };
 
 /*
- * Varints from one place where decoding may begin to the next: up to 640 KiB of file for up to 512 KiB of tensor.
+ * Varints from one position where decoding may start to the next: up to 640 KiB of file for up to 512 KiB of tensor.
  */
 #define VARINTS_PER_RUN (64u << 10)
 
 /*
- * Runs in a file, 16 MiB of table. Writers pack numbers, and then there is one for a tensor, or one for 64 Ki varints; only numbers
- * with a tag each, which hardly anybody writes, take one each.
+ * Segments in a file, 16 MiB of table. Writers pack numbers, and then a tensor has one, or one per 64 Ki varints; only numbers with
+ * a tag each, which are rarely written, need one each.
  */
 #define MAX_RUNS (1u << 20)
 
-/* What is read of a message while it is. */
+/* What is known of a message while it is read. */
 struct draft {
 	struct tfs_onnx_tensor *t;
 	uint32_t type, location;
-	uint32_t data; /* the field that has data; 0: none so far */
+	uint32_t data; /* the field with the data; 0: none so far */
 	struct tfs_pb_field raw;
 	struct tfs_pb_field offset, length; /* of external data, as text; number 0: not given */
 };
 
 /* --- Errors ------------------------------------------------------------------------------------------------------ */
 
-/* It can't be read, for the reason in @fmt, which byte @at shows. The first reason stays. */
+/* It can't be read, for the reason in @fmt, found at byte @at. The first reason is kept. */
 static __attribute__((cold, format(printf, 3, 4))) void leave_out(struct tfs_onnx_tensor *t, uint64_t at, const char *fmt, ...)
 {
 	va_list ap;
@@ -141,7 +140,7 @@ static int add_fixed(struct tfs_onnx *o, const struct tfs_pb_field *f, uint32_t 
 	if (r || !len)
 		return r;
 	if (len % size)
-		return tfs_error_set(o->pb.err, -EINVAL, f->tag_at, "field %u: %llu bytes are no whole numbers of %u", f->number,
+		return tfs_error_set(o->pb.err, -EINVAL, f->tag_at, "field %u: %llu bytes aren't a multiple of %u", f->number,
 				     (unsigned long long)len, size);
 	r = add_run(o, f->at);
 	v->count += len / size;
@@ -149,12 +148,12 @@ static int add_fixed(struct tfs_onnx *o, const struct tfs_pb_field *f, uint32_t 
 	return r;
 }
 
-/* One more, which is @value on the wire. */
+/* Add a value, which is @value on the wire. */
 static void count_varint(struct tfs_onnx_values *v, uint64_t value, uint64_t at, enum tfs_onnx_kind kind)
 {
 	uint64_t need = value;
 
-	if (kind == TFS_ONNX_INT32) { /* of which protobuf takes the low 32 bits */
+	if (kind == TFS_ONNX_INT32) { /* protobuf uses its low 32 bits */
 		int32_t x = (int32_t)(uint32_t)value;
 
 		need = x < 0 ? (uint64_t)(-1 - (int64_t)x) * 2 + 1 : (uint64_t)x;
@@ -211,7 +210,7 @@ int tfs_onnx_values_add(struct tfs_onnx *o, const struct tfs_pb_field *f, enum t
 	}
 }
 
-/* Is each number a piece by itself, and as far from the one before as from the one behind? Then the distance, else 0. */
+/* Is each number a piece by itself, all at the same distance? Then the distance, else 0. */
 static uint64_t even_step(const struct tfs_onnx_values *v)
 {
 	uint64_t step = v->segments[1].offset - v->segments[0].offset;
@@ -224,18 +223,18 @@ static uint64_t even_step(const struct tfs_onnx_values *v)
 	return step;
 }
 
-/* Are there as many of them as the shape asks for, and is each small enough? */
+/* Are there as many as the shape requires, and is each small enough? */
 static void check_values(const struct tfs_onnx_values *v, uint32_t width, struct tfs_onnx_tensor *t)
 {
 	uint64_t have;
 
 	if (tfs_dtype_nbytes_padded(t->dtype, t->dims, t->ndim, &t->nbytes))
-		leave_out(t, t->at, "the shape has more bits than 64-bit numbers count");
+		leave_out(t, t->at, "the shape has more than 2^64-1 bits");
 	else if (ckd_mul(&have, v->count, width) || have != t->nbytes)
-		leave_out(t, t->at, "dtype %s and the dimensions ask for %llu bytes, %llu values make %llu", t->dtype->name,
+		leave_out(t, t->at, "dtype %s and the dimensions require %llu bytes, %llu values make %llu", t->dtype->name,
 			  (unsigned long long)t->nbytes, (unsigned long long)v->count, (unsigned long long)have);
 	else if (width < sizeof v->most && v->most >> 8 * width)
-		leave_out(t, v->most_at, "a value that does not fit %u bits", 8 * width);
+		leave_out(t, v->most_at, "a value that doesn't fit in %u bits", 8 * width);
 }
 
 void tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_t width, struct tfs_onnx_tensor *t)
@@ -255,7 +254,7 @@ void tfs_onnx_values_tensor(struct tfs_onnx *o, enum tfs_onnx_kind kind, uint32_
 	if (fixed && t->dtype->block_bytes == width)
 		step = even_step(v);
 	if (step) {
-		for (unsigned i = t->ndim; i--; step *= t->dims[i]) /* all of them stand in the file, so this does not overflow */
+		for (unsigned i = t->ndim; i--; step *= t->dims[i]) /* all of them are in the file, so this doesn't overflow */
 			t->strides[i] = step;
 		t->how.strides = t->strides;
 	} else {
@@ -284,15 +283,15 @@ static int read_decimal(struct tfs_onnx *o, const struct draft *d, const char *w
 	for (size_t i = 0; i < len && good; i++)
 		good = text[i] >= '0' && text[i] <= '9' && !ckd_mul(&n, n, 10u) && !ckd_add(&n, n, (unsigned)(text[i] - '0'));
 	if (!good)
-		leave_out(d->t, f->at, "%s %s of external data is no decimal number below 2^64", what,
+		leave_out(d->t, f->at, "%s %s of external data isn't a decimal number below 2^64", what,
 			  tfs_quote(quoted, sizeof quoted, text, len));
 	*ret = n;
 	return 0;
 }
 
 /*
- * An entry of external_data: key and value, both strings. Keys that nobody knows are read over, as is the checksum. What the values
- * say counts only where the data turn out to be external.
+ * An entry of external_data: key and value, both strings. Unknown keys are skipped, as is the checksum. The values only matter if
+ * the data turns out to be external.
  */
 static int read_entry(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_field *entry)
 {
@@ -303,7 +302,7 @@ static int read_entry(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 
 	if (r)
 		return r;
-	value.at = entry->at; /* where it is empty and not written */
+	value.at = entry->at; /* if it is empty and therefore omitted */
 	while ((r = tfs_pb_next(&o->pb, &f)) > 0) {
 		if (f.number != 1 && f.number != 2)
 			continue;
@@ -331,7 +330,7 @@ static int read_entry(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 	return 0;
 }
 
-/* A path, then; whether it is one of a file is for the model to say. */
+/* So it is a path; the model checks whether the file exists. */
 static int check_location(struct tfs_onnx *o, struct tfs_onnx_tensor *t)
 {
 	char location[PATH_MAX];
@@ -339,17 +338,17 @@ static int check_location(struct tfs_onnx *o, struct tfs_onnx_tensor *t)
 	int r;
 
 	if (!len) {
-		leave_out(t, t->at, "its data are external, but no location says where");
+		leave_out(t, t->at, "its data is external, but has no location");
 		return 0;
 	}
 	if (len >= sizeof location) {
-		leave_out(t, t->location.at, "the location of its external data has %llu bytes, a path fewer than %d",
+		leave_out(t, t->location.at, "the location of its external data has %llu bytes, but a path must be shorter than %d",
 			  (unsigned long long)len, PATH_MAX);
 		return 0;
 	}
 	r = tfs_pb_copy(&o->pb, &t->location, location, len);
 	if (!r && memchr(location, '\0', len))
-		leave_out(t, t->location.at, "the location of its external data has a NUL in it");
+		leave_out(t, t->location.at, "the location of its external data contains a NUL");
 	return r;
 }
 
@@ -363,9 +362,9 @@ static int finish_external(struct tfs_onnx *o, const struct draft *d)
 		r = read_decimal(o, d, "the length", &d->length, &length);
 	if (!r)
 		r = check_location(o, t);
-	/* 0 is as good as none (onnx/external_data_helper.py; onnxruntime, tensorprotoutils.cc). */
+	/* 0 means the same as none (onnx/external_data_helper.py; onnxruntime, tensorprotoutils.cc). */
 	if (!r && length && length != t->nbytes)
-		leave_out(t, t->at, "dtype %s and the dimensions ask for %llu bytes, its external data have %llu", t->dtype->name,
+		leave_out(t, t->at, "dtype %s and the dimensions require %llu bytes, its external data has %llu", t->dtype->name,
 			  (unsigned long long)t->nbytes, (unsigned long long)length);
 	return r;
 }
@@ -411,7 +410,7 @@ static int read_data(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_fi
 
 	if (r)
 		return r;
-	/* An empty string is an element, too; else what is empty is as good as not there. */
+	/* An empty string is an element, too; anything else that is empty counts as missing. */
 	if (f->wire == TFS_PB_BYTES && !f->value && f->number != STRING_DATA && d->data != f->number)
 		return 0;
 	if (d->data && d->data != f->number) {
@@ -440,7 +439,7 @@ static int read_field(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 	case DATA_TYPE:
 		return read_number(o, f, &d->type);
 	case SEGMENT:
-		leave_out(d->t, f->tag_at, "a segment of a tensor, which nobody reads");
+		leave_out(d->t, f->tag_at, "a segment of a tensor, which isn't supported");
 		return 0;
 	case FLOAT_DATA:
 	case INT32_DATA:
@@ -462,7 +461,7 @@ static int read_field(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 	}
 }
 
-/* Its data are in raw_data, or in the field of its type. */
+/* Its data is in raw_data, or in the field of its type. */
 static void finish_internal(struct tfs_onnx *o, const struct draft *d, const struct type *type)
 {
 	struct tfs_onnx_tensor *t = d->t;
@@ -471,7 +470,7 @@ static void finish_internal(struct tfs_onnx *o, const struct draft *d, const str
 	if (d->data == RAW_DATA) {
 		t->offset = d->raw.at;
 		if (d->raw.value != t->nbytes)
-			leave_out(t, d->raw.tag_at, "dtype %s and the dimensions ask for %llu bytes, raw_data has %llu",
+			leave_out(t, d->raw.tag_at, "dtype %s and the dimensions require %llu bytes, raw_data has %llu",
 				  type->dtype, (unsigned long long)t->nbytes, (unsigned long long)d->raw.value);
 	} else if (d->data && d->data != type->field) {
 		leave_out(t, d->raw.tag_at, "%s in %s instead of %s", type->dtype, data_fields[d->data].name,
@@ -481,7 +480,7 @@ static void finish_internal(struct tfs_onnx *o, const struct draft *d, const str
 	}
 }
 
-/* All is read: does it fit together? */
+/* After reading everything: is it consistent? */
 static int finish(struct tfs_onnx *o, const struct draft *d)
 {
 	struct tfs_onnx_tensor *t = d->t;
@@ -491,14 +490,14 @@ static int finish(struct tfs_onnx *o, const struct draft *d)
 		return 0;
 	type = d->type < sizeof types / sizeof *types ? &types[d->type] : &types[0];
 	if (!type->dtype) {
-		leave_out(t, t->at, "data type %d, which is not known", (int)d->type);
+		leave_out(t, t->at, "unknown data type %d", (int)d->type);
 		return 0;
 	}
 	t->dtype = tfs_dtype_by_name(type->dtype, strlen(type->dtype));
 	if (tfs_dtype_nbytes_padded(t->dtype, t->dims, t->ndim, &t->nbytes))
-		leave_out(t, t->at, "the shape has more bits than 64-bit numbers count");
+		leave_out(t, t->at, "the shape has more than 2^64-1 bits");
 	else if (d->location > LOCATION_EXTERNAL)
-		leave_out(t, t->at, "data location %u, which does not exist", d->location);
+		leave_out(t, t->at, "unknown data location %u", d->location);
 	else if (d->location == LOCATION_EXTERNAL && d->data)
 		leave_out(t, t->at, "data in %s and in an external file", data_fields[d->data].name);
 	else if (d->location == LOCATION_EXTERNAL)

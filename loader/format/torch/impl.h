@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the torch reader's files share; for no one else. torch.c and legacy.c know the two containers: where the pickle is, and
- * where the storages that it speaks of are. walk.c gives the tensors in the pickle names, tensor.c judges each.
+ * Shared by the torch reader's files; private to them. torch.c and legacy.c know the two containers: where the pickle is, and where
+ * the storages are that it refers to. walk.c names the tensors in the pickle, tensor.c checks each.
  */
 #ifndef TFS_FORMAT_TORCH_H
 #define TFS_FORMAT_TORCH_H
@@ -15,27 +15,27 @@ struct tfs_torch_type {
 	const char *storage; /* "FloatStorage", or NULL */
 	const char *dtype;   /* "float32" of torch.float32, or NULL */
 	const char *alias;   /* "float", or NULL */
-	const char *name;    /* "F32", as struct tfs_dtype has it */
-	const char *npy;     /* for those that are not among our dtypes, else NULL */
+	const char *name;    /* "F32", as in struct tfs_dtype */
+	const char *npy;     /* for types that aren't among our dtypes, else NULL */
 	uint8_t size;	     /* bytes of an element */
-	uint8_t word;	     /* bytes that a big-endian machine has in reverse */
+	uint8_t word;	     /* bytes that a big-endian machine reverses */
 };
 
-/* What a persistent id says of a storage. */
+/* What a persistent id says about a storage. */
 struct tfs_torch_storage {
 	const struct tfs_torch_type *type;
 	const struct tfs_pickle_value *key; /* STR or BYTES */
 	uint64_t numel;
-	uint64_t view_at, view_numel; /* the part of it that is meant, in elements */
+	uint64_t view_at, view_numel; /* its relevant part, in elements */
 };
 
 /* Where the bytes of a storage are. */
 struct tfs_torch_extent {
 	uint64_t offset; /* in the file */
 	uint64_t length; /* there */
-	uint64_t nbytes; /* of the storage: the same as length, or after inflating */
+	uint64_t nbytes; /* of the storage: same as length, or after inflating */
 	bool deflated;
-	uint32_t crc; /* where deflated: of the @nbytes bytes */
+	uint32_t crc; /* if deflated: of the @nbytes bytes */
 };
 
 struct tfs_torch {
@@ -55,37 +55,37 @@ struct tfs_torch {
 struct tfs_torch_tensor {
 	const char *name; /* well-formed UTF-8 */
 	uint32_t name_len;
-	uint32_t base_len;			 /* of the name without the "~2" that it may have got */
+	uint32_t base_len;			 /* of the name without a "~2" that it may have been given */
 	uint32_t order;				 /* in which they were found */
-	uint32_t at;				 /* place in the pickle, for errors */
+	uint32_t at;				 /* position in the pickle, for errors */
 	const struct tfs_torch_rebuild *rebuild; /* NULL: a bare storage */
 	const struct tfs_pickle_value *from;	 /* the arguments of the call, a TUPLE; or the storage, a PERSID */
 };
 
-/* The functions that make a tensor of a storage, and which argument is what; 0: there is none such. */
+/* The functions that make a tensor from a storage, and which argument is what; 0: there is no such argument. */
 struct tfs_torch_rebuild {
 	const char *module, *name;
-	uint8_t dtype, metadata, quantizer; /* behind storage, offset, size and stride */
-	const char *left_out;		    /* not NULL: it has no storage, and this is why it is not shown */
-	const char *foreign;		    /* not NULL: it makes no tensor, but this */
+	uint8_t dtype, metadata, quantizer; /* after storage, offset, size and stride */
+	const char *left_out;		    /* not NULL: it has no storage, and this is why it isn't shown */
+	const char *foreign;		    /* not NULL: it doesn't make a tensor, but this */
 };
 
 /*
- * The tensors, or mentions of a storage, that a pickle of @len bytes may have. Where no two are the same, one takes 60 bytes at the
- * least, and 200 as a rule; what counts here is that one can be referred to in 2 bytes, and is a tensor each time.
+ * The number of tensors, or references to storages, that a pickle of @len bytes may have. Distinct ones need at least 60 bytes
+ * each, usually 200; but 2 bytes can refer to one again, and each time it is a tensor.
  */
 static inline size_t tfs_torch_max_tensors(size_t len)
 {
 	return 100000 + len / 50;
 }
 
-/* What files of before torch 1.6 begin with: 0x1950a86a20f9469cfc6c, little-endian; and in digits, as protocol 1 has it. */
+/* What files from before torch 1.6 begin with: 0x1950a86a20f9469cfc6c, little-endian; and in digits, as in protocol 1. */
 #define TFS_TORCH_MAGIC	 "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 #define TFS_TORCH_DIGITS "119547037146038801333356L"
 
 /* --- legacy.c ----------------------------------------------------------------------------------------------------------- */
 
-/* Read a file of before torch 1.6 into the catalog. As tfs_format's parse(). */
+/* Read a file from before torch 1.6 into the catalog. Like tfs_format's parse(). */
 int tfs_torch_legacy(struct tfs_torch *t);
 
 /* --- walk.c ------------------------------------------------------------------------------------------------------------- */
@@ -95,23 +95,23 @@ int tfs_torch_list(struct tfs_torch *t);
 
 /* --- names.c ------------------------------------------------------------------------------------------------------------ */
 
-#define TFS_TORCH_MAX_NAME 65535 /* bytes; a path of keys, none of which is any tensor's honest name at that length */
+#define TFS_TORCH_MAX_NAME 65535 /* bytes; a path of keys; no real name is that long */
 
 /*
- * Sort the @n tensors at @order, which has room for as many again, by name, and put "~2" behind the second of a name, "~3" behind
- * the third. The new names are in @arena. -EINVAL with the error filled: too many of one name. -ENOMEM.
+ * Sort the @n tensors at @order, which has room for as many again, by name, and append "~2" to the second of a name, "~3" to the
+ * third. The new names are in @arena. -EINVAL with the error filled: too many with the same name. -ENOMEM.
  */
 int tfs_torch_make_unique(struct tfs_torch *t, const void **order, size_t n, struct tfs_arena *arena);
 
 /* --- tensor.c ----------------------------------------------------------------------------------------------------------- */
 
-/* Is the global one of the functions, or of old torch's classes (@set_state) whose state is the arguments of one? Else NULL. */
+/* The function that the global is, or that of old torch's classes (@set_state), whose state is the arguments of one; else NULL. */
 const struct tfs_torch_rebuild *tfs_torch_rebuild(const struct tfs_pickle_value *global, bool *ret_by_state);
 
-/* What @persid says. False: it is no storage, or one of a type that nobody knows. */
+/* Decode @persid. False: it isn't a storage, or has an unknown type. */
 bool tfs_torch_read_persid(const struct tfs_pickle_value *persid, struct tfs_torch_storage *ret);
 
-/* Check the tensor and add it to the catalog, or leave it out of it. -errno with the error filled where the file can't be read. */
+/* Check the tensor and add it to the catalog, or leave it out. -errno with the error filled if the file can't be read. */
 int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files of torch before 1.6, and of torch.save(_use_new_zipfile_serialization=False) since: five pickles one behind the other, then
+ * Files of torch before 1.6, and of torch.save(_use_new_zipfile_serialization=False) since: five pickles one after the other, then
  * the storages that the last of them lists (torch/serialization.py, _legacy_load). A storage is an i64 count of elements and the
  * elements, little-endian whatever machine wrote them (torch/csrc/serialization.cpp, THPStorage_writeFileRaw).
  */
@@ -18,7 +18,7 @@
 
 #define PROTOCOL 1001
 
-/* How much of the file is read for the pickles at first; twice as much each time that they turn out to be longer. */
+/* How much of the file is read for the pickles at first; doubled each time they turn out to be longer. */
 #define FIRST_READ (1u << 20)
 
 struct storage {
@@ -36,7 +36,7 @@ struct legacy {
 
 /* --- The pickles ------------------------------------------------------------------------------------------------- */
 
-/* Read the pickle at @at of the @len bytes at @buf. @memory: what others take. */
+/* Read the pickle at @at of the @len bytes at @buf. @memory: used by the others. */
 static int read_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t at, size_t memory, struct tfs_pickle *p)
 {
 	*p = (struct tfs_pickle){
@@ -50,7 +50,7 @@ static int read_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t 
 	return tfs_pickle_read(p);
 }
 
-/* One that only has to be there: @check says what its value must be. */
+/* A pickle that only has to be present: @check checks its value. */
 static int skip_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t *at, bool *cut,
 		       int (*check)(const struct tfs_pickle *p))
 {
@@ -76,17 +76,17 @@ static int check_magic(const struct tfs_pickle *p)
 		    (len == sizeof TFS_TORCH_DIGITS - 1 && !memcmp(bytes, TFS_TORCH_DIGITS, len)))
 			return 0;
 	}
-	return tfs_pickle_error(p, -EINVAL, 0, "a pickle that is not torch's: its first value is not 0x1950a86a20f9469cfc6c");
+	return tfs_pickle_error(p, -EINVAL, 0, "isn't a torch pickle: its first value isn't 0x1950a86a20f9469cfc6c");
 }
 
 static int check_protocol(const struct tfs_pickle *p)
 {
 	if (tfs_pickle_type(&p->result) == TFS_PICKLE_INT && tfs_pickle_int(&p->result) == PROTOCOL)
 		return 0;
-	return tfs_pickle_error(p, -EINVAL, 0, "its second value, the protocol, is not %d", PROTOCOL);
+	return tfs_pickle_error(p, -EINVAL, 0, "its second value, the protocol, isn't %d", PROTOCOL);
 }
 
-/* All five; the last one's, the list of keys, into @keys. What comes behind them is at *@ret_end. */
+/* All five; the last one's, the list of keys, into @keys. *@ret_end is where they end. */
 static int read_pickles(struct tfs_torch *t, const char *buf, size_t len, struct tfs_pickle *keys, size_t *ret_end, bool *cut)
 {
 	size_t at = 0;
@@ -120,7 +120,7 @@ static int by_key(const void *a, const void *b)
 	return tfs_name_cmp(x, x_len, y, y_len);
 }
 
-/* The storages that the pickle speaks of, sorted, each once. */
+/* The storages that the pickle refers to, sorted, without duplicates. */
 static int list_storages(struct tfs_torch *t, struct legacy *l)
 {
 	cleanup_free struct storage *all = NULL;
@@ -134,7 +134,7 @@ static int list_storages(struct tfs_torch *t, struct legacy *l)
 			continue; /* an error once a tensor uses it */
 		if (n == tfs_torch_max_tensors(t->pickle.len))
 			return tfs_pickle_error(&t->pickle, -EINVAL, 0,
-						"more than %zu mentions of storages in a pickle of its size", n);
+						"more than %zu references to storages, too many for a pickle of this size", n);
 		if (tfs_array_room(all, n, room))
 			return -ENOMEM;
 		all[n++] = (struct storage){ .key = s.key, .type = s.type, .numel = s.numel };
@@ -167,11 +167,11 @@ static struct storage *find_storage(const struct legacy *l, const struct tfs_pic
 	return at < l->n && !by_key(&l->storages[at], &wanted) ? &l->storages[at] : NULL;
 }
 
-/* The storage of @key is at *@at, which goes behind it. */
+/* The storage of @key is at *@at, which is moved past it. */
 static int place_storage(struct tfs_torch *t, struct legacy *l, const struct tfs_pickle_value *key, uint64_t *at)
 {
 	struct storage *s = NULL;
-	char quoted[TFS_QUOTE_SIZE] = "(no string)";
+	char quoted[TFS_QUOTE_SIZE] = "(not a string)";
 	const char *text;
 	uint64_t count, nbytes;
 	uint32_t len;
@@ -183,7 +183,7 @@ static int place_storage(struct tfs_torch *t, struct legacy *l, const struct tfs
 		tfs_quote(quoted, sizeof quoted, text, len);
 	}
 	if (!s)
-		return tfs_error_set(t->err, -EINVAL, *at, "storage %s is listed, and nothing says of which type it is", quoted);
+		return tfs_error_set(t->err, -EINVAL, *at, "storage %s is listed, but nothing says what type it has", quoted);
 	if (s->placed)
 		return tfs_error_set(t->err, -EINVAL, *at, "storage %s is listed twice", quoted);
 	if (t->in->size - *at < sizeof count)
@@ -214,7 +214,7 @@ static int place_storages(struct tfs_torch *t, struct legacy *l, const struct tf
 	int r = 0;
 
 	if (tfs_pickle_type(&keys->result) != TFS_PICKLE_LIST)
-		return tfs_pickle_error(keys, -EINVAL, 0, "the keys of the storages are no list");
+		return tfs_pickle_error(keys, -EINVAL, 0, "the keys of the storages aren't a list");
 	it = tfs_pickle_iter(&keys->result);
 	while (!r && (key = tfs_pickle_next(&it)))
 		r = place_storage(t, l, key, &at);

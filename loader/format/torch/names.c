@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tensors of one path, {"a.b": x, "a": {"b": y}}, get names of their own: the second is a.b~2. What is made of two paths so can't be
- * the same, as what is before the last ~ is the path; it can be what another tensor has been called from the start.
+ * Tensors with the same path, {"a.b": x, "a": {"b": y}}, are made unique: the second is a.b~2. Names made from two paths can't be
+ * equal, as the part before the last ~ is the path; but one can equal another tensor's original name.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 #define MAX_SAME 100 /* the last number */
 
-/* In name order, those of one name as they were found. */
+/* In order of names, equal ones as they were found. */
 static int by_name(const void *a, const void *b)
 {
 	const struct tfs_torch_tensor *x = a, *y = b;
@@ -21,7 +21,7 @@ static int by_name(const void *a, const void *b)
 	return c ? c : (x->order > y->order) - (x->order < y->order);
 }
 
-/* By the name that they had from the start, which is the first base_len bytes of the one they have now. */
+/* By original name, which is the first base_len bytes of the current one. */
 static int by_first_name(const void *a, const void *b)
 {
 	const struct tfs_torch_tensor *x = a, *y = b;
@@ -29,7 +29,7 @@ static int by_first_name(const void *a, const void *b)
 	return tfs_name_cmp(x->name, x->base_len, y->name, y->base_len);
 }
 
-/* Has a tensor had this name from the start? @order: by that. */
+/* Is this the original name of any tensor? @order is sorted by those. */
 static bool is_taken(const void *const *order, size_t n, const char *name, uint32_t len)
 {
 	const struct tfs_torch_tensor key = { .name = name, .base_len = len };
@@ -37,7 +37,7 @@ static bool is_taken(const void *const *order, size_t n, const char *name, uint3
 	return tfs_sorted_have(order, n, &key, by_first_name);
 }
 
-/* Give the tensor the first of the names NAME~2, NAME~3 from @number on that nobody has. */
+/* Give the tensor the first unused name of NAME~2, NAME~3, from @number on. */
 static int rename_tensor(struct tfs_torch *t, const void **order, size_t n, struct tfs_torch_tensor *x, unsigned *number,
 			 struct tfs_arena *arena)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What pickle.c and pickle-values.c share; for no one else. */
+/* Shared by pickle.c and pickle-values.c; private to them. */
 #ifndef TFS_FORMAT_PICKLE_IMPL_H
 #define TFS_FORMAT_PICKLE_IMPL_H
 
@@ -7,7 +7,7 @@
 
 #include "format/torch/pickle-values.h"
 
-#define TFS_PICKLE_BITS 56 /* of a value, beside its type */
+#define TFS_PICKLE_BITS 56 /* of a value, next to its type */
 
 static inline struct tfs_pickle_value tfs_pickle_of_int(enum tfs_pickle_type type, int64_t i)
 {
@@ -22,12 +22,12 @@ static inline struct tfs_pickle_value tfs_pickle_of_address(enum tfs_pickle_type
 
 /* Some of the items of a list, set or dict. */
 struct tfs_pickle_span {
-	struct tfs_pickle_span *next; /* behind the last one the first */
+	struct tfs_pickle_span *next; /* the last one is followed by the first */
 	uint32_t n, room;
 	struct tfs_pickle_value items[];
 };
 
-/* Of a list, set or dict; NULL where it is empty. */
+/* Of a list, set or dict; NULL if empty. */
 static inline struct tfs_pickle_span *tfs_pickle_last_span(const struct tfs_pickle_node *node)
 {
 	return (struct tfs_pickle_span *)(uintptr_t)(node->items[0].word >> 8);

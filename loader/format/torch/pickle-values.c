@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The values of a pickle: made by pickle.c, and looked at by whoever knows what they mean. */
+/* The values of a pickle: created by pickle.c, and examined by code that knows what they mean. */
 #include "format/torch/pickle-values.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "base/checked.h"
 #include "format/torch/pickle-impl.h"
 
-#define MAX_SPAN 65536 /* a container that grows gets that many places ahead at most */
+#define MAX_SPAN 65536 /* a growing container gets at most that many spare items */
 
 int tfs_pickle_error(const struct tfs_pickle *p, int code, size_t at, const char *fmt, ...)
 {
@@ -66,7 +66,7 @@ int tfs_pickle_add_items(struct tfs_pickle *p, size_t at, struct tfs_pickle_node
 	if (!n)
 		return 0;
 	if (!span || span->room - span->n < n) {
-		/* Twice as many as it has, so that appending one by one costs no more than twice; even, for the pairs of dicts. */
+		/* Double it, so appending one by one costs at most twice; an even number, for the pairs of dicts. */
 		room = node->n_items < MAX_SPAN ? node->n_items : MAX_SPAN;
 		if (room < n)
 			room = n;
@@ -136,8 +136,8 @@ static const char *opcode_of(const struct tfs_pickle_value *text)
 }
 
 /*
- * A text's value is the address of the opcode in front of it, which has been found to be whole. Of a line it is the byte in front of
- * it, which is an opcode or the end of another line.
+ * A text's value is the address of the opcode before it, which is known to be complete. For a line it is the byte before it, which
+ * is an opcode or the end of another line.
  */
 const char *tfs_pickle_text(const struct tfs_pickle_value *v, uint32_t *ret_len)
 {
@@ -203,7 +203,7 @@ bool tfs_pickle_number(const struct tfs_pickle_value *v, int64_t *ret)
 	bytes = tfs_pickle_text(v, &len);
 	if (*opcode_of(v) == 'I' || *opcode_of(v) == 'L')
 		return decimal(bytes, len - (bytes[len - 1] == 'L'), ret);
-	/* Bytes at the end that only repeat the sign. */
+	/* Trailing bytes that only repeat the sign. */
 	while (len > 8 && bytes[len - 1] == (bytes[len - 2] & 0x80 ? '\xff' : 0))
 		len--;
 	if (len > 8)

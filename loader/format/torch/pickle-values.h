@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a pickle is read into: values that may contain themselves and each other many times over; a walk must count its steps.
+ * What a pickle is read into: values that may contain themselves and each other many times; a walk must count its steps.
  */
 #ifndef TFS_FORMAT_PICKLE_VALUES_H
 #define TFS_FORMAT_PICKLE_VALUES_H
@@ -12,10 +12,10 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-/* The pickle of a checkpoint takes some 200 bytes a tensor; this is one of a million tensors. */
+/* The pickle of a checkpoint has some 200 bytes per tensor; this is for a million tensors. */
 #define TFS_PICKLE_MAX_SIZE (256u << 20)
 
-/* Bytes of values, stack and memo. A million tensors with a storage each take 400 MiB. */
+/* Bytes of values, stack and memo. A million tensors with a storage each need 400 MiB. */
 #define TFS_PICKLE_MAX_MEMORY (512u << 20)
 
 enum tfs_pickle_type {
@@ -23,37 +23,37 @@ enum tfs_pickle_type {
 	TFS_PICKLE_NONE,
 	TFS_PICKLE_BOOL,
 	TFS_PICKLE_INT,
-	TFS_PICKLE_LONG,  /* an integer that does not fit into 56 bits, signed */
+	TFS_PICKLE_LONG,  /* an integer that doesn't fit in 56 bits, signed */
 	TFS_PICKLE_FLOAT, /* 8 bytes, big-endian */
-	TFS_PICKLE_STR,	  /* as it stands, not known to be UTF-8 */
+	TFS_PICKLE_STR,	  /* as in the file, not known to be UTF-8 */
 	TFS_PICKLE_BYTES, /* also Python 2's str */
-	/* From here on nodes. First those of a fixed number of items: */
+	/* From here on nodes. First those with a fixed number of items: */
 	TFS_PICKLE_TUPLE,
 	TFS_PICKLE_GLOBAL, /* two items: module and name, of type STR */
 	TFS_PICKLE_PERSID, /* one item: the persistent id */
-	TFS_PICKLE_CALL,   /* as enum tfs_pickle_call has it */
+	TFS_PICKLE_CALL,   /* as in enum tfs_pickle_call */
 	/* and those that grow: */
 	TFS_PICKLE_LIST,
 	TFS_PICKLE_SET,
-	TFS_PICKLE_DICT, /* keys and values in turn; a key may stand twice: the last one counts */
+	TFS_PICKLE_DICT, /* keys and values in turn; of duplicate keys the last one is used */
 };
 
 #define TFS_PICKLE_FIRST_NODE TFS_PICKLE_TUPLE
 #define TFS_PICKLE_FIRST_LIST TFS_PICKLE_LIST
 
-/* The items of a CALL, ABSENT where there was none. */
+/* The items of a CALL; ABSENT if not present. */
 enum tfs_pickle_call {
 	TFS_PICKLE_CALLEE,
 	TFS_PICKLE_ARGS,  /* a TUPLE */
 	TFS_PICKLE_STATE, /* of BUILD; the last one */
-	TFS_PICKLE_ITEMS, /* a LIST of what APPEND, APPENDS and ADDITEMS put into it */
-	TFS_PICKLE_PAIRS, /* a DICT of what SETITEM and SETITEMS did */
+	TFS_PICKLE_ITEMS, /* a LIST of what APPEND, APPENDS and ADDITEMS added */
+	TFS_PICKLE_PAIRS, /* a DICT of what SETITEM and SETITEMS set */
 	TFS_PICKLE_CALL_ITEMS,
 };
 
 /*
- * A value is its type in the low 8 bits, and above them a number, or the address of a node, or of the opcode that text stands behind:
- * addresses of user space have 56 bits at most. There are tens of millions of them, so they are small. All zero is ABSENT.
+ * A value is its type in the low 8 bits, and above them a number, or the address of a node, or of the opcode before a text:
+ * user-space addresses have at most 56 bits. There are tens of millions of values, so they are small. All zero is ABSENT.
  */
 struct tfs_pickle_value {
 	uint64_t word;
@@ -62,13 +62,13 @@ struct tfs_pickle_value {
 struct tfs_pickle_span;
 
 struct tfs_pickle_node {
-	uint32_t at; /* place in the pickle of the opcode that made it */
+	uint32_t at; /* position in the pickle of the opcode that made it */
 	uint32_t n_items : 30;
-	uint32_t entered : 1;  /* for whoever walks: is on the path to here; */
-	uint32_t distinct : 1; /* of a dict: keys that stand again further on have been made ABSENT */
+	uint32_t entered : 1;  /* for walks: is on the current path; */
+	uint32_t distinct : 1; /* of a dict: keys that occur again later have been made ABSENT */
 	/*
-	 * Of those of a fixed number: @n_items, and behind that of a PERSID the PERSID read before it. Of those that grow: one, with
-	 * the address of the last span. Read them by tfs_pickle_item() and tfs_pickle_iter().
+	 * With a fixed number: @n_items, followed in a PERSID by the previous PERSID. For those that grow: one, with the address of
+	 * the last span. Read them with tfs_pickle_item() and tfs_pickle_iter().
 	 */
 	struct tfs_pickle_value items[];
 };
@@ -99,24 +99,24 @@ struct tfs_pickle {
 	/* Set by the caller: */
 	const char *buf; /* the pickle begins here and may end before @len, which is at most TFS_PICKLE_MAX_SIZE */
 	size_t len;
-	bool more; /* the file goes on behind the buffer: a pickle that does not end in it is to be read again with more of it */
+	bool more; /* the file continues after the buffer: a pickle that doesn't end in it must be read again with more of it */
 	uint64_t offset; /* in the file, for errors: of @buf, */
 	bool inflated;	 /* or of the deflated bytes that it was made from */
 	struct tfs_error *err;
-	size_t memory; /* bytes that others of the same file have taken; then also what this one did, not all of it at once */
+	size_t memory; /* bytes used by others of the same file; afterwards also by this one, though not all at once */
 
 	/* Filled by tfs_pickle_read(): */
 	struct tfs_pickle_value result;
-	size_t used;			 /* bytes up to and with its STOP */
-	bool cut;			 /* it failed as the buffer ended, and there is more */
+	size_t used;			 /* bytes up to and including its STOP */
+	bool cut;			 /* it failed because the buffer ended, but there is more */
 	struct tfs_pickle_value persids; /* the last PERSID, or ABSENT; the others by tfs_pickle_next_persid() */
 	struct tfs_arena arena;		 /* of the nodes */
 };
 
-/* Fill the error: what is wrong with what stands at byte @at of the pickle. Returns @code. */
+/* Fill the error: what is wrong at byte @at of the pickle. Returns @code. */
 int tfs_pickle_error(const struct tfs_pickle *p, int code, size_t at, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* Item @i of a TUPLE, GLOBAL, PERSID or CALL; NULL where @v is of another type or has no such item, or an ABSENT one. */
+/* Item @i of a TUPLE, GLOBAL, PERSID or CALL; NULL if @v is of another type, or the item doesn't exist or is ABSENT. */
 const struct tfs_pickle_value *tfs_pickle_item(const struct tfs_pickle_value *v, enum tfs_pickle_type type, size_t i);
 
 /* The items of any node, one by one. */
@@ -133,13 +133,13 @@ struct tfs_pickle_value tfs_pickle_next_persid(struct tfs_pickle_value persid);
 /* The bytes of a STR, BYTES, FLOAT or LONG, in the pickle's buffer. A LONG's are two's complement, little-endian, or digits. */
 const char *tfs_pickle_text(const struct tfs_pickle_value *v, uint32_t *ret_len);
 
-/* The integer of an INT or LONG; false where it is neither, or of more than 64 bits. */
+/* The integer of an INT or LONG; false if it is neither, or has more than 64 bits. */
 bool tfs_pickle_number(const struct tfs_pickle_value *v, int64_t *ret);
 
-/* Is it that global? */
+/* Is it this global? */
 bool tfs_pickle_is_global(const struct tfs_pickle_value *v, const char *module, const char *name);
 
-/* STR or BYTES of this text? */
+/* A STR or BYTES with this text? */
 bool tfs_pickle_is_text(const struct tfs_pickle_value *v, const char *text);
 
 #endif

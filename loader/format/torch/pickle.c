@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The opcodes are those that CPython's pickler writes in protocols 1 to 5, less those for what lies outside the pickle (extension
- * codes, out-of-band buffers). The other text opcodes of protocol 0 are refused: in it torch cannot name storages. What torch's own
- * restricted reader (torch/_weights_only_unpickler.py) takes is taken here.
+ * The opcodes are those that CPython's pickler writes in protocols 1 to 5, except those for things outside of the pickle (extension
+ * codes, out-of-band buffers). The other text opcodes of protocol 0 are refused: torch can't name storages with it. Everything that
+ * torch's own restricted reader (torch/_weights_only_unpickler.py) accepts is accepted here.
  */
 #include "format/torch/pickle.h"
 
@@ -15,19 +15,19 @@
 #include "base/checked.h"
 #include "format/torch/pickle-impl.h"
 
-/* The last one that there is (Python 3.8). */
+/* The latest (Python 3.8). */
 #define MAX_PROTOCOL 5
 
-/* The memo is a table of pages, so that an index with nothing below it costs one page. */
+/* The memo is a table of pages, so an index with nothing below it costs one page. */
 #define PAGE_VALUES 256
 
 struct machine {
 	struct tfs_pickle *p;
 	size_t at;     /* next byte */
-	size_t opcode; /* place of the one that is carried out */
+	size_t opcode; /* position of the current one */
 	struct tfs_pickle_value *stack;
 	size_t depth, room_stack;
-	size_t *marks; /* places on the stack */
+	size_t *marks; /* positions on the stack */
 	size_t n_marks, room_marks;
 	struct tfs_pickle_value **memo;
 	size_t n_pages, n_memo;		     /* n_memo: indices that are set, for MEMOIZE */
@@ -52,7 +52,7 @@ static int push(struct machine *m, struct tfs_pickle_value v)
 	return 0;
 }
 
-/* How many values may be popped: those above the last mark. */
+/* Number of values that may be popped: those above the last mark. */
 static size_t poppable(const struct machine *m)
 {
 	return m->depth - (m->n_marks ? m->marks[m->n_marks - 1] : 0);
@@ -61,11 +61,11 @@ static size_t poppable(const struct machine *m)
 static int need(struct machine *m, size_t n)
 {
 	if (poppable(m) < n)
-		return refuse(m, "an opcode takes %zu values from the stack, which has %zu", n, poppable(m));
+		return refuse(m, "an opcode pops %zu values from a stack of %zu", n, poppable(m));
 	return 0;
 }
 
-/* @i = 0: the topmost. */
+/* @i = 0: the topmost one. */
 static struct tfs_pickle_value *top(struct machine *m, size_t i)
 {
 	return &m->stack[m->depth - 1 - i];
@@ -83,11 +83,11 @@ static int push_mark(struct machine *m)
 	return 0;
 }
 
-/* Take the last mark away; @ret_n values stood above it. */
+/* Remove the last mark; @ret_n values were above it. */
 static int pop_mark(struct machine *m, size_t *ret_n)
 {
 	if (!m->n_marks)
-		return refuse(m, "an opcode takes values down to a mark, and there is none");
+		return refuse(m, "an opcode pops down to a mark, but there is none");
 	*ret_n = poppable(m);
 	m->n_marks--;
 	return 0;
@@ -95,7 +95,7 @@ static int pop_mark(struct machine *m, size_t *ret_n)
 
 /* --- The bytes --------------------------------------------------------------------------------------------------- */
 
-/* The next @n bytes, or NULL, and an error that says what lacks. */
+/* The next @n bytes, or NULL, and an error that says what is missing. */
 static const char *take(struct machine *m, uint64_t n)
 {
 	struct tfs_pickle *p = m->p;
@@ -112,7 +112,7 @@ static const char *take(struct machine *m, uint64_t n)
 	} else if (p->more) {
 		refuse(m, "the pickle takes more than %u bytes", TFS_PICKLE_MAX_SIZE);
 	} else {
-		refuse(m, "an opcode with %" PRIu64 " bytes behind it, where the pickle ends after %zu", n, left);
+		refuse(m, "an opcode followed by %" PRIu64 " bytes, but the pickle ends after %zu", n, left);
 	}
 	return NULL;
 }
@@ -128,13 +128,13 @@ static int take_uint(struct machine *m, unsigned n, uint64_t *ret)
 	return 0;
 }
 
-/* The opcode that is carried out: text and long integers are where it is. */
+/* The current opcode: text and long integers are where it is. */
 static int push_here(struct machine *m, enum tfs_pickle_type type)
 {
 	return push(m, tfs_pickle_of_address(type, m->p->buf + m->opcode));
 }
 
-/* A string whose length comes first, in @n bytes. */
+/* A string preceded by its length, in @n bytes. */
 static int push_string(struct machine *m, enum tfs_pickle_type type, unsigned n)
 {
 	uint64_t len;
@@ -145,7 +145,7 @@ static int push_string(struct machine *m, enum tfs_pickle_type type, unsigned n)
 	return take(m, len) ? push_here(m, type) : -EINVAL;
 }
 
-/* An integer whose opcode is the one that is carried out. */
+/* An integer at the current opcode. */
 static int push_int(struct machine *m, int64_t i)
 {
 	if (i < -(INT64_C(1) << (TFS_PICKLE_BITS - 1)) || i >= INT64_C(1) << (TFS_PICKLE_BITS - 1))
@@ -175,7 +175,7 @@ static int push_long(struct machine *m)
 	return tfs_pickle_number(&v, &i) ? push_int(m, i) : push(m, v);
 }
 
-/* Two's complement, little-endian, of any length, which is in @n bytes before it. */
+/* Two's complement, little-endian, of any length, given in the @n bytes before it. */
 static int push_bytes_long(struct machine *m, unsigned n)
 {
 	uint64_t len;
@@ -186,7 +186,7 @@ static int push_bytes_long(struct machine *m, unsigned n)
 	return take(m, len) ? push_long(m) : -EINVAL;
 }
 
-/* Up to a newline, which is taken, too. */
+/* Up to a newline, which is consumed, too. */
 static const char *take_line(struct machine *m, size_t *ret_len)
 {
 	const char *start = m->p->buf + m->at, *end = memchr(start, '\n', m->p->len - m->at);
@@ -201,8 +201,8 @@ static const char *take_line(struct machine *m, size_t *ret_len)
 }
 
 /*
- * Digits: protocol 1's bools, "00" and "01", and long integers, with an L behind them. Python 2 writes integers that do not fit into
- * 32 bits so in protocol 2, too: the keys of its optimizers' states are addresses.
+ * Digits: protocol 1's bools, "00" and "01", and long integers, followed by an L. Python 2 writes integers that don't fit in 32
+ * bits this way even in protocol 2: the keys of its optimizers' states are addresses.
  */
 static int push_digits(struct machine *m, bool is_long)
 {
@@ -220,7 +220,7 @@ static int push_digits(struct machine *m, bool is_long)
 		return refuse(m, "a number without digits");
 	for (; i < len; i++)
 		if (s[i] < '0' || s[i] > '9')
-			return refuse(m, "a number that has something else than digits");
+			return refuse(m, "a number with something other than digits");
 	return push_long(m);
 }
 
@@ -246,7 +246,7 @@ static int memo_put(struct machine *m, uint64_t i)
 
 	if (r)
 		return r;
-	/* Writers count up from 0, and each number takes at least an opcode. */
+	/* Writers count up from 0, and each number requires at least an opcode. */
 	if (i > m->at)
 		return refuse(m, "memo index %" PRIu64 " in the first %zu bytes of a pickle", i, m->at);
 	if (page >= m->n_pages) {
@@ -282,7 +282,7 @@ static int memo_get(struct machine *m, unsigned n)
 		return r;
 	v = memo_at(m, i);
 	if (!v || !v->word)
-		return refuse(m, "memo index %" PRIu64 " is used and was never set", i);
+		return refuse(m, "memo index %" PRIu64 " is used but was never set", i);
 	return push(m, *v);
 }
 
@@ -296,7 +296,7 @@ static int memo_put_numbered(struct machine *m, unsigned n)
 
 /* --- Containers -------------------------------------------------------------------------------------------------- */
 
-/* Replace the top @n values by a node of them. */
+/* Replace the top @n values with a node of them. */
 static int collect(struct machine *m, enum tfs_pickle_type type, size_t n)
 {
 	struct tfs_pickle_value v, *items;
@@ -325,18 +325,18 @@ static int empty_tuple(struct machine *m)
 	return r ? r : push(m, m->empty_tuple);
 }
 
-/* The same with all above the last mark. */
+/* The same for everything above the last mark. */
 static int collect_marked(struct machine *m, enum tfs_pickle_type type)
 {
 	size_t n = 0;
 	int r = pop_mark(m, &n);
 
 	if (!r && type == TFS_PICKLE_DICT && n % 2)
-		r = refuse(m, "a dict of %zu keys and values", n);
+		r = refuse(m, "a dict of an odd number of keys and values, %zu", n);
 	return r ? r : collect(m, type, n);
 }
 
-/* Where what is put into @v goes: into itself, or into what a call is noted to have got. */
+/* Where items for @v go: into itself, or into the record of a call's items. */
 static int target_of(struct machine *m, struct tfs_pickle_value *v, bool pairs, struct tfs_pickle_node **ret)
 {
 	enum tfs_pickle_type type = tfs_pickle_type(v);
@@ -350,7 +350,7 @@ static int target_of(struct machine *m, struct tfs_pickle_value *v, bool pairs, 
 				return r;
 		}
 	} else if (pairs ? type != TFS_PICKLE_DICT : type != TFS_PICKLE_LIST && type != TFS_PICKLE_SET) {
-		return refuse(m, "items are put into what is no %s", pairs ? "dict" : "list");
+		return refuse(m, "items are put into something that isn't a %s", pairs ? "dict" : "list");
 	}
 	*ret = tfs_pickle_node(v);
 	return 0;
@@ -365,7 +365,7 @@ static int put(struct machine *m, size_t n, bool pairs)
 	if (r)
 		return r;
 	if (pairs && n % 2)
-		return refuse(m, "%zu keys and values are put into a dict", n);
+		return refuse(m, "an odd number of keys and values, %zu, is put into a dict", n);
 	r = target_of(m, top(m, n), pairs, &target);
 	if (!r)
 		r = tfs_pickle_add_items(m->p, m->opcode, target, m->stack + m->depth - n, n);
@@ -407,11 +407,11 @@ static int stack_global(struct machine *m)
 	if (r)
 		return r;
 	if (tfs_pickle_type(top(m, 0)) != TFS_PICKLE_STR || tfs_pickle_type(top(m, 1)) != TFS_PICKLE_STR)
-		return refuse(m, "a global whose name or module is no string");
+		return refuse(m, "a global whose name or module isn't a string");
 	return collect(m, TFS_PICKLE_GLOBAL, 2);
 }
 
-/* Callee, arguments, and for NEWOBJ_EX those by keyword, which are noted as pairs. */
+/* Callee, arguments, and for NEWOBJ_EX keyword arguments, which are recorded as pairs. */
 static int call(struct machine *m, bool keywords)
 {
 	struct tfs_pickle_value *args, *callee, v;
@@ -422,16 +422,16 @@ static int call(struct machine *m, bool keywords)
 	args = top(m, keywords);
 	callee = top(m, 1 + keywords);
 	if (keywords && tfs_pickle_type(top(m, 0)) != TFS_PICKLE_DICT)
-		return refuse(m, "a call with keyword arguments that are no dict");
+		return refuse(m, "a call with keyword arguments that aren't a dict");
 	if (tfs_pickle_type(args) != TFS_PICKLE_TUPLE)
-		return refuse(m, "a call with arguments that are no tuple");
+		return refuse(m, "a call with arguments that aren't a tuple");
 	switch (tfs_pickle_type(callee)) {
 	case TFS_PICKLE_GLOBAL:
 	case TFS_PICKLE_PERSID:
 	case TFS_PICKLE_CALL:
 		break;
 	default:
-		return refuse(m, "a call of what is neither a global nor made by a call");
+		return refuse(m, "a call of something that is neither a global nor the result of a call");
 	}
 	r = tfs_pickle_new_node(m->p, m->opcode, TFS_PICKLE_CALL, TFS_PICKLE_CALL_ITEMS, &v);
 	if (r)
@@ -451,7 +451,7 @@ static int build(struct machine *m)
 	if (r)
 		return r;
 	if (tfs_pickle_type(top(m, 1)) != TFS_PICKLE_CALL)
-		return refuse(m, "a state is set in what no call has made");
+		return refuse(m, "a state is set on something that no call has made");
 	tfs_pickle_node(top(m, 1))->items[TFS_PICKLE_STATE] = *top(m, 0);
 	m->depth--;
 	return 0;
@@ -476,7 +476,7 @@ static int proto(struct machine *m)
 	int r = take_uint(m, 1, &version);
 
 	if (!r && version > MAX_PROTOCOL)
-		r = refuse(m, "pickle protocol %" PRIu64 "; the last one known is %d", version, MAX_PROTOCOL);
+		r = refuse(m, "pickle protocol %" PRIu64 "; the latest known is %d", version, MAX_PROTOCOL);
 	return r;
 }
 
@@ -509,7 +509,7 @@ static int carry_out(struct machine *m, unsigned char opcode)
 	/* clang-format off */
 	switch (opcode) {
 	case 0x80: return proto(m);
-	case 0x95: return take(m, 8) ? 0 : -EINVAL; /* FRAME: a hint for readers of streams */
+	case 0x95: return take(m, 8) ? 0 : -EINVAL; /* FRAME: a hint for stream readers */
 	case '(':  return push_mark(m);
 	case '0':  return pop(m);
 	case '1':  return pop_to_mark(m);
@@ -566,7 +566,7 @@ static int carry_out(struct machine *m, unsigned char opcode)
 	case 'b':  return build(m);
 	case 'Q':  return persistent(m);
 	default:
-		return refuse(m, "opcode 0x%02x, which no file of torch's has", opcode);
+		return refuse(m, "opcode 0x%02x, which torch never writes", opcode);
 	}
 	/* clang-format on */
 }

@@ -13,14 +13,14 @@
 #include "format/torch/impl.h"
 
 /*
- * A tensor that shows elements more than once is larger than what it takes of the file. Beyond 1 TiB it is no weight, and the sum of
- * a million of them would leave 64 bits.
+ * A tensor with repeated elements is larger than its part of the file. Beyond 1 TiB it can't be a weight, and the sum of a million
+ * of them would exceed 64 bits.
  */
 #define MAX_EXPANDED (UINT64_C(1) << 40)
 
 /* clang-format off */
 /*
- * The classes of storages are torch's own, or, where TorchScript wrote the file, its C++ names of the element types, of which there
+ * The classes of storages are torch's own, or, if TorchScript wrote the file, its C++ names of the element types, of which there
  * are more (c10/core/ScalarType.h; Pickler::pushStorageOfTensor). In one of torch 1.12, UntypedStorage has a _ before it.
  */
 static const struct tfs_torch_type types[] = {
@@ -49,7 +49,10 @@ static const struct tfs_torch_type types[] = {
 	{ "Float8_e8m0fnuStorage", "float8_e8m0fnu", NULL, "F8_E8M0", NULL, 1, 1 },
 	/* An element of torch's is a pair: safetensors' torch bindings double the last dimension, and so do we. */
 	{ "Float4_e2m1fn_x2Storage", "float4_e2m1fn_x2", NULL, "F4", NULL, 1, 1 },
-	/* The integers of quantised tensors; scale and zero point are in the pickle. Names of our own: in f32/ they'd mean other values. */
+	/*
+	 * The integers of quantised tensors; scale and zero point are in the pickle. Names of our own: in f32/ they would mean
+	 * other values.
+	 */
 	{ "QInt8Storage", "qint8", NULL, "QI8", "|i1", 1, 1 },
 	{ "QUInt8Storage", "quint8", NULL, "QU8", "|u1", 1, 1 },
 	{ "QInt32Storage", "qint32", NULL, "QI32", "<i4", 4, 4 },
@@ -61,7 +64,7 @@ static const struct tfs_torch_rebuild rebuilds[] = {
 	{ "torch._utils", "_rebuild_tensor_v3", .dtype = 6, .metadata = 7 },
 	{ "torch._utils", "_rebuild_tensor" },
 	{ "torch._utils", "_rebuild_qtensor", .quantizer = 4 },
-	/* Tensors without a storage: no bytes of theirs are in the file. */
+	/* Tensors without a storage: the file has no bytes for them. */
 	{ "torch._utils", "_rebuild_meta_tensor_no_storage", .left_out = "on the meta device, and has no bytes" },
 	{ "torch._utils", "_rebuild_device_tensor_from_numpy", .left_out = "saved as a NumPy array in the pickle" },
 	{ "torch._utils", "_rebuild_xla_tensor", .left_out = "saved as a NumPy array in the pickle" },
@@ -74,21 +77,21 @@ static const struct tfs_torch_rebuild rebuilds[] = {
 	{ "numpy._core.multiarray", "scalar", .foreign = "a NumPy number" },
 };
 
-/* torch.FloatTensor and its like, before there was a function: the same is their state. */
+/* torch.FloatTensor and the like, before the functions existed: the same in their state. */
 static const struct tfs_torch_rebuild by_state = { "torch", "Tensor" };
 /* clang-format on */
 
 #define LENGTH(a) (sizeof(a) / sizeof *(a))
 
-/* Of the call that makes it, in the file. */
+/* Of the call that creates it, in the file. */
 static uint64_t offset_of(const struct tfs_torch *t, const struct tfs_torch_tensor *tensor)
 {
 	return t->pickle.offset + (t->pickle.inflated ? 0 : tensor->at);
 }
 
 /*
- * A tensor that is wrong, or sound and not to be shown as it is, takes no other one with it. Where no other one is left the file is
- * refused for this. Returns 1, or -ENOMEM.
+ * Leave out a tensor that is invalid, or valid but can't be shown as it is, without affecting others. If no other one is left, the
+ * file is refused for this reason. Returns 1, or -ENOMEM.
  */
 static __attribute__((cold, format(printf, 3, 4))) int leave_out(struct tfs_torch *t, const struct tfs_torch_tensor *tensor,
 								 const char *fmt, ...)
@@ -104,11 +107,11 @@ static __attribute__((cold, format(printf, 3, 4))) int leave_out(struct tfs_torc
 	return r ? r : 1;
 }
 
-/* What is none of torch's tensors, though somebody may look for it. Nothing is missing because of it. Returns 1. */
+/* Something that isn't a torch tensor, but that users may look for. It doesn't count as missing. Returns 1. */
 static __attribute__((cold)) int pass_over(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const char *what)
 {
 	char name[TFS_QUOTE_SIZE];
-	int r = tfs_catalog_note(t->catalog, offset_of(t, tensor), "%s is %s, no tensor of torch's: left out",
+	int r = tfs_catalog_note(t->catalog, offset_of(t, tensor), "%s is %s, not a torch tensor: left out",
 				 tfs_quote(name, sizeof name, tensor->name, tensor->name_len), what);
 
 	return r ? r : 1;
@@ -185,7 +188,9 @@ static bool count_of(const struct tfs_pickle_value *v, uint64_t *ret)
 	return true;
 }
 
-/* ("storage", type, key, location, numel), and in files of before torch 1.6 None or (key, offset, numel) of a view behind it. */
+/*
+ * ("storage", type, key, location, numel), and in files from before torch 1.6 followed by None or (key, offset, numel) of a view.
+ */
 bool tfs_torch_read_persid(const struct tfs_pickle_value *persid, struct tfs_torch_storage *ret)
 {
 	const struct tfs_pickle_value *id = tfs_pickle_item(persid, TFS_PICKLE_PERSID, 0), *view;
@@ -210,7 +215,7 @@ bool tfs_torch_read_persid(const struct tfs_pickle_value *persid, struct tfs_tor
 
 /* --- Layout ------------------------------------------------------------------------------------------------------ */
 
-/* A tensor as its arguments have it; sizes in elements. */
+/* A tensor as described by its arguments; sizes in elements. */
 struct layout {
 	const struct tfs_torch_type *type;
 	const struct tfs_dtype *dtype;
@@ -222,7 +227,7 @@ struct layout {
 	bool plain;	      /* C order without gaps */
 };
 
-/* 1: it is left out, and so from the next two. */
+/* 1: it is left out; the same for the next two. */
 static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const struct tfs_pickle_value *persid,
 			struct tfs_torch_storage *s, struct layout *l)
 {
@@ -235,16 +240,16 @@ static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 	int r;
 
 	if (of_torch(type) && !type_of_storage(type))
-		return leave_out(t, tensor, "its elements are of a type that is not known, or of less than a byte");
+		return leave_out(t, tensor, "its element type is unknown or smaller than a byte");
 	if (!tfs_torch_read_persid(persid, s))
-		return leave_out(t, tensor, "its storage is none that torch writes");
+		return leave_out(t, tensor, "its storage isn't one that torch writes");
 	text = tfs_pickle_text(s->key, &len);
 	tfs_quote(key, sizeof key, text, len);
 	t->err = &wrong;
 	r = t->find(t, s->key, &l->extent);
 	t->err = err;
 	if (r == -ENOENT)
-		return leave_out(t, tensor, "its storage %s is not in the file", key);
+		return leave_out(t, tensor, "its storage %s isn't in the file", key);
 	if (r == -EINVAL)
 		return leave_out(t, tensor, "its storage %s: %s", key, wrong.what);
 	if (r)
@@ -253,12 +258,12 @@ static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 		return leave_out(t, tensor, "its storage %s has %" PRIu64 " elements of %u bytes in %" PRIu64 " bytes", key,
 				 s->numel, s->type->size, l->extent.nbytes);
 	l->type = s->type;
-	l->begin = s->view_at * s->type->size; /* no more than nbytes, and so is the next */
+	l->begin = s->view_at * s->type->size; /* at most nbytes, and so is the next */
 	l->room = s->view_numel * s->type->size;
 	return 0;
 }
 
-/* A tuple of numbers, or torch.Size of one. */
+/* A tuple of numbers, or torch.Size of such a tuple. */
 static int read_dims(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const struct tfs_pickle_value *v, const char *what,
 		     uint64_t *dims, unsigned *ret_n)
 {
@@ -267,18 +272,18 @@ static int read_dims(struct tfs_torch *t, const struct tfs_torch_tensor *tensor,
 	if (tfs_pickle_is_global(tfs_pickle_item(v, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), "torch", "Size"))
 		v = tfs_pickle_item(tfs_pickle_item(v, TFS_PICKLE_CALL, TFS_PICKLE_ARGS), TFS_PICKLE_TUPLE, 0);
 	if (!v || tfs_pickle_type(v) != TFS_PICKLE_TUPLE)
-		return leave_out(t, tensor, "its %s is no tuple", what);
+		return leave_out(t, tensor, "its %s isn't a tuple", what);
 	n = tfs_pickle_node(v)->n_items;
 	if (n > TFS_MAX_DIMS)
 		return leave_out(t, tensor, "%" PRIu32 " dimensions; the limit is %d", n, TFS_MAX_DIMS);
 	for (*ret_n = 0; *ret_n < n; (*ret_n)++)
 		if (!count_of(tfs_pickle_item(v, TFS_PICKLE_TUPLE, *ret_n), &dims[*ret_n]))
-			return leave_out(t, tensor, "its %s has something else than a number from 0 to 2^63-1 in place %u", what,
+			return leave_out(t, tensor, "its %s has something other than a number from 0 to 2^63-1 at index %u", what,
 					 *ret_n);
 	return 0;
 }
 
-/* {"conj": True}: what is meant are not the values that are stored. */
+/* {"conj": True}: the values differ from those stored. */
 static bool negated(const struct tfs_pickle_value *metadata)
 {
 	const struct tfs_pickle_value *key;
@@ -319,7 +324,7 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 		return 0;
 	}
 	if (!count_of(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 1), &l->offset))
-		return leave_out(t, tensor, "its offset is no number from 0 to 2^63-1");
+		return leave_out(t, tensor, "its offset isn't a number from 0 to 2^63-1");
 	r = read_dims(t, tensor, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 2), "size", l->shape, &l->ndim);
 	if (!r)
 		r = read_dims(t, tensor, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 3), "stride", l->strides, &n_strides);
@@ -328,20 +333,20 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 	if (n_strides != l->ndim)
 		return leave_out(t, tensor, "%u sizes and %u strides", l->ndim, n_strides);
 	if (rebuild->metadata && negated(tfs_pickle_item(args, TFS_PICKLE_TUPLE, rebuild->metadata)))
-		return leave_out(t, tensor, "a conjugate or negative view, whose values are not those that are stored");
+		return leave_out(t, tensor, "a conjugate or negative view, whose values differ from those stored");
 	if (rebuild->dtype) {
 		const struct tfs_pickle_value *dtype = tfs_pickle_item(args, TFS_PICKLE_TUPLE, rebuild->dtype);
 
 		l->type = type_of_dtype(dtype);
 		if (!l->type && of_torch(dtype))
-			return leave_out(t, tensor, "its elements are of a type that is not known, or of less than a byte");
+			return leave_out(t, tensor, "its element type is unknown or smaller than a byte");
 		if (!l->type)
-			return leave_out(t, tensor, "its dtype is none of torch's");
+			return leave_out(t, tensor, "its dtype isn't one of torch's");
 	}
 	return 0;
 }
 
-/* C order without gaps? What a dimension of one element has as its stride is never used. */
+/* C order without gaps? The stride of a dimension of one element is never used. */
 static bool contiguous(const struct layout *l)
 {
 	uint64_t stride = 1;
@@ -360,15 +365,15 @@ static int check_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 	l->elems = 1;
 	for (unsigned i = 0; i < l->ndim; i++)
 		if (ckd_mul(&l->elems, l->elems, l->shape[i]))
-			return leave_out(t, tensor, "the shape has more elements than 64-bit numbers count");
+			return leave_out(t, tensor, "the shape has more than 2^64-1 elements");
 	if (ckd_mul(&nbytes, l->elems, l->type->size) || nbytes > INT64_MAX)
-		return leave_out(t, tensor, "the shape has more bytes than 63-bit numbers count");
+		return leave_out(t, tensor, "the shape has more than 2^63-1 bytes");
 	l->plain = contiguous(l);
 	if (!l->elems)
 		return 0;
 	for (unsigned i = 0; i < l->ndim; i++)
 		if (ckd_mul(&step, l->shape[i] - 1, l->strides[i]) || ckd_add(&last, last, step))
-			return leave_out(t, tensor, "its strides reach beyond what 64-bit numbers count");
+			return leave_out(t, tensor, "its strides reach beyond 2^64-1");
 	if (ckd_add(&end, l->offset, last) || ckd_add(&end, end, 1) || ckd_mul(&end, end, l->type->size) || end > l->room)
 		return leave_out(t, tensor,
 				 "elements up to %" PRIu64 " from %" PRIu64 " on, of %u bytes, in a storage of %" PRIu64 " bytes",

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * torch.save()'s files. Since torch 1.6 they are zip files with one folder at the top: data.pkl is the object, and data/KEY a storage
- * each (caffe2/serialize/inline_container.cc), stored as a rule, so that most tensors are plain bytes of the file. TorchScript's
- * archives have the same, and code beside it. Files of before that are legacy.c's.
+ * each (caffe2/serialize/inline_container.cc), stored as a rule, so most tensors are plain bytes of the file. TorchScript's
+ * archives have the same, plus code. legacy.c reads older files.
  *
- * A file in which no tensor is found is sound: training arguments and schedulers are saved so, too.
+ * A file without tensors is valid: training arguments and schedulers are saved this way, too.
  */
 #include "format/torch/impl.h"
 
@@ -20,13 +20,13 @@
 
 #define PICKLE	       "data.pkl"
 #define OBJECT	       "data"
-#define CONSTANTS      "constants" /* in TorchScript's archives: the tensors that are in its code, with storages of their own */
+#define CONSTANTS      "constants" /* in TorchScript's archives: the tensors in its code, with storages of their own */
 #define ENDIANNESS     "byteorder"
 #define EXTERN_MODULES ".data/extern_modules" /* a torch.package */
 #define PROGRAM	       "models/model.json"    /* of torch.export */
-#define OLD_SCRIPT     "model.json"	      /* what there was before constants.pkl; data.pkl, if any, has no tensors then */
+#define OLD_SCRIPT     "model.json"	      /* the predecessor of constants.pkl; data.pkl, if any, then has no tensors */
 
-/* torch counts storages: keys are numbers. */
+/* torch numbers storages: keys are numbers. */
 #define MAX_KEY 255
 
 struct archive {
@@ -51,7 +51,7 @@ static const struct tfs_zip_member *member(const struct archive *a, const char *
 	return tfs_zip_find(a->zip, path, total);
 }
 
-/* What else is written as a zip file by torch, each told by a member of its own. */
+/* Other zip files that torch writes, each recognised by a member of its own. */
 static int refuse_zip(struct tfs_torch *t, const struct archive *a)
 {
 	static const struct {
@@ -69,10 +69,10 @@ static int refuse_zip(struct tfs_torch *t, const struct archive *a)
 			if (slash && !strcmp(slash, kinds[k].member))
 				return tfs_error_set(t->err, -EINVAL, a->zip->members[i].offset, "%s", kinds[k].what);
 		}
-	return tfs_error_set(t->err, -EINVAL, 0, "a zip file without FOLDER/" PICKLE ": torch.save() has not written it");
+	return tfs_error_set(t->err, -EINVAL, 0, "a zip file without FOLDER/" PICKLE ": not written by torch.save()");
 }
 
-/* The folder at the top in which data.pkl is. */
+/* The top-level folder that contains data.pkl. */
 static int find_root(struct tfs_torch *t, struct archive *a)
 {
 	const size_t len = strlen("/" PICKLE);
@@ -91,7 +91,7 @@ static int find_root(struct tfs_torch *t, struct archive *a)
 	return a->root && !member(a, "", OLD_SCRIPT, strlen(OLD_SCRIPT)) ? 0 : refuse_zip(t, a);
 }
 
-/* Of a member that is needed. */
+/* For a required member. */
 static int check_member(struct tfs_torch *t, const struct tfs_zip_member *m)
 {
 	char name[TFS_QUOTE_SIZE];
@@ -100,13 +100,15 @@ static int check_member(struct tfs_torch *t, const struct tfs_zip_member *m)
 	if (m->encrypted)
 		return tfs_error_set(t->err, -EINVAL, m->offset, "%s is encrypted", name);
 	if (m->method != TFS_ZIP_STORED && m->method != TFS_ZIP_DEFLATED)
-		return tfs_error_set(t->err, -EINVAL, m->offset, "%s is packed by method %u; stored and deflated ones are read",
+		return tfs_error_set(t->err, -EINVAL, m->offset,
+				     "%s is compressed with method %u; only stored and deflated "
+				     "members can be read",
 				     name, m->method);
 	return 0;
 }
 
 /*
- * All of a small member. Checksums of stored ones are not looked at, as torch can be told not to write them
+ * Read all of a small member. Checksums of stored ones are ignored, as torch can be told not to write them
  * (torch.serialization.set_crc32_options).
  */
 static int read_member(struct tfs_torch *t, const struct tfs_zip_member *m, void *buf)
@@ -123,7 +125,7 @@ static int read_byte_order(struct tfs_torch *t, const struct archive *a)
 	int r;
 
 	if (!m)
-		return 0; /* before torch 2.1: little-endian is what torch takes it for */
+		return 0; /* before torch 2.1: torch assumes little-endian */
 	r = check_member(t, m);
 	if (!r && m->unpacked < sizeof text)
 		r = read_member(t, m, text);
@@ -170,7 +172,7 @@ static int find_constant(struct tfs_torch *t, const struct tfs_pickle_value *key
 	return find_in(t, CONSTANTS "/", key, ret);
 }
 
-/* Read the pickle in the member @m into t->pickle; *@ret_buf is what it points into. @memory: what others take. */
+/* Read the pickle in the member @m into t->pickle; *@ret_buf is what it points into. @memory: used by the others. */
 static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, size_t memory, char **ret_buf)
 {
 	int r = check_member(t, m);
@@ -230,13 +232,13 @@ static int read_zip(struct tfs_torch *t, struct archive *a)
 	tfs_catalog_left_out(t->catalog, &n_left_out);
 	if (!n && !n_left_out && constants)
 		return tfs_error_set(t->err, -EINVAL, object->offset,
-				     "a TorchScript archive, and no tensor is found in its module's attributes");
+				     "a TorchScript archive without a tensor in its module's attributes");
 	return 0;
 }
 
 /* --- The file ---------------------------------------------------------------------------------------------------- */
 
-/* Is it the object's pickle, or what other archives of torch have, which are refused by name? */
+/* Is it the object's pickle, or a member of torch's other archives, which are refused by name? */
 static bool is_ours(const char *name, size_t len)
 {
 	static const char *const members[] = { "/" PICKLE, "/" EXTERN_MODULES, "/" PROGRAM };
@@ -251,7 +253,7 @@ static bool is_ours(const char *name, size_t len)
 
 static bool recognises(const struct tfs_sample *s)
 {
-	enum { WITHIN = 32 }; /* the number's pickle begins the file, whatever the protocol */
+	enum { WITHIN = 32 }; /* the file begins with the number's pickle, whatever the protocol */
 	const uint8_t *start = s->start;
 
 	return tfs_sample_has_member(s, is_ours) || tfs_sample_has(s, 0, "L" TFS_TORCH_DIGITS, strlen("L" TFS_TORCH_DIGITS)) ||
@@ -275,7 +277,7 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	} else if (start[0] == 0x80 || !memcmp(start, "L119", 4)) { /* a pickle, or the magic number in protocol 1 */
 		r = tfs_torch_legacy(&t);
 	} else {
-		r = tfs_error_set(err, -EINVAL, 0, "neither a zip file nor a pickle: torch.save() has not written it");
+		r = tfs_error_set(err, -EINVAL, 0, "neither a zip file nor a pickle: not written by torch.save()");
 	}
 	tfs_pickle_fini(&t.pickle);
 	if (r == -ENOMEM)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which tensors are in a pickled value, and what they are called: by the path to them, of the keys of dicts and the places in lists,
- * with dots between. What Python would have called is walked through, too: a tensor in the arguments of an unknown function has its
- * place there in its path, one in an object's state its attribute. So a state_dict has the names that everybody knows, and a module
- * that was saved whole those of its state_dict.
+ * Finds the tensors in a pickled value and names them by the path to them: the keys of dicts and the positions in lists, separated
+ * by dots. What Python would have called is walked, too: a tensor in the arguments of an unknown function has its position there in
+ * its path, one in an object's state its attribute. So a state_dict has the familiar names, and a module that was saved whole those
+ * of its state_dict.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -16,18 +16,21 @@
 #include "base/utf8.h"
 #include "format/torch/impl.h"
 
-/* CPython's pickler nests no deeper than its recursion limit of 1000, and an object takes two of those; and this is our own stack. */
+/*
+ * CPython's pickler nests no deeper than its recursion limit of 1000, and an object needs two of those; and this uses our own
+ * stack.
+ */
 #define MAX_DEPTH 512
 
 /*
- * A value that stands in several places is walked as many times, and a small file can have it stand in 10^9 of them. The steps that
- * a walk may take: some for every file (20 ms), and for large ones a multiple of the words that they hold, as a layer may well be
- * shared by dozens, but not everything by everything.
+ * A value that is referenced several times is walked as many times, and a small file can reference it 10^9 times. The number of
+ * steps that a walk may take: some for every file (20 ms), and for large ones a multiple of their size in words, as a layer may
+ * well be shared by dozens, but not everything by everything.
  */
 #define MAX_STEPS      500000
 #define MAX_STEPS_WORD 2
 
-/* The same for the names. */
+/* The same for names. */
 #define MAX_NAMES      (64u << 20)
 #define MAX_NAMES_BYTE 2
 
@@ -41,7 +44,7 @@ struct walk {
 	struct tfs_torch_tensor *found;
 	size_t n_found, room_found;
 	struct tfs_arena names;
-	uint32_t at; /* place in the pickle of the innermost node, for errors */
+	uint32_t at; /* position in the pickle of the innermost node, for errors */
 };
 
 #define refuse(w, ...) tfs_pickle_error(&(w)->t->pickle, -EINVAL, (w)->at, __VA_ARGS__)
@@ -59,7 +62,7 @@ static int put_bytes(struct walk *w, const char *s, size_t len)
 	return 0;
 }
 
-/* Text as UTF-8: what is none becomes \xNN, as in Python's representation of it. */
+/* Text as UTF-8: other bytes become \xNN, as in Python's representation. */
 static int put_text(struct walk *w, const char *s, size_t len)
 {
 	const char *end = s + len;
@@ -89,7 +92,7 @@ static int put_number(struct walk *w, const char *before, int64_t i)
 	return put_bytes(w, text, snprintf(text, sizeof text, "%s%" PRId64, before, i));
 }
 
-/* Has the key a text of its own? Strings, numbers of 64 bits, True, False and None have. */
+/* Has the key a text of its own? Strings, numbers of up to 64 bits, True, False and None do. */
 static bool has_text(const struct tfs_pickle_value *key)
 {
 	int64_t i;
@@ -125,8 +128,8 @@ static int put_key_text(struct walk *w, const struct tfs_pickle_value *key)
 }
 
 /*
- * Python 3 has bytes in protocols below 3 as a call of _codecs.encode(text, "latin1"), which are the same bytes where the text is
- * ASCII. Such a text, or the key itself.
+ * In protocols below 3, Python 3 writes bytes as a call of _codecs.encode(text, "latin1"), which gives the same bytes if the text
+ * is ASCII. Returns such a text, or the key itself.
  */
 static const struct tfs_pickle_value *plain_key(const struct tfs_pickle_value *key)
 {
@@ -146,7 +149,7 @@ static const struct tfs_pickle_value *plain_key(const struct tfs_pickle_value *k
 	return text;
 }
 
-/* A tuple of such keys is its parts with dots between; what else can be a key is its place in the dict. */
+/* A tuple of such keys becomes its parts separated by dots; any other key becomes its position in the dict. */
 static int put_key(struct walk *w, const struct tfs_pickle_value *key, int64_t place)
 {
 	const struct tfs_pickle_value *part;
@@ -168,13 +171,13 @@ static int put_key(struct walk *w, const struct tfs_pickle_value *key, int64_t p
 	return r;
 }
 
-/* Walk @v one part further down: @key, or @place where that is NULL. */
+/* Walk @v one part further down: @key, or @place if that is NULL. */
 static int walk_part(struct walk *w, const struct tfs_pickle_value *key, int64_t place, const struct tfs_pickle_value *v)
 {
 	size_t len = w->len;
 	int r = 0;
 
-	/* Most values are numbers, of which no path need be made. */
+	/* Most values are numbers, which need no path. */
 	if (!tfs_pickle_is_node(v)) {
 		w->steps++;
 		return 0;
@@ -192,7 +195,7 @@ static int walk_part(struct walk *w, const struct tfs_pickle_value *key, int64_t
 
 /* --- Tensors ----------------------------------------------------------------------------------------------------- */
 
-/* A tensor is here. One that is the whole pickle is called as its file. */
+/* A tensor was found. One that is the whole pickle is named after its file. */
 static int find(struct walk *w, const struct tfs_torch_rebuild *rebuild, const struct tfs_pickle_value *from, uint32_t at)
 {
 	const char *name = w->path, *dot;
@@ -211,7 +214,10 @@ static int find(struct walk *w, const struct tfs_torch_rebuild *rebuild, const s
 	if (w->name_bytes > w->max_name_bytes)
 		return refuse(w, "the names of the tensors take more than %" PRIu64 " bytes", w->max_name_bytes);
 	if (w->n_found == w->max_tensors)
-		return refuse(w, "more than %zu tensors in a pickle of its size, as some stand in many places", w->max_tensors);
+		return refuse(w,
+			      "more than %zu tensors, too many for a pickle of this size, as some are referenced from many "
+			      "places",
+			      w->max_tensors);
 	if (tfs_array_room(w->found, w->n_found, w->room_found))
 		return -ENOMEM;
 	w->found[w->n_found] = (struct tfs_torch_tensor){
@@ -240,7 +246,7 @@ static int walk_items(struct walk *w, const struct tfs_pickle_value *v)
 	return r;
 }
 
-/* Keys that Python holds for equal. Others than these are so only where they are the same object. */
+/* Keys that are equal to Python. Others are equal only if they are the same object. */
 static int by_key(const void *a, const void *b)
 {
 	const struct tfs_pickle_value *x = a, *y = b;
@@ -266,7 +272,7 @@ static int by_key(const void *a, const void *b)
 	}
 }
 
-/* Make the keys ABSENT that stand again further on: the last one counts. Once for each dict. */
+/* Make keys ABSENT that occur again later: the last one is used. Once for each dict. */
 static int make_distinct(struct walk *w, const struct tfs_pickle_value *dict)
 {
 	struct tfs_pickle_node *node = tfs_pickle_node(dict);
@@ -277,7 +283,7 @@ static int make_distinct(struct walk *w, const struct tfs_pickle_value *dict)
 	if (node->distinct)
 		return 0;
 	node->distinct = true;
-	/* As much as the dict itself takes, for a while. */
+	/* As much as the dict itself, temporarily. */
 	if (n > (TFS_PICKLE_MAX_MEMORY - w->t->pickle.memory) / (2 * sizeof *order))
 		return refuse(w, "the pickle's values take more than %u bytes", TFS_PICKLE_MAX_MEMORY);
 	order = reallocarray(NULL, n + 1, 2 * sizeof *order); /* n may be 0 */
@@ -294,13 +300,13 @@ static int make_distinct(struct walk *w, const struct tfs_pickle_value *dict)
 	return 0;
 }
 
-/* Do the attributes in @dict belong to a torch.nn.Module? Its parameters have their names without these three. */
+/* Do the attributes in @dict belong to a torch.nn.Module? The names of its parameters omit these three. */
 static bool is_module_part(const struct tfs_pickle_value *key)
 {
 	return tfs_pickle_is_text(key, "_parameters") || tfs_pickle_is_text(key, "_buffers") || tfs_pickle_is_text(key, "_modules");
 }
 
-/* @state: what BUILD put into an object. */
+/* @state: what BUILD set on an object. */
 static int walk_pairs(struct walk *w, const struct tfs_pickle_value *dict, bool state)
 {
 	const struct tfs_pickle_value *key, *value;
@@ -328,27 +334,27 @@ static int walk_pairs(struct walk *w, const struct tfs_pickle_value *dict, bool 
 
 /* --- Calls ------------------------------------------------------------------------------------------------------- */
 
-/* What the value of a call is, as far as tensors in it are concerned. */
+/* What the value of a call is with regard to tensors in it. */
 enum meaning {
-	OPAQUE, /* unknown: the arguments by their places */
-	SAME,	/* one of the arguments; the others are nothing that has tensors, but for @state */
+	OPAQUE, /* unknown: the arguments by their positions */
+	SAME,	/* one of the arguments; the others can't contain tensors, except for @state */
 	PAIRS,	/* a dict of the pairs in the first argument */
 	OBJECT, /* an object with the attributes in the first argument */
-	TYPED,	/* a function, a class, the function's arguments, and the state of what it makes: a tensor of that class */
+	TYPED,	/* a function, a class, the function's arguments, and the state of the result: a tensor of that class */
 };
 
 static const struct known {
-	const char *module, *name; /* module NULL: any that has such a function */
+	const char *module, *name; /* module NULL: any module with such a function */
 	enum meaning meaning;
 	uint8_t argument; /* SAME: which one */
-	uint8_t state;	  /* the argument that is the state of what is made, or 0 */
+	uint8_t state;	  /* the argument with the state of the result, or 0 */
 } calls[] = {
 	{ "collections", "OrderedDict", PAIRS },
 	{ "torch.fx.graph_module", "reduce_graph_module", OBJECT },
 	{ "torch._utils", "_rebuild_parameter", SAME },
 	{ "torch._utils", "_rebuild_parameter_with_state", SAME, .state = 3 },
 	{ "torch._utils", "_rebuild_device_tensor_from_cpu_tensor", SAME },
-	/* torch._tensor's; the first has been in torch.tensor, and in fastai and others that had it before torch. */
+	/* torch._tensor's; the first was also in torch.tensor, and in fastai and others before torch had it. */
 	{ NULL, "_rebuild_from_type", TYPED, .state = 3 },
 	{ NULL, "_rebuild_from_type_v2", TYPED, .state = 3 },
 	{ "torch.nn.parameter", "Parameter", SAME },
@@ -358,7 +364,7 @@ static const struct known {
 	{ "torch.jit._pickle", "restore_type_tag", SAME },
 	{ "collections", "Counter", SAME },
 	{ "collections", "deque", SAME },
-	/* The module, function and types that protocol 2 has under Python 2's names. */
+	/* The module, function and types that have Python 2's names in protocol 2. */
 	{ "copyreg", "_reconstructor", SAME, .argument = 2 },
 	{ "copy_reg", "_reconstructor", SAME, .argument = 2 },
 	{ "builtins", "set", SAME },
@@ -387,7 +393,7 @@ static const struct known *meaning_of(const struct tfs_pickle_value *callee, con
 	return &opaque;
 }
 
-/* [[key, value], ...]: what Python 2's OrderedDict was pickled as. */
+/* [[key, value], ...]: how Python 2 pickled an OrderedDict. */
 static int walk_list_of_pairs(struct walk *w, const struct tfs_pickle_value *list)
 {
 	struct tfs_pickle_iter it, both;
@@ -401,7 +407,7 @@ static int walk_list_of_pairs(struct walk *w, const struct tfs_pickle_value *lis
 	while (!r && (pair = tfs_pickle_next(&it))) {
 		if ((tfs_pickle_type(pair) != TFS_PICKLE_LIST && tfs_pickle_type(pair) != TFS_PICKLE_TUPLE) ||
 		    tfs_pickle_node(pair)->n_items != 2)
-			return refuse(w, "an OrderedDict made of what is no list of pairs");
+			return refuse(w, "an OrderedDict made of something that isn't a list of pairs");
 		both = tfs_pickle_iter(pair);
 		key = tfs_pickle_next(&both);
 		w->steps++;
@@ -428,7 +434,7 @@ static int walk_state(struct walk *w, const struct tfs_pickle_value *state)
 	return r ? r : walk_pairs(w, slots, true);
 }
 
-/* The call of a function that makes a tensor of a storage: it, and the tensors of a quantised one's scales, by their places. */
+/* The call of a function that makes a tensor from a storage: that tensor and, if quantised, those of its scales, by position. */
 static int walk_tensor(struct walk *w, const struct tfs_torch_rebuild *rebuild, const struct tfs_pickle_value *args, uint32_t at)
 {
 	const struct tfs_pickle_value *quantizer = NULL;
@@ -439,12 +445,12 @@ static int walk_tensor(struct walk *w, const struct tfs_torch_rebuild *rebuild, 
 	return r || !quantizer ? r : walk(w, quantizer);
 }
 
-/* What a call makes, but for what is put into it later. @state: of BUILD; set to NULL where it is what the tensor is made of. */
+/* The result of a call, without what is put into it later. @state: of BUILD; set to NULL if the tensor is made from it. */
 static int walk_made(struct walk *w, const struct tfs_pickle_value *call, const struct tfs_pickle_value **state)
 {
 	const struct tfs_pickle_value *callee = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE);
 	const struct tfs_pickle_value *args = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_ARGS);
-	const struct tfs_pickle_value *own = NULL; /* the state that is among the arguments */
+	const struct tfs_pickle_value *own = NULL; /* the state among the arguments */
 	const struct known *known = meaning_of(callee, args);
 	const struct tfs_torch_rebuild *rebuild;
 	bool by_state = false;
@@ -491,7 +497,7 @@ static int walk_call(struct walk *w, const struct tfs_pickle_value *call)
 
 /* --- All --------------------------------------------------------------------------------------------------------- */
 
-/* A storage that belongs to no tensor: it has been saved by itself. Other persistent ids have nothing to show. */
+/* A storage without a tensor: it was saved by itself. Other persistent ids have nothing to show. */
 static int walk_persid(struct walk *w, const struct tfs_pickle_value *v)
 {
 	const struct tfs_pickle_value *id = tfs_pickle_item(v, TFS_PICKLE_PERSID, 0);
@@ -527,7 +533,7 @@ static int walk(struct walk *w, const struct tfs_pickle_value *v)
 		return 0; /* what contains itself is walked once */
 	w->at = node->at;
 	if (++w->steps > w->max_steps)
-		return refuse(w, "its values contain each other so often that a walk takes more than %" PRIu64 " steps",
+		return refuse(w, "its values refer to each other so often that a walk would take more than %" PRIu64 " steps",
 			      w->max_steps);
 	if (w->depth == MAX_DEPTH)
 		return refuse(w, "nested deeper than %d values", MAX_DEPTH);
@@ -540,7 +546,7 @@ static int walk(struct walk *w, const struct tfs_pickle_value *v)
 	return r;
 }
 
-/* @n_own: of those found the first so many are of the file's object, the others are TorchScript's constants. */
+/* @n_own: number of those found that belong to the file's object; the others are TorchScript's constants. */
 static int add_found(struct walk *w, struct tfs_torch *t, size_t n_own)
 {
 	cleanup_free const void **order = reallocarray(NULL, w->n_found + 1, 2 * sizeof *order); /* n_found may be 0 */
@@ -556,7 +562,7 @@ static int add_found(struct walk *w, struct tfs_torch *t, size_t n_own)
 	return r;
 }
 
-/* What a walk through this pickle may take, beside what is for every file. */
+/* Steps for a walk of this pickle, in addition to those for every file. */
 static void allow(struct walk *w, const struct tfs_pickle *p)
 {
 	w->max_steps += p->memory / sizeof(struct tfs_pickle_value) * MAX_STEPS_WORD;
@@ -564,7 +570,7 @@ static void allow(struct walk *w, const struct tfs_pickle *p)
 	w->max_tensors += tfs_torch_max_tensors(p->len);
 }
 
-/* What is in constants.pkl, a tuple: constants.0, constants.1, which TorchScript's code calls CONSTANTS.c0 and so on. */
+/* The content of constants.pkl, a tuple: constants.0, constants.1, which TorchScript's code calls CONSTANTS.c0 and so on. */
 static int walk_constants(struct walk *w, struct tfs_torch *t)
 {
 	static const char name[] = "constants";

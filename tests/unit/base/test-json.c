@@ -276,7 +276,7 @@ static void a_value_of_another_type_is_refused(void **state)
 	(void)state;
 	tfs_json_init(&r, text, 2, 0, &err);
 	assert_int_equal(tfs_json_object_begin(&r), -EINVAL);
-	assert_string_equal(err.what, "JSON: found '[' where an object belongs");
+	assert_string_equal(err.what, "JSON: found '[', expected an object");
 	assert_int_equal(tfs_json_string(&r, &s), -EINVAL);
 	assert_int_equal(tfs_json_number(&r, &s), -EINVAL);
 	assert_int_equal(tfs_json_u64(&r, &v), -EINVAL);

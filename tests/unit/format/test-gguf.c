@@ -536,11 +536,11 @@ static void a_last_tensor_of_an_old_type_is_cut_short(void **state)
 {
 	(void)state;
 	refused(followed(0, 4, 0, 15), 79,
-		"tensor \"a\": 16 bytes at offset 0 of data that begin at byte 64; the file ends at byte 79");
+		"tensor \"a\": 16 bytes at offset 0 of data that begins at byte 64; the file ends at byte 79");
 	refused(followed(8, 32, 0, 33), 97,
-		"tensor \"a\": 34 bytes at offset 0 of data that begin at byte 64; the file ends at byte 97");
+		"tensor \"a\": 34 bytes at offset 0 of data that begins at byte 64; the file ends at byte 97");
 	refused(followed(42, 64, 64, 32), 128,
-		"tensor \"b\": 4 bytes at offset 64 of data that begin at byte 96; the file ends at byte 128");
+		"tensor \"b\": 4 bytes at offset 64 of data that begins at byte 96; the file ends at byte 128");
 }
 
 static void any_order_of_offsets_will_do(void **state)
@@ -597,8 +597,8 @@ static void without_bytes_a_tensor_is_left_out(void **state)
 	assert_int_equal(t[0].nbytes, 4);
 	assert_string_equal(t[1].name, "none");
 	assert_string_equal(t[2].name, "z");
-	assert_noted(c, "tensor \"a\" left out: of type F32, and there are no bytes for it");
-	assert_noted(c, "tensor \"c\" left out: of type UNKNOWN(500), and there are no bytes for it");
+	assert_noted(c, "tensor \"a\" left out: of type F32, but has no bytes");
+	assert_noted(c, "tensor \"c\" left out: of type UNKNOWN(500), but has no bytes");
 	names = tfs_catalog_left_out(c, &n);
 	assert_int_equal(n, 2);
 	assert_string_equal(names[0], "a");
@@ -719,17 +719,17 @@ static void errors_say_where_and_what(void **state)
 	(void)state;
 	f = file_create(3, false);
 	put(f, "GGU", 3);
-	refused(f, 0, "the file has 3 bytes, the magic alone takes 4");
+	refused(f, 0, "the file has 3 bytes, the magic alone is 4");
 	f = file_create(3, false);
 	put(f, "FUGG\0\0\0\3", 8);
 	refused(f, 0, "starts with \"FUGG\", a draft of big-endian GGUF that was not adopted");
 	f = file_create(3, false);
 	put(f, "lm\ngg", 5);
-	refused(f, 0, "is no GGUF file: starts with \"lm\\x0ag\"");
-	refused(begin(4, false, 0, 0), 4, "version 4; known are 1 to 3");
-	refused(begin(0, false, 0, 0), 4, "version 0; known are 1 to 3");
-	refused(begin(4, true, 0, 0), 4, "version 4; known are 1 to 3");
-	refused(begin(3, false, 1, 0), 8, "1 tensors do not fit into the 0 bytes that are left");
+	refused(f, 0, "isn't a GGUF file: starts with \"lm\\x0ag\"");
+	refused(begin(4, false, 0, 0), 4, "version 4; versions 1 to 3 are supported");
+	refused(begin(0, false, 0, 0), 4, "version 0; versions 1 to 3 are supported");
+	refused(begin(4, true, 0, 0), 4, "version 4; versions 1 to 3 are supported");
+	refused(begin(3, false, 1, 0), 8, "1 tensors don't fit in the 0 bytes that are left");
 
 	f = begin(3, false, 0, 1);
 	put_str(f, "k");
@@ -740,14 +740,14 @@ static void errors_say_where_and_what(void **state)
 	f = begin(3, false, 0, 2);
 	put_key(f, "k\n", 1);
 	put_key(f, "k\n", 1);
-	refused(f, 42, "key \"k\\x0a\": stands twice");
+	refused(f, 42, "duplicate key \"k\\x0a\"");
 
 	f = begin(3, false, 2, 0);
 	put_tensor(f, "t", 0, 1, 0, 0);
 	put_tensor(f, "t", 0, 1, 0, 32);
 	pad(f, 32);
 	put_data(f, 36);
-	refused(f, f->len - 4, "tensor \"t\": stands twice");
+	refused(f, f->len - 4, "tensor \"t\": duplicate name");
 
 	f = begin(3, false, 2, 0);
 	put_tensor(f, "t", 0, 9, 0, 0);
@@ -756,7 +756,7 @@ static void errors_say_where_and_what(void **state)
 
 	f = begin(3, false, 1, 0);
 	put_tensor(f, "\xff", 0, 9, 0, 0);
-	refused(f, 24, "tensor \"\xff\": the name is ill-formed UTF-8");
+	refused(f, 24, "tensor \"\xff\": the name isn't valid UTF-8");
 }
 
 static void a_file_that_shrinks_is_an_error(void **state)

@@ -248,7 +248,9 @@ static void what_follows_the_array_is_not_read(void **state)
 	assert_int_equal(tfs_catalog_tensors(c, &n)->nbytes, 3);
 	tfs_catalog_destroy(c);
 	/* But all of the array must be there. */
-	assert_refused(1, "{'descr': '|u1', 'fortran_order': False, 'shape': (3,)}", 2, "the array takes 3 bytes, the file has 2");
+	assert_refused(1, "{'descr': '|u1', 'fortran_order': False, 'shape': (3,)}", 2,
+		       "the array requires 3 bytes, the file "
+		       "has 2");
 }
 
 #define SHAPE(s) "{'descr': '|u1', 'fortran_order': False, 'shape': " s "}"
@@ -259,36 +261,36 @@ static void unsound_headers_are_refused(void **state)
 	static const struct {
 		const char *header, *what;
 	} headers[] = {
-		{ "", "the header ends where `{` should be" },
-		{ "[]", "\"[]\" where `{` should be" },
+		{ "", "the header ends, expected `{`" },
+		{ "[]", "found \"[]\", expected `{`" },
 		{ "{}", "key descr is missing" },
 		{ "{'descr': '|u1', 'shape': (1,)}", "key fortran_order is missing" },
 		{ "{'descr': '|u1', 'fortran_order': False, 'shape': (1,), 'x': 1}", "key \"x\"" },
 		{ "{'descr': '|u1', 'descr': '|u1', 'fortran_order': False, 'shape': (1,)}", "duplicate key descr" },
-		{ "{'descr': '|u1', 'fortran_order': False, 'shape': (1,)", "ends where `,` or `}`" },
+		{ "{'descr': '|u1', 'fortran_order': False, 'shape': (1,)", "ends, expected `,` or `}`" },
 		{ "{'descr': '|u1', 'fortran_order': False, 'shape': (1,)} x", "the end of the header" },
-		{ "{'descr' '|u1', 'fortran_order': False, 'shape': (1,)}", "where `:` should be" },
-		{ "{'descr': '|u1' 'fortran_order': False, 'shape': (1,)}", "where `,` or `}` should be" },
+		{ "{'descr' '|u1', 'fortran_order': False, 'shape': (1,)}", "expected `:`" },
+		{ "{'descr': '|u1' 'fortran_order': False, 'shape': (1,)}", "expected `,` or `}`" },
 		{ "{'descr': '|u1', 'fortran_order': 0, 'shape': (1,)}", "True or False" },
 		{ "{'descr': '|u1', 'fortran_order': Falsehood, 'shape': (1,)}", "True or False" },
 		{ "{'descr': '|u1', 'fortran_order': 'True', 'shape': (1,)}", "True or False" },
-		{ "{descr: '|u1', 'fortran_order': False, 'shape': (1,)}", "where key should be" },
-		{ "{'descr': __import__('os'), 'fortran_order': False, 'shape': (1,)}", "where type should be" },
-		{ SHAPE("(1)"), "a number in brackets" },
-		{ SHAPE("[1]"), "where `(` should be" },
-		{ SHAPE("1"), "where `(` should be" },
-		{ SHAPE("None"), "where `(` should be" },
+		{ "{descr: '|u1', 'fortran_order': False, 'shape': (1,)}", "expected key" },
+		{ "{'descr': __import__('os'), 'fortran_order': False, 'shape': (1,)}", "expected type" },
+		{ SHAPE("(1)"), "a number in parentheses" },
+		{ SHAPE("[1]"), "expected `(`" },
+		{ SHAPE("1"), "expected `(`" },
+		{ SHAPE("None"), "expected `(`" },
 		{ SHAPE("(-1,)"), "a negative number" },
-		{ SHAPE("(1.0,)"), "where `,` or `)` should be" },
-		{ SHAPE("(1e3,)"), "where `,` or `)` should be" },
-		{ SHAPE("(0x1,)"), "where `,` or `)` should be" },
+		{ SHAPE("(1.0,)"), "expected `,` or `)`" },
+		{ SHAPE("(1e3,)"), "expected `,` or `)`" },
+		{ SHAPE("(0x1,)"), "expected `,` or `)`" },
 		{ SHAPE("(01,)"), "begins with 0" },
-		{ SHAPE("(True,)"), "where a number should be" },
-		{ SHAPE("(,)"), "where a number should be" },
-		{ SHAPE("(1,,)"), "where a number should be" },
+		{ SHAPE("(True,)"), "expected a number" },
+		{ SHAPE("(,)"), "expected a number" },
+		{ SHAPE("(1,,)"), "expected a number" },
 		{ SHAPE("(18446744073709551616,)"), "more than 64 bits" },
-		{ SHAPE("(4294967296,4294967296)"), "more bits" },
-		{ SHAPE("(18446744073709551615,)"), "more bits" },
+		{ SHAPE("(4294967296,4294967296)"), "more than 2^64-1 bits" },
+		{ SHAPE("(18446744073709551615,)"), "more than 2^64-1 bits" },
 		{ SHAPE("(1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,"
 			"1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1)"),
 		  "more than 64 dimensions" },
@@ -330,40 +332,40 @@ static void unsound_headers_are_refused(void **state)
 		{ DESCR("'<M8[ms/]'"), "unknown type" },
 		{ DESCR("'<M8[9999999999D]'"), "unknown type" },
 		{ DESCR("'<M8[\\']'"), "unknown type" },
-		{ DESCR("'|S0'"), "no bytes" },
-		{ DESCR("'U'"), "no bytes" },
-		{ DESCR("'void'"), "no bytes" },
+		{ DESCR("'|S0'"), "zero-size elements" },
+		{ DESCR("'U'"), "zero-size elements" },
+		{ DESCR("'void'"), "zero-size elements" },
 		{ DESCR("'|T16'"), "unknown type" },
-		{ DESCR("'|S2147483648'"), "than NumPy has" },
-		{ DESCR("'<U536870912'"), "than NumPy has" },
-		{ DESCR("'<U9999999999999999999999999'"), "than NumPy has" },
-		{ DESCR("'<f4\\n'"), "no type" },
+		{ DESCR("'|S2147483648'"), "than NumPy allows" },
+		{ DESCR("'<U536870912'"), "than NumPy allows" },
+		{ DESCR("'<U9999999999999999999999999'"), "than NumPy allows" },
+		{ DESCR("'<f4\\n'"), "isn't a type" },
 		{ DESCR("'<f4"), "unknown type" },
-		{ DESCR("'<f\\q4'"), "an escape" },
+		{ DESCR("'<f\\q4'"), "an unsupported escape" },
 		{ DESCR("'\\x4'"), "hex digit" },
-		{ DESCR("b'<f4'"), "where type should be" },
-		{ DESCR("('<f4', (2,))"), "where type should be" },
-		{ DESCR("[]"), "no bytes" },
-		{ DESCR("[('a', '<f4', (0,))]"), "no bytes" },
-		{ DESCR("[('a', '<f4', (65536, 65536, 65536, 65536))]"), "than NumPy has" },
-		{ DESCR("[('a', '|S2000000000'), ('b', '|S2000000000')]"), "than NumPy has" },
-		{ DESCR("[('a', 'S', 2)]"), "a shape of elements of no bytes" }, /* S2 to NumPy */
-		{ DESCR("[('a', ('i2', (0,)), 2)]"), "a shape of elements of no bytes" },
-		{ DESCR("[('a', ('V', ()))]"), "a shape of elements of no bytes" },
-		{ DESCR("['<f4']"), "where `(` should be" },
-		{ DESCR("[('a',)]"), "where type should be" },
-		{ DESCR("[('a', '<f4', (1,), 2)]"), "where `)` should be" },
-		{ DESCR("[('a', '<f4') ('b', '<f4')]"), "where `,` or `]` should be" },
-		{ DESCR("[('a\n', '<f4')]"), "without an end" },
+		{ DESCR("b'<f4'"), "expected type" },
+		{ DESCR("('<f4', (2,))"), "expected type" },
+		{ DESCR("[]"), "zero-size elements" },
+		{ DESCR("[('a', '<f4', (0,))]"), "zero-size elements" },
+		{ DESCR("[('a', '<f4', (65536, 65536, 65536, 65536))]"), "than NumPy allows" },
+		{ DESCR("[('a', '|S2000000000'), ('b', '|S2000000000')]"), "than NumPy allows" },
+		{ DESCR("[('a', 'S', 2)]"), "a shape of zero-size elements" }, /* S2 to NumPy */
+		{ DESCR("[('a', ('i2', (0,)), 2)]"), "a shape of zero-size elements" },
+		{ DESCR("[('a', ('V', ()))]"), "a shape of zero-size elements" },
+		{ DESCR("['<f4']"), "expected `(`" },
+		{ DESCR("[('a',)]"), "expected type" },
+		{ DESCR("[('a', '<f4', (1,), 2)]"), "expected `)`" },
+		{ DESCR("[('a', '<f4') ('b', '<f4')]"), "expected `,` or `]`" },
+		{ DESCR("[('a\n', '<f4')]"), "unterminated" },
 		{ DESCR("[('\\U00110000', '<f4')]"), "above U+10FFFF" },
-		{ DESCR("[(('a', 'b', 'c'), '<f4')]"), "where `)` should be" },
+		{ DESCR("[(('a', 'b', 'c'), '<f4')]"), "expected `)`" },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < LENGTH(headers); i++)
 		assert_refused(1 + i % 3, headers[i].header, 100, headers[i].what);
-	assert_refused(3, DESCR("[('\xe9', '<f4')]"), 100, "ill-formed UTF-8");
-	assert_refused(1, "{\xc3\xa9", 0, "where key should be");
+	assert_refused(3, DESCR("[('\xe9', '<f4')]"), 100, "invalid UTF-8");
+	assert_refused(1, "{\xc3\xa9", 0, "expected key");
 }
 
 static void deep_nesting_is_refused(void **state)
@@ -441,7 +443,7 @@ static void a_name_that_is_no_utf8_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(tfs_format_npy.parse(input_of(fd, len), "\xff.npy", c, &err), -EINVAL);
-	assert_non_null(strstr(err.what, "not UTF-8"));
+	assert_non_null(strstr(err.what, "isn't UTF-8"));
 	tfs_catalog_destroy(c);
 	close(fd);
 }

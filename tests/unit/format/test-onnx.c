@@ -274,15 +274,15 @@ static void what_cannot_be_read_is_left_out(void **state)
 		unsigned at;
 		const char *what;
 	} cases[] = {
-		{ FLOAT, 1, 9, 8, 11, "dtype F32 and the dimensions ask for 4 bytes, raw_data has 8" },
-		{ FLOAT, 1, 0, 0, 2, "dtype F32 and the dimensions ask for 4 bytes, 0 values make 0" },
-		{ FLOAT, 1, 4, 8, 2, "dtype F32 and the dimensions ask for 4 bytes, 2 values make 8" },
+		{ FLOAT, 1, 9, 8, 11, "dtype F32 and the dimensions require 4 bytes, raw_data has 8" },
+		{ FLOAT, 1, 0, 0, 2, "dtype F32 and the dimensions require 4 bytes, 0 values make 0" },
+		{ FLOAT, 1, 4, 8, 2, "dtype F32 and the dimensions require 4 bytes, 2 values make 8" },
 		{ FLOAT, 2, 10, 8, 11, "F32 in double_data instead of float_data" },
 		{ FLOAT, (uint64_t)-2, 9, 8, 9, "a negative dimension, -2" },
-		{ INT64, 1ull << 62, 9, 8, 2, "the shape has more bits than 64-bit numbers count" },
-		{ 99, 2, 9, 8, 2, "data type 99, which is not known" },
-		{ 0, 2, 9, 8, 2, "data type 0, which is not known" },
-		{ FLOAT, 2, 3, 8, 11, "a segment of a tensor, which nobody reads" },
+		{ INT64, 1ull << 62, 9, 8, 2, "the shape has more than 2^64-1 bits" },
+		{ 99, 2, 9, 8, 2, "unknown data type 99" },
+		{ 0, 2, 9, 8, 2, "unknown data type 0" },
+		{ FLOAT, 2, 3, 8, 11, "a segment of a tensor, which isn't supported" },
 	};
 
 	(void)state;
@@ -343,7 +343,7 @@ static void the_others_are_none_the_worse(void **state)
 	assert_string_equal(all[0].name, "after");
 	assert_int_equal(all[0].offset, model.n - sizeof bytes);
 	assert_string_equal(all[1].name, "before");
-	assert_noted(c, "tensor \"odd\" left out: a segment of a tensor, which nobody reads");
+	assert_noted(c, "tensor \"odd\" left out: a segment of a tensor, which isn't supported");
 	close(fd);
 	free(model.data);
 	tfs_catalog_destroy(c);
@@ -359,7 +359,7 @@ static void errors_say_where_and_what(void **state)
 	(void)state;
 	put_bytes(&o, 4, bytes, 7);
 	assert_int_equal(parse(o, &c, &err), -EINVAL);
-	assert_string_equal(err.what, "field 4: 7 bytes are no whole numbers of 4");
+	assert_string_equal(err.what, "field 4: 7 bytes aren't a multiple of 4");
 	assert_int_equal(err.offset, 11);
 }
 

@@ -287,7 +287,7 @@ static void errors_say_where(void **state)
 	assert_int_equal(READ(&p, "\x80\x02NNh\7."), -EINVAL);
 	assert_int_equal(err.code, -EINVAL);
 	assert_int_equal(err.offset, 1004);
-	assert_string_equal(err.what, "memo index 7 is used and was never set");
+	assert_string_equal(err.what, "memo index 7 is used but was never set");
 	assert_false(p.cut);
 	tfs_pickle_fini(&p);
 

@@ -176,11 +176,10 @@ static void unknown_dtypes_are_shown_raw(void **state)
 		assert_int_equal(t[1].nbytes, 5);
 		assert_int_equal(t[1].ndim, 2);
 		assert_string_equal(t[2].dtype->name, "U8");
-		snprintf(
-			what, sizeof what,
-			"tensor \"t\": its dtype is not known: its 5 bytes are shown raw, as %s; the safetensors library refuses the "
-			"whole file",
-			cases[i].shown);
+		snprintf(what, sizeof what,
+			 "tensor \"t\": unknown dtype: its 5 bytes are shown raw, as %s; the safetensors library refuses the "
+			 "whole file",
+			 cases[i].shown);
 		notes = tfs_catalog_notes(c, &n, &more);
 		assert_int_equal(n, 1);
 		assert_string_equal(notes[0].text, what);
@@ -237,11 +236,11 @@ static void errors_say_where_and_what(void **state)
 		{ "{\"t\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 8, 66,
 		  "the tensors' data take 4 bytes, the file has 8" },
 		{ "{\"t\":{\"shape\":[1],\"data_offsets\":[0,4]}}", 4, 10, "tensor \"t\": dtype is missing" },
-		{ "{\"t\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}", 4, 10, "tensor \"t\": dtype stands twice" },
-		{ "{\"__metadata__\":{},\"__metadata__\":{}}", 0, 28, "__metadata__ stands twice" },
-		{ "{\"__metadata__\":{\"k\":1}}", 0, 29, "JSON: found '1' where a string belongs" },
+		{ "{\"t\":{\"dtype\":\"F32\",\"dtype\":\"F32\"}}", 4, 10, "tensor \"t\": duplicate dtype" },
+		{ "{\"__metadata__\":{},\"__metadata__\":{}}", 0, 28, "duplicate __metadata__" },
+		{ "{\"__metadata__\":{\"k\":1}}", 0, 29, "JSON: found '1', expected a string" },
 		{ "{\"t\\n\\\"\":{}}", 0, 10, "tensor \"t\\x0a\\\"\": dtype is missing" },
-		{ "{\"t\":1}", 0, 13, "JSON: found '1' where an object belongs" },
+		{ "{\"t\":1}", 0, 13, "JSON: found '1', expected an object" },
 	};
 
 	(void)state;

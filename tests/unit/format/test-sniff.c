@@ -69,8 +69,8 @@ static void other_kinds_are_named(void **state)
 		size_t len;
 		const char *what;
 	} files[] = {
-		{ OF("\r\n <!DOCTYPE HTML><title>404"), "a page of HTML" },
-		{ OF("\xef\xbb\xbf<html>"), "a page of HTML" },
+		{ OF("\r\n <!DOCTYPE HTML><title>404"), "an HTML page" },
+		{ OF("\xef\xbb\xbf<html>"), "an HTML page" },
 		{ OF("<?xml version='1.0'?><Error>"), "XML" },
 		{ OF("{\"error\":\"Repository not found\"}"), "JSON" },
 		{ OF("[]"), "JSON" },

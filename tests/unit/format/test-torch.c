@@ -161,9 +161,9 @@ static void numpy_arrays_are_named(void **state)
 	assert_string_equal(m->sets[0].tensors[0].name, "a");
 	assert_int_equal(m->sets[0].n_missing, 0);
 	assert_int_equal(w.n, 3);
-	assert_warned(&w, "\"n\" is a NumPy array, no tensor of torch's: left out");
-	assert_warned(&w, "\"m\" is a NumPy array, no tensor of torch's: left out");
-	assert_warned(&w, "\"s\" is a NumPy number, no tensor of torch's: left out");
+	assert_warned(&w, "\"n\" is a NumPy array, not a torch tensor: left out");
+	assert_warned(&w, "\"m\" is a NumPy array, not a torch tensor: left out");
+	assert_warned(&w, "\"s\" is a NumPy number, not a torch tensor: left out");
 	tfs_model_destroy(m);
 	remove_tree(dir);
 }

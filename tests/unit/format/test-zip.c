@@ -282,7 +282,7 @@ static void comments_are_read_over(void **state)
 	tfs_zip_destroy(z);
 	close(fd);
 	b->len -= 1;
-	assert_refused(b, "of several"); /* what is left is the magic in the comment */
+	assert_refused(b, "of a multi-part zip file"); /* what is left is the magic in the comment */
 }
 
 /* A file that was padded, or put into something larger, whose reader takes the last end record; as Python does. */
@@ -345,10 +345,10 @@ static void unsound_members_are_left_out_if_wanted(void **state)
 		{ .name = "twice", .data = "99", .deflated = true },
 	};
 	static const char *const want[] = {
-		"twice: member \"twice\": duplicate name, of which the last counts",
-		"member \"over\": 2 bytes go on into what follows it",
+		"twice: member \"twice\": duplicate name, of which the last one is used",
+		"member \"over\": 2 bytes overlap what follows it",
 		"member \"ratio\": deflated, but",
-		"member \"size\": stored, but 2 bytes are said to make 1",
+		"member \"size\": stored, but 2 bytes are supposed to make 1",
 		"member \"method\": method 8 in its local header, 0 in the central directory",
 		"member \"name\": has another name in its local header",
 		"member \"same\": has another name in its local header",
@@ -422,7 +422,7 @@ static void zip64_ends_are_read(void **state)
 	b->file[b->len - 12] = 0xff;
 	b->file[b->len - 10] = 0xff;
 	end(b, 1, b->n_central, at, "");
-	assert_refused(b, "not before its locator");
+	assert_refused(b, "which isn't before the locator");
 	b->len = at;
 	end64(b, 1, b->n_central, at);
 	b->file[b->len - 12]--;
@@ -443,13 +443,13 @@ static void counts_are_held_against_the_file(void **state)
 	assert_refused(b, "2 members in");
 	b->len = at + b->n_central;
 	end(b, 0, b->n_central, at, "");
-	assert_refused(b, "goes on behind its 0 headers");
+	assert_refused(b, "goes on after its 0 headers");
 	b->len = at + b->n_central;
 	end(b, 1, b->n_central + 1, at, "");
 	assert_refused(b, "do not end before");
 	b->len = at + b->n_central;
 	end(b, 1, b->n_central - 1, at, "");
-	assert_refused(b, "goes on behind the central directory");
+	assert_refused(b, "goes on past the end of the central directory");
 	b->len = at + b->n_central;
 	end(b, 1, b->n_central, at - 1, "");
 	assert_refused(b, "no central directory header");
@@ -461,7 +461,7 @@ static void counts_are_held_against_the_file(void **state)
 	b->len = at + b->n_central;
 	b->file[at + 28] = 200;
 	end(b, 1, b->n_central, at, "");
-	assert_refused(b, "goes on behind the central directory");
+	assert_refused(b, "goes on past the end of the central directory");
 	b->len = 21;
 	assert_refused(b, "no zip end record");
 	b->len = 0;
@@ -478,13 +478,13 @@ static void a_split_zip_file_is_refused(void **state)
 	add(b, &part);
 	finish(b);
 	b->file[b->len - 18] = 1; /* this disk */
-	assert_refused(b, "of several");
+	assert_refused(b, "of a multi-part zip file");
 	b = fresh();
 	add(b, &part);
 	at = b->len;
 	finish(b);
 	b->file[at + 34] = 1; /* the member's */
-	assert_refused(b, "of several");
+	assert_refused(b, "of a multi-part zip file");
 }
 
 static void members_over_each_other_are_refused(void **state)
@@ -498,9 +498,9 @@ static void members_over_each_other_are_refused(void **state)
 
 	(void)state;
 	assert_refused_parts(same, 2, "another name");
-	assert_refused_parts(over, 2, "into what follows it");
-	assert_refused_parts(end_over, 1, "into what follows it");
-	assert_refused_parts(huge, 1, "into what follows it");
+	assert_refused_parts(over, 2, "overlap what follows it");
+	assert_refused_parts(end_over, 1, "overlap what follows it");
+	assert_refused_parts(huge, 1, "overlap what follows it");
 }
 
 static void headers_that_disagree_are_refused(void **state)
@@ -519,8 +519,8 @@ static void headers_that_disagree_are_refused(void **state)
 	assert_refused_parts(name, 1, "another name");
 	assert_refused_parts(length, 1, "another name");
 	assert_refused_parts(method, 1, "method 8 in its local header, 0");
-	assert_refused_parts(size, 1, "2 bytes are said to make 1");
-	assert_refused_parts(ratio, 1, "cannot make");
+	assert_refused_parts(size, 1, "2 bytes are supposed to make 1");
+	assert_refused_parts(ratio, 1, "can't make");
 }
 
 static void what_we_cannot_read_is_kept(void **state)
@@ -590,7 +590,7 @@ static void damage_is_noticed(void **state)
 	(void)state;
 	assert_damaged(&crc, 0, "checksum");
 	assert_damaged(&deflated_crc, 0, "checksum");
-	assert_damaged(&stream, 1, "no sound deflate stream");
+	assert_damaged(&stream, 1, "corrupt deflate stream");
 	assert_damaged(&longer, 0, "inflates to 31 bytes, not to 40");
 	assert_damaged(&shorter, 0, "inflates to more than 20 bytes");
 	assert_damaged(&cut, 0, "cut short");

@@ -212,7 +212,7 @@ static void of_two_rows_the_last_counts(void **state)
 	assert_string_equal(ix->files[ix->entries[0].file], "h");
 	assert_string_equal(ix->files[ix->entries[1].file], "f");
 	assert_int_equal(ix->n_bad, 2);
-	assert_string_equal(ix->bad.what, "\"a\" is listed twice: the last row counts");
+	assert_string_equal(ix->bad.what, "\"a\" is listed twice: the last row is used");
 	assert_int_equal(ix->bad.offset, 32);
 	tfs_index_destroy(ix);
 }

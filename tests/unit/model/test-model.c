@@ -200,7 +200,7 @@ static void a_path_that_is_no_model_is_refused(void **state)
 	put_text(dir, "config.json", "{}");
 	mkdir(in_tree(dir, "sub"), 0755);
 	assert_refused(in_tree(dir, "config.json"), -EINVAL, "config.json: is JSON, not weights");
-	assert_refused(dir, -EINVAL, "no weights found: no file of 1 in 2 directories is named *.safetensors");
+	assert_refused(dir, -EINVAL, "no weights found: no file (of 1 in 2 directories) is named *.safetensors");
 	remove_tree(dir);
 }
 
@@ -309,10 +309,10 @@ static void a_file_without_a_telling_name_is_told_by_its_content(void **state)
 	m = open_model(in_tree(dir, "array.part"), &w);
 	assert_string_equal(m->sets[0].tensors[0].name, "array.part");
 	tfs_model_destroy(m);
-	assert_refused(in_tree(dir, "page.pkl"), -EINVAL, "page.pkl: is a page of HTML, not weights");
+	assert_refused(in_tree(dir, "page.pkl"), -EINVAL, "page.pkl: is an HTML page, not weights");
 	assert_refused(in_tree(dir, "bytes"), -EINVAL, "is neither a directory nor weights");
 	/* In the directory none of them counts; what could be mounted is named. */
-	assert_refused(dir, -EINVAL, "no file of 5 in 1 directory is named *.safetensors, *.sft, ");
+	assert_refused(dir, -EINVAL, "no file (of 5 in 1 directory) is named *.safetensors, *.sft, ");
 	assert_refused(dir, -EINVAL,
 		       "; array.part is a NumPy array, which can be mounted by itself; other.pkl is a safetensors file");
 
@@ -487,12 +487,12 @@ static void what_is_missing_is_listed(void **state)
 	assert_string_equal(m->sets[0].missing[1], "x");
 	assert_string_equal(m->sets[0].missing[2], "z");
 	assert_true(m->sets[0].sharded);
-	assert_warned(&w, "m.safetensors.index.json: 1 of its 3 shards are not there, the first is m-2.safetensors");
+	assert_warned(&w, "m.safetensors.index.json: 1 of its 3 shards are missing, the first is m-2.safetensors");
 	assert_warned(&w, "m.safetensors.index.json: 1 of its 3 shards can't be read, the first is m-3.safetensors");
 	assert_warned(&w, "3 of its 3 tensors are missing, the first is \"b\"");
-	assert_warned(
-		&w,
-		"1 of them are in another shard, and left out, as that may be an old copy: the first is \"b\", in m-1.safetensors");
+	assert_warned(&w,
+		      "1 of them are in another shard, so they are left out, as that may be an old copy: the first is \"b\", in "
+		      "m-1.safetensors");
 	assert_warned(&w, "1 tensors are in the shards and not in the index, the first is \"d\"");
 	/* The dangling link is one of the shards, so no broken set beside them; and total_size can't agree. */
 	assert_int_equal(w.n, 5);
@@ -505,7 +505,7 @@ static void what_is_missing_is_listed(void **state)
 	assert_int_equal(m->sets[0].n_tensors, 2);
 	assert_int_equal(m->sets[0].n_missing, 2);
 	assert_string_equal(m->sets[0].missing[0], "x");
-	assert_warned(&w, "2 of its 3 shards are not there, the first is m-2.safetensors");
+	assert_warned(&w, "2 of its 3 shards are missing, the first is m-2.safetensors");
 	assert_warned(&w, "2 of its 3 tensors are missing, the first is \"x\\x00\"");
 	assert_warned(&w, "1 tensors are in another shard than the index says, the first is \"b\"");
 	assert_warned(&w, "1 tensors are in the shards and not in the index, the first is \"d\"");
@@ -554,7 +554,7 @@ static void shards_without_an_index_are_grouped_by_name(void **state)
 	assert_true(m->sets[1].sharded);
 	assert_false(m->sets[3].sharded);
 	assert_int_equal(w.n, 1);
-	assert_warned(&w, "m-00001-of-00003.safetensors: only 1 of 3 shards of its name are there");
+	assert_warned(&w, "m-00001-of-00003.safetensors: only 1 of 3 shards of its name exist");
 	tfs_model_destroy(m);
 	remove_tree(dir);
 }
@@ -638,9 +638,8 @@ static void broken_sets_are_left_out(void **state)
 	assert_string_equal(stems(m, 0), "model model~ good");
 	assert_int_equal(m->sets[0].n_tensors, 2);
 	assert_int_equal(w.n, 2);
-	assert_warned(
-		&w,
-		"model.safetensors.index.json: byte 20: left out: \"../escape\" isn't a shard's name: it contains a path separator");
+	assert_warned(&w, "model.safetensors.index.json: byte 20: left out: \"../escape\" isn't a shard's name: it contains a path "
+			  "separator");
 	tfs_model_destroy(m);
 
 	/* A broken shard is as one that isn't there. */
@@ -667,15 +666,14 @@ static void broken_sets_are_left_out(void **state)
 	assert_string_equal(stems(m, 0), "good model model~");
 	assert_int_equal(m->sets[0].n_tensors, 1);
 	assert_int_equal(m->sets[0].n_missing, 2);
-	assert_warned(
-		&w,
-		"model.safetensors.index.json: left out: none of the 1 shards that it lists is there, the first is gone.safetensors");
+	assert_warned(&w, "model.safetensors.index.json: left out: none of the 1 shards that it lists exists, the first is "
+			  "gone.safetensors");
 	assert_warned(&w, "good.safetensors.index.json: lists model.safetensors.index.json, which isn't a safetensors file");
 	tfs_model_destroy(m);
 	assert_int_equal(unlink(in_tree(dir, "model-00002-of-00002.safetensors")), 0);
 	m = open_model(dir, &w);
 	assert_string_equal(stems(m, 0), "good model model~");
-	assert_warned(&w, "model-00001-of-00002.safetensors: only 1 of 2 shards of its name are there");
+	assert_warned(&w, "model-00001-of-00002.safetensors: only 1 of 2 shards of its name exist");
 	tfs_model_destroy(m);
 	remove_tree(dir);
 }
@@ -689,7 +687,7 @@ static void the_first_broken_shard_is_the_reason(void **state)
 	(void)state;
 	put_text(dir, "a.safetensors.index.json", index);
 	assert_refused(dir, -EINVAL,
-		       "a.safetensors.index.json: none of the 2 shards that it lists is there, the first is m-2.safetensors");
+		       "a.safetensors.index.json: none of the 2 shards that it lists exists, the first is m-2.safetensors");
 	put_text(dir, "m-1.safetensors", "");
 	put_text(dir, "m-2.safetensors", "short");
 	assert_refused(dir, -EINVAL, "m-1.safetensors: has zero bytes");
@@ -808,7 +806,7 @@ static void the_index_decides_which_copy_counts(void **state)
 		assert_int_equal(m->sets[0].total_bytes, 4);
 		assert_warned(
 			&w,
-			"1 tensors are in several shards, and the copy in the one that the index names counts: the first is \"t\"");
+			"1 tensors are in several shards, of which the index names one, whose copy is used: the first is \"t\"");
 		tfs_model_destroy(m);
 	}
 
@@ -818,9 +816,9 @@ static void the_index_decides_which_copy_counts(void **state)
 	assert_int_equal(m->sets[0].n_tensors, 0);
 	assert_int_equal(m->sets[0].n_missing, 4);
 	assert_string_equal(m->sets[0].missing[0], "t");
-	assert_warned(
-		&w,
-		"1 of them are in another shard, and left out, as that may be an old copy: the first is \"t\", in 1.safetensors");
+	assert_warned(&w,
+		      "1 of them are in another shard, so they are left out, as that may be an old copy: the first is \"t\", in "
+		      "1.safetensors");
 	tfs_model_destroy(m);
 	remove_tree(dir);
 }
@@ -841,9 +839,8 @@ static void where_no_index_decides_the_bytes_do(void **state)
 	assert_int_equal(m->sets[0].total_bytes, 8);
 	assert_string_equal(m->nodes[m->sets[0].tensors[2].source].name, "m-1-of-3.safetensors");
 	assert_int_equal(w.n, 1);
-	assert_warned(
-		&w,
-		"1 tensors are stored twice, with equal bytes: the first is \"t\", in m-1-of-3.safetensors and in m-2-of-3.safetensors");
+	assert_warned(&w, "1 tensors are stored twice, with equal bytes: the first is \"t\", in m-1-of-3.safetensors and in "
+			  "m-2-of-3.safetensors");
 	tfs_model_destroy(m);
 
 	/* It says nothing of it: out of those that differ none, the others stay. */
@@ -856,7 +853,7 @@ static void where_no_index_decides_the_bytes_do(void **state)
 	assert_string_equal(m->sets[0].tensors[0].name, "a");
 	assert_int_equal(m->sets[0].n_missing, 3);
 	assert_string_equal(m->sets[0].missing[0], "t");
-	assert_warned(&w, "1 tensors are stored twice, and left out, as nothing says which copy counts: the first is \"t\", in "
+	assert_warned(&w, "1 tensors are stored twice, and left out, as nothing says which copy to use: the first is \"t\", in "
 			  "m-1-of-3.safetensors and in m-3-of-3.safetensors, with other bytes");
 	assert_warned(&w, "2 of its 3 tensors are missing, the first is \"x\"");
 	tfs_model_destroy(m);
@@ -880,8 +877,8 @@ static void where_no_index_decides_the_bytes_do(void **state)
 	assert_int_equal(unlink(in_tree(dir, "4.safetensors")), 0);
 	put_other(dir, "m-2-of-3.safetensors", ONE("t"));
 	assert_refused(dir, -EINVAL,
-		       "m-2-of-3.safetensors: byte 61: tensor \"t\": is in m-1-of-3.safetensors, too, with other bytes, and no "
-		       "index says which one counts");
+		       "m-2-of-3.safetensors: byte 61: tensor \"t\": is also in m-1-of-3.safetensors, with other bytes, and no "
+		       "index says which one to use");
 	put_safetensors(dir, "good.safetensors", ONE("t"), 4);
 	m = open_model(dir, &w);
 	assert_string_equal(stems(m, 0), "good");

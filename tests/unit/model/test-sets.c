@@ -52,7 +52,7 @@ static void npy_files_are_one_set(void **state)
 	assert_string_equal(m->sets[0].tensors[1].name, "a.x");
 	assert_string_equal(m->nodes[m->sets[0].tensors[1].source].name, "a.x.npy");
 	assert_int_equal(w.n, 1);
-	assert_warned(&w, "broken.npy: byte 68: left out: the array takes 4 bytes, the file has 3");
+	assert_warned(&w, "broken.npy: byte 68: left out: the array requires 4 bytes, the file has 3");
 	tfs_model_destroy(m);
 
 	/* Where all are broken the first is the reason. */
@@ -61,7 +61,7 @@ static void npy_files_are_one_set(void **state)
 	assert_int_equal(unlink(in_tree(dir, "a.npy")), 0);
 	assert_int_equal(unlink(in_tree(dir, "sub/c.npy")), 0);
 	put_npy(dir, "also.npy", "(4,)", 2);
-	assert_refused(dir, -EINVAL, "also.npy: byte 67: the array takes 4 bytes, the file has 2");
+	assert_refused(dir, -EINVAL, "also.npy: byte 67: the array requires 4 bytes, the file has 2");
 	remove_tree(dir);
 }
 
@@ -176,7 +176,7 @@ static void other_files_are_not_mentioned(void **state)
 	for (size_t i = 0; i < LENGTH(names); i++)
 		put_text(dir, names[i], "");
 	mkdir(in_tree(dir, "sub.incomplete"), 0755);
-	assert_refused(dir, -EINVAL, "no weights found: no file of 7 in 2 directories");
+	assert_refused(dir, -EINVAL, "no weights found: no file (of 7 in 2 directories)");
 	put_safetensors(dir, "model.safetensors", ONE("t"), 4);
 	m = open_model(dir, &w);
 	assert_int_equal(w.n, 0);

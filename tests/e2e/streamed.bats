@@ -76,7 +76,7 @@ everything() {
 	start "$model" "$mnt"
 	kill -TERM "$daemon"
 	wait_until ended "$daemon"
-	! grep -qF " $mnt " /proc/self/mounts
+	run ! grep -qF " $mnt " /proc/self/mounts
 }
 
 @test "an ordinary user may not ask for passthrough" {

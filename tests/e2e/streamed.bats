@@ -94,6 +94,7 @@ everything() {
 	expect_log 'warning: the kernel refuses backing files|no passthrough'
 	hold_parameter
 	export -f stat_of stat_is fail
+	# shellcheck disable=SC2016 # that shell expands them
 	unshare -Urm bash -eu -c '
 		"$0" -f "$1" "$2" >"$3" 2>&1 3>&- &
 		daemon=$!

@@ -11,7 +11,9 @@
 
 void tfs_json_init(struct tfs_json *r, char *buf, size_t len, uint64_t offset, struct tfs_error *err)
 {
-	*r = (struct tfs_json){ .at = buf, .start = buf, .end = buf + len, .offset = offset, .err = err };
+	*r = (struct tfs_json){ .offset = offset, .err = err };
+	r->at = r->start = buf;
+	r->end = buf + len;
 }
 
 /* --- Errors ------------------------------------------------------------------------------------------------------ */

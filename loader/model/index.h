@@ -53,6 +53,6 @@ bool tfs_index_claims(const char *file_name, const char *ext, char *ret_stem);
  * -EFBIG above TFS_INDEX_MAX_SIZE; -ENOMEM; pread's errors.
  */
 int tfs_index_read(const struct tfs_input *in, struct tfs_index **ret_index, struct tfs_error *err);
-void tfs_index_destroy(struct tfs_index *ix); /* takes NULL */
+void tfs_index_destroy(struct tfs_index *index); /* takes NULL */
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "content/strides.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -276,6 +277,7 @@ void tfs_strided_part(const struct tfs_strided *a, uint64_t at, uint64_t room, s
 	}
 	const struct tfs_dim *d = &a->dims[level];
 	uint64_t most = room / item_size(a, level), count = !d->from || most > d->n ? d->n : most;
+	assert(count); /* of an index that has room */
 	uint64_t first = rest / d->to / count * count;
 
 	if (count > d->n - first)

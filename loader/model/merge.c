@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One weight set from its shards: the tables of their tensors merged by name, and resolved (resolve.c). */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdalign.h>
@@ -221,6 +222,7 @@ int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_sh
 	if (rc)
 		return rc;
 
+	assert(t || !set->n_tensors);
 	/* Only now from places to nodes. */
 	for (size_t i = 0; i < set->n_tensors; i++)
 		t[i].source = sources[t[i].source];

@@ -69,7 +69,7 @@ int tfs_pb_varint(struct tfs_pb *r, uint64_t *ret)
 /* Tag and value; over BYTES, and before the fields of a group. Sets *@ret_wire, which may be one of a group's. */
 static int read_field(struct tfs_pb *r, struct tfs_pb_field *f, unsigned *ret_wire)
 {
-	uint64_t tag, left;
+	uint64_t tag = 0, left;
 	int rc;
 
 	f->tag_at = r->at;

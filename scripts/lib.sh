@@ -33,3 +33,21 @@ tfs_configure() {
 	[[ ! -d $dir ]] || find "$dir" -mindepth 1 -delete # not itself, which scripts/test has locked
 	meson setup "$dir" "$tfs_top" "$@"
 }
+
+# What scripts/test lint looks with: the tool, the version whose word counts, as others find other things, and the Debian package.
+# shellcheck disable=SC2034 # used by who sources this
+tfs_linters='clang-format 14 clang-format-14
+clang-tidy 14 clang-tidy-14
+shellcheck 0.9 shellcheck'
+
+# tfs_linter TOOL VERSION: prints the command that is it.
+tfs_linter() {
+	local command
+	for command in "$1-$2" "$1"; do
+		if [[ $("$command" --version 2>/dev/null) =~ version:?\ "$2"\. ]]; then
+			printf '%s\n' "$command"
+			return 0
+		fi
+	done
+	return 1
+}

@@ -20,8 +20,6 @@
 /* Documentation/admin-guide/devices.txt: the misc devices, and /dev/fuse among them. */
 enum { FUSE_MAJOR = 10, FUSE_MINOR = 229 };
 
-extern char **environ;
-
 /* mountinfo writes space, tab, newline and backslash as \NNN, octal; see proc_pid_mountinfo(5). */
 static void unescape(char *s)
 {

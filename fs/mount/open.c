@@ -7,6 +7,7 @@
  *                  ├─ queued … done() in a loader's thread ─┘
  *                  └─ too large, too slow, no room, no passthrough ──► open a stream, answer: read it from us
  */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -286,6 +287,7 @@ static void open_control_as(const struct request *q, const struct tfs_snapshot *
 	if (o && tfs_control_is_fixed(which)) {
 		o->listing = tfs_listing_open(fs->model, fs->tree, which == TFS_CONTROL_INDEX_JSON, caller);
 	} else if (o) {
+		assert(s); /* what is not fixed has snapshots */
 		o->text = malloc(s->size + 1);
 		o->text_len = s->size;
 		if (o->text)

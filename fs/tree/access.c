@@ -131,11 +131,11 @@ static void add_need(struct tfs_needs *n, struct tfs_rights r, unsigned bit)
 	}
 }
 
-static bool is_on_path(const struct tfs_model *m, uint32_t dir, uint32_t below)
+static bool is_on_path(const struct tfs_model *m, uint32_t node, uint32_t below)
 {
-	while (below != dir && below != TFS_NODE_ROOT)
+	while (below != node && below != TFS_NODE_ROOT)
 		below = m->nodes[below].parent;
-	return below == dir;
+	return below == node;
 }
 
 static void add_way(const struct tfs_model *m, uint32_t node, struct tfs_needs *n)

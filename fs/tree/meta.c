@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree/meta.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -66,10 +67,13 @@ static char *dump_lines(json_t *o, const struct tfs_tensor *t)
 		bad |= !v;
 		if (!bad)
 			fprintf(f, "%s\n  \"%s\": ", first ? "{" : ",", key);
-		if (!bad && json_is_null(value))
-			put_numbers(f, strcmp(key, "shape") ? t->encoding->strides : t->shape, t->ndim, ", ");
-		else if (!bad)
+		if (!bad && json_is_null(value)) {
+			bool shape = !strcmp(key, "shape");
+			assert(shape || t->encoding);
+			put_numbers(f, shape ? t->shape : t->encoding->strides, t->ndim, ", ");
+		} else if (!bad) {
 			fputs(v, f);
+		}
 		first = false;
 		free(v);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree/modules.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -460,6 +461,7 @@ static bool make_order(struct modules *m)
 		for (size_t i = 0; i < m->set->n_tensors; i++)
 			if (tfs_view_shows(TFS_RAW, &tensors[i]))
 				sorted[n++] = &tensors[i];
+		assert(n == m->n);
 		tfs_sort(sorted, n, sorted + n, compare);
 		for (size_t i = 0; i < n; i++)
 			m->order[i] = (uint32_t)((const struct tfs_tensor *)sorted[i] - tensors);

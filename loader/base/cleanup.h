@@ -14,7 +14,7 @@ static inline void tfs_cleanup_free_(void *p)
 	free(*(void **)p);
 }
 
-static inline void tfs_cleanup_fd_(int *fd)
+static inline void tfs_cleanup_fd_(const int *fd)
 {
 	if (*fd >= 0)
 		close(*fd);

@@ -11,7 +11,9 @@
 
 void tfs_json_init(struct tfs_json *j, char *buf, size_t len, uint64_t offset, struct tfs_error *err)
 {
-	*j = (struct tfs_json){ .at = buf, .start = buf, .end = buf + len, .offset = offset, .err = err };
+	*j = (struct tfs_json){ .offset = offset, .err = err };
+	j->at = j->start = buf;
+	j->end = buf + len;
 }
 
 /* --- Errors ------------------------------------------------------------------------------------------------------ */

@@ -15,7 +15,7 @@
 		while (lo_ < hi_) {                             \
 			const size_t i = lo_ + (hi_ - lo_) / 2; \
 			if (before)                             \
-				lo_ = i + 1;                    \
+				lo_ = (i) + 1;                  \
 			else                                    \
 				hi_ = i;                        \
 		}                                               \

@@ -448,11 +448,11 @@ static void swap(uint8_t *bytes, size_t len, unsigned unit)
 	uint32_t w4;
 	uint64_t w8;
 
-#define SWAP(word, fn)                                                 \
-	for (size_t i = 0; i + sizeof word <= len; i += sizeof word) { \
-		memcpy(&word, bytes + i, sizeof word);                 \
-		word = fn(word);                                       \
-		memcpy(bytes + i, &word, sizeof word);                 \
+#define SWAP(word, fn)                                                   \
+	for (size_t i = 0; i + sizeof(word) <= len; i += sizeof(word)) { \
+		memcpy(&(word), bytes + i, sizeof(word));                \
+		(word) = fn(word);                                       \
+		memcpy(bytes + i, &(word), sizeof(word));                \
 	}
 	switch (unit) {
 	case 2:

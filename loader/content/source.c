@@ -74,7 +74,8 @@ void tfs_source_name(const struct tfs_sources *p, uint32_t node, struct tfs_erro
 static int name_error(struct tfs_sources *p, uint32_t node, int code, struct tfs_error *err, const char *what)
 {
 	tfs_source_name(p, node, err);
-	return tfs_error_set(err, code, TFS_NO_OFFSET, "%s", what);
+	tfs_error_set(err, code, TFS_NO_OFFSET, "%s", what);
+	return code;
 }
 
 static const char stale[] = "changed, replaced or removed since it was mounted";

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "content/strides.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/checked.h"
 
-void tfs_strided_describe(const struct tfs_tensor *t, struct tfs_strided *a)
+void tfs_strided_describe(const struct tfs_tensor *t, struct tfs_strided *ret)
 {
 	uint64_t to = 1;
 
-	a->n = 0;
+	ret->n = 0;
 	for (unsigned i = 0; i <= t->ndim; i++) {
 		struct tfs_dim d = { .n = t->dtype->block_bytes, .from = 1 };
 
@@ -17,20 +18,20 @@ void tfs_strided_describe(const struct tfs_tensor *t, struct tfs_strided *a)
 			d.n = t->shape[i];
 			d.from = t->encoding->strides[i];
 		}
-		if (d.n == 1 && (i < t->ndim || a->n))
+		if (d.n == 1 && (i < t->ndim || ret->n))
 			continue;
-		struct tfs_dim *outer = a->n ? &a->dims[a->n - 1] : NULL;
+		struct tfs_dim *outer = ret->n ? &ret->dims[ret->n - 1] : NULL;
 		uint64_t all;
 		if (outer && !ckd_mul(&all, d.n, d.from) && outer->from == all) {
 			outer->n *= d.n; /* the tensor's bytes were counted in 64 bits */
 			outer->from = d.from;
 		} else {
-			a->dims[a->n++] = d;
+			ret->dims[ret->n++] = d;
 		}
 	}
-	for (unsigned i = a->n; i--;) {
-		a->dims[i].to = to;
-		to *= a->dims[i].n;
+	for (unsigned i = ret->n; i--;) {
+		ret->dims[i].to = to;
+		to *= ret->dims[i].n;
 	}
 }
 
@@ -255,15 +256,15 @@ uint64_t tfs_strided_size(const struct tfs_strided *a)
 	return span < size ? span : size;
 }
 
-void tfs_strided_part(const struct tfs_strided *a, uint64_t at, uint64_t room, struct tfs_strided_part *p)
+void tfs_strided_part(const struct tfs_strided *a, uint64_t at, uint64_t room, struct tfs_strided_part *ret)
 {
 	uint64_t rest = at;
 	unsigned level = 0;
 
-	p->at = p->from = 0;
+	ret->at = ret->from = 0;
 	if (tfs_strided_size(a) <= room) {
-		p->end = a->dims[0].n * a->dims[0].to;
-		make_part(a, 0, a->dims[0].n, p);
+		ret->end = a->dims[0].n * a->dims[0].to;
+		make_part(a, 0, a->dims[0].n, ret);
 		return;
 	}
 	/*
@@ -272,18 +273,19 @@ void tfs_strided_part(const struct tfs_strided *a, uint64_t at, uint64_t room, s
 	for (; item_size(a, level) > room; level++) {
 		const struct tfs_dim *d = &a->dims[level];
 
-		p->at += rest / d->to * d->to;
-		p->from += rest / d->to * d->from;
+		ret->at += rest / d->to * d->to;
+		ret->from += rest / d->to * d->from;
 		rest %= d->to;
 	}
 	const struct tfs_dim *d = &a->dims[level];
 	uint64_t most = room / item_size(a, level), count = !d->from || most > d->n ? d->n : most;
+	assert(count); /* of an index that has room */
 	uint64_t first = rest / d->to / count * count;
 
 	if (count > d->n - first)
 		count = d->n - first;
-	p->at += first * d->to;
-	p->from += first * d->from;
-	p->end = p->at + count * d->to;
-	make_part(a, level, count, p);
+	ret->at += first * d->to;
+	ret->from += first * d->from;
+	ret->end = ret->at + count * d->to;
+	make_part(a, level, count, ret);
 }

@@ -85,9 +85,10 @@ static void q6_k_block(const uint8_t *b, float *y)
 
 		for (int row = 0; row < 4; row++)
 			for (int j = 0; j < 32; j++) {
+				int scale = scales[8 * half + 2 * row + j / 16];
 				int x = (q[row % 2 * 32 + j] >> row / 2 * 4 & 15) | (upper[j] >> 2 * row & 3) << 4;
 
-				y[32 * row + j] = d * (float)scales[8 * half + 2 * row + j / 16] * (float)(x - 32);
+				y[32 * row + j] = d * (float)scale * (float)(x - 32);
 			}
 	}
 }

@@ -38,6 +38,7 @@ struct tfs_workers {
 #define BUFFER_SIZE (TFS_CHUNK + 2 * TFS_IO_ALIGN)
 /* Each buffer begins at a huge page. */
 #define BUFFER_STEP (TFS_CHUNK + TFS_SCRATCH)
+/* NOLINTNEXTLINE(misc-redundant-expression): equal today */
 _Static_assert(TFS_SCRATCH >= TFS_EXTRACT_SCRATCH && TFS_SCRATCH >= 2 * TFS_IO_ALIGN, "the scratch serves for all of these");
 
 /* A job in progress. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Builds one weight set from its shards: their tables of tensors merged by name, and resolved (resolve.c). */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdalign.h>
@@ -224,6 +225,7 @@ int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_sh
 	if (r)
 		return r;
 
+	assert(t || !set->n_tensors);
 	/* Only now convert indices to nodes. */
 	for (size_t i = 0; i < set->n_tensors; i++)
 		t[i].source = sources[t[i].source];

@@ -29,8 +29,8 @@ static int look(const struct tfs_model_impl *m, int dir, const char *name, bool 
 	return m->pub.storage->ops->look(m->pub.storage, dir, name, follow, ret);
 }
 
-/* The node is zero except for its parent and a copy of the name. */
-static int add_node(struct tfs_model_impl *m, uint32_t parent, const char *name, struct tfs_node **ret, struct tfs_error *err)
+/* The node is zero except for its parent, a copy of the name, and what @e has. */
+static int add_node(struct tfs_model_impl *m, uint32_t parent, const char *name, const struct tfs_dirent *e, struct tfs_error *err)
 {
 	size_t n = m->pub.n_nodes;
 
@@ -43,7 +43,7 @@ static int add_node(struct tfs_model_impl *m, uint32_t parent, const char *name,
 	m->nodes[n] = (struct tfs_node){ .name = tfs_arena_copy(&m->arena, name, strlen(name)), .parent = parent };
 	if (!m->nodes[n].name)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the names of files");
-	*ret = &m->nodes[n];
+	set_entry(&m->nodes[n], e);
 	m->pub.n_nodes++;
 	return 0;
 }
@@ -121,12 +121,12 @@ static int add_entry(struct tfs_model_impl *m, uint32_t parent, int dir, const c
 		if (followed)
 			e = to;
 	}
-	r = add_node(m, parent, name, &n, err);
+	r = add_node(m, parent, name, &e, err);
 	if (!r && followed)
 		r = add_followed(m, m->pub.n_nodes - 1, err);
 	if (r)
 		return r;
-	set_entry(n, &e);
+	n = &m->nodes[m->pub.n_nodes - 1];
 	n->link = link;
 	if (loop) {
 		/* A parent mounted on it: not a link, so shown as an empty directory; without an identity it isn't read. */
@@ -236,6 +236,7 @@ struct given {
 	const char *name;
 	const struct tfs_format *format;
 	bool is_index;
+	char index_stem[NAME_MAX + 1];
 	const char *stem;    /* of its index, or its shards */
 	size_t stem_len;     /* 0: it isn't a shard */
 	unsigned long total; /* of the shards; 0: any */
@@ -307,18 +308,17 @@ static int want_set(const struct tfs_model_impl *m, struct wanted *w, struct giv
 	cleanup_free const void **names = NULL;
 	struct tfs_shard_name shard = { 0 };
 	const struct tfs_storage *s = m->pub.storage;
-	char stem[NAME_MAX + 1];
 	size_t n = 0;
 	int dir, r;
 
 	if (!g->format->shard_ext)
 		return 0;
 	if (g->is_index)
-		tfs_index_claims(g->name, g->format->shard_ext, stem);
+		tfs_index_claims(g->name, g->format->shard_ext, g->index_stem);
 	else
 		tfs_format_is_shard(g->format, g->name, &shard);
-	g->stem = g->is_index ? stem : g->name;
-	g->stem_len = g->is_index ? strlen(stem) : shard.name_len;
+	g->stem = g->is_index ? g->index_stem : g->name;
+	g->stem_len = g->is_index ? strlen(g->index_stem) : shard.name_len;
 	g->total = shard.total;
 	dir = s->ops->open_dir(s, ".", true);
 	if (dir < 0)
@@ -516,14 +516,11 @@ static int scan_outside(struct tfs_model_impl *m, struct tfs_error *err)
 static int scan_root(struct tfs_model_impl *m, const struct wanted *w, struct tfs_error *err)
 {
 	struct tfs_dirent e;
-	struct tfs_node *n;
 	int r = look(m, TFS_STORAGE_ROOT, "", true, &e);
 
 	if (r)
 		return tfs_error_set(err, r, TFS_NO_OFFSET, "%s", strerror(-r));
-	r = add_node(m, TFS_NODE_ROOT, "", &n, err);
-	if (!r)
-		set_entry(n, &e);
+	r = add_node(m, TFS_NODE_ROOT, "", &e, err);
 	/* For a file and its set, nothing else is shown that a link could point to. */
 	if (r || w)
 		return r ? r : scan_dirs(m, 0, w, err);

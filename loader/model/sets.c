@@ -3,6 +3,7 @@
  * The weight sets of a model: all weight files and indexes of the tree are parsed, in parallel; then each directory's are
  * grouped (model/candidates.h), merged (merge.c) and sorted.
  */
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -210,6 +211,7 @@ static void warn_shards(struct finder *f, const struct tfs_candidate *d)
 	if (ix && ix->n_bad)
 		tfs_model_warn_at(f->m, d->index->node, -EINVAL, ix->bad.offset, "%zu of its rows are invalid; the first: %s",
 				  ix->n_bad, ix->bad.what);
+	assert(d->index || !d->n_unlisted);
 	if (d->n_unlisted)
 		tfs_model_warn(f->m, d->index->node, -EINVAL,
 			       "%zu shards are not in the index, the first is %s: their tensors are shown, too", d->n_unlisted,

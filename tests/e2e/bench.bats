@@ -245,7 +245,7 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 	bench "$model"
 	measured
 	grep -q "^note      can't mount here" "$T/out"
-	! grep -q '^warm' "$T/out"
+	run ! grep -q '^warm' "$T/out"
 	# What is demanded is not replaced.
 	bench --passthrough=on "$model"
 	[[ $rc = 1 && ! -s $T/out ]] || fail "status $rc"

@@ -67,7 +67,7 @@ changed() {
 	old_model --shards 2 --bytes 1M
 	expect_log "$lost"
 	start --prefetch=none "$model" "$mnt"
-	shard=model-00001-of-00002.safetensors
+	shard='model-00001-of-00002.safetensors'
 	mv "$model/$shard" "$T/away"
 	file=$mnt/tensors/model.embed_tokens.weight
 	run ! cat "$file"

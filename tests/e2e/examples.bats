@@ -94,6 +94,7 @@ examples=$top/examples
 	n=0
 	while read -r line; do
 		command=${line%% *}
+		# shellcheck disable=SC2001 # parameter expansion has no such pattern
 		for need in "$command" $(sed "s/'[^']*'//g" <<<"$line" | grep -oP '\| \K[a-z]+'); do
 			if ! command -v "$need" >/dev/null; then
 				echo "# no $need" >&3

@@ -90,6 +90,7 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 @test "what is no weights is named, with its path once and nothing of its content" {
 	mkdir "$model"
 	while read -r name content said; do
+		# shellcheck disable=SC2059 # with escapes
 		printf "$content" >"$model/$name"
 		for path in "$model" "$model/$name"; do
 			refused 1 "$path" "$mnt"

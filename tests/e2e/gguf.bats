@@ -48,6 +48,7 @@ every_kind() {
 	expect_log "$note"
 	for version in 1 2 3; do
 		for how in "" --big "--big --words little" "--big --words big"; do
+			# shellcheck disable=SC2086 # one word each
 			mkgguf "$model/model.gguf" --version $version $how
 			mount_it "$@" "$model"
 			gguf right "$mnt" "$model" "$model/model.gguf"

@@ -217,7 +217,7 @@ load helpers
 	TENSORFS=$T/tensorfs
 	run "$TENSORFS" "$model" "$mnt" 3>&-
 	[[ $status = 1 && ${#lines[@]} = 1 && $output = *"ermitted"* ]]
-	! is_mounted "$mnt"
+	run ! is_mounted "$mnt"
 	refused 1 --passthrough=on "$model" "$mnt"
 	[[ $output = *CAP_SYS_ADMIN* ]]
 }

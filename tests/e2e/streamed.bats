@@ -76,7 +76,7 @@ everything() {
 	start "$model" "$mnt"
 	kill -TERM "$daemon"
 	wait_until ended "$daemon"
-	! grep -qF " $mnt " /proc/self/mounts
+	run ! grep -qF " $mnt " /proc/self/mounts
 }
 
 @test "an ordinary user may not ask for passthrough" {
@@ -94,6 +94,7 @@ everything() {
 	expect_log 'warning: the kernel refuses backing files|no passthrough'
 	hold_parameter
 	export -f stat_of stat_is fail
+	# shellcheck disable=SC2016 # that shell expands them
 	unshare -Urm bash -eu -c '
 		"$0" -f "$1" "$2" >"$3" 2>&1 3>&- &
 		daemon=$!

@@ -59,6 +59,7 @@ checkpoints() {
 		"legacy protocol=4" "deflated big_endian"; do
 		at=$T/mnt.${#daemons[@]}
 		mkdir "$at" "$model.${flags// /.}"
+		# shellcheck disable=SC2086 # one word each
 		view save-checkpoints "$model.${flags// /.}" $flags
 		expect_log 'tensors/model.ckpt: byte [0-9]+: tensor "[^"]*" left out: on the meta device, and has no bytes'
 		expect_log 'tensors/model.ckpt: byte [0-9]+: tensor "[^"]*" left out: saved as a NumPy array in the pickle'

@@ -93,7 +93,7 @@ load helpers
 
 @test "what isn't a list of views is refused" {
 	mkmodel --bytes 4K --tensors 2
-	for views in '' tensor tensors, tensors,,npy all,npy none,tree sets; do
+	for views in '' tensor 'tensors,' tensors,,npy all,npy none,tree sets; do
 		refused 2 --views="$views" "$model" "$mnt"
 		[[ $output = *"--views"*tensors,npy,f32,meta,tree,whole* ]] || fail "$output"
 	done

@@ -6,6 +6,7 @@ load helpers
 # stalled OPTION...: mounts a model over storage that stands still; the tensor "warm" is resident.
 stalled() {
 	(($(nproc) > 1)) || skip "optional: with one CPU nobody could look on"
+	# shellcheck disable=SC2046 # one word each
 	py "$e2e/scenario.py" sizes "$model" warm=4096 pad=20000001 $(printf 't%03u=70000 ' {0..699})
 	mkdir "$T/slow"
 	start --passthrough=off --fuse-uring=off "$model" "$T/slow"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -117,6 +118,7 @@ static int fill(struct tfs_bench_work *w, struct tfs_tree *tree)
 			sources += m->sets[m->nodes[n].first_set].n_sources;
 			dirs++;
 		}
+	assert(m->n_nodes); /* the root at least */
 	w->items = calloc(tensors + 1, sizeof *w->items);
 	w->sources = calloc(sources + 1, sizeof *w->sources);
 	w->dirs = calloc(dirs + 1, sizeof *w->dirs);

@@ -426,7 +426,7 @@ static int skip_strings(struct tfs_gguf *g, uint64_t count)
 
 int tfs_gguf_skip(struct tfs_gguf *g, enum tfs_gguf_type type, uint64_t count, unsigned depth)
 {
-	struct tfs_gguf_array array;
+	struct tfs_gguf_array array = { 0 };
 	uint64_t bytes;
 	int r = 0;
 

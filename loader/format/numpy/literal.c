@@ -183,8 +183,8 @@ int tfs_literal_short(struct tfs_literal *l, const char *what, char *buf, size_t
 {
 	const uint8_t *start;
 	size_t len = 0;
-	uint8_t quote;
-	uint32_t c;
+	uint8_t quote = 0;
+	uint32_t c = 0;
 	int r = tfs_literal_open(l, what, &quote);
 
 	start = l->at;

@@ -14,6 +14,7 @@
  */
 #include "format/numpy/type.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -328,6 +329,7 @@ void tfs_npy_type_str(const struct tfs_npy_type *t, bool big, char buf[TFS_NPY_W
 {
 	bool ordered = t->word || (t->size > 8 && (t->kind == 'f' || t->kind == 'c'));
 
+	assert(t->builtin || !t->name);
 	if (t->name)
 		snprintf(buf, TFS_NPY_WORD + 4, "%s", t->builtin->npy);
 	else

@@ -72,7 +72,7 @@ int tfs_pb_varint(struct tfs_pb *pb, uint64_t *ret)
 /* Read tag and value; moves past BYTES, and to the fields of a group. Sets *@ret_wire, which may be one of a group's. */
 static int read_field(struct tfs_pb *pb, struct tfs_pb_field *f, unsigned *ret_wire)
 {
-	uint64_t tag, left;
+	uint64_t tag = 0, left;
 	int r;
 
 	f->tag_at = pb->at;

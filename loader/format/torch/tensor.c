@@ -3,6 +3,7 @@
  * One tensor: from the arguments of the call that would rebuild it (torch/_utils.py) to its bytes in the file. A tensor is an
  * offset, sizes and strides over a storage; several may share one, and what they reach must lie within it.
  */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -306,8 +307,8 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 {
 	const struct tfs_torch_rebuild *rebuild = tensor->rebuild;
 	const struct tfs_pickle_value *args = tensor->from;
-	struct tfs_torch_storage s;
-	unsigned n_strides;
+	struct tfs_torch_storage s = { 0 };
+	unsigned n_strides = 0;
 	int r;
 
 	if (rebuild && rebuild->foreign)
@@ -362,6 +363,7 @@ static int check_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 {
 	uint64_t last = 0, step, end, nbytes;
 
+	assert(l->type);
 	l->elems = 1;
 	for (unsigned i = 0; i < l->ndim; i++)
 		if (ckd_mul(&l->elems, l->elems, l->shape[i]))

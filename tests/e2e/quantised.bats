@@ -7,6 +7,7 @@ load helpers
 every() {
 	py "$e2e/quantised.py" make "$model"
 	expect_log 'warning: .*not in f32/'
+	expect_log 'error: gptq/bad_groups/.*g_idx: input 5 is of group'
 	start "$@" "$model" "$mnt"
 	py "$e2e/quantised.py" check "$mnt" "$log"
 }

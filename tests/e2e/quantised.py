@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """quantised.py make DIR: the cases of quant/, each a model in DIR/SCHEME/CASE.
 quantised.py check MNT LOG: what DIR, mounted at MNT, shows of them, and what mounting said."""
+import errno
 import importlib
 import os
 import pathlib
@@ -57,6 +58,13 @@ def problems(c, mount, log):
     for name in c.absent:
         if name in shown:
             yield f"{name}: has a file"
+    for name in c.unreadable:
+        try:
+            (view / f"{name}.npy").read_bytes()
+            yield f"{name}: can be read"
+        except OSError as e:
+            if e.errno != errno.EIO:
+                yield f"{name}: {e}"
     lines = [line for line in pathlib.Path(log).read_text().splitlines() if f"warning: {c.name}/" in line]
     for line in lines:
         if not any(re.search(w, line) for w in c.warnings):

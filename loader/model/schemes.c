@@ -16,7 +16,9 @@
 #include "convert/convert.h"
 
 /* clang-format off */
+/* clang-format off */
 static const struct tfs_scheme *const schemes[] = {
+	&tfs_scheme_unsupported, /* before all that it looks like but for what it has besides */
 	&tfs_scheme_fp8,
 	&tfs_scheme_int8,
 	&tfs_scheme_gptq,
@@ -452,7 +454,7 @@ int tfs_prepare_plain(const struct tfs_scaled *w, const uint8_t *const *parts, s
 /* Types that codes, or what tells them, are kept in. */
 static bool may_be_code(const struct tfs_dtype *d)
 {
-	static const char *const names[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32" };
+	static const char *const names[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32", "I16", "U16", "I64" };
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (!strcmp(d->name, names[i]))

@@ -29,6 +29,7 @@ struct tfs_scheme {
 /* In the order in which they are asked; the first that says yes is it. */
 extern const struct tfs_scheme tfs_scheme_fp8, tfs_scheme_int8;
 extern const struct tfs_scheme tfs_scheme_gptq, tfs_scheme_awq;
+extern const struct tfs_scheme tfs_scheme_unsupported;
 
 /* Find the scaled weights of @set and fill what it says of them. 0 or -ENOMEM. */
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set);

@@ -40,10 +40,10 @@ static bool take(void *arg, int id, const char *value)
 static int add_all(const struct tfs_model *m, struct tfs_files *files)
 {
 	for (uint32_t s = 0; s < m->n_sets; s++)
-		for (uint32_t t = 0; t < m->sets[s].n_tensors; t++) {
+		for (uint32_t t = 0; t < tfs_set_n_all(&m->sets[s]); t++) {
 			if (tfs_array_room(files->ids, files->n, files->room))
 				return -ENOMEM;
-			files->ids[files->n++] = (struct tfs_file_id){ s, t, TFS_RAW };
+			files->ids[files->n++] = (struct tfs_file_id){ s, t, t < m->sets[s].n_tensors ? TFS_RAW : TFS_F32 };
 		}
 	return 0;
 }
@@ -193,12 +193,13 @@ static int print(void *arg, const struct tfs_row *row)
 	return 0;
 }
 
-static int print_table(struct tfs_rows *rows, const struct tfs_files *files, bool several_sets, bool all_columns)
+static int print_table(struct tfs_rows *rows, const struct tfs_files *files, bool several_sets, bool scaled, bool all_columns)
 {
 	struct table table = { .full = all_columns };
 
 	for (int c = 0; c < TFS_COLUMNS; c++)
-		if (all_columns || c <= TFS_COLUMN_BYTES || (c == TFS_COLUMN_SET && several_sets))
+		if (all_columns || c <= TFS_COLUMN_BYTES || (c == TFS_COLUMN_SET && several_sets) ||
+		    (c == TFS_COLUMN_SCHEME && scaled))
 			table.columns[table.n++] = c;
 	table.f = open_memstream(&table.text, &table.len);
 	int r = table.f ? measure(&table, NULL) : -ENOMEM;
@@ -216,6 +217,14 @@ static int print_table(struct tfs_rows *rows, const struct tfs_files *files, boo
 
 /* --- The command ----------------------------------------------------------------------------------------------------- */
 
+static bool has_scaled(const struct tfs_model *m)
+{
+	for (size_t i = 0; i < m->n_sets; i++)
+		if (m->sets[i].n_scaled)
+			return true;
+	return false;
+}
+
 static int print_files(const struct tfs_model_arg *arg, const struct tfs_files *files, enum format format)
 {
 	struct tfs_rows *rows = tfs_rows_create(arg->model, arg->tree);
@@ -223,7 +232,7 @@ static int print_files(const struct tfs_model_arg *arg, const struct tfs_files *
 	int r = !rows	       ? -ENOMEM :
 		format == TSV  ? print_tsv(rows, files) :
 		format == JSON ? print_json(rows, files) :
-				 print_table(rows, files, arg->model->n_sets > 1, format == LONG);
+				 print_table(rows, files, arg->model->n_sets > 1, has_scaled(arg->model), format == LONG);
 	tfs_rows_destroy(rows);
 	if (r)
 		tfs_log_error("listing the model: %s", strerror(-r));

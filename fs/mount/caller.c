@@ -47,6 +47,7 @@ bool tfs_caller_sees(struct tfs_fs *fs, const struct tfs_caller *c, struct tfs_i
 
 	switch (inode.kind) {
 	case TFS_INO_NODE:
+	case TFS_INO_COPY:
 		return tfs_access_way(fs->model, c, inode.node);
 	case TFS_INO_TENSOR:
 		return tfs_access_tensor(a, c, inode.set, inode.tensor);
@@ -87,5 +88,8 @@ bool tfs_is_mixed_dir(struct tfs_fs *fs, struct tfs_inode dir)
 
 bool tfs_is_behind_link(struct tfs_fs *fs, struct tfs_inode inode)
 {
-	return inode.kind == TFS_INO_NODE && !fs->model->nodes[inode.node].link && tfs_model_way(fs->model, inode.node);
+	/* A link that is shown as one is followed by the kernel, but not in a copy. */
+	bool followed = inode.kind == TFS_INO_COPY || (inode.kind == TFS_INO_NODE && !fs->model->nodes[inode.node].link);
+
+	return followed && tfs_model_way(fs->model, inode.node);
 }

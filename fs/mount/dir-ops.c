@@ -44,7 +44,7 @@ static int size_of_meta(struct tfs_fs *fs, struct tfs_inode inode, uint64_t *ret
 	int r = 0;
 
 	if (inode.kind == TFS_INO_KEYS)
-		r = tfs_file_meta_text(fs->model, inode, &text, &len);
+		r = tfs_tree_text(fs->tree, inode, &text, &len);
 	else if (!(text = tfs_meta_text(fs->model, inode, &len)))
 		r = -ENOMEM;
 	free(text);
@@ -115,7 +115,7 @@ static int fill_attr(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
 	fill_attr_quickly(fs, inode, st);
 	size = (uint64_t)st->st_size;
 	if (inode.kind == TFS_INO_CONSOLIDATED) {
-		const struct tfs_consolidated *consolidated = tfs_tree_consolidated(fs->tree, inode.set);
+		const struct tfs_consolidated *consolidated = tfs_tree_consolidated(fs->tree, inode);
 		if (!consolidated)
 			return -ENOMEM;
 		size = tfs_consolidated_size(consolidated);
@@ -292,13 +292,6 @@ static int next_entry(struct tfs_fs *fs, struct tfs_inode dir, const struct tfs_
 	return r;
 }
 
-/* Are its attributes, or even its number, known only once somebody looks it up; or is he to be asked who he is? */
-static bool waits_for_lookup(struct tfs_fs *fs, struct tfs_inode inode)
-{
-	return inode.kind == TFS_INO_KEYS || inode.kind == TFS_INO_CONSOLIDATED || inode.kind == TFS_INO_CONTROL ||
-	       tfs_is_behind_link(fs, inode);
-}
-
 /* As much of @dir as goes into @buf. */
 static int list(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode dir, const struct tfs_caller *caller, off_t offset, bool plus,
 		char *buf, size_t size, size_t *ret_used)
@@ -325,7 +318,8 @@ static int list(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode dir, const s
 			if (r)
 				break;
 			next = place + 2;
-			if (!plus || waits_for_lookup(fs, inode))
+			/* Who lists what is behind a link is asked who he is once he looks it up. */
+			if (!plus || tfs_tree_waits_for_lookup(inode) || tfs_is_behind_link(fs, inode))
 				fill_attr_quickly(fs, inode, &e.attr);
 			else if (fill_entry(fs, inode, caller, &e))
 				e.ino = 0;

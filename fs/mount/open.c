@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "mount/caller.h"
 #include "mount/control.h"
@@ -154,7 +155,7 @@ static bool give_up(struct tfs_pending *p)
 
 static void on_done(struct tfs_wait *wait, int result)
 {
-	struct waiting *w = (struct waiting *)(void *)((char *)wait - offsetof(struct waiting, wait));
+	struct waiting *w = tfs_container_of(wait, struct waiting, wait);
 	struct tfs_pending *p = &w->pending;
 	tfs_pending_disarm(p); /* after this nobody else knows the pending open */
 	struct tfs_moved m = tfs_go_there(p->here);
@@ -199,7 +200,7 @@ static void open_tensor(const struct request *q)
 static void open_consolidated(const struct request *q)
 {
 	struct tfs_fs *fs = q->fs;
-	const struct tfs_consolidated *consolidated = tfs_tree_consolidated(fs->tree, q->inode.set);
+	const struct tfs_consolidated *consolidated = tfs_tree_consolidated(fs->tree, q->inode);
 	struct tfs_opened *o = tfs_opened_lock(&fs->opened, q->ino);
 
 	if (o) {
@@ -235,7 +236,7 @@ static void open_file_meta(const struct request *q)
 {
 	char *text = NULL;
 	size_t len = 0;
-	int r = tfs_file_meta_text(q->fs->model, q->inode, &text, &len);
+	int r = tfs_tree_text(q->fs->tree, q->inode, &text, &len);
 
 	answer_text(q, text, len, r ? r : -ENOMEM);
 }
@@ -362,6 +363,7 @@ static void (*const openers[TFS_INO_KINDS])(const struct request *q) = {
 	[TFS_INO_CONTROL] = open_control,
 	[TFS_INO_KEYS] = open_file_meta,
 	[TFS_INO_CONSOLIDATED] = open_consolidated,
+	[TFS_INO_COPY] = open_original,
 };
 
 void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

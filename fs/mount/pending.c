@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "base/container.h"
 #include "config.h"
 #include "mount/reply.h"
 
@@ -72,7 +73,7 @@ static void on_interrupt(fuse_req_t req, void *data)
 
 static struct tfs_pending *pending_of(struct tfs_watched *w)
 {
-	return (struct tfs_pending *)(void *)((char *)w - offsetof(struct tfs_pending, watched));
+	return tfs_container_of(w, struct tfs_pending, watched);
 }
 
 static bool on_signal(struct tfs_watched *w)

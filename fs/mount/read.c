@@ -3,9 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/container.h"
+#include "base/file.h"
 #include "mount/pending.h"
 #include "mount/reply.h"
 #include "tree/listing.h"
@@ -34,7 +35,7 @@ static bool give_up_reading(struct tfs_watched *w)
 
 static void on_killed(struct tfs_watched *w)
 {
-	struct reading *rd = (struct reading *)(void *)((char *)w - offsetof(struct reading, watched));
+	struct reading *rd = tfs_container_of(w, struct reading, watched);
 	struct tfs_moved m = tfs_go_there(rd->here);
 	tfs_reply_error(rd->req, -EINTR);
 	tfs_go_back(&m);
@@ -100,17 +101,8 @@ static void read_stream(struct tfs_fs *fs, fuse_req_t req, struct tfs_stream *st
 static void read_native(fuse_req_t req, int fd, uint64_t offset, size_t len)
 {
 	cleanup_free char *buf = malloc(len ? len : 1);
-	size_t got = 0;
 
-	while (buf && got < len) {
-		ssize_t n = pread(fd, buf + got, len - got, offset + got);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		got += n;
-	}
-	if (!buf || got < len)
+	if (!buf || tfs_file_read(fd, buf, len, offset, NULL))
 		tfs_reply_error(req, buf ? -EIO : -ENOMEM);
 	else
 		fuse_reply_buf(req, buf, len);
@@ -150,7 +142,7 @@ void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, stru
 		return;
 	}
 	if (o->mode == TFS_OPEN_STREAM && inode.kind == TFS_INO_CONSOLIDATED)
-		file_size = tfs_consolidated_size(tfs_tree_consolidated(fs->tree, inode.set));
+		file_size = tfs_consolidated_size(tfs_tree_consolidated(fs->tree, inode));
 	else if (o->mode == TFS_OPEN_STREAM)
 		file_size = tfs_file_layout(fs->model, tfs_file_of(inode)).size;
 	else if (o->mode == TFS_OPEN_NATIVE)

@@ -40,7 +40,7 @@ static void *look(void *arg)
 
 	pthread_mutex_lock(&w->lock);
 	while (!w->stopping) {
-		if (w->list.next == &w->list && !w->busy) {
+		if (tfs_list_is_empty(&w->list) && !w->busy) {
 			w->asleep = true;
 			pthread_cond_wait(&w->changed, &w->lock);
 			w->asleep = false;
@@ -48,9 +48,9 @@ static void *look(void *arg)
 		}
 		w->busy = false;
 		tfs_cond_wait_until(&w->changed, &w->lock, tfs_now() + LOOK_EVERY);
-		struct tfs_watched *given_up = NULL;
-		for (struct tfs_watched *e = w->list.next, *next; e != &w->list; e = next) {
-			next = e->next;
+		struct tfs_list given_up;
+		tfs_list_init(&given_up);
+		tfs_list_each(struct tfs_watched, e, &w->list, link) {
 			/* Most reads have their answer before we look twice: spare us asking about them. */
 			if (e->killed_only && !e->seen) {
 				e->seen = true;
@@ -59,19 +59,15 @@ static void *look(void *arg)
 			if (!has_signal(e->tid, e->killed_only) || !e->give_up(e))
 				continue;
 			e->given_up = true;
-			e->prev->next = next;
-			next->prev = e->prev;
-			e->next = given_up;
-			given_up = e;
+			tfs_list_remove(&e->link);
+			tfs_list_add_first(&given_up, &e->link);
 		}
-		if (!given_up)
+		if (tfs_list_is_empty(&given_up))
 			continue;
 		w->answering = true;
 		pthread_mutex_unlock(&w->lock);
-		for (struct tfs_watched *next; given_up; given_up = next) {
-			next = given_up->next;
-			given_up->answer(given_up);
-		}
+		tfs_list_each(struct tfs_watched, e, &given_up, link)
+			e->answer(e);
 		pthread_mutex_lock(&w->lock);
 		w->answering = false;
 		pthread_cond_broadcast(&w->changed);
@@ -84,7 +80,7 @@ void tfs_watch_init(struct tfs_watch *w)
 {
 	pthread_mutex_init(&w->lock, NULL);
 	tfs_cond_init(&w->changed);
-	w->list.prev = w->list.next = &w->list;
+	tfs_list_init(&w->list);
 	w->running = w->stopping = w->answering = w->busy = w->asleep = false;
 }
 
@@ -106,9 +102,7 @@ void tfs_watch_add(struct tfs_watch *w, struct tfs_watched *e)
 	if (!w->running)
 		w->running = !tfs_thread_start(&w->thread, "tfs-signals", look, w);
 	e->seen = e->given_up = false;
-	e->next = &w->list;
-	e->prev = w->list.prev;
-	e->prev->next = w->list.prev = e;
+	tfs_list_add(&w->list, &e->link);
 	w->busy = true;
 	if (w->asleep) {
 		w->asleep = false;
@@ -121,10 +115,8 @@ bool tfs_watch_remove(struct tfs_watch *w, struct tfs_watched *e)
 {
 	pthread_mutex_lock(&w->lock);
 	bool there = !e->given_up;
-	if (there) {
-		e->prev->next = e->next;
-		e->next->prev = e->prev;
-	}
+	if (there)
+		tfs_list_remove(&e->link);
 	pthread_mutex_unlock(&w->lock);
 	return there;
 }

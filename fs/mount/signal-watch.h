@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "base/list.h"
+
 /* A waiting thread; embedded in what it waits with. */
 struct tfs_watched {
 	pid_t tid;
@@ -20,14 +22,14 @@ struct tfs_watched {
 	bool (*give_up)(struct tfs_watched *w);
 	/* Without the lock, as an answer takes libfuse's, under which open requests come to tfs_watch_add(). @w goes with it. */
 	void (*answer)(struct tfs_watched *w);
-	struct tfs_watched *prev, *next; /* private, as is: */
+	struct tfs_list link; /* private, as is: */
 	bool seen, given_up;
 };
 
 struct tfs_watch {
 	pthread_mutex_t lock; /* guards the list; taken before the loader's locks */
 	pthread_cond_t changed;
-	struct tfs_watched list; /* head */
+	struct tfs_list list;
 	bool running, stopping, answering;
 	/*
 	 * Most opens are answered at once, and none of them should wake the thread: it goes to sleep only after a while in which

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/container.h"
 #include "hash/hash.h"
 #include "mount/pending.h"
 #include "mount/reply.h"
@@ -42,7 +43,7 @@ static bool give_up_open(struct tfs_pending *p)
 
 static struct asking *asking_of(struct tfs_hash_wait *w)
 {
-	return (struct asking *)(void *)((char *)w - offsetof(struct asking, wait));
+	return tfs_container_of(w, struct asking, wait);
 }
 
 /* --- user.tensorfs.xxh128 -------------------------------------------------------------------------------------------- */

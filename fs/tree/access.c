@@ -169,11 +169,11 @@ static struct tfs_needs needs_of_tensor(const struct tfs_access *a, uint32_t set
 	struct tfs_needs n = { 0 };
 
 	const struct tfs_tensor *t = tfs_set_tensor(s, tensor);
-	const struct tfs_scaled *w = tensor < s->n_tensors ? NULL : t->encoding->scaled;
+	const struct tfs_encoding *e = tensor < s->n_tensors ? NULL : t->encoding;
 
 	add_source(a->model, t->source, s->dir, &n);
-	for (unsigned i = 1; w && i < w->n_parts; i++)
-		add_source(a->model, w->parts[i]->source, s->dir, &n);
+	for (unsigned i = 1; e && i < e->scaled->n_parts; i++)
+		add_source(a->model, e->parts[i]->source, s->dir, &n);
 	for (uint32_t i = 0; has_external(s) && i < s->n_files; i++)
 		add_source(a->model, s->sources[i], s->dir, &n);
 	return n;
@@ -247,10 +247,10 @@ bool tfs_access_tensor(const struct tfs_access *a, const struct tfs_caller *c, u
 	const struct tfs_set *s = &a->model->sets[set];
 
 	const struct tfs_tensor *t = tfs_set_tensor(s, tensor);
-	const struct tfs_scaled *w = tensor < s->n_tensors ? NULL : t->encoding->scaled;
+	const struct tfs_encoding *e = tensor < s->n_tensors ? NULL : t->encoding;
 
-	for (unsigned i = 1; w && i < w->n_parts; i++)
-		if (!tfs_access_node(a->model, c, w->parts[i]->source))
+	for (unsigned i = 1; e && i < e->scaled->n_parts; i++)
+		if (!tfs_access_node(a->model, c, e->parts[i]->source))
 			return false;
 	return tfs_access_node(a->model, c, t->source) && (!has_external(s) || all_of(a, c, s->sources, s->n_files));
 }

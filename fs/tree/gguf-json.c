@@ -32,32 +32,32 @@ static void put_float(struct tfs_json_out *b, double f, bool single)
 	tfs_json_add(b, s);
 }
 
-static int put_array(struct tfs_json_out *b, struct tfs_gguf *r, unsigned depth, bool full);
+static int put_array(struct tfs_json_out *b, struct tfs_gguf *g, unsigned depth, bool full);
 
 /* A value that stands in @depth arrays. */
-static int put_value(struct tfs_json_out *b, struct tfs_gguf *r, enum tfs_gguf_type type, unsigned depth, bool full)
+static int put_value(struct tfs_json_out *b, struct tfs_gguf *g, enum tfs_gguf_type type, unsigned depth, bool full)
 {
 	union tfs_gguf_number v;
 	const char *s;
 	char number[32];
 	size_t len;
-	int rc;
+	int r;
 
 	if (type == TFS_GGUF_ARRAY) {
 		tfs_json_add(b, "{");
-		rc = put_array(b, r, depth, full);
+		r = put_array(b, g, depth, full);
 		tfs_json_add(b, "}");
-		return rc;
+		return r;
 	}
 	if (type == TFS_GGUF_STRING) {
-		rc = tfs_gguf_string(r, &s, &len);
-		if (!rc)
+		r = tfs_gguf_string(g, &s, &len);
+		if (!r)
 			tfs_json_add_string(b, s, len);
-		return rc;
+		return r;
 	}
-	rc = tfs_gguf_number(r, type, &v);
-	if (rc)
-		return rc;
+	r = tfs_gguf_number(g, type, &v);
+	if (r)
+		return r;
 	switch (type) {
 	case TFS_GGUF_FLOAT32:
 	case TFS_GGUF_FLOAT64:
@@ -80,76 +80,76 @@ static int put_value(struct tfs_json_out *b, struct tfs_gguf *r, enum tfs_gguf_t
 }
 
 /* The members of an array's object. */
-static int put_array(struct tfs_json_out *b, struct tfs_gguf *r, unsigned depth, bool full)
+static int put_array(struct tfs_json_out *b, struct tfs_gguf *g, unsigned depth, bool full)
 {
 	struct tfs_gguf_array a;
 	char head[80];
 	uint64_t shown;
 	bool all;
-	int rc = tfs_gguf_array(r, depth, &a);
+	int r = tfs_gguf_array(g, depth, &a);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	all = full || a.count <= TFS_GGUF_JSON_ARRAY;
 	shown = all ? a.count : TFS_GGUF_JSON_FIRST;
 	snprintf(head, sizeof head, "\"of\": \"%s\", \"count\": %" PRIu64 ", \"%s\": [", tfs_gguf_type_name(a.of), a.count,
 		 all ? "value" : "first");
 	tfs_json_add(b, head);
-	for (uint64_t i = 0; i < shown && !rc && !b->failed; i++) {
+	for (uint64_t i = 0; i < shown && !r && !b->failed; i++) {
 		if (i)
 			tfs_json_add(b, ", ");
-		rc = put_value(b, r, a.of, depth + 1, full);
+		r = put_value(b, g, a.of, depth + 1, full);
 	}
 	tfs_json_add(b, "]");
-	return rc || all ? rc : tfs_gguf_skip(r, a.of, a.count - shown, depth + 1);
+	return r || all ? r : tfs_gguf_skip(g, a.of, a.count - shown, depth + 1);
 }
 
-static int put_keys(struct tfs_json_out *b, struct tfs_gguf *r, bool full)
+static int put_keys(struct tfs_json_out *b, struct tfs_gguf *g, bool full)
 {
 	struct tfs_gguf_key key;
 	const char *before = "\n        ";
 	char type[40];
-	int rc;
+	int r;
 
-	while ((rc = tfs_gguf_key(r, &key)) > 0 && !b->failed) {
+	while ((r = tfs_gguf_key(g, &key)) > 0 && !b->failed) {
 		tfs_json_add(b, before);
 		before = ",\n        ";
 		tfs_json_add_string(b, key.name, key.len);
 		snprintf(type, sizeof type, ": {\"type\": \"%s\", ", tfs_gguf_type_name(key.type));
 		tfs_json_add(b, type);
 		if (key.type == TFS_GGUF_ARRAY) {
-			rc = put_array(b, r, 0, full);
+			r = put_array(b, g, 0, full);
 		} else {
 			tfs_json_add(b, "\"value\": ");
-			rc = put_value(b, r, key.type, 0, full);
+			r = put_value(b, g, key.type, 0, full);
 		}
 		tfs_json_add(b, "}");
-		if (rc)
-			return rc;
+		if (r)
+			return r;
 	}
-	return rc < 0 ? rc : 0;
+	return r < 0 ? r : 0;
 }
 
 int tfs_gguf_json(struct tfs_json_out *b, const struct tfs_input *in, const char *path, bool full, struct tfs_error *err)
 {
 	char head[160];
-	struct tfs_gguf r;
-	int rc = tfs_gguf_open(&r, in, err);
+	struct tfs_gguf g;
+	int r = tfs_gguf_open(&g, in, err);
 
-	if (!rc) {
+	if (!r) {
 		tfs_json_add(b, "{\n      \"file\": ");
 		tfs_json_add_string(b, path, strlen(path));
 		snprintf(head, sizeof head,
 			 ",\n      \"version\": %" PRIu32 ",\n      \"byte_order\": \"%s\",\n      \"tensors\": %" PRIu64
 			 ",\n      \"keys\": {",
-			 r.version, r.big_endian ? "big" : "little", r.n_tensors);
+			 g.version, g.big_endian ? "big" : "little", g.n_tensors);
 		tfs_json_add(b, head);
-		rc = put_keys(b, &r, full);
+		r = put_keys(b, &g, full);
 		tfs_json_add(b, "\n      }\n    }");
 	}
-	tfs_gguf_close(&r);
-	if (!rc && b->failed)
-		rc = tfs_error_set(err, b->failed, TFS_NO_OFFSET, "its keys as text: %s",
-				   b->failed == -EFBIG ? "longer than 256 MiB" : strerror(-b->failed));
-	return rc;
+	tfs_gguf_close(&g);
+	if (!r && b->failed)
+		r = tfs_error_set(err, b->failed, TFS_NO_OFFSET, "its keys as text: %s",
+				  b->failed == -EFBIG ? "longer than 256 MiB" : strerror(-b->failed));
+	return r;
 }

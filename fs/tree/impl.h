@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "tree/converted.h"
 #include "tree/tree.h"
 
 struct tfs_tree {
@@ -16,6 +17,7 @@ struct tfs_tree {
 	struct names **names;	  /* [set], NULL until first needed */
 	struct modules **modules; /* [set], likewise */
 	struct tfs_consolidated_all *consolidated;
+	struct tfs_converted_all *converted;
 	struct tfs_access *access;
 };
 
@@ -39,6 +41,8 @@ struct tfs_kind_ops {
 	int (*lookup)(struct tfs_tree *t, struct tfs_inode dir, const char *name, struct tfs_inode *ret_inode);
 	/* A set's view, or in one: the set. NULL: it is neither. */
 	uint32_t (*shown_set)(const struct tfs_tree *t, struct tfs_inode dir);
+	/* As tfs_tree_waits_for_lookup(). */
+	bool waits_for_lookup;
 };
 
 extern const struct tfs_kind_ops *const tfs_kinds[TFS_INO_KINDS];
@@ -46,6 +50,9 @@ extern const struct tfs_kind_ops *const tfs_kinds[TFS_INO_KINDS];
 /* set-files.c: a set's views, and what is in them. */
 extern const struct tfs_kind_ops tfs_kind_view_dir, tfs_kind_set_view_dir, tfs_kind_tensor, tfs_kind_tree_dir,
 	tfs_kind_set_tree_dir, tfs_kind_keys, tfs_kind_consolidated;
+
+/* converted-files.c: what is in whole/bf16 and its like. */
+extern const struct tfs_kind_ops tfs_kind_converted_dir, tfs_kind_copy;
 
 /* --- tree.c -------------------------------------------------------------------------------------------------------- */
 

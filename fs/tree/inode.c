@@ -29,8 +29,10 @@ struct tfs_inode tfs_ino_unpack(uint64_t ino)
 		[TFS_INO_SET_VIEW_DIR] = { .view = true, .set = true },
 		[TFS_INO_TENSOR] = { .view = true, .set = true, .tensor = true },
 		[TFS_INO_CONTROL] = { .serial = true },
-		[TFS_INO_KEYS] = { .set = true, .node = true },
-		[TFS_INO_CONSOLIDATED] = { .set = true },
+		[TFS_INO_KEYS] = { .view = true, .set = true, .node = true },
+		[TFS_INO_CONSOLIDATED] = { .view = true, .set = true, .node = true },
+		[TFS_INO_CONVERTED_DIR] = { .view = true, .set = true, .tensor = true },
+		[TFS_INO_COPY] = { .node = true },
 		[TFS_INO_TREE_DIR] = { .set = true, .tensor = true, .depth = true },
 		[TFS_INO_SET_TREE_DIR] = { .set = true, .tensor = true, .depth = true },
 	};

@@ -19,12 +19,24 @@ enum tfs_kind {
 	TFS_INO_CONTROL,      /* a file in there: node is its index, serial the snapshot of it (mount/snapshots.h), 0: none */
 	TFS_INO_TREE_DIR,     /* below tree/ of the set, which is its directory's primary one: tensor is its first, and depth */
 	TFS_INO_SET_TREE_DIR, /* below sets/STEM/tree */
-	TFS_INO_KEYS,	      /* of a set's files: node is an enum tfs_keys */
-	TFS_INO_CONSOLIDATED, /* "whole/model.safetensors" of a set */
+	TFS_INO_KEYS,	      /* a text of a set: node is an enum tfs_keys; of those of a CONVERTED_DIR view is an enum tfs_as */
+	TFS_INO_CONSOLIDATED, /* "whole/model.safetensors" of a set; view 1 + enum tfs_as: shard node of what is in a CONVERTED_DIR */
+	TFS_INO_CONVERTED_DIR, /* "whole/bf16" of a set: view is an enum tfs_as, tensor is 1 in sets/STEM */
+	TFS_INO_COPY,	       /* the original node, in a CONVERTED_DIR */
 	TFS_INO_KINDS,
 };
 
-enum tfs_keys { TFS_KEYS_GGUF, TFS_KEYS_GGUF_FULL, TFS_KEYS_SAFETENSORS, TFS_KEYS };
+enum tfs_keys {
+	/* In meta/. */
+	TFS_KEYS_GGUF,
+	TFS_KEYS_GGUF_FULL,
+	TFS_KEYS_SAFETENSORS,
+	TFS_KEYS_IN_META,
+	/* In a CONVERTED_DIR. */
+	TFS_KEYS_CONFIG = TFS_KEYS_IN_META,
+	TFS_KEYS_INDEX,
+	TFS_KEYS
+};
 
 /* What an inode number says. Fields that its kind does not name are 0. */
 struct tfs_inode {

@@ -228,7 +228,10 @@ static void control_attr(const struct tfs_tree *t, struct tfs_inode i, struct st
 	tfs_tree_attr_of_node(&t->model->nodes[TFS_NODE_ROOT], st);
 }
 
-static const struct tfs_kind_ops control = { .valid = control_valid, .parent = control_parent, .attr = control_attr };
+/* It waits as each who looks gets a snapshot of his own, which is part of the number; and its text is made for that. */
+static const struct tfs_kind_ops control = {
+	.valid = control_valid, .parent = control_parent, .attr = control_attr, .waits_for_lookup = true
+};
 
 /* --- The table ------------------------------------------------------------------------------------------------------ */
 
@@ -245,4 +248,6 @@ const struct tfs_kind_ops *const tfs_kinds[TFS_INO_KINDS] = {
 	[TFS_INO_SET_TREE_DIR] = &tfs_kind_set_tree_dir,
 	[TFS_INO_KEYS] = &tfs_kind_keys,
 	[TFS_INO_CONSOLIDATED] = &tfs_kind_consolidated,
+	[TFS_INO_CONVERTED_DIR] = &tfs_kind_converted_dir,
+	[TFS_INO_COPY] = &tfs_kind_copy,
 };

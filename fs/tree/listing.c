@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/search.h"
 #include "tree/row.h"
 
@@ -52,7 +53,7 @@ static int put_piece(const struct tfs_listing *l, struct tfs_rows *rows, FILE *f
 	else if (first)
 		tfs_row_put_tsv_head(f);
 	while (at->set < m->n_sets && ftello(f) < PIECE) {
-		if (at->tensor == m->sets[at->set].n_tensors) {
+		if (at->tensor == tfs_set_n_all(&m->sets[at->set])) {
 			at->set++;
 			at->tensor = 0;
 			continue;
@@ -91,18 +92,10 @@ static int make_piece(struct tfs_listing *l, size_t piece)
 	if (f && fclose(f) && !r)
 		r = -ENOMEM;
 	if (!r && piece + 1 == l->n_starts && at.set < l->model->n_sets) {
-		if (l->n_starts == l->room) {
-			struct start *starts = realloc(l->starts, 2 * l->room * sizeof *starts);
-			if (starts) {
-				l->starts = starts;
-				l->room *= 2;
-			}
-		}
 		at.offset += len;
-		if (l->n_starts < l->room)
+		r = tfs_array_room(l->starts, l->n_starts, l->room);
+		if (!r)
 			l->starts[l->n_starts++] = at;
-		else
-			r = -ENOMEM;
 	}
 	tfs_rows_destroy(rows);
 	if (r) {

@@ -100,10 +100,11 @@ static void add_encoding(json_t *o, const struct tfs_encoding *p)
 static void add_scheme(json_t *o, const struct tfs_tensor *w)
 {
 	const struct tfs_scaled *s = w->encoding->scaled;
+	const struct tfs_tensor *const *part = w->encoding->parts;
 	json_t *parts = json_array();
 
 	for (unsigned i = 0; i < s->n_parts; i++)
-		json_array_append_new(parts, tfs_json_any(s->parts[i]->name, s->parts[i]->name_len));
+		json_array_append_new(parts, tfs_json_any(part[i]->name, part[i]->name_len));
 	json_object_set_new(o, "weight", tfs_json_any(w->name, w->name_len));
 	json_object_set_new(o, "scheme", json_string(s->scheme));
 	json_object_set_new(o, "formula", json_string(s->formula));

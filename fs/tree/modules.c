@@ -6,6 +6,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "base/array.h"
 #include "base/search.h"
 #include "base/sort.h"
 #include "content/view.h"
@@ -355,13 +356,8 @@ bool tfs_modules_find(const struct modules *m, struct tfs_module d, const char *
 
 static bool add_odd(struct modules *m, size_t *room, uint32_t place, unsigned depth)
 {
-	if (m->n_odd == *room) {
-		*room = *room ? *room * 2 : 16;
-		struct odd *odd = realloc(m->odd, *room * sizeof *odd);
-		if (!odd)
-			return false;
-		m->odd = odd;
-	}
+	if (tfs_array_room(m->odd, m->n_odd, *room))
+		return false;
 	m->odd[m->n_odd] = (struct odd){ .place = place, .depth = depth };
 	set_hash(m, &m->odd[m->n_odd++]);
 	return true;

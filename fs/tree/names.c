@@ -104,15 +104,8 @@ bool tfs_name_is_cut(const char *name, size_t len)
 
 static const struct odd *find_odd(const struct names *n, uint32_t tensor)
 {
-	size_t lo = 0, hi = n->n_odd;
-	while (lo < hi) {
-		size_t mid = (lo + hi) / 2;
-		if (n->odd[mid].tensor < tensor)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < n->n_odd && n->odd[lo].tensor == tensor ? &n->odd[lo] : NULL;
+	size_t at = tfs_search(i, 0, n->n_odd, n->odd[i].tensor < tensor);
+	return at < n->n_odd && n->odd[at].tensor == tensor ? &n->odd[at] : NULL;
 }
 
 size_t tfs_names_get(const struct names *n, uint32_t tensor, char *buf)
@@ -226,19 +219,21 @@ uint32_t tfs_names_at(const struct names *n, uint32_t place)
 	return n->order ? n->order[place] : place;
 }
 
+/* The name at @place, beside @name: < 0, 0, > 0. */
+static int compare_at(const struct names *n, size_t place, const char *name, size_t len)
+{
+	char buf[TFS_STEM_MAX + 1];
+	return tfs_name_cmp(buf, tfs_names_get(n, tfs_names_at(n, (uint32_t)place), buf), name, len);
+}
+
 uint32_t tfs_names_find(const struct names *n, const char *name, size_t len, uint32_t *ret_other)
 {
 	const size_t n_all = tfs_set_n_all(n->set);
-	char buf[TFS_STEM_MAX + 1];
-	size_t at = tfs_search(i, 0, n_all, tfs_name_cmp(buf, tfs_names_get(n, tfs_names_at(n, i), buf), name, len) < 0);
+	size_t at = tfs_search(i, 0, n_all, compare_at(n, i, name, len) < 0);
 	uint32_t found[2] = { UINT32_MAX, UINT32_MAX };
 
-	for (size_t k = 0; k < 2 && at + k < n_all; k++) {
-		uint32_t tensor = tfs_names_at(n, at + k);
-		if (tfs_name_cmp(buf, tfs_names_get(n, tensor, buf), name, len))
-			break;
-		found[k] = tensor;
-	}
+	for (size_t k = 0; k < 2 && at + k < n_all && !compare_at(n, at + k, name, len); k++)
+		found[k] = tfs_names_at(n, (uint32_t)(at + k));
 	*ret_other = found[1];
 	return found[0];
 }

@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "tensor/scaled.h"
 
 const char *const tfs_column_names[TFS_COLUMNS] = {
-	[TFS_COLUMN_NAME] = "name", [TFS_COLUMN_DTYPE] = "dtype",   [TFS_COLUMN_SHAPE] = "shape",   [TFS_COLUMN_BYTES] = "bytes",
-	[TFS_COLUMN_SET] = "set",   [TFS_COLUMN_SOURCE] = "source", [TFS_COLUMN_OFFSET] = "offset", [TFS_COLUMN_PATH] = "path",
+	[TFS_COLUMN_NAME] = "name",	[TFS_COLUMN_DTYPE] = "dtype", [TFS_COLUMN_SHAPE] = "shape",
+	[TFS_COLUMN_BYTES] = "bytes",	[TFS_COLUMN_SET] = "set",     [TFS_COLUMN_SOURCE] = "source",
+	[TFS_COLUMN_OFFSET] = "offset", [TFS_COLUMN_PATH] = "path",   [TFS_COLUMN_SCHEME] = "scheme",
 };
 
 /* --- Making them --------------------------------------------------------------------------------------------------------- */
@@ -22,6 +24,7 @@ struct tfs_rows {
 	uint32_t set_index, source_node; /* of the last row; UINT32_MAX: none */
 	char set[TFS_PATH_SIZE];	 /* DIR/STEM */
 	char views[TFS_PATH_SIZE];	 /* the path of its tensors/ in the mount */
+	char f32[TFS_PATH_SIZE];	 /* and of its f32/ */
 	char source[TFS_PATH_SIZE];
 	char file[TFS_NAME_MAX + 1];
 };
@@ -48,6 +51,8 @@ static int enter_set(struct tfs_rows *rows, uint32_t set)
 	const struct tfs_set *s = &rows->model->sets[set];
 	int r = tfs_tree_view_path(rows->tree, set, TFS_VIEW_TENSORS, rows->views, sizeof rows->views);
 
+	if (!r && s->n_scaled)
+		r = tfs_tree_view_path(rows->tree, set, TFS_VIEW_F32, rows->f32, sizeof rows->f32);
 	rows->set[0] = 0;
 	if (!r && s->dir != TFS_NODE_ROOT)
 		r = tfs_model_path(rows->model, s->dir, rows->set, sizeof rows->set);
@@ -69,7 +74,10 @@ static int enter_source(struct tfs_rows *rows, uint32_t node)
 int tfs_rows_get(struct tfs_rows *rows, uint32_t set, uint32_t tensor, struct tfs_row *ret_row)
 {
 	const struct tfs_tensor *t = tfs_set_tensor(&rows->model->sets[set], tensor);
-	struct tfs_inode inode = { .kind = TFS_INO_TENSOR, .set = set, .tensor = tensor };
+	const bool scaled = tensor >= rows->model->sets[set].n_tensors;
+	struct tfs_inode inode = {
+		.kind = TFS_INO_TENSOR, .view = scaled ? TFS_VIEW_F32 : TFS_VIEW_TENSORS, .set = set, .tensor = tensor
+	};
 
 	int r = rows->set_index == set ? 0 : enter_set(rows, set);
 	if (!r && rows->source_node != t->source)
@@ -77,7 +85,12 @@ int tfs_rows_get(struct tfs_rows *rows, uint32_t set, uint32_t tensor, struct tf
 	if (!r)
 		r = tfs_tree_file_name(rows->tree, inode, rows->file);
 	if (!r)
-		*ret_row = (struct tfs_row){ t, rows->set, rows->source, rows->views, rows->file };
+		*ret_row = (struct tfs_row){ t,
+					     rows->set,
+					     rows->source,
+					     scaled ? rows->f32 : rows->views,
+					     rows->file,
+					     scaled ? t->encoding->scaled->scheme : "" };
 	return r;
 }
 
@@ -133,7 +146,7 @@ void tfs_row_put(FILE *f, const struct tfs_row *row, enum tfs_column column)
 
 	switch (column) {
 	case TFS_COLUMN_NAME:
-		if (tfs_name_is_cut(t->name, t->name_len))
+		if (tfs_name_is_cut(t->name, t->name_len) || *row->scheme)
 			put_name(f, t);
 		else
 			fputs(row->file, f);
@@ -159,6 +172,9 @@ void tfs_row_put(FILE *f, const struct tfs_row *row, enum tfs_column column)
 	case TFS_COLUMN_PATH:
 		put_path(f, row->dir);
 		fprintf(f, "/%s", row->file);
+		break;
+	case TFS_COLUMN_SCHEME:
+		fputs(*row->scheme ? row->scheme : "-", f);
 		break;
 	case TFS_COLUMNS:
 		break;
@@ -229,5 +245,9 @@ void tfs_row_put_json(FILE *f, const struct tfs_row *row)
 	char path[TFS_PATH_SIZE + TFS_NAME_MAX + 2];
 	int len = snprintf(path, sizeof path, "%s/%s", row->dir, row->file);
 	put_string(f, path, (size_t)len);
+	if (*row->scheme)
+		put_member(f, "scheme", row->scheme);
+	else
+		fputs(", \"scheme\": null", f);
 	putc_unlocked('}', f);
 }

@@ -20,6 +20,7 @@ enum tfs_column {
 	TFS_COLUMN_SOURCE,
 	TFS_COLUMN_OFFSET,
 	TFS_COLUMN_PATH,
+	TFS_COLUMN_SCHEME,
 	TFS_COLUMNS,
 };
 extern const char *const tfs_column_names[TFS_COLUMNS];
@@ -28,8 +29,9 @@ struct tfs_row {
 	const struct tfs_tensor *tensor;
 	const char *set;    /* "dir/model" */
 	const char *source; /* path of its file in the model */
-	const char *dir;    /* its tensors/ in the mount … */
+	const char *dir;    /* its tensors/ in the mount, or f32/ of a scaled weight … */
 	const char *file;   /* … and its name there */
+	const char *scheme; /* of a scaled weight; "" of a tensor that is stored */
 };
 
 /* Makes rows, fast where neighbours have much in common. Not thread-safe. */

@@ -10,7 +10,7 @@
 static const struct {
 	const char *name;
 	const struct tfs_format *format;
-} keys_files[TFS_KEYS] = {
+} keys_files[TFS_KEYS_IN_META] = {
 	[TFS_KEYS_GGUF] = { ".gguf.json", &tfs_format_gguf },
 	[TFS_KEYS_GGUF_FULL] = { ".gguf.full.json", &tfs_format_gguf },
 	[TFS_KEYS_SAFETENSORS] = { ".safetensors.json", &tfs_format_safetensors },
@@ -193,9 +193,9 @@ static bool keys_entry(const struct tfs_tree *t, const struct names *names, uint
 {
 	unsigned k = 0;
 
-	while (k < TFS_KEYS && !(has_keys(t, set, k) && !place--))
+	while (k < TFS_KEYS_IN_META && !(has_keys(t, set, k) && !place--))
 		k++;
-	if (k == TFS_KEYS || view != TFS_VIEW_META)
+	if (k == TFS_KEYS_IN_META || view != TFS_VIEW_META)
 		return false;
 	size_t len = strlen(keys_files[k].name);
 	memcpy(name, keys_files[k].name, len + 1);
@@ -225,6 +225,28 @@ static int flat_lookup(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view,
 	return -ENOENT;
 }
 
+/* whole/: the set as one file, and the directories of it in other types. */
+static int whole_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t *place, char *name, struct tfs_inode *ret_inode)
+{
+	const uint32_t set = set_of_view(t, dir);
+
+	if (!*place && tfs_consolidated_has(t->consolidated, set)) {
+		strcpy(name, consolidated_name);
+		*ret_inode = (struct tfs_inode){ .kind = TFS_INO_CONSOLIDATED, .set = set };
+		*place = 1;
+		return 0;
+	}
+	const uint64_t as = *place ? *place - 1 : 0;
+	if (as >= TFS_AS || !tfs_converted_has(t->converted, set))
+		return -ENOENT;
+	strcpy(name, tfs_as_names[as]);
+	*ret_inode = (struct tfs_inode){
+		.kind = TFS_INO_CONVERTED_DIR, .set = set, .view = (enum tfs_view_dir)as, .tensor = dir.kind == TFS_INO_SET_VIEW_DIR
+	};
+	*place = as + 2;
+	return 0;
+}
+
 static int view_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *name, struct tfs_inode *ret_inode)
 {
 	uint32_t set = set_of_view(t, dir);
@@ -234,10 +256,11 @@ static int view_lookup(struct tfs_tree *t, struct tfs_inode dir, const char *nam
 		return module_lookup(t, dir, name, ret_inode);
 	if (tfs_views[view].flat)
 		return flat_lookup(t, set, view, name, ret_inode);
-	if (strcmp(name, consolidated_name) != 0 || !tfs_consolidated_has(t->consolidated, set))
-		return -ENOENT;
-	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_CONSOLIDATED, .set = set };
-	return 0;
+	char buf[TFS_NAME_MAX + 1];
+	for (uint64_t place = 0; !whole_entry(t, dir, &place, buf, ret_inode);)
+		if (!strcmp(buf, name))
+			return 0;
+	return -ENOENT;
 }
 
 static int flat_entry(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view, uint64_t *place, char *name,
@@ -273,12 +296,7 @@ static int view_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t *place,
 		return module_entry(t, dir, place, name, ret_inode);
 	if (tfs_views[view].flat)
 		return flat_entry(t, set, view, place, name, ret_inode);
-	if (*place || !tfs_consolidated_has(t->consolidated, set))
-		return -ENOENT;
-	strcpy(name, consolidated_name);
-	*ret_inode = (struct tfs_inode){ .kind = TFS_INO_CONSOLIDATED, .set = set };
-	++*place;
-	return 0;
+	return whole_entry(t, dir, place, name, ret_inode);
 }
 
 static bool view_dir_valid(struct tfs_tree *t, struct tfs_inode i)
@@ -331,12 +349,13 @@ const struct tfs_kind_ops tfs_kind_set_view_dir = { .valid = set_view_dir_valid,
 static unsigned links_of(const struct tfs_tree *t, struct tfs_inode i)
 {
 	uint32_t dir = t->model->sets[i.set].dir;
-	bool primary = tfs_tree_is_primary(t, i.set), twice = primary && tfs_tree_has_sets(t, dir);
+	bool primary = tfs_tree_is_primary(t, i.set), as_stored = i.kind == TFS_INO_CONSOLIDATED && !i.view;
+	bool twice = primary && tfs_tree_has_sets(t, dir);
 	unsigned of_set = 1;
 
 	if (i.kind == TFS_INO_TENSOR && i.view == TFS_VIEW_TENSORS)
 		of_set = tfs_tree_has_view(t, TFS_VIEW_TENSORS) + tfs_tree_has_view(t, TFS_VIEW_TREE);
-	return (twice ? 2 : 1) * of_set + (i.kind == TFS_INO_CONSOLIDATED && primary && tfs_tree_standard_name(t, dir));
+	return (twice ? 2 : 1) * of_set + (as_stored && primary && tfs_tree_standard_name(t, dir));
 }
 
 static bool tensor_valid(struct tfs_tree *t, struct tfs_inode i)
@@ -378,20 +397,35 @@ static void set_file_attr(const struct tfs_tree *t, struct tfs_inode i, struct s
 
 static bool keys_valid(struct tfs_tree *t, struct tfs_inode i)
 {
-	return i.set < t->model->n_sets && i.node < TFS_KEYS && tfs_tree_has_view(t, TFS_VIEW_META) && has_keys(t, i.set, i.node);
+	if (i.set >= t->model->n_sets || i.node >= TFS_KEYS)
+		return false;
+	if (i.node < TFS_KEYS_IN_META)
+		return !i.view && tfs_tree_has_view(t, TFS_VIEW_META) && has_keys(t, i.set, i.node);
+	return (unsigned)i.view < TFS_AS && tfs_tree_has_view(t, TFS_VIEW_WHOLE) && tfs_converted_has(t->converted, i.set) &&
+	       (i.node == TFS_KEYS_CONFIG ? tfs_converted_has_config(t->converted, i.set) :
+					    tfs_converted_shards(t->converted, i.set, (enum tfs_as)i.view) > 1);
 }
 
 static struct tfs_inode keys_parent(struct tfs_tree *t, struct tfs_inode i)
 {
 	(void)t;
-	return (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = i.set, .view = TFS_VIEW_META };
+	return (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR,
+				   .set = i.set,
+				   .view = i.node < TFS_KEYS_IN_META ? TFS_VIEW_META : TFS_VIEW_WHOLE };
 }
 
-const struct tfs_kind_ops tfs_kind_keys = { .valid = keys_valid, .parent = keys_parent, .attr = set_file_attr };
+const struct tfs_kind_ops tfs_kind_keys = {
+	.valid = keys_valid, .parent = keys_parent, .attr = set_file_attr, .waits_for_lookup = true
+};
 
 static bool whole_valid(struct tfs_tree *t, struct tfs_inode i)
 {
-	return i.set < t->model->n_sets && tfs_tree_has_view(t, TFS_VIEW_WHOLE) && tfs_consolidated_has(t->consolidated, i.set);
+	if (i.set >= t->model->n_sets || (unsigned)i.view > TFS_AS || !tfs_tree_has_view(t, TFS_VIEW_WHOLE))
+		return false;
+	if (!i.view)
+		return !i.node && tfs_consolidated_has(t->consolidated, i.set);
+	return tfs_converted_has(t->converted, i.set) &&
+	       i.node < tfs_converted_shards(t->converted, i.set, (enum tfs_as)(i.view - 1));
 }
 
 static struct tfs_inode whole_parent(struct tfs_tree *t, struct tfs_inode i)
@@ -400,4 +434,6 @@ static struct tfs_inode whole_parent(struct tfs_tree *t, struct tfs_inode i)
 	return (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = i.set, .view = TFS_VIEW_WHOLE };
 }
 
-const struct tfs_kind_ops tfs_kind_consolidated = { .valid = whole_valid, .parent = whole_parent, .attr = set_file_attr };
+const struct tfs_kind_ops tfs_kind_consolidated = {
+	.valid = whole_valid, .parent = whole_parent, .attr = set_file_attr, .waits_for_lookup = true
+};

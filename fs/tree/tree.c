@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tree/file-meta.h"
 #include "tree/impl.h"
 
 /* --- Tables --------------------------------------------------------------------------------------------------------- */
@@ -72,6 +73,11 @@ bool tfs_tree_shown_set(const struct tfs_tree *t, struct tfs_inode dir, uint32_t
 	if (kind->shown_set)
 		*ret_set = kind->shown_set(t, dir);
 	return kind->shown_set;
+}
+
+bool tfs_tree_waits_for_lookup(struct tfs_inode i)
+{
+	return tfs_kinds[i.kind]->waits_for_lookup;
 }
 
 /* --- Attributes ----------------------------------------------------------------------------------------------------- */
@@ -151,9 +157,22 @@ uint64_t tfs_tree_n_files(const struct tfs_tree *t)
 	return n;
 }
 
-const struct tfs_consolidated *tfs_tree_consolidated(struct tfs_tree *t, uint32_t set)
+const struct tfs_consolidated *tfs_tree_consolidated(struct tfs_tree *t, struct tfs_inode i)
 {
-	return tfs_consolidated_get(t->consolidated, set);
+	return i.view ? tfs_converted_shard(t->converted, i.set, (enum tfs_as)(i.view - 1), i.node) :
+			tfs_consolidated_get(t->consolidated, i.set);
+}
+
+int tfs_tree_text(struct tfs_tree *t, struct tfs_inode i, char **ret_text, size_t *ret_len)
+{
+	switch (i.node) {
+	case TFS_KEYS_CONFIG:
+		return tfs_converted_config(t->converted, i.set, (enum tfs_as)i.view, ret_text, ret_len);
+	case TFS_KEYS_INDEX:
+		return tfs_converted_index(t->converted, i.set, (enum tfs_as)i.view, ret_text, ret_len);
+	default:
+		return tfs_file_meta_text(t->model, i, ret_text, ret_len);
+	}
 }
 
 const struct tfs_access *tfs_tree_access(const struct tfs_tree *t)
@@ -177,9 +196,10 @@ int tfs_tree_create(const struct tfs_model *model, const char *const *controls, 
 	t->names = calloc(model->n_sets, sizeof *t->names);
 	t->modules = calloc(model->n_sets, sizeof *t->modules);
 	t->consolidated = tfs_consolidated_all_create(model);
+	t->converted = tfs_converted_all_create(model);
 	t->access = tfs_access_create(model);
 	pthread_mutex_init(&t->lock, NULL);
-	if (!t->names || !t->modules || !t->consolidated || !t->access) {
+	if (!t->names || !t->modules || !t->consolidated || !t->converted || !t->access) {
 		tfs_tree_destroy(t);
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
@@ -199,6 +219,7 @@ void tfs_tree_destroy(struct tfs_tree *t)
 	for (size_t i = 0; t->modules && i < t->model->n_sets; i++)
 		tfs_modules_destroy(t->modules[i]);
 	tfs_consolidated_all_destroy(t->consolidated);
+	tfs_converted_all_destroy(t->converted);
 	tfs_access_destroy(t->access);
 	free(t->names);
 	free(t->modules);

@@ -11,6 +11,7 @@
  *   …/sets/STEM/tree/A      SET_TREE_DIR        the same, for the kernel allows a directory in one place only
  *   …/meta/.gguf.json       KEYS                what the files of a GGUF or safetensors set say about themselves
  *   …/whole/model.safetensors WHOLE             the set as one file, and in DIR where programs look for it (tree/consolidated.h)
+ *   …/whole/bf16            CONVERTED_DIR       the model in another type (tree/converted.h): CONSOLIDATED, KEYS, and originals as COPY
  *   /.tensorfs/stats        CONTROL_DIR, CONTROL
  */
 #ifndef TFS_FS_TREE_H
@@ -69,14 +70,23 @@ int tfs_tree_file_name(struct tfs_tree *t, struct tfs_inode file, char *buf);
 /* How many files there are, links not counted, nor the few that are not a tensor's. */
 uint64_t tfs_tree_n_files(const struct tfs_tree *t);
 
-/* What is in the model.safetensors of a set that has one; NULL: out of memory. */
-const struct tfs_consolidated *tfs_tree_consolidated(struct tfs_tree *t, uint32_t set);
+/* What is in @file, a TFS_INO_CONSOLIDATED; NULL: out of memory. */
+const struct tfs_consolidated *tfs_tree_consolidated(struct tfs_tree *t, struct tfs_inode file);
+
+/*
+ * The text of @file, a TFS_INO_KEYS, allocated; its length into *@ret_len. It is always the same. 0, or as tfs_file_meta_text() and
+ * tfs_converted_config().
+ */
+int tfs_tree_text(struct tfs_tree *t, struct tfs_inode file, char **ret_text, size_t *ret_len);
 
 /* Who may see what of it; lives as long as the tree. */
 const struct tfs_access *tfs_tree_access(const struct tfs_tree *t);
 
 /* Is @dir one of a set's views, or in one? Then its set. */
 bool tfs_tree_shown_set(const struct tfs_tree *t, struct tfs_inode dir, uint32_t *ret_set);
+
+/* Is a file of that kind to be looked up before its size, or even its number, is told? Others may be told in a listing. */
+bool tfs_tree_waits_for_lookup(struct tfs_inode inode);
 
 /* Attributes, complete but for the size of a model.safetensors and of files whose text is made when asked for. */
 void tfs_tree_attr(const struct tfs_tree *t, struct tfs_inode inode, struct stat *ret_st);

@@ -9,128 +9,128 @@
 #include "base/checked.h"
 #include "base/utf8.h"
 
-void tfs_json_init(struct tfs_json *r, char *buf, size_t len, uint64_t offset, struct tfs_error *err)
+void tfs_json_init(struct tfs_json *j, char *buf, size_t len, uint64_t offset, struct tfs_error *err)
 {
-	*r = (struct tfs_json){ .at = buf, .start = buf, .end = buf + len, .offset = offset, .err = err };
+	*j = (struct tfs_json){ .at = buf, .start = buf, .end = buf + len, .offset = offset, .err = err };
 }
 
 /* --- Errors ------------------------------------------------------------------------------------------------------ */
 
-static __attribute__((cold)) int fail_at(struct tfs_json *r, const char *at, const char *what)
+static __attribute__((cold)) int fail_at(struct tfs_json *j, const char *at, const char *what)
 {
-	return tfs_error_set(r->err, -EINVAL, r->offset + (uint64_t)(at - r->start), "JSON: %s", what);
+	return tfs_error_set(j->err, -EINVAL, j->offset + (uint64_t)(at - j->start), "JSON: %s", what);
 }
 
 /* "found X where EXPECTED belongs" for the byte at the cursor */
-static __attribute__((cold)) int unexpected(struct tfs_json *r, const char *expected)
+static __attribute__((cold)) int unexpected(struct tfs_json *j, const char *expected)
 {
-	unsigned char c = r->at < r->end ? *r->at : 0;
+	unsigned char c = j->at < j->end ? *j->at : 0;
 	char found[24], what[128];
 
-	if (r->at == r->end)
+	if (j->at == j->end)
 		snprintf(found, sizeof found, "the end");
 	else if (c > 0x20 && c < 0x7f)
 		snprintf(found, sizeof found, "'%c'", c);
 	else
 		snprintf(found, sizeof found, "byte 0x%02x", c);
 	snprintf(what, sizeof what, "found %s where %s belongs", found, expected);
-	return fail_at(r, r->at, what);
+	return fail_at(j, j->at, what);
 }
 
 /* --- Between values ---------------------------------------------------------------------------------------------- */
 
-static inline void skip_space(struct tfs_json *r)
+static inline void skip_space(struct tfs_json *j)
 {
-	while (r->at < r->end && (*r->at == ' ' || *r->at == '\n' || *r->at == '\t' || *r->at == '\r'))
-		r->at++;
+	while (j->at < j->end && (*j->at == ' ' || *j->at == '\n' || *j->at == '\t' || *j->at == '\r'))
+		j->at++;
 }
 
 /* Skip white space; is @c next? */
-static inline bool next_is(struct tfs_json *r, char c)
+static inline bool next_is(struct tfs_json *j, char c)
 {
-	skip_space(r);
-	return r->at < r->end && *r->at == c;
+	skip_space(j);
+	return j->at < j->end && *j->at == c;
 }
 
-static inline bool digit_at(const struct tfs_json *r)
+static inline bool digit_at(const struct tfs_json *j)
 {
-	return r->at < r->end && *r->at >= '0' && *r->at <= '9';
+	return j->at < j->end && *j->at >= '0' && *j->at <= '9';
 }
 
-static inline int enter(struct tfs_json *r, char c, const char *expected)
+static inline int enter(struct tfs_json *j, char c, const char *expected)
 {
-	if (!next_is(r, c))
-		return unexpected(r, expected);
-	if (r->depth == TFS_JSON_MAX_DEPTH)
-		return fail_at(r, r->at, "nested deeper than 127 levels");
-	r->at++;
-	r->depth++;
-	r->first = true;
+	if (!next_is(j, c))
+		return unexpected(j, expected);
+	if (j->depth == TFS_JSON_MAX_DEPTH)
+		return fail_at(j, j->at, "nested deeper than 127 levels");
+	j->at++;
+	j->depth++;
+	j->first = true;
 	return 0;
 }
 
 /* Go to the next member: over the comma, where one belongs. 0: it was the end of the container. */
-static inline int advance(struct tfs_json *r, char close, const char *expected)
+static inline int advance(struct tfs_json *j, char close, const char *expected)
 {
-	if (next_is(r, close)) {
-		r->at++;
-		r->depth--;
-		r->first = false; /* the container that we are back in has this one as a member */
+	if (next_is(j, close)) {
+		j->at++;
+		j->depth--;
+		j->first = false; /* the container that we are back in has this one as a member */
 		return 0;
 	}
-	if (!r->first) {
-		if (r->at == r->end || *r->at != ',')
-			return unexpected(r, expected);
-		r->at++;
+	if (!j->first) {
+		if (j->at == j->end || *j->at != ',')
+			return unexpected(j, expected);
+		j->at++;
 	}
-	r->first = false;
+	j->first = false;
 	return 1;
 }
 
-int tfs_json_object_begin(struct tfs_json *r)
+int tfs_json_object_begin(struct tfs_json *j)
 {
-	return enter(r, '{', "an object");
+	return enter(j, '{', "an object");
 }
 
-int tfs_json_array_begin(struct tfs_json *r)
+int tfs_json_array_begin(struct tfs_json *j)
 {
-	return enter(r, '[', "an array");
+	return enter(j, '[', "an array");
 }
 
-int tfs_json_array_next(struct tfs_json *r)
+int tfs_json_array_next(struct tfs_json *j)
 {
-	return advance(r, ']', "',' or ']'");
+	return advance(j, ']', "',' or ']'");
 }
 
-int tfs_json_object_next(struct tfs_json *r, struct tfs_json_text *ret_key)
+int tfs_json_object_next(struct tfs_json *j, struct tfs_json_text *ret_key)
 {
-	int rc = advance(r, '}', "',' or '}'");
+	int r = advance(j, '}', "',' or '}'");
 
-	if (rc <= 0)
-		return rc;
-	if (!next_is(r, '"'))
-		return unexpected(r, "a key");
-	rc = tfs_json_string(r, ret_key);
-	if (rc)
-		return rc;
-	if (!next_is(r, ':'))
-		return unexpected(r, "':'");
-	r->at++;
+	if (r <= 0)
+		return r;
+	if (!next_is(j, '"'))
+		return unexpected(j, "a key");
+	r = tfs_json_string(j, ret_key);
+	if (r)
+		return r;
+	if (!next_is(j, ':'))
+		return unexpected(j, "':'");
+	j->at++;
 	return 1;
 }
 
-int tfs_json_end(struct tfs_json *r)
+int tfs_json_end(struct tfs_json *j)
 {
-	skip_space(r);
-	return r->at == r->end ? 0 : unexpected(r, "the end");
+	skip_space(j);
+	return j->at == j->end ? 0 : unexpected(j, "the end");
 }
 
-int tfs_json_peek(struct tfs_json *r)
+int tfs_json_peek(struct tfs_json *j)
 {
-	skip_space(r);
-	if (digit_at(r) || (r->at < r->end && *r->at == '-'))
+	skip_space(j);
+	if (digit_at(j) || (j->at < j->end && *j->at == '-'))
 		return TFS_JSON_NUMBER;
-	switch (r->at < r->end ? *r->at : '\0') {
+	switch (j->at < j->end ? *j->at : '\0') {
 	case '{':
 		return TFS_JSON_OBJECT;
 	case '[':
@@ -144,7 +144,7 @@ int tfs_json_peek(struct tfs_json *r)
 	case 'n':
 		return TFS_JSON_NULL;
 	default:
-		return unexpected(r, "a value");
+		return unexpected(j, "a value");
 	}
 }
 
@@ -216,23 +216,23 @@ static int hex4(const char *p, const char *end)
 }
 
 /* Decode the \u escape at the cursor, or the pair of them, into *@out, which lies at or before the cursor. */
-static int unicode_escape(struct tfs_json *r, char **out)
+static int unicode_escape(struct tfs_json *j, char **out)
 {
-	const char *escape = r->at;
-	int32_t c = hex4(r->at + 2, r->end), low;
+	const char *escape = j->at;
+	int32_t c = hex4(j->at + 2, j->end), low;
 
 	if (c < 0)
-		return fail_at(r, escape, "\\u without four hex digits");
-	r->at += 6;
+		return fail_at(j, escape, "\\u without four hex digits");
+	j->at += 6;
 	if (c >= 0xdc00 && c <= 0xdfff)
-		return fail_at(r, escape, "lone low surrogate");
+		return fail_at(j, escape, "lone low surrogate");
 	if (c >= 0xd800 && c <= 0xdbff) {
-		if (r->end - r->at < 6 || r->at[0] != '\\' || r->at[1] != 'u')
-			return fail_at(r, escape, "lone high surrogate");
-		low = hex4(r->at + 2, r->end);
+		if (j->end - j->at < 6 || j->at[0] != '\\' || j->at[1] != 'u')
+			return fail_at(j, escape, "lone high surrogate");
+		low = hex4(j->at + 2, j->end);
 		if (low < 0xdc00 || low > 0xdfff)
-			return fail_at(r, escape, "lone high surrogate");
-		r->at += 6;
+			return fail_at(j, escape, "lone high surrogate");
+		j->at += 6;
 		c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
 	}
 	*out = put_utf8(*out, c);
@@ -240,15 +240,15 @@ static int unicode_escape(struct tfs_json *r, char **out)
 }
 
 /* Decode the escape at the cursor (a backslash). No escape is shorter than what it stands for. */
-static int escape(struct tfs_json *r, char **out)
+static int escape(struct tfs_json *j, char **out)
 {
 	char c;
 
-	switch (r->end - r->at >= 2 ? r->at[1] : '\0') {
+	switch (j->end - j->at >= 2 ? j->at[1] : '\0') {
 	case '"':
 	case '\\':
 	case '/':
-		c = r->at[1];
+		c = j->at[1];
 		break;
 	case 'b':
 		c = '\b';
@@ -266,49 +266,49 @@ static int escape(struct tfs_json *r, char **out)
 		c = '\t';
 		break;
 	case 'u':
-		return unicode_escape(r, out);
+		return unicode_escape(j, out);
 	default:
-		return fail_at(r, r->at, "unknown escape in a string");
+		return fail_at(j, j->at, "unknown escape in a string");
 	}
 	*(*out)++ = c;
-	r->at += 2;
+	j->at += 2;
 	return 0;
 }
 
-int tfs_json_string(struct tfs_json *r, struct tfs_json_text *ret)
+int tfs_json_string(struct tfs_json *j, struct tfs_json_text *ret)
 {
 	char *begin, *out, *plain;
 	unsigned len;
-	int rc;
+	int r;
 
-	if (!next_is(r, '"'))
-		return unexpected(r, "a string");
-	begin = out = ++r->at;
+	if (!next_is(j, '"'))
+		return unexpected(j, "a string");
+	begin = out = ++j->at;
 	for (;;) {
-		plain = r->at;
-		r->at = skip_plain(plain, r->end);
-		while (r->at < r->end && (unsigned char)*r->at >= 0x80) {
-			len = tfs_utf8_sequence(r->at, r->end);
+		plain = j->at;
+		j->at = skip_plain(plain, j->end);
+		while (j->at < j->end && (unsigned char)*j->at >= 0x80) {
+			len = tfs_utf8_sequence(j->at, j->end);
 			if (!len)
-				return fail_at(r, r->at, "ill-formed UTF-8");
-			r->at = skip_plain(r->at + len, r->end);
+				return fail_at(j, j->at, "ill-formed UTF-8");
+			j->at = skip_plain(j->at + len, j->end);
 		}
 		if (out != plain)
-			memmove(out, plain, r->at - plain);
-		out += r->at - plain;
+			memmove(out, plain, j->at - plain);
+		out += j->at - plain;
 
-		if (r->at == r->end)
-			return fail_at(r, begin - 1, "string without an end");
-		if (*r->at == '"')
+		if (j->at == j->end)
+			return fail_at(j, begin - 1, "string without an end");
+		if (*j->at == '"')
 			break;
-		if (*r->at != '\\')
-			return fail_at(r, r->at, "control character in a string");
-		rc = escape(r, &out);
-		if (rc)
-			return rc;
+		if (*j->at != '\\')
+			return fail_at(j, j->at, "control character in a string");
+		r = escape(j, &out);
+		if (r)
+			return r;
 	}
 	*out = '\0'; /* at the closing quote, or before it */
-	r->at++;
+	j->at++;
 	*ret = (struct tfs_json_text){ begin, (size_t)(out - begin) };
 	return 0;
 }
@@ -316,106 +316,106 @@ int tfs_json_string(struct tfs_json *r, struct tfs_json_text *ret)
 /* --- Other values ------------------------------------------------------------------------------------------------ */
 
 /* One digit or more. */
-static int digits(struct tfs_json *r)
+static int digits(struct tfs_json *j)
 {
-	if (!digit_at(r))
-		return unexpected(r, "a digit");
-	while (digit_at(r))
-		r->at++;
+	if (!digit_at(j))
+		return unexpected(j, "a digit");
+	while (digit_at(j))
+		j->at++;
 	return 0;
 }
 
-int tfs_json_number(struct tfs_json *r, struct tfs_json_text *ret)
+int tfs_json_number(struct tfs_json *j, struct tfs_json_text *ret)
 {
 	const char *begin;
-	int rc;
+	int r;
 
-	skip_space(r);
-	begin = r->at;
-	if (r->at < r->end && *r->at == '-')
-		r->at++;
-	if (r->at < r->end && *r->at == '0') {
-		r->at++;
-		if (digit_at(r))
-			return fail_at(r, begin, "number with a leading zero");
-	} else if ((rc = digits(r))) {
-		return rc;
+	skip_space(j);
+	begin = j->at;
+	if (j->at < j->end && *j->at == '-')
+		j->at++;
+	if (j->at < j->end && *j->at == '0') {
+		j->at++;
+		if (digit_at(j))
+			return fail_at(j, begin, "number with a leading zero");
+	} else if ((r = digits(j))) {
+		return r;
 	}
-	if (r->at < r->end && *r->at == '.') {
-		r->at++;
-		if ((rc = digits(r)))
-			return rc;
+	if (j->at < j->end && *j->at == '.') {
+		j->at++;
+		if ((r = digits(j)))
+			return r;
 	}
-	if (r->at < r->end && (*r->at == 'e' || *r->at == 'E')) {
-		r->at++;
-		if (r->at < r->end && (*r->at == '+' || *r->at == '-'))
-			r->at++;
-		if ((rc = digits(r)))
-			return rc;
+	if (j->at < j->end && (*j->at == 'e' || *j->at == 'E')) {
+		j->at++;
+		if (j->at < j->end && (*j->at == '+' || *j->at == '-'))
+			j->at++;
+		if ((r = digits(j)))
+			return r;
 	}
-	*ret = (struct tfs_json_text){ begin, (size_t)(r->at - begin) };
+	*ret = (struct tfs_json_text){ begin, (size_t)(j->at - begin) };
 	return 0;
 }
 
-int tfs_json_u64(struct tfs_json *r, uint64_t *ret)
+int tfs_json_u64(struct tfs_json *j, uint64_t *ret)
 {
 	static const char expected[] = "an integer without sign, fraction or exponent";
 	const char *begin;
 	uint64_t v = 0;
 
-	skip_space(r);
-	if (!digit_at(r))
-		return unexpected(r, expected);
-	begin = r->at;
-	for (; digit_at(r); r->at++)
-		if (ckd_mul(&v, v, 10) || ckd_add(&v, v, (uint64_t)(*r->at - '0')))
-			return tfs_error_set(r->err, -EINVAL, r->offset + (uint64_t)(begin - r->start), "integer above 2^64-1");
-	if (*begin == '0' && r->at - begin > 1)
-		return fail_at(r, begin, "number with a leading zero");
-	if (r->at < r->end && (*r->at == '.' || *r->at == 'e' || *r->at == 'E'))
-		return unexpected(r, expected);
+	skip_space(j);
+	if (!digit_at(j))
+		return unexpected(j, expected);
+	begin = j->at;
+	for (; digit_at(j); j->at++)
+		if (ckd_mul(&v, v, 10) || ckd_add(&v, v, (uint64_t)(*j->at - '0')))
+			return tfs_error_set(j->err, -EINVAL, j->offset + (uint64_t)(begin - j->start), "integer above 2^64-1");
+	if (*begin == '0' && j->at - begin > 1)
+		return fail_at(j, begin, "number with a leading zero");
+	if (j->at < j->end && (*j->at == '.' || *j->at == 'e' || *j->at == 'E'))
+		return unexpected(j, expected);
 	*ret = v;
 	return 0;
 }
 
-static int literal(struct tfs_json *r, const char *word)
+static int literal(struct tfs_json *j, const char *word)
 {
 	size_t len = strlen(word);
 
-	if ((size_t)(r->end - r->at) < len || memcmp(r->at, word, len))
-		return unexpected(r, "a value");
-	r->at += len;
+	if ((size_t)(j->end - j->at) < len || memcmp(j->at, word, len))
+		return unexpected(j, "a value");
+	j->at += len;
 	return 0;
 }
 
 /* Recurses TFS_JSON_MAX_DEPTH times at most. */
-int tfs_json_skip(struct tfs_json *r)
+int tfs_json_skip(struct tfs_json *j)
 {
 	struct tfs_json_text text;
-	int rc;
+	int r;
 
-	switch (rc = tfs_json_peek(r)) {
+	switch (r = tfs_json_peek(j)) {
 	case TFS_JSON_OBJECT:
-		rc = tfs_json_object_begin(r);
-		while (!rc && (rc = tfs_json_object_next(r, &text)) > 0)
-			rc = tfs_json_skip(r);
-		return rc;
+		r = tfs_json_object_begin(j);
+		while (!r && (r = tfs_json_object_next(j, &text)) > 0)
+			r = tfs_json_skip(j);
+		return r;
 	case TFS_JSON_ARRAY:
-		rc = tfs_json_array_begin(r);
-		while (!rc && (rc = tfs_json_array_next(r)) > 0)
-			rc = tfs_json_skip(r);
-		return rc;
+		r = tfs_json_array_begin(j);
+		while (!r && (r = tfs_json_array_next(j)) > 0)
+			r = tfs_json_skip(j);
+		return r;
 	case TFS_JSON_STRING:
-		return tfs_json_string(r, &text);
+		return tfs_json_string(j, &text);
 	case TFS_JSON_NUMBER:
-		return tfs_json_number(r, &text);
+		return tfs_json_number(j, &text);
 	case TFS_JSON_TRUE:
-		return literal(r, "true");
+		return literal(j, "true");
 	case TFS_JSON_FALSE:
-		return literal(r, "false");
+		return literal(j, "false");
 	case TFS_JSON_NULL:
-		return literal(r, "null");
+		return literal(j, "null");
 	default:
-		return rc;
+		return r;
 	}
 }

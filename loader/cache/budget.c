@@ -8,9 +8,9 @@
 #include "cache/residency-impl.h"
 
 /* The least recently used file that may go, or NULL. Prefetch may not push out what was itself prefetched and not used. */
-static struct tfs_entry *pick_victim(struct tfs_residency *r, bool for_prefetch, uint64_t round)
+static struct tfs_entry *pick_victim(struct tfs_residency *rs, bool for_prefetch, uint64_t round)
 {
-	for (struct tfs_entry *e = r->lru.prev; e != &r->lru; e = e->prev)
+	for (struct tfs_entry *e = tfs_list_last(&rs->lru, struct tfs_entry, lru); e; e = tfs_list_prev(&rs->lru, e, lru))
 		if (e->tested < round && !e->borrowed && (e->wanted || !for_prefetch))
 			return e;
 	return NULL;
@@ -20,154 +20,155 @@ static struct tfs_entry *pick_victim(struct tfs_residency *r, bool for_prefetch,
  * Evict @e, which is resident without holds; the lock is held, and given up in between. False: it is mapped, or was held again
  * meanwhile, and stays.
  */
-static bool evict(struct tfs_residency *r, struct tfs_entry *e)
+static bool evict(struct tfs_residency *rs, struct tfs_entry *e)
 {
 	uint64_t backing = e->backing, freed = e->cost;
 	bool gone = false;
 
-	tfs_assert_held(&r->lock);
+	tfs_assert_held(&rs->lock);
 	if (tfs_entry_is_shared(e)) {
 		/* The backing file is others' too, and stays until the last of them goes. */
-		tfs_entry_lru_remove(e);
-		tfs_entry_forget(r, e);
-		r->stats.evictions++;
+		tfs_list_remove(&e->lru);
+		tfs_entry_forget(rs, e);
+		rs->stats.evictions++;
 		return true;
 	}
-	r->evicting++;
-	tfs_entry_lru_remove(e);
-	tfs_entry_set_state(r, e, TFS_EVICTING);
-	pthread_mutex_unlock(&r->lock);
-	bool mapped = tfs_store_in_use(r->store, backing);
-	pthread_mutex_lock(&r->lock);
-	tfs_entry_set_state(r, e, TFS_RESIDENT);
+	rs->evicting++;
+	tfs_list_remove(&e->lru);
+	tfs_entry_set_state(rs, e, TFS_EVICTING);
+	pthread_mutex_unlock(&rs->lock);
+	bool mapped = tfs_store_in_use(rs->store, backing);
+	pthread_mutex_lock(&rs->lock);
+	tfs_entry_set_state(rs, e, TFS_RESIDENT);
 	if (mapped || e->reopened) {
 		if (!e->holds)
-			tfs_entry_lru_add(r, e);
+			tfs_entry_lru_add(rs, e);
 		if (!e->reopened) {
-			e->tested = r->round; /* good for all who look for room now */
-			r->stats.still_mapped++;
+			e->tested = rs->round; /* good for all who look for room now */
+			rs->stats.still_mapped++;
 		}
 		e->reopened = false;
 	} else {
-		tfs_entry_forget(r, e);
-		r->stats.evictions++;
-		pthread_mutex_unlock(&r->lock);
-		tfs_store_remove(r->store, backing);
-		pthread_mutex_lock(&r->lock);
-		r->stats.used -= freed; /* only now is the memory really free */
+		tfs_entry_forget(rs, e);
+		rs->stats.evictions++;
+		pthread_mutex_unlock(&rs->lock);
+		tfs_store_remove(rs->store, backing);
+		pthread_mutex_lock(&rs->lock);
+		rs->stats.used -= freed; /* only now is the memory really free */
 		gone = true;
 	}
-	r->evicting--;
-	pthread_cond_broadcast(&r->evicted);
+	rs->evicting--;
+	pthread_cond_broadcast(&rs->evicted);
 	return gone;
 }
 
 /* Evict until @cost bytes are free, or nothing more can go; the lock is held, and given up in between. Returns how many are free. */
-static uint64_t make_room(struct tfs_residency *r, uint64_t cost, bool for_prefetch)
+static uint64_t make_room(struct tfs_residency *rs, uint64_t cost, bool for_prefetch)
 {
-	uint64_t round = ++r->round;
+	uint64_t round = ++rs->round;
 
-	tfs_assert_held(&r->lock);
-	while (r->stats.used + cost > r->stats.budget) {
-		struct tfs_entry *e = pick_victim(r, for_prefetch, round);
+	tfs_assert_held(&rs->lock);
+	while (rs->stats.used + cost > rs->stats.budget) {
+		struct tfs_entry *e = pick_victim(rs, for_prefetch, round);
 		if (e)
-			evict(r, e);
-		else if (r->evicting)
-			pthread_cond_wait(&r->evicted, &r->lock); /* another thread may be about to free what we need */
+			evict(rs, e);
+		else if (rs->evicting)
+			pthread_cond_wait(&rs->evicted, &rs->lock); /* another thread may be about to free what we need */
 		else
 			break;
 	}
-	return r->stats.budget - r->stats.used;
+	return rs->stats.budget - rs->stats.used;
 }
 
 /* Make room for @cost bytes and take them. -ENOSPC: what is resident is in use. */
-int tfs_entry_reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch)
+int tfs_entry_reserve(struct tfs_residency *rs, uint64_t cost, bool for_prefetch)
 {
-	pthread_mutex_lock(&r->lock);
-	bool room = make_room(r, cost, for_prefetch) >= cost;
+	pthread_mutex_lock(&rs->lock);
+	bool room = make_room(rs, cost, for_prefetch) >= cost;
 	if (room)
-		r->stats.used += cost;
-	pthread_mutex_unlock(&r->lock);
+		rs->stats.used += cost;
+	pthread_mutex_unlock(&rs->lock);
 	return room ? 0 : -ENOSPC;
 }
 
-uint64_t tfs_residency_reserve_some(struct tfs_residency *r, uint64_t want, uint64_t least, enum tfs_priority priority)
+uint64_t tfs_residency_reserve_some(struct tfs_residency *rs, uint64_t want, uint64_t least, enum tfs_priority priority)
 {
-	pthread_mutex_lock(&r->lock);
-	uint64_t room = r->stats.budget - r->stats.used;
+	pthread_mutex_lock(&rs->lock);
+	uint64_t room = rs->stats.budget - rs->stats.used;
 	if (priority != TFS_BACKGROUND)
-		room = make_room(r, want, priority != TFS_DEMAND);
+		room = make_room(rs, want, priority != TFS_DEMAND);
 	uint64_t taken = room < least ? 0 : room < want ? room : want;
-	r->stats.used += taken;
-	pthread_mutex_unlock(&r->lock);
+	rs->stats.used += taken;
+	pthread_mutex_unlock(&rs->lock);
 	return taken;
 }
 
-int tfs_residency_reserve(struct tfs_residency *r, uint64_t bytes)
+int tfs_residency_reserve(struct tfs_residency *rs, uint64_t bytes)
 {
-	return tfs_entry_reserve(r, bytes, false);
+	return tfs_entry_reserve(rs, bytes, false);
 }
 
-void tfs_residency_unreserve(struct tfs_residency *r, uint64_t bytes)
+void tfs_residency_unreserve(struct tfs_residency *rs, uint64_t bytes)
 {
-	pthread_mutex_lock(&r->lock);
-	r->stats.used -= bytes;
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_lock(&rs->lock);
+	rs->stats.used -= bytes;
+	pthread_mutex_unlock(&rs->lock);
 }
 
 /* --- On request ---------------------------------------------------------------------------------------------------- */
 
 /* Take back the load of @e, which nobody waits for; the lock is held. False: it has begun. */
-static bool take_back(struct tfs_residency *r, struct tfs_entry *e)
+static bool take_back(struct tfs_residency *rs, struct tfs_entry *e)
 {
-	tfs_assert_held(&r->lock);
-	if (e->state != TFS_LOADING || e->holds || e->waits || !tfs_sched_take_back(r->sched, &e->load->transfer))
+	tfs_assert_held(&rs->lock);
+	if (e->state != TFS_LOADING || e->holds || !tfs_list_is_empty(&e->waits) ||
+	    !tfs_sched_take_back(rs->sched, &e->load->transfer))
 		return false;
 	free(tfs_steal(e->load));
-	tfs_entry_forget(r, e);
-	r->stats.taken_back++;
+	tfs_entry_forget(rs, e);
+	rs->stats.taken_back++;
 	return true;
 }
 
-int tfs_residency_evict(struct tfs_residency *r, struct tfs_file_id id)
+int tfs_residency_evict(struct tfs_residency *rs, struct tfs_file_id id)
 {
-	int ret = 0;
+	int r = 0;
 
-	pthread_mutex_lock(&r->lock);
-	struct tfs_entry *e = tfs_entry_find(r, id);
+	pthread_mutex_lock(&rs->lock);
+	struct tfs_entry *e = tfs_entry_find(rs, id);
 	if (!e || e->state == TFS_ABSENT || e->state == TFS_FAILED)
-		ret = -ENOENT;
+		r = -ENOENT;
 	else if (e->state == TFS_LOADING)
-		ret = take_back(r, e) ? 0 : -EBUSY;
-	else if (e->state != TFS_RESIDENT || e->holds || e->borrowed || !evict(r, e))
-		ret = -EBUSY;
-	pthread_mutex_unlock(&r->lock);
-	return ret;
+		r = take_back(rs, e) ? 0 : -EBUSY;
+	else if (e->state != TFS_RESIDENT || e->holds || e->borrowed || !evict(rs, e))
+		r = -EBUSY;
+	pthread_mutex_unlock(&rs->lock);
+	return r;
 }
 
-void tfs_residency_drop_prefetch(struct tfs_residency *r)
+void tfs_residency_drop_prefetch(struct tfs_residency *rs)
 {
-	pthread_mutex_lock(&r->lock);
-	for (size_t i = 0; i < r->n_buckets; i++)
-		for (struct tfs_entry *e = r->buckets[i], *next; e; e = next) {
+	pthread_mutex_lock(&rs->lock);
+	for (size_t i = 0; i < rs->n_buckets; i++)
+		for (struct tfs_entry *e = rs->buckets[i], *next; e; e = next) {
 			next = e->hash_next;
-			take_back(r, e);
+			take_back(rs, e);
 		}
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&rs->lock);
 }
 
-uint64_t tfs_residency_shrink(struct tfs_residency *r, uint64_t bytes)
+uint64_t tfs_residency_shrink(struct tfs_residency *rs, uint64_t bytes)
 {
 	uint64_t freed = 0;
 	struct tfs_entry *e;
 
-	pthread_mutex_lock(&r->lock);
-	uint64_t round = ++r->round;
-	while (freed < bytes && (e = pick_victim(r, false, round))) {
+	pthread_mutex_lock(&rs->lock);
+	uint64_t round = ++rs->round;
+	while (freed < bytes && (e = pick_victim(rs, false, round))) {
 		uint64_t cost = tfs_entry_is_shared(e) ? 0 : e->cost;
-		if (evict(r, e))
+		if (evict(rs, e))
 			freed += cost;
 	}
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&rs->lock);
 	return freed;
 }

@@ -17,10 +17,10 @@ static const struct tfs_transfer_ops load_ops;
 /* --- Loading ------------------------------------------------------------------------------------------------------- */
 
 /* Start loading @e, which is absent or failed; the lock is held. On an error the entry is as it was. */
-int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priority priority)
+int tfs_entry_load(struct tfs_residency *rs, struct tfs_entry *e, enum tfs_priority priority)
 {
-	struct tfs_layout layout = tfs_file_layout(r->model, e->id);
-	tfs_assert_held(&r->lock);
+	struct tfs_layout layout = tfs_file_layout(rs->model, e->id);
+	tfs_assert_held(&rs->lock);
 	/*
 	 * Chunks are chosen by what they become: each one but the last ends where a huge page of the backing file does, so that
 	 * no huge page is written in two parts, the first of which would have the rest of it zeroed. (Or less than a block before,
@@ -42,46 +42,46 @@ int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priori
 
 	if (!l)
 		return -ENOMEM;
-	l->r = r;
+	l->rs = rs;
 	l->entry = e;
 	l->fd = -1;
 	l->layout = layout;
 	l->first = layout.prefix + transfer.first / layout.in * layout.out;
 	l->chunk = chunk;
 	l->transfer = transfer;
-	int err = tfs_sched_add(r->sched, &l->transfer);
-	if (err) {
+	int r = tfs_sched_add(rs->sched, &l->transfer);
+	if (r) {
 		free(l);
-		return err;
+		return r;
 	}
 	/* A worker may have it already, but looks at the entry under the lock. */
-	e->backing = r->next_backing++;
+	e->backing = rs->next_backing++;
 	e->cost = tfs_store_cost(layout.size);
 	e->failure = 0;
 	e->wanted = e->holds;
 	e->load = l;
-	tfs_entry_set_state(r, e, TFS_LOADING);
-	r->stats.loads++;
+	tfs_entry_set_state(rs, e, TFS_LOADING);
+	rs->stats.loads++;
 	if (priority == TFS_PREFETCH)
-		r->stats.prefetched++;
+		rs->stats.prefetched++;
 	return 0;
 }
 
 static int load_begin(struct tfs_transfer *t, struct tfs_error *err)
 {
 	struct load *l = (struct load *)t;
-	struct tfs_residency *r = l->r;
+	struct tfs_residency *rs = l->rs;
 
-	pthread_mutex_lock(&r->lock);
-	bool prefetch = !l->entry->waits && !l->entry->holds;
+	pthread_mutex_lock(&rs->lock);
+	bool prefetch = tfs_list_is_empty(&l->entry->waits) && !l->entry->holds;
 	uint64_t cost = l->entry->cost, backing = l->entry->backing;
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&rs->lock);
 
-	int ret = tfs_entry_reserve(r, cost, prefetch);
-	if (ret)
-		return tfs_error_set(err, ret, TFS_NO_OFFSET, "no room for %" PRIu64 " bytes in the memory budget", cost);
+	int r = tfs_entry_reserve(rs, cost, prefetch);
+	if (r)
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "no room for %" PRIu64 " bytes in the memory budget", cost);
 	l->reserved = true;
-	l->fd = tfs_store_create(r->store, backing, l->layout.size);
+	l->fd = tfs_store_create(rs->store, backing, l->layout.size);
 	if (l->fd < 0)
 		return tfs_error_set(err, l->fd, TFS_NO_OFFSET, "backing file: %s", strerror(-l->fd));
 	return 0;
@@ -114,14 +114,14 @@ static int write_file(struct load *l, uint64_t at, const uint8_t *data, size_t l
 	const struct tfs_layout *y = &l->layout;
 	uint64_t place = tfs_layout_place(y, at);
 	size_t have = 0;
-	int ret = 0;
+	int r = 0;
 
 	if (!at && y->prefix) {
 		tfs_layout_make_prefix(y, scratch);
 		have = y->prefix;
 		place = 0;
 	}
-	while (len && !ret) {
+	while (len && !r) {
 		if (!y->convert && !have)
 			return write_backing(l, place, data, len, err); /* straight from where it was read */
 		uint64_t room = TFS_SCRATCH - (place + have) % TFS_SCRATCH;
@@ -131,24 +131,24 @@ static int write_file(struct load *l, uint64_t at, const uint8_t *data, size_t l
 		have += tfs_layout_convert(y, data, n, scratch + have);
 		if (have > y->size - place)
 			have = y->size - place; /* the last block has elements that the tensor has not */
-		ret = write_backing(l, place, scratch, have, err);
+		r = write_backing(l, place, scratch, have, err);
 		data += n;
 		len -= n;
 		place += have;
 		have = 0;
 	}
-	return ret;
+	return r;
 }
 
 static int load_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, size_t len, void *scratch, struct tfs_error *err)
 {
 	struct load *l = (struct load *)t;
 	struct tfs_range_wait *ready = NULL;
-	int ret = write_file(l, at, data, len, scratch, err);
-	if (ret)
-		return ret;
+	int r = write_file(l, at, data, len, scratch, err);
+	if (r)
+		return r;
 
-	pthread_mutex_lock(&l->r->lock);
+	pthread_mutex_lock(&l->rs->lock);
 	l->ready[tfs_transfer_chunk(t, at)] = 1;
 	l->written += len;
 	for (struct tfs_range_wait **p = &l->ranges; *p;) {
@@ -164,7 +164,7 @@ static int load_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, 
 			p = &w->next;
 		}
 	}
-	pthread_mutex_unlock(&l->r->lock);
+	pthread_mutex_unlock(&l->rs->lock);
 	for (struct tfs_range_wait *next; ready; ready = next) {
 		next = ready->next;
 		ready->done(ready, 0);
@@ -175,9 +175,9 @@ static int load_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, 
 static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *err)
 {
 	struct load *l = (struct load *)t;
-	struct tfs_residency *r = l->r;
+	struct tfs_residency *rs = l->rs;
 	struct tfs_entry *e = l->entry;
-	struct tfs_wait *waits;
+	struct tfs_list waits;
 	struct tfs_file_id id = e->id;
 	bool duplicate = false;
 	bool refused = code == -ENOSPC || code == -EDQUOT || code == -ECANCELED; /* nothing is wrong with the file */
@@ -187,49 +187,46 @@ static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 	if (l->fd >= 0)
 		close(l->fd);
 	if (code && !refused)
-		tfs_report(r->model, tfs_entry_tensor(r, e->id), 0, code, err, line);
+		tfs_report(rs->model, tfs_entry_tensor(rs, e->id), 0, code, err, line);
 	if (code && l->fd >= 0)
-		tfs_store_remove(r->store, e->backing);
+		tfs_store_remove(rs->store, e->backing);
 
-	pthread_mutex_lock(&r->lock);
+	pthread_mutex_lock(&rs->lock);
 	e->load = NULL;
-	waits = e->waits;
-	for (struct tfs_wait *w = waits, *next; w; w = next) {
-		next = w->next_of_entry;
+	tfs_list_init(&waits);
+	tfs_list_each(struct tfs_wait, w, &e->waits, of_entry) {
 		tfs_entry_wait_remove(w);
-		w->next_of_entry = next;
+		tfs_list_add(&waits, &w->of_entry);
 		if (!code)
 			tfs_entry_take_hold(e);
 	}
 	if (code) {
-		tfs_entry_set_state(r, e, refused ? TFS_ABSENT : TFS_FAILED);
+		tfs_entry_set_state(rs, e, refused ? TFS_ABSENT : TFS_FAILED);
 		e->failure = code;
 		if (l->reserved)
-			r->stats.used -= e->cost;
-		r->stats.refusals += code == -ENOSPC;
+			rs->stats.used -= e->cost;
+		rs->stats.refusals += code == -ENOSPC;
 		if (!refused) {
-			memcpy(r->stats.last_error, line, sizeof line);
-			r->stats.failures++;
+			memcpy(rs->stats.last_error, line, sizeof line);
+			rs->stats.failures++;
 		}
 		if (refused && !e->holds)
-			tfs_entry_forget(r, e);
+			tfs_entry_forget(rs, e);
 		/* Otherwise those who are attached learn why, until they let go. */
 	} else {
-		tfs_entry_set_state(r, e, TFS_RESIDENT);
+		tfs_entry_set_state(rs, e, TFS_RESIDENT);
 		if (e->holds)
 			e->wanted = true;
 		else
-			tfs_entry_lru_add(r, e);
-		duplicate = tfs_entry_has_duplicate(r, e);
+			tfs_entry_lru_add(rs, e);
+		duplicate = tfs_entry_has_duplicate(rs, e);
 	}
-	pthread_mutex_unlock(&r->lock);
+	pthread_mutex_unlock(&rs->lock);
 
 	if (duplicate)
-		r->on_duplicate(r->on_duplicate_arg, id);
-	for (struct tfs_wait *next; waits; waits = next) {
-		next = waits->next_of_entry;
-		waits->done(waits, code);
-	}
+		rs->on_duplicate(rs->on_duplicate_arg, id);
+	tfs_list_each(struct tfs_wait, w, &waits, of_entry)
+		w->done(w, code);
 	for (struct tfs_range_wait *w = l->ranges, *next; w; w = next) {
 		next = w->next;
 		w->done(w, code);

@@ -33,7 +33,7 @@ struct set_predictor {
 #define WINDOW_MAX   ((uint64_t)1 << 30)
 
 struct list {
-	struct list *next;
+	struct tfs_list link;
 	struct tfs_file_id *ids;
 	size_t n;
 };
@@ -50,7 +50,7 @@ struct tfs_prefetcher {
 
 	pthread_mutex_t lock; /* guards all below; taken before the residency's */
 	pthread_cond_t more;
-	struct list *first, **end;
+	struct tfs_list lists;
 	const struct list *current; /* the one at hand, and how many of its files have been asked for */
 	size_t done;
 	bool stopping, running;
@@ -74,7 +74,7 @@ struct tfs_prefetcher *tfs_prefetch_create(const struct tfs_model *model, struct
 	p->sched = sched;
 	p->residency = residency;
 	p->memory = memory;
-	p->end = &p->first;
+	tfs_list_init(&p->lists);
 	pthread_mutex_init(&p->opens_lock, NULL);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->more, NULL);
@@ -258,14 +258,12 @@ static void *run(void *arg)
 
 	pthread_mutex_lock(&p->lock);
 	while (!p->stopping) {
-		struct list *l = p->first;
+		struct list *l = tfs_list_first(&p->lists, struct list, link);
 		if (!l) {
 			pthread_cond_wait(&p->more, &p->lock);
 			continue;
 		}
-		p->first = l->next;
-		if (!p->first)
-			p->end = &p->first;
+		tfs_list_remove(&l->link);
 		unsigned cleared = p->cleared;
 		p->current = l;
 		p->done = 0;
@@ -299,8 +297,7 @@ int tfs_prefetch_list(struct tfs_prefetcher *p, struct tfs_file_id *ids, size_t 
 		r = p->stopping ? -ECANCELED : start(p);
 	if (!r) {
 		*l = (struct list){ .ids = ids, .n = n };
-		*p->end = l;
-		p->end = &l->next;
+		tfs_list_add(&p->lists, &l->link);
 		pthread_cond_signal(&p->more);
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -317,13 +314,13 @@ struct tfs_file_id *tfs_prefetch_queued(struct tfs_prefetcher *p, size_t *ret_n)
 
 	pthread_mutex_lock(&p->lock);
 	size_t done = p->current ? p->done : 0, count = p->current ? p->current->n - done : 0;
-	for (const struct list *l = p->first; l; l = l->next)
+	tfs_list_each(struct list, l, &p->lists, link)
 		count += l->n;
 	struct tfs_file_id *ids = calloc(count + 1, sizeof *ids);
 	for (size_t i = done; ids && p->current && i < p->current->n; i++)
 		ids[n++] = p->current->ids[i];
-	for (const struct list *l = p->first; ids && l; l = l->next)
-		for (size_t i = 0; i < l->n; i++)
+	tfs_list_each(struct list, l, &p->lists, link)
+		for (size_t i = 0; ids && i < l->n; i++)
 			ids[n++] = l->ids[i];
 	pthread_mutex_unlock(&p->lock);
 	*ret_n = n;
@@ -332,16 +329,15 @@ struct tfs_file_id *tfs_prefetch_queued(struct tfs_prefetcher *p, size_t *ret_n)
 
 static void clear_lists(struct tfs_prefetcher *p)
 {
+	struct tfs_list lists;
+
+	tfs_list_init(&lists);
 	pthread_mutex_lock(&p->lock);
-	struct list *l = p->first;
-	p->first = NULL;
-	p->end = &p->first;
+	tfs_list_take(&lists, &p->lists);
 	p->cleared++;
 	pthread_mutex_unlock(&p->lock);
-	for (struct list *next; l; l = next) {
-		next = l->next;
+	tfs_list_each(struct list, l, &lists, link)
 		list_free(l);
-	}
 }
 
 void tfs_prefetch_pause(struct tfs_prefetcher *p, double seconds)

@@ -13,7 +13,7 @@
 /* A file that was asked for at least once. */
 struct tfs_entry {
 	struct tfs_entry *hash_next;
-	struct tfs_entry *prev, *next; /* LRU list, while resident without holds */
+	struct tfs_list lru; /* while resident without holds */
 	struct tfs_file_id id;
 	enum tfs_state state;
 	int failure; /* FAILED, or ABSENT and held: why */
@@ -26,9 +26,9 @@ struct tfs_entry {
 	bool reopened;		     /* EVICTING or borrowed: was held meanwhile, so that the lease test's word is out of date */
 	unsigned borrowed;	     /* not evicted meanwhile, and otherwise as if nobody had it */
 	struct duplicate *duplicate; /* RESIDENT: others have its hash; NULL: none that is known */
-	struct tfs_entry *ring_prev, *ring_next; /* those with the same backing file; NULL: it has one of its own */
-	struct load *load;			 /* LOADING */
-	struct tfs_wait *waits;
+	struct tfs_list ring;	     /* those with the same backing file, without a head; empty: it has one of its own */
+	struct load *load;	     /* LOADING */
+	struct tfs_list waits;	     /* the latest first */
 };
 
 /* Tensors whose hashes are equal. They go with the residency. */
@@ -50,10 +50,10 @@ struct duplicate {
 /* A load in progress. */
 struct load {
 	struct tfs_transfer transfer;
-	struct tfs_residency *r;
+	struct tfs_residency *rs;
 	struct tfs_entry *entry;
 	int fd;	       /* the backing file, from begin() to end() */
-	bool reserved; /* the entry's cost is in r->used */
+	bool reserved; /* the entry's cost is in rs->used */
 	struct tfs_layout layout;
 	uint64_t first, chunk; /* bytes of the file that the first chunk becomes, together with the prefix, and any other */
 	uint64_t written;      /* of the source's bytes; guarded by the lock like the two below */
@@ -77,7 +77,7 @@ struct tfs_residency {
 	pthread_mutex_t lock;
 	struct tfs_entry **buckets;
 	size_t n_buckets, n_entries;
-	struct tfs_entry lru; /* list head; next: most recently used */
+	struct tfs_list lru; /* entries, the most recently used first */
 	uint64_t next_backing;
 	uint64_t round;		/* of eviction */
 	unsigned evicting;	/* files whose lease is being tested or whose memory is being freed */
@@ -90,7 +90,7 @@ struct tfs_residency {
 	void *on_duplicate_arg;
 
 	/* The timer answers opens that have waited long enough. All wait equally long, so the oldest is due first. */
-	struct tfs_wait by_age; /* list head; next: oldest */
+	struct tfs_list by_age; /* waits, the oldest first */
 	pthread_cond_t timer_wakes;
 	pthread_t timer;
 	bool stopping;
@@ -98,50 +98,49 @@ struct tfs_residency {
 
 /* --- entry.c; the lock is held -------------------------------------------------------------------------------------- */
 
-struct tfs_entry *tfs_entry_find(const struct tfs_residency *r, struct tfs_file_id id);	 /* or NULL */
-struct tfs_entry *tfs_entry_find_or_add(struct tfs_residency *r, struct tfs_file_id id); /* NULL: out of memory */
-void tfs_entry_set_state(struct tfs_residency *r, struct tfs_entry *e, enum tfs_state state);
+struct tfs_entry *tfs_entry_find(const struct tfs_residency *rs, struct tfs_file_id id);  /* or NULL */
+struct tfs_entry *tfs_entry_find_or_add(struct tfs_residency *rs, struct tfs_file_id id); /* NULL: out of memory */
+void tfs_entry_set_state(struct tfs_residency *rs, struct tfs_entry *e, enum tfs_state state);
 /* Forget an entry that nobody holds or waits for. */
-void tfs_entry_forget(struct tfs_residency *r, struct tfs_entry *e);
-void tfs_entry_lru_add(struct tfs_residency *r, struct tfs_entry *e);
-void tfs_entry_lru_remove(struct tfs_entry *e);
+void tfs_entry_forget(struct tfs_residency *rs, struct tfs_entry *e);
+void tfs_entry_lru_add(struct tfs_residency *rs, struct tfs_entry *e);
 void tfs_entry_take_hold(struct tfs_entry *e);
-void tfs_entry_drop_hold(struct tfs_residency *r, struct tfs_entry *e);
+void tfs_entry_drop_hold(struct tfs_residency *rs, struct tfs_entry *e);
 /* @w waits for @e, for as long as an open may. */
-void tfs_entry_wait_add(struct tfs_residency *r, struct tfs_entry *e, struct tfs_wait *w);
+void tfs_entry_wait_add(struct tfs_residency *rs, struct tfs_entry *e, struct tfs_wait *w);
 /* Take a wait off its entry and off the timer. */
 void tfs_entry_wait_remove(struct tfs_wait *w);
 
 /* Does @e share its backing file? */
 static inline bool tfs_entry_is_shared(const struct tfs_entry *e)
 {
-	return e->ring_next;
+	return !tfs_list_is_empty(&e->ring);
 }
 /* From now on @e has the backing file of @of, which is resident. */
-void tfs_entry_ring_join(struct tfs_residency *r, struct tfs_entry *of, struct tfs_entry *e);
+void tfs_entry_ring_join(struct tfs_residency *rs, struct tfs_entry *of, struct tfs_entry *e);
 
 /* --- load.c -------------------------------------------------------------------------------------------------------- */
 
 /* The lock is held. Start loading @e, which is absent or failed. On an error the entry is as it was. */
-int tfs_entry_load(struct tfs_residency *r, struct tfs_entry *e, enum tfs_priority priority);
+int tfs_entry_load(struct tfs_residency *rs, struct tfs_entry *e, enum tfs_priority priority);
 
 /* --- budget.c ------------------------------------------------------------------------------------------------------ */
 
 /* Without the lock. Make room for @cost bytes and take them. -ENOSPC: what is resident is in use. */
-int tfs_entry_reserve(struct tfs_residency *r, uint64_t cost, bool for_prefetch);
+int tfs_entry_reserve(struct tfs_residency *rs, uint64_t cost, bool for_prefetch);
 
 /* --- dedup.c; the lock is held ------------------------------------------------------------------------------------- */
 
 /* Make @e, if it is absent or failed, resident at once by the backing file of another one of its content. False: there is none. */
-bool tfs_entry_share(struct tfs_residency *r, struct tfs_entry *e);
+bool tfs_entry_share(struct tfs_residency *rs, struct tfs_entry *e);
 /* @e has become resident. True: on_duplicate() is due, without the lock. */
-bool tfs_entry_has_duplicate(struct tfs_residency *r, struct tfs_entry *e);
+bool tfs_entry_has_duplicate(struct tfs_residency *rs, struct tfs_entry *e);
 /* All is over. */
-void tfs_duplicates_free(struct tfs_residency *r);
+void tfs_duplicates_free(struct tfs_residency *rs);
 
-static inline const struct tfs_tensor *tfs_entry_tensor(const struct tfs_residency *r, struct tfs_file_id id)
+static inline const struct tfs_tensor *tfs_entry_tensor(const struct tfs_residency *rs, struct tfs_file_id id)
 {
-	return tfs_set_tensor(&r->model->sets[id.set], id.tensor);
+	return tfs_set_tensor(&rs->model->sets[id.set], id.tensor);
 }
 
 #endif

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/list.h"
 #include "cache/store.h"
 #include "content/virtual-file.h"
 #include "io/scheduler.h"
@@ -43,8 +44,7 @@ struct tfs_wait {
 	void (*done)(struct tfs_wait *w, int result);
 
 	/* Private, guarded by the residency's lock. */
-	struct tfs_wait *next_of_entry, *prev_of_entry;
-	struct tfs_wait *next_by_age, *prev_by_age;
+	struct tfs_list of_entry, by_age;
 	struct tfs_entry *entry;
 	double deadline;
 	bool cancelled;
@@ -81,8 +81,8 @@ struct tfs_residency *tfs_residency_create(const struct tfs_model *model, struct
  * When this returns no callback of the residency's own is under way, and none comes any more. The scheduler is stopped first, its
  * workers gone: that has answered every wait. Takes NULL.
  */
-void tfs_residency_stop(struct tfs_residency *r);
-void tfs_residency_destroy(struct tfs_residency *r); /* stops it, if need be; takes NULL */
+void tfs_residency_stop(struct tfs_residency *rs);
+void tfs_residency_destroy(struct tfs_residency *rs); /* stops it, if need be; takes NULL */
 
 #define TFS_QUEUED 1
 
@@ -91,22 +91,22 @@ void tfs_residency_destroy(struct tfs_residency *r); /* stops it, if need be; ta
  * -EFBIG: larger than the whole budget; -ETIMEDOUT: would take longer than the open wait, and is loaded in the background;
  * -ECANCELED: the wait was cancelled before.
  */
-int tfs_residency_hold(struct tfs_residency *r, struct tfs_file_id id, struct tfs_wait *w);
+int tfs_residency_hold(struct tfs_residency *rs, struct tfs_file_id id, struct tfs_wait *w);
 
 /* True: done() will not be called (again). A wait may be cancelled before it is handed to hold(), which then refuses it. */
-bool tfs_residency_cancel(struct tfs_residency *r, struct tfs_wait *w);
+bool tfs_residency_cancel(struct tfs_residency *rs, struct tfs_wait *w);
 
 /* Give a hold back. */
-void tfs_residency_drop(struct tfs_residency *r, struct tfs_file_id id);
+void tfs_residency_drop(struct tfs_residency *rs, struct tfs_file_id id);
 
 /*
  * Load a file, unless it is there or on its way, with the priority of prefetch. It evicts nothing that was not used since
  * it was loaded, and without room is given up when its turn comes. -EALREADY: nothing to do; -EFBIG.
  */
-int tfs_residency_prefetch(struct tfs_residency *r, struct tfs_file_id id);
+int tfs_residency_prefetch(struct tfs_residency *rs, struct tfs_file_id id);
 
 /* A read-only descriptor of the backing file of a resident file that the caller holds; caller closes. Or -errno. */
-int tfs_residency_open(struct tfs_residency *r, struct tfs_file_id id);
+int tfs_residency_open(struct tfs_residency *rs, struct tfs_file_id id);
 
 /*
  * For those who read a file while it loads. attach: hold a file that is loading or resident; -ENOENT otherwise. It is given
@@ -114,22 +114,22 @@ int tfs_residency_open(struct tfs_residency *r, struct tfs_file_id id);
  * tfs_residency_open_range(); TFS_QUEUED: @w->done() will tell; or why the load failed, -ENOSPC if it found no room. Bytes
  * that are waited for are loaded first.
  */
-int tfs_residency_attach(struct tfs_residency *r, struct tfs_file_id id);
-int tfs_residency_range(struct tfs_residency *r, struct tfs_file_id id, struct tfs_range_wait *w);
+int tfs_residency_attach(struct tfs_residency *rs, struct tfs_file_id id);
+int tfs_residency_range(struct tfs_residency *rs, struct tfs_file_id id, struct tfs_range_wait *w);
 
 /*
  * A read-only descriptor of the very backing file in which the range was found ready; caller closes. -ENOENT: its load has
  * failed since. (A later load has a file of its own, which at these bytes may still be empty.)
  */
-int tfs_residency_open_range(struct tfs_residency *r, const struct tfs_range_wait *w);
+int tfs_residency_open_range(struct tfs_residency *rs, const struct tfs_range_wait *w);
 
 /*
  * Look at a resident file without counting as its user: it is not evicted meanwhile, and its turn to be does not change. borrow: a
  * read-only descriptor of its backing file, to be closed before it is given back; -ENOENT: it is not resident.
  */
-int tfs_residency_borrow(struct tfs_residency *r, struct tfs_file_id id);
-void tfs_residency_give_back(struct tfs_residency *r, struct tfs_file_id id);
-bool tfs_residency_is_resident(struct tfs_residency *r, struct tfs_file_id id);
+int tfs_residency_borrow(struct tfs_residency *rs, struct tfs_file_id id);
+void tfs_residency_give_back(struct tfs_residency *rs, struct tfs_file_id id);
+bool tfs_residency_is_resident(struct tfs_residency *rs, struct tfs_file_id id);
 
 /*
  * Sharing. Whoever knows the hashes says which tensors have equal ones. Where files of such tensors are resident and have the same
@@ -142,46 +142,46 @@ bool tfs_residency_is_resident(struct tfs_residency *r, struct tfs_file_id id);
  * tensor that was loaded or let go has something to do.
  */
 typedef void tfs_duplicate_fn(void *arg, struct tfs_file_id id);
-void tfs_residency_on_duplicate(struct tfs_residency *r, tfs_duplicate_fn *on_duplicate, void *arg);
-bool tfs_residency_add_duplicate(struct tfs_residency *r, struct tfs_file_id a, struct tfs_file_id b);
-void tfs_residency_merge(struct tfs_residency *r, struct tfs_file_id id, bool (*stop)(void *arg), void *arg);
+void tfs_residency_on_duplicate(struct tfs_residency *rs, tfs_duplicate_fn *on_duplicate, void *arg);
+bool tfs_residency_add_duplicate(struct tfs_residency *rs, struct tfs_file_id a, struct tfs_file_id b);
+void tfs_residency_merge(struct tfs_residency *rs, struct tfs_file_id id, bool (*stop)(void *arg), void *arg);
 
 /*
  * Take @bytes of the budget for something else than a file, evicting for it as for demand. 0, and to be given back; or -ENOSPC:
  * what is resident is in use.
  */
-int tfs_residency_reserve(struct tfs_residency *r, uint64_t bytes);
+int tfs_residency_reserve(struct tfs_residency *rs, uint64_t bytes);
 /*
  * The same for as many of @want bytes as there are, but at least @least; evicting as @priority may, TFS_BACKGROUND nothing. Returns how
  * many were taken; 0: not so many.
  */
-uint64_t tfs_residency_reserve_some(struct tfs_residency *r, uint64_t want, uint64_t least, enum tfs_priority priority);
-void tfs_residency_unreserve(struct tfs_residency *r, uint64_t bytes);
+uint64_t tfs_residency_reserve_some(struct tfs_residency *rs, uint64_t want, uint64_t least, enum tfs_priority priority);
+void tfs_residency_unreserve(struct tfs_residency *rs, uint64_t bytes);
 
 /*
  * Pin a file: it is loaded in the background, unless it is there, and then stays. 0 also where it was pinned already. -EFBIG: larger
  * than the budget; -ENOSPC: too much is pinned; -ENOENT: the view has no such file.
  */
-int tfs_residency_pin(struct tfs_residency *r, struct tfs_file_id id);
+int tfs_residency_pin(struct tfs_residency *rs, struct tfs_file_id id);
 /* Take the pin off, if there is one. */
-void tfs_residency_unpin(struct tfs_residency *r, struct tfs_file_id id);
+void tfs_residency_unpin(struct tfs_residency *rs, struct tfs_file_id id);
 /* The pinned files, in no order, allocated; NULL: out of memory. */
-struct tfs_file_id *tfs_residency_pinned(struct tfs_residency *r, size_t *ret_n);
+struct tfs_file_id *tfs_residency_pinned(struct tfs_residency *rs, size_t *ret_n);
 /* The same of those that are being loaded. */
-struct tfs_file_id *tfs_residency_loading(struct tfs_residency *r, size_t *ret_n);
+struct tfs_file_id *tfs_residency_loading(struct tfs_residency *rs, size_t *ret_n);
 
 /* Evict a file, or drop its prefetch. -ENOENT: it is not in memory. -EBUSY: it is held, mapped or being loaded. */
-int tfs_residency_evict(struct tfs_residency *r, struct tfs_file_id id);
+int tfs_residency_evict(struct tfs_residency *rs, struct tfs_file_id id);
 
 /* Drop all prefetches that have not begun. */
-void tfs_residency_drop_prefetch(struct tfs_residency *r);
+void tfs_residency_drop_prefetch(struct tfs_residency *rs);
 
 /* Evict files, least recently used first, until @bytes are free that were not, or nothing more can go. Returns how many bytes. */
-uint64_t tfs_residency_shrink(struct tfs_residency *r, uint64_t bytes);
+uint64_t tfs_residency_shrink(struct tfs_residency *rs, uint64_t bytes);
 
 /* What user.tensorfs.state says: tfs_state_name() of the file, "stale" after an -ESTALE. */
-const char *tfs_residency_state(struct tfs_residency *r, struct tfs_file_id id);
+const char *tfs_residency_state(struct tfs_residency *rs, struct tfs_file_id id);
 
-void tfs_residency_stats(struct tfs_residency *r, struct tfs_residency_stats *ret_stats);
+void tfs_residency_stats(struct tfs_residency *rs, struct tfs_residency_stats *ret_stats);
 
 #endif

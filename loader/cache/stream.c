@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "cache/report.h"
 
@@ -70,8 +71,8 @@ struct tfs_streams {
 	struct tfs_slot *slots;
 	unsigned n_slots;
 	uint64_t clock;		 /* counts uses, for LRU */
-	struct tfs_read waiting; /* list head: reads whose slots are being filled */
-	struct tfs_read starved; /* list head: reads that found no slot, first come first served */
+	struct tfs_list waiting; /* reads whose slots are being filled */
+	struct tfs_list starved; /* reads that found no slot, first come first served */
 	bool stopped;
 	struct tfs_stream_stats stats;
 };
@@ -82,24 +83,6 @@ static const struct tfs_transfer_ops slot_ops;
 static size_t chunk_of(const struct tfs_layout *l)
 {
 	return l->in > l->out ? TFS_CHUNK / 2 : TFS_CHUNK;
-}
-
-static void list_init(struct tfs_read *head)
-{
-	head->prev = head->next = head;
-}
-
-static void list_add(struct tfs_read *head, struct tfs_read *rd)
-{
-	rd->next = head;
-	rd->prev = head->prev;
-	rd->prev->next = head->prev = rd;
-}
-
-static void list_remove(struct tfs_read *rd)
-{
-	rd->prev->next = rd->next;
-	rd->next->prev = rd->prev;
 }
 
 /* --- Slots; the lock is held --------------------------------------------------------------------------------------- */
@@ -266,31 +249,31 @@ static int answer(struct tfs_read *rd)
 }
 
 /* Move reads that have their answer from the waiting list to @out; the failed ones give their slots back. */
-static void collect(struct tfs_streams *s, struct tfs_read *out, int *codes, unsigned *n, unsigned max)
+static void collect(struct tfs_streams *s, struct tfs_list *out, int *codes, unsigned *n, unsigned max)
 {
-	for (struct tfs_read *rd = s->waiting.next, *next; rd != &s->waiting && *n < max; rd = next) {
-		next = rd->next;
+	tfs_list_each(struct tfs_read, rd, &s->waiting, link) {
+		if (*n == max)
+			break;
 		int r = answer(rd);
 		if (r == TFS_QUEUED)
 			continue;
-		list_remove(rd);
+		tfs_list_remove(&rd->link);
 		if (r)
 			drop_slots(rd);
 		codes[(*n)++] = r;
-		list_add(out, rd);
+		tfs_list_add(out, &rd->link);
 	}
 }
 
 /* Starved reads get the slots that became free. */
 static void feed(struct tfs_streams *s)
 {
-	while (s->starved.next != &s->starved) {
-		struct tfs_read *rd = s->starved.next;
+	tfs_list_each(struct tfs_read, rd, &s->starved, link) {
 		rd->failure = s->stopped ? -ECANCELED : take_slots(s, rd);
 		if (rd->failure == -EAGAIN)
 			return;
-		list_remove(rd);
-		list_add(&s->waiting, rd);
+		tfs_list_remove(&rd->link);
+		tfs_list_add(&s->waiting, &rd->link);
 	}
 }
 
@@ -327,18 +310,16 @@ static void wake(struct tfs_streams *s)
 	unsigned n;
 
 	do {
-		struct tfs_read out;
-		list_init(&out);
+		struct tfs_list out;
+		tfs_list_init(&out);
 		n = 0;
 		pthread_mutex_lock(&s->lock);
 		feed(s);
 		collect(s, &out, codes, &n, BATCH);
 		pthread_mutex_unlock(&s->lock);
 		unsigned i = 0;
-		for (struct tfs_read *rd = out.next, *next; rd != &out; rd = next) {
-			next = rd->next;
+		tfs_list_each(struct tfs_read, rd, &out, link)
 			answered(rd, codes[i++]);
-		}
 	} while (n);
 }
 
@@ -453,26 +434,26 @@ static void read_ahead(struct tfs_streams *s, struct tfs_stream *st, struct tfs_
 /* Read by slots. As tfs_stream_read(). */
 static int read_slots(struct tfs_streams *s, struct tfs_read *rd)
 {
-	int ret;
+	int r;
 
 	pthread_mutex_lock(&s->lock);
 	/* First come, first served. */
-	ret = s->stopped ? -ECANCELED : s->starved.next != &s->starved ? -EAGAIN : take_slots(s, rd);
-	if (ret == -EAGAIN) {
-		list_add(&s->starved, rd);
-		ret = TFS_QUEUED;
-	} else if (!ret) {
-		ret = answer(rd);
-		if (ret == TFS_QUEUED)
-			list_add(&s->waiting, rd);
-		else if (ret)
+	r = s->stopped ? -ECANCELED : !tfs_list_is_empty(&s->starved) ? -EAGAIN : take_slots(s, rd);
+	if (r == -EAGAIN) {
+		tfs_list_add(&s->starved, &rd->link);
+		r = TFS_QUEUED;
+	} else if (!r) {
+		r = answer(rd);
+		if (r == TFS_QUEUED)
+			tfs_list_add(&s->waiting, &rd->link);
+		else if (r)
 			drop_slots(rd);
 	}
-	s->stats.waits += ret == TFS_QUEUED;
-	if (ret >= 0)
+	s->stats.waits += r == TFS_QUEUED;
+	if (r >= 0)
 		read_ahead(s, rd->stream, rd);
 	pthread_mutex_unlock(&s->lock);
-	return ret;
+	return r;
 }
 
 /* The backing file has the range, or (@result < 0) never will. */
@@ -495,10 +476,10 @@ static int finish_attached(struct tfs_read *rd, int result)
 
 static void range_done(struct tfs_range_wait *w, int result)
 {
-	struct tfs_read *rd = (struct tfs_read *)(void *)((char *)w - offsetof(struct tfs_read, range));
-	int ret = finish_attached(rd, result);
-	if (ret != TFS_QUEUED)
-		answered(rd, ret);
+	struct tfs_read *rd = tfs_container_of(w, struct tfs_read, range);
+	int r = finish_attached(rd, result);
+	if (r != TFS_QUEUED)
+		answered(rd, r);
 }
 
 int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
@@ -517,19 +498,19 @@ int tfs_stream_read(struct tfs_stream *st, struct tfs_read *rd)
 	s->stats.reads++;
 	s->stats.bytes += rd->len;
 	pthread_mutex_unlock(&s->lock);
-	int ret;
+	int r;
 	if (st->attached) {
 		rd->range = (struct tfs_range_wait){ .done = range_done, .at = rd->offset, .len = rd->len };
-		ret = tfs_residency_range(s->residency, st->file.id, &rd->range);
-		if (ret != TFS_QUEUED)
-			ret = finish_attached(rd, ret);
+		r = tfs_residency_range(s->residency, st->file.id, &rd->range);
+		if (r != TFS_QUEUED)
+			r = finish_attached(rd, r);
 	} else {
-		ret = read_slots(s, rd);
+		r = read_slots(s, rd);
 	}
 	/* Once it is queued, it may be answered and released, and the stream closed and gone. */
-	if (ret < 0)
+	if (r < 0)
 		stream_unref(st);
-	return ret;
+	return r;
 }
 
 void tfs_read_release(struct tfs_read *rd)
@@ -542,7 +523,7 @@ void tfs_read_release(struct tfs_read *rd)
 	} else {
 		pthread_mutex_lock(&s->lock);
 		drop_slots(rd);
-		bool starved = s->starved.next != &s->starved;
+		bool starved = !tfs_list_is_empty(&s->starved);
 		pthread_mutex_unlock(&s->lock);
 		if (starved)
 			wake(s);
@@ -623,8 +604,8 @@ struct tfs_streams *tfs_streams_create(const struct tfs_model *model, struct tfs
 	s->sched = sched;
 	s->residency = residency;
 	s->background = background;
-	list_init(&s->waiting);
-	list_init(&s->starved);
+	tfs_list_init(&s->waiting);
+	tfs_list_init(&s->starved);
 	pthread_mutex_init(&s->lock, NULL);
 	return s;
 }

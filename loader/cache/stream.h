@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "base/list.h"
 #include "cache/residency.h"
 #include "io/scheduler.h"
 #include "model/model.h"
@@ -49,7 +50,7 @@ struct tfs_read {
 	struct waiter *waiter; /* of tfs_stream_read_wait() */
 	int failure;	       /* starved: why it will never have slots */
 	struct tfs_slot *slots[TFS_STREAM_PIECES];
-	struct tfs_read *prev, *next;
+	struct tfs_list link;
 };
 
 /*

@@ -4,6 +4,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,9 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/json-write.h"
+#include "base/log.h"
 #include "base/search.h"
+#include "content/values.h"
 #include "model/metadata.h"
 
 /* The reference reader refuses longer headers (safetensors 0.8, tensor.rs, MAX_HEADER_SIZE). */
@@ -22,13 +25,38 @@ enum { ALIGN = 4096 };
 
 struct tfs_consolidated {
 	const struct tfs_set *set;
-	char *header; /* with its length in front */
+	const struct tfs_tensor **members; /* NULL: all that are stored */
+	size_t n;
+	const struct tfs_dtype *as; /* what is had by its values only; NULL: all is as it is stored */
+	_Atomic bool *said;	    /* of each member: that some of its values are too large for the type; or NULL */
+	char *header;		    /* with its length in front */
 	size_t header_len;
 	uint64_t *ends; /* of each tensor, in the file */
 	uint64_t size;
 };
 
 static const char reserved[] = "__metadata__";
+
+static const struct tfs_tensor *member(const struct tfs_consolidated *w, size_t i)
+{
+	return w->members ? w->members[i] : &w->set->tensors[i];
+}
+
+static bool by_value(const struct tfs_consolidated *w, const struct tfs_tensor *t)
+{
+	return w->as && tfs_valued(t);
+}
+
+uint64_t tfs_consolidated_bytes(const struct tfs_tensor *t, const struct tfs_dtype *as)
+{
+	uint64_t n = 1;
+
+	if (!as || !tfs_valued(t))
+		return t->nbytes;
+	for (unsigned i = 0; i < t->ndim; i++)
+		n *= t->shape[i]; /* its values as float32 fit a file */
+	return n * as->block_bytes;
+}
 
 /* What a string takes in JSON, without its quotes. */
 static uint64_t string_len(const char *s, size_t len)
@@ -87,12 +115,13 @@ static void put_pair(struct tfs_json_out *b, const char *key, size_t key_len, co
 	tfs_json_add_string(b, value, value_len);
 }
 
-static int put_metadata(struct tfs_json_out *b, const struct tfs_set *set)
+/* @others: also what the files say of themselves; of values in another type that would not be true. */
+static int put_metadata(struct tfs_json_out *b, const struct tfs_set *set, bool others)
 {
 	static const char format[] = "format", any[] = "pt";
 	cleanup_free struct tfs_merged *metadata = NULL;
-	size_t n;
-	int r = tfs_metadata_merge(set, &metadata, &n);
+	size_t n = 0;
+	int r = others ? tfs_metadata_merge(set, &metadata, &n) : 0;
 
 	if (r)
 		return r;
@@ -112,13 +141,14 @@ static int put_metadata(struct tfs_json_out *b, const struct tfs_set *set)
 	return 0;
 }
 
-static void put_tensor(struct tfs_json_out *b, const struct tfs_tensor *t, uint64_t begin, uint64_t end)
+static void put_tensor(struct tfs_json_out *b, const struct tfs_tensor *t, const struct tfs_dtype *dtype, uint64_t begin,
+		       uint64_t end)
 {
 	char text[80];
 
 	tfs_json_add(b, ",");
 	tfs_json_add_string(b, t->name, t->name_len);
-	snprintf(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[", t->dtype->name);
+	snprintf(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[", dtype->name);
 	tfs_json_add(b, text);
 	for (unsigned d = 0; d < t->ndim; d++) {
 		snprintf(text, sizeof text, "%s%" PRIu64, d ? "," : "", t->shape[d]);
@@ -137,11 +167,13 @@ static int make_header(struct tfs_consolidated *w)
 
 	tfs_json_add_bytes(&b, (const char *)&prefix, sizeof prefix);
 	tfs_json_add(&b, "{");
-	r = put_metadata(&b, w->set);
-	for (size_t i = 0; i < w->set->n_tensors; i++) {
-		put_tensor(&b, &w->set->tensors[i], at, at + w->set->tensors[i].nbytes);
-		at += w->set->tensors[i].nbytes;
-		w->ends[i] = at;
+	r = put_metadata(&b, w->set, !w->as);
+	for (size_t i = 0; i < w->n; i++) {
+		const struct tfs_tensor *t = member(w, i);
+		const uint64_t end = at + tfs_consolidated_bytes(t, w->as);
+
+		put_tensor(&b, t, by_value(w, t) ? w->as : t->dtype, at, end);
+		w->ends[i] = at = end;
 	}
 	tfs_json_add(&b, "}");
 	while (b.len % ALIGN && !b.failed)
@@ -156,24 +188,38 @@ static int make_header(struct tfs_consolidated *w)
 	return 0;
 }
 
-int tfs_consolidated_create(const struct tfs_set *set, struct tfs_consolidated **ret_consolidated)
+int tfs_consolidated_create_as(const struct tfs_set *set, const struct tfs_tensor **members, size_t n, const struct tfs_dtype *as,
+			       struct tfs_consolidated **ret_consolidated)
 {
 	struct tfs_consolidated *w = calloc(1, sizeof *w);
 	int r;
 
-	if (!w)
+	if (!w) {
+		free(members);
 		return -ENOMEM;
+	}
 	w->set = set;
-	w->ends = reallocarray(NULL, set->n_tensors + 1, sizeof *w->ends);
-	r = w->ends ? make_header(w) : -ENOMEM;
+	w->members = members;
+	w->n = n;
+	w->as = as;
+	w->ends = reallocarray(NULL, n + 1, sizeof *w->ends);
+	w->said = as ? calloc(n + 1, sizeof *w->said) : NULL;
+	r = w->ends && (!as || w->said) ? make_header(w) : -ENOMEM;
+	if (!r && w->header_len > HEADER_MAX)
+		r = -EFBIG;
 	if (r) {
 		tfs_consolidated_destroy(w);
 		return r;
 	}
-	for (size_t i = 0; i < set->n_tensors; i++)
+	for (size_t i = 0; i < n; i++)
 		w->ends[i] += w->header_len;
 	*ret_consolidated = w;
 	return 0;
+}
+
+int tfs_consolidated_create(const struct tfs_set *set, struct tfs_consolidated **ret_consolidated)
+{
+	return tfs_consolidated_create_as(set, NULL, set->n_tensors, NULL, ret_consolidated);
 }
 
 void tfs_consolidated_destroy(struct tfs_consolidated *w)
@@ -182,6 +228,8 @@ void tfs_consolidated_destroy(struct tfs_consolidated *w)
 		return;
 	free(w->header);
 	free(w->ends);
+	free((void *)w->members);
+	free(w->said);
 	free(w);
 }
 
@@ -195,7 +243,7 @@ uint64_t tfs_consolidated_size(const struct tfs_consolidated *w)
 /* The first tensor that ends behind byte @at, which is in the data. */
 static size_t tensor_at(const struct tfs_consolidated *w, uint64_t at)
 {
-	return tfs_search(i, 0, w->set->n_tensors, w->ends[i] <= at);
+	return tfs_search(i, 0, w->n, w->ends[i] <= at);
 }
 
 /* All that is asked for is in one plain tensor: straight to its place. @begin: where that begins in the file. */
@@ -207,6 +255,22 @@ static int read_one(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_
 	rq->at -= begin;
 	r = tfs_extract(x, t, rq);
 	rq->at = at;
+	return r;
+}
+
+/* The same of one that is there by its values. */
+static int copy_values(const struct tfs_consolidated *w, struct tfs_extractor *x, size_t i, uint64_t at, size_t len, uint8_t *dst,
+		       struct tfs_read_request *rq)
+{
+	const struct tfs_tensor *t = member(w, i);
+	char name[TFS_QUOTE_SIZE];
+	size_t too_large;
+	int r = tfs_values_copy(x, t, w->as, at, len, dst, rq, &too_large);
+
+	if (!r && too_large && !atomic_exchange(&w->said[i], true))
+		tfs_log_warning("tensor %s: %zu of the %zu values from %" PRIu64 " on are too large for %s, and infinite there",
+				tfs_quote(name, sizeof name, t->name, t->name_len), too_large, len / w->as->block_bytes,
+				at / w->as->block_bytes, w->as->name);
 	return r;
 }
 
@@ -233,13 +297,15 @@ int tfs_consolidated_read(const struct tfs_consolidated *w, struct tfs_extractor
 		dst += n;
 	}
 	for (size_t i = tensor_at(w, at); at < end; i++) {
-		const struct tfs_tensor *t = &w->set->tensors[i];
-		uint64_t begin = w->ends[i] - t->nbytes, upto = w->ends[i] < end ? w->ends[i] : end;
+		const struct tfs_tensor *t = member(w, i);
+		uint64_t begin = w->ends[i] - tfs_consolidated_bytes(t, w->as), upto = w->ends[i] < end ? w->ends[i] : end;
 		int r = 0;
 
-		if (!t->nbytes)
+		if (begin == w->ends[i])
 			continue;
-		if (t->encoding && !more && !(more = aligned_alloc(TFS_IO_ALIGN, TFS_EXTRACT_SCRATCH)))
+		if (by_value(w, t))
+			r = copy_values(w, x, i, at - begin, upto - at, dst, rq);
+		else if (t->encoding && !more && !(more = aligned_alloc(TFS_IO_ALIGN, TFS_EXTRACT_SCRATCH)))
 			r = tfs_error_set(&rq->err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 		else if (dst == rq->buf && upto == end && !t->encoding)
 			r = read_one(x, t, begin, rq);

@@ -87,20 +87,20 @@ void tfs_extractor_destroy(struct tfs_extractor *x)
 /* [offset, offset + len) of the file into @dst, which need not be aligned. */
 static int copy_stored(struct extract *e, uint64_t offset, size_t len, uint8_t *dst)
 {
-	int ret = 0;
+	int r = 0;
 
-	while (len && !ret) {
+	while (len && !r) {
 		size_t n = len < WINDOW ? len : WINDOW;
 		uint8_t *data;
 
-		ret = tfs_source_read(e->source, offset, n, e->scratch, &data, e->how, e->err);
-		if (!ret)
+		r = tfs_source_read(e->source, offset, n, e->scratch, &data, e->how, e->err);
+		if (!r)
 			memcpy(dst, data, n);
 		offset += n;
 		dst += n;
 		len -= n;
 	}
-	return ret;
+	return r;
 }
 
 /* The last segment that begins at decoded byte @at or before. */
@@ -117,18 +117,18 @@ static uint64_t segment_end(const struct extract *e, size_t i)
 
 static int copy_segments(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 {
-	int ret = 0;
+	int r = 0;
 
-	for (size_t i = find_segment(e->p, at); len && !ret; i++) {
+	for (size_t i = find_segment(e->p, at); len && !r; i++) {
 		uint64_t in_segment = at - e->p->segments[i].at, left = segment_end(e, i) - at;
 		size_t n = left < len ? left : len;
 
-		ret = copy_stored(e, e->p->segments[i].offset + in_segment, n, dst);
+		r = copy_stored(e, e->p->segments[i].offset + in_segment, n, dst);
 		at += n;
 		dst += n;
 		len -= n;
 	}
-	return ret;
+	return r;
 }
 
 /* A varint takes up to 10 bytes (protobuf.dev, Encoding). */
@@ -138,7 +138,7 @@ enum { VARINT_MAX = 10 };
 static int decode_segment(struct extract *e, uint64_t offset, uint64_t limit, uint64_t skip, uint64_t n, uint8_t *dst)
 {
 	const uint8_t *at = NULL, *end = NULL;
-	int ret;
+	int r;
 
 	for (n += skip; n;) {
 		uint64_t value = 0;
@@ -156,9 +156,9 @@ static int decode_segment(struct extract *e, uint64_t offset, uint64_t limit, ui
 
 			if (from && at - from == (ptrdiff_t)want)
 				return tfs_error_set(e->err, -EIO, offset, "a varint ends too early");
-			ret = tfs_source_read(e->source, offset, want, e->scratch, &data, e->how, e->err);
-			if (ret)
-				return ret;
+			r = tfs_source_read(e->source, offset, want, e->scratch, &data, e->how, e->err);
+			if (r)
+				return r;
 			at = data;
 			end = data + want;
 			continue;
@@ -180,19 +180,19 @@ static int decode_segment(struct extract *e, uint64_t offset, uint64_t limit, ui
 static int decode_varints(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 {
 	const struct tfs_encoding *p = e->p;
-	int ret = 0;
+	int r = 0;
 
-	for (size_t i = find_segment(p, at); len && !ret; i++) {
+	for (size_t i = find_segment(p, at); len && !r; i++) {
 		uint64_t left = segment_end(e, i) - at;
 		size_t n = left < len ? left : len;
 		uint64_t limit = i + 1 < p->n_segments ? p->segments[i + 1].offset : e->t->offset + p->length;
 
-		ret = decode_segment(e, p->segments[i].offset, limit, (at - p->segments[i].at) / p->width, n / p->width, dst);
+		r = decode_segment(e, p->segments[i].offset, limit, (at - p->segments[i].at) / p->width, n / p->width, dst);
 		at += n;
 		dst += n;
 		len -= n;
 	}
-	return ret;
+	return r;
 }
 
 static int inflate_part(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
@@ -241,16 +241,16 @@ enum { SMALL = 64 << 10 };
 static int read_tile(struct extract *e, uint64_t at, size_t len, const uint8_t **ret_data)
 {
 	uint8_t *data = e->tile;
-	int ret;
+	int r;
 
 	if (e->p->coding != TFS_STORED)
-		ret = decode(e, at, len, e->tile);
+		r = decode(e, at, len, e->tile);
 	else if (len < SMALL)
-		ret = tfs_source_read_buffered(e->source, e->t->offset + at, len, e->tile, e->err);
+		r = tfs_source_read_buffered(e->source, e->t->offset + at, len, e->tile, e->err);
 	else
-		ret = tfs_source_read(e->source, e->t->offset + at, len, e->scratch, &data, e->how, e->err);
+		r = tfs_source_read(e->source, e->t->offset + at, len, e->scratch, &data, e->how, e->err);
 	*ret_data = data;
-	return ret;
+	return r;
 }
 
 /*
@@ -274,7 +274,7 @@ static int gather(struct extract *e, const struct tfs_dim *d, unsigned n, uint64
 	bool inflated = e->p->coding == TFS_DEFLATED;
 	uint64_t span = 1, useful = 1;
 	unsigned k = 0;
-	int ret = 0;
+	int r = 0;
 
 	for (; k < n; k++) {
 		uint64_t more;
@@ -287,16 +287,16 @@ static int gather(struct extract *e, const struct tfs_dim *d, unsigned n, uint64
 	}
 	if (k == n) {
 		const uint8_t *tile;
-		ret = read_tile(e, at, span, &tile);
-		if (!ret)
+		r = read_tile(e, at, span, &tile);
+		if (!r)
 			tfs_strided_copy(d, n, tile, dst);
-		return ret;
+		return r;
 	}
 	if (span < SMALL) {
 		uint64_t all = 1;
 		for (unsigned i = 0; i < n; i++)
 			all += (d[i].n - 1) * d[i].from; /* inside the file */
-		ret = warm(e, at, all);
+		r = warm(e, at, all);
 	}
 	/* Go through the sparsest dimension one by one; or by parts, where it is the one that has to be cut, and dense enough. */
 	struct tfs_dim parts[TFS_MAX_DIMS + 1];
@@ -307,12 +307,12 @@ static int gather(struct extract *e, const struct tfs_dim *d, unsigned n, uint64
 		step = (TILE - span) / outer.from + 1;
 	if (step >= outer.n)
 		step = 1;
-	for (uint64_t i = 0; i < outer.n && !ret; i += step) {
+	for (uint64_t i = 0; i < outer.n && !r; i += step) {
 		uint64_t here = outer.n - i < step ? outer.n - i : step;
 		parts[n - 1].n = here;
-		ret = gather(e, parts, here == 1 ? n - 1 : n, at + i * outer.from, dst + i * outer.to);
+		r = gather(e, parts, here == 1 ? n - 1 : n, at + i * outer.from, dst + i * outer.to);
 	}
-	return ret;
+	return r;
 }
 
 /* The whole of dimensions [level, …) of the array, the first of them cut to @count, that begins at decoded byte @at. */
@@ -332,24 +332,24 @@ static int gather_range(struct extract *e, const struct tfs_strided *a, unsigned
 			uint8_t *dst)
 {
 	const struct tfs_dim *d = &a->dims[level];
-	int ret = 0;
+	int r = 0;
 
-	while (at < end && !ret) {
+	while (at < end && !r) {
 		uint64_t i = at / d->to, rest = at % d->to, upto;
 
 		if (!rest && end - at >= d->to) {
 			uint64_t count = (end - at) / d->to;
 			upto = at + count * d->to;
-			ret = gather_box(e, a, level, count, from + i * d->from, dst);
+			r = gather_box(e, a, level, count, from + i * d->from, dst);
 		} else {
 			/* Not all of one: what is wanted of it, a level below. */
 			upto = (i + 1) * d->to < end ? (i + 1) * d->to : end;
-			ret = gather_range(e, a, level + 1, from + i * d->from, rest, rest + (upto - at), dst);
+			r = gather_range(e, a, level + 1, from + i * d->from, rest, rest + (upto - at), dst);
 		}
 		dst += upto - at;
 		at = upto;
 	}
-	return ret;
+	return r;
 }
 
 /* Read the part that the staging buffer has room for. */
@@ -387,25 +387,25 @@ static int pick_staged(struct extract *e, const struct tfs_strided *a, uint64_t 
 {
 	struct tfs_staging *sp = tfs_staging_take(e->x->staging, e->t);
 	uint64_t end = at + len;
-	int ret = 0;
+	int r = 0;
 
 	if (!sp)
 		return tfs_error_set(e->err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	if (at == sp->reached)
 		sp->reached = end;
-	while (at < end && !ret) {
+	while (at < end && !r) {
 		if (!sp->buf || at < sp->part.at || at >= sp->part.end) {
 			if (!tfs_staging_fit(e->x->staging, sp, a, at, WORTH * (uint64_t)len, e->priority)) {
 				say_slow(e, a, len);
-				ret = gather_range(e, a, 0, 0, at, end, dst);
+				r = gather_range(e, a, 0, 0, at, end, dst);
 				break;
 			}
 			say_slow(e, a, sp->part.bytes);
-			ret = fill(e, sp);
+			r = fill(e, sp);
 			/* Later pieces will not read the source any more: these bytes count where they are the right file's. */
-			if (!ret)
-				ret = tfs_source_check(e->x->sources, e->source, e->err);
-			if (ret)
+			if (!r)
+				r = tfs_source_check(e->x->sources, e->source, e->err);
+			if (r)
 				break;
 		}
 		uint64_t upto = sp->part.end < end ? sp->part.end : end;
@@ -415,25 +415,25 @@ static int pick_staged(struct extract *e, const struct tfs_strided *a, uint64_t 
 		dst += upto - at;
 		at = upto;
 	}
-	tfs_staging_give_back(e->x->staging, sp, !ret && sp->reached < e->t->nbytes);
-	return ret;
+	tfs_staging_give_back(e->x->staging, sp, !r && sp->reached < e->t->nbytes);
+	return r;
 }
 
 static int pick(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 {
 	struct tfs_strided a;
-	int ret;
+	int r;
 
 	e->tile = malloc(TILE);
 	if (!e->tile)
 		return tfs_error_set(e->err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	tfs_strided_describe(e->t, &a);
 	if (e->p->coding == TFS_DEFLATED && len < e->t->nbytes)
-		ret = pick_staged(e, &a, at, len, dst);
+		r = pick_staged(e, &a, at, len, dst);
 	else
-		ret = gather_range(e, &a, 0, 0, at, at + len, dst);
+		r = gather_range(e, &a, 0, 0, at, at + len, dst);
 	free(e->tile);
-	return ret;
+	return r;
 }
 
 /* --- All of it ------------------------------------------------------------------------------------------------------- */
@@ -491,31 +491,31 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_
 	assert(!(rq->at % tfs_encoding_unit(p)) && !(rq->len % tfs_encoding_unit(p)));
 	rq->how = TFS_READ_BUFFERED;
 	rq->data = rq->buf;
-	int ret = tfs_source_pin(x->sources, t->source, &e.source, e.err);
-	if (ret) {
+	int r = tfs_source_pin(x->sources, t->source, &e.source, e.err);
+	if (r) {
 		tfs_source_name(x->sources, t->source, e.err);
-		return ret;
+		return r;
 	}
 	if (p->strides)
-		ret = pick(&e, rq->at, rq->len, rq->data);
+		r = pick(&e, rq->at, rq->len, rq->data);
 	else if (p->coding == TFS_STORED && !p->n_segments)
-		ret = tfs_source_read(e.source, t->offset + rq->at, rq->len, rq->buf, &rq->data, e.how, e.err);
+		r = tfs_source_read(e.source, t->offset + rq->at, rq->len, rq->buf, &rq->data, e.how, e.err);
 	else
-		ret = decode(&e, rq->at, rq->len, rq->data);
+		r = decode(&e, rq->at, rq->len, rq->data);
 	if (e.inflater)
 		tfs_inflater_give_back(x->inflaters, e.inflater);
-	if (!ret && p->words)
+	if (!r && p->words)
 		swap_words(rq->data, rq->at, rq->len, t->dtype->block_bytes, p->words);
-	else if (!ret)
+	else if (!r)
 		swap(rq->data, rq->len, p->swap);
 	/* Whatever went wrong, or right: it counts only where the file is still the one whose header told us all this. */
 	int c = tfs_source_check(x->sources, e.source, &changed);
 	if (c)
 		rq->err = changed;
-	if (c || ret)
+	if (c || r)
 		tfs_source_name(x->sources, t->source, &rq->err);
 	tfs_source_unpin(x->sources, e.source);
-	return c ? c : ret;
+	return c ? c : r;
 }
 
 /* As much of a tensor as is extracted at a time, where it doesn't go straight to its place. */

@@ -220,7 +220,7 @@ static int inflate_upto(struct tfs_inflater *f, struct tfs_source *source, uint6
 {
 	const struct tfs_encoding *p = f->tensor->encoding;
 	uint8_t *skipped = scratch + TFS_EXTRACT_SCRATCH / 2;
-	int z = Z_OK, ret;
+	int z = Z_OK, r;
 
 	/* At the end of the stream, go on until zlib has seen it, too. */
 	while (f->out < upto || (f->out == p->unpacked && z != Z_STREAM_END)) {
@@ -235,10 +235,10 @@ static int inflate_upto(struct tfs_inflater *f, struct tfs_source *source, uint6
 
 			if (!n)
 				return damaged(f, err, "the stream ends");
-			ret = tfs_source_read(source, f->tensor->offset + f->in, n, scratch, &data, ret_how, err);
-			if (ret) {
+			r = tfs_source_read(source, f->tensor->offset + f->in, n, scratch, &data, ret_how, err);
+			if (r) {
 				f->broken = true;
-				return ret;
+				return r;
 			}
 			f->z.next_in = data;
 			f->z.avail_in = n;
@@ -273,7 +273,7 @@ static int inflate_upto(struct tfs_inflater *f, struct tfs_source *source, uint6
 int tfs_inflater_read(struct tfs_inflater *f, struct tfs_source *source, uint64_t at, size_t len, uint8_t *dst, uint8_t *scratch,
 		      enum tfs_read_how *ret_how, struct tfs_error *err)
 {
-	int ret = f->out < at ? inflate_upto(f, source, at, NULL, scratch, ret_how, err) : 0;
+	int r = f->out < at ? inflate_upto(f, source, at, NULL, scratch, ret_how, err) : 0;
 
-	return ret || !len ? ret : inflate_upto(f, source, at + len, dst, scratch, ret_how, err);
+	return r || !len ? r : inflate_upto(f, source, at + len, dst, scratch, ret_how, err);
 }

@@ -275,7 +275,7 @@ static int make_operands(struct operands *o, const struct tfs_scaled *w, struct 
 
 static void load(struct tfs_scaled_pool *p, struct operands *o, struct tfs_extractor *x, struct tfs_read_request *rq)
 {
-	const struct tfs_scaled *w = o->t->encoding->scaled;
+	const struct tfs_scaled how = tfs_scaled_of(o->t), *w = &how;
 	uint64_t kept = kept_bytes(w), all = kept + passing_bytes(w), taken = 0;
 	void *bounce = NULL;
 	int r = 0;
@@ -502,7 +502,7 @@ static int make_from_source(const struct operands *o, const struct tfs_scaled *w
 
 int tfs_scaled_read(struct tfs_scaled_pool *p, struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_read_request *rq)
 {
-	const struct tfs_scaled *w = t->encoding->scaled;
+	const struct tfs_scaled how = tfs_scaled_of(t), *w = &how;
 	const uint64_t first = rq->at / sizeof(float), n = rq->len / sizeof(float);
 	bool is_new;
 	int r;

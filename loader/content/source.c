@@ -17,7 +17,7 @@ struct tfs_sources {
 	bool direct;
 	pthread_mutex_t lock;	     /* guards all below, and pins and links of every source */
 	struct tfs_source **by_node; /* model->n_nodes slots, NULL where not open */
-	struct tfs_source idle;	     /* list head; most recently used first */
+	struct tfs_list idle;	     /* the most recently used first */
 	unsigned n_idle;
 	uint64_t n_opened;
 };
@@ -34,7 +34,7 @@ struct tfs_sources *tfs_sources_create(const struct tfs_model *model, bool direc
 	}
 	p->model = model;
 	p->direct = direct;
-	p->idle.prev = p->idle.next = &p->idle;
+	tfs_list_init(&p->idle);
 	pthread_mutex_init(&p->lock, NULL);
 	return p;
 }
@@ -49,8 +49,7 @@ static void source_free(struct tfs_source *s)
 
 static void idle_remove(struct tfs_sources *p, struct tfs_source *s)
 {
-	s->prev->next = s->next;
-	s->next->prev = s->prev;
+	tfs_list_remove(&s->idle);
 	p->n_idle--;
 }
 
@@ -58,11 +57,8 @@ void tfs_sources_destroy(struct tfs_sources *p)
 {
 	if (!p)
 		return;
-	while (p->idle.next != &p->idle) {
-		struct tfs_source *s = p->idle.next;
-		idle_remove(p, s);
+	tfs_list_each(struct tfs_source, s, &p->idle, idle)
 		source_free(s);
-	}
 	pthread_mutex_destroy(&p->lock);
 	free(p->by_node);
 	free(p);
@@ -162,11 +158,9 @@ void tfs_source_unpin(struct tfs_sources *p, struct tfs_source *s)
 
 	pthread_mutex_lock(&p->lock);
 	if (!--s->pins) {
-		s->next = p->idle.next;
-		s->prev = &p->idle;
-		s->next->prev = s->prev->next = s;
+		tfs_list_add_first(&p->idle, &s->idle);
 		if (++p->n_idle > TFS_SOURCES_IDLE) {
-			victim = p->idle.prev;
+			victim = tfs_list_last(&p->idle, struct tfs_source, idle);
 			idle_remove(p, victim);
 			p->by_node[victim->node] = NULL;
 		}

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/list.h"
 #include "model/model.h"
 
 /*
@@ -25,7 +26,7 @@ enum tfs_tier { TFS_TIER_URING, TFS_TIER_THREADS, TFS_TIER_BUFFERED, TFS_TIERS }
 
 struct tfs_source {
 	/* Private to source.c. */
-	struct tfs_source *prev, *next; /* idle list */
+	struct tfs_list idle;
 	unsigned pins;
 	/* Immutable while pinned. */
 	uint64_t serial; /* never the same for two, also not one after the other; > 0 */

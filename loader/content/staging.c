@@ -17,7 +17,7 @@ struct tfs_staging_pool {
 	struct tfs_staging_memory memory;
 	pthread_mutex_t lock;
 	pthread_cond_t given_back;
-	struct tfs_staging *first; /* guarded by the lock, as are the private fields of all */
+	struct tfs_list all; /* guarded by the lock, as are the private fields of all */
 };
 
 struct tfs_staging_pool *tfs_staging_pool_create(const struct tfs_staging_memory *memory)
@@ -27,6 +27,7 @@ struct tfs_staging_pool *tfs_staging_pool_create(const struct tfs_staging_memory
 	if (!s)
 		return NULL;
 	s->memory = *memory;
+	tfs_list_init(&s->all);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->given_back, NULL);
 	return s;
@@ -52,10 +53,7 @@ void tfs_staging_pool_destroy(struct tfs_staging_pool *s)
 {
 	if (!s)
 		return;
-	while (s->first) {
-		struct tfs_staging *sp = s->first;
-
-		s->first = sp->next;
+	tfs_list_each(struct tfs_staging, sp, &s->all, link) {
 		drop_part(s, sp);
 		free(sp);
 	}
@@ -64,36 +62,33 @@ void tfs_staging_pool_destroy(struct tfs_staging_pool *s)
 	free(s);
 }
 
+static struct tfs_staging *find(struct tfs_staging_pool *s, const struct tfs_tensor *t)
+{
+	tfs_list_each(struct tfs_staging, sp, &s->all, link)
+		if (sp->tensor == t)
+			return sp;
+	return NULL;
+}
+
 struct tfs_staging *tfs_staging_take(struct tfs_staging_pool *s, const struct tfs_tensor *t)
 {
 	struct tfs_staging *sp;
 
 	pthread_mutex_lock(&s->lock);
 	for (;;) {
-		for (sp = s->first; sp && sp->tensor != t; sp = sp->next)
-			;
+		sp = find(s, t);
 		if (!sp || !sp->busy)
 			break;
 		pthread_cond_wait(&s->given_back, &s->lock);
 	}
 	if (!sp && (sp = calloc(1, sizeof *sp))) {
 		sp->tensor = t;
-		sp->next = s->first;
-		s->first = sp;
+		tfs_list_add_first(&s->all, &sp->link);
 	}
 	if (sp)
 		sp->busy = true;
 	pthread_mutex_unlock(&s->lock);
 	return sp;
-}
-
-static void unlink_staging(struct tfs_staging_pool *s, struct tfs_staging *sp)
-{
-	struct tfs_staging **p = &s->first;
-
-	while (*p != sp)
-		p = &(*p)->next;
-	*p = sp->next;
 }
 
 void tfs_staging_give_back(struct tfs_staging_pool *s, struct tfs_staging *sp, bool keep)
@@ -106,7 +101,7 @@ void tfs_staging_give_back(struct tfs_staging_pool *s, struct tfs_staging *sp, b
 		sp->used_at = tfs_now();
 		sp = NULL;
 	} else {
-		unlink_staging(s, sp);
+		tfs_list_remove(&sp->link);
 	}
 	pthread_cond_broadcast(&s->given_back);
 	pthread_mutex_unlock(&s->lock);
@@ -135,25 +130,19 @@ bool tfs_staging_fit(struct tfs_staging_pool *s, struct tfs_staging *sp, const s
 
 void tfs_staging_pool_trim(struct tfs_staging_pool *s, int seconds)
 {
-	struct tfs_staging *old = NULL;
+	struct tfs_list old;
 	double t = tfs_now();
 
+	tfs_list_init(&old);
 	pthread_mutex_lock(&s->lock);
-	for (struct tfs_staging **p = &s->first; *p;) {
-		struct tfs_staging *sp = *p;
-
-		if (sp->busy || t - sp->used_at < seconds) {
-			p = &sp->next;
-			continue;
+	tfs_list_each(struct tfs_staging, sp, &s->all, link)
+		if (!sp->busy && t - sp->used_at >= seconds) {
+			tfs_list_remove(&sp->link);
+			tfs_list_add_first(&old, &sp->link);
 		}
-		*p = sp->next;
-		sp->next = old;
-		old = sp;
-	}
 	pthread_mutex_unlock(&s->lock);
-	for (struct tfs_staging *next; old; old = next) {
-		next = old->next;
-		drop_part(s, old);
-		free(old);
+	tfs_list_each(struct tfs_staging, sp, &old, link) {
+		drop_part(s, sp);
+		free(sp);
 	}
 }

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "content/content.h"
 #include "content/strides.h"
 
@@ -32,7 +33,7 @@ struct tfs_staging {
 	uint64_t reached;	      /* the tensor was read from its beginning to here */
 
 	/* Private. */
-	struct tfs_staging *next;
+	struct tfs_list link;
 	const struct tfs_tensor *tensor;
 	bool busy;
 	double used_at; /* of tfs_now() */

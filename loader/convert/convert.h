@@ -31,20 +31,16 @@
  */
 typedef void tfs_convert_fn(const uint8_t *src, float *dst, size_t n);
 
-/* Vector instructions, each level with all that the kernels of that name use. */
-enum tfs_simd {
-	TFS_SIMD_SCALAR, /* plain C */
-	TFS_SIMD_NEON,	 /* aarch64 */
-	TFS_SIMD_AVX2,	 /* and F16C */
-	TFS_SIMD_AVX512, /* F, BW, DQ, VL */
-	TFS_SIMD_LEVELS,
-};
+/*
+ * Levels of vector instructions that there are kernels for on this architecture, numbered from 0, which is plain C. A level's name
+ * is "scalar", "neon", "avx2" or "avx512".
+ */
+enum { TFS_SIMD_SCALAR };
+unsigned tfs_simd_levels(void);
+const char *tfs_simd_name(unsigned level);
 
 /* The highest level that this CPU has. */
-enum tfs_simd tfs_simd_best(void);
-
-/* "scalar", "neon", "avx2", "avx512" */
-const char *tfs_simd_name(enum tfs_simd level);
+unsigned tfs_simd_best(void);
 
 /* The best kernel for @dtype on this CPU; NULL where it has no numeric meaning as float32 (C64). */
 tfs_convert_fn *tfs_convert_for(const struct tfs_dtype *dtype);
@@ -53,6 +49,6 @@ tfs_convert_fn *tfs_convert_for(const struct tfs_dtype *dtype);
  * The same for a CPU with nothing above @level: where a dtype has no kernel of that level, that of the next one below.
  * NULL also where this CPU lacks @level. For tests and measurements.
  */
-tfs_convert_fn *tfs_convert_for_level(const struct tfs_dtype *dtype, enum tfs_simd level);
+tfs_convert_fn *tfs_convert_for_level(const struct tfs_dtype *dtype, unsigned level);
 
 #endif

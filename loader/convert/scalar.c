@@ -283,3 +283,72 @@ void tfs_u2_scalar(const uint8_t *src, float *dst, size_t n)
 {
 	packed_ints(src, dst, n, 2, false);
 }
+
+/* Every type that has numeric values. Those that are not here have no f32 view. */
+static void override(struct tfs_kernels *k)
+{
+	tfs_kernels_put(k, "BF16", tfs_bf16_scalar);
+	tfs_kernels_put(k, "F16", tfs_f16_scalar);
+	tfs_kernels_put(k, "F32", tfs_f32_scalar);
+	tfs_kernels_put(k, "F64", tfs_f64_scalar);
+	tfs_kernels_put(k, "F8_E4M3", tfs_e4m3_scalar);
+	tfs_kernels_put(k, "F8_E5M2", tfs_e5m2_scalar);
+	tfs_kernels_put(k, "F8_E8M0", tfs_e8m0_scalar);
+	tfs_kernels_put(k, "F8_E4M3FNUZ", tfs_e4m3fnuz_scalar);
+	tfs_kernels_put(k, "F8_E5M2FNUZ", tfs_e5m2fnuz_scalar);
+	tfs_kernels_put(k, "F4", tfs_f4_scalar);
+	tfs_kernels_put(k, "F6_E2M3", tfs_e2m3_scalar);
+	tfs_kernels_put(k, "F6_E3M2", tfs_e3m2_scalar);
+	tfs_kernels_put(k, "BOOL", tfs_boolean_scalar);
+	tfs_kernels_put(k, "U8", tfs_u8_scalar);
+	tfs_kernels_put(k, "I8", tfs_i8_scalar);
+	tfs_kernels_put(k, "U16", tfs_u16_scalar);
+	tfs_kernels_put(k, "I16", tfs_i16_scalar);
+	tfs_kernels_put(k, "U32", tfs_u32_scalar);
+	tfs_kernels_put(k, "I32", tfs_i32_scalar);
+	tfs_kernels_put(k, "U64", tfs_u64_scalar);
+	tfs_kernels_put(k, "I64", tfs_i64_scalar);
+	tfs_kernels_put(k, "I4", tfs_i4_scalar);
+	tfs_kernels_put(k, "U4", tfs_u4_scalar);
+	tfs_kernels_put(k, "I2", tfs_i2_scalar);
+	tfs_kernels_put(k, "U2", tfs_u2_scalar);
+	tfs_kernels_put(k, "float8_e3m4", tfs_ml_e3m4_scalar);
+	tfs_kernels_put(k, "float8_e4m3", tfs_ml_e4m3_scalar);
+	tfs_kernels_put(k, "float8_e4m3b11fnuz", tfs_ml_e4m3b11fnuz_scalar);
+	tfs_kernels_put(k, "float6_e2m3fn", tfs_ml_e2m3fn_scalar);
+	tfs_kernels_put(k, "float6_e3m2fn", tfs_ml_e3m2fn_scalar);
+	tfs_kernels_put(k, "float4_e2m1fn", tfs_ml_e2m1fn_scalar);
+	tfs_kernels_put(k, "int2", tfs_ml_int2_scalar);
+	tfs_kernels_put(k, "uint2", tfs_ml_uint2_scalar);
+	tfs_kernels_put(k, "int4", tfs_ml_int4_scalar);
+	tfs_kernels_put(k, "uint4", tfs_ml_uint4_scalar);
+	tfs_kernels_put(k, "Q4_0", tfs_q4_0_scalar);
+	tfs_kernels_put(k, "Q4_1", tfs_q4_1_scalar);
+	tfs_kernels_put(k, "Q5_0", tfs_q5_0_scalar);
+	tfs_kernels_put(k, "Q5_1", tfs_q5_1_scalar);
+	tfs_kernels_put(k, "Q8_0", tfs_q8_0_scalar);
+	tfs_kernels_put(k, "Q8_1", tfs_q8_1_scalar);
+	tfs_kernels_put(k, "Q2_K", tfs_q2_k_scalar);
+	tfs_kernels_put(k, "Q3_K", tfs_q3_k_scalar);
+	tfs_kernels_put(k, "Q4_K", tfs_q4_k_scalar);
+	tfs_kernels_put(k, "Q5_K", tfs_q5_k_scalar);
+	tfs_kernels_put(k, "Q6_K", tfs_q6_k_scalar);
+	tfs_kernels_put(k, "Q8_K", tfs_q8_k_scalar);
+	tfs_kernels_put(k, "IQ2_XXS", tfs_iq2_xxs_scalar);
+	tfs_kernels_put(k, "IQ2_XS", tfs_iq2_xs_scalar);
+	tfs_kernels_put(k, "IQ2_S", tfs_iq2_s_scalar);
+	tfs_kernels_put(k, "IQ3_XXS", tfs_iq3_xxs_scalar);
+	tfs_kernels_put(k, "IQ3_S", tfs_iq3_s_scalar);
+	tfs_kernels_put(k, "IQ1_S", tfs_iq1_s_scalar);
+	tfs_kernels_put(k, "IQ1_M", tfs_iq1_m_scalar);
+	tfs_kernels_put(k, "IQ4_NL", tfs_iq4_nl_scalar);
+	tfs_kernels_put(k, "IQ4_XS", tfs_iq4_xs_scalar);
+	tfs_kernels_put(k, "TQ1_0", tfs_tq1_0_scalar);
+	tfs_kernels_put(k, "TQ2_0", tfs_tq2_0_scalar);
+	tfs_kernels_put(k, "MXFP4", tfs_mxfp4_scalar);
+	tfs_kernels_put(k, "NVFP4", tfs_nvfp4_scalar);
+	tfs_kernels_put(k, "Q1_0", tfs_q1_0_scalar);
+	tfs_kernels_put(k, "Q2_0", tfs_q2_0_scalar);
+}
+
+const struct tfs_level tfs_level_scalar = { .name = "scalar", .override = override };

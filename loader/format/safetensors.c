@@ -101,10 +101,10 @@ static const struct tfs_dtype *unknown(struct header *h, const struct tfs_json_t
 static int read_dtype(struct header *h, struct record *rec)
 {
 	struct tfs_json_text text;
-	int rc = tfs_json_string(&h->json, &text);
+	int r = tfs_json_string(&h->json, &text);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	rec->dtype = tfs_dtype_by_name(text.s, text.len);
 	if (!rec->dtype || !rec->dtype->safetensors)
 		rec->dtype = unknown(h, &text);
@@ -113,33 +113,33 @@ static int read_dtype(struct header *h, struct record *rec)
 
 static int read_shape(struct header *h, struct record *rec)
 {
-	int rc = tfs_json_array_begin(&h->json);
+	int r = tfs_json_array_begin(&h->json);
 
 	rec->dims = h->n_dims;
-	while (!rc && (rc = tfs_json_array_next(&h->json)) > 0) {
+	while (!r && (r = tfs_json_array_next(&h->json)) > 0) {
 		if (tfs_array_room(h->dims, h->n_dims, h->room_dims))
 			return -ENOMEM;
-		rc = tfs_json_u64(&h->json, &h->dims[h->n_dims]);
+		r = tfs_json_u64(&h->json, &h->dims[h->n_dims]);
 		h->n_dims++;
 		rec->ndim++;
 	}
-	return rc;
+	return r;
 }
 
 static int read_offsets(struct header *h, struct record *rec)
 {
 	uint64_t *const ends[] = { &rec->begin, &rec->end };
 	unsigned n = 0;
-	int rc = tfs_json_array_begin(&h->json);
+	int r = tfs_json_array_begin(&h->json);
 
-	while (!rc && (rc = tfs_json_array_next(&h->json)) > 0) {
+	while (!r && (r = tfs_json_array_next(&h->json)) > 0) {
 		if (n == 2)
 			return refuse(h, rec, "data_offsets has more than two numbers");
-		rc = tfs_json_u64(&h->json, ends[n++]);
+		r = tfs_json_u64(&h->json, ends[n++]);
 	}
-	if (!rc && n < 2)
+	if (!r && n < 2)
 		return refuse(h, rec, "data_offsets has fewer than two numbers");
-	return rc;
+	return r;
 }
 
 /* The fields of a record; serde refuses one that is missing or stands twice, and reads over those it does not know. */
@@ -163,24 +163,24 @@ static int read_record(struct header *h, const struct tfs_json_text *name)
 	};
 	struct tfs_json_text key;
 	unsigned seen = 0;
-	int rc = tfs_json_object_begin(&h->json);
+	int r = tfs_json_object_begin(&h->json);
 
-	while (!rc && (rc = tfs_json_object_next(&h->json, &key)) > 0) {
+	while (!r && (r = tfs_json_object_next(&h->json, &key)) > 0) {
 		size_t i = 0;
 
 		while (i < N_FIELDS && !tfs_json_is(&key, fields[i].name))
 			i++;
 		if (i == N_FIELDS) {
-			rc = tfs_json_skip(&h->json);
+			r = tfs_json_skip(&h->json);
 			continue;
 		}
 		if (seen & 1u << i)
 			return refuse(h, &rec, "%s stands twice", fields[i].name);
 		seen |= 1u << i;
-		rc = fields[i].read(h, &rec);
+		r = fields[i].read(h, &rec);
 	}
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	for (size_t i = 0; i < N_FIELDS; i++)
 		if (!(seen & 1u << i))
 			return refuse(h, &rec, "%s is missing", fields[i].name);
@@ -203,62 +203,62 @@ static int by_key(const void *a, const void *b)
 static int add_pairs(struct tfs_catalog *catalog, struct pair *pairs, size_t n)
 {
 	cleanup_free const void **order = reallocarray(NULL, n + 1, 2 * sizeof *order);
-	int rc = order ? 0 : -ENOMEM;
+	int r = order ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < n && !rc; i++)
+	for (size_t i = 0; i < n && !r; i++)
 		order[i] = &pairs[i];
-	if (!rc)
+	if (!r)
 		tfs_sort(order, n, order + n + 1, by_key);
-	for (size_t i = 1; i < n && !rc; i++)
+	for (size_t i = 1; i < n && !r; i++)
 		((struct pair *)order[i - 1])->replaced = !by_key(order[i - 1], order[i]);
-	for (size_t i = 0; i < n && !rc; i++)
+	for (size_t i = 0; i < n && !r; i++)
 		if (!pairs[i].replaced)
-			rc = tfs_catalog_add_metadata(catalog, pairs[i].key.s, pairs[i].key.len, pairs[i].value.s,
-						      pairs[i].value.len);
-	return rc;
+			r = tfs_catalog_add_metadata(catalog, pairs[i].key.s, pairs[i].key.len, pairs[i].value.s,
+						     pairs[i].value.len);
+	return r;
 }
 
 /* string → string, or null (an Option in the reference reader). */
-static int read_metadata(struct tfs_json *r, struct tfs_catalog *catalog)
+static int read_metadata(struct tfs_json *json, struct tfs_catalog *catalog)
 {
 	cleanup_free struct pair *pairs = NULL;
 	size_t n = 0, room = 0;
-	int rc = tfs_json_peek(r);
+	int r = tfs_json_peek(json);
 
-	if (rc < 0)
-		return rc;
-	if (rc == TFS_JSON_NULL)
-		return tfs_json_skip(r);
-	rc = tfs_json_object_begin(r);
-	while (!rc) {
+	if (r < 0)
+		return r;
+	if (r == TFS_JSON_NULL)
+		return tfs_json_skip(json);
+	r = tfs_json_object_begin(json);
+	while (!r) {
 		if (tfs_array_room(pairs, n, room))
 			return -ENOMEM;
 		pairs[n].replaced = false;
-		rc = tfs_json_object_next(r, &pairs[n].key);
-		if (rc <= 0)
+		r = tfs_json_object_next(json, &pairs[n].key);
+		if (r <= 0)
 			break;
-		rc = tfs_json_string(r, &pairs[n++].value);
+		r = tfs_json_string(json, &pairs[n++].value);
 	}
-	return rc ? rc : add_pairs(catalog, pairs, n);
+	return r ? r : add_pairs(catalog, pairs, n);
 }
 
 static int read_json(struct header *h, struct tfs_catalog *catalog)
 {
 	struct tfs_json_text key;
 	bool metadata = false;
-	int rc = tfs_json_object_begin(&h->json);
+	int r = tfs_json_object_begin(&h->json);
 
-	while (!rc && (rc = tfs_json_object_next(&h->json, &key)) > 0) {
+	while (!r && (r = tfs_json_object_next(&h->json, &key)) > 0) {
 		if (!tfs_json_is(&key, "__metadata__")) {
-			rc = read_record(h, &key);
+			r = read_record(h, &key);
 		} else if (metadata) {
 			return tfs_error_set(h->err, -EINVAL, tfs_json_offset(&h->json, &key), "__metadata__ stands twice");
 		} else {
 			metadata = true;
-			rc = read_metadata(&h->json, catalog);
+			r = read_metadata(&h->json, catalog);
 		}
 	}
-	return rc ? rc : tfs_json_end(&h->json);
+	return r ? r : tfs_json_end(&h->json);
 }
 
 /* --- The tensors together ---------------------------------------------------------------------------------------- */
@@ -331,15 +331,15 @@ static int add_tensor(struct header *h, const struct record *rec, uint64_t data_
 {
 	uint64_t nbytes = rec->end - rec->begin;
 	char name[TFS_QUOTE_SIZE];
-	int rc;
+	int r;
 
 	if (rec->ndim > TFS_MAX_DIMS)
 		return tfs_catalog_leave_out(h->catalog, rec->name, rec->name_len, rec->name_at, "%u dimensions; the limit is %d",
 					     rec->ndim, TFS_MAX_DIMS);
-	rc = tfs_catalog_add(h->catalog, rec->name, rec->name_len, rec->dtype, shape_of(h, rec), rec->ndim, data_at + rec->begin,
-			     nbytes);
-	if (rc || rec->dtype->safetensors)
-		return rc;
+	r = tfs_catalog_add(h->catalog, rec->name, rec->name_len, rec->dtype, shape_of(h, rec), rec->ndim, data_at + rec->begin,
+			    nbytes);
+	if (r || rec->dtype->safetensors)
+		return r;
 	return tfs_catalog_note(
 		h->catalog, rec->name_at,
 		"tensor %s: its dtype is not known: its %llu bytes are shown raw, as %s; the safetensors library refuses "
@@ -352,7 +352,7 @@ static int make_catalog(struct header *h, uint64_t size, uint64_t data_at)
 	cleanup_free const void **order = NULL;
 	size_t n = h->n_records;
 	const void **names, **offsets, **tmp;
-	int rc;
+	int r;
 
 	order = reallocarray(NULL, n + 1, 3 * sizeof *order); /* n may be 0 */
 	if (!order)
@@ -364,18 +364,18 @@ static int make_catalog(struct header *h, uint64_t size, uint64_t data_at)
 		names[i] = offsets[i] = &h->records[i];
 
 	tfs_sort(names, n, tmp, by_name);
-	rc = check_names(h, (const struct record *const *)names);
-	if (rc)
-		return rc;
+	r = check_names(h, (const struct record *const *)names);
+	if (r)
+		return r;
 	tfs_sort(offsets, n, tmp, by_offsets);
-	rc = check_offsets(h, (const struct record *const *)offsets, size, data_at);
-	if (rc)
-		return rc;
+	r = check_offsets(h, (const struct record *const *)offsets, size, data_at);
+	if (r)
+		return r;
 
-	rc = tfs_catalog_reserve(h->catalog, n, h->name_bytes, h->n_dims);
-	for (size_t i = 0; i < n && !rc; i++)
-		rc = add_tensor(h, names[i], data_at);
-	return rc;
+	r = tfs_catalog_reserve(h->catalog, n, h->name_bytes, h->n_dims);
+	for (size_t i = 0; i < n && !r; i++)
+		r = add_tensor(h, names[i], data_at);
+	return r;
 }
 
 static int parse(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
@@ -383,14 +383,14 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	cleanup_free char *text = NULL;
 	struct header h = { .catalog = catalog, .err = err };
 	uint64_t n;
-	int rc;
+	int r;
 
 	if (in->size < LENGTH_SIZE)
 		return tfs_error_set(err, -EINVAL, 0, "the file has %llu bytes, the header's length alone takes 8",
 				     (unsigned long long)in->size);
-	rc = tfs_input_read(in, &n, sizeof n, 0, err);
-	if (rc)
-		return rc;
+	r = tfs_input_read(in, &n, sizeof n, 0, err);
+	if (r)
+		return r;
 	n = le64toh(n);
 	if (n > MAX_HEADER)
 		return tfs_error_set(err, -EINVAL, 0, "header length %llu is above the limit of %u", (unsigned long long)n,
@@ -401,19 +401,19 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	text = malloc(n + 1); /* n may be 0 */
 	if (!text)
 		return tfs_error_set(err, -ENOMEM, 0, "no memory for a header of %llu bytes", (unsigned long long)n);
-	rc = tfs_input_read(in, text, n, LENGTH_SIZE, err);
-	if (rc)
-		return rc;
+	r = tfs_input_read(in, text, n, LENGTH_SIZE, err);
+	if (r)
+		return r;
 
 	tfs_json_init(&h.json, text, n, LENGTH_SIZE, err);
-	rc = read_json(&h, catalog);
-	if (!rc)
-		rc = make_catalog(&h, in->size - LENGTH_SIZE - n, LENGTH_SIZE + n);
-	if (rc == -ENOMEM)
-		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the header's tensors");
+	r = read_json(&h, catalog);
+	if (!r)
+		r = make_catalog(&h, in->size - LENGTH_SIZE - n, LENGTH_SIZE + n);
+	if (r == -ENOMEM)
+		tfs_error_set(err, r, TFS_NO_OFFSET, "no memory for the header's tensors");
 	free(h.records);
 	free(h.dims);
-	return rc;
+	return r;
 }
 
 const struct tfs_format tfs_format_safetensors = {

@@ -105,13 +105,13 @@ static int read_end64(const struct tfs_input *in, struct ending *e, struct tfs_e
 	struct ending e64 = { 0 };
 	uint32_t disk, start;
 	uint64_t here;
-	int rc;
+	int r;
 
 	if (e->at < LOCATOR_SIZE)
 		return 0;
-	rc = tfs_input_read(in, locator, sizeof locator, e->at - LOCATOR_SIZE, err);
-	if (rc)
-		return rc;
+	r = tfs_input_read(in, locator, sizeof locator, e->at - LOCATOR_SIZE, err);
+	if (r)
+		return r;
 	if (tfs_cursor_u32(&c) != LOCATOR_MAGIC)
 		return 0;
 	tfs_cursor_u32(&c);
@@ -119,9 +119,9 @@ static int read_end64(const struct tfs_input *in, struct ending *e, struct tfs_e
 	if (e->at - LOCATOR_SIZE < END64_SIZE || e64.at > e->at - LOCATOR_SIZE - END64_SIZE)
 		return tfs_error_set(err, -EINVAL, e->at - LOCATOR_SIZE,
 				     "the zip64 end record is said to begin at %" PRIu64 ", not before its locator", e64.at);
-	rc = tfs_input_read(in, record, sizeof record, e64.at, err);
-	if (rc)
-		return rc;
+	r = tfs_input_read(in, record, sizeof record, e64.at, err);
+	if (r)
+		return r;
 	c = tfs_cursor(record, sizeof record);
 	if (tfs_cursor_u32(&c) != END64_MAGIC)
 		return tfs_error_set(err, -EINVAL, e64.at, "no zip64 end record, but its locator points here");
@@ -150,13 +150,13 @@ static int read_ending(const struct tfs_input *in, struct ending *e, struct tfs_
 	struct tfs_cursor c;
 	const uint8_t *end;
 	uint64_t central_end;
-	int rc;
+	int r;
 
 	if (!tail)
 		return -ENOMEM;
-	rc = tfs_input_read(in, tail, len, in->size - len, err);
-	if (rc)
-		return rc;
+	r = tfs_input_read(in, tail, len, in->size - len, err);
+	if (r)
+		return r;
 	end = len < END_SIZE ? NULL : find_end(tail, len);
 	if (!end)
 		return tfs_error_set(err, -EINVAL, in->size, "no zip end record: the file is cut short");
@@ -170,9 +170,9 @@ static int read_ending(const struct tfs_input *in, struct ending *e, struct tfs_
 	e->at = in->size - len + (end - tail);
 	if (here != e->count || (disk && disk != UINT16_MAX) || (start && start != UINT16_MAX))
 		return tfs_error_set(err, -EINVAL, e->at, "one part of a zip file of several");
-	rc = read_end64(in, e, err);
-	if (rc)
-		return rc;
+	r = read_end64(in, e, err);
+	if (r)
+		return r;
 
 	if (ckd_add(&central_end, e->central_at, e->central_size) || central_end > e->at)
 		return tfs_error_set(err, -EINVAL, e->at,
@@ -272,22 +272,22 @@ static int read_central(struct tfs_cursor *c, uint64_t at, struct tfs_zip_member
 static int read_members(const struct tfs_input *in, const struct ending *e, struct zip *z, struct tfs_error *err)
 {
 	struct tfs_cursor c;
-	int rc;
+	int r;
 
 	z->central = malloc(e->central_size + 1); /* a NUL goes behind the last name */
 	z->members = reallocarray(NULL, e->count + 1, sizeof *z->members);
 	if (!z->central || !z->members)
 		return -ENOMEM;
-	rc = tfs_input_read(in, z->central, e->central_size, e->central_at, err);
-	if (rc)
-		return rc;
+	r = tfs_input_read(in, z->central, e->central_size, e->central_at, err);
+	if (r)
+		return r;
 	c = tfs_cursor(z->central, e->central_size);
 	for (size_t i = 0; i < e->count; i++) {
 		struct tfs_zip_member m = { 0 };
 
-		rc = read_central(&c, e->central_at + (c.at - z->central), &m, err);
-		if (rc)
-			return rc;
+		r = read_central(&c, e->central_at + (c.at - z->central), &m, err);
+		if (r)
+			return r;
 		z->members[i] = m;
 	}
 	if (tfs_cursor_left(&c))
@@ -326,14 +326,14 @@ static int read_local(const struct tfs_input *in, struct tfs_zip_member *m, uint
 	uint16_t flags, method, name_len, extra_len;
 	uint64_t at = m->offset, left;
 	size_t len = LOCAL_SIZE + m->name_len;
-	int rc;
+	int r;
 
 	if (at > end || end - at < len)
 		return refuse(err, central_at, m,
 			      "its local header at %" PRIu64 " does not end before what follows it, at %" PRIu64, at, end);
-	rc = tfs_input_read(in, header, len, at, err);
-	if (rc)
-		return rc;
+	r = tfs_input_read(in, header, len, at, err);
+	if (r)
+		return r;
 	if (tfs_cursor_u32(&c) != LOCAL_MAGIC)
 		return refuse(err, at, m, "no local header where the central directory puts it");
 	tfs_cursor_u16(&c); /* version */
@@ -383,10 +383,10 @@ static void sort_members(struct zip *z, const void **tmp, tfs_compare_fn *cmp)
 /* Go on without a member, if the caller wants that. It stays in the table, without a name, until drop_nameless(). */
 static int leave_out(struct zip *z, struct tfs_zip_member *m, const struct tfs_error *err)
 {
-	int rc = z->unsound ? z->unsound(z->arg, m, err) : err->code;
+	int r = z->unsound ? z->unsound(z->arg, m, err) : err->code;
 
 	m->name = NULL;
-	return rc;
+	return r;
 }
 
 static void drop_nameless(struct zip *z)
@@ -409,10 +409,10 @@ static uint64_t place_of(const struct zip *z, const struct ending *e, const stru
 static int check_names(const struct ending *e, struct zip *z, const void **tmp, struct tfs_error *err)
 {
 	char name[TFS_QUOTE_SIZE];
-	int rc = 0;
+	int r = 0;
 
 	sort_members(z, tmp, by_name);
-	for (size_t i = 1; i < z->pub.n_members && !rc; i++) {
+	for (size_t i = 1; i < z->pub.n_members && !r; i++) {
 		struct tfs_zip_member *earlier = (struct tfs_zip_member *)z->by_name[i - 1];
 
 		if (by_name(earlier, z->by_name[i]))
@@ -420,73 +420,73 @@ static int check_names(const struct ending *e, struct zip *z, const void **tmp, 
 		tfs_error_set(err, z->unsound ? -EEXIST : -EINVAL, place_of(z, e, earlier), "member %s: duplicate name%s",
 			      tfs_quote(name, sizeof name, earlier->name, earlier->name_len),
 			      z->unsound ? ", of which the last counts" : "");
-		rc = leave_out(z, earlier, err);
+		r = leave_out(z, earlier, err);
 	}
 	drop_nameless(z);
-	return rc;
+	return r;
 }
 
 /* From the last to the first, as where one begins the one before it must have ended. */
 static int check_members(const struct tfs_input *in, const struct ending *e, struct zip *z, const void **tmp, struct tfs_error *err)
 {
 	uint64_t end = e->central_at;
-	int rc = 0;
+	int r = 0;
 
 	sort_members(z, tmp, by_offset);
-	for (size_t i = z->pub.n_members; i-- && !rc;) {
+	for (size_t i = z->pub.n_members; i-- && !r;) {
 		struct tfs_zip_member *m = (struct tfs_zip_member *)z->by_name[i];
 		uint64_t begin = m->offset, central_at = place_of(z, e, m);
 
-		rc = check_central(m, central_at, err);
-		if (!rc)
-			rc = read_local(in, m, central_at, end, err);
-		if (!rc)
+		r = check_central(m, central_at, err);
+		if (!r)
+			r = read_local(in, m, central_at, end, err);
+		if (!r)
 			end = begin;
-		else if (rc == -EINVAL)
-			rc = leave_out(z, m, err);
+		else if (r == -EINVAL)
+			r = leave_out(z, m, err);
 	}
 	drop_nameless(z);
-	return rc;
+	return r;
 }
 
 static int read_all(const struct tfs_input *in, struct zip *z, struct tfs_error *err)
 {
 	cleanup_free const void **tmp = NULL;
 	struct ending e = { 0 };
-	int rc = read_ending(in, &e, err);
+	int r = read_ending(in, &e, err);
 
-	if (!rc)
-		rc = read_members(in, &e, z, err);
-	if (rc)
-		return rc;
+	if (!r)
+		r = read_members(in, &e, z, err);
+	if (r)
+		return r;
 	tmp = reallocarray(NULL, e.count + 1, sizeof *tmp);
 	z->by_name = reallocarray(NULL, e.count + 1, sizeof *z->by_name);
 	if (!tmp || !z->by_name)
 		return -ENOMEM;
-	rc = check_names(&e, z, tmp, err);
-	if (!rc)
-		rc = check_members(in, &e, z, tmp, err);
-	if (!rc)
+	r = check_names(&e, z, tmp, err);
+	if (!r)
+		r = check_members(in, &e, z, tmp, err);
+	if (!r)
 		sort_members(z, tmp, by_name);
-	return rc;
+	return r;
 }
 
 int tfs_zip_read(const struct tfs_input *in, tfs_zip_unsound_fn *unsound, void *arg, struct tfs_zip **ret_zip,
 		 struct tfs_error *err)
 {
 	struct zip *z = calloc(1, sizeof *z);
-	int rc = -ENOMEM;
+	int r = -ENOMEM;
 
 	if (z) {
 		z->unsound = unsound;
 		z->arg = arg;
-		rc = read_all(in, z, err);
+		r = read_all(in, z, err);
 	}
-	if (rc == -ENOMEM)
-		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the zip file's central directory");
-	if (rc) {
+	if (r == -ENOMEM)
+		tfs_error_set(err, r, TFS_NO_OFFSET, "no memory for the zip file's central directory");
+	if (r) {
 		tfs_zip_destroy(z ? &z->pub : NULL);
-		return rc;
+		return r;
 	}
 	*ret_zip = &z->pub;
 	return 0;
@@ -524,17 +524,17 @@ static int inflate_into(const struct tfs_input *in, const struct tfs_zip_member 
 	uint8_t piece[PIECE], beyond;
 	uint64_t at = 0;
 	size_t done = 0;
-	int rc = Z_OK;
+	int status = Z_OK;
 
-	while (rc == Z_OK && (done < len || len == m->unpacked)) {
+	while (status == Z_OK && (done < len || len == m->unpacked)) {
 		size_t room = done < len ? len - done : 1; /* the stream's end may need a call, which must write nothing */
 
 		if (!s->avail_in && at < m->size) {
 			size_t n = m->size - at < PIECE ? m->size - at : PIECE;
-			int code = tfs_input_read(in, piece, n, m->offset + at, err);
+			int r = tfs_input_read(in, piece, n, m->offset + at, err);
 
-			if (code)
-				return code;
+			if (r)
+				return r;
 			s->next_in = piece;
 			s->avail_in = n;
 			at += n;
@@ -542,14 +542,14 @@ static int inflate_into(const struct tfs_input *in, const struct tfs_zip_member 
 		s->next_out = done < len ? out + done : &beyond;
 		s->avail_out = room < UINT32_MAX ? room : UINT32_MAX;
 		room = s->avail_out;
-		rc = inflate(s, Z_NO_FLUSH);
+		status = inflate(s, Z_NO_FLUSH);
 		if (done == len && s->avail_out != room)
 			return refuse(err, m->offset, m, "inflates to more than %" PRIu64 " bytes", m->unpacked);
 		done += room - s->avail_out;
 	}
-	if (rc == Z_MEM_ERROR)
+	if (status == Z_MEM_ERROR)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate");
-	if (rc != Z_OK && rc != Z_STREAM_END) /* Z_BUF_ERROR: it goes on behind the member's last byte */
+	if (status != Z_OK && status != Z_STREAM_END) /* Z_BUF_ERROR: it goes on behind the member's last byte */
 		return refuse(err, m->offset + at - s->avail_in, m, "no sound deflate stream: %s", s->msg ? s->msg : "cut short");
 	if (done < len)
 		return refuse(err, m->offset, m, "inflates to %zu bytes, not to %" PRIu64, done, m->unpacked);
@@ -559,13 +559,13 @@ static int inflate_into(const struct tfs_input *in, const struct tfs_zip_member 
 static int inflate_head(const struct tfs_input *in, const struct tfs_zip_member *m, uint8_t *out, size_t len, struct tfs_error *err)
 {
 	z_stream s = { 0 };
-	int rc;
+	int r;
 
 	if (inflateInit2(&s, -MAX_WBITS) != Z_OK)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory to inflate");
-	rc = inflate_into(in, m, &s, out, len, err);
+	r = inflate_into(in, m, &s, out, len, err);
 	inflateEnd(&s);
-	return rc;
+	return r;
 }
 
 /* Of those that people meet (4.4.5), for a message. */
@@ -590,19 +590,19 @@ static const char *method_name(uint16_t method)
 int tfs_zip_head(const struct tfs_input *in, const struct tfs_zip_member *m, void *buf, size_t len, struct tfs_error *err)
 {
 	uint32_t crc;
-	int rc;
+	int r;
 
 	if (m->encrypted)
 		return refuse(err, m->offset, m, "is encrypted");
 	if (m->method == TFS_ZIP_STORED)
-		rc = tfs_input_read(in, buf, len, m->offset, err);
+		r = tfs_input_read(in, buf, len, m->offset, err);
 	else if (m->method == TFS_ZIP_DEFLATED)
-		rc = inflate_head(in, m, buf, len, err);
+		r = inflate_head(in, m, buf, len, err);
 	else
 		return refuse(err, m->offset, m, "compressed by %smethod %u; only stored and deflated can be read",
 			      method_name(m->method), m->method);
-	if (rc || len < m->unpacked)
-		return rc;
+	if (r || len < m->unpacked)
+		return r;
 	crc = crc32_z(0, buf, len);
 	if (crc != m->crc)
 		return refuse(err, m->offset, m, "checksum %08x, should be %08x", crc, m->crc);

@@ -32,11 +32,11 @@ enum { NICE = 5 };
 
 /* A tensor being hashed, or about to be. */
 struct job {
-	struct job *prev, *next;
+	struct tfs_list link;
 	uint32_t set, tensor;
 	bool running;
-	bool of_pass;		    /* the pass waits for it */
-	struct tfs_hash_wait waits; /* list head */
+	bool of_pass;	       /* the pass waits for it */
+	struct tfs_list waits; /* struct tfs_hash_wait */
 };
 
 /* Tensors to be merged that wait for a hasher at most; what comes then has to do without, which costs memory and nothing else. */
@@ -44,7 +44,7 @@ enum { MERGES_MAX = 1024 };
 
 /* Hashing all there is, in file order. Those who wait share one pass. */
 struct pass {
-	struct tfs_hash_wait waits; /* list head; empty: no pass, or one that was given up and ends when its jobs do */
+	struct tfs_list waits; /* empty: no pass, or one that was given up and ends when its jobs do */
 	uint32_t set;
 	size_t place;	  /* in set->by_offset: the next one */
 	unsigned jobs;	  /* that belong to it */
@@ -61,7 +61,7 @@ struct tfs_hashes {
 	pthread_mutex_t lock; /* guards all below; no other is taken under it */
 	pthread_cond_t work;
 	struct tfs_hash_table table;
-	struct job jobs; /* list head */
+	struct tfs_list jobs;
 	struct pass pass;
 	struct tfs_file_id merges[MERGES_MAX]; /* the next one last */
 	unsigned n_merges;
@@ -85,40 +85,23 @@ static const struct tfs_tensor *tensor_of(const struct tfs_hashes *h, uint32_t s
 
 /* --- Lists and what is known; the lock is held --------------------------------------------------------------------- */
 
-static bool has_waits(const struct tfs_hash_wait *head)
+static void wait_add(struct tfs_list *waits, struct tfs_hash_wait *w)
 {
-	return head->next != head;
-}
-
-static void wait_add(struct tfs_hash_wait *head, struct tfs_hash_wait *w)
-{
-	w->next = head;
-	w->prev = head->prev;
-	w->prev->next = head->prev = w;
+	tfs_list_add(waits, &w->link);
 	w->waiting = true;
 }
 
-static void wait_remove(struct tfs_hash_wait *w)
-{
-	w->prev->next = w->next;
-	w->next->prev = w->prev;
-	w->waiting = false;
-}
-
 /* Move all of @from, which is left empty, behind those of @to. They can't be cancelled any more. */
-static void take_waits(struct tfs_hash_wait *to, struct tfs_hash_wait *from)
+static void take_waits(struct tfs_list *to, struct tfs_list *from)
 {
-	while (has_waits(from)) {
-		struct tfs_hash_wait *w = from->next;
-		wait_remove(w);
-		wait_add(to, w);
+	tfs_list_each(struct tfs_hash_wait, w, from, link)
 		w->waiting = false;
-	}
+	tfs_list_take(to, from);
 }
 
 static struct job *find_job(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
 {
-	for (struct job *j = h->jobs.next; j != &h->jobs; j = j->next)
+	tfs_list_each(struct job, j, &h->jobs, link)
 		if (j->tensor == tensor && j->set == set)
 			return j;
 	return NULL;
@@ -131,16 +114,14 @@ static struct job *add_job(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
 		return NULL;
 	j->set = set;
 	j->tensor = tensor;
-	j->waits.prev = j->waits.next = &j->waits;
-	j->next = &h->jobs;
-	j->prev = h->jobs.prev;
-	j->prev->next = h->jobs.prev = j;
+	tfs_list_init(&j->waits);
+	tfs_list_add(&h->jobs, &j->link);
 	return j;
 }
 
 static bool is_wanted(const struct tfs_hashes *h, const struct job *j)
 {
-	return has_waits(&j->waits) || (j->of_pass && has_waits(&h->pass.waits));
+	return !tfs_list_is_empty(&j->waits) || (j->of_pass && !tfs_list_is_empty(&h->pass.waits));
 }
 
 /* --- Computing, without the lock ----------------------------------------------------------------------------------- */
@@ -180,26 +161,26 @@ static int hash_backing(struct hasher *me, const struct job *j)
 	struct tfs_hashes *h = me->h;
 	struct tfs_file_id id = { j->set, j->tensor, TFS_RAW };
 	uint64_t nbytes = tensor_of(h, j->set, j->tensor)->nbytes;
-	int ret = 0;
+	int r = 0;
 
 	cleanup_fd int fd = h->residency ? tfs_residency_borrow(h->residency, id) : -ENOENT;
 	if (fd < 0)
 		return -ENOENT;
 	const uint8_t *map = mmap(NULL, nbytes, PROT_READ, MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED) {
-		ret = -ENOENT;
+		r = -ENOENT;
 	} else {
-		for (uint64_t at = 0; at < nbytes && !ret; at += TFS_CHUNK) {
+		for (uint64_t at = 0; at < nbytes && !r; at += TFS_CHUNK) {
 			XXH3_128bits_update(me->state, map + at, nbytes - at < TFS_CHUNK ? nbytes - at : TFS_CHUNK);
 			if (is_given_up(h, j))
-				ret = -ECANCELED;
+				r = -ECANCELED;
 		}
 		munmap((void *)map, nbytes);
 	}
 	/* Before it may be evicted again: the lease test counts our own descriptors too. */
 	close(tfs_steal_fd(&fd));
 	tfs_residency_give_back(h->residency, id);
-	return ret;
+	return r;
 }
 
 /* One read after the other; the stream reads ahead. */
@@ -208,17 +189,17 @@ static int hash_stream(struct hasher *me, const struct job *j)
 	struct tfs_hashes *h = me->h;
 	uint64_t nbytes = tensor_of(h, j->set, j->tensor)->nbytes;
 	struct tfs_stream *st = tfs_stream_open(h->streams, (struct tfs_file_id){ j->set, j->tensor, TFS_RAW });
-	int ret = st ? 0 : -ENOMEM;
+	int r = st ? 0 : -ENOMEM;
 
-	for (uint64_t at = 0; at < nbytes && !ret; at += TFS_STREAM_MAX_READ) {
+	for (uint64_t at = 0; at < nbytes && !r; at += TFS_STREAM_MAX_READ) {
 		if (at % TFS_CHUNK == 0 && is_given_up(h, j)) {
-			ret = -ECANCELED;
+			r = -ECANCELED;
 			break;
 		}
 		me->read.offset = at;
 		me->read.len = nbytes - at < TFS_STREAM_MAX_READ ? nbytes - at : TFS_STREAM_MAX_READ;
-		ret = tfs_stream_read_wait(st, &me->read); /* hashed where it is: not worth a copy */
-		if (ret)
+		r = tfs_stream_read_wait(st, &me->read); /* hashed where it is: not worth a copy */
+		if (r)
 			break;
 		assert(me->read.fd < 0); /* these streams know of no backing files */
 		for (unsigned i = 0; i < me->read.n_iov; i++)
@@ -227,27 +208,27 @@ static int hash_stream(struct hasher *me, const struct job *j)
 	}
 	if (st)
 		tfs_stream_close(st);
-	if (ret)
-		return ret;
+	if (r)
+		return r;
 	/* The stream may have had the bytes from before. */
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
-	ret = check_source(h, j->set, j->tensor, &err);
-	if (ret) {
+	r = check_source(h, j->set, j->tensor, &err);
+	if (r) {
 		char line[TFS_ERROR_LINE];
-		tfs_report(h->model, tensor_of(h, j->set, j->tensor), 0, ret, &err, line);
+		tfs_report(h->model, tensor_of(h, j->set, j->tensor), 0, r, &err, line);
 		pthread_mutex_lock(&h->lock);
 		memcpy(h->last_error, line, sizeof line);
 		h->failures++;
 		pthread_mutex_unlock(&h->lock);
 	}
-	return ret;
+	return r;
 }
 
 /* *@ret_checked: its source was found unchanged. *@ret_bytes: so many were hashed for it. */
 static int compute(struct hasher *me, const struct job *j, struct tfs_hash *ret_hash, bool *ret_checked, uint64_t *ret_bytes)
 {
 	uint64_t nbytes = tensor_of(me->h, j->set, j->tensor)->nbytes;
-	int ret = 0;
+	int r = 0;
 
 	*ret_bytes = 0;
 	*ret_checked = false;
@@ -258,19 +239,19 @@ static int compute(struct hasher *me, const struct job *j, struct tfs_hash *ret_
 	}
 	XXH3_128bits_reset(me->state);
 	if (nbytes) {
-		ret = hash_backing(me, j);
-		if (ret == -ENOENT) {
-			ret = hash_stream(me, j);
-			*ret_checked = !ret;
+		r = hash_backing(me, j);
+		if (r == -ENOENT) {
+			r = hash_stream(me, j);
+			*ret_checked = !r;
 		}
 	}
-	if (!ret) {
+	if (!r) {
 		XXH128_canonical_t c;
 		XXH128_canonicalFromHash(&c, XXH3_128bits_digest(me->state));
 		memcpy(ret_hash->bytes, c.digest, sizeof ret_hash->bytes);
 		*ret_bytes = nbytes;
 	}
-	return ret;
+	return r;
 }
 
 /* --- Hashers ------------------------------------------------------------------------------------------------------- */
@@ -282,7 +263,7 @@ static struct job *next_of_pass(struct tfs_hashes *h)
 	struct tfs_hash hash;
 
 	tfs_assert_held(&h->lock);
-	while (has_waits(&p->waits) && !p->code && p->set < h->model->n_sets) {
+	while (!tfs_list_is_empty(&p->waits) && !p->code && p->set < h->model->n_sets) {
 		const struct tfs_set *set = &h->model->sets[p->set];
 		if (p->place == set->n_tensors) {
 			p->set++;
@@ -314,28 +295,27 @@ static struct job *next_of_pass(struct tfs_hashes *h)
 static struct job *first_waiting(struct tfs_hashes *h)
 {
 	tfs_assert_held(&h->lock);
-	for (struct job *j = h->jobs.next; j != &h->jobs; j = j->next)
+	tfs_list_each(struct job, j, &h->jobs, link)
 		if (!j->running)
 			return j;
 	return NULL;
 }
 
 /* Those who waited for the pass, if it is over, to @out. The lock is held. */
-static void end_pass(struct tfs_hashes *h, struct tfs_hash_wait *out, int *ret_code)
+static void end_pass(struct tfs_hashes *h, struct tfs_list *out, int *ret_code)
 {
 	struct pass *p = &h->pass;
 
 	tfs_assert_held(&h->lock);
-	if (has_waits(&p->waits) && !p->jobs && (p->code || h->stopping || p->set == h->model->n_sets)) {
+	if (!tfs_list_is_empty(&p->waits) && !p->jobs && (p->code || h->stopping || p->set == h->model->n_sets)) {
 		*ret_code = h->stopping ? -ECANCELED : p->code;
 		take_waits(out, &p->waits);
 	}
 }
 
-static void answer(struct tfs_hash_wait *waits, int result, const struct tfs_hash *hash)
+static void answer(struct tfs_list *waits, int result, const struct tfs_hash *hash)
 {
-	for (struct tfs_hash_wait *w = waits->next, *next; w != waits; w = next) {
-		next = w->next;
+	tfs_list_each(struct tfs_hash_wait, w, waits, link) {
 		if (!result && hash)
 			w->hash = *hash;
 		w->done(w, result);
@@ -365,15 +345,15 @@ static void on_duplicate(void *arg, struct tfs_file_id id)
 static void run(struct hasher *me, struct job *j)
 {
 	struct tfs_hashes *h = me->h;
-	struct tfs_hash_wait waits, of_pass;
+	struct tfs_list waits, of_pass;
 	struct tfs_hash hash;
 	struct tfs_first first = { 0 };
 	bool checked, duplicate = false;
 	uint64_t bytes;
 	int r = compute(me, j, &hash, &checked, &bytes), pass_code = 0;
 
-	waits.prev = waits.next = &waits;
-	of_pass.prev = of_pass.next = &of_pass;
+	tfs_list_init(&waits);
+	tfs_list_init(&of_pass);
 	pthread_mutex_lock(&h->lock);
 	if (r == -ECANCELED && !h->stopping && is_wanted(h, j)) {
 		/* Somebody came who wants it after all. */
@@ -394,8 +374,7 @@ static void run(struct hasher *me, struct job *j)
 		if (r && !h->pass.code && r != -ECANCELED)
 			h->pass.code = r;
 	}
-	j->prev->next = j->next;
-	j->next->prev = j->prev;
+	tfs_list_remove(&j->link);
 	take_waits(&waits, &j->waits);
 	end_pass(h, &of_pass, &pass_code);
 	pthread_mutex_unlock(&h->lock);
@@ -413,7 +392,7 @@ static void *hasher(void *arg)
 {
 	struct hasher *me = arg;
 	struct tfs_hashes *h = me->h;
-	struct tfs_hash_wait of_pass;
+	struct tfs_list of_pass;
 	int pass_code = 0;
 
 	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* failing to is no harm */
@@ -437,9 +416,9 @@ static void *hasher(void *arg)
 			continue;
 		}
 		/* All was known. */
-		of_pass.prev = of_pass.next = &of_pass;
+		tfs_list_init(&of_pass);
 		end_pass(h, &of_pass, &pass_code);
-		if (has_waits(&of_pass)) {
+		if (!tfs_list_is_empty(&of_pass)) {
 			pthread_mutex_unlock(&h->lock);
 			answer(&of_pass, pass_code, NULL);
 			pthread_mutex_lock(&h->lock);
@@ -473,19 +452,19 @@ int tfs_hash_get(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct tfs
 	if (tfs_hash_peek(h, set, tensor, &w->hash) && is_true(h, set, tensor))
 		return 0;
 	pthread_mutex_lock(&h->lock);
-	int ret = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
-	struct job *j = ret ? NULL : find_job(h, set, tensor);
-	if (!ret && !j)
+	int r = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
+	struct job *j = r ? NULL : find_job(h, set, tensor);
+	if (!r && !j)
 		j = add_job(h, set, tensor);
-	if (!ret && !j)
-		ret = -ENOMEM;
-	if (!ret) {
+	if (!r && !j)
+		r = -ENOMEM;
+	if (!r) {
 		wait_add(&j->waits, w);
 		pthread_cond_signal(&h->work);
-		ret = TFS_QUEUED;
+		r = TFS_QUEUED;
 	}
 	pthread_mutex_unlock(&h->lock);
-	return ret;
+	return r;
 }
 
 int tfs_hash_all(struct tfs_hashes *h, struct tfs_hash_wait *w)
@@ -493,9 +472,9 @@ int tfs_hash_all(struct tfs_hashes *h, struct tfs_hash_wait *w)
 	struct pass *p = &h->pass;
 
 	pthread_mutex_lock(&h->lock);
-	int ret = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
-	if (!ret) {
-		if (!has_waits(&p->waits)) {
+	int r = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
+	if (!r) {
+		if (tfs_list_is_empty(&p->waits)) {
 			/* Also where the last one was given up, and has left out what it was at. */
 			p->set = 0;
 			p->place = 0;
@@ -504,10 +483,10 @@ int tfs_hash_all(struct tfs_hashes *h, struct tfs_hash_wait *w)
 		}
 		wait_add(&p->waits, w);
 		pthread_cond_broadcast(&h->work);
-		ret = TFS_QUEUED;
+		r = TFS_QUEUED;
 	}
 	pthread_mutex_unlock(&h->lock);
-	return ret;
+	return r;
 }
 
 bool tfs_hash_cancel(struct tfs_hashes *h, struct tfs_hash_wait *w)
@@ -515,7 +494,8 @@ bool tfs_hash_cancel(struct tfs_hashes *h, struct tfs_hash_wait *w)
 	pthread_mutex_lock(&h->lock);
 	bool waiting = w->waiting;
 	if (waiting)
-		wait_remove(w);
+		tfs_list_remove(&w->link);
+	w->waiting = false;
 	w->cancelled = true;
 	pthread_mutex_unlock(&h->lock);
 	return waiting;
@@ -565,8 +545,8 @@ struct tfs_hashes *tfs_hashes_create(const struct tfs_model *model, struct tfs_s
 	h->model = model;
 	h->sources = sources;
 	h->residency = residency;
-	h->jobs.prev = h->jobs.next = &h->jobs;
-	h->pass.waits.prev = h->pass.waits.next = &h->pass.waits;
+	tfs_list_init(&h->jobs);
+	tfs_list_init(&h->pass.waits);
 	/* Without the residency: these neither take part in loads nor push anything out of the budget. */
 	h->streams = tfs_streams_create(model, sched, NULL, SLOTS_BYTES, true);
 	if (residency)
@@ -584,7 +564,7 @@ struct tfs_hashes *tfs_hashes_create(const struct tfs_model *model, struct tfs_s
 
 void tfs_hashes_stop(struct tfs_hashes *h)
 {
-	struct tfs_hash_wait waits;
+	struct tfs_list waits;
 
 	if (!h)
 		return;
@@ -597,13 +577,11 @@ void tfs_hashes_stop(struct tfs_hashes *h)
 	while (h->n_hashers)
 		pthread_join(h->hashers[--h->n_hashers].thread, NULL);
 	/* What is left was never begun. */
-	waits.prev = waits.next = &waits;
+	tfs_list_init(&waits);
 	pthread_mutex_lock(&h->lock);
-	while (h->jobs.next != &h->jobs) {
-		struct job *j = h->jobs.next;
+	tfs_list_each(struct job, j, &h->jobs, link) {
 		take_waits(&waits, &j->waits);
-		h->jobs.next = j->next;
-		j->next->prev = &h->jobs;
+		tfs_list_remove(&j->link);
 		free(j);
 	}
 	take_waits(&waits, &h->pass.waits);

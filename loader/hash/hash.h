@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/list.h"
 #include "cache/residency.h"
 #include "content/source.h"
 #include "io/scheduler.h"
@@ -43,7 +44,7 @@ struct tfs_hash_wait {
 	struct tfs_hash hash; /* of tfs_hash_get(), where the result is 0 */
 
 	/* Private. */
-	struct tfs_hash_wait *prev, *next;
+	struct tfs_list link;
 	bool waiting, cancelled;
 };
 

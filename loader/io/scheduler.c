@@ -18,7 +18,7 @@ struct tfs_sched {
 	pthread_mutex_t lock; /* guards all below, and the private part of every transfer */
 	pthread_cond_t work;
 	bool stopped;
-	struct tfs_transfer queue[TFS_PRIORITIES];	 /* list heads */
+	struct tfs_list queue[TFS_PRIORITIES];
 	unsigned busy;					 /* jobs taken and not given back */
 	const struct tfs_tensor *in_order[IN_ORDER_MAX]; /* one of each stream that a job is under way for */
 	unsigned n_in_order;
@@ -34,7 +34,7 @@ struct tfs_sched *tfs_sched_create(void)
 	if (!s)
 		return NULL;
 	for (int p = 0; p < TFS_PRIORITIES; p++)
-		s->queue[p].prev = s->queue[p].next = &s->queue[p];
+		tfs_list_init(&s->queue[p]);
 	tfs_cond_init(&s->work);
 	pthread_mutex_init(&s->lock, NULL);
 	return s;
@@ -53,20 +53,16 @@ void tfs_sched_destroy(struct tfs_sched *s)
 
 static void enqueue(struct tfs_sched *s, struct tfs_transfer *t, bool front)
 {
-	struct tfs_transfer *head = &s->queue[t->priority];
-	struct tfs_transfer *before = front ? head->next : head;
+	struct tfs_list *queue = &s->queue[t->priority];
 	assert(!t->queued);
-	t->next = before;
-	t->prev = before->prev;
-	t->prev->next = t->next->prev = t;
+	tfs_list_add(front ? queue->next : queue, &t->link);
 	t->queued = true;
 }
 
 static void dequeue(struct tfs_transfer *t)
 {
 	assert(t->queued);
-	t->prev->next = t->next;
-	t->next->prev = t->prev;
+	tfs_list_remove(&t->link);
 	t->queued = false;
 }
 
@@ -280,7 +276,7 @@ static bool must_wait(const struct tfs_sched *s, const struct tfs_transfer *t)
 static struct tfs_transfer *first(struct tfs_sched *s)
 {
 	for (int p = 0; p < TFS_PRIORITIES; p++)
-		for (struct tfs_transfer *t = s->queue[p].next; t != &s->queue[p]; t = t->next)
+		tfs_list_each(struct tfs_transfer, t, &s->queue[p], link)
 			if (!must_wait(s, t))
 				return t;
 	return NULL;
@@ -289,9 +285,9 @@ static struct tfs_transfer *first(struct tfs_sched *s)
 /* Add to the job those that follow in the queue and are close neighbours in the file. */
 static void join(struct tfs_sched *s, struct tfs_job *job, struct tfs_transfer *t)
 {
-	const struct tfs_transfer *queue_end = &s->queue[job->parts[0].t->priority];
-	while (t != queue_end && job->n_parts < TFS_JOB_PARTS) {
-		struct tfs_transfer *next = t->next;
+	const struct tfs_list *queue = &s->queue[job->parts[0].t->priority];
+	while (t && job->n_parts < TFS_JOB_PARTS) {
+		struct tfs_transfer *next = tfs_list_next(queue, t, link);
 		uint64_t end_of_job = job->offset + job->len;
 		if (!t->plain || t->node != job->node || t->n_chunks > 1 || t->len > TFS_JOIN_MAX || t->offset < end_of_job ||
 		    t->offset - end_of_job > TFS_JOIN_GAP || t->offset + t->len - job->offset > TFS_CHUNK)
@@ -328,7 +324,7 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job
 	job->len = job->parts[0].len;
 	/* One that is not begun leaves the queue until tfs_sched_begin() puts it back: nobody else may write to it yet. */
 	if (!t->begun || t->n_issued == t->n_chunks) {
-		struct tfs_transfer *next = t->next;
+		struct tfs_transfer *next = tfs_list_next(&s->queue[t->priority], t, link);
 		dequeue(t);
 		if (t->n_chunks == 1 && t->len <= TFS_JOIN_MAX && t->plain)
 			join(s, job, next);
@@ -431,8 +427,8 @@ void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how 
 static struct tfs_transfer *any_queued(struct tfs_sched *s)
 {
 	for (int p = 0; p < TFS_PRIORITIES; p++)
-		if (s->queue[p].next != &s->queue[p])
-			return s->queue[p].next;
+		if (!tfs_list_is_empty(&s->queue[p]))
+			return tfs_list_first(&s->queue[p], struct tfs_transfer, link);
 	return NULL;
 }
 

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/list.h"
 #include "content/content.h"
 
 /*
@@ -67,7 +68,7 @@ struct tfs_transfer {
 	uint32_t node;
 	uint64_t offset;		   /* where it isn't, the same as at */
 	const struct tfs_tensor *in_order; /* as its content has it */
-	struct tfs_transfer *prev, *next;
+	struct tfs_list link;
 	bool queued, begun;
 	uint32_t n_chunks, n_issued;
 	uint32_t cursor;       /* where to look for the next chunk that is not issued */

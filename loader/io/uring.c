@@ -158,18 +158,18 @@ static struct tfs_io *reap(struct tfs_io_context *c)
 			continue;
 		}
 		struct tfs_io *io = io_uring_cqe_get_data(cqe);
-		int res = cqe->res;
+		int n = cqe->res;
 		io_uring_cqe_seen(&c->ring, cqe);
 		if (!io)
 			continue; /* one that was taken back */
-		if (res > 0)
-			io->got += res;
+		if (n > 0)
+			io->got += n;
 		if (io->from + io->got >= io->offset + io->len)
 			io->code = 0;
-		else if (res == -EINTR || (res > 0 && res % TFS_IO_ALIGN == 0))
+		else if (n == -EINTR || (n > 0 && n % TFS_IO_ALIGN == 0))
 			io->code = submit(c, io);
 		else
-			io->code = res < 0 ? res : -EIO; /* the file ends here, it seems: the tier below decides */
+			io->code = n < 0 ? n : -EIO; /* the file ends here, it seems: the tier below decides */
 		if (!io->code && io->from + io->got < io->offset + io->len)
 			continue;
 		return io;

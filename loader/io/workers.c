@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/buffer.h"
+#include "base/container.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -220,7 +221,7 @@ static void reap(struct worker *me)
 {
 	const struct tfs_engine *e = me->w->engines[me->w->tier];
 	struct tfs_io *io = e->reap(me->context);
-	struct running *r = (struct running *)(void *)((char *)io - offsetof(struct running, io));
+	struct running *r = tfs_container_of(io, struct running, io);
 
 	if (!io->code) {
 		answered(me, r);

@@ -196,9 +196,9 @@ static int by_shard_name(const void *a, const void *b)
 static int candidate_indexes(struct group *g)
 {
 	char stem[NAME_MAX + 1] = "";
-	int rc = 0;
+	int r = 0;
 
-	for (size_t i = 0; i < g->n_files && !rc; i++) {
+	for (size_t i = 0; i < g->n_files && !r; i++) {
 		struct tfs_weight_file *file = &g->files[i];
 		struct tfs_candidate *d;
 
@@ -211,9 +211,9 @@ static int candidate_indexes(struct group *g)
 		d->index = file;
 		d->err = file->err;
 		if (!d->err)
-			rc = take_listed(g, d);
+			r = take_listed(g, d);
 	}
-	return rc;
+	return r;
 }
 
 /*
@@ -314,12 +314,12 @@ static int candidate_one_set(struct group *g, const struct tfs_format *format)
 static int candidate_one_sets(struct group *g)
 {
 	const struct tfs_format *format;
-	int rc = 0;
+	int r = 0;
 
-	for (size_t i = 0; (format = tfs_format_at(i)) && !rc; i++)
+	for (size_t i = 0; (format = tfs_format_at(i)) && !r; i++)
 		if (format->one_set)
-			rc = candidate_one_set(g, format);
-	return rc;
+			r = candidate_one_set(g, format);
+	return r;
 }
 
 static int candidate_files(struct group *g)
@@ -441,18 +441,18 @@ bool tfs_has_parts(const struct tfs_catalog *catalog)
 int tfs_group(struct tfs_model_impl *m, uint32_t dir, struct tfs_weight_file *files, size_t n, struct tfs_candidates *candidates)
 {
 	struct group g = { m, dir, files, n, candidates };
-	int rc;
+	int r;
 
 	for (size_t i = 0; i < n; i++)
 		files[i].candidate = TFS_NO_CANDIDATE;
-	rc = candidate_indexes(&g);
-	if (!rc)
-		rc = candidate_shards(&g);
-	if (!rc)
-		rc = candidate_one_sets(&g);
-	if (!rc)
-		rc = candidate_files(&g);
-	for (size_t i = 0; i < candidates->n && !rc; i++)
+	r = candidate_indexes(&g);
+	if (!r)
+		r = candidate_shards(&g);
+	if (!r)
+		r = candidate_one_sets(&g);
+	if (!r)
+		r = candidate_files(&g);
+	for (size_t i = 0; i < candidates->n && !r; i++)
 		candidates->all[i].companion = !candidates->all[i].err && is_companion(&candidates->all[i]);
-	return rc;
+	return r;
 }

@@ -139,10 +139,10 @@ static int add_entry(struct index *ix, const struct tfs_json_text *name, const s
 	size_t n = ix->pub.n_entries;
 	uint32_t place = TFS_INDEX_NO_FILE;
 	const char *wrong = wrong_file_name(file);
-	int rc = wrong ? 0 : find_file(ix, file, &place);
+	int r = wrong ? 0 : find_file(ix, file, &place);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	if (wrong)
 		note_bad(ix, file, wrong);
 	if (tfs_array_room(ix->entries, n, ix->room_entries))
@@ -156,26 +156,26 @@ static int add_entry(struct index *ix, const struct tfs_json_text *name, const s
 static int read_row(struct index *ix, const struct tfs_json_text *name)
 {
 	struct tfs_json_text file;
-	int rc = tfs_json_peek(&ix->json);
+	int r = tfs_json_peek(&ix->json);
 
-	if (rc < 0)
-		return rc;
-	if (rc != TFS_JSON_STRING) {
+	if (r < 0)
+		return r;
+	if (r != TFS_JSON_STRING) {
 		note_bad(ix, name, "isn't mapped to a file name");
 		return tfs_json_skip(&ix->json);
 	}
-	rc = tfs_json_string(&ix->json, &file);
-	return rc ? rc : add_entry(ix, name, &file);
+	r = tfs_json_string(&ix->json, &file);
+	return r ? r : add_entry(ix, name, &file);
 }
 
 static int read_weight_map(struct index *ix)
 {
 	struct tfs_json_text name;
-	int rc = tfs_json_object_begin(&ix->json);
+	int r = tfs_json_object_begin(&ix->json);
 
-	while (!rc && (rc = tfs_json_object_next(&ix->json, &name)) > 0)
-		rc = read_row(ix, &name);
-	return rc;
+	while (!r && (r = tfs_json_object_next(&ix->json, &name)) > 0)
+		r = read_row(ix, &name);
+	return r;
 }
 
 /* Digits only; indexes in the wild also have a float there, or a string, which tells us nothing. */
@@ -191,50 +191,50 @@ static bool parse_u64(const struct tfs_json_text *text, uint64_t *ret)
 static int read_metadata(struct index *ix)
 {
 	struct tfs_json_text key, number;
-	int rc = tfs_json_peek(&ix->json);
+	int r = tfs_json_peek(&ix->json);
 
-	if (rc < 0)
-		return rc;
-	if (rc != TFS_JSON_OBJECT)
+	if (r < 0)
+		return r;
+	if (r != TFS_JSON_OBJECT)
 		return tfs_json_skip(&ix->json);
-	rc = tfs_json_object_begin(&ix->json);
-	while (!rc && (rc = tfs_json_object_next(&ix->json, &key)) > 0) {
-		rc = tfs_json_peek(&ix->json);
-		if (rc < 0)
-			return rc;
-		if (rc != TFS_JSON_NUMBER || !tfs_json_is(&key, "total_size")) {
-			rc = tfs_json_skip(&ix->json);
+	r = tfs_json_object_begin(&ix->json);
+	while (!r && (r = tfs_json_object_next(&ix->json, &key)) > 0) {
+		r = tfs_json_peek(&ix->json);
+		if (r < 0)
+			return r;
+		if (r != TFS_JSON_NUMBER || !tfs_json_is(&key, "total_size")) {
+			r = tfs_json_skip(&ix->json);
 			continue;
 		}
-		rc = tfs_json_number(&ix->json, &number);
-		if (!rc)
+		r = tfs_json_number(&ix->json, &number);
+		if (!r)
 			ix->pub.has_total_size = parse_u64(&number, &ix->pub.total_size);
 	}
-	return rc;
+	return r;
 }
 
 static int read_json(struct index *ix)
 {
 	struct tfs_json_text key;
 	bool seen = false;
-	int rc = tfs_json_object_begin(&ix->json);
+	int r = tfs_json_object_begin(&ix->json);
 
-	while (!rc && (rc = tfs_json_object_next(&ix->json, &key)) > 0) {
+	while (!r && (r = tfs_json_object_next(&ix->json, &key)) > 0) {
 		if (tfs_json_is(&key, "metadata")) {
-			rc = read_metadata(ix);
+			r = read_metadata(ix);
 		} else if (!tfs_json_is(&key, "weight_map")) {
-			rc = tfs_json_skip(&ix->json);
+			r = tfs_json_skip(&ix->json);
 		} else if (seen) {
 			return refuse(ix, &key, "is there twice");
 		} else {
 			seen = true;
-			rc = read_weight_map(ix);
+			r = read_weight_map(ix);
 		}
 	}
-	if (!rc)
-		rc = tfs_json_end(&ix->json);
-	if (rc)
-		return rc;
+	if (!r)
+		r = tfs_json_end(&ix->json);
+	if (r)
+		return r;
 	if (!seen)
 		return tfs_error_set(ix->err, -EINVAL, 0, "isn't an index of shards: it has no weight_map");
 	if (ix->pub.n_files)
@@ -286,7 +286,7 @@ static int sort_entries(struct index *ix)
 int tfs_index_read(const struct tfs_input *in, struct tfs_index **ret_index, struct tfs_error *err)
 {
 	struct index *ix;
-	int rc;
+	int r;
 
 	if (in->size > TFS_INDEX_MAX_SIZE)
 		return tfs_error_set(err, -EFBIG, TFS_NO_OFFSET, "an index of %llu bytes is above the limit of %u",
@@ -296,18 +296,18 @@ int tfs_index_read(const struct tfs_input *in, struct tfs_index **ret_index, str
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for an index");
 	ix->err = err;
 	ix->text = malloc(in->size + 1); /* size may be 0 */
-	rc = ix->text ? tfs_input_read(in, ix->text, in->size, 0, err) : -ENOMEM;
-	if (!rc) {
+	r = ix->text ? tfs_input_read(in, ix->text, in->size, 0, err) : -ENOMEM;
+	if (!r) {
 		tfs_json_init(&ix->json, ix->text, in->size, 0, err);
-		rc = read_json(ix);
+		r = read_json(ix);
 	}
-	if (!rc)
-		rc = sort_entries(ix);
-	if (rc) {
-		if (rc == -ENOMEM)
-			tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for an index of %llu bytes", (unsigned long long)in->size);
+	if (!r)
+		r = sort_entries(ix);
+	if (r) {
+		if (r == -ENOMEM)
+			tfs_error_set(err, r, TFS_NO_OFFSET, "no memory for an index of %llu bytes", (unsigned long long)in->size);
 		tfs_index_destroy(&ix->pub);
-		return rc;
+		return r;
 	}
 	ix->pub.entries = ix->entries;
 	ix->pub.files = ix->files;

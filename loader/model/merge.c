@@ -188,7 +188,7 @@ int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_sh
 	struct tfs_tensor *t;
 	uint32_t *sources;
 	size_t total = 0, places = n, count;
-	int rc;
+	int r;
 
 	for (size_t s = 0; s < n; s++) {
 		tfs_catalog_tensors(shards[s].catalog, &count);
@@ -205,21 +205,21 @@ int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_sh
 	for (size_t s = 0; s < n; s++)
 		sources[s] = shards[s].node;
 	set->sources = sources;
-	rc = place_sources(m, set->dir, shards, n, sources, &set->n_sources, err);
-	if (rc)
-		return rc;
+	r = place_sources(m, set->dir, shards, n, sources, &set->n_sources, err);
+	if (r)
+		return r;
 
 	/* A lone shard without tensors may have no table. */
 	t = merge_names(m, shards, n, tfs_merge_keeps(n, index), order, order + total, &count);
 	if (!t && count)
 		return -ENOMEM;
-	rc = tfs_resolve(m, set, shards, n, t, count, index, index_node, err);
-	if (!rc)
-		rc = order_by_offset(m, set, set->n_sources, order, order + total);
-	if (!rc)
-		rc = list_metadata(m, set, shards, n);
-	if (rc)
-		return rc;
+	r = tfs_resolve(m, set, shards, n, t, count, index, index_node, err);
+	if (!r)
+		r = order_by_offset(m, set, set->n_sources, order, order + total);
+	if (!r)
+		r = list_metadata(m, set, shards, n);
+	if (r)
+		return r;
 
 	/* Only now from places to nodes. */
 	for (size_t i = 0; i < set->n_tensors; i++)

@@ -12,7 +12,7 @@ int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *
 {
 	struct tfs_error local;
 	struct tfs_model_impl *m;
-	int rc;
+	int r;
 
 	if (!err)
 		err = &local;
@@ -25,12 +25,12 @@ int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *
 	m->threads = threads;
 	m->warn = warn;
 	m->warn_arg = warn_arg;
-	rc = tfs_scan(m, path, err);
-	if (!rc)
-		rc = tfs_sets_find(m, err);
-	if (rc) {
+	r = tfs_scan(m, path, err);
+	if (!r)
+		r = tfs_sets_find(m, err);
+	if (r) {
 		tfs_model_destroy(&m->pub);
-		return rc;
+		return r;
 	}
 #ifdef __GLIBC__
 	/* Headers and tables of work are freed by now, in the arenas of several threads, too; a daemon does not keep them. */

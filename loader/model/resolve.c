@@ -65,17 +65,17 @@ struct resolver {
 	struct tfs_error *err;
 };
 
-static void note(struct resolver *r, enum odd odd, const struct tfs_tensor *t, const struct tfs_tensor *other, const char *why)
+static void note(struct resolver *rs, enum odd odd, const struct tfs_tensor *t, const struct tfs_tensor *other, const char *why)
 {
-	struct finding *f = &r->odd[odd];
+	struct finding *f = &rs->odd[odd];
 
 	if (!f->n++)
 		*f = (struct finding){ 1, t->name, t->name_len, t->source, other->source, why };
 }
 
-static void note_unfound(struct resolver *r, const struct tfs_index_entry *e)
+static void note_unfound(struct resolver *rs, const struct tfs_index_entry *e)
 {
-	struct finding *f = &r->odd[UNFOUND];
+	struct finding *f = &rs->odd[UNFOUND];
 
 	if (!f->n++)
 		*f = (struct finding){ .n = 1, .name = e->name, .name_len = e->name_len };
@@ -103,39 +103,40 @@ static bool same_encoding(const struct tfs_tensor *a, const struct tfs_tensor *b
 }
 
 /* A source, kept open until the next one is asked for in the same @slot; NULL: it can't be opened. */
-static const struct tfs_input *open_source(struct resolver *r, unsigned slot, uint32_t source)
+static const struct tfs_input *open_source(struct resolver *rs, unsigned slot, uint32_t source)
 {
-	uint32_t node = r->set->sources[source];
-	struct tfs_input *in = &r->in[slot];
+	uint32_t node = rs->set->sources[source];
+	struct tfs_input *in = &rs->in[slot];
 
-	if (in->ops && r->node[slot] == node)
+	if (in->ops && rs->node[slot] == node)
 		return in;
 	tfs_input_close(in);
-	r->node[slot] = node;
-	return tfs_model_open_input(&r->m->pub, node, in) ? NULL : in;
+	rs->node[slot] = node;
+	return tfs_model_open_input(&rs->m->pub, node, in) ? NULL : in;
 }
 
-static enum equality compare_bytes(struct resolver *r, const struct tfs_tensor *a, const struct tfs_tensor *b, const char **ret_why)
+static enum equality compare_bytes(struct resolver *rs, const struct tfs_tensor *a, const struct tfs_tensor *b,
+				   const char **ret_why)
 {
 	uint64_t len = a->encoding ? a->encoding->length : a->nbytes;
-	const struct tfs_input *x = open_source(r, 0, a->source), *y = open_source(r, 1, b->source);
+	const struct tfs_input *x = open_source(rs, 0, a->source), *y = open_source(rs, 1, b->source);
 
 	*ret_why = "which can't be compared";
-	if (!x || !y || (!r->buf && !(r->buf = malloc(2 * COMPARE_SIZE))))
+	if (!x || !y || (!rs->buf && !(rs->buf = malloc(2 * COMPARE_SIZE))))
 		return UNKNOWN;
-	if (len > MAX_COMPARED - r->compared) {
+	if (len > MAX_COMPARED - rs->compared) {
 		*ret_why = "too large to compare";
 		return UNKNOWN;
 	}
 	for (uint64_t at = 0; at < len;) {
 		size_t n = len - at < COMPARE_SIZE ? len - at : COMPARE_SIZE;
 
-		if (tfs_input_read(x, r->buf, n, a->offset + at, NULL) ||
-		    tfs_input_read(y, r->buf + COMPARE_SIZE, n, b->offset + at, NULL))
+		if (tfs_input_read(x, rs->buf, n, a->offset + at, NULL) ||
+		    tfs_input_read(y, rs->buf + COMPARE_SIZE, n, b->offset + at, NULL))
 			return UNKNOWN;
 		at += n;
-		r->compared += n;
-		if (memcmp(r->buf, r->buf + COMPARE_SIZE, n)) {
+		rs->compared += n;
+		if (memcmp(rs->buf, rs->buf + COMPARE_SIZE, n)) {
 			*ret_why = "with other bytes";
 			return DIFFERENT;
 		}
@@ -144,7 +145,7 @@ static enum equality compare_bytes(struct resolver *r, const struct tfs_tensor *
 }
 
 /* Fills *@ret_why, unless they are equal. */
-static enum equality compare(struct resolver *r, const struct tfs_tensor *a, const struct tfs_tensor *b, const char **ret_why)
+static enum equality compare(struct resolver *rs, const struct tfs_tensor *a, const struct tfs_tensor *b, const char **ret_why)
 {
 	if (!same_type(a->dtype, b->dtype)) {
 		*ret_why = "with another dtype";
@@ -158,44 +159,44 @@ static enum equality compare(struct resolver *r, const struct tfs_tensor *a, con
 		*ret_why = "stored in another way";
 		return UNKNOWN;
 	}
-	return compare_bytes(r, a, b, ret_why);
+	return compare_bytes(rs, a, b, ret_why);
 }
 
 /* --- One name ----------------------------------------------------------------------------------------------------- */
 
-static const char *shard_name(const struct resolver *r, uint32_t source)
+static const char *shard_name(const struct resolver *rs, uint32_t source)
 {
-	return r->m->nodes[r->set->sources[source]].name;
+	return rs->m->nodes[rs->set->sources[source]].name;
 }
 
-static int refuse_different(struct resolver *r, const struct tfs_tensor *first, const struct tfs_tensor *t, const char *why)
+static int refuse_different(struct resolver *rs, const struct tfs_tensor *first, const struct tfs_tensor *t, const char *why)
 {
 	char quoted[TFS_QUOTE_SIZE];
 
-	tfs_error_set(r->err, -EINVAL, t->offset, "tensor %s: is in %s, too, %s, and no index says which one counts",
-		      tfs_quote(quoted, sizeof quoted, t->name, t->name_len), shard_name(r, first->source), why);
-	tfs_model_error_in(&r->m->pub, r->set->sources[t->source], r->err);
+	tfs_error_set(rs->err, -EINVAL, t->offset, "tensor %s: is in %s, too, %s, and no index says which one counts",
+		      tfs_quote(quoted, sizeof quoted, t->name, t->name_len), shard_name(rs, first->source), why);
+	tfs_model_error_in(&rs->m->pub, rs->set->sources[t->source], rs->err);
 	return -EINVAL;
 }
 
 /* Of @n tensors of one name, of which the index chooses none: the first, if all are equal. *@ret: NULL if not. */
-static int choose_equal(struct resolver *r, const struct tfs_tensor *t, size_t n, const struct tfs_tensor **ret)
+static int choose_equal(struct resolver *rs, const struct tfs_tensor *t, size_t n, const struct tfs_tensor **ret)
 {
 	const char *why;
 
 	for (size_t i = 1; i < n; i++) {
-		enum equality e = compare(r, t, &t[i], &why);
+		enum equality e = compare(rs, t, &t[i], &why);
 
 		/* Files that are a set only because they are in one directory aren't refused for one another. */
-		if (e == DIFFERENT && !r->index && !r->set->format->one_set)
-			return refuse_different(r, t, &t[i], why);
+		if (e == DIFFERENT && !rs->index && !rs->set->format->one_set)
+			return refuse_different(rs, t, &t[i], why);
 		if (e != EQUAL) {
-			note(r, UNDECIDED, t, &t[i], why);
+			note(rs, UNDECIDED, t, &t[i], why);
 			*ret = NULL;
 			return 0;
 		}
 	}
-	note(r, DUPLICATE, t, &t[1], NULL);
+	note(rs, DUPLICATE, t, &t[1], NULL);
 	*ret = t;
 	return 0;
 }
@@ -206,17 +207,17 @@ static int by_string(const void *a, const void *b)
 }
 
 /* Which of the @n tensors of one name (1 or more) counts, where @e is the index's row of it, or NULL. *@ret: NULL for none. */
-static int choose(struct resolver *r, const struct tfs_tensor *t, size_t n, const struct tfs_index_entry *e,
+static int choose(struct resolver *rs, const struct tfs_tensor *t, size_t n, const struct tfs_index_entry *e,
 		  const struct tfs_tensor **ret)
 {
-	uint32_t place = e && e->file != TFS_INDEX_NO_FILE ? r->place[e->file] : NOT_THERE;
+	uint32_t place = e && e->file != TFS_INDEX_NO_FILE ? rs->place[e->file] : NOT_THERE;
 
 	*ret = t;
 	for (size_t i = 0; e && i < n; i++) {
 		if (t[i].source != place)
 			continue;
 		if (n > 1)
-			note(r, OVERRIDDEN, &t[i], &t[!i], NULL);
+			note(rs, OVERRIDDEN, &t[i], &t[!i], NULL);
 		*ret = &t[i];
 		return 0;
 	}
@@ -224,23 +225,23 @@ static int choose(struct resolver *r, const struct tfs_tensor *t, size_t n, cons
 	 * Published checkpoints lay a shard of corrected tensors over others that still have the old ones. But a shard of which there is
 	 * no trace says that the index is out of date.
 	 */
-	if (e && (place == UNREADABLE || tfs_sorted_have(r->left_out, r->n_left_out, t->name, by_string))) {
-		note_unfound(r, e);
-		note(r, OUTDATED, t, t, NULL);
+	if (e && (place == UNREADABLE || tfs_sorted_have(rs->left_out, rs->n_left_out, t->name, by_string))) {
+		note_unfound(rs, e);
+		note(rs, OUTDATED, t, t, NULL);
 		*ret = NULL;
 		return 0;
 	}
-	if (r->index)
-		note(r, e ? ASTRAY : UNLISTED, t, t, NULL);
-	return n > 1 ? choose_equal(r, t, n, ret) : 0;
+	if (rs->index)
+		note(rs, e ? ASTRAY : UNLISTED, t, t, NULL);
+	return n > 1 ? choose_equal(rs, t, n, ret) : 0;
 }
 
-static int add_missing(struct resolver *r, const char *name, size_t len)
+static int add_missing(struct resolver *rs, const char *name, size_t len)
 {
-	if (tfs_array_room(r->missing, r->n_missing, r->room_missing))
+	if (tfs_array_room(rs->missing, rs->n_missing, rs->room_missing))
 		return -ENOMEM;
-	r->missing[r->n_missing] = tfs_arena_copy(&r->m->arena, name, len);
-	return r->missing[r->n_missing++] ? 0 : -ENOMEM;
+	rs->missing[rs->n_missing] = tfs_arena_copy(&rs->m->arena, name, len);
+	return rs->missing[rs->n_missing++] ? 0 : -ENOMEM;
 }
 
 /* --- All names ---------------------------------------------------------------------------------------------------- */
@@ -256,75 +257,76 @@ static const struct tfs_tensor *end_of_name(const struct tfs_tensor *t, const st
 }
 
 /* Walk the @n tensors and the index, both in name order, and keep one tensor of each name, in place. */
-static int walk(struct resolver *r, struct tfs_tensor *all, size_t n)
+static int walk(struct resolver *rs, struct tfs_tensor *all, size_t n)
 {
 	const struct tfs_tensor *t = all, *t_end = all + n, *next, *chosen;
-	const struct tfs_index_entry *e = r->index ? r->index->entries : NULL, *e_end = r->index ? e + r->index->n_entries : NULL;
+	const struct tfs_index_entry *e = rs->index ? rs->index->entries : NULL,
+				     *e_end = rs->index ? e + rs->index->n_entries : NULL;
 	struct tfs_tensor *out = all;
-	int rc = 0;
+	int r = 0;
 
-	while (!rc && (e < e_end || t < t_end)) {
+	while (!r && (e < e_end || t < t_end)) {
 		int c = e == e_end ? 1 : t == t_end ? -1 : tfs_name_cmp(e->name, e->name_len, t->name, t->name_len);
 
 		if (c < 0) {
-			note_unfound(r, e);
-			rc = add_missing(r, e->name, e->name_len);
+			note_unfound(rs, e);
+			r = add_missing(rs, e->name, e->name_len);
 			e++;
 			continue;
 		}
 		next = end_of_name(t, t_end);
-		rc = choose(r, t, (size_t)(next - t), c ? NULL : e, &chosen);
-		if (rc)
+		r = choose(rs, t, (size_t)(next - t), c ? NULL : e, &chosen);
+		if (r)
 			break;
 		if (!chosen)
-			rc = add_missing(r, t->name, t->name_len);
+			r = add_missing(rs, t->name, t->name_len);
 		else if (chosen != out)
 			*out = *chosen;
 		out += chosen != NULL;
 		t = next;
 		e += !c;
 	}
-	r->set->tensors = all;
-	r->set->n_tensors = (size_t)(out - all);
-	return rc;
+	rs->set->tensors = all;
+	rs->set->n_tensors = (size_t)(out - all);
+	return r;
 }
 
-static int sum_bytes(struct resolver *r)
+static int sum_bytes(struct resolver *rs)
 {
-	struct tfs_set *set = r->set;
+	struct tfs_set *set = rs->set;
 
 	for (size_t i = 0; i < set->n_tensors; i++)
 		if (ckd_add(&set->total_bytes, set->total_bytes, set->tensors[i].nbytes))
-			return tfs_error_set(r->err, -EINVAL, TFS_NO_OFFSET, "more than 2^64-1 bytes of tensors in one set");
+			return tfs_error_set(rs->err, -EINVAL, TFS_NO_OFFSET, "more than 2^64-1 bytes of tensors in one set");
 	return 0;
 }
 
 /* Where the file @name of the index is among the shards, which are in the order of their names. */
-static uint32_t place_of(const struct resolver *r, const struct tfs_shard *shards, size_t n_shards, const char *name)
+static uint32_t place_of(const struct resolver *rs, const struct tfs_shard *shards, size_t n_shards, const char *name)
 {
-	size_t at = tfs_search(i, 0, n_shards, strcmp(r->m->nodes[shards[i].node].name, name) < 0);
+	size_t at = tfs_search(i, 0, n_shards, strcmp(rs->m->nodes[shards[i].node].name, name) < 0);
 
-	if (at < n_shards && !strcmp(r->m->nodes[shards[at].node].name, name))
+	if (at < n_shards && !strcmp(rs->m->nodes[shards[at].node].name, name))
 		return at;
-	return tfs_model_find_child(&r->m->pub, r->set->dir, name, strlen(name)) == UINT32_MAX ? NOT_THERE : UNREADABLE;
+	return tfs_model_find_child(&rs->m->pub, rs->set->dir, name, strlen(name)) == UINT32_MAX ? NOT_THERE : UNREADABLE;
 }
 
-static int find_places(struct resolver *r, const struct tfs_shard *shards, size_t n_shards)
+static int find_places(struct resolver *rs, const struct tfs_shard *shards, size_t n_shards)
 {
-	const struct tfs_index *ix = r->index;
+	const struct tfs_index *ix = rs->index;
 
 	if (!ix)
 		return 0;
-	r->place = reallocarray(NULL, ix->n_files, sizeof *r->place);
-	if (!r->place)
+	rs->place = reallocarray(NULL, ix->n_files, sizeof *rs->place);
+	if (!rs->place)
 		return -ENOMEM;
 	for (size_t f = 0; f < ix->n_files; f++)
-		r->place[f] = place_of(r, shards, n_shards, ix->files[f]);
+		rs->place[f] = place_of(rs, shards, n_shards, ix->files[f]);
 	return 0;
 }
 
 /* What the shards had to leave out, as one sorted list. */
-static int collect_left_out(struct resolver *r, const struct tfs_shard *shards, size_t n_shards)
+static int collect_left_out(struct resolver *rs, const struct tfs_shard *shards, size_t n_shards)
 {
 	size_t n = 0, count;
 
@@ -334,173 +336,173 @@ static int collect_left_out(struct resolver *r, const struct tfs_shard *shards, 
 	}
 	if (!n)
 		return 0;
-	r->left_out = reallocarray(NULL, n, 2 * sizeof *r->left_out);
-	if (!r->left_out)
+	rs->left_out = reallocarray(NULL, n, 2 * sizeof *rs->left_out);
+	if (!rs->left_out)
 		return -ENOMEM;
 	for (size_t s = 0; s < n_shards; s++) {
 		const char *const *names = tfs_catalog_left_out(shards[s].catalog, &count);
 
 		for (size_t i = 0; i < count; i++)
-			r->left_out[r->n_left_out++] = names[i];
+			rs->left_out[rs->n_left_out++] = names[i];
 	}
-	tfs_sort(r->left_out, n, r->left_out + n, by_string);
+	tfs_sort(rs->left_out, n, rs->left_out + n, by_string);
 	return 0;
 }
 
 /* Fill set->missing: what the walk found, and what was left out and is in no other shard. */
-static int list_missing(struct resolver *r)
+static int list_missing(struct resolver *rs)
 {
 	const void **tmp;
 	const char **all;
 	size_t n, kept = 0;
 
-	for (size_t i = 0; i < r->n_left_out; i++)
-		if (tfs_set_find(r->set, r->left_out[i], strlen(r->left_out[i])) == SIZE_MAX &&
-		    add_missing(r, r->left_out[i], strlen(r->left_out[i])))
+	for (size_t i = 0; i < rs->n_left_out; i++)
+		if (tfs_set_find(rs->set, rs->left_out[i], strlen(rs->left_out[i])) == SIZE_MAX &&
+		    add_missing(rs, rs->left_out[i], strlen(rs->left_out[i])))
 			return -ENOMEM;
-	n = r->n_missing;
+	n = rs->n_missing;
 	if (!n)
 		return 0;
-	all = tfs_arena_array(&r->m->arena, n, sizeof *all, alignof(const char *));
+	all = tfs_arena_array(&rs->m->arena, n, sizeof *all, alignof(const char *));
 	tmp = reallocarray(NULL, n, sizeof *tmp);
 	if (!all || !tmp) {
 		free(tmp);
 		return -ENOMEM;
 	}
-	memcpy(all, r->missing, n * sizeof *all);
+	memcpy(all, rs->missing, n * sizeof *all);
 	tfs_sort((const void **)all, n, tmp, by_string);
 	free(tmp);
 	for (size_t i = 0; i < n; i++)
 		if (!i || strcmp(all[i], all[kept - 1]))
 			all[kept++] = all[i];
-	r->set->missing = all;
-	r->set->n_missing = kept;
+	rs->set->missing = all;
+	rs->set->n_missing = kept;
 	return 0;
 }
 
 /* --- Warnings ----------------------------------------------------------------------------------------------------- */
 
 /* Of the shards that are not there, or (@place) can't be read. */
-static void warn_files(struct resolver *r, uint32_t place, int code, const char *what)
+static void warn_files(struct resolver *rs, uint32_t place, int code, const char *what)
 {
-	const struct tfs_index *ix = r->index;
+	const struct tfs_index *ix = rs->index;
 	size_t n = 0, first = 0;
 
 	for (size_t f = ix->n_files; f--;)
-		if (r->place[f] == place) {
+		if (rs->place[f] == place) {
 			first = f;
 			n++;
 		}
 	if (n)
-		tfs_model_warn(r->m, r->index_node, code, "%zu of its %zu shards %s, the first is %s", n, ix->n_files, what,
+		tfs_model_warn(rs->m, rs->index_node, code, "%zu of its %zu shards %s, the first is %s", n, ix->n_files, what,
 			       ix->files[first]);
 }
 
 /* The first tensor of a finding, quoted, into @buf; NULL: there is none. */
-static const char *found(const struct resolver *r, enum odd odd, char *buf)
+static const char *found(const struct resolver *rs, enum odd odd, char *buf)
 {
-	const struct finding *f = &r->odd[odd];
+	const struct finding *f = &rs->odd[odd];
 
 	return f->n ? tfs_quote(buf, TFS_QUOTE_SIZE, f->name, f->name_len) : NULL;
 }
 
-static void warn_index(struct resolver *r)
+static void warn_index(struct resolver *rs)
 {
-	const struct finding *unfound = &r->odd[UNFOUND], *outdated = &r->odd[OUTDATED], *astray = &r->odd[ASTRAY],
-			     *unlisted = &r->odd[UNLISTED], *overridden = &r->odd[OVERRIDDEN];
-	uint32_t node = r->index_node;
+	const struct finding *unfound = &rs->odd[UNFOUND], *outdated = &rs->odd[OUTDATED], *astray = &rs->odd[ASTRAY],
+			     *unlisted = &rs->odd[UNLISTED], *overridden = &rs->odd[OVERRIDDEN];
+	uint32_t node = rs->index_node;
 	char buf[TFS_QUOTE_SIZE];
 	const char *first;
 
-	warn_files(r, NOT_THERE, -ENOENT, "are not there");
-	warn_files(r, UNREADABLE, -EINVAL, "can't be read");
-	if ((first = found(r, UNFOUND, buf)))
-		tfs_model_warn(r->m, node, -ENOENT, "%zu of its %zu tensors are missing, the first is %s", unfound->n,
-			       r->index->n_entries, first);
-	if ((first = found(r, OUTDATED, buf)))
-		tfs_model_warn(r->m, node, -EINVAL,
+	warn_files(rs, NOT_THERE, -ENOENT, "are not there");
+	warn_files(rs, UNREADABLE, -EINVAL, "can't be read");
+	if ((first = found(rs, UNFOUND, buf)))
+		tfs_model_warn(rs->m, node, -ENOENT, "%zu of its %zu tensors are missing, the first is %s", unfound->n,
+			       rs->index->n_entries, first);
+	if ((first = found(rs, OUTDATED, buf)))
+		tfs_model_warn(rs->m, node, -EINVAL,
 			       "%zu of them are in another shard, and left out, as that may be an old copy: the first is %s, in %s",
-			       outdated->n, first, shard_name(r, outdated->here));
-	if ((first = found(r, ASTRAY, buf)))
-		tfs_model_warn(r->m, node, -EINVAL, "%zu tensors are in another shard than the index says, the first is %s",
+			       outdated->n, first, shard_name(rs, outdated->here));
+	if ((first = found(rs, ASTRAY, buf)))
+		tfs_model_warn(rs->m, node, -EINVAL, "%zu tensors are in another shard than the index says, the first is %s",
 			       astray->n, first);
-	if ((first = found(r, UNLISTED, buf)))
-		tfs_model_warn(r->m, node, -EINVAL, "%zu tensors are in the shards and not in the index, the first is %s",
+	if ((first = found(rs, UNLISTED, buf)))
+		tfs_model_warn(rs->m, node, -EINVAL, "%zu tensors are in the shards and not in the index, the first is %s",
 			       unlisted->n, first);
-	if ((first = found(r, OVERRIDDEN, buf)))
+	if ((first = found(rs, OVERRIDDEN, buf)))
 		tfs_model_warn(
-			r->m, node, -EINVAL,
+			rs->m, node, -EINVAL,
 			"%zu tensors are in several shards, and the copy in the one that the index names counts: the first is %s, of %s and "
 			"not of %s",
-			overridden->n, first, shard_name(r, overridden->here), shard_name(r, overridden->there));
+			overridden->n, first, shard_name(rs, overridden->here), shard_name(rs, overridden->there));
 }
 
-static void warn_duplicates(struct resolver *r)
+static void warn_duplicates(struct resolver *rs)
 {
-	const struct finding *duplicate = &r->odd[DUPLICATE], *undecided = &r->odd[UNDECIDED];
+	const struct finding *duplicate = &rs->odd[DUPLICATE], *undecided = &rs->odd[UNDECIDED];
 	char buf[TFS_QUOTE_SIZE];
 	const char *first;
 
-	if ((first = found(r, DUPLICATE, buf)))
-		tfs_model_warn(r->m, r->index ? r->index_node : r->set->sources[duplicate->there], -EINVAL,
+	if ((first = found(rs, DUPLICATE, buf)))
+		tfs_model_warn(rs->m, rs->index ? rs->index_node : rs->set->sources[duplicate->there], -EINVAL,
 			       "%zu tensors are stored twice, with equal bytes: the first is %s, in %s and in %s", duplicate->n,
-			       first, shard_name(r, duplicate->here), shard_name(r, duplicate->there));
-	if ((first = found(r, UNDECIDED, buf)))
+			       first, shard_name(rs, duplicate->here), shard_name(rs, duplicate->there));
+	if ((first = found(rs, UNDECIDED, buf)))
 		tfs_model_warn(
-			r->m, r->index ? r->index_node : r->set->sources[undecided->there], -EINVAL,
+			rs->m, rs->index ? rs->index_node : rs->set->sources[undecided->there], -EINVAL,
 			"%zu tensors are stored twice, and left out, as nothing says which copy counts: the first is %s, in %s and in %s, %s",
-			undecided->n, first, shard_name(r, undecided->here), shard_name(r, undecided->there), undecided->why);
+			undecided->n, first, shard_name(rs, undecided->here), shard_name(rs, undecided->there), undecided->why);
 }
 
 /* Often wrong in the wild: tied weights counted twice, elements instead of bytes. */
-static void warn_size(struct resolver *r)
+static void warn_size(struct resolver *rs)
 {
-	const struct tfs_index *ix = r->index;
+	const struct tfs_index *ix = rs->index;
 
-	if (ix && ix->has_total_size && !r->set->n_missing && !r->odd[UNLISTED].n && ix->total_size != r->set->total_bytes)
-		tfs_model_warn(r->m, r->index_node, -EINVAL, "total_size says %" PRIu64 " bytes, the tensors have %" PRIu64,
-			       ix->total_size, r->set->total_bytes);
+	if (ix && ix->has_total_size && !rs->set->n_missing && !rs->odd[UNLISTED].n && ix->total_size != rs->set->total_bytes)
+		tfs_model_warn(rs->m, rs->index_node, -EINVAL, "total_size says %" PRIu64 " bytes, the tensors have %" PRIu64,
+			       ix->total_size, rs->set->total_bytes);
 }
 
 /* --- The set ------------------------------------------------------------------------------------------------------ */
 
-static int resolve(struct resolver *r, const struct tfs_shard *shards, size_t n_shards, struct tfs_tensor *t, size_t n)
+static int resolve(struct resolver *rs, const struct tfs_shard *shards, size_t n_shards, struct tfs_tensor *t, size_t n)
 {
-	int rc = find_places(r, shards, n_shards);
+	int r = find_places(rs, shards, n_shards);
 
-	if (!rc)
-		rc = collect_left_out(r, shards, n_shards);
-	if (!rc)
-		rc = walk(r, t, n);
-	if (!rc)
-		rc = sum_bytes(r);
-	if (rc)
-		return rc;
-	if (r->index)
-		warn_index(r);
-	warn_duplicates(r);
-	rc = list_missing(r);
-	if (!rc)
-		warn_size(r);
-	return rc;
+	if (!r)
+		r = collect_left_out(rs, shards, n_shards);
+	if (!r)
+		r = walk(rs, t, n);
+	if (!r)
+		r = sum_bytes(rs);
+	if (r)
+		return r;
+	if (rs->index)
+		warn_index(rs);
+	warn_duplicates(rs);
+	r = list_missing(rs);
+	if (!r)
+		warn_size(rs);
+	return r;
 }
 
 int tfs_resolve(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_shard *shards, size_t n_shards,
 		struct tfs_tensor *t, size_t n, const struct tfs_index *index, uint32_t index_node, struct tfs_error *err)
 {
-	struct resolver r = { .m = m,
-			      .set = set,
-			      .index = index,
-			      .index_node = index_node,
-			      .in = { TFS_INPUT_CLOSED, TFS_INPUT_CLOSED },
-			      .err = err };
-	int rc = resolve(&r, shards, n_shards, t, n);
+	struct resolver rs = { .m = m,
+			       .set = set,
+			       .index = index,
+			       .index_node = index_node,
+			       .in = { TFS_INPUT_CLOSED, TFS_INPUT_CLOSED },
+			       .err = err };
+	int r = resolve(&rs, shards, n_shards, t, n);
 
 	for (unsigned i = 0; i < 2; i++)
-		tfs_input_close(&r.in[i]);
-	free(r.buf);
-	free(r.place);
-	free(r.left_out);
-	free(r.missing);
-	return rc;
+		tfs_input_close(&rs.in[i]);
+	free(rs.buf);
+	free(rs.place);
+	free(rs.left_out);
+	free(rs.missing);
+	return r;
 }

@@ -104,28 +104,28 @@ static int add_entry(struct tfs_model_impl *m, uint32_t parent, int dir, const c
 	struct tfs_node *n;
 	struct tfs_dirent e, to;
 	bool loop = false, followed = false;
-	int rc = look(m, dir, name, false, &e);
+	int r = look(m, dir, name, false, &e);
 
-	if (rc)
-		return rc == -ENOENT ? 0 : -rc;
+	if (r)
+		return r == -ENOENT ? 0 : -r;
 	if (!S_ISLNK(e.mode)) {
 		loop = S_ISDIR(e.mode) && is_ancestor(m, parent, &e);
 	} else {
 		/* One that leads nowhere, or upwards, stays harmless as a link. */
 		followed = !look(m, dir, name, true, &to) && !(S_ISDIR(to.mode) && is_ancestor(m, parent, &to));
-		rc = followed && !m->undecided ? 0 : read_link(m, dir, name, &e, &link);
-		if (rc == -ENOMEM)
+		r = followed && !m->undecided ? 0 : read_link(m, dir, name, &e, &link);
+		if (r == -ENOMEM)
 			return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the names of files");
-		if (rc && !followed)
+		if (r && !followed)
 			return 0;
 		if (followed)
 			e = to;
 	}
-	rc = add_node(m, parent, name, &n, err);
-	if (!rc && followed)
-		rc = add_followed(m, m->pub.n_nodes - 1, err);
-	if (rc)
-		return rc;
+	r = add_node(m, parent, name, &n, err);
+	if (!r && followed)
+		r = add_followed(m, m->pub.n_nodes - 1, err);
+	if (r)
+		return r;
 	set_entry(n, &e);
 	n->link = link;
 	if (loop) {
@@ -250,7 +250,7 @@ static int want_external(const struct tfs_model_impl *m, struct wanted *w, const
 	const char *const *locations = NULL;
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	size_t n = 0;
-	int rc = 0;
+	int r = 0;
 
 	if (g->is_index || !g->format->external)
 		return 0;
@@ -261,10 +261,10 @@ static int want_external(const struct tfs_model_impl *m, struct wanted *w, const
 		return -ENOMEM;
 	if (!g->format->parse(&in, g->name, catalog, &ignored))
 		locations = tfs_catalog_locations(catalog, &n);
-	for (size_t i = 0; i < n && !rc; i++)
-		rc = want(w, locations[i]);
+	for (size_t i = 0; i < n && !r; i++)
+		r = want(w, locations[i]);
 	tfs_catalog_destroy(catalog);
-	return rc;
+	return r;
 }
 
 /* Want the index @name and the shards that it lists, if it is the file that was given, or lists it. */
@@ -338,10 +338,10 @@ static int list_wanted(const struct tfs_model_impl *m, uint32_t node, const stru
 	cleanup_free const void **names = reallocarray(NULL, w->n + 1, 2 * sizeof *names);
 	char dir[PATH_MAX];
 	size_t n = 0, all, skip;
-	int rc = tfs_model_path(&m->pub, node, dir, sizeof dir);
+	int r = tfs_model_path(&m->pub, node, dir, sizeof dir);
 
-	if (rc || !names)
-		return rc ? rc : -ENOMEM;
+	if (r || !names)
+		return r ? r : -ENOMEM;
 	skip = node == TFS_NODE_ROOT ? 0 : strlen(dir) + 1;
 	for (size_t i = 0; i < w->n; i++) {
 		const char *path = w->paths[i];
@@ -408,14 +408,14 @@ static int add_entries(struct tfs_model_impl *m, uint32_t node, int dir, const v
 {
 	const char *first = NULL;
 	size_t unseen = 0;
-	int rc = 0, code = 0;
+	int r = 0, code = 0;
 
 	m->nodes[node].first_child = m->pub.n_nodes;
-	for (size_t i = 0; i < n && rc >= 0; i++) {
-		rc = add_entry(m, node, dir, names[i], err);
-		if (rc > 0 && !unseen++) {
+	for (size_t i = 0; i < n && r >= 0; i++) {
+		r = add_entry(m, node, dir, names[i], err);
+		if (r > 0 && !unseen++) {
 			first = names[i];
-			code = rc;
+			code = r;
 		}
 	}
 	m->nodes[node].n_children = m->pub.n_nodes - m->nodes[node].first_child;
@@ -423,7 +423,7 @@ static int add_entries(struct tfs_model_impl *m, uint32_t node, int dir, const v
 	if (unseen)
 		tfs_model_warn(m, node, -code, "%zu of its %zu entries left out, the first is %s: %s", unseen, n, first,
 			       strerror(code));
-	return rc < 0 ? rc : 0;
+	return r < 0 ? r : 0;
 }
 
 /* @w NULL: all that is in there. */
@@ -433,32 +433,32 @@ static int scan_dir(struct tfs_model_impl *m, uint32_t node, const struct wanted
 	const struct tfs_storage *s = m->pub.storage;
 	cleanup_free const void **names = NULL;
 	size_t n = 0;
-	int rc, dir;
+	int r, dir;
 
 	if (depth_of(m, node) == TFS_MAX_DEPTH) {
-		rc = tfs_error_set(err, -E2BIG, TFS_NO_OFFSET, "nested deeper than %d directories", TFS_MAX_DEPTH);
+		r = tfs_error_set(err, -E2BIG, TFS_NO_OFFSET, "nested deeper than %d directories", TFS_MAX_DEPTH);
 		tfs_model_error_in(&m->pub, node, err);
-		return rc;
+		return r;
 	}
 	/* A directory that may not be read can have files in it that may. */
-	rc = dir = open_dir(m, node, !w);
+	r = dir = open_dir(m, node, !w);
 	if (dir >= 0)
-		rc = w ? list_wanted(m, node, w, &arena, &names, &n) : list_names(s, dir, &arena, &names, &n);
-	rc = rc ? refuse_dir(m, node, rc, err) : add_entries(m, node, dir, names, n, err);
+		r = w ? list_wanted(m, node, w, &arena, &names, &n) : list_names(s, dir, &arena, &names, &n);
+	r = r ? refuse_dir(m, node, r, err) : add_entries(m, node, dir, names, n, err);
 	if (dir >= 0)
 		s->ops->close_dir(s, dir);
-	return rc;
+	return r;
 }
 
 /* Scan the directories from node @i on, also those that this adds. */
 static int scan_dirs(struct tfs_model_impl *m, uint32_t i, const struct wanted *w, struct tfs_error *err)
 {
-	int rc = 0;
+	int r = 0;
 
-	for (; !rc && i < m->pub.n_nodes; i++)
+	for (; !r && i < m->pub.n_nodes; i++)
 		if (S_ISDIR(m->nodes[i].mode) && m->nodes[i].id.ino && !m->nodes[i].link)
-			rc = scan_dir(m, i, w, err);
-	return rc;
+			r = scan_dir(m, i, w, err);
+	return r;
 }
 
 /* --- Links --------------------------------------------------------------------------------------------------------- */
@@ -505,12 +505,12 @@ static int scan_outside(struct tfs_model_impl *m, struct tfs_error *err)
 {
 	size_t n = m->pub.n_followed;
 	uint32_t first = m->pub.n_nodes;
-	int rc = 0;
+	int r = 0;
 
-	for (size_t i = 0; !rc && i < n; i++)
+	for (size_t i = 0; !r && i < n; i++)
 		if (S_ISDIR(m->nodes[m->followed[i]].mode))
-			rc = scan_dir(m, m->followed[i], NULL, err);
-	return rc ? rc : scan_dirs(m, first, NULL, err);
+			r = scan_dir(m, m->followed[i], NULL, err);
+	return r ? r : scan_dirs(m, first, NULL, err);
 }
 
 /* Scan the model directory, or of it what @w has. */
@@ -518,23 +518,23 @@ static int scan_root(struct tfs_model_impl *m, const struct wanted *w, struct tf
 {
 	struct tfs_dirent e;
 	struct tfs_node *n;
-	int rc = look(m, TFS_STORAGE_ROOT, "", true, &e);
+	int r = look(m, TFS_STORAGE_ROOT, "", true, &e);
 
-	if (rc)
-		return tfs_error_set(err, rc, TFS_NO_OFFSET, "%s", strerror(-rc));
-	rc = add_node(m, TFS_NODE_ROOT, "", &n, err);
-	if (!rc)
+	if (r)
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "%s", strerror(-r));
+	r = add_node(m, TFS_NODE_ROOT, "", &n, err);
+	if (!r)
 		set_entry(n, &e);
 	/* Of a file and its set nothing else is shown that a link could lead to. */
-	if (rc || w)
-		return rc ? rc : scan_dirs(m, 0, w, err);
+	if (r || w)
+		return r ? r : scan_dirs(m, 0, w, err);
 	/* First what is there without entering links: then it is known which of them lead to it. */
 	m->undecided = true;
-	rc = scan_dirs(m, 0, NULL, err);
+	r = scan_dirs(m, 0, NULL, err);
 	m->undecided = false;
-	if (!rc)
-		rc = decide_links(m, err);
-	return rc ? rc : scan_outside(m, err);
+	if (!r)
+		r = decide_links(m, err);
+	return r ? r : scan_outside(m, err);
 }
 
 /* Which format the file is of: by its name, or, where that says nothing, by its content. */
@@ -578,33 +578,33 @@ static int scan_file(struct tfs_model_impl *m, const char *name, struct tfs_erro
 {
 	__attribute__((cleanup(wanted_fini))) struct wanted w = { 0 };
 	struct given g = { .name = name };
-	int rc;
+	int r;
 
-	rc = find_format(m, &g, err);
-	if (!rc)
-		rc = want(&w, g.name);
-	if (!rc)
-		rc = want_set(m, &w, &g);
-	if (!rc)
-		rc = want_external(m, &w, &g);
-	if (!rc)
-		rc = scan_root(m, &w, err);
-	if (!rc && m->given_format)
+	r = find_format(m, &g, err);
+	if (!r)
+		r = want(&w, g.name);
+	if (!r)
+		r = want_set(m, &w, &g);
+	if (!r)
+		r = want_external(m, &w, &g);
+	if (!r)
+		r = scan_root(m, &w, err);
+	if (!r && m->given_format)
 		m->given = tfs_model_find_child(&m->pub, TFS_NODE_ROOT, g.name, strlen(g.name));
-	return rc;
+	return r;
 }
 
 int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
 {
 	struct tfs_node *n;
 	const char *file;
-	int rc = tfs_storage_open(path, &m->pub.storage, &file, err);
+	int r = tfs_storage_open(path, &m->pub.storage, &file, err);
 
-	if (!rc)
-		rc = file ? scan_file(m, file, err) : scan_root(m, NULL, err);
-	if (rc) {
+	if (!r)
+		r = file ? scan_file(m, file, err) : scan_root(m, NULL, err);
+	if (r) {
 		tfs_error_in(err, path);
-		return rc;
+		return r;
 	}
 	/* Give back what doubling reserved too much. */
 	n = reallocarray(m->nodes, m->pub.n_nodes, sizeof *n);

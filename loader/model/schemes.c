@@ -37,11 +37,15 @@ struct refused {
 /* More schemes than there are; the rest would be warned of as one. */
 enum { MAX_REFUSED = 32 };
 
+enum { MOST_SHARED = 64 };
+
 struct tfs_schemes {
 	struct tfs_model_impl *m;
 	struct tfs_set *set;
 	struct tfs_tensor *found; /* scaled weights, in no order */
 	size_t n_found, room;
+	const struct tfs_scaled *shared[MOST_SHARED]; /* the last ones that were new */
+	size_t next_shared;
 	struct refused refused[MAX_REFUSED];
 	size_t n_refused;
 	bool config_read;
@@ -249,29 +253,57 @@ static void mark_code(const struct tfs_schemes *s, const struct tfs_tensor *t)
 	((struct tfs_tensor *)(uintptr_t)s->set->tensors)[t - s->set->tensors].code = true;
 }
 
+/* As @w, but for the parts, which are each weight's own. NULL: out of memory. */
+static const struct tfs_scaled *share(struct tfs_schemes *s, const struct tfs_scaled *w)
+{
+	struct tfs_scaled how = *w, *shared;
+
+	memset(how.parts, 0, sizeof how.parts);
+	for (size_t i = 0; i < MOST_SHARED && s->shared[i]; i++)
+		if (!memcmp(s->shared[i], &how, sizeof how))
+			return s->shared[i];
+	shared = tfs_arena_alloc(&s->m->arena, sizeof *shared, alignof(struct tfs_scaled));
+	if (shared) {
+		*shared = how;
+		s->shared[s->next_shared++ % MOST_SHARED] = shared;
+	}
+	return shared;
+}
+
+/* A model has tens of thousands of weights that are like each other: what they have in common there is once. */
 int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const uint64_t *shape, unsigned ndim,
 		    const struct tfs_scaled *w)
 {
 	struct tfs_arena *a = &s->m->arena;
-	struct tfs_scaled *scaled = tfs_arena_alloc(a, sizeof *scaled, alignof(struct tfs_scaled));
+	const struct tfs_tensor *codes = w->parts[0];
+	const bool same_name = !tfs_name_cmp(codes->name, codes->name_len, name, len);
+	const bool same_shape = codes->ndim == ndim && !memcmp(codes->shape, shape, ndim * sizeof *shape);
 	struct tfs_encoding *encoding = tfs_arena_alloc(a, sizeof *encoding, alignof(struct tfs_encoding));
-	uint64_t *dims = tfs_arena_array(a, ndim, sizeof *dims, alignof(uint64_t));
-	struct tfs_tensor t = { .name = tfs_arena_copy(a, name, len), .name_len = len, .shape = dims, .ndim = ndim };
+	const struct tfs_tensor **parts = tfs_arena_array(a, w->n_parts, sizeof *parts, alignof(const struct tfs_tensor *));
+	uint64_t *dims = same_shape ? NULL : tfs_arena_array(a, ndim, sizeof *dims, alignof(uint64_t));
+	struct tfs_tensor t = {
+		.name = same_name ? codes->name : tfs_arena_copy(a, name, len),
+		.name_len = len,
+		.shape = same_shape ? codes->shape : dims,
+		.ndim = ndim,
+		.dtype = tfs_dtype_by_name("F32", 3),
+		.source = codes->source,
+		.offset = codes->offset,
+		.encoding = encoding,
+	};
 
-	if (!scaled || !encoding || !dims || !t.name || tfs_array_room(s->found, s->n_found, s->room))
+	if (!encoding || !parts || !t.shape || !t.name || tfs_array_room(s->found, s->n_found, s->room))
 		return -ENOMEM;
-	*scaled = *w;
-	*encoding = (struct tfs_encoding){ .coding = TFS_SCALED, .scaled = scaled, .length = w->parts[0]->nbytes };
-	for (unsigned i = 0; i < ndim; i++)
-		dims[i] = shape[i];
-	t.dtype = tfs_dtype_by_name("F32", 3);
-	t.source = w->parts[0]->source;
-	t.offset = w->parts[0]->offset;
-	t.encoding = encoding;
+	if (dims)
+		memcpy(dims, shape, ndim * sizeof *dims);
+	memcpy(parts, w->parts, w->n_parts * sizeof *parts);
+	*encoding = (struct tfs_encoding){ .coding = TFS_SCALED, .scaled = share(s, w), .parts = parts, .length = codes->nbytes };
+	if (!encoding->scaled)
+		return -ENOMEM;
 	if (tfs_dtype_nbytes(t.dtype, shape, ndim, &t.nbytes) || t.nbytes / sizeof(float) != w->experts * w->rows * w->cols)
-		return tfs_schemes_refuse(s, w->parts[0], w->scheme, "it is too large");
+		return tfs_schemes_refuse(s, codes, w->scheme, "it is too large");
 	s->found[s->n_found++] = t;
-	mark_code(s, w->parts[0]);
+	mark_code(s, codes);
 	for (unsigned i = 1; i < w->n_parts; i++)
 		if (!tfs_is_float(w->parts[i]))
 			mark_code(s, w->parts[i]);
@@ -452,12 +484,13 @@ int tfs_prepare_plain(const struct tfs_scaled *w, const uint8_t *const *parts, s
 /* --- A set ----------------------------------------------------------------------------------------------------------- */
 
 /* Types that codes, or what tells them, are kept in. */
-static bool may_be_code(const struct tfs_dtype *d)
-{
-	static const char *const names[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32", "I16", "U16", "I64" };
+static const char *const code_types[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32", "I16", "U16", "I64" };
+enum { CODE_TYPES = sizeof code_types / sizeof *code_types };
 
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (!strcmp(d->name, names[i]))
+static bool may_be_code(const struct tfs_dtype *const types[CODE_TYPES], const struct tfs_dtype *d)
+{
+	for (size_t i = 0; i < CODE_TYPES; i++)
+		if (types[i] == d)
 			return true;
 	return false;
 }
@@ -492,13 +525,25 @@ static bool is_taken(struct tfs_schemes *s, const struct tfs_tensor *t, const st
 	return true;
 }
 
+/* qsort(3), but for what is in order, as nearly all is that is found in the order of names. */
+static void sort(void *base, size_t n, size_t size, int (*cmp)(const void *, const void *))
+{
+	char *at = base;
+	size_t i = 1;
+
+	while (i < n && cmp(at + (i - 1) * size, at + i * size) <= 0)
+		i++;
+	if (i < n)
+		qsort(base, n, size, cmp);
+}
+
 /* The tables of the set, of what was found. */
 static int fill(struct tfs_schemes *s)
 {
 	struct tfs_set *set = s->set;
 	size_t n = 0, n_parts = 0;
 
-	qsort(s->found, s->n_found, sizeof *s->found, by_name);
+	sort(s->found, s->n_found, sizeof *s->found, by_name);
 	struct tfs_tensor *t = tfs_arena_array(&s->m->arena, s->n_found, sizeof *t, alignof(struct tfs_tensor));
 	if (!t)
 		return -ENOMEM;
@@ -514,9 +559,8 @@ static int fill(struct tfs_schemes *s)
 	n_parts = 0;
 	for (size_t i = 0; i < n; i++)
 		for (unsigned k = 0; k < t[i].encoding->scaled->n_parts; k++)
-			parts[n_parts++] = (struct tfs_part){ (uint32_t)(t[i].encoding->scaled->parts[k] - set->tensors),
-							      (uint32_t)i };
-	qsort(parts, n_parts, sizeof *parts, by_tensor);
+			parts[n_parts++] = (struct tfs_part){ (uint32_t)(t[i].encoding->parts[k] - set->tensors), (uint32_t)i };
+	sort(parts, n_parts, sizeof *parts, by_tensor);
 	set->scaled = t;
 	set->n_scaled = n;
 	set->parts = parts;
@@ -527,18 +571,19 @@ static int fill(struct tfs_schemes *s)
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set)
 {
 	struct tfs_schemes s = { .m = m, .set = set, .in = TFS_INPUT_CLOSED };
-	const struct tfs_dtype *last = NULL;
-	bool may = false;
+	const struct tfs_dtype *types[CODE_TYPES];
 	int r = 0;
+
+	for (size_t i = 0; i < CODE_TYPES; i++)
+		types[i] = tfs_dtype_by_name(code_types[i], strlen(code_types[i]));
 
 	for (size_t i = 0; i < set->n_tensors && r >= 0; i++) {
 		const struct tfs_tensor *t = &set->tensors[i];
 
-		if (t->dtype != last)
-			may = may_be_code(t->dtype);
-		last = t->dtype;
 		r = 0;
-		for (size_t k = 0; may && k < sizeof schemes / sizeof *schemes && !r && !t->code; k++)
+		if (!may_be_code(types, t->dtype))
+			continue;
+		for (size_t k = 0; k < sizeof schemes / sizeof *schemes && !r && !t->code; k++)
 			r = schemes[k]->find(&s, t);
 	}
 	if (r >= 0)

@@ -138,7 +138,7 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 {
 	const struct tfs_node *n = &m->nodes[file->node];
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
-	int rc;
+	int r;
 
 	if (file->is_ambiguous && tfs_sniff_node(m, file->node).format != file->format) {
 		file->is_other = true;
@@ -148,22 +148,22 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 		return refuse_link(m, file->node, err);
 	if (!S_ISREG(n->mode))
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is not a regular file");
-	rc = tfs_model_open_input(m, file->node, &in);
-	if (rc)
-		return tfs_error_set(err, rc, TFS_NO_OFFSET, "opening: %s", strerror(-rc));
+	r = tfs_model_open_input(m, file->node, &in);
+	if (r)
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "opening: %s", strerror(-r));
 	if (file->is_index)
 		return read_index(&in, &file->index, err);
 	file->catalog = tfs_catalog_create();
-	rc = file->catalog ? tfs_sniff_read(file->format, &in, n->name, file->catalog, err) : -ENOMEM;
-	if (!rc)
-		rc = tfs_catalog_sort(file->catalog);
-	if (!rc)
-		rc = tfs_external_check(m, n->parent, file->catalog);
-	if (!rc)
-		rc = check_any_left(file->catalog, err);
-	if (rc && !err->code)
-		tfs_error_set(err, rc, TFS_NO_OFFSET, "reading its header: %s", strerror(-rc));
-	return rc;
+	r = file->catalog ? tfs_sniff_read(file->format, &in, n->name, file->catalog, err) : -ENOMEM;
+	if (!r)
+		r = tfs_catalog_sort(file->catalog);
+	if (!r)
+		r = tfs_external_check(m, n->parent, file->catalog);
+	if (!r)
+		r = check_any_left(file->catalog, err);
+	if (r && !err->code)
+		tfs_error_set(err, r, TFS_NO_OFFSET, "reading its header: %s", strerror(-r));
+	return r;
 }
 
 /* For a broken file when there is no memory left to say what is wrong with it. */
@@ -223,7 +223,7 @@ static int make_set(struct finder *f, struct tfs_candidates *candidates, struct 
 {
 	cleanup_free struct tfs_shard *shards = reallocarray(NULL, d->n_files, sizeof *shards);
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
-	int rc;
+	int r;
 
 	if (!shards)
 		return -ENOMEM;
@@ -236,14 +236,14 @@ static int make_set(struct finder *f, struct tfs_candidates *candidates, struct 
 	};
 	for (size_t i = 0; i < d->n_files; i++)
 		shards[i] = (struct tfs_shard){ tfs_candidate_file(d, i)->node, tfs_candidate_file(d, i)->catalog };
-	rc = tfs_merge(f->m, set, shards, d->n_files, d->index ? d->index->index : NULL, d->index ? d->index->node : UINT32_MAX,
-		       &err);
-	if (rc == -EINVAL) {
+	r = tfs_merge(f->m, set, shards, d->n_files, d->index ? d->index->index : NULL, d->index ? d->index->node : UINT32_MAX,
+		      &err);
+	if (r == -EINVAL) {
 		tfs_model_error_in(&f->m->pub, shards[0].node, &err);
 		return tfs_candidate_fail(candidates, d, &err);
 	}
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	warn_shards(f, d);
 	set->incomplete = set->n_missing || d->lacks_shards || (d->index && d->index->index->n_bad);
 	return tfs_split_check(f->m, set, shards, d->n_files, d->n_listed);
@@ -386,11 +386,11 @@ static bool is_empty(const struct made *s)
 static int drop_empty(struct finder *f, const void **sets, size_t *n)
 {
 	size_t kept = 0, empty = 0;
-	int rc = 0;
+	int r = 0;
 
 	for (size_t i = 0; i < *n; i++)
 		empty += is_empty(sets[i]);
-	for (size_t i = 0; i < *n && !rc; i++) {
+	for (size_t i = 0; i < *n && !r; i++) {
 		const struct made *s = sets[i];
 		struct tfs_error err = { 0 };
 
@@ -405,10 +405,10 @@ static int drop_empty(struct finder *f, const void **sets, size_t *n)
 		}
 		tfs_error_set(&err, -EINVAL, TFS_NO_OFFSET, "has no tensors");
 		tfs_model_error_in(&f->m->pub, s->set.sources[0], &err);
-		rc = leave_out(f, &err, only_node(s->candidate), s->set.format);
+		r = leave_out(f, &err, only_node(s->candidate), s->set.format);
 	}
 	*n = kept;
-	return rc;
+	return r;
 }
 
 /* Turn the candidates of one directory into sets, and leave out the broken ones. */
@@ -418,37 +418,37 @@ static int make_sets(struct finder *f, struct tfs_candidates *candidates, uint32
 	cleanup_free struct made *made = reallocarray(NULL, candidates->n + 1, sizeof *made);
 	cleanup_free const void **order = reallocarray(NULL, candidates->n + 1, 2 * sizeof *order);
 	size_t n = 0;
-	int rc = 0;
+	int r = 0;
 
 	if (!made || !order)
 		return -ENOMEM;
-	for (size_t i = 0; i < candidates->n && !rc; i++) {
+	for (size_t i = 0; i < candidates->n && !r; i++) {
 		struct tfs_candidate *d = &candidates->all[i];
 
 		made[i].candidate = d;
 		if (!d->err)
-			rc = make_set(f, candidates, d, dir, &made[i].set);
-		if (!rc && d->err)
-			rc = leave_out(f, d->err, only_node(d), d->format);
+			r = make_set(f, candidates, d, dir, &made[i].set);
+		if (!r && d->err)
+			r = leave_out(f, d->err, only_node(d), d->format);
 		else
 			order[n++] = &made[i];
 	}
-	if (!rc)
-		rc = drop_empty(f, order, &n);
+	if (!r)
+		r = drop_empty(f, order, &n);
 	/* Only now: a shard may be in several candidates. */
-	for (size_t i = 0; i < n && !rc; i++)
+	for (size_t i = 0; i < n && !r; i++)
 		keep_catalogs(f, ((const struct made *)order[i])->candidate);
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 
 	tfs_sort(order, n, order + candidates->n, by_stem);
-	rc = make_stems_unique(f, order, n);
-	if (rc)
-		return rc;
+	r = make_stems_unique(f, order, n);
+	if (r)
+		return r;
 	tfs_sort(order, n, order + candidates->n, by_rank);
-	for (size_t i = 0; i < n && !rc; i++)
-		rc = add_set(f, &((const struct made *)order[i])->set);
-	return rc;
+	for (size_t i = 0; i < n && !r; i++)
+		r = add_set(f, &((const struct made *)order[i])->set);
+	return r;
 }
 
 static void note_named(struct finder *f, uint32_t dir, struct tfs_catalog *catalog)
@@ -499,18 +499,18 @@ static void warn_parts(struct finder *f, const struct tfs_weight_file *files, si
 /* Broken weights in front of broken indexes, as they tell more where there is nothing else. */
 static int leave_out_broken(struct finder *f, const struct tfs_weight_file *files, size_t n)
 {
-	int rc = 0;
+	int r = 0;
 
-	for (size_t i = 0; i < n && !rc; i++)
+	for (size_t i = 0; i < n && !r; i++)
 		if (files[i].err && !files[i].is_index && !files[i].missing)
-			rc = leave_out(f, files[i].err, files[i].node, files[i].format);
-	return rc;
+			r = leave_out(f, files[i].err, files[i].node, files[i].format);
+	return r;
 }
 
 static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *files, size_t n)
 {
 	struct tfs_candidates candidates = { 0 };
-	int rc = tfs_group(f->m, dir, files, n, &candidates);
+	int r = tfs_group(f->m, dir, files, n, &candidates);
 
 	for (size_t i = 0; i < n; i++) {
 		if (!files[i].catalog)
@@ -520,14 +520,14 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 			warn_notes(f, &files[i]);
 	}
 	warn_parts(f, files, n);
-	if (!rc)
-		rc = leave_out_broken(f, files, n);
-	if (!rc)
-		rc = make_sets(f, &candidates, dir);
+	if (!r)
+		r = leave_out_broken(f, files, n);
+	if (!r)
+		r = make_sets(f, &candidates, dir);
 	tfs_candidates_clear(&candidates);
 	for (size_t i = 0; i < n; i++)
 		clear_file(&files[i]);
-	return rc;
+	return r;
 }
 
 /* --- The model --------------------------------------------------------------------------------------------------- */
@@ -547,35 +547,35 @@ static int find(struct finder *f)
 {
 	struct tfs_model_impl *m = f->m;
 	size_t end;
-	int rc = find_files(f);
+	int r = find_files(f);
 
-	if (!rc)
-		rc = order_files(f);
-	if (rc)
-		return rc;
+	if (!r)
+		r = order_files(f);
+	if (r)
+		return r;
 	m->catalogs = calloc(f->n_files + 1, sizeof *m->catalogs);
 	f->named = calloc(m->pub.n_nodes, sizeof *f->named);
 	if (!m->catalogs || !f->named)
 		return -ENOMEM;
 	tfs_parallel_for(f->n_files, m->threads, parse_file, f);
 	drop_others(f);
-	for (size_t i = 0; i < f->n_files && !rc; i = end) {
+	for (size_t i = 0; i < f->n_files && !r; i = end) {
 		uint32_t dir = m->nodes[f->files[i].node].parent;
 
 		for (end = i + 1; end < f->n_files && m->nodes[f->files[end].node].parent == dir;)
 			end++;
-		rc = find_in_dir(f, dir, f->files + i, end - i);
+		r = find_in_dir(f, dir, f->files + i, end - i);
 	}
-	return rc;
+	return r;
 }
 
 /* What a download has left behind, which is no set, is told apart from what was never there. */
 static int find_unfinished(struct finder *f)
 {
 	const struct tfs_model *m = &f->m->pub;
-	int rc = 0;
+	int r = 0;
 
-	for (uint32_t i = 0; i < m->n_nodes && !rc; i++) {
+	for (uint32_t i = 0; i < m->n_nodes && !r; i++) {
 		const char *what = S_ISREG(m->nodes[i].mode) ? tfs_format_unfinished(m->nodes[i].name) : NULL;
 		struct tfs_error err = { 0 };
 
@@ -583,9 +583,9 @@ static int find_unfinished(struct finder *f)
 			continue;
 		tfs_error_set(&err, -EINVAL, TFS_NO_OFFSET, "%s", what);
 		tfs_model_error_in(m, i, &err);
-		rc = leave_out(f, &err, i, NULL);
+		r = leave_out(f, &err, i, NULL);
 	}
-	return rc;
+	return r;
 }
 
 /* It may well have a name that a third format claims ("weights.bin"), and is nothing to warn of. */
@@ -632,21 +632,21 @@ static int report_broken(const struct finder *f)
 int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err)
 {
 	struct finder f = { .m = m, .err = err };
-	int rc = find(&f);
+	int r = find(&f);
 
-	for (size_t i = 0; i < m->pub.n_sets && !rc; i++)
-		rc = tfs_schemes_find(m, &m->sets[i]);
-	if (!rc)
-		rc = find_unfinished(&f);
-	if (!rc)
-		rc = report_broken(&f);
-	if (rc && !err->code)
-		tfs_error_set(err, rc, TFS_NO_OFFSET, "finding the weights: %s", strerror(-rc));
+	for (size_t i = 0; i < m->pub.n_sets && !r; i++)
+		r = tfs_schemes_find(m, &m->sets[i]);
+	if (!r)
+		r = find_unfinished(&f);
+	if (!r)
+		r = report_broken(&f);
+	if (r && !err->code)
+		tfs_error_set(err, r, TFS_NO_OFFSET, "finding the weights: %s", strerror(-r));
 	for (size_t i = 0; i < f.n_files; i++)
 		clear_file(&f.files[i]);
 	free(f.files);
 	free(f.order);
 	free(f.broken);
 	free(f.named);
-	return rc;
+	return r;
 }

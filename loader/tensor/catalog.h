@@ -72,7 +72,9 @@ struct tfs_encoding {
 	 */
 	const struct tfs_segment *segments;
 	size_t n_segments;
-	const struct tfs_scaled *scaled; /* SCALED, and nothing else of this counts then */
+	/* SCALED, and nothing else of this counts then: how, which many weights share, and the parts of this one: tfs_scaled_of(). */
+	const struct tfs_scaled *scaled;
+	const struct tfs_tensor *const *parts;
 };
 
 /*

@@ -122,21 +122,21 @@ int tfs_dtype_nbytes_padded(const struct tfs_dtype *dtype, const uint64_t *shape
 {
 	uint64_t bytes;
 	bool partial;
-	int rc = count(dtype, shape, ndim, &bytes, &partial);
+	int r = count(dtype, shape, ndim, &bytes, &partial);
 
-	if (!rc)
+	if (!r)
 		*ret_nbytes = bytes;
-	return rc;
+	return r;
 }
 
 int tfs_dtype_nbytes(const struct tfs_dtype *dtype, const uint64_t *shape, unsigned ndim, uint64_t *ret_nbytes)
 {
 	uint64_t bytes;
 	bool partial;
-	int rc = count(dtype, shape, ndim, &bytes, &partial);
+	int r = count(dtype, shape, ndim, &bytes, &partial);
 
-	if (rc || partial)
-		return rc ? rc : -EINVAL;
+	if (r || partial)
+		return r ? r : -EINVAL;
 	*ret_nbytes = bytes;
 	return 0;
 }

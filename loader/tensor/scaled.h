@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/error.h"
 #include "tensor/catalog.h"
@@ -100,5 +101,14 @@ struct tfs_scaled {
 
 	uint64_t arg[4]; /* the scheme's own */
 };
+
+/* How the scaled weight @t is made. */
+static inline struct tfs_scaled tfs_scaled_of(const struct tfs_tensor *t)
+{
+	struct tfs_scaled w = *t->encoding->scaled;
+
+	memcpy(w.parts, t->encoding->parts, w.n_parts * sizeof *w.parts);
+	return w;
+}
 
 #endif

@@ -2,7 +2,9 @@
 /*
  * convert [-m MIB] [-n ROUNDS] [-a] [DTYPE…]: how fast float32 is made, beside memcpy of as many output bytes.
  *
- *	cc -std=gnu11 -D_GNU_SOURCE -O2 -Iloader tests/bench/convert.c $(find loader/convert -name "*.c") loader/tensor/dtype.c
+ *	cc -std=gnu11 -D_GNU_SOURCE -O2 -Iloader tests/bench/convert.c loader/convert/{,x86/}*.c loader/tensor/dtype.c
+ *
+ * On aarch64 arm/; on any other architecture portable/.
  *
  * GB/s of output; the median of ROUNDS turns (31), in each of which every kernel and memcpy are measured once, in an order
  * that rotates. The source is always walked through, so that it comes from memory. Three destinations:
@@ -121,7 +123,7 @@ static void add_dtype(const char *name, size_t chunk, bool all)
 		fprintf(stderr, "convert: no kernel for %s\n", name);
 		exit(2);
 	}
-	for (enum tfs_simd level = all ? 0 : tfs_simd_best(); level < TFS_SIMD_LEVELS; level++) {
+	for (unsigned level = all ? 0 : tfs_simd_best(); level < tfs_simd_levels(); level++) {
 		tfs_convert_fn *fn = tfs_convert_for_level(d, level);
 
 		if (fn && fn != last)

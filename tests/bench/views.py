@@ -3,6 +3,7 @@
 
 import glob
 import os
+import platform
 import subprocess
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -97,7 +98,8 @@ def rows(b, tools):
 
     def kernel(dtype):
         program = b.tool("convert")
-        sources = glob.glob(os.path.join(TOP, "loader/convert/**/*.c"), recursive=True)
+        levels = {"x86_64": "x86", "aarch64": "arm"}.get(platform.machine(), "portable")
+        sources = [*glob.glob(TOP + "/loader/convert/*.c"), *glob.glob(TOP + f"/loader/convert/{levels}/*.c")]
         command = [os.environ.get("CC", "cc"), "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-I" + os.path.join(TOP, "loader")]
         subprocess.run([*command, "-o", program, os.path.join(HERE, "convert.c"), *sources, os.path.join(TOP, "loader/tensor/dtype.c")],
                        check=True)

@@ -10,7 +10,7 @@ load helpers
 	start "$model" "$mnt"
 	py "$e2e/index.py" right "$model" "$mnt" model=model-0000?-of-00003.safetensors \
 		vae/model=vae/model.safetensors vae/other=vae/other.safetensors
-	[[ $(awk -F'\t' '{print NF}' "$mnt/.tensorfs/index.tsv" | sort -u) = 8 ]]
+	[[ $(awk -F'\t' '{print NF}' "$mnt/.tensorfs/index.tsv" | sort -u) = 9 ]]
 }
 
 @test "names with everything in them" {
@@ -31,7 +31,7 @@ load helpers
 	mkmodel --bytes 1M --shards 2
 	start "$model" "$mnt"
 	tsv=$mnt/.tensorfs/index.tsv json=$mnt/.tensorfs/index.json
-	[[ $(head -n 1 "$tsv") = $'name\tdtype\tshape\tbytes\tset\tsource\toffset\tpath' ]]
+	[[ $(head -n 1 "$tsv") = $'name\tdtype\tshape\tbytes\tset\tsource\toffset\tpath\tscheme' ]]
 	largest=$(tail -n +2 "$tsv" | sort -t $'\t' -k 4,4nr | head -n 1 | cut -f 1)
 	[[ $largest = model.embed_tokens.weight ]]
 	sum=$(awk -F '\t' 'NR > 1 {n += $4} END {print n}' "$tsv")
@@ -68,6 +68,7 @@ load helpers
 	[[ ! $TFS_SANITIZER ]] || layers=8
 	py "$top/tests/bench/mkmoe.py" "$model" --layers $layers >"$T/made"
 	n=$(cut -d' ' -f1 "$T/made")
+	n=$((n + $(grep -o '_scale_inv"' "$model/model.safetensors.index.json" | wc -l))) # scaled weights
 	start "$model" "$mnt"
 	for i in 1 2 3; do
 		[[ $(wc -l <"$mnt/.tensorfs/index.tsv") = $((n + 1)) ]]

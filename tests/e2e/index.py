@@ -12,7 +12,7 @@ import reader
 from reader import check, escaped, same, slurp
 
 STEPS = {}
-COLUMNS = "name dtype shape bytes set source offset path".split()
+COLUMNS = "name dtype shape bytes set source offset path scheme".split()
 
 
 def step(function):
@@ -51,7 +51,8 @@ def right(root, mount, *sets):
         same(f"{t.name!r}: keys", list(row), COLUMNS)
         source = os.path.relpath(t.path, root)
         about = [t.name, t.dtype, t.shape, t.nbytes, name, source, t.offset]
-        same(f"{t.name!r} in index.json", [row[c] for c in COLUMNS[:-1]], about)
+        same(f"{t.name!r} in index.json", [row[c] for c in COLUMNS[:-2]], about)
+        same(f"{t.name!r} in index.json", row["scheme"], None)
         path = os.path.join(mount, row["path"])
         check(slurp(path) == reader.content(t).tobytes(), f"{path}: other bytes")
         same(f"attribute of {path}", os.getxattr(path, "user.tensorfs.name"), t.name.encode())
@@ -59,7 +60,7 @@ def right(root, mount, *sets):
         check(inode not in seen, f"{path} was there before")
         seen.add(inode)
         about = [b"".join(escaped(t.name)), t.dtype.encode(), json.dumps(t.shape, separators=(",", ":")).encode()]
-        about += [b"%d" % t.nbytes, one_line(name), one_line(source), b"%d" % t.offset, one_line(row["path"])]
+        about += [b"%d" % t.nbytes, one_line(name), one_line(source), b"%d" % t.offset, one_line(row["path"]), b"-"]
         same(f"{t.name!r} in index.tsv", [line[c] for c in COLUMNS], about)
         base = os.path.basename(line["path"])
         check(base == line["name"] or b"~" in base, f"{base} is called {line['name']}")

@@ -37,7 +37,7 @@ static inline const struct tfs_dtype *dtype_named(const char *name)
 
 static inline void print_levels(void)
 {
-	for (enum tfs_simd level = 0; level < TFS_SIMD_LEVELS; level++) {
+	for (unsigned level = 0; level < tfs_simd_levels(); level++) {
 		bool has = tfs_convert_for_level(dtype_named("BF16"), level);
 
 		printf("# %s: %s\n", tfs_simd_name(level), has ? "tested" : "SKIP: this CPU lacks it");
@@ -73,7 +73,7 @@ static inline void check_reach(const struct tfs_dtype *d, size_t most)
 		bytes[i] = (uint8_t)next(&seed);
 	scalar(bytes, want, most);
 
-	for (enum tfs_simd level = 0; level < TFS_SIMD_LEVELS; level++) {
+	for (unsigned level = 0; level < tfs_simd_levels(); level++) {
 		tfs_convert_fn *fn = tfs_convert_for_level(d, level);
 
 		for (size_t n = 0; fn && n <= most; n += d->block_elems) {

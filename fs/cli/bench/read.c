@@ -75,29 +75,29 @@ static uint64_t xor_of(const uint64_t *words, size_t len)
 	return a ^ b ^ c ^ d ^ last;
 }
 
-/* --- Where a tensor's bytes come from: each reads the piece at @at into r->buf --------------------------------------- */
+/* --- Where a tensor's bytes come from: each reads the piece at @at into rd->buf --------------------------------------- */
 
-static int read_file(struct reader *r, void *from, uint64_t at, size_t len)
+static int read_file(struct reader *rd, void *from, uint64_t at, size_t len)
 {
-	return tfs_file_read(*(int *)from, r->buf, len, at, NULL);
+	return tfs_file_read(*(int *)from, rd->buf, len, at, NULL);
 }
 
-static int read_stream(struct reader *r, void *from, uint64_t at, size_t len)
+static int read_stream(struct reader *rd, void *from, uint64_t at, size_t len)
 {
-	return tfs_stream_pread(from, r->buf, len, at);
+	return tfs_stream_pread(from, rd->buf, len, at);
 }
 
-static int read_all(struct reader *r, int (*read_at)(struct reader *r, void *from, uint64_t at, size_t len), void *from,
+static int read_all(struct reader *rd, int (*read_at)(struct reader *rd, void *from, uint64_t at, size_t len), void *from,
 		    uint64_t begin, uint64_t size, uint64_t *sum)
 {
-	struct pass *p = r->pass;
+	struct pass *p = rd->pass;
 
 	for (uint64_t at = 0; at < size && !p->stop;) {
 		size_t len = size - at < READ_SIZE ? size - at : READ_SIZE;
-		int error = read_at(r, from, begin + at, len);
-		if (error)
-			return error;
-		*sum ^= xor_of(r->buf, len);
+		int r = read_at(rd, from, begin + at, len);
+		if (r)
+			return r;
+		*sum ^= xor_of(rd->buf, len);
 		at += len;
 		p->done += len;
 	}
@@ -106,20 +106,20 @@ static int read_all(struct reader *r, int (*read_at)(struct reader *r, void *fro
 
 /* --- Tensors, one by one --------------------------------------------------------------------------------------------- */
 
-static int read_native(struct reader *r, const struct tfs_tensor *t, uint64_t *sum)
+static int read_native(struct reader *rd, const struct tfs_tensor *t, uint64_t *sum)
 {
-	if (r->source_fd < 0 || r->source != t->source) {
-		if (r->source_fd >= 0)
-			close(r->source_fd);
-		r->source = t->source;
-		r->source_fd = tfs_model_open_node(r->pass->work->model, t->source, 0);
-		if (r->source_fd < 0)
-			return r->source_fd;
+	if (rd->source_fd < 0 || rd->source != t->source) {
+		if (rd->source_fd >= 0)
+			close(rd->source_fd);
+		rd->source = t->source;
+		rd->source_fd = tfs_model_open_node(rd->pass->work->model, t->source, 0);
+		if (rd->source_fd < 0)
+			return rd->source_fd;
 	}
-	return read_all(r, read_file, &r->source_fd, t->offset, tfs_bench_source_bytes(t), sum);
+	return read_all(rd, read_file, &rd->source_fd, t->offset, tfs_bench_source_bytes(t), sum);
 }
 
-static int map(struct reader *r, int fd, uint64_t size)
+static int map(struct reader *rd, int fd, uint64_t size)
 {
 	if (!size)
 		return 0;
@@ -128,75 +128,75 @@ static int map(struct reader *r, int fd, uint64_t size)
 		return -errno;
 	(void)*first;
 	munmap((void *)(uintptr_t)first, size);
-	r->pass->done++;
+	rd->pass->done++;
 	return 0;
 }
 
-static int read_item(struct reader *r, size_t i)
+static int read_item(struct reader *rd, size_t i)
 {
-	struct pass *p = r->pass;
+	struct pass *p = rd->pass;
 	const struct tfs_bench_item *item = &p->work->items[i];
 	const struct tfs_tensor *t = &p->work->model->sets[item->set].tensors[item->tensor];
 	uint64_t sum = 0;
-	int error = 0;
+	int r = 0;
 
 	if (p->dir_fds) {
 		cleanup_fd int fd = openat(p->dir_fds[item->dir], item->name, O_RDONLY | O_CLOEXEC);
 		if (fd < 0)
-			error = -errno;
+			r = -errno;
 		else if (p->reading->map)
-			error = map(r, fd, t->nbytes);
+			r = map(rd, fd, t->nbytes);
 		else
-			error = read_all(r, read_file, &fd, 0, t->nbytes, &sum);
+			r = read_all(rd, read_file, &fd, 0, t->nbytes, &sum);
 	} else if (p->reading->loader && t->nbytes) {
 		struct tfs_streams *streams = tfs_loader_streams(p->reading->loader);
 		struct tfs_stream *st = tfs_stream_open(streams, (struct tfs_file_id){ item->set, item->tensor, TFS_RAW });
-		error = st ? read_all(r, read_stream, st, 0, t->nbytes, &sum) : -ENOMEM;
+		r = st ? read_all(rd, read_stream, st, 0, t->nbytes, &sum) : -ENOMEM;
 		if (st)
 			tfs_stream_close(st);
 	} else if (t->nbytes) {
-		error = read_native(r, t, &sum);
+		r = read_native(rd, t, &sum);
 	}
-	if (error)
-		return fail(p, error, item->name);
+	if (r)
+		return fail(p, r, item->name);
 	/* Whoever reads the files themselves does not see an encoded tensor's own bytes. The place is in it, so that two tensors
 	 * that have changed places are noticed. */
 	if (!t->encoding)
-		r->sum += sum * (2 * (uint64_t)i + 1);
+		rd->sum += sum * (2 * (uint64_t)i + 1);
 	return 0;
 }
 
-static int read_other(struct reader *r, uint32_t node)
+static int read_other(struct reader *rd, uint32_t node)
 {
-	struct pass *p = r->pass;
+	struct pass *p = rd->pass;
 	char path[PATH_MAX];
 	uint64_t sum = 0;
 
-	int error = tfs_model_path(p->work->model, node, path, sizeof path);
-	if (error)
-		return fail(p, error, "the other files");
+	int r = tfs_model_path(p->work->model, node, path, sizeof path);
+	if (r)
+		return fail(p, r, "the other files");
 	cleanup_fd int fd = p->dir_fds ? openat(p->mount_fd, path, O_RDONLY | O_CLOEXEC) :
 					 tfs_model_open_node(p->work->model, node, 0);
 	if (fd < 0)
-		error = p->dir_fds ? -errno : fd;
+		r = p->dir_fds ? -errno : fd;
 	else
-		error = read_all(r, read_file, &fd, 0, p->work->model->nodes[node].id.size, &sum);
-	return error ? fail(p, error, path) : 0;
+		r = read_all(rd, read_file, &fd, 0, p->work->model->nodes[node].id.size, &sum);
+	return r ? fail(p, r, path) : 0;
 }
 
 static void *reader_main(void *arg)
 {
-	struct reader *r = arg;
-	struct pass *p = r->pass;
+	struct reader *rd = arg;
+	struct pass *p = rd->pass;
 	const uint64_t one = 1;
 
-	for (size_t i; r->weights && !p->stop && (i = p->next++) < p->work->n_items;)
-		read_item(r, i);
-	for (size_t i = 0; r->others && !p->stop && i < p->work->n_others; i++)
-		read_other(r, p->work->others[i]);
-	r->end = tfs_now();
-	if (r->source_fd >= 0)
-		close(r->source_fd);
+	for (size_t i; rd->weights && !p->stop && (i = p->next++) < p->work->n_items;)
+		read_item(rd, i);
+	for (size_t i = 0; rd->others && !p->stop && i < p->work->n_others; i++)
+		read_other(rd, p->work->others[i]);
+	rd->end = tfs_now();
+	if (rd->source_fd >= 0)
+		close(rd->source_fd);
 	if (write(p->done_fd, &one, sizeof one) != sizeof one)
 		tfs_log_error("eventfd: %s", strerror(errno));
 	return NULL;
@@ -256,11 +256,11 @@ static void close_mount(struct pass *p)
 		close(p->mount_fd);
 }
 
-static void init_reader(struct reader *r, struct pass *p)
+static void init_reader(struct reader *rd, struct pass *p)
 {
-	*r = (struct reader){ .pass = p, .source_fd = -1, .buf = malloc(READ_SIZE) };
-	if (r->buf)
-		memset(r->buf, 0, READ_SIZE); /* its pages are no part of the measurement */
+	*rd = (struct reader){ .pass = p, .source_fd = -1, .buf = malloc(READ_SIZE) };
+	if (rd->buf)
+		memset(rd->buf, 0, READ_SIZE); /* its pages are no part of the measurement */
 }
 
 int tfs_bench_read(const struct tfs_bench_reading *reading, double *ret_seconds, uint64_t *ret_sum)

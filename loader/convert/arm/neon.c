@@ -3,9 +3,7 @@
  * NEON, which every aarch64 has: eight floats at a time, made as in x86/avx2.c. For little-endian only: lanes are as in memory
  * there.
  */
-#include "convert/kernels.h"
-
-#ifdef TFS_HAVE_NEON
+#include "convert/arm/levels.h"
 
 #include <arm_neon.h>
 #include <string.h>
@@ -16,7 +14,7 @@
 
 /* @bytes: of eight elements */
 #define KERNEL(name, bytes)                                                                   \
-	void tfs_##name##_neon(const uint8_t *src, float *dst, size_t n)                      \
+	static void name##_neon(const uint8_t *src, float *dst, size_t n)                     \
 	{                                                                                     \
 		for (; n >= 16; n -= 16, src += 2 * (bytes), dst += 16) {                     \
 			float32x4x2_t a = name##_eight(src), b = name##_eight(src + (bytes)); \
@@ -286,6 +284,27 @@ KERNEL(f4, 4)
 KERNEL(e2m3, 6)
 KERNEL(e3m2, 6)
 
-#else
-typedef int tfs_not_empty; /* ISO C has no empty files */
-#endif
+static void override(struct tfs_kernels *k)
+{
+	tfs_kernels_put(k, "BF16", bf16_neon);
+	tfs_kernels_put(k, "F16", f16_neon);
+	tfs_kernels_put(k, "F64", f64_neon);
+	tfs_kernels_put(k, "F8_E4M3", e4m3_neon);
+	tfs_kernels_put(k, "F8_E5M2", e5m2_neon);
+	tfs_kernels_put(k, "F8_E8M0", e8m0_neon);
+	tfs_kernels_put(k, "F8_E4M3FNUZ", e4m3fnuz_neon);
+	tfs_kernels_put(k, "F8_E5M2FNUZ", e5m2fnuz_neon);
+	tfs_kernels_put(k, "F4", f4_neon);
+	tfs_kernels_put(k, "F6_E2M3", e2m3_neon);
+	tfs_kernels_put(k, "F6_E3M2", e3m2_neon);
+	tfs_kernels_put(k, "BOOL", boolean_neon);
+	tfs_kernels_put(k, "U8", u8_neon);
+	tfs_kernels_put(k, "I8", i8_neon);
+	tfs_kernels_put(k, "U16", u16_neon);
+	tfs_kernels_put(k, "I16", i16_neon);
+	tfs_kernels_put(k, "U32", u32_neon);
+	tfs_kernels_put(k, "I32", i32_neon);
+	tfs_quant_neon(k);
+}
+
+const struct tfs_level tfs_level_neon = { .name = "neon", .override = override };

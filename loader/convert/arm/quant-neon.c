@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* NEON for GGUF's most common block types: the steps of x86/quant-avx2.c, sixteen bytes at a time. */
-#include "convert/kernels.h"
-
-#ifdef TFS_HAVE_NEON
+#include "convert/arm/levels.h"
 
 #include <arm_neon.h>
 
@@ -11,14 +9,14 @@
 #define INLINE static inline __attribute__((always_inline))
 
 /* @finite: of the scales of the block at src. */
-#define KERNEL(name, elems, bytes, finite)                               \
-	void tfs_##name##_neon(const uint8_t *src, float *dst, size_t n) \
-	{                                                                \
-		for (; n; n -= (elems), src += (bytes), dst += (elems))  \
-			if (finite)                                      \
-				name##_block(src, dst);                  \
-			else                                             \
-				tfs_##name##_scalar(src, dst, elems);    \
+#define KERNEL(name, elems, bytes, finite)                                \
+	static void name##_neon(const uint8_t *src, float *dst, size_t n) \
+	{                                                                 \
+		for (; n; n -= (elems), src += (bytes), dst += (elems))   \
+			if (finite)                                       \
+				name##_block(src, dst);                   \
+			else                                              \
+				tfs_##name##_scalar(src, dst, elems);     \
 	}
 
 INLINE uint8x16_t low(uint8x16_t x)
@@ -170,6 +168,12 @@ KERNEL(q5_k, 256, 176, tfs_f16_is_finite(src) && tfs_f16_is_finite(src + 2))
 KERNEL(q6_k, 256, 210, tfs_f16_is_finite(src + 208))
 KERNEL(mxfp4, 32, 17, true) /* no scale is a NaN, and an infinite product as good as another */
 
-#else
-typedef int tfs_not_empty; /* ISO C has no empty files */
-#endif
+void tfs_quant_neon(struct tfs_kernels *k)
+{
+	tfs_kernels_put(k, "Q4_0", q4_0_neon);
+	tfs_kernels_put(k, "Q8_0", q8_0_neon);
+	tfs_kernels_put(k, "Q4_K", q4_k_neon);
+	tfs_kernels_put(k, "Q5_K", q5_k_neon);
+	tfs_kernels_put(k, "Q6_K", q6_k_neon);
+	tfs_kernels_put(k, "MXFP4", mxfp4_neon);
+}

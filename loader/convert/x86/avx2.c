@@ -3,10 +3,9 @@
  * AVX2 and F16C: eight floats at a time. Each kernel is a function from the bytes of eight elements to a vector, and reads
  * not one byte more; KERNEL() makes the loop of it.
  */
-#include "convert/kernels.h"
+#include "convert/x86/levels.h"
 
-#ifdef TFS_HAVE_X86
-
+#include <cpuid.h>
 #include <immintrin.h>
 #include <string.h>
 
@@ -22,7 +21,7 @@
  * that nobody reads soon.
  */
 #define KERNEL(name, bytes)                                                                              \
-	TARGET void tfs_##name##_avx2(const uint8_t *src, float *dst, size_t n)                          \
+	static TARGET void name##_avx2(const uint8_t *src, float *dst, size_t n)                         \
 	{                                                                                                \
 		for (; n >= 32; n -= 32, src += 4 * (bytes), dst += 32) {                                \
 			__m256 a = name##_eight(src), b = name##_eight(src + (bytes));                   \
@@ -245,6 +244,35 @@ KERNEL(f4, 4)
 KERNEL(e2m3, 6)
 KERNEL(e3m2, 6)
 
-#else
-typedef int tfs_not_empty; /* ISO C has no empty files */
-#endif
+static bool supported(void)
+{
+	unsigned a, b, c, d;
+
+	/* clang's __builtin_cpu_supports() has no f16c before 19. That the system keeps the registers comes with avx2. */
+	return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
+}
+
+static void override(struct tfs_kernels *k)
+{
+	tfs_kernels_put(k, "BF16", bf16_avx2);
+	tfs_kernels_put(k, "F16", f16_avx2);
+	tfs_kernels_put(k, "F64", f64_avx2);
+	tfs_kernels_put(k, "F8_E4M3", e4m3_avx2);
+	tfs_kernels_put(k, "F8_E5M2", e5m2_avx2);
+	tfs_kernels_put(k, "F8_E8M0", e8m0_avx2);
+	tfs_kernels_put(k, "F8_E4M3FNUZ", e4m3fnuz_avx2);
+	tfs_kernels_put(k, "F8_E5M2FNUZ", e5m2fnuz_avx2);
+	tfs_kernels_put(k, "F4", f4_avx2);
+	tfs_kernels_put(k, "F6_E2M3", e2m3_avx2);
+	tfs_kernels_put(k, "F6_E3M2", e3m2_avx2);
+	tfs_kernels_put(k, "BOOL", boolean_avx2);
+	tfs_kernels_put(k, "U8", u8_avx2);
+	tfs_kernels_put(k, "I8", i8_avx2);
+	tfs_kernels_put(k, "U16", u16_avx2);
+	tfs_kernels_put(k, "I16", i16_avx2);
+	tfs_kernels_put(k, "U32", u32_avx2);
+	tfs_kernels_put(k, "I32", i32_avx2);
+	tfs_quant_avx2(k);
+}
+
+const struct tfs_level tfs_level_avx2 = { .name = "avx2", .supported = supported, .override = override };

@@ -3,9 +3,7 @@
  * AVX-512: sixteen floats at a time, made as in avx2.c. Its tables of sixteen and thirty-two floats hold all magnitudes of
  * the types below a byte, and it has instructions for integers of 64 bits and without sign.
  */
-#include "convert/kernels.h"
-
-#ifdef TFS_HAVE_X86
+#include "convert/x86/levels.h"
 
 #include <immintrin.h>
 #include <string.h>
@@ -18,7 +16,7 @@
 
 /* @bytes: of sixteen elements */
 #define KERNEL(name, bytes)                                                                                  \
-	TARGET void tfs_##name##_avx512(const uint8_t *src, float *dst, size_t n)                            \
+	static TARGET void name##_avx512(const uint8_t *src, float *dst, size_t n)                           \
 	{                                                                                                    \
 		for (; n >= 64; n -= 64, src += 4 * (bytes), dst += 64) {                                    \
 			__m512 a = name##_sixteen(src), b = name##_sixteen(src + (bytes));                   \
@@ -260,6 +258,35 @@ KERNEL(f4, 8)
 KERNEL(e2m3, 12)
 KERNEL(e3m2, 12)
 
-#else
-typedef int tfs_not_empty; /* ISO C has no empty files */
-#endif
+static bool supported(void)
+{
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+	       __builtin_cpu_supports("avx512vl");
+}
+
+static void override(struct tfs_kernels *k)
+{
+	tfs_kernels_put(k, "BF16", bf16_avx512);
+	tfs_kernels_put(k, "F16", f16_avx512);
+	tfs_kernels_put(k, "F64", f64_avx512);
+	tfs_kernels_put(k, "F8_E4M3", e4m3_avx512);
+	tfs_kernels_put(k, "F8_E5M2", e5m2_avx512);
+	tfs_kernels_put(k, "F8_E8M0", e8m0_avx512);
+	tfs_kernels_put(k, "F8_E4M3FNUZ", e4m3fnuz_avx512);
+	tfs_kernels_put(k, "F8_E5M2FNUZ", e5m2fnuz_avx512);
+	tfs_kernels_put(k, "F4", f4_avx512);
+	tfs_kernels_put(k, "F6_E2M3", e2m3_avx512);
+	tfs_kernels_put(k, "F6_E3M2", e3m2_avx512);
+	tfs_kernels_put(k, "BOOL", boolean_avx512);
+	tfs_kernels_put(k, "U8", u8_avx512);
+	tfs_kernels_put(k, "I8", i8_avx512);
+	tfs_kernels_put(k, "U16", u16_avx512);
+	tfs_kernels_put(k, "I16", i16_avx512);
+	tfs_kernels_put(k, "U32", u32_avx512);
+	tfs_kernels_put(k, "I32", i32_avx512);
+	tfs_kernels_put(k, "U64", u64_avx512);
+	tfs_kernels_put(k, "I64", i64_avx512);
+	tfs_quant_avx512(k);
+}
+
+const struct tfs_level tfs_level_avx512 = { .name = "avx512", .supported = supported, .override = override };

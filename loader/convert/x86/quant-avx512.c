@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* AVX-512 for GGUF's most common block types: as quant-avx2.c, for sixteen elements at a time. */
-#include "convert/kernels.h"
-
-#ifdef TFS_HAVE_X86
+#include "convert/x86/levels.h"
 
 #include <immintrin.h>
 
@@ -13,14 +11,14 @@
 #define INLINE	 static inline __attribute__((always_inline, target(FEATURES)))
 
 /* @finite: of the scales of the block at src. */
-#define KERNEL(name, elems, bytes, finite)                                        \
-	TARGET void tfs_##name##_avx512(const uint8_t *src, float *dst, size_t n) \
-	{                                                                         \
-		for (; n; n -= (elems), src += (bytes), dst += (elems))           \
-			if (finite)                                               \
-				name##_block(src, dst);                           \
-			else                                                      \
-				tfs_##name##_scalar(src, dst, elems);             \
+#define KERNEL(name, elems, bytes, finite)                                         \
+	static TARGET void name##_avx512(const uint8_t *src, float *dst, size_t n) \
+	{                                                                          \
+		for (; n; n -= (elems), src += (bytes), dst += (elems))            \
+			if (finite)                                                \
+				name##_block(src, dst);                            \
+			else                                                       \
+				tfs_##name##_scalar(src, dst, elems);              \
 	}
 
 INLINE __m128i load16(const void *p)
@@ -175,6 +173,12 @@ KERNEL(q5_k, 256, 176, tfs_f16_is_finite(src) && tfs_f16_is_finite(src + 2))
 KERNEL(q6_k, 256, 210, tfs_f16_is_finite(src + 208))
 KERNEL(mxfp4, 32, 17, true) /* no scale is a NaN, and an infinite product as good as another */
 
-#else
-typedef int tfs_not_empty; /* ISO C has no empty files */
-#endif
+void tfs_quant_avx512(struct tfs_kernels *k)
+{
+	tfs_kernels_put(k, "Q4_0", q4_0_avx512);
+	tfs_kernels_put(k, "Q8_0", q8_0_avx512);
+	tfs_kernels_put(k, "Q4_K", q4_k_avx512);
+	tfs_kernels_put(k, "Q5_K", q5_k_avx512);
+	tfs_kernels_put(k, "Q6_K", q6_k_avx512);
+	tfs_kernels_put(k, "MXFP4", mxfp4_avx512);
+}

@@ -87,10 +87,10 @@ static int sample(const struct tfs_input *in, const struct tfs_tensor *t, const 
 	const uint64_t enough = s->n + A_TENSOR;
 	uint8_t buf[ROOM];
 	const size_t len = t->nbytes < upto ? t->nbytes : upto;
-	int rc = tfs_input_read(in, buf, len, t->offset, err);
+	int r = tfs_input_read(in, buf, len, t->offset, err);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	for (const uint8_t *p = buf + w->words[0].at; p < buf + len && s->n < enough; p += block)
 		add(s, s->last[w - types], p);
 	return 0;
@@ -104,13 +104,13 @@ int tfs_gguf_find_order(const struct tfs_input *in, const struct tfs_tensor *ten
 
 	for (size_t i = 0; i < n && looked < TENSORS && s.n < ENOUGH; i++) {
 		const struct tfs_gguf_words *w = tfs_gguf_words_of(tensors[i].dtype);
-		int rc;
+		int r;
 
 		if (!w || w->words[0].width != 2 || !tensors[i].nbytes)
 			continue;
-		rc = sample(in, &tensors[i], w, &s, err);
-		if (rc)
-			return rc;
+		r = sample(in, &tensors[i], w, &s, err);
+		if (r)
+			return r;
 		looked++;
 	}
 	if (s.n >= LEAST && s.second >= NOISE * s.n && s.second >= CLEARLY * s.first)

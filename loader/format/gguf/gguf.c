@@ -110,13 +110,13 @@ static int read_alignment(struct parser *p, enum tfs_gguf_type type)
 {
 	uint64_t at = p->r.at;
 	union tfs_gguf_number v;
-	int rc;
+	int r;
 
 	if (type != TFS_GGUF_UINT32)
 		return tfs_gguf_refuse(&p->r, at, "is of type %s, not uint32", tfs_gguf_type_name(type));
-	rc = tfs_gguf_number(&p->r, type, &v);
-	if (rc)
-		return rc;
+	r = tfs_gguf_number(&p->r, type, &v);
+	if (r)
+		return r;
 	if (!v.u || v.u & (v.u - 1))
 		return tfs_gguf_refuse(&p->r, at, "%" PRIu64 " is not a power of two", v.u);
 	p->alignment = v.u;
@@ -129,14 +129,14 @@ static int read_kind(struct parser *p, enum tfs_gguf_type type)
 	static const char model[] = "model";
 	const char *text;
 	size_t len;
-	int rc;
+	int r;
 
 	if (type != TFS_GGUF_STRING)
 		return tfs_gguf_skip(&p->r, type, 1, 0);
-	rc = tfs_gguf_string(&p->r, &text, &len);
-	if (!rc && len && (len != strlen(model) || memcmp(text, model, len)))
+	r = tfs_gguf_string(&p->r, &text, &len);
+	if (!r && len && (len != strlen(model) || memcmp(text, model, len)))
 		tfs_catalog_set_companion(p->catalog);
-	return rc;
+	return r;
 }
 
 /* llama.cpp's arrangement of a projector, of which those of before general.type have no other sign. */
@@ -144,21 +144,21 @@ static int read_architecture(struct parser *p, enum tfs_gguf_type type)
 {
 	const char *text;
 	size_t len;
-	int rc;
+	int r;
 
 	if (type != TFS_GGUF_STRING)
 		return tfs_gguf_skip(&p->r, type, 1, 0);
-	rc = tfs_gguf_string(&p->r, &text, &len);
-	if (!rc && len == strlen("clip") && !memcmp(text, "clip", len))
+	r = tfs_gguf_string(&p->r, &text, &len);
+	if (!r && len == strlen("clip") && !memcmp(text, "clip", len))
 		tfs_catalog_set_companion(p->catalog);
-	return rc;
+	return r;
 }
 
 /* Writers differ in the type of these; a number that isn't one says nothing. */
 static int read_count(struct parser *p, enum tfs_gguf_type type, struct tfs_split_number *ret)
 {
 	union tfs_gguf_number v;
-	int rc;
+	int r;
 
 	switch (type) {
 	case TFS_GGUF_UINT8:
@@ -169,10 +169,10 @@ static int read_count(struct parser *p, enum tfs_gguf_type type, struct tfs_spli
 	case TFS_GGUF_INT16:
 	case TFS_GGUF_INT32:
 	case TFS_GGUF_INT64:
-		rc = tfs_gguf_number(&p->r, type, &v);
-		if (!rc)
+		r = tfs_gguf_number(&p->r, type, &v);
+		if (!r)
 			*ret = (struct tfs_split_number){ true, v.i };
-		return rc;
+		return r;
 	default:
 		return tfs_gguf_skip(&p->r, type, 1, 0);
 	}
@@ -218,22 +218,22 @@ static int read_keys(struct parser *p)
 	uint64_t at = p->r.at;
 	struct tfs_gguf_key key;
 	size_t n = 0;
-	int rc;
+	int r;
 
 	if (!seen)
 		return -ENOMEM;
-	while ((rc = tfs_gguf_key(&p->r, &key)) > 0) {
+	while ((r = tfs_gguf_key(&p->r, &key)) > 0) {
 		seen[n] = (struct seen){ tfs_arena_copy(&names, key.name, key.len), key.len, at };
 		if (!seen[n++].name)
 			return -ENOMEM;
-		rc = read_value(p, &key);
-		if (rc)
-			return rc;
+		r = read_value(p, &key);
+		if (r)
+			return r;
 		at = p->r.at;
 	}
-	if (!rc)
+	if (!r)
 		tfs_catalog_set_split(p->catalog, &p->split);
-	return rc ? rc : check_keys(p, seen, n);
+	return r ? r : check_keys(p, seen, n);
 }
 
 /* --- Tensors ----------------------------------------------------------------------------------------------------- */
@@ -350,11 +350,11 @@ static int judge_size(struct parser *p, struct tfs_tensor *t, uint64_t stored, b
 	}
 	t->nbytes = stored;
 	if (!stored && has_elements(t)) {
-		int rc = tfs_catalog_leave_out(p->catalog, t->name, t->name_len, rec->at,
-					       "of type %s, and there are no bytes for it", t->dtype->name);
+		int r = tfs_catalog_leave_out(p->catalog, t->name, t->name_len, rec->at,
+					      "of type %s, and there are no bytes for it", t->dtype->name);
 
 		t->dtype = NULL;
-		return rc;
+		return r;
 	}
 	if (unknown_type)
 		return 0;
@@ -391,7 +391,7 @@ static int judge_sizes(struct parser *p, uint64_t room)
 	cleanup_free const void **order = NULL;
 	struct tfs_tensor *t;
 	size_t n;
-	int rc = 0;
+	int r = 0;
 
 	t = tfs_catalog_tensors(p->catalog, &n);
 	order = reallocarray(NULL, n + 1, 2 * sizeof *order); /* n may be 0 */
@@ -400,17 +400,17 @@ static int judge_sizes(struct parser *p, uint64_t room)
 	for (size_t i = 0; i < n; i++)
 		order[i] = &t[i];
 	tfs_sort(order, n, order + n, by_offset);
-	for (size_t i = 0; i < n && !rc; i++) {
+	for (size_t i = 0; i < n && !r; i++) {
 		struct tfs_tensor *x = (struct tfs_tensor *)order[i];
 		uint64_t next = i + 1 < n ? ((const struct tfs_tensor *)order[i + 1])->offset : room;
 		bool last = i + 1 == n || next > room;
 
 		if (x->offset <= room)
-			rc = judge_size(p, x, (last ? room : next) - x->offset, last);
+			r = judge_size(p, x, (last ? room : next) - x->offset, last);
 	}
-	if (!rc)
+	if (!r)
 		prune(p);
-	return rc;
+	return r;
 }
 
 /* Now that the header has ended: the sizes, and from offsets in the data to offsets in the file. */
@@ -420,14 +420,14 @@ static int place_tensors(struct parser *p)
 	char what[160];
 	struct tfs_tensor *t;
 	size_t n;
-	int rc;
+	int r;
 
 	tfs_catalog_tensors(p->catalog, &n);
 	if (n && data > size)
 		return tfs_error_set(p->r.err, -EINVAL, size, "the file ends before its data begin, at byte %" PRIu64, data);
-	rc = judge_sizes(p, size - data);
+	r = judge_sizes(p, size - data);
 	t = tfs_catalog_tensors(p->catalog, &n);
-	for (size_t i = 0; i < n && !rc; i++) {
+	for (size_t i = 0; i < n && !r; i++) {
 		uint64_t room = size - data;
 
 		/* Without bytes it may stand behind padding that is missing. */
@@ -442,7 +442,7 @@ static int place_tensors(struct parser *p)
 		}
 		t[i].offset += data;
 	}
-	return rc;
+	return r;
 }
 
 /* Of a big-endian file: numbers are swapped, and words in blocks if they are, too. What we do not know is left as it is. */
@@ -452,11 +452,11 @@ static int encode_tensors(struct parser *p)
 	bool unsure = false;
 	struct tfs_tensor *t;
 	size_t n;
-	int rc;
+	int r;
 
 	t = tfs_catalog_tensors(p->catalog, &n);
-	rc = tfs_gguf_find_order(p->r.input, t, n, &order, p->r.err);
-	for (size_t i = 0; i < n && !rc; i++) {
+	r = tfs_gguf_find_order(p->r.input, t, n, &order, p->r.err);
+	for (size_t i = 0; i < n && !r; i++) {
 		const struct tfs_dtype *dtype = t[i].dtype;
 		const struct tfs_gguf_words *w = tfs_gguf_words_of(dtype);
 		struct tfs_encoding encoding = { .coding = TFS_STORED, .length = t[i].nbytes };
@@ -468,30 +468,30 @@ static int encode_tensors(struct parser *p)
 		} else if (order == TFS_GGUF_UNDECIDED) {
 			unsure = true;
 		} else if (order == TFS_GGUF_BIG && w->mixed) {
-			rc = show_raw(p, &t[i], "%s in big-endian order, and writers differ in which of its bytes they swap",
-				      dtype->name);
+			r = show_raw(p, &t[i], "%s in big-endian order, and writers differ in which of its bytes they swap",
+				     dtype->name);
 		} else if (order == TFS_GGUF_BIG) {
 			encoding.swap = w->words[0].width;
 			encoding.words = dtype->block_elems > 1 ? w->words : NULL;
 		}
 		if (encoding.swap > 1)
-			rc = tfs_catalog_encode(p->catalog, &t[i], &encoding);
+			r = tfs_catalog_encode(p->catalog, &t[i], &encoding);
 	}
-	if (!rc && unsure)
-		rc = tfs_catalog_note(p->catalog, TFS_NO_OFFSET,
-				      "big-endian, but of the words in its blocks, or of BF16, that can't be told: taken as "
-				      "little-endian, as gguf-py writes them");
-	return rc;
+	if (!r && unsure)
+		r = tfs_catalog_note(p->catalog, TFS_NO_OFFSET,
+				     "big-endian, but of the words in its blocks, or of BF16, that can't be told: taken as "
+				     "little-endian, as gguf-py writes them");
+	return r;
 }
 
 static int check_names(struct parser *p)
 {
 	const struct tfs_tensor *t;
 	size_t n;
-	int rc = tfs_catalog_sort(p->catalog);
+	int r = tfs_catalog_sort(p->catalog);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	t = tfs_catalog_tensors(p->catalog, &n);
 	for (size_t i = 1; i < n; i++)
 		if (!tfs_name_cmp(t[i - 1].name, t[i - 1].name_len, t[i].name, t[i].name_len))
@@ -503,36 +503,36 @@ static int read_tensors(struct parser *p)
 {
 	uint64_t at = p->r.at;
 	struct tfs_gguf_tensor t;
-	int rc = tfs_catalog_reserve(p->catalog, p->r.n_tensors, 0, 0);
+	int r = tfs_catalog_reserve(p->catalog, p->r.n_tensors, 0, 0);
 
 	p->records = reallocarray(NULL, p->r.n_tensors + 1, sizeof *p->records); /* n_tensors may be 0 */
 	if (!p->records)
 		return -ENOMEM;
-	while (!rc && (rc = tfs_gguf_tensor(&p->r, &t)) > 0) {
-		rc = add_tensor(p, &t, at);
+	while (!r && (r = tfs_gguf_tensor(&p->r, &t)) > 0) {
+		r = add_tensor(p, &t, at);
 		at = p->r.at;
 	}
-	if (!rc)
-		rc = place_tensors(p);
-	if (!rc && p->r.big_endian)
-		rc = encode_tensors(p);
-	return rc ? rc : check_names(p);
+	if (!r)
+		r = place_tensors(p);
+	if (!r && p->r.big_endian)
+		r = encode_tensors(p);
+	return r ? r : check_names(p);
 }
 
 static int parse(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	struct parser p = { .catalog = catalog, .alignment = DEFAULT_ALIGNMENT };
-	int rc = tfs_gguf_open(&p.r, in, err);
+	int r = tfs_gguf_open(&p.r, in, err);
 
-	if (!rc)
-		rc = read_keys(&p);
-	if (!rc)
-		rc = read_tensors(&p);
+	if (!r)
+		r = read_keys(&p);
+	if (!r)
+		r = read_tensors(&p);
 	tfs_gguf_close(&p.r);
 	free(p.records);
-	if (rc == -ENOMEM && !err->code)
-		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the header's tensors");
-	return rc;
+	if (r == -ENOMEM && !err->code)
+		tfs_error_set(err, r, TFS_NO_OFFSET, "no memory for the header's tensors");
+	return r;
 }
 
 const struct tfs_format tfs_format_gguf = {

@@ -40,281 +40,281 @@ const char *tfs_gguf_type_name(enum tfs_gguf_type type)
 
 /* --- Errors ------------------------------------------------------------------------------------------------------ */
 
-int tfs_gguf_refuse(struct tfs_gguf *r, uint64_t offset, const char *fmt, ...)
+int tfs_gguf_refuse(struct tfs_gguf *g, uint64_t offset, const char *fmt, ...)
 {
-	const char *kind = r->in == TFS_GGUF_IN_KEY ? "key" : "tensor";
+	const char *kind = g->in == TFS_GGUF_IN_KEY ? "key" : "tensor";
 	char name[TFS_QUOTE_SIZE], what[320];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(what, sizeof what, fmt, ap);
 	va_end(ap);
-	if (r->in == TFS_GGUF_IN_HEAD)
-		return tfs_error_set(r->err, -EINVAL, offset, "%s", what);
-	if (r->named)
-		return tfs_error_set(r->err, -EINVAL, offset, "%s %s: %s", kind, tfs_quote(name, sizeof name, r->name, r->name_len),
+	if (g->in == TFS_GGUF_IN_HEAD)
+		return tfs_error_set(g->err, -EINVAL, offset, "%s", what);
+	if (g->named)
+		return tfs_error_set(g->err, -EINVAL, offset, "%s %s: %s", kind, tfs_quote(name, sizeof name, g->name, g->name_len),
 				     what);
-	return tfs_error_set(r->err, -EINVAL, offset, "%s %" PRIu64 " of %" PRIu64 ": %s", kind,
-			     r->in == TFS_GGUF_IN_KEY ? r->keys_read + 1 : r->tensors_read + 1,
-			     r->in == TFS_GGUF_IN_KEY ? r->n_keys : r->n_tensors, what);
+	return tfs_error_set(g->err, -EINVAL, offset, "%s %" PRIu64 " of %" PRIu64 ": %s", kind,
+			     g->in == TFS_GGUF_IN_KEY ? g->keys_read + 1 : g->tensors_read + 1,
+			     g->in == TFS_GGUF_IN_KEY ? g->n_keys : g->n_tensors, what);
 }
 
-static __attribute__((cold)) int refuse_end(struct tfs_gguf *r)
+static __attribute__((cold)) int refuse_end(struct tfs_gguf *g)
 {
-	if (r->limit < r->input->size)
-		return tfs_gguf_refuse(r, r->limit, "the header is longer than the limit of %u bytes", TFS_GGUF_MAX_HEADER);
-	return tfs_gguf_refuse(r, r->input->size, "the file ends within the header");
+	if (g->limit < g->input->size)
+		return tfs_gguf_refuse(g, g->limit, "the header is longer than the limit of %u bytes", TFS_GGUF_MAX_HEADER);
+	return tfs_gguf_refuse(g, g->input->size, "the file ends within the header");
 }
 
 /* From now on errors are about this one; only the part of its name that is shown is kept. */
-static void set_name(struct tfs_gguf *r, const char *name, size_t len)
+static void set_name(struct tfs_gguf *g, const char *name, size_t len)
 {
-	r->name_len = len < sizeof r->name ? len : sizeof r->name;
-	memcpy(r->name, name, r->name_len);
-	r->named = true;
+	g->name_len = len < sizeof g->name ? len : sizeof g->name;
+	memcpy(g->name, name, g->name_len);
+	g->named = true;
 }
 
 /* --- Bytes ------------------------------------------------------------------------------------------------------- */
 
-static uint64_t left(const struct tfs_gguf *r)
+static uint64_t left(const struct tfs_gguf *g)
 {
-	return r->limit - r->at;
+	return g->limit - g->at;
 }
 
-/* How many of the bytes at r->at are in the buffer. */
-static uint64_t buffered(const struct tfs_gguf *r)
+/* How many of the bytes at g->at are in the buffer. */
+static uint64_t buffered(const struct tfs_gguf *g)
 {
-	uint64_t end = r->buf_at + r->buf_len;
+	uint64_t end = g->buf_at + g->buf_len;
 
-	return r->at >= r->buf_at && r->at < end ? end - r->at : 0;
+	return g->at >= g->buf_at && g->at < end ? end - g->at : 0;
 }
 
-/* Bring at least @n bytes at r->at into the buffer, which are there. */
-static int fill(struct tfs_gguf *r, size_t n)
+/* Bring at least @n bytes at g->at into the buffer, which are there. */
+static int fill(struct tfs_gguf *g, size_t n)
 {
-	size_t want, have = buffered(r);
+	size_t want, have = buffered(g);
 	char *buf;
-	int rc;
+	int r;
 
-	if (n > r->room || !r->buf) {
+	if (n > g->room || !g->buf) {
 		want = n > BUFFER ? n : BUFFER;
-		buf = realloc(r->buf, want);
+		buf = realloc(g->buf, want);
 		if (!buf)
-			return tfs_error_set(r->err, -ENOMEM, r->at, "no memory for %zu bytes of the header", want);
-		r->buf = buf;
-		r->room = want;
+			return tfs_error_set(g->err, -ENOMEM, g->at, "no memory for %zu bytes of the header", want);
+		g->buf = buf;
+		g->room = want;
 	}
-	memmove(r->buf, r->buf + (have ? r->at - r->buf_at : 0), have);
-	r->buf_at = r->at;
-	r->buf_len = have;
-	want = left(r) < r->room ? left(r) : r->room;
-	rc = tfs_input_read(r->input, r->buf + have, want - have, r->at + have, r->err);
-	if (!rc)
-		r->buf_len = want;
-	return rc;
+	memmove(g->buf, g->buf + (have ? g->at - g->buf_at : 0), have);
+	g->buf_at = g->at;
+	g->buf_len = have;
+	want = left(g) < g->room ? left(g) : g->room;
+	r = tfs_input_read(g->input, g->buf + have, want - have, g->at + have, g->err);
+	if (!r)
+		g->buf_len = want;
+	return r;
 }
 
-/* The next @n bytes, which stay where they are until the next fill(). NULL: r->failed says why not. */
-static inline const char *take(struct tfs_gguf *r, uint64_t n)
+/* The next @n bytes, which stay where they are until the next fill(). NULL: g->failed says why not. */
+static inline const char *take(struct tfs_gguf *g, uint64_t n)
 {
 	const char *p;
 
-	if (buffered(r) < n) {
-		r->failed = n > left(r) ? refuse_end(r) : fill(r, n);
-		if (r->failed)
+	if (buffered(g) < n) {
+		g->failed = n > left(g) ? refuse_end(g) : fill(g, n);
+		if (g->failed)
 			return NULL;
 	}
-	p = r->buf + (r->at - r->buf_at);
-	r->at += n;
+	p = g->buf + (g->at - g->buf_at);
+	g->at += n;
 	return p;
 }
 
 /* Have the next record, or all that is left, in the buffer, so that take() moves nothing while it is read. */
-static int settle(struct tfs_gguf *r)
+static int settle(struct tfs_gguf *g)
 {
-	uint64_t want = left(r) < RECORD ? left(r) : RECORD;
+	uint64_t want = left(g) < RECORD ? left(g) : RECORD;
 
-	return buffered(r) < want ? fill(r, want) : 0;
+	return buffered(g) < want ? fill(g, want) : 0;
 }
 
-static int take_u32(struct tfs_gguf *r, uint32_t *ret)
+static int take_u32(struct tfs_gguf *g, uint32_t *ret)
 {
-	const char *p = take(r, sizeof(uint32_t));
+	const char *p = take(g, sizeof(uint32_t));
 	uint32_t v;
 
 	if (!p)
-		return r->failed;
+		return g->failed;
 	memcpy(&v, p, sizeof v);
-	*ret = r->big_endian ? be32toh(v) : le32toh(v);
+	*ret = g->big_endian ? be32toh(v) : le32toh(v);
 	return 0;
 }
 
-static int take_u64(struct tfs_gguf *r, uint64_t *ret)
+static int take_u64(struct tfs_gguf *g, uint64_t *ret)
 {
-	const char *p = take(r, sizeof(uint64_t));
+	const char *p = take(g, sizeof(uint64_t));
 	uint64_t v;
 
 	if (!p)
-		return r->failed;
+		return g->failed;
 	memcpy(&v, p, sizeof v);
-	*ret = r->big_endian ? be64toh(v) : le64toh(v);
+	*ret = g->big_endian ? be64toh(v) : le64toh(v);
 	return 0;
 }
 
 /* Bytes of a count, a length or a dimension: version 1 had 32 bits for them. */
-static unsigned length_size(const struct tfs_gguf *r)
+static unsigned length_size(const struct tfs_gguf *g)
 {
-	return r->version == 1 ? 4 : 8;
+	return g->version == 1 ? 4 : 8;
 }
 
-static int take_length(struct tfs_gguf *r, uint64_t *ret)
+static int take_length(struct tfs_gguf *g, uint64_t *ret)
 {
 	uint32_t v = 0;
-	int rc;
+	int r;
 
-	if (r->version != 1)
-		return take_u64(r, ret);
-	rc = take_u32(r, &v);
-	if (!rc)
+	if (g->version != 1)
+		return take_u64(g, ret);
+	r = take_u32(g, &v);
+	if (!r)
 		*ret = v;
-	return rc;
+	return r;
 }
 
-static int take_name(struct tfs_gguf *r, const char **ret, size_t *ret_len)
+static int take_name(struct tfs_gguf *g, const char **ret, size_t *ret_len)
 {
-	uint64_t at = r->at, len = 0;
-	int rc = take_length(r, &len);
+	uint64_t at = g->at, len = 0;
+	int r = take_length(g, &len);
 
-	if (!rc && len > TFS_GGUF_MAX_NAME)
-		return tfs_gguf_refuse(r, at, "a name of %" PRIu64 " bytes; the limit is %u", len, TFS_GGUF_MAX_NAME);
-	if (rc)
-		return rc;
-	*ret = take(r, len);
+	if (!r && len > TFS_GGUF_MAX_NAME)
+		return tfs_gguf_refuse(g, at, "a name of %" PRIu64 " bytes; the limit is %u", len, TFS_GGUF_MAX_NAME);
+	if (r)
+		return r;
+	*ret = take(g, len);
 	if (!*ret)
-		return r->failed;
+		return g->failed;
 	*ret_len = len;
-	set_name(r, *ret, len);
+	set_name(g, *ret, len);
 	return 0;
 }
 
-static int take_type(struct tfs_gguf *r, enum tfs_gguf_type *ret)
+static int take_type(struct tfs_gguf *g, enum tfs_gguf_type *ret)
 {
-	uint64_t at = r->at;
+	uint64_t at = g->at;
 	uint32_t v = 0;
-	int rc = take_u32(r, &v);
+	int r = take_u32(g, &v);
 
-	if (!rc && v >= TFS_GGUF_TYPES)
-		return tfs_gguf_refuse(r, at, "values of type %" PRIu32 "; there are types 0 to %d", v, TFS_GGUF_TYPES - 1);
+	if (!r && v >= TFS_GGUF_TYPES)
+		return tfs_gguf_refuse(g, at, "values of type %" PRIu32 "; there are types 0 to %d", v, TFS_GGUF_TYPES - 1);
 	*ret = (enum tfs_gguf_type)v;
-	return rc;
+	return r;
 }
 
 /* --- The head ---------------------------------------------------------------------------------------------------- */
 
-static int check_magic(struct tfs_gguf *r)
+static int check_magic(struct tfs_gguf *g)
 {
 	char quoted[TFS_QUOTE_SIZE];
 	const char *p;
 
-	if (r->input->size < strlen(MAGIC))
-		return tfs_gguf_refuse(r, 0, "the file has %" PRIu64 " bytes, the magic alone takes 4", r->input->size);
-	p = take(r, strlen(MAGIC));
+	if (g->input->size < strlen(MAGIC))
+		return tfs_gguf_refuse(g, 0, "the file has %" PRIu64 " bytes, the magic alone takes 4", g->input->size);
+	p = take(g, strlen(MAGIC));
 	if (!p)
-		return r->failed;
+		return g->failed;
 	if (!memcmp(p, MAGIC, strlen(MAGIC)))
 		return 0;
 	if (!memcmp(p, MAGIC_DRAFT, strlen(MAGIC_DRAFT)))
-		return tfs_gguf_refuse(r, 0, "starts with \"FUGG\", a draft of big-endian GGUF that was not adopted");
-	return tfs_gguf_refuse(r, 0, "is no GGUF file: starts with %s", tfs_quote(quoted, sizeof quoted, p, strlen(MAGIC)));
+		return tfs_gguf_refuse(g, 0, "starts with \"FUGG\", a draft of big-endian GGUF that was not adopted");
+	return tfs_gguf_refuse(g, 0, "is no GGUF file: starts with %s", tfs_quote(quoted, sizeof quoted, p, strlen(MAGIC)));
 }
 
-static int read_version(struct tfs_gguf *r)
+static int read_version(struct tfs_gguf *g)
 {
-	int rc = take_u32(r, &r->version);
+	int r = take_u32(g, &g->version);
 
 	/* A small number, so its other half tells the byte order (ggml/src/gguf.cpp, gguf-py's gguf_reader.py). */
-	if (!rc && r->version && !(r->version & 0xffff)) {
-		r->big_endian = true;
-		r->version = __builtin_bswap32(r->version);
+	if (!r && g->version && !(g->version & 0xffff)) {
+		g->big_endian = true;
+		g->version = __builtin_bswap32(g->version);
 	}
-	if (!rc && (r->version < 1 || r->version > 3))
-		return tfs_gguf_refuse(r, 4, "version %" PRIu32 "; known are 1 to 3", r->version);
-	return rc;
+	if (!r && (g->version < 1 || g->version > 3))
+		return tfs_gguf_refuse(g, 4, "version %" PRIu32 "; known are 1 to 3", g->version);
+	return r;
 }
 
 /* Both counts against the bytes that are there, at the least that each key and tensor takes. */
-static int check_counts(struct tfs_gguf *r, uint64_t tensors_at, uint64_t keys_at)
+static int check_counts(struct tfs_gguf *g, uint64_t tensors_at, uint64_t keys_at)
 {
-	const uint64_t key_min = length_size(r) + 1 + 4 + 1, tensor_min = length_size(r) + 4 + 4 + 8;
-	uint64_t have = r->input->size - r->at;
+	const uint64_t key_min = length_size(g) + 1 + 4 + 1, tensor_min = length_size(g) + 4 + 4 + 8;
+	uint64_t have = g->input->size - g->at;
 
-	if (r->n_keys > have / key_min)
-		return tfs_gguf_refuse(r, keys_at, "%" PRIu64 " keys do not fit into the %" PRIu64 " bytes that are left",
-				       r->n_keys, have);
-	have -= r->n_keys * key_min;
-	if (r->n_tensors > have / tensor_min)
-		return tfs_gguf_refuse(r, tensors_at, "%" PRIu64 " tensors do not fit into the %" PRIu64 " bytes that are left",
-				       r->n_tensors, have);
-	if (r->n_keys > TFS_GGUF_MAX_KEYS)
-		return tfs_gguf_refuse(r, keys_at, "%" PRIu64 " keys; the limit is %u", r->n_keys, TFS_GGUF_MAX_KEYS);
-	if (r->n_tensors > TFS_GGUF_MAX_TENSORS)
-		return tfs_gguf_refuse(r, tensors_at, "%" PRIu64 " tensors; the limit is %u", r->n_tensors, TFS_GGUF_MAX_TENSORS);
+	if (g->n_keys > have / key_min)
+		return tfs_gguf_refuse(g, keys_at, "%" PRIu64 " keys do not fit into the %" PRIu64 " bytes that are left",
+				       g->n_keys, have);
+	have -= g->n_keys * key_min;
+	if (g->n_tensors > have / tensor_min)
+		return tfs_gguf_refuse(g, tensors_at, "%" PRIu64 " tensors do not fit into the %" PRIu64 " bytes that are left",
+				       g->n_tensors, have);
+	if (g->n_keys > TFS_GGUF_MAX_KEYS)
+		return tfs_gguf_refuse(g, keys_at, "%" PRIu64 " keys; the limit is %u", g->n_keys, TFS_GGUF_MAX_KEYS);
+	if (g->n_tensors > TFS_GGUF_MAX_TENSORS)
+		return tfs_gguf_refuse(g, tensors_at, "%" PRIu64 " tensors; the limit is %u", g->n_tensors, TFS_GGUF_MAX_TENSORS);
 	return 0;
 }
 
-int tfs_gguf_open(struct tfs_gguf *r, const struct tfs_input *in, struct tfs_error *err)
+int tfs_gguf_open(struct tfs_gguf *g, const struct tfs_input *in, struct tfs_error *err)
 {
 	uint64_t tensors_at, keys_at;
-	int rc;
+	int r;
 
-	*r = (struct tfs_gguf){
+	*g = (struct tfs_gguf){
 		.input = in,
 		.limit = in->size < TFS_GGUF_MAX_HEADER ? in->size : TFS_GGUF_MAX_HEADER,
 		.err = err,
 	};
-	rc = check_magic(r);
-	if (!rc)
-		rc = read_version(r);
-	tensors_at = r->at;
-	if (!rc)
-		rc = take_length(r, &r->n_tensors);
-	keys_at = r->at;
-	if (!rc)
-		rc = take_length(r, &r->n_keys);
-	return rc ? rc : check_counts(r, tensors_at, keys_at);
+	r = check_magic(g);
+	if (!r)
+		r = read_version(g);
+	tensors_at = g->at;
+	if (!r)
+		r = take_length(g, &g->n_tensors);
+	keys_at = g->at;
+	if (!r)
+		r = take_length(g, &g->n_keys);
+	return r ? r : check_counts(g, tensors_at, keys_at);
 }
 
-void tfs_gguf_close(struct tfs_gguf *r)
+void tfs_gguf_close(struct tfs_gguf *g)
 {
-	free(r->buf);
-	r->buf = NULL;
+	free(g->buf);
+	g->buf = NULL;
 }
 
 /* --- Keys and values --------------------------------------------------------------------------------------------- */
 
-int tfs_gguf_key(struct tfs_gguf *r, struct tfs_gguf_key *ret)
+int tfs_gguf_key(struct tfs_gguf *g, struct tfs_gguf_key *ret)
 {
-	uint64_t at = r->at;
-	int rc;
+	uint64_t at = g->at;
+	int r;
 
-	if (r->keys_read == r->n_keys)
+	if (g->keys_read == g->n_keys)
 		return 0;
-	r->in = TFS_GGUF_IN_KEY;
-	r->named = false;
-	rc = settle(r);
-	if (!rc)
-		rc = take_name(r, &ret->name, &ret->len);
-	if (!rc && !ret->len)
-		return tfs_gguf_refuse(r, at, "has no name");
-	if (!rc)
-		rc = take_type(r, &ret->type);
-	if (rc)
-		return rc;
-	r->keys_read++;
+	g->in = TFS_GGUF_IN_KEY;
+	g->named = false;
+	r = settle(g);
+	if (!r)
+		r = take_name(g, &ret->name, &ret->len);
+	if (!r && !ret->len)
+		return tfs_gguf_refuse(g, at, "has no name");
+	if (!r)
+		r = take_type(g, &ret->type);
+	if (r)
+		return r;
+	g->keys_read++;
 	return 1;
 }
 
-int tfs_gguf_number(struct tfs_gguf *r, enum tfs_gguf_type type, union tfs_gguf_number *ret)
+int tfs_gguf_number(struct tfs_gguf *g, enum tfs_gguf_type type, union tfs_gguf_number *ret)
 {
 	unsigned size = types[type].size;
 	const char *p;
@@ -323,11 +323,11 @@ int tfs_gguf_number(struct tfs_gguf *r, enum tfs_gguf_type type, union tfs_gguf_
 	float f;
 
 	assert(size);
-	p = take(r, size);
+	p = take(g, size);
 	if (!p)
-		return r->failed;
+		return g->failed;
 	for (unsigned i = 0; i < size; i++)
-		v = v << 8 | (unsigned char)p[r->big_endian ? i : size - 1 - i];
+		v = v << 8 | (unsigned char)p[g->big_endian ? i : size - 1 - i];
 	switch (type) {
 	case TFS_GGUF_INT8:
 		ret->i = (int8_t)v;
@@ -359,131 +359,131 @@ int tfs_gguf_number(struct tfs_gguf *r, enum tfs_gguf_type type, union tfs_gguf_
 }
 
 /* The length of a string, which is there. */
-static inline int take_string_length(struct tfs_gguf *r, uint64_t *ret)
+static inline int take_string_length(struct tfs_gguf *g, uint64_t *ret)
 {
-	uint64_t at = r->at;
-	int rc = take_length(r, ret);
+	uint64_t at = g->at;
+	int r = take_length(g, ret);
 
-	if (!rc && *ret > left(r)) {
-		if (*ret > r->input->size - r->at)
-			return tfs_gguf_refuse(r, at, "a string of %" PRIu64 " bytes where %" PRIu64 " are left", *ret,
-					       r->input->size - r->at);
-		return refuse_end(r);
+	if (!r && *ret > left(g)) {
+		if (*ret > g->input->size - g->at)
+			return tfs_gguf_refuse(g, at, "a string of %" PRIu64 " bytes where %" PRIu64 " are left", *ret,
+					       g->input->size - g->at);
+		return refuse_end(g);
 	}
-	return rc;
+	return r;
 }
 
-int tfs_gguf_string(struct tfs_gguf *r, const char **ret, size_t *ret_len)
+int tfs_gguf_string(struct tfs_gguf *g, const char **ret, size_t *ret_len)
 {
 	uint64_t len = 0;
-	int rc = take_string_length(r, &len);
+	int r = take_string_length(g, &len);
 
-	if (rc)
-		return rc;
-	*ret = take(r, len);
+	if (r)
+		return r;
+	*ret = take(g, len);
 	*ret_len = len;
-	return *ret ? 0 : r->failed;
+	return *ret ? 0 : g->failed;
 }
 
-int tfs_gguf_array(struct tfs_gguf *r, unsigned depth, struct tfs_gguf_array *ret)
+int tfs_gguf_array(struct tfs_gguf *g, unsigned depth, struct tfs_gguf_array *ret)
 {
-	uint64_t at = r->at, least;
+	uint64_t at = g->at, least;
 	unsigned each;
-	int rc;
+	int r;
 
 	if (depth >= TFS_GGUF_MAX_NESTING)
-		return tfs_gguf_refuse(r, at, "arrays nested deeper than %u", TFS_GGUF_MAX_NESTING);
-	rc = take_type(r, &ret->of);
-	at = r->at;
-	if (!rc)
-		rc = take_length(r, &ret->count);
-	if (rc)
-		return rc;
+		return tfs_gguf_refuse(g, at, "arrays nested deeper than %u", TFS_GGUF_MAX_NESTING);
+	r = take_type(g, &ret->of);
+	at = g->at;
+	if (!r)
+		r = take_length(g, &ret->count);
+	if (r)
+		return r;
 	each = types[ret->of].size;
 	if (!each)
-		each = length_size(r) + (ret->of == TFS_GGUF_ARRAY ? 4 : 0);
-	if (ckd_mul(&least, ret->count, each) || least > r->input->size - r->at)
-		return tfs_gguf_refuse(r, at, "an array of %" PRIu64 " %s values where %" PRIu64 " bytes are left", ret->count,
-				       types[ret->of].name, r->input->size - r->at);
-	return least > left(r) ? refuse_end(r) : 0;
+		each = length_size(g) + (ret->of == TFS_GGUF_ARRAY ? 4 : 0);
+	if (ckd_mul(&least, ret->count, each) || least > g->input->size - g->at)
+		return tfs_gguf_refuse(g, at, "an array of %" PRIu64 " %s values where %" PRIu64 " bytes are left", ret->count,
+				       types[ret->of].name, g->input->size - g->at);
+	return least > left(g) ? refuse_end(g) : 0;
 }
 
-static int skip_strings(struct tfs_gguf *r, uint64_t count)
+static int skip_strings(struct tfs_gguf *g, uint64_t count)
 {
 	uint64_t len = 0;
 
 	for (uint64_t i = 0; i < count; i++) {
-		int rc = take_string_length(r, &len);
+		int r = take_string_length(g, &len);
 
-		if (rc)
-			return rc;
-		r->at += len;
+		if (r)
+			return r;
+		g->at += len;
 	}
 	return 0;
 }
 
-int tfs_gguf_skip(struct tfs_gguf *r, enum tfs_gguf_type type, uint64_t count, unsigned depth)
+int tfs_gguf_skip(struct tfs_gguf *g, enum tfs_gguf_type type, uint64_t count, unsigned depth)
 {
 	struct tfs_gguf_array array;
 	uint64_t bytes;
-	int rc = 0;
+	int r = 0;
 
 	if (type == TFS_GGUF_STRING)
-		return skip_strings(r, count);
+		return skip_strings(g, count);
 	if (type != TFS_GGUF_ARRAY) {
-		if (ckd_mul(&bytes, count, types[type].size) || bytes > left(r))
-			return refuse_end(r);
-		r->at += bytes;
+		if (ckd_mul(&bytes, count, types[type].size) || bytes > left(g))
+			return refuse_end(g);
+		g->at += bytes;
 		return 0;
 	}
-	for (uint64_t i = 0; i < count && !rc; i++) {
-		rc = tfs_gguf_array(r, depth, &array);
-		if (!rc)
-			rc = tfs_gguf_skip(r, array.of, array.count, depth + 1);
+	for (uint64_t i = 0; i < count && !r; i++) {
+		r = tfs_gguf_array(g, depth, &array);
+		if (!r)
+			r = tfs_gguf_skip(g, array.of, array.count, depth + 1);
 	}
-	return rc;
+	return r;
 }
 
 /* --- Tensors ----------------------------------------------------------------------------------------------------- */
 
-static int take_shape(struct tfs_gguf *r, struct tfs_gguf_tensor *t)
+static int take_shape(struct tfs_gguf *g, struct tfs_gguf_tensor *t)
 {
-	uint64_t at = r->at;
+	uint64_t at = g->at;
 	uint32_t n = 0;
-	int rc = take_u32(r, &n);
+	int r = take_u32(g, &n);
 
-	if (!rc && n > TFS_GGUF_MAX_DIMS)
-		return tfs_gguf_refuse(r, at, "%" PRIu32 " dimensions; the limit is %u", n, TFS_GGUF_MAX_DIMS);
+	if (!r && n > TFS_GGUF_MAX_DIMS)
+		return tfs_gguf_refuse(g, at, "%" PRIu32 " dimensions; the limit is %u", n, TFS_GGUF_MAX_DIMS);
 	t->ndim = n;
-	while (!rc && n--) { /* the fastest comes first */
-		at = r->at;
-		rc = take_length(r, &t->shape[n]);
-		if (!rc && t->shape[n] > INT64_MAX)
-			return tfs_gguf_refuse(r, at, "a dimension of %" PRIu64 " elements", t->shape[n]);
+	while (!r && n--) { /* the fastest comes first */
+		at = g->at;
+		r = take_length(g, &t->shape[n]);
+		if (!r && t->shape[n] > INT64_MAX)
+			return tfs_gguf_refuse(g, at, "a dimension of %" PRIu64 " elements", t->shape[n]);
 	}
-	return rc;
+	return r;
 }
 
-int tfs_gguf_tensor(struct tfs_gguf *r, struct tfs_gguf_tensor *ret)
+int tfs_gguf_tensor(struct tfs_gguf *g, struct tfs_gguf_tensor *ret)
 {
-	int rc;
+	int r;
 
-	assert(r->keys_read == r->n_keys);
-	if (r->tensors_read == r->n_tensors)
+	assert(g->keys_read == g->n_keys);
+	if (g->tensors_read == g->n_tensors)
 		return 0;
-	r->in = TFS_GGUF_IN_TENSOR;
-	r->named = false;
-	rc = settle(r);
-	if (!rc)
-		rc = take_name(r, &ret->name, &ret->name_len);
-	if (!rc)
-		rc = take_shape(r, ret);
-	if (!rc)
-		rc = take_u32(r, &ret->type);
-	if (!rc)
-		rc = take_u64(r, &ret->offset);
-	if (rc)
-		return rc;
-	r->tensors_read++;
+	g->in = TFS_GGUF_IN_TENSOR;
+	g->named = false;
+	r = settle(g);
+	if (!r)
+		r = take_name(g, &ret->name, &ret->name_len);
+	if (!r)
+		r = take_shape(g, ret);
+	if (!r)
+		r = take_u32(g, &ret->type);
+	if (!r)
+		r = take_u64(g, &ret->offset);
+	if (r)
+		return r;
+	g->tensors_read++;
 	return 1;
 }

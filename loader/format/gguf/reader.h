@@ -3,12 +3,12 @@
  * The header of a GGUF file as a pull reader: versions 1 to 3, either byte order. First the keys, each followed by its value,
  * then the tensors, in the order of the file; read through a buffer, once, so a tokenizer's 150,000 strings cost little.
  *
- *	rc = tfs_gguf_open(&r, in, err);
- *	while (!rc && (rc = tfs_gguf_key(&r, &key)) > 0)
- *		rc = tfs_gguf_skip(&r, key.type, 1, 0);
- *	while (!rc && (rc = tfs_gguf_tensor(&r, &t)) > 0)
- *		rc = use(&t);
- *	tfs_gguf_close(&r);
+ *	r = tfs_gguf_open(&g, in, err);
+ *	while (!r && (r = tfs_gguf_key(&g, &key)) > 0)
+ *		r = tfs_gguf_skip(&g, key.type, 1, 0);
+ *	while (!r && (r = tfs_gguf_tensor(&g, &t)) > 0)
+ *		r = use(&t);
+ *	tfs_gguf_close(&g);
  *
  * Checked is what it takes to read on: every length and count against the bytes that are left, kinds of values, nesting. What keys
  * mean, and whether tensors make sense together, is the caller's to judge (gguf.c). See ggml/docs/gguf.md and ggml/src/gguf.cpp.
@@ -109,28 +109,28 @@ struct tfs_gguf_tensor {
 const char *tfs_gguf_type_name(enum tfs_gguf_type type);
 
 /* Begin to read @in, which stays the caller's and open as long. To be closed after any result. @err may not be NULL. */
-int tfs_gguf_open(struct tfs_gguf *r, const struct tfs_input *in, struct tfs_error *err);
-void tfs_gguf_close(struct tfs_gguf *r);
+int tfs_gguf_open(struct tfs_gguf *g, const struct tfs_input *in, struct tfs_error *err);
+void tfs_gguf_close(struct tfs_gguf *g);
 
 /* The next key: 1, or 0 after the last. */
-int tfs_gguf_key(struct tfs_gguf *r, struct tfs_gguf_key *ret);
+int tfs_gguf_key(struct tfs_gguf *g, struct tfs_gguf_key *ret);
 
 /* A value of any type but string and array. */
-int tfs_gguf_number(struct tfs_gguf *r, enum tfs_gguf_type type, union tfs_gguf_number *ret);
+int tfs_gguf_number(struct tfs_gguf *g, enum tfs_gguf_type type, union tfs_gguf_number *ret);
 
 /* A string: any bytes. */
-int tfs_gguf_string(struct tfs_gguf *r, const char **ret, size_t *ret_len);
+int tfs_gguf_string(struct tfs_gguf *g, const char **ret, size_t *ret_len);
 
 /* Enter an array. @depth: how many arrays it stands in. */
-int tfs_gguf_array(struct tfs_gguf *r, unsigned depth, struct tfs_gguf_array *ret);
+int tfs_gguf_array(struct tfs_gguf *g, unsigned depth, struct tfs_gguf_array *ret);
 
 /* Read over @count values, which stand in @depth arrays. */
-int tfs_gguf_skip(struct tfs_gguf *r, enum tfs_gguf_type type, uint64_t count, unsigned depth);
+int tfs_gguf_skip(struct tfs_gguf *g, enum tfs_gguf_type type, uint64_t count, unsigned depth);
 
 /* The next tensor, once all keys are read: 1, or 0 after the last. */
-int tfs_gguf_tensor(struct tfs_gguf *r, struct tfs_gguf_tensor *ret);
+int tfs_gguf_tensor(struct tfs_gguf *g, struct tfs_gguf_tensor *ret);
 
 /* Fill the reader's error with -EINVAL, naming the key or tensor that was read last, and @offset; returns -EINVAL. */
-int tfs_gguf_refuse(struct tfs_gguf *r, uint64_t offset, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
+int tfs_gguf_refuse(struct tfs_gguf *g, uint64_t offset, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
 
 #endif

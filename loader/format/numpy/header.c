@@ -115,228 +115,228 @@ static __attribute__((format(printf, 2, 3))) void put_one(struct text *t, const 
 }
 
 /* Write to the descr, for both. */
-static __attribute__((format(printf, 2, 3))) void put(struct reader *r, const char *fmt, ...)
+static __attribute__((format(printf, 2, 3))) void put(struct reader *rd, const char *fmt, ...)
 {
 	va_list ap, again;
 
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	put_va(&r->name, fmt, ap);
-	put_va(&r->npy, fmt, again);
+	put_va(&rd->name, fmt, ap);
+	put_va(&rd->npy, fmt, again);
 	va_end(again);
 	va_end(ap);
 }
 
-static int put_string(struct reader *r, const char *what)
+static int put_string(struct reader *rd, const char *what)
 {
 	uint8_t quote;
 	uint32_t c;
-	int rc = tfs_literal_open(&r->lit, what, &quote);
+	int r = tfs_literal_open(&rd->lit, what, &quote);
 
-	if (rc)
-		return rc;
-	put(r, "'");
-	while ((rc = tfs_literal_char(&r->lit, quote, &c)) > 0) {
+	if (r)
+		return r;
+	put(rd, "'");
+	while ((r = tfs_literal_char(&rd->lit, quote, &c)) > 0) {
 		if (c == '\'' || c == '\\')
-			put(r, "\\%c", (char)c);
+			put(rd, "\\%c", (char)c);
 		else if (c >= 0x20 && c < 0x7f)
-			put(r, "%c", (char)c);
+			put(rd, "%c", (char)c);
 		else if (c < 0x100)
-			put(r, "\\x%02x", c);
+			put(rd, "\\x%02x", c);
 		else
-			put(r, c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
+			put(rd, c < 0x10000 ? "\\u%04x" : "\\U%08x", c);
 	}
-	put(r, "'");
-	return rc;
+	put(rd, "'");
+	return r;
 }
 
 /* A type in one word. */
-static int read_word(struct reader *r, struct tfs_npy_type *t)
+static int read_word(struct reader *rd, struct tfs_npy_type *t)
 {
 	char word[TFS_NPY_WORD], quoted[TFS_QUOTE_SIZE];
 	const uint8_t *start;
-	int rc;
+	int r;
 
-	tfs_literal_space(&r->lit);
-	start = r->lit.at;
-	rc = tfs_literal_short(&r->lit, "type", word, sizeof word);
-	if (rc)
-		return rc;
+	tfs_literal_space(&rd->lit);
+	start = rd->lit.at;
+	r = tfs_literal_short(&rd->lit, "type", word, sizeof word);
+	if (r)
+		return r;
 	tfs_quote(quoted, sizeof quoted, word, strlen(word));
-	rc = tfs_npy_type_parse(word, t);
-	if (rc == -E2BIG)
-		return tfs_literal_refuse(&r->lit, start, "type %s: elements of more bytes than NumPy has", quoted);
-	if (rc)
-		return tfs_literal_refuse(&r->lit, start, "unknown type %s", quoted);
+	r = tfs_npy_type_parse(word, t);
+	if (r == -E2BIG)
+		return tfs_literal_refuse(&rd->lit, start, "type %s: elements of more bytes than NumPy has", quoted);
+	if (r)
+		return tfs_literal_refuse(&rd->lit, start, "unknown type %s", quoted);
 	if (t->kind == 'O')
-		return tfs_literal_refuse(&r->lit, start, "type %s: Python objects, which are pickled, and pickles are not run",
+		return tfs_literal_refuse(&rd->lit, start, "type %s: Python objects, which are pickled, and pickles are not run",
 					  quoted);
 	return 0;
 }
 
 /* Write a type to the descr: as ml_dtypes calls it, so that one can tell, and for npy/ as what NumPy makes of it by itself. */
-static void put_type(struct reader *r, const struct tfs_npy_type *t)
+static void put_type(struct reader *rd, const struct tfs_npy_type *t)
 {
 	char str[TFS_NPY_WORD + 4];
 
 	tfs_npy_type_str(t, t->big, str);
-	put_one(&r->name, "'%s'", t->name ? t->name : str);
-	put_one(&r->npy, "'%s'", str);
+	put_one(&rd->name, "'%s'", t->name ? t->name : str);
+	put_one(&rd->npy, "'%s'", str);
 }
 
-static int read_fields(struct reader *r, unsigned depth, uint64_t *ret_size);
+static int read_fields(struct reader *rd, unsigned depth, uint64_t *ret_size);
 
 /* The shape of a field, of elements of @type, which becomes that of all of them. */
-static int read_field_shape(struct reader *r, struct field_type *type)
+static int read_field_shape(struct reader *rd, struct field_type *type)
 {
 	const uint8_t *start;
 	unsigned dims = 0;
 	uint64_t n;
-	int rc = 0;
+	int r = 0;
 
-	tfs_literal_space(&r->lit);
-	start = r->lit.at;
+	tfs_literal_space(&rd->lit);
+	start = rd->lit.at;
 	if (type->unsized)
-		return tfs_literal_refuse(&r->lit, start, "a shape of elements of no bytes");
-	bool tuple = tfs_literal_take(&r->lit, '(');
-	put(r, "(");
-	for (int more = !tuple || !tfs_literal_take(&r->lit, ')'); more; more = rc) {
-		rc = tfs_literal_number(&r->lit, &n);
-		if (rc)
-			return rc;
+		return tfs_literal_refuse(&rd->lit, start, "a shape of elements of no bytes");
+	bool tuple = tfs_literal_take(&rd->lit, '(');
+	put(rd, "(");
+	for (int more = !tuple || !tfs_literal_take(&rd->lit, ')'); more; more = r) {
+		r = tfs_literal_number(&rd->lit, &n);
+		if (r)
+			return r;
 		if (ckd_mul(&type->size, type->size, n) || type->size > TFS_NPY_MAX_ITEM)
-			return tfs_literal_refuse(&r->lit, start, "elements of more bytes than NumPy has");
-		put(r, dims++ ? ", %llu" : "%llu", (unsigned long long)n);
-		rc = tuple ? tfs_literal_another(&r->lit, ')') : 0;
-		if (rc < 0)
-			return rc;
+			return tfs_literal_refuse(&rd->lit, start, "elements of more bytes than NumPy has");
+		put(rd, dims++ ? ", %llu" : "%llu", (unsigned long long)n);
+		r = tuple ? tfs_literal_another(&rd->lit, ')') : 0;
+		if (r < 0)
+			return r;
 	}
-	put(r, dims == 1 ? ",)" : ")");
+	put(rd, dims == 1 ? ",)" : ")");
 	type->unsized = !type->size;
 	type->padding = true;
 	return 0;
 }
 
 /* A type inside a structure. */
-static int read_type(struct reader *r, unsigned depth, struct field_type *ret)
+static int read_type(struct reader *rd, unsigned depth, struct field_type *ret)
 {
 	struct tfs_npy_type t;
-	int rc;
+	int r;
 
-	tfs_literal_space(&r->lit);
+	tfs_literal_space(&rd->lit);
 	*ret = (struct field_type){ 0 };
-	if (r->lit.at < r->lit.end && *r->lit.at == '[')
-		return read_fields(r, depth + 1, &ret->size);
-	if (!tfs_literal_take(&r->lit, '(')) {
-		rc = read_word(r, &t);
-		if (rc)
-			return rc;
-		put_type(r, &t);
+	if (rd->lit.at < rd->lit.end && *rd->lit.at == '[')
+		return read_fields(rd, depth + 1, &ret->size);
+	if (!tfs_literal_take(&rd->lit, '(')) {
+		r = read_word(rd, &t);
+		if (r)
+			return r;
+		put_type(rd, &t);
 		*ret = (struct field_type){ .size = t.size, .unsized = !t.size, .padding = t.kind == 'V' && !t.name };
 		return 0;
 	}
 	if (depth >= MAX_DEPTH) /* a type in brackets goes down two at once */
-		return tfs_literal_refuse(&r->lit, r->lit.at, "types nested deeper than %d", MAX_DEPTH);
-	put(r, "(");
-	rc = read_type(r, depth + 1, ret);
-	if (!rc)
-		rc = tfs_literal_want(&r->lit, ',');
-	put(r, ", ");
-	if (!rc)
-		rc = read_field_shape(r, ret);
-	tfs_literal_take(&r->lit, ',');
-	put(r, ")");
-	return rc ? rc : tfs_literal_want(&r->lit, ')');
+		return tfs_literal_refuse(&rd->lit, rd->lit.at, "types nested deeper than %d", MAX_DEPTH);
+	put(rd, "(");
+	r = read_type(rd, depth + 1, ret);
+	if (!r)
+		r = tfs_literal_want(&rd->lit, ',');
+	put(rd, ", ");
+	if (!r)
+		r = read_field_shape(rd, ret);
+	tfs_literal_take(&rd->lit, ',');
+	put(rd, ")");
+	return r ? r : tfs_literal_want(&rd->lit, ')');
 }
 
-static int put_name(struct reader *r, uint32_t structure, const char *what)
+static int put_name(struct reader *rd, uint32_t structure, const char *what)
 {
-	size_t at = r->name.n;
-	int rc = put_string(r, what);
+	size_t at = rd->name.n;
+	int r = put_string(rd, what);
 
-	r->names[r->n_names++] = (struct name){ .structure = structure, .at = at, .len = r->name.n - at };
-	return rc;
+	rd->names[rd->n_names++] = (struct name){ .structure = structure, .at = at, .len = rd->name.n - at };
+	return r;
 }
 
 /* A field's name, or (title, name). */
-static int read_names(struct reader *r, uint32_t structure, bool *ret_title)
+static int read_names(struct reader *rd, uint32_t structure, bool *ret_title)
 {
-	int rc;
+	int r;
 
-	*ret_title = tfs_literal_take(&r->lit, '(');
+	*ret_title = tfs_literal_take(&rd->lit, '(');
 	if (!*ret_title)
-		return put_name(r, structure, "name");
-	put(r, "(");
-	rc = put_name(r, structure, "title");
-	if (!rc)
-		rc = tfs_literal_want(&r->lit, ',');
-	put(r, ", ");
-	if (!rc)
-		rc = put_name(r, structure, "name");
-	tfs_literal_take(&r->lit, ',');
-	if (!rc)
-		rc = tfs_literal_want(&r->lit, ')');
-	put(r, ")");
-	return rc;
+		return put_name(rd, structure, "name");
+	put(rd, "(");
+	r = put_name(rd, structure, "title");
+	if (!r)
+		r = tfs_literal_want(&rd->lit, ',');
+	put(rd, ", ");
+	if (!r)
+		r = put_name(rd, structure, "name");
+	tfs_literal_take(&rd->lit, ',');
+	if (!r)
+		r = tfs_literal_want(&rd->lit, ')');
+	put(rd, ")");
+	return r;
 }
 
 /* One field of a structure, which adds its bytes to *@size. */
-static int read_field(struct reader *r, unsigned depth, uint32_t structure, uint64_t *size)
+static int read_field(struct reader *rd, unsigned depth, uint32_t structure, uint64_t *size)
 {
-	size_t n_names = r->n_names;
+	size_t n_names = rd->n_names;
 	struct field_type type;
 	bool title;
-	int rc = tfs_literal_want(&r->lit, '(');
+	int r = tfs_literal_want(&rd->lit, '(');
 
-	if (rc)
-		return rc;
-	put(r, "(");
-	rc = read_names(r, structure, &title);
-	if (!rc)
-		rc = tfs_literal_want(&r->lit, ',');
-	put(r, ", ");
-	if (!rc)
-		rc = read_type(r, depth, &type);
-	if (!rc)
-		rc = tfs_literal_another(&r->lit, ')');
-	if (rc > 0) {
-		put(r, ", ");
-		rc = read_field_shape(r, &type);
-		tfs_literal_take(&r->lit, ',');
-		if (!rc)
-			rc = tfs_literal_want(&r->lit, ')');
+	if (r)
+		return r;
+	put(rd, "(");
+	r = read_names(rd, structure, &title);
+	if (!r)
+		r = tfs_literal_want(&rd->lit, ',');
+	put(rd, ", ");
+	if (!r)
+		r = read_type(rd, depth, &type);
+	if (!r)
+		r = tfs_literal_another(&rd->lit, ')');
+	if (r > 0) {
+		put(rd, ", ");
+		r = read_field_shape(rd, &type);
+		tfs_literal_take(&rd->lit, ',');
+		if (!r)
+			r = tfs_literal_want(&rd->lit, ')');
 	}
-	put(r, ")");
-	if (rc)
-		return rc;
+	put(rd, ")");
+	if (r)
+		return r;
 	/* Bytes without a name are padding, of which there may be several. */
-	if (!title && r->names[n_names].len == 2 && type.padding)
-		r->n_names = n_names;
+	if (!title && rd->names[n_names].len == 2 && type.padding)
+		rd->n_names = n_names;
 	if (ckd_add(size, *size, type.size) || *size > TFS_NPY_MAX_ITEM)
-		return tfs_literal_refuse(&r->lit, r->lit.at, "elements of more bytes than NumPy has");
+		return tfs_literal_refuse(&rd->lit, rd->lit.at, "elements of more bytes than NumPy has");
 	return 0;
 }
 
-static int read_fields(struct reader *r, unsigned depth, uint64_t *ret_size)
+static int read_fields(struct reader *rd, unsigned depth, uint64_t *ret_size)
 {
-	int rc = tfs_literal_want(&r->lit, '[');
+	int r = tfs_literal_want(&rd->lit, '[');
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	if (depth >= MAX_DEPTH)
-		return tfs_literal_refuse(&r->lit, r->lit.at, "types nested deeper than %d", MAX_DEPTH);
-	uint32_t structure = r->n_structures++;
+		return tfs_literal_refuse(&rd->lit, rd->lit.at, "types nested deeper than %d", MAX_DEPTH);
+	uint32_t structure = rd->n_structures++;
 	*ret_size = 0;
-	put(r, "[");
-	for (int more = !tfs_literal_take(&r->lit, ']'); more; more = rc) {
-		rc = read_field(r, depth, structure, ret_size);
-		if (!rc)
-			rc = tfs_literal_another(&r->lit, ']');
-		if (rc < 0)
-			return rc;
-		put(r, "%s", rc ? ", " : "");
+	put(rd, "[");
+	for (int more = !tfs_literal_take(&rd->lit, ']'); more; more = r) {
+		r = read_field(rd, depth, structure, ret_size);
+		if (!r)
+			r = tfs_literal_another(&rd->lit, ']');
+		if (r < 0)
+			return r;
+		put(rd, "%s", r ? ", " : "");
 	}
-	put(r, "]");
+	put(rd, "]");
 	return 0;
 }
 
@@ -350,143 +350,143 @@ static int by_name(const void *a, const void *b, void *text)
 }
 
 /* NumPy finds a field by its name or its title, and makes no structure where that could be two. */
-static int check_names(struct reader *r, const uint8_t *start)
+static int check_names(struct reader *rd, const uint8_t *start)
 {
 	char quoted[TFS_QUOTE_SIZE];
 
-	qsort_r(r->names, r->n_names, sizeof *r->names, by_name, r->name.text);
-	for (size_t i = 1; i < r->n_names; i++) {
-		const struct name *n = &r->names[i];
+	qsort_r(rd->names, rd->n_names, sizeof *rd->names, by_name, rd->name.text);
+	for (size_t i = 1; i < rd->n_names; i++) {
+		const struct name *n = &rd->names[i];
 
-		if (!by_name(n - 1, n, r->name.text))
-			return tfs_literal_refuse(&r->lit, start, "duplicate field %s",
-						  tfs_quote(quoted, sizeof quoted, r->name.text + n->at + 1, n->len - 2));
+		if (!by_name(n - 1, n, rd->name.text))
+			return tfs_literal_refuse(&rd->lit, start, "duplicate field %s",
+						  tfs_quote(quoted, sizeof quoted, rd->name.text + n->at + 1, n->len - 2));
 	}
 	return 0;
 }
 
-static int read_structure(struct reader *r, struct tfs_catalog *catalog, struct tfs_npy_array *a)
+static int read_structure(struct reader *rd, struct tfs_catalog *catalog, struct tfs_npy_array *a)
 {
 	cleanup_free char *name = NULL, *npy = NULL;
 	cleanup_free struct name *names = NULL;
-	const uint8_t *start = r->lit.at;
+	const uint8_t *start = rd->lit.at;
 	/* A byte of a string makes no more than the four of "\xe9", one outside of strings no more than those of "(2,)". */
-	size_t left = r->lit.end - start, room = 4 * left + 1;
+	size_t left = rd->lit.end - start, room = 4 * left + 1;
 	uint64_t size;
-	int rc;
+	int r;
 
-	r->name = (struct text){ .text = name = malloc(room), .room = room };
-	r->npy = (struct text){ .text = npy = malloc(room), .room = room };
-	r->names = names = reallocarray(NULL, left / 2 + 1, sizeof *names); /* its quotes are two bytes */
+	rd->name = (struct text){ .text = name = malloc(room), .room = room };
+	rd->npy = (struct text){ .text = npy = malloc(room), .room = room };
+	rd->names = names = reallocarray(NULL, left / 2 + 1, sizeof *names); /* its quotes are two bytes */
 	if (!name || !npy || !names)
 		return -ENOMEM;
-	rc = read_fields(r, 0, &size);
-	if (!rc)
-		rc = check_names(r, start);
-	if (rc)
-		return rc;
+	r = read_fields(rd, 0, &size);
+	if (!r)
+		r = check_names(rd, start);
+	if (r)
+		return r;
 	if (!size)
-		return tfs_literal_refuse(&r->lit, start, "elements of no bytes");
+		return tfs_literal_refuse(&rd->lit, start, "elements of no bytes");
 	/* Byte order and all: what the words of a structure are cannot be said in an encoding, and the descr says it. */
-	a->dtype = tfs_catalog_dtype(catalog, name, r->npy.n <= MAX_DESCR ? npy : NULL, 1, size);
+	a->dtype = tfs_catalog_dtype(catalog, name, rd->npy.n <= MAX_DESCR ? npy : NULL, 1, size);
 	return a->dtype ? 0 : -ENOMEM;
 }
 
-static int read_descr(struct reader *r, struct tfs_catalog *catalog, struct tfs_npy_array *a)
+static int read_descr(struct reader *rd, struct tfs_catalog *catalog, struct tfs_npy_array *a)
 {
 	const uint8_t *start;
 	struct tfs_npy_type t;
-	int rc;
+	int r;
 
-	tfs_literal_space(&r->lit);
-	start = r->lit.at;
-	if (start < r->lit.end && *start == '[')
-		return read_structure(r, catalog, a);
-	rc = read_word(r, &t);
-	if (rc)
-		return rc;
+	tfs_literal_space(&rd->lit);
+	start = rd->lit.at;
+	if (start < rd->lit.end && *start == '[')
+		return read_structure(rd, catalog, a);
+	r = read_word(rd, &t);
+	if (r)
+		return r;
 	if (!t.size)
-		return tfs_literal_refuse(&r->lit, start, "elements of no bytes");
+		return tfs_literal_refuse(&rd->lit, start, "elements of no bytes");
 	a->dtype = tfs_npy_type_dtype(&t, catalog, &a->swap);
 	return a->dtype ? 0 : -ENOMEM;
 }
 
 /* --- The dict ------------------------------------------------------------------------------------------------------ */
 
-static int read_shape(struct reader *r, struct tfs_npy_array *a)
+static int read_shape(struct reader *rd, struct tfs_npy_array *a)
 {
-	int rc = tfs_literal_want(&r->lit, '(');
+	int r = tfs_literal_want(&rd->lit, '(');
 
-	if (rc)
-		return rc;
-	for (int more = !tfs_literal_take(&r->lit, ')'); more; more = rc) {
+	if (r)
+		return r;
+	for (int more = !tfs_literal_take(&rd->lit, ')'); more; more = r) {
 		if (a->ndim == TFS_MAX_DIMS)
-			return tfs_literal_refuse(&r->lit, r->lit.at, "more than %d dimensions", TFS_MAX_DIMS);
-		rc = tfs_literal_number(&r->lit, &a->shape[a->ndim++]);
-		if (rc)
-			return rc;
-		if (a->ndim == 1 && tfs_literal_take(&r->lit, ')'))
-			return tfs_literal_refuse(&r->lit, r->lit.at,
+			return tfs_literal_refuse(&rd->lit, rd->lit.at, "more than %d dimensions", TFS_MAX_DIMS);
+		r = tfs_literal_number(&rd->lit, &a->shape[a->ndim++]);
+		if (r)
+			return r;
+		if (a->ndim == 1 && tfs_literal_take(&rd->lit, ')'))
+			return tfs_literal_refuse(&rd->lit, rd->lit.at,
 						  "a shape that is a number in brackets: a tuple of one has a comma behind it");
-		rc = tfs_literal_another(&r->lit, ')');
-		if (rc < 0)
-			return rc;
+		r = tfs_literal_another(&rd->lit, ')');
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
 
-static int read_order(struct reader *r, struct tfs_npy_array *a)
+static int read_order(struct reader *rd, struct tfs_npy_array *a)
 {
-	if (tfs_literal_word(&r->lit, "True"))
+	if (tfs_literal_word(&rd->lit, "True"))
 		a->fortran = true;
-	else if (!tfs_literal_word(&r->lit, "False"))
-		return tfs_literal_expected(&r->lit, "True or False");
+	else if (!tfs_literal_word(&rd->lit, "False"))
+		return tfs_literal_expected(&rd->lit, "True or False");
 	return 0;
 }
 
-static int read_dict(struct reader *r, struct tfs_catalog *catalog, struct tfs_npy_array *a)
+static int read_dict(struct reader *rd, struct tfs_catalog *catalog, struct tfs_npy_array *a)
 {
 	static const char *const keys[] = { "descr", "fortran_order", "shape" };
 	char key[16], quoted[TFS_QUOTE_SIZE];
 	unsigned seen = 0, i;
-	int rc = tfs_literal_want(&r->lit, '{');
+	int r = tfs_literal_want(&rd->lit, '{');
 
-	if (rc)
-		return rc;
-	for (int more = !tfs_literal_take(&r->lit, '}'); more; more = rc) {
-		const uint8_t *start = r->lit.at;
+	if (r)
+		return r;
+	for (int more = !tfs_literal_take(&rd->lit, '}'); more; more = r) {
+		const uint8_t *start = rd->lit.at;
 
-		rc = tfs_literal_short(&r->lit, "key", key, sizeof key);
-		if (!rc)
-			rc = tfs_literal_want(&r->lit, ':');
-		if (rc)
-			return rc;
+		r = tfs_literal_short(&rd->lit, "key", key, sizeof key);
+		if (!r)
+			r = tfs_literal_want(&rd->lit, ':');
+		if (r)
+			return r;
 		for (i = 0; i < 3 && strcmp(key, keys[i]);)
 			i++;
 		if (i == 3)
-			return tfs_literal_refuse(&r->lit, start, "key %s, which belongs to no header",
+			return tfs_literal_refuse(&rd->lit, start, "key %s, which belongs to no header",
 						  tfs_quote(quoted, sizeof quoted, key, strlen(key)));
 		if (seen & 1u << i)
-			return tfs_literal_refuse(&r->lit, start, "duplicate key %s", keys[i]);
+			return tfs_literal_refuse(&rd->lit, start, "duplicate key %s", keys[i]);
 		seen |= 1u << i;
-		rc = i == 0 ? read_descr(r, catalog, a) : i == 1 ? read_order(r, a) : read_shape(r, a);
-		if (rc)
-			return rc;
-		rc = tfs_literal_another(&r->lit, '}');
-		if (rc < 0)
-			return rc;
+		r = i == 0 ? read_descr(rd, catalog, a) : i == 1 ? read_order(rd, a) : read_shape(rd, a);
+		if (r)
+			return r;
+		r = tfs_literal_another(&rd->lit, '}');
+		if (r < 0)
+			return r;
 	}
 	for (i = 0; i < 3; i++)
 		if (!(seen & 1u << i))
-			return tfs_literal_refuse(&r->lit, r->lit.at, "key %s is missing", keys[i]);
-	tfs_literal_space(&r->lit);
-	return r->lit.at == r->lit.end ? 0 : tfs_literal_expected(&r->lit, "the end of the header");
+			return tfs_literal_refuse(&rd->lit, rd->lit.at, "key %s is missing", keys[i]);
+	tfs_literal_space(&rd->lit);
+	return rd->lit.at == rd->lit.end ? 0 : tfs_literal_expected(&rd->lit, "the end of the header");
 }
 
 int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *catalog, struct tfs_npy_array *ret,
 			struct tfs_error *err)
 {
-	struct reader r = {
+	struct reader rd = {
 		.lit = {
 			.start = header,
 			.at = header + (header[6] == 1 ? 10 : TFS_NPY_START),
@@ -496,16 +496,16 @@ int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *c
 		},
 	};
 	unsigned long_dims = 0;
-	int rc;
+	int r;
 
 	*ret = (struct tfs_npy_array){ 0 };
-	rc = read_dict(&r, catalog, ret);
-	if (rc == -ENOMEM)
-		return tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for the header");
-	if (rc)
-		return rc;
+	r = read_dict(&rd, catalog, ret);
+	if (r == -ENOMEM)
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "no memory for the header");
+	if (r)
+		return r;
 	if (tfs_dtype_nbytes(ret->dtype, ret->shape, ret->ndim, &ret->nbytes))
-		return tfs_literal_refuse(&r.lit, r.lit.at, "the shape has more bits than 64-bit numbers count");
+		return tfs_literal_refuse(&rd.lit, rd.lit.at, "the shape has more bits than 64-bit numbers count");
 	for (unsigned i = 0; i < ret->ndim; i++)
 		long_dims += ret->shape[i] > 1;
 	ret->fortran = ret->fortran && long_dims > 1 && ret->nbytes;
@@ -517,10 +517,10 @@ int tfs_npy_add(struct tfs_catalog *catalog, const char *name, size_t name_len, 
 {
 	struct tfs_encoding encoding = { .coding = TFS_STORED, .length = array->nbytes };
 	uint64_t strides[TFS_MAX_DIMS], stride = array->dtype->block_bytes;
-	int rc = tfs_catalog_add(catalog, name, name_len, array->dtype, array->shape, array->ndim, offset, array->nbytes);
+	int r = tfs_catalog_add(catalog, name, name_len, array->dtype, array->shape, array->ndim, offset, array->nbytes);
 
-	if (rc || !array->nbytes || (!deflated && !array->swap && !array->fortran))
-		return rc;
+	if (r || !array->nbytes || (!deflated && !array->swap && !array->fortran))
+		return r;
 	if (deflated)
 		encoding = *deflated;
 	encoding.swap = array->swap;

@@ -142,7 +142,7 @@ static int read_escape(struct tfs_literal *l, uint32_t *ret)
 int tfs_literal_char(struct tfs_literal *l, uint8_t quote, uint32_t *ret)
 {
 	unsigned len;
-	int rc;
+	int r;
 
 	if (l->at == l->end || *l->at == '\n')
 		return tfs_literal_refuse(l, l->at, "a string without an end");
@@ -152,8 +152,8 @@ int tfs_literal_char(struct tfs_literal *l, uint8_t quote, uint32_t *ret)
 	}
 	if (*l->at == '\\') {
 		l->at++;
-		rc = read_escape(l, ret);
-		return rc ? rc : 1;
+		r = read_escape(l, ret);
+		return r ? r : 1;
 	}
 	if (*l->at < 0x80 || !l->utf8) {
 		*ret = *l->at++;
@@ -185,15 +185,15 @@ int tfs_literal_short(struct tfs_literal *l, const char *what, char *buf, size_t
 	size_t len = 0;
 	uint8_t quote;
 	uint32_t c;
-	int rc = tfs_literal_open(l, what, &quote);
+	int r = tfs_literal_open(l, what, &quote);
 
 	start = l->at;
-	while (!rc && (rc = tfs_literal_char(l, quote, &c)) > 0) {
+	while (!r && (r = tfs_literal_char(l, quote, &c)) > 0) {
 		if (c < 0x20 || c > 0x7e || len + 1 == size)
 			return tfs_literal_refuse(l, start, "a string that is no %s", what);
 		buf[len++] = c;
-		rc = 0;
+		r = 0;
 	}
 	buf[len] = 0;
-	return rc;
+	return r;
 }

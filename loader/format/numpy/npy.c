@@ -26,29 +26,29 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	size_t name_len = tfs_format_stem(file_name), n = in->size < sizeof start ? in->size : sizeof start, len;
 	cleanup_free uint8_t *header = NULL;
 	struct tfs_npy_array array;
-	int rc;
+	int r;
 
 	if (!tfs_utf8_valid(file_name, name_len))
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "its name, and so its array's, is not UTF-8");
-	rc = tfs_input_read(in, start, n, 0, err);
-	if (!rc)
-		rc = tfs_npy_header_length(start, n, in->size, &len, err);
-	if (rc)
-		return rc;
+	r = tfs_input_read(in, start, n, 0, err);
+	if (!r)
+		r = tfs_npy_header_length(start, n, in->size, &len, err);
+	if (r)
+		return r;
 	header = malloc(len);
 	if (!header)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for a header of %zu bytes", len);
-	rc = tfs_input_read(in, header, len, 0, err);
-	if (!rc)
-		rc = tfs_npy_header_read(header, len, catalog, &array, err);
-	if (rc)
-		return rc;
+	r = tfs_input_read(in, header, len, 0, err);
+	if (!r)
+		r = tfs_npy_header_read(header, len, catalog, &array, err);
+	if (r)
+		return r;
 	if (array.nbytes > in->size - len)
 		return tfs_error_set(err, -EINVAL, in->size, "the array takes %llu bytes, the file has %llu behind its header",
 				     (unsigned long long)array.nbytes, (unsigned long long)(in->size - len));
 	/* There may be 10,000 of these, each with a catalog of its own. */
-	rc = tfs_catalog_reserve(catalog, 1, name_len, array.ndim);
-	return rc ? rc : tfs_npy_add(catalog, file_name, name_len, &array, len, NULL);
+	r = tfs_catalog_reserve(catalog, 1, name_len, array.ndim);
+	return r ? r : tfs_npy_add(catalog, file_name, name_len, &array, len, NULL);
 }
 
 const struct tfs_format tfs_format_npy = {

@@ -62,15 +62,15 @@ static size_t name_length(const struct npz *z, const struct tfs_zip_member *m)
 }
 
 /* Name the member that the header's error is about; its place in the file, where it has one. */
-static int refuse(struct npz *z, const struct tfs_zip_member *m, int rc)
+static int refuse(struct npz *z, const struct tfs_zip_member *m, int r)
 {
 	bool stored = m->method == TFS_ZIP_STORED;
 	char name[TFS_QUOTE_SIZE];
 	uint64_t offset = z->err->offset;
 
-	if (rc != -EINVAL)
-		return rc;
-	return tfs_error_set(z->err, rc, m->offset + (stored ? offset : 0), "member %s: %s%s",
+	if (r != -EINVAL)
+		return r;
+	return tfs_error_set(z->err, r, m->offset + (stored ? offset : 0), "member %s: %s%s",
 			     tfs_quote(name, sizeof name, m->name, m->name_len), z->err->what,
 			     stored ? "" : " (in what inflates from here)");
 }
@@ -86,16 +86,15 @@ static int add_array(struct npz *z, const struct tfs_zip_member *m, const uint8_
 	};
 	bool stored = m->method == TFS_ZIP_STORED;
 	struct tfs_npy_array array;
-	int rc = tfs_npy_header_read(header, len, z->catalog, &array, z->err);
+	int r = tfs_npy_header_read(header, len, z->catalog, &array, z->err);
 
-	if (!rc && array.nbytes > m->unpacked - len)
-		rc = tfs_error_set(z->err, -EINVAL, m->unpacked,
-				   "the array takes %llu bytes, the member has %llu behind its header",
-				   (unsigned long long)array.nbytes, (unsigned long long)(m->unpacked - len));
-	if (!rc && !tfs_utf8_valid(m->name, m->name_len))
-		rc = tfs_error_set(z->err, -EINVAL, 0, "its name is not UTF-8");
-	if (rc)
-		return refuse(z, m, rc);
+	if (!r && array.nbytes > m->unpacked - len)
+		r = tfs_error_set(z->err, -EINVAL, m->unpacked, "the array takes %llu bytes, the member has %llu behind its header",
+				  (unsigned long long)array.nbytes, (unsigned long long)(m->unpacked - len));
+	if (!r && !tfs_utf8_valid(m->name, m->name_len))
+		r = tfs_error_set(z->err, -EINVAL, 0, "its name is not UTF-8");
+	if (r)
+		return refuse(z, m, r);
 	return tfs_npy_add(z->catalog, m->name, name_length(z, m), &array, m->offset + (stored ? len : 0),
 			   stored ? NULL : &deflated);
 }
@@ -106,22 +105,22 @@ static int read_member(struct npz *z, const struct tfs_zip_member *m)
 	uint8_t first[FIRST_READ];
 	size_t n = m->unpacked < sizeof first ? m->unpacked : sizeof first, len;
 	cleanup_free uint8_t *header = NULL;
-	int rc = tfs_zip_head(z->in, m, first, n, z->err);
+	int r = tfs_zip_head(z->in, m, first, n, z->err);
 
-	if (!is_named(m) && (rc == -EINVAL || (!rc && !tfs_npy_claims(first, n))))
+	if (!is_named(m) && (r == -EINVAL || (!r && !tfs_npy_claims(first, n))))
 		return -ENODATA;
-	if (rc)
-		return rc;
-	rc = tfs_npy_header_length(first, n < TFS_NPY_START ? n : TFS_NPY_START, m->unpacked, &len, z->err);
-	if (rc)
-		return refuse(z, m, rc);
+	if (r)
+		return r;
+	r = tfs_npy_header_length(first, n < TFS_NPY_START ? n : TFS_NPY_START, m->unpacked, &len, z->err);
+	if (r)
+		return refuse(z, m, r);
 	if (len <= n)
 		return add_array(z, m, first, len);
 	header = malloc(len);
 	if (!header)
 		return -ENOMEM;
-	rc = tfs_zip_head(z->in, m, header, len, z->err);
-	return rc ? rc : add_array(z, m, header, len);
+	r = tfs_zip_head(z->in, m, header, len, z->err);
+	return r ? r : add_array(z, m, header, len);
 }
 
 /* A member that can't be read is left out, and the others are none the worse for it. */
@@ -142,25 +141,25 @@ static int leave_out(void *arg, const struct tfs_zip_member *m, const struct tfs
 static int take_member(struct npz *z, const struct tfs_zip_member *m)
 {
 	char name[TFS_QUOTE_SIZE];
-	int rc = read_member(z, m);
+	int r = read_member(z, m);
 
-	if (rc == -ENODATA)
+	if (r == -ENODATA)
 		return tfs_catalog_note(z->catalog, m->offset, "left out: member %s: %s",
 					tfs_quote(name, sizeof name, m->name, m->name_len),
 					ends_with(m, "/") ? "a directory" : "not an array");
-	return rc == -EINVAL ? leave_out(z, m, z->err) : rc;
+	return r == -EINVAL ? leave_out(z, m, z->err) : r;
 }
 
 static int parse(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	struct tfs_error wrong = { .offset = TFS_NO_OFFSET };
 	struct npz z = { .in = in, .catalog = catalog, .err = &wrong };
-	int rc = tfs_zip_read(in, leave_out, &z, &z.zip, &wrong);
+	int r = tfs_zip_read(in, leave_out, &z, &z.zip, &wrong);
 
-	for (size_t i = 0; !rc && i < z.zip->n_members; i++)
-		rc = take_member(&z, &z.zip->members[i]);
+	for (size_t i = 0; !r && i < z.zip->n_members; i++)
+		r = take_member(&z, &z.zip->members[i]);
 	tfs_zip_destroy(z.zip);
-	return rc ? tfs_error_set(err, rc, wrong.offset, "%s", wrong.what) : 0;
+	return r ? tfs_error_set(err, r, wrong.offset, "%s", wrong.what) : 0;
 }
 
 const struct tfs_format tfs_format_npz = {

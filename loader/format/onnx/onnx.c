@@ -112,14 +112,14 @@ static int is_text(struct tfs_onnx *o, const struct tfs_pb_field *f, const char 
 {
 	char have[16]; /* longer than all we ask for */
 	size_t len = strlen(text);
-	int rc;
+	int r;
 
 	*ret = false;
 	if (f->value != len)
 		return 0;
-	rc = tfs_pb_copy(&o->pb, f, have, len);
-	*ret = !rc && !memcmp(have, text, len);
-	return rc;
+	r = tfs_pb_copy(&o->pb, f, have, len);
+	*ret = !r && !memcmp(have, text, len);
+	return r;
 }
 
 /* --- Messages ---------------------------------------------------------------------------------------------------- */
@@ -131,17 +131,17 @@ static int each_field(struct tfs_onnx *o, const struct tfs_pb_field *field, visi
 {
 	struct tfs_pb_field f;
 	struct tfs_pb_place back;
-	int rc = tfs_pb_enter(&o->pb, field, &back);
+	int r = tfs_pb_enter(&o->pb, field, &back);
 
-	if (rc)
-		return rc;
-	while ((rc = tfs_pb_next(&o->pb, &f)) > 0) {
-		rc = visit(o, &f, arg);
-		if (rc)
-			return rc;
+	if (r)
+		return r;
+	while ((r = tfs_pb_next(&o->pb, &f)) > 0) {
+		r = visit(o, &f, arg);
+		if (r)
+			return r;
 	}
 	tfs_pb_leave(&o->pb, back);
-	return rc;
+	return r;
 }
 
 /* Remember @f, which is a string or a message. */
@@ -178,10 +178,10 @@ static int read_tensor(struct tfs_onnx *o, const struct tfs_pb_field *field, con
 		       unsigned depth)
 {
 	struct tfs_onnx_tensor t;
-	int rc = tfs_onnx_tensor(o, field, &t);
+	int r = tfs_onnx_tensor(o, field, &t);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	if (!place)
 		return tfs_onnx_add(o, &t, &t.name, NULL, suffix, depth);
 	return tfs_onnx_add(o, &t, &place->owner, place->attribute.number ? &place->attribute : NULL, suffix, place->depth);
@@ -214,22 +214,22 @@ static int read_sparse(struct tfs_onnx *o, const struct tfs_pb_field *field, con
 {
 	struct sparse s = { .place.depth = depth };
 	char part[40];
-	int rc = each_field(o, field, in_sparse, &s);
+	int r = each_field(o, field, in_sparse, &s);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	if (!s.values.number || !s.indices.number)
 		return tfs_error_set(o->pb.err, -EINVAL, field->tag_at, "a sparse tensor without its %s",
 				     s.values.number ? "indices" : "values");
 	if (place)
 		s.place = *place;
 	else
-		rc = each_field(o, &s.values, name_of_values, &s);
+		r = each_field(o, &s.values, name_of_values, &s);
 	snprintf(part, sizeof part, "%s.values", suffix);
-	if (!rc)
-		rc = read_tensor(o, &s.values, &s.place, part, depth);
+	if (!r)
+		r = read_tensor(o, &s.values, &s.place, part, depth);
 	snprintf(part, sizeof part, "%s.indices", suffix);
-	return rc ? rc : read_tensor(o, &s.indices, &s.place, part, depth);
+	return r ? r : read_tensor(o, &s.indices, &s.place, part, depth);
 }
 
 /* Plain numbers that a Constant node's attribute may have instead of a tensor. */
@@ -267,17 +267,17 @@ static int read_numbers(struct tfs_onnx *o, const struct tfs_pb_field *field, st
 		.at = field->tag_at,
 		.ndim = n->list,
 	};
-	int rc;
+	int r;
 
 	tfs_onnx_values_clear(o);
-	rc = each_field(o, field, in_numbers, place);
+	r = each_field(o, field, in_numbers, place);
 	/* proto3 does not write a 0: the tensor is there, but not a byte of it. */
-	if (!rc && !n->list && !o->values.count && place->type == n->type)
+	if (!r && !n->list && !o->values.count && place->type == n->type)
 		return tfs_onnx_add_unwritten(o, &place->owner);
 	t.dims[0] = o->values.count;
-	if (!rc)
+	if (!r)
 		tfs_onnx_values_tensor(o, n->kind, n->width, &t);
-	return rc ? rc : tfs_onnx_add(o, &t, &place->owner, NULL, "", place->depth);
+	return r ? r : tfs_onnx_add(o, &t, &place->owner, NULL, "", place->depth);
 }
 
 static visit_fn in_graph;
@@ -287,18 +287,18 @@ static int in_attribute(struct tfs_onnx *o, const struct tfs_pb_field *f, void *
 	struct place *place = arg;
 	unsigned depth = place->depth + 1;
 	char suffix[24];
-	int rc;
+	int r;
 
 	switch (f->number) {
 	case ATTRIBUTE_T:
-		rc = note_only(o, f, &place->tensor);
-		return rc || !f->value ? rc : read_tensor(o, f, place, "", 0); /* an empty message is none */
+		r = note_only(o, f, &place->tensor);
+		return r || !f->value ? r : read_tensor(o, f, place, "", 0); /* an empty message is none */
 	case ATTRIBUTE_TENSORS:
 		snprintf(suffix, sizeof suffix, ".%zu", place->n_tensors++);
 		return read_tensor(o, f, place, suffix, 0);
 	case ATTRIBUTE_SPARSE_TENSOR:
-		rc = note_only(o, f, &place->sparse);
-		return rc || !f->value ? rc : read_sparse(o, f, place, "", 0);
+		r = note_only(o, f, &place->sparse);
+		return r || !f->value ? r : read_sparse(o, f, place, "", 0);
 	case ATTRIBUTE_SPARSE_TENSORS:
 		snprintf(suffix, sizeof suffix, ".%zu", place->n_sparse++);
 		return read_sparse(o, f, place, suffix, 0);
@@ -324,27 +324,27 @@ static int read_attribute(struct tfs_onnx *o, const struct tfs_pb_field *field, 
 {
 	struct place place = *owner;
 	bool is = false;
-	int rc = each_field(o, field, attribute_name, &place);
+	int r = each_field(o, field, attribute_name, &place);
 
-	if (rc || place.reference.value)
-		return rc;
+	if (r || place.reference.value)
+		return r;
 	if (!place.constant)
 		return each_field(o, field, in_attribute, &place);
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-		rc = is_text(o, &place.attribute, numbers[i].attribute, &is);
-		if (rc)
-			return rc;
+		r = is_text(o, &place.attribute, numbers[i].attribute, &is);
+		if (r)
+			return r;
 		if (!is)
 			continue;
 		place.numbers = &numbers[i];
 		return read_numbers(o, field, &place);
 	}
-	rc = is_text(o, &place.attribute, "value", &is);
-	if (!rc && !is)
-		rc = is_text(o, &place.attribute, "sparse_value", &is);
+	r = is_text(o, &place.attribute, "value", &is);
+	if (!r && !is)
+		r = is_text(o, &place.attribute, "sparse_value", &is);
 	if (is)
 		place.attribute.number = 0;
-	return rc ? rc : each_field(o, field, in_attribute, &place);
+	return r ? r : each_field(o, field, in_attribute, &place);
 }
 
 /* Fields may stand in any order, so nodes and functions are gone through twice: for names, and for what is called by them. */
@@ -375,13 +375,13 @@ static int in_node(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
 static int read_node(struct tfs_onnx *o, const struct tfs_pb_field *field, unsigned depth)
 {
 	struct node n = { .place.depth = depth };
-	int rc = each_field(o, field, node_names, &n);
+	int r = each_field(o, field, node_names, &n);
 
-	if (rc || !n.has_attributes)
-		return rc;
+	if (r || !n.has_attributes)
+		return r;
 	n.place.owner = n.output.value ? n.output : n.name;
-	rc = is_text(o, &n.op_type, "Constant", &n.place.constant);
-	return rc ? rc : each_field(o, field, in_node, &n);
+	r = is_text(o, &n.op_type, "Constant", &n.place.constant);
+	return r ? r : each_field(o, field, in_node, &n);
 }
 
 static int in_graph(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
@@ -419,7 +419,7 @@ static int in_model(struct tfs_onnx *o, const struct tfs_pb_field *f, bool *has_
 {
 	struct place function = { .depth = 1 };
 	unsigned depth = 0, inner = 1;
-	int rc;
+	int r;
 
 	switch (f->number) {
 	case MODEL_GRAPH:
@@ -428,8 +428,8 @@ static int in_model(struct tfs_onnx *o, const struct tfs_pb_field *f, bool *has_
 	case MODEL_TRAINING_INFO:
 		return each_field(o, f, in_training, &inner);
 	case MODEL_FUNCTIONS:
-		rc = each_field(o, f, function_name, &function);
-		return rc ? rc : each_field(o, f, in_function, &function);
+		r = each_field(o, f, function_name, &function);
+		return r ? r : each_field(o, f, in_function, &function);
 	default:
 		return 0;
 	}
@@ -439,35 +439,35 @@ static int read_model(struct tfs_onnx *o)
 {
 	struct tfs_pb_field f;
 	bool has_graph = false;
-	int rc;
+	int r;
 
-	while ((rc = tfs_pb_next(&o->pb, &f)) > 0) {
-		rc = in_model(o, &f, &has_graph);
-		if (rc)
-			return rc;
+	while ((r = tfs_pb_next(&o->pb, &f)) > 0) {
+		r = in_model(o, &f, &has_graph);
+		if (r)
+			return r;
 	}
-	if (!rc && !has_graph)
+	if (!r && !has_graph)
 		return tfs_error_set(o->pb.err, -EINVAL, 0, "there is no graph in it, so this is no ONNX model");
-	return rc;
+	return r;
 }
 
 static int parse(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	cleanup_free struct tfs_onnx *o = calloc(1, sizeof *o);
-	int rc;
+	int r;
 
 	(void)file_name;
 	if (!o)
 		return -ENOMEM;
 	tfs_pb_init(&o->pb, in, err);
 	o->catalog = catalog;
-	rc = read_model(o);
-	if (!rc)
-		rc = tfs_onnx_catalog(o);
-	if (rc == -ENOMEM)
-		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for its tensors");
+	r = read_model(o);
+	if (!r)
+		r = tfs_onnx_catalog(o);
+	if (r == -ENOMEM)
+		tfs_error_set(err, r, TFS_NO_OFFSET, "no memory for its tensors");
 	tfs_onnx_fini(o);
-	return rc;
+	return r;
 }
 
 const struct tfs_format tfs_format_onnx = {

@@ -57,28 +57,28 @@ struct tfs_pb {
 };
 
 /* Begin at the first byte of the file @in, which stays the caller's, as one message. @err is filled by whatever fails. */
-void tfs_pb_init(struct tfs_pb *r, const struct tfs_input *in, struct tfs_error *err);
+void tfs_pb_init(struct tfs_pb *pb, const struct tfs_input *in, struct tfs_error *err);
 
 /*
  * The next field of the message at hand. 1: it is in *@ret, and the reader stands behind it, unless somebody enters it. 0: there is
  * none. -EINVAL: not protobuf; or pread's error. Groups (which proto3 has not) are read over.
  */
-int tfs_pb_next(struct tfs_pb *r, struct tfs_pb_field *ret);
+int tfs_pb_next(struct tfs_pb *pb, struct tfs_pb_field *ret);
 
 /*
  * Go to the first byte of @f, which is BYTES and was found before, and take it for the message at hand; *@ret_back is for
  * tfs_pb_leave(), which goes back to where the reader stood. -EINVAL: not BYTES, or too deep.
  */
-int tfs_pb_enter(struct tfs_pb *r, const struct tfs_pb_field *f, struct tfs_pb_place *ret_back);
-void tfs_pb_leave(struct tfs_pb *r, struct tfs_pb_place back);
+int tfs_pb_enter(struct tfs_pb *pb, const struct tfs_pb_field *f, struct tfs_pb_place *ret_back);
+void tfs_pb_leave(struct tfs_pb *pb, struct tfs_pb_place back);
 
 /* One varint of an entered field of packed numbers: there is one as long as at < end. 0 or an error as above. */
-int tfs_pb_varint(struct tfs_pb *r, uint64_t *ret);
+int tfs_pb_varint(struct tfs_pb *pb, uint64_t *ret);
 
 /* The first @len bytes of @f, no more than it has, into @buf; the reader stays where it is. 0, or pread's error. */
-int tfs_pb_copy(struct tfs_pb *r, const struct tfs_pb_field *f, void *buf, size_t len);
+int tfs_pb_copy(struct tfs_pb *pb, const struct tfs_pb_field *f, void *buf, size_t len);
 
 /* Is @f of that wire type? Else -EINVAL, @err filled. */
-int tfs_pb_expect(struct tfs_pb *r, const struct tfs_pb_field *f, enum tfs_pb_wire wire);
+int tfs_pb_expect(struct tfs_pb *pb, const struct tfs_pb_field *f, enum tfs_pb_wire wire);
 
 #endif

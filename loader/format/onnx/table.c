@@ -88,22 +88,22 @@ static int make_name(struct tfs_onnx *o, const struct tfs_pb_field *base, const 
 {
 	const struct tfs_onnx_table *table = &o->table;
 	struct name n;
-	int rc;
+	int r;
 
 	if (table->n_records + table->n_unreadable + table->strings.n + table->unwritten.n == MAX_TENSORS)
 		return tfs_error_set(o->pb.err, -EINVAL, base->tag_at, "more than %u tensors", MAX_TENSORS);
 	n.pb = &o->pb;
 	n.at = base->tag_at;
 	n.len = 0;
-	rc = append_field(&n, base);
-	if (!rc && attribute)
-		rc = append_text(&n, ".");
-	if (!rc && attribute)
-		rc = append_field(&n, attribute);
-	if (!rc)
-		rc = append_text(&n, suffix);
-	if (rc)
-		return rc;
+	r = append_field(&n, base);
+	if (!r && attribute)
+		r = append_text(&n, ".");
+	if (!r && attribute)
+		r = append_field(&n, attribute);
+	if (!r)
+		r = append_text(&n, suffix);
+	if (r)
+		return r;
 	if (!tfs_utf8_valid(n.s, n.len))
 		return tfs_error_set(o->pb.err, -EINVAL, n.at, "the name of a tensor is not well-formed UTF-8");
 	o->table.name_bytes += n.len;
@@ -144,24 +144,24 @@ static int keep_encoding(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, co
 static int keep_location(struct tfs_onnx *o, const struct tfs_pb_field *f, struct text *ret)
 {
 	char *s = tfs_arena_alloc(&o->table.arena, f->value, 1);
-	int rc = s ? tfs_pb_copy(&o->pb, f, s, f->value) : -ENOMEM;
+	int r = s ? tfs_pb_copy(&o->pb, f, s, f->value) : -ENOMEM;
 
-	if (!rc)
+	if (!r)
 		*ret = (struct text){ s, f->value };
-	return rc;
+	return r;
 }
 
 static int omit(struct tfs_onnx *o, struct tfs_onnx_omitted *omitted, const struct tfs_pb_field *base,
 		const struct tfs_pb_field *attribute, const char *suffix)
 {
 	struct text name;
-	int rc = make_name(o, base, attribute, suffix, &name);
+	int r = make_name(o, base, attribute, suffix, &name);
 
-	if (!rc && !omitted->n++) {
+	if (!r && !omitted->n++) {
 		omitted->first = name.s;
 		omitted->first_len = name.len;
 	}
-	return rc;
+	return r;
 }
 
 int tfs_onnx_add_unwritten(struct tfs_onnx *o, const struct tfs_pb_field *base)
@@ -180,13 +180,13 @@ int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const stru
 		.ndim = (uint8_t)t->ndim,
 		.depth = (uint8_t)depth,
 	};
-	int rc;
+	int r;
 
 	if (!*t->why && !t->dtype)
 		return omit(o, &table->strings, base, attribute, suffix);
-	rc = make_name(o, base, attribute, suffix, &rec.name);
-	if (rc)
-		return rc;
+	r = make_name(o, base, attribute, suffix, &rec.name);
+	if (r)
+		return r;
 	if (*t->why) {
 		table->n_unreadable++;
 		return tfs_catalog_leave_out(o->catalog, rec.name.s, rec.name.len, t->why_at, "%s", t->why);
@@ -196,11 +196,11 @@ int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const stru
 	if (!rec.dims)
 		return -ENOMEM;
 	if (t->encoding)
-		rc = keep_encoding(o, t, &rec.encoding);
-	if (!rc && t->location.number)
-		rc = keep_location(o, &t->location, &rec.location);
-	if (rc)
-		return rc;
+		r = keep_encoding(o, t, &rec.encoding);
+	if (!r && t->location.number)
+		r = keep_location(o, &t->location, &rec.location);
+	if (r)
+		return r;
 	if (tfs_array_room(table->records, table->n_records, table->room))
 		return -ENOMEM;
 	table->records[table->n_records++] = rec;
@@ -290,27 +290,27 @@ int tfs_onnx_catalog(struct tfs_onnx *o)
 	struct tfs_catalog *catalog = o->catalog;
 	size_t n = table->n_records;
 	cleanup_free const void **order = reallocarray(NULL, n + 1, 2 * sizeof *order); /* n may be 0 */
-	int rc;
+	int r;
 
 	if (!order)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		order[i] = &table->records[i];
 	tfs_sort(order, n, order + n, by_rank);
-	rc = rename_others(table, order);
-	if (!rc)
-		rc = tfs_catalog_reserve(catalog, n, table->name_bytes, table->dims);
-	for (size_t i = 0; i < n && !rc; i++) {
+	r = rename_others(table, order);
+	if (!r)
+		r = tfs_catalog_reserve(catalog, n, table->name_bytes, table->dims);
+	for (size_t i = 0; i < n && !r; i++) {
 		const struct tfs_onnx_record *rec = order[i];
 
-		rc = tfs_catalog_add(catalog, rec->shown.s, rec->shown.len, rec->dtype, rec->dims, rec->ndim, rec->offset,
-				     rec->nbytes);
-		if (!rc && rec->encoding)
-			rc = tfs_catalog_encode(catalog, NULL, rec->encoding);
-		if (!rc && rec->location.s)
-			rc = tfs_catalog_external(catalog, rec->location.s, rec->location.len);
+		r = tfs_catalog_add(catalog, rec->shown.s, rec->shown.len, rec->dtype, rec->dims, rec->ndim, rec->offset,
+				    rec->nbytes);
+		if (!r && rec->encoding)
+			r = tfs_catalog_encode(catalog, NULL, rec->encoding);
+		if (!r && rec->location.s)
+			r = tfs_catalog_external(catalog, rec->location.s, rec->location.len);
 	}
-	return rc ? rc : warn_omitted(o);
+	return r ? r : warn_omitted(o);
 }
 
 void tfs_onnx_fini(struct tfs_onnx *o)

@@ -132,21 +132,21 @@ static int add_fixed(struct tfs_onnx *o, const struct tfs_pb_field *f, uint32_t 
 {
 	struct tfs_onnx_values *v = &o->values;
 	uint64_t len = size;
-	int rc = 0;
+	int r = 0;
 
 	if (f->wire == TFS_PB_BYTES)
 		len = f->value;
 	else
-		rc = tfs_pb_expect(&o->pb, f, size == 8 ? TFS_PB_FIXED64 : TFS_PB_FIXED32);
-	if (rc || !len)
-		return rc;
+		r = tfs_pb_expect(&o->pb, f, size == 8 ? TFS_PB_FIXED64 : TFS_PB_FIXED32);
+	if (r || !len)
+		return r;
 	if (len % size)
 		return tfs_error_set(o->pb.err, -EINVAL, f->tag_at, "field %u: %llu bytes are no whole numbers of %u", f->number,
 				     (unsigned long long)len, size);
-	rc = add_run(o, f->at);
+	r = add_run(o, f->at);
 	v->count += len / size;
 	v->end = f->at + len;
-	return rc;
+	return r;
 }
 
 /* One more, which is @value on the wire. */
@@ -169,34 +169,34 @@ static void count_varint(struct tfs_onnx_values *v, uint64_t value, uint64_t at,
 static int add_varints(struct tfs_onnx *o, const struct tfs_pb_field *f, enum tfs_onnx_kind kind)
 {
 	struct tfs_onnx_values *v = &o->values;
-	struct tfs_pb *r = &o->pb;
+	struct tfs_pb *pb = &o->pb;
 	struct tfs_pb_place back;
 	uint64_t value;
-	int rc;
+	int r;
 
 	if (f->wire == TFS_PB_VARINT) {
-		rc = add_run(o, f->at);
+		r = add_run(o, f->at);
 		count_varint(v, f->value, f->at, kind);
-		v->end = r->at;
-		return rc;
+		v->end = pb->at;
+		return r;
 	}
-	rc = tfs_pb_enter(r, f, &back);
-	if (rc)
-		return rc;
-	for (uint64_t n = 0; r->at < r->end && !rc; n++) {
-		uint64_t at = r->at;
+	r = tfs_pb_enter(pb, f, &back);
+	if (r)
+		return r;
+	for (uint64_t n = 0; pb->at < pb->end && !r; n++) {
+		uint64_t at = pb->at;
 
 		if (n % VARINTS_PER_RUN == 0)
-			rc = add_run(o, at);
-		if (!rc)
-			rc = tfs_pb_varint(r, &value);
-		if (!rc)
+			r = add_run(o, at);
+		if (!r)
+			r = tfs_pb_varint(pb, &value);
+		if (!r)
 			count_varint(v, value, at, kind);
 	}
 	if (f->value)
 		v->end = f->at + f->value;
-	tfs_pb_leave(r, back);
-	return rc;
+	tfs_pb_leave(pb, back);
+	return r;
 }
 
 int tfs_onnx_values_add(struct tfs_onnx *o, const struct tfs_pb_field *f, enum tfs_onnx_kind kind)
@@ -277,10 +277,10 @@ static int read_decimal(struct tfs_onnx *o, const struct draft *d, const char *w
 	uint64_t n = 0;
 	bool good = f->value && f->value <= sizeof text;
 	size_t len = f->value < sizeof text ? f->value : sizeof text;
-	int rc = tfs_pb_copy(&o->pb, f, text, len);
+	int r = tfs_pb_copy(&o->pb, f, text, len);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	for (size_t i = 0; i < len && good; i++)
 		good = text[i] >= '0' && text[i] <= '9' && !ckd_mul(&n, n, 10u) && !ckd_add(&n, n, (unsigned)(text[i] - '0'));
 	if (!good)
@@ -299,25 +299,25 @@ static int read_entry(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_f
 	struct tfs_pb_field f, key = { 0 }, value = { 0 };
 	char text[8] = "";
 	struct tfs_pb_place back;
-	int rc = tfs_pb_enter(&o->pb, entry, &back);
+	int r = tfs_pb_enter(&o->pb, entry, &back);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	value.at = entry->at; /* where it is empty and not written */
-	while ((rc = tfs_pb_next(&o->pb, &f)) > 0) {
+	while ((r = tfs_pb_next(&o->pb, &f)) > 0) {
 		if (f.number != 1 && f.number != 2)
 			continue;
-		rc = tfs_pb_expect(&o->pb, &f, TFS_PB_BYTES);
-		if (rc)
-			return rc;
+		r = tfs_pb_expect(&o->pb, &f, TFS_PB_BYTES);
+		if (r)
+			return r;
 		*(f.number == 1 ? &key : &value) = f;
 	}
 	tfs_pb_leave(&o->pb, back);
-	if (rc || key.value > sizeof text)
-		return rc;
-	rc = tfs_pb_copy(&o->pb, &key, text, key.value);
-	if (rc)
-		return rc;
+	if (r || key.value > sizeof text)
+		return r;
+	r = tfs_pb_copy(&o->pb, &key, text, key.value);
+	if (r)
+		return r;
 	if (key.value == 8 && !memcmp(text, "location", 8)) {
 		d->t->location = value;
 		d->t->location.number = 2;
@@ -336,7 +336,7 @@ static int check_location(struct tfs_onnx *o, struct tfs_onnx_tensor *t)
 {
 	char location[PATH_MAX];
 	uint64_t len = t->location.value;
-	int rc;
+	int r;
 
 	if (!len) {
 		leave_out(t, t->at, "its data are external, but no location says where");
@@ -347,27 +347,27 @@ static int check_location(struct tfs_onnx *o, struct tfs_onnx_tensor *t)
 			  (unsigned long long)len, PATH_MAX);
 		return 0;
 	}
-	rc = tfs_pb_copy(&o->pb, &t->location, location, len);
-	if (!rc && memchr(location, '\0', len))
+	r = tfs_pb_copy(&o->pb, &t->location, location, len);
+	if (!r && memchr(location, '\0', len))
 		leave_out(t, t->location.at, "the location of its external data has a NUL in it");
-	return rc;
+	return r;
 }
 
 static int finish_external(struct tfs_onnx *o, const struct draft *d)
 {
 	struct tfs_onnx_tensor *t = d->t;
 	uint64_t length = 0;
-	int rc = d->offset.number ? read_decimal(o, d, "the offset", &d->offset, &t->offset) : 0;
+	int r = d->offset.number ? read_decimal(o, d, "the offset", &d->offset, &t->offset) : 0;
 
-	if (!rc && d->length.number)
-		rc = read_decimal(o, d, "the length", &d->length, &length);
-	if (!rc)
-		rc = check_location(o, t);
+	if (!r && d->length.number)
+		r = read_decimal(o, d, "the length", &d->length, &length);
+	if (!r)
+		r = check_location(o, t);
 	/* 0 is as good as none (onnx/external_data_helper.py; onnxruntime, tensorprotoutils.cc). */
-	if (!rc && length && length != t->nbytes)
+	if (!r && length && length != t->nbytes)
 		leave_out(t, t->at, "dtype %s and the dimensions ask for %llu bytes, its external data have %llu", t->dtype->name,
 			  (unsigned long long)t->nbytes, (unsigned long long)length);
-	return rc;
+	return r;
 }
 
 /* --- The message ------------------------------------------------------------------------------------------------- */
@@ -386,31 +386,31 @@ static int read_dims(struct tfs_onnx *o, struct tfs_onnx_tensor *t, const struct
 {
 	struct tfs_pb_place back;
 	uint64_t dim;
-	int rc;
+	int r;
 
 	if (f->wire == TFS_PB_VARINT) {
 		add_dim(t, f->value, f->tag_at);
 		return 0;
 	}
-	rc = tfs_pb_enter(&o->pb, f, &back);
-	if (rc)
-		return rc;
-	while (o->pb.at < o->pb.end && !rc) {
-		rc = tfs_pb_varint(&o->pb, &dim);
-		if (!rc)
+	r = tfs_pb_enter(&o->pb, f, &back);
+	if (r)
+		return r;
+	while (o->pb.at < o->pb.end && !r) {
+		r = tfs_pb_varint(&o->pb, &dim);
+		if (!r)
 			add_dim(t, dim, f->tag_at);
 	}
 	tfs_pb_leave(&o->pb, back);
-	return rc;
+	return r;
 }
 
 static int read_data(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_field *f)
 {
 	bool single = f->number == RAW_DATA || f->number == STRING_DATA;
-	int rc = single ? tfs_pb_expect(&o->pb, f, TFS_PB_BYTES) : 0;
+	int r = single ? tfs_pb_expect(&o->pb, f, TFS_PB_BYTES) : 0;
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	/* An empty string is an element, too; else what is empty is as good as not there. */
 	if (f->wire == TFS_PB_BYTES && !f->value && f->number != STRING_DATA && d->data != f->number)
 		return 0;
@@ -425,11 +425,11 @@ static int read_data(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_fi
 
 static int read_number(struct tfs_onnx *o, const struct tfs_pb_field *f, uint32_t *ret)
 {
-	int rc = tfs_pb_expect(&o->pb, f, TFS_PB_VARINT);
+	int r = tfs_pb_expect(&o->pb, f, TFS_PB_VARINT);
 
-	if (!rc)
+	if (!r)
 		*ret = (uint32_t)f->value; /* an int32 or an enum: the low 32 bits */
-	return rc;
+	return r;
 }
 
 static int read_field(struct tfs_onnx *o, struct draft *d, const struct tfs_pb_field *f)
@@ -513,18 +513,18 @@ int tfs_onnx_tensor(struct tfs_onnx *o, const struct tfs_pb_field *field, struct
 	struct draft d = { .t = t };
 	struct tfs_pb_field f;
 	struct tfs_pb_place back;
-	int rc;
+	int r;
 
 	*t = (struct tfs_onnx_tensor){ .at = field->tag_at };
 	tfs_onnx_values_clear(o);
-	rc = tfs_pb_enter(&o->pb, field, &back);
-	if (rc)
-		return rc;
-	while ((rc = tfs_pb_next(&o->pb, &f)) > 0) {
-		rc = read_field(o, &d, &f);
-		if (rc)
-			return rc;
+	r = tfs_pb_enter(&o->pb, field, &back);
+	if (r)
+		return r;
+	while ((r = tfs_pb_next(&o->pb, &f)) > 0) {
+		r = read_field(o, &d, &f);
+		if (r)
+			return r;
 	}
 	tfs_pb_leave(&o->pb, back);
-	return rc ? rc : finish(o, &d);
+	return r ? r : finish(o, &d);
 }

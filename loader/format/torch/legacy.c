@@ -55,14 +55,14 @@ static int skip_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t 
 		       int (*check)(const struct tfs_pickle *p))
 {
 	struct tfs_pickle p;
-	int rc = read_pickle(t, buf, len, *at, 0, &p);
+	int r = read_pickle(t, buf, len, *at, 0, &p);
 
-	if (!rc && check)
-		rc = check(&p);
+	if (!r && check)
+		r = check(&p);
 	*at += p.used;
 	*cut = p.cut;
 	tfs_pickle_fini(&p);
-	return rc;
+	return r;
 }
 
 static int check_magic(const struct tfs_pickle *p)
@@ -90,23 +90,23 @@ static int check_protocol(const struct tfs_pickle *p)
 static int read_pickles(struct tfs_torch *t, const char *buf, size_t len, struct tfs_pickle *keys, size_t *ret_end, bool *cut)
 {
 	size_t at = 0;
-	int rc = skip_pickle(t, buf, len, &at, cut, check_magic);
+	int r = skip_pickle(t, buf, len, &at, cut, check_magic);
 
-	if (!rc)
-		rc = skip_pickle(t, buf, len, &at, cut, check_protocol);
-	if (!rc)
-		rc = skip_pickle(t, buf, len, &at, cut, NULL); /* sizes of types and byte order of the machine: not used */
-	if (rc)
-		return rc;
-	rc = read_pickle(t, buf, len, at, 0, &t->pickle);
+	if (!r)
+		r = skip_pickle(t, buf, len, &at, cut, check_protocol);
+	if (!r)
+		r = skip_pickle(t, buf, len, &at, cut, NULL); /* sizes of types and byte order of the machine: not used */
+	if (r)
+		return r;
+	r = read_pickle(t, buf, len, at, 0, &t->pickle);
 	*cut = t->pickle.cut;
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	at += t->pickle.used;
-	rc = read_pickle(t, buf, len, at, t->pickle.memory, keys);
+	r = read_pickle(t, buf, len, at, t->pickle.memory, keys);
 	*cut = keys->cut;
 	*ret_end = at + keys->used;
-	return rc;
+	return r;
 }
 
 /* --- The storages ------------------------------------------------------------------------------------------------ */
@@ -175,7 +175,7 @@ static int place_storage(struct tfs_torch *t, struct legacy *l, const struct tfs
 	const char *text;
 	uint64_t count, nbytes;
 	uint32_t len;
-	int rc;
+	int r;
 
 	if (tfs_pickle_type(key) == TFS_PICKLE_STR || tfs_pickle_type(key) == TFS_PICKLE_BYTES) {
 		s = find_storage(l, key);
@@ -188,9 +188,9 @@ static int place_storage(struct tfs_torch *t, struct legacy *l, const struct tfs
 		return tfs_error_set(t->err, -EINVAL, *at, "storage %s is listed twice", quoted);
 	if (t->in->size - *at < sizeof count)
 		return tfs_error_set(t->err, -EINVAL, *at, "the file ends before storage %s", quoted);
-	rc = tfs_input_read(t->in, &count, sizeof count, *at, t->err);
-	if (rc)
-		return rc;
+	r = tfs_input_read(t->in, &count, sizeof count, *at, t->err);
+	if (r)
+		return r;
 	count = le64toh(count);
 	if (count != s->numel)
 		return tfs_error_set(t->err, -EINVAL, *at,
@@ -211,14 +211,14 @@ static int place_storages(struct tfs_torch *t, struct legacy *l, const struct tf
 {
 	const struct tfs_pickle_value *key;
 	struct tfs_pickle_iter it;
-	int rc = 0;
+	int r = 0;
 
 	if (tfs_pickle_type(&keys->result) != TFS_PICKLE_LIST)
 		return tfs_pickle_error(keys, -EINVAL, 0, "the keys of the storages are no list");
 	it = tfs_pickle_iter(&keys->result);
-	while (!rc && (key = tfs_pickle_next(&it)))
-		rc = place_storage(t, l, key, &at);
-	return rc;
+	while (!r && (key = tfs_pickle_next(&it)))
+		r = place_storage(t, l, key, &at);
+	return r;
 }
 
 static int find(struct tfs_torch *t, const struct tfs_pickle_value *key, struct tfs_torch_extent *ret)
@@ -239,19 +239,19 @@ static int read_file(struct tfs_torch *t, char **buf, struct tfs_pickle *keys, s
 	uint64_t most = t->in->size < TFS_PICKLE_MAX_SIZE ? t->in->size : TFS_PICKLE_MAX_SIZE,
 		 len = most < FIRST_READ ? most : FIRST_READ;
 	bool cut;
-	int rc;
+	int r;
 
 	for (;;) {
 		free(*buf);
 		*buf = malloc(len);
 		if (!*buf)
 			return -ENOMEM;
-		rc = tfs_input_read(t->in, *buf, len, 0, t->err);
-		if (rc)
-			return rc;
-		rc = read_pickles(t, *buf, len, keys, ret_end, &cut);
-		if (!rc || !cut)
-			return rc;
+		r = tfs_input_read(t->in, *buf, len, 0, t->err);
+		if (r)
+			return r;
+		r = read_pickles(t, *buf, len, keys, ret_end, &cut);
+		if (!r || !cut)
+			return r;
 		if (len == most)
 			return tfs_error_set(t->err, -EINVAL, len, "its pickles take more than %u bytes", TFS_PICKLE_MAX_SIZE);
 		tfs_pickle_fini(&t->pickle);
@@ -266,17 +266,17 @@ int tfs_torch_legacy(struct tfs_torch *t)
 	struct tfs_pickle keys = { 0 };
 	struct legacy l = { 0 };
 	size_t end = 0;
-	int rc = read_file(t, &buf, &keys, &end);
+	int r = read_file(t, &buf, &keys, &end);
 
-	if (!rc)
-		rc = list_storages(t, &l);
-	if (!rc)
-		rc = place_storages(t, &l, &keys, end);
+	if (!r)
+		r = list_storages(t, &l);
+	if (!r)
+		r = place_storages(t, &l, &keys, end);
 	t->find = find;
 	t->container = &l;
-	if (!rc)
-		rc = tfs_torch_list(t);
+	if (!r)
+		r = tfs_torch_list(t);
 	tfs_pickle_fini(&keys);
 	free(l.storages);
-	return rc;
+	return r;
 }

@@ -58,20 +58,20 @@ int tfs_torch_make_unique(struct tfs_torch *t, const void **order, size_t n, str
 {
 	const struct tfs_torch_tensor *first = NULL;
 	unsigned number = 1;
-	int rc = 0;
+	int r = 0;
 
 	tfs_sort(order, n, order + n, by_name);
-	for (size_t i = 0; i < n && !rc; i++) {
+	for (size_t i = 0; i < n && !r; i++) {
 		struct tfs_torch_tensor *x = (struct tfs_torch_tensor *)order[i];
 
 		if (first && !tfs_name_cmp(first->name, first->name_len, x->name, x->name_len)) {
-			rc = rename_tensor(t, order, n, x, &number, arena);
+			r = rename_tensor(t, order, n, x, &number, arena);
 			continue;
 		}
 		first = x;
 		number = 1;
 	}
-	if (!rc)
+	if (!r)
 		tfs_sort(order, n, order + n, by_name);
-	return rc;
+	return r;
 }

@@ -42,10 +42,10 @@ int tfs_pickle_new_node(struct tfs_pickle *p, size_t at, enum tfs_pickle_type ty
 	size_t room = type >= TFS_PICKLE_FIRST_LIST ? 1 : n + (type == TFS_PICKLE_PERSID);
 	struct tfs_pickle_node *node;
 	size_t size = sizeof *node + room * sizeof *node->items;
-	int rc = tfs_pickle_charge(p, at, size);
+	int r = tfs_pickle_charge(p, at, size);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	node = tfs_arena_alloc(&p->arena, size, alignof(struct tfs_pickle_node));
 	if (!node)
 		return -ENOMEM;
@@ -61,7 +61,7 @@ int tfs_pickle_add_items(struct tfs_pickle *p, size_t at, struct tfs_pickle_node
 {
 	struct tfs_pickle_span *last = tfs_pickle_last_span(node), *span = last;
 	size_t room, size;
-	int rc;
+	int r;
 
 	if (!n)
 		return 0;
@@ -71,9 +71,9 @@ int tfs_pickle_add_items(struct tfs_pickle *p, size_t at, struct tfs_pickle_node
 		if (room < n)
 			room = n;
 		size = sizeof *span + room * sizeof *items;
-		rc = tfs_pickle_charge(p, at, size);
-		if (rc)
-			return rc;
+		r = tfs_pickle_charge(p, at, size);
+		if (r)
+			return r;
 		span = tfs_arena_alloc(&p->arena, size, alignof(struct tfs_pickle_span));
 		if (!span)
 			return -ENOMEM;

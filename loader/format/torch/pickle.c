@@ -41,10 +41,10 @@ struct machine {
 static int push(struct machine *m, struct tfs_pickle_value v)
 {
 	if (m->depth == m->room_stack) {
-		int rc = tfs_pickle_charge(m->p, m->opcode, (m->room_stack ? m->room_stack : 16) * sizeof v);
+		int r = tfs_pickle_charge(m->p, m->opcode, (m->room_stack ? m->room_stack : 16) * sizeof v);
 
-		if (rc)
-			return rc;
+		if (r)
+			return r;
 		if (tfs_array_room(m->stack, m->depth, m->room_stack))
 			return -ENOMEM;
 	}
@@ -73,10 +73,10 @@ static struct tfs_pickle_value *top(struct machine *m, size_t i)
 
 static int push_mark(struct machine *m)
 {
-	int rc = tfs_pickle_charge(m->p, m->opcode, sizeof *m->marks);
+	int r = tfs_pickle_charge(m->p, m->opcode, sizeof *m->marks);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	if (tfs_array_room(m->marks, m->n_marks, m->room_marks))
 		return -ENOMEM;
 	m->marks[m->n_marks++] = m->depth;
@@ -138,10 +138,10 @@ static int push_here(struct machine *m, enum tfs_pickle_type type)
 static int push_string(struct machine *m, enum tfs_pickle_type type, unsigned n)
 {
 	uint64_t len;
-	int rc = take_uint(m, n, &len);
+	int r = take_uint(m, n, &len);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	return take(m, len) ? push_here(m, type) : -EINVAL;
 }
 
@@ -162,9 +162,9 @@ static int push_bool(struct machine *m, bool b)
 static int push_uint(struct machine *m, unsigned n, bool is_signed)
 {
 	uint64_t v;
-	int rc = take_uint(m, n, &v);
+	int r = take_uint(m, n, &v);
 
-	return rc ? rc : push_int(m, is_signed ? (int32_t)v : (int64_t)v);
+	return r ? r : push_int(m, is_signed ? (int32_t)v : (int64_t)v);
 }
 
 static int push_long(struct machine *m)
@@ -179,10 +179,10 @@ static int push_long(struct machine *m)
 static int push_bytes_long(struct machine *m, unsigned n)
 {
 	uint64_t len;
-	int rc = take_uint(m, n, &len);
+	int r = take_uint(m, n, &len);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	return take(m, len) ? push_long(m) : -EINVAL;
 }
 
@@ -242,10 +242,10 @@ static int memo_put(struct machine *m, uint64_t i)
 {
 	size_t page = i / PAGE_VALUES;
 	struct tfs_pickle_value **memo;
-	int rc = need(m, 1);
+	int r = need(m, 1);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	/* Writers count up from 0, and each number takes at least an opcode. */
 	if (i > m->at)
 		return refuse(m, "memo index %" PRIu64 " in the first %zu bytes of a pickle", i, m->at);
@@ -260,9 +260,9 @@ static int memo_put(struct machine *m, uint64_t i)
 		m->n_pages = n;
 	}
 	if (!m->memo[page]) {
-		rc = tfs_pickle_charge(m->p, m->opcode, PAGE_VALUES * sizeof **m->memo);
-		if (rc)
-			return rc;
+		r = tfs_pickle_charge(m->p, m->opcode, PAGE_VALUES * sizeof **m->memo);
+		if (r)
+			return r;
 		m->memo[page] = calloc(PAGE_VALUES, sizeof **m->memo); /* all ABSENT */
 		if (!m->memo[page])
 			return -ENOMEM;
@@ -276,10 +276,10 @@ static int memo_get(struct machine *m, unsigned n)
 {
 	const struct tfs_pickle_value *v;
 	uint64_t i;
-	int rc = take_uint(m, n, &i);
+	int r = take_uint(m, n, &i);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	v = memo_at(m, i);
 	if (!v || !v->word)
 		return refuse(m, "memo index %" PRIu64 " is used and was never set", i);
@@ -289,9 +289,9 @@ static int memo_get(struct machine *m, unsigned n)
 static int memo_put_numbered(struct machine *m, unsigned n)
 {
 	uint64_t i;
-	int rc = take_uint(m, n, &i);
+	int r = take_uint(m, n, &i);
 
-	return rc ? rc : memo_put(m, i);
+	return r ? r : memo_put(m, i);
 }
 
 /* --- Containers -------------------------------------------------------------------------------------------------- */
@@ -301,39 +301,39 @@ static int collect(struct machine *m, enum tfs_pickle_type type, size_t n)
 {
 	struct tfs_pickle_value v, *items;
 	bool grows = type >= TFS_PICKLE_FIRST_LIST;
-	int rc = need(m, n);
+	int r = need(m, n);
 
-	if (!rc)
-		rc = tfs_pickle_new_node(m->p, m->opcode, type, grows ? 0 : n, &v);
-	if (rc)
-		return rc;
+	if (!r)
+		r = tfs_pickle_new_node(m->p, m->opcode, type, grows ? 0 : n, &v);
+	if (r)
+		return r;
 	items = m->stack + m->depth - n;
 	if (grows)
-		rc = tfs_pickle_add_items(m->p, m->opcode, tfs_pickle_node(&v), items, n);
+		r = tfs_pickle_add_items(m->p, m->opcode, tfs_pickle_node(&v), items, n);
 	else if (n) /* or there may be no stack yet */
 		memcpy(tfs_pickle_node(&v)->items, items, n * sizeof *items);
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	m->depth -= n;
 	return push(m, v);
 }
 
 static int empty_tuple(struct machine *m)
 {
-	int rc = m->empty_tuple.word ? 0 : tfs_pickle_new_node(m->p, m->opcode, TFS_PICKLE_TUPLE, 0, &m->empty_tuple);
+	int r = m->empty_tuple.word ? 0 : tfs_pickle_new_node(m->p, m->opcode, TFS_PICKLE_TUPLE, 0, &m->empty_tuple);
 
-	return rc ? rc : push(m, m->empty_tuple);
+	return r ? r : push(m, m->empty_tuple);
 }
 
 /* The same with all above the last mark. */
 static int collect_marked(struct machine *m, enum tfs_pickle_type type)
 {
 	size_t n = 0;
-	int rc = pop_mark(m, &n);
+	int r = pop_mark(m, &n);
 
-	if (!rc && type == TFS_PICKLE_DICT && n % 2)
-		rc = refuse(m, "a dict of %zu keys and values", n);
-	return rc ? rc : collect(m, type, n);
+	if (!r && type == TFS_PICKLE_DICT && n % 2)
+		r = refuse(m, "a dict of %zu keys and values", n);
+	return r ? r : collect(m, type, n);
 }
 
 /* Where what is put into @v goes: into itself, or into what a call is noted to have got. */
@@ -344,10 +344,10 @@ static int target_of(struct machine *m, struct tfs_pickle_value *v, bool pairs, 
 	if (type == TFS_PICKLE_CALL) {
 		v = tfs_pickle_node(v)->items + (pairs ? TFS_PICKLE_PAIRS : TFS_PICKLE_ITEMS);
 		if (!v->word) {
-			int rc = tfs_pickle_new_node(m->p, m->opcode, pairs ? TFS_PICKLE_DICT : TFS_PICKLE_LIST, 0, v);
+			int r = tfs_pickle_new_node(m->p, m->opcode, pairs ? TFS_PICKLE_DICT : TFS_PICKLE_LIST, 0, v);
 
-			if (rc)
-				return rc;
+			if (r)
+				return r;
 		}
 	} else if (pairs ? type != TFS_PICKLE_DICT : type != TFS_PICKLE_LIST && type != TFS_PICKLE_SET) {
 		return refuse(m, "items are put into what is no %s", pairs ? "dict" : "list");
@@ -360,25 +360,25 @@ static int target_of(struct machine *m, struct tfs_pickle_value *v, bool pairs, 
 static int put(struct machine *m, size_t n, bool pairs)
 {
 	struct tfs_pickle_node *target = NULL;
-	int rc = need(m, n + 1);
+	int r = need(m, n + 1);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	if (pairs && n % 2)
 		return refuse(m, "%zu keys and values are put into a dict", n);
-	rc = target_of(m, top(m, n), pairs, &target);
-	if (!rc)
-		rc = tfs_pickle_add_items(m->p, m->opcode, target, m->stack + m->depth - n, n);
+	r = target_of(m, top(m, n), pairs, &target);
+	if (!r)
+		r = tfs_pickle_add_items(m->p, m->opcode, target, m->stack + m->depth - n, n);
 	m->depth -= n;
-	return rc;
+	return r;
 }
 
 static int put_marked(struct machine *m, bool pairs)
 {
 	size_t n = 0;
-	int rc = pop_mark(m, &n);
+	int r = pop_mark(m, &n);
 
-	return rc ? rc : put(m, n, pairs);
+	return r ? r : put(m, n, pairs);
 }
 
 /* --- What Python would look up or call ---------------------------------------------------------------------------- */
@@ -387,25 +387,25 @@ static int push_global(struct machine *m)
 {
 	size_t len;
 	const char *name;
-	int rc;
+	int r;
 
 	if (!take_line(m, &len))
 		return -EINVAL;
 	name = take_line(m, &len);
 	if (!name)
 		return -EINVAL;
-	rc = push_here(m, TFS_PICKLE_STR); /* the module */
-	if (!rc)
-		rc = push(m, tfs_pickle_of_address(TFS_PICKLE_STR, name - 1));
-	return rc ? rc : collect(m, TFS_PICKLE_GLOBAL, 2);
+	r = push_here(m, TFS_PICKLE_STR); /* the module */
+	if (!r)
+		r = push(m, tfs_pickle_of_address(TFS_PICKLE_STR, name - 1));
+	return r ? r : collect(m, TFS_PICKLE_GLOBAL, 2);
 }
 
 static int stack_global(struct machine *m)
 {
-	int rc = need(m, 2);
+	int r = need(m, 2);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	if (tfs_pickle_type(top(m, 0)) != TFS_PICKLE_STR || tfs_pickle_type(top(m, 1)) != TFS_PICKLE_STR)
 		return refuse(m, "a global whose name or module is no string");
 	return collect(m, TFS_PICKLE_GLOBAL, 2);
@@ -415,10 +415,10 @@ static int stack_global(struct machine *m)
 static int call(struct machine *m, bool keywords)
 {
 	struct tfs_pickle_value *args, *callee, v;
-	int rc = need(m, 2 + keywords);
+	int r = need(m, 2 + keywords);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	args = top(m, keywords);
 	callee = top(m, 1 + keywords);
 	if (keywords && tfs_pickle_type(top(m, 0)) != TFS_PICKLE_DICT)
@@ -433,9 +433,9 @@ static int call(struct machine *m, bool keywords)
 	default:
 		return refuse(m, "a call of what is neither a global nor made by a call");
 	}
-	rc = tfs_pickle_new_node(m->p, m->opcode, TFS_PICKLE_CALL, TFS_PICKLE_CALL_ITEMS, &v);
-	if (rc)
-		return rc;
+	r = tfs_pickle_new_node(m->p, m->opcode, TFS_PICKLE_CALL, TFS_PICKLE_CALL_ITEMS, &v);
+	if (r)
+		return r;
 	tfs_pickle_node(&v)->items[TFS_PICKLE_CALLEE] = *callee;
 	tfs_pickle_node(&v)->items[TFS_PICKLE_ARGS] = *args;
 	if (keywords)
@@ -446,10 +446,10 @@ static int call(struct machine *m, bool keywords)
 
 static int build(struct machine *m)
 {
-	int rc = need(m, 2);
+	int r = need(m, 2);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	if (tfs_pickle_type(top(m, 1)) != TFS_PICKLE_CALL)
 		return refuse(m, "a state is set in what no call has made");
 	tfs_pickle_node(top(m, 1))->items[TFS_PICKLE_STATE] = *top(m, 0);
@@ -459,10 +459,10 @@ static int build(struct machine *m)
 
 static int persistent(struct machine *m)
 {
-	int rc = collect(m, TFS_PICKLE_PERSID, 1);
+	int r = collect(m, TFS_PICKLE_PERSID, 1);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	tfs_pickle_node(top(m, 0))->items[1] = m->p->persids;
 	m->p->persids = *top(m, 0);
 	return 0;
@@ -473,35 +473,35 @@ static int persistent(struct machine *m)
 static int proto(struct machine *m)
 {
 	uint64_t version;
-	int rc = take_uint(m, 1, &version);
+	int r = take_uint(m, 1, &version);
 
-	if (!rc && version > MAX_PROTOCOL)
-		rc = refuse(m, "pickle protocol %" PRIu64 "; the last one known is %d", version, MAX_PROTOCOL);
-	return rc;
+	if (!r && version > MAX_PROTOCOL)
+		r = refuse(m, "pickle protocol %" PRIu64 "; the last one known is %d", version, MAX_PROTOCOL);
+	return r;
 }
 
 static int pop(struct machine *m)
 {
-	int rc;
+	int r;
 
 	if (m->n_marks && m->marks[m->n_marks - 1] == m->depth) {
 		m->n_marks--;
 		return 0;
 	}
-	rc = need(m, 1);
-	if (!rc)
+	r = need(m, 1);
+	if (!r)
 		m->depth--;
-	return rc;
+	return r;
 }
 
 static int pop_to_mark(struct machine *m)
 {
 	size_t n = 0;
-	int rc = pop_mark(m, &n);
+	int r = pop_mark(m, &n);
 
-	if (!rc)
+	if (!r)
 		m->depth -= n;
-	return rc;
+	return r;
 }
 
 static int carry_out(struct machine *m, unsigned char opcode)
@@ -575,7 +575,7 @@ static int run(struct machine *m)
 {
 	for (;;) {
 		const char *opcode;
-		int rc;
+		int r;
 
 		m->opcode = m->at;
 		opcode = take(m, 1);
@@ -583,9 +583,9 @@ static int run(struct machine *m)
 			return -EINVAL;
 		if (*opcode == '.')
 			break;
-		rc = carry_out(m, *opcode);
-		if (rc)
-			return rc;
+		r = carry_out(m, *opcode);
+		if (r)
+			return r;
 	}
 	if (m->n_marks || m->depth != 1)
 		return refuse(m, "the pickle ends with %zu values and %zu marks on the stack, not with one value", m->depth,
@@ -598,16 +598,16 @@ static int run(struct machine *m)
 int tfs_pickle_read(struct tfs_pickle *p)
 {
 	struct machine m = { .p = p };
-	int rc = p->len ? run(&m) : tfs_pickle_error(p, -EINVAL, 0, "the file ends where a pickle should begin");
+	int r = p->len ? run(&m) : tfs_pickle_error(p, -EINVAL, 0, "the file ends where a pickle should begin");
 
-	if (rc == -ENOMEM)
-		tfs_pickle_error(p, rc, m.opcode, "no memory for the values of a pickle");
+	if (r == -ENOMEM)
+		tfs_pickle_error(p, r, m.opcode, "no memory for the values of a pickle");
 	free(m.stack);
 	free(m.marks);
 	for (size_t i = 0; i < m.n_pages; i++)
 		free(m.memo[i]);
 	free(m.memo);
-	return rc;
+	return r;
 }
 
 void tfs_pickle_fini(struct tfs_pickle *p)

@@ -95,23 +95,23 @@ static __attribute__((cold, format(printf, 3, 4))) int leave_out(struct tfs_torc
 {
 	char why[256];
 	va_list ap;
-	int rc;
+	int r;
 
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof why, fmt, ap);
 	va_end(ap);
-	rc = tfs_catalog_leave_out(t->catalog, tensor->name, tensor->name_len, offset_of(t, tensor), "%s", why);
-	return rc ? rc : 1;
+	r = tfs_catalog_leave_out(t->catalog, tensor->name, tensor->name_len, offset_of(t, tensor), "%s", why);
+	return r ? r : 1;
 }
 
 /* What is none of torch's tensors, though somebody may look for it. Nothing is missing because of it. Returns 1. */
 static __attribute__((cold)) int pass_over(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const char *what)
 {
 	char name[TFS_QUOTE_SIZE];
-	int rc = tfs_catalog_note(t->catalog, offset_of(t, tensor), "%s is %s, no tensor of torch's: left out",
-				  tfs_quote(name, sizeof name, tensor->name, tensor->name_len), what);
+	int r = tfs_catalog_note(t->catalog, offset_of(t, tensor), "%s is %s, no tensor of torch's: left out",
+				 tfs_quote(name, sizeof name, tensor->name, tensor->name_len), what);
 
-	return rc ? rc : 1;
+	return r ? r : 1;
 }
 
 static bool text_is(const struct tfs_pickle_value *v, const char *text)
@@ -232,7 +232,7 @@ static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 	const char *text;
 	uint64_t nbytes;
 	uint32_t len;
-	int rc;
+	int r;
 
 	if (of_torch(type) && !type_of_storage(type))
 		return leave_out(t, tensor, "its elements are of a type that is not known, or of less than a byte");
@@ -241,14 +241,14 @@ static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 	text = tfs_pickle_text(s->key, &len);
 	tfs_quote(key, sizeof key, text, len);
 	t->err = &wrong;
-	rc = t->find(t, s->key, &l->extent);
+	r = t->find(t, s->key, &l->extent);
 	t->err = err;
-	if (rc == -ENOENT)
+	if (r == -ENOENT)
 		return leave_out(t, tensor, "its storage %s is not in the file", key);
-	if (rc == -EINVAL)
+	if (r == -EINVAL)
 		return leave_out(t, tensor, "its storage %s: %s", key, wrong.what);
-	if (rc)
-		return tfs_error_set(err, rc, wrong.offset, "%s", wrong.what);
+	if (r)
+		return tfs_error_set(err, r, wrong.offset, "%s", wrong.what);
 	if (ckd_mul(&nbytes, s->numel, s->type->size) || nbytes > l->extent.nbytes)
 		return leave_out(t, tensor, "its storage %s has %" PRIu64 " elements of %u bytes in %" PRIu64 " bytes", key,
 				 s->numel, s->type->size, l->extent.nbytes);
@@ -299,20 +299,20 @@ static bool negated(const struct tfs_pickle_value *metadata)
 
 static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, struct layout *l)
 {
-	const struct tfs_torch_rebuild *r = tensor->rebuild;
+	const struct tfs_torch_rebuild *rebuild = tensor->rebuild;
 	const struct tfs_pickle_value *args = tensor->from;
 	struct tfs_torch_storage s;
 	unsigned n_strides;
-	int rc;
+	int r;
 
-	if (r && r->foreign)
-		return pass_over(t, tensor, r->foreign);
-	if (r && r->left_out)
-		return leave_out(t, tensor, "%s", r->left_out);
-	rc = read_storage(t, tensor, r ? tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0) : args, &s, l);
-	if (rc)
-		return rc;
-	if (!r) {
+	if (rebuild && rebuild->foreign)
+		return pass_over(t, tensor, rebuild->foreign);
+	if (rebuild && rebuild->left_out)
+		return leave_out(t, tensor, "%s", rebuild->left_out);
+	r = read_storage(t, tensor, rebuild ? tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0) : args, &s, l);
+	if (r)
+		return r;
+	if (!rebuild) {
 		l->ndim = 1;
 		l->shape[0] = s.view_numel;
 		l->strides[0] = 1;
@@ -320,17 +320,17 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 	}
 	if (!count_of(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 1), &l->offset))
 		return leave_out(t, tensor, "its offset is no number from 0 to 2^63-1");
-	rc = read_dims(t, tensor, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 2), "size", l->shape, &l->ndim);
-	if (!rc)
-		rc = read_dims(t, tensor, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 3), "stride", l->strides, &n_strides);
-	if (rc)
-		return rc;
+	r = read_dims(t, tensor, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 2), "size", l->shape, &l->ndim);
+	if (!r)
+		r = read_dims(t, tensor, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 3), "stride", l->strides, &n_strides);
+	if (r)
+		return r;
 	if (n_strides != l->ndim)
 		return leave_out(t, tensor, "%u sizes and %u strides", l->ndim, n_strides);
-	if (r->metadata && negated(tfs_pickle_item(args, TFS_PICKLE_TUPLE, r->metadata)))
+	if (rebuild->metadata && negated(tfs_pickle_item(args, TFS_PICKLE_TUPLE, rebuild->metadata)))
 		return leave_out(t, tensor, "a conjugate or negative view, whose values are not those that are stored");
-	if (r->dtype) {
-		const struct tfs_pickle_value *dtype = tfs_pickle_item(args, TFS_PICKLE_TUPLE, r->dtype);
+	if (rebuild->dtype) {
+		const struct tfs_pickle_value *dtype = tfs_pickle_item(args, TFS_PICKLE_TUPLE, rebuild->dtype);
 
 		l->type = type_of_dtype(dtype);
 		if (!l->type && of_torch(dtype))
@@ -386,11 +386,11 @@ static int add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const
 	uint64_t at = l->elems ? l->begin + l->offset * l->type->size : 0, nbytes = l->elems * l->type->size;
 	struct tfs_encoding encoding = { .swap = t->big_endian && l->type->word > 1 ? l->type->word : 0, .length = nbytes };
 	uint64_t strides[TFS_MAX_DIMS];
-	int rc = tfs_catalog_add(t->catalog, tensor->name, tensor->name_len, dtype, l->shape, l->ndim,
-				 l->extent.offset + (l->extent.deflated ? 0 : at), nbytes);
+	int r = tfs_catalog_add(t->catalog, tensor->name, tensor->name_len, dtype, l->shape, l->ndim,
+				l->extent.offset + (l->extent.deflated ? 0 : at), nbytes);
 
-	if (rc || !l->elems || (l->plain && !encoding.swap && !l->extent.deflated))
-		return rc;
+	if (r || !l->elems || (l->plain && !encoding.swap && !l->extent.deflated))
+		return r;
 	if (!l->plain) {
 		encoding.strides = strides;
 		encoding.length = l->type->size;
@@ -413,12 +413,12 @@ int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor)
 {
 	const struct tfs_dtype *dtype;
 	struct layout l = { 0 };
-	int rc = read_layout(t, tensor, &l);
+	int r = read_layout(t, tensor, &l);
 
-	if (!rc)
-		rc = check_layout(t, tensor, &l);
-	if (rc)
-		return rc > 0 ? 0 : rc;
+	if (!r)
+		r = check_layout(t, tensor, &l);
+	if (r)
+		return r > 0 ? 0 : r;
 	if (l.type->npy)
 		dtype = tfs_catalog_dtype(t->catalog, l.type->name, l.type->npy, 1, l.type->size);
 	else
@@ -427,8 +427,8 @@ int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor)
 		return -ENOMEM;
 	if (dtype->block_elems > 1) {
 		if (!l.ndim || !l.plain) {
-			rc = leave_out(t, tensor, "strides over elements of less than a byte");
-			return rc < 0 ? rc : 0;
+			r = leave_out(t, tensor, "strides over elements of less than a byte");
+			return r < 0 ? r : 0;
 		}
 		l.shape[l.ndim - 1] *= dtype->block_elems; /* fewer than 2^63 bytes, so no overflow */
 	}

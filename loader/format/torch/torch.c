@@ -120,15 +120,15 @@ static int read_byte_order(struct tfs_torch *t, const struct archive *a)
 {
 	const struct tfs_zip_member *m = member(a, "", ENDIANNESS, strlen(ENDIANNESS));
 	char text[8] = "";
-	int rc;
+	int r;
 
 	if (!m)
 		return 0; /* before torch 2.1: little-endian is what torch takes it for */
-	rc = check_member(t, m);
-	if (!rc && m->unpacked < sizeof text)
-		rc = read_member(t, m, text);
-	if (rc)
-		return rc;
+	r = check_member(t, m);
+	if (!r && m->unpacked < sizeof text)
+		r = read_member(t, m, text);
+	if (r)
+		return r;
 	t->big_endian = !strcmp(text, "big");
 	if (!t->big_endian && strcmp(text, "little"))
 		return tfs_error_set(t->err, -EINVAL, m->offset, "the byte order is neither little nor big");
@@ -140,16 +140,16 @@ static int find_in(struct tfs_torch *t, const char *dir, const struct tfs_pickle
 	const struct tfs_zip_member *m;
 	uint32_t len;
 	const char *text = tfs_pickle_text(key, &len);
-	int rc;
+	int r;
 
 	if (!len || len > MAX_KEY || memchr(text, '/', len))
 		return -ENOENT;
 	m = member(t->container, dir, text, len);
 	if (!m)
 		return -ENOENT;
-	rc = check_member(t, m);
-	if (rc)
-		return rc;
+	r = check_member(t, m);
+	if (r)
+		return r;
 	*ret = (struct tfs_torch_extent){
 		.offset = m->offset,
 		.length = m->size,
@@ -173,19 +173,19 @@ static int find_constant(struct tfs_torch *t, const struct tfs_pickle_value *key
 /* Read the pickle in the member @m into t->pickle; *@ret_buf is what it points into. @memory: what others take. */
 static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, size_t memory, char **ret_buf)
 {
-	int rc = check_member(t, m);
+	int r = check_member(t, m);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	if (m->unpacked > TFS_PICKLE_MAX_SIZE)
 		return tfs_error_set(t->err, -EINVAL, m->offset, "a pickle of %" PRIu64 " bytes; the limit is %u", m->unpacked,
 				     TFS_PICKLE_MAX_SIZE);
 	*ret_buf = malloc(m->unpacked + 1); /* it may be empty */
 	if (!*ret_buf)
 		return -ENOMEM;
-	rc = read_member(t, m, *ret_buf);
-	if (rc)
-		return rc;
+	r = read_member(t, m, *ret_buf);
+	if (r)
+		return r;
 	t->pickle = (struct tfs_pickle){
 		.buf = *ret_buf,
 		.len = m->unpacked,
@@ -203,29 +203,29 @@ static int read_zip(struct tfs_torch *t, struct archive *a)
 	const struct tfs_zip_member *object, *constants;
 	struct tfs_torch c;
 	size_t n, n_left_out;
-	int rc = find_root(t, a);
+	int r = find_root(t, a);
 
-	if (!rc)
-		rc = read_byte_order(t, a);
-	if (rc)
-		return rc;
+	if (!r)
+		r = read_byte_order(t, a);
+	if (r)
+		return r;
 	t->find = find;
 	t->container = a;
 	object = member(a, "", PICKLE, strlen(PICKLE));
 	constants = member(a, "", CONSTANTS ".pkl", strlen(CONSTANTS ".pkl"));
 	c = *t;
 	c.find = find_constant;
-	rc = object ? read_pickle(t, object, 0, &buf) : -ENOMEM;
-	if (!rc && constants) {
-		rc = read_pickle(&c, constants, t->pickle.memory, &constants_buf);
+	r = object ? read_pickle(t, object, 0, &buf) : -ENOMEM;
+	if (!r && constants) {
+		r = read_pickle(&c, constants, t->pickle.memory, &constants_buf);
 		t->constants = &c;
 	}
-	if (!rc)
-		rc = tfs_torch_list(t);
+	if (!r)
+		r = tfs_torch_list(t);
 	t->constants = NULL;
 	tfs_pickle_fini(&c.pickle);
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	tfs_catalog_tensors(t->catalog, &n);
 	tfs_catalog_left_out(t->catalog, &n_left_out);
 	if (!n && !n_left_out && constants)
@@ -263,24 +263,24 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	struct tfs_torch t = { .in = in, .file_name = file_name, .catalog = catalog, .err = err };
 	struct archive a = { 0 };
 	uint8_t start[4] = { 0 };
-	int rc = tfs_input_read(in, start, in->size < sizeof start ? in->size : sizeof start, 0, err);
+	int r = tfs_input_read(in, start, in->size < sizeof start ? in->size : sizeof start, 0, err);
 
-	if (rc)
-		return rc;
+	if (r)
+		return r;
 	if (tfs_zip_claims(start)) {
-		rc = tfs_zip_read(in, NULL, NULL, &a.zip, err);
-		if (!rc)
-			rc = read_zip(&t, &a);
+		r = tfs_zip_read(in, NULL, NULL, &a.zip, err);
+		if (!r)
+			r = read_zip(&t, &a);
 		tfs_zip_destroy(a.zip);
 	} else if (start[0] == 0x80 || !memcmp(start, "L119", 4)) { /* a pickle, or the magic number in protocol 1 */
-		rc = tfs_torch_legacy(&t);
+		r = tfs_torch_legacy(&t);
 	} else {
-		rc = tfs_error_set(err, -EINVAL, 0, "neither a zip file nor a pickle: torch.save() has not written it");
+		r = tfs_error_set(err, -EINVAL, 0, "neither a zip file nor a pickle: torch.save() has not written it");
 	}
 	tfs_pickle_fini(&t.pickle);
-	if (rc == -ENOMEM)
-		tfs_error_set(err, rc, TFS_NO_OFFSET, "no memory for its tensors");
-	return rc;
+	if (r == -ENOMEM)
+		tfs_error_set(err, r, TFS_NO_OFFSET, "no memory for its tensors");
+	return r;
 }
 
 const struct tfs_format tfs_format_torch = {

@@ -64,22 +64,22 @@ static int put_text(struct walk *w, const char *s, size_t len)
 {
 	const char *end = s + len;
 	char hex[5];
-	int rc = 0;
+	int r = 0;
 
 	if (tfs_utf8_valid(s, len))
 		return put_bytes(w, s, len);
-	while (s < end && !rc) {
+	while (s < end && !r) {
 		unsigned n = *s & 0x80 ? tfs_utf8_sequence(s, end) : 1;
 
 		if (n) {
-			rc = put_bytes(w, s, n);
+			r = put_bytes(w, s, n);
 			s += n;
 			continue;
 		}
 		snprintf(hex, sizeof hex, "\\x%02x", (unsigned char)*s++);
-		rc = put_bytes(w, hex, 4);
+		r = put_bytes(w, hex, 4);
 	}
-	return rc;
+	return r;
 }
 
 static int put_number(struct walk *w, const char *before, int64_t i)
@@ -150,7 +150,7 @@ static const struct tfs_pickle_value *plain_key(const struct tfs_pickle_value *k
 static int put_key(struct walk *w, const struct tfs_pickle_value *key, int64_t place)
 {
 	const struct tfs_pickle_value *part;
-	int rc = 0;
+	int r = 0;
 
 	key = plain_key(key);
 	if (has_text(key))
@@ -160,19 +160,19 @@ static int put_key(struct walk *w, const struct tfs_pickle_value *key, int64_t p
 			return put_number(w, "#", place);
 	if (!tfs_pickle_item(key, TFS_PICKLE_TUPLE, 0))
 		return put_number(w, "#", place);
-	for (size_t i = 0; (part = tfs_pickle_item(key, TFS_PICKLE_TUPLE, i)) && !rc; i++) {
-		rc = i ? put_bytes(w, ".", 1) : 0;
-		if (!rc)
-			rc = put_key_text(w, part);
+	for (size_t i = 0; (part = tfs_pickle_item(key, TFS_PICKLE_TUPLE, i)) && !r; i++) {
+		r = i ? put_bytes(w, ".", 1) : 0;
+		if (!r)
+			r = put_key_text(w, part);
 	}
-	return rc;
+	return r;
 }
 
 /* Walk @v one part further down: @key, or @place where that is NULL. */
 static int walk_part(struct walk *w, const struct tfs_pickle_value *key, int64_t place, const struct tfs_pickle_value *v)
 {
 	size_t len = w->len;
-	int rc = 0;
+	int r = 0;
 
 	/* Most values are numbers, of which no path need be made. */
 	if (!tfs_pickle_is_node(v)) {
@@ -180,14 +180,14 @@ static int walk_part(struct walk *w, const struct tfs_pickle_value *key, int64_t
 		return 0;
 	}
 	if (w->parts++)
-		rc = put_bytes(w, ".", 1);
-	if (!rc)
-		rc = key ? put_key(w, key, place) : put_number(w, "", place);
-	if (!rc)
-		rc = walk(w, v);
+		r = put_bytes(w, ".", 1);
+	if (!r)
+		r = key ? put_key(w, key, place) : put_number(w, "", place);
+	if (!r)
+		r = walk(w, v);
 	w->parts--;
 	w->len = len;
-	return rc;
+	return r;
 }
 
 /* --- Tensors ----------------------------------------------------------------------------------------------------- */
@@ -233,11 +233,11 @@ static int walk_items(struct walk *w, const struct tfs_pickle_value *v)
 	struct tfs_pickle_iter it = tfs_pickle_iter(v);
 	const struct tfs_pickle_value *item;
 	int64_t place = 0;
-	int rc = 0;
+	int r = 0;
 
-	while (!rc && (item = tfs_pickle_next(&it)))
-		rc = walk_part(w, NULL, place++, item);
-	return rc;
+	while (!r && (item = tfs_pickle_next(&it)))
+		r = walk_part(w, NULL, place++, item);
+	return r;
 }
 
 /* Keys that Python holds for equal. Others than these are so only where they are the same object. */
@@ -308,7 +308,7 @@ static int walk_pairs(struct walk *w, const struct tfs_pickle_value *dict, bool 
 	int64_t place = 0;
 	unsigned parts = 0;
 	bool nodes = false;
-	int rc = 0;
+	int r = 0;
 
 	while ((key = tfs_pickle_next(&it))) {
 		parts += state && is_module_part(key);
@@ -316,14 +316,14 @@ static int walk_pairs(struct walk *w, const struct tfs_pickle_value *dict, bool 
 	}
 	w->steps += tfs_pickle_node(dict)->n_items / 2;
 	if (nodes)
-		rc = make_distinct(w, dict);
+		r = make_distinct(w, dict);
 	it = tfs_pickle_iter(dict);
-	for (; nodes && !rc && (key = tfs_pickle_next(&it)); place++) {
+	for (; nodes && !r && (key = tfs_pickle_next(&it)); place++) {
 		value = tfs_pickle_next(&it);
 		if (key->word)
-			rc = parts == 3 && is_module_part(key) ? walk(w, value) : walk_part(w, key, place, value);
+			r = parts == 3 && is_module_part(key) ? walk(w, value) : walk_part(w, key, place, value);
 	}
-	return rc;
+	return r;
 }
 
 /* --- Calls ------------------------------------------------------------------------------------------------------- */
@@ -393,28 +393,28 @@ static int walk_list_of_pairs(struct walk *w, const struct tfs_pickle_value *lis
 	struct tfs_pickle_iter it, both;
 	const struct tfs_pickle_value *pair, *key;
 	int64_t place = 0;
-	int rc = 0;
+	int r = 0;
 
 	if (!list || (tfs_pickle_type(list) != TFS_PICKLE_LIST && tfs_pickle_type(list) != TFS_PICKLE_TUPLE))
 		return list ? walk(w, list) : 0;
 	it = tfs_pickle_iter(list);
-	while (!rc && (pair = tfs_pickle_next(&it))) {
+	while (!r && (pair = tfs_pickle_next(&it))) {
 		if ((tfs_pickle_type(pair) != TFS_PICKLE_LIST && tfs_pickle_type(pair) != TFS_PICKLE_TUPLE) ||
 		    tfs_pickle_node(pair)->n_items != 2)
 			return refuse(w, "an OrderedDict made of what is no list of pairs");
 		both = tfs_pickle_iter(pair);
 		key = tfs_pickle_next(&both);
 		w->steps++;
-		rc = walk_part(w, key, place++, tfs_pickle_next(&both));
+		r = walk_part(w, key, place++, tfs_pickle_next(&both));
 	}
-	return rc;
+	return r;
 }
 
 /* A dict of attributes; or a tuple of that or None, and a dict of those in slots (object.__reduce_ex__). */
 static int walk_state(struct walk *w, const struct tfs_pickle_value *state)
 {
 	const struct tfs_pickle_value *slots = tfs_pickle_item(state, TFS_PICKLE_TUPLE, 1);
-	int rc = 0;
+	int r = 0;
 
 	if (!state)
 		return 0;
@@ -424,19 +424,19 @@ static int walk_state(struct walk *w, const struct tfs_pickle_value *state)
 		return walk(w, state);
 	state = tfs_pickle_item(state, TFS_PICKLE_TUPLE, 0);
 	if (tfs_pickle_is_node(state))
-		rc = tfs_pickle_type(state) == TFS_PICKLE_DICT ? walk_pairs(w, state, true) : walk(w, state);
-	return rc ? rc : walk_pairs(w, slots, true);
+		r = tfs_pickle_type(state) == TFS_PICKLE_DICT ? walk_pairs(w, state, true) : walk(w, state);
+	return r ? r : walk_pairs(w, slots, true);
 }
 
 /* The call of a function that makes a tensor of a storage: it, and the tensors of a quantised one's scales, by their places. */
 static int walk_tensor(struct walk *w, const struct tfs_torch_rebuild *rebuild, const struct tfs_pickle_value *args, uint32_t at)
 {
 	const struct tfs_pickle_value *quantizer = NULL;
-	int rc = find(w, rebuild, args, at);
+	int r = find(w, rebuild, args, at);
 
 	if (rebuild->quantizer)
 		quantizer = tfs_pickle_item(args, TFS_PICKLE_TUPLE, rebuild->quantizer);
-	return rc || !quantizer ? rc : walk(w, quantizer);
+	return r || !quantizer ? r : walk(w, quantizer);
 }
 
 /* What a call makes, but for what is put into it later. @state: of BUILD; set to NULL where it is what the tensor is made of. */
@@ -448,7 +448,7 @@ static int walk_made(struct walk *w, const struct tfs_pickle_value *call, const 
 	const struct known *known = meaning_of(callee, args);
 	const struct tfs_torch_rebuild *rebuild;
 	bool by_state = false;
-	int rc;
+	int r;
 
 	if (known->meaning == TYPED) {
 		own = tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->state);
@@ -458,21 +458,21 @@ static int walk_made(struct walk *w, const struct tfs_pickle_value *call, const 
 	}
 	rebuild = tfs_torch_rebuild(callee, &by_state);
 	if (rebuild && !by_state) {
-		rc = walk_tensor(w, rebuild, args, tfs_pickle_node(call)->at);
+		r = walk_tensor(w, rebuild, args, tfs_pickle_node(call)->at);
 	} else if (rebuild && tfs_pickle_item(tfs_pickle_item(*state, TFS_PICKLE_TUPLE, 0), TFS_PICKLE_PERSID, 0)) {
-		rc = walk_tensor(w, rebuild, tfs_steal(*state), tfs_pickle_node(call)->at);
+		r = walk_tensor(w, rebuild, tfs_steal(*state), tfs_pickle_node(call)->at);
 	} else if (known->meaning == PAIRS) {
-		rc = walk_list_of_pairs(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0));
+		r = walk_list_of_pairs(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0));
 	} else if (known->meaning == OBJECT) {
-		rc = walk_state(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0));
+		r = walk_state(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0));
 	} else if (known->meaning == SAME && tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->argument)) {
-		rc = walk(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->argument));
-		if (!rc && known->state)
-			rc = walk_state(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->state));
+		r = walk(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->argument));
+		if (!r && known->state)
+			r = walk_state(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->state));
 	} else {
-		rc = walk_items(w, args);
+		r = walk_items(w, args);
 	}
-	return rc || !own ? rc : walk_state(w, own);
+	return r || !own ? r : walk_state(w, own);
 }
 
 static int walk_call(struct walk *w, const struct tfs_pickle_value *call)
@@ -480,13 +480,13 @@ static int walk_call(struct walk *w, const struct tfs_pickle_value *call)
 	const struct tfs_pickle_value *items = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_ITEMS);
 	const struct tfs_pickle_value *pairs = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_PAIRS);
 	const struct tfs_pickle_value *state = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_STATE);
-	int rc = walk_made(w, call, &state);
+	int r = walk_made(w, call, &state);
 
-	if (!rc && items)
-		rc = walk_items(w, items);
-	if (!rc && pairs)
-		rc = walk_pairs(w, pairs, false);
-	return rc ? rc : walk_state(w, state);
+	if (!r && items)
+		r = walk_items(w, items);
+	if (!r && pairs)
+		r = walk_pairs(w, pairs, false);
+	return r ? r : walk_state(w, state);
 }
 
 /* --- All --------------------------------------------------------------------------------------------------------- */
@@ -521,7 +521,7 @@ static int walk(struct walk *w, const struct tfs_pickle_value *v)
 {
 	struct tfs_pickle_node *node = tfs_pickle_is_node(v) ? tfs_pickle_node(v) : NULL;
 	uint32_t at = w->at;
-	int rc;
+	int r;
 
 	if (!node || node->entered)
 		return 0; /* what contains itself is walked once */
@@ -533,27 +533,27 @@ static int walk(struct walk *w, const struct tfs_pickle_value *v)
 		return refuse(w, "nested deeper than %d values", MAX_DEPTH);
 	w->depth++;
 	node->entered = true;
-	rc = walk_node(w, v);
+	r = walk_node(w, v);
 	node->entered = false;
 	w->depth--;
 	w->at = at;
-	return rc;
+	return r;
 }
 
 /* @n_own: of those found the first so many are of the file's object, the others are TorchScript's constants. */
 static int add_found(struct walk *w, struct tfs_torch *t, size_t n_own)
 {
 	cleanup_free const void **order = reallocarray(NULL, w->n_found + 1, 2 * sizeof *order); /* n_found may be 0 */
-	int rc;
+	int r;
 
 	if (!order)
 		return -ENOMEM;
 	for (size_t i = 0; i < w->n_found; i++)
 		order[i] = &w->found[i];
-	rc = tfs_torch_make_unique(w->t, order, w->n_found, &w->names);
-	for (size_t i = 0; i < w->n_found && !rc; i++)
-		rc = tfs_torch_add(((const struct tfs_torch_tensor *)order[i])->order < n_own ? t : t->constants, order[i]);
-	return rc;
+	r = tfs_torch_make_unique(w->t, order, w->n_found, &w->names);
+	for (size_t i = 0; i < w->n_found && !r; i++)
+		r = tfs_torch_add(((const struct tfs_torch_tensor *)order[i])->order < n_own ? t : t->constants, order[i]);
+	return r;
 }
 
 /* What a walk through this pickle may take, beside what is for every file. */
@@ -586,18 +586,18 @@ int tfs_torch_list(struct tfs_torch *t)
 		.max_name_bytes = MAX_NAMES,
 	};
 	size_t n_own;
-	int rc;
+	int r;
 
 	allow(&w, &t->pickle);
-	rc = w.path ? walk(&w, &t->pickle.result) : -ENOMEM;
+	r = w.path ? walk(&w, &t->pickle.result) : -ENOMEM;
 	n_own = w.n_found;
-	if (!rc && t->constants)
-		rc = walk_constants(&w, t->constants);
+	if (!r && t->constants)
+		r = walk_constants(&w, t->constants);
 	w.t = t;
-	if (!rc)
-		rc = add_found(&w, t, n_own);
+	if (!r)
+		r = add_found(&w, t, n_own);
 	free(w.path);
 	free(w.found);
 	tfs_arena_fini(&w.names);
-	return rc;
+	return r;
 }

@@ -85,6 +85,7 @@ class Case:
         self.unreadable = []  # names whose files can't be read, as what goes with the codes contradicts itself
         self.warnings = []  # regular expressions: each finds a line that is written when mounting, and each line is found by one
         self.config = None
+        self.whole = True  # whole/bf16 and its like are there, as far as something is computed and nothing refused
 
     def put(self, name, dtype, array, file="model.safetensors", shape=None):
         """A tensor: for the 8-bit floats and BF16 its bits, as unsigned integers; returns the value as float32."""

@@ -38,7 +38,7 @@ done:
 
 int main(int argc, char **argv)
 {
-	for (enum tfs_simd level = 0; level < TFS_SIMD_LEVELS; level++) {
+	for (unsigned level = 0; level < tfs_simd_levels(); level++) {
 		if (argc == 1 && tfs_convert_for_level(any_dtype(), level))
 			puts(tfs_simd_name(level));
 		if (argc == 3 && !strcmp(argv[1], tfs_simd_name(level))) {

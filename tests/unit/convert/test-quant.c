@@ -150,7 +150,7 @@ static void blocks_by_hand(void **state)
 		for (size_t i = 0; i < LENGTH(f->elements) && f->elements[i].n; i++)
 			for (unsigned j = 0; j < f->elements[i].n; j++)
 				want[f->elements[i].from + j] = f->elements[i].value;
-		for (enum tfs_simd level = 0; level < TFS_SIMD_LEVELS; level++) {
+		for (unsigned level = 0; level < tfs_simd_levels(); level++) {
 			tfs_convert_fn *fn = tfs_convert_for_level(d, level);
 
 			if (!fn)
@@ -212,7 +212,7 @@ static void levels_agree_for_every_scale(void **state)
 					put_f16(block + t->scales[1], x * 0x9e37 + 0x7c00);
 			}
 			scalar(src, want, n);
-			for (enum tfs_simd level = TFS_SIMD_SCALAR + 1; level < TFS_SIMD_LEVELS; level++) {
+			for (unsigned level = TFS_SIMD_SCALAR + 1; level < tfs_simd_levels(); level++) {
 				tfs_convert_fn *fn = tfs_convert_for_level(d, level);
 
 				if (!fn || fn == scalar)
@@ -255,7 +255,7 @@ static void there_is_one_nan(void **state)
 			for (int i = 0; i < 2; i++)
 				if (t->scales[i] >= 0)
 					put_f16(block + t->scales[i], x);
-			for (enum tfs_simd level = 0; level < TFS_SIMD_LEVELS; level++) {
+			for (unsigned level = 0; level < tfs_simd_levels(); level++) {
 				tfs_convert_fn *fn = tfs_convert_for_level(d, level);
 
 				if (!fn)

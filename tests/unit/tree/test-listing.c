@@ -12,7 +12,7 @@ static const char *const controls[] = { NULL };
 static struct tfs_model *model;
 static struct tfs_tree *tree;
 static char *dir;
-static char columns[] = "name\tdtype\tshape\tbytes\tset\tsource\toffset\tpath\n";
+static char columns[] = "name\tdtype\tshape\tbytes\tset\tsource\toffset\tpath\tscheme\n";
 
 static int setup(void **state)
 {
@@ -92,20 +92,20 @@ static void test_tsv(void **state)
 		unsigned fields = 0;
 		for (char *field; (field = strsep(&line, "\t")); fields++)
 			assert_true(*field);
-		assert_int_equal(fields, 8);
+		assert_int_equal(fields, 9);
 	}
 	assert_ptr_equal(line + 0, text + len);
 	free(text);
 
 	text = whole(false, &len);
 	assert_non_null(strstr(text, "\nlayers.0.weight\tU8\t[1]\t1\tmodel\tmodel.safetensors\t"));
-	assert_non_null(strstr(text, "\ttensors/layers.2999.weight\n"));
+	assert_non_null(strstr(text, "\ttensors/layers.2999.weight\t-\n"));
 	assert_non_null(strstr(text, "\ntab%09name\tU8\t[3]\t3\tother\tother.safetensors\t"));
-	assert_non_null(strstr(text, "\tsets~/other/tensors/tab%09name\n"));
-	assert_non_null(strstr(text, "\tsets~/other/tensors/%\n"));
+	assert_non_null(strstr(text, "\tsets~/other/tensors/tab%09name\t-\n"));
+	assert_non_null(strstr(text, "\tsets~/other/tensors/%\t-\n"));
 	assert_non_null(strstr(text, "\n%00\xc3\xa4%25\tU8\t"));
 	assert_non_null(strstr(text, "\td%0A\xff/model\td%0A\xff/model.safetensors\t"));
-	assert_non_null(strstr(text, "\td%0A\xff/tensors~/new%0Aline\n"));
+	assert_non_null(strstr(text, "\td%0A\xff/tensors~/new%0Aline\t-\n"));
 	free(text);
 }
 
@@ -125,7 +125,7 @@ static void test_json(void **state)
 			const struct tfs_tensor *t = &model->sets[s].tensors[n];
 			row = json_array_get(all, i++);
 			json_t *name = json_object_get(row, "name");
-			assert_int_equal(json_object_size(row), 8);
+			assert_int_equal(json_object_size(row), 9);
 			assert_int_equal(json_string_length(name), t->name_len);
 			assert_memory_equal(json_string_value(name), t->name, t->name_len);
 			assert_int_equal(json_integer_value(json_object_get(row, "bytes")), t->nbytes);

@@ -423,13 +423,29 @@ static void test_numbers(void **state)
 	}
 }
 
+/* What a listing doesn't tell: .tensorfs, and files whose size is that of a text or a header which has to be made. */
+static void test_lookups_awaited(void **state)
+{
+	(void)state;
+	for (int kind = 0; kind < TFS_INO_KINDS; kind++)
+		assert_int_equal(tfs_tree_waits_for_lookup((struct tfs_inode){ .kind = (enum tfs_kind)kind }),
+				 kind == TFS_INO_CONTROL || kind == TFS_INO_KEYS || kind == TFS_INO_CONSOLIDATED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_walk),	 cmocka_unit_test(test_collisions), cmocka_unit_test(test_absent_in_view),
-		cmocka_unit_test(test_filtered), cmocka_unit_test(test_whole),	    cmocka_unit_test(test_views),
-		cmocka_unit_test(test_parse),	 cmocka_unit_test(test_tree),	    cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_walk),
+		cmocka_unit_test(test_collisions),
+		cmocka_unit_test(test_absent_in_view),
+		cmocka_unit_test(test_filtered),
+		cmocka_unit_test(test_whole),
+		cmocka_unit_test(test_views),
+		cmocka_unit_test(test_parse),
+		cmocka_unit_test(test_tree),
+		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_lookups_awaited),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* The levels of aarch64, and what they have in files of its own. */
+#ifndef TFS_CONVERT_ARM_LEVELS_H
+#define TFS_CONVERT_ARM_LEVELS_H
+
+#include "convert/kernels.h"
+
+extern const struct tfs_level tfs_level_neon;
+
+/* Of GGUF's blocks. */
+void tfs_quant_neon(struct tfs_kernels *k);
+
+#endif

@@ -223,7 +223,9 @@ static tfs_convert_fn *convert_of(const struct tfs_scaled *w)
 	static const char *const names[] = {
 		[TFS_VALUE_UNSIGNED] = "U8", [TFS_VALUE_SIGNED] = "I8", [TFS_VALUE_E4M3] = "F8_E4M3", [TFS_VALUE_E5M2] = "F8_E5M2"
 	};
-	const char *name = w->bits == 8 && w->value < sizeof names / sizeof *names ? names[w->value] : NULL;
+	/* unpack() makes bytes of codes of any width, and then unsigned ones are worth what the byte is. */
+	const bool bytes = w->bits == 8 || (w->packing == TFS_PACKED_OTHERWISE && w->value == TFS_VALUE_UNSIGNED);
+	const char *name = bytes && w->value < sizeof names / sizeof *names ? names[w->value] : NULL;
 
 	return name ? tfs_convert_for(tfs_dtype_by_name(name, strlen(name))) : NULL;
 }
@@ -248,6 +250,9 @@ static int make_operands(struct operands *o, const struct tfs_scaled *w, struct 
 	fill_table(w, o->of.table);
 	if (!r)
 		r = w->ops->prepare(w, (const uint8_t *const *)parts, &o->of, &rq->err);
+	/* Parts that contradict each other are a file that can't be read, not a wrong argument of who reads it. */
+	if (r == -EINVAL)
+		r = rq->err.code = -EIO;
 	for (unsigned i = 1; i < w->n_parts; i++)
 		free(parts[i]);
 	if (!r && w->packing == TFS_PACKED_OTHERWISE) {
@@ -258,7 +263,7 @@ static int make_operands(struct operands *o, const struct tfs_scaled *w, struct 
 	}
 	for (uint64_t c = 0; !r && w->has_groups && c < w->cols; c++)
 		if (o->of.group[c] * w->per_col >= w->n_scales)
-			r = tfs_error_set(&rq->err, -EINVAL, TFS_NO_OFFSET, "column %" PRIu64 " is of group %" PRIu32, c,
+			r = tfs_error_set(&rq->err, -EIO, TFS_NO_OFFSET, "column %" PRIu64 " is of group %" PRIu32, c,
 					  o->of.group[c]);
 	if (r)
 		return r;
@@ -379,8 +384,17 @@ static void scale(const struct operands *o, const struct tfs_scaled *w, uint64_t
 	const uint64_t at = row / w->rows * w->per_expert + row % w->rows / w->row_block * w->per_row, end = c + n;
 
 	if (w->has_groups) {
-		for (; c < end; c++, x++)
-			scale_run(o, w, at + o->of.group[c] * w->per_col, 1, x);
+		/* Mostly they are in order, and then there are long runs of each. */
+		while (c < end) {
+			const uint64_t g = o->of.group[c];
+			uint64_t run = 1;
+
+			while (c + run < end && o->of.group[c + run] == g)
+				run++;
+			scale_run(o, w, at + g * w->per_col, run, x);
+			x += run;
+			c += run;
+		}
 	} else if (!w->per_col) {
 		scale_run(o, w, at, n, x);
 	} else if (w->col_block == 1 && w->per_col == 1) {

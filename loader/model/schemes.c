@@ -15,7 +15,16 @@
 #include "base/sort.h"
 #include "convert/convert.h"
 
-static const struct tfs_scheme *const schemes[] = { &tfs_scheme_fp8, &tfs_scheme_int8 };
+/* clang-format off */
+/* clang-format off */
+static const struct tfs_scheme *const schemes[] = {
+	&tfs_scheme_unsupported, /* before all that it looks like but for what it has besides */
+	&tfs_scheme_fp8,
+	&tfs_scheme_int8,
+	&tfs_scheme_gptq,
+	&tfs_scheme_awq, /* after GPTQ: it refuses what fits neither */
+};
+/* clang-format on */
 
 /* Weights of one scheme that were refused. */
 struct refused {
@@ -301,6 +310,12 @@ int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const u
 	return 1;
 }
 
+void tfs_schemes_hide(struct tfs_schemes *s, const struct tfs_tensor *t)
+{
+	if (t && !tfs_is_float(t))
+		mark_code(s, t);
+}
+
 int tfs_schemes_refuse(struct tfs_schemes *s, const struct tfs_tensor *t, const char *scheme, const char *fmt, ...)
 {
 	size_t i = 0;
@@ -469,7 +484,7 @@ int tfs_prepare_plain(const struct tfs_scaled *w, const uint8_t *const *parts, s
 /* --- A set ----------------------------------------------------------------------------------------------------------- */
 
 /* Types that codes, or what tells them, are kept in. */
-static const char *const code_types[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32" };
+static const char *const code_types[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32", "I16", "U16", "I64" };
 enum { CODE_TYPES = sizeof code_types / sizeof *code_types };
 
 static bool may_be_code(const struct tfs_dtype *const types[CODE_TYPES], const struct tfs_dtype *d)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """quantised.py make DIR: the cases of quant/, each a model in DIR/SCHEME/CASE.
 quantised.py check MNT LOG: what DIR, mounted at MNT, shows of them, and what mounting said."""
+import errno
 import importlib
 import json
 import os
@@ -59,6 +60,13 @@ def problems(c, mount, log):
     for name in c.absent:
         if name in shown:
             yield f"{name}: has a file"
+    for name in c.unreadable:
+        try:
+            (view / f"{name}.npy").read_bytes()
+            yield f"{name}: can be read"
+        except OSError as e:
+            if e.errno != errno.EIO:
+                yield f"{name}: {e}"
     lines = [line for line in pathlib.Path(log).read_text().splitlines() if f"warning: {c.name}/" in line]
     for line in lines:
         if not any(re.search(w, line) for w in c.warnings):
@@ -99,6 +107,8 @@ def read_safetensors(path):
 
 def whole_problems(c, mount):
     """whole/bf16 and its like: every weight that f32/ has, rounded once, or as it is stored; or, with one refused, nothing."""
+    if c.unreadable:
+        return
     stored = {name: dtype for tensors in c.files.values() for name, (dtype, _, _) in tensors.items()}
     computed = [n for n in c.expected if n not in stored or stored[n].startswith("F8")]
     for directory, (dtype, torch, rounded) in WHOLE.items():

@@ -82,6 +82,7 @@ class Case:
         self.configs = {}  # file name: object
         self.expected = {}  # name in f32/: float32 array
         self.absent = []  # names that f32/ must not have
+        self.unreadable = []  # names whose files can't be read, as what goes with the codes contradicts itself
         self.warnings = []  # regular expressions: each finds a line that is written when mounting, and each line is found by one
         self.config = None
         self.whole = True  # whole/bf16 and its like are there, as far as something is computed and nothing refused

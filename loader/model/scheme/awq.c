@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * AWQ, of 4 bits. GEMM: P`qweight` [in, out / 8], in each word 8 codes of a row, in an order of their own, P`qzeros` [groups, out / 8],
+ * alike, and P`scales` [groups, out]; the weight is [out, in]. GEMV: P`qweight` [out, in / 8], P`qzeros` and P`scales` of each row, filled
+ * up; in plain order. Either without P`qzeros` where the configuration says that zero is in the middle.
+ * Sources: AutoAWQ, awq/modules/linear/gemm.py and gemv.py, awq/utils/packing_utils.py.
+ */
+#include <endian.h>
+#include <inttypes.h>
+#include <string.h>
+#include <strings.h>
+
+#include "model/scheme/columns.h"
+
+enum { MIDDLE = 8 };
+/* Places in w->parts. */
+enum { CODES, SCALES, ZEROS };
+
+/* The column, of a word's 8, of its nibble @i: packing_utils.py AWQ_ORDER. */
+static const uint8_t order[8] = { 0, 2, 4, 6, 1, 3, 5, 7 };
+
+static uint32_t word(const uint8_t *words, uint64_t i)
+{
+	uint32_t x;
+
+	memcpy(&x, words + i * sizeof x, sizeof x);
+	return le32toh(x);
+}
+
+/* --- GEMV ------------------------------------------------------------------------------------------------------------ */
+
+static int prepare_gemv(const struct tfs_scaled *w, const uint8_t *const *parts, struct tfs_scaled_operands *ret,
+			struct tfs_error *err)
+{
+	(void)err;
+	tfs_floats_of(w->parts[SCALES], w->parts[SCALES]->dtype->name, parts[SCALES], ret->scale);
+	/* There are 8 scales for each word of zero points, so both are in the same places. */
+	for (uint64_t i = 0; i < w->n_scales; i++)
+		ret->offset[i] = w->n_parts > ZEROS ? (float)(parts[ZEROS][i / 2] >> i % 2 * 4 & 15) : (float)MIDDLE;
+	return 0;
+}
+
+/* --- GEMM ------------------------------------------------------------------------------------------------------------ */
+
+static int prepare_gemm(const struct tfs_scaled *w, const uint8_t *const *parts, struct tfs_scaled_operands *ret,
+			struct tfs_error *err)
+{
+	const uint64_t n_groups = w->per_row;
+	int r = tfs_columns_scales(w, parts[SCALES], ret->scale, err);
+
+	if (r)
+		return r;
+	for (uint64_t g = 0; g < n_groups; g++)
+		for (uint64_t k = 0; k < w->rows / 8; k++) {
+			const uint32_t z = w->n_parts > ZEROS ? word(parts[ZEROS], g * (w->rows / 8) + k) : MIDDLE * 0x11111111u;
+
+			for (unsigned i = 0; i < 8; i++)
+				ret->offset[(k * 8 + order[i]) * n_groups + g] = (float)(z >> i * 4 & 15);
+		}
+	return 0;
+}
+
+/* 16 bytes at once, by what any CPU has for it. */
+typedef uint8_t bytes __attribute__((vector_size(16)));
+
+#if __has_builtin(__builtin_shufflevector)
+#define shuffle(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else /* GCC before 12 */
+#define shuffle(a, b, ...) __builtin_shuffle(a, b, (bytes){ __VA_ARGS__ })
+#endif
+
+static inline bytes interleave_first(bytes a, bytes b)
+{
+	return shuffle(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+}
+
+static inline bytes interleave_last(bytes a, bytes b)
+{
+	return shuffle(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+
+/* Turn 16 rows of 16 bytes to their columns: each step is half of a perfect shuffle of all 256, and four such are a transposition. */
+static inline void turn(bytes x[16])
+{
+	bytes y[16];
+
+	for (unsigned step = 0; step < 4; step++) {
+		for (unsigned i = 0; i < 8; i++) {
+			y[2 * i] = interleave_first(x[i], x[i + 8]);
+			y[2 * i + 1] = interleave_last(x[i], x[i + 8]);
+		}
+		memcpy(x, y, sizeof y);
+	}
+}
+
+/*
+ * Words are turned so many of a row at a time, for so many inputs: what is read is of lines that are near until they are done, and what is
+ * written is of whole lines.
+ */
+enum { TILE_WORDS = 4, TILE_OUT = TILE_WORDS * 8, TILE_IN = 512 };
+
+/* @n words of each of 16 inputs or, at the end, of @n_in: TILE_OUT rows of @tile have their codes. */
+static void unpack_block(const uint8_t *stored, uint64_t stride, size_t n, size_t n_in, uint8_t tile[][TILE_IN])
+{
+	bytes low[16] = { { 0 } }, high[16];
+
+	for (size_t i = 0; i < n_in; i++)
+		memcpy(&low[i], stored + i * stride, n * sizeof(uint32_t));
+	for (size_t i = 0; i < 16; i++) {
+		high[i] = low[i] >> 4;
+		low[i] &= 15;
+	}
+	turn(low);
+	turn(high);
+	for (size_t i = 0; i < n * 4; i++) {
+		memcpy(tile[i / 4 * 8 + order[i % 4 * 2]], &low[i], sizeof low[i]);
+		memcpy(tile[i / 4 * 8 + order[i % 4 * 2 + 1]], &high[i], sizeof high[i]);
+	}
+}
+
+static void unpack_gemm(const struct tfs_scaled *w, const uint8_t *stored, uint8_t *ret_codes)
+{
+	const uint64_t n_words = w->rows / 8, stride = n_words * sizeof(uint32_t);
+	uint8_t tile[TILE_OUT][TILE_IN];
+
+	for (uint64_t k = 0; k < n_words; k += TILE_WORDS)
+		for (uint64_t i = 0; i < w->cols; i += TILE_IN) {
+			const size_t n = n_words - k < TILE_WORDS ? n_words - k : TILE_WORDS;
+			const size_t n_in = w->cols - i < TILE_IN ? w->cols - i : TILE_IN;
+
+			for (size_t j = 0; j < n_in; j += 16)
+				unpack_block(stored + (i + j) * stride + k * sizeof(uint32_t), stride, n,
+					     n_in - j < 16 ? n_in - j : 16, (uint8_t(*)[TILE_IN])(tile[0] + j));
+			for (size_t o = 0; o < n * 8; o++)
+				memcpy(ret_codes + (k * 8 + o) * w->cols + i, tile[o], n_in);
+		}
+}
+
+/* --- A weight -------------------------------------------------------------------------------------------------------- */
+
+static const struct tfs_scaled_ops ops_gemm = { .prepare = prepare_gemm, .unpack = unpack_gemm };
+static const struct tfs_scaled_ops ops_gemv = { .prepare = prepare_gemv };
+
+/* Zero points are as many, and packed, as the scales and the layout ask for. */
+static bool zeros_fit(const struct tfs_columns *c)
+{
+	const struct tfs_tensor *z = c->zeros;
+
+	return (tfs_is(z, "I32") || tfs_is(z, "U32")) && z->ndim == 2 && z->shape[0] == c->scales->shape[0] &&
+	       z->shape[1] == c->scales->shape[1] / 8;
+}
+
+static int add_gemm(struct tfs_schemes *s, const struct tfs_columns *c, struct tfs_scaled *w)
+{
+	const uint64_t in = c->codes->shape[0], n_groups = c->scales->shape[0];
+	const uint64_t group_size = tfs_columns_group_size(s, in, n_groups);
+
+	if (!group_size)
+		return tfs_columns_refuse(s, c, w->scheme, "%" PRIu64 " inputs in %" PRIu64 " groups, of a size that isn't given",
+					  in, n_groups);
+	w->ops = &ops_gemm;
+	w->packing = TFS_PACKED_OTHERWISE;
+	tfs_columns_spread(w, c, in, group_size);
+	return tfs_columns_add(s, c, w);
+}
+
+static int add_gemv(struct tfs_schemes *s, const struct tfs_columns *c, struct tfs_scaled *w)
+{
+	w->ops = &ops_gemv;
+	w->packing = TFS_PACKED_ROWS;
+	w->experts = 1;
+	w->rows = c->codes->shape[0];
+	w->cols = c->codes->shape[1] * 8;
+	w->row_bytes = c->codes->shape[1] * sizeof(uint32_t);
+	w->row_block = 1;
+	w->col_block = w->group_size = c->group_size;
+	w->per_row = c->scales->shape[1];
+	w->per_col = 1;
+	w->n_scales = tfs_n_elems(c->scales);
+	return tfs_columns_add(s, c, w);
+}
+
+/* What fits neither this nor GPTQ, by the name that its configuration has. */
+static int refuse_shapes(struct tfs_schemes *s, const struct tfs_columns *c)
+{
+	const bool gptq = strstr(tfs_config_string(tfs_schemes_config(s), "quant_method"), "gptq") || c->groups;
+	char codes[TFS_SHAPE_SIZE], scales[TFS_SHAPE_SIZE];
+
+	if (!c->scales)
+		return tfs_columns_refuse(s, c, gptq ? "gptq" : "awq", "there are no scales");
+	tfs_shape_of(c->codes, codes);
+	tfs_shape_of(c->scales, scales);
+	if (c->layout == TFS_COLUMNS_SEVERAL)
+		return tfs_columns_refuse(s, c, gptq ? "gptq" : "awq",
+					  "codes of %s and scales of %s fit several layouts, and the configuration names none",
+					  codes, scales);
+	return tfs_columns_refuse(s, c, gptq ? "gptq" : "awq", "codes of %s and scales of %s don't go together", codes, scales);
+}
+
+static int find(struct tfs_schemes *s, const struct tfs_tensor *t)
+{
+	char zeros[TFS_SHAPE_SIZE], scales[TFS_SHAPE_SIZE];
+	struct tfs_scaled w = { .scheme = "awq",
+				.formula = "(code - zero_point) * scale",
+				.n_parts = 2,
+				.bits = 4,
+				.form = TFS_SCALED_MINUS_TIMES,
+				.factor = 1 };
+	struct tfs_columns c;
+
+	if (!tfs_columns_of(s, t, &c) || c.layout == TFS_COLUMNS_GPTQ)
+		return 0;
+	/* AutoAWQ, modules/linear/marlin.py: [in / 16, 2 · out]; or so named. */
+	if (!strcasecmp(tfs_columns_version(s), "marlin"))
+		return tfs_columns_refuse(s, &c, w.scheme, "the layout \"marlin\" isn't supported");
+	if (c.layout != TFS_COLUMNS_GEMM && c.layout != TFS_COLUMNS_GEMV)
+		return refuse_shapes(s, &c);
+	if (!c.zeros && !json_is_false(json_object_get(tfs_schemes_config(s), "zero_point")))
+		return tfs_columns_refuse(s, &c, w.scheme, "there are no zero points (qzeros)");
+	if (c.zeros && !zeros_fit(&c))
+		return tfs_columns_refuse(s, &c, w.scheme, "zero points of %s %s don't go with scales of %s", c.zeros->dtype->name,
+					  tfs_shape_of(c.zeros, zeros), tfs_shape_of(c.scales, scales));
+	w.parts[CODES] = c.codes;
+	w.parts[SCALES] = c.scales;
+	if (c.zeros)
+		w.parts[w.n_parts++] = c.zeros;
+	return c.layout == TFS_COLUMNS_GEMM ? add_gemm(s, &c, &w) : add_gemv(s, &c, &w);
+}
+
+const struct tfs_scheme tfs_scheme_awq = { "awq", find };

@@ -15,7 +15,13 @@
 #include "base/sort.h"
 #include "convert/convert.h"
 
-static const struct tfs_scheme *const schemes[] = { &tfs_scheme_fp8, &tfs_scheme_int8 };
+/* clang-format off */
+static const struct tfs_scheme *const schemes[] = {
+	&tfs_scheme_fp8,
+	&tfs_scheme_int8,
+	&tfs_scheme_mlx,
+};
+/* clang-format on */
 
 /* Weights of one scheme that were refused. */
 struct refused {
@@ -299,6 +305,12 @@ int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const u
 		if (!tfs_is_float(w->parts[i]))
 			mark_code(s, w->parts[i]);
 	return 1;
+}
+
+void tfs_schemes_hide(struct tfs_schemes *s, const struct tfs_tensor *t)
+{
+	if (t && !tfs_is_float(t))
+		mark_code(s, t);
 }
 
 int tfs_schemes_refuse(struct tfs_schemes *s, const struct tfs_tensor *t, const char *scheme, const char *fmt, ...)

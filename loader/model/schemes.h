@@ -28,6 +28,7 @@ struct tfs_scheme {
 
 /* In the order in which they are asked; the first that says yes is it. */
 extern const struct tfs_scheme tfs_scheme_fp8, tfs_scheme_int8;
+extern const struct tfs_scheme tfs_scheme_mlx;
 
 /* Find the scaled weights of @set and fill what it says of them. 0 or -ENOMEM. */
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set);
@@ -87,6 +88,12 @@ int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const u
  */
 int tfs_schemes_refuse(struct tfs_schemes *s, const struct tfs_tensor *t, const char *scheme, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/*
+ * Mark @t (may be NULL) as codes too, unless it is of a type of numbers: what goes with codes that were refused, or only describes some,
+ * as a shape or a text.
+ */
+void tfs_schemes_hide(struct tfs_schemes *s, const struct tfs_tensor *t);
 
 /* "[3, 4]" of @t's shape, into @buf of TFS_SHAPE_SIZE. Returns @buf. */
 #define TFS_SHAPE_SIZE 128

@@ -22,6 +22,7 @@ static const struct tfs_scheme *const schemes[] = {
 	&tfs_scheme_int8,
 	&tfs_scheme_mlx,
 	&tfs_scheme_bnb,
+	&tfs_scheme_ct_pack,
 };
 /* clang-format on */
 

@@ -23,6 +23,7 @@ static const struct tfs_scheme *const schemes[] = {
 	&tfs_scheme_mlx,
 	&tfs_scheme_bnb,
 	&tfs_scheme_ct_pack,
+	&tfs_scheme_hqq,
 };
 /* clang-format on */
 

@@ -31,6 +31,7 @@ extern const struct tfs_scheme tfs_scheme_fp8, tfs_scheme_int8;
 extern const struct tfs_scheme tfs_scheme_mlx;
 extern const struct tfs_scheme tfs_scheme_bnb;
 extern const struct tfs_scheme tfs_scheme_ct_pack;
+extern const struct tfs_scheme tfs_scheme_hqq;
 
 /* Find the scaled weights of @set and fill what it says of them. 0 or -ENOMEM. */
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set);

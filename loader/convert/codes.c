@@ -25,7 +25,7 @@ void tfs_codes_by_pairs(const uint8_t *src, uint64_t first, size_t n, const stru
 		dst[n - 1] = pairs->of[src[n / 2]][0];
 }
 
-void tfs_codes_by_bits(const uint8_t *src, uint64_t first, size_t n, unsigned bits, const float *table, float *dst)
+static void bit_by_bit(const uint8_t *src, uint64_t first, size_t n, unsigned bits, const float *table, float *dst)
 {
 	const unsigned mask = (1u << bits) - 1;
 	uint64_t bit = first * bits;
@@ -40,16 +40,72 @@ void tfs_codes_by_bits(const uint8_t *src, uint64_t first, size_t n, unsigned bi
 	}
 }
 
+/* Most of @n codes, from the first bit of @src on: 8 of them, which fill whole bytes, from 8 bytes, while there are so many. */
+static inline __attribute__((always_inline)) size_t by_eight(const uint8_t *src, size_t n, unsigned bits, const float *table,
+							     float *dst)
+{
+	const unsigned mask = (1u << bits) - 1;
+	size_t i = 0;
+
+	for (; n - i >= 8 && (n - i) * bits > 56; i += 8, src += bits) {
+		uint64_t x;
+
+		memcpy(&x, src, sizeof x);
+		x = le64toh(x);
+		for (unsigned k = 0; k < 8; k++)
+			dst[i + k] = table[x >> (k * bits) & mask];
+	}
+	return i;
+}
+
+void tfs_codes_by_bits(const uint8_t *src, uint64_t first, size_t n, unsigned bits, const float *table, float *dst)
+{
+	const size_t before = -first % 8 < n ? -first % 8 : n;
+	size_t done;
+
+	bit_by_bit(src, first, before, bits, table, dst);
+	first += before;
+	n -= before;
+	dst += before;
+	src += first / 8 * bits;
+	first %= 8;
+	switch (bits) { /* so that shifts are constants */
+	case 1:
+		done = by_eight(src, n, 1, table, dst);
+		break;
+	case 2:
+		done = by_eight(src, n, 2, table, dst);
+		break;
+	case 3:
+		done = by_eight(src, n, 3, table, dst);
+		break;
+	case 5:
+		done = by_eight(src, n, 5, table, dst);
+		break;
+	case 6:
+		done = by_eight(src, n, 6, table, dst);
+		break;
+	default:
+		done = by_eight(src, n, bits, table, dst);
+	}
+	/* Where @n was used up before the first whole 8, nothing is left. */
+	bit_by_bit(src, first + done, n - done, bits, table, dst + done);
+}
+
 void tfs_codes_by_words(const uint8_t *src, uint64_t first, size_t n, unsigned bits, const float *table, float *dst)
 {
 	const uint32_t mask = (1u << bits) - 1, each = 32 / bits;
+	uint32_t at = first % each, word;
 
-	for (size_t i = 0; i < n; i++) {
-		const uint64_t at = first + i;
-		uint32_t word;
+	for (src += first / each * sizeof word; n; src += sizeof word, at = 0) {
+		const uint32_t m = each - at < n ? each - at : (uint32_t)n;
 
-		memcpy(&word, src + at / each * sizeof word, sizeof word);
-		dst[i] = table[le32toh(word) >> (at % each * bits) & mask];
+		memcpy(&word, src, sizeof word);
+		word = le32toh(word) >> at * bits;
+		for (uint32_t k = 0; k < m; k++, word >>= bits)
+			dst[k] = table[word & mask];
+		dst += m;
+		n -= m;
 	}
 }
 
@@ -59,50 +115,53 @@ void tfs_codes_by_bytes(const uint8_t *src, size_t n, const float *table, float 
 		dst[i] = table[src[i]];
 }
 
+/* @one for each i below @n, 8 of them at a time: so GCC makes vectors of them at -O2 too. */
+#define IN_EIGHTS(n, one)                               \
+	do {                                            \
+		size_t i = 0, k_;                       \
+		while ((n)-i >= 8)                      \
+			for (k_ = 0; k_ < 8; k_++, i++) \
+				one;                    \
+		for (; i < (n); i++)                    \
+			one;                            \
+	} while (0)
+
 void tfs_scale_times(float *x, size_t n, float s)
 {
-	for (size_t i = 0; i < n; i++)
-		x[i] *= s;
+	IN_EIGHTS(n, x[i] *= s);
 }
 
 void tfs_scale_minus_times(float *x, size_t n, float z, float s)
 {
-	for (size_t i = 0; i < n; i++)
-		x[i] = (x[i] - z) * s;
+	IN_EIGHTS(n, x[i] = (x[i] - z) * s);
 }
 
 void tfs_scale_times_plus(float *x, size_t n, float s, float z)
 {
-	for (size_t i = 0; i < n; i++)
-		x[i] = x[i] * s + z;
+	IN_EIGHTS(n, x[i] = x[i] * s + z);
 }
 
 void tfs_scale_divided(float *x, size_t n, float s)
 {
-	for (size_t i = 0; i < n; i++)
-		x[i] /= s;
+	IN_EIGHTS(n, x[i] /= s);
 }
 
-void tfs_scale_each_times(float *x, size_t n, const float *s)
+void tfs_scale_each_times(float *restrict x, size_t n, const float *restrict s)
 {
-	for (size_t i = 0; i < n; i++)
-		x[i] *= s[i];
+	IN_EIGHTS(n, x[i] *= s[i]);
 }
 
-void tfs_scale_each_minus_times(float *x, size_t n, const float *z, const float *s)
+void tfs_scale_each_minus_times(float *restrict x, size_t n, const float *restrict z, const float *restrict s)
 {
-	for (size_t i = 0; i < n; i++)
-		x[i] = (x[i] - z[i]) * s[i];
+	IN_EIGHTS(n, x[i] = (x[i] - z[i]) * s[i]);
 }
 
-void tfs_scale_each_times_plus(float *x, size_t n, const float *s, const float *z)
+void tfs_scale_each_times_plus(float *restrict x, size_t n, const float *restrict s, const float *restrict z)
 {
-	for (size_t i = 0; i < n; i++)
-		x[i] = x[i] * s[i] + z[i];
+	IN_EIGHTS(n, x[i] = x[i] * s[i] + z[i]);
 }
 
-void tfs_scale_each_divided(float *x, size_t n, const float *s)
+void tfs_scale_each_divided(float *restrict x, size_t n, const float *restrict s)
 {
-	for (size_t i = 0; i < n; i++)
-		x[i] /= s[i];
+	IN_EIGHTS(n, x[i] /= s[i]);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "model/schemes.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdalign.h>
@@ -16,13 +17,16 @@
 #include "convert/convert.h"
 
 /* clang-format off */
-/* clang-format off */
 static const struct tfs_scheme *const schemes[] = {
 	&tfs_scheme_unsupported, /* before all that it looks like but for what it has besides */
 	&tfs_scheme_fp8,
 	&tfs_scheme_int8,
 	&tfs_scheme_gptq,
 	&tfs_scheme_awq, /* after GPTQ: it refuses what fits neither */
+	&tfs_scheme_mlx,
+	&tfs_scheme_bnb,
+	&tfs_scheme_ct_pack,
+	&tfs_scheme_hqq,
 };
 /* clang-format on */
 
@@ -276,10 +280,11 @@ int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const u
 {
 	struct tfs_arena *a = &s->m->arena;
 	const struct tfs_tensor *codes = w->parts[0];
+	const unsigned n_parts = w->n_parts + w->n_marks;
 	const bool same_name = !tfs_name_cmp(codes->name, codes->name_len, name, len);
 	const bool same_shape = codes->ndim == ndim && !memcmp(codes->shape, shape, ndim * sizeof *shape);
 	struct tfs_encoding *encoding = tfs_arena_alloc(a, sizeof *encoding, alignof(struct tfs_encoding));
-	const struct tfs_tensor **parts = tfs_arena_array(a, w->n_parts, sizeof *parts, alignof(const struct tfs_tensor *));
+	const struct tfs_tensor **parts = tfs_arena_array(a, n_parts, sizeof *parts, alignof(const struct tfs_tensor *));
 	uint64_t *dims = same_shape ? NULL : tfs_arena_array(a, ndim, sizeof *dims, alignof(uint64_t));
 	struct tfs_tensor t = {
 		.name = same_name ? codes->name : tfs_arena_copy(a, name, len),
@@ -296,7 +301,7 @@ int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const u
 		return -ENOMEM;
 	if (dims)
 		memcpy(dims, shape, ndim * sizeof *dims);
-	memcpy(parts, w->parts, w->n_parts * sizeof *parts);
+	memcpy(parts, w->parts, n_parts * sizeof *parts);
 	*encoding = (struct tfs_encoding){ .coding = TFS_SCALED, .scaled = share(s, w), .parts = parts, .length = codes->nbytes };
 	if (!encoding->scaled)
 		return -ENOMEM;
@@ -304,10 +309,18 @@ int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const u
 		return tfs_schemes_refuse(s, codes, w->scheme, "it is too large");
 	s->found[s->n_found++] = t;
 	mark_code(s, codes);
-	for (unsigned i = 1; i < w->n_parts; i++)
+	for (unsigned i = 1; i < n_parts; i++)
 		if (!tfs_is_float(w->parts[i]))
 			mark_code(s, w->parts[i]);
 	return 1;
+}
+
+void tfs_scaled_mark(struct tfs_scaled *w, const struct tfs_tensor *t)
+{
+	if (!t)
+		return;
+	assert(w->n_parts + w->n_marks < TFS_SCALED_PARTS);
+	w->parts[w->n_parts + w->n_marks++] = t;
 }
 
 void tfs_schemes_hide(struct tfs_schemes *s, const struct tfs_tensor *t)
@@ -537,6 +550,11 @@ static void sort(void *base, size_t n, size_t size, int (*cmp)(const void *, con
 		qsort(base, n, size, cmp);
 }
 
+static unsigned n_with_marks(const struct tfs_tensor *t)
+{
+	return t->encoding->scaled->n_parts + t->encoding->scaled->n_marks;
+}
+
 /* The tables of the set, of what was found. */
 static int fill(struct tfs_schemes *s)
 {
@@ -551,14 +569,14 @@ static int fill(struct tfs_schemes *s)
 		if (is_taken(s, &s->found[i], n ? &t[n - 1] : NULL))
 			continue;
 		t[n] = s->found[i];
-		n_parts += t[n++].encoding->scaled->n_parts;
+		n_parts += n_with_marks(&t[n++]);
 	}
 	struct tfs_part *parts = tfs_arena_array(&s->m->arena, n_parts, sizeof *parts, alignof(struct tfs_part));
 	if (!parts)
 		return -ENOMEM;
 	n_parts = 0;
 	for (size_t i = 0; i < n; i++)
-		for (unsigned k = 0; k < t[i].encoding->scaled->n_parts; k++)
+		for (unsigned k = 0; k < n_with_marks(&t[i]); k++)
 			parts[n_parts++] = (struct tfs_part){ (uint32_t)(t[i].encoding->parts[k] - set->tensors), (uint32_t)i };
 	sort(parts, n_parts, sizeof *parts, by_tensor);
 	set->scaled = t;

@@ -30,6 +30,10 @@ struct tfs_scheme {
 extern const struct tfs_scheme tfs_scheme_fp8, tfs_scheme_int8;
 extern const struct tfs_scheme tfs_scheme_gptq, tfs_scheme_awq;
 extern const struct tfs_scheme tfs_scheme_unsupported;
+extern const struct tfs_scheme tfs_scheme_mlx;
+extern const struct tfs_scheme tfs_scheme_bnb;
+extern const struct tfs_scheme tfs_scheme_ct_pack;
+extern const struct tfs_scheme tfs_scheme_hqq;
 
 /* Find the scaled weights of @set and fill what it says of them. 0 or -ENOMEM. */
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set);
@@ -78,10 +82,13 @@ int64_t tfs_schemes_read(struct tfs_schemes *s, const struct tfs_tensor *t, void
 
 /*
  * A weight of @ndim dimensions, called @name (@len bytes), with the values that @w says; all are copied. w->parts[0] is marked as codes,
- * and so are its other parts that aren't of a type of numbers. Returns 1 or -ENOMEM.
+ * and so are its other parts and marks that aren't of a type of numbers. Returns 1 or -ENOMEM.
  */
 int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const uint64_t *shape, unsigned ndim,
 		    const struct tfs_scaled *w);
+
+/* @t (may be NULL) is one of the marks of @w, whose parts are all there. */
+void tfs_scaled_mark(struct tfs_scaled *w, const struct tfs_tensor *t);
 
 /*
  * The codes @t are of a weight of @scheme whose values can't be made, for the reason that is printed: marked as codes, and one warning

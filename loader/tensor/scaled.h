@@ -49,7 +49,7 @@ enum tfs_scaled_packing {
 };
 
 /* More than any scheme has of one weight. */
-#define TFS_SCALED_PARTS 8
+#define TFS_SCALED_PARTS 24
 
 struct tfs_scaled;
 
@@ -78,6 +78,7 @@ struct tfs_scaled {
 	const char *formula; /* for a person: "code * scale" */
 	const struct tfs_scaled_ops *ops;
 	unsigned n_parts;
+	unsigned n_marks; /* after the parts, what only describes the weight, as its shape, and isn't needed to make values */
 	const struct tfs_tensor *parts[TFS_SCALED_PARTS]; /* of the same set; the codes first */
 	uint8_t bits;					  /* of a code */
 	enum tfs_scaled_value value;

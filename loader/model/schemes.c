@@ -15,7 +15,12 @@
 #include "base/sort.h"
 #include "convert/convert.h"
 
-static const struct tfs_scheme *const schemes[] = { &tfs_scheme_fp8, &tfs_scheme_int8 };
+static const struct tfs_scheme *const schemes[] = {
+	&tfs_scheme_fp8,
+	&tfs_scheme_mxfp4, /* before INT8: it has codes of type I8 that are two a byte */
+	&tfs_scheme_nvfp4,
+	&tfs_scheme_int8,
+};
 
 /* Weights of one scheme that were refused. */
 struct refused {
@@ -321,6 +326,19 @@ int tfs_schemes_refuse(struct tfs_schemes *s, const struct tfs_tensor *t, const 
 	return 1;
 }
 
+void tfs_schemes_hide(struct tfs_schemes *s, const struct tfs_tensor *t)
+{
+	if (!tfs_is_float(t))
+		mark_code(s, t);
+}
+
+bool tfs_schemes_smoothed(struct tfs_schemes *s, const struct tfs_tensor *t)
+{
+	const size_t weight = tfs_schemes_weight(t);
+
+	return weight != SIZE_MAX && tfs_schemes_part(s, t, weight, "pre_quant_scale");
+}
+
 static void warn_refused(const struct tfs_schemes *s)
 {
 	for (size_t i = 0; i < s->n_refused; i++) {
@@ -469,7 +487,7 @@ int tfs_prepare_plain(const struct tfs_scaled *w, const uint8_t *const *parts, s
 /* --- A set ----------------------------------------------------------------------------------------------------------- */
 
 /* Types that codes, or what tells them, are kept in. */
-static const char *const code_types[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32" };
+static const char *const code_types[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32", "F4" };
 enum { CODE_TYPES = sizeof code_types / sizeof *code_types };
 
 static bool may_be_code(const struct tfs_dtype *const types[CODE_TYPES], const struct tfs_dtype *d)

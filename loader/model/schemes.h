@@ -28,6 +28,8 @@ struct tfs_scheme {
 
 /* In the order in which they are asked; the first that says yes is it. */
 extern const struct tfs_scheme tfs_scheme_fp8, tfs_scheme_int8;
+extern const struct tfs_scheme tfs_scheme_mxfp4;
+extern const struct tfs_scheme tfs_scheme_nvfp4;
 
 /* Find the scaled weights of @set and fill what it says of them. 0 or -ENOMEM. */
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set);
@@ -87,6 +89,18 @@ int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const u
  */
 int tfs_schemes_refuse(struct tfs_schemes *s, const struct tfs_tensor *t, const char *scheme, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/*
+ * @t, which goes with codes whose values aren't made, is not a value itself, unless it is of a type of numbers: marked as codes. To be
+ * called besides tfs_schemes_refuse(), also where it is not known yet whether that will be.
+ */
+void tfs_schemes_hide(struct tfs_schemes *s, const struct tfs_tensor *t);
+
+/*
+ * Does the layer of the weight @t multiply its input by a pre_quant_scale (modelopt's AWQ and SmoothQuant)? Then the weight is what it is
+ * for such an input, and its formula says so.
+ */
+bool tfs_schemes_smoothed(struct tfs_schemes *s, const struct tfs_tensor *t);
 
 /* "[3, 4]" of @t's shape, into @buf of TFS_SHAPE_SIZE. Returns @buf. */
 #define TFS_SHAPE_SIZE 128

@@ -30,6 +30,7 @@ struct tfs_scheme {
 extern const struct tfs_scheme tfs_scheme_fp8, tfs_scheme_int8;
 extern const struct tfs_scheme tfs_scheme_mxfp4;
 extern const struct tfs_scheme tfs_scheme_nvfp4;
+extern const struct tfs_scheme tfs_scheme_comfy;
 
 /* Find the scaled weights of @set and fill what it says of them. 0 or -ENOMEM. */
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set);
@@ -62,8 +63,14 @@ uint64_t tfs_n_elems(const struct tfs_tensor *t); /* that of a tensor in memory,
 const json_t *tfs_schemes_config(struct tfs_schemes *s);
 /* All of config.json, or NULL. */
 const json_t *tfs_schemes_model_config(struct tfs_schemes *s);
-/* What the file that @t is in says about itself under @key: a string of *@ret_len bytes, or NULL. */
-const char *tfs_schemes_metadata(struct tfs_schemes *s, const struct tfs_tensor *t, const char *key, size_t *ret_len);
+/* What the file that @t is in says about itself under @key (@len bytes): a string of *@ret_len bytes, or NULL. 0 or -ENOMEM. */
+int tfs_schemes_metadata(struct tfs_schemes *s, const struct tfs_tensor *t, const char *key, size_t len, const char **ret_value,
+			 size_t *ret_len);
+/*
+ * The layers that ComfyUI's _quantization_metadata of that file names. 1; 0: it has none; -EINVAL: it can't be read; -ENOMEM. They live
+ * as long as @s.
+ */
+int tfs_schemes_comfy_layers(struct tfs_schemes *s, const struct tfs_tensor *t, const json_t **ret_layers);
 
 /* A string of @o (may be NULL), or "". */
 const char *tfs_config_string(const json_t *o, const char *key);

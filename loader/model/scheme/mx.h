@@ -17,9 +17,9 @@ struct tfs_mx {
 };
 
 /* A weight of codes of E2M1; parts, formula and scheme are the caller's. */
-#define TFS_MX_FP4                                                                                                 \
-	{                                                                                                          \
-		.ops = &tfs_mx_ops, .n_parts = 2, .bits = 4, .factor = 1, .value = TFS_VALUE_E2M1, .group_size = 0 \
+#define TFS_MX_FP4                                                                                \
+	{                                                                                         \
+		.ops = &tfs_mx_ops, .n_parts = 2, .bits = 4, .factor = 1, .value = TFS_VALUE_E2M1 \
 	}
 extern const struct tfs_scaled_ops tfs_mx_ops;
 

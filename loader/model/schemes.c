@@ -508,6 +508,12 @@ bool tfs_schemes_spread(struct tfs_schemes *s, struct tfs_scaled *w, const uint6
 		w->per_expert = 1;
 		return true;
 	}
+	/* Of experts: [E, R], or [E, C]; modelopt (to_quantized_weight()) doesn't know either which of them where R is C. */
+	if (n == 2 && ndim == 3 && sh[0] == w->experts && w->rows != w->cols && (sh[1] == w->rows || sh[1] == w->cols)) {
+		*(sh[1] == w->rows ? &w->per_row : &w->per_col) = 1;
+		w->per_expert = sh[1];
+		return true;
+	}
 	if (n != ndim || n < 2)
 		return false;
 	for (unsigned i = 0; i + 2 < n; i++)

@@ -21,6 +21,8 @@ static const struct tfs_scheme *const schemes[] = {
 	&tfs_scheme_fp8,
 	&tfs_scheme_mxfp4, /* before INT8: it has codes of type I8 that are two a byte */
 	&tfs_scheme_nvfp4,
+	&tfs_scheme_torchao,
+	&tfs_scheme_quanto,
 	&tfs_scheme_int8,
 };
 /* clang-format on */

@@ -31,6 +31,8 @@ extern const struct tfs_scheme tfs_scheme_fp8, tfs_scheme_int8;
 extern const struct tfs_scheme tfs_scheme_mxfp4;
 extern const struct tfs_scheme tfs_scheme_nvfp4;
 extern const struct tfs_scheme tfs_scheme_comfy;
+extern const struct tfs_scheme tfs_scheme_torchao;
+extern const struct tfs_scheme tfs_scheme_quanto;
 
 /* Find the scaled weights of @set and fill what it says of them. 0 or -ENOMEM. */
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set);

@@ -23,7 +23,10 @@ static const struct tfs_scheme *const schemes[] = {
 	&tfs_scheme_nvfp4,
 	&tfs_scheme_torchao,
 	&tfs_scheme_quanto,
+	&tfs_scheme_bitnet,
+	&tfs_scheme_gemma,
 	&tfs_scheme_int8,
+	&tfs_scheme_modelopt_int4, /* after all others that have bytes called "weight" with a "weight_scale" */
 };
 /* clang-format on */
 

@@ -33,6 +33,9 @@ extern const struct tfs_scheme tfs_scheme_nvfp4;
 extern const struct tfs_scheme tfs_scheme_comfy;
 extern const struct tfs_scheme tfs_scheme_torchao;
 extern const struct tfs_scheme tfs_scheme_quanto;
+extern const struct tfs_scheme tfs_scheme_bitnet;
+extern const struct tfs_scheme tfs_scheme_gemma;
+extern const struct tfs_scheme tfs_scheme_modelopt_int4;
 
 /* Find the scaled weights of @set and fill what it says of them. 0 or -ENOMEM. */
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set);

@@ -151,7 +151,7 @@ static int find(struct tfs_schemes *s, const struct tfs_tensor *t)
 	json_t *layer = NULL;
 	int r;
 
-	if (tfs_is(t, "U8") && tfs_name_ends(t, ".comfy_quant")) {
+	if (tfs_is(t, "U8") && tfs_name_ends(t, "comfy_quant")) {
 		tfs_schemes_hide(s, t); /* JSON, no numbers */
 		return 1;
 	}

@@ -94,6 +94,11 @@ static bool scales_fit(const struct tfs_scaled *w, const uint64_t *shape, unsign
 		return false;
 	if (how->tiled)
 		return tiles_fit(scale, how->tile_rows ? how->tile_rows : w->experts * w->rows, w->per_row);
+	/* modelopt drops a first axis of 1 from scales alone (export/quant_utils.py, _maybe_squeeze_scale()). */
+	if (ndim == 3 && shape[0] == 1 && scale->ndim == 2) {
+		shape++;
+		ndim--;
+	}
 	return scale->ndim == ndim && !memcmp(scale->shape, shape, (ndim - 1) * sizeof *shape) &&
 	       scale->shape[ndim - 1] == w->per_row;
 }

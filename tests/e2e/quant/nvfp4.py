@@ -22,7 +22,7 @@ def weight(c, shape, name, scale_name, dtype="U8"):
 
 
 def modelopt(c):
-    """One second scale; one an expert; one for each half of its rows; of a layer that scales its input."""
+    """One second scale; one an expert, or for the only one, whose scales lack its axis; one for each half of its rows; of a layer that scales its input."""
     c.configs["hf_quant_config.json"] = {"quantization": {"quant_algo": "NVFP4"}}
     for name, shape, second in (
         ("a.weight", (10, 48), ()),
@@ -38,6 +38,10 @@ def modelopt(c):
         codes, scales = weight(c, shape, name, name + "_weight_scale")
         g = c.f32(name + "_weight_scale_2", c.scales(*second)).reshape(shape[0], -1)
         c.expected[name] = values(codes, scales * np.repeat(g, shape[1] // g.shape[1], 1)[..., None])
+    codes, scales = c.codes(1, 6, 32, bits=4), c.codes(6, 2, avoid=NAN)
+    c.put("single.up_proj", "U8", nibbles(codes))
+    c.put("single.up_proj_weight_scale", "F8_E4M3", scales)
+    c.expected["single.up_proj"] = values(codes, e4m3(scales)[None] * c.f32("single.up_proj_weight_scale_2", c.scales(1)))
     codes, scales = weight(c, (4, 64), "f4.weight", "f4.weight_scale", "F4")
     c.expected["f4.weight"] = values(codes, scales * c.f32("f4.weight_scale_2", c.scales()))
 

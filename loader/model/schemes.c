@@ -19,12 +19,20 @@
 /* clang-format off */
 static const struct tfs_scheme *const schemes[] = {
 	&tfs_scheme_unsupported, /* before all that it looks like but for what it has besides */
+	&tfs_scheme_comfy, /* before all whose names it has and means otherwise */
 	&tfs_scheme_fp8,
+	&tfs_scheme_mxfp4, /* before INT8: it has codes of type I8 that are two a byte */
+	&tfs_scheme_nvfp4,
+	&tfs_scheme_torchao,
+	&tfs_scheme_quanto,
+	&tfs_scheme_bitnet,
+	&tfs_scheme_gemma,
 	&tfs_scheme_int8,
+	&tfs_scheme_bnb,
+	&tfs_scheme_modelopt_int4, /* after all others that have bytes called "weight" with a "weight_scale" */
 	&tfs_scheme_gptq,
 	&tfs_scheme_awq, /* after GPTQ: it refuses what fits neither */
 	&tfs_scheme_mlx,
-	&tfs_scheme_bnb,
 	&tfs_scheme_ct_pack,
 	&tfs_scheme_hqq,
 };
@@ -43,6 +51,13 @@ enum { MAX_REFUSED = 32 };
 
 enum { MOST_SHARED = 64 };
 
+/* What a file says about itself, made ready for questions. */
+struct metadata {
+	const struct tfs_metadata **sorted; /* by key; NULL: not yet, or there is none */
+	bool parsed;
+	json_t *o; /* of the one key that is asked for as JSON */
+};
+
 struct tfs_schemes {
 	struct tfs_model_impl *m;
 	struct tfs_set *set;
@@ -55,6 +70,7 @@ struct tfs_schemes {
 	bool config_read;
 	json_t *model_config, *other_config; /* files, parsed; NULL: not there */
 	const json_t *config;		     /* of one of these */
+	struct metadata *metadata;	     /* of the files of the set; NULL: none was asked for yet */
 	/* The file that was read from last. */
 	uint32_t node;
 	struct tfs_input in;
@@ -215,21 +231,82 @@ int64_t tfs_config_integer(const json_t *o, const char *key, int64_t otherwise)
 	return json_is_integer(v) ? json_integer_value(v) : otherwise;
 }
 
-const char *tfs_schemes_metadata(struct tfs_schemes *s, const struct tfs_tensor *t, const char *key, size_t *ret_len)
+static int by_key(const void *a, const void *b)
 {
-	for (uint32_t i = 0; i < s->set->n_files; i++) {
-		const struct tfs_file_metadata *f = &s->set->metadata[i];
+	const struct tfs_metadata *x = *(const struct tfs_metadata *const *)a, *y = *(const struct tfs_metadata *const *)b;
 
-		if (s->set->sources[i] != t->source)
-			continue;
-		for (size_t k = 0; k < f->n; k++) {
-			if (f->pairs[k].key_len == strlen(key) && !memcmp(f->pairs[k].key, key, f->pairs[k].key_len)) {
-				*ret_len = f->pairs[k].value_len;
-				return f->pairs[k].value;
-			}
-		}
+	return tfs_name_cmp(x->key, x->key_len, y->key, y->key_len);
+}
+
+/*
+ * That of the file @t is in, in *@ret; NULL: it says nothing. 0 or -ENOMEM. A file may say as much as it has tensors, and be asked as
+ * often, so that is put in order first.
+ */
+static int metadata_of(struct tfs_schemes *s, const struct tfs_tensor *t, struct metadata **ret, size_t *ret_n)
+{
+	const struct tfs_set *set = s->set;
+	uint32_t i = 0;
+
+	*ret = NULL;
+	*ret_n = 0;
+	while (i < set->n_files && set->sources[i] != t->source)
+		i++;
+	if (i == set->n_files || !set->metadata[i].n)
+		return 0;
+	if (!s->metadata && !(s->metadata = calloc(set->n_files, sizeof *s->metadata)))
+		return -ENOMEM;
+	const struct tfs_file_metadata *f = &set->metadata[i];
+	struct metadata *m = &s->metadata[i];
+
+	if (!m->sorted) {
+		if (!(m->sorted = calloc(f->n, sizeof *m->sorted)))
+			return -ENOMEM;
+		for (size_t k = 0; k < f->n; k++)
+			m->sorted[k] = &f->pairs[k];
+		qsort(m->sorted, f->n, sizeof *m->sorted, by_key);
 	}
-	return NULL;
+	*ret = m;
+	*ret_n = f->n;
+	return 0;
+}
+
+static const char *value_of(const struct metadata *m, size_t n, const char *key, size_t len, size_t *ret_len)
+{
+	size_t i = tfs_search(k, 0, n, tfs_name_cmp(m->sorted[k]->key, m->sorted[k]->key_len, key, len) < 0);
+
+	if (i == n || tfs_name_cmp(m->sorted[i]->key, m->sorted[i]->key_len, key, len))
+		return NULL;
+	*ret_len = m->sorted[i]->value_len;
+	return m->sorted[i]->value;
+}
+
+int tfs_schemes_metadata(struct tfs_schemes *s, const struct tfs_tensor *t, const char *key, size_t len, const char **ret_value,
+			 size_t *ret_len)
+{
+	struct metadata *m;
+	size_t n;
+	int r = metadata_of(s, t, &m, &n);
+
+	*ret_value = m ? value_of(m, n, key, len, ret_len) : NULL;
+	return r;
+}
+
+int tfs_schemes_comfy_layers(struct tfs_schemes *s, const struct tfs_tensor *t, const json_t **ret_layers)
+{
+	static const char key[] = "_quantization_metadata";
+	struct metadata *m;
+	size_t n, len;
+	int r = metadata_of(s, t, &m, &n);
+	const char *text = m ? value_of(m, n, key, sizeof key - 1, &len) : NULL;
+
+	*ret_layers = NULL;
+	if (!text)
+		return r;
+	if (!m->parsed && len <= MAX_CONFIG)
+		m->o = json_loadb(text, len, 0, NULL);
+	m->parsed = true;
+	*ret_layers = object_in(m->o, "layers");
+	return *ret_layers ? 1 : -EINVAL;
 }
 
 int64_t tfs_schemes_read(struct tfs_schemes *s, const struct tfs_tensor *t, void *buf, size_t size)
@@ -349,6 +426,13 @@ int tfs_schemes_refuse(struct tfs_schemes *s, const struct tfs_tensor *t, const 
 	return 1;
 }
 
+bool tfs_schemes_smoothed(struct tfs_schemes *s, const struct tfs_tensor *t)
+{
+	const size_t weight = tfs_schemes_weight(t);
+
+	return weight != SIZE_MAX && tfs_schemes_part(s, t, weight, "pre_quant_scale");
+}
+
 static void warn_refused(const struct tfs_schemes *s)
 {
 	for (size_t i = 0; i < s->n_refused; i++) {
@@ -446,6 +530,12 @@ bool tfs_schemes_spread(struct tfs_schemes *s, struct tfs_scaled *w, const uint6
 		w->per_expert = 1;
 		return true;
 	}
+	/* Of experts: [E, R], or [E, C]; modelopt (to_quantized_weight()) doesn't know either which of them where R is C. */
+	if (n == 2 && ndim == 3 && sh[0] == w->experts && w->rows != w->cols && (sh[1] == w->rows || sh[1] == w->cols)) {
+		*(sh[1] == w->rows ? &w->per_row : &w->per_col) = 1;
+		w->per_expert = sh[1];
+		return true;
+	}
 	if (n != ndim || n < 2)
 		return false;
 	for (unsigned i = 0; i + 2 < n; i++)
@@ -497,7 +587,7 @@ int tfs_prepare_plain(const struct tfs_scaled *w, const uint8_t *const *parts, s
 /* --- A set ----------------------------------------------------------------------------------------------------------- */
 
 /* Types that codes, or what tells them, are kept in. */
-static const char *const code_types[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32", "I16", "U16", "I64" };
+static const char *const code_types[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32", "F4", "I16", "U16", "I64" };
 enum { CODE_TYPES = sizeof code_types / sizeof *code_types };
 
 static bool may_be_code(const struct tfs_dtype *const types[CODE_TYPES], const struct tfs_dtype *d)
@@ -586,6 +676,15 @@ static int fill(struct tfs_schemes *s)
 	return 0;
 }
 
+static void drop_metadata(struct tfs_schemes *s)
+{
+	for (uint32_t i = 0; s->metadata && i < s->set->n_files; i++) {
+		json_decref(s->metadata[i].o);
+		free(s->metadata[i].sorted);
+	}
+	free(s->metadata);
+}
+
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set)
 {
 	struct tfs_schemes s = { .m = m, .set = set, .in = TFS_INPUT_CLOSED };
@@ -611,6 +710,7 @@ int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set)
 	tfs_input_close(&s.in);
 	json_decref(s.model_config);
 	json_decref(s.other_config);
+	drop_metadata(&s);
 	free(s.found);
 	return r < 0 ? r : 0;
 }

@@ -34,6 +34,14 @@ extern const struct tfs_scheme tfs_scheme_mlx;
 extern const struct tfs_scheme tfs_scheme_bnb;
 extern const struct tfs_scheme tfs_scheme_ct_pack;
 extern const struct tfs_scheme tfs_scheme_hqq;
+extern const struct tfs_scheme tfs_scheme_mxfp4;
+extern const struct tfs_scheme tfs_scheme_nvfp4;
+extern const struct tfs_scheme tfs_scheme_comfy;
+extern const struct tfs_scheme tfs_scheme_torchao;
+extern const struct tfs_scheme tfs_scheme_quanto;
+extern const struct tfs_scheme tfs_scheme_bitnet;
+extern const struct tfs_scheme tfs_scheme_gemma;
+extern const struct tfs_scheme tfs_scheme_modelopt_int4;
 
 /* Find the scaled weights of @set and fill what it says of them. 0 or -ENOMEM. */
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set);
@@ -66,8 +74,14 @@ uint64_t tfs_n_elems(const struct tfs_tensor *t); /* that of a tensor in memory,
 const json_t *tfs_schemes_config(struct tfs_schemes *s);
 /* All of config.json, or NULL. */
 const json_t *tfs_schemes_model_config(struct tfs_schemes *s);
-/* What the file that @t is in says about itself under @key: a string of *@ret_len bytes, or NULL. */
-const char *tfs_schemes_metadata(struct tfs_schemes *s, const struct tfs_tensor *t, const char *key, size_t *ret_len);
+/* What the file that @t is in says about itself under @key (@len bytes): a string of *@ret_len bytes, or NULL. 0 or -ENOMEM. */
+int tfs_schemes_metadata(struct tfs_schemes *s, const struct tfs_tensor *t, const char *key, size_t len, const char **ret_value,
+			 size_t *ret_len);
+/*
+ * The layers that ComfyUI's _quantization_metadata of that file names. 1; 0: it has none; -EINVAL: it can't be read; -ENOMEM. They live
+ * as long as @s.
+ */
+int tfs_schemes_comfy_layers(struct tfs_schemes *s, const struct tfs_tensor *t, const json_t **ret_layers);
 
 /* A string of @o (may be NULL), or "". */
 const char *tfs_config_string(const json_t *o, const char *key);
@@ -97,8 +111,17 @@ void tfs_scaled_mark(struct tfs_scaled *w, const struct tfs_tensor *t);
 int tfs_schemes_refuse(struct tfs_schemes *s, const struct tfs_tensor *t, const char *scheme, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* Mark @t (may be NULL) as codes too, unless it is of a type of numbers: what goes with codes that were refused. */
+/*
+ * @t (may be NULL), which goes with codes whose values aren't made, is not a value itself, unless it is of a type of numbers: marked as codes. To be
+ * called besides tfs_schemes_refuse(), also where it is not known yet whether that will be.
+ */
 void tfs_schemes_hide(struct tfs_schemes *s, const struct tfs_tensor *t);
+
+/*
+ * Does the layer of the weight @t multiply its input by a pre_quant_scale (modelopt's AWQ and SmoothQuant)? Then the weight is what it is
+ * for such an input, and its formula says so.
+ */
+bool tfs_schemes_smoothed(struct tfs_schemes *s, const struct tfs_tensor *t);
 
 /* "[3, 4]" of @t's shape, into @buf of TFS_SHAPE_SIZE. Returns @buf. */
 #define TFS_SHAPE_SIZE 128

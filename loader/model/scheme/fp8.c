@@ -46,9 +46,11 @@ static int find(struct tfs_schemes *s, const struct tfs_tensor *t)
 	w.parts[1] = find_scale(s, t, &inverse);
 	if (!w.parts[1])
 		return 0; /* its own value */
-	if (!may_be_scale(w.parts[1]) || !tfs_schemes_spread(s, &w, t->shape, t->ndim, w.parts[1]))
+	if (!may_be_scale(w.parts[1]) || !tfs_schemes_spread(s, &w, t->shape, t->ndim, w.parts[1])) {
+		tfs_schemes_hide(s, w.parts[1]);
 		return tfs_schemes_refuse(s, t, w.scheme, "scales of %s %s don't go with codes of %s", w.parts[1]->dtype->name,
 					  tfs_shape_of(w.parts[1], scales), tfs_shape_of(t, shape));
+	}
 	/* GPTQModel's own FP8 divides; everybody else's "scale_inv" multiplies. */
 	if (inverse && !strcmp(tfs_config_string(tfs_schemes_config(s), "weight_scale_semantics"), "inverse")) {
 		w.form = TFS_SCALED_DIVIDED;

@@ -27,19 +27,28 @@ static int find(struct tfs_schemes *s, const struct tfs_tensor *t)
 		return 0;
 	w.parts[1] = tfs_schemes_part(s, t, 0, "_scale");
 	if (!w.parts[1])
+		w.parts[1] = tfs_schemes_part(s, t, 0, "_scale_inv"); /* SGLang's blockwise_int8, which multiplies, too */
+	if (!w.parts[1])
+		w.parts[1] = tfs_schemes_part(s, t, 0, "_weight_scale");
+	if (!w.parts[1])
 		return 0;
-	/* Of F8_E8M0 they are those of two codes of 4 bits a byte. */
-	if (!tfs_is_float(w.parts[1]) || !tfs_schemes_spread(s, &w, t->shape, t->ndim, w.parts[1]))
+	if (!tfs_is_float(w.parts[1]) || !tfs_schemes_spread(s, &w, t->shape, t->ndim, w.parts[1])) {
+		tfs_schemes_hide(s, w.parts[1]);
 		return tfs_schemes_refuse(s, t, w.scheme, "scales of %s %s don't go with codes of %s", w.parts[1]->dtype->name,
 					  tfs_shape_of(w.parts[1], scales), tfs_shape_of(t, shape));
+	}
 	w.parts[2] = tfs_schemes_part(s, t, 0, "_zero_point");
 	if (w.parts[2]) {
-		if (!same_shape(w.parts[1], w.parts[2]))
-			return tfs_schemes_refuse(s, t, w.scheme, "zero points of %s beside scales of %s",
-						  tfs_shape_of(w.parts[2], shape), tfs_shape_of(w.parts[1], scales));
+		tfs_schemes_hide(s, w.parts[2]);
+		if (!same_shape(w.parts[1], w.parts[2]) || (!tfs_is(w.parts[2], "I8") && !tfs_is_float(w.parts[2])))
+			return tfs_schemes_refuse(s, t, w.scheme, "zero points of %s %s beside scales of %s",
+						  w.parts[2]->dtype->name, tfs_shape_of(w.parts[2], shape),
+						  tfs_shape_of(w.parts[1], scales));
 		w.n_parts = 3;
 		w.form = TFS_SCALED_MINUS_TIMES;
 		w.formula = "(code - zero_point) * scale";
+	} else if (tfs_schemes_smoothed(s, t)) {
+		w.formula = "code * scale, for an input times pre_quant_scale";
 	}
 	w.row_bytes = w.cols;
 	w.group_size = w.per_col ? w.col_block : 0;

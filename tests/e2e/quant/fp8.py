@@ -41,6 +41,8 @@ def spellings(c):
     weight(c, "square.weight", "square.weight_scale", c.scales(24), (24, 24), lambda s: s[:, None])
     weight(c, "columns.weight", "columns.weight_scale", c.scales(1, 14), (9, 14), lambda s: s)
     weight(c, "experts.down_proj", "experts.down_proj_weight_scale", c.scales(3), (3, 5, 6), lambda s: s[:, None, None])
+    weight(c, "experts.gate_up_proj", "experts.gate_up_proj_weight_scale", c.scales(3, 5), (3, 5, 6), lambda s: s[:, :, None])
+    weight(c, "bmm", "bmm_scale", c.scales(3, 6), (3, 5, 6), lambda s: s[:, None])
     weight(c, "deepseek.weight", "deepseek.scale", c.scales(1, 1), (5, 6), lambda s: s[0, 0])
     weight(c, "comfy.weight", "comfy.scale_weight", c.scales(1), (5, 6), lambda s: s[0])
     weight(c, "mistral.weight", "mistral.qscale_weight", c.scales(), (5, 6), lambda s: s, dtype="BF16")
@@ -94,8 +96,10 @@ def refused(c):
     c.f32("a.weight_scale_inv", c.scales(3, 5))
     c.put("b.weight", "F8_E4M3", c.codes(10, 12, avoid=NAN))
     c.f32("b.weight_scale", c.scales(7))
-    c.absent = ["a.weight", "b.weight"]
-    c.warnings = [r'"a\.weight", and 1 more of this scheme: not in f32/: fp8: scales of F32 \[3, 5\]']
+    c.put("c.weight", "F8_E4M3", c.codes(10, 12, avoid=NAN))
+    c.put("c.weight_scale", "U8", c.codes(10, 5))
+    c.absent = ["a.weight", "b.weight", "c.weight", "c.weight_scale"]
+    c.warnings = [r'"a\.weight", and 2 more of this scheme: not in f32/: fp8: scales of F32 \[3, 5\]']
 
 
 CASES = [blocks, spellings, e8m0_groups, llama4, divided, plain_neighbours, refused]

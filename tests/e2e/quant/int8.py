@@ -19,6 +19,19 @@ def weights(c):
         c.expected[f"{name}.weight"] = (codes.astype(np.float32) - zero.astype(np.float32)) * stored
 
 
+def spellings(c):
+    """SGLang's blocks, whose last are short, and which multiply whatever they are called; experts in a stack; of a scaled input."""
+    codes = c.codes(200, 130).view(np.int8)
+    c.put("blocks.weight", "I8", codes)
+    scale = c.f32("blocks.weight_scale_inv", c.scales(2, 2))
+    c.expected["blocks.weight"] = codes.astype(np.float32) * np.repeat(np.repeat(scale, 128, 0)[:200], 128, 1)[:, :130]
+    for name, scale_name, scale in (("experts.up_proj", "experts.up_proj_weight_scale", (3, 4)), ("bank.weight", "bank.weight_scale", (3, 4)), ("smoothed.weight", "smoothed.weight_scale", (3, 4, 1))):
+        codes = c.codes(3, 4, 6).view(np.int8)
+        c.put(name, "I8", codes)
+        c.expected[name] = codes.astype(np.float32) * c.f32(scale_name, c.scales(*scale)).reshape(3, 4, 1)
+    c.expected["smoothed.pre_quant_scale"] = c.f32("smoothed.pre_quant_scale", c.scales(6))
+
+
 def plain_neighbours(c):
     """Bytes without a scale are numbers."""
     codes = c.codes(3, 5).view(np.int8)
@@ -33,8 +46,13 @@ def refused(c):
     c.put("z.weight", "I8", c.codes(4, 6))
     c.f32("z.weight_scale", c.scales(4, 1))
     c.put("z.weight_zero_point", "I8", c.codes(4))
-    c.absent = ["a.weight", "z.weight"]
-    c.warnings = [r'"a\.weight", and 1 more of this scheme: not in f32/: int8']
+    c.put("y.weight", "I8", c.codes(4, 6))
+    c.f32("y.weight_scale", c.scales(4, 1))
+    c.put("y.weight_zero_point", "U8", c.codes(4, 1))
+    c.put("square.weight", "I8", c.codes(2, 5, 5))
+    c.f32("square.weight_scale", c.scales(2, 5))
+    c.absent = ["a.weight", "z.weight", "y.weight", "square.weight", "y.weight_zero_point", "z.weight_zero_point"]
+    c.warnings = [r'"a\.weight", and 3 more of this scheme: not in f32/: int8']
 
 
-CASES = [weights, plain_neighbours, refused]
+CASES = [weights, spellings, plain_neighbours, refused]

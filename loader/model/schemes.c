@@ -89,6 +89,13 @@ const char *tfs_shape_of(const struct tfs_tensor *t, char *buf)
 	return buf;
 }
 
+const struct tfs_tensor *tfs_schemes_named(struct tfs_schemes *s, const char *name, size_t len)
+{
+	size_t i = tfs_set_find(s->set, name, len);
+
+	return i == SIZE_MAX ? NULL : &s->set->tensors[i];
+}
+
 /* Companions mostly follow their weight. */
 enum { NEIGHBOURS = 4 };
 
@@ -509,12 +516,23 @@ static int fill(struct tfs_schemes *s)
 	return 0;
 }
 
+/* What the set's files themselves say to be codes. */
+static int find_recipes(struct tfs_schemes *s)
+{
+	int r = 0;
+
+	for (uint32_t f = 0; f < s->set->n_files; f++)
+		for (size_t i = 0; i < s->set->metadata[f].n_recipes && r >= 0; i++)
+			r = tfs_scheme_recipe(s, &s->set->metadata[f].recipes[i]);
+	return r < 0 ? r : 0;
+}
+
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set)
 {
 	struct tfs_schemes s = { .m = m, .set = set, .in = TFS_INPUT_CLOSED };
 	const struct tfs_dtype *last = NULL;
 	bool may = false;
-	int r = 0;
+	int r = find_recipes(&s);
 
 	for (size_t i = 0; i < set->n_tensors && r >= 0; i++) {
 		const struct tfs_tensor *t = &set->tensors[i];

@@ -208,7 +208,7 @@ static const float e2m1[8] = { 0, 0.5f, 1, 1.5f, 2, 3, 4, 6 };
 
 static void fill_table(const struct tfs_scaled *w, float *table)
 {
-	for (int i = 0; i < 1 << w->bits; i++) {
+	for (int i = 0; w->bits <= 8 && i < 1 << w->bits; i++) {
 		if (w->value == TFS_VALUE_UNSIGNED)
 			table[i] = (float)i;
 		else if (w->value == TFS_VALUE_SIGNED)
@@ -225,6 +225,9 @@ static tfs_convert_fn *convert_of(const struct tfs_scaled *w)
 	};
 	/* unpack() makes bytes of codes of any width, and then unsigned ones are worth what the byte is. */
 	const bool bytes = w->bits == 8 || (w->packing == TFS_PACKED_OTHERWISE && w->value == TFS_VALUE_UNSIGNED);
+
+	if (w->value == TFS_VALUE_DTYPE)
+		return tfs_convert_for(w->parts[0]->dtype);
 	const char *name = bytes && w->value < sizeof names / sizeof *names ? names[w->value] : NULL;
 
 	return name ? tfs_convert_for(tfs_dtype_by_name(name, strlen(name))) : NULL;
@@ -321,8 +324,8 @@ static void decode(const struct operands *o, const struct tfs_scaled *w, const s
 	const uint64_t skip = codes->from > row * row_bytes ? codes->from - row * row_bytes : 0;
 	const uint8_t *src = codes->bytes + (row * row_bytes + skip - codes->from);
 
-	if (w->bits == 8 || w->packing == TFS_PACKED_OTHERWISE) {
-		src += c - skip;
+	if (w->bits >= 8 || w->packing == TFS_PACKED_OTHERWISE) {
+		src += (w->bits > 8 ? c * (w->bits / 8) : c) - skip;
 		if (o->convert)
 			o->convert(src, dst, n);
 		else
@@ -438,7 +441,7 @@ static uint64_t byte_of(const struct tfs_scaled *w, uint64_t c)
 {
 	if (w->packing == TFS_PACKED_WORDS)
 		return c / (32 / w->bits) * sizeof(uint32_t);
-	return w->bits == 8 ? c : w->bits == 4 ? c / 2 : c / 8 * w->bits;
+	return w->bits >= 8 ? c * (w->bits / 8) : w->bits == 4 ? c / 2 : c / 8 * w->bits;
 }
 
 /* The bytes of the code tensor that the values [first, first + n) are made of. */

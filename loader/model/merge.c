@@ -178,8 +178,10 @@ static int list_metadata(struct tfs_model_impl *m, struct tfs_set *set, const st
 
 	if (!metadata)
 		return -ENOMEM;
-	for (size_t s = 0; s < n_shards; s++)
+	for (size_t s = 0; s < n_shards; s++) {
 		metadata[s].pairs = tfs_catalog_metadata(shards[s].catalog, &metadata[s].n);
+		metadata[s].recipes = tfs_catalog_recipes(shards[s].catalog, &metadata[s].n_recipes);
+	}
 	set->metadata = metadata;
 	set->n_files = n_shards;
 	return 0;

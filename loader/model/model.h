@@ -74,6 +74,8 @@ struct tfs_way {
 struct tfs_file_metadata {
 	size_t n;
 	const struct tfs_metadata *pairs; /* in the file's order */
+	size_t n_recipes;
+	const struct tfs_recipe *recipes; /* which of its tensors are codes */
 };
 
 /* Tensors that belong together: one file, or all shards of one index. */

@@ -122,6 +122,13 @@ const char *tfs_shape_of(const struct tfs_tensor *t, char *buf)
 	return buf;
 }
 
+const struct tfs_tensor *tfs_schemes_named(struct tfs_schemes *s, const char *name, size_t len)
+{
+	size_t i = tfs_set_find(s->set, name, len);
+
+	return i == SIZE_MAX ? NULL : &s->set->tensors[i];
+}
+
 /* Companions mostly follow their weight. */
 enum { NEIGHBOURS = 4 };
 
@@ -685,11 +692,22 @@ static void drop_metadata(struct tfs_schemes *s)
 	free(s->metadata);
 }
 
+/* What the set's files themselves say to be codes. */
+static int find_recipes(struct tfs_schemes *s)
+{
+	int r = 0;
+
+	for (uint32_t f = 0; f < s->set->n_files; f++)
+		for (size_t i = 0; i < s->set->metadata[f].n_recipes && r >= 0; i++)
+			r = tfs_scheme_recipe(s, &s->set->metadata[f].recipes[i]);
+	return r < 0 ? r : 0;
+}
+
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set)
 {
 	struct tfs_schemes s = { .m = m, .set = set, .in = TFS_INPUT_CLOSED };
 	const struct tfs_dtype *types[CODE_TYPES];
-	int r = 0;
+	int r = find_recipes(&s);
 
 	for (size_t i = 0; i < CODE_TYPES; i++)
 		types[i] = tfs_dtype_by_name(code_types[i], strlen(code_types[i]));

@@ -43,6 +43,12 @@ extern const struct tfs_scheme tfs_scheme_bitnet;
 extern const struct tfs_scheme tfs_scheme_gemma;
 extern const struct tfs_scheme tfs_scheme_modelopt_int4;
 
+/*
+ * The weight whose codes its file has @recipe for (tensor/catalog.h), before any is looked for by name: added or refused. 0 if there are no
+ * such codes, or as find(). scheme/onnx.c.
+ */
+int tfs_scheme_recipe(struct tfs_schemes *s, const struct tfs_recipe *recipe);
+
 /* Find the scaled weights of @set and fill what it says of them. 0 or -ENOMEM. */
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set);
 
@@ -50,6 +56,9 @@ int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set);
 
 /* The tensor whose name is that of @t less its last @drop bytes, and then @suffix; NULL: there is none. */
 const struct tfs_tensor *tfs_schemes_part(struct tfs_schemes *s, const struct tfs_tensor *t, size_t drop, const char *suffix);
+
+/* The tensor of that name (@len bytes), or NULL. */
+const struct tfs_tensor *tfs_schemes_named(struct tfs_schemes *s, const char *name, size_t len);
 
 /* Does the name of @t end so? */
 bool tfs_name_ends(const struct tfs_tensor *t, const char *suffix);

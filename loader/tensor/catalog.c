@@ -29,6 +29,8 @@ struct tfs_catalog {
 	size_t n_left_out, room_left_out;
 	struct tfs_metadata *metadata;
 	size_t n_metadata, room_metadata;
+	struct tfs_recipe *recipes;
+	size_t n_recipes, room_recipes;
 	bool companion;
 	struct tfs_split split;
 	/* Separate, as shapes are aligned and names aren't: together each name would cost padding. */
@@ -54,6 +56,7 @@ void tfs_catalog_destroy(struct tfs_catalog *c)
 	free(c->locations);
 	free(c->left_out);
 	free(c->metadata);
+	free(c->recipes);
 	tdestroy(c->dtypes, keep);
 	tfs_arena_fini(&c->names);
 	tfs_arena_fini(&c->shapes);
@@ -278,6 +281,20 @@ const struct tfs_metadata *tfs_catalog_metadata(const struct tfs_catalog *c, siz
 {
 	*ret_count = c->n_metadata;
 	return c->metadata;
+}
+
+int tfs_catalog_add_recipe(struct tfs_catalog *c, const struct tfs_recipe *recipe)
+{
+	if (tfs_array_room(c->recipes, c->n_recipes, c->room_recipes))
+		return -ENOMEM;
+	c->recipes[c->n_recipes++] = *recipe;
+	return 0;
+}
+
+const struct tfs_recipe *tfs_catalog_recipes(const struct tfs_catalog *c, size_t *ret_count)
+{
+	*ret_count = c->n_recipes;
+	return c->recipes;
 }
 
 void tfs_catalog_set_companion(struct tfs_catalog *c)

@@ -198,6 +198,34 @@ int tfs_catalog_add_metadata(struct tfs_catalog *c, const char *key, size_t key_
 const struct tfs_metadata *tfs_catalog_metadata(const struct tfs_catalog *c, size_t *ret_count);
 
 /*
+ * What a file says of one of its tensors: it is the codes of a quantised weight, whose values an operator makes with others of them. What
+ * that computes is for a scheme to know (model/scheme/onnx.c).
+ */
+enum tfs_recipe_kind {
+	TFS_RECIPE_LINEAR, /* ONNX: DequantizeLinear, and what computes the same of a weight */
+	TFS_RECIPE_NBITS,  /* MatMulNBits */
+	TFS_RECIPE_GATHER, /* GatherBlockQuantized */
+};
+
+enum { TFS_RECIPE_CODES, TFS_RECIPE_SCALES, TFS_RECIPE_ZEROS, TFS_RECIPE_GROUPS, TFS_RECIPE_PARTS };
+enum { TFS_RECIPE_AXIS, TFS_RECIPE_BLOCK, TFS_RECIPE_BITS, TFS_RECIPE_K, TFS_RECIPE_N, TFS_RECIPE_ARGS };
+
+struct tfs_recipe {
+	enum tfs_recipe_kind kind;
+	const char *op; /* as the format calls it; static */
+	struct tfs_recipe_part {
+		const char *name; /* of a tensor of the catalog, whose own string it is; NULL: there is none */
+		uint32_t len;
+	} parts[TFS_RECIPE_PARTS];
+	int64_t args[TFS_RECIPE_ARGS]; /* the axis counted from the first one, unless it is out of range */
+	const char *wrong;	       /* NULL, or why there are no values, and then nothing but the codes counts; static */
+};
+
+/* Copied, but for the strings. At most one for each tensor. -ENOMEM. */
+int tfs_catalog_add_recipe(struct tfs_catalog *c, const struct tfs_recipe *recipe);
+const struct tfs_recipe *tfs_catalog_recipes(const struct tfs_catalog *c, size_t *ret_count);
+
+/*
  * The file says that it isn't a model but accompanies one: a projector, an importance matrix, an adapter, a vocabulary. Its set
  * ranks after those of models.
  */

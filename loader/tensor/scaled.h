@@ -26,7 +26,7 @@
 
 enum tfs_scaled_form { TFS_SCALED_TIMES, TFS_SCALED_MINUS_TIMES, TFS_SCALED_TIMES_PLUS, TFS_SCALED_DIVIDED };
 
-/* What a code is worth by itself. Those of 8 bits only are marked; the others are of @bits bits, 1 to 8. */
+/* What a code is worth by itself. Those of 8 bits only, and of other sizes, are marked; the others are of @bits bits, 1 to 8. */
 enum tfs_scaled_value {
 	TFS_VALUE_UNSIGNED,
 	TFS_VALUE_SIGNED, /* two's complement */
@@ -34,6 +34,7 @@ enum tfs_scaled_value {
 	TFS_VALUE_E4M3,	  /* 8 bits, as F8_E4M3 */
 	TFS_VALUE_E5M2,	  /* 8 bits, as F8_E5M2 */
 	TFS_VALUE_TABLE,  /* struct tfs_scaled_operands.table, which prepare() fills */
+	TFS_VALUE_DTYPE,  /* 8, 16, 32 or 64 bits: what f32/ shows of their tensor's own type, whose elements are of so many bits */
 };
 
 /* How the codes are in their tensor. */

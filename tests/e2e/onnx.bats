@@ -189,3 +189,46 @@ vectors() {
 	start "$model" "$mnt"
 	stat_is warnings -eq 1
 }
+
+@test "codes whose scales can't be read are not in f32/, and it is said why" {
+	mkdir "$model"
+	py - "$model/model.onnx" <<-'EOF'
+		import sys
+		from mkonnx import *
+		with open(sys.argv[1], "wb") as out:
+		    out.write(model(blob(1, node("DequantizeLinear", ["y"], blob(1, "w"), blob(1, "s"))),
+		                    initializer(tensor("w", "UINT8", [2, 3], raw(b"abcdef"))),
+		                    initializer(tensor("s", "FLOAT", [3], external(location="gone", length=12)))))
+	EOF
+	expect_log 'tensor "s" left out: external data in "gone": there is no such file'
+	expect_log 'tensor "w": not in f32/: DequantizeLinear: its scales are missing'
+	start "$model" "$mnt"
+	[[ $(cat "$mnt/tensors/w") = abcdef && $(ls "$mnt/f32") = "" ]] || fail "$(ls "$mnt/f32")"
+}
+
+@test "zero points and group indices that nothing can be made of are errors of reading" {
+	mkdir "$model"
+	py - "$model/model.onnx" <<-'EOF'
+		import struct, sys
+		from mkonnx import *
+		def numbers(name, kind, dims, form, *values):
+		    return initializer(tensor(name, kind, dims, raw(struct.pack("<" + form, *values))))
+		def bits(*inputs):
+		    fields = [blob(1, i) for i in inputs] + [attribute(k, num(3, v)) for k, v in (("K", 32), ("N", 1), ("block_size", 16))]
+		    return blob(1, node("MatMulNBits", ["y"], *fields, blob(7, "com.microsoft")))
+		with open(sys.argv[1], "wb") as out:
+		    out.write(model(
+		        *[blob(1, node("DequantizeLinear", ["y"], *[blob(1, f"{n}{k}") for k in ("", "_s", "_z")])) for n in "ab"],
+		        numbers("a", "INT32", [2], "2i", 5, 6), numbers("a_s", "FLOAT", [], "f", 1), numbers("a_z", "INT32", [], "i", 1),
+		        numbers("b", "FLOAT8E4M3FN", [2], "2B", 5, 6), numbers("b_s", "FLOAT", [], "f", 1), numbers("b_z", "FLOAT8E4M3FN", [], "B", 1),
+		        bits("", "c", "c_s", "", "c_g"), bits("", "d", "d_s", "", "d_g"),
+		        *[numbers(f"{n}{k}", *what) for n, index in (("c", 2), ("d", -1)) for k, *what in (
+		            ("", "UINT8", [1, 2, 8], "16B", *range(16)), ("_s", "FLOAT", [2], "2f", 1, 1), ("_g", "INT32", [32], "32i", *[0] * 31, index))]))
+	EOF
+	expect_log 'a zero point of (I32|F8_E4M3) codes that isn.t 0|column 31 is of block (2|-1), of 2 in each row'
+	start "$model" "$mnt"
+	for name in a b c d; do
+		run -1 cat "$mnt/f32/$name.npy"
+		[[ $output = *"Invalid argument"* ]] || fail "$name: $output"
+	done
+}

@@ -75,16 +75,40 @@ static void check_tensors(struct tfs_catalog *c, const uint8_t *data, uint64_t s
 	}
 }
 
+/* Each names tensors of the catalog by their own strings, and none is the codes of two. */
+static void check_recipes(struct tfs_catalog *c)
+{
+	size_t n, n_tensors;
+	const struct tfs_recipe *r = tfs_catalog_recipes(c, &n);
+	const struct tfs_tensor *t = tfs_catalog_tensors(c, &n_tensors);
+
+	CHECK(n <= n_tensors);
+	for (size_t i = 0; i < n && i < 100; i++) {
+		CHECK(r[i].parts[TFS_RECIPE_CODES].name && (r[i].wrong || r[i].parts[TFS_RECIPE_SCALES].name));
+		for (size_t k = 0; k < TFS_RECIPE_PARTS; k++) {
+			bool found = !r[i].parts[k].name;
+
+			for (size_t j = 0; j < n_tensors && !found; j++)
+				found = t[j].name == r[i].parts[k].name && t[j].name_len == r[i].parts[k].len;
+			CHECK(found);
+		}
+		for (size_t j = 0; j < i; j++)
+			CHECK(r[i].parts[TFS_RECIPE_CODES].name != r[j].parts[TFS_RECIPE_CODES].name);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct tfs_error err = { 0 };
 	struct tfs_catalog *c = tfs_catalog_create();
 
 	CHECK(c);
-	if (tfs_format_onnx.parse(fuzz_file(data, size), "model.onnx", c, &err))
+	if (tfs_format_onnx.parse(fuzz_file(data, size), "model.onnx", c, &err)) {
 		CHECK(err.code == -EINVAL && err.what[0] && err.offset <= size);
-	else
+	} else {
 		check_tensors(c, data, size);
+		check_recipes(c);
+	}
 	tfs_catalog_destroy(c);
 	return 0;
 }

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "format/onnx/impl.h"
 
@@ -40,10 +41,12 @@ enum {
 	GRAPH_NODE = 1,
 	GRAPH_INITIALIZER = 5,
 	GRAPH_SPARSE_INITIALIZER = 15,
+	NODE_INPUT = 1,
 	NODE_OUTPUT = 2,
 	NODE_NAME = 3,
 	NODE_OP_TYPE = 4,
 	NODE_ATTRIBUTE = 5,
+	NODE_DOMAIN = 7,
 	ATTRIBUTE_NAME = 1,
 	ATTRIBUTE_F = 2,
 	ATTRIBUTE_I = 3,
@@ -166,16 +169,17 @@ struct place {
 	struct tfs_pb_field
 		reference; /* number 0; else the attribute has no value of its own, but refers to the function's of this name */
 	bool constant;	   /* the node is a Constant */
-	unsigned depth;
-	struct tfs_pb_field tensor, sparse; /* what has been found in the attribute so far */
+	bool is_value;	   /* other nodes call what it has as its owner is called: it has an output */
+	uint32_t scope;
+	struct tfs_pb_field tensor, sparse; /* what was found in the attribute so far */
 	size_t n_tensors, n_sparse;
 	const struct numbers *numbers;
 	uint64_t type; /* AttributeProto.AttributeType, 0 if it is not given */
 };
 
-/* A TensorProto. @place NULL: an initializer, at @depth, with its own name; else the place has both. */
+/* A TensorProto. @place NULL: an initializer, in @scope, with a name; else the place has both. */
 static int read_tensor(struct tfs_onnx *o, const struct tfs_pb_field *field, const struct place *place, const char *suffix,
-		       unsigned depth)
+		       uint32_t scope)
 {
 	struct tfs_onnx_tensor t;
 	int r = tfs_onnx_tensor(o, field, &t);
@@ -183,8 +187,9 @@ static int read_tensor(struct tfs_onnx *o, const struct tfs_pb_field *field, con
 	if (r)
 		return r;
 	if (!place)
-		return tfs_onnx_add(o, &t, &t.name, NULL, suffix, depth);
-	return tfs_onnx_add(o, &t, &place->owner, place->attribute.number ? &place->attribute : NULL, suffix, place->depth);
+		return tfs_onnx_add(o, &t, &t.name, NULL, suffix, scope, true);
+	return tfs_onnx_add(o, &t, &place->owner, place->attribute.number ? &place->attribute : NULL, suffix, place->scope,
+			    place->is_value && !place->attribute.number && !*suffix);
 }
 
 struct sparse {
@@ -210,9 +215,9 @@ static int name_of_values(struct tfs_onnx *o, const struct tfs_pb_field *f, void
 
 /* A SparseTensorProto; arguments as above. */
 static int read_sparse(struct tfs_onnx *o, const struct tfs_pb_field *field, const struct place *place, const char *suffix,
-		       unsigned depth)
+		       uint32_t scope)
 {
-	struct sparse s = { .place.depth = depth };
+	struct sparse s = { .place.scope = scope };
 	char part[40];
 	int r = each_field(o, field, in_sparse, &s);
 
@@ -227,9 +232,9 @@ static int read_sparse(struct tfs_onnx *o, const struct tfs_pb_field *field, con
 		r = each_field(o, &s.values, name_of_values, &s);
 	snprintf(part, sizeof part, "%s.values", suffix);
 	if (!r)
-		r = read_tensor(o, &s.values, &s.place, part, depth);
+		r = read_tensor(o, &s.values, &s.place, part, scope);
 	snprintf(part, sizeof part, "%s.indices", suffix);
-	return r ? r : read_tensor(o, &s.indices, &s.place, part, depth);
+	return r ? r : read_tensor(o, &s.indices, &s.place, part, scope);
 }
 
 /* Plain numbers that a Constant node's attribute may have instead of a tensor. */
@@ -277,15 +282,38 @@ static int read_numbers(struct tfs_onnx *o, const struct tfs_pb_field *field, st
 	t.dims[0] = o->values.count;
 	if (!r)
 		tfs_onnx_values_tensor(o, n->kind, n->width, &t);
-	return r ? r : tfs_onnx_add(o, &t, &place->owner, NULL, "", place->depth);
+	return r ? r : tfs_onnx_add(o, &t, &place->owner, NULL, "", place->scope, place->is_value);
 }
 
 static visit_fn in_graph;
 
+/* Graphs and functions in a file: some models have hundreds. A hostile file needs 4 bytes for one, we 8. */
+#define MAX_SCOPES (1u << 20)
+
+/* One more graph or function in @parent; @field is what it was found in. */
+static int add_scope(struct tfs_onnx *o, uint32_t parent, unsigned depth, const struct tfs_pb_field *field, uint32_t *ret)
+{
+	if (o->n_scopes == MAX_SCOPES)
+		return tfs_error_set(o->pb.err, -EINVAL, field->tag_at, "more than %u graphs", MAX_SCOPES);
+	if (tfs_array_room(o->scopes, o->n_scopes, o->room_scopes))
+		return -ENOMEM;
+	*ret = o->n_scopes;
+	o->scopes[o->n_scopes++] = (struct tfs_onnx_scope){ .parent = parent, .depth = (uint8_t)depth };
+	return 0;
+}
+
+/* The graph @field in another one. */
+static int read_subgraph(struct tfs_onnx *o, const struct tfs_pb_field *field, uint32_t parent)
+{
+	uint32_t scope;
+	int r = add_scope(o, parent, o->scopes[parent].depth + 1, field, &scope);
+
+	return r ? r : each_field(o, field, in_graph, &scope);
+}
+
 static int in_attribute(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
 {
 	struct place *place = arg;
-	unsigned depth = place->depth + 1;
 	char suffix[24];
 	int r;
 
@@ -304,7 +332,7 @@ static int in_attribute(struct tfs_onnx *o, const struct tfs_pb_field *f, void *
 		return read_sparse(o, f, place, suffix, 0);
 	case ATTRIBUTE_G:
 	case ATTRIBUTE_GRAPHS:
-		return each_field(o, f, in_graph, &depth);
+		return read_subgraph(o, f, place->scope);
 	default:
 		return 0;
 	}
@@ -349,10 +377,19 @@ static int read_attribute(struct tfs_onnx *o, const struct tfs_pb_field *field, 
 
 /* Fields may come in any order, so nodes and functions are walked twice: for names, and for what is named after them. */
 struct node {
-	struct tfs_pb_field output, name, op_type;
+	struct tfs_pb_field output, name;
+	struct tfs_onnx_operator op;
 	bool has_attributes;
 	struct place place;
 };
+
+static int note_input(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_onnx_operator *op)
+{
+	unsigned i = op->n_inputs;
+
+	op->n_inputs += i < TFS_ONNX_INPUTS;
+	return i < TFS_ONNX_INPUTS ? note(o, f, &op->inputs[i]) : 0;
+}
 
 static int node_names(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
 {
@@ -361,7 +398,9 @@ static int node_names(struct tfs_onnx *o, const struct tfs_pb_field *f, void *ar
 	n->has_attributes |= f->number == NODE_ATTRIBUTE;
 	return f->number == NODE_OUTPUT && !n->output.number ? note(o, f, &n->output) :
 	       f->number == NODE_NAME			     ? note(o, f, &n->name) :
-	       f->number == NODE_OP_TYPE		     ? note(o, f, &n->op_type) :
+	       f->number == NODE_OP_TYPE		     ? note(o, f, &n->op.type) :
+	       f->number == NODE_DOMAIN			     ? note(o, f, &n->op.domain) :
+	       f->number == NODE_INPUT			     ? note_input(o, f, &n->op) :
 							       0;
 }
 
@@ -372,25 +411,28 @@ static int in_node(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
 	return f->number == NODE_ATTRIBUTE ? read_attribute(o, f, &n->place) : 0;
 }
 
-static int read_node(struct tfs_onnx *o, const struct tfs_pb_field *field, unsigned depth)
+static int read_node(struct tfs_onnx *o, const struct tfs_pb_field *field, uint32_t scope)
 {
-	struct node n = { .place.depth = depth };
+	struct node n = { .place.scope = scope };
 	int r = each_field(o, field, node_names, &n);
 
+	if (!r)
+		r = tfs_onnx_find_codes(o, &n.op, field, scope);
 	if (r || !n.has_attributes)
 		return r;
 	n.place.owner = n.output.value ? n.output : n.name;
-	r = is_text(o, &n.op_type, "Constant", &n.place.constant);
+	n.place.is_value = n.output.value;
+	r = is_text(o, &n.op.type, "Constant", &n.place.constant);
 	return r ? r : each_field(o, field, in_node, &n);
 }
 
 static int in_graph(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
 {
-	unsigned depth = *(const unsigned *)arg;
+	uint32_t scope = *(const uint32_t *)arg;
 
-	return f->number == GRAPH_NODE		     ? read_node(o, f, depth) :
-	       f->number == GRAPH_INITIALIZER	     ? read_tensor(o, f, NULL, "", depth) :
-	       f->number == GRAPH_SPARSE_INITIALIZER ? read_sparse(o, f, NULL, "", depth) :
+	return f->number == GRAPH_NODE		     ? read_node(o, f, scope) :
+	       f->number == GRAPH_INITIALIZER	     ? read_tensor(o, f, NULL, "", scope) :
+	       f->number == GRAPH_SPARSE_INITIALIZER ? read_sparse(o, f, NULL, "", scope) :
 						       0;
 }
 
@@ -405,30 +447,34 @@ static int in_function(struct tfs_onnx *o, const struct tfs_pb_field *f, void *a
 {
 	const struct place *place = arg;
 
-	return f->number == FUNCTION_NODE	     ? read_node(o, f, place->depth) :
+	return f->number == FUNCTION_NODE	     ? read_node(o, f, place->scope) :
 	       f->number == FUNCTION_ATTRIBUTE_PROTO ? read_attribute(o, f, place) :
 						       0;
 }
 
 static int in_training(struct tfs_onnx *o, const struct tfs_pb_field *f, void *arg)
 {
-	return f->number == TRAINING_INITIALIZATION || f->number == TRAINING_ALGORITHM ? each_field(o, f, in_graph, arg) : 0;
+	const uint32_t *model = arg;
+
+	return f->number == TRAINING_INITIALIZATION || f->number == TRAINING_ALGORITHM ? read_subgraph(o, f, *model) : 0;
 }
 
 static int in_model(struct tfs_onnx *o, const struct tfs_pb_field *f, bool *has_graph)
 {
-	struct place function = { .depth = 1 };
-	unsigned depth = 0, inner = 1;
+	struct place function = { .scope = 0 };
+	uint32_t model = 0;
 	int r;
 
 	switch (f->number) {
 	case MODEL_GRAPH:
 		*has_graph = true;
-		return each_field(o, f, in_graph, &depth);
+		return each_field(o, f, in_graph, &model);
 	case MODEL_TRAINING_INFO:
-		return each_field(o, f, in_training, &inner);
+		return each_field(o, f, in_training, &model);
 	case MODEL_FUNCTIONS:
-		r = each_field(o, f, function_name, &function);
+		r = add_scope(o, TFS_ONNX_NO_SCOPE, 1, f, &function.scope);
+		if (!r)
+			r = each_field(o, f, function_name, &function);
 		return r ? r : each_field(o, f, in_function, &function);
 	default:
 		return 0;
@@ -439,8 +485,11 @@ static int read_model(struct tfs_onnx *o)
 {
 	struct tfs_pb_field f;
 	bool has_graph = false;
-	int r;
+	uint32_t model;
+	int r = add_scope(o, TFS_ONNX_NO_SCOPE, 0, &(struct tfs_pb_field){ 0 }, &model);
 
+	if (r)
+		return r;
 	while ((r = tfs_pb_next(&o->pb, &f)) > 0) {
 		r = in_model(o, &f, &has_graph);
 		if (r)

@@ -19,29 +19,6 @@
  */
 #define MAX_TENSORS (1u << 20)
 
-/*
- * Bytes of a name, far more than the path of modules that it consists of, and of all names of a file: a node's name is part of
- * those of all its tensors.
- */
-#define MAX_NAME  4096u
-#define MAX_NAMES ((size_t)256 << 20)
-
-struct text {
-	const char *s;
-	size_t len;
-};
-
-/* A tensor as it was found; all it points to is in the table's arena. */
-struct tfs_onnx_record {
-	struct text name, shown; /* the name in the file, and ours */
-	const struct tfs_dtype *dtype;
-	const uint64_t *dims;
-	const struct tfs_encoding *encoding;
-	struct text location; /* s NULL: in this file */
-	uint64_t offset, nbytes;
-	uint8_t ndim, depth; /* graphs around its own */
-};
-
 /* --- Names ------------------------------------------------------------------------------------------------------- */
 
 /* A name that is being built. */
@@ -49,7 +26,7 @@ struct name {
 	struct tfs_pb *pb;
 	uint64_t at; /* of the field that it begins with */
 	size_t len;
-	char s[MAX_NAME];
+	char s[TFS_ONNX_MAX_NAME];
 };
 
 /* Room for @len bytes more, or NULL, with the error filled. */
@@ -57,8 +34,8 @@ static char *room_in(struct name *n, uint64_t len)
 {
 	char *at = n->s + n->len;
 
-	if (len > MAX_NAME - n->len) {
-		tfs_error_set(n->pb->err, -EINVAL, n->at, "the name of a tensor has more than %u bytes", MAX_NAME);
+	if (len > TFS_ONNX_MAX_NAME - n->len) {
+		tfs_error_set(n->pb->err, -EINVAL, n->at, "the name of a tensor has more than %u bytes", TFS_ONNX_MAX_NAME);
 		return NULL;
 	}
 	n->len += len;
@@ -84,7 +61,7 @@ static int append_field(struct name *n, const struct tfs_pb_field *f)
 
 /* The name of another tensor. */
 static int make_name(struct tfs_onnx *o, const struct tfs_pb_field *base, const struct tfs_pb_field *attribute, const char *suffix,
-		     struct text *ret)
+		     struct tfs_onnx_text *ret)
 {
 	const struct tfs_onnx_table *table = &o->table;
 	struct name n;
@@ -107,9 +84,9 @@ static int make_name(struct tfs_onnx *o, const struct tfs_pb_field *base, const 
 	if (!tfs_utf8_valid(n.s, n.len))
 		return tfs_error_set(o->pb.err, -EINVAL, n.at, "the name of a tensor isn't valid UTF-8");
 	o->table.name_bytes += n.len;
-	if (o->table.name_bytes > MAX_NAMES)
-		return tfs_error_set(o->pb.err, -EINVAL, n.at, "the names of the tensors have more than %zu bytes in total",
-				     MAX_NAMES);
+	if (o->table.name_bytes > TFS_ONNX_MAX_NAMES)
+		return tfs_error_set(o->pb.err, -EINVAL, n.at, "the names of the tensors have more than %zu bytes together",
+				     TFS_ONNX_MAX_NAMES);
 	ret->s = tfs_arena_copy(&o->table.arena, n.s, n.len);
 	ret->len = n.len;
 	return ret->s ? 0 : -ENOMEM;
@@ -141,20 +118,20 @@ static int keep_encoding(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, co
 	return (from->strides && !how->strides) || (from->segments && !how->segments) ? -ENOMEM : 0;
 }
 
-static int keep_location(struct tfs_onnx *o, const struct tfs_pb_field *f, struct text *ret)
+static int keep_location(struct tfs_onnx *o, const struct tfs_pb_field *f, struct tfs_onnx_text *ret)
 {
 	char *s = tfs_arena_alloc(&o->table.arena, f->value, 1);
 	int r = s ? tfs_pb_copy(&o->pb, f, s, f->value) : -ENOMEM;
 
 	if (!r)
-		*ret = (struct text){ s, f->value };
+		*ret = (struct tfs_onnx_text){ s, f->value };
 	return r;
 }
 
 static int omit(struct tfs_onnx *o, struct tfs_onnx_omitted *omitted, const struct tfs_pb_field *base,
 		const struct tfs_pb_field *attribute, const char *suffix)
 {
-	struct text name = { 0 };
+	struct tfs_onnx_text name;
 	int r = make_name(o, base, attribute, suffix, &name);
 
 	if (!r && !omitted->n++) {
@@ -170,7 +147,7 @@ int tfs_onnx_add_unwritten(struct tfs_onnx *o, const struct tfs_pb_field *base)
 }
 
 int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const struct tfs_pb_field *base,
-		 const struct tfs_pb_field *attribute, const char *suffix, unsigned depth)
+		 const struct tfs_pb_field *attribute, const char *suffix, uint32_t scope, bool is_value)
 {
 	struct tfs_onnx_table *table = &o->table;
 	struct tfs_onnx_record rec = {
@@ -178,7 +155,9 @@ int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const stru
 		.offset = t->offset,
 		.nbytes = t->nbytes,
 		.ndim = (uint8_t)t->ndim,
-		.depth = (uint8_t)depth,
+		.scope = scope,
+		.depth = o->scopes[scope].depth,
+		.is_value = is_value,
 	};
 	int r;
 
@@ -210,7 +189,7 @@ int tfs_onnx_add(struct tfs_onnx *o, const struct tfs_onnx_tensor *t, const stru
 
 /* --- The tensors together ---------------------------------------------------------------------------------------- */
 
-static int by_name(const void *a, const void *b)
+int tfs_onnx_by_name(const void *a, const void *b)
 {
 	const struct tfs_onnx_record *x = a, *y = b;
 
@@ -221,17 +200,17 @@ static int by_name(const void *a, const void *b)
 static int by_rank(const void *a, const void *b)
 {
 	const struct tfs_onnx_record *x = a, *y = b;
-	int c = by_name(a, b);
+	int c = tfs_onnx_by_name(a, b);
 
 	return c ? c : (x->depth > y->depth) - (x->depth < y->depth);
 }
 
-/* Does the file have a tensor of this name? @order is sorted by name. */
-static bool is_taken(const void *const *order, size_t n, struct text name)
+/* Does the file have a tensor of this name? @order is by name. */
+static bool is_taken(const void *const *order, size_t n, struct tfs_onnx_text name)
 {
 	const struct tfs_onnx_record key = { .name = name };
 
-	return tfs_sorted_have(order, n, &key, by_name);
+	return tfs_sorted_have(order, n, &key, tfs_onnx_by_name);
 }
 
 /* Append `~2` to the second tensor with a name, and so on. No two such names are equal, but the file may already contain one. */
@@ -241,10 +220,10 @@ static int rename_others(struct tfs_onnx_table *table, const void *const *order)
 
 	for (size_t i = 1; i < n; i++) {
 		struct tfs_onnx_record *rec = (struct tfs_onnx_record *)order[i];
-		struct text name;
+		struct tfs_onnx_text name;
 		char *s;
 
-		if (by_name(order[i - 1], rec)) {
+		if (tfs_onnx_by_name(order[i - 1], rec)) {
 			copy = 1;
 			continue;
 		}
@@ -253,7 +232,7 @@ static int rename_others(struct tfs_onnx_table *table, const void *const *order)
 			return -ENOMEM;
 		memcpy(s, rec->name.s, rec->name.len);
 		do
-			name = (struct text){ s, rec->name.len + sprintf(s + rec->name.len, "~%zu", ++copy) };
+			name = (struct tfs_onnx_text){ s, rec->name.len + sprintf(s + rec->name.len, "~%zu", ++copy) };
 		while (is_taken(order, n, name));
 		rec->shown = name;
 	}
@@ -301,8 +280,9 @@ int tfs_onnx_catalog(struct tfs_onnx *o)
 	if (!r)
 		r = tfs_catalog_reserve(catalog, n, table->name_bytes, table->dims);
 	for (size_t i = 0; i < n && !r; i++) {
-		const struct tfs_onnx_record *rec = order[i];
+		struct tfs_onnx_record *rec = (struct tfs_onnx_record *)order[i];
 
+		rec->at = i;
 		r = tfs_catalog_add(catalog, rec->shown.s, rec->shown.len, rec->dtype, rec->dims, rec->ndim, rec->offset,
 				    rec->nbytes);
 		if (!r && rec->encoding)
@@ -310,6 +290,8 @@ int tfs_onnx_catalog(struct tfs_onnx *o)
 		if (!r && rec->location.s)
 			r = tfs_catalog_external(catalog, rec->location.s, rec->location.len);
 	}
+	if (!r)
+		r = tfs_onnx_make_recipes(o, order, n);
 	return r ? r : warn_omitted(o);
 }
 
@@ -317,5 +299,7 @@ void tfs_onnx_fini(struct tfs_onnx *o)
 {
 	free(o->values.segments);
 	free(o->table.records);
+	free(o->scopes);
+	free(o->uses);
 	tfs_arena_fini(&o->table.arena);
 }

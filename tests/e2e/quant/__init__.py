@@ -80,6 +80,7 @@ class Case:
         self.files = {}  # file name: {tensor: (dtype, shape, bytes)}
         self.metadata = {}  # file name: __metadata__
         self.configs = {}  # file name: object
+        self.others = {}  # file name: bytes, of other formats
         self.expected = {}  # name in f32/: float32 array
         self.absent = []  # names that f32/ must not have
         self.unreadable = []  # names whose files can't be read, as what goes with the codes contradicts itself
@@ -134,5 +135,7 @@ class Case:
             self.configs.setdefault("model.safetensors.index.json", {"metadata": {}, "weight_map": index})
         if self.config is not None:
             self.configs["config.json"] = {"model_type": "llama", **self.config}
+        for file, data in self.others.items():
+            (directory / file).write_bytes(data)
         for file, value in self.configs.items():
             (directory / file).write_text(json.dumps(value))

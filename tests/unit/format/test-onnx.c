@@ -363,6 +363,266 @@ static void errors_say_where_and_what(void **state)
 	assert_int_equal(err.offset, 11);
 }
 
+/* --- Codes: what operators say of tensors ------------------------------------------------------------------------------- */
+
+static void put_string(struct out *o, unsigned field, const char *text)
+{
+	put_bytes(o, field, text, strlen(text));
+}
+
+static void put_integer(struct out *node, const char *name, uint64_t value)
+{
+	struct out a = { 0 };
+
+	put_string(&a, 1, name);
+	if (value)
+		put_number(&a, 3, value);
+	put_message(node, 5, a);
+}
+
+/* Of up to four inputs, the first NULL ends them. */
+static struct out operator_of(const char *type, const char *domain, const char *const inputs[4])
+{
+	struct out node = { 0 };
+
+	for (unsigned i = 0; i < 4 && inputs[i]; i++)
+		put_string(&node, 1, inputs[i]);
+	put_string(&node, 2, "y");
+	put_string(&node, 4, type);
+	if (*domain)
+		put_string(&node, 7, domain);
+	return node;
+}
+
+static struct out dequantize(const char *x, const char *scale, const char *zero)
+{
+	return operator_of("DequantizeLinear", "", (const char *const[4]){ x, scale, zero });
+}
+
+static void put_tensor(struct out *graph, const char *name, uint64_t type, uint64_t dim, size_t len)
+{
+	static const uint8_t bytes[64];
+	struct out t = tensor(name, type, dim);
+
+	put_bytes(&t, 9, bytes, len);
+	put_message(graph, 5, t);
+}
+
+/* The graph as a model's, which is freed, and what comes after it in the model. */
+static int parse_graph(struct out graph, struct out after, struct tfs_catalog **ret, struct tfs_error *err)
+{
+	struct out model = { 0 };
+	int fd, rc;
+
+	put_message(&model, 7, graph);
+	put(&model, after.data, after.n);
+	free(after.data);
+	fd = memory_file(model.data, model.n);
+	*ret = tfs_catalog_create();
+	rc = tfs_format_onnx.parse(input_of(fd, model.n), "model.onnx", *ret, err);
+	close(fd);
+	free(model.data);
+	return rc;
+}
+
+static const struct tfs_recipe *recipes(struct tfs_catalog *c, size_t n)
+{
+	size_t have;
+	const struct tfs_recipe *r = tfs_catalog_recipes(c, &have);
+
+	assert_int_equal(have, n);
+	return r;
+}
+
+static void operators_name_their_codes(void **state)
+{
+	struct tfs_error err = { 0 };
+	struct tfs_catalog *c;
+	const struct tfs_recipe *r;
+	struct out graph = { 0 }, node;
+
+	(void)state;
+	node = dequantize("w", "s", "z");
+	put_integer(&node, "axis", (uint64_t)-1);
+	put_integer(&node, "block_size", 16);
+	put_integer(&node, "output_dtype", 1);
+	put_message(&graph, 1, node);
+	node = operator_of("MatMulNBits", "com.microsoft", (const char *const[4]){ "x", "b", "s" });
+	put_integer(&node, "K", 32);
+	put_integer(&node, "N", 3);
+	put_integer(&node, "block_size", 64);
+	put_message(&graph, 1, node);
+	put_message(&graph, 1, operator_of("GatherBlockQuantized", "com.microsoft", (const char *const[4]){ "g", "x", "s", "" }));
+	put_message(&graph, 1, dequantize("x", "s", NULL)); /* x is no tensor */
+	put_tensor(&graph, "z", 3, 2, 2);
+	put_tensor(&graph, "b", 2, 2, 2);
+	put_tensor(&graph, "w", 3, 2, 2);
+	put_tensor(&graph, "g", 2, 2, 2);
+	put_tensor(&graph, "s", FLOAT, 1, 4);
+	assert_int_equal(parse_graph(graph, (struct out){ 0 }, &c, &err), 0);
+	assert_int_equal(tfs_catalog_sort(c), 0);
+	r = recipes(c, 3);
+	assert_string_equal(r[0].parts[TFS_RECIPE_CODES].name, "b");
+	assert_int_equal(r[0].kind, TFS_RECIPE_NBITS);
+	assert_string_equal(r[0].parts[TFS_RECIPE_SCALES].name, "s");
+	assert_null(r[0].parts[TFS_RECIPE_ZEROS].name);
+	assert_int_equal(r[0].args[TFS_RECIPE_K], 32);
+	assert_int_equal(r[0].args[TFS_RECIPE_N], 3);
+	assert_int_equal(r[0].args[TFS_RECIPE_BLOCK], 64);
+	assert_int_equal(r[0].args[TFS_RECIPE_BITS], 4);
+	assert_string_equal(r[1].parts[TFS_RECIPE_CODES].name, "g");
+	assert_int_equal(r[1].kind, TFS_RECIPE_GATHER);
+	assert_int_equal(r[1].args[TFS_RECIPE_AXIS], 1);
+	assert_int_equal(r[1].args[TFS_RECIPE_BLOCK], 128);
+	assert_null(r[1].parts[TFS_RECIPE_ZEROS].name);
+	assert_string_equal(r[2].parts[TFS_RECIPE_CODES].name, "w");
+	assert_string_equal(r[2].op, "DequantizeLinear");
+	assert_int_equal(r[2].parts[TFS_RECIPE_CODES].len, 1);
+	assert_string_equal(r[2].parts[TFS_RECIPE_ZEROS].name, "z");
+	assert_int_equal(r[2].args[TFS_RECIPE_AXIS], 0);
+	assert_int_equal(r[2].args[TFS_RECIPE_BLOCK], 16);
+	for (int i = 0; i < 3; i++)
+		assert_null(r[i].wrong);
+	tfs_catalog_destroy(c);
+}
+
+static void one_recipe_for_a_tensor(void **state)
+{
+	struct tfs_error err = { 0 };
+	struct tfs_catalog *c;
+	const struct tfs_recipe *r;
+	struct out graph = { 0 }, node;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		put_message(&graph, 1, dequantize("same", "s", NULL));
+	put_message(&graph, 1, dequantize("two", "s", NULL));
+	put_message(&graph, 1, dequantize("two", "t", NULL));
+	put_message(&graph, 1, dequantize("none", "gone", NULL));
+	put_message(&graph, 1, dequantize("zero", "s", "gone"));
+	/* One scale for all: whatever axis. */
+	put_message(&graph, 1, dequantize("one", "s", NULL));
+	node = dequantize("one", "s", NULL);
+	put_integer(&node, "axis", 0);
+	put_message(&graph, 1, node);
+	put_tensor(&graph, "none", 3, 2, 2);
+	put_tensor(&graph, "one", 3, 2, 2);
+	put_tensor(&graph, "s", FLOAT, 1, 4);
+	put_tensor(&graph, "same", 3, 2, 2);
+	put_tensor(&graph, "t", FLOAT, 1, 4);
+	put_tensor(&graph, "two", 3, 2, 2);
+	put_tensor(&graph, "zero", 3, 2, 2);
+	assert_int_equal(parse_graph(graph, (struct out){ 0 }, &c, &err), 0);
+	r = recipes(c, 5);
+	assert_string_equal(r[0].parts[TFS_RECIPE_CODES].name, "none");
+	assert_non_null(strstr(r[0].wrong, "scales aren't a tensor of the model"));
+	assert_string_equal(r[1].parts[TFS_RECIPE_CODES].name, "one");
+	assert_null(r[1].wrong);
+	assert_string_equal(r[2].parts[TFS_RECIPE_CODES].name, "same");
+	assert_null(r[2].wrong);
+	assert_string_equal(r[3].parts[TFS_RECIPE_CODES].name, "two");
+	assert_string_equal(r[3].wrong, "two operators make different values of it");
+	assert_non_null(strstr(r[4].wrong, "zero points aren't a tensor of the model"));
+	tfs_catalog_destroy(c);
+}
+
+/* A name is that of the innermost graph that has it; a function knows its own only. */
+static void names_are_of_their_graph(void **state)
+{
+	struct tfs_error err = { 0 };
+	struct tfs_catalog *c;
+	const struct tfs_recipe *r;
+	struct out graph = { 0 }, inner = { 0 }, attribute = { 0 }, node = { 0 }, function = { 0 }, after = { 0 };
+
+	(void)state;
+	put_message(&inner, 1, dequantize("w", "s", NULL));
+	put_message(&inner, 1, dequantize("outer", "s", NULL));
+	put_message(&inner, 1, dequantize("inner", "outer-s", NULL));
+	put_tensor(&inner, "inner", 3, 2, 2);
+	put_tensor(&inner, "s", FLOAT, 1, 4);
+	put_message(&attribute, 6, inner);
+	put_message(&node, 5, attribute);
+	put_message(&graph, 1, node);
+	put_tensor(&graph, "outer", 3, 2, 2);
+	put_tensor(&graph, "outer-s", FLOAT, 1, 4);
+	put_tensor(&graph, "s", FLOAT, 1, 4);
+	put_message(&function, 7, dequantize("outer", "outer-s", NULL));
+	put_message(&after, 25, function);
+	assert_int_equal(parse_graph(graph, after, &c, &err), 0);
+	r = recipes(c, 2);
+	assert_string_equal(r[0].parts[TFS_RECIPE_CODES].name, "inner");
+	assert_string_equal(r[0].parts[TFS_RECIPE_SCALES].name, "outer-s");
+	assert_string_equal(r[1].parts[TFS_RECIPE_CODES].name, "outer");
+	assert_string_equal(r[1].parts[TFS_RECIPE_SCALES].name, "s~2");
+	tfs_catalog_destroy(c);
+}
+
+/* Operators without a tensor, many of one tensor, and of a name that is as long as the file. */
+static void many_operators_are_bounded(void **state)
+{
+	enum { N = 200000, LONG = 1 << 20 };
+	struct tfs_error err = { 0 };
+	struct tfs_catalog *c;
+	const struct tfs_recipe *r;
+	struct out graph = { 0 }, node = { 0 };
+	char *name = malloc(LONG);
+
+	(void)state;
+	assert_non_null(name);
+	memset(name, 'n', LONG);
+	put_bytes(&node, 1, name, LONG);
+	put_bytes(&node, 1, name, LONG);
+	put_string(&node, 4, "DequantizeLinear");
+	put_message(&graph, 1, node);
+	for (int i = 0; i < N; i++) {
+		put_message(&graph, 1, dequantize("x", "s", "z"));
+		put_message(&graph, 1, dequantize("w", i % 2 ? "s" : "z", NULL));
+	}
+	put_tensor(&graph, "w", 3, 2, 2);
+	put_tensor(&graph, "s", FLOAT, 1, 4);
+	assert_int_equal(parse_graph(graph, (struct out){ 0 }, &c, &err), 0);
+	r = recipes(c, 1);
+	assert_string_equal(r[0].parts[TFS_RECIPE_CODES].name, "w");
+	assert_non_null(r[0].wrong);
+	tfs_catalog_destroy(c);
+	free(name);
+}
+
+static void too_many_operators_are_refused(void **state)
+{
+	enum { N = (1 << 20) + 1 };
+	struct tfs_error err = { 0 };
+	struct tfs_catalog *c;
+	struct out graph = { 0 };
+
+	(void)state;
+	for (int i = 0; i < N; i++)
+		put_message(&graph, 1, dequantize("x", NULL, NULL));
+	assert_int_equal(parse_graph(graph, (struct out){ 0 }, &c, &err), -EINVAL);
+	assert_string_equal(err.what, "more than 1048576 operators that take quantised tensors");
+	tfs_catalog_destroy(c);
+}
+
+static void other_operators_are_none(void **state)
+{
+	struct tfs_error err = { 0 };
+	struct tfs_catalog *c;
+	struct out graph = { 0 };
+	const char *const inputs[4] = { "w", "w", "w", "w" };
+
+	(void)state;
+	put_message(&graph, 1, operator_of("DequantizeLinear", "other", inputs));
+	put_message(&graph, 1, operator_of("DequantizeLinear", "a domain of more bytes than any that is known", inputs));
+	put_message(&graph, 1, operator_of("MatMulNBits", "", inputs));
+	put_message(&graph, 1, operator_of("MatMulNBitz", "com.microsoft", inputs));
+	put_message(&graph, 1, operator_of("", "", inputs));
+	put_message(&graph, 1, dequantize("", "w", "w"));
+	put_tensor(&graph, "w", 3, 2, 2);
+	assert_int_equal(parse_graph(graph, (struct out){ 0 }, &c, &err), 0);
+	recipes(c, 0);
+	tfs_catalog_destroy(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +636,12 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_read_is_left_out),
 		cmocka_unit_test(the_others_are_none_the_worse),
 		cmocka_unit_test(errors_say_where_and_what),
+		cmocka_unit_test(operators_name_their_codes),
+		cmocka_unit_test(one_recipe_for_a_tensor),
+		cmocka_unit_test(names_are_of_their_graph),
+		cmocka_unit_test(many_operators_are_bounded),
+		cmocka_unit_test(too_many_operators_are_refused),
+		cmocka_unit_test(other_operators_are_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

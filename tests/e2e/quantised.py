@@ -78,7 +78,7 @@ def problems(c, mount, log):
 
 # How many bytes an element has, and its bits as float32.
 BITS = {
-    "BF16": ("<u2", lambda b: (b.astype(np.uint32) << 16).view(np.float32)),
+    "BF16": ("<u2", lambda b: (b.reshape(-1).astype(np.uint32) << 16).view(np.float32).reshape(b.shape)),
     "F16": ("<f2", lambda b: b.astype(np.float32)),
     "F32": ("<f4", lambda b: b),
     "F64": ("<f8", lambda b: b.astype(np.float32)),

@@ -25,7 +25,7 @@ struct refused {
 	size_t n;
 };
 
-/* More schemes than there are; the rest would be warned of as one. */
+/* More than the number of schemes; any others would share one warning. */
 enum { MAX_REFUSED = 32 };
 
 enum { MOST_SHARED = 64 };
@@ -35,14 +35,14 @@ struct tfs_schemes {
 	struct tfs_set *set;
 	struct tfs_tensor *found; /* scaled weights, in no order */
 	size_t n_found, room;
-	const struct tfs_scaled *shared[MOST_SHARED]; /* the last ones that were new */
+	const struct tfs_scaled *shared[MOST_SHARED]; /* the latest new ones */
 	size_t next_shared;
 	struct refused refused[MAX_REFUSED];
 	size_t n_refused;
 	bool config_read;
-	json_t *model_config, *other_config; /* files, parsed; NULL: not there */
-	const json_t *config;		     /* of one of these */
-	/* The file that was read from last. */
+	json_t *model_config, *other_config; /* parsed files; NULL: they don't exist */
+	const json_t *config;		     /* in one of these */
+	/* The file that was last read. */
 	uint32_t node;
 	struct tfs_input in;
 };
@@ -93,7 +93,7 @@ const char *tfs_shape_of(const struct tfs_tensor *t, char *buf)
 	return buf;
 }
 
-/* Companions mostly follow their weight. */
+/* Companions usually follow their weight. */
 enum { NEIGHBOURS = 4 };
 
 const struct tfs_tensor *tfs_schemes_part(struct tfs_schemes *s, const struct tfs_tensor *t, size_t drop, const char *suffix)
@@ -119,7 +119,7 @@ const struct tfs_tensor *tfs_schemes_part(struct tfs_schemes *s, const struct tf
 
 /* --- Configuration --------------------------------------------------------------------------------------------------- */
 
-/* A configuration is some KiB; one of all layers of a large model some hundred. */
+/* A configuration has a few KiB; one with all layers of a large model a few hundred. */
 enum { MAX_CONFIG = 16 << 20 };
 
 static json_t *read_json(const struct tfs_schemes *s, const char *name)
@@ -148,7 +148,7 @@ static const json_t *object_in(const json_t *o, const char *key)
 	return json_is_object(v) ? v : NULL;
 }
 
-/* Where a configuration is, in this order: QUANT.md 0.1. */
+/* Where a configuration may be, in this order: QUANT.md 0.1. */
 static void read_config(struct tfs_schemes *s)
 {
 	static const char *const of_model[] = { "quantization_config", "compression_config" };
@@ -158,7 +158,7 @@ static void read_config(struct tfs_schemes *s)
 	s->model_config = read_json(s, "config.json");
 	for (size_t i = 0; i < sizeof of_model / sizeof *of_model && !s->config; i++)
 		s->config = object_in(s->model_config, of_model[i]);
-	/* MLX copies its "quantization" to there, without a method: then this is what counts. */
+	/* MLX copies its "quantization" there, without a method: then "quantization" itself counts. */
 	if (s->config && !json_object_get(s->config, "quant_method") && object_in(s->model_config, "quantization"))
 		s->config = NULL;
 	if (!s->config)
@@ -238,13 +238,13 @@ int64_t tfs_schemes_read(struct tfs_schemes *s, const struct tfs_tensor *t, void
 
 /* --- What was found -------------------------------------------------------------------------------------------------- */
 
-/* The set's own table, which nobody else has yet. */
+/* In the set's own table, which nobody else uses yet. */
 static void mark_code(const struct tfs_schemes *s, const struct tfs_tensor *t)
 {
 	((struct tfs_tensor *)(uintptr_t)s->set->tensors)[t - s->set->tensors].code = true;
 }
 
-/* As @w, but for the parts, which are each weight's own. NULL: out of memory. */
+/* A shared copy of @w without the parts, which each weight has of its own. NULL: out of memory. */
 static const struct tfs_scaled *share(struct tfs_schemes *s, const struct tfs_scaled *w)
 {
 	struct tfs_scaled how = *w, *shared;
@@ -261,7 +261,7 @@ static const struct tfs_scaled *share(struct tfs_schemes *s, const struct tfs_sc
 	return shared;
 }
 
-/* A model has tens of thousands of weights that are like each other: what they have in common there is once. */
+/* A model has tens of thousands of similar weights: what they have in common is stored once. */
 int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const uint64_t *shape, unsigned ndim,
 		    const struct tfs_scaled *w)
 {
@@ -341,7 +341,7 @@ static uint64_t blocks(uint64_t n, uint64_t block)
 	return n / block + !!(n % block);
 }
 
-/* Scales @s are blocks of @bm rows by @bn columns of @w, edge blocks being short. */
+/* The scales of shape @s are for blocks of @bm rows by @bn columns of @w, possibly short at the edges. */
 static bool spread_blocks(struct tfs_scaled *w, const uint64_t *s, uint64_t bm, uint64_t bn)
 {
 	if (!bm || !bn || blocks(w->rows, bm) != s[0] || blocks(w->cols, bn) != s[1])
@@ -371,7 +371,7 @@ static bool block_structure(const json_t *v, uint64_t *ret_rows, uint64_t *ret_c
 	return true;
 }
 
-/* By the blocks that the configuration names, else the ones that all have that name none. */
+/* In the blocks that the configuration gives, or else of 128 by 128, as in all models whose configuration gives none. */
 static bool spread_configured(struct tfs_schemes *s, struct tfs_scaled *w, const uint64_t *shape)
 {
 	const json_t *config = tfs_schemes_config(s);
@@ -431,7 +431,7 @@ bool tfs_schemes_spread(struct tfs_schemes *s, struct tfs_scaled *w, const uint6
 		w->per_expert = w->rows;
 		return true;
 	}
-	/* [.., 1, C], and Llama 4's [E, C, 1], whose weights are the other way round than their scales. */
+	/* [.., 1, C], and Llama 4's [E, C, 1], whose weights are transposed relative to their scales. */
 	if ((sh[0] == 1 && sh[1] == w->cols) || (ndim == 3 && sh[0] == w->cols && sh[1] == 1)) {
 		w->per_col = 1;
 		w->per_expert = w->cols;
@@ -468,7 +468,7 @@ int tfs_prepare_plain(const struct tfs_scaled *w, const uint8_t *const *parts, s
 
 /* --- A set ----------------------------------------------------------------------------------------------------------- */
 
-/* Types that codes, or what tells them, are kept in. */
+/* Types of codes, or of tensors that identify them. */
 static const char *const code_types[] = { "F8_E4M3", "F8_E5M2", "I8", "U8", "I32", "U32" };
 enum { CODE_TYPES = sizeof code_types / sizeof *code_types };
 
@@ -495,7 +495,7 @@ static int by_tensor(const void *a, const void *b)
 					(x->scaled > y->scaled) - (x->scaled < y->scaled);
 }
 
-/* A name that is another tensor's, which isn't codes, is that one's. Warned of: it can't be so in a checkpoint that anything loads. */
+/* A tensor of that name that isn't codes keeps the name. With a warning: no checkpoint that anything loads has such a conflict. */
 static bool is_taken(struct tfs_schemes *s, const struct tfs_tensor *t, const struct tfs_tensor *before)
 {
 	size_t stored = tfs_set_find(s->set, t->name, t->name_len);
@@ -510,7 +510,7 @@ static bool is_taken(struct tfs_schemes *s, const struct tfs_tensor *t, const st
 	return true;
 }
 
-/* qsort(3), but for what is in order, as nearly all is that is found in the order of names. */
+/* qsort(3), except if it is sorted already, as nearly always, since tensors are searched in name order. */
 static void sort(void *base, size_t n, size_t size, int (*cmp)(const void *, const void *))
 {
 	char *at = base;
@@ -522,7 +522,7 @@ static void sort(void *base, size_t n, size_t size, int (*cmp)(const void *, con
 		qsort(base, n, size, cmp);
 }
 
-/* The tables of the set, of what was found. */
+/* Fill the tables of the set from what was found. */
 static int fill(struct tfs_schemes *s)
 {
 	struct tfs_set *set = s->set;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * FP8 codes with scales, whatever they are called: one for all, for each row, column, block or group, of any type, of one matrix or of
- * experts in a stack. QUANT.md 1.
+ * FP8 codes with scales of any name and type: one in all, or one per row, column, block or group; of one matrix or of stacked
+ * experts. QUANT.md 1.
  */
 #include <string.h>
 
@@ -45,11 +45,11 @@ static int find(struct tfs_schemes *s, const struct tfs_tensor *t)
 	w.parts[0] = t;
 	w.parts[1] = find_scale(s, t, &inverse);
 	if (!w.parts[1])
-		return 0; /* its own value */
+		return 0; /* the codes are values */
 	if (!may_be_scale(w.parts[1]) || !tfs_schemes_spread(s, &w, t->shape, t->ndim, w.parts[1]))
 		return tfs_schemes_refuse(s, t, w.scheme, "scales of %s %s don't go with codes of %s", w.parts[1]->dtype->name,
 					  tfs_shape_of(w.parts[1], scales), tfs_shape_of(t, shape));
-	/* GPTQModel's own FP8 divides; everybody else's "scale_inv" multiplies. */
+	/* GPTQModel's own FP8 is divided by "scale_inv"; everybody else's is multiplied. */
 	if (inverse && !strcmp(tfs_config_string(tfs_schemes_config(s), "weight_scale_semantics"), "inverse")) {
 		w.form = TFS_SCALED_DIVIDED;
 		w.formula = "code / scale";

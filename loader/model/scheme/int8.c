@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Signed 8-bit codes with scales, and zero points in the same places. QUANT.md 2. */
+/* Signed 8-bit codes with scales, and maybe zero points of the same shape. QUANT.md 2. */
 #include <string.h>
 
 #include "model/schemes.h"
@@ -28,7 +28,7 @@ static int find(struct tfs_schemes *s, const struct tfs_tensor *t)
 	w.parts[1] = tfs_schemes_part(s, t, 0, "_scale");
 	if (!w.parts[1])
 		return 0;
-	/* Of F8_E8M0 they are those of two codes of 4 bits a byte. */
+	/* Scales of type F8_E8M0 belong to 4-bit codes, two per byte. */
 	if (!tfs_is_float(w.parts[1]) || !tfs_schemes_spread(s, &w, t->shape, t->ndim, w.parts[1]))
 		return tfs_schemes_refuse(s, t, w.scheme, "scales of %s %s don't go with codes of %s", w.parts[1]->dtype->name,
 					  tfs_shape_of(w.parts[1], scales), tfs_shape_of(t, shape));

@@ -88,7 +88,7 @@ bool tfs_is_mixed_dir(struct tfs_fs *fs, struct tfs_inode dir)
 
 bool tfs_is_behind_link(struct tfs_fs *fs, struct tfs_inode inode)
 {
-	/* A link that is shown as one is followed by the kernel, but not in a copy. */
+	/* The kernel follows a link that is shown as one, but in a copy it is shown as a file. */
 	bool followed = inode.kind == TFS_INO_COPY || (inode.kind == TFS_INO_NODE && !fs->model->nodes[inode.node].link);
 
 	return followed && tfs_model_way(fs->model, inode.node);

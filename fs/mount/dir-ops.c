@@ -318,7 +318,7 @@ static int list(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode dir, const s
 			if (r)
 				break;
 			next = place + 2;
-			/* Who lists what is behind a link is asked who he is once he looks it up. */
+			/* For what is behind a link, the caller is checked at lookup. */
 			if (!plus || tfs_tree_waits_for_lookup(inode) || tfs_is_behind_link(fs, inode))
 				fill_attr_quickly(fs, inode, &e.attr);
 			else if (fill_entry(fs, inode, caller, &e))

@@ -19,7 +19,7 @@
 
 static const char prefix[] = "user.tensorfs.", hash_name[] = "user.tensorfs.xxh128";
 
-/* The value of one attribute into *@ret_value, allocated; returns its length, -ENOMEM, or -ENODATA: it has none. */
+/* The value of one attribute, allocated, in *@ret_value; returns its length, -ENOMEM, or -ENODATA: it has none. */
 typedef ssize_t value_fn(struct tfs_fs *fs, struct tfs_inode inode, char **ret_value);
 
 static const struct tfs_tensor *tensor_of(const struct tfs_fs *fs, struct tfs_inode inode)

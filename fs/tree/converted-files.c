@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kinds of files of whole/bf16 and its like: the directories, and originals that are in them, too. */
+/* The kinds of files in whole/bf16 and the like: the directories, and original files that appear there, too. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 /* --- Directories ------------------------------------------------------------------------------------------------------ */
 
-/* @i.view is an enum tfs_as; @i.tensor: it is in sets/STEM/whole, as the kernel allows a directory in one place only. */
+/* @i.view is an enum tfs_as; @i.tensor: it is in sets/STEM/whole, as the kernel allows only one parent for a directory. */
 static bool dir_valid(struct tfs_tree *t, struct tfs_inode i)
 {
 	return i.set < t->model->n_sets && (unsigned)i.view < TFS_AS && tfs_tree_has_view(t, TFS_VIEW_WHOLE) &&
@@ -29,7 +29,7 @@ static void dir_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *
 	tfs_access_attr_dir(t->access, i.set, st);
 }
 
-/* What there is before the originals, by place: config.json, the index, and shards from FIRST_SHARD on. */
+/* What comes before the originals, by position: config.json, the index, and shards from FIRST_SHARD on. */
 enum { CONFIG, INDEX, FIRST_SHARD };
 
 static bool made_entry(struct tfs_tree *t, struct tfs_inode dir, uint32_t n_shards, uint64_t place, char *name,
@@ -93,7 +93,7 @@ const struct tfs_kind_ops tfs_kind_converted_dir = {
 
 /* --- Originals -------------------------------------------------------------------------------------------------------- */
 
-/* In how many directories it is: those of each set in its own, and of the primary one in sets/, too. */
+/* The number of directories that contain it: those of each set of its directory, and those of the primary one in sets/, too. */
 static unsigned copies(const struct tfs_tree *t, uint32_t node)
 {
 	const uint32_t dir = t->model->nodes[node].parent;
@@ -116,7 +116,7 @@ static struct tfs_inode copy_parent(struct tfs_tree *t, struct tfs_inode i)
 	return (struct tfs_inode){ .kind = TFS_INO_NODE, .node = t->model->nodes[i.node].parent };
 }
 
-/* The file itself, where the original is shown as a link, too: what that says would lead elsewhere from here. */
+/* The file itself, even if the original is shown as a link: the link's target would be a different one from here. */
 static void copy_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st)
 {
 	const struct tfs_node *n = &t->model->nodes[i.node];

@@ -81,7 +81,7 @@ void tfs_converted_all_destroy(struct tfs_converted_all *c)
 
 /* --- Which tensors --------------------------------------------------------------------------------------------------- */
 
-/* What goes with a quantised layer and isn't its weight's: scales of activations and of the KV cache, marks. */
+/* Tensors of a quantised layer that aren't part of its weight: scales of activations and of the KV cache, markers. */
 static const char *const of_quantised[] = {
 	"input_scale",
 	"input_scale_ub",
@@ -112,7 +112,7 @@ static bool ends(const struct tfs_tensor *t, const char *suffix)
 	return t->name_len >= len && !memcmp(t->name + t->name_len - len, suffix, len);
 }
 
-/* Has the set a scaled weight of that name? */
+/* Does the set have a scaled weight of that name? */
 static bool is_scaled(const struct tfs_set *set, const char *name, size_t len)
 {
 	const struct tfs_tensor *s = set->scaled;
@@ -121,7 +121,7 @@ static bool is_scaled(const struct tfs_set *set, const char *name, size_t len)
 	return at < set->n_scaled && !tfs_name_cmp(s[at].name, s[at].name_len, name, len);
 }
 
-/* The scale of what attention caches, which is of no weight; and ComfyUI's mark of a file that has FP8 in it. */
+/* A scale of what attention caches, which belongs to no weight; or ComfyUI's marker of a file that contains FP8. */
 static bool is_mark(const struct tfs_set *set, const struct tfs_tensor *t)
 {
 	static const char *const of_cache[] = { ".k_scale", ".v_scale", ".q_scale", ".kv_scale" };
@@ -132,7 +132,7 @@ static bool is_mark(const struct tfs_set *set, const struct tfs_tensor *t)
 	return t->ndim == 1 && t->shape[0] <= 2 && !strncmp(t->dtype->name, "F8", 2) && ends(t, "scaled_fp8");
 }
 
-/* Does @t, which is stored, belong to a quantised layer, without being part of its weight? */
+/* Does the stored tensor @t belong to a quantised layer, without being part of its weight? */
 static bool belongs_to_quantised(const struct tfs_set *set, const struct tfs_tensor *t)
 {
 	for (size_t i = 0; i < sizeof of_quantised / sizeof *of_quantised; i++) {
@@ -150,14 +150,14 @@ static bool belongs_to_quantised(const struct tfs_set *set, const struct tfs_ten
 	return is_mark(set, t);
 }
 
-/* Can it be in such a file? What is by its values has them, all else is of a type of the format. */
+/* Can it be in such a file? It must have values if it is converted, or else a dtype of the format. */
 static bool can_be_member(const struct tfs_tensor *t)
 {
 	return !t->code && (tfs_valued(t) ? tfs_has_values(t) : t->dtype->safetensors) &&
 	       tfs_name_cmp(t->name, t->name_len, "__metadata__", strlen("__metadata__")) != 0;
 }
 
-/* Is stored tensor @i of the set one of them? 1; 0; -1: it should be, and can't. */
+/* Does stored tensor @i of the set belong in it? 1; 0; -1: it does, but can't be in it. */
 static int is_member(const struct tfs_set *set, size_t i)
 {
 	const struct tfs_tensor *t = &set->tensors[i];
@@ -355,7 +355,7 @@ bool tfs_converted_has_config(struct tfs_converted_all *c, uint32_t set)
 	return find_config(c, set) != UINT32_MAX;
 }
 
-/* Of a configuration, and of those in it, of parts of the model. */
+/* Convert a configuration, and those of parts of the model that are in it. */
 static void convert_config(json_t *o, const char *type, bool top)
 {
 	static const char *const about_codes[] = { "quantization_config", "quantization", "compression_config" };
@@ -372,7 +372,7 @@ static void convert_config(json_t *o, const char *type, bool top)
 	json_object_foreach(o, key, value) if (json_is_object(value)) convert_config(value, type, false);
 }
 
-/* Larger ones are no configurations of models. */
+/* Larger ones aren't configurations of models. */
 enum { MAX_CONFIG = 64 << 20 };
 
 int tfs_converted_config(struct tfs_converted_all *c, uint32_t set, enum tfs_as as, char **ret_text, size_t *ret_len)
@@ -411,7 +411,7 @@ int tfs_converted_config(struct tfs_converted_all *c, uint32_t set, enum tfs_as 
 
 bool tfs_converted_copies(const struct tfs_converted_all *c, uint32_t set, uint32_t node)
 {
-	/* What is made here, and what says how the weights are quantised. */
+	/* What is generated here, and what describes how the weights are quantised. */
 	static const char *const others[] = { config_name,	   "quantize_config.json",
 					      "quant_config.json", "hf_quant_config.json",
 					      "quanto_qmap.json",  "params.json" };

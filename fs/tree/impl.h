@@ -51,7 +51,7 @@ extern const struct tfs_kind_ops *const tfs_kinds[TFS_INO_KINDS];
 extern const struct tfs_kind_ops tfs_kind_view_dir, tfs_kind_set_view_dir, tfs_kind_tensor, tfs_kind_tree_dir,
 	tfs_kind_set_tree_dir, tfs_kind_keys, tfs_kind_consolidated;
 
-/* converted-files.c: what is in whole/bf16 and its like. */
+/* converted-files.c: what is in whole/bf16 and the like. */
 extern const struct tfs_kind_ops tfs_kind_converted_dir, tfs_kind_copy;
 
 /* --- tree.c -------------------------------------------------------------------------------------------------------- */

@@ -9,20 +9,20 @@
 #include "tree/views.h"
 
 enum tfs_kind {
-	TFS_INO_NODE,	      /* node */
-	TFS_INO_VIEW_DIR,     /* view of the primary set of directory node */
-	TFS_INO_SETS,	      /* "sets" in directory node */
-	TFS_INO_SET,	      /* a set's directory in there */
-	TFS_INO_SET_VIEW_DIR, /* view of a set in there */
-	TFS_INO_TENSOR,	      /* view, set, tensor */
-	TFS_INO_CONTROL_DIR,  /* "/.tensorfs" */
-	TFS_INO_CONTROL,      /* a file in there: node is its index, serial the snapshot of it (mount/snapshots.h), 0: none */
-	TFS_INO_TREE_DIR,     /* below tree/ of the set, which is its directory's primary one: tensor is its first, and depth */
-	TFS_INO_SET_TREE_DIR, /* below sets/STEM/tree */
-	TFS_INO_KEYS,	      /* a text of a set: node is an enum tfs_keys; of those of a CONVERTED_DIR view is an enum tfs_as */
-	TFS_INO_CONSOLIDATED, /* "whole/model.safetensors" of a set; view 1 + enum tfs_as: shard node of what is in a CONVERTED_DIR */
+	TFS_INO_NODE,	       /* node */
+	TFS_INO_VIEW_DIR,      /* view of the primary set of directory node */
+	TFS_INO_SETS,	       /* "sets" in directory node */
+	TFS_INO_SET,	       /* a set's directory in there */
+	TFS_INO_SET_VIEW_DIR,  /* view of a set in there */
+	TFS_INO_TENSOR,	       /* view, set, tensor */
+	TFS_INO_CONTROL_DIR,   /* "/.tensorfs" */
+	TFS_INO_CONTROL,       /* a file in there: node is its index, serial the snapshot of it (mount/snapshots.h), 0: none */
+	TFS_INO_TREE_DIR,      /* below tree/ of the set, which is its directory's primary one: tensor is its first, and depth */
+	TFS_INO_SET_TREE_DIR,  /* below sets/STEM/tree */
+	TFS_INO_KEYS,	       /* a text of a set: node is an enum tfs_keys; if it is in a CONVERTED_DIR, view is an enum tfs_as */
+	TFS_INO_CONSOLIDATED,  /* "whole/model.safetensors" of a set; view 1 + enum tfs_as: shard number node in a CONVERTED_DIR */
 	TFS_INO_CONVERTED_DIR, /* "whole/bf16" of a set: view is an enum tfs_as, tensor is 1 in sets/STEM */
-	TFS_INO_COPY,	       /* the original node, in a CONVERTED_DIR */
+	TFS_INO_COPY,	       /* original node, in a CONVERTED_DIR */
 	TFS_INO_KINDS,
 };
 

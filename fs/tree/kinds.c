@@ -228,7 +228,7 @@ static void control_attr(const struct tfs_tree *t, struct tfs_inode i, struct st
 	tfs_tree_attr_of_node(&t->model->nodes[TFS_NODE_ROOT], st);
 }
 
-/* It waits as each who looks gets a snapshot of his own, which is part of the number; and its text is made for that. */
+/* It waits for lookup because each lookup gets its own snapshot, which is part of the number; its text is generated for that. */
 static const struct tfs_kind_ops control = {
 	.valid = control_valid, .parent = control_parent, .attr = control_attr, .waits_for_lookup = true
 };

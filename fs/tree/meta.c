@@ -101,7 +101,7 @@ static void add_encoding(json_t *o, const struct tfs_encoding *p)
 		json_object_set_new(o, "strides", json_null());
 }
 
-/* What a tensor is to a scaled weight: @w, that weight itself or one that it is a part of. */
+/* A tensor's role in a scaled weight: @w is that tensor, or what it is a part of. */
 static void add_scheme(json_t *o, const struct tfs_tensor *w)
 {
 	const struct tfs_scaled *s = w->encoding->scaled;

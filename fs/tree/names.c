@@ -143,7 +143,7 @@ static bool separate(struct names *n, bool *ret_again)
 		tfs_names_get(n, n->order[i], x);
 		tfs_names_get(n, n->order[i + 1], y);
 		const struct tfs_tensor *t = tfs_set_tensor(n->set, n->order[i]), *next = tfs_set_tensor(n->set, n->order[i + 1]);
-		/* A scaled weight may have the name of its codes. */
+		/* A scaled weight may have the same name as its codes. */
 		if (strcmp(x, y) != 0 || !tfs_name_cmp(t->name, t->name_len, next->name, next->name_len))
 			continue;
 		/* Escaping alone is injective, so at least one of the two was truncated; and that one is odd. */
@@ -219,7 +219,7 @@ uint32_t tfs_names_at(const struct names *n, uint32_t place)
 	return n->order ? n->order[place] : place;
 }
 
-/* The name at @place, beside @name: < 0, 0, > 0. */
+/* Compare the name at @place with @name: < 0, 0, > 0. */
 static int compare_at(const struct names *n, size_t place, const char *name, size_t len)
 {
 	char buf[TFS_STEM_MAX + 1];

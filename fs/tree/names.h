@@ -41,8 +41,8 @@ struct names *tfs_names_create(const struct tfs_set *set);
 void tfs_names_destroy(struct names *n); /* takes NULL */
 
 /*
- * The tensor whose file name is the @len bytes at @name, or UINT32_MAX. Codes and the scaled weight that is made of them may have one
- * name: the codes then, and *@ret_other is the weight, else UINT32_MAX.
+ * The tensor whose file name is the @len bytes at @name, or UINT32_MAX. Codes and the scaled weight that is computed from them may
+ * have the same name: then the codes, and *@ret_other is the weight; else that is UINT32_MAX.
  */
 uint32_t tfs_names_find(const struct names *n, const char *name, size_t len, uint32_t *ret_other);
 

@@ -24,7 +24,7 @@ struct tfs_rows {
 	uint32_t set_index, source_node; /* of the last row; UINT32_MAX: none */
 	char set[TFS_PATH_SIZE];	 /* DIR/STEM */
 	char views[TFS_PATH_SIZE];	 /* the path of its tensors/ in the mount */
-	char f32[TFS_PATH_SIZE];	 /* and of its f32/ */
+	char f32[TFS_PATH_SIZE];	 /* that of its f32/ */
 	char source[TFS_PATH_SIZE];
 	char file[TFS_NAME_MAX + 1];
 };

@@ -28,9 +28,9 @@ struct tfs_row {
 	const struct tfs_tensor *tensor;
 	const char *set;    /* "dir/model" */
 	const char *source; /* path of its file in the model */
-	const char *dir;    /* its tensors/ in the mount, or f32/ of a scaled weight … */
+	const char *dir;    /* its tensors/ in the mount, or f32/ for a scaled weight … */
 	const char *file;   /* … and its name there */
-	const char *scheme; /* of a scaled weight; "" of a tensor that is stored */
+	const char *scheme; /* of a scaled weight; "" for a stored tensor */
 };
 
 /* Makes rows, quickly if adjacent ones have much in common. Not thread-safe. */

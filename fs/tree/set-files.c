@@ -161,7 +161,7 @@ static bool has_tensor(const struct tfs_tree *t, uint32_t set, enum tfs_view_dir
 {
 	const struct tfs_set *s = &t->model->sets[set];
 
-	/* Scaled weights are in f32/, and in meta/ where no codes have their name. */
+	/* Scaled weights are in f32/, and in meta/ if no codes have their name. */
 	if (tensor >= s->n_tensors && view == TFS_VIEW_META)
 		return tfs_set_find(s, tfs_set_tensor(s, tensor)->name, tfs_set_tensor(s, tensor)->name_len) == SIZE_MAX;
 	if (tensor >= s->n_tensors && view != TFS_VIEW_F32)
@@ -225,7 +225,7 @@ static int flat_lookup(struct tfs_tree *t, uint32_t set, enum tfs_view_dir view,
 	return -ENOENT;
 }
 
-/* whole/: the set as one file, and the directories of it in other types. */
+/* whole/: the set as one file, and directories with it in other types. */
 static int whole_entry(struct tfs_tree *t, struct tfs_inode dir, uint64_t *place, char *name, struct tfs_inode *ret_inode)
 {
 	const uint32_t set = set_of_view(t, dir);

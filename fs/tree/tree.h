@@ -11,7 +11,7 @@
  *   …/sets/STEM/tree/A      SET_TREE_DIR        the same, as the kernel allows only one parent for a directory
  *   …/meta/.gguf.json       KEYS                the metadata of the files of a GGUF or safetensors set
  *   …/whole/model.safetensors WHOLE             the set as one file, and in DIR where programs look for it (tree/consolidated.h)
- *   …/whole/bf16            CONVERTED_DIR       the model in another type (tree/converted.h): CONSOLIDATED, KEYS, and originals as COPY
+ *   …/whole/bf16            CONVERTED_DIR       the model in another type (tree/converted.h): CONSOLIDATED, KEYS, originals as COPY
  *   /.tensorfs/stats        CONTROL_DIR, CONTROL
  */
 #ifndef TFS_FS_TREE_H
@@ -85,7 +85,7 @@ const struct tfs_access *tfs_tree_access(const struct tfs_tree *t);
 /* If @dir is one of a set's views, or in one, its set. */
 bool tfs_tree_shown_set(const struct tfs_tree *t, struct tfs_inode dir, uint32_t *ret_set);
 
-/* Is a file of that kind to be looked up before its size, or even its number, is told? Others may be told in a listing. */
+/* Are a file's size, or even its number, known only at lookup? If not, a listing may include them. */
 bool tfs_tree_waits_for_lookup(struct tfs_inode inode);
 
 /* Attributes, complete except for the size of a model.safetensors and of files whose text is generated on request. */

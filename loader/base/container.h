@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From what is embedded to what it is embedded in. */
+/* From an embedded member to the structure around it. */
 #ifndef TFS_BASE_CONTAINER_H
 #define TFS_BASE_CONTAINER_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Doubly linked lists of what has a struct tfs_list in it for each list that it may be in. A head is one, too, in nothing; so a list
- * is a ring. Whoever has the lists has the locks.
+ * Doubly linked intrusive lists: an item embeds a struct tfs_list for each list that it may be in. A head is a struct tfs_list,
+ * too, but in no item; so a list is a ring. Locking is up to the caller.
  */
 #ifndef TFS_BASE_LIST_H
 #define TFS_BASE_LIST_H
@@ -15,19 +15,19 @@ struct tfs_list {
 	struct tfs_list *prev, *next;
 };
 
-/* Make an empty head, or a link that is in no list. */
+/* Initialise an empty head, or a link that is in no list. */
 static inline void tfs_list_init(struct tfs_list *l)
 {
 	l->prev = l->next = l;
 }
 
-/* Of a head that was initialised: is there nothing in its list? Of a link that was: is it in none? */
+/* Is the list of an initialised head empty, or an initialised link in no list? */
 static inline bool tfs_list_is_empty(const struct tfs_list *l)
 {
 	return l->next == l;
 }
 
-/* Put @link, which need not be initialised, in front of @at: last where that is the head. */
+/* Insert @link, which needn't be initialised, before @at: last if that is the head. */
 static inline void tfs_list_add(struct tfs_list *at, struct tfs_list *link)
 {
 	link->next = at;
@@ -35,13 +35,13 @@ static inline void tfs_list_add(struct tfs_list *at, struct tfs_list *link)
 	link->prev->next = at->prev = link;
 }
 
-/* Put it first, or after another link. */
+/* Insert @link after @at: first if that is the head. */
 static inline void tfs_list_add_first(struct tfs_list *at, struct tfs_list *link)
 {
 	tfs_list_add(at->next, link);
 }
 
-/* Afterwards it is initialised. Does nothing to one that is in no list. */
+/* Remove @link, which is initialised afterwards. Does nothing if it is in no list. */
 static inline void tfs_list_remove(struct tfs_list *link)
 {
 	link->prev->next = link->next;
@@ -66,15 +66,15 @@ static inline void *tfs_list_item_(const struct tfs_list *head, const struct tfs
 	return link == head ? NULL : tfs_container_(link, offset);
 }
 
-/* The first or last one in @head's list; NULL: it is empty. */
+/* The first or last item in @head's list; NULL: it is empty. */
 #define tfs_list_first(head, type, member) ((type *)tfs_list_item_(head, (head)->next, offsetof(type, member)))
 #define tfs_list_last(head, type, member)  ((type *)tfs_list_item_(head, (head)->prev, offsetof(type, member)))
 
-/* The one after @i, or before it, in @head's list, or NULL. */
+/* The item after or before @i in @head's list, or NULL. */
 #define tfs_list_next(head, i, member) ((__typeof__(i))tfs_list_item_(head, (i)->member.next, offsetof(__typeof__(*(i)), member)))
 #define tfs_list_prev(head, i, member) ((__typeof__(i))tfs_list_item_(head, (i)->member.prev, offsetof(__typeof__(*(i)), member)))
 
-/* For each @type *@i in @head's list, which may leave the list meanwhile, or be freed; those after it may not. */
+/* For each @type *@i in @head's list. The body may remove or free @i, but not the item after it. */
 #define tfs_list_each(type, i, head, member)                                                                         \
 	for (type *i = tfs_list_first(head, type, member), *i##_next = i ? tfs_list_next(head, i, member) : NULL; i; \
 	     i = i##_next, i##_next = i ? tfs_list_next(head, i, member) : NULL)

@@ -102,7 +102,7 @@ static int by_offset(const void *a, const void *b, void *set)
 	return (x->offset > y->offset) - (x->offset < y->offset);
 }
 
-/* The tensors of the set that @view shows, in the order of their names, and of their places in files. */
+/* The tensors of the set that @view shows, in the order of their names, and in that of their positions in files. */
 static void make_orders(const struct tfs_set *set, enum tfs_view_id view, struct set_predictor *sp)
 {
 	uint32_t *names = sp->tensors[TFS_NAME_ORDER], *offsets = sp->tensors[TFS_FILE_ORDER];

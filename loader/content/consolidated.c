@@ -27,8 +27,8 @@ struct tfs_consolidated {
 	const struct tfs_set *set;
 	const struct tfs_tensor **members; /* NULL: all that are stored */
 	size_t n;
-	const struct tfs_dtype *as; /* what is had by its values only; NULL: all is as it is stored */
-	_Atomic bool *said;	    /* of each member: that some of its values are too large for the type; or NULL */
+	const struct tfs_dtype *as; /* type of converted members; NULL: all are as stored */
+	_Atomic bool *said;	    /* for each member: warned that values are too large for the type; or NULL */
 	char *header;		    /* including its length field */
 	size_t header_len;
 	uint64_t *ends; /* for each tensor, in the file */
@@ -115,7 +115,7 @@ static void put_pair(struct tfs_json_out *b, const char *key, size_t key_len, co
 	tfs_json_add_string(b, value, value_len);
 }
 
-/* @others: also what the files say of themselves; of values in another type that would not be true. */
+/* @others: include the files' own metadata, which might not be true of values in another type. */
 static int put_metadata(struct tfs_json_out *b, const struct tfs_set *set, bool others)
 {
 	static const char format[] = "format", any[] = "pt";
@@ -260,7 +260,7 @@ static int read_one(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_
 	return r;
 }
 
-/* The same of one that is there by its values. */
+/* The same for a converted one. */
 static int copy_values(const struct tfs_consolidated *w, struct tfs_extractor *x, size_t i, uint64_t at, size_t len, uint8_t *dst,
 		       struct tfs_read_request *rq)
 {

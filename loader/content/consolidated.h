@@ -2,8 +2,8 @@
 /*
  * Tensors of a set as one safetensors file: the header, padded so that data begins at a multiple of 4096, then the tensors in name
  * order, without holes. Either all of the set as they are stored, with the metadata of the set's files (model/metadata.h); or some,
- * with those that are available only by value (content/values.h) as just that, in a type that anything loads. The model must
- * outlive it.
+ * of which those that are tfs_valued() (content/values.h) are converted to a type that anything can load. The model must outlive
+ * it.
  */
 #ifndef TFS_CONTENT_CONSOLIDATED_H
 #define TFS_CONTENT_CONSOLIDATED_H
@@ -28,13 +28,14 @@ struct tfs_consolidated;
 /* For a set for which it is possible. -ENOMEM. */
 int tfs_consolidated_create(const struct tfs_set *set, struct tfs_consolidated **ret_consolidated);
 /*
- * Of the @n tensors @members of the set, which are sorted by name and no tensor called __metadata__: those that are tfs_valued() as an
- * array of @as, F32, F16 or BF16; all else must be of a type that the format has. @members is the file's from now on, malloc()ed. -ENOMEM,
- * -EFBIG: there are too many for a header.
+ * One of the @n tensors @members of the set, sorted by name, none called __metadata__: those that are tfs_valued() as arrays of @as
+ * (F32, F16 or BF16); all others must have a dtype of the format. @members is malloc()ed, and owned by the file from now on.
+ * -ENOMEM;
+ * -EFBIG: too many for a header.
  */
 int tfs_consolidated_create_as(const struct tfs_set *set, const struct tfs_tensor **members, size_t n, const struct tfs_dtype *as,
 			       struct tfs_consolidated **ret_consolidated);
-/* What @t takes there. */
+/* Size of @t there, in bytes. */
 uint64_t tfs_consolidated_bytes(const struct tfs_tensor *t, const struct tfs_dtype *as);
 
 void tfs_consolidated_destroy(struct tfs_consolidated *w); /* takes NULL */

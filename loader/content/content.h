@@ -5,7 +5,7 @@
  *
  *   extent         a plain tensor: bytes of one file as they are, which an engine reads, together with its neighbours
  *   encoded        a tensor whose bytes are inflated, decoded, gathered or swapped (struct tfs_encoding)
- *   scaled         a weight that is computed from codes and scales (tensor/scaled.h)
+ *   scaled         a weight computed from codes and scales (tensor/scaled.h)
  *   consolidated   all tensors of a set as one safetensors file
  */
 #ifndef TFS_CONTENT_CONTENT_H

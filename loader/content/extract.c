@@ -522,7 +522,7 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_
 	return c ? c : r;
 }
 
-/* As much of a tensor as is extracted at a time, where it doesn't go straight to its place. */
+/* How much of a tensor is extracted at a time if it doesn't go straight to its destination. */
 #define PIECE (TFS_EXTRACT_SCRATCH - 2 * TFS_IO_ALIGN)
 
 int tfs_extract_copy(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t *dst, void *bounce,

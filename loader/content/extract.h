@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes of tensors, whether encoded (struct tfs_encoding) or not: inflated, decoded, gathered by their strides, put in order. Any part of a
- * tensor can be requested; the cost depends on the encoding. Thread-safe.
+ * The bytes of tensors, whether encoded (struct tfs_encoding) or not: inflated, decoded, gathered by their strides, put in order.
+ * Any part of a tensor can be requested; the cost depends on the encoding. Thread-safe.
  */
 #ifndef TFS_EXTRACT_H
 #define TFS_EXTRACT_H
@@ -33,9 +33,8 @@ void tfs_extractor_destroy(struct tfs_extractor *x); /* takes NULL */
 int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_read_request *rq);
 
 /*
- * The same for any bytes [at, at + len) of @t, to @dst, which may be anywhere, by way of @bounce: TFS_EXTRACT_SCRATCH bytes aligned to
- * TFS_IO_ALIGN, other ones than rq->scratch where @t is encoded. Of @rq the priority and the scratch count, and its answer is filled,
- * but for data.
+ * The same for any bytes [at, at + len) of @t, to @dst, which needs no alignment, by way of @bounce: TFS_EXTRACT_SCRATCH bytes
+ * aligned to TFS_IO_ALIGN, not rq->scratch if @t is encoded. Uses @rq's priority and scratch, and fills its results, except data.
  */
 int tfs_extract_copy(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t *dst, void *bounce,
 		     struct tfs_read_request *rq);

@@ -14,22 +14,22 @@
 #include "convert/codes.h"
 #include "convert/convert.h"
 
-/* What goes with the codes of one weight, ready for use. */
+/* What is needed besides the codes of one weight, ready for use. */
 struct operands {
 	struct operands *next;
 	const struct tfs_tensor *t;
 	enum { LOADING, READY, FAILED } state;
 	unsigned users;
 	uint64_t charged; /* bytes of the budget */
-	uint64_t done;	  /* bytes of the weight that were made with it */
+	uint64_t done;	  /* bytes of the weight that were computed with it */
 	double used_at;	  /* of tfs_now() */
 	int code;	  /* FAILED, with the error */
 	struct tfs_error err;
 	/* READY */
 	struct tfs_scaled_operands of;
 	uint8_t *codes;		     /* OTHERWISE: a byte for each value */
-	tfs_convert_fn *convert;     /* codes of a byte; NULL: by the table */
-	struct tfs_code_pairs pairs; /* codes of 4 bits */
+	tfs_convert_fn *convert;     /* for codes of a byte; NULL: use the table */
+	struct tfs_code_pairs pairs; /* for codes of 4 bits */
 };
 
 struct tfs_scaled_pool {
@@ -39,7 +39,7 @@ struct tfs_scaled_pool {
 	struct operands *first; /* guarded by the lock, as are all fields of operands above READY */
 };
 
-/* Less than this is not worth a question to the budget: the scales of most weights. */
+/* Less than this isn't worth asking the budget for: the scales of most weights. */
 enum { SMALL = 1 << 20 };
 
 /* --- What is kept ---------------------------------------------------------------------------------------------------- */
@@ -116,7 +116,7 @@ void tfs_scaled_pool_trim(struct tfs_scaled_pool *p, int seconds)
 	destroy(p, old);
 }
 
-/* The operands of @t, to be put back; *@ret_load: they are new, and the caller has to load them. NULL: out of memory. */
+/* The operands of @t, to be released by put(); *@ret_load: they are new, and the caller must load them. NULL: out of memory. */
 static struct operands *take(struct tfs_scaled_pool *p, const struct tfs_tensor *t, bool *ret_load)
 {
 	struct operands *o;
@@ -138,7 +138,7 @@ static struct operands *take(struct tfs_scaled_pool *p, const struct tfs_tensor 
 	return o;
 }
 
-/* @made: bytes of the weight. What failed, or was made from beginning to end, is of no more use. */
+/* @made: bytes of the weight. Operands that failed, or whose weight was computed completely, are no longer needed. */
 static void put(struct tfs_scaled_pool *p, struct operands *o, uint64_t made)
 {
 	pthread_mutex_lock(&p->lock);
@@ -165,7 +165,7 @@ static uint64_t n_values(const struct tfs_scaled *w)
 	return w->experts * w->rows * w->cols;
 }
 
-/* Bytes of what is kept. */
+/* Bytes that are kept. */
 static uint64_t kept_bytes(const struct tfs_scaled *w)
 {
 	bool two = w->form == TFS_SCALED_MINUS_TIMES || w->form == TFS_SCALED_TIMES_PLUS;
@@ -174,7 +174,7 @@ static uint64_t kept_bytes(const struct tfs_scaled *w)
 	       (w->packing == TFS_PACKED_OTHERWISE ? n_values(w) : 0);
 }
 
-/* And of what is needed besides while it is made. */
+/* Bytes that are needed in addition while loading. */
 static uint64_t passing_bytes(const struct tfs_scaled *w)
 {
 	uint64_t bytes = w->packing == TFS_PACKED_OTHERWISE ? w->parts[0]->nbytes : 0;
@@ -190,7 +190,7 @@ static int no_memory(struct tfs_error *err, uint64_t bytes)
 			     "no memory for the %" PRIu64 " bytes that its codes go with (see --memory)", bytes);
 }
 
-/* All bytes of @part; NULL, *@ret_code: they are not to be had. */
+/* All bytes of @part; NULL: error, in *@ret_code. */
 static uint8_t *read_all(struct tfs_extractor *x, const struct tfs_tensor *part, void *bounce, struct tfs_read_request *rq,
 			 int *ret_code)
 {
@@ -236,6 +236,8 @@ static tfs_convert_fn *convert_of(const struct tfs_scaled *w)
 static int make_operands(struct operands *o, const struct tfs_scaled *w, struct tfs_extractor *x, void *bounce,
 			 struct tfs_read_request *rq)
 {
+	/* The place of the last row's first scale. */
+	const uint64_t last = (w->experts - 1) * w->per_expert + (w->rows - 1) / w->row_block * w->per_row;
 	uint8_t *parts[TFS_SCALED_PARTS] = { NULL };
 	bool two = w->form == TFS_SCALED_MINUS_TIMES || w->form == TFS_SCALED_TIMES_PLUS;
 	int r = 0;
@@ -265,7 +267,7 @@ static int make_operands(struct operands *o, const struct tfs_scaled *w, struct 
 		free(parts[0]);
 	}
 	for (uint64_t c = 0; !r && w->has_groups && c < w->cols; c++)
-		if (o->of.group[c] * w->per_col >= w->n_scales)
+		if (last + o->of.group[c] * w->per_col >= w->n_scales)
 			r = tfs_error_set(&rq->err, -EIO, TFS_NO_OFFSET, "column %" PRIu64 " is of group %" PRIu32, c,
 					  o->of.group[c]);
 	if (r)
@@ -309,18 +311,18 @@ static void load(struct tfs_scaled_pool *p, struct operands *o, struct tfs_extra
 
 /* --- Making values --------------------------------------------------------------------------------------------------- */
 
-/* Codes on their way: those at byte @from of the code tensor, or of the operands, and on. */
+/* Codes in memory: those from byte @from on of the code tensor, or of the operands' codes. */
 struct codes {
 	const uint8_t *bytes;
 	uint64_t from;
 };
 
-/* What the codes of @n values from column @c of row @row on (counted through all experts) are worth by themselves. */
+/* The values of the codes alone, for @n values from column @c of row @row (counted through all experts) on. */
 static void decode(const struct operands *o, const struct tfs_scaled *w, const struct codes *codes, uint64_t row, uint64_t c,
 		   size_t n, float *dst)
 {
 	const uint64_t row_bytes = w->packing == TFS_PACKED_OTHERWISE ? w->cols : w->row_bytes;
-	/* The codes of a row begin in front of what there is, where it isn't wanted from its beginning: so they are counted from there. */
+	/* If the row isn't requested from its beginning, its first codes aren't in memory: positions are relative to what is. */
 	const uint64_t skip = codes->from > row * row_bytes ? codes->from - row * row_bytes : 0;
 	const uint8_t *src = codes->bytes + (row * row_bytes + skip - codes->from);
 
@@ -335,7 +337,7 @@ static void decode(const struct operands *o, const struct tfs_scaled *w, const s
 	} else if (w->bits == 4) {
 		tfs_codes_by_pairs(src, c - skip * 2, n, &o->pairs, dst);
 	} else {
-		/* @skip is of whole groups of 8 codes, which fill whole bytes: see span_of(). */
+		/* @skip covers whole groups of 8 codes, which fill whole bytes: see span_of(). */
 		tfs_codes_by_bits(src, c - skip * 8 / w->bits, n, w->bits, o->of.table, dst);
 	}
 }
@@ -360,7 +362,7 @@ static void scale_run(const struct operands *o, const struct tfs_scaled *w, uint
 	}
 }
 
-/* The same with a scale for each, from @at on. */
+/* The same with a scale for each value, from @at on. */
 static void scale_each(const struct operands *o, const struct tfs_scaled *w, uint64_t at, size_t n, float *x)
 {
 	const float *s = o->of.scale + at, *z = o->of.offset ? o->of.offset + at : NULL;
@@ -381,7 +383,7 @@ static void scale_each(const struct operands *o, const struct tfs_scaled *w, uin
 	}
 }
 
-/* Give the @n values at @x, from column @c of row @row on, their scales. */
+/* Apply the scales to the @n values at @x, which are those from column @c of row @row on. */
 static void scale(const struct operands *o, const struct tfs_scaled *w, uint64_t row, uint64_t c, size_t n, float *x)
 {
 	const uint64_t at = row / w->rows * w->per_expert + row % w->rows / w->row_block * w->per_row, end = c + n;
@@ -413,7 +415,7 @@ static void scale(const struct operands *o, const struct tfs_scaled *w, uint64_t
 	}
 }
 
-/* So many values are decoded and scaled at a time, so that they are still near. */
+/* Number of values that are decoded and scaled at a time, so they are still in the CPU cache. */
 enum { NEAR = 4096 };
 
 static void make(const struct operands *o, const struct tfs_scaled *w, const struct codes *codes, uint64_t first, uint64_t n,
@@ -436,7 +438,7 @@ static void make(const struct operands *o, const struct tfs_scaled *w, const str
 	}
 }
 
-/* The byte in its row of the code at column @c, or of the first one of the 8, or of the word, that it is read together with. */
+/* The byte, in its row, of the code at column @c; or of the group of 8 codes, or the word, that it is read with. */
 static uint64_t byte_of(const struct tfs_scaled *w, uint64_t c)
 {
 	if (w->packing == TFS_PACKED_WORDS)
@@ -444,7 +446,7 @@ static uint64_t byte_of(const struct tfs_scaled *w, uint64_t c)
 	return w->bits >= 8 ? c * (w->bits / 8) : w->bits == 4 ? c / 2 : c / 8 * w->bits;
 }
 
-/* The bytes of the code tensor that the values [first, first + n) are made of. */
+/* The bytes of the code tensor that the values [first, first + n) are computed from. */
 static void span_of(const struct tfs_scaled *w, uint64_t first, uint64_t n, uint64_t *ret_from, uint64_t *ret_len)
 {
 	const uint64_t last = first + n - 1, row = last / w->cols, c = last % w->cols;
@@ -459,8 +461,8 @@ static void span_of(const struct tfs_scaled *w, uint64_t first, uint64_t n, uint
 }
 
 /*
- * Bytes [at, at + len) of the plain or encoded tensor @t. @buf: room for len + 2 * TFS_IO_ALIGN bytes, aligned to that; *@ret_data is
- * the first of them, somewhere in it.
+ * Read bytes [at, at + len) of the plain or encoded tensor @t. @buf: room for len + 2 * TFS_IO_ALIGN bytes, aligned to
+ * TFS_IO_ALIGN; *@ret_data points to the first of them, somewhere in it.
  */
 static int read_codes(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t *buf,
 		      const uint8_t **ret_data, struct tfs_read_request *rq)
@@ -484,7 +486,7 @@ static int read_codes(struct tfs_extractor *x, const struct tfs_tensor *t, uint6
 	return r;
 }
 
-/* From codes that are read for these values alone. */
+/* Read only the codes of these values, and compute them. */
 static int make_from_source(const struct operands *o, const struct tfs_scaled *w, struct tfs_extractor *x, uint64_t first,
 			    uint64_t n, struct tfs_read_request *rq)
 {

@@ -22,10 +22,10 @@ bool tfs_has_values(const struct tfs_tensor *t)
 	return tfs_view_shows(TFS_F32, t);
 }
 
-/* Values that are made at a time. */
+/* Number of values that are computed at a time. */
 enum { PIECE = 256 << 10 };
 
-/* Room for these, where they are blocks of @block of which not all are wanted; aligned to TFS_IO_ALIGN. */
+/* Room for these and the unneeded ones of their first and last blocks of @block; aligned to TFS_IO_ALIGN. */
 static float *values_create(uint32_t block)
 {
 	return aligned_alloc(TFS_IO_ALIGN, (((size_t)PIECE + 2 * block) * sizeof(float) / TFS_IO_ALIGN + 3) * TFS_IO_ALIGN);
@@ -36,7 +36,7 @@ static int no_memory(struct tfs_error *err)
 	return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 }
 
-/* The values of blocks [from, to) of what is stored, to @values. */
+/* The values of the stored blocks [from, to), to @values. */
 static int convert(struct tfs_extractor *x, const struct tfs_layout *l, uint64_t from, uint64_t to, float *values,
 		   struct tfs_read_request *rq)
 {
@@ -50,7 +50,7 @@ static int convert(struct tfs_extractor *x, const struct tfs_layout *l, uint64_t
 	return r;
 }
 
-/* Values [first, first + n) of @l's tensor: *@ret_values, somewhere in @buf. */
+/* Compute values [first, first + n) of @l's tensor; *@ret_values points to them, somewhere in @buf. */
 static int make(struct tfs_extractor *x, const struct tfs_layout *l, uint64_t first, size_t n, float *buf, const float **ret_values,
 		struct tfs_read_request *rq)
 {

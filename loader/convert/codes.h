@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Codes of less than a byte, and codes times scales: what the values of a quantised weight are made with, after tensor/scaled.h. All
- * are float32, one rounding an operation, never contracted to a fused one (meson.build), so that the bits are the same on every
- * CPU. Functions without state.
+ * Decoding of codes, also of less than a byte, and scaling: the steps that compute the values of a quantised weight
+ * (tensor/scaled.h). All in float32, with one rounding per operation, never contracted to a fused one (meson.build), so the bits
+ * are the same on every CPU. Functions without state.
  */
 #ifndef TFS_CONVERT_CODES_H
 #define TFS_CONVERT_CODES_H
@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The values of two codes of 4 bits, for each byte that has them. */
+/* For each byte, the values of the two 4-bit codes in it. */
 struct tfs_code_pairs {
 	float of[256][2];
 };
@@ -18,16 +18,16 @@ struct tfs_code_pairs {
 /* @table: the value of each code. @high_first: the first one is the high half. */
 void tfs_code_pairs_make(const float table[16], int high_first, struct tfs_code_pairs *ret_pairs);
 
-/* @n values from code @first on of those at @src, two in a byte. */
+/* @n values from code @first on of those at @src, two per byte. */
 void tfs_codes_by_pairs(const uint8_t *src, uint64_t first, size_t n, const struct tfs_code_pairs *pairs, float *dst);
 
-/* The same for codes of @bits, 1 to 8, in a stream of bits, lowest first; of @src nothing beyond the last code's byte is read. */
+/* The same for codes of @bits, 1 to 8, in a bit stream, lowest first; reads nothing of @src beyond the last code's byte. */
 void tfs_codes_by_bits(const uint8_t *src, uint64_t first, size_t n, unsigned bits, const float *table, float *dst);
 
-/* The same for 32 / bits codes in each little-endian word of 32 bits. */
+/* The same for 32 / bits codes in each little-endian 32-bit word. */
 void tfs_codes_by_words(const uint8_t *src, uint64_t first, size_t n, unsigned bits, const float *table, float *dst);
 
-/* The same for a byte each. */
+/* The same for one code per byte. */
 void tfs_codes_by_bytes(const uint8_t *src, size_t n, const float *table, float *dst);
 
 /* In place, for @n values: x · s; (x − z) · s; x · s + z; x / s. */
@@ -35,7 +35,7 @@ void tfs_scale_times(float *x, size_t n, float s);
 void tfs_scale_minus_times(float *x, size_t n, float z, float s);
 void tfs_scale_times_plus(float *x, size_t n, float s, float z);
 void tfs_scale_divided(float *x, size_t n, float s);
-/* The same with a scale, and an offset, for each. */
+/* The same with a scale, and an offset, for each value. */
 void tfs_scale_each_times(float *x, size_t n, const float *s);
 void tfs_scale_each_minus_times(float *x, size_t n, const float *z, const float *s);
 void tfs_scale_each_times_plus(float *x, size_t n, const float *s, const float *z);

@@ -12,19 +12,19 @@
 
 #include "convert/convert.h"
 
-/* The kernels of one CPU. Those of another signature are a field of their own here, and lines in each override(). */
+/* The kernels of one CPU. Kernels of another signature need a field of their own here, and lines in each override(). */
 struct tfs_kernels {
 	tfs_convert_fn *convert[TFS_DTYPES]; /* by the dtype's index; NULL: it has no numeric meaning as float32 */
 };
 
 struct tfs_level {
 	const char *name;	 /* "avx2" */
-	bool (*supported)(void); /* by this CPU; NULL: by every one */
-	/* Put all kernels of the level into @k, in place of what is there. */
+	bool (*supported)(void); /* by this CPU; NULL: by all */
+	/* Put all kernels of the level into @k, replacing those of lower levels. */
 	void (*override)(struct tfs_kernels *k);
 };
 
-/* What this architecture has, the lowest first, which is plain C, and NULL. */
+/* The levels of this architecture, from the lowest, which is plain C; ended by NULL. */
 extern const struct tfs_level *const tfs_levels[];
 extern const struct tfs_level tfs_level_scalar;
 
@@ -32,8 +32,8 @@ extern const struct tfs_level tfs_level_scalar;
 void tfs_kernels_put(struct tfs_kernels *k, const char *dtype, tfs_convert_fn *fn);
 
 /*
- * Plain C: scalar.c, and GGUF's block types in quant.c, kquant.c and iquant.c. Every dtype has this one, and other levels leave to
- * it what is less than a vector.
+ * Plain C: scalar.c, and GGUF's block types in quant.c, kquant.c and iquant.c. Every dtype has one, and other levels use it for
+ * what is less than a vector.
  */
 tfs_convert_fn tfs_boolean_scalar, tfs_u8_scalar, tfs_i8_scalar, tfs_u16_scalar, tfs_i16_scalar, tfs_u32_scalar;
 tfs_convert_fn tfs_i32_scalar, tfs_u64_scalar, tfs_i64_scalar, tfs_f64_scalar, tfs_f32_scalar, tfs_f16_scalar;

@@ -25,7 +25,7 @@ void tfs_to_bf16(const float *src, uint8_t *dst, size_t n)
 
 size_t tfs_to_f16(const float *src, uint8_t *dst, size_t n)
 {
-	/* Added to a number below 2^-14, it leaves what F16 has of that in its lowest bits: the addition rounds. */
+	/* Added to a number below 2^-14, it leaves that number's F16 in the lowest bits of the sum: the addition rounds. */
 	static const uint32_t subnormal = (127 - 15 + 23 - 10 + 1) << 23;
 	const uint32_t infinity = 0x7f800000, too_large = 0x477ff000; /* 65520 rounds up to 2^16 */
 	float half;

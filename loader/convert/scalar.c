@@ -284,7 +284,7 @@ void tfs_u2_scalar(const uint8_t *src, float *dst, size_t n)
 	packed_ints(src, dst, n, 2, false);
 }
 
-/* Every type that has numeric values. Those that are not here have no f32 view. */
+/* Every type that has numeric values. Types that aren't here have no f32 view. */
 static void override(struct tfs_kernels *k)
 {
 	tfs_kernels_put(k, "BF16", tfs_bf16_scalar);

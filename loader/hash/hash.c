@@ -363,7 +363,7 @@ static void run(struct hasher *me, struct job *j)
 	}
 	if (!r)
 		r = tfs_hash_remember(&h->table, j->set, j->tensor, &hash);
-	/* Scaled weights aren't compared with what is stored. */
+	/* Scaled weights aren't compared with stored tensors. */
 	if (!r && h->residency && tensor_of(h, j->set, j->tensor)->nbytes && j->tensor < h->model->sets[j->set].n_tensors)
 		duplicate = tfs_hash_first(&h->table, j->set, j->tensor, &first);
 	h->bytes += bytes;

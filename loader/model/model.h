@@ -101,16 +101,16 @@ struct tfs_set {
 	const struct tfs_file_metadata *metadata;
 	uint64_t total_bytes; /* sum of nbytes */
 	/*
-	 * Scaled weights (tensor/scaled.h), sorted by name. As tensors of the set they have the numbers after those of tensors[]; f32/
-	 * shows them, in place of the tensors that are codes.
+	 * Scaled weights (tensor/scaled.h), sorted by name. As tensors of the set they are numbered after tensors[]; f32/ shows
+	 * them instead of the tensors that are codes.
 	 */
 	size_t n_scaled;
 	const struct tfs_tensor *scaled;
 	size_t n_parts;
-	const struct tfs_part *parts; /* what is part of one, sorted by tensor */
+	const struct tfs_part *parts; /* their parts, sorted by tensor */
 };
 
-/* A tensor that a scaled weight is made of. */
+/* A tensor that is part of a scaled weight. */
 struct tfs_part {
 	uint32_t tensor; /* in set->tensors */
 	uint32_t scaled; /* in set->scaled */
@@ -180,8 +180,8 @@ int tfs_model_open_node(const struct tfs_model *m, uint32_t node, int flags);
 int tfs_model_check_node(const struct tfs_model *m, uint32_t node, const struct tfs_input *in);
 
 /*
- * Is a file of the model reached through the directory @dir, other than from the model directory downwards? Then a mount on @dir would
- * cover it. 1: *@ret_node is one such; 0: none; or stat's error of @dir.
+ * Is a file of the model reached through the directory @dir, other than from the model directory downwards? Then a mount on @dir
+ * would cover it. 1: *@ret_node is one such; 0: none; or stat's error of @dir.
  */
 int tfs_model_covered(const struct tfs_model *m, const char *dir, uint32_t *ret_node);
 
@@ -196,7 +196,7 @@ uint32_t tfs_model_walk(const struct tfs_model *m, uint32_t dir, const char *pat
 /* The child with that name (@len bytes), or UINT32_MAX. */
 uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const char *name, size_t len);
 
-/* How many tensors a set has numbers for, scaled weights among them; and the one of that number. */
+/* The number of tensors of a set, including scaled weights; and the tensor with that number. */
 static inline size_t tfs_set_n_all(const struct tfs_set *set)
 {
 	return set->n_tensors + set->n_scaled;
@@ -207,7 +207,7 @@ static inline const struct tfs_tensor *tfs_set_tensor(const struct tfs_set *set,
 	return tensor < set->n_tensors ? &set->tensors[tensor] : &set->scaled[tensor - set->n_tensors];
 }
 
-/* A scaled weight that tensor number @tensor is part of, or is itself; NULL: none. */
+/* The scaled weight that tensor number @tensor is, or one that it is part of; NULL: none. */
 const struct tfs_tensor *tfs_set_scaled_of(const struct tfs_set *set, size_t tensor);
 
 /* The tensor with exactly that name, as an index into set->tensors, or SIZE_MAX. */

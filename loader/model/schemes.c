@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/search.h"
 #include "base/sort.h"
@@ -46,7 +47,7 @@ struct refused {
 	size_t n;
 };
 
-/* More schemes than there are; the rest would be warned of as one. */
+/* More than the number of schemes; any others would share one warning. */
 enum { MAX_REFUSED = 32 };
 
 enum { MOST_SHARED = 64 };
@@ -63,7 +64,7 @@ struct tfs_schemes {
 	struct tfs_set *set;
 	struct tfs_tensor *found; /* scaled weights, in no order */
 	size_t n_found, room;
-	const struct tfs_scaled *shared[MOST_SHARED]; /* the last ones that were new */
+	const struct tfs_scaled *shared[MOST_SHARED]; /* the latest new ones */
 	size_t next_shared;
 	struct refused refused[MAX_REFUSED];
 	size_t n_refused;
@@ -155,7 +156,7 @@ const struct tfs_tensor *tfs_schemes_part(struct tfs_schemes *s, const struct tf
 
 /* --- Configuration --------------------------------------------------------------------------------------------------- */
 
-/* A configuration is some KiB; one of all layers of a large model some hundred. */
+/* A configuration has a few KiB; one with all layers of a large model a few hundred. */
 enum { MAX_CONFIG = 16 << 20 };
 
 static json_t *read_json(const struct tfs_schemes *s, const char *name)
@@ -184,7 +185,7 @@ static const json_t *object_in(const json_t *o, const char *key)
 	return json_is_object(v) ? v : NULL;
 }
 
-/* Where a configuration is, in this order: QUANT.md 0.1. */
+/* Where a configuration may be, in this order: QUANT.md 0.1. */
 static void read_config(struct tfs_schemes *s)
 {
 	static const char *const of_model[] = { "quantization_config", "compression_config" };
@@ -194,7 +195,7 @@ static void read_config(struct tfs_schemes *s)
 	s->model_config = read_json(s, "config.json");
 	for (size_t i = 0; i < sizeof of_model / sizeof *of_model && !s->config; i++)
 		s->config = object_in(s->model_config, of_model[i]);
-	/* MLX copies its "quantization" to there, without a method: then this is what counts. */
+	/* MLX copies its "quantization" there, without a method: then "quantization" itself counts. */
 	if (s->config && !json_object_get(s->config, "quant_method") && object_in(s->model_config, "quantization"))
 		s->config = NULL;
 	if (!s->config)
@@ -335,13 +336,13 @@ int64_t tfs_schemes_read(struct tfs_schemes *s, const struct tfs_tensor *t, void
 
 /* --- What was found -------------------------------------------------------------------------------------------------- */
 
-/* The set's own table, which nobody else has yet. */
+/* In the set's own table, which nobody else uses yet. */
 static void mark_code(const struct tfs_schemes *s, const struct tfs_tensor *t)
 {
 	((struct tfs_tensor *)(uintptr_t)s->set->tensors)[t - s->set->tensors].code = true;
 }
 
-/* As @w, but for the parts, which are each weight's own. NULL: out of memory. */
+/* A shared copy of @w without the parts, which each weight has of its own. NULL: out of memory. */
 static const struct tfs_scaled *share(struct tfs_schemes *s, const struct tfs_scaled *w)
 {
 	struct tfs_scaled how = *w, *shared;
@@ -358,7 +359,20 @@ static const struct tfs_scaled *share(struct tfs_schemes *s, const struct tfs_sc
 	return shared;
 }
 
-/* A model has tens of thousands of weights that are like each other: what they have in common there is once. */
+/* Are all places below n_scales? Those of groups are checked once the groups are known. */
+static bool places_fit(const struct tfs_scaled *w)
+{
+	uint64_t at, more;
+
+	if (!w->experts || !w->rows || !w->cols)
+		return true;
+	return w->row_block && w->col_block && !ckd_mul(&at, w->experts - 1, w->per_expert) &&
+	       !ckd_mul(&more, (w->rows - 1) / w->row_block, w->per_row) && !ckd_add(&at, at, more) &&
+	       !ckd_mul(&more, w->has_groups ? 0 : (w->cols - 1) / w->col_block, w->per_col) && !ckd_add(&at, at, more) &&
+	       at < w->n_scales;
+}
+
+/* A model has tens of thousands of similar weights: what they have in common is stored once. */
 int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const uint64_t *shape, unsigned ndim,
 		    const struct tfs_scaled *w)
 {
@@ -391,6 +405,8 @@ int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const u
 		return -ENOMEM;
 	if (tfs_dtype_nbytes(t.dtype, shape, ndim, &t.nbytes) || t.nbytes / sizeof(float) != w->experts * w->rows * w->cols)
 		return tfs_schemes_refuse(s, codes, w->scheme, "it is too large");
+	if (!places_fit(w))
+		return tfs_schemes_refuse(s, codes, w->scheme, "there are fewer scales than its values take");
 	s->found[s->n_found++] = t;
 	mark_code(s, codes);
 	for (unsigned i = 1; i < n_parts; i++)
@@ -460,7 +476,7 @@ static uint64_t blocks(uint64_t n, uint64_t block)
 	return n / block + !!(n % block);
 }
 
-/* Scales @s are blocks of @bm rows by @bn columns of @w, edge blocks being short. */
+/* The scales of shape @s are for blocks of @bm rows by @bn columns of @w, possibly short at the edges. */
 static bool spread_blocks(struct tfs_scaled *w, const uint64_t *s, uint64_t bm, uint64_t bn)
 {
 	if (!bm || !bn || blocks(w->rows, bm) != s[0] || blocks(w->cols, bn) != s[1])
@@ -490,7 +506,7 @@ static bool block_structure(const json_t *v, uint64_t *ret_rows, uint64_t *ret_c
 	return true;
 }
 
-/* By the blocks that the configuration names, else the ones that all have that name none. */
+/* In the blocks that the configuration gives, or else of 128 by 128, as in all models whose configuration gives none. */
 static bool spread_configured(struct tfs_schemes *s, struct tfs_scaled *w, const uint64_t *shape)
 {
 	const json_t *config = tfs_schemes_config(s);
@@ -556,7 +572,7 @@ bool tfs_schemes_spread(struct tfs_schemes *s, struct tfs_scaled *w, const uint6
 		w->per_expert = w->rows;
 		return true;
 	}
-	/* [.., 1, C], and Llama 4's [E, C, 1], whose weights are the other way round than their scales. */
+	/* [.., 1, C], and Llama 4's [E, C, 1], whose weights are transposed relative to their scales. */
 	if ((sh[0] == 1 && sh[1] == w->cols) || (ndim == 3 && sh[0] == w->cols && sh[1] == 1)) {
 		w->per_col = 1;
 		w->per_expert = w->cols;
@@ -620,7 +636,7 @@ static int by_tensor(const void *a, const void *b)
 					(x->scaled > y->scaled) - (x->scaled < y->scaled);
 }
 
-/* A name that is another tensor's, which isn't codes, is that one's. Warned of: it can't be so in a checkpoint that anything loads. */
+/* A tensor of that name that isn't codes keeps the name. With a warning: no checkpoint that anything loads has such a conflict. */
 static bool is_taken(struct tfs_schemes *s, const struct tfs_tensor *t, const struct tfs_tensor *before)
 {
 	size_t stored = tfs_set_find(s->set, t->name, t->name_len);
@@ -635,7 +651,7 @@ static bool is_taken(struct tfs_schemes *s, const struct tfs_tensor *t, const st
 	return true;
 }
 
-/* qsort(3), but for what is in order, as nearly all is that is found in the order of names. */
+/* qsort(3), except if it is sorted already, as nearly always, since tensors are searched in name order. */
 static void sort(void *base, size_t n, size_t size, int (*cmp)(const void *, const void *))
 {
 	char *at = base;

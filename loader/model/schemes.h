@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Schemes: which tensors of a set are the codes of a quantised weight, what goes with them, and how its values are made of these. Found
- * for each tensor by its name, its dtype and the shapes of its companions, across all files of the set; what a configuration says settles
- * only what they leave open. A scheme is one file in model/scheme/, and a row in schemes.c. Private to model/.
+ * Schemes: which tensors of a set are the codes of a quantised weight, what belongs to them, and how its values are computed from
+ * these. Determined for each tensor by its name, its dtype and the shapes of its companions, across all files of the set; a
+ * configuration decides only what these leave open. A scheme is one file in model/scheme/, and a row in schemes.c. Private to
+ * model/.
  *
- * Sources of the rules: the references that docs/quantised.md names with each scheme.
+ * Sources of the rules: the references that docs/quantised.md gives for each scheme.
  */
 #ifndef TFS_MODEL_SCHEMES_H
 #define TFS_MODEL_SCHEMES_H
@@ -14,19 +15,19 @@
 #include "model/impl.h"
 #include "tensor/scaled.h"
 
-/* A set that is looked through. */
+/* A set that is being searched. */
 struct tfs_schemes;
 
 struct tfs_scheme {
-	const char *name; /* as meta/ and warnings name it */
+	const char *name; /* in meta/ and warnings */
 	/*
-	 * Is @t, of a type that codes may have (tfs_schemes_find()), the codes, or what else tells a weight of this scheme? 1: yes,
-	 * and it was added or refused; 0: no; -ENOMEM.
+	 * Is @t, which has a type that codes may have (tfs_schemes_find()), the codes of a weight of this scheme, or what else
+	 * identifies one? 1: yes, and it was added or refused; 0: no; -ENOMEM.
 	 */
 	int (*find)(struct tfs_schemes *s, const struct tfs_tensor *t);
 };
 
-/* In the order in which they are asked; the first that says yes is it. */
+/* In the order in which they are tried; the first match wins. */
 extern const struct tfs_scheme tfs_scheme_fp8, tfs_scheme_int8;
 extern const struct tfs_scheme tfs_scheme_gptq, tfs_scheme_awq;
 extern const struct tfs_scheme tfs_scheme_unsupported;
@@ -49,12 +50,12 @@ extern const struct tfs_scheme tfs_scheme_modelopt_int4;
  */
 int tfs_scheme_recipe(struct tfs_schemes *s, const struct tfs_recipe *recipe);
 
-/* Find the scaled weights of @set and fill what it says of them. 0 or -ENOMEM. */
+/* Find the scaled weights of @set and fill its fields about them. 0 or -ENOMEM. */
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set);
 
 /* --- For schemes ------------------------------------------------------------------------------------------------------- */
 
-/* The tensor whose name is that of @t less its last @drop bytes, and then @suffix; NULL: there is none. */
+/* The tensor whose name is that of @t without its last @drop bytes, followed by @suffix; NULL: there is none. */
 const struct tfs_tensor *tfs_schemes_part(struct tfs_schemes *s, const struct tfs_tensor *t, size_t drop, const char *suffix);
 
 /* The tensor of that name (@len bytes), or NULL. */
@@ -64,21 +65,21 @@ const struct tfs_tensor *tfs_schemes_named(struct tfs_schemes *s, const char *na
 bool tfs_name_ends(const struct tfs_tensor *t, const char *suffix);
 
 /*
- * Bytes of a final "weight" in the name of @t: to be dropped for the names of what belongs to its module. SIZE_MAX: it doesn't end so.
+ * Bytes of a final "weight" in the name of @t: to be dropped to get names of other tensors of its module. SIZE_MAX: it has none.
  */
 size_t tfs_schemes_weight(const struct tfs_tensor *t);
 
-/* Is it of the built-in type of that name? */
+/* Does it have the built-in type of that name? */
 bool tfs_is(const struct tfs_tensor *t, const char *dtype);
 
-/* Is it of a type whose elements are numbers: F64, F32, BF16 or F16? */
+/* Does it have a type of plain numbers: F64, F32, BF16 or F16? */
 bool tfs_is_float(const struct tfs_tensor *t);
 
-uint64_t tfs_n_elems(const struct tfs_tensor *t); /* that of a tensor in memory, so it fits */
+uint64_t tfs_n_elems(const struct tfs_tensor *t); /* of a tensor that fits in memory, so it can't overflow */
 
 /*
- * The quantisation configuration of the set's directory, an object: QUANT.md 0.1 has where it may be. NULL: there is none. Lives as long
- * as @s.
+ * The quantisation configuration of the set's directory, an object: QUANT.md 0.1 says where it may be. NULL: there is none. Valid
+ * as long as @s.
  */
 const json_t *tfs_schemes_config(struct tfs_schemes *s);
 /* All of config.json, or NULL. */
@@ -92,14 +93,14 @@ int tfs_schemes_metadata(struct tfs_schemes *s, const struct tfs_tensor *t, cons
  */
 int tfs_schemes_comfy_layers(struct tfs_schemes *s, const struct tfs_tensor *t, const json_t **ret_layers);
 
-/* A string of @o (may be NULL), or "". */
+/* A string in @o (may be NULL), or "". */
 const char *tfs_config_string(const json_t *o, const char *key);
-/* An integer of @o (may be NULL), or @otherwise. */
+/* An integer in @o (may be NULL), or @otherwise. */
 int64_t tfs_config_integer(const json_t *o, const char *key, int64_t otherwise);
 
 /*
- * All bytes of @t, which is small (a shape, a state in JSON), into @buf of @size bytes: how many, or -errno: -EFBIG where it is larger,
- * -EIO, -ENOTSUP for one that isn't plainly there.
+ * Read all bytes of @t, which is small (a shape, a state in JSON), into @buf of @size bytes. Returns how many, or -errno: -EFBIG if
+ * it is larger, -EIO, -ENOTSUP if it is encoded.
  */
 int64_t tfs_schemes_read(struct tfs_schemes *s, const struct tfs_tensor *t, void *buf, size_t size);
 
@@ -114,8 +115,8 @@ int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const u
 void tfs_scaled_mark(struct tfs_scaled *w, const struct tfs_tensor *t);
 
 /*
- * The codes @t are of a weight of @scheme whose values can't be made, for the reason that is printed: marked as codes, and one warning
- * for all such of a scheme. Returns 1, or -ENOMEM.
+ * The codes @t are of a weight of @scheme whose values can't be computed, for the reason given: they are marked as codes, and there
+ * is one warning for all of a scheme. Returns 1, or -ENOMEM.
  */
 int tfs_schemes_refuse(struct tfs_schemes *s, const struct tfs_tensor *t, const char *scheme, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -137,8 +138,8 @@ bool tfs_schemes_smoothed(struct tfs_schemes *s, const struct tfs_tensor *t);
 const char *tfs_shape_of(const struct tfs_tensor *t, char *buf);
 
 /*
- * How the scales @scale go by the values of a weight of @ndim dimensions @shape: fills the fields of @w from experts to n_scales, but for
- * row_bytes. False: no rule fits. QUANT.md 1 has the rules and their order.
+ * How the scales @scale apply to the values of a weight of @ndim dimensions @shape: fills the fields of @w from experts to
+ * n_scales, except row_bytes. False: no rule fits. QUANT.md 1 has the rules and their order.
  */
 bool tfs_schemes_spread(struct tfs_schemes *s, struct tfs_scaled *w, const uint64_t *shape, unsigned ndim,
 			const struct tfs_tensor *scale);
@@ -150,7 +151,7 @@ void tfs_scales_of(const struct tfs_tensor *t, const uint8_t *bytes, float *ret_
 /* The same, with the elements' bytes taken as those of the built-in type @dtype. */
 void tfs_floats_of(const struct tfs_tensor *t, const char *dtype, const uint8_t *bytes, float *ret_floats);
 
-/* prepare() of what has its scales in parts[1], and its offsets, where the form has some, in parts[2], in places of their own order. */
+/* prepare() for weights with scales in parts[1] and, if the form has them, offsets in parts[2], both in index order. */
 int tfs_prepare_plain(const struct tfs_scaled *w, const uint8_t *const *parts, struct tfs_scaled_operands *ret,
 		      struct tfs_error *err);
 

@@ -24,7 +24,7 @@ enum tfs_coding {
 	TFS_STORED,   /* as they are */
 	TFS_DEFLATED, /* a raw deflate stream (RFC 1951), as in a zip member */
 	TFS_VARINT,   /* protobuf varints, the low bytes of each are one value of @width bytes, little-endian */
-	TFS_SCALED,   /* not at all: they are computed from those of other tensors (tensor/scaled.h) */
+	TFS_SCALED,   /* not at all: computed from the bytes of other tensors (tensor/scaled.h) */
 };
 
 /* @count words of @width bytes, one after the other, from byte @at of each block on. */
@@ -75,7 +75,7 @@ struct tfs_encoding {
 	 */
 	const struct tfs_segment *segments;
 	size_t n_segments;
-	/* SCALED, and nothing else of this counts then: how, which many weights share, and the parts of this one: tfs_scaled_of(). */
+	/* SCALED, which uses no other fields: how, shared by many weights, and the parts of this one: tfs_scaled_of(). */
 	const struct tfs_scaled *scaled;
 	const struct tfs_tensor *const *parts;
 };
@@ -103,7 +103,7 @@ struct tfs_tensor {
 	uint32_t source;		     /* node of the source file in the model (struct tfs_model.nodes) */
 	const struct tfs_encoding *encoding; /* NULL: plain */
 	uint8_t ndim;
-	bool code; /* its elements are codes, whose values are another tensor's, if any: f32/ does not show it */
+	bool code; /* its elements are codes, whose values, if known, are another tensor's: f32/ doesn't show it */
 };
 
 /* Are both parts of one deflate stream? Both are deflated. */

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A scaled weight: what a weight of a quantised checkpoint is worth, computed from its codes and what goes with them. To the rest of
- * the loader it is a tensor of type F32, encoded as TFS_SCALED (tensor/catalog.h), with this behind it. A scheme (model/schemes.h)
- * finds such weights and says here how their values are made; content/scaled.c makes them.
+ * A scaled weight: the values of a weight of a quantised checkpoint, computed from its codes and their scales and the like. To the
+ * rest of the loader it is a tensor of type F32, encoded as TFS_SCALED (tensor/catalog.h), described by this. A scheme
+ * (model/schemes.h) finds such weights and describes here how to compute their values; content/scaled.c does that.
  *
- * A value is made of one code, one scale and, in some schemes, one offset, in float32, in this order, with one rounding an operation:
+ * A value is computed from one code, one scale and, in some schemes, one offset, in float32, in this order, with one rounding per
+ * operation:
  *
  *	TFS_SCALED_TIMES           value(code) · scale
  *	TFS_SCALED_MINUS_TIMES    (value(code) − offset) · scale
  *	TFS_SCALED_TIMES_PLUS      value(code) · scale + offset
  *	TFS_SCALED_DIVIDED         value(code) / scale
  *
- * and then, where there is a factor other than 1, by that.
+ * and then multiplied by the factor, if that isn't 1.
  */
 #ifndef TFS_TENSOR_SCALED_H
 #define TFS_TENSOR_SCALED_H
@@ -37,15 +38,15 @@ enum tfs_scaled_value {
 	TFS_VALUE_DTYPE,  /* 8, 16, 32 or 64 bits: what f32/ shows of their tensor's own type, whose elements are of so many bits */
 };
 
-/* How the codes are in their tensor. */
+/* How the codes are stored in their tensor. */
 enum tfs_scaled_packing {
-	/* Row @r of all begins at byte @r * row_bytes: a stream of bits, the first code in the lowest bits; one of 8 bits is a byte. */
+	/* Row @r, counted through all experts, begins at byte @r * row_bytes: a bit stream, the first code in the lowest bits. */
 	TFS_PACKED_ROWS,
-	/* The same, of 4 bits, with the first code of a byte in its high half. */
+	/* The same for 4 bits, with the first code of a byte in its high half. */
 	TFS_PACKED_HIGH_FIRST,
-	/* The same, 32 / bits codes in each little-endian 32-bit word, from the lowest bits on; its highest bits may be left over. */
+	/* The same with 32 / bits codes in each little-endian 32-bit word, lowest bits first; its highest bits may be unused. */
 	TFS_PACKED_WORDS,
-	/* Otherwise: all codes are read at once, and unpack() makes a byte of each, in the order of the values. */
+	/* Anything else: all codes are read at once, and unpack() makes each a byte, in the order of the values. */
 	TFS_PACKED_OTHERWISE,
 };
 
@@ -54,29 +55,29 @@ enum tfs_scaled_packing {
 
 struct tfs_scaled;
 
-/* What prepare() fills, beside which nothing of a weight's parts but its codes is needed. Zeroed, of the sizes that the weight says. */
+/* Filled by prepare(); after that, only the codes of a weight's parts are needed. Zeroed, with the sizes that the weight gives. */
 struct tfs_scaled_operands {
 	float *scale;	 /* n_scales */
-	float *offset;	 /* n_scales of them, in the same places; NULL where the form has none */
-	uint32_t *group; /* cols of them where has_groups, below per_row: the group of each column; else NULL */
+	float *offset;	 /* n_scales, with the same indices; NULL if the form has none */
+	uint32_t *group; /* cols, if has_groups: the group of each column, below per_row; else NULL */
 	float table[256];
 };
 
-/* What a scheme does to the bytes of a weight. Pure functions; bytes are as struct tfs_tensor has them. */
+/* How a scheme processes a weight's bytes, which are as struct tfs_tensor describes. Pure functions. */
 struct tfs_scaled_ops {
 	/*
-	 * @parts[i]: all bytes of w->parts[i], but for the codes (0), which are NULL here. -EINVAL, @err filled: they contradict
+	 * @parts[i]: all bytes of w->parts[i], except for the codes (0), which are NULL here. -EINVAL, @err filled: they contradict
 	 * each other.
 	 */
 	int (*prepare)(const struct tfs_scaled *w, const uint8_t *const *parts, struct tfs_scaled_operands *ret,
 		       struct tfs_error *err);
-	/* TFS_PACKED_OTHERWISE: from all @stored bytes of the codes a byte for each of the experts * rows * cols values. */
+	/* TFS_PACKED_OTHERWISE: unpack all @stored bytes of the codes into a byte for each of the experts * rows * cols values. */
 	void (*unpack)(const struct tfs_scaled *w, const uint8_t *stored, uint8_t *ret_codes);
 };
 
 struct tfs_scaled {
-	const char *scheme;  /* as meta/ and warnings name it: "fp8", "gptq" */
-	const char *formula; /* for a person: "code * scale" */
+	const char *scheme;  /* its name in meta/ and warnings: "fp8", "gptq" */
+	const char *formula; /* for people: "code * scale" */
 	const struct tfs_scaled_ops *ops;
 	unsigned n_parts;
 	unsigned n_marks; /* after the parts, what only describes the weight, as its shape, and isn't needed to make values */
@@ -88,23 +89,23 @@ struct tfs_scaled {
 	float factor;
 
 	/*
-	 * The values in C order as @experts matrices of @rows by @cols, as the scales go by; it need not be the weight's shape.
-	 * Value (e, r, c) takes the scale and offset at place
+	 * The values in C order as @experts matrices of @rows by @cols, as the scales apply to them; that needn't be the weight's
+	 * shape. Value (e, r, c) has the scale and offset with index
 	 *	e * per_expert + (r / row_block) * per_row + g * per_col
-	 * where g is c / col_block, or group[c]. All places are below n_scales.
+	 * where g is c / col_block, or group[c]. All indices are below n_scales.
 	 */
 	uint64_t experts, rows, cols;
-	uint64_t row_bytes; /* of the codes; not OTHERWISE */
+	uint64_t row_bytes; /* of the codes; not for OTHERWISE */
 	uint64_t row_block, col_block;
 	uint64_t per_expert, per_row, per_col;
 	size_t n_scales;
 	bool has_groups;
-	uint64_t group_size; /* columns of a group, for a person; 0: not in groups of columns */
+	uint64_t group_size; /* columns per group, for people; 0: not grouped by columns */
 
 	uint64_t arg[4]; /* the scheme's own */
 };
 
-/* How the scaled weight @t is made. */
+/* How the scaled weight @t is computed. */
 static inline struct tfs_scaled tfs_scaled_of(const struct tfs_tensor *t)
 {
 	struct tfs_scaled w = *t->encoding->scaled;

@@ -4,7 +4,7 @@
  *
  *	cc -std=gnu11 -D_GNU_SOURCE -O2 -Iloader tests/bench/convert.c loader/convert/{,x86/}*.c loader/tensor/dtype.c
  *
- * On aarch64 arm/; on any other architecture portable/.
+ * On aarch64 use arm/; on any other architecture portable/.
  *
  * GB/s of output; the median of ROUNDS turns (31), in each of which every kernel and memcpy are measured once, in an order
  * that rotates. The source is always walked through, so that it comes from memory. Three destinations:

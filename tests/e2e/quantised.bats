@@ -1,9 +1,9 @@
 #!/usr/bin/env bats
-# Quantised checkpoints: f32/ has the values, under the weights' names, and nothing that isn't a value.
+# Quantised checkpoints: f32/ has the values, under the weights' names, and nothing else.
 # bats file_tags=threads
 load helpers
 
-# every OPTION...: all cases of all schemes, a directory each of one model, mounted so.
+# every OPTION...: all cases of all schemes, each a directory of one model, mounted with these options.
 every() {
 	py "$e2e/quantised.py" make "$model"
 	expect_log 'warning: .*(not in f32/|too large for F16, and infinite there)'

@@ -17,7 +17,7 @@ import quant
 
 
 def cases():
-    """All of them, described: a scheme is a module of quant/."""
+    """All cases: each scheme is a module of quant/."""
     for module in sorted(p.stem for p in (pathlib.Path(__file__).parent / "quant").glob("[a-z]*.py")):
         for function in importlib.import_module(f"quant.{module}").CASES:
             c = quant.Case(f"{module}/{function.__name__}")
@@ -26,7 +26,7 @@ def cases():
 
 
 def difference(got, want):
-    """Equal to the bit, but for the payloads of NaN and the sign of zero."""
+    """None if they are bitwise equal, except for payloads of NaN and the sign of zero."""
     if got.dtype != np.float32 or got.shape != want.shape:
         return f"{got.dtype} {got.shape}, not float32 {want.shape}"
     bad = ~((got == want) | (np.isnan(got) & np.isnan(want)))
@@ -37,7 +37,7 @@ def difference(got, want):
 
 
 def in_pieces(path, whole):
-    """The same bytes, however they are asked for."""
+    """Reads of any size and offset give the same bytes."""
     with open(path, "rb", buffering=0) as f:
         size = len(whole)
         for at in {0, 1, size // 3, size // 2 + 1, max(0, size - 5)}:
@@ -76,7 +76,7 @@ def problems(c, mount, log):
             yield f"not warned: {w}"
 
 
-# How many bytes an element has, and its bits as float32.
+# The type to read elements as, and a function that converts them to float32.
 BITS = {
     "BF16": ("<u2", lambda b: (b.reshape(-1).astype(np.uint32) << 16).view(np.float32).reshape(b.shape)),
     "F16": ("<f2", lambda b: b.astype(np.float32)),
@@ -84,7 +84,7 @@ BITS = {
     "F64": ("<f8", lambda b: b.astype(np.float32)),
     **{k: (v, lambda b: b.astype(np.float32)) for k, v in (("I8", "i1"), ("U8", "u1"), ("I32", "<i4"), ("U32", "<u4"), ("I64", "<i8"))},
 }
-# The types that whole/ has directories for: float32 rounded to them.
+# The types that whole/ has directories for, and functions that round float32 to them.
 WHOLE = {
     "bf16": ("BF16", "bfloat16", lambda x: quant.to_bf16(x)[1]),
     "f16": ("F16", "float16", lambda x: x.astype(np.float16).astype(np.float32)),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The levels of aarch64, and what they have in files of its own. */
+/* The levels of aarch64, and those of their kernels that are in other files. */
 #ifndef TFS_CONVERT_ARM_LEVELS_H
 #define TFS_CONVERT_ARM_LEVELS_H
 
@@ -7,7 +7,7 @@
 
 extern const struct tfs_level tfs_level_neon;
 
-/* Of GGUF's blocks. */
+/* Kernels for GGUF's blocks. */
 void tfs_quant_neon(struct tfs_kernels *k);
 
 #endif

@@ -247,7 +247,7 @@ static bool supported(void)
 {
 	unsigned a, b, c, d;
 
-	/* clang's __builtin_cpu_supports() has no f16c before 19. That the system keeps the registers comes with avx2. */
+	/* clang's __builtin_cpu_supports() has no f16c before 19. avx2 implies that the system saves the registers. */
 	return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
 }
 

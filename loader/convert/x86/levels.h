@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The levels of x86, and what they have in files of its own. */
+/* The levels of x86, and those of their kernels that are in other files. */
 #ifndef TFS_CONVERT_X86_LEVELS_H
 #define TFS_CONVERT_X86_LEVELS_H
 
@@ -8,7 +8,7 @@
 extern const struct tfs_level tfs_level_avx2;	/* and F16C */
 extern const struct tfs_level tfs_level_avx512; /* F, BW, DQ, VL */
 
-/* Of GGUF's blocks. */
+/* Kernels for GGUF's blocks. */
 void tfs_quant_avx2(struct tfs_kernels *k);
 void tfs_quant_avx512(struct tfs_kernels *k);
 

@@ -2,7 +2,8 @@
 /*
  * ONNX: a ModelProto (onnx/onnx.proto; docs/IR.md). Tensors can be anywhere that the format allows, and are named
  * - initializers, in the graph and in the graphs of node attributes (the bodies of If, Loop, Scan): by their name;
- * - the value of a Constant node, be it a tensor or plain numbers (value_float, value_floats, value_int, value_ints): by its output;
+ * - the value of a Constant node, be it a tensor or plain numbers (value_float, value_floats, value_int, value_ints): by its
+ * output;
  * - another tensor in a node's attribute: OUTPUT.ATTRIBUTE, OUTPUT.ATTRIBUTE.0 and so on for a list. OUTPUT is the first output's
  *   name, or the node's if that is empty;
  * - a sparse tensor: its two parts, NAME.values and NAME.indices;

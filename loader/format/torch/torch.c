@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * torch.save()'s files. Since torch 1.6 they are zip files with one folder at the top: data.pkl is the object, and data/KEY a storage
- * each (caffe2/serialize/inline_container.cc), stored as a rule, so most tensors are plain bytes of the file. TorchScript's
+ * torch.save()'s files. Since torch 1.6 they are zip files with one folder at the top: data.pkl is the object, and data/KEY a
+ * storage each (caffe2/serialize/inline_container.cc), stored as a rule, so most tensors are plain bytes of the file. TorchScript's
  * archives have the same, plus code. legacy.c reads older files.
  *
  * A file without tensors is valid: training arguments and schedulers are saved this way, too.

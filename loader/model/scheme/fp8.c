@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * FP8 codes with scales, whatever they are called: one for all, for each row, column, block or group, of any type, of one matrix or of
- * experts in a stack. QUANT.md 1.
+ * FP8 codes with scales of any name and type: one in all, or one per row, column, block or group; of one matrix or of stacked
+ * experts. QUANT.md 1.
  */
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Signed 8-bit codes with scales, and zero points in the same places. QUANT.md 2. */
+/* Signed 8-bit codes with scales, and maybe zero points of the same shape. QUANT.md 2. */
 #include <string.h>
 
 #include "model/schemes.h"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Quantised checkpoints, made here with what f32/ has to show of them: a module a scheme, in each of which CASES is a list of functions.
-Such a function is given a Case and describes a model directory in it. Codes are chosen first; what is stored is packed of them, and
-what is expected is computed from them, each by rules written down here and not taken from tensorfs."""
+"""Quantised checkpoints, and what f32/ must show for them: one module per scheme, each with a list CASES of functions. Such a function
+gets a Case and describes a model directory in it. Codes are chosen first; the stored bytes are packed from them, and the expected
+values computed from them, both by rules written down here independently of tensorfs."""
 import json
 import pathlib
 import struct
@@ -13,7 +13,7 @@ INTS = {"I8": np.int8, "U8": np.uint8, "I16": np.int16, "I32": np.int32, "U32": 
 
 
 def e4m3(codes):
-    """Values of F8_E4M3 codes: bias 7, no infinities, NaN where all but the sign is 1 (OCP OFP8)."""
+    """Values of F8_E4M3 codes: bias 7, no infinities, NaN if all bits except the sign are 1 (OCP OFP8)."""
     c = np.asarray(codes, np.uint8).astype(np.int32)
     e, m = c >> 3 & 15, (c & 7).astype(np.float32)
     value = np.where(e == 0, np.ldexp(m, -9), np.ldexp(1 + m / 8, e - 7))
@@ -27,7 +27,7 @@ def e5m2(codes):
 
 
 def e8m0(codes):
-    """Powers of two, from 2^-127 on; 255 is NaN (OCP Microscaling Formats)."""
+    """Values of F8_E8M0 codes: powers of two, from 2^-127 on; 255 is NaN (OCP Microscaling Formats)."""
     c = np.asarray(codes, np.uint8)
     return np.where(c == 255, np.nan, np.ldexp(1.0, c.astype(np.int32) - 127)).astype(np.float32)
 
@@ -44,14 +44,14 @@ def to_bf16(x):
 
 
 def nibbles(codes, high_first=False):
-    """Two codes of 4 bits a byte along the last axis, whose length is even."""
+    """Two 4-bit codes per byte along the last axis, whose length is even."""
     c = np.asarray(codes, np.uint8)
     a, b = c[..., 0::2], c[..., 1::2]
     return a << 4 | b if high_first else a | b << 4
 
 
 def stream(codes, bits, width=32):
-    """Codes along the last axis as a stream of bits, the lowest first, in words of @width bits, the last one filled up."""
+    """Codes along the last axis as a bit stream, the lowest first, in words of @width bits, the last one padded."""
     c = np.asarray(codes, np.uint64)
     bit = (c[..., None] >> np.arange(bits, dtype=np.uint64) & 1).astype(np.uint8).reshape(*c.shape[:-1], -1)
     pad = -bit.shape[-1] % width
@@ -60,7 +60,7 @@ def stream(codes, bits, width=32):
 
 
 def safetensors(tensors, metadata=None):
-    """A file: tensors are {name: (dtype, shape, bytes)}."""
+    """The bytes of a file; tensors are {name: (dtype, shape, bytes)}."""
     header, at = {}, 0
     if metadata:
         header["__metadata__"] = metadata
@@ -73,7 +73,7 @@ def safetensors(tensors, metadata=None):
 
 
 class Case:
-    """What a function of CASES describes."""
+    """A model directory, described by a function in CASES."""
 
     def __init__(self, name, seed=1):
         self.name, self.rng = name, np.random.default_rng([seed, *name.encode()])
@@ -86,17 +86,17 @@ class Case:
         self.unreadable = []  # names whose files can't be read, as what goes with the codes contradicts itself
         self.warnings = []  # regular expressions: each finds a line that is written when mounting, and each line is found by one
         self.config = None
-        self.whole = True  # whole/bf16 and its like are there, as far as something is computed and nothing refused
+        self.whole = True  # whole/bf16 and the like exist, if something is computed and nothing refused
 
     def put(self, name, dtype, array, file="model.safetensors", shape=None):
-        """A tensor: for the 8-bit floats and BF16 its bits, as unsigned integers; returns the value as float32."""
+        """Store a tensor: 8-bit floats and BF16 as bits, in unsigned integers."""
         array = np.asarray(array)
         kind = {**FLOATS, **INTS, "BF16": np.uint16}.get(dtype, np.uint8)
         data = np.asarray(array.astype(kind, copy=False), order="C")
         self.files.setdefault(file, {})[name] = (dtype, list(data.shape if shape is None else shape), data.tobytes())
 
     def bf16(self, name, array, **where):
-        """@array rounded to BF16 and stored: returns the values that are there."""
+        """Store @array rounded to BF16; returns the rounded values."""
         bits, values = to_bf16(array)
         self.put(name, "BF16", bits, **where)
         return values
@@ -118,7 +118,7 @@ class Case:
         return c
 
     def scales(self, *shape, low=2.0**-9, high=4.0):
-        """Positive numbers of all sizes between."""
+        """Positive numbers between @low and @high, of all magnitudes."""
         return np.exp(self.rng.uniform(np.log(low), np.log(high), shape)).astype(np.float32)
 
     def plain(self, name="lm_head.weight", shape=(6, 4)):

@@ -21,7 +21,7 @@ def weight(c, name, scale_name, scale, shape, spread_scale, file="model.safetens
 
 
 def blocks(c):
-    """DeepSeek-V3: blocks of 128 by 128, those at the edges short; a scale in another shard; one in BF16; experts in a stack."""
+    """DeepSeek-V3: blocks of 128 by 128, short at the edges; scales in another shard; scales in BF16; stacked experts."""
     c.config = {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
     for name, rows, cols in (("a.weight", 192, 128), ("b.weight", 300, 260), ("c.weight", 5, 7)):
         grid = (-(-rows // 128), -(-cols // 128))
@@ -34,7 +34,7 @@ def blocks(c):
 
 
 def spellings(c):
-    """A scale for all, for each row, of a square matrix too, for each column, for each expert; other names of it."""
+    """One scale in all, per row (of a square matrix, too), per column, per expert; other names for scales."""
     weight(c, "t.weight", "t.weight_scale", c.scales(), (8, 20), lambda s: s)
     weight(c, "one.weight", "one.weight_scale", c.scales(1), (8, 20), lambda s: s[0])
     weight(c, "rows.weight", "rows.weight_scale", c.scales(9, 1), (9, 14), lambda s: s, dtype="BF16")
@@ -52,7 +52,7 @@ def spellings(c):
 
 
 def e8m0_groups(c):
-    """MXFP8: an exponent for each 32 columns, 2^-127 among them, which float32 has as a subnormal."""
+    """MXFP8: an exponent per 32 columns, including 2^-127, which is subnormal in float32."""
     for name, dtype in (("u8.weight", "U8"), ("e8.weight", "F8_E8M0")):
         codes, exponents = c.codes(6, 96, avoid=NAN), c.codes(6, 3) // 2 + 60
         exponents[0, 0] = 0
@@ -63,14 +63,14 @@ def e8m0_groups(c):
 
 
 def llama4(c):
-    """FBGEMM: experts [E, in, out] whose scales [E, out, 1] go along the last axis; where in = out only the method tells."""
+    """FBGEMM: experts [E, in, out] whose scales [E, out, 1] apply along the last axis; if in = out, only the method tells."""
     c.config = {"quantization_config": {"quant_method": "fbgemm_fp8"}}
     weight(c, "experts.down_proj", "experts.down_proj_scale", c.scales(2, 6, 1), (2, 6, 6), lambda s: s.transpose(0, 2, 1))
     weight(c, "experts.up_proj", "experts.up_proj_scale", c.scales(2, 4, 1), (2, 6, 4), lambda s: s.transpose(0, 2, 1))
 
 
 def divided(c):
-    """GPTQModel's own FP8 divides by what it calls the inverse."""
+    """GPTQModel's own FP8 is divided by what it calls the inverse."""
     c.config = {"quantization_config": {"quant_method": "fp8", "weight_scale_semantics": "inverse"}}
     codes = c.codes(8, 12, avoid=NAN)
     c.put("a.weight", "F8_E4M3", codes)
@@ -78,7 +78,7 @@ def divided(c):
 
 
 def plain_neighbours(c):
-    """What looks like it and isn't: no scale; a scale of activations; a scale beside a weight that is a number already."""
+    """Lookalikes: no scale; a scale of activations; a scale next to a weight that has plain numbers."""
     codes = c.codes(4, 6, avoid=NAN)
     c.put("own.weight", "F8_E4M3", codes)
     c.expected["own.weight"] = e4m3(codes)
@@ -90,7 +90,7 @@ def plain_neighbours(c):
 
 
 def refused(c):
-    """Scales that fit no rule: no file, and one warning."""
+    """Scales that no rule fits: no file, and one warning."""
     c.plain()
     c.put("a.weight", "F8_E4M3", c.codes(10, 12, avoid=NAN))
     c.f32("a.weight_scale_inv", c.scales(3, 5))

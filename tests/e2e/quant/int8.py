@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Signed bytes less their zero points times scales: compressed-tensors, NaiveQuantizationCompressor; ComfyUI, int8_tensorwise."""
+"""Signed bytes minus zero points, times scales: compressed-tensors, NaiveQuantizationCompressor; ComfyUI, int8_tensorwise."""
 import numpy as np
 
 
@@ -33,7 +33,7 @@ def spellings(c):
 
 
 def plain_neighbours(c):
-    """Bytes without a scale are numbers."""
+    """Bytes without scales are plain numbers."""
     codes = c.codes(3, 5).view(np.int8)
     c.put("a.weight", "I8", codes)
     c.expected["a.weight"] = codes.astype(np.float32)

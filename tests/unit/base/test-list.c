@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lists: what is in them, and in which order, after all that may be done to them. */
+/* Lists: their items, in order, after every operation. */
 #include "support/helpers.h"
 
 #include "base/list.h"

@@ -116,11 +116,11 @@ static void test_walk(void **state)
 	assert_int_equal(root.node, TFS_NODE_ROOT);
 	assert_int_equal(tfs_ino_pack(root), 1);
 	/*
-	 * The root: 14 originals, tensors~, npy, f32, meta, tree, whole, sets, .tensorfs~~; the four flat views of 5, a file of metadata,
-	 * tree/{%,%25,a/@,a/b,x/y}, whole/model.safetensors; those of sets/{model,other} of 5 and 2, two controls. sub: an original,
-	 * four flat views of 3, and the others. complex: an original and views of 1 but for f32. mixed: views of 6, 3 of them in f32.
-	 * gguf, adapter: an original, flat views of 2, two files of keys, tree/{%/gguf,t}, whole/model.safetensors, and that a second
-	 * time. optimizer: no second time. broken: nor there, and two originals.
+	 * The root: 14 originals, tensors~, npy, f32, meta, tree, whole, sets, .tensorfs~~; the four flat views of 5, a file of
+	 * metadata, tree/{%,%25,a/@,a/b,x/y}, whole/model.safetensors; those of sets/{model,other} of 5 and 2, two controls. sub:
+	 * an original, four flat views of 3, and the others. complex: an original and views of 1 but for f32. mixed: views of 6, 3
+	 * of them in f32. gguf, adapter: an original, flat views of 2, two files of keys, tree/{%/gguf,t}, whole/model.safetensors,
+	 * and that a second time. optimizer: no second time. broken: nor there, and two originals.
 	 */
 	unsigned gguf_views = 6 + 4 * 2 + 2 + 3 + 1;
 	assert_int_equal(walk(root, 0), 14 + 8 + 4 * 5 + 1 + 7 + 1 + 2 + (6 + 4 * 5 + 1 + 7 + 1) + (6 + 4 * 2 + 1 + 3 + 1) + 2 +
@@ -423,7 +423,7 @@ static void test_numbers(void **state)
 	}
 }
 
-/* What a listing doesn't tell: .tensorfs, and files whose size is that of a text or a header which has to be made. */
+/* Known only at lookup: .tensorfs, and files whose size depends on a text or a header that must be generated. */
 static void test_lookups_awaited(void **state)
 {
 	(void)state;

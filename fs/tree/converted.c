@@ -99,7 +99,6 @@ static const char *const of_quantised[] = {
 	"kv_scale",
 	"qscale_act",
 	"pre_quant_scale",
-	"comfy_quant",
 	"weight_format",
 	"input_zero_point",
 	"output_zero_point",
@@ -121,7 +120,7 @@ static bool is_scaled(const struct tfs_set *set, const char *name, size_t len)
 	return at < set->n_scaled && !tfs_name_cmp(s[at].name, s[at].name_len, name, len);
 }
 
-/* The scale of what attention caches, which is of no weight; and ComfyUI's mark of a file that has FP8 in it. */
+/* The scale of what attention caches, which is of no weight; and ComfyUI's marks of a layer, and of a file that has FP8 in it. */
 static bool is_mark(const struct tfs_set *set, const struct tfs_tensor *t)
 {
 	static const char *const of_cache[] = { ".k_scale", ".v_scale", ".q_scale", ".kv_scale" };
@@ -129,6 +128,8 @@ static bool is_mark(const struct tfs_set *set, const struct tfs_tensor *t)
 	for (size_t i = 0; i < sizeof of_cache / sizeof *of_cache; i++)
 		if (set->n_scaled && t->nbytes == t->dtype->block_bytes && ends(t, of_cache[i]))
 			return true;
+	if (t->code && ends(t, "comfy_quant"))
+		return true;
 	return t->ndim == 1 && t->shape[0] <= 2 && !strncmp(t->dtype->name, "F8", 2) && ends(t, "scaled_fp8");
 }
 

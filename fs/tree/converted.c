@@ -98,8 +98,6 @@ static const char *const of_quantised[] = {
 	"q_scale",
 	"kv_scale",
 	"qscale_act",
-	"pre_quant_scale",
-	"comfy_quant",
 	"weight_format",
 	"input_zero_point",
 	"output_zero_point",
@@ -121,7 +119,7 @@ static bool is_scaled(const struct tfs_set *set, const char *name, size_t len)
 	return at < set->n_scaled && !tfs_name_cmp(s[at].name, s[at].name_len, name, len);
 }
 
-/* A scale of what attention caches, which belongs to no weight; or ComfyUI's marker of a file that contains FP8. */
+/* A scale of what attention caches, which belongs to no weight; or ComfyUI's marks of a layer, and of a file that contains FP8. */
 static bool is_mark(const struct tfs_set *set, const struct tfs_tensor *t)
 {
 	static const char *const of_cache[] = { ".k_scale", ".v_scale", ".q_scale", ".kv_scale" };
@@ -129,24 +127,30 @@ static bool is_mark(const struct tfs_set *set, const struct tfs_tensor *t)
 	for (size_t i = 0; i < sizeof of_cache / sizeof *of_cache; i++)
 		if (set->n_scaled && t->nbytes == t->dtype->block_bytes && ends(t, of_cache[i]))
 			return true;
+	if (t->code && ends(t, "comfy_quant"))
+		return true;
 	return t->ndim == 1 && t->shape[0] <= 2 && !strncmp(t->dtype->name, "F8", 2) && ends(t, "scaled_fp8");
+}
+
+/* Is @t what its layer, whose weight is scaled, calls @what? */
+static bool is_of_scaled(const struct tfs_set *set, const struct tfs_tensor *t, const char *what)
+{
+	const size_t keep = t->name_len - strlen(what);
+	char name[512];
+
+	if (!ends(t, what) || !keep || t->name[keep - 1] != '.' || keep + sizeof "weight" > sizeof name)
+		return false;
+	memcpy(name, t->name, keep);
+	memcpy(name + keep, "weight", sizeof "weight");
+	return is_scaled(set, name, keep + strlen("weight"));
 }
 
 /* Does the stored tensor @t belong to a quantised layer, without being part of its weight? */
 static bool belongs_to_quantised(const struct tfs_set *set, const struct tfs_tensor *t)
 {
-	for (size_t i = 0; i < sizeof of_quantised / sizeof *of_quantised; i++) {
-		const size_t len = strlen(of_quantised[i]), keep = t->name_len - len;
-		char name[512];
-
-		if (t->name_len <= len || memcmp(t->name + keep, of_quantised[i], len) != 0 || t->name[keep - 1] != '.' ||
-		    keep + sizeof "weight" > sizeof name)
-			continue;
-		memcpy(name, t->name, keep);
-		memcpy(name + keep, "weight", sizeof "weight");
-		if (is_scaled(set, name, keep + strlen("weight")))
+	for (size_t i = 0; i < sizeof of_quantised / sizeof *of_quantised; i++)
+		if (is_of_scaled(set, t, of_quantised[i]))
 			return true;
-	}
 	return is_mark(set, t);
 }
 
@@ -157,11 +161,16 @@ static bool can_be_member(const struct tfs_tensor *t)
 	       tfs_name_cmp(t->name, t->name_len, "__metadata__", strlen("__metadata__")) != 0;
 }
 
-/* Does stored tensor @i of the set belong in it? 1; 0; -1: it does, but can't be in it. */
+/*
+ * Does stored tensor @i of the set belong in it? 1; 0; -1: it does, but can't be in it. A layer that multiplies its input by something
+ * (modelopt's AWQ, from_quantized_weight()) isn't the one that anything would make of its weight alone.
+ */
 static int is_member(const struct tfs_set *set, size_t i)
 {
 	const struct tfs_tensor *t = &set->tensors[i];
 
+	if (is_of_scaled(set, t, "pre_quant_scale"))
+		return -1;
 	if (tfs_set_scaled_of(set, i) || belongs_to_quantised(set, t))
 		return 0;
 	return can_be_member(t) ? 1 : -1;
@@ -179,7 +188,7 @@ static bool look(const struct tfs_set *set)
 		any = any || (is && tfs_valued(&set->tensors[i]));
 	}
 	for (size_t i = 0; i < set->n_scaled; i++)
-		if (!can_be_member(&set->scaled[i]))
+		if (!can_be_member(&set->scaled[i]) || set->scaled[i].encoding->scaled->other_way_round)
 			return false;
 	return any && !set->incomplete;
 }

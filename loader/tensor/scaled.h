@@ -102,7 +102,8 @@ struct tfs_scaled {
 	bool has_groups;
 	uint64_t group_size; /* columns per group, for people; 0: not grouped by columns */
 
-	uint64_t arg[4]; /* the scheme's own */
+	bool other_way_round; /* checkpoints that aren't quantised have the last two axes of this weight swapped */
+	uint64_t arg[4];      /* the scheme's own */
 };
 
 /* How the scaled weight @t is computed. */

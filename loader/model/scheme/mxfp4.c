@@ -44,6 +44,7 @@ static int find_blocks(struct tfs_schemes *s, const struct tfs_tensor *t)
 		return 0;
 	w.scheme = tfs_scheme_mxfp4.name;
 	w.formula = "code * scale, the rows as stored: [expert, out, in]";
+	w.other_way_round = true; /* transformers, convert_moe_packed_tensors(): [expert, in, out] */
 	w.parts[0] = t;
 	w.parts[1] = tfs_schemes_part(s, t, end, original ? ".scales" : "_scales");
 	if (!w.parts[1]) {

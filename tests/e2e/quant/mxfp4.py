@@ -19,6 +19,7 @@ def exponents(c, *shape):
 
 def gpt_oss(c):
     """Blocks of 16 bytes, in two spellings, of experts and of a single matrix."""
+    c.whole = False  # a checkpoint in BF16 has the last two axes swapped
     c.config = {"quantization_config": {"quant_method": "mxfp4"}}
     for name, sep, shape in (
         ("model.layers.0.mlp.experts.down_proj", "_", (3, 10, 64)),

@@ -185,7 +185,7 @@ static const json_t *object_in(const json_t *o, const char *key)
 	return json_is_object(v) ? v : NULL;
 }
 
-/* Where a configuration may be, in this order: QUANT.md 0.1. */
+/* Where a configuration may be, in this order. */
 static void read_config(struct tfs_schemes *s)
 {
 	static const char *const of_model[] = { "quantization_config", "compression_config" };

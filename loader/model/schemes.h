@@ -78,7 +78,7 @@ bool tfs_is_float(const struct tfs_tensor *t);
 uint64_t tfs_n_elems(const struct tfs_tensor *t); /* of a tensor that fits in memory, so it can't overflow */
 
 /*
- * The quantisation configuration of the set's directory, an object: QUANT.md 0.1 says where it may be. NULL: there is none. Valid
+ * The quantisation configuration of the set's directory, an object: docs/quantised.md. NULL: there is none. Valid
  * as long as @s.
  */
 const json_t *tfs_schemes_config(struct tfs_schemes *s);
@@ -139,7 +139,7 @@ const char *tfs_shape_of(const struct tfs_tensor *t, char *buf);
 
 /*
  * How the scales @scale apply to the values of a weight of @ndim dimensions @shape: fills the fields of @w from experts to
- * n_scales, except row_bytes. False: no rule fits. QUANT.md 1 has the rules and their order.
+ * n_scales, except row_bytes. False: no rule fits.
  */
 bool tfs_schemes_spread(struct tfs_schemes *s, struct tfs_scaled *w, const uint64_t *shape, unsigned ndim,
 			const struct tfs_tensor *scale);

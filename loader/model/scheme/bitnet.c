@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * BitNet: -1, 0 or 1 in 2 bits, four rows a byte that are a quarter of the weight apart. QUANT.md 8. Microsoft's "autobitlinear"
+ * BitNet: -1, 0 or 1 in 2 bits, four rows a byte that are a quarter of the weight apart. Microsoft's "autobitlinear"
  * multiplies by the scale, "bitlinear", which is the default, divides (transformers, integrations/bitnet.py, unpack_weights(),
  * AutoBitLinear and BitLinear).
  */

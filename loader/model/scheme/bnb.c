@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * bitsandbytes: 4-bit codes into a table, in blocks of the flattened weight, whose shape only a text beside it tells; LLM.int8().
- * QUANT.md 7 and 2; bitsandbytes, functional.py QuantState.from_dict(), dequantize_4bit(), int8_vectorwise_dequant(). The same by
+ * bitsandbytes, functional.py QuantState.from_dict(), dequantize_4bit(), int8_vectorwise_dequant(). The same by
  * GPTQModel's names: nn_modules/qlinear/bitsandbytes.py.
  */
 #include <errno.h>

@@ -3,7 +3,7 @@
  * What ComfyUI names a format of, for each layer: in a tensor LAYER.comfy_quant, JSON in bytes, or in the file's _quantization_metadata
  * (comfy/utils.py, convert_old_quants()). Its NVFP4 and MXFP8 have the names and types of others, but not their order: the first of two
  * codes is in the high half, scales are in tiles, rows and columns are padded (comfy-kitchen, backends/eager/quantization.py). Its plain
- * formats are left to the schemes of these, and all others refused: their values depend on more than a scale. QUANT.md 4.
+ * formats are left to the schemes of these, and all others refused: their values depend on more than a scale.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * compressed-tensors' pack-quantized: codes of 1 to 8 bits in words, along the rows of the weight. QUANT.md 5.3;
+ * compressed-tensors' pack-quantized: codes of 1 to 8 bits in words, along the rows of the weight.
  * compressed-tensors, compressors/pack_quantized/helpers.py pack_to_int32(), and as that was before 2026-05 (3f01c782);
  * quantization/lifecycle/forward.py dequantize(). Its other packed formats are refused: Marlin's 2:4, and the sparse ones.
  */

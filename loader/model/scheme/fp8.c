@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * FP8 codes with scales of any name and type: one in all, or one per row, column, block or group; of one matrix or of stacked
- * experts. QUANT.md 1.
+ * experts. DeepSeek-V3, inference/kernel.py weight_dequant(); compressed-tensors, quantization/lifecycle/forward.py dequantize();
+ * transformers, integrations/fbgemm_fp8.py; ComfyUI, comfy/ops.py.
  */
 #include <string.h>
 

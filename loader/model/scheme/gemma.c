@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Gemma's own: codes of 2 or 4 bits in bytes, the first in the lowest bits, less 2 or 8, or I8, times a scale for each row; embeddings
- * have names of their own (transformers, integrations/gemma_quant.py). I8 weights are as all others (int8.c). QUANT.md 8.
+ * have names of their own (transformers, integrations/gemma_quant.py). I8 weights are as all others (int8.c).
  */
 #include <string.h>
 

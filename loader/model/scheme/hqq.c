@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * HQQ: the weight as a matrix of groups, packed in slabs of rows, high bits first, with zero points that aren't whole numbers.
- * QUANT.md 5.4; hqq, core/quantize.py Quantizer.dequantize(), core/bitpack.py, core/utils.py encode_safetensor_type().
+ * hqq, core/quantize.py Quantizer.dequantize(), core/bitpack.py, core/utils.py encode_safetensor_type().
  */
 #include <endian.h>
 #include <errno.h>

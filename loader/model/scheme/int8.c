@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Signed 8-bit codes with scales, and maybe zero points of the same shape. QUANT.md 2. */
+/*
+ * Signed 8-bit codes with scales, and maybe zero points of the same shape. compressed-tensors, quantization/lifecycle/forward.py
+ * dequantize(); ComfyUI, comfy/ops.py.
+ */
 #include <string.h>
 
 #include "model/schemes.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MLX's own quantisation: words of codes, and scales, with biases or alone, for groups along a row. QUANT.md 6; mlx,
+ * MLX's own quantisation: words of codes, and scales, with biases or alone, for groups along a row. mlx,
  * backend/cpu/quantized.cpp extract_bits() and fp_qmm(); transformers, integrations/metal_quantization.py.
  */
 #include <errno.h>

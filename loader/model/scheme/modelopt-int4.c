@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * modelopt's W4A16_AWQ and W4A8_AWQ: signed 4 bits, two rows a byte, the even one in its low half, with a scale for each group of a row
- * (Model-Optimizer, export/quant_utils.py, pack_int4_in_uint8()). QUANT.md 5.2. The last to be asked of bytes that have a scale, so it
+ * (Model-Optimizer, export/quant_utils.py, pack_int4_in_uint8()). The last to be asked of bytes that have a scale, so it
  * refuses those that nobody knows: they are codes, whatever they are worth.
  */
 #include <string.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MXFP4: two codes of E2M1 a byte, the first in the low half, and an exponent for each 32 of a row. QUANT.md 3. Spelled by gpt-oss
+ * MXFP4: two codes of E2M1 a byte, the first in the low half, and an exponent for each 32 of a row. Spelled by gpt-oss
  * (torch/weights.py, _get_mxfp4_tensor()), DeepSeek-V4, compressed-tensors (MXFP4PackedCompressor), modelopt and Quark.
  */
 #include <string.h>

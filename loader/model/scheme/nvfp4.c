@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * NVFP4: two codes of E2M1 a byte, the first in the low half, an E4M3 scale for each 16 of a row, and a float32 one above these: modelopt
- * (NVFP4QTensor) multiplies by it, compressed-tensors (NVFP4PackedCompressor) divides. QUANT.md 4. That of ComfyUI, which has the same
+ * (NVFP4QTensor) multiplies by it, compressed-tensors (NVFP4PackedCompressor) divides. That of ComfyUI, which has the same
  * names, is comfy.c's.
  */
 #include <string.h>

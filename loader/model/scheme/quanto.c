@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * quanto: X._data times X._scale, of 8 bits (optimum-quanto, QBytesDequantizer). Those of 4 and 2 bits, X._data._data, are refused: they
- * are in groups, [n / group, group], and the shape of the weight is nowhere in the files. QUANT.md 8.
+ * are in groups, [n / group, group], and the shape of the weight is nowhere in the files.
  */
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * torchao's tensors in safetensors: those of M.W are called M._W_qdata, M._W_scale and so on, and the file says under M.W, in JSON, of
- * which class it is (prototype/safetensors/safetensors_support.py, flatten_tensor_state_dict()). QUANT.md 8.
+ * which class it is (prototype/safetensors/safetensors_support.py, flatten_tensor_state_dict()).
  */
 #include <errno.h>
 #include <stdlib.h>

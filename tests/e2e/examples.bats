@@ -117,3 +117,16 @@ examples=$top/examples
 	py "$T/map.py"
 	stat_is errors -eq 0
 }
+
+@test "compare_values.py: a quantised model and its original" {
+	py "$e2e/quantised.py" original "$T/quantised" "$T/original"
+	mkdir "$T/a" "$T/b"
+	start "$T/original" "$T/a"
+	start "$T/quantised" "$T/b"
+	run -0 "$TFS_PYTHON" "$examples/compare_values.py" "$T/a" "$T/b"
+	[[ $output = $'a.weight: 0, at most 0\nb.weight: 0, at most 0\nlm_head.weight: 0.1, at most 0.25' ]] || fail "$output"
+	mkmodel --bytes 64K
+	start "$model" "$mnt"
+	run -1 "$TFS_PYTHON" "$examples/compare_values.py" "$T/a" "$mnt"
+	[[ $output = *"a.weight: not in $mnt/f32"* ]] || fail "$output"
+}

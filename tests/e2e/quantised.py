@@ -183,11 +183,29 @@ def check_large(mount):
             sys.exit(f"{file} has {os.stat(path).st_size} bytes")
 
 
+def make_original(quantised, original):
+    """A model in FP8 and INT8, and one in float32 with the same values, but for one weight."""
+    q, o = quant.Case("original"), quant.Case("original")
+    codes = q.codes(6, 10, avoid=(0x7F, 0xFF))
+    q.put("a.weight", "F8_E4M3", codes)
+    o.f32("a.weight", quant.e4m3(codes) * q.f32("a.weight_scale", 0.01))
+    codes = q.codes(6, 10).view(np.int8)
+    q.put("b.weight", "I8", codes)
+    o.f32("b.weight", codes.astype(np.float32) * q.f32("b.weight_scale", q.scales(6, 1)))
+    q.f32("lm_head.weight", [2.25, 0])
+    o.f32("lm_head.weight", [2.5, 0])
+    for case, directory in ((q, quantised), (o, original)):
+        case.write(directory)
+
+
 def main():
     what, *args = sys.argv[1:]
     if what == "make":
         for c in cases():
             c.write(pathlib.Path(args[0], c.name))
+        return
+    if what == "original":
+        make_original(*map(pathlib.Path, args))
         return
     if what == "large":
         make_large(pathlib.Path(args[0]))

@@ -80,7 +80,8 @@ int tfs_values_copy(struct tfs_extractor *x, const struct tfs_tensor *t, const s
 		    uint8_t *dst, struct tfs_read_request *rq, size_t *ret_too_large)
 {
 	const uint32_t width = as->block_bytes;
-	const bool narrow = width < sizeof(float), bf16 = narrow && !strcmp(as->name, "BF16");
+	const bool narrow = width < sizeof(float);
+	tfs_narrow_fn *to = !strcmp(as->name, "BF16") ? tfs_to_bf16() : tfs_to_f16();
 	struct tfs_layout l;
 	int r = tfs_view_layout(TFS_F32, t, TFS_VIEW_ALIGN_MIN, &l);
 	cleanup_free float *buf = r ? NULL : values_create(l.block);
@@ -100,10 +101,8 @@ int tfs_values_copy(struct tfs_extractor *x, const struct tfs_tensor *t, const s
 		r = make(x, &l, first, n, buf, &values, rq);
 		if (r)
 			return r;
-		if (bf16)
-			tfs_to_bf16(values, small, n);
-		else if (narrow)
-			*ret_too_large += tfs_to_f16(values, small, n);
+		if (narrow)
+			*ret_too_large += to(values, small, n);
 		memcpy(dst, (narrow ? small : (const uint8_t *)values) + lead, bytes);
 		at += bytes;
 		dst += bytes;

@@ -55,6 +55,26 @@ unsigned tfs_simd_best(void)
 	return levels.best;
 }
 
+tfs_narrow_fn *tfs_to_bf16_for_level(unsigned level)
+{
+	return level < tfs_simd_levels() ? levels.of[level].to_bf16 : NULL;
+}
+
+tfs_narrow_fn *tfs_to_f16_for_level(unsigned level)
+{
+	return level < tfs_simd_levels() ? levels.of[level].to_f16 : NULL;
+}
+
+tfs_narrow_fn *tfs_to_bf16(void)
+{
+	return tfs_to_bf16_for_level(tfs_simd_best());
+}
+
+tfs_narrow_fn *tfs_to_f16(void)
+{
+	return tfs_to_f16_for_level(tfs_simd_best());
+}
+
 tfs_convert_fn *tfs_convert_for(const struct tfs_dtype *dtype)
 {
 	return tfs_convert_for_level(dtype, tfs_simd_best());

@@ -11,10 +11,12 @@
 #include <stdbool.h>
 
 #include "convert/convert.h"
+#include "convert/narrow.h"
 
 /* The kernels of one CPU. Kernels of another signature need a field of their own here, and lines in each override(). */
 struct tfs_kernels {
 	tfs_convert_fn *convert[TFS_DTYPES]; /* by the dtype's index; NULL: it has no numeric meaning as float32 */
+	tfs_narrow_fn *to_bf16, *to_f16;
 };
 
 struct tfs_level {
@@ -47,5 +49,6 @@ tfs_convert_fn tfs_q1_0_scalar, tfs_q2_0_scalar, tfs_tq1_0_scalar, tfs_tq2_0_sca
 tfs_convert_fn tfs_q2_k_scalar, tfs_q3_k_scalar, tfs_q4_k_scalar, tfs_q5_k_scalar, tfs_q6_k_scalar, tfs_q8_k_scalar;
 tfs_convert_fn tfs_iq2_xxs_scalar, tfs_iq2_xs_scalar, tfs_iq2_s_scalar, tfs_iq3_xxs_scalar, tfs_iq3_s_scalar;
 tfs_convert_fn tfs_iq1_s_scalar, tfs_iq1_m_scalar, tfs_iq4_nl_scalar, tfs_iq4_xs_scalar;
+tfs_narrow_fn tfs_to_bf16_scalar, tfs_to_f16_scalar;
 
 #endif

@@ -4,6 +4,8 @@
 #include <endian.h>
 #include <string.h>
 
+#include "convert/kernels.h"
+
 static uint32_t bits_of(float x)
 {
 	uint32_t bits;
@@ -12,18 +14,23 @@ static uint32_t bits_of(float x)
 	return bits;
 }
 
-void tfs_to_bf16(const float *src, uint8_t *dst, size_t n)
+size_t tfs_to_bf16_scalar(const float *src, uint8_t *dst, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		const uint32_t x = bits_of(src[i]);
-		const uint32_t rounded = (x + 0x7fff + (x >> 16 & 1)) >> 16, nan = x >> 16 | 0x40;
-		const uint16_t y = htole16((uint16_t)((x & 0x7fffffff) > 0x7f800000 ? nan : rounded));
+	const uint32_t infinity = 0x7f800000;
+	size_t n_too_large = 0;
 
+	for (size_t i = 0; i < n; i++) {
+		const uint32_t x = bits_of(src[i]), a = x & 0x7fffffff;
+		const uint32_t rounded = (x + 0x7fff + (x >> 16 & 1)) >> 16, nan = x >> 16 | 0x40;
+		const uint16_t y = htole16((uint16_t)(a > infinity ? nan : rounded));
+
+		n_too_large += a < infinity && (rounded & 0x7fff) == infinity >> 16;
 		memcpy(dst + 2 * i, &y, sizeof y);
 	}
+	return n_too_large;
 }
 
-size_t tfs_to_f16(const float *src, uint8_t *dst, size_t n)
+size_t tfs_to_f16_scalar(const float *src, uint8_t *dst, size_t n)
 {
 	/* Added to a number below 2^-14, it leaves that number's F16 in the lowest bits of the sum: the addition rounds. */
 	static const uint32_t subnormal = (127 - 15 + 23 - 10 + 1) << 23;

@@ -9,9 +9,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void tfs_to_bf16(const float *src, uint8_t *dst, size_t n);
+/*
+ * Convert @n floats at @src to 2 bytes each at @dst, which they don't overlap; neither need be aligned. Returns how many of them were
+ * finite and too large: they are infinities then.
+ */
+typedef size_t tfs_narrow_fn(const float *src, uint8_t *dst, size_t n);
 
-/* Returns how many were finite but too large: they became infinities. */
-size_t tfs_to_f16(const float *src, uint8_t *dst, size_t n);
+/* The best kernels on this CPU. */
+tfs_narrow_fn *tfs_to_bf16(void);
+tfs_narrow_fn *tfs_to_f16(void);
+
+/* The same for a CPU without levels above @level; NULL if this CPU lacks it. For tests and benchmarks. */
+tfs_narrow_fn *tfs_to_bf16_for_level(unsigned level);
+tfs_narrow_fn *tfs_to_f16_for_level(unsigned level);
 
 #endif

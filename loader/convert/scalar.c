@@ -287,6 +287,8 @@ void tfs_u2_scalar(const uint8_t *src, float *dst, size_t n)
 /* Every type that has numeric values. Types that aren't here have no f32 view. */
 static void override(struct tfs_kernels *k)
 {
+	k->to_bf16 = tfs_to_bf16_scalar;
+	k->to_f16 = tfs_to_f16_scalar;
 	tfs_kernels_put(k, "BF16", tfs_bf16_scalar);
 	tfs_kernels_put(k, "F16", tfs_f16_scalar);
 	tfs_kernels_put(k, "F32", tfs_f32_scalar);

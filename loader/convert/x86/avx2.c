@@ -251,8 +251,57 @@ static bool supported(void)
 	return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
 }
 
+/* --- To 16 bits ------------------------------------------------------------------------------------------------------ */
+
+/* The low halves of the eight words of @x, which are below 2^16. */
+INLINE __m128i low_halves(__m256i x)
+{
+	return _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+}
+
+/* How many of the eight elements of @mask are all ones. */
+INLINE size_t count(__m256i mask)
+{
+	return (size_t)__builtin_popcount((unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(mask)));
+}
+
+static TARGET size_t to_bf16_avx2(const float *src, uint8_t *dst, size_t n)
+{
+	const __m256i infinity = ints(0x7f800000);
+	size_t too_large = 0;
+
+	for (; n >= 8; n -= 8, src += 8, dst += 16) {
+		const __m256i x = load32(src), a = _mm256_andnot_si256(ints(SIGN), x);
+		const __m256i even = _mm256_and_si256(_mm256_srli_epi32(x, 16), ints(1));
+		const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(x, _mm256_add_epi32(even, ints(0x7fff))), 16);
+		const __m256i nan = _mm256_or_si256(_mm256_srli_epi32(x, 16), ints(0x40));
+		const __m256i is_inf = _mm256_cmpeq_epi32(_mm256_and_si256(rounded, ints(0x7fff)), ints(0x7f80));
+
+		too_large += count(_mm256_and_si256(is_inf, _mm256_cmpgt_epi32(infinity, a)));
+		_mm_storeu_si128((void *)dst, low_halves(_mm256_blendv_epi8(rounded, nan, _mm256_cmpgt_epi32(a, infinity))));
+	}
+	return too_large + tfs_to_bf16_scalar(src, dst, n);
+}
+
+static TARGET size_t to_f16_avx2(const float *src, uint8_t *dst, size_t n)
+{
+	/* What is 65520 or more rounds to 2^16. */
+	const __m256i infinity = ints(0x7f800000), largest = ints(0x477fefff);
+	size_t too_large = 0;
+
+	for (; n >= 8; n -= 8, src += 8, dst += 16) {
+		const __m256i a = _mm256_andnot_si256(ints(SIGN), load32(src));
+
+		too_large += count(_mm256_and_si256(_mm256_cmpgt_epi32(a, largest), _mm256_cmpgt_epi32(infinity, a)));
+		_mm_storeu_si128((void *)dst, _mm256_cvtps_ph(_mm256_loadu_ps(src), _MM_FROUND_TO_NEAREST_INT));
+	}
+	return too_large + tfs_to_f16_scalar(src, dst, n);
+}
+
 static void override(struct tfs_kernels *k)
 {
+	k->to_bf16 = to_bf16_avx2;
+	k->to_f16 = to_f16_avx2;
 	tfs_kernels_put(k, "BF16", bf16_avx2);
 	tfs_kernels_put(k, "F16", f16_avx2);
 	tfs_kernels_put(k, "F64", f64_avx2);

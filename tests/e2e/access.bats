@@ -22,6 +22,7 @@ open_to_all() {
 	stat_is errors -eq 0
 }
 
+# bats test_tags=slow
 @test "the same, streamed" {
 	open_to_all
 	start --allow-other --passthrough=off "$model" "$mnt"

@@ -84,6 +84,7 @@ consistent() {
 	done
 }
 
+# bats test_tags=slow
 @test "options of the mount are passed on" {
 	mkmodel --bytes 1M
 	bench --json --memory=96M --threads=3 --passthrough=off "$model"
@@ -148,6 +149,7 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 	grep -q '^note      baseline is not cold: ' "$T/out"
 }
 
+# bats test_tags=slow
 @test "only the model's own pages are dropped, and these really" {
 	mkmodel --bytes 4M
 	[[ $(stat -f -c %T "$model") = ext2/ext3 || $(stat -f -c %T "$model") = xfs ]] || skip "optional: not on ext4 or XFS"
@@ -177,6 +179,7 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 	grep -qE '^baseline +(█|▏|▎|▍|▌|▋|▊|▉)' "$T/out" || fail "$(cat "$T/out")"
 }
 
+# bats test_tags=slow
 @test "on a terminal: a bar that is drawn over, and gone in the end" {
 	mkmodel --bytes 1M
 	py "$e2e/bench.py" terminal "$TENSORFS" bench "${ring_off[@]}" "$model"
@@ -207,6 +210,7 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 	done
 }
 
+# bats test_tags=slow
 @test "kill -9 of it: the mount goes" {
 	mkmodel --bytes 8M
 	mkdir "$T/tmp"
@@ -219,6 +223,7 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 	wait_until gone
 }
 
+# bats test_tags=slow
 @test "an ordinary user" {
 	as_user
 	mkmodel --shards 2
@@ -231,6 +236,7 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 	check 'cold["cold"] is not None or any("may not be cold" in n for n in r["notes"])'
 }
 
+# bats test_tags=slow
 @test "where nobody can mount: the loader alone, and it is said" {
 	need_root
 	unshare -m true 2>/dev/null || skip "optional: no mount namespaces"
@@ -273,6 +279,7 @@ signal.pause()' "$model/model.safetensors" "$T/mapped" 3>&- &
 	"$TENSORFS" bench -V | cmp - <("$TENSORFS" --version)
 }
 
+# bats test_tags=slow
 @test "a model that is changed meanwhile is an error" {
 	mkmodel --bytes 8M
 	mkdir "$T/tmp"

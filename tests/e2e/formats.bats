@@ -27,6 +27,7 @@ every_case() {
 # bats test_tags=slow
 @test "one odd tensor takes no sound one down" { every_case; }
 
+# bats test_tags=slow
 @test "the same, streamed" { every_case --passthrough=off; }
 
 @test "alone, what can't be read is the reason why nothing is mounted" {

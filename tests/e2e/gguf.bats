@@ -62,6 +62,7 @@ every_kind() {
 
 # bats test_tags=slow
 @test "every type, versions 1 to 3, both byte orders" { every_kind; }
+# bats test_tags=slow
 @test "the same, streamed" { every_kind --passthrough=off; }
 
 @test "big-endian blocks are the same numbers" {
@@ -156,6 +157,7 @@ every_kind() {
 	((size > 2000000)) || fail "$size bytes"
 }
 
+# bats test_tags=slow
 @test "keys of a file that has changed are refused" {
 	mkdir "$model"
 	for how in "truncate -s 100" "touch" "rm"; do

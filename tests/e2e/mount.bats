@@ -211,12 +211,14 @@ ended_any_time() {
 	done
 }
 
+# bats test_tags=slow
 @test "both are ended while it starts: status and message agree, whenever" {
 	need_root
 	mkmodel --bytes 64K
 	ended_any_time
 }
 
+# bats test_tags=slow
 @test "the same without privileges" {
 	as_user
 	mkmodel --bytes 64K

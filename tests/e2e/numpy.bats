@@ -280,6 +280,7 @@ odd_archives() {
 # bats test_tags=slow
 @test "npz files in which something is odd: what can be read is there, by np.load's names" { odd_archives; }
 
+# bats test_tags=slow
 @test "the same, streamed" { odd_archives --passthrough=off; }
 
 @test "an npz with an odd member: what is missing is listed" {

@@ -20,6 +20,7 @@ generated() {
 	done
 }
 
+# bats test_tags=slow
 @test "the same, streamed" {
 	for case in typed small pieces names external; do
 		generated "$case" --passthrough=off

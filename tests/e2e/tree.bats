@@ -47,6 +47,7 @@ load helpers
 	du -s "$mnt/tree" >/dev/null
 }
 
+# bats test_tags=slow
 @test "the same, streamed" {
 	py "$e2e/treeview.py" meeting "$model"
 	start --passthrough=off "$model" "$mnt"

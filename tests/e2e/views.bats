@@ -26,6 +26,7 @@ reference_views() {
 	reference_views
 }
 
+# bats test_tags=slow
 @test "vectors, streamed" {
 	need_shared
 	reference_views --passthrough=off

@@ -19,6 +19,7 @@
 
 /* clang-format off */
 static const struct tfs_scheme *const schemes[] = {
+	&tfs_scheme_incomplete,	 /* before all that could do without what is missing */
 	&tfs_scheme_unsupported, /* before all that it looks like but for what it has besides */
 	&tfs_scheme_comfy, /* before all whose names it has and means otherwise */
 	&tfs_scheme_fp8,
@@ -109,6 +110,11 @@ bool tfs_is_float(const struct tfs_tensor *t)
 uint64_t tfs_n_elems(const struct tfs_tensor *t)
 {
 	return t->nbytes / t->dtype->block_bytes * t->dtype->block_elems;
+}
+
+const struct tfs_set *tfs_schemes_set(const struct tfs_schemes *s)
+{
+	return s->set;
 }
 
 const char *tfs_shape_of(const struct tfs_tensor *t, char *buf)
@@ -737,6 +743,10 @@ int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set)
 		for (size_t k = 0; k < sizeof schemes / sizeof *schemes && !r && !t->code; k++)
 			r = schemes[k]->find(&s, t);
 	}
+	/* Only now: what tells a weight may follow after its codes. */
+	for (size_t i = 0; i < set->n_tensors && r >= 0; i++)
+		if (may_be_code(types, set->tensors[i].dtype) && !set->tensors[i].code)
+			r = tfs_scheme_unknown.find(&s, &set->tensors[i]);
 	if (r >= 0)
 		r = s.n_found ? fill(&s) : 0;
 	if (r >= 0)

@@ -31,6 +31,7 @@ struct tfs_scheme {
 extern const struct tfs_scheme tfs_scheme_fp8, tfs_scheme_int8;
 extern const struct tfs_scheme tfs_scheme_gptq, tfs_scheme_awq;
 extern const struct tfs_scheme tfs_scheme_unsupported;
+extern const struct tfs_scheme tfs_scheme_incomplete, tfs_scheme_unknown;
 extern const struct tfs_scheme tfs_scheme_mlx;
 extern const struct tfs_scheme tfs_scheme_bnb;
 extern const struct tfs_scheme tfs_scheme_ct_pack;
@@ -60,6 +61,9 @@ const struct tfs_tensor *tfs_schemes_part(struct tfs_schemes *s, const struct tf
 
 /* The tensor of that name (@len bytes), or NULL. */
 const struct tfs_tensor *tfs_schemes_named(struct tfs_schemes *s, const char *name, size_t len);
+
+/* What is looked through. */
+const struct tfs_set *tfs_schemes_set(const struct tfs_schemes *s);
 
 /* Does the name of @t end so? */
 bool tfs_name_ends(const struct tfs_tensor *t, const char *suffix);

@@ -139,7 +139,9 @@ static int add_as(struct tfs_schemes *s, const struct tfs_tensor *t, size_t weig
 		return add_mxfp8(s, t, weight);
 	for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
 		if (!strcmp(format, plain[i]))
-			return 0;
+			return tfs_schemes_part(s, t, 0, "_scale") || tfs_schemes_part(s, t, weight, "scale_weight") ?
+				       0 :
+				       tfs_schemes_refuse(s, t, tfs_scheme_comfy.name, "its scale is missing");
 	hide_scales(s, t);
 	return tfs_schemes_refuse(s, t, tfs_scheme_comfy.name, "its format %s isn't supported",
 				  tfs_quote(quoted, sizeof quoted, format, strlen(format)));

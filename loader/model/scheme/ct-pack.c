@@ -120,6 +120,7 @@ static uint64_t words_of(uint64_t n, struct layout l)
 struct said {
 	unsigned any_bits; /* 1 << bits, of all that there are */
 	int64_t bits, group_size;
+	unsigned symmetric_bits, unordered_bits; /* the same of groups that may have no zero points, or no g_idx */
 };
 
 static struct said configured(struct tfs_schemes *s)
@@ -139,6 +140,10 @@ static struct said configured(struct tfs_schemes *s)
 		if (bits < 1 || bits > 8)
 			continue;
 		said.any_bits |= 1u << bits;
+		if (!json_is_false(json_object_get(weights, "symmetric")))
+			said.symmetric_bits |= 1u << bits;
+		if (strcmp(tfs_config_string(weights, "actorder"), "group") != 0)
+			said.unordered_bits |= 1u << bits;
 		said.bits = first || said.bits == bits ? bits : 0;
 		said.group_size = first || said.group_size == size ? size : 0;
 		first = false;
@@ -282,7 +287,19 @@ static bool zero_words(const struct found *f, struct layout l, uint64_t *ret)
 	       z->shape[z->ndim - 1] == f->groups;
 }
 
-static int add(struct tfs_schemes *s, const struct found *f, struct layout l)
+/* What weights of so many bits always have here, and this one lacks. NULL: nothing. */
+static const char *lacks(const struct found *f, const struct said *said, unsigned bits)
+{
+	if (!(said->any_bits >> bits & 1))
+		return NULL;
+	if (!f->zero && !(said->symmetric_bits >> bits & 1))
+		return "there is no weight_zero_point, and it isn't symmetric";
+	if (!f->g_idx && f->groups > 1 && !(said->unordered_bits >> bits & 1))
+		return "there is no weight_g_idx, and the groups are in an order of their own (actorder)";
+	return NULL;
+}
+
+static int add(struct tfs_schemes *s, const struct found *f, const struct said *said, struct layout l)
 {
 	const struct tfs_tensor *t = f->codes;
 	uint64_t shape[TFS_MAX_DIMS];
@@ -303,6 +320,8 @@ static int add(struct tfs_schemes *s, const struct found *f, struct layout l)
 				.col_block = 1,
 				.n_scales = tfs_n_elems(f->scale) };
 
+	if (lacks(f, said, l.bits))
+		return refuse(s, f, lacks(f, said, l.bits));
 	memcpy(shape, t->shape, t->ndim * sizeof *shape);
 	shape[t->ndim - 1] = f->cols;
 	if (f->groups) {
@@ -356,7 +375,7 @@ static int find_packed(struct tfs_schemes *s, const struct tfs_tensor *t, size_t
 		return mismatch(s, &f, f.scale, "weight_scale");
 	if (cols_of_groups(&f, &said)) {
 		f.cols = f.groups * (uint64_t)said.group_size;
-		return add(s, &f, (struct layout){ (unsigned)said.bits, true });
+		return add(s, &f, &said, (struct layout){ (unsigned)said.bits, true });
 	}
 	if (!f.shape)
 		return refuse(s, &f, "there is no weight_shape");
@@ -366,7 +385,7 @@ static int find_packed(struct tfs_schemes *s, const struct tfs_tensor *t, size_t
 		return mismatch(s, &f, f.scale, "weight_scale");
 	if (!find_layout(s, &f, &said, &l))
 		return refuse(s, &f, "words and weight_shape leave open how many bits a code has, or fit none");
-	return add(s, &f, l);
+	return add(s, &f, &said, l);
 }
 
 static int find(struct tfs_schemes *s, const struct tfs_tensor *t)

@@ -291,8 +291,10 @@ static void unpack(const struct tfs_scaled *w, const uint8_t *stored, uint8_t *r
 static const struct tfs_scaled_ops ops = { .prepare = prepare, .unpack = unpack };
 
 /* What is wrong with its companions, besides the numbers in their shapes? NULL: nothing. */
-static const char *wrong_parts(const struct tfs_columns *c)
+static const char *wrong_parts(struct tfs_schemes *s, const struct tfs_columns *c)
 {
+	if (!c->groups && json_is_true(json_object_get(tfs_schemes_config(s), "desc_act")))
+		return "there is no g_idx, and the groups are in an order of their own (desc_act)";
 	if (!c->zeros)
 		return "there are no zero points (qzeros)";
 	if (!(tfs_is(c->zeros, "I32") || tfs_is(c->zeros, "U32")) || c->zeros->ndim != 2)
@@ -321,7 +323,7 @@ static int find(struct tfs_schemes *s, const struct tfs_tensor *t)
 	w.arg[ARG_ZEROS] = configured_zeros(s, &format);
 	if (w.arg[ARG_ZEROS] == ZEROS_UNKNOWN)
 		return tfs_columns_refuse(s, &c, name, "the layout that its configuration calls \"%.32s\" isn't supported", format);
-	wrong = wrong_parts(&c);
+	wrong = wrong_parts(s, &c);
 	if (wrong)
 		return tfs_columns_refuse(s, &c, name, "%s", wrong);
 	w.bits = (uint8_t)bits_of(s, &c, format);

@@ -53,7 +53,9 @@ static int find(struct tfs_schemes *s, const struct tfs_tensor *t)
 	if (!w.parts[1])
 		w.parts[1] = tfs_schemes_part(s, t, 0, "_weight_scale");
 	if (!w.parts[1])
-		return 0;
+		return tfs_schemes_part(s, t, 0, "_scale_2") || tfs_schemes_part(s, t, 0, "_weight_scale_2") ?
+			       tfs_schemes_refuse(s, t, w.scheme, "its scales are missing") :
+			       0;
 	w.parts[2] = tfs_schemes_part(s, w.parts[1], 0, "_2");
 	if (tfs_is(w.parts[1], "U8") && w.parts[2]) {
 		tfs_schemes_hide(s, w.parts[1]);

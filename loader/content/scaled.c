@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "content/extract.h"
@@ -27,7 +28,8 @@ struct operands {
 	struct tfs_error err;
 	/* READY */
 	struct tfs_scaled_operands of;
-	uint8_t *codes;		     /* OTHERWISE: a byte for each value */
+	uint8_t *codes;		     /* OTHERWISE: what unpack() made */
+	size_t n_codes;		     /* bytes of these */
 	tfs_convert_fn *convert;     /* for codes of a byte; NULL: use the table */
 	struct tfs_code_pairs pairs; /* for codes of 4 bits */
 };
@@ -35,6 +37,11 @@ struct operands {
 struct tfs_scaled_pool {
 	struct tfs_staging_memory memory;
 	pthread_mutex_t lock;
+	/* Large buffers that were used before: the kernel would clear fresh ones, which takes as long as filling them. */
+	struct spare {
+		uint8_t *bytes;
+		size_t size;
+	} spares[2];
 	pthread_cond_t loaded;
 	struct operands *first; /* guarded by the lock, as are all fields of operands above READY */
 };
@@ -62,12 +69,55 @@ static void give(struct tfs_scaled_pool *p, uint64_t bytes)
 		p->memory.give(p->memory.arg, bytes);
 }
 
-static void drop_arrays(struct operands *o)
+/* Room for @size bytes, of any content, for put_buffer(); *@ret_size: how many there are. NULL: out of memory. */
+static uint8_t *take_buffer(struct tfs_scaled_pool *p, size_t size, size_t *ret_size)
+{
+	struct spare found = { 0 };
+
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < 2 && !found.bytes; i++)
+		if (p->spares[i].size >= size && p->spares[i].size / 2 <= size) {
+			found = p->spares[i];
+			p->spares[i] = (struct spare){ 0 };
+		}
+	pthread_mutex_unlock(&p->lock);
+	*ret_size = found.bytes ? found.size : size;
+	return found.bytes ? found.bytes : tfs_buffer_create(size);
+}
+
+/* @bytes may be NULL. */
+static void put_buffer(struct tfs_scaled_pool *p, uint8_t *bytes, size_t size)
+{
+	struct spare old = { bytes, size };
+
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = 0; i < 2 && old.bytes && size >= SMALL; i++)
+		if (!p->spares[i].bytes) {
+			p->spares[i] = old;
+			old = (struct spare){ 0 };
+		}
+	pthread_mutex_unlock(&p->lock);
+	tfs_buffer_destroy(old.bytes, old.size);
+}
+
+static void drop_spares(struct tfs_scaled_pool *p)
+{
+	struct spare old[2];
+
+	pthread_mutex_lock(&p->lock);
+	memcpy(old, p->spares, sizeof old);
+	memset(p->spares, 0, sizeof p->spares);
+	pthread_mutex_unlock(&p->lock);
+	for (size_t i = 0; i < 2; i++)
+		tfs_buffer_destroy(old[i].bytes, old[i].size);
+}
+
+static void drop_arrays(struct tfs_scaled_pool *p, struct operands *o)
 {
 	free(o->of.scale);
 	free(o->of.offset);
 	free(o->of.group);
-	free(o->codes);
+	put_buffer(p, o->codes, o->n_codes);
 	o->of.scale = o->of.offset = NULL;
 	o->of.group = NULL;
 	o->codes = NULL;
@@ -78,7 +128,7 @@ static void destroy(struct tfs_scaled_pool *p, struct operands *o)
 	while (o) {
 		struct operands *next = o->next;
 
-		drop_arrays(o);
+		drop_arrays(p, o);
 		give(p, o->charged);
 		free(o);
 		o = next;
@@ -90,12 +140,14 @@ void tfs_scaled_pool_destroy(struct tfs_scaled_pool *p)
 	if (!p)
 		return;
 	destroy(p, p->first);
+	drop_spares(p);
 	pthread_cond_destroy(&p->loaded);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }
 
-void tfs_scaled_pool_trim(struct tfs_scaled_pool *p, int seconds)
+/* Release the operands that nobody has used for @seconds. */
+static void release_old(struct tfs_scaled_pool *p, int seconds)
 {
 	struct operands *old = NULL;
 	double now = tfs_now();
@@ -114,6 +166,12 @@ void tfs_scaled_pool_trim(struct tfs_scaled_pool *p, int seconds)
 	}
 	pthread_mutex_unlock(&p->lock);
 	destroy(p, old);
+}
+
+void tfs_scaled_pool_trim(struct tfs_scaled_pool *p, int seconds)
+{
+	release_old(p, seconds);
+	drop_spares(p);
 }
 
 /* The operands of @t, to be released by put(); *@ret_load: they are new, and the caller must load them. NULL: out of memory. */
@@ -165,13 +223,25 @@ static uint64_t n_values(const struct tfs_scaled *w)
 	return w->experts * w->rows * w->cols;
 }
 
+/* Does unpack() make bytes? */
+static bool unpacked_to_bytes(const struct tfs_scaled *w)
+{
+	return w->packing == TFS_PACKED_OTHERWISE && !w->row_bytes;
+}
+
+static uint64_t unpacked_bytes(const struct tfs_scaled *w)
+{
+	if (w->packing != TFS_PACKED_OTHERWISE)
+		return 0;
+	return unpacked_to_bytes(w) ? n_values(w) : w->experts * w->rows * w->row_bytes;
+}
+
 /* Bytes that are kept. */
 static uint64_t kept_bytes(const struct tfs_scaled *w)
 {
 	bool two = w->form == TFS_SCALED_MINUS_TIMES || w->form == TFS_SCALED_TIMES_PLUS;
 
-	return w->n_scales * (two ? 2 : 1) * sizeof(float) + (w->has_groups ? w->cols * sizeof(uint32_t) : 0) +
-	       (w->packing == TFS_PACKED_OTHERWISE ? n_values(w) : 0);
+	return w->n_scales * (two ? 2 : 1) * sizeof(float) + (w->has_groups ? w->cols * sizeof(uint32_t) : 0) + unpacked_bytes(w);
 }
 
 /* Bytes that are needed in addition while loading. */
@@ -190,17 +260,11 @@ static int no_memory(struct tfs_error *err, uint64_t bytes)
 			     "no memory for the %" PRIu64 " bytes that its codes go with (see --memory)", bytes);
 }
 
-/* All bytes of @part; NULL: error, in *@ret_code. */
-static uint8_t *read_all(struct tfs_extractor *x, const struct tfs_tensor *part, void *bounce, struct tfs_read_request *rq,
-			 int *ret_code)
+/* Read all bytes of @part to @bytes, which may be NULL: out of memory. */
+static int read_all(struct tfs_extractor *x, const struct tfs_tensor *part, uint8_t *bytes, void *bounce,
+		    struct tfs_read_request *rq)
 {
-	uint8_t *bytes = malloc(part->nbytes + 1);
-
-	*ret_code = bytes ? tfs_extract_copy(x, part, 0, part->nbytes, bytes, bounce, rq) : no_memory(&rq->err, part->nbytes);
-	if (!*ret_code)
-		return bytes;
-	free(bytes);
-	return NULL;
+	return bytes ? tfs_extract_copy(x, part, 0, part->nbytes, bytes, bounce, rq) : no_memory(&rq->err, part->nbytes);
 }
 
 /* E2M1 (OCP Microscaling Formats v1.0, table 11). */
@@ -224,7 +288,7 @@ static tfs_convert_fn *convert_of(const struct tfs_scaled *w)
 		[TFS_VALUE_UNSIGNED] = "U8", [TFS_VALUE_SIGNED] = "I8", [TFS_VALUE_E4M3] = "F8_E4M3", [TFS_VALUE_E5M2] = "F8_E5M2"
 	};
 	/* unpack() makes bytes of codes of any width, and then unsigned ones are worth what the byte is. */
-	const bool bytes = w->bits == 8 || (w->packing == TFS_PACKED_OTHERWISE && w->value == TFS_VALUE_UNSIGNED);
+	const bool bytes = w->bits == 8 || (unpacked_to_bytes(w) && w->value == TFS_VALUE_UNSIGNED);
 
 	if (w->value == TFS_VALUE_DTYPE)
 		return tfs_convert_for(w->parts[0]->dtype);
@@ -233,8 +297,8 @@ static tfs_convert_fn *convert_of(const struct tfs_scaled *w)
 	return name ? tfs_convert_for(tfs_dtype_by_name(name, strlen(name))) : NULL;
 }
 
-static int make_operands(struct operands *o, const struct tfs_scaled *w, struct tfs_extractor *x, void *bounce,
-			 struct tfs_read_request *rq)
+static int make_operands(struct tfs_scaled_pool *p, struct operands *o, const struct tfs_scaled *w, struct tfs_extractor *x,
+			 void *bounce, struct tfs_read_request *rq)
 {
 	/* The place of the last row's first scale. */
 	const uint64_t last = (w->experts - 1) * w->per_expert + (w->rows - 1) / w->row_block * w->per_row;
@@ -246,12 +310,14 @@ static int make_operands(struct operands *o, const struct tfs_scaled *w, struct 
 	o->of.offset = two ? calloc(w->n_scales + 1, sizeof *o->of.offset) : NULL;
 	o->of.group = w->has_groups ? calloc(w->cols + 1, sizeof *o->of.group) : NULL;
 	if (w->packing == TFS_PACKED_OTHERWISE)
-		o->codes = malloc(n_values(w) + 1);
+		o->codes = take_buffer(p, unpacked_bytes(w) + 1, &o->n_codes);
 	if (!o->of.scale || (two && !o->of.offset) || (w->has_groups && !o->of.group) ||
 	    (w->packing == TFS_PACKED_OTHERWISE && !o->codes))
 		r = no_memory(&rq->err, kept_bytes(w));
-	for (unsigned i = 1; i < w->n_parts && !r; i++)
-		parts[i] = read_all(x, w->parts[i], bounce, rq, &r);
+	for (unsigned i = 1; i < w->n_parts && !r; i++) {
+		parts[i] = malloc(w->parts[i]->nbytes + 1);
+		r = read_all(x, w->parts[i], parts[i], bounce, rq);
+	}
 	fill_table(w, o->of.table);
 	if (!r)
 		r = w->ops->prepare(w, (const uint8_t *const *)parts, &o->of, &rq->err);
@@ -261,10 +327,13 @@ static int make_operands(struct operands *o, const struct tfs_scaled *w, struct 
 	for (unsigned i = 1; i < w->n_parts; i++)
 		free(parts[i]);
 	if (!r && w->packing == TFS_PACKED_OTHERWISE) {
-		parts[0] = read_all(x, w->parts[0], bounce, rq, &r);
+		size_t size;
+		uint8_t *stored = take_buffer(p, w->parts[0]->nbytes + 1, &size);
+
+		r = read_all(x, w->parts[0], stored, bounce, rq);
 		if (!r)
-			w->ops->unpack(w, parts[0], o->codes);
-		free(parts[0]);
+			w->ops->unpack(w, stored, o->codes);
+		put_buffer(p, stored, size);
 	}
 	for (uint64_t c = 0; !r && w->has_groups && c < w->cols; c++)
 		if (last + o->of.group[c] * w->per_col >= w->n_scales)
@@ -286,7 +355,7 @@ static void load(struct tfs_scaled_pool *p, struct operands *o, struct tfs_extra
 	int r = 0;
 
 	if (all > SMALL && p->memory.take) {
-		tfs_scaled_pool_trim(p, 1);
+		release_old(p, 1);
 		taken = p->memory.take(p->memory.arg, all, all, rq->priority);
 		if (!taken)
 			r = no_memory(&rq->err, all);
@@ -294,10 +363,10 @@ static void load(struct tfs_scaled_pool *p, struct operands *o, struct tfs_extra
 	if (!r && !(bounce = aligned_alloc(TFS_IO_ALIGN, TFS_EXTRACT_SCRATCH)))
 		r = no_memory(&rq->err, TFS_EXTRACT_SCRATCH);
 	if (!r)
-		r = make_operands(o, w, x, bounce, rq);
+		r = make_operands(p, o, w, x, bounce, rq);
 	free(bounce);
 	if (r)
-		drop_arrays(o);
+		drop_arrays(p, o);
 	if (taken > kept || r)
 		give(p, r ? taken : taken - kept);
 	pthread_mutex_lock(&p->lock);
@@ -321,12 +390,12 @@ struct codes {
 static void decode(const struct operands *o, const struct tfs_scaled *w, const struct codes *codes, uint64_t row, uint64_t c,
 		   size_t n, float *dst)
 {
-	const uint64_t row_bytes = w->packing == TFS_PACKED_OTHERWISE ? w->cols : w->row_bytes;
+	const uint64_t row_bytes = unpacked_to_bytes(w) ? w->cols : w->row_bytes;
 	/* If the row isn't requested from its beginning, its first codes aren't in memory: positions are relative to what is. */
 	const uint64_t skip = codes->from > row * row_bytes ? codes->from - row * row_bytes : 0;
 	const uint8_t *src = codes->bytes + (row * row_bytes + skip - codes->from);
 
-	if (w->bits >= 8 || w->packing == TFS_PACKED_OTHERWISE) {
+	if (w->bits >= 8 || unpacked_to_bytes(w)) {
 		src += (w->bits > 8 ? c * (w->bits / 8) : c) - skip;
 		if (o->convert)
 			o->convert(src, dst, n);

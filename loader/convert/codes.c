@@ -4,12 +4,17 @@
 #include <endian.h>
 #include <string.h>
 
+#include "convert/kernels.h"
+
 void tfs_code_pairs_make(const float table[16], int high_first, struct tfs_code_pairs *pairs)
 {
 	for (unsigned byte = 0; byte < 256; byte++) {
 		pairs->of[byte][high_first ? 1 : 0] = table[byte & 15];
 		pairs->of[byte][high_first ? 0 : 1] = table[byte >> 4];
 	}
+	memcpy(pairs->table, table, sizeof pairs->table);
+	pairs->high_first = high_first;
+	pairs->nibbles = tfs_kernels_best()->nibbles;
 }
 
 void tfs_codes_by_pairs(const uint8_t *src, uint64_t first, size_t n, const struct tfs_code_pairs *pairs, float *dst)
@@ -19,7 +24,7 @@ void tfs_codes_by_pairs(const uint8_t *src, uint64_t first, size_t n, const stru
 		*dst++ = pairs->of[*src++][1];
 		n--;
 	}
-	for (size_t i = 0; i < n / 2; i++)
+	for (size_t i = pairs->nibbles ? pairs->nibbles(src, n / 2, pairs, dst) : 0; i < n / 2; i++)
 		memcpy(dst + 2 * i, pairs->of[src[i]], sizeof pairs->of[0]);
 	if (n % 2)
 		dst[n - 1] = pairs->of[src[n / 2]][0];

@@ -10,9 +10,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct tfs_code_pairs;
+
+/*
+ * The values of the two codes in each of @n bytes at @src, as @pairs has them. Returns for how many bytes: a multiple of a vector, the
+ * rest is left to plain C.
+ */
+typedef size_t tfs_nibbles_fn(const uint8_t *src, size_t n, const struct tfs_code_pairs *pairs, float *dst);
+
 /* For each byte, the values of the two 4-bit codes in it. */
 struct tfs_code_pairs {
 	float of[256][2];
+	float table[16]; /* of one code */
+	int high_first;
+	tfs_nibbles_fn *nibbles; /* for this CPU, or NULL */
 };
 
 /* @table: the value of each code. @high_first: the first one is the high half. */

@@ -55,6 +55,16 @@ unsigned tfs_simd_best(void)
 	return levels.best;
 }
 
+const struct tfs_kernels *tfs_kernels_for_level(unsigned level)
+{
+	return level < tfs_simd_levels() ? &levels.of[level] : NULL;
+}
+
+const struct tfs_kernels *tfs_kernels_best(void)
+{
+	return tfs_kernels_for_level(tfs_simd_best());
+}
+
 tfs_narrow_fn *tfs_to_bf16_for_level(unsigned level)
 {
 	return level < tfs_simd_levels() ? levels.of[level].to_bf16 : NULL;

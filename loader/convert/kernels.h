@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 
+#include "convert/codes.h"
 #include "convert/convert.h"
 #include "convert/narrow.h"
 
@@ -17,6 +18,7 @@
 struct tfs_kernels {
 	tfs_convert_fn *convert[TFS_DTYPES]; /* by the dtype's index; NULL: it has no numeric meaning as float32 */
 	tfs_narrow_fn *to_bf16, *to_f16;
+	tfs_nibbles_fn *nibbles; /* NULL: none */
 };
 
 struct tfs_level {
@@ -29,6 +31,10 @@ struct tfs_level {
 /* The levels of this architecture, from the lowest, which is plain C; ended by NULL. */
 extern const struct tfs_level *const tfs_levels[];
 extern const struct tfs_level tfs_level_scalar;
+
+/* Those of this CPU, and of one without levels above @level; NULL if this one lacks it. */
+const struct tfs_kernels *tfs_kernels_best(void);
+const struct tfs_kernels *tfs_kernels_for_level(unsigned level);
 
 /* For override(): @fn is the kernel of the built-in dtype of that name. */
 void tfs_kernels_put(struct tfs_kernels *k, const char *dtype, tfs_convert_fn *fn);

@@ -46,7 +46,7 @@ enum tfs_scaled_packing {
 	TFS_PACKED_HIGH_FIRST,
 	/* The same with 32 / bits codes in each little-endian 32-bit word, lowest bits first; its highest bits may be unused. */
 	TFS_PACKED_WORDS,
-	/* Anything else: all codes are read at once, and unpack() makes each a byte, in the order of the values. */
+	/* Anything else: all codes are read at once, and unpack() brings them to the order of the values. */
 	TFS_PACKED_OTHERWISE,
 };
 
@@ -71,7 +71,10 @@ struct tfs_scaled_ops {
 	 */
 	int (*prepare)(const struct tfs_scaled *w, const uint8_t *const *parts, struct tfs_scaled_operands *ret,
 		       struct tfs_error *err);
-	/* TFS_PACKED_OTHERWISE: unpack all @stored bytes of the codes into a byte for each of the experts * rows * cols values. */
+	/*
+	 * TFS_PACKED_OTHERWISE: bring all @stored bytes of the codes to the order of the values: a byte for each of the experts * rows *
+	 * cols, or, where row_bytes isn't 0, rows as TFS_PACKED_ROWS has them.
+	 */
 	void (*unpack)(const struct tfs_scaled *w, const uint8_t *stored, uint8_t *ret_codes);
 };
 
@@ -95,7 +98,7 @@ struct tfs_scaled {
 	 * where g is c / col_block, or group[c]. All indices are below n_scales.
 	 */
 	uint64_t experts, rows, cols;
-	uint64_t row_bytes; /* of the codes; not for OTHERWISE */
+	uint64_t row_bytes; /* of the codes; OTHERWISE: of those that unpack() makes, 0: a byte for each value */
 	uint64_t row_block, col_block;
 	uint64_t per_expert, per_row, per_col;
 	size_t n_scales;

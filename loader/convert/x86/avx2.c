@@ -251,6 +251,29 @@ static bool supported(void)
 	return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
 }
 
+/* --- Codes of 4 bits --------------------------------------------------------------------------------------------------- */
+
+static TARGET size_t nibbles_avx2(const uint8_t *src, size_t n, const struct tfs_code_pairs *pairs, float *dst)
+{
+	const __m256 below_8 = _mm256_loadu_ps(pairs->table), from_8 = _mm256_loadu_ps(pairs->table + 8);
+	const __m128i mask = _mm_set1_epi8(15);
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8, dst += 16) {
+		const __m128i x = load8(src + i), low = _mm_and_si128(x, mask), high = _mm_and_si128(_mm_srli_epi16(x, 4), mask);
+		const __m128i codes = pairs->high_first ? _mm_unpacklo_epi8(high, low) : _mm_unpacklo_epi8(low, high);
+
+		for (int k = 0; k < 2; k++) {
+			const __m256i at = _mm256_cvtepu8_epi32(k ? _mm_srli_si128(codes, 8) : codes);
+			const __m256 is_from_8 = _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)); /* bit 3 becomes the sign */
+
+			_mm256_storeu_ps(dst + 8 * k, _mm256_blendv_ps(_mm256_permutevar8x32_ps(below_8, at),
+								       _mm256_permutevar8x32_ps(from_8, at), is_from_8));
+		}
+	}
+	return i;
+}
+
 /* --- To 16 bits ------------------------------------------------------------------------------------------------------ */
 
 /* The low halves of the eight words of @x, which are below 2^16. */
@@ -300,6 +323,7 @@ static TARGET size_t to_f16_avx2(const float *src, uint8_t *dst, size_t n)
 
 static void override(struct tfs_kernels *k)
 {
+	k->nibbles = nibbles_avx2;
 	k->to_bf16 = to_bf16_avx2;
 	k->to_f16 = to_f16_avx2;
 	tfs_kernels_put(k, "BF16", bf16_avx2);

@@ -264,8 +264,25 @@ static bool supported(void)
 	       __builtin_cpu_supports("avx512vl");
 }
 
+static TARGET size_t nibbles_avx512(const uint8_t *src, size_t n, const struct tfs_code_pairs *pairs, float *dst)
+{
+	const __m512 table = _mm512_loadu_ps(pairs->table);
+	const __m128i mask = _mm_set1_epi8(15);
+	size_t i = 0;
+
+	for (; i + 8 <= n; i += 8, dst += 16) {
+		const __m128i x = _mm_loadl_epi64((const void *)(src + i));
+		const __m128i low = _mm_and_si128(x, mask), high = _mm_and_si128(_mm_srli_epi16(x, 4), mask);
+		const __m128i codes = pairs->high_first ? _mm_unpacklo_epi8(high, low) : _mm_unpacklo_epi8(low, high);
+
+		_mm512_storeu_ps(dst, _mm512_permutexvar_ps(_mm512_cvtepu8_epi32(codes), table));
+	}
+	return i;
+}
+
 static void override(struct tfs_kernels *k)
 {
+	k->nibbles = nibbles_avx512;
 	tfs_kernels_put(k, "BF16", bf16_avx512);
 	tfs_kernels_put(k, "F16", f16_avx512);
 	tfs_kernels_put(k, "F64", f64_avx512);

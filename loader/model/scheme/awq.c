@@ -97,18 +97,18 @@ static inline void turn(bytes x[16])
  * Words are turned so many of a row at a time, for so many inputs: what is read is of lines that are near until they are done, and what is
  * written is of whole lines.
  */
-enum { TILE_WORDS = 4, TILE_OUT = TILE_WORDS * 8, TILE_IN = 512 };
+enum { TILE_WORDS = 4, TILE_OUT = TILE_WORDS * 8, TILE_IN = 1024, BLOCK_IN = 32 };
 
-/* @n words of each of 16 inputs or, at the end, of @n_in: TILE_OUT rows of @tile have their codes. */
-static void unpack_block(const uint8_t *stored, uint64_t stride, size_t n, size_t n_in, uint8_t tile[][TILE_IN])
+/* @n words of each of 32 inputs or, at the end, of @n_in: TILE_OUT rows of @tile have their codes, two per byte, the first one low. */
+static void unpack_block(const uint8_t *stored, uint64_t stride, size_t n, size_t n_in, uint8_t tile[][TILE_IN / 2])
 {
-	bytes low[16] = { { 0 } }, high[16];
+	bytes of[BLOCK_IN] = { { 0 } }, low[16], high[16];
 
 	for (size_t i = 0; i < n_in; i++)
-		memcpy(&low[i], stored + i * stride, n * sizeof(uint32_t));
+		memcpy(&of[i], stored + i * stride, n * sizeof(uint32_t));
 	for (size_t i = 0; i < 16; i++) {
-		high[i] = low[i] >> 4;
-		low[i] &= 15;
+		low[i] = (of[2 * i] & 15) | of[2 * i + 1] << 4;
+		high[i] = of[2 * i] >> 4 | (of[2 * i + 1] & 0xf0);
 	}
 	turn(low);
 	turn(high);
@@ -121,18 +121,18 @@ static void unpack_block(const uint8_t *stored, uint64_t stride, size_t n, size_
 static void unpack_gemm(const struct tfs_scaled *w, const uint8_t *stored, uint8_t *ret_codes)
 {
 	const uint64_t n_words = w->rows / 8, stride = n_words * sizeof(uint32_t);
-	uint8_t tile[TILE_OUT][TILE_IN];
+	uint8_t tile[TILE_OUT][TILE_IN / 2];
 
 	for (uint64_t k = 0; k < n_words; k += TILE_WORDS)
 		for (uint64_t i = 0; i < w->cols; i += TILE_IN) {
 			const size_t n = n_words - k < TILE_WORDS ? n_words - k : TILE_WORDS;
 			const size_t n_in = w->cols - i < TILE_IN ? w->cols - i : TILE_IN;
 
-			for (size_t j = 0; j < n_in; j += 16)
+			for (size_t j = 0; j < n_in; j += BLOCK_IN)
 				unpack_block(stored + (i + j) * stride + k * sizeof(uint32_t), stride, n,
-					     n_in - j < 16 ? n_in - j : 16, (uint8_t(*)[TILE_IN])(tile[0] + j));
+					     n_in - j < BLOCK_IN ? n_in - j : BLOCK_IN, (uint8_t(*)[TILE_IN / 2])(tile[0] + j / 2));
 			for (size_t o = 0; o < n * 8; o++)
-				memcpy(ret_codes + (k * 8 + o) * w->cols + i, tile[o], n_in);
+				memcpy(ret_codes + (k * 8 + o) * w->row_bytes + i / 2, tile[o], (n_in + 1) / 2);
 		}
 }
 
@@ -161,6 +161,7 @@ static int add_gemm(struct tfs_schemes *s, const struct tfs_columns *c, struct t
 	w->ops = &ops_gemm;
 	w->packing = TFS_PACKED_OTHERWISE;
 	tfs_columns_spread(w, c, in, group_size);
+	w->row_bytes = in / 2 + in % 2;
 	return tfs_columns_add(s, c, w);
 }
 

@@ -213,17 +213,6 @@ static void store(uint8_t *p, uint64_t x, size_t n)
 	memcpy(p, &x, n);
 }
 
-/* @n codes of a stream; inline for each width. */
-static inline __attribute__((always_inline)) void stream(const uint8_t *words, size_t n, unsigned bits, uint8_t *dst)
-{
-	size_t i = 0;
-
-	for (; i + 8 <= n; i += 8, words += bits)
-		store(dst + i, tfs_columns_bytes(load(words), bits), 8);
-	if (i < n)
-		store(dst + i, tfs_columns_bytes(load(words), bits), n - i);
-}
-
 static void planes(const uint8_t *words, size_t n, unsigned bits, uint8_t *dst)
 {
 	for (size_t i = 0; i < n; i += 8) {
@@ -242,47 +231,33 @@ static void planes(const uint8_t *words, size_t n, unsigned bits, uint8_t *dst)
 	}
 }
 
-static void expand(const struct tfs_scaled *w, const uint8_t *words, size_t n, uint8_t *dst)
-{
-	if (w->arg[ARG_PLANAR]) {
-		planes(words, n, w->bits, dst);
-		return;
-	}
-	switch (w->bits) {
-	case 2:
-		stream(words, n, 2, dst);
-		break;
-	case 3:
-		stream(words, n, 3, dst);
-		break;
-	case 4:
-		stream(words, n, 4, dst);
-		break;
-	default: /* of 8 they are bytes */
-		memcpy(dst, words, n);
-		break;
-	}
-}
-
+/*
+ * Turned to rows, the words of a column are a stream of bits again; planes, which are not, become bytes.
+ */
 static void unpack(const struct tfs_scaled *w, const uint8_t *stored, uint8_t *ret_codes)
 {
 	/* Codes are loaded 8 bytes at a time, so there are some behind the last ones. */
 	uint32_t tile[TILE_OUT][TILE_WORDS + 2] = { 0 };
-	const uint64_t n_words = w->parts[CODES]->shape[0];
+	const uint64_t n_words = w->parts[CODES]->shape[0], most = TILE_IN / 32 * w->bits;
 
 	for (uint64_t o = 0; o < w->rows; o += TILE_OUT)
-		for (uint64_t i = 0; i < w->cols; i += TILE_IN) {
-			const uint64_t from = i / 32 * w->bits, left = n_words - from, most = TILE_IN / 32 * w->bits;
+		for (uint64_t from = 0; from < n_words; from += most) {
+			const uint64_t i = from / w->bits * 32;
 			const size_t n_out = w->rows - o < TILE_OUT ? w->rows - o : TILE_OUT;
-			const size_t n_in = w->cols - i < TILE_IN ? w->cols - i : TILE_IN;
-			const size_t n = left < most ? left : most;
+			const size_t n = n_words - from < most ? n_words - from : most;
 
 			for (size_t k = 0; k < n; k++)
 				for (size_t j = 0; j < n_out; j++)
 					memcpy(&tile[j][k], stored + ((from + k) * w->rows + o + j) * sizeof(uint32_t),
 					       sizeof(uint32_t));
-			for (size_t j = 0; j < n_out; j++)
-				expand(w, (const uint8_t *)tile[j], n_in, ret_codes + (o + j) * w->cols + i);
+			for (size_t j = 0; j < n_out; j++) {
+				if (!w->arg[ARG_PLANAR])
+					memcpy(ret_codes + (o + j) * w->row_bytes + from * sizeof(uint32_t), tile[j],
+					       n * sizeof(uint32_t));
+				else if (i < w->cols)
+					planes((const uint8_t *)tile[j], w->cols - i < TILE_IN ? w->cols - i : TILE_IN, w->bits,
+					       ret_codes + (o + j) * w->cols + i);
+			}
 		}
 }
 
@@ -344,6 +319,7 @@ static int find(struct tfs_schemes *s, const struct tfs_tensor *t)
 	w.parts[ZEROS] = c.zeros;
 	w.parts[GROUPS] = c.groups;
 	tfs_columns_spread(&w, &c, in, group_size);
+	w.row_bytes = w.arg[ARG_PLANAR] ? 0 : c.codes->shape[0] * sizeof(uint32_t);
 	return tfs_columns_add(s, &c, &w);
 }
 

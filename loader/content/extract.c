@@ -522,6 +522,18 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_
 	return c ? c : r;
 }
 
+int tfs_extract_check(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_error *err)
+{
+	struct tfs_source *source;
+	int r = tfs_source_pin(x->sources, t->source, &source, err);
+
+	if (r)
+		tfs_source_name(x->sources, t->source, err);
+	else
+		tfs_source_unpin(x->sources, source);
+	return r;
+}
+
 /* How much of a tensor is extracted at a time if it doesn't go straight to its destination. */
 #define PIECE (TFS_EXTRACT_SCRATCH - 2 * TFS_IO_ALIGN)
 

@@ -39,4 +39,7 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_
 int tfs_extract_copy(struct tfs_extractor *x, const struct tfs_tensor *t, uint64_t at, size_t len, uint8_t *dst, void *bounce,
 		     struct tfs_read_request *rq);
 
+/* Is the source of @t still the file that was mounted, so that what was made of it earlier may be used? 0, or as tfs_extract(). */
+int tfs_extract_check(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_error *err);
+
 #endif

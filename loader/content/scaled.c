@@ -574,6 +574,25 @@ static int make_from_source(const struct operands *o, const struct tfs_scaled *w
 	return r;
 }
 
+/*
+ * What is kept of the parts may be used only while their files are those that it was read from. That of the codes has just been
+ * checked, if they were read.
+ */
+static int check_sources(const struct tfs_scaled *w, struct tfs_extractor *x, struct tfs_error *err)
+{
+	int r = 0;
+
+	for (unsigned i = w->packing != TFS_PACKED_OTHERWISE; i < w->n_parts && !r; i++) {
+		unsigned k = 0;
+
+		while (w->parts[k]->source != w->parts[i]->source)
+			k++;
+		if (k == i)
+			r = tfs_extract_check(x, w->parts[i], err);
+	}
+	return r;
+}
+
 int tfs_scaled_read(struct tfs_scaled_pool *p, struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_read_request *rq)
 {
 	const struct tfs_scaled how = tfs_scaled_of(t), *w = &how;
@@ -596,6 +615,8 @@ int tfs_scaled_read(struct tfs_scaled_pool *p, struct tfs_extractor *x, const st
 		r = make_from_source(o, w, x, first, n, rq);
 	else
 		make(o, w, &(struct codes){ o->codes, 0 }, first, n, (float *)(void *)rq->buf);
+	if (!r && !is_new)
+		r = check_sources(w, x, &rq->err);
 	put(p, o, r ? 0 : rq->len);
 	return r;
 }

@@ -306,9 +306,9 @@ static int make_operands(struct tfs_scaled_pool *p, struct operands *o, const st
 	bool two = w->form == TFS_SCALED_MINUS_TIMES || w->form == TFS_SCALED_TIMES_PLUS;
 	int r = 0;
 
-	o->of.scale = calloc(w->n_scales + 1, sizeof *o->of.scale);
-	o->of.offset = two ? calloc(w->n_scales + 1, sizeof *o->of.offset) : NULL;
-	o->of.group = w->has_groups ? calloc(w->cols + 1, sizeof *o->of.group) : NULL;
+	o->of.scale = calloc(w->n_scales ? w->n_scales : 1, sizeof *o->of.scale);
+	o->of.offset = two ? calloc(w->n_scales ? w->n_scales : 1, sizeof *o->of.offset) : NULL;
+	o->of.group = w->has_groups ? calloc(w->cols ? w->cols : 1, sizeof *o->of.group) : NULL;
 	if (w->packing == TFS_PACKED_OTHERWISE)
 		o->codes = take_buffer(p, unpacked_bytes(w) + 1, &o->n_codes);
 	if (!o->of.scale || (two && !o->of.offset) || (w->has_groups && !o->of.group) ||

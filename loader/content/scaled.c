@@ -194,7 +194,7 @@ static int no_memory(struct tfs_error *err, uint64_t bytes)
 static uint8_t *read_all(struct tfs_extractor *x, const struct tfs_tensor *part, void *bounce, struct tfs_read_request *rq,
 			 int *ret_code)
 {
-	uint8_t *bytes = malloc(part->nbytes + 1);
+	uint8_t *bytes = malloc(part->nbytes ? part->nbytes : 1);
 
 	*ret_code = bytes ? tfs_extract_copy(x, part, 0, part->nbytes, bytes, bounce, rq) : no_memory(&rq->err, part->nbytes);
 	if (!*ret_code)
@@ -242,11 +242,11 @@ static int make_operands(struct operands *o, const struct tfs_scaled *w, struct 
 	bool two = w->form == TFS_SCALED_MINUS_TIMES || w->form == TFS_SCALED_TIMES_PLUS;
 	int r = 0;
 
-	o->of.scale = calloc(w->n_scales + 1, sizeof *o->of.scale);
-	o->of.offset = two ? calloc(w->n_scales + 1, sizeof *o->of.offset) : NULL;
-	o->of.group = w->has_groups ? calloc(w->cols + 1, sizeof *o->of.group) : NULL;
+	o->of.scale = calloc(w->n_scales ? w->n_scales : 1, sizeof *o->of.scale);
+	o->of.offset = two ? calloc(w->n_scales ? w->n_scales : 1, sizeof *o->of.offset) : NULL;
+	o->of.group = w->has_groups ? calloc(w->cols ? w->cols : 1, sizeof *o->of.group) : NULL;
 	if (w->packing == TFS_PACKED_OTHERWISE)
-		o->codes = malloc(n_values(w) + 1);
+		o->codes = malloc(n_values(w) ? n_values(w) : 1);
 	if (!o->of.scale || (two && !o->of.offset) || (w->has_groups && !o->of.group) ||
 	    (w->packing == TFS_PACKED_OTHERWISE && !o->codes))
 		r = no_memory(&rq->err, kept_bytes(w));

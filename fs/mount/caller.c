@@ -41,19 +41,29 @@ static bool sees_any(struct tfs_fs *fs, const struct tfs_caller *c, struct tfs_i
 	return false;
 }
 
-bool tfs_caller_sees(struct tfs_fs *fs, const struct tfs_caller *c, struct tfs_inode inode)
+/* What tensor file @i is about: itself; meta/ of a part of a scaled weight names the weight's other parts, too. */
+static bool sees_tensor(struct tfs_fs *fs, const struct tfs_caller *c, struct tfs_inode i)
 {
 	const struct tfs_access *a = tfs_tree_access(fs->tree);
+	const struct tfs_set *set = &fs->model->sets[i.set];
+	const struct tfs_tensor *w = i.view == TFS_VIEW_META ? tfs_set_scaled_of(set, i.tensor) : NULL;
 
+	return tfs_access_tensor(a, c, i.set, i.tensor) &&
+	       (!w || tfs_access_tensor(a, c, i.set, (uint32_t)(set->n_tensors + (size_t)(w - set->scaled))));
+}
+
+bool tfs_caller_sees(struct tfs_fs *fs, const struct tfs_caller *c, struct tfs_inode inode)
+{
+	const uint32_t original = tfs_tree_original_of(fs->tree, inode);
+
+	if (original != UINT32_MAX)
+		return tfs_access_way(fs->model, c, original);
 	switch (inode.kind) {
-	case TFS_INO_NODE:
-	case TFS_INO_COPY:
-		return tfs_access_way(fs->model, c, inode.node);
 	case TFS_INO_TENSOR:
-		return tfs_access_tensor(a, c, inode.set, inode.tensor);
+		return sees_tensor(fs, c, inode);
 	case TFS_INO_KEYS:
 	case TFS_INO_CONSOLIDATED:
-		return tfs_access_set(a, c, inode.set);
+		return tfs_access_set(tfs_tree_access(fs->tree), c, inode.set);
 	case TFS_INO_TREE_DIR:
 	case TFS_INO_SET_TREE_DIR:
 		return sees_any(fs, c, inode);
@@ -88,8 +98,9 @@ bool tfs_is_mixed_dir(struct tfs_fs *fs, struct tfs_inode dir)
 
 bool tfs_is_behind_link(struct tfs_fs *fs, struct tfs_inode inode)
 {
-	/* The kernel follows a link that is shown as one, but in a copy it is shown as a file. */
-	bool followed = inode.kind == TFS_INO_COPY || (inode.kind == TFS_INO_NODE && !fs->model->nodes[inode.node].link);
+	const uint32_t original = tfs_tree_original_of(fs->tree, inode);
 
-	return followed && tfs_model_way(fs->model, inode.node);
+	/* The kernel follows a link that is shown as one, but not what is made of its target. */
+	return original != UINT32_MAX && (inode.kind != TFS_INO_NODE || !fs->model->nodes[original].link) &&
+	       tfs_model_way(fs->model, original);
 }

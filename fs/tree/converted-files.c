@@ -40,7 +40,7 @@ static bool made_entry(struct tfs_tree *t, struct tfs_inode dir, uint32_t n_shar
 	case CONFIG:
 		strcpy(name, "config.json");
 		ret_inode->node = TFS_KEYS_CONFIG;
-		return tfs_converted_has_config(t->converted, dir.set);
+		return tfs_converted_find_config(t->converted, dir.set) != UINT32_MAX;
 	case INDEX:
 		strcpy(name, "model.safetensors.index.json");
 		ret_inode->node = TFS_KEYS_INDEX;

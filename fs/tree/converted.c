@@ -16,6 +16,7 @@
 #include "base/search.h"
 #include "base/sort.h"
 #include "content/values.h"
+#include "model/config.h"
 #include "tensor/scaled.h"
 
 const char *const tfs_as_names[TFS_AS] = { "bf16", "f16", "f32" };
@@ -351,17 +352,12 @@ int tfs_converted_index(struct tfs_converted_all *c, uint32_t set, enum tfs_as a
 
 static const char config_name[] = "config.json";
 
-static uint32_t find_config(const struct tfs_converted_all *c, uint32_t set)
+uint32_t tfs_converted_find_config(const struct tfs_converted_all *c, uint32_t set)
 {
 	const struct tfs_model *m = c->model;
 	uint32_t node = tfs_model_find_child(m, m->sets[set].dir, config_name, strlen(config_name));
 
 	return node != UINT32_MAX && S_ISREG(m->nodes[node].mode) ? node : UINT32_MAX;
-}
-
-bool tfs_converted_has_config(struct tfs_converted_all *c, uint32_t set)
-{
-	return find_config(c, set) != UINT32_MAX;
 }
 
 /* Convert a configuration, and those of parts of the model that are in it. */
@@ -381,39 +377,20 @@ static void convert_config(json_t *o, const char *type, bool top)
 	json_object_foreach(o, key, value) if (json_is_object(value)) convert_config(value, type, false);
 }
 
-/* Larger ones aren't configurations of models. */
-enum { MAX_CONFIG = 64 << 20 };
-
 int tfs_converted_config(struct tfs_converted_all *c, uint32_t set, enum tfs_as as, char **ret_text, size_t *ret_len)
 {
-	const uint32_t node = find_config(c, set);
-	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
-	cleanup_free char *text = NULL;
-	int r = tfs_model_open_input(c->model, node, &in);
+	json_t *o;
+	int r = tfs_config_read(c->model, c->model->sets[set].dir, config_name, &o);
 
 	if (r)
-		return r == -ENOENT ? -ESTALE : r;
-	text = in.size <= MAX_CONFIG ? malloc(in.size + 1) : NULL;
-	if (!text)
-		return in.size <= MAX_CONFIG ? -ENOMEM : -EIO;
-	r = in.size ? tfs_input_read(&in, text, in.size, 0, NULL) : 0;
-	int changed = tfs_model_check_node(c->model, node, &in);
-	if (changed || r)
-		return changed ? changed : r;
-	json_t *o = json_loadb(text, in.size, 0, NULL);
-	if (!json_is_object(o)) {
-		json_decref(o);
-		return -EIO;
-	}
+		return r == -EINVAL ? -EIO : r;
 	convert_config(o, types[as].torch, true);
-	char *dump = json_dumps(o, JSON_INDENT(2));
+	*ret_text = tfs_config_dump(o);
 	json_decref(o);
-	if (!dump)
+	if (!*ret_text)
 		return -ENOMEM;
-	int len = asprintf(ret_text, "%s\n", dump);
-	free(dump);
-	*ret_len = (size_t)len;
-	return len < 0 ? -ENOMEM : 0;
+	*ret_len = strlen(*ret_text);
+	return 0;
 }
 
 /* --- Other files ------------------------------------------------------------------------------------------------------ */

@@ -37,11 +37,11 @@ void tfs_converted_shard_name(uint32_t shard, uint32_t n, char *buf, size_t size
 /* The index of one with several shards, allocated; its length in *@ret_len. -ENOMEM. */
 int tfs_converted_index(struct tfs_converted_all *c, uint32_t set, enum tfs_as as, char **ret_text, size_t *ret_len);
 
-/* Does it have a config.json, which is generated from that in the set's directory? */
-bool tfs_converted_has_config(struct tfs_converted_all *c, uint32_t set);
+/* The config.json in the set's directory, which one of it is generated from; UINT32_MAX: there is none. */
+uint32_t tfs_converted_find_config(const struct tfs_converted_all *c, uint32_t set);
 /*
  * That config.json: without the keys about quantisation, and with the type. Allocated; its length in *@ret_len. -ESTALE: the
- * original has changed; -EIO: it isn't a JSON object, or can't be read; -ENOMEM.
+ * original has changed; -EIO: it isn't a JSON object; -ENOMEM, or another error of the original.
  */
 int tfs_converted_config(struct tfs_converted_all *c, uint32_t set, enum tfs_as as, char **ret_text, size_t *ret_len);
 

@@ -402,7 +402,7 @@ static bool keys_valid(struct tfs_tree *t, struct tfs_inode i)
 	if (i.node < TFS_KEYS_IN_META)
 		return !i.view && tfs_tree_has_view(t, TFS_VIEW_META) && has_keys(t, i.set, i.node);
 	return (unsigned)i.view < TFS_AS && tfs_tree_has_view(t, TFS_VIEW_WHOLE) && tfs_converted_has(t->converted, i.set) &&
-	       (i.node == TFS_KEYS_CONFIG ? tfs_converted_has_config(t->converted, i.set) :
+	       (i.node == TFS_KEYS_CONFIG ? tfs_tree_original_of(t, i) != UINT32_MAX :
 					    tfs_converted_shards(t->converted, i.set, (enum tfs_as)i.view) > 1);
 }
 
@@ -414,8 +414,21 @@ static struct tfs_inode keys_parent(struct tfs_tree *t, struct tfs_inode i)
 				   .view = i.node < TFS_KEYS_IN_META ? TFS_VIEW_META : TFS_VIEW_WHOLE };
 }
 
+static void keys_attr(const struct tfs_tree *t, struct tfs_inode i, struct stat *st)
+{
+	const uint32_t original = tfs_tree_original_of(t, i);
+
+	if (original == UINT32_MAX) {
+		set_file_attr(t, i, st);
+		return;
+	}
+	st->st_mode = t->model->nodes[original].mode;
+	st->st_nlink = links_of(t, i);
+	tfs_tree_attr_of_node(&t->model->nodes[original], st);
+}
+
 const struct tfs_kind_ops tfs_kind_keys = {
-	.valid = keys_valid, .parent = keys_parent, .attr = set_file_attr, .waits_for_lookup = true
+	.valid = keys_valid, .parent = keys_parent, .attr = keys_attr, .waits_for_lookup = true
 };
 
 static bool whole_valid(struct tfs_tree *t, struct tfs_inode i)

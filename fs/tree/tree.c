@@ -175,6 +175,13 @@ int tfs_tree_text(struct tfs_tree *t, struct tfs_inode i, char **ret_text, size_
 	}
 }
 
+uint32_t tfs_tree_original_of(const struct tfs_tree *t, struct tfs_inode i)
+{
+	if (i.kind == TFS_INO_NODE || i.kind == TFS_INO_COPY)
+		return i.node;
+	return i.kind == TFS_INO_KEYS && i.node == TFS_KEYS_CONFIG ? tfs_converted_find_config(t->converted, i.set) : UINT32_MAX;
+}
+
 const struct tfs_access *tfs_tree_access(const struct tfs_tree *t)
 {
 	return t->access;

@@ -79,6 +79,9 @@ const struct tfs_consolidated *tfs_tree_consolidated(struct tfs_tree *t, struct 
  */
 int tfs_tree_text(struct tfs_tree *t, struct tfs_inode file, char **ret_text, size_t *ret_len);
 
+/* The node whose content @inode shows, as it is or converted, and so whose owner and mode it has; UINT32_MAX: it isn't of one. */
+uint32_t tfs_tree_original_of(const struct tfs_tree *t, struct tfs_inode inode);
+
 /* Its access rules; valid as long as the tree. */
 const struct tfs_access *tfs_tree_access(const struct tfs_tree *t);
 

@@ -14,7 +14,7 @@ bool tfs_valued(const struct tfs_tensor *t)
 	const char *name = t->dtype->name;
 
 	return (t->encoding && t->encoding->coding == TFS_SCALED) || !t->dtype->safetensors || !strncmp(name, "F8", 2) ||
-	       !strncmp(name, "F6", 2) || !strncmp(name, "F4", 2);
+	       !strncmp(name, "F6_", 3) || !strncmp(name, "F4", 2);
 }
 
 bool tfs_has_values(const struct tfs_tensor *t)

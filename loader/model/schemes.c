@@ -16,6 +16,7 @@
 #include "base/search.h"
 #include "base/sort.h"
 #include "convert/convert.h"
+#include "model/config.h"
 
 /* clang-format off */
 static const struct tfs_scheme *const schemes[] = {
@@ -70,6 +71,8 @@ struct tfs_schemes {
 	struct refused refused[MAX_REFUSED];
 	size_t n_refused;
 	bool config_read;
+	bool config_asked;		     /* for the weight that is being determined */
+	const char *unreadable;		     /* a file of these that is there and can't be read, or isn't a configuration */
 	json_t *model_config, *other_config; /* files, parsed; NULL: not there */
 	const json_t *config;		     /* of one of these */
 	struct metadata *metadata;	     /* of the files of the set; NULL: none was asked for yet */
@@ -162,24 +165,17 @@ const struct tfs_tensor *tfs_schemes_part(struct tfs_schemes *s, const struct tf
 
 /* --- Configuration --------------------------------------------------------------------------------------------------- */
 
-/* A configuration has a few KiB; one with all layers of a large model a few hundred. */
-enum { MAX_CONFIG = 16 << 20 };
-
-static json_t *read_json(const struct tfs_schemes *s, const char *name)
+static json_t *read_file(struct tfs_schemes *s, const char *name)
 {
-	uint32_t node = tfs_model_find_child(&s->m->pub, s->set->dir, name, strlen(name));
-	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	json_t *o;
+	int r = tfs_config_read(&s->m->pub, s->set->dir, name, &o);
 
-	if (node == UINT32_MAX || tfs_model_open_input(&s->m->pub, node, &in) || in.size > MAX_CONFIG)
-		return NULL;
-	cleanup_free char *text = malloc(in.size + 1);
-	if (!text || tfs_input_read(&in, text, in.size, 0, NULL))
-		return NULL;
-	o = json_loadb(text, in.size, 0, NULL);
-	if (!json_is_object(o)) {
-		json_decref(o);
-		return NULL;
+	if (r && r != -ENOENT && !s->unreadable) {
+		uint32_t node = tfs_model_find_child(&s->m->pub, s->set->dir, name, strlen(name));
+
+		s->unreadable = name;
+		tfs_model_warn(s->m, node, r, "%s isn't a configuration that can be read: no values that depend on it",
+			       node == UINT32_MAX ? name : "this");
 	}
 	return o;
 }
@@ -198,7 +194,7 @@ static void read_config(struct tfs_schemes *s)
 	static const char *const files[] = { "quantize_config.json", "quant_config.json", "hf_quant_config.json", "params.json" };
 
 	s->config_read = true;
-	s->model_config = read_json(s, "config.json");
+	s->model_config = read_file(s, "config.json");
 	for (size_t i = 0; i < sizeof of_model / sizeof *of_model && !s->config; i++)
 		s->config = object_in(s->model_config, of_model[i]);
 	/* MLX copies its "quantization" there, without a method: then "quantization" itself counts. */
@@ -210,25 +206,35 @@ static void read_config(struct tfs_schemes *s)
 		s->config = object_in(s->model_config, "quantization");
 	for (size_t i = 0; i < sizeof files / sizeof *files && !s->config; i++) {
 		json_decref(s->other_config);
-		s->other_config = read_json(s, files[i]);
+		s->other_config = read_file(s, files[i]);
 		s->config = object_in(s->other_config, "quantization");
 		if (!s->config && i < 2)
 			s->config = s->other_config;
 	}
 }
 
-const json_t *tfs_schemes_config(struct tfs_schemes *s)
+static void ask_config(struct tfs_schemes *s)
 {
 	if (!s->config_read)
 		read_config(s);
+	s->config_asked = true;
+}
+
+const json_t *tfs_schemes_config(struct tfs_schemes *s)
+{
+	ask_config(s);
 	return s->config;
 }
 
 const json_t *tfs_schemes_model_config(struct tfs_schemes *s)
 {
-	if (!s->config_read)
-		read_config(s);
+	ask_config(s);
 	return s->model_config;
+}
+
+bool tfs_schemes_has_config(struct tfs_schemes *s)
+{
+	return tfs_schemes_config(s) || s->unreadable;
 }
 
 const char *tfs_config_string(const json_t *o, const char *key)
@@ -316,8 +322,8 @@ int tfs_schemes_comfy_layers(struct tfs_schemes *s, const struct tfs_tensor *t, 
 	*ret_layers = NULL;
 	if (!text)
 		return r;
-	if (!m->parsed && len <= MAX_CONFIG)
-		m->o = json_loadb(text, len, 0, NULL);
+	if (!m->parsed && len <= TFS_MAX_CONFIG)
+		m->o = tfs_config_parse(text, len);
 	m->parsed = true;
 	*ret_layers = object_in(m->o, "layers");
 	return *ret_layers ? 1 : -EINVAL;
@@ -409,15 +415,16 @@ int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const u
 	*encoding = (struct tfs_encoding){ .coding = TFS_SCALED, .scaled = share(s, w), .parts = parts, .length = codes->nbytes };
 	if (!encoding->scaled)
 		return -ENOMEM;
+	for (unsigned i = 1; i < n_parts; i++)
+		tfs_schemes_hide(s, w->parts[i]);
 	if (tfs_dtype_nbytes(t.dtype, shape, ndim, &t.nbytes) || t.nbytes / sizeof(float) != w->experts * w->rows * w->cols)
 		return tfs_schemes_refuse(s, codes, w->scheme, "it is too large");
+	if (s->config_asked && s->unreadable)
+		return tfs_schemes_refuse(s, codes, w->scheme, "%s, which it depends on, can't be read", s->unreadable);
 	if (!places_fit(w))
 		return tfs_schemes_refuse(s, codes, w->scheme, "there are fewer scales than its values take");
-	s->found[s->n_found++] = t;
 	mark_code(s, codes);
-	for (unsigned i = 1; i < n_parts; i++)
-		if (!tfs_is_float(w->parts[i]))
-			mark_code(s, w->parts[i]);
+	s->found[s->n_found++] = t;
 	return 1;
 }
 
@@ -740,6 +747,7 @@ int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set)
 		r = 0;
 		if (!may_be_code(types, t->dtype))
 			continue;
+		s.config_asked = false;
 		for (size_t k = 0; k < sizeof schemes / sizeof *schemes && !r && !t->code; k++)
 			r = schemes[k]->find(&s, t);
 	}

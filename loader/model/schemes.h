@@ -82,10 +82,12 @@ bool tfs_is_float(const struct tfs_tensor *t);
 uint64_t tfs_n_elems(const struct tfs_tensor *t); /* of a tensor that fits in memory, so it can't overflow */
 
 /*
- * The quantisation configuration of the set's directory, an object: docs/quantised.md. NULL: there is none. Valid
- * as long as @s.
+ * The quantisation configuration of the set's directory, an object: docs/quantised.md. NULL: there is none, or one that can't be read;
+ * then a weight for which it was asked is refused when it is added. Valid as long as @s.
  */
 const json_t *tfs_schemes_config(struct tfs_schemes *s);
+/* Is there one, even one that can't be read? */
+bool tfs_schemes_has_config(struct tfs_schemes *s);
 /* All of config.json, or NULL. */
 const json_t *tfs_schemes_model_config(struct tfs_schemes *s);
 /* What the file that @t is in says about itself under @key (@len bytes): a string of *@ret_len bytes, or NULL. 0 or -ENOMEM. */

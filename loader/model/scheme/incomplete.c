@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Codes that lack something: a number that is one only with what is missing must not be shown as a value. Asked first: what belongs to
- * a tensor is listed by the index and in no file, or can't be read. Asked when all others have been, of all: a weight that is whole numbers in a model that says it
- * is quantised, and that no scheme knows what to do with.
+ * a tensor is listed by the index and in no file, or can't be read. Asked when all others have been, of all: whole numbers, or FP8, that
+ * no scheme knows what to do with, in a model that says it is quantised, or that lacks files.
  */
 #include <string.h>
 
@@ -42,11 +42,29 @@ static int find_incomplete(struct tfs_schemes *s, const struct tfs_tensor *t)
 			 0;
 }
 
+/* What codes are called, other than "weight", and what says how they are packed, by formats that docs/quantised.md is about. */
+static bool has_name_of_codes(const struct tfs_tensor *t)
+{
+	static const char *const names[] = {
+		".qweight", ".qzeros", ".g_idx",	 ".weight_packed", ".weight_zero_point", ".W_q",
+		"_blocks",  "_scales", ".weight.absmax", ".weight_scale",  ".weight_scale_inv",	 ".scales",
+	};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (tfs_name_ends(t, names[i]))
+			return true;
+	return false;
+}
+
 static int find_unknown(struct tfs_schemes *s, const struct tfs_tensor *t)
 {
+	const bool weight = tfs_schemes_weight(t) != SIZE_MAX && t->ndim >= 2;
 	const bool whole = tfs_is(t, "I8") || tfs_is(t, "U8") || tfs_is(t, "I32") || tfs_is(t, "U32");
 
-	if (!whole || tfs_schemes_weight(t) == SIZE_MAX || t->ndim < 2 || !tfs_schemes_config(s))
+	/* Without its scales, FP8 is the same as in a model that has none: only missing files tell. */
+	if (tfs_schemes_set(s)->incomplete && (weight || has_name_of_codes(t)))
+		return tfs_schemes_refuse(s, t, "incomplete", "files of the model are missing, maybe with what its codes go with");
+	if (!whole || !weight || !tfs_schemes_has_config(s))
 		return 0;
 	return tfs_schemes_refuse(s, t, "unknown", "the model is quantised, and nothing says what its codes are worth");
 }

@@ -355,6 +355,7 @@ bool tfs_modules_find(const struct modules *m, struct tfs_module d, const char *
 
 /* --- Making ------------------------------------------------------------------------------------------------------------- */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): tfs_array_room() changes it */
 static bool add_odd(struct modules *m, size_t *room, uint32_t place, unsigned depth)
 {
 	if (tfs_array_room(m->odd, m->n_odd, *room))

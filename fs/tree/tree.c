@@ -157,21 +157,21 @@ uint64_t tfs_tree_n_files(const struct tfs_tree *t)
 	return n;
 }
 
-const struct tfs_consolidated *tfs_tree_consolidated(struct tfs_tree *t, struct tfs_inode i)
+const struct tfs_consolidated *tfs_tree_consolidated(struct tfs_tree *t, struct tfs_inode file)
 {
-	return i.view ? tfs_converted_shard(t->converted, i.set, (enum tfs_as)(i.view - 1), i.node) :
-			tfs_consolidated_get(t->consolidated, i.set);
+	return file.view ? tfs_converted_shard(t->converted, file.set, (enum tfs_as)(file.view - 1), file.node) :
+			   tfs_consolidated_get(t->consolidated, file.set);
 }
 
-int tfs_tree_text(struct tfs_tree *t, struct tfs_inode i, char **ret_text, size_t *ret_len)
+int tfs_tree_text(struct tfs_tree *t, struct tfs_inode file, char **ret_text, size_t *ret_len)
 {
-	switch (i.node) {
+	switch (file.node) {
 	case TFS_KEYS_CONFIG:
-		return tfs_converted_config(t->converted, i.set, (enum tfs_as)i.view, ret_text, ret_len);
+		return tfs_converted_config(t->converted, file.set, (enum tfs_as)file.view, ret_text, ret_len);
 	case TFS_KEYS_INDEX:
-		return tfs_converted_index(t->converted, i.set, (enum tfs_as)i.view, ret_text, ret_len);
+		return tfs_converted_index(t->converted, file.set, (enum tfs_as)file.view, ret_text, ret_len);
 	default:
-		return tfs_file_meta_text(t->model, i, ret_text, ret_len);
+		return tfs_file_meta_text(t->model, file, ret_text, ret_len);
 	}
 }
 

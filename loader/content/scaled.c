@@ -85,13 +85,11 @@ static uint8_t *take_buffer(struct tfs_scaled_pool *p, size_t size, size_t *ret_
 	return found.bytes ? found.bytes : tfs_buffer_create(size);
 }
 
-/* @bytes may be NULL. */
-static void put_buffer(struct tfs_scaled_pool *p, uint8_t *bytes, size_t size)
+/* Its bytes may be NULL. */
+static void put_buffer(struct tfs_scaled_pool *p, struct spare old)
 {
-	struct spare old = { bytes, size };
-
 	pthread_mutex_lock(&p->lock);
-	for (size_t i = 0; i < 2 && old.bytes && size >= SMALL; i++)
+	for (size_t i = 0; i < 2 && old.bytes && old.size >= SMALL; i++)
 		if (!p->spares[i].bytes) {
 			p->spares[i] = old;
 			old = (struct spare){ 0 };
@@ -117,7 +115,7 @@ static void drop_arrays(struct tfs_scaled_pool *p, struct operands *o)
 	free(o->of.scale);
 	free(o->of.offset);
 	free(o->of.group);
-	put_buffer(p, o->codes, o->n_codes);
+	put_buffer(p, (struct spare){ o->codes, o->n_codes });
 	o->of.scale = o->of.offset = NULL;
 	o->of.group = NULL;
 	o->codes = NULL;
@@ -333,7 +331,7 @@ static int make_operands(struct tfs_scaled_pool *p, struct operands *o, const st
 		r = read_all(x, w->parts[0], stored, bounce, rq);
 		if (!r)
 			w->ops->unpack(w, stored, o->codes);
-		put_buffer(p, stored, size);
+		put_buffer(p, (struct spare){ stored, size });
 	}
 	for (uint64_t c = 0; !r && w->has_groups && c < w->cols; c++)
 		if (last + o->of.group[c] * w->per_col >= w->n_scales)

@@ -361,6 +361,7 @@ static const struct tfs_scaled *share(struct tfs_schemes *s, const struct tfs_sc
 
 	memset(how.parts, 0, sizeof how.parts);
 	for (size_t i = 0; i < MOST_SHARED && s->shared[i]; i++)
+		/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): padding costs a copy at most */
 		if (!memcmp(s->shared[i], &how, sizeof how))
 			return s->shared[i];
 	shared = tfs_arena_alloc(&s->m->arena, sizeof *shared, alignof(struct tfs_scaled));

@@ -6,7 +6,7 @@ load helpers
 # every OPTION...: all cases of all schemes, each a directory of one model, mounted with these options.
 every() {
 	py "$e2e/quantised.py" make "$model"
-	expect_log 'warning: .*(not in f32/|too large for F16, and infinite there|are missing, the first is)'
+	expect_log 'warning: .*(not in f32/|too large for F16, and infinite there|are missing, the first is|shards of its name exist|configuration that can be read)'
 	expect_log 'error: .*g_idx: input 5 is of group'
 	start "$@" "$model" "$mnt"
 	py "$e2e/quantised.py" check "$mnt" "$log"
@@ -35,6 +35,56 @@ every() {
 		case=$(basename "$case")
 		py "$shared/quant/check.py" "$mnt/$case/f32" "$shared/quant/$case" || fail "$case"
 	done
+}
+
+@test "one weight file: by the configuration beside it" {
+	py "$e2e/quantised.py" make "$T/all"
+	start "$T/all/incomplete/python_config/model.safetensors" "$mnt"
+	local of_file of_directory
+	of_file=$(sha256sum <"$mnt/f32/m.a.weight.npy")
+	umount "$mnt"
+	start "$T/all/incomplete/python_config" "$mnt"
+	of_directory=$(sha256sum <"$mnt/f32/m.a.weight.npy")
+	[[ $of_file = "$of_directory" ]]
+}
+
+@test "--allow-other: whole/*/config.json is as readable as the original; meta/ of a part, as the whole weight" {
+	need_root
+	command -v setpriv >/dev/null || skip "no setpriv"
+	make_user_dir
+	chown 0:0 "$user_dir" "$mnt"
+	py "$e2e/quantised.py" make "$T/all"
+	cp -r "$T/all/fp8/blocks" "$model"
+	chmod 600 "$model/config.json"
+	start --allow-other "$model" "$mnt"
+	nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups --)
+	"${nobody[@]}" cat "$mnt/whole/bf16/model.safetensors" >/dev/null
+	run "${nobody[@]}" cat "$mnt/whole/bf16/config.json"
+	[[ $status = 1 && $output = *"Permission denied"* ]] || fail "$output"
+	grep -q bfloat16 "$mnt/whole/bf16/config.json"
+	umount "$mnt"
+	chmod 644 "$model/config.json"
+	chmod 600 "$model/model-00002-of-00002.safetensors"
+	start --allow-other "$model" "$mnt"
+	local part
+	part=$(py - "$mnt" <<'EOF'
+import json, pathlib, sys
+
+# A weight whose codes are in the first shard, which all may read, and whose scales are in the second.
+for p in sorted(pathlib.Path(sys.argv[1], "meta").iterdir()):
+    m = json.loads(p.read_text())
+    if "parts" in m and m["source"].startswith("model-00001"):
+        other = json.loads(pathlib.Path(p.parent, m["parts"][1] + ".json").read_text())
+        if other["source"].startswith("model-00002"):
+            print(m["parts"][0])
+            break
+EOF
+	)
+	[[ $part ]] || fail "no weight of both shards"
+	"${nobody[@]}" cat "$mnt/tensors/$part" >/dev/null
+	run "${nobody[@]}" cat "$mnt/meta/$part.json"
+	[[ $status = 1 ]] || fail "$output"
+	[[ $output != *_scale* ]] || fail "$output"
 }
 
 # bats test_tags=slow

@@ -151,8 +151,8 @@ struct tfs_onnx_operator {
 	unsigned n_inputs;
 };
 
-/* If @op, that of the NodeProto @node in @scope, takes codes of a weight: remember which. 0, or -errno with the reader's error filled. */
-int tfs_onnx_find_codes(struct tfs_onnx *o, const struct tfs_onnx_operator *op, const struct tfs_pb_field *node, uint32_t scope);
+/* If @node, which is read from the NodeProto @field in @scope, takes codes of a weight: remember which. 0, or -errno with the reader's error filled. */
+int tfs_onnx_find_codes(struct tfs_onnx *o, const struct tfs_onnx_operator *node, const struct tfs_pb_field *field, uint32_t scope);
 
 /*
  * All is read, and the catalog has the @n records at @order, which is by name, from the outermost graph inwards, and by place in the

@@ -131,7 +131,7 @@ static int keep_location(struct tfs_onnx *o, const struct tfs_pb_field *f, struc
 static int omit(struct tfs_onnx *o, struct tfs_onnx_omitted *omitted, const struct tfs_pb_field *base,
 		const struct tfs_pb_field *attribute, const char *suffix)
 {
-	struct tfs_onnx_text name;
+	struct tfs_onnx_text name = { 0 };
 	int r = make_name(o, base, attribute, suffix, &name);
 
 	if (!r && !omitted->n++) {

@@ -79,7 +79,7 @@ class Case:
         self.name, self.rng = name, np.random.default_rng([seed, *name.encode()])
         self.files = {}  # file name: {tensor: (dtype, shape, bytes)}
         self.metadata = {}  # file name: __metadata__
-        self.configs = {}  # file name: object
+        self.configs = {}  # file name: object, or text
         self.others = {}  # file name: bytes, of other formats
         self.expected = {}  # name in f32/: float32 array
         self.absent = []  # names that f32/ must not have
@@ -138,4 +138,4 @@ class Case:
         for file, data in self.others.items():
             (directory / file).write_bytes(data)
         for file, value in self.configs.items():
-            (directory / file).write_text(json.dumps(value))
+            (directory / file).write_text(value if isinstance(value, str) else json.dumps(value))

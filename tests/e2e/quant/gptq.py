@@ -61,6 +61,9 @@ def v2(c):
     put(c, "m.a", (24, 96), 4, 3, less=0)
     put(c, "m.b", (32, 64), 3, 2, less=0, g_idx=c.rng.permutation(np.arange(64) // 32))
     c.expected["m.a.bias"] = c.bf16("m.a.bias", c.rng.standard_normal(24))
+    c.expected["m.a.shift"] = c.rng.standard_normal(24)
+    c.put("m.a.shift", "F64", c.expected["m.a.shift"])
+    c.expected["m.a.shift"] = c.expected["m.a.shift"].astype(np.float32)
 
 
 def by_format(c):

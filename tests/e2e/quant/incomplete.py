@@ -2,6 +2,8 @@
 """Codes that lack something: no file, never a number."""
 import numpy as np
 
+from . import gptq
+
 
 def listed_and_missing(c):
     """What the index lists and no file has: the scale of one weight, the bias of another, which isn't needed."""
@@ -53,4 +55,36 @@ def asymmetric(c):
     c.warnings = [r"not in f32/: pack-quantized: there is no weight_zero_point"]
 
 
-CASES = [listed_and_missing, nobody_knows, out_of_order, asymmetric]
+def shard_missing(c):
+    """One of two shards, as their names say; nothing lists what the other has."""
+    c.whole = False
+    shard = "model-00001-of-00002.safetensors"
+    for name, dtype, shape in (("a.weight", "F8_E4M3", (4, 6)), ("b.weight", "U32", (4, 6)), ("c.qzeros", "I32", (4, 6)), ("d_scales", "U8", (4, 6))):
+        c.put(name, dtype, c.codes(*shape, avoid=(0x7F, 0xFF)), file=shard)
+        c.absent.append(name)
+    c.expected["e.weight"] = c.f32("e.weight", c.scales(4, 6), file=shard)
+    c.warnings = [r'"a\.weight", and 3 more of this scheme: not in f32/: incomplete', "only 1 of 2 shards"]
+
+
+def gptq_v2(c, config):
+    gptq.put(c, "m.a", (24, 96), 4, 3, less=0)
+    c.configs["config.json"] = config
+
+
+METHOD = '"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 32, "checkpoint_format": "gptq_v2"}'
+
+
+def python_config(c):
+    """JSON as json.load() takes it, and json.dump() writes it: the zero points of the second layout, which it says."""
+    gptq_v2(c, '\ufeff{"rope_theta": 1e500, "cutoff": Infinity, "limit": -Infinity, "x": NaN, "n": 18446744073709551616, %s}' % METHOD)
+
+
+def no_config(c):
+    """Nobody can tell what it says of the zero points."""
+    gptq_v2(c, '{"a": 1, %s,}' % METHOD)
+    del c.expected["m.a.weight"]
+    c.absent += ["m.a.weight"]
+    c.warnings = ["config.json: this isn't a configuration that can be read", r'"m\.a\.qweight": not in f32/: gptq: config\.json']
+
+
+CASES = [listed_and_missing, nobody_knows, out_of_order, asymmetric, shard_missing, python_config, no_config]

@@ -166,7 +166,7 @@ begin() {
 	[[ $status -ne 0 && $output = *"not supported"* ]] || fail "$output"
 }
 
-# bats test_tags=slow
+# bats test_tags=large,slow
 @test "in a control group of 512 MB: a model of 2 GB, right bytes, no kill" {
 	need_root
 	bytes=${TFS_CGROUP_BYTES:-700M}

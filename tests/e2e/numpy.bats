@@ -51,7 +51,7 @@ reference() {
 	grep -q '"compression": "deflate"' "$mnt/meta/f4.1d.json"
 }
 
-# bats test_tags=slow
+# bats test_tags=large,slow
 @test "large ones" {
 	for kind in npy npz npz-deflated; do
 		py "$e2e/numpyfiles.py" $kind "$T/$kind" large
@@ -65,7 +65,7 @@ reference() {
 	done
 }
 
-# bats test_tags=slow
+# bats test_tags=large,slow
 @test "large ones, streamed, in pieces" {
 	for kind in npy npz npz-deflated; do
 		py "$e2e/numpyfiles.py" $kind "$T/$kind" large

@@ -87,7 +87,7 @@ EOF
 	[[ $output != *_scale* ]] || fail "$output"
 }
 
-# bats test_tags=slow
+# bats test_tags=large,slow
 @test "whole/ of more than 5 GB: in shards, with an index" {
 	py "$e2e/quantised.py" large "$model"
 	start "$model" "$mnt"

@@ -61,8 +61,10 @@ static int find_unknown(struct tfs_schemes *s, const struct tfs_tensor *t)
 	const bool weight = tfs_schemes_weight(t) != SIZE_MAX && t->ndim >= 2;
 	const bool whole = tfs_is(t, "I8") || tfs_is(t, "U8") || tfs_is(t, "I32") || tfs_is(t, "U32");
 
-	/* Without its scales, FP8 is the same as in a model that has none: only missing files tell. */
-	if (tfs_schemes_set(s)->incomplete && (weight || has_name_of_codes(t)))
+	const struct tfs_set *set = tfs_schemes_set(s);
+
+	/* Without its scales, FP8 is the same as in a model that has none: only missing files tell. GGUF's scales are in its blocks. */
+	if (set->incomplete && set->format != &tfs_format_gguf && (weight || has_name_of_codes(t)))
 		return tfs_schemes_refuse(s, t, "incomplete", "files of the model are missing, maybe with what its codes go with");
 	if (!whole || !weight || !tfs_schemes_has_config(s))
 		return 0;

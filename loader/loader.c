@@ -35,6 +35,9 @@ struct tfs_loader {
 /* Streams get this share of the budget for their slots, which have bounds of their own. */
 #define STREAM_SHARE 8
 
+/* What one weight's scales, or codes while they are put in order, may take beyond the budget: enough for a matrix of 8,192 x 8,192. */
+#define OVERDRAFT ((uint64_t)96 << 20)
+
 /* --- Memory pressure ----------------------------------------------------------------------------------------------- */
 
 /* For this long after the last sign of pressure nothing is prefetched: demand is enough then. */
@@ -190,7 +193,7 @@ static int start_workers(struct tfs_loader *l, struct tfs_error *err)
 	struct tfs_workers_options o = {
 		.threads = l->options.threads,
 		.tier = l->options.engine,
-		.memory = { .take = take_for_staging, .give = give_from_staging, .arg = l },
+		.memory = { .take = take_for_staging, .give = give_from_staging, .arg = l, .overdraft = OVERDRAFT },
 		.idle = on_idle,
 		.arg = l,
 	};

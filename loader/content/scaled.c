@@ -42,8 +42,9 @@ struct tfs_scaled_pool {
 		uint8_t *bytes;
 		size_t size;
 	} spares[2];
-	pthread_cond_t loaded;
+	pthread_cond_t changed; /* operands were loaded, or are no longer used */
 	struct operands *first; /* guarded by the lock, as are all fields of operands above READY */
+	struct operands *overdrawn; /* those that go beyond the budget, as it refused them; NULL: none */
 };
 
 /* Less than this isn't worth asking the budget for: the scales of most weights. */
@@ -59,7 +60,7 @@ struct tfs_scaled_pool *tfs_scaled_pool_create(const struct tfs_staging_memory *
 		return NULL;
 	p->memory = *memory;
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_cond_init(&p->loaded, NULL);
+	pthread_cond_init(&p->changed, NULL);
 	return p;
 }
 
@@ -139,9 +140,23 @@ void tfs_scaled_pool_destroy(struct tfs_scaled_pool *p)
 		return;
 	destroy(p, p->first);
 	drop_spares(p);
-	pthread_cond_destroy(&p->loaded);
+	pthread_cond_destroy(&p->changed);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
+}
+
+/* Operands that nobody uses are taken out of the list, to be destroyed. */
+static struct operands *take_out(struct tfs_scaled_pool *p, struct operands *o)
+{
+	struct operands **at = &p->first;
+
+	while (*at != o)
+		at = &(*at)->next;
+	*at = o->next;
+	o->next = NULL;
+	if (p->overdrawn == o)
+		p->overdrawn = NULL;
+	return o;
 }
 
 /* Release the operands that nobody has used for @seconds. */
@@ -158,8 +173,7 @@ static void release_old(struct tfs_scaled_pool *p, int seconds)
 			at = &o->next;
 			continue;
 		}
-		*at = o->next;
-		o->next = old;
+		take_out(p, o)->next = old;
 		old = o;
 	}
 	pthread_mutex_unlock(&p->lock);
@@ -189,7 +203,7 @@ static struct operands *take(struct tfs_scaled_pool *p, const struct tfs_tensor 
 	if (o)
 		o->users++;
 	while (o && !*ret_load && o->state == LOADING)
-		pthread_cond_wait(&p->loaded, &p->lock);
+		pthread_cond_wait(&p->changed, &p->lock);
 	pthread_mutex_unlock(&p->lock);
 	return o;
 }
@@ -200,16 +214,10 @@ static void put(struct tfs_scaled_pool *p, struct operands *o, uint64_t made)
 	pthread_mutex_lock(&p->lock);
 	o->done += made;
 	o->used_at = tfs_now();
-	if (!--o->users && (o->state == FAILED || o->done >= o->t->nbytes)) {
-		struct operands **at = &p->first;
-
-		while (*at != o)
-			at = &(*at)->next;
-		*at = o->next;
-		o->next = NULL;
-	} else {
-		o = NULL;
-	}
+	o->users--;
+	if (!o->users && p->overdrawn == o)
+		pthread_cond_broadcast(&p->changed);
+	o = !o->users && (o->state == FAILED || o->done >= o->t->nbytes) ? take_out(p, o) : NULL;
 	pthread_mutex_unlock(&p->lock);
 	destroy(p, o);
 }
@@ -345,6 +353,27 @@ static int make_operands(struct tfs_scaled_pool *p, struct operands *o, const st
 	return 0;
 }
 
+/*
+ * May @o take @bytes beyond the budget? Waits until the part that another thread makes with such operands is done, and releases these.
+ * Nobody waits for anything while making a part but its storage, so this ends.
+ */
+static bool overdraw(struct tfs_scaled_pool *p, struct operands *o, uint64_t bytes)
+{
+	struct operands *old = NULL;
+
+	if (bytes > p->memory.overdraft)
+		return false;
+	pthread_mutex_lock(&p->lock);
+	while (p->overdrawn && p->overdrawn->users)
+		pthread_cond_wait(&p->changed, &p->lock);
+	if (p->overdrawn)
+		old = take_out(p, p->overdrawn);
+	p->overdrawn = o;
+	pthread_mutex_unlock(&p->lock);
+	destroy(p, old);
+	return true;
+}
+
 static void load(struct tfs_scaled_pool *p, struct operands *o, struct tfs_extractor *x, struct tfs_read_request *rq)
 {
 	const struct tfs_scaled how = tfs_scaled_of(o->t), *w = &how;
@@ -355,7 +384,7 @@ static void load(struct tfs_scaled_pool *p, struct operands *o, struct tfs_extra
 	if (all > SMALL && p->memory.take) {
 		release_old(p, 1);
 		taken = p->memory.take(p->memory.arg, all, all, rq->priority);
-		if (!taken)
+		if (!taken && !overdraw(p, o, all))
 			r = no_memory(&rq->err, all);
 	}
 	if (!r && !(bounce = aligned_alloc(TFS_IO_ALIGN, TFS_EXTRACT_SCRATCH)))
@@ -372,7 +401,7 @@ static void load(struct tfs_scaled_pool *p, struct operands *o, struct tfs_extra
 	o->state = r ? FAILED : READY;
 	o->code = r;
 	o->err = rq->err;
-	pthread_cond_broadcast(&p->loaded);
+	pthread_cond_broadcast(&p->changed);
 	pthread_mutex_unlock(&p->lock);
 }
 

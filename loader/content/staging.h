@@ -18,12 +18,13 @@
 #include "content/content.h"
 #include "content/strides.h"
 
-/* Where staging buffers get their memory. */
+/* Where staging buffers, and what scaled weights are computed with, get their memory. */
 struct tfs_staging_memory {
 	/* As much as available of @want bytes, at least @least: the number taken; 0: not enough. NULL: all of @want. */
 	uint64_t (*take)(void *arg, uint64_t want, uint64_t least, enum tfs_priority priority);
 	void (*give)(void *arg, uint64_t bytes);
 	void *arg;
+	uint64_t overdraft; /* bytes that one scaled weight at a time may need where take() has none; see content/scaled.h */
 };
 
 /* The staging buffer of a tensor. Exclusive to whoever has taken it. */

@@ -104,7 +104,7 @@ struct part {
 	bool scales; /* numbers between -2 and 2 */
 };
 
-enum { F8_CODES, INT4_CODES, MLX_CODES, F8_SCALES, INT4_SCALES, MLX_SCALES, MLX_BIASES, PARTS };
+enum { F8_CODES, INT4_CODES, MLX_CODES, MORE_CODES, F8_SCALES, INT4_SCALES, MLX_SCALES, MORE_SCALES, MLX_BIASES, PARTS };
 
 static const char first_file[] = "model-00001-of-00003.safetensors", second_file[] = "model-00002-of-00003.safetensors",
 		  third_file[] = "model-00003-of-00003.safetensors";
@@ -113,16 +113,18 @@ static const struct part parts[PARTS] = {
 	{ first_file, "f8.weight", "F8_E4M3", "300,517", F8_ROWS *F8_COLS },
 	{ first_file, "int4.weight", "U8", "768,1030", INT4_ROWS / 2 * INT4_COLS },
 	{ first_file, "mlx.weight", "U32", "37,30", MLX_ROWS *MLX_WORDS * 4 },
+	{ first_file, "more.weight", "U8", "768,1030", INT4_ROWS / 2 * INT4_COLS }, /* as int4.weight */
 	{ second_file, "f8.weight_scale_inv", "F32", "3,5", F8_BLOCKS * 4, true },
 	{ second_file, "int4.weight_scale", "F32", "1536,5", INT4_ROWS *INT4_GROUPS * 4, true },
 	{ second_file, "mlx.scales", "F32", "37,5", MLX_ROWS *MLX_GROUPS * 4, true },
+	{ second_file, "more.weight_scale", "F32", "1536,5", INT4_ROWS *INT4_GROUPS * 4, true },
 	{ third_file, "mlx.biases", "F32", "37,5", MLX_ROWS *MLX_GROUPS * 4, true },
 };
 
 struct setting {
 	struct rig g;
 	uint8_t *bytes[PARTS];
-	float *want[3];
+	float *want[F8_SCALES];
 	struct budget b;
 	struct tfs_extractor *x;
 	struct tfs_error err;
@@ -197,23 +199,32 @@ static float e4m3(uint8_t c)
 	return e ? ldexpf(8 + (float)m, e - 10) : ldexpf((float)m, -9);
 }
 
+static float *compute_int4(const uint8_t *codes, const uint8_t *scales)
+{
+	float *const all = malloc(INT4_ROWS * INT4_COLS * sizeof *all), *x = all;
+
+	assert_non_null(all);
+	for (size_t r = 0; r < INT4_ROWS; r++)
+		for (size_t c = 0; c < INT4_COLS; c++) {
+			const int code = codes[r / 2 * INT4_COLS + c] >> r % 2 * 4 & 15;
+
+			*x++ = (float)(code < 8 ? code : code - 16) *
+			       number_at(scales, r * INT4_GROUPS + c / (INT4_COLS / INT4_GROUPS));
+		}
+	return all;
+}
+
 static void compute(struct setting *s)
 {
 	float *f8 = s->want[F8_CODES] = malloc(F8_ROWS * F8_COLS * sizeof *f8);
-	float *int4 = s->want[INT4_CODES] = malloc(INT4_ROWS * INT4_COLS * sizeof *int4);
 	float *mlx = s->want[MLX_CODES] = malloc(MLX_ROWS * MLX_COLS * sizeof *mlx);
 
-	assert_true(f8 && int4 && mlx);
+	assert_true(f8 && mlx);
 	for (size_t r = 0; r < F8_ROWS; r++)
 		for (size_t c = 0; c < F8_COLS; c++)
 			*f8++ = e4m3(s->bytes[F8_CODES][r * F8_COLS + c]) * number_at(s->bytes[F8_SCALES], r / 128 * 5 + c / 128);
-	for (size_t r = 0; r < INT4_ROWS; r++)
-		for (size_t c = 0; c < INT4_COLS; c++) {
-			const int code = s->bytes[INT4_CODES][r / 2 * INT4_COLS + c] >> r % 2 * 4 & 15;
-
-			*int4++ = (float)(code < 8 ? code : code - 16) *
-				  number_at(s->bytes[INT4_SCALES], r * INT4_GROUPS + c / (INT4_COLS / INT4_GROUPS));
-		}
+	s->want[INT4_CODES] = compute_int4(s->bytes[INT4_CODES], s->bytes[INT4_SCALES]);
+	s->want[MORE_CODES] = compute_int4(s->bytes[MORE_CODES], s->bytes[MORE_SCALES]);
 	for (size_t r = 0; r < MLX_ROWS; r++)
 		for (size_t c = 0; c < MLX_COLS; c++) {
 			const size_t bit = r * MLX_WORDS * 32 + c * 3, at = r * MLX_GROUPS + c / 64;
@@ -226,8 +237,8 @@ static void compute(struct setting *s)
 		}
 }
 
-/* @limit: of the memory for what is kept. */
-static void up(struct setting *s, uint64_t limit)
+/* @limit: of the memory for what is kept; @overdraft: what may be used beyond it. */
+static void up_overdrawing(struct setting *s, uint64_t limit, uint64_t overdraft)
 {
 	char *dir = make_tree();
 
@@ -240,8 +251,13 @@ static void up(struct setting *s, uint64_t limit)
 	put_shard(s, dir, third_file);
 	compute(s);
 	assert_true(rig_up(&s->g, dir, (struct rig_options){ 0 }));
-	s->x = tfs_extractor_create(s->g.sources, &(struct tfs_staging_memory){ budget_take, budget_give, &s->b });
+	s->x = tfs_extractor_create(s->g.sources, &(struct tfs_staging_memory){ budget_take, budget_give, &s->b, overdraft });
 	assert_non_null(s->x);
+}
+
+static void up(struct setting *s, uint64_t limit)
+{
+	up_overdrawing(s, limit, 0);
 }
 
 static void down(struct setting *s)
@@ -488,6 +504,39 @@ static void no_memory_is_an_error(void **unused)
 	down(&s);
 }
 
+static void *read_in_pieces(void *arg)
+{
+	struct reader *r = arg;
+	const uint64_t n = n_values(r->s, r->codes), piece = n / 50 + 1;
+
+	for (uint64_t at = 0; at < n && !r->result; at += piece)
+		r->result = read_part(r->s, r->codes, at, piece < n - at ? piece : n - at, &r->err);
+	return NULL;
+}
+
+static void one_at_a_time_goes_beyond_the_budget(void **unused)
+{
+	struct reader readers[4];
+	pthread_t threads[4];
+	struct setting s;
+
+	(void)unused;
+	up_overdrawing(&s, 0, INT4_KEPT + INT4_READ - 1);
+	assert_int_equal(part(&s, INT4_CODES, 0, 10), -ENOMEM);
+	down(&s);
+	up_overdrawing(&s, 0, INT4_KEPT + INT4_READ);
+	for (unsigned i = 0; i < 4; i++) {
+		readers[i] = (struct reader){ .s = &s, .codes = i % 2 ? INT4_CODES : MORE_CODES };
+		assert_int_equal(pthread_create(&threads[i], NULL, read_in_pieces, &readers[i]), 0);
+	}
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+		assert_int_equal(readers[i].result, 0);
+	}
+	assert_int_equal(s.b.used, 0);
+	down(&s);
+}
+
 /* Of codes and of scales, before these are loaded and after. */
 static void storage_that_fails_is_tried_again(void **unused)
 {
@@ -561,7 +610,7 @@ int main(void)
 		cmocka_unit_test(pieces_are_of_the_whole),     cmocka_unit_test(bytes_are_of_the_whole),
 		cmocka_unit_test(companions_are_loaded_once),  cmocka_unit_test(what_nobody_uses_is_dropped),
 		cmocka_unit_test(no_memory_is_an_error),       cmocka_unit_test(storage_that_fails_is_tried_again),
-		cmocka_unit_test(a_changed_source_is_noticed),
+		cmocka_unit_test(a_changed_source_is_noticed), cmocka_unit_test(one_at_a_time_goes_beyond_the_budget),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

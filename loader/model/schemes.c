@@ -60,6 +60,15 @@ struct metadata {
 	json_t *o; /* of the one key that is asked for as JSON */
 };
 
+/* Tensors [first, end) of the set, those whose names begin as that of one of them; see neighbours_of(). */
+struct neighbours {
+	const struct tfs_tensor *of, *first, *end;
+	size_t keep;
+};
+
+/* More than companions of one weight, or of one module, mostly are. */
+enum { NEIGHBOURS = 8 };
+
 struct tfs_schemes {
 	struct tfs_model_impl *m;
 	struct tfs_set *set;
@@ -69,12 +78,15 @@ struct tfs_schemes {
 	size_t next_shared;
 	struct refused refused[MAX_REFUSED];
 	size_t n_refused;
+	struct neighbours near[2];
+	size_t oldest; /* of these */
 	bool config_read;
 	bool config_asked;		     /* for the weight that is being determined */
 	const char *unreadable;		     /* a file of these that is there and can't be read, or isn't a configuration */
 	json_t *model_config, *other_config; /* files, parsed; NULL: not there */
 	const json_t *config;		     /* of one of these */
 	struct metadata *metadata;	     /* of the files of the set; NULL: none was asked for yet */
+	uint32_t asked_last;		     /* the file that metadata was asked of last */
 	/* The file that was read from last. */
 	uint32_t node;
 	struct tfs_input in;
@@ -138,28 +150,51 @@ const struct tfs_tensor *tfs_schemes_named(struct tfs_schemes *s, const char *na
 	return i == SIZE_MAX ? NULL : &s->set->tensors[i];
 }
 
-/* Companions mostly follow their weight. */
-enum { NEIGHBOURS = 4 };
+static bool begins_alike(const struct tfs_tensor *t, const struct tfs_tensor *like, size_t keep)
+{
+	return t->name_len >= keep && !memcmp(t->name, like->name, keep);
+}
+
+/*
+ * The tensors whose names begin as the first @keep bytes of that of @t, which are next to each other; or none, if they are more than
+ * NEIGHBOURS. A scheme asks for many suffixes, and one after the other.
+ */
+static const struct neighbours *neighbours_of(struct tfs_schemes *s, const struct tfs_tensor *t, size_t keep)
+{
+	const struct tfs_tensor *const set = s->set->tensors, *const end = set + s->set->n_tensors;
+	struct neighbours *n = &s->near[s->oldest];
+
+	for (size_t i = 0; i < sizeof s->near / sizeof *s->near; i++)
+		if (s->near[i].of == t && s->near[i].keep == keep)
+			return &s->near[i];
+	s->oldest = (s->oldest + 1) % (sizeof s->near / sizeof *s->near);
+	*n = (struct neighbours){ .of = t, .keep = keep, .first = t, .end = t + 1 };
+	while (n->first > set && n->end - n->first <= NEIGHBOURS && begins_alike(n->first - 1, t, keep))
+		n->first--;
+	while (n->end < end && n->end - n->first <= NEIGHBOURS && begins_alike(n->end, t, keep))
+		n->end++;
+	if (n->end - n->first > NEIGHBOURS)
+		n->first = n->end = NULL;
+	return n;
+}
 
 const struct tfs_tensor *tfs_schemes_part(struct tfs_schemes *s, const struct tfs_tensor *t, size_t drop, const char *suffix)
 {
 	const size_t keep = t->name_len - drop, end = strlen(suffix), len = keep + end;
-	const size_t at = t - s->set->tensors;
+	const struct neighbours *near = neighbours_of(s, t, keep);
 	char short_name[256], *name = short_name;
 
-	for (size_t i = at + 1; i <= at + NEIGHBOURS && i < s->set->n_tensors; i++) {
-		const struct tfs_tensor *p = &s->set->tensors[i];
-
-		if (p->name_len == len && !memcmp(p->name + keep, suffix, end) && !memcmp(p->name, t->name, keep))
+	for (const struct tfs_tensor *p = near->first; p < near->end; p++)
+		if (p->name_len == len && !memcmp(p->name + keep, suffix, end))
 			return p;
-	}
+	if (near->first)
+		return NULL;
 	cleanup_free char *long_name = len > sizeof short_name ? malloc(len) : NULL;
 	if (len > sizeof short_name && !(name = long_name))
 		return NULL;
 	memcpy(name, t->name, keep);
 	memcpy(name + keep, suffix, end);
-	size_t i = tfs_set_find(s->set, name, len);
-	return i == SIZE_MAX ? NULL : &s->set->tensors[i];
+	return tfs_schemes_named(s, name, len);
 }
 
 /* --- Configuration --------------------------------------------------------------------------------------------------- */
@@ -264,13 +299,17 @@ static int by_key(const void *a, const void *b)
 static int metadata_of(struct tfs_schemes *s, const struct tfs_tensor *t, struct metadata **ret, size_t *ret_n)
 {
 	const struct tfs_set *set = s->set;
-	uint32_t i = 0;
+	uint32_t i = s->asked_last;
 
 	*ret = NULL;
 	*ret_n = 0;
-	while (i < set->n_files && set->sources[i] != t->source)
-		i++;
-	if (i == set->n_files || !set->metadata[i].n)
+	if (set->sources[i] != t->source)
+		for (i = 0; i < set->n_files && set->sources[i] != t->source; i++)
+			;
+	if (i == set->n_files)
+		return 0;
+	s->asked_last = i;
+	if (!set->metadata[i].n)
 		return 0;
 	if (!s->metadata && !(s->metadata = calloc(set->n_files, sizeof *s->metadata)))
 		return -ENOMEM;
@@ -361,7 +400,8 @@ static const struct tfs_scaled *share(struct tfs_schemes *s, const struct tfs_sc
 	memset(how.parts, 0, sizeof how.parts);
 	for (size_t i = 0; i < MOST_SHARED && s->shared[i]; i++)
 		/* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison,cert-exp42-c,cert-flp37-c): padding costs a copy at most */
-		if (!memcmp(s->shared[i], &how, sizeof how))
+		if (!memcmp(&s->shared[i]->bits, &how.bits, sizeof how - offsetof(struct tfs_scaled, bits)) &&
+		    !memcmp(s->shared[i], &how, offsetof(struct tfs_scaled, parts)))
 			return s->shared[i];
 	shared = tfs_arena_alloc(&s->m->arena, sizeof *shared, alignof(struct tfs_scaled));
 	if (shared) {
@@ -393,7 +433,7 @@ int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const u
 	const unsigned n_parts = w->n_parts + w->n_marks;
 	const bool same_name = !tfs_name_cmp(codes->name, codes->name_len, name, len);
 	const bool same_shape = codes->ndim == ndim && !memcmp(codes->shape, shape, ndim * sizeof *shape);
-	struct tfs_encoding *encoding = tfs_arena_alloc(a, sizeof *encoding, alignof(struct tfs_encoding));
+	struct tfs_encoding *encoding = tfs_arena_alloc(a, TFS_SCALED_ENCODING, alignof(struct tfs_encoding));
 	const struct tfs_tensor **parts = tfs_arena_array(a, n_parts, sizeof *parts, alignof(const struct tfs_tensor *));
 	uint64_t *dims = same_shape ? NULL : tfs_arena_array(a, ndim, sizeof *dims, alignof(uint64_t));
 	struct tfs_tensor t = {
@@ -412,7 +452,11 @@ int tfs_schemes_add(struct tfs_schemes *s, const char *name, size_t len, const u
 	if (dims)
 		memcpy(dims, shape, ndim * sizeof *dims);
 	memcpy(parts, w->parts, n_parts * sizeof *parts);
-	*encoding = (struct tfs_encoding){ .coding = TFS_SCALED, .scaled = share(s, w), .parts = parts, .length = codes->nbytes };
+	memset(encoding, 0, TFS_SCALED_ENCODING);
+	encoding->coding = TFS_SCALED;
+	encoding->length = codes->nbytes;
+	encoding->scaled = share(s, w);
+	encoding->parts = parts;
 	if (!encoding->scaled)
 		return -ENOMEM;
 	for (unsigned i = 1; i < n_parts; i++)
@@ -514,7 +558,8 @@ static int by_tensor(const void *a, const void *b)
 /* A tensor of that name that isn't codes keeps the name. With a warning: no checkpoint that anything loads has such a conflict. */
 static bool is_taken(struct tfs_schemes *s, const struct tfs_tensor *t, const struct tfs_tensor *before)
 {
-	size_t stored = tfs_set_find(s->set, t->name, t->name_len);
+	const bool of_codes = t->name == t->encoding->parts[0]->name; /* see tfs_schemes_add() */
+	size_t stored = of_codes ? SIZE_MAX : tfs_set_find(s->set, t->name, t->name_len);
 	char name[TFS_QUOTE_SIZE];
 
 	if ((!before || by_name(before, t)) && (stored == SIZE_MAX || s->set->tensors[stored].code))

@@ -51,14 +51,26 @@ struct tfs_encoding {
 	 * element).
 	 */
 	uint8_t swap;
+	uint8_t width; /* VARINT: bytes of a value: 1, 2, 4 or 8 */
+	/*
+	 * Bytes of the file from the tensor's offset on that it uses: of the deflate stream, of all elements from the first to the last,
+	 * of all segments; SCALED: of the codes.
+	 */
+	uint64_t length;
+	/*
+	 * SCALED: how, shared by many weights, and the parts of this one: tfs_scaled_of(). These are as many as the codes, so that they have
+	 * nothing of what follows, not even memory for it.
+	 */
+	const struct tfs_scaled *scaled;
+	const struct tfs_tensor *const *parts;
+
+	/* --- All others --- */
+
 	/*
 	 * Only these words of each block (dtype->block_bytes) are. Static, terminated by one with count 0. @swap is the width of
 	 * the widest, and blocks and the words of that width begin at multiples of it. NULL: all.
 	 */
 	const struct tfs_words *words;
-	uint8_t width;	   /* VARINT: bytes of a value: 1, 2, 4 or 8 */
-	uint64_t length;   /* bytes of the file from the tensor's offset on that it uses: of the deflate stream, of all elements
-			       from the first to the last, of all segments */
 	uint64_t skip;	   /* DEFLATED: decoded bytes before element 0 */
 	uint64_t unpacked; /* DEFLATED: total decoded bytes */
 	uint32_t crc;	   /* DEFLATED: CRC-32 of them */
@@ -75,10 +87,10 @@ struct tfs_encoding {
 	 */
 	const struct tfs_segment *segments;
 	size_t n_segments;
-	/* SCALED, which uses no other fields: how, shared by many weights, and the parts of this one: tfs_scaled_of(). */
-	const struct tfs_scaled *scaled;
-	const struct tfs_tensor *const *parts;
 };
+
+/* Bytes of a SCALED encoding. */
+#define TFS_SCALED_ENCODING offsetof(struct tfs_encoding, words)
 
 /*
  * Size of the words that an encoded tensor's bytes are produced in: any requested part begins and ends between two words. A power

@@ -14,6 +14,7 @@
 #include "model/model.h"
 #include "mount/opened.h"
 #include "mount/options.h"
+#include "mount/placement.h"
 #include "mount/signal-watch.h"
 #include "mount/snapshots.h"
 #include "tree/tree.h"
@@ -70,6 +71,7 @@ struct tfs_fs {
 	struct tfs_opened_table texts; /* only to find what is still open at the end; not shared */
 	struct tfs_snapshots snapshots;
 	struct tfs_watch watch;
+	struct tfs_placement placement;
 	pthread_mutex_t stop_lock; /* for the next one, until that is done */
 	bool stopped;		   /* the loader; all waiters have been answered */
 

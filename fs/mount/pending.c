@@ -37,12 +37,13 @@ struct tfs_here tfs_here_of(struct tfs_fs *fs, fuse_req_t req)
 	return (struct tfs_here){ -1 };
 }
 
-struct tfs_moved tfs_go_there(struct tfs_here h)
+struct tfs_moved tfs_go_there(struct tfs_fs *fs, struct tfs_here h)
 {
 	struct tfs_moved m = { 0 };
 	cpu_set_t there;
 	if (h.cpu < 0 || sched_getaffinity(0, sizeof m.before, &m.before))
 		return m;
+	tfs_placement_end(&fs->placement);
 	CPU_ZERO(&there);
 	CPU_SET(h.cpu, &there);
 	m.moved = !sched_setaffinity(0, sizeof there, &there);
@@ -57,7 +58,7 @@ void tfs_go_back(const struct tfs_moved *m)
 
 static void answer_interrupted(struct tfs_pending *p)
 {
-	struct tfs_moved m = tfs_go_there(p->here);
+	struct tfs_moved m = tfs_go_there(p->fs, p->here);
 	tfs_reply_error(p->req, -EINTR);
 	tfs_go_back(&m);
 	free(p);

@@ -23,7 +23,7 @@ struct tfs_moved {
 };
 
 /* To be called around an answer from a thread other than the one that received the request. */
-struct tfs_moved tfs_go_there(struct tfs_here h);
+struct tfs_moved tfs_go_there(struct tfs_fs *fs, struct tfs_here h);
 void tfs_go_back(const struct tfs_moved *m);
 
 /* A request that waits. The first member of what is allocated for it: after an interrupt it is answered and freed here. */

@@ -152,7 +152,7 @@ const char *tfs_passthrough_lacks(char *buf, size_t size)
 
 int tfs_privileges_drop(void)
 {
-	static const int kept[] = { CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH };
+	static const int kept[] = { CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH, CAP_SYS_NICE };
 	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
 	uint32_t keep[2] = { 0 };

@@ -36,7 +36,7 @@ static bool give_up_reading(struct tfs_watched *w)
 static void on_killed(struct tfs_watched *w)
 {
 	struct reading *rd = tfs_container_of(w, struct reading, watched);
-	struct tfs_moved m = tfs_go_there(rd->here);
+	struct tfs_moved m = tfs_go_there(rd->fs, rd->here);
 	tfs_reply_error(rd->req, -EINTR);
 	tfs_go_back(&m);
 	reading_unref(rd);
@@ -68,7 +68,7 @@ static void reply_reading(struct reading *rd, int result)
 static void on_read(struct tfs_read *r, int result)
 {
 	struct reading *rd = (struct reading *)r;
-	struct tfs_moved m = tfs_go_there(rd->here);
+	struct tfs_moved m = tfs_go_there(rd->fs, rd->here);
 	reply_reading(rd, result);
 	tfs_go_back(&m);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "mount/control.h"
+#include "mount/pending.h"
 #include "mount/readahead.h"
 #include "tree/listing.h"
 
@@ -112,8 +113,11 @@ void tfs_reply_open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, char *
 
 void tfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct tfs_fs *fs = fuse_req_userdata(req);
+
 	(void)ino;
-	release(fuse_req_userdata(req), req, (struct tfs_opened *)(uintptr_t)fi->fh);
+	tfs_placement_answering(&fs->placement, 0, tfs_here_of(fs, req).cpu >= 0, false);
+	release(fs, req, (struct tfs_opened *)(uintptr_t)fi->fh);
 	fuse_reply_err(req, 0);
 }
 

@@ -562,6 +562,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	tfs_opened_init(&fs.texts);
 	tfs_snapshots_init(&fs.snapshots);
 	tfs_watch_init(&fs.watch);
+	tfs_placement_init(&fs.placement);
 	pthread_mutex_init(&fs.stop_lock, NULL);
 
 	int r = tfs_mountpoint_check(options->mountpoint, options->nonempty, &mountpoint);
@@ -613,6 +614,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	free(fs.model_path);
 	pthread_key_delete(fs.ring_thread);
 	pthread_mutex_destroy(&fs.stop_lock);
+	tfs_placement_fini(&fs.placement);
 	tfs_watch_fini(&fs.watch);
 	tfs_snapshots_fini(&fs.snapshots);
 	tfs_opened_fini(&fs.texts);

@@ -147,6 +147,7 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	count(r, "opens_text", fs->opens[TFS_OPEN_TEXT], "opens of meta and control files");
 	count(r, "opens_joined", fs->joined, "of all these, opens of files already open, which are served the same way");
 	count(r, "opens_interrupted", fs->interrupted, "opens interrupted while waiting");
+	count(r, "bursts", fs->placement.bursts, "times that opens came so fast that callers and daemon were kept on one CPU");
 
 	const struct tfs_residency_stats *res = &s->residency;
 	gauge(r, "memory_budget_bytes", res->budget ? res->budget : fs->options->loader.memory, "memory for resident tensors");

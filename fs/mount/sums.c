@@ -65,7 +65,7 @@ static void on_hash(struct tfs_hash_wait *w, int result)
 {
 	struct asking *a = asking_of(w);
 	tfs_pending_disarm(&a->pending);
-	struct tfs_moved m = tfs_go_there(a->pending.here);
+	struct tfs_moved m = tfs_go_there(a->pending.fs, a->pending.here);
 	reply_hash(a, result);
 	tfs_go_back(&m);
 }
@@ -203,7 +203,7 @@ static void on_all(struct tfs_hash_wait *w, int result)
 {
 	struct asking *a = asking_of(w);
 	tfs_pending_disarm(&a->pending);
-	struct tfs_moved m = tfs_go_there(a->pending.here);
+	struct tfs_moved m = tfs_go_there(a->pending.fs, a->pending.here);
 	reply_sums(a, result);
 	tfs_go_back(&m);
 }
@@ -237,11 +237,12 @@ static int ask_for_some(struct asking *a)
 static void on_one(struct tfs_hash_wait *w, int result)
 {
 	struct asking *a = asking_of(w);
+	struct tfs_fs *fs = a->pending.fs;
 	struct tfs_here here = a->pending.here;
 
 	tfs_pending_disarm(&a->pending);
 	a->tensor++;
-	struct tfs_moved m = tfs_go_there(here);
+	struct tfs_moved m = tfs_go_there(fs, here);
 	int r = result ? result : ask_for_some(a);
 	if (r != TFS_QUEUED)
 		reply_sums(a, r);

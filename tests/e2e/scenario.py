@@ -3,6 +3,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import ctypes
 import errno
 import json
@@ -305,6 +306,54 @@ def parallel(model, mount, readers=16, rounds=1):
     with concurrent.futures.ThreadPoolExecutor(int(readers)) as pool:
         for future in [pool.submit(read_all, i) for i in range(int(readers) * int(rounds))]:
             future.result()
+
+
+@step
+def bursts(model, mount, pid, busy="0"):
+    """
+    Opens one after the other, until they are a burst: the bytes stay right, and once it is over every thread is as it was before.
+    With so many busy loops beside it, which are more than CPUs, it mustn't take long to open anything.
+    """
+    tensors = tensors_of(model)[:20]
+    wants = [content(t).tobytes() for t in tensors]
+    tasks = f"/proc/{pid}/task"
+
+    def placement():
+        found = {}
+        for tid in map(int, os.listdir(tasks)):
+            with contextlib.suppress(ProcessLookupError):
+                found[tid] = os.sched_getscheduler(tid), os.sched_getaffinity(tid)
+        return found
+
+    def open_each():
+        for t, want in zip(tensors, wants):
+            check(slurp(path_of(mount, t)) == want, t.name)
+
+    open_each()
+    before, seen = placement(), set()
+    same("policies before", {p for p, _ in before.values()}, {os.SCHED_OTHER})
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(int(busy))]
+    try:
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            for _ in range(10):
+                open_each()
+            seen |= {policy & ~os.SCHED_RESET_ON_FORK for policy, _ in placement().values()}
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+    if not loops and not os.environ.get("TFS_SANITIZER"):  # which may be too slow for one
+        check(stats(mount)["bursts"] > 0, "no burst", stats(mount))
+        check(os.SCHED_IDLE in seen, "no thread of SCHED_IDLE", seen)
+
+    def as_before():
+        now = placement()
+        return {p for p, _ in now.values()} == {os.SCHED_OTHER} and all(
+            affinity == before[tid][1] for tid, (_, affinity) in now.items() if tid in before
+        )
+
+    wait_until("threads as before", as_before)
 
 
 @step

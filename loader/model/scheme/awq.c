@@ -94,25 +94,38 @@ static inline void turn(bytes x[16])
 }
 
 /*
- * Words are turned so many of a row at a time, for so many inputs: what is read is of lines that are near until they are done, and what is
- * written is of whole lines.
+ * So many words of a row are read at a time, for so many inputs, whose codes fill a line of the cache: few lines that are a power of two
+ * apart, as rows often are, can be in the cache at once. The copy has its rows elsewhere.
  */
-enum { TILE_WORDS = 4, TILE_OUT = TILE_WORDS * 8, TILE_IN = 1024, BLOCK_IN = 32 };
+enum { TILE_WORDS = 128, TILE_IN = 128, BLOCK_IN = 32, TURN_WORDS = 4, NEAR_BYTES = TILE_WORDS * sizeof(uint32_t) + 64 };
 
-/* @n words of each of 32 inputs or, at the end, of @n_in: TILE_OUT rows of @tile have their codes, two per byte, the first one low. */
-static void unpack_block(const uint8_t *stored, uint64_t stride, size_t n, size_t n_in, uint8_t tile[][TILE_IN / 2])
+/* As memcpy(), which compilers make slow for few bytes of a number that they don't know. */
+static inline void copy(uint8_t *to, const uint8_t *from, size_t n)
 {
-	bytes of[BLOCK_IN] = { { 0 } }, low[16], high[16];
+	size_t i = 0;
 
-	for (size_t i = 0; i < n_in; i++)
-		memcpy(&of[i], stored + i * stride, n * sizeof(uint32_t));
+	for (; i + sizeof(bytes) <= n; i += sizeof(bytes))
+		memcpy(to + i, from + i, sizeof(bytes));
+	for (; i < n; i++)
+		to[i] = from[i];
+}
+
+/* TURN_WORDS words of each of 32 inputs, in rows of @near: 32 rows of @tile have their codes, two per byte, the first one low. */
+static void unpack_block(uint8_t near[][NEAR_BYTES], size_t word, uint8_t tile[][TILE_IN / 2])
+{
+	bytes low[16], high[16];
+
 	for (size_t i = 0; i < 16; i++) {
-		low[i] = (of[2 * i] & 15) | of[2 * i + 1] << 4;
-		high[i] = of[2 * i] >> 4 | (of[2 * i + 1] & 0xf0);
+		bytes even, odd;
+
+		memcpy(&even, &near[2 * i][word * sizeof(uint32_t)], sizeof even);
+		memcpy(&odd, &near[2 * i + 1][word * sizeof(uint32_t)], sizeof odd);
+		low[i] = (even & 15) | odd << 4;
+		high[i] = even >> 4 | (odd & 0xf0);
 	}
 	turn(low);
 	turn(high);
-	for (size_t i = 0; i < n * 4; i++) {
+	for (size_t i = 0; i < 16; i++) {
 		memcpy(tile[i / 4 * 8 + order[i % 4 * 2]], &low[i], sizeof low[i]);
 		memcpy(tile[i / 4 * 8 + order[i % 4 * 2 + 1]], &high[i], sizeof high[i]);
 	}
@@ -121,18 +134,23 @@ static void unpack_block(const uint8_t *stored, uint64_t stride, size_t n, size_
 static void unpack_gemm(const struct tfs_scaled *w, const uint8_t *stored, uint8_t *ret_codes)
 {
 	const uint64_t n_words = w->rows / 8, stride = n_words * sizeof(uint32_t);
-	uint8_t tile[TILE_OUT][TILE_IN / 2];
+	uint8_t tile[TURN_WORDS * 8][TILE_IN / 2], near[TILE_IN][NEAR_BYTES] = { { 0 } };
 
 	for (uint64_t k = 0; k < n_words; k += TILE_WORDS)
 		for (uint64_t i = 0; i < w->cols; i += TILE_IN) {
 			const size_t n = n_words - k < TILE_WORDS ? n_words - k : TILE_WORDS;
 			const size_t n_in = w->cols - i < TILE_IN ? w->cols - i : TILE_IN;
 
-			for (size_t j = 0; j < n_in; j += BLOCK_IN)
-				unpack_block(stored + (i + j) * stride + k * sizeof(uint32_t), stride, n,
-					     n_in - j < BLOCK_IN ? n_in - j : BLOCK_IN, (uint8_t(*)[TILE_IN / 2])(tile[0] + j / 2));
-			for (size_t o = 0; o < n * 8; o++)
-				memcpy(ret_codes + (k * 8 + o) * w->row_bytes + i / 2, tile[o], (n_in + 1) / 2);
+			for (size_t j = 0; j < n_in; j++)
+				copy(near[j], stored + (i + j) * stride + k * sizeof(uint32_t), n * sizeof(uint32_t));
+			for (size_t word = 0; word < n; word += TURN_WORDS) {
+				const size_t n_out = (n - word < TURN_WORDS ? n - word : TURN_WORDS) * 8;
+
+				for (size_t j = 0; j < n_in; j += BLOCK_IN)
+					unpack_block(&near[j], word, (uint8_t(*)[TILE_IN / 2])(tile[0] + j / 2));
+				for (size_t o = 0; o < n_out; o++)
+					copy(ret_codes + ((k + word) * 8 + o) * w->row_bytes + i / 2, tile[o], (n_in + 1) / 2);
+			}
 		}
 }
 

@@ -189,7 +189,7 @@ static bool look(const struct tfs_set *set)
 		any = any || (is && tfs_valued(&set->tensors[i]));
 	}
 	for (size_t i = 0; i < set->n_scaled; i++)
-		if (!can_be_member(&set->scaled[i]) || set->scaled[i].encoding->scaled->other_way_round)
+		if (!can_be_member(&set->scaled[i]))
 			return false;
 	return any && !set->incomplete;
 }

@@ -141,6 +141,7 @@ static int put_metadata(struct tfs_json_out *b, const struct tfs_set *set, bool 
 	return 0;
 }
 
+/* Scaled tensors, which are the only ones whose axes may be swapped, are always shown by their values. */
 static void put_tensor(struct tfs_json_out *b, const struct tfs_tensor *t, const struct tfs_dtype *dtype, uint64_t begin,
 		       uint64_t end)
 {
@@ -151,7 +152,7 @@ static void put_tensor(struct tfs_json_out *b, const struct tfs_tensor *t, const
 	snprintf(text, sizeof text, ":{\"dtype\":\"%s\",\"shape\":[", dtype->name);
 	tfs_json_add(b, text);
 	for (unsigned d = 0; d < t->ndim; d++) {
-		snprintf(text, sizeof text, "%s%" PRIu64, d ? "," : "", t->shape[d]);
+		snprintf(text, sizeof text, "%s%" PRIu64, d ? "," : "", tfs_values_dim(t, d));
 		tfs_json_add(b, text);
 	}
 	snprintf(text, sizeof text, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", begin, end);

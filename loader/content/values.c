@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "content/view.h"
 #include "convert/narrow.h"
+#include "tensor/scaled.h"
 
 bool tfs_valued(const struct tfs_tensor *t)
 {
@@ -20,6 +21,16 @@ bool tfs_valued(const struct tfs_tensor *t)
 bool tfs_has_values(const struct tfs_tensor *t)
 {
 	return tfs_view_shows(TFS_F32, t);
+}
+
+static bool is_turned(const struct tfs_tensor *t)
+{
+	return t->encoding && t->encoding->coding == TFS_SCALED && t->encoding->scaled->other_way_round && t->ndim >= 2;
+}
+
+uint64_t tfs_values_dim(const struct tfs_tensor *t, unsigned d)
+{
+	return t->shape[is_turned(t) && d + 2 >= t->ndim ? 2 * t->ndim - 3 - d : d];
 }
 
 /* Number of values that are computed at a time. */
@@ -76,6 +87,95 @@ static int make(struct tfs_extractor *x, const struct tfs_layout *l, uint64_t fi
 	return r;
 }
 
+/* --- Values with the last two axes swapped ------------------------------------------------------------------------------ */
+
+/* Elements of a matrix that are wanted: [first, end) of it turned, that is, of columns of @rows each. */
+struct turned {
+	uint64_t first, end, rows, columns;
+	uint32_t width; /* of an element: 2 or 4 bytes */
+	uint8_t *dst;	/* of element @first */
+};
+
+/* Columns that are turned at a time: so many elements of a row are near each other. */
+enum { TURN = 16 };
+
+/* Put what @t wants of the elements @src, which are columns [column, column + n) of rows [row, row + n_rows), to its place. */
+static void turn(const struct turned *t, const uint8_t *src, uint64_t row, uint64_t n_rows, uint64_t column, uint64_t n)
+{
+	for (uint64_t c = 0; c < n; c += TURN)
+		for (uint64_t r = 0; r < n_rows; r++)
+			for (uint64_t k = c; k < c + TURN && k < n; k++) {
+				const uint64_t i = (column + k) * t->rows + row + r;
+
+				if (i < t->first || i >= t->end)
+					continue;
+				if (t->width == sizeof(uint16_t))
+					memcpy(t->dst + (i - t->first) * 2, src + (r * n + k) * 2, 2);
+				else
+					memcpy(t->dst + (i - t->first) * 4, src + (r * n + k) * 4, 4);
+			}
+}
+
+/* What a conversion needs: buffers of PIECE values. */
+struct narrowing {
+	tfs_narrow_fn *to; /* NULL: floats stay as they are */
+	float *values;
+	uint8_t *small;
+	size_t too_large;
+};
+
+/*
+ * Rows are computed as they are stored, each of them whole for every request of the few columns that it is about: requests of 4 MiB are of
+ * many columns. Only of rows that are longer than a piece just these columns are computed.
+ */
+static int turn_matrix(struct tfs_extractor *x, const struct tfs_layout *l, uint64_t matrix, const struct turned *t,
+		       struct narrowing *n, struct tfs_read_request *rq)
+{
+	const uint64_t begin = t->columns <= PIECE ? 0 : t->first / t->rows;
+	const uint64_t end = t->columns <= PIECE ? t->columns : (t->end - 1) / t->rows + 1;
+	const uint64_t at_once = end - begin < PIECE ? PIECE / (end - begin) : 1;
+
+	for (uint64_t row = 0; row < t->rows; row += t->columns <= PIECE ? at_once : 1)
+		for (uint64_t c = begin; c < end; c += PIECE) {
+			const uint64_t n_columns = end - c < PIECE ? end - c : PIECE;
+			const uint64_t n_rows = t->columns > PIECE ? 1 : t->rows - row < at_once ? t->rows - row : at_once;
+			const float *values;
+			int r = make(x, l, (matrix * t->rows + row) * t->columns + c, n_rows * n_columns, n->values, &values, rq);
+
+			if (r)
+				return r;
+			if (n->to)
+				n->too_large += n->to(values, n->small, n_rows * n_columns);
+			turn(t, n->to ? n->small : (const uint8_t *)values, row, n_rows, c, n_columns);
+		}
+	return 0;
+}
+
+static int copy_turned(struct tfs_extractor *x, const struct tfs_layout *l, uint32_t width, uint64_t at, size_t len, uint8_t *dst,
+		       struct narrowing *n, struct tfs_read_request *rq)
+{
+	const struct tfs_tensor *t = l->tensor;
+	const uint64_t rows = t->shape[t->ndim - 2], columns = t->shape[t->ndim - 1], size = rows * columns;
+	const uint64_t first = at / width, end = (at + len + width - 1) / width;
+	cleanup_free uint8_t *elements = malloc((end - first) * width);
+	int r = elements ? 0 : no_memory(&rq->err);
+
+	for (uint64_t i = first; i < end && !r;) {
+		const uint64_t matrix = i / size, upto = (matrix + 1) * size < end ? (matrix + 1) * size : end;
+
+		r = turn_matrix(x, l, matrix,
+				&(struct turned){ i - matrix * size, upto - matrix * size, rows, columns, width,
+						  elements + (i - first) * width },
+				n, rq);
+		i = upto;
+	}
+	if (!r)
+		memcpy(dst, elements + at % width, len);
+	return r;
+}
+
+/* --- Any -------------------------------------------------------------------------------------------------------------- */
+
 int tfs_values_copy(struct tfs_extractor *x, const struct tfs_tensor *t, const struct tfs_dtype *as, uint64_t at, size_t len,
 		    uint8_t *dst, struct tfs_read_request *rq, size_t *ret_too_large)
 {
@@ -92,6 +192,13 @@ int tfs_values_copy(struct tfs_extractor *x, const struct tfs_tensor *t, const s
 		return tfs_error_set(&rq->err, r, TFS_NO_OFFSET, "it has no values");
 	if (!buf || (narrow && !small))
 		return no_memory(&rq->err);
+	if (is_turned(t) && len) {
+		struct narrowing n = { narrow ? to : NULL, buf, small, 0 };
+
+		r = copy_turned(x, &l, width, at, len, dst, &n, rq);
+		*ret_too_large = n.too_large;
+		return r;
+	}
 	while (len) {
 		const uint64_t first = at / width, lead = at % width;
 		const size_t wanted = (lead + len + width - 1) / width, n = wanted < PIECE ? wanted : PIECE;

@@ -17,7 +17,13 @@ bool tfs_valued(const struct tfs_tensor *t);
 bool tfs_has_values(const struct tfs_tensor *t);
 
 /*
- * Bytes [at, at + len) of @t as an array of @as (F32, F16 or BF16), to @dst. Uses @rq's priority and scratch, and fills its
+ * Dimension @d of these values in a model that isn't quantised: that of @t, except that gpt-oss' experts have the last two axes swapped there
+ * (tfs_scaled.other_way_round).
+ */
+uint64_t tfs_values_dim(const struct tfs_tensor *t, unsigned d);
+
+/*
+ * Bytes [at, at + len) of @t as an array of @as (F32, F16 or BF16) with dimensions tfs_values_dim(), to @dst. Uses @rq's priority and scratch, and fills its
  * results, except data. *@ret_too_large: how many values became infinite. 0 or as tfs_extract().
  */
 int tfs_values_copy(struct tfs_extractor *x, const struct tfs_tensor *t, const struct tfs_dtype *as, uint64_t at, size_t len,

@@ -124,6 +124,8 @@ def whole_problems(c, mount):
                 if name in computed or name.endswith("weight"):
                     yield f"whole/{directory}: {name}: isn't there"
                 continue
+            if name in c.swapped:
+                want = want.swapaxes(-1, -2)
             with np.errstate(over="ignore"):
                 d = difference(shown[name][1], rounded(want) if shown[name][0] == dtype else want)
             # Codes may be stored as other numbers, but nobody stores any as F64.

@@ -29,7 +29,7 @@ static int add(struct tfs_schemes *s, const struct tfs_tensor *t, const struct t
 
 /*
  * X_blocks [.., rows, groups, 16] and X_scales [.., rows, groups]. The rows are shown as they are stored, [expert, out, in], which is the
- * transpose of what transformers holds (convert_moe_packed_tensors()).
+ * transpose of what transformers holds (convert_moe_packed_tensors()). The names of OpenAI's own files have a dot, and no transpose.
  */
 static int find_blocks(struct tfs_schemes *s, const struct tfs_tensor *t)
 {
@@ -44,7 +44,7 @@ static int find_blocks(struct tfs_schemes *s, const struct tfs_tensor *t)
 		return 0;
 	w.scheme = tfs_scheme_mxfp4.name;
 	w.formula = "code * scale, the rows as stored: [expert, out, in]";
-	w.other_way_round = true; /* transformers, convert_moe_packed_tensors(): [expert, in, out] */
+	w.other_way_round = !original && ndim == 3;
 	w.parts[0] = t;
 	w.parts[1] = tfs_schemes_part(s, t, end, original ? ".scales" : "_scales");
 	if (!w.parts[1]) {

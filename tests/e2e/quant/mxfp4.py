@@ -19,7 +19,7 @@ def exponents(c, *shape):
 
 def gpt_oss(c):
     """Blocks of 16 bytes, in two spellings, of experts and of a single matrix."""
-    c.whole = False  # a checkpoint in BF16 has the last two axes swapped
+    c.swapped = ["model.layers.0.mlp.experts.down_proj"]  # as in transformers' checkpoints in BF16
     c.config = {"quantization_config": {"quant_method": "mxfp4"}}
     for name, sep, shape in (
         ("model.layers.0.mlp.experts.down_proj", "_", (3, 10, 64)),
@@ -32,6 +32,17 @@ def gpt_oss(c):
         c.expected[name] = values(codes, scales)
         c.absent += [f"{name}{sep}blocks", f"{name}{sep}scales"]
     c.expected["model.layers.0.mlp.experts.down_proj_bias"] = c.bf16("model.layers.0.mlp.experts.down_proj_bias", c.scales(3, 10))
+
+
+def gpt_oss_large(c):
+    """Several pieces and requests in each direction: experts of more values than are computed at a time, rows that are longer than that."""
+    for name, shape in (("a.gate_up_proj", (3, 1000, 2080)), ("b.down_proj", (2, 3, 300_000)), ("c.down_proj", (2, 70_001, 32))):
+        codes, scales = c.codes(*shape, bits=4), exponents(c, *shape[:-1], shape[-1] // 32)
+        c.put(f"{name}_blocks", "U8", nibbles(codes).reshape(*shape[:-1], -1, 16))
+        c.put(f"{name}_scales", "U8", scales)
+        c.expected[name] = values(codes, scales)
+        c.absent += [f"{name}_blocks", f"{name}_scales"]
+        c.swapped.append(name)
 
 
 def spellings(c):
@@ -100,4 +111,4 @@ def incomplete(c):
     c.warnings = [r'"a_blocks": not in f32/: mxfp4: its scales are missing']
 
 
-CASES = [gpt_oss, spellings, ends, plain_neighbours, refused, incomplete]
+CASES = [gpt_oss, gpt_oss_large, spellings, ends, plain_neighbours, refused, incomplete]

@@ -96,24 +96,33 @@ struct turned {
 	uint8_t *dst;	/* of element @first */
 };
 
-/* Columns that are turned at a time: so many elements of a row are near each other. */
-enum { TURN = 16 };
+/* @n elements of @width bytes, @stride elements from each other. */
+static void gather(uint8_t *dst, const uint8_t *src, uint64_t stride, uint64_t n, uint32_t width)
+{
+	if (width == sizeof(uint16_t))
+		for (uint64_t i = 0; i < n; i++)
+			memcpy(dst + i * sizeof(uint16_t), src + i * stride * sizeof(uint16_t), sizeof(uint16_t));
+	else
+		for (uint64_t i = 0; i < n; i++)
+			memcpy(dst + i * sizeof(uint32_t), src + i * stride * sizeof(uint32_t), sizeof(uint32_t));
+}
+
+/* Rows beyond these wouldn't be in the CPU cache any more when the next column is turned. */
+enum { TURN_ROWS = 256 };
 
 /* Put what @t wants of the elements @src, which are columns [column, column + n) of rows [row, row + n_rows), to its place. */
 static void turn(const struct turned *t, const uint8_t *src, uint64_t row, uint64_t n_rows, uint64_t column, uint64_t n)
 {
-	for (uint64_t c = 0; c < n; c += TURN)
-		for (uint64_t r = 0; r < n_rows; r++)
-			for (uint64_t k = c; k < c + TURN && k < n; k++) {
-				const uint64_t i = (column + k) * t->rows + row + r;
+	for (uint64_t from = 0; from < n_rows; from += TURN_ROWS)
+		for (uint64_t c = 0; c < n; c++) {
+			const uint64_t begin = (column + c) * t->rows + row + from;
+			const uint64_t end = begin + (n_rows - from < TURN_ROWS ? n_rows - from : TURN_ROWS);
+			const uint64_t i = begin > t->first ? begin : t->first, upto = end < t->end ? end : t->end;
 
-				if (i < t->first || i >= t->end)
-					continue;
-				if (t->width == sizeof(uint16_t))
-					memcpy(t->dst + (i - t->first) * 2, src + (r * n + k) * 2, 2);
-				else
-					memcpy(t->dst + (i - t->first) * 4, src + (r * n + k) * 4, 4);
-			}
+			if (i < upto)
+				gather(t->dst + (i - t->first) * t->width, src + ((from + i - begin) * n + c) * t->width, n,
+				       upto - i, t->width);
+		}
 }
 
 /* What a conversion needs: buffers of PIECE values. */

@@ -14,7 +14,7 @@
 /* clang-format off */
 enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o', OPT_NO_MTAB = 'n', OPT_SLOPPY = 's', OPT_VERBOSE = 'v', OPT_TYPE = 't',
        OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_NPY_ALIGN, OPT_ALLOW_OTHER,
-       OPT_NONEMPTY, OPT_VIEWS };
+       OPT_NONEMPTY, OPT_VIEWS, OPT_LOG_FILE };
 /* clang-format on */
 
 /* Options only for mounting … */
@@ -24,6 +24,7 @@ static const struct tfs_option mount_options[] = {
 	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options: ro, noexec, fsname=NAME, ...; also those below, as NAME or NAME=VALUE" },
 	{ OPT_ALLOW_OTHER, "allow-other", NULL, "let other users access the mount; same as -o allow_other" },
 	{ OPT_VIEWS, "views", "LIST", "views to show: all, none, or some of tensors,npy,f32,meta,tree,whole" },
+	{ OPT_LOG_FILE, "log-file", "FILE", "once mounted, append messages to FILE instead of the system log or standard error" },
 	{ OPT_NONEMPTY, "nonempty", NULL, "allow mounting over another tensorfs mount" },
 	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE",
 	  "load the files that FILE lists first, in that order: one name or glob per line" },
@@ -289,6 +290,9 @@ bool tfs_options_take(void *arg, int id, const char *value)
 	case OPT_VIEWS:
 		return tfs_views_parse(value, &o->views) ||
 		       tfs_value_complain("--views", value, "all, none, or some of tensors,npy,f32,meta,tree,whole");
+	case OPT_LOG_FILE:
+		o->log_file = value;
+		return true;
 	case OPT_PREFETCH_LIST:
 		o->prefetch_list = value;
 		return true;

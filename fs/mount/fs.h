@@ -65,6 +65,7 @@ struct tfs_fs {
 	int starter_fd;	  /* to the process that waits until the mount answers; -1: none, or no longer */
 	pthread_key_t ring_thread;    /* set in threads that get requests by io_uring; see tfs_here_of() */
 	bool watches;		      /* this transport doesn't report interrupts: see mount/signal-watch.h; set by init() */
+	int log_fd;		      /* of the option's file; -1: none */
 	const char *streamed_because; /* why passthrough was not even tried, or NULL */
 
 	struct tfs_opened_table opened;

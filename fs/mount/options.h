@@ -20,6 +20,7 @@ struct tfs_options {
 	unsigned views; /* to show: see tree/views.h */
 	struct tfs_loader_options loader;
 	unsigned npy_align;
+	const char *log_file;	   /* to append messages to, or NULL; points into argv or words */
 	const char *prefetch_list; /* file of names to prefetch in order, or NULL; points into argv or words */
 	char *mount_options;	   /* what -o was given for libfuse and the kernel, comma-separated; "" for none; owned */
 	struct tfs_arena words;	   /* the words of -o; values may point here as well as into argv */

@@ -24,6 +24,7 @@
 #include "mount/control.h"
 #include "mount/fs.h"
 #include "mount/mountpoint.h"
+#include "mount/notify.h"
 #include "mount/privileges.h"
 #include "mount/readahead.h"
 #include "mount/reply.h"
@@ -310,12 +311,18 @@ static void detach(struct tfs_fs *fs)
 {
 	close(fs->starter_fd);
 	fs->starter_fd = -1;
-	if (fs->options->foreground)
+	if (fs->options->foreground) {
+		if (fs->log_fd >= 0)
+			tfs_log_to_file(fs->log_fd);
 		return;
+	}
 	if (chdir("/"))
 		tfs_log_warning("chdir /: %s", strerror(errno));
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	tfs_log_to_syslog("tensorfs");
+	if (fs->log_fd >= 0)
+		tfs_log_to_file(fs->log_fd);
+	else
+		tfs_log_to_syslog("tensorfs");
 	for (int fd = 0; fd <= 2 && null >= 0; fd++)
 		dup2(null, fd);
 	if (null > 2)
@@ -367,6 +374,17 @@ static int answer_init(struct tfs_fs *fs)
 	return r;
 }
 
+static void announce(const struct tfs_fs *fs)
+{
+	cleanup_free char *state = NULL;
+
+	if (fs->log_fd >= 0)
+		tfs_log_to_file(fs->log_fd);
+	if (asprintf(&state, "READY=1\nSTATUS=%s on %s", fs->model_path, fs->mountpoint) < 0)
+		state = NULL;
+	tfs_notify(state ? state : "READY=1");
+}
+
 static int serve(struct tfs_fs *fs)
 {
 	bool started = fs->starter_fd >= 0, waits = false;
@@ -390,8 +408,12 @@ static int serve(struct tfs_fs *fs)
 	}
 	if (r)
 		fuse_session_exit(fs->session);
+	else if (!started) /* otherwise whoever started us is told */
+		announce(fs);
 	int ended = fuse_session_loop_mt(fs->session, config); /* even if it is over: this stops the rings */
 	fuse_loop_cfg_destroy(config);
+	if (!started)
+		tfs_notify("STOPPING=1");
 	if (waits) {
 		enum tfs_start waiting = TFS_START_WAITING;
 		if (atomic_compare_exchange_strong(&fs->start, &waiting, TFS_START_ENDED))
@@ -542,9 +564,22 @@ static int find_ways(struct tfs_fs *fs, struct tfs_error *err)
 	return r ? tfs_error_set(err, r, TFS_NO_OFFSET, "out of memory") : 0;
 }
 
+/* Used once the mount answers: what goes wrong before is for whoever started us. */
+static int open_log(struct tfs_fs *fs)
+{
+	if (!fs->options->log_file)
+		return 0;
+	fs->log_fd = open(fs->options->log_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+	if (fs->log_fd >= 0)
+		return 0;
+	int r = -errno;
+	tfs_log_error("--log-file: %s: %s", fs->options->log_file, strerror(errno));
+	return r;
+}
+
 int tfs_session_run(const struct tfs_options *options, int starter_fd)
 {
-	struct tfs_fs fs = { .options = options, .starter_fd = starter_fd };
+	struct tfs_fs fs = { .options = options, .starter_fd = starter_fd, .log_fd = -1 };
 	char lacks[128];
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	cleanup_free char *mountpoint = NULL;
@@ -565,7 +600,9 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	tfs_placement_init(&fs.placement);
 	pthread_mutex_init(&fs.stop_lock, NULL);
 
-	int r = tfs_mountpoint_check(options->mountpoint, options->nonempty, &mountpoint);
+	int r = open_log(&fs);
+	if (!r)
+		r = tfs_mountpoint_check(options->mountpoint, options->nonempty, &mountpoint);
 	fs.mountpoint = mountpoint;
 	if (!r) {
 		fs.model_path = realpath(options->model_dir, NULL);

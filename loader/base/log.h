@@ -18,6 +18,9 @@ bool tfs_log_enabled(enum tfs_log_level level);
 /* From now on write to syslog(3) instead of standard error. */
 void tfs_log_to_syslog(const char *ident);
 
+/* From now on append to @fd, with the time (UTC) before each line. It must stay open. */
+void tfs_log_to_file(int fd);
+
 void tfs_log(enum tfs_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define tfs_log_error(...)   tfs_log(TFS_LOG_ERROR, __VA_ARGS__)

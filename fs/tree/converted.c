@@ -146,11 +146,20 @@ static bool is_of_scaled(const struct tfs_set *set, const struct tfs_tensor *t, 
 	return is_scaled(set, name, keep + strlen("weight"));
 }
 
+/* The same of a weight that isn't called "weight", as experts': gate_up_proj and gate_up_proj_input_scale. */
+static bool is_after_scaled(const struct tfs_set *set, const struct tfs_tensor *t, const char *what)
+{
+	const size_t end = strlen(what) + 1;
+
+	return ends(t, what) && t->name_len > end && t->name[t->name_len - end] == '_' &&
+	       is_scaled(set, t->name, t->name_len - end);
+}
+
 /* Does the stored tensor @t belong to a quantised layer, without being part of its weight? */
 static bool belongs_to_quantised(const struct tfs_set *set, const struct tfs_tensor *t)
 {
 	for (size_t i = 0; i < sizeof of_quantised / sizeof *of_quantised; i++)
-		if (is_of_scaled(set, t, of_quantised[i]))
+		if (is_of_scaled(set, t, of_quantised[i]) || is_after_scaled(set, t, of_quantised[i]))
 			return true;
 	return is_mark(set, t);
 }
@@ -363,7 +372,7 @@ uint32_t tfs_converted_find_config(const struct tfs_converted_all *c, uint32_t s
 /* Convert a configuration, and those of parts of the model that are in it. */
 static void convert_config(json_t *o, const char *type, bool top)
 {
-	static const char *const about_codes[] = { "quantization_config", "quantization", "compression_config" };
+	static const char *const about_codes[] = { "quantization_config", "quantization", "compression_config", "expert_dtype" };
 	static const char *const about_type[] = { "torch_dtype", "dtype" };
 	const char *key;
 	json_t *value;

@@ -42,8 +42,8 @@ struct tfs_scaled_pool {
 		uint8_t *bytes;
 		size_t size;
 	} spares[2];
-	pthread_cond_t changed; /* operands were loaded, or are no longer used */
-	struct operands *first; /* guarded by the lock, as are all fields of operands above READY */
+	pthread_cond_t changed;	    /* operands were loaded, or are no longer used */
+	struct operands *first;	    /* guarded by the lock, as are all fields of operands above READY */
 	struct operands *overdrawn; /* those that go beyond the budget, as it refused them; NULL: none */
 };
 
@@ -303,6 +303,16 @@ static tfs_convert_fn *convert_of(const struct tfs_scaled *w)
 	return name ? tfs_convert_for(tfs_dtype_by_name(name, strlen(name))) : NULL;
 }
 
+/* Whoever reports the error names the file of the codes. */
+static void name_part(const struct tfs_scaled *w, unsigned i, struct tfs_error *err)
+{
+	struct tfs_error cause = *err;
+	char name[TFS_QUOTE_SIZE];
+
+	tfs_error_set(err, err->code, TFS_NO_OFFSET, "%s, which it is computed from: %s",
+		      tfs_quote(name, sizeof name, w->parts[i]->name, w->parts[i]->name_len), cause.what);
+}
+
 static int make_operands(struct tfs_scaled_pool *p, struct operands *o, const struct tfs_scaled *w, struct tfs_extractor *x,
 			 void *bounce, struct tfs_read_request *rq)
 {
@@ -323,6 +333,8 @@ static int make_operands(struct tfs_scaled_pool *p, struct operands *o, const st
 	for (unsigned i = 1; i < w->n_parts && !r; i++) {
 		parts[i] = malloc(w->parts[i]->nbytes + 1);
 		r = read_all(x, w->parts[i], parts[i], bounce, rq);
+		if (r && r != -ENOMEM)
+			name_part(w, i, &rq->err);
 	}
 	fill_table(w, o->of.table);
 	if (!r)
@@ -616,6 +628,8 @@ static int check_sources(const struct tfs_scaled *w, struct tfs_extractor *x, st
 			k++;
 		if (k == i)
 			r = tfs_extract_check(x, w->parts[i], err);
+		if (k == i && r)
+			name_part(w, i, err);
 	}
 	return r;
 }

@@ -41,7 +41,7 @@ static bool block_structure(const json_t *v, uint64_t *ret_rows, uint64_t *ret_c
 	return true;
 }
 
-/* In the blocks that the configuration gives, or else of 128 by 128, as in all models whose configuration gives none. */
+/* In the blocks that the configuration gives. */
 static bool spread_configured(struct tfs_schemes *s, struct tfs_scaled *w, const uint64_t *shape)
 {
 	const json_t *config = tfs_schemes_config(s);
@@ -55,7 +55,7 @@ static bool spread_configured(struct tfs_schemes *s, struct tfs_scaled *w, const
 			    group) if (block_structure(json_object_get(json_object_get(group, "weights"), "block_structure"), &bm,
 						       &bn) &&
 				       spread_blocks(w, shape, bm, bn)) return true;
-	return spread_blocks(w, shape, 128, 128);
+	return false;
 }
 
 static void spread_one(struct tfs_scaled *w)
@@ -100,6 +100,9 @@ bool tfs_schemes_spread(struct tfs_schemes *s, struct tfs_scaled *w, const uint6
 		if (sh[i] != shape[i])
 			return false;
 	sh += n - 2;
+	/* First of all: [experts, 32, 1] for blocks of [4096, 32] looks like Llama 4's. */
+	if (spread_configured(s, w, sh))
+		return true;
 	fbgemm = ndim == 3 && sh[0] == w->cols && sh[1] == 1 &&
 		 !strcmp(tfs_config_string(tfs_schemes_config(s), "quant_method"), "fbgemm_fp8");
 	if (!fbgemm && sh[0] == w->rows && sh[1] == 1) {
@@ -113,7 +116,8 @@ bool tfs_schemes_spread(struct tfs_schemes *s, struct tfs_scaled *w, const uint6
 		w->per_expert = w->cols;
 		return true;
 	}
-	if (spread_configured(s, w, sh))
+	/* As in all models whose configuration says nothing of blocks. */
+	if (spread_blocks(w, sh, 128, 128))
 		return true;
 	spread_one(w);
 	if (sh[0] == w->rows && sh[1] && !(w->cols % sh[1]))

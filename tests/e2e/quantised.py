@@ -133,7 +133,7 @@ def whole_problems(c, mount):
             if d or shown[name][0] != kept:
                 yield f"whole/{directory}: {name}: {shown[name][0]}: {d}"
         for name in shown:
-            if name not in c.expected:
+            if name not in c.expected or name in c.dropped:
                 yield f"whole/{directory}: {name}: not of the model"
         if c.config is not None:
             config = json.loads((there / "config.json").read_text())

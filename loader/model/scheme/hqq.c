@@ -213,7 +213,7 @@ static int find(struct tfs_schemes *s, const struct tfs_tensor *t)
 			    .packing = tfs_schemes_part(s, t, drop, packing) };
 	if (!f.codes || (f.codes->code && f.codes != t))
 		return 0;
-	if (!f.scale && !f.zero && !f.packing)
+	if (!f.scale && !f.zero && !f.packing && !tfs_schemes_has_config(s))
 		return 0; /* only called so */
 	return add(s, &f, strlen(codes));
 }

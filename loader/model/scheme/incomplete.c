@@ -19,14 +19,36 @@ static size_t module_of(const struct tfs_tensor *t)
 	return len;
 }
 
-/* Something that belongs to @t's module, and isn't its bias, which has nothing to do with codes. NULL: nothing is missing. */
+/* Is it, in its module, what has nothing to do with codes: a bias, or a scale of activations? */
+static bool is_harmless(const char *name)
+{
+	static const char *const ends[] = { "bias",
+					    "input_scale",
+					    "input_global_scale",
+					    "output_scale",
+					    "activation_scale",
+					    "input_activation_scale",
+					    "input_scale_ub",
+					    "output_activation_scale" };
+	const size_t len = strlen(name);
+
+	for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+		const size_t n = strlen(ends[i]);
+
+		if (len >= n && !strcmp(name + len - n, ends[i]) && (len == n || name[len - n - 1] == '_'))
+			return true;
+	}
+	return false;
+}
+
+/* Something that belongs to @t's module and may have to do with its codes. NULL: nothing is missing. */
 static const char *missing_beside(const struct tfs_set *set, const struct tfs_tensor *t)
 {
 	const size_t len = module_of(t);
 	size_t at = tfs_search(i, 0, set->n_missing, strncmp(set->missing[i], t->name, len) < 0);
 
 	for (; len && at < set->n_missing && !strncmp(set->missing[at], t->name, len); at++)
-		if (!strchr(set->missing[at] + len, '.') && strcmp(set->missing[at] + len, "bias") != 0)
+		if (!strchr(set->missing[at] + len, '.') && !is_harmless(set->missing[at] + len))
 			return set->missing[at];
 	return NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * torchao's tensors in safetensors: those of M.W are called M._W_qdata, M._W_scale and so on, and the file says under M.W, in JSON, of
- * which class it is (prototype/safetensors/safetensors_support.py, flatten_tensor_state_dict()).
+ * torchao's tensors in safetensors: those of M.W are called M._W_qdata, M._W_scale and so on, before 0.15 M.W:qdata, M.W:scale, and the
+ * file says under M.W, in JSON, of which class it is (prototype/safetensors/safetensors_support.py, flatten_tensor_state_dict()).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,18 +31,27 @@ static const struct tfs_tensor *part(const struct found *f, const char *name)
 	return tfs_schemes_part(f->s, f->t, strlen("qdata"), name);
 }
 
-/* "M.W" of "M._W_qdata", to be freed. NULL: out of memory. */
-static char *name_of(const struct tfs_tensor *t, size_t dot, size_t *ret_len)
+/* "M.W" of "M._W_qdata" or "M.W:qdata", to be freed, in *@ret_name; NULL: it isn't called so. 0 or -ENOMEM. */
+static int name_of(const struct tfs_tensor *t, char **ret_name, size_t *ret_len)
 {
-	const size_t end = t->name_len - strlen("_qdata"), from = dot + 2;
-	char *name = malloc(end);
+	const size_t end = t->name_len < strlen("_qdata") ? 0 : t->name_len - strlen("_qdata");
+	const bool older = tfs_name_ends(t, ":qdata");
+	size_t module = end;
 
+	*ret_name = NULL;
+	while (module && t->name[module - 1] != '.')
+		module--;
+	if (!end || (!older && (!tfs_name_ends(t, "_qdata") || t->name[module] != '_' || module + 1 == end)))
+		return 0;
+	const size_t from = module + !older;
+	char *name = malloc(end + 1);
 	if (!name)
-		return NULL;
-	memcpy(name, t->name, dot + 1);
-	memcpy(name + dot + 1, t->name + from, end - from);
-	*ret_len = end - 1;
-	return name;
+		return -ENOMEM;
+	memcpy(name, t->name, module);
+	memcpy(name + module, t->name + from, end - from);
+	*ret_name = name;
+	*ret_len = module + end - from;
+	return 0;
 }
 
 /*
@@ -212,23 +221,20 @@ static int add(struct found *f, const json_t *o)
 static int find(struct tfs_schemes *s, const struct tfs_tensor *t)
 {
 	struct found f = { .s = s, .t = t, .w = { .scheme = tfs_scheme_torchao.name, .n_parts = 2, .factor = 1 } };
+	cleanup_free char *name = NULL;
 	const char *text;
-	size_t dot, text_len = 0;
+	size_t text_len = 0;
 
-	if (!tfs_name_ends(t, "_qdata"))
+	if (name_of(t, &name, &f.len))
+		return -ENOMEM;
+	if (!name)
 		return 0;
-	for (dot = t->name_len; dot && t->name[dot - 1] != '.'; dot--)
-		;
-	/* After the dot: "_", a name, "_qdata". */
-	if (!dot-- || t->name[dot + 1] != '_' || t->name_len - dot < sizeof "._x_qdata" - 1)
-		return 0;
-	cleanup_free char *name = name_of(t, dot, &f.len);
-	if (!name || tfs_schemes_metadata(s, t, name, f.len, &text, &text_len))
+	if (tfs_schemes_metadata(s, t, name, f.len, &text, &text_len))
 		return -ENOMEM;
 	f.name = name;
 	f.w.parts[0] = t;
 	f.w.parts[1] = part(&f, "scale");
-	if (!text && !f.w.parts[1])
+	if (!text && !f.w.parts[1] && !tfs_schemes_has_config(s))
 		return 0; /* just that name */
 	json_t *o = text && text_len <= MAX_ATTRIBUTES ? json_loadb(text, text_len, 0, NULL) : NULL;
 	int r = json_is_object(o) ?

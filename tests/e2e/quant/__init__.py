@@ -86,6 +86,7 @@ class Case:
         self.unreadable = []  # names whose files can't be read, as what goes with the codes contradicts itself
         self.warnings = []  # regular expressions: each finds a line that is written when mounting, and each line is found by one
         self.config = None
+        self.dropped = []  # names that aren't in whole/bf16 and the like
         self.swapped = []  # names whose last two axes are swapped in whole/bf16 and the like
         self.whole = True  # whole/bf16 and the like exist, if something is computed and nothing refused
 

@@ -31,6 +31,18 @@ def blocks(c):
            file="model-00002-of-00002.safetensors", dtype="BF16")
     weight(c, "experts.gate_up_proj", "experts.gate_up_proj_scale_inv", c.scales(3, 2, 1), (3, 200, 64),
            lambda s: spread(s, 200, 64), file="model-00002-of-00002.safetensors")
+    # As many blocks of rows as columns: shaped as Llama 4's scales for each column.
+    weight(c, "experts.down_proj", "experts.down_proj_scale_inv", c.scales(2, 3, 1), (2, 300, 3), lambda s: spread(s, 300, 3),
+           file="model-00002-of-00002.safetensors")
+
+
+def experts_activations(c):
+    """Scales of what experts multiply, beside weights that aren't called "weight": not of the model once that isn't quantised."""
+    c.config = {"quantization_config": {"quant_method": "fp8"}}
+    weight(c, "experts.up_proj", "experts.up_proj_scale", c.scales(2, 5, 1), (2, 5, 6), lambda s: s)
+    for name in ("input_scale", "activation_scale", "input_global_scale", "output_scale"):
+        c.expected[f"experts.up_proj_{name}"] = c.f32(f"experts.up_proj_{name}", c.scales())
+        c.dropped.append(f"experts.up_proj_{name}")
 
 
 def spellings(c):
@@ -102,4 +114,4 @@ def refused(c):
     c.warnings = [r'"a\.weight", and 2 more of this scheme: not in f32/: fp8: scales of F32 \[3, 5\]']
 
 
-CASES = [blocks, spellings, e8m0_groups, llama4, divided, plain_neighbours, refused]
+CASES = [blocks, experts_activations, spellings, e8m0_groups, llama4, divided, plain_neighbours, refused]

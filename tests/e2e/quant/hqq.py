@@ -89,6 +89,15 @@ def plain_neighbours(c):
     c.expected |= {name: codes.astype(np.float32) for name in ("a.W_q", "b.packing", "c.tW_q")}
 
 
+def lone(c):
+    """Codes and nothing else, in a model that says it is quantised: not a value."""
+    c.config = {"quantization_config": {"quant_method": "hqq"}}
+    c.put("a.W_q", "U8", c.codes(3, 4))
+    c.absent.append("a.W_q")
+    c.plain()
+    c.warnings = [r'"a\.W_q": not in f32/: hqq: there is no scale']
+
+
 def refused(c):
     bad = {"expect": False}
     text = lambda s: ("U8", np.frombuffer(s.encode(), np.uint8))
@@ -111,4 +120,4 @@ def refused(c):
     c.warnings = [r'"a0\.W_q", and 19 more of this scheme: not in f32/: hqq: there is no scale of numbers, or no zero']
 
 
-CASES = [packings, views, large, plain_neighbours, refused]
+CASES = [packings, views, large, plain_neighbours, lone, refused]

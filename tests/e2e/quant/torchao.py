@@ -105,6 +105,28 @@ def microscaled(c):
         w.say(name, "NVFP4Tensor", parts, block_size=16, is_swizzled_scales=swizzled)
 
 
+def older(c):
+    """What torchao called them before 0.15, M.W:qdata; and weights that are in no module."""
+    said = {}
+    for name, part in (("m.weight", "m.weight:"), ("weight", "weight:"), ("bias", "_bias_")):
+        codes, scale = c.codes(9, 24).view(np.int8), c.scales(9, 1)
+        c.put(part + "qdata", "I8", codes)
+        c.f32(part + "scale", scale)
+        c.absent.append(part + "qdata")
+        c.expected[name] = codes.astype(np.float32) * scale
+        said[name] = json.dumps({"_type": "Int8Tensor", "_data": {"block_size": [1, 24]}, "_tensor_data_names": ["qdata", "scale"]})
+    c.metadata["model.safetensors"] = {"tensor_names": json.dumps(list(said)), "format": "pt", **said}
+
+
+def lone(c):
+    """Codes and nothing else, in a model that says it is quantised."""
+    c.config = {"quantization_config": {"quant_method": "torchao"}}
+    c.put("m._weight_qdata", "F8_E4M3", c.codes(3, 4, avoid=NAN))
+    c.absent.append("m._weight_qdata")
+    c.plain()
+    c.warnings = [r'"m\._weight_qdata": not in f32/: torchao: ']
+
+
 def plain_neighbours(c):
     for name, dtype in (("x_qdata", "U8"), ("m._weight_qdata", "I8"), ("m.weight_qdata", "U8"), ("_weight_qdata", "U8"), ("m.__qdata", "U8")):
         codes = c.codes(3, 4) & 127
@@ -154,4 +176,4 @@ def refused(c):
     c.warnings = [r'"a\._weight_qdata", and 20 more of this scheme: not in f32/: torchao: a "Int4Tensor" with codes of I8 isn\'t supported']
 
 
-CASES = [affine, microscaled, plain_neighbours, refused]
+CASES = [affine, microscaled, older, lone, plain_neighbours, refused]

@@ -130,6 +130,8 @@ int tfs_split_check(struct tfs_model_impl *m, struct tfs_set *set, const struct 
 	if (!counted)
 		return 0;
 	count = count_of(counted).n;
+	if (!count && n == 1)
+		return 0; /* llama-gguf-split --merge writes that: it is split no more */
 	if (count < 0 || (uint64_t)count != n_named)
 		tfs_model_warn(m, counted->node, -ENOENT,
 			       "split.count says that its model is in %" PRId64 " files; this one has %zu", count, n);

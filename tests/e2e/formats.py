@@ -108,6 +108,10 @@ def gguf_cases():
                         [("general.alignment", mkgguf.UINT32, 4096)], 4096)},
         [sound("a", "F32", [4], FOUR, f32(FOUR)), odd("b", "UNKNOWN(0)", [1], ONE.ljust(8192, b"\0")),
          sound("c", "F32", [1], ONE, f32(ONE))], (), [stored("as F32 it has 4 bytes, but 8192 are stored up to the next tensor", "b")])
+    # llama-gguf-split keeps the key, and pads as if it were 32.
+    yield "padded", Case(
+        {"m.gguf": gguf([("a", 0, [6], b"123456" * 4, 0), ("b", 0, [1], ONE, 32)], [("general.alignment", mkgguf.UINT32, 8)], 8)},
+        [sound("a", "F32", [6], b"123456" * 4, f32(b"123456" * 4)), sound("b", "F32", [1], ONE, f32(ONE))])
     other = noise(136)
     yield "last", Case({"m.gguf": gguf([b, ("a", 42, [256], other)])},
                        [wants_b, odd("a", "UNKNOWN(42)", [256], other)], (), [not_the_type("Q2_0", 72, 136, "end of the file")])
@@ -165,6 +169,7 @@ def split_cases():
                                   ["split.count is 3, but that of m-00001-of-00002.gguf is 2"])
     yield "split-renamed", Case({"model.gguf": next(split((1, 4, 9, "a")))}, wants("a"), (),
                                 ["split.count says that its model is in 4 files; this one has 1"])
+    yield "split-merged", Case({"model.gguf": next(split((0, 0, 1, "a")))}, wants("a"))  # by llama-gguf-split
     yield "split-incomplete", Case({"m-00002-of-00003.gguf": next(split((1, 3, 9, "a")))}, wants("a"), (),
                                    ["only 1 of 3 shards of its name exist"])
 

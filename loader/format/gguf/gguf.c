@@ -339,11 +339,13 @@ static int judge_size(struct parser *p, struct tfs_tensor *t, uint64_t stored, b
 	const struct record *rec = record_of(p, t);
 	const uint64_t computed = t->nbytes;
 	const bool unknown_type = is_unknown(t->dtype), whole_rows = has_whole_rows(t);
+	/* Writers pad to the default, too, whatever general.alignment says that they keep (findings/gguf-split-alignment.sh). */
+	const uint64_t padding = p->alignment > DEFAULT_ALIGNMENT ? p->alignment : DEFAULT_ALIGNMENT;
 
 	if (!unknown_type && !has_elements(t))
 		return 0;
 	if (!unknown_type && whole_rows) {
-		if (computed <= stored && stored - computed < p->alignment)
+		if (computed <= stored && stored - computed < padding)
 			return 0;
 		if (last && computed > stored && rec->type < FIRST_DISPUTED)
 			return 0; /* it will turn out to be truncated */

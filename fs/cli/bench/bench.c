@@ -34,7 +34,7 @@ struct bench_options {
 struct bench {
 	const struct bench_options *options;
 	struct tfs_bench_work work;
-	struct tfs_bench_progress progress;
+	struct tfs_progress progress;
 	struct tfs_bench_result result;
 	int signal_fd;
 	bool have_sum;
@@ -130,10 +130,10 @@ static int pass(struct bench *b, enum tfs_bench_pass which, unsigned run, struct
 
 	if (reading.map)
 		bytes = 0;
-	tfs_bench_progress_begin(&b->progress, tfs_bench_pass_names[which], run, b->options->runs, bytes);
+	tfs_progress_begin(&b->progress, tfs_bench_pass_names[which], run, b->options->runs, bytes);
 	int r = tfs_bench_read(&reading, &seconds, &sum);
 	seconds += already;
-	tfs_bench_progress_end(&b->progress, r ? -1 : seconds);
+	tfs_progress_end(&b->progress, r ? -1 : seconds);
 	if (r)
 		return r;
 	if (!reading.map && b->have_sum && sum != b->sum) {
@@ -334,7 +334,7 @@ static int bench_main(int argc, char **argv)
 		o.mount.model_dir = argv[first];
 		tfs_options_complete(&o.mount);
 		b->options = &o;
-		tfs_bench_progress_init(&b->progress);
+		tfs_progress_init(&b->progress, true);
 		status = run(b, argv[first]) ? TFS_EXIT_FAILED : TFS_EXIT_OK;
 	} else {
 		status = tfs_parsed_status(parsed);

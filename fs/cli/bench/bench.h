@@ -7,7 +7,6 @@
  *   work.c            what there is to read, and taking it out of the page cache
  *   read.c            one pass over that
  *   mount.c           the mount that is measured, in a process of its own
- *   progress.c        what the user sees meanwhile
  *   report.c          what is made of the seconds: text and JSON
  *
  * Declared here is the result, from which the report is made.

@@ -9,6 +9,7 @@
 #include "base/arena.h"
 #include "cli/bench/bench.h"
 #include "cli/mount-options.h"
+#include "cli/progress.h"
 #include "loader.h"
 #include "model/model.h"
 #include "tree/tree.h"
@@ -69,22 +70,6 @@ int tfs_bench_mount_start(struct tfs_bench_mount *m, const struct tfs_options *o
 /* Unmount, wait for the daemon and remove the mountpoint. 0, or -errno after printing what is left behind. May be called twice. */
 int tfs_bench_mount_stop(struct tfs_bench_mount *m);
 
-/* --- progress.c --------------------------------------------------------------------------------------------------------- */
-
-/* On a terminal a moving bar, elsewhere a line at the beginning and end of each step. All to standard error. */
-struct tfs_bench_progress {
-	bool terminal, utf8;
-	char label[32];
-	double begun, drawn; /* seconds, of tfs_now() */
-	uint64_t total;
-};
-
-void tfs_bench_progress_init(struct tfs_bench_progress *p);
-void tfs_bench_progress_begin(struct tfs_bench_progress *p, const char *step, unsigned run, unsigned runs, uint64_t total);
-void tfs_bench_progress_show(struct tfs_bench_progress *p, uint64_t done);
-/* @seconds < 0: it was aborted. */
-void tfs_bench_progress_end(struct tfs_bench_progress *p, double seconds);
-
 /* --- read.c ------------------------------------------------------------------------------------------------------------- */
 
 /* One pass: what to read from, and how. */
@@ -95,7 +80,7 @@ struct tfs_bench_reading {
 	bool map;		       /* with mount: only open, map and touch the first byte of each */
 	unsigned readers;
 	int signal_fd;
-	struct tfs_bench_progress *progress;
+	struct tfs_progress *progress;
 };
 
 /*

@@ -223,7 +223,7 @@ static int wait_for_readers(struct pass *p, unsigned n)
 			if (reading->mount)
 				tfs_bench_mount_stop(reading->mount);
 		}
-		tfs_bench_progress_show(reading->progress, p->done);
+		tfs_progress_show(reading->progress, p->done);
 	}
 	return r;
 }

@@ -25,17 +25,30 @@ unsigned tfs_figures_bar(char *buf, unsigned width, double share, bool utf8)
 	return n;
 }
 
-char *tfs_figures_bytes(char *buf, double bytes)
+static char *scaled(char *buf, double n, const char *const *units, unsigned n_units)
 {
-	static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB" };
 	unsigned u = 0;
 
 	/* What would be rounded to four digits is written in the next larger unit. */
-	while (bytes >= 999.5 && u < sizeof units / sizeof *units - 1) {
-		bytes /= 1000;
+	while (n >= 999.5 && u < n_units - 1) {
+		n /= 1000;
 		u++;
 	}
-	int digits = !u || bytes >= 99.95 ? 0 : bytes >= 9.995 ? 1 : 2;
-	snprintf(buf, TFS_FIGURES_BYTES, "%.*f %s", digits, bytes, units[u]);
+	const int digits = !u || n >= 99.95 ? 0 : n >= 9.995 ? 1 : 2;
+	snprintf(buf, TFS_FIGURES_BYTES, "%.*f%s%s", digits, n, *units[u] ? " " : "", units[u]);
 	return buf;
+}
+
+char *tfs_figures_bytes(char *buf, double bytes)
+{
+	static const char *const units[] = { "B", "kB", "MB", "GB", "TB", "PB" };
+
+	return scaled(buf, bytes, units, sizeof units / sizeof *units);
+}
+
+char *tfs_figures_count(char *buf, double count)
+{
+	static const char *const units[] = { "", "K", "M", "B", "T" };
+
+	return scaled(buf, count, units, sizeof units / sizeof *units);
 }

@@ -11,6 +11,9 @@
  */
 unsigned tfs_figures_bar(char *buf, unsigned width, double share, bool utf8);
 
+/* "7.62 B": thousands, millions, billions, as models' sizes are given; @buf as below. Returns @buf. */
+char *tfs_figures_count(char *buf, double count);
+
 /* "2.15 GB", decimal, as storage is counted; @buf has TFS_FIGURES_BYTES bytes. Returns @buf. */
 enum { TFS_FIGURES_BYTES = 16 };
 char *tfs_figures_bytes(char *buf, double bytes);

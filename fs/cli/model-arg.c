@@ -5,6 +5,7 @@
 #include <sys/sysinfo.h>
 
 #include "base/log.h"
+#include "content/view.h"
 
 static void on_warning(void *arg, const struct tfs_error *warning)
 {
@@ -22,8 +23,10 @@ int tfs_model_arg_open(const char *path, struct tfs_model_arg *ret_arg)
 	char line[TFS_ERROR_LINE + PATH_MAX];
 
 	int r = tfs_model_open(path, (unsigned)get_nprocs(), on_warning, NULL, &arg.model, &err);
-	if (!r)
+	if (!r) {
+		tfs_model_set_npy_align(arg.model, TFS_VIEW_ALIGN_MIN);
 		r = tfs_tree_create(arg.model, no_controls, TFS_VIEWS_ALL, &arg.tree, &err);
+	}
 	if (r) {
 		tfs_log_error("%s", tfs_model_error_line(path, &err, line, sizeof line));
 		tfs_model_destroy(arg.model);

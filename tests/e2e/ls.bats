@@ -39,14 +39,49 @@ names_are() {
 	awk -F '\t' '$5 == "vae/other"' "$mnt/.tensorfs/index.tsv" | cut -f 1-4,7 | cmp - "$T/alone"
 }
 
-@test "a table: columns in line, the set only where there are several" {
-	mkmodel --shards 2
-	ls_ "$model"
+@test "a summary: a line for all names that differ in numbers, and totals" {
+	mkmodel --shards 2 --odd
+	LC_ALL=C.UTF-8 ls_ "$model"
 	listed
-	[[ $(head -n 1 "$T/out") =~ ^name\ +dtype\ +shape\ +bytes$ ]] || fail "$(cat "$T/out")"
-	[[ $(grep -c . "$T/out") = 22 ]]
-	grep -qE '^model.embed_tokens.weight +F32 +\[528,256\] +541 kB$' "$T/out" || fail "$(cat "$T/out")"
-	[[ $(awk '{print length}' "$T/out" | sort -u | wc -l) = 1 ]] || fail "not in line: $(cat "$T/out")"
+	[[ $(head -n 1 "$T/out") =~ ^name\ +dtype\ and\ shape\ +bytes\ +share$ ]] || fail "$(cat "$T/out")"
+	py "$e2e/nomount.py" summary "$model" "$T/out"
+	ls_ --sort=size "$model"
+	[[ $(sed -n 2p "$T/out") = 'model.layers.*.mlp.'* ]] || fail "$(cat "$T/out")"
+	ls_ --by=layer "$model"
+	grep -qE '^model.layers.1 +9 ' "$T/out" || fail "$(cat "$T/out")"
+	ls_ --by=dtype --sort=size "$model"
+	[[ $(sed -n 2p "$T/out") = F32* ]] || fail "$(cat "$T/out")"
+	ls_ --by=file "$model"
+	[[ $(grep -c '^model-0000[12]-of-00002.safetensors ' "$T/out") = 2 ]] || fail "$(cat "$T/out")"
+	ls_ "$model" 'model.layers.0.*'
+	[[ $(grep -c '^model.layers.0' "$T/out") = 9 ]] || fail "$(cat "$T/out")"
+	ls_ --sort=nosuch "$model"
+	[[ $rc = 2 ]]
+}
+
+@test "quantised: parameters are those of the weights, and how is said" {
+	py "$e2e/quantised.py" make "$T/all"
+	ls_ "$T/all/awq/tiles"
+	grep -qE '^quantised: awq \([0-9]+ weights?\)$' "$T/out" || fail "$(cat "$T/out")"
+	# 1 of its weights, by name, beside what it is computed from.
+	name=$("$TENSORFS" ls --tsv "$T/all/awq/tiles" | awk -F '\t' '$9 == "awq" { print $1; exit }')
+	ls_ "$T/all/awq/tiles" "$name"
+	grep -qF "$name  1" "$T/out" && grep -q 'awq \[' "$T/out" || fail "$(cat "$T/out")"
+}
+
+@test "in a terminal it is as wide as that, with colours, unless NO_COLOR" {
+	command -v script >/dev/null || skip "optional: no script(1)"
+	mkmodel --odd
+	script -qec "stty cols 80; LC_ALL=C.UTF-8 TERM=xterm '$TENSORFS' ls '$model'" /dev/null >"$T/out" 3>&- </dev/null
+	grep -q $'\e' "$T/out"
+	sed 's/\x1b\[[0-9;]*m//g; s/\r$//' "$T/out" >"$T/plain"
+	py -c 'import sys; assert max(len(line.rstrip("\n")) for line in open(sys.argv[1], encoding="utf-8")) <= 80' "$T/plain"
+	NO_COLOR=1 script -qec "stty cols 80; LC_ALL=C.UTF-8 TERM=xterm '$TENSORFS' ls '$model'" /dev/null >"$T/out" 3>&- </dev/null
+	! grep -q $'\e' "$T/out"
+}
+
+@test "-l: one tensor a line, with all columns; the set where there are several" {
+	mkmodel --shards 2
 	ls_ -l "$model"
 	listed
 	# The same as the index, but for blanks.
@@ -58,8 +93,8 @@ names_are() {
 	mv "$T/copy" "$model"
 	ls_ "$model"
 	listed
-	[[ $(head -n 1 "$T/out") =~ bytes\ +set$ ]] || fail "$(head -n 1 "$T/out")"
-	grep -qE '541 kB +copy/model$' "$T/out"
+	[[ $(head -n 1 "$T/out") =~ share\ +set$ ]] || fail "$(head -n 1 "$T/out")"
+	grep -qE '541 kB .* copy/model$' "$T/out" || fail "$(cat "$T/out")"
 }
 
 @test "names, globs, paths and directories, as for prefetch" {
@@ -92,7 +127,7 @@ names_are() {
 
 @test "errors and warnings are those of mounting" {
 	ls_ "$T/nosuch"
-	[[ $rc = 1 && ! -s $T/out && $(cat "$T/err") = "tensorfs: error: $T/nosuch: No such file or directory" ]] || fail "$(cat "$T/err")"
+	[[ $rc = 2 && ! -s $T/out && $(cat "$T/err") = "tensorfs: error: $T/nosuch: No such file or directory" ]] || fail "$(cat "$T/err")"
 	mkmodel --bytes 64K
 	head -c 100 "$model/model.safetensors" >"$model/broken.safetensors"
 	ls_ "$model"
@@ -103,7 +138,7 @@ names_are() {
 	cmp "$T/err" "$log"
 	rm "$model/model.safetensors"
 	ls_ "$model"
-	[[ $rc = 1 && ! -s $T/out && $(wc -l <"$T/err") = 1 ]] || fail "$rc $(cat "$T/err")"
+	[[ $rc = 2 && ! -s $T/out && $(wc -l <"$T/err") = 1 ]] || fail "$rc $(cat "$T/err")"
 	ls_
 	[[ $rc = 2 ]]
 }
@@ -113,14 +148,14 @@ names_are() {
 	[[ -c /dev/full ]] || skip "optional: no /dev/full"
 	rc=0
 	"$TENSORFS" ls "$model" >/dev/full 2>"$T/err" || rc=$?
-	[[ $rc = 1 && $(cat "$T/err") = *"standard output: No space left on device" ]] || fail "$rc $(cat "$T/err")"
+	[[ $rc = 2 && $(cat "$T/err") = *"standard output: No space left on device" ]] || fail "$rc $(cat "$T/err")"
 }
 
 @test "an ordinary user who may not open /dev/fuse" {
 	as_user
 	chmod o-rw /dev/fuse # as_user() has what it was
 	"${as[@]}" "$TFS_PYTHON" "$e2e/mkmodel.py" "$model" --odd
-	ls_ "$model"
+	ls_ -l "$model"
 	listed
 	[[ $(wc -l <"$T/out") = 32 ]]
 }
@@ -136,7 +171,7 @@ names_are() {
 	mkdir "$T/bin"
 	ln -s "$TENSORFS" "$T/bin/tensorfs"
 	sed -n 's/^\$ \(tensorfs ls .*\)/\1/p' "$top/man/tensorfs-ls.1" | sed 's|\\e|\\|g' >"$T/examples"
-	[[ $(wc -l <"$T/examples") = 5 ]]
+	[[ $(wc -l <"$T/examples") = 6 ]]
 	while read -r line; do
 		HOME=$T PATH=$T/bin:$PATH bash -o pipefail -c "$line" >"$T/out" 2>&1 || fail "$line: $(cat "$T/out")"
 		[[ -s $T/out ]] || fail "$line: nothing"

@@ -13,6 +13,7 @@
 /* clang-format off */
 #define TFS_COMMANDS(row) \
 	row(ls) \
+	row(show) \
 	row(bench) \
 	row(help)
 /* clang-format on */

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What can be said of many values: their range, mean and deviation; and of two series of values, how much they differ. Values are float32
+ * at any address, in any number of pieces, which several threads may process: the results are merged. Sums are of float64.
+ */
+#ifndef TFS_CLI_MOMENTS_H
+#define TFS_CLI_MOMENTS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct tfs_moments {
+	uint64_t n; /* values: finite ones, which the rest is about, and … */
+	uint64_t nan, inf, neg_inf;
+	uint64_t zeros;
+	double min, max; /* only if any is finite */
+	double mean, m2; /* m2: sum of squares of the differences from the mean */
+};
+
+static inline uint64_t tfs_moments_finite(const struct tfs_moments *m)
+{
+	return m->n - m->nan - m->inf - m->neg_inf;
+}
+
+/* Add @n values at @floats to @m, which all zero has none. */
+void tfs_moments_add(struct tfs_moments *m, const uint8_t *floats, size_t n);
+void tfs_moments_merge(struct tfs_moments *m, const struct tfs_moments *more);
+
+/* The standard deviation of all finite values (divided by their number, as numpy.std()); 0 if there are none. */
+double tfs_moments_deviation(const struct tfs_moments *m);
+
+/*
+ * Values in @bins bins of equal width between @low and @high, as numpy.histogram(): each has its lower edge, the last also its upper
+ * one. What is outside or NaN isn't counted.
+ */
+struct tfs_histogram {
+	double low, high;
+	unsigned bins;
+};
+/* The lower edge of bin @i; the upper edge of the last one if @i is @bins. */
+double tfs_histogram_edge(const struct tfs_histogram *h, unsigned i);
+void tfs_histogram_add(const struct tfs_histogram *h, uint64_t *counts, const uint8_t *floats, size_t n);
+
+/* Two series, a and b. Pairs in which one isn't finite are only counted, those with the same bits as equal. */
+struct tfs_difference {
+	uint64_t n;
+	uint64_t not_finite;   /* pairs that differ, one of which isn't finite */
+	uint64_t differ;       /* pairs of finite values that differ */
+	double max, sum;       /* of |a - b| */
+	double dd, aa, bb, ab; /* sums of (a - b)², a², b² and a b */
+};
+
+void tfs_difference_add(struct tfs_difference *d, const uint8_t *a, const uint8_t *b, size_t n);
+void tfs_difference_merge(struct tfs_difference *d, const struct tfs_difference *more);
+
+/* Mean of |a - b|, ||a - b|| / ||a||, and the cosine of the angle between a and b. NaN if it isn't defined, as without values. */
+double tfs_difference_mean(const struct tfs_difference *d);
+double tfs_difference_relative(const struct tfs_difference *d);
+double tfs_difference_cosine(const struct tfs_difference *d);
+
+#endif

@@ -1,0 +1,127 @@
+#!/usr/bin/env bats
+# tensorfs show: what NumPy says of the same bytes.
+load helpers
+
+nomount() { py "$e2e/nomount.py" "$@"; }
+
+# tool ARGUMENT...: output in $T/out, messages in $T/err. Sets $rc.
+tool() {
+	rc=0
+	"$TENSORFS" "$@" >"$T/out" 2>"$T/err" 3>&- 9>&- </dev/null || rc=$?
+}
+
+worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
+
+@test "show --json: place, range, moments and histogram as NumPy's" {
+	nomount special "$model"
+	tool show --json "$model" '*'
+	worked
+	nomount show "$model/model.safetensors" "$T/out"
+	tool show --json --bins=7 "$model" '*'
+	nomount show "$model/model.safetensors" "$T/out"
+	# More than one range of a large tensor, which threads share.
+	rm -r "$model"
+	mkmodel --bytes 400M --tensors 3 --dtypes BF16
+	tool show --json "$model" '*'
+	worked
+	nomount show "$model/model.safetensors" "$T/out"
+}
+
+@test "show: elements, chosen as in NumPy" {
+	nomount special "$model"
+	while read -r name choice; do
+		tool show --json "$model" "$name$choice"
+		worked
+		nomount elements "$model/model.safetensors" "$T/out" "$name" "$choice"
+	done <<-'EOF2'
+		half [3,:8]
+		half [3,2,1]
+		half [...,0]
+		half [:,0]
+		half [-1,...,::2]
+		half [1:3,::-1,-3:]
+		half [5:2:-2,4,10::-3]
+		half [0:0]
+		ids [1]
+		ids [:,::2]
+		odd [0,:5]
+		odd [:,3]
+		odd.bf16 [0,:100:7]
+		double [::1000]
+		one [...]
+		bytes [::3,5]
+		flags [:]
+		large [::-1]
+		edge [:]
+		bra[0] [1:]
+	EOF2
+	tool show "$model" 'half[:2,1,:3]'
+	worked
+	[[ $(wc -l <"$T/out") = 2 && $(wc -w <"$T/out") = 6 ]] || fail "$(cat "$T/out")"
+	tool show "$model" 'ids[0]'
+	[[ $(cat "$T/out") = '-1 4611686018427387904 3' ]] || fail "$(cat "$T/out")"
+	tool show "$model" 'half[:2,:2,0]'
+	tool show "$model" 'half[:2,:2,:1]'
+	[[ $(wc -l <"$T/out") = 5 ]] || fail "$(cat "$T/out")"
+	# A tensor of that very name takes precedence.
+	tool show --json --bins=0 "$model" 'bra[0]'
+	worked
+	[[ $(py -c 'import json; print(json.load(open("'"$T/out"'"))[0]["elements"])') = 3 ]]
+}
+
+@test "show: what is wrong with a choice is said, with status 2" {
+	nomount special "$model"
+	while IFS='|' read -r choice says; do
+		tool show "$model" "half$choice"
+		[[ $rc = 2 && $(cat "$T/err") = *"$says"* && ! -s $T/out ]] || fail "$choice: status $rc, $(cat "$T/err")"
+	done <<-'EOF2'
+		[7]|index 7 is out of range: dimension 0 has 7 elements
+		[-8]|index -8 is out of range
+		[0,0,0,0]|4 indices, but 3 dimensions
+		[::0]|a step of 0
+		[99999999999999999999]|a number is too large
+		[...,...]|more than one "..."
+		[1,,2]|expected a number or a range
+		[-]|a '-' without a number
+	EOF2
+	tool show "$model" nosuch
+	[[ $rc = 1 && $(cat "$T/err") = *'nosuch: no such tensor'* ]]
+	tool show "$model" 'nosuch[1]'
+	[[ $rc = 1 ]]
+	tool show "$T/nosuch" x
+	[[ $rc = 2 ]]
+	tool show --set=other "$model" half
+	[[ $rc = 2 && $(cat "$T/err") = *'--set=other: no such set'* ]]
+}
+
+@test "names with escape sequences don't reach a terminal" {
+	nomount special "$model"
+	for args in "ls $model" "ls -l $model" "show $model *" "show --json $model *" "ls --by=layer $model"; do
+		# shellcheck disable=SC2086 # words
+		(set -f && tool $args)
+		! grep -qP '\x1b|\xc2[\x80-\x9f]|\xe2\x80\xae' "$T/out" || fail "$args: $(cat -v "$T/out")"
+		grep -q 'esc' "$T/out"
+	done
+	# As it is printed, it can be typed.
+	tool show "$model" 'esc%1B[31m%C2%9B%E2%80%AE'
+	worked
+}
+
+@test "the examples of the pages run" {
+	mkdir "$T/models"
+	mkmodel --bytes 1M
+	mv "$model" "$T/models/llama"
+	command -v jq >/dev/null || skip "optional: no jq"
+	mkdir "$T/bin"
+	ln -s "$TENSORFS" "$T/bin/tensorfs"
+	n=0
+	for page in show; do
+		sed -n "s/^\\$ \\(tensorfs $page .*\\)/\\1/p" "$top/man/tensorfs-$page.1" | sed 's|\\e|\\|g; s|model.norm.weight|model.embed_tokens.weight|g' >"$T/examples"
+		while read -r line; do
+			(cd "$T" && HOME=$T PATH=$T/bin:$PATH bash -c "$line" >"$T/out" 2>&1) || fail "$line: $(cat "$T/out")"
+			[[ -s $T/out || $line = *'>'* ]] || fail "$line: nothing"
+			n=$((n + 1))
+		done <"$T/examples"
+	done
+	[[ $n = 4 ]] || fail "$n examples"
+}

@@ -14,6 +14,7 @@
 #define TFS_COMMANDS(row) \
 	row(ls) \
 	row(show) \
+	row(cat) \
 	row(bench) \
 	row(help)
 /* clang-format on */

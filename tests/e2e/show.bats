@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# tensorfs show: what NumPy says of the same bytes.
+# tensorfs show and cat: what NumPy says of the same bytes.
 load helpers
 
 nomount() { py "$e2e/nomount.py" "$@"; }
@@ -107,6 +107,68 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 	worked
 }
 
+@test "cat: bytes, NumPy files and values" {
+	nomount special "$model"
+	for name in normal odd odd.bf16 half double ids nothing one flags; do
+		for type in f32 bf16; do
+			tool cat --as=$type "$model" $name
+			[[ $rc = 0 ]] || fail "$name: $(cat "$T/err")"
+			nomount values "$model/model.safetensors" $name $type | cmp - "$T/out" || fail "$name as $type"
+		done
+	done
+	tool cat --as=bf16 "$model" edge
+	[[ $rc = 0 && $(cat "$T/err") = *'1 values are too large for bfloat16'* ]] || fail "$(cat "$T/err")"
+	start --npy-align=64 "$model" "$mnt"
+	for name in normal odd.bf16 half ids nothing one; do
+		tool cat "$model" $name
+		worked
+		cmp "$T/out" "$mnt/tensors/$name"
+		tool cat --as=npy "$model" $name
+		worked
+		cmp "$T/out" "$mnt/npy/$name.npy"
+	done
+	tool cat "$model" normal half
+	cat "$mnt/tensors/normal" "$mnt/tensors/half" | cmp - "$T/out"
+	tool cat "$model" normal nosuch
+	[[ $rc = 1 ]]
+}
+
+@test "cat: not to a terminal; a reader that leaves; a full disk" {
+	nomount special "$model"
+	command -v script >/dev/null || skip "optional: no script(1)"
+	run script -qec "'$TENSORFS' cat '$model' normal" /dev/null 3>&-
+	[[ $status = 2 && $output = *'is a terminal'* ]] || fail "$status $output"
+	rc=0
+	"$TENSORFS" cat "$model" normal 2>"$T/err" | head -c 10 >/dev/null
+	[[ ! -s $T/err ]] || fail "$(cat "$T/err")"
+	[[ -c /dev/full ]] || skip "optional: no /dev/full"
+	rc=0
+	"$TENSORFS" cat "$model" normal >/dev/full 2>"$T/err" || rc=$?
+	[[ $rc = 2 && $(cat "$T/err") = *'standard output: No space left on device' ]] || fail "$rc $(cat "$T/err")"
+}
+
+@test "cat: the values of quantised weights, case by case" {
+	py "$e2e/quantised.py" make "$model"
+	nomount quant "$TENSORFS" "$model"
+}
+
+# bats test_tags=slow
+@test "every format: cat writes the bytes that the reference libraries read" {
+	need_shared
+	for case in "$shared"/vectors/*/; do
+		py - "$TENSORFS" "$case" <<-'EOF2'
+			import hashlib, json, pathlib, subprocess, sys
+			tool, case = sys.argv[1:]
+			said = json.loads(pathlib.Path(case, "expected.json").read_text())["tensors"]
+			for name, t in said.items():
+			    if "\0" in name or not name:
+			        continue  # which can't be an argument
+			    out = subprocess.run([tool, "cat", case + "/model", "--", name], stdout=subprocess.PIPE, check=True).stdout
+			    assert hashlib.sha256(out).hexdigest() == t["sha256"], (case, name)
+		EOF2
+	done
+}
+
 @test "the examples of the pages run" {
 	mkdir "$T/models"
 	mkmodel --bytes 1M
@@ -115,7 +177,7 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 	mkdir "$T/bin"
 	ln -s "$TENSORFS" "$T/bin/tensorfs"
 	n=0
-	for page in show; do
+	for page in show cat; do
 		sed -n "s/^\\$ \\(tensorfs $page .*\\)/\\1/p" "$top/man/tensorfs-$page.1" | sed 's|\\e|\\|g; s|model.norm.weight|model.embed_tokens.weight|g' >"$T/examples"
 		while read -r line; do
 			(cd "$T" && HOME=$T PATH=$T/bin:$PATH bash -c "$line" >"$T/out" 2>&1) || fail "$line: $(cat "$T/out")"
@@ -123,5 +185,5 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 			n=$((n + 1))
 		done <"$T/examples"
 	done
-	[[ $n = 4 ]] || fail "$n examples"
+	[[ $n = 7 ]] || fail "$n examples"
 }

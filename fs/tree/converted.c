@@ -2,7 +2,6 @@
 #include "tree/converted.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -10,11 +9,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/array.h"
 #include "base/cleanup.h"
-#include "base/json-write.h"
 #include "base/search.h"
 #include "base/sort.h"
+#include "content/shards.h"
 #include "content/values.h"
 #include "model/config.h"
 #include "tensor/scaled.h"
@@ -29,14 +27,13 @@ static const struct {
 	[TFS_AS_F32] = { "F32", "float32" },
 };
 
-/* save_pretrained()'s max_shard_size of "5GB" (transformers, modeling_utils.py). */
-static const uint64_t shard_max = 5000000000;
+/* What its files are called after. */
+static const char stem[] = "model";
 
 /* A set in one type. */
 struct converted {
-	uint32_t n_shards; /* 0: not known yet */
-	size_t *ends;	   /* of each shard, in the set's members */
-	struct tfs_consolidated **shards;
+	struct tfs_shards shards; /* n is 0: not known yet */
+	struct tfs_consolidated **files;
 };
 
 struct tfs_converted_all {
@@ -69,10 +66,10 @@ void tfs_converted_all_destroy(struct tfs_converted_all *c)
 		for (int as = 0; as < TFS_AS; as++) {
 			struct converted *o = &c->sets[i].as[as];
 
-			for (uint32_t k = 0; k < o->n_shards; k++)
-				tfs_consolidated_destroy(o->shards[k]);
-			free(o->shards);
-			free(o->ends);
+			for (uint32_t k = 0; k < o->shards.n; k++)
+				tfs_consolidated_destroy(o->files[k]);
+			free(o->files);
+			free(o->shards.ends);
 		}
 		free((void *)c->sets[i].members);
 	}
@@ -241,38 +238,24 @@ static int find_members(const struct tfs_set *set, struct entry *e)
 	return 0;
 }
 
-static const struct tfs_dtype *dtype_of(enum tfs_as as)
+static struct tfs_conversion conversion_to(enum tfs_as as)
 {
-	return tfs_dtype_by_name(types[as].dtype, strlen(types[as].dtype));
+	return (struct tfs_conversion){ .as = tfs_dtype_by_name(types[as].dtype, strlen(types[as].dtype)) };
 }
 
 static int cut(struct entry *e, enum tfs_as as)
 {
-	struct converted *o = &e->as[as];
-	size_t *ends = NULL, n = 0, room = 0;
-	uint64_t bytes = 0;
+	struct tfs_shards shards;
+	int r = tfs_shards_cut(e->members, e->n_members, conversion_to(as), TFS_SHARD_MAX, &shards);
 
-	for (size_t i = 0; i <= e->n_members; i++) {
-		const uint64_t more = i < e->n_members ? tfs_consolidated_bytes(e->members[i], dtype_of(as)) : 0;
-		const bool last = i == e->n_members;
-
-		if (last || (bytes && bytes + more > shard_max)) {
-			if (tfs_array_room(ends, n, room)) {
-				free(ends);
-				return -ENOMEM;
-			}
-			ends[n++] = i;
-			bytes = 0;
-		}
-		bytes += more;
-	}
-	o->shards = calloc(n, sizeof(struct tfs_consolidated *));
-	if (!o->shards) {
-		free(ends);
+	if (r)
+		return r;
+	e->as[as].files = calloc(shards.n, sizeof(struct tfs_consolidated *));
+	if (!e->as[as].files) {
+		free(shards.ends);
 		return -ENOMEM;
 	}
-	o->ends = ends;
-	o->n_shards = (uint32_t)n;
+	e->as[as].shards = shards;
 	return 0;
 }
 
@@ -282,16 +265,30 @@ static struct converted *converted(struct tfs_converted_all *c, uint32_t set, en
 
 	if (!e->members && find_members(&c->model->sets[set], e))
 		return NULL;
-	if (!e->as[as].n_shards && cut(e, as))
+	if (!e->as[as].shards.n && cut(e, as))
 		return NULL;
 	return &e->as[as];
+}
+
+int tfs_converted_members(struct tfs_converted_all *c, uint32_t set, const struct tfs_tensor *const **ret_members, size_t *ret_n)
+{
+	struct entry *e = &c->sets[set];
+
+	pthread_mutex_lock(&c->lock);
+	int r = e->members ? 0 : find_members(&c->model->sets[set], e);
+	pthread_mutex_unlock(&c->lock);
+	if (r)
+		return r;
+	*ret_members = e->members;
+	*ret_n = e->n_members;
+	return 0;
 }
 
 uint32_t tfs_converted_shards(struct tfs_converted_all *c, uint32_t set, enum tfs_as as)
 {
 	pthread_mutex_lock(&c->lock);
 	const struct converted *o = converted(c, set, as);
-	uint32_t n = o ? o->n_shards : 0;
+	uint32_t n = o ? o->shards.n : 0;
 	pthread_mutex_unlock(&c->lock);
 	return n;
 }
@@ -302,61 +299,37 @@ const struct tfs_consolidated *tfs_converted_shard(struct tfs_converted_all *c, 
 
 	pthread_mutex_lock(&c->lock);
 	struct converted *o = converted(c, set, as);
-	if (o && shard < o->n_shards && !o->shards[shard]) {
-		const size_t begin = shard ? o->ends[shard - 1] : 0, n = o->ends[shard] - begin;
+	if (o && shard < o->shards.n && !o->files[shard]) {
+		const size_t begin = shard ? o->shards.ends[shard - 1] : 0, n = o->shards.ends[shard] - begin;
 		const struct tfs_tensor **members = reallocarray(NULL, n + 1, sizeof *members);
 
 		if (members)
 			memcpy(members, c->sets[set].members + begin, n * sizeof *members);
-		if (!members || tfs_consolidated_create_as(&c->model->sets[set], members, n, dtype_of(as), &o->shards[shard]))
-			o->shards[shard] = NULL;
+		if (!members || tfs_consolidated_create_as(&c->model->sets[set], members, n, conversion_to(as), &o->files[shard]))
+			o->files[shard] = NULL;
 	}
-	if (o && shard < o->n_shards)
-		found = o->shards[shard];
+	if (o && shard < o->shards.n)
+		found = o->files[shard];
 	pthread_mutex_unlock(&c->lock);
 	return found;
 }
 
 void tfs_converted_shard_name(uint32_t shard, uint32_t n, char *buf, size_t size)
 {
-	if (n > 1)
-		snprintf(buf, size, "model-%05" PRIu32 "-of-%05" PRIu32 ".safetensors", shard + 1, n);
-	else
-		snprintf(buf, size, "model.safetensors");
+	tfs_shards_name(stem, shard, n, buf, size);
 }
 
 /* --- Texts ----------------------------------------------------------------------------------------------------------- */
 
 int tfs_converted_index(struct tfs_converted_all *c, uint32_t set, enum tfs_as as, char **ret_text, size_t *ret_len)
 {
-	struct tfs_json_out b = { 0 };
-	uint64_t total = 0;
-	char text[64];
+	const struct entry *e = &c->sets[set];
 
 	pthread_mutex_lock(&c->lock);
-	const struct entry *e = &c->sets[set];
 	const struct converted *o = converted(c, set, as);
-	if (!o) {
-		pthread_mutex_unlock(&c->lock);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < e->n_members; i++)
-		total += tfs_consolidated_bytes(e->members[i], dtype_of(as));
-	snprintf(text, sizeof text, "{\n  \"metadata\": {\n    \"total_size\": %" PRIu64, total);
-	tfs_json_add(&b, text);
-	tfs_json_add(&b, "\n  },\n  \"weight_map\": {");
-	for (size_t i = 0, shard = 0; i < e->n_members; i++) {
-		while (i >= o->ends[shard])
-			shard++;
-		tfs_converted_shard_name((uint32_t)shard, o->n_shards, text, sizeof text);
-		tfs_json_add(&b, i ? ",\n    " : "\n    ");
-		tfs_json_add_string(&b, e->members[i]->name, e->members[i]->name_len);
-		tfs_json_add(&b, ": ");
-		tfs_json_add_string(&b, text, strlen(text));
-	}
 	pthread_mutex_unlock(&c->lock);
-	tfs_json_add(&b, "\n  }\n}\n");
-	return tfs_json_finish(&b, ret_text, ret_len);
+	/* Neither changes once it is there. */
+	return o ? tfs_shards_index(stem, e->members, e->n_members, conversion_to(as), &o->shards, ret_text, ret_len) : -ENOMEM;
 }
 
 static const char config_name[] = "config.json";

@@ -27,6 +27,9 @@ void tfs_converted_all_destroy(struct tfs_converted_all *c);			   /* takes NULL 
  */
 bool tfs_converted_has(struct tfs_converted_all *c, uint32_t set);
 
+/* If it does, the tensors in them, sorted by name; valid as long as @c. -ENOMEM. */
+int tfs_converted_members(struct tfs_converted_all *c, uint32_t set, const struct tfs_tensor *const **ret_members, size_t *ret_n);
+
 /* If it does, the number of shards; 0: out of memory, or more than fits in a header. */
 uint32_t tfs_converted_shards(struct tfs_converted_all *c, uint32_t set, enum tfs_as as);
 /* One of them, valid as long as @c. NULL: out of memory. */

@@ -27,9 +27,9 @@ struct tfs_consolidated {
 	const struct tfs_set *set;
 	const struct tfs_tensor **members; /* NULL: all that are stored */
 	size_t n;
-	const struct tfs_dtype *as; /* type of converted members; NULL: all are as stored */
-	_Atomic bool *said;	    /* for each member: warned that values are too large for the type; or NULL */
-	char *header;		    /* including its length field */
+	struct tfs_conversion conversion;
+	_Atomic bool *said; /* for each member: warned that values are too large for the type; or NULL */
+	char *header;	    /* including its length field */
 	size_t header_len;
 	uint64_t *ends; /* for each tensor, in the file */
 	uint64_t size;
@@ -42,20 +42,27 @@ static const struct tfs_tensor *member(const struct tfs_consolidated *w, size_t 
 	return w->members ? w->members[i] : &w->set->tensors[i];
 }
 
-static bool by_value(const struct tfs_consolidated *w, const struct tfs_tensor *t)
+static bool is_float(const struct tfs_tensor *t)
 {
-	return w->as && tfs_valued(t);
+	const char *name = t->dtype->name;
+
+	return !strcmp(name, "F64") || !strcmp(name, "F32") || !strcmp(name, "F16") || !strcmp(name, "BF16");
 }
 
-uint64_t tfs_consolidated_bytes(const struct tfs_tensor *t, const struct tfs_dtype *as)
+bool tfs_consolidated_converts(const struct tfs_tensor *t, struct tfs_conversion conversion)
+{
+	return conversion.as && (tfs_valued(t) || (conversion.floats && is_float(t) && t->dtype != conversion.as));
+}
+
+uint64_t tfs_consolidated_bytes(const struct tfs_tensor *t, struct tfs_conversion conversion)
 {
 	uint64_t n = 1;
 
-	if (!as || !tfs_valued(t))
+	if (!tfs_consolidated_converts(t, conversion))
 		return t->nbytes;
 	for (unsigned i = 0; i < t->ndim; i++)
 		n *= t->shape[i]; /* its values as float32 fit a file */
-	return n * as->block_bytes;
+	return n * conversion.as->block_bytes;
 }
 
 /* Size of a string in JSON, without its quotes. */
@@ -170,12 +177,12 @@ static int make_header(struct tfs_consolidated *w)
 
 	tfs_json_add_bytes(&b, (const char *)&prefix, sizeof prefix);
 	tfs_json_add(&b, "{");
-	r = put_metadata(&b, w->set, !w->as);
+	r = put_metadata(&b, w->set, !w->conversion.as);
 	for (size_t i = 0; i < w->n; i++) {
 		const struct tfs_tensor *t = member(w, i);
-		const uint64_t end = at + tfs_consolidated_bytes(t, w->as);
+		const uint64_t end = at + tfs_consolidated_bytes(t, w->conversion);
 
-		put_tensor(&b, t, by_value(w, t) ? w->as : t->dtype, at, end);
+		put_tensor(&b, t, tfs_consolidated_converts(t, w->conversion) ? w->conversion.as : t->dtype, at, end);
 		w->ends[i] = at = end;
 	}
 	tfs_json_add(&b, "}");
@@ -191,8 +198,8 @@ static int make_header(struct tfs_consolidated *w)
 	return 0;
 }
 
-int tfs_consolidated_create_as(const struct tfs_set *set, const struct tfs_tensor **members, size_t n, const struct tfs_dtype *as,
-			       struct tfs_consolidated **ret_consolidated)
+int tfs_consolidated_create_as(const struct tfs_set *set, const struct tfs_tensor **members, size_t n,
+			       struct tfs_conversion conversion, struct tfs_consolidated **ret_consolidated)
 {
 	struct tfs_consolidated *w = calloc(1, sizeof *w);
 	int r;
@@ -204,10 +211,10 @@ int tfs_consolidated_create_as(const struct tfs_set *set, const struct tfs_tenso
 	w->set = set;
 	w->members = members;
 	w->n = n;
-	w->as = as;
+	w->conversion = conversion;
 	w->ends = reallocarray(NULL, n + 1, sizeof *w->ends);
-	w->said = as ? calloc(n + 1, sizeof *w->said) : NULL;
-	r = w->ends && (!as || w->said) ? make_header(w) : -ENOMEM;
+	w->said = conversion.as ? calloc(n + 1, sizeof *w->said) : NULL;
+	r = w->ends && (!conversion.as || w->said) ? make_header(w) : -ENOMEM;
 	if (!r && w->header_len > HEADER_MAX)
 		r = -EFBIG;
 	if (r) {
@@ -222,7 +229,7 @@ int tfs_consolidated_create_as(const struct tfs_set *set, const struct tfs_tenso
 
 int tfs_consolidated_create(const struct tfs_set *set, struct tfs_consolidated **ret_consolidated)
 {
-	return tfs_consolidated_create_as(set, NULL, set->n_tensors, NULL, ret_consolidated);
+	return tfs_consolidated_create_as(set, NULL, set->n_tensors, (struct tfs_conversion){ NULL }, ret_consolidated);
 }
 
 void tfs_consolidated_destroy(struct tfs_consolidated *w)
@@ -268,12 +275,12 @@ static int copy_values(const struct tfs_consolidated *w, struct tfs_extractor *x
 	const struct tfs_tensor *t = member(w, i);
 	char name[TFS_QUOTE_SIZE];
 	size_t too_large;
-	int r = tfs_values_copy(x, t, w->as, at, len, dst, rq, &too_large);
+	int r = tfs_values_copy(x, t, w->conversion.as, at, len, dst, rq, &too_large);
 
 	if (!r && too_large && !atomic_exchange(&w->said[i], true))
 		tfs_log_warning("tensor %s: %zu of the %zu values from %" PRIu64 " on are too large for %s, and infinite there",
-				tfs_quote(name, sizeof name, t->name, t->name_len), too_large, len / w->as->block_bytes,
-				at / w->as->block_bytes, w->as->name);
+				tfs_quote(name, sizeof name, t->name, t->name_len), too_large, len / w->conversion.as->block_bytes,
+				at / w->conversion.as->block_bytes, w->conversion.as->name);
 	return r;
 }
 
@@ -301,12 +308,12 @@ int tfs_consolidated_read(const struct tfs_consolidated *w, struct tfs_extractor
 	}
 	for (size_t i = tensor_at(w, at); at < end; i++) {
 		const struct tfs_tensor *t = member(w, i);
-		uint64_t begin = w->ends[i] - tfs_consolidated_bytes(t, w->as), upto = w->ends[i] < end ? w->ends[i] : end;
+		uint64_t begin = w->ends[i] - tfs_consolidated_bytes(t, w->conversion), upto = w->ends[i] < end ? w->ends[i] : end;
 		int r = 0;
 
 		if (begin == w->ends[i])
 			continue;
-		if (by_value(w, t))
+		if (tfs_consolidated_converts(t, w->conversion))
 			r = copy_values(w, x, i, at - begin, upto - at, dst, rq);
 		else if (t->encoding && !more && !(more = aligned_alloc(TFS_IO_ALIGN, TFS_EXTRACT_SCRATCH)))
 			r = tfs_error_set(&rq->err, -ENOMEM, TFS_NO_OFFSET, "out of memory");

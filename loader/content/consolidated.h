@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tensors of a set as one safetensors file: the header, padded so that data begins at a multiple of 4096, then the tensors in name
- * order, without holes. Either all of the set as they are stored, with the metadata of the set's files (model/metadata.h); or some,
- * of which those that are tfs_valued() (content/values.h) are converted to a type that anything can load. The model must outlive
- * it.
+ * order, without holes. Either as they are stored, with the metadata of the set's files (model/metadata.h); or those that are
+ * tfs_valued() (content/values.h) are converted to a type that anything can load. The model must outlive it.
  */
 #ifndef TFS_CONTENT_CONSOLIDATED_H
 #define TFS_CONTENT_CONSOLIDATED_H
@@ -27,16 +26,22 @@ struct tfs_consolidated;
 
 /* For a set for which it is possible. -ENOMEM. */
 int tfs_consolidated_create(const struct tfs_set *set, struct tfs_consolidated **ret_consolidated);
+/* Which tensors are converted, and to what. */
+struct tfs_conversion {
+	const struct tfs_dtype *as; /* F32, F16 or BF16; NULL: all are as stored */
+	bool floats;		    /* not only those that are tfs_valued(), but all of floating-point numbers */
+};
+
 /*
- * One of the @n tensors @members of the set, sorted by name, none called __metadata__: those that are tfs_valued() as arrays of @as
- * (F32, F16 or BF16); all others must have a dtype of the format. @members is malloc()ed, and owned by the file from now on.
- * -ENOMEM;
+ * One of the @n tensors @members of the set, sorted by name, none called __metadata__: those that are converted as arrays of
+ * @conversion's type; all others must have a dtype of the format. @members is malloc()ed, and owned by the file from now on. -ENOMEM;
  * -EFBIG: too many for a header.
  */
-int tfs_consolidated_create_as(const struct tfs_set *set, const struct tfs_tensor **members, size_t n, const struct tfs_dtype *as,
-			       struct tfs_consolidated **ret_consolidated);
-/* Size of @t there, in bytes. */
-uint64_t tfs_consolidated_bytes(const struct tfs_tensor *t, const struct tfs_dtype *as);
+int tfs_consolidated_create_as(const struct tfs_set *set, const struct tfs_tensor **members, size_t n,
+			       struct tfs_conversion conversion, struct tfs_consolidated **ret_consolidated);
+/* Is @t converted? And its size there, in bytes. */
+bool tfs_consolidated_converts(const struct tfs_tensor *t, struct tfs_conversion conversion);
+uint64_t tfs_consolidated_bytes(const struct tfs_tensor *t, struct tfs_conversion conversion);
 
 void tfs_consolidated_destroy(struct tfs_consolidated *w); /* takes NULL */
 

@@ -15,6 +15,7 @@
 	row(ls) \
 	row(show) \
 	row(cat) \
+	row(cp) \
 	row(diff) \
 	row(bench) \
 	row(help)

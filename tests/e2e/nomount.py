@@ -10,6 +10,10 @@ usage: nomount.py summary DIR TEXT         TEXT is what `ls DIR` should say of a
        nomount.py elements FILE JSON NAME CHOICE   the same for elements
        nomount.py values FILE NAME AS      what `cat --as=AS` should write
        nomount.py diff A B JSON            JSON is what `diff --json` of these files should say
+       nomount.py same OUT JSON FILE...    `cp --json DIR 'odd.*' OUT` wrote these
+       nomount.py converted FILE OUT TYPE  `cp --dtype=TYPE` of a model that isn't quantised wrote OUT
+       nomount.py sharded STEM SIZE FILE...   `cp --shard-size=SIZE` wrote STEM-00001-of-0000N.safetensors and an index
+       nomount.py numpy FILE OUT           `cp` wrote OUT, a .npz or a directory
        nomount.py quantised CASE JSON      the same of a model, and a quantised one with these values
        nomount.py quant TOOL DIR           `cat --as=f32` writes the values of all cases of quantised.py
 """
@@ -284,6 +288,86 @@ def diff(a, b, text):
     assert not changed and said["equal"] == equal, (changed, equal)
 
 
+def by_name(paths):
+    return {t.name: (t.dtype, list(t.shape), reader.content(t).tobytes()) for p in paths for t in reader.read(str(p))}
+
+
+def same_file(out, text, *paths):
+    """out has the tensors odd.* of these files, and text is the report of cp --json."""
+    want = {n: t for n, t in by_name(paths).items() if n.startswith("odd.")}
+    assert by_name([out]) == want
+    said = json.loads(pathlib.Path(text).read_text())
+    assert said == {"tensors": len(want), "bytes": sum(len(t[2]) for t in want.values()), "files": [out]}, said
+
+
+def arrays(out):
+    """name -> array, of a .npz or a directory."""
+    if out.endswith(".npz"):
+        with np.load(out) as z:
+            return {n: z[n] for n in z.files}
+    return {p.name[:-4]: np.load(p) for p in pathlib.Path(out).iterdir()}
+
+
+def converted(path, out, as_):
+    before = read(path)
+    numbers = {"bf16": "BF16", "f16": "F16", "f32": "F32"}[as_]
+    after = {} if not out.endswith(".safetensors") else read(out)
+    found = arrays(out) if not after else {}
+    assert len(after or found) == len(before)
+    for name, (dtype, shape, raw) in before.items():
+        want, kind = raw.tobytes(), dtype
+        if dtype in ("F64", "F32", "F16", "BF16"):
+            x, kind = values_of(dtype, raw), numbers
+            with np.errstate(over="ignore", invalid="ignore"):
+                want = {"bf16": bf16, "f16": lambda v: v.astype("<f2"), "f32": lambda v: v}[as_](x)
+            want = raw.tobytes() if kind == dtype else want.tobytes()
+        if after:
+            got = after[name]
+            assert got[0] == kind and got[1] == shape, (name, got)
+            got = got[2].tobytes()
+        else:
+            key = "".join(c if c.isprintable() and c not in "/%" else f"%{ord(c):02X}" for c in name)
+            array = found.get(name, found.get(key))
+            if array is None:  # an escaped name
+                assert name.startswith("esc")
+                continue
+            assert list(array.shape) == shape, name
+            got = array.tobytes()
+        nan = np.isnan(values_of(dtype, raw)) if dtype in TYPES and dtype[0] in "FB" and dtype != "BOOL" or dtype == "BF16" else None
+        if nan is not None and nan.any() and got != want:  # payloads of NaN
+            width = len(got) // nan.size
+            a, b = np.frombuffer(got, f"<u{width}"), np.frombuffer(want, f"<u{width}")
+            assert (a[~nan] == b[~nan]).all(), name
+            continue
+        assert got == want, (name, as_, out)
+
+
+def sharded(stem, most, *paths):
+    index = json.loads(pathlib.Path(stem + ".safetensors.index.json").read_text())
+    names = sorted(set(index["weight_map"].values()))
+    n = len(names)
+    base = pathlib.Path(stem).name
+    assert n > 2 and names == [f"{base}-{i + 1:05}-of-{n:05}.safetensors" for i in range(n)], names
+    want, total = by_name(paths), 0
+    found = {}
+    for name in names:
+        tensors = by_name([pathlib.Path(stem).parent / name])
+        assert all(index["weight_map"][t] == name for t in tensors)
+        size = sum(len(t[2]) for t in tensors.values())
+        assert size <= int(most) or len(tensors) == 1, (name, size)
+        total += size
+        found |= tensors
+    assert found == want and index["metadata"]["total_size"] == total
+
+
+def numpy(path, out):
+    want, got = read(path), arrays(out)
+    assert got.keys() == want.keys()
+    for name, (dtype, shape, raw) in want.items():
+        assert got[name].tobytes() == raw.tobytes() and list(got[name].shape) == shape, name
+        assert got[name].dtype == np.dtype(TYPES.get(dtype, "V2")), (name, got[name].dtype)
+
+
 def quantised(case, text):
     """What diff says of the original values beside a quantised model: nothing differs in value."""
     stored = {t.name for p in pathlib.Path(case).glob("*.safetensors") for t in reader.read(str(p))}
@@ -329,5 +413,9 @@ if __name__ == "__main__":
         "values": written,
         "diff": diff,
         "quantised": quantised,
+        "same": same_file,
+        "converted": converted,
+        "sharded": sharded,
+        "numpy": numpy,
         "quant": quant,
     }[sys.argv[1]](*sys.argv[2:])

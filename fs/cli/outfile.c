@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/outfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+
+int tfs_outfiles_init(struct tfs_outfiles *o)
+{
+	sigset_t signals;
+
+	*o = (struct tfs_outfiles){ .fd = -1 };
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGHUP);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	o->signals = signalfd(-1, &signals, SFD_CLOEXEC);
+	return o->signals < 0 ? -errno : 0;
+}
+
+static int complain(const char *path, int r)
+{
+	tfs_log_error("%s: %s", path, r == -EINTR ? "interrupted" : strerror(-r));
+	return r;
+}
+
+static const struct tfs_outfile *last(const struct tfs_outfiles *o)
+{
+	return &o->files[o->n - 1];
+}
+
+/* ".model.safetensors.XXXXXX" in the same directory, so that it can be renamed. */
+static char *temporary_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const int dir = slash ? (int)(slash + 1 - path) : 0;
+	char *temp = NULL;
+
+	/* mkostemp() wants six X, of which \130 is one: three in a row look like a marker for unfinished work. */
+	if (asprintf(&temp, "%.*s.%.200s.X\130X\130X\130", dir, path, path + dir) < 0)
+		return NULL;
+	return temp;
+}
+
+/* As open(2) would have created it. There is no way to ask for the mask. */
+static mode_t usual_mode(void)
+{
+	const mode_t mask = umask(0);
+
+	umask(mask);
+	return 0666 & ~mask;
+}
+
+int tfs_outfile_begin(struct tfs_outfiles *o, const char *path)
+{
+	struct tfs_outfile f = { .path = strdup(path), .temp = temporary_name(path) };
+
+	if (!f.path || !f.temp || tfs_array_room(o->files, o->n, o->room)) {
+		free(f.path);
+		free(f.temp);
+		return complain(path, -ENOMEM);
+	}
+	o->fd = mkostemp(f.temp, O_CLOEXEC);
+	if (o->fd < 0) {
+		const int r = -errno;
+		free(f.path);
+		free(f.temp);
+		return complain(path, r);
+	}
+	o->files[o->n++] = f;
+	o->at = 0;
+	return fchmod(o->fd, usual_mode()) ? complain(path, -errno) : 0;
+}
+
+static int put(struct tfs_outfiles *o, uint64_t at, const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	while (len) {
+		struct pollfd told = { .fd = o->signals, .events = POLLIN };
+		const ssize_t n = poll(&told, 1, 0) > 0 ? -1 : pwrite(o->fd, p, len, (off_t)at);
+
+		if (told.revents)
+			return complain(last(o)->path, -EINTR);
+		if (n < 0 && errno != EINTR)
+			return complain(last(o)->path, -errno);
+		if (n < 0)
+			continue;
+		p += n;
+		at += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int tfs_outfile_write(struct tfs_outfiles *o, const void *data, size_t len)
+{
+	const int r = put(o, o->at, data, len);
+
+	o->at += len;
+	return r;
+}
+
+int tfs_outfile_patch(struct tfs_outfiles *o, uint64_t at, const void *data, size_t len)
+{
+	return put(o, at, data, len);
+}
+
+int tfs_outfile_end(struct tfs_outfiles *o)
+{
+	int r = fsync(o->fd) ? -errno : 0;
+
+	if (close(o->fd) && !r)
+		r = -errno;
+	o->fd = -1;
+	return r ? complain(last(o)->path, r) : 0;
+}
+
+/* The names in the directory of @path. Some file systems can't do that for directories, and don't need it. */
+static void sync_directory(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	cleanup_free char *dir = slash ? strndup(path, (size_t)(slash + 1 - path)) : strdup(".");
+	cleanup_fd int fd = dir ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (fd >= 0)
+		(void)fsync(fd);
+}
+
+int tfs_outfiles_publish(struct tfs_outfiles *o)
+{
+	for (size_t i = 0; i < o->n; i++) {
+		struct tfs_outfile *f = &o->files[i];
+
+		if (rename(f->temp, f->path))
+			return complain(f->path, -errno);
+		free(f->temp);
+		f->temp = NULL;
+	}
+	if (o->n)
+		sync_directory(o->files[0].path); /* all are in one */
+	return 0;
+}
+
+void tfs_outfiles_fini(struct tfs_outfiles *o)
+{
+	if (o->fd >= 0)
+		close(o->fd);
+	for (size_t i = 0; i < o->n; i++) {
+		if (o->files[i].temp)
+			unlink(o->files[i].temp);
+		free(o->files[i].temp);
+		free(o->files[i].path);
+	}
+	free(o->files);
+	if (o->signals >= 0)
+		close(o->signals);
+}

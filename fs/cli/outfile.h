@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files that appear complete or not at all: each is written under a temporary name next to its own, and flushed to storage; when all are
+ * written they are renamed, in order. If anything fails, or the process is told to end, nothing is left behind. Not thread-safe.
+ */
+#ifndef TFS_CLI_OUTFILE_H
+#define TFS_CLI_OUTFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct tfs_outfile {
+	char *path, *temp;
+};
+
+struct tfs_outfiles {
+	struct tfs_outfile *files; /* malloc()ed */
+	size_t n, room;
+	int fd;	     /* of the last one, while it is being written; -1 */
+	uint64_t at; /* bytes of it that have been written */
+	int signals; /* readable once the process is told to end */
+};
+
+/* From here on signals that end a process only end the writing, with -EINTR. Before any thread is started. 0 or -errno. */
+int tfs_outfiles_init(struct tfs_outfiles *o);
+
+/* Begin the next file, closing none: the one before must have ended. Like all that follow: 0, or -errno after printing an error. */
+int tfs_outfile_begin(struct tfs_outfiles *o, const char *path);
+int tfs_outfile_write(struct tfs_outfiles *o, const void *data, size_t len);
+/* Overwrite bytes before the current end. */
+int tfs_outfile_patch(struct tfs_outfiles *o, uint64_t at, const void *data, size_t len);
+int tfs_outfile_end(struct tfs_outfiles *o);
+
+/* All files are complete: rename them. */
+int tfs_outfiles_publish(struct tfs_outfiles *o);
+
+/* Remove what wasn't published, and free everything. */
+void tfs_outfiles_fini(struct tfs_outfiles *o);
+
+#endif

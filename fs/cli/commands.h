@@ -17,6 +17,7 @@
 	row(cat) \
 	row(cp) \
 	row(diff) \
+	row(verify) \
 	row(bench) \
 	row(help)
 /* clang-format on */

@@ -45,6 +45,32 @@ static size_t sort_out(float *x, size_t n, struct tfs_moments *m)
 	return finite;
 }
 
+/* Are the @n values all finite? And are any other than zero? By the bits of the largest. */
+static uint32_t largest(const float *x, size_t n)
+{
+	uint32_t most[LANES] = { 0 }, all = 0;
+	const size_t whole = n / LANES * LANES;
+
+	for (size_t i = 0; i < whole; i += LANES) {
+		uint32_t bits[LANES];
+
+		memcpy(bits, x + i, sizeof bits);
+		EACH_LANE(j)
+		most[j] = (bits[j] & 0x7fffffff) > most[j] ? bits[j] & 0x7fffffff : most[j];
+	}
+	for (size_t i = whole; i < n; i++) {
+		uint32_t bits;
+
+		memcpy(&bits, x + i, sizeof bits);
+		most[0] = (bits & 0x7fffffff) > most[0] ? bits & 0x7fffffff : most[0];
+	}
+	EACH_LANE(j)
+	all = most[j] > all ? most[j] : all;
+	return all;
+}
+
+enum { INFINITE = 0x7f800000 };
+
 /* Of @n > 0 finite values, in room for whole lanes. */
 static void add_finite(struct tfs_moments *m, float *x, size_t n)
 {
@@ -95,11 +121,28 @@ void tfs_moments_add(struct tfs_moments *m, const uint8_t *floats, size_t n)
 		struct tfs_moments others = { 0 };
 
 		memcpy(x, floats + at * sizeof *x, len * sizeof *x);
-		const size_t finite = sort_out(x, len, &others);
+		const size_t finite = largest(x, len) < INFINITE ? len : sort_out(x, len, &others);
 		others.n = len - finite;
 		tfs_moments_merge(m, &others);
 		if (finite)
 			add_finite(m, x, finite);
+	}
+}
+
+void tfs_moments_check(struct tfs_moments *m, const uint8_t *floats, size_t n)
+{
+	float x[BLOCK];
+
+	for (size_t at = 0; at < n; at += BLOCK) {
+		const size_t len = n - at < BLOCK ? n - at : BLOCK;
+
+		memcpy(x, floats + at * sizeof *x, len * sizeof *x);
+		const uint32_t most = largest(x, len);
+		m->n += len;
+		if (!most)
+			m->zeros += len;
+		if (most >= INFINITE)
+			sort_out(x, len, m);
 	}
 }
 

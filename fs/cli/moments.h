@@ -24,6 +24,8 @@ static inline uint64_t tfs_moments_finite(const struct tfs_moments *m)
 
 /* Add @n values at @floats to @m, which all zero has none. */
 void tfs_moments_add(struct tfs_moments *m, const uint8_t *floats, size_t n);
+/* The same, but only n, nan, inf and neg_inf, quickly; and zeros is n only if all are zero. */
+void tfs_moments_check(struct tfs_moments *m, const uint8_t *floats, size_t n);
 void tfs_moments_merge(struct tfs_moments *m, const struct tfs_moments *more);
 
 /* The standard deviation of all finite values (divided by their number, as numpy.std()); 0 if there are none. */

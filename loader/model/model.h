@@ -128,7 +128,10 @@ struct tfs_model {
 	unsigned npy_align; /* the data of files in npy/ and f32/ begins at a multiple of it: TFS_NPY_ALIGN unless set otherwise */
 };
 
-/* Called for everything that is left out or odd but doesn't prevent the mount. */
+/*
+ * Called for everything that is left out or odd but doesn't prevent the mount. Its code is -EOPNOTSUPP if the model may well be as it
+ * should, but values can't be computed.
+ */
 typedef void tfs_warn_fn(void *arg, const struct tfs_error *warning);
 
 /*

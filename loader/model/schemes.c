@@ -521,7 +521,7 @@ static void warn_refused(const struct tfs_schemes *s)
 
 		if (r->n > 1)
 			snprintf(more, sizeof more, ", and %zu more of this scheme", r->n - 1);
-		tfs_model_warn(s->m, r->first->source, -EINVAL, "tensor %s%s: not in f32/: %s: %s",
+		tfs_model_warn(s->m, r->first->source, -EOPNOTSUPP, "tensor %s%s: not in f32/: %s: %s",
 			       tfs_quote(name, sizeof name, r->first->name, r->first->name_len), more, r->scheme, r->why);
 	}
 }

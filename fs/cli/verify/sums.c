@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/search.h"
+#include "cli/verify/impl.h"
+#include "tree/resolve.h"
+
+/* A line for each of a million tensors takes some 100 MB. */
+#define SUMS_MAX ((uint64_t)256 << 20)
+
+void tfs_sums_fini(struct tfs_sums *s)
+{
+	for (size_t i = 0; i < s->n_names; i++)
+		free(s->names[i]);
+	free(s->names);
+	free(s->all);
+}
+
+static int add(struct tfs_sums *s, const struct tfs_sum *sum)
+{
+	if (tfs_array_room(s->all, s->n, s->room))
+		return -ENOMEM;
+	s->all[s->n++] = *sum;
+	return 0;
+}
+
+/* A copy of @name that lives as long as the sums; NULL: out of memory. */
+static const char *keep(struct tfs_sums *s, const char *name)
+{
+	char *copy = strdup(name);
+
+	if (!copy || tfs_array_room(s->names, s->n_names, s->room_names)) {
+		free(copy);
+		return NULL;
+	}
+	return s->names[s->n_names++] = copy;
+}
+
+/* Are the @len bytes at @text, followed by something else, hexadecimal digits? Then in lower case into @hex. */
+static bool take_hex(const char *text, size_t len, char *hex)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (!isxdigit((unsigned char)text[i]))
+			return false;
+		hex[i] = (char)tolower((unsigned char)text[i]);
+	}
+	hex[len] = 0;
+	return !isxdigit((unsigned char)text[len]);
+}
+
+/* --- Files of sums, as sha256sum(1) and xxh128sum(1) write them ------------------------------------------------------------ */
+
+struct sums_file {
+	struct tfs_verify *v;
+	uint32_t node; /* of the file itself */
+	enum tfs_sum_kind kind;
+	size_t digits;
+	const char *by;
+	char dir[TFS_PATH_SIZE]; /* "" or "dir/" */
+};
+
+/* Undo \n, \r and \\ in a name whose line begins with a backslash. */
+static void unescape(char *name)
+{
+	char *to = name;
+
+	for (; *name; name++, to++) {
+		if (*name == '\\' && name[1]) {
+			name++;
+			*to = *name == 'n' ? '\n' : *name == 'r' ? '\r' : *name;
+		} else {
+			*to = *name;
+		}
+	}
+	*to = 0;
+}
+
+static int add_named(struct sums_file *f, const char *name, struct tfs_sum *sum)
+{
+	struct tfs_verify *v = f->v;
+	struct tfs_files files = { 0 };
+	char path[TFS_PATH_SIZE];
+
+	while (name[0] == '.' && name[1] == '/')
+		name += 2;
+	if (snprintf(path, sizeof path, "%s%s", f->dir, name) >= (int)sizeof path)
+		return 0;
+	sum->node = tfs_model_find(v->arg.model, path);
+	if (sum->node != UINT32_MAX && S_ISREG(v->arg.model->nodes[sum->node].mode))
+		return add(&v->sums, sum);
+	/* A tensor, by its path in a mount. */
+	sum->node = UINT32_MAX;
+	int r = f->kind == TFS_XXH128 && strchr(path, '/') ? tfs_resolve_name(v->arg.tree, path, &files) : -ENOENT;
+	if (!r && files.n == 1 && files.ids[0].view == TFS_RAW) {
+		sum->item = (struct tfs_item){ files.ids[0].set, files.ids[0].tensor };
+		r = add(&v->sums, sum);
+	} else if (r != -ENOMEM) {
+		tfs_verify_find(v, TFS_DAMAGED, f->node, NULL, "lists %s, which isn't there", path);
+		r = 0;
+	}
+	free(files.ids);
+	return r;
+}
+
+/* "HEX  NAME", with a '*' for the second blank if it was read as binary. */
+static int take_line(struct sums_file *f, char *line, unsigned number)
+{
+	struct tfs_sum sum = { .kind = f->kind, .by = f->by };
+	const bool escaped = *line == '\\';
+	const size_t len = strlen(line);
+
+	if (!len || *line == '#')
+		return 0;
+	line += escaped;
+	if (len < f->digits + 3 || !take_hex(line, f->digits, sum.hex) || line[f->digits] != ' ') {
+		tfs_verify_find(f->v, TFS_WARNING, f->node, NULL, "line %u isn't a checksum and a name", number);
+		return 0;
+	}
+	char *name = line + f->digits + 2;
+	if (escaped)
+		unescape(name);
+	return add_named(f, name, &sum);
+}
+
+static int take_text(struct sums_file *f, char *text)
+{
+	unsigned number = 0;
+	int r = 0;
+
+	for (char *line = text, *next; line && !r; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		line[strcspn(line, "\r")] = 0;
+		r = take_line(f, line, ++number);
+	}
+	return r;
+}
+
+static int take_file(struct tfs_verify *v, uint32_t node, enum tfs_sum_kind kind, size_t digits)
+{
+	const struct tfs_node *n = &v->arg.model->nodes[node];
+	cleanup_free struct sums_file *f = calloc(1, sizeof *f);
+	cleanup_free char *text = n->id.size <= SUMS_MAX ? malloc(n->id.size + 1) : NULL;
+	cleanup_fd int fd = tfs_model_open_node(v->arg.model, node, 0);
+	char path[TFS_PATH_SIZE];
+	int r = 0;
+
+	if (n->id.size > SUMS_MAX || fd < 0 || !f || !text) {
+		tfs_verify_find(v, TFS_DAMAGED, node, NULL, "can't be read: %s",
+				n->id.size > SUMS_MAX ? "too large" : strerror(fd < 0 ? -fd : ENOMEM));
+		return 0;
+	}
+	r = tfs_file_read(fd, text, n->id.size, 0, NULL);
+	if (r) {
+		tfs_verify_find(v, TFS_DAMAGED, node, NULL, "can't be read: %s", strerror(-r));
+		return 0;
+	}
+	text[n->id.size] = 0;
+	*f = (struct sums_file){ .v = v, .node = node, .kind = kind, .digits = digits };
+	if (tfs_model_path(v->arg.model, node, path, sizeof path) || !(f->by = keep(&v->sums, path)))
+		return -ENOMEM;
+	if (n->parent != TFS_NODE_ROOT && !tfs_model_path(v->arg.model, n->parent, f->dir, sizeof f->dir - 1))
+		strcat(f->dir, "/");
+	return take_text(f, text);
+}
+
+/* --- Hugging Face ----------------------------------------------------------------------------------------------------------- */
+
+/* In its cache files are called blobs/HASH: the SHA-256 of a large file, Git's SHA-1 of a small one. */
+static int take_blob(struct tfs_verify *v, uint32_t node)
+{
+	struct tfs_sum sum = { .node = node, .by = "its name in the cache" };
+	char link[64], path[PATH_MAX + 1];
+	cleanup_fd int fd = tfs_model_open_node(v->arg.model, node, 0);
+
+	if (fd < 0)
+		return 0; /* which tfs_verify_files() finds, if it matters */
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	const ssize_t len = readlink(link, path, sizeof path - 1);
+	if (len < 0)
+		return 0;
+	path[len] = 0;
+	const char *name = strrchr(path, '/');
+	if (!name || (size_t)(name - path) < strlen("/blobs") || strncmp(name - strlen("/blobs"), "/blobs", strlen("/blobs")) != 0)
+		return 0;
+	name++;
+	if (strlen(name) == 64 && take_hex(name, 64, sum.hex))
+		sum.kind = TFS_SHA256;
+	else if (strlen(name) == 40 && take_hex(name, 40, sum.hex))
+		sum.kind = TFS_GIT_SHA1;
+	else
+		return 0;
+	return add(&v->sums, &sum);
+}
+
+/* "hf download --local-dir" keeps three lines for each file: the commit, the same hash, the time. */
+static int take_download(struct tfs_verify *v, uint32_t node)
+{
+	struct tfs_sum sum = { .node = node, .by = "its record of the download" };
+	char path[TFS_PATH_SIZE], record[TFS_PATH_SIZE + 64], text[256] = "";
+
+	if (tfs_model_path(v->arg.model, node, path, sizeof path))
+		return 0;
+	snprintf(record, sizeof record, ".cache/huggingface/download/%s.metadata", path);
+	const uint32_t at = tfs_model_find(v->arg.model, record);
+	if (at == UINT32_MAX || !S_ISREG(v->arg.model->nodes[at].mode))
+		return 0;
+	cleanup_fd int fd = tfs_model_open_node(v->arg.model, at, 0);
+	if (fd < 0 || pread(fd, text, sizeof text - 1, 0) < 0)
+		return 0;
+	const char *line = strchr(text, '\n');
+	if (!line++)
+		return 0;
+	if (take_hex(line, 64, sum.hex))
+		sum.kind = TFS_SHA256;
+	else if (take_hex(line, 40, sum.hex))
+		sum.kind = TFS_GIT_SHA1;
+	else
+		return 0;
+	return add(&v->sums, &sum);
+}
+
+static int compare_nodes(const void *a, const void *b)
+{
+	const struct tfs_sum *s = a, *t = b;
+
+	return (s->node > t->node) - (s->node < t->node);
+}
+
+size_t tfs_sums_of(const struct tfs_sums *s, uint32_t node)
+{
+	return tfs_search(i, 0, s->n, s->all[i].node < node);
+}
+
+int tfs_verify_sums(struct tfs_verify *v)
+{
+	const struct tfs_model *m = v->arg.model;
+	int r = 0;
+
+	for (uint32_t node = 0; node < m->n_nodes && !r; node++) {
+		const struct tfs_node *n = &m->nodes[node];
+
+		if (!S_ISREG(n->mode))
+			continue;
+		if (!strcmp(n->name, "SHA256SUMS"))
+			r = take_file(v, node, TFS_SHA256, 64);
+		else if (!strcmp(n->name, "XXH128SUMS"))
+			r = take_file(v, node, TFS_XXH128, 32);
+		if (!r)
+			r = take_blob(v, node);
+		if (!r)
+			r = take_download(v, node);
+	}
+	if (v->sums.n)
+		qsort(v->sums.all, v->sums.n, sizeof *v->sums.all, compare_nodes);
+	return r;
+}

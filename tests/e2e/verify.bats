@@ -1,0 +1,216 @@
+#!/usr/bin/env bats
+# tensorfs verify: damage that sha256sum, xxh128sum and unzip find, and values.
+load helpers
+
+# verify ARGUMENT...: output in $T/out, messages in $T/err. Sets $rc.
+verify() {
+	rc=0
+	"$TENSORFS" verify "$@" >"$T/out" 2>"$T/err" 3>&- 9>&- </dev/null || rc=$?
+}
+
+sound() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/err")"; }
+
+# found REGEX [NUMBER]: among the findings, of which there are so many.
+found() {
+	[[ $rc = 1 ]] || fail "status $rc: $(cat "$T/out" "$T/err")"
+	grep -qE -- "$1" "$T/out" || fail "no $1: $(cat "$T/out")"
+	[[ ! ${2:-} || $(grep -cE '^(damaged|values|warning):' "$T/out") = "$2" ]] || fail "not $2: $(cat "$T/out")"
+}
+
+# flip FILE OFFSET: one bit of the byte there, counted from the end if it is negative.
+flip() {
+	py - "$@" <<-'EOF2'
+		import os, sys
+		fd = os.open(sys.argv[1], os.O_RDWR)
+		at = int(sys.argv[2]) % os.fstat(fd).st_size
+		os.pwrite(fd, bytes([os.pread(fd, 1, at)[0] ^ 1]), at)
+	EOF2
+}
+
+has_sha() {
+	mkdir "$T/probe"
+	py "$top/tests/data/mkmodel.py" "$T/probe" --bytes 1K
+	(cd "$T/probe" && sha256sum ./* >SHA256SUMS)
+	verify "$T/probe"
+	grep -q 'by SHA-256' "$T/out" || skip "optional: built without libnettle"
+}
+
+@test "a sound model without checksums" {
+	mkmodel --odd --shards 2
+	verify "$model"
+	sound
+	grep -q '^checked: 31 tensors; there are no checksums to compare with; 0 findings$' "$T/out" || fail "$(cat "$T/out")"
+}
+
+@test "SHA256SUMS: of weights and other files, in subdirectories, escaped names" {
+	has_sha
+	mkmodel --odd --shards 2
+	py "$top/tests/data/mkmodel.py" "$model/sub" --bytes 64K
+	touch "$model/"$'new\nline\\' "$model/blank in it"
+	(cd "$model" && find . -type f ! -name SHA256SUMS -print0 | xargs -0 sha256sum >SHA256SUMS && cd sub && sha256sum -b -- * >SHA256SUMS)
+	n=$(cat "$model/SHA256SUMS" "$model/sub/SHA256SUMS" | wc -l)
+	verify "$model"
+	sound
+	grep -q ", $n by SHA-256; 0 findings" "$T/out" || fail "$(cat "$T/out")"
+	flip "$model/model-00002-of-00002.safetensors" -100
+	flip "$model/sub/config.json" 5
+	verify "$model"
+	found '^damaged: model-00002-of-00002.safetensors: SHA-256 is [0-9a-f]{64}, but by SHA256SUMS [0-9a-f]{64}$'
+	found '^damaged: sub/config.json: SHA-256 .* by sub/SHA256SUMS ' 3
+	sum=$(sha256sum <"$model/model-00002-of-00002.safetensors")
+	grep -qF "SHA-256 is ${sum%% *}, but" "$T/out"
+	rm "$model/tokenizer.json"
+	verify "$model"
+	found '^damaged: SHA256SUMS: lists tokenizer.json, which isn.t there$'
+	echo 'no checksum' >>"$model/SHA256SUMS"
+	verify --json "$model"
+	[[ $rc = 1 ]] && py -c 'import json, sys; assert any("line" in f["what"] and f["level"] == "warning" for f in json.load(open(sys.argv[1]))["findings"])' "$T/out"
+}
+
+@test "XXH128SUMS of a mount: a damaged byte is traced to its tensor" {
+	mkmodel --odd --shards 2
+	start "$model" "$mnt"
+	cp "$mnt/.tensorfs/XXH128SUMS" "$T/sums"
+	umount "$mnt"
+	cp "$T/sums" "$model/XXH128SUMS"
+	verify "$model"
+	sound
+	grep -q ', 31 by XXH128; 0 findings' "$T/out" || fail "$(cat "$T/out")"
+	# In the middle of one.
+	read -r file at name < <(py - "$model" <<-'EOF2'
+		import glob, sys
+		import reader
+		t = next(t for t in reader.read(*sorted(glob.glob(sys.argv[1] + "/*.safetensors"))) if t.name == "model.layers.1.mlp.up_proj.weight")
+		print(t.path, t.offset + t.nbytes // 2, t.name)
+	EOF2
+	)
+	flip "$file" "$at"
+	verify "$model"
+	found "^damaged: ${file##*/}: $name: XXH128 is [0-9a-f]{32}, but by XXH128SUMS [0-9a-f]{32}\$" 1
+	# Of files, as xxh128sum writes it.
+	(cd "$model" && xxh128sum ./*.json >XXH128SUMS)
+	verify "$model"
+	sound
+	flip "$model/config.json" 3
+	verify "$model"
+	found '^damaged: config.json: XXH128 is ' 1
+}
+
+@test "zip files: the CRC of a member, and its tensor" {
+	mkdir "$model"
+	py "$e2e/whole.py" write-torch "$model/pytorch_model.bin"
+	py -c 'import sys, numpy as np; np.savez(sys.argv[1], a=np.arange(1000.0), b=np.arange(5)); np.savez_compressed(sys.argv[2], c=np.random.default_rng(0).integers(0, 99, 10000) / 7)' \
+		"$model/plain.npz" "$model/deflated.npz"
+	verify "$model"
+	sound
+	grep -qE ', [0-9]+ CRCs; 0 findings' "$T/out" || fail "$(cat "$T/out")"
+	offset=$(py -c 'import sys, zipfile; print(zipfile.ZipFile(sys.argv[1]).getinfo("a.npy").header_offset + 400)' "$model/plain.npz")
+	flip "$model/plain.npz" "$offset"
+	verify "$model"
+	found '^damaged: plain.npz: a: the CRC of member a.npy is wrong$' 1
+	flip "$model/plain.npz" "$offset"
+	verify "$model"
+	sound
+	flip "$model/deflated.npz" 500
+	verify "$model"
+	[[ $rc = 1 ]] && grep -qE '^damaged: deflated.npz: c: can.t be read' "$T/out" || fail "$(cat "$T/out")"
+	flip "$model/deflated.npz" 500
+	flip "$model/pytorch_model.bin" "$(py -c 'import sys, zipfile; z = zipfile.ZipFile(sys.argv[1])
+m = next(i for i in z.infolist() if "/data/" in i.filename and i.file_size > 1000); print(m.header_offset + 300)' "$model/pytorch_model.bin")"
+	run py -c 'import sys, zipfile; print(zipfile.ZipFile(sys.argv[1]).testzip())' "$model/pytorch_model.bin"
+	member=$output
+	verify "$model"
+	found "^damaged: pytorch_model.bin: embed.weight: the CRC of member $member is wrong\$"
+}
+
+@test "a Hugging Face cache, and a download to a directory: large files by SHA-256, small ones by Git's SHA-1" {
+	has_sha
+	mkmodel --shards 2
+	cache=$T/models--org--name
+	mkdir -p "$cache/blobs" "$cache/snapshots/abc" "$model/.cache/huggingface/download"
+	for file in "$model"/*; do
+		name=${file##*/}
+		case $name in
+		*.safetensors) hash=$(sha256sum <"$file") ;;
+		*) hash=$({
+			printf 'blob %d\0' "$(stat -c %s "$file")"
+			cat "$file"
+		} | sha1sum) ;;
+		esac
+		cp "$file" "$cache/blobs/${hash%% *}"
+		ln -s "../../blobs/${hash%% *}" "$cache/snapshots/abc/$name"
+		printf '%s\n%s\n%s\n' abc "${hash%% *}" 1700000000.5 >"$model/.cache/huggingface/download/$name.metadata"
+	done
+	for at in "$cache/snapshots/abc" "$model"; do
+		verify "$at"
+		sound
+		grep -q ', 2 by SHA-256, 3 by Git SHA-1; 0 findings' "$T/out" || fail "$(cat "$T/out")"
+	done
+	flip "$model/model-00001-of-00002.safetensors" -1
+	flip "$model/config.json" 1
+	verify "$model"
+	found 'damaged: model-00001-of-00002.safetensors: SHA-256 is .*, but by its record of the download'
+	found "damaged: config.json: Git's SHA-1 is .*" 2
+	flip "$cache/blobs/$(basename "$(readlink "$cache/snapshots/abc/model-00002-of-00002.safetensors")")" -1
+	verify "$cache/snapshots/abc"
+	found 'damaged: model-00002-of-00002.safetensors: SHA-256 is .*, but by its name in the cache' 1
+}
+
+@test "values: NaN and infinities are found, all zero is a note" {
+	py "$e2e/nomount.py" special "$model"
+	verify "$model"
+	found '^values: model.safetensors: odd: 1 of 155100 values are NaN$'
+	found '^values: model.safetensors: odd: 2 of 155100 values are infinite$'
+	found '^values: model.safetensors: nan: 3 of 3 values are NaN$'
+	found '^note: model.safetensors: zero: all values are zero$' 5
+	py - "$T/zero" <<-'EOF2'
+		import sys
+		import numpy as np
+		from nomount import write
+		write(sys.argv[1] + "/model.safetensors", {"z": ("F32", np.array([0, -0.0], "<f4")), "one": ("I8", np.zeros(1, "i1"))})
+	EOF2
+	verify "$T/zero"
+	sound
+	grep -q '^note: .*one: its value is zero' "$T/out"
+	verify --strict "$T/zero"
+	[[ $rc = 1 ]]
+}
+
+@test "what is missing, and what is broken" {
+	mkmodel --shards 3
+	rm "$model/model-00002-of-00003.safetensors"
+	verify "$model"
+	found '^damaged: model: model.layers.*: is missing, or can.t be read$'
+	found '^warning: .*are missing'
+	head -c 1000 /dev/urandom >"$T/bad.safetensors"
+	verify "$T/bad.safetensors"
+	found '^damaged: .*bad.safetensors: ' 1
+	truncate -s -1 "$model/model-00003-of-00003.safetensors"
+	verify "$model"
+	found '^warning: .*model-00003-of-00003.safetensors'
+	verify "$T/nosuch"
+	[[ $rc = 2 && $(cat "$T/err") = *'No such file or directory'* ]]
+}
+
+@test "quantised models: their weights have sound values" {
+	py "$e2e/quantised.py" make "$T/all"
+	for at in fp8/blocks awq/tiles; do
+		verify "$T/all/$at"
+		[[ $rc = 0 ]] || fail "$at: $(cat "$T/out")"
+	done
+	verify "$T/all/gptq/bad_groups"
+	found '^damaged: .*a.weight: can.t be read'
+}
+
+@test "the examples of the page run" {
+	command -v jq >/dev/null || skip "optional: no jq"
+	mkdir "$T/models" "$T/bin"
+	mkmodel --bytes 1M
+	mv "$model" "$T/models/llama"
+	ln -s "$TENSORFS" "$T/bin/tensorfs"
+	sed -n 's/^\$ \(tensorfs verify .*\)/\1/p' "$top/man/tensorfs-verify.1" >"$T/examples"
+	[[ $(wc -l <"$T/examples") = 2 ]]
+	while read -r line; do
+		HOME=$T PATH=$T/bin:$PATH bash -o pipefail -c "$line" >"$T/out" 2>&1 || fail "$line: $(cat "$T/out")"
+	done <"$T/examples"
+}

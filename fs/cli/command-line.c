@@ -72,7 +72,7 @@ static void print_option(const struct tfs_option *o)
 
 static void print_commands(const struct tfs_command *const *commands)
 {
-	printf("\nCommands, which need neither FUSE nor root:\n");
+	printf("\nCommands; those for a model need neither FUSE nor root:\n");
 	for (; *commands; commands++) {
 		int at = printf("  %s", tfs_command_word(*commands));
 		printf("%*s", HELP_INDENT - at, "");

@@ -18,6 +18,9 @@
 	row(cp) \
 	row(diff) \
 	row(verify) \
+	row(status) \
+	row(umount) \
+	row(warm) \
 	row(bench) \
 	row(help)
 /* clang-format on */

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/utf8.h"
 #include "config.h"
@@ -124,6 +125,7 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 
 	add_text(r, "version", "%s", TFS_VERSION);
 	add_text(r, "model", "%s", fs->model_path);
+	add_text(r, "pid", "%d", (int)getpid());
 	if (fs->passthrough)
 		add_text(r, "serving", "passthrough");
 	else

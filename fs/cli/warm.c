@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/* tensorfs warm: load tensors of a mount into memory, and wait for them. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fnmatch.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/figures.h"
+#include "cli/mounts.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+
+enum { OPT_JSON = 256 };
+
+static const struct tfs_option warm_options[] = {
+	{ OPT_JSON, "json", NULL, "for programs: JSON" },
+	{ 0 },
+};
+
+static bool take(void *arg, int id, const char *value)
+{
+	bool *json = arg;
+
+	(void)id;
+	(void)value;
+	return *json = true;
+}
+
+/* A file that is to be loaded. */
+struct file {
+	char *path; /* in the mount */
+	uint64_t size;
+};
+
+struct warm {
+	const char *dir;    /* the mountpoint */
+	int fd;		    /* of it */
+	struct file *files; /* sorted by path */
+	size_t n, room;
+	uint64_t total;
+	struct tfs_progress progress;
+};
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(((const struct file *)a)->path, ((const struct file *)b)->path);
+}
+
+/* --- Asking --------------------------------------------------------------------------------------------------------------- */
+
+/* Write one name to .tensorfs/prefetch. */
+static int ask(const struct warm *w, const char *name)
+{
+	cleanup_free char *line = NULL;
+	const int len = asprintf(&line, "%s\n", name);
+	int fd = openat(w->fd, ".tensorfs/prefetch", O_WRONLY | O_CLOEXEC);
+	int r = 0;
+
+	if (len < 0)
+		line = NULL;
+	if (fd < 0 || len < 0) {
+		r = len < 0 ? -ENOMEM : -errno;
+	} else if (write(fd, line, (size_t)len) != len) {
+		r = -errno;
+	}
+	if (fd >= 0 && close(fd) && !r)
+		r = -errno;
+	if (r == -ENOENT && fd >= 0)
+		tfs_log_error("%s: no such tensor, or directory of tensors", name);
+	else if (r == -EOPNOTSUPP)
+		tfs_log_error("%s: this mount streams, so nothing stays in memory; .tensorfs/stats says why", w->dir);
+	else if (r)
+		tfs_log_error("%s: %s", w->dir, strerror(-r));
+	return r == -ENOENT && fd < 0 ? -EIO : r;
+}
+
+static char *read_list(const struct warm *w, const char *name)
+{
+	cleanup_fd int fd = openat(w->fd, name, O_RDONLY | O_CLOEXEC);
+	size_t len = 0, room = 0;
+	char *text = NULL;
+	ssize_t n = fd < 0 ? -1 : 1;
+
+	while (n > 0) {
+		if (len + 1 >= room) {
+			char *more = realloc(text, room = room ? 2 * room : 64 << 10);
+			if (!more)
+				break;
+			text = more;
+		}
+		n = read(fd, text + len, room - len - 1);
+		if (n > 0)
+			len += (size_t)n;
+	}
+	if (n) {
+		tfs_log_error("%s/%s: %s", w->dir, name, n < 0 ? strerror(errno) : "out of memory");
+		free(text);
+		return NULL;
+	}
+	text[len] = 0;
+	return text;
+}
+
+/* --- What that is --------------------------------------------------------------------------------------------------------- */
+
+static int add_file(struct warm *w, const char *path, uint64_t size)
+{
+	struct file f = { .path = strdup(path), .size = size };
+
+	if (!f.path || tfs_array_room(w->files, w->n, w->room)) {
+		free(f.path);
+		return -ENOMEM;
+	}
+	w->files[w->n++] = f;
+	w->total += size;
+	return 0;
+}
+
+/* The file @path, or all below the directory @path. Other things, and what is gone, are left out. */
+static int add_path(struct warm *w, const char *path)
+{
+	struct stat st;
+	int r = 0;
+
+	if (fstatat(w->fd, path, &st, 0))
+		return 0;
+	if (!S_ISDIR(st.st_mode))
+		return add_file(w, path, (uint64_t)st.st_size);
+	const int fd = openat(w->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	for (const struct dirent *e; dir && !r && (e = readdir(dir));) {
+		cleanup_free char *below = NULL;
+
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		if (asprintf(&below, "%s/%s", path, e->d_name) < 0) {
+			below = NULL;
+			r = -ENOMEM;
+		} else {
+			r = add_path(w, below);
+		}
+	}
+	if (dir)
+		closedir(dir);
+	return r;
+}
+
+/* Entries of the directory @path that match @pattern. */
+static int add_matches(struct warm *w, const char *path, const char *pattern)
+{
+	const int fd = openat(w->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	int r = 0;
+
+	for (const struct dirent *e; dir && !r && (e = readdir(dir));) {
+		cleanup_free char *entry = NULL;
+
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || fnmatch(pattern, e->d_name, 0) != 0)
+			continue;
+		if (asprintf(&entry, "%s/%s", path, e->d_name) < 0) {
+			entry = NULL;
+			r = -ENOMEM;
+		} else {
+			r = add_path(w, entry);
+		}
+	}
+	if (dir)
+		closedir(dir);
+	return r;
+}
+
+/* What the daemon makes of a name: tree/resolve.h. */
+static int expand(struct warm *w, const char *name)
+{
+	const bool bare = !strchr(name, '/');
+	cleanup_free char *path = NULL;
+	struct stat st;
+
+	if (bare && !fstatat(w->fd, name, &st, 0) && S_ISDIR(st.st_mode))
+		return add_path(w, name);
+	if (asprintf(&path, "%s%s", bare ? "tensors/" : "", name) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	for (size_t len = strlen(path); len && path[len - 1] == '/';)
+		path[--len] = 0;
+	if (!fstatat(w->fd, path, &st, 0))
+		return add_path(w, path);
+	char *slash = strrchr(path, '/');
+	if (!slash)
+		return 0;
+	*slash = 0;
+	return add_matches(w, path, slash + 1);
+}
+
+/* Ask for what has this name, and remember it. 0; -ENOENT: there is nothing of that name; or another error. */
+static int request(struct warm *w, const char *name)
+{
+	const int r = ask(w, name);
+
+	return r ? r : expand(w, name);
+}
+
+/* The directory of the path in column @column of a line with tabs; NULL: there is none. The line is modified. */
+static char *directory_in(char *line, int column)
+{
+	for (; column && line; column--) {
+		line = strchr(line, '\t');
+		line = line ? line + 1 : NULL;
+	}
+	if (!line)
+		return NULL;
+	line[strcspn(line, "\t\n")] = 0;
+	char *slash = strrchr(line, '/');
+	if (!slash)
+		return NULL;
+	*slash = 0;
+	return line;
+}
+
+/* Everything that tensors/ shows, in any directory, but not what only sets/ does. */
+static int request_all(struct warm *w)
+{
+	enum { PATH = 7 };
+	cleanup_free char *text = read_list(w, ".tensorfs/index.tsv");
+	char last[PATH_MAX] = "";
+	int r = text ? 0 : -EIO;
+
+	for (char *line = text, *next; line && *line && !r; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		const char *dir = directory_in(line, PATH), *view = dir ? strrchr(dir, '/') : NULL;
+		view = view ? view + 1 : dir;
+		if (!view || strncmp(view, "tensors", strlen("tensors")) != 0 || strstr(dir, "sets/") || !strcmp(dir, last))
+			continue;
+		snprintf(last, sizeof last, "%s", dir);
+		r = request(w, dir);
+	}
+	return r;
+}
+
+/* By path, each once: names may overlap. */
+static void sort_files(struct warm *w)
+{
+	size_t n = 0;
+
+	if (w->n)
+		qsort(w->files, w->n, sizeof *w->files, compare);
+	for (size_t i = 0; i < w->n; i++) {
+		if (n && !strcmp(w->files[n - 1].path, w->files[i].path)) {
+			w->total -= w->files[i].size;
+			free(w->files[i].path);
+		} else {
+			w->files[n++] = w->files[i];
+		}
+	}
+	w->n = n;
+}
+
+/* --- Waiting -------------------------------------------------------------------------------------------------------------- */
+
+/* Bytes that are still queued; < 0: it can't be told. */
+static int64_t left(struct warm *w)
+{
+	cleanup_free char *text = read_list(w, ".tensorfs/prefetch");
+	int64_t bytes = 0;
+
+	if (!text)
+		return -1;
+	for (char *line = text, *next; *line; line = next) {
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = 0;
+		struct file key = { .path = line };
+		const struct file *f = w->n ? bsearch(&key, w->files, w->n, sizeof *w->files, compare) : NULL;
+		/* Even an empty one is something to wait for. */
+		if (f)
+			bytes += f->size ? (int64_t)f->size : 1;
+		if (!next)
+			break;
+	}
+	return bytes;
+}
+
+static int wait_for_all(struct warm *w)
+{
+	enum { SOON_MS = 20, LATE_MS = 250 };
+	int ms = SOON_MS;
+	int64_t bytes;
+
+	tfs_progress_begin(&w->progress, "loading", 1, 1, w->total);
+	while ((bytes = left(w)) > 0) {
+		tfs_progress_show(&w->progress, w->total - ((uint64_t)bytes < w->total ? (uint64_t)bytes : w->total));
+		poll(NULL, 0, ms);
+		ms = ms < LATE_MS ? 2 * ms : LATE_MS;
+	}
+	tfs_progress_end(&w->progress, -1);
+	return bytes < 0 ? -EIO : 0;
+}
+
+/* Files that aren't in memory after all. */
+static size_t count_missing(const struct warm *w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->n; i++) {
+		char path[PATH_MAX], state[32] = "";
+
+		if (!w->files[i].size || snprintf(path, sizeof path, "%s/%s", w->dir, w->files[i].path) >= (int)sizeof path)
+			continue;
+		if (getxattr(path, "user.tensorfs.state", state, sizeof state - 1) > 0)
+			n += strcmp(state, "resident") != 0;
+	}
+	return n;
+}
+
+static int report(const struct warm *w, const struct tfs_mount *m, size_t missing, bool json)
+{
+	int why;
+	json_t *stats = tfs_mount_stats(m, &why);
+	const json_int_t resident = json_integer_value(json_object_get(stats, "resident"));
+	const json_int_t used = json_integer_value(json_object_get(stats, "memory_used_bytes"));
+	const json_int_t budget = json_integer_value(json_object_get(stats, "memory_budget_bytes"));
+	char a[TFS_FIGURES_BYTES], b[TFS_FIGURES_BYTES];
+	int r = 0;
+
+	if (json) {
+		json_t *o = json_pack("{s:o, s:I, s:I, s:I, s:I}", "mountpoint", tfs_json_text(w->dir), "resident", resident,
+				      "memory_used_bytes", used, "memory_budget_bytes", budget, "not_loaded", (json_int_t)missing);
+		r = tfs_json_print(o);
+		json_decref(o);
+	} else if (stats) {
+		printf("in memory: %" PRId64 " tensor%s, %s of %s\n", (int64_t)resident, resident == 1 ? "" : "s",
+		       tfs_figures_bytes(a, (double)used), tfs_figures_bytes(b, (double)budget));
+	}
+	json_decref(stats);
+	if (missing)
+		tfs_log_error("%zu weren't loaded: no room in the budget (--memory), or they can't be read", missing);
+	return r ? r : tfs_command_flush();
+}
+
+static int warm(struct warm *w, const struct tfs_mount *m, char **names, int n, bool json)
+{
+	int result = 0;
+
+	for (int i = 0; i < n; i++) {
+		const int r = request(w, names[i]);
+
+		if (r && r != -ENOENT)
+			return TFS_EXIT_USAGE;
+		result = r ? r : result;
+	}
+	if (!n && request_all(w))
+		return TFS_EXIT_USAGE;
+	sort_files(w);
+	if (wait_for_all(w))
+		return TFS_EXIT_USAGE;
+	const size_t missing = count_missing(w);
+	if (report(w, m, missing, json))
+		return TFS_EXIT_USAGE;
+	return result || missing ? TFS_EXIT_FAILED : TFS_EXIT_OK;
+}
+
+static int warm_main(int argc, char **argv)
+{
+	struct tfs_mounts mounts;
+	bool json = false;
+	int first, status = TFS_EXIT_USAGE;
+
+	enum tfs_parsed parsed = tfs_command_parse(&tfs_warm_command, argc, argv, take, &json, &first);
+	if (parsed != TFS_PARSED_RUN)
+		return tfs_parsed_status(parsed);
+	if (tfs_mounts_list(&mounts))
+		return TFS_EXIT_USAGE;
+	const struct tfs_mount *m = tfs_mounts_find(&mounts, argv[first]);
+	struct warm w = { .dir = m ? m->dir : "", .fd = m ? open(m->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1 };
+	if (!m)
+		tfs_log_error("%s: no tensorfs mount", argv[first]);
+	else if (w.fd < 0)
+		tfs_log_error("%s: %s", m->dir, strerror(errno));
+	tfs_progress_init(&w.progress, false);
+	if (w.fd >= 0) {
+		status = warm(&w, m, argv + first + 1, argc - first - 1, json);
+		close(w.fd);
+	}
+	for (size_t i = 0; i < w.n; i++)
+		free(w.files[i].path);
+	free(w.files);
+	tfs_mounts_fini(&mounts);
+	return status;
+}
+
+const struct tfs_command tfs_warm_command = {
+	.name = "tensorfs warm",
+	.summary = "load tensors of a mount into memory",
+	.operands = "MOUNTPOINT [NAME...]",
+	.min_operands = 1,
+	.max_operands = INT_MAX,
+	.about =
+		"Load the tensors of a mount, or those that are named, into memory, and wait for that. NAME is a tensor, a glob, or a path in "
+		"the mount, as for .tensorfs/prefetch.",
+	.status = "Exit status: 0 loaded, 1 a NAME matches nothing, or not all could be loaded, 2 failed, or a usage error. See "
+		  "tensorfs-warm(1).",
+	.tables = { warm_options },
+	.run = warm_main,
+};

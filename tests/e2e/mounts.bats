@@ -1,0 +1,152 @@
+#!/usr/bin/env bats
+# tensorfs status, umount and warm: commands for mounts.
+load helpers
+
+# tool ARGUMENT...: output in $T/out, messages in $T/err. Sets $rc.
+tool() {
+	rc=0
+	"${as[@]}" "$TENSORFS" "$@" >"$T/out" 2>"$T/err" 3>&- 9>&- </dev/null || rc=$?
+}
+
+worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/err")"; }
+
+@test "status: what is mounted, and how it is served" {
+	mkmodel --bytes 1M
+	mkdir "$T/blank in it"
+	start "$model" "$T/blank in it"
+	start --passthrough=off "$model" "$mnt"
+	tool status "$mnt" "$T/blank in it"
+	worked
+	[[ $(wc -l <"$T/out") = 3 ]] || fail "$(cat "$T/out")"
+	sed -n 2p "$T/out" | grep -q "^$mnt  *$model  *streamed (" || fail "$(cat "$T/out")"
+	grep -q "^$T/blank in it " "$T/out"
+	tool status
+	[[ $(grep -cF "$T" "$T/out") = 2 ]] || fail "$(cat "$T/out")"
+	tool status --json "$mnt/"
+	worked
+	py - "$T/out" "$mnt" "$model" "$daemon" <<-'EOF2'
+		import json, sys
+		(o,) = json.load(open(sys.argv[1]))
+		assert (o["mountpoint"], o["source"], o["error"]) == (sys.argv[2], sys.argv[3], None), o
+		now = json.load(open(sys.argv[2] + "/.tensorfs/stats.json"))
+		assert o["stats"].keys() == now.keys() and o["stats"]["tensors"] == now["tensors"] and now["pid"] == sys.argv[4]
+	EOF2
+	cd "$T/blank in it/.."
+	tool status "blank in it"
+	worked
+	tool status "$T" "$mnt"
+	[[ $rc = 1 && $(cat "$T/err") = *"$T: no tensorfs mount" && $(wc -l <"$T/out") = 2 ]] || fail "$rc $(cat "$T/out" "$T/err")"
+}
+
+@test "status: a daemon that is stopped doesn't hang it" {
+	mkmodel --bytes 64K
+	start "$model" "$mnt"
+	kill -STOP "$daemon"
+	tool status "$mnt"
+	kill -CONT "$daemon"
+	[[ $rc = 1 ]] && grep -q "doesn't answer" "$T/out" || fail "$rc $(cat "$T/out" "$T/err")"
+}
+
+@test "umount: waits until the daemon has ended; what is in use; lazily; nothing else" {
+	mkmodel --bytes 16M
+	start "$model" "$mnt"
+	cat "$mnt"/tensors/* >/dev/null
+	tool umount "$mnt/"
+	worked
+	ended "$daemon" || fail "the daemon still runs"
+	! is_mounted "$mnt"
+	tool umount "$mnt"
+	[[ $rc = 2 && $(cat "$T/err") = *'no tensorfs mount' ]] || fail "$rc $(cat "$T/err")"
+	start "$model" "$mnt"
+	exec 8<"$mnt/config.json"
+	tool umount "$mnt"
+	[[ $rc = 1 && $(cat "$T/err") = *'in use'* ]] || fail "$rc $(cat "$T/err")"
+	is_mounted "$mnt"
+	tool umount --lazy "$mnt"
+	worked
+	! is_mounted "$mnt"
+	cmp "$model/config.json" <&8
+	exec 8<&-
+	wait_until ended "$daemon"
+	# By a link, and several at once.
+	mkdir "$T/b"
+	ln -s "$mnt" "$T/link"
+	start "$model" "$mnt"
+	start "$model" "$T/b"
+	tool umount "$T/link" "$T/b"
+	worked
+	! is_mounted "$mnt" && ! is_mounted "$T/b"
+	# Somebody else's.
+	need_root
+	mount -t tmpfs tmpfs "$mnt" || skip "optional: can't mount a tmpfs"
+	tool umount "$mnt"
+	[[ $rc = 2 ]] && is_mounted "$mnt"
+}
+
+@test "umount: as an ordinary user" {
+	as_user
+	"${as[@]}" "$TFS_PYTHON" "$e2e/mkmodel.py" "$model" --bytes 64K
+	start "$model" "$mnt"
+	tool umount "$mnt"
+	worked
+	! is_mounted "$mnt"
+}
+
+@test "warm: everything, or what is named" {
+	mkmodel --bytes 64M --odd
+	py "$top/tests/data/mkmodel.py" "$model/vae" --bytes 1M --odd
+	cp "$model/vae/model.safetensors" "$model/vae/other.safetensors"
+	start "$model" "$mnt"
+	need_passthrough
+	tool warm "$mnt" 'model.layers.0.*' nosuch
+	[[ $rc = 1 && $(cat "$T/err") = *'nosuch: no such tensor'* ]] || fail "$rc $(cat "$T/err")"
+	for name in mlp.up_proj self_attn.q_proj; do state_is "$mnt/tensors/model.layers.0.$name.weight" resident; done
+	! state_is "$mnt/tensors/model.layers.1.mlp.up_proj.weight" resident
+	tool warm "$mnt" f32/model.embed_tokens.weight.npy
+	worked
+	state_is "$mnt/f32/model.embed_tokens.weight.npy" resident
+	tool warm "$mnt"
+	worked
+	grep -qE '^in memory: [0-9]+ tensors, [0-9.]+ MB of ' "$T/out" || fail "$(cat "$T/out")"
+	for file in "$mnt"/tensors/* "$mnt"/vae/tensors/*; do
+		[[ ! -s $file ]] || state_is "$file" resident || fail "$file"
+	done
+	! state_is "$mnt/vae/sets/other/tensors/model.embed_tokens.weight" resident
+	tool warm --json "$mnt"
+	worked
+	grep -q '"not_loaded": 0' "$T/out"
+}
+
+@test "warm: a budget that is too small, a mount that streams, and none" {
+	mkmodel --bytes 200M --tensors 12
+	start --memory=64M "$model" "$mnt"
+	need_passthrough
+	tool warm "$mnt"
+	[[ $rc = 1 && $(cat "$T/err") = *"weren't loaded"* ]] || fail "$rc $(cat "$T/out" "$T/err")"
+	stat_is resident -gt 0
+	umount "$mnt"
+	start --passthrough=off "$model" "$mnt"
+	tool warm "$mnt"
+	[[ $rc = 2 && $(cat "$T/err") = *'streams'* ]] || fail "$rc $(cat "$T/err")"
+	tool warm "$T"
+	[[ $rc = 2 && $(cat "$T/err") = *'no tensorfs mount' ]]
+}
+
+@test "the examples of the pages run" {
+	command -v jq >/dev/null || skip "optional: no jq"
+	mkmodel --bytes 1M
+	mkdir "$T/m" "$T/bin"
+	ln -s "$TENSORFS" "$T/bin/tensorfs"
+	start "$model" "$T/m"
+	need_passthrough
+	n=0
+	for page in status warm umount; do
+		sed -n "s/^\\$ \\(tensorfs $page.*\\)/\\1/p" "$top/man/tensorfs-$page.1" >"$T/examples"
+		while read -r line; do
+			HOME=$T PATH=$T/bin:$PATH bash -o pipefail -c "$line" >"$T/out" 2>&1 || fail "$line: $(cat "$T/out")"
+			n=$((n + 1))
+		done <"$T/examples"
+	done
+	[[ $n = 5 ]]
+	! is_mounted "$T/m"
+}

@@ -47,7 +47,9 @@ has_sha() {
 	mkmodel --odd --shards 2
 	py "$top/tests/data/mkmodel.py" "$model/sub" --bytes 64K
 	touch "$model/"$'new\nline\\' "$model/blank in it"
-	(cd "$model" && find . -type f ! -name SHA256SUMS -print0 | xargs -0 sha256sum >SHA256SUMS && cd sub && sha256sum -b -- * >SHA256SUMS)
+	(cd "$model" && find . -type f -print0 | xargs -0 sha256sum) >"$T/sums"
+	(cd "$model/sub" && sha256sum -b -- *.*) >"$model/sub/SHA256SUMS"
+	mv "$T/sums" "$model/SHA256SUMS"
 	n=$(cat "$model/SHA256SUMS" "$model/sub/SHA256SUMS" | wc -l)
 	verify "$model"
 	sound

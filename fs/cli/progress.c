@@ -11,6 +11,8 @@
 /* Often enough to look alive; drawing must not affect what is measured. */
 #define REDRAW_SECONDS 0.1
 
+#define LATER_SECONDS 0.3
+
 /* Before this, there's nothing to extrapolate from. */
 #define ETA_SECONDS 1.0
 
@@ -34,7 +36,8 @@ void tfs_progress_begin(struct tfs_progress *p, const char *step, unsigned run, 
 	p->total = total;
 	p->done = 0;
 	p->begun = tfs_now();
-	p->drawn = 0;
+	/* A step that is over at once isn't worth a line that appears and disappears. */
+	p->drawn = p->lines ? 0 : p->begun + LATER_SECONDS;
 	if (p->terminal)
 		tfs_progress_show(p, 0);
 	else if (total && p->lines)

@@ -55,31 +55,18 @@ void tfs_table_add_name(struct tfs_table *t, const char *name, size_t len)
 		t->failed = -ENOMEM;
 }
 
-/* The first @columns columns of @text. Returns its bytes. */
-static size_t head(const char *text, unsigned columns)
+/* @text in at most @room columns, without its beginning: names differ in layers and modules, which come later. */
+static void put_short(const char *text, unsigned width, unsigned room, bool utf8)
 {
-	size_t n = 0;
+	if (width > room) {
+		const char *dots = utf8 ? "\u2026" : "...";
 
-	for (; text[n]; n++)
-		if ((text[n] & 0xc0) != 0x80 && !columns--)
-			break;
-	return n;
-}
-
-/* @text in at most @room columns: what is in the middle of a name says least. Returns the columns used. */
-static unsigned put_short(const char *text, unsigned width, unsigned room, bool utf8)
-{
-	if (width <= room) {
-		fputs(text, stdout);
-		return width;
+		for (unsigned drop = width - room + tfs_text_width(dots, strlen(dots)); drop; drop--)
+			for (text++; (*text & 0xc0) == 0x80;)
+				text++;
+		fputs(dots, stdout);
 	}
-	const char *dots = utf8 ? "\u2026" : "...";
-	const unsigned keep = room - (utf8 ? 1 : 3), left = keep / 2;
-
-	fwrite(text, 1, head(text, left), stdout);
-	fputs(dots, stdout);
-	fputs(text + head(text, width - (keep - left)), stdout);
-	return room;
+	fputs(text, stdout);
 }
 
 static void put_row(const struct tfs_table *t, const char *const *cells, const unsigned *widths,
@@ -116,7 +103,7 @@ int tfs_table_print(const struct tfs_table *t, const struct tfs_terminal *termin
 	for (size_t i = 0; i < t->n; i++) {
 		const unsigned width = tfs_text_width(t->cells[i], strlen(t->cells[i]));
 		if (width > widths[i % n])
-			widths[i % n] = width < WIDTH_MAX || terminal->is ? width : WIDTH_MAX;
+			widths[i % n] = width < WIDTH_MAX ? width : WIDTH_MAX;
 	}
 	for (unsigned c = 0; c < n; c++)
 		total += widths[c];

@@ -21,16 +21,13 @@ static const struct tfs_option common[] = {
 	{ 0 },
 };
 
-enum { OPTIONS_MAX = 64 };
-
-/* All options of @c, in the order of --help, ended by id 0. */
-static void collect(const struct tfs_command *c, struct tfs_option all[OPTIONS_MAX])
+void tfs_command_options(const struct tfs_command *c, struct tfs_option all[static TFS_OPTIONS_MAX])
 {
 	unsigned n = 0;
 
 	for (int t = 0; t <= TFS_OPTION_TABLES; t++)
 		for (const struct tfs_option *o = t < TFS_OPTION_TABLES ? c->tables[t] : common; o && o->id; o++) {
-			assert(n < OPTIONS_MAX - 1);
+			assert(n < TFS_OPTIONS_MAX - 1);
 			all[n++] = *o;
 		}
 	all[n].id = 0;
@@ -186,12 +183,12 @@ int tfs_parsed_status(enum tfs_parsed parsed)
 enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **argv, tfs_take_option *take, void *arg,
 				  int *ret_first)
 {
-	struct tfs_option all[OPTIONS_MAX];
-	struct option longs[OPTIONS_MAX] = { 0 };
-	char shorts[2 * OPTIONS_MAX + 1] = "";
+	struct tfs_option all[TFS_OPTIONS_MAX];
+	struct option longs[TFS_OPTIONS_MAX] = { 0 };
+	char shorts[2 * TFS_OPTIONS_MAX + 1] = "";
 	int n_longs = 0, id;
 
-	collect(c, all);
+	tfs_command_options(c, all);
 	for (const struct tfs_option *o = all; o->id; o++) {
 		if (o->name)
 			longs[n_longs++] = (struct option){ o->name, o->arg ? required_argument : no_argument, NULL, o->id };

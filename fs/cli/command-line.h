@@ -33,6 +33,10 @@ struct tfs_command {
 /* "bench" of "tensorfs bench". */
 const char *tfs_command_word(const struct tfs_command *command);
 
+/* All options of a command, in the order of --help, with those that every command has; ended by id 0. */
+enum { TFS_OPTIONS_MAX = 64 };
+void tfs_command_options(const struct tfs_command *command, struct tfs_option ret_options[static TFS_OPTIONS_MAX]);
+
 /* Run a command with the arguments after argv[0]. */
 int tfs_command_run(const struct tfs_command *command, int argc, char **argv);
 

@@ -21,6 +21,7 @@
 	row(status) \
 	row(umount) \
 	row(warm) \
+	row(completion) \
 	row(bench) \
 	row(help)
 /* clang-format on */

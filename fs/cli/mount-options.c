@@ -68,6 +68,11 @@ static const struct tfs_command mount_command = {
 	.tables = { mount_options, tfs_serving_options, mount8_options },
 };
 
+const struct tfs_command *tfs_mount_command(void)
+{
+	return &mount_command;
+}
+
 /* For mount(8) -f means something else. */
 static const struct tfs_option helper_options[] = {
 	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options, and those of tensorfs as NAME or NAME=VALUE" },

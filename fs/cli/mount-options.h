@@ -16,6 +16,9 @@ enum tfs_parsed tfs_options_parse(int argc, char **argv, const struct tfs_comman
 				  struct tfs_options *ret_options);
 void tfs_options_fini(struct tfs_options *o);
 
+/* What tfs_options_parse() parses as "tensorfs", for its options. */
+const struct tfs_command *tfs_mount_command(void);
+
 /* For mount(8): was the program called mount.tensorfs? */
 bool tfs_options_helper(const char *argv0);
 

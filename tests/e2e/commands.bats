@@ -46,3 +46,42 @@ load helpers
 	start ./help "$mnt"
 	[[ -f $mnt/model.safetensors ]]
 }
+
+# completes LINE: what bash completes after that, words in a line.
+completes() {
+	bash -c 'set -f; source "$1"
+		read -ra COMP_WORDS <<<"${2//=/ = }"
+		[[ $2 != *" " ]] || COMP_WORDS+=("")
+		COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+		compopt() { :; }
+		_tensorfs
+		echo "${COMPREPLY[*]}"' - "$T/bash" "$1"
+}
+
+@test "completion: commands, options and their values, in bash" {
+	"$TENSORFS" completion bash >"$T/bash"
+	shellcheck -s bash -e SC2207 "$T/bash" || [[ $? = 127 ]]
+	for name in $("$TENSORFS" --help | sed -n '/^Commands/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+		[[ " $(completes 'tensorfs ') " = *" $name "* ]] || fail "$name: $(completes 'tensorfs ')"
+		# What --help has.
+		for option in $("$TENSORFS" "$name" --help | grep -oP '^  (-\w, )?\K--[\w-]+'); do
+			[[ " $(completes "tensorfs $name --")" = *" $option"* ]] || fail "$name $option"
+		done
+	done
+	[[ $(completes 'tensorfs ls --by=') = 'layer dtype file' ]] || fail "$(completes 'tensorfs ls --by=')"
+	[[ $(completes 'tensorfs ls --sort=s') = size ]]
+	[[ $(completes 'tensorfs model --prefetch=') = 'auto all none' ]]
+	[[ $(completes 'tensorfs help ver') = verify ]]
+	run -2 "$TENSORFS" completion csh
+}
+
+@test "completion: zsh and fish read theirs" {
+	"$TENSORFS" completion zsh >"$T/zsh"
+	"$TENSORFS" completion fish >"$T/fish"
+	command -v zsh >/dev/null || skip "optional: no zsh"
+	zsh -n "$T/zsh"
+	command -v fish >/dev/null || skip "optional: no fish"
+	fish --no-execute "$T/fish"
+	[[ $(HOME=$T fish -c "source '$T/fish'; complete -C 'tensorfs ls --by='") = *--by=dtype* ]]
+	[[ $(HOME=$T fish -c "source '$T/fish'; complete -C 'tensorfs ver'") = *verify* ]]
+}

@@ -285,6 +285,9 @@ static int copy(struct tfs_cp *cp, bool json)
 	if (!r && json)
 		r = report(cp);
 	tfs_reading_close(cp->loader);
+	for (size_t i = 0; i < cp->n_made; i++)
+		tfs_consolidated_destroy(cp->made[i]);
+	free(cp->made);
 	tfs_outfiles_fini(&cp->files);
 	if (r && made)
 		rmdir(cp->out);

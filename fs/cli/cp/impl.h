@@ -26,6 +26,8 @@ struct tfs_cp {
 	struct tfs_loader *loader;
 	struct tfs_progress progress;
 	struct tfs_outfiles files;
+	struct tfs_consolidated **made; /* safetensors files: the loader may read ahead in them until it is closed */
+	size_t n_made, room_made;
 };
 
 /* Write the files, but don't publish them. 0, or -errno after printing an error. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "cli/cp/impl.h"
@@ -70,13 +71,16 @@ static int write_file(struct tfs_cp *cp, const char *path, size_t from, size_t t
 		tfs_log_error("%s: %s", path, r == -EFBIG ? "more names and metadata than a header may have" : strerror(-r));
 		return r;
 	}
+	if (tfs_array_room(cp->made, cp->n_made, cp->room_made)) {
+		tfs_consolidated_destroy(file);
+		tfs_log_error("out of memory");
+		return -ENOMEM;
+	}
+	cp->made[cp->n_made++] = file;
 	r = tfs_outfile_begin(&cp->files, path);
 	if (!r)
 		r = copy(cp, file);
-	if (!r)
-		r = tfs_outfile_end(&cp->files);
-	tfs_consolidated_destroy(file);
-	return r;
+	return r ? r : tfs_outfile_end(&cp->files);
 }
 
 /* The text of the index of what was called @stem, "dir/model", in files that are called after it. */

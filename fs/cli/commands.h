@@ -18,6 +18,7 @@
 	row(cp) \
 	row(diff) \
 	row(verify) \
+	row(report) \
 	row(status) \
 	row(umount) \
 	row(warm) \

@@ -14,9 +14,11 @@ usage: nomount.py summary DIR TEXT         TEXT is what `ls DIR` should say of a
        nomount.py converted FILE OUT TYPE  `cp --dtype=TYPE` of a model that isn't quantised wrote OUT
        nomount.py sharded STEM SIZE FILE...   `cp --shard-size=SIZE` wrote STEM-00001-of-0000N.safetensors and an index
        nomount.py numpy FILE OUT           `cp` wrote OUT, a .npz or a directory
+       nomount.py page FILE HTML MODEL     `report MODEL` wrote HTML
        nomount.py quantised CASE JSON      the same of a model, and a quantised one with these values
        nomount.py quant TOOL DIR           `cat --as=f32` writes the values of all cases of quantised.py
 """
+import html.parser
 import json
 import math
 import pathlib
@@ -368,6 +370,77 @@ def numpy(path, out):
         assert got[name].dtype == np.dtype(TYPES.get(dtype, "V2")), (name, got[name].dtype)
 
 
+class Page(html.parser.HTMLParser):
+    """Every element is closed in order; collects rows of the table and rectangles of the map."""
+
+    EMPTY = {"meta"}
+
+    def __init__(self):
+        super().__init__(convert_charrefs=True)
+        self.stack, self.rows, self.rectangles, self.titles, self.text = [], [], [], [], ""
+
+    def handle_starttag(self, tag, attrs):
+        attrs = dict(attrs)
+        assert tag not in ("script", "link", "img", "iframe") and not any(k.startswith("on") or k in ("src", "href") for k in attrs)
+        if tag not in self.EMPTY:
+            self.stack.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag == "rect":
+            self.rectangles.append(tuple(float(attrs[k]) for k in ("x", "y", "width", "height")))
+        self.text = ""
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_data(self, data):
+        self.text += data
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag, tag
+        if tag in ("td", "th"):
+            self.rows[-1].append("" if self.stack and "svg" in self.stack else self.text.strip())
+        if tag == "title":
+            self.titles.append(self.text)
+            self.text = ""
+
+
+def page(path, text, shown):
+    p = Page()
+    p.feed(pathlib.Path(text).read_text(encoding="utf-8"))
+    p.close()
+    assert not p.stack and p.titles[0] == shown, (p.stack, p.titles[0])
+    tensors, groups = read(path), {}
+    for name, (dtype, shape, raw) in tensors.items():
+        pattern = "".join("*" if x.isdigit() and x.isascii() else x for x in re.split(r"([./:_-])", name))
+        groups.setdefault((pattern, dtype), []).append((name, values_of(dtype, raw).astype(np.float64), raw.nbytes))
+    rows = {(r[0], r[2]): r for r in p.rows[1:]}
+    assert len(rows) == len(groups)
+    sizes = [p.rows[1 + i][5] for i in range(len(groups))]
+    assert sizes == [figure(n, ["B", "kB", "MB", "GB"]) for n in sorted((sum(m[2] for m in g) for g in groups.values()), reverse=True)]
+    for (pattern, dtype), members in groups.items():
+        name = pattern if len(members) > 1 else members[0][0]
+        if not name.isprintable():
+            continue
+        row = rows[(name.replace("%", "%25").replace("/", "%2F"), dtype)]
+        x = np.concatenate([m[1].ravel() for m in members])
+        assert row[1] == str(len(members)) and row[4] == figure(x.size, ["", "K", "M", "B"]), row
+        finite = x[np.isfinite(x)]
+        if finite.size and row[7]:
+            for text_, f in zip(row[7:11], (np.min, np.max, np.mean, np.std)):
+                assert math.isclose(float(text_), f(finite), rel_tol=1e-3, abs_tol=1e-12), (name, row, f(finite))
+        assert ("NaN" in row[12]) == bool(np.isnan(x).any()), row
+    total = sum(len(raw) for _, _, raw in tensors.values())
+    areas = sorted((w * h for _, _, w, h in p.rectangles), reverse=True)
+    want = sorted((1000 * 420 * sum(m[2] for m in g) / total for g in groups.values() if sum(m[2] for m in g)), reverse=True)
+    assert len(areas) == len(want)
+    for a, b in zip(areas, want):
+        assert abs(a - b) < 12, (a, b)  # two decimals of each side
+    for x, y, w, h in p.rectangles:
+        assert -0.02 <= x and x + w <= 1000.02 and -0.02 <= y and y + h <= 420.02
+
+
 def quantised(case, text):
     """What diff says of the original values beside a quantised model: nothing differs in value."""
     stored = {t.name for p in pathlib.Path(case).glob("*.safetensors") for t in reader.read(str(p))}
@@ -417,5 +490,6 @@ if __name__ == "__main__":
         "converted": converted,
         "sharded": sharded,
         "numpy": numpy,
+        "page": page,
         "quant": quant,
     }[sys.argv[1]](*sys.argv[2:])

@@ -21,16 +21,16 @@ static const struct tfs_option common[] = {
 	{ 0 },
 };
 
-void tfs_command_options(const struct tfs_command *c, struct tfs_option all[static TFS_OPTIONS_MAX])
+void tfs_command_options(const struct tfs_command *command, struct tfs_option ret_options[static TFS_OPTIONS_MAX])
 {
 	unsigned n = 0;
 
 	for (int t = 0; t <= TFS_OPTION_TABLES; t++)
-		for (const struct tfs_option *o = t < TFS_OPTION_TABLES ? c->tables[t] : common; o && o->id; o++) {
+		for (const struct tfs_option *o = t < TFS_OPTION_TABLES ? command->tables[t] : common; o && o->id; o++) {
 			assert(n < TFS_OPTIONS_MAX - 1);
-			all[n++] = *o;
+			ret_options[n++] = *o;
 		}
-	all[n].id = 0;
+	ret_options[n].id = 0;
 }
 
 enum { COLUMNS = 80, HELP_INDENT = 30 };

@@ -72,7 +72,7 @@ static uint32_t largest(const float *x, size_t n)
 enum { INFINITE = 0x7f800000 };
 
 /* Of @n > 0 finite values, in room for whole lanes. */
-static void add_finite(struct tfs_moments *m, float *x, size_t n)
+static void add_finite(struct tfs_moments *m, const float *x, size_t n)
 {
 	struct tfs_moments b = { .n = n };
 	float low[LANES], high[LANES];
@@ -214,13 +214,21 @@ static void add_pair(struct tfs_difference *d, float a, float b)
 	d->ab += x * y;
 }
 
+static uint32_t bits_of(float x)
+{
+	uint32_t bits;
+
+	memcpy(&bits, &x, sizeof bits);
+	return bits;
+}
+
 static void add_slowly(struct tfs_difference *d, const float *a, const float *b, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (isfinite(a[i]) && isfinite(b[i]))
 			add_pair(d, a[i], b[i]);
 		else
-			d->not_finite += memcmp(&a[i], &b[i], sizeof a[i]) != 0;
+			d->not_finite += bits_of(a[i]) != bits_of(b[i]);
 	}
 }
 

@@ -88,7 +88,7 @@ void tfs_progress_show(struct tfs_progress *p, uint64_t done)
 
 void tfs_progress_add(struct tfs_progress *p, uint64_t more)
 {
-	const uint64_t done = p->done += more;
+	const uint64_t done = atomic_fetch_add(&p->done, more) + more;
 
 	if (!p->terminal || pthread_mutex_trylock(&p->drawing))
 		return; /* somebody else is drawing */

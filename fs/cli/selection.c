@@ -130,17 +130,17 @@ int tfs_items_all(const struct tfs_model *model, const struct tfs_scope *scope, 
 /* How a name is compared: with the tensor's own, with that as it is printed, or as a glob for that. */
 enum how { OWN, PRINTED, GLOB };
 
-/* Does @name mean @t: 1 yes, 0 no, -ENOMEM. */
-static int means(const struct tfs_tensor *t, const char *name, enum how how)
+/* Does @given mean @t: 1 yes, 0 no, -ENOMEM. */
+static int means(const struct tfs_tensor *t, const char *given, enum how how)
 {
 	if (how == OWN)
-		return t->name_len == strlen(name) && !memcmp(t->name, name, t->name_len);
+		return t->name_len == strlen(given) && !memcmp(t->name, given, t->name_len);
 	if (tfs_is_safe(t->name, t->name_len, "/%"))
-		return how == GLOB && !fnmatch(name, t->name, 0);
+		return how == GLOB && !fnmatch(given, t->name, 0);
 	cleanup_free char *shown = tfs_safe(t->name, t->name_len, "/%");
 	if (!shown)
 		return -ENOMEM;
-	return how == GLOB ? !fnmatch(name, shown, 0) : !strcmp(name, shown);
+	return how == GLOB ? !fnmatch(given, shown, 0) : !strcmp(given, shown);
 }
 
 static int add_meant(const struct tfs_model *m, const struct tfs_scope *scope, const char *name, enum how how,

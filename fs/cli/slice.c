@@ -134,6 +134,7 @@ int tfs_slice_parse(const char *text, const uint64_t *shape, unsigned ndim, stru
 	const unsigned n_dims = n - (dots ? 1 : 0);
 	unsigned dim = 0;
 
+	why[0] = 0;
 	for (unsigned i = 0; i < ndim; i++)
 		s.dims[i] = (struct tfs_slice_dim){ .count = shape[i], .step = 1 };
 	if (dots && strstr(dots + 3, "..."))

@@ -68,7 +68,6 @@ static int by_fusermount(const char *dir, bool lazy)
 	char program[] = "fusermount3", unmount[] = "-u", later[] = "-z", end[] = "--";
 	cleanup_free char *path = strdup(dir);
 	char *argv[6] = { program, unmount };
-	extern char **environ;
 	int n = 2, status;
 	pid_t pid;
 

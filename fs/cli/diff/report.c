@@ -54,7 +54,7 @@ static void add_what(struct tfs_table *table, const struct tfs_diff_pair *p, con
 		fprintf(f, " %s %s", arrow, tfs_diff_dtype(b));
 	putc(' ', f);
 	put_shape(f, any_of(p));
-	if (p->kind == TFS_OTHER_SHAPE) {
+	if (b && p->kind == TFS_OTHER_SHAPE) {
 		fprintf(f, " %s ", arrow);
 		put_shape(f, b);
 	}
@@ -376,9 +376,10 @@ int tfs_diff_report_json(const struct tfs_diff *d)
 		else if (p->kind != TFS_EQUAL)
 			json_array_append_new(changed, pair_json(d, p));
 	}
+	const json_int_t equal = (json_int_t)n[TFS_EQUAL];
 	json_t *o = json_pack("{s:o, s:o, s:I, s:o, s:o, s:o}", "a", tfs_json_text(d->sides[TFS_A].path), "b",
-			      tfs_json_text(d->sides[TFS_B].path), "equal", (json_int_t)n[TFS_EQUAL], "only_a", only[TFS_A],
-			      "only_b", only[TFS_B], "changed", changed);
+			      tfs_json_text(d->sides[TFS_B].path), "equal", equal, "only_a", only[TFS_A], "only_b", only[TFS_B],
+			      "changed", changed);
 	int r = tfs_json_print(o);
 	json_decref(o);
 	return r;

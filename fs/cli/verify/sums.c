@@ -181,13 +181,13 @@ static int take_file(struct tfs_verify *v, uint32_t node, enum tfs_sum_kind kind
 static int take_blob(struct tfs_verify *v, uint32_t node)
 {
 	struct tfs_sum sum = { .node = node, .by = "its name in the cache" };
-	char link[64], path[PATH_MAX + 1];
+	char descriptor[64], path[PATH_MAX + 1];
 	cleanup_fd int fd = tfs_model_open_node(v->arg.model, node, 0);
 
 	if (fd < 0)
 		return 0; /* which tfs_verify_files() finds, if it matters */
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	const ssize_t len = readlink(link, path, sizeof path - 1);
+	snprintf(descriptor, sizeof descriptor, "/proc/self/fd/%d", fd);
+	const ssize_t len = readlink(descriptor, path, sizeof path - 1);
 	if (len < 0)
 		return 0;
 	path[len] = 0;

@@ -33,12 +33,12 @@ report() {
 
 @test "in a browser" {
 	for browser in chromium chromium-browser google-chrome; do
-		! command -v $browser >/dev/null || break
+		! command -v "$browser" >/dev/null || break
 	done
-	command -v $browser >/dev/null || skip "optional: no Chromium"
+	command -v "$browser" >/dev/null || skip "optional: no Chromium"
 	mkmodel --bytes 4M --tensors 40
 	report "$model"
-	timeout 60 $browser --headless --no-sandbox --disable-gpu --user-data-dir="$T/profile" --window-size=1200,1600 \
+	timeout 60 "$browser" --headless --no-sandbox --disable-gpu --user-data-dir="$T/profile" --window-size=1200,1600 \
 		--screenshot="$T/page.png" "file://$T/page.html" 3>&- 9>&-
 	[[ $(file "$T/page.png") = *'PNG image data, 1200 x 1600'* ]]
 }

@@ -346,10 +346,11 @@ static json_t *pair_json(const struct tfs_diff *d, const struct tfs_diff_pair *p
 			      tfs_json_text(tfs_diff_dtype(p->t[TFS_B])), "shape", tfs_json_shape(p->t[TFS_A]),
 			      tfs_json_shape(p->t[TFS_B]));
 
+	const uint64_t differ = p->d.differ + p->d.not_finite;
 	if (!p->valued)
 		return o;
 	json_object_set_new(o, "values", json_integer((json_int_t)p->d.n));
-	json_object_set_new(o, "values_that_differ", json_integer((json_int_t)(p->d.differ + p->d.not_finite)));
+	json_object_set_new(o, "values_that_differ", json_integer((json_int_t)differ));
 	json_object_set_new(o, "not_finite", json_integer((json_int_t)p->d.not_finite));
 	json_object_set_new(o, "max_absolute", tfs_json_real(p->d.max));
 	json_object_set_new(o, "mean_absolute", tfs_json_real(tfs_difference_mean(&p->d)));
@@ -376,10 +377,9 @@ int tfs_diff_report_json(const struct tfs_diff *d)
 		else if (p->kind != TFS_EQUAL)
 			json_array_append_new(changed, pair_json(d, p));
 	}
-	const json_int_t equal = (json_int_t)n[TFS_EQUAL];
 	json_t *o = json_pack("{s:o, s:o, s:I, s:o, s:o, s:o}", "a", tfs_json_text(d->sides[TFS_A].path), "b",
-			      tfs_json_text(d->sides[TFS_B].path), "equal", equal, "only_a", only[TFS_A], "only_b", only[TFS_B],
-			      "changed", changed);
+			      tfs_json_text(d->sides[TFS_B].path), "equal", (json_int_t)n[TFS_EQUAL], "only_a", only[TFS_A],
+			      "only_b", only[TFS_B], "changed", changed);
 	int r = tfs_json_print(o);
 	json_decref(o);
 	return r;

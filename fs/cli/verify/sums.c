@@ -181,18 +181,19 @@ static int take_file(struct tfs_verify *v, uint32_t node, enum tfs_sum_kind kind
 static int take_blob(struct tfs_verify *v, uint32_t node)
 {
 	struct tfs_sum sum = { .node = node, .by = "its name in the cache" };
-	char descriptor[64], path[PATH_MAX + 1];
+	char by_number[64], target[PATH_MAX + 1];
 	cleanup_fd int fd = tfs_model_open_node(v->arg.model, node, 0);
 
 	if (fd < 0)
 		return 0; /* which tfs_verify_files() finds, if it matters */
-	snprintf(descriptor, sizeof descriptor, "/proc/self/fd/%d", fd);
-	const ssize_t len = readlink(descriptor, path, sizeof path - 1);
+	snprintf(by_number, sizeof by_number, "/proc/self/fd/%d", fd);
+	const ssize_t len = readlink(by_number, target, sizeof target - 1);
 	if (len < 0)
 		return 0;
-	path[len] = 0;
-	const char *name = strrchr(path, '/');
-	if (!name || (size_t)(name - path) < strlen("/blobs") || strncmp(name - strlen("/blobs"), "/blobs", strlen("/blobs")) != 0)
+	target[len] = 0;
+	const char *name = strrchr(target, '/');
+	if (!name || (size_t)(name - target) < strlen("/blobs") ||
+	    strncmp(name - strlen("/blobs"), "/blobs", strlen("/blobs")) != 0)
 		return 0;
 	name++;
 	if (strlen(name) == 64 && take_hex(name, 64, sum.hex))

@@ -146,7 +146,9 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 	for page in status warm umount; do
 		sed -n "s/^\\$ \\(tensorfs $page.*\\)/\\1/p" "$top/man/tensorfs-$page.1" >"$T/examples"
 		while read -r line; do
-			HOME=$T PATH=$T/bin:$PATH bash -o pipefail -c "$line" >"$T/out" 2>&1 || fail "$line: $(cat "$T/out")"
+			# Other mounts of this machine may be gone by the time that they are asked.
+			HOME=$T PATH=$T/bin:$PATH bash -o pipefail -c "$line" >"$T/out" 2>&1 || [[ $? = 1 && $page = status ]] ||
+				fail "$line: $(cat "$T/out")"
 			n=$((n + 1))
 		done <"$T/examples"
 	done

@@ -3,7 +3,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 int tfs_file_read(int fd, void *buf, size_t len, uint64_t offset, struct tfs_error *err)
@@ -27,7 +30,7 @@ int tfs_file_read(int fd, void *buf, size_t len, uint64_t offset, struct tfs_err
 #define SYS_cachestat 451
 #endif
 
-int tfs_file_cached(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
+static int ask_cachestat(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
 {
 #ifdef SYS_cachestat
 	struct {
@@ -44,4 +47,72 @@ int tfs_file_cached(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
 #else
 	return -ENOSYS;
 #endif
+}
+
+/* Pages of one mincore(2). */
+enum { MINCORE_PAGES = 4096 };
+
+/* To a caller who may not know, mincore(2) says that all pages are there, so only owners ask. */
+static int ask_mincore(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
+{
+	unsigned char present[MINCORE_PAGES];
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), from = offset / page * page;
+	uint64_t count = 0;
+	struct stat st;
+
+	if (fstat(fd, &st))
+		return -errno;
+	if (st.st_uid != geteuid())
+		return -EPERM;
+	if (offset >= (uint64_t)st.st_size) {
+		*ret_pages = 0;
+		return 0;
+	}
+	if (!len || len > (uint64_t)st.st_size - offset)
+		len = (uint64_t)st.st_size - offset;
+	const size_t size = offset + len - from;
+	uint8_t *map = mmap(NULL, size, PROT_NONE, MAP_SHARED, fd, (off_t)from);
+	if (map == MAP_FAILED)
+		return -errno;
+	int r = 0;
+	for (size_t at = 0; at < size && !r; at += MINCORE_PAGES * page) {
+		const size_t part = size - at < MINCORE_PAGES * page ? size - at : MINCORE_PAGES * page;
+		r = mincore(map + at, part, present) ? -errno : 0;
+		for (size_t i = 0; !r && i < (part + page - 1) / page; i++)
+			count += present[i] & 1;
+	}
+	munmap(map, size);
+	if (!r)
+		*ret_pages = count;
+	return r;
+}
+
+int tfs_file_cached(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
+{
+	uint64_t pages = 0;
+	int r = ask_cachestat(fd, offset, len, &pages);
+
+	if ((r || !pages) && !ask_mincore(fd, offset, len, &pages))
+		r = 0;
+	if (!r)
+		*ret_pages = pages;
+	return r;
+}
+
+/* What is brought in at once is hardly less than this, so one page tells of its neighbours. */
+enum { SAMPLE = 64 << 10 };
+
+bool tfs_file_all_cached(int fd, uint64_t offset, uint64_t len)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), last = offset + len - 1;
+	uint64_t pages;
+	char byte;
+
+	if (!tfs_file_cached(fd, offset, len, &pages))
+		return pages >= last / page - offset / page + 1;
+	struct iovec v = { &byte, 1 };
+	for (uint64_t at = offset; at < last; at += SAMPLE)
+		if (preadv2(fd, &v, 1, (off_t)at, RWF_NOWAIT) != 1)
+			return false;
+	return preadv2(fd, &v, 1, (off_t)last, RWF_NOWAIT) == 1;
 }

@@ -3,6 +3,7 @@
 #ifndef TFS_BASE_FILE_H
 #define TFS_BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,9 +17,15 @@ int tfs_file_read(int fd, void *buf, size_t len, uint64_t offset, struct tfs_err
 
 /*
  * How many of the pages (of sysconf(_SC_PAGESIZE) bytes) that [offset, offset + len) of @fd touches are in the page cache; a
- * @len of 0 means to the end. 0; -ENOSYS if the kernel can't tell (before 6.5); -EPERM if it won't, as the caller may not write the
- * file; -EOPNOTSUPP.
+ * @len of 0 means to the end. Asks cachestat(2) and, where that can't tell or is wrong (before Linux 6.5; on overlayfs it is
+ * always 0), mincore(2). 0; -EPERM if the kernel won't tell, as the caller neither owns the file nor may write it; another -errno.
  */
 int tfs_file_cached(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages);
+
+/*
+ * Does the page cache have all of that range, @len > 0? If the kernel doesn't tell this caller, the range is sampled by reads that
+ * don't wait for storage; of which one that fails makes the kernel begin to read its page. False if nothing can tell.
+ */
+bool tfs_file_all_cached(int fd, uint64_t offset, uint64_t len);
 
 #endif

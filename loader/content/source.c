@@ -5,12 +5,18 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
+
+/* See find_ahead(). */
+enum { AHEAD_MIN_KIB = 16, AHEAD_DEFAULT_KIB = 128, AHEAD_MAX_KIB = 2048 };
 
 struct tfs_sources {
 	const struct tfs_model *model;
@@ -173,8 +179,7 @@ void tfs_source_unpin(struct tfs_sources *p, struct tfs_source *s)
 
 bool tfs_source_cached(const struct tfs_source *s, uint64_t offset, uint64_t len)
 {
-	uint64_t pages, size = sysconf(_SC_PAGESIZE);
-	return !tfs_file_cached(s->in.fd, offset, len, &pages) && pages >= (offset + len + size - 1) / size - offset / size;
+	return tfs_file_all_cached(s->in.fd, offset, len);
 }
 
 /*
@@ -206,6 +211,58 @@ int tfs_source_read_buffered(struct tfs_source *s, uint64_t offset, size_t len, 
 		return tfs_error_set(err, -EIO, offset, "reading %zu bytes: %s", len, strerror(-n));
 	if ((size_t)n < len)
 		return tfs_error_set(err, -EIO, offset + n, "the file ends here, %zu bytes too early", len - (size_t)n);
+	return 0;
+}
+
+/*
+ * What posix_fadvise(2) brings in with one call: it stops silently at the readahead of the device, or the size of its largest
+ * request if that is more (force_page_cache_ra()). The device of a file on overlayfs or a partition has no such setting; the default
+ * is within what any kernel does.
+ */
+static uint32_t find_ahead(const struct tfs_source *s)
+{
+	char path[64];
+	struct stat st;
+	unsigned kib = 0;
+
+	if (!fstat(s->in.fd, &st)) {
+		snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(st.st_dev), minor(st.st_dev));
+		FILE *f = fopen(path, "re");
+		if (f && fscanf(f, "%u", &kib) != 1)
+			kib = 0;
+		if (f)
+			fclose(f);
+	}
+	if (kib < AHEAD_MIN_KIB)
+		kib = AHEAD_DEFAULT_KIB;
+	return (kib < AHEAD_MAX_KIB ? kib : AHEAD_MAX_KIB) << 10;
+}
+
+int tfs_source_fill(struct tfs_source *s, uint64_t offset, size_t len, struct tfs_error *err)
+{
+	const uint64_t end = offset + len;
+	uint32_t step = atomic_load_explicit(&s->ahead, memory_order_relaxed);
+	uint64_t pages, page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (atomic_load_explicit(&s->ahead_ignored, memory_order_relaxed))
+		return -EOPNOTSUPP;
+	if (!step) {
+		step = find_ahead(s);
+		atomic_store_explicit(&s->ahead, step, memory_order_relaxed);
+	}
+	for (uint64_t at = offset; at < end; at += step)
+		posix_fadvise(s->in.fd, (off_t)at, (off_t)(end - at < step ? end - at : step), POSIX_FADV_WILLNEED);
+	for (uint64_t at = offset; at < end; at += step) {
+		uint8_t byte;
+		int r = tfs_source_read_buffered(s, (end - at < step ? end : at + step) - 1, 1, &byte, err);
+		if (r)
+			return r;
+	}
+	/* Some may be gone again, if memory is short; but not most of it. */
+	if (!tfs_file_cached(s->in.fd, offset, len, &pages) && pages < len / page / 2) {
+		atomic_store_explicit(&s->ahead_ignored, true, memory_order_relaxed);
+		return -EOPNOTSUPP;
+	}
 	return 0;
 }
 

@@ -36,6 +36,9 @@ struct tfs_source {
 	int direct_fd;	     /* O_DIRECT, or -1 if the file system refuses it: then the tier is BUFFERED */
 	/* The first tier that hasn't failed yet where a lower one succeeded. Relaxed: a late reader just tries once more. */
 	_Atomic enum tfs_tier tier;
+	/* Relaxed, for tfs_source_fill(): bytes that the kernel reads ahead at a time, 0: not asked yet; and if asking does nothing. */
+	_Atomic uint32_t ahead;
+	_Atomic bool ahead_ignored;
 };
 
 struct tfs_sources;
@@ -63,6 +66,8 @@ enum tfs_read_how {
 	TFS_READ_DIRECT = TFS_TIER_THREADS,
 	TFS_READ_BUFFERED = TFS_TIER_BUFFERED,
 	TFS_READ_CACHED,
+	TFS_READ_FILLED,  /* not got, but brought into the page cache */
+	TFS_READ_PRESENT, /* the same, and there was nothing to do */
 	TFS_READ_HOWS
 };
 
@@ -78,7 +83,7 @@ enum tfs_read_how {
 int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf, uint8_t **ret_data, enum tfs_read_how *ret_how,
 		    struct tfs_error *err);
 
-/* Does the page cache hold all of the range? If the kernel can't tell (before 6.5): no. */
+/* Does the page cache hold all of the range? If the kernel doesn't tell: no. */
 bool tfs_source_cached(const struct tfs_source *s, uint64_t offset, uint64_t len);
 
 /* The part of tfs_source_read() that is O_DIRECT. -errno: any reason, which may not affect a buffered read. */
@@ -92,6 +97,13 @@ int tfs_source_read_buffered(struct tfs_source *s, uint64_t offset, size_t len, 
 
 /* We no longer need the pages of the range. */
 void tfs_source_drop(struct tfs_source *s, uint64_t offset, size_t len);
+
+/*
+ * Bring [offset, offset + len) into the page cache for others, without a copy: the kernel is asked for all of it at once, so there
+ * are many requests in flight, and then waited for. 0; -EIO; -EOPNOTSUPP: it doesn't do that here; read it instead
+ * (tfs_source_read_buffered()).
+ */
+int tfs_source_fill(struct tfs_source *s, uint64_t offset, size_t len, struct tfs_error *err);
 
 /* Load [offset, offset + len) into the page cache, unless it is there already, by way of @scratch, of @size bytes. */
 int tfs_source_warm(struct tfs_source *s, uint64_t offset, uint64_t len, void *scratch, size_t size, struct tfs_error *err);

@@ -3,6 +3,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +17,13 @@
 enum { IN_ORDER_MAX = 64 };
 
 struct tfs_sched {
-	pthread_mutex_t lock; /* guards all below, and the private part of every transfer */
-	pthread_cond_t work;
-	bool stopped;
+	pthread_mutex_t lock;  /* guards all below, and the private part of every transfer */
+	pthread_cond_t work;   /* for workers that aren't helpers */
+	pthread_cond_t helped; /* for helpers */
+	bool stopped, called;  /* called: helpers, for any job */
+	unsigned depth;	       /* maximum of busy */
 	struct tfs_list queue[TFS_PRIORITIES];
-	unsigned busy;					 /* jobs taken but not given back */
+	unsigned busy, fills;				 /* jobs taken but not given back; those of them that are fills */
 	const struct tfs_tensor *in_order[IN_ORDER_MAX]; /* one for each stream with a job in progress */
 	unsigned n_in_order;
 	/* Bandwidth: bytes of finished jobs over the time in which any was in progress. */
@@ -36,6 +40,8 @@ struct tfs_sched *tfs_sched_create(void)
 	for (int p = 0; p < TFS_PRIORITIES; p++)
 		tfs_list_init(&s->queue[p]);
 	tfs_cond_init(&s->work);
+	tfs_cond_init(&s->helped);
+	s->depth = UINT_MAX;
 	pthread_mutex_init(&s->lock, NULL);
 	return s;
 }
@@ -45,11 +51,46 @@ void tfs_sched_destroy(struct tfs_sched *s)
 	if (!s)
 		return;
 	pthread_cond_destroy(&s->work);
+	pthread_cond_destroy(&s->helped);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
 }
 
 /* --- The queue; the lock is held ------------------------------------------------------------------------------- */
+
+/* Must @t wait for a job in progress? */
+static bool must_wait(const struct tfs_sched *s, const struct tfs_transfer *t)
+{
+	/* A fill may take as long as storage likes, so it leaves the depth to others. */
+	if (t->fill ? s->busy >= s->depth : s->busy - s->fills >= s->depth)
+		return true;
+	if (!t->in_order)
+		return false;
+	for (unsigned i = 0; i < s->n_in_order; i++)
+		if (tfs_same_stream(s->in_order[i], t->in_order))
+			return true;
+	return s->n_in_order == IN_ORDER_MAX;
+}
+
+/* The next one for a helper, or for another worker. Few are skipped: no tensor has more than one load and a few slots, few streams
+ * have more than one tensor, and few fills are queued at a time. */
+static struct tfs_transfer *first(const struct tfs_sched *s, bool helper)
+{
+	for (int p = 0; p < TFS_PRIORITIES; p++)
+		tfs_list_each(struct tfs_transfer, t, &s->queue[p], link)
+			if ((t->fill ? helper : !helper || s->called) && !must_wait(s, t))
+				return t;
+	return NULL;
+}
+
+/* There may be something to take. Each worker that takes a job wakes the next one. */
+static void wake(struct tfs_sched *s)
+{
+	if (first(s, false))
+		pthread_cond_signal(&s->work);
+	if (first(s, true))
+		pthread_cond_signal(&s->helped);
+}
 
 static void enqueue(struct tfs_sched *s, struct tfs_transfer *t, bool front)
 {
@@ -164,7 +205,7 @@ int tfs_sched_add(struct tfs_sched *s, struct tfs_transfer *t)
 		enqueue(s, t, false);
 		s->stats.queued[t->priority] += t->len;
 		s->stats.transfers++;
-		pthread_cond_signal(&s->work);
+		wake(s);
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (stopped) {
@@ -221,6 +262,20 @@ bool tfs_sched_take_back(struct tfs_sched *s, struct tfs_transfer *t)
 	return back;
 }
 
+bool tfs_sched_cancel(struct tfs_sched *s, struct tfs_transfer *t)
+{
+	pthread_mutex_lock(&s->lock);
+	bool any = t->n_issued < t->n_chunks, over = any && !t->in_flight;
+	if (over)
+		give_up(s, t);
+	else if (any)
+		fail(s, t, -ECANCELED, NULL);
+	pthread_mutex_unlock(&s->lock);
+	if (over)
+		free(tfs_steal(t->issued));
+	return over;
+}
+
 /* --- Bandwidth ---------------------------------------------------------------------------------------------------- */
 
 /*
@@ -261,27 +316,6 @@ double tfs_sched_eta(struct tfs_sched *s, const struct tfs_transfer *t, uint64_t
 
 /* --- Workers ------------------------------------------------------------------------------------------------------ */
 
-/* Must @t wait for a job in progress? */
-static bool must_wait(const struct tfs_sched *s, const struct tfs_transfer *t)
-{
-	if (!t->in_order)
-		return false;
-	for (unsigned i = 0; i < s->n_in_order; i++)
-		if (tfs_same_stream(s->in_order[i], t->in_order))
-			return true;
-	return s->n_in_order == IN_ORDER_MAX;
-}
-
-/* Few are skipped: no tensor has more than one load and a few slots, and few streams have more than one tensor. */
-static struct tfs_transfer *first(struct tfs_sched *s)
-{
-	for (int p = 0; p < TFS_PRIORITIES; p++)
-		tfs_list_each(struct tfs_transfer, t, &s->queue[p], link)
-			if (!must_wait(s, t))
-				return t;
-	return NULL;
-}
-
 /* Add to the job the next ones in the queue that are close by in the file. */
 static void join(struct tfs_sched *s, struct tfs_job *job, struct tfs_transfer *t)
 {
@@ -289,8 +323,8 @@ static void join(struct tfs_sched *s, struct tfs_job *job, struct tfs_transfer *
 	while (t && job->n_parts < TFS_JOB_PARTS) {
 		struct tfs_transfer *next = tfs_list_next(queue, t, link);
 		uint64_t end_of_job = job->offset + job->len;
-		if (!t->plain || t->node != job->node || t->n_chunks > 1 || t->len > TFS_JOIN_MAX || t->offset < end_of_job ||
-		    t->offset - end_of_job > TFS_JOIN_GAP || t->offset + t->len - job->offset > TFS_CHUNK)
+		if (!t->plain || t->fill || t->node != job->node || t->n_chunks > 1 || t->len > TFS_JOIN_MAX ||
+		    t->offset < end_of_job || t->offset - end_of_job > TFS_JOIN_GAP || t->offset + t->len - job->offset > TFS_CHUNK)
 			return;
 		dequeue(t);
 		job->parts[job->n_parts++] = issue(s, t);
@@ -300,14 +334,39 @@ static void join(struct tfs_sched *s, struct tfs_job *job, struct tfs_transfer *
 	}
 }
 
-enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job)
+void tfs_sched_call_helpers(struct tfs_sched *s)
+{
+	pthread_mutex_lock(&s->lock);
+	if (!s->called)
+		pthread_cond_broadcast(&s->helped);
+	s->called = true;
+	pthread_mutex_unlock(&s->lock);
+}
+
+void tfs_sched_set_depth(struct tfs_sched *s, unsigned depth)
+{
+	pthread_mutex_lock(&s->lock);
+	s->depth = depth;
+	wake(s);
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* Wait for a job, until the time @until. -ETIMEDOUT: it is over. The lock is held. */
+static int wait_for_job(struct tfs_sched *s, bool helper, double until)
+{
+	pthread_cond_t *c = helper ? &s->helped : &s->work;
+
+	return isinf(until) ? pthread_cond_wait(c, &s->lock) : tfs_cond_wait_until(c, &s->lock, until);
+}
+
+enum tfs_take tfs_sched_take(struct tfs_sched *s, bool helper, double patience, struct tfs_job *job)
 {
 	struct tfs_transfer *t;
-	double until = tfs_now() + 1;
+	double until = tfs_now() + patience;
 
 	pthread_mutex_lock(&s->lock);
-	while (!s->stopped && !(t = first(s)))
-		if (!wait || (tfs_cond_wait_until(&s->work, &s->lock, until) == -ETIMEDOUT && !s->stopped && !first(s))) {
+	while (!s->stopped && !(t = first(s, helper)))
+		if (patience <= 0 || (wait_for_job(s, helper, until) == -ETIMEDOUT && !s->stopped && !first(s, helper))) {
 			pthread_mutex_unlock(&s->lock);
 			return TFS_TAKE_IDLE;
 		}
@@ -318,6 +377,7 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job
 
 	job->parts[0] = issue(s, t);
 	job->n_parts = 1;
+	job->fill = t->fill;
 	job->node = t->node;
 	job->priority = t->priority;
 	job->offset = t->offset + job->parts[0].at;
@@ -328,16 +388,16 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *job
 	if (!t->begun || t->n_issued == t->n_chunks) {
 		struct tfs_transfer *next = tfs_list_next(&s->queue[t->priority], t, link);
 		dequeue(t);
-		if (t->n_chunks == 1 && t->len <= TFS_JOIN_MAX && t->plain)
+		if (t->n_chunks == 1 && t->len <= TFS_JOIN_MAX && t->plain && !t->fill)
 			join(s, job, next);
 	}
 	if (t->in_order)
 		s->in_order[s->n_in_order++] = t->in_order;
 	if (!s->busy++)
 		s->busy_since = tfs_now();
+	s->fills += job->fill;
 	s->stats.jobs++;
-	if (first(s))
-		pthread_cond_signal(&s->work);
+	wake(s);
 	pthread_mutex_unlock(&s->lock);
 	return TFS_TAKE_JOB;
 }
@@ -352,7 +412,7 @@ static void next_in_order(struct tfs_sched *s, const struct tfs_transfer *t)
 	while (s->in_order[i] != t->in_order)
 		i++;
 	s->in_order[i] = s->in_order[--s->n_in_order];
-	pthread_cond_signal(&s->work);
+	wake(s);
 }
 
 /* A part finished with @code. Returns the transfer if that was its last one, for the caller to end without the lock. */
@@ -382,7 +442,7 @@ void tfs_sched_begin(struct tfs_sched *s, struct tfs_job *job)
 				fail(s, part.t, -ECANCELED, NULL);
 			} else if (part.t->n_issued < part.t->n_chunks) {
 				enqueue(s, part.t, true);
-				pthread_cond_signal(&s->work);
+				wake(s);
 			}
 			pthread_mutex_unlock(&s->lock);
 			if (ended)
@@ -416,11 +476,14 @@ void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how 
 	}
 	if (any_good) {
 		s->stats.bytes[how] += job->len;
-		if (how != TFS_READ_CACHED)
+		if (how < TFS_READ_CACHED)
 			s->stats.last_tier = (enum tfs_tier)how;
-		account(s, job->len);
+		if (how != TFS_READ_PRESENT)
+			account(s, job->len);
 	}
 	s->busy--;
+	s->fills -= job->fill;
+	wake(s);
 	pthread_mutex_unlock(&s->lock);
 	for (unsigned i = 0; i < n; i++)
 		end(ended[i]);
@@ -447,6 +510,7 @@ void tfs_sched_stop(struct tfs_sched *s)
 			over = !t->in_flight; /* otherwise the worker that has one of its parts ends it */
 		}
 		pthread_cond_broadcast(&s->work);
+		pthread_cond_broadcast(&s->helped);
 		pthread_mutex_unlock(&s->lock);
 		if (!t)
 			return;

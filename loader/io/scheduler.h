@@ -3,7 +3,7 @@
  * The scheduler: which bytes are read next. Owners hand in transfers; workers (io/) take jobs, each one read of at most
  * TFS_CHUNK bytes. A long transfer becomes many jobs that several workers read at once; neighbouring short transfers of
  * one file become one job. Demand goes before prefetch, and that before the background. A deflate stream is read in order,
- * one job at a time.
+ * one job at a time. A transfer may also just bring its bytes into the page cache (fill).
  *
  *   tfs_sched_add ──► queued ──take──► begun ──take──► … every chunk issued ──done──► end()
  *                                         └──── a chunk failed: no more are issued ────┘
@@ -63,6 +63,7 @@ struct tfs_transfer {
 	uint32_t first, step;
 	enum tfs_priority priority; /* guarded by the scheduler's lock once added */
 	void *buf;		    /* read straight into this if a job has no other part; NULL or as tfs_source_read() requires */
+	bool fill;		    /* its content is an extent, which is to be in the page cache; write() isn't called */
 	/* Private to the scheduler, guarded by its lock. */
 	bool plain; /* its content is an extent: the bytes are those of the file @node from @offset on, and it may be joined */
 	uint32_t node;
@@ -101,6 +102,7 @@ struct tfs_job {
 	uint32_t node;
 	uint64_t offset; /* of the first byte of the first part, in the file or, if that isn't an extent, in its content */
 	size_t len;	 /* to the last byte of the last part */
+	bool fill;	 /* it has one part, which is such a transfer's */
 	enum tfs_priority priority; /* when it was taken */
 	unsigned n_parts;
 	struct tfs_job_part parts[TFS_JOB_PARTS];
@@ -137,6 +139,12 @@ void tfs_sched_promote(struct tfs_sched *s, struct tfs_transfer *t);
  */
 bool tfs_sched_take_back(struct tfs_sched *s, struct tfs_transfer *t);
 
+/*
+ * Begin no more reads of the transfer. True: none is in progress, so it is over, without a callback; false: it ends with -ECANCELED
+ * once those are done, or as it would have, if none was left to begin. Same condition.
+ */
+bool tfs_sched_cancel(struct tfs_sched *s, struct tfs_transfer *t);
+
 /* Read this chunk of the transfer next, if it has not been taken yet. Same condition. */
 void tfs_sched_want(struct tfs_sched *s, struct tfs_transfer *t, uint32_t chunk);
 
@@ -149,10 +157,16 @@ double tfs_sched_eta(struct tfs_sched *s, const struct tfs_transfer *t, uint64_t
 enum tfs_take { TFS_TAKE_STOP, TFS_TAKE_IDLE, TFS_TAKE_JOB };
 
 /*
- * For workers. The next job, which must be given back to tfs_sched_done(); IDLE if there is none, with @wait after a second without
- * one.
+ * For workers. The next job, which must be given back to tfs_sched_done(); IDLE if there is none within @patience seconds, which may
+ * be INFINITY. Fills are only for a @helper, and other jobs only once helpers have been called.
  */
-enum tfs_take tfs_sched_take(struct tfs_sched *s, bool wait, struct tfs_job *ret_job);
+enum tfs_take tfs_sched_take(struct tfs_sched *s, bool helper, double patience, struct tfs_job *ret_job);
+
+/* From now on helpers take any job. */
+void tfs_sched_call_helpers(struct tfs_sched *s);
+
+/* No more than @depth > 0 jobs are in progress at once, but that fills never keep other jobs waiting. */
+void tfs_sched_set_depth(struct tfs_sched *s, unsigned depth);
 
 /* Call begin() of the parts that need it. Parts that fail are ended and leave the job, which may become empty. */
 void tfs_sched_begin(struct tfs_sched *s, struct tfs_job *job);

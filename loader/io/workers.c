@@ -2,6 +2,7 @@
 #include "io/workers.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -22,14 +23,12 @@ struct tfs_workers {
 	void (*idle)(void *arg);
 	void *idle_arg;
 	/*
-	 * An engine with a queue needs no more threads than there are CPUs. The others are for when its tier fails: they sleep
-	 * until a thread had to wait for storage itself.
+	 * An engine with a queue needs no more threads than there are CPUs. The others help: they fill the page cache, which has
+	 * to be waited for; and when the engine's tier fails they are called, for all that a thread has to wait for itself.
 	 */
-	unsigned queueing; /* threads with a queue; 0: the engine has none */
+	unsigned queueing; /* threads with a queue; 0: the engine has none, and all help */
 	unsigned depth;	   /* of each */
-	_Atomic bool all;  /* the others are needed */
-	pthread_mutex_t lock;
-	pthread_cond_t wanted;
+	unsigned reads;	   /* at once */
 	unsigned n;
 	pthread_t threads[];
 };
@@ -95,7 +94,7 @@ static void finish(struct worker *me, struct running *r, int code, uint8_t *data
 			codes[i] = tfs_source_read(source, offset, p->len, r->io.buf, &data, &how, &part_err);
 			codes[i] = check(w, source, codes[i], &part_err);
 		}
-		if (!codes[i])
+		if (!codes[i] && !job->fill)
 			codes[i] = p->t->ops->write(p->t, p->at, each ? data : data + (offset - job->offset), p->len, me->memory,
 						    &part_err);
 		if (codes[i] && !err.code)
@@ -118,17 +117,6 @@ static void answered(struct worker *me, struct running *r)
 	finish(me, r, check(me->w, io->source, io->code, &io->err), io->data, (enum tfs_read_how)r->tier);
 }
 
-/* Wake the threads beyond those with a queue: this read has to be waited for. */
-static void want_all(struct tfs_workers *w)
-{
-	if (w->all)
-		return;
-	pthread_mutex_lock(&w->lock);
-	w->all = true;
-	pthread_cond_broadcast(&w->wanted);
-	pthread_mutex_unlock(&w->lock);
-}
-
 /* Read by the first tier, from r->tier on, that can; reap() gets later results. */
 static void read_by_tier(struct worker *me, struct running *r)
 {
@@ -141,7 +129,7 @@ static void read_by_tier(struct worker *me, struct running *r)
 		if (!e || (e->create && !me->context))
 			continue;
 		if (!e->create && w->queueing)
-			want_all(w);
+			tfs_sched_call_helpers(w->sched); /* this read has to be waited for */
 		if (e->queue(e->create ? me->context : NULL, &r->io) == TFS_IO_QUEUED)
 			return;
 		if (!r->io.code || last)
@@ -152,6 +140,21 @@ static void read_by_tier(struct worker *me, struct running *r)
 		}
 	}
 	answered(me, r);
+}
+
+static bool have_memory(struct worker *me);
+
+/* The job is to bring its bytes into the page cache; its source is pinned. */
+static void fill(struct worker *me, struct running *r)
+{
+	struct tfs_io *io = &r->io;
+	int code = tfs_source_fill(io->source, io->offset, io->len, &io->err);
+
+	if (code == -EOPNOTSUPP)
+		code = have_memory(me) ?
+			       tfs_source_read_buffered(io->source, io->offset, io->len, me->memory + TFS_SCRATCH, &io->err) :
+			       -ENOMEM;
+	finish(me, r, code, NULL, TFS_READ_FILLED);
 }
 
 /* Begin the job that @r has. */
@@ -177,11 +180,11 @@ static void start(struct worker *me, struct running *r)
 	int code = 0;
 	if (job->n_parts == 1 && t->buf) {
 		r->io.buf = t->buf;
-	} else if (me->memory) {
+	} else if (!job->fill && have_memory(me)) {
 		r->io.buf = me->memory + TFS_SCRATCH + number * BUFFER_STEP;
 		r->io.slot = (int)number;
 	}
-	if (!r->io.buf || (!t->plain && !me->memory)) {
+	if (!job->fill && (!r->io.buf || (!t->plain && !have_memory(me)))) {
 		code = tfs_error_set(&r->io.err, -ENOMEM, TFS_NO_OFFSET, "no memory for a read buffer of %zu bytes", BUFFER_SIZE);
 		finish(me, r, code, NULL, TFS_READ_BUFFERED);
 		return;
@@ -207,8 +210,16 @@ static void start(struct worker *me, struct running *r)
 		return;
 	}
 	if (tfs_source_cached(r->io.source, job->offset, job->len)) {
+		if (job->fill) {
+			finish(me, r, 0, NULL, TFS_READ_PRESENT);
+			return;
+		}
 		code = tfs_source_read_buffered(r->io.source, job->offset, job->len, r->io.buf, &r->io.err);
 		finish(me, r, check(w, r->io.source, code, &r->io.err), r->io.buf, TFS_READ_CACHED);
+		return;
+	}
+	if (job->fill) {
+		fill(me, r);
 		return;
 	}
 	r->tier = atomic_load_explicit(&r->io.source->tier, memory_order_relaxed);
@@ -243,17 +254,21 @@ static size_t memory_size(const struct worker *me)
 	return TFS_SCRATCH + (me->depth - 1) * BUFFER_STEP + BUFFER_SIZE;
 }
 
-static void take_memory(struct worker *me)
+/* Memory for jobs, unless there is some already. False: none. */
+static bool have_memory(struct worker *me)
 {
 	const struct tfs_engine *e = me->w->engines[me->w->tier];
 	uint8_t *buffers[64];
 
+	if (me->memory)
+		return true;
 	me->memory = tfs_buffer_create(memory_size(me));
 	if (!me->memory || !me->context || !e->set_buffers)
-		return;
+		return me->memory;
 	for (unsigned i = 0; i < me->depth; i++)
 		buffers[i] = me->memory + TFS_SCRATCH + i * BUFFER_STEP;
 	e->set_buffers(me->context, buffers, me->depth, BUFFER_SIZE);
+	return true;
 }
 
 /* Idle for a while: an idle mount shouldn't use memory for buffers. */
@@ -282,16 +297,21 @@ static void work(struct worker *me)
 {
 	struct tfs_workers *w = me->w;
 	struct running *r;
+	/* A helper isn't needed for more than a while, and then sleeps: there are many of them. */
+	bool idle = false, helper = !me->context;
 
 	for (;;) {
 		enum tfs_take take = TFS_TAKE_IDLE;
 
 		r = free_place(me);
 		if (r)
-			take = tfs_sched_take(w->sched, !me->n_busy, &r->job);
+			take = tfs_sched_take(w->sched, helper,
+					      me->n_busy		    ? 0 :
+					      idle && w->queueing && helper ? INFINITY :
+									      1,
+					      &r->job);
+		idle = take == TFS_TAKE_IDLE;
 		if (take == TFS_TAKE_JOB) {
-			if (!me->memory)
-				take_memory(me);
 			start(me, r);
 		} else if (me->n_busy) {
 			reap(me);
@@ -306,25 +326,14 @@ static void work(struct worker *me)
 	}
 }
 
-/* Wait until all threads are needed. Those with a queue always are. */
-static void wait_for_need(struct tfs_workers *w)
-{
-	pthread_mutex_lock(&w->lock);
-	while (!w->all)
-		pthread_cond_wait(&w->wanted, &w->lock);
-	pthread_mutex_unlock(&w->lock);
-}
-
 static void *worker(void *arg)
 {
 	struct tfs_workers *w = ((struct worker *)arg)->w;
 	struct worker me = *(struct worker *)arg;
 
 	free(arg);
-	if (w->queueing && !me.depth)
-		wait_for_need(w);
-	else if (w->queueing && w->engines[w->tier]->create(me.depth, &me.context))
-		want_all(w); /* it was available a moment ago; the others make up for it */
+	if (me.depth && w->engines[w->tier]->create(me.depth, &me.context))
+		tfs_sched_call_helpers(w->sched); /* it was available a moment ago; the others make up for it */
 	if (!me.context)
 		me.depth = 1;
 	me.running = calloc(me.depth, sizeof *me.running);
@@ -332,7 +341,7 @@ static void *worker(void *arg)
 		work(&me);
 	} else {
 		tfs_log_error("out of memory for a reading thread");
-		want_all(w);
+		tfs_sched_call_helpers(w->sched);
 	}
 	drop_memory(&me);
 	if (me.context)
@@ -359,7 +368,8 @@ static unsigned count_cpus(void)
 int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, const struct tfs_workers_options *o,
 		      struct tfs_workers **ret_workers)
 {
-	struct tfs_workers *w = calloc(1, sizeof *w + o->threads * sizeof *w->threads);
+	/* Those with a queue, and as many helpers as there may be reads. */
+	struct tfs_workers *w = calloc(1, sizeof *w + 2 * o->threads * sizeof *w->threads);
 
 	if (!w)
 		return -ENOMEM;
@@ -369,19 +379,21 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, cons
 		return -ENOMEM;
 	}
 	w->sched = sched;
+	w->reads = o->threads;
 	w->sources = sources;
 	w->engines = o->engines ? o->engines : tfs_all_engines;
 	w->tier = choose_tier(w->engines, o->tier);
 	w->idle = o->idle;
 	w->idle_arg = o->arg;
-	pthread_mutex_init(&w->lock, NULL);
-	pthread_cond_init(&w->wanted, NULL);
-	if (w->engines[w->tier]->create) {
+	tfs_sched_set_depth(sched, o->threads);
+	if (!w->engines[w->tier]->create) {
+		tfs_sched_call_helpers(sched);
+	} else {
 		unsigned cpus = count_cpus();
 		w->queueing = cpus < o->threads ? cpus : o->threads;
 		w->depth = (o->threads + w->queueing - 1) / w->queueing;
 	}
-	while (w->n < o->threads) {
+	while (w->n < w->queueing + o->threads) {
 		struct worker *me = calloc(1, sizeof *me);
 		if (!me)
 			break;
@@ -405,7 +417,6 @@ void tfs_workers_join(struct tfs_workers *w)
 {
 	if (!w)
 		return;
-	want_all(w);
 	tfs_extractor_stop(w->extractor);
 	for (unsigned i = 0; i < w->n; i++)
 		pthread_join(w->threads[i], NULL);
@@ -416,14 +427,12 @@ void tfs_workers_destroy(struct tfs_workers *w)
 	if (!w)
 		return;
 	tfs_extractor_destroy(w->extractor);
-	pthread_cond_destroy(&w->wanted);
-	pthread_mutex_destroy(&w->lock);
 	free(w);
 }
 
 unsigned tfs_workers_count(const struct tfs_workers *w)
 {
-	return w ? w->n : 0;
+	return !w ? 0 : w->n < w->reads ? w->n : w->reads;
 }
 
 enum tfs_tier tfs_workers_tier(const struct tfs_workers *w)

@@ -38,7 +38,7 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, cons
 void tfs_workers_join(struct tfs_workers *w);
 void tfs_workers_destroy(struct tfs_workers *w); /* after that; accepts NULL */
 
-unsigned tfs_workers_count(const struct tfs_workers *w); /* NULL: 0 */
+unsigned tfs_workers_count(const struct tfs_workers *w); /* reads at once; NULL: 0 */
 
 /* The tier that sources start with: the requested one or, if that isn't available, a lower one. */
 enum tfs_tier tfs_workers_tier(const struct tfs_workers *w);

@@ -9,6 +9,7 @@
 #include "support/helpers.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
 
@@ -298,7 +299,7 @@ static inline void step(struct rig *g)
 	uint8_t *buf = aligned_alloc(TFS_IO_ALIGN, TFS_CHUNK + 2 * TFS_IO_ALIGN + TFS_SCRATCH), *data = NULL;
 
 	assert_true(job && buf && anything_queued(g));
-	assert_int_equal(tfs_sched_take(g->sched, true, job), TFS_TAKE_JOB);
+	assert_int_equal(tfs_sched_take(g->sched, false, INFINITY, job), TFS_TAKE_JOB);
 	tfs_sched_begin(g->sched, job);
 	if (job->n_parts) {
 		int r = tfs_source_pin(g->sources, job->node, &source, &err);

@@ -3,6 +3,7 @@
 #include "support/helpers.h"
 
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 
 #include "io/scheduler.h"
@@ -58,7 +59,7 @@ static void add(struct tfs_sched *s, struct probe *p, uint32_t node, uint64_t of
 
 static void take(struct tfs_sched *s, struct tfs_job *job)
 {
-	assert_int_equal(tfs_sched_take(s, true, job), TFS_TAKE_JOB);
+	assert_int_equal(tfs_sched_take(s, false, INFINITY, job), TFS_TAKE_JOB);
 }
 
 static void done(struct tfs_sched *s, struct tfs_job *job, int code)
@@ -479,7 +480,7 @@ static void test_stop(void **state)
 	assert_int_equal(c.code, -ECANCELED);
 	assert_int_equal(c.begun, 0);
 	assert_int_equal(a.ended + b.ended, 0);
-	assert_int_equal(tfs_sched_take(s, true, &none), TFS_TAKE_STOP);
+	assert_int_equal(tfs_sched_take(s, false, INFINITY, &none), TFS_TAKE_STOP);
 	tfs_sched_begin(s, &fresh);
 	assert_int_equal(b.ended, 0);
 	done(s, &fresh, 0);
@@ -504,7 +505,7 @@ static void *worker(void *arg)
 {
 	struct tfs_sched *s = arg;
 	struct tfs_job job;
-	while (tfs_sched_take(s, true, &job) == TFS_TAKE_JOB)
+	while (tfs_sched_take(s, false, 1, &job) == TFS_TAKE_JOB)
 		finish(s, &job);
 	return NULL;
 }

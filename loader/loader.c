@@ -27,6 +27,8 @@ struct tfs_loader {
 	struct tfs_hashes *hashes;
 
 	struct tfs_prefetcher *prefetcher;
+	struct tfs_originals *originals;
+	_Atomic bool chosen;	       /* prefetch=all: something was opened, which says what all is */
 	struct tfs_pressure *pressure; /* NULL: the kernel doesn't report it */
 	_Atomic uint64_t staged;       /* bytes of staging buffers */
 	_Atomic uint64_t pressures;
@@ -55,6 +57,7 @@ static void on_pressure(void *arg)
 
 	l->pressures++;
 	tfs_prefetch_pause(l->prefetcher, PRESSURE_SECONDS);
+	tfs_originals_pause(l->originals, PRESSURE_SECONDS);
 	tfs_residency_drop_prefetch(l->residency);
 	tfs_residency_stats(l->residency, &s);
 	uint64_t want = s.used / PRESSURE_SHARE;
@@ -65,12 +68,30 @@ static void on_pressure(void *arg)
 
 /* --- Opens --------------------------------------------------------------------------------------------------------- */
 
+/* prefetch=all: the first open is of a tensor (@tensors) or of an original. */
+static void choose(struct tfs_loader *l, bool tensors)
+{
+	if (l->options.prefetch != TFS_PREFETCH_ALL || atomic_exchange(&l->chosen, true) || !tensors)
+		return;
+	tfs_originals_all(l->originals, false);
+	tfs_prefetch_tensors(l->prefetcher); /* whether it works or not: nothing depends on it */
+}
+
+void tfs_loader_original(struct tfs_loader *l, uint32_t node, pid_t tid)
+{
+	if (l->options.prefetch == TFS_PREFETCH_NONE)
+		return;
+	choose(l, false);
+	tfs_originals_opened(l->originals, node, tid);
+}
+
 int tfs_loader_hold(struct tfs_loader *l, struct tfs_file_id id, struct tfs_wait *w)
 {
 	if (!l->residency)
 		return -EOPNOTSUPP;
 	int r = tfs_residency_hold(l->residency, id, w);
 	/* After the demand, so that is queued first. */
+	choose(l, id.view == TFS_RAW);
 	if (l->options.prefetch == TFS_PREFETCH_AUTO && (r >= 0 || r == -ETIMEDOUT))
 		tfs_prefetch_after(l->prefetcher, id);
 	return r;
@@ -142,6 +163,9 @@ void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats)
 	if (ret_stats->sched.last_tier > tier)
 		tier = ret_stats->sched.last_tier;
 	ret_stats->engine = tfs_all_engines[tier]->name;
+	tfs_originals_stats(l->originals, &ret_stats->originals);
+	if (l->options.prefetch == TFS_PREFETCH_NONE)
+		ret_stats->originals.state = "off: --prefetch=none";
 	tfs_streams_stats(l->streams, &ret_stats->streams);
 	tfs_hashes_stats(l->hashes, &ret_stats->hashes);
 	if (l->residency) {
@@ -210,6 +234,22 @@ static int start_workers(struct tfs_loader *l, struct tfs_error *err)
 	return r;
 }
 
+/* Whether it works or not: nothing depends on it. */
+static void prefetch_all(struct tfs_loader *l)
+{
+	enum tfs_prefetch_mode mode = l->options.prefetch;
+	bool tensors = mode == TFS_PREFETCH_ALL_TENSORS && l->residency && !l->options.originals_only;
+
+	if (mode != TFS_PREFETCH_ALL && mode != TFS_PREFETCH_ALL_TENSORS)
+		return;
+	l->chosen = tensors || !l->residency || l->options.originals_only;
+	tfs_prefetch_small_files(l->prefetcher);
+	if (tensors)
+		tfs_prefetch_tensors(l->prefetcher);
+	else
+		tfs_originals_all(l->originals, true);
+}
+
 int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_options *options, struct tfs_loader **ret_loader,
 		      struct tfs_error *err)
 {
@@ -235,7 +275,8 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 		l->streams = tfs_streams_create(model, l->sched, l->residency, options->memory / STREAM_SHARE, false);
 		l->hashes = tfs_hashes_create(model, l->sources, l->sched, l->residency);
 		l->prefetcher = tfs_prefetch_create(model, l->sched, l->residency, options->memory);
-		if (!l->streams || !l->hashes || !l->prefetcher)
+		l->originals = tfs_originals_create(model, l->sources, l->sched, l->residency, options->memory);
+		if (!l->streams || !l->hashes || !l->prefetcher || !l->originals)
 			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
 	if (!r)
@@ -246,8 +287,9 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 	}
 	if (l->residency)
 		l->pressure = tfs_pressure_watch(on_pressure, l);
-	if (options->prefetch == TFS_PREFETCH_ALL && l->residency)
-		tfs_prefetch_all(l->prefetcher, options->originals_only); /* whether it works or not: nothing depends on it */
+	if (l->residency)
+		tfs_residency_on_shortage(l->residency, tfs_originals_give_up, l->originals);
+	prefetch_all(l);
 	*ret_loader = l;
 	return 0;
 }
@@ -257,6 +299,7 @@ void tfs_loader_stop(struct tfs_loader *l)
 	tfs_pressure_stop(l->pressure);
 	l->pressure = NULL;
 	tfs_prefetch_stop(l->prefetcher);
+	tfs_originals_stop(l->originals);
 	tfs_sched_stop(l->sched);
 	tfs_workers_join(l->workers);
 	/* The timer may be answering a request right now, which still needs what the caller destroys next. */
@@ -272,6 +315,7 @@ void tfs_loader_destroy(struct tfs_loader *l)
 	tfs_workers_destroy(l->workers);
 	tfs_hashes_destroy(l->hashes);
 	tfs_prefetch_destroy(l->prefetcher);
+	tfs_originals_destroy(l->originals);
 	tfs_residency_destroy(l->residency);
 	tfs_streams_destroy(l->streams);
 	tfs_store_close(l->store);

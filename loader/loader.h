@@ -14,13 +14,15 @@
 
 #include "base/error.h"
 #include "cache/memory.h"
+#include "cache/originals.h"
 #include "cache/residency.h"
 #include "cache/stream.h"
 #include "hash/hash.h"
 #include "io/scheduler.h"
 #include "model/model.h"
 
-enum tfs_prefetch_mode { TFS_PREFETCH_AUTO, TFS_PREFETCH_ALL, TFS_PREFETCH_NONE };
+/* ALL: once, the view that is opened first, and until then the originals. */
+enum tfs_prefetch_mode { TFS_PREFETCH_AUTO, TFS_PREFETCH_ALL, TFS_PREFETCH_ALL_TENSORS, TFS_PREFETCH_NONE };
 
 struct tfs_loader_options {
 	uint64_t memory;      /* budget in bytes; tfs_memory_default() */
@@ -30,7 +32,7 @@ struct tfs_loader_options {
 	bool engine_forced;   /* fail without it */
 	bool resident;	      /* false: don't create a store; everything is streamed */
 	enum tfs_prefetch_mode prefetch;
-	bool originals_only; /* files of TFS_RAW can't be opened: prefetch=all only loads the originals */
+	bool originals_only; /* files of TFS_RAW can't be opened: prefetch=all only loads originals */
 };
 
 /*
@@ -61,6 +63,12 @@ int tfs_loader_hold(struct tfs_loader *l, struct tfs_file_id id, struct tfs_wait
 struct tfs_stream *tfs_loader_stream(struct tfs_loader *l, struct tfs_file_id id);
 
 /*
+ * The file @node is being opened as it is, by the thread @tid (0: not known): bring it, and then the others of its set, into the page
+ * cache. See cache/originals.h.
+ */
+void tfs_loader_original(struct tfs_loader *l, uint32_t node, pid_t tid);
+
+/*
  * Load these @n files in the background, in this order, as far as the budget has room. The loader takes ownership of @ids
  * (malloc'd). -EOPNOTSUPP without a store; -ENOMEM, -EAGAIN.
  */
@@ -82,6 +90,7 @@ struct tfs_loader_stats {
 	struct tfs_stream_stats streams;
 	struct tfs_hash_stats hashes;
 	struct tfs_sched_stats sched;
+	struct tfs_originals_stats originals;
 	uint64_t store_used; /* bytes of memory used by backing files, as the kernel counts them */
 	uint64_t staged;     /* bytes of tensors that are inflated ahead (content/staging.h), now; in the budget */
 	uint64_t pressures;  /* times that the kernel reported memory pressure */

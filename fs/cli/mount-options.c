@@ -36,7 +36,8 @@ const struct tfs_option tfs_serving_options[] = {
 	{ OPT_MEMORY, "memory", "SIZE",
 	  "memory for resident tensors: bytes with K, M, G or T, a percentage of what is available, or auto (half of it)" },
 	{ OPT_OPEN_WAIT, "open-wait", "SECONDS", "stream a tensor if loading it would delay its open for longer (default 1)" },
-	{ OPT_PREFETCH, "prefetch", "auto|all|none", "load ahead what will be opened next; everything, once mounted; nothing" },
+	{ OPT_PREFETCH, "prefetch", "auto|all|all:tensors|none",
+	  "load ahead what will be opened next; all original files, once mounted; all tensors; nothing" },
 	{ OPT_THREADS, "threads", "N", "reads in flight (default 8)" },
 	{ OPT_ENGINE, "engine", "NAME",
 	  "how to read: uring (io_uring) or threads, both bypassing the page cache, or buffered; auto: the first that works" },
@@ -93,7 +94,11 @@ static const struct tfs_command helper_command = {
 
 static const char *const switch_words[] = { [TFS_AUTO] = "auto", [TFS_ON] = "on", [TFS_OFF] = "off", NULL };
 static const char *const prefetch_words[] = {
-	[TFS_PREFETCH_AUTO] = "auto", [TFS_PREFETCH_ALL] = "all", [TFS_PREFETCH_NONE] = "none", NULL
+	[TFS_PREFETCH_AUTO] = "auto",
+	[TFS_PREFETCH_ALL] = "all",
+	[TFS_PREFETCH_ALL_TENSORS] = "all:tensors",
+	[TFS_PREFETCH_NONE] = "none",
+	NULL,
 };
 /* auto, then the tiers. */
 static const char *const engine_words[] = { "auto", "uring", "threads", "buffered", NULL };

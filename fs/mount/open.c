@@ -352,10 +352,13 @@ static void open_original(const struct request *q)
 	}
 	tfs_opened_unlock(&fs->opened, q->ino);
 	free(fresh);
-	if (o)
+	if (o) {
+		/* Before the answer, so that it isn't behind the reader from the start. */
+		tfs_loader_original(fs->loader, q->inode.node, fuse_req_ctx(q->req)->pid);
 		tfs_reply_open(fs, q->req, o);
-	else
+	} else {
 		tfs_reply_error(q->req, -ENOMEM);
+	}
 }
 
 /* How each kind of file is opened; NULL: directories. */

@@ -10,7 +10,7 @@
 #include "mount/readahead.h"
 #include "tree/listing.h"
 
-/* The kernel's readahead in streamed files: two reads, so one is in flight while the other is being used. */
+/* The kernel's readahead in files that we read: two reads, so one is in flight while the other is being used. */
 #define READAHEAD (2 * TFS_STREAM_MAX_READ)
 
 void tfs_reply_error(fuse_req_t req, int error)
@@ -82,7 +82,7 @@ void tfs_reply_open(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 	if (o->mode == TFS_OPEN_STREAM)
 		fs->streamed[o->reason]++;
 	/* Before the answer: the kernel reads the readahead setting of a file when its open has returned. */
-	if (o->mode == TFS_OPEN_STREAM && fs->device && !atomic_exchange(&fs->readahead, true))
+	if ((o->mode == TFS_OPEN_STREAM || o->mode == TFS_OPEN_NATIVE) && fs->device && !atomic_exchange(&fs->readahead, true))
 		tfs_set_readahead(fs->device, READAHEAD >> 10);
 	if (fuse_reply_open(req, &fi) == -ENOENT) {
 		/* The kernel abandoned the request; there will be no release. The session is ending, and with it the id. */

@@ -31,7 +31,7 @@ struct row {
 	char text[TFS_ERROR_LINE]; /* if help is NULL */
 };
 
-enum { ROWS_MAX = 80 };
+enum { ROWS_MAX = 96 };
 
 struct rows {
 	unsigned n;
@@ -150,6 +150,19 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	count(r, "opens_joined", fs->joined, "of all these, opens of files already open, which are served the same way");
 	count(r, "opens_interrupted", fs->interrupted, "opens interrupted while waiting");
 	count(r, "bursts", fs->placement.bursts, "times that opens came so fast that callers and daemon were kept on one CPU");
+
+	const struct tfs_originals_stats *originals = &s->originals;
+	add_text(r, "originals", "%s", originals->state);
+	count(r, "originals_opens", originals->opens, "opens of original weight files");
+	count(r, "originals_cached", originals->cached, "times that one of them was in the page cache already");
+	count(r, "originals_failed", originals->failed, "of them, those that couldn't be read ahead");
+	count(r, "originals_read_bytes", s->sched.bytes[TFS_READ_FILLED], "bytes of them brought into the page cache");
+	count(r, "originals_given_up_bytes", originals->given_up, "bytes of these given up, as memory was wanted");
+	gauge(r, "originals_held_bytes", originals->held, "used of the budget, by what they have in the page cache because of us");
+	gauge(r, "originals_window_bytes", originals->window,
+	      "bytes read ahead of the reader if not all of them fit in memory, or 0");
+	gauge(r, "prefetch_bytes", originals->total, "bytes of original weight files that are wanted");
+	gauge(r, "prefetch_done_bytes", originals->done, "of these, bytes that were brought into the page cache, or were there");
 
 	const struct tfs_residency_stats *res = &s->residency;
 	gauge(r, "memory_budget_bytes", res->budget ? res->budget : fs->options->loader.memory, "memory for resident tensors");

@@ -72,6 +72,14 @@ static uint64_t make_room(struct tfs_residency *rs, uint64_t cost, bool for_pref
 
 	tfs_assert_held(&rs->lock);
 	while (rs->stats.used + cost > rs->stats.budget) {
+		if (rs->give_up) {
+			uint64_t short_by = rs->stats.used + cost - rs->stats.budget;
+			pthread_mutex_unlock(&rs->lock);
+			uint64_t given = rs->give_up(rs->give_up_arg, short_by);
+			pthread_mutex_lock(&rs->lock);
+			if (given)
+				continue;
+		}
 		struct tfs_entry *e = pick_victim(rs, for_prefetch, round);
 		if (e)
 			evict(rs, e);
@@ -104,6 +112,12 @@ uint64_t tfs_residency_reserve_some(struct tfs_residency *rs, uint64_t want, uin
 	rs->stats.used += taken;
 	pthread_mutex_unlock(&rs->lock);
 	return taken;
+}
+
+void tfs_residency_on_shortage(struct tfs_residency *rs, tfs_give_up_fn *give_up, void *arg)
+{
+	rs->give_up = give_up;
+	rs->give_up_arg = arg;
 }
 
 int tfs_residency_reserve(struct tfs_residency *rs, uint64_t bytes)

@@ -78,7 +78,7 @@ static uint64_t cgroup_left(const char *root, char *path, const char *limit, con
 	}
 }
 
-uint64_t tfs_memory_default(void)
+uint64_t tfs_memory_left(void)
 {
 	uint64_t available = mem_available();
 	char line[PATH_MAX];
@@ -105,5 +105,12 @@ uint64_t tfs_memory_default(void)
 	}
 	if (f)
 		fclose(f);
-	return available / 2 > TFS_MEMORY_MIN ? available / 2 : TFS_MEMORY_MIN;
+	return available;
+}
+
+uint64_t tfs_memory_default(void)
+{
+	uint64_t half = tfs_memory_left() / 2;
+
+	return half > TFS_MEMORY_MIN ? half : TFS_MEMORY_MIN;
 }

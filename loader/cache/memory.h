@@ -8,7 +8,10 @@
 /* Smaller budgets couldn't hold even a few slots of a stream. */
 #define TFS_MEMORY_MIN ((uint64_t)64 << 20)
 
-/* Half of what is available now, to the whole machine and within the limits of this process's memory cgroups. */
+/* What is available now, to the whole machine and within the limits of this process's memory cgroups. The page cache is. */
+uint64_t tfs_memory_left(void);
+
+/* Half of that, but at least TFS_MEMORY_MIN. */
 uint64_t tfs_memory_default(void);
 
 #endif

@@ -351,8 +351,7 @@ void tfs_prefetch_pause(struct tfs_prefetcher *p, double seconds)
 
 /* --- All ----------------------------------------------------------------------------------------------------------- */
 
-/* Load the files next to the weights, which model loaders read at the same time, into the page cache. */
-static void prefetch_originals(struct tfs_prefetcher *p)
+void tfs_prefetch_small_files(struct tfs_prefetcher *p)
 {
 	enum { LARGEST = 64 << 20 }; /* tokenizers reach 30 MB; anything larger is something else */
 	bool *is_source = calloc(p->model->n_nodes, sizeof *is_source);
@@ -373,13 +372,10 @@ static void prefetch_originals(struct tfs_prefetcher *p)
 	free(is_source);
 }
 
-int tfs_prefetch_all(struct tfs_prefetcher *p, bool originals_only)
+int tfs_prefetch_tensors(struct tfs_prefetcher *p)
 {
 	size_t n = 0, room = 0;
 
-	prefetch_originals(p);
-	if (originals_only)
-		return 0;
 	for (uint32_t s = 0; s < p->model->n_sets; s++)
 		room += p->model->sets[s].n_tensors; /* they are all in memory, so the sum fits */
 	struct tfs_file_id *ids = reallocarray(NULL, room + 1, sizeof *ids);

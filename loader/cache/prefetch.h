@@ -36,11 +36,11 @@ void tfs_prefetch_into_stream(struct tfs_prefetcher *p, struct tfs_stream *st, s
  */
 int tfs_prefetch_list(struct tfs_prefetcher *p, struct tfs_file_id *ids, size_t n);
 
-/*
- * The whole model: all of tensors/, in file order, and the small files next to the weights into the page cache; @originals_only:
- * just these. Same errors.
- */
-int tfs_prefetch_all(struct tfs_prefetcher *p, bool originals_only);
+/* All of tensors/, in file order. Same errors. */
+int tfs_prefetch_tensors(struct tfs_prefetcher *p);
+
+/* The files next to the weights, which model loaders read at the same time, if they are small: into the page cache. */
+void tfs_prefetch_small_files(struct tfs_prefetcher *p);
 
 /* What is still to be loaded, without what is being loaded already; in that order, allocated. NULL: out of memory. */
 struct tfs_file_id *tfs_prefetch_queued(struct tfs_prefetcher *p, size_t *ret_n);

@@ -156,6 +156,12 @@ int tfs_residency_reserve(struct tfs_residency *rs, uint64_t bytes);
  */
 uint64_t tfs_residency_reserve_some(struct tfs_residency *rs, uint64_t want, uint64_t least, enum tfs_priority priority);
 void tfs_residency_unreserve(struct tfs_residency *rs, uint64_t bytes);
+/*
+ * Who has reserved memory that it needn't keep: called without a lock when files need @bytes and nothing else is free, it unreserves
+ * some and returns how many; 0: it has no more. To be set before anything is loaded.
+ */
+typedef uint64_t tfs_give_up_fn(void *arg, uint64_t bytes);
+void tfs_residency_on_shortage(struct tfs_residency *rs, tfs_give_up_fn *give_up, void *arg);
 
 /*
  * Pin a file: it is loaded in the background, unless it is resident, and then stays. 0 also if it was already pinned. -EFBIG:

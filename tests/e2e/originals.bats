@@ -1,0 +1,205 @@
+#!/usr/bin/env bats
+# Original weight files, which programs open and map: brought into the page cache ahead of them. The source is storage that is slow to
+# answer (tests/bench/slow.c) and counts what is requested of it.
+# bats file_tags=threads
+load helpers
+
+# slow_source [MB_PER_S]: shows $model at $slow. With little readahead, so that what a reader gets by itself is little.
+slow_source() {
+	local program
+	program=$(dirname -- "$(readlink -f -- "$TENSORFS")")/tests/bench/slow
+	need_root
+	[[ -x $program ]] || skip "optional: no $program"
+	slow=$T/slow
+	mkdir "$slow"
+	"$program" "$model" "$slow" 1 "${1:-2000}" 128 3>&- 7>&- 9>&-
+	restore+=("umount -l '$slow'")
+	size=$(cat "$model"/*.safetensors | wc -c)
+}
+
+# What the source was asked for: reads, bytes, or waiting, now.
+source_has() { sed -n "s/^$1 //p" "$slow/.slow"; }
+
+# begin [OPTION...]: mounts $slow. $before: the bytes that it took, of headers.
+begin() {
+	start "$@" "$slow" "$mnt"
+	wait_until source_rests
+	before=$(source_has bytes)
+}
+
+source_rests() { [[ $(source_has waiting) = 0 ]]; }
+
+# Has the model been read from the source no more than once, but for a few pages?
+read_once() {
+	local bytes=$(($(source_has bytes) - before))
+	((bytes * 100 <= size * 105)) || fail "$bytes bytes were read at the source for $size"
+}
+
+complete() { [[ $(stat_of originals) = complete* ]]; }
+
+stopped() { [[ $(stat_of originals) = stopped* ]]; }
+
+# hold FILE: a process, $!, that has it open.
+hold() {
+	"$TFS_PYTHON" "$e2e/originals.py" held "$1" 3>&- 7>&- 9>&- >"$T/held" &
+	helpers+=($!)
+}
+
+orig() { py "$e2e/originals.py" "$@"; }
+
+@test "originals are brought into the page cache ahead of their reader, once" {
+	mkmodel --bytes 64M --shards 4
+	slow_source
+	begin
+	need_passthrough
+	orig by-mmap "$model" "$mnt"
+	wait_until complete
+	read_once
+	stat_is originals_read_bytes -gt $((size / 2))
+	stat_is originals_failed -eq 0
+	stat_is opens_native -eq 0
+	stat_is prefetch_bytes -eq "$size"
+	stat_is prefetch_done_bytes -eq "$size"
+}
+
+@test "an open of one file brings the whole set, for as long as its process lives" {
+	mkmodel --bytes 64M --shards 4
+	slow_source
+	begin
+	hold "$mnt/$(cd "$model" && ls -- *2-of*.safetensors)"
+	wait_until complete
+	read_once
+	before=$(source_has bytes)
+	orig by-mmap "$model" "$mnt"
+	orig by-read "$model" "$mnt"
+	[[ $(source_has bytes) = "$before" ]] || fail "$(($(source_has bytes) - before)) bytes were read again"
+}
+
+@test "four processes that map the same files cause one read" {
+	mkmodel --bytes 64M --shards 4
+	slow_source
+	begin
+	orig together "$model" "$mnt" 4
+	read_once
+}
+
+@test "what is in the page cache already isn't read" {
+	mkmodel --bytes 32M --shards 2
+	slow_source
+	begin
+	need_passthrough
+	cat "$slow"/*.safetensors >/dev/null
+	before=$(source_has bytes)
+	orig by-mmap "$model" "$mnt"
+	wait_until complete
+	[[ $(source_has bytes) = "$before" ]] || fail "$(($(source_has bytes) - before)) bytes were read again"
+	stat_is originals_read_bytes -eq 0
+	stat_is originals_cached -ge 2
+}
+
+@test "--prefetch=none: only what is read" {
+	mkmodel --bytes 32M --shards 2
+	slow_source
+	begin --prefetch=none
+	hold "$mnt/$(cd "$model" && ls -- *1-of*.safetensors)"
+	wait_until grep -q ready "$T/held"
+	wait_until source_rests
+	stat_is originals_read_bytes -eq 0
+	stat_is originals_opens -eq 0
+	[[ $(stat_of originals) = off* ]] || fail "$(stat_of originals)"
+	(($(source_has bytes) - before < 1 << 20)) || fail "$(($(source_has bytes) - before)) bytes were read"
+}
+
+@test "a reader that is killed leaves nothing running" {
+	mkmodel --bytes 256M --shards 2
+	slow_source 50
+	begin
+	hold "$mnt/$(cd "$model" && ls -- *1-of*.safetensors)"
+	wait_until stat_gets originals_read_bytes -gt 0
+	kill -KILL $!
+	wait $! || :
+	wait_until stopped
+	wait_until source_rests
+	before=$(source_has bytes)
+	((before < size)) || fail "all of it was read"
+	sleep 0.3 # what would go on, would now
+	[[ $(source_has bytes) = "$before" ]] || fail "$(($(source_has bytes) - before)) bytes were read after it had stopped"
+	# And the next one gets everything.
+	orig by-mmap "$model" "$mnt"
+}
+
+# bats test_tags=slow
+@test "a model four times as large as the memory is read ahead in a window" {
+	mkmodel --bytes 256M --shards 2
+	slow_source
+	begin --memory=64M
+	need_passthrough
+	for how in by-mmap by-read; do
+		before=$(source_has bytes)
+		orig $how "$model" "$mnt"
+		read_once
+		stat_is originals_held_bytes -le $((64 << 20))
+		stat_is memory_used_bytes -le $((64 << 20))
+	done
+	stat_is originals_window_bytes -eq $((32 << 20))
+	stat_is originals_read_bytes -gt $((size * 3 / 2))
+	stat_is originals_given_up_bytes -gt $((size * 3 / 2))
+	local there
+	there=$(orig cached "$slow"/*.safetensors)
+	((there < 96 << 20)) || fail "$there bytes are in the page cache"
+}
+
+# bats test_tags=slow
+@test "tensors have the memory before originals" {
+	mkmodel --bytes 96M --tensors 30 --shards 2
+	slow_source
+	begin --memory=128M --prefetch=all
+	wait_until complete
+	stat_is originals_held_bytes -gt $((64 << 20))
+	py "$e2e/scenario.py" touch-all "$model" "$mnt"
+	stat_is originals_held_bytes -lt $((48 << 20))
+	stat_is memory_used_bytes -le $((128 << 20))
+	read_once
+}
+
+@test "--prefetch=all: the originals, once, without a reader" {
+	mkmodel --bytes 64M --shards 4
+	slow_source
+	begin --prefetch=all
+	before=0
+	wait_until complete
+	read_once
+	stat_is loads -eq 0
+	before=$(source_has bytes)
+	orig by-mmap "$model" "$mnt"
+	[[ $(source_has bytes) = "$before" ]] || fail "$(($(source_has bytes) - before)) bytes were read again"
+}
+
+all_resident() { [[ $(stat_of resident) = $(stat_of tensors) ]]; }
+
+@test "--prefetch=all: the tensors, once, if one of them is opened first; or if that is asked for" {
+	mkmodel --bytes 128M --shards 4
+	slow_source
+	before=0
+	for how in all all:tensors; do
+		# What is in flight at that time is read twice, if a tensor in it is opened.
+		start --prefetch=$how --threads=1 "$slow" "$mnt"
+		need_passthrough
+		[[ $how != all ]] || head -c 1 "$mnt/tensors/model.embed_tokens.weight" >/dev/null
+		wait_until all_resident
+		read_once
+		umount "$mnt"
+		before=$(source_has bytes)
+	done
+}
+
+@test "without passthrough they are read ahead, too" {
+	mkmodel --bytes 64M --shards 4
+	slow_source
+	begin --passthrough=off
+	orig by-mmap "$model" "$mnt"
+	wait_until complete
+	read_once
+	stat_is opens_native -gt 0
+	stat_is originals_read_bytes -gt $((size / 2))
+}

@@ -475,7 +475,7 @@ static bool queue(struct tfs_originals *o, struct original *f, uint64_t len, boo
 			      .content = { .ops = &file_ops, .of = f },
 			      .at = f->issued + left_out,
 			      .len = len - left_out,
-			      .first = TFS_CHUNK,
+			      .first = TFS_CHUNK - left_out, /* so that all others begin at huge pages */
 			      .step = TFS_CHUNK,
 			      .priority = TFS_PREFETCH,
 			      .fill = true },

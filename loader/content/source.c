@@ -8,12 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
+
+enum { PAGE = 4096, HUGE_PAGE = 2 << 20 };
+
+/* In a huge page that isn't one in the page cache: no request is smaller than this, if the storage takes larger ones. */
+enum { FAULT_EVERY = 128 << 10 };
 
 /* See find_ahead(). */
 enum { AHEAD_MIN_KIB = 16, AHEAD_DEFAULT_KIB = 128, AHEAD_MAX_KIB = 2048 };
@@ -214,6 +220,8 @@ int tfs_source_read_buffered(struct tfs_source *s, uint64_t offset, size_t len, 
 	return 0;
 }
 
+/* --- Bringing bytes into the page cache ------------------------------------------------------------------------------ */
+
 /*
  * What posix_fadvise(2) brings in with one call: it stops silently at the readahead of the device, or the size of its largest
  * request if that is more (force_page_cache_ra()). The device of a file on overlayfs or a partition has no such setting; the default
@@ -238,14 +246,11 @@ static uint32_t find_ahead(const struct tfs_source *s)
 	return (kib < AHEAD_MAX_KIB ? kib : AHEAD_MAX_KIB) << 10;
 }
 
-int tfs_source_fill(struct tfs_source *s, uint64_t offset, size_t len, struct tfs_error *err)
+/* By hints, which start reads without waiting for them. */
+static int fill_by_hint(struct tfs_source *s, uint64_t offset, uint64_t end, struct tfs_error *err)
 {
-	const uint64_t end = offset + len;
 	uint32_t step = atomic_load_explicit(&s->ahead, memory_order_relaxed);
-	uint64_t pages, page = (uint64_t)sysconf(_SC_PAGESIZE);
 
-	if (atomic_load_explicit(&s->ahead_ignored, memory_order_relaxed))
-		return -EOPNOTSUPP;
 	if (!step) {
 		step = find_ahead(s);
 		atomic_store_explicit(&s->ahead, step, memory_order_relaxed);
@@ -258,12 +263,77 @@ int tfs_source_fill(struct tfs_source *s, uint64_t offset, size_t len, struct tf
 		if (r)
 			return r;
 	}
-	/* Some may be gone again, if memory is short; but not most of it. */
-	if (!tfs_file_cached(s->in.fd, offset, len, &pages) && pages < len / page / 2) {
-		atomic_store_explicit(&s->ahead_ignored, true, memory_order_relaxed);
-		return -EOPNOTSUPP;
-	}
 	return 0;
+}
+
+/* Newer than some libcs' headers. */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+/* A page fault, but with an error instead of a signal. */
+static int touch(uint8_t *at)
+{
+	int r;
+
+	do
+		r = madvise(at, PAGE, MADV_POPULATE_READ);
+	while (r && (errno == EINTR || errno == EAGAIN));
+	return r ? -errno : 0;
+}
+
+/*
+ * By page faults in a mapping that asks for huge pages: each reads a huge page, and the first one the next huge page, too
+ * (do_sync_mmap_readahead()), in as large requests as the storage takes, and into as large folios as its file system has. The
+ * former is what MADV_RANDOM says. @offset is that of a huge page. -EOPNOTSUPP: this kernel doesn't do that.
+ */
+static int fill_by_huge_page(struct tfs_source *s, uint64_t offset, uint64_t end)
+{
+	const size_t len = end - offset;
+	uint8_t *map = mmap(NULL, len, PROT_READ, MAP_SHARED, s->in.fd, (off_t)offset);
+
+	if (map == MAP_FAILED)
+		return -EOPNOTSUPP;
+	int r = madvise(map, len, MADV_HUGEPAGE) ? -EOPNOTSUPP : 0;
+	if (!r && len > HUGE_PAGE)
+		r = touch(map);
+	madvise(map, len, MADV_RANDOM);
+	for (size_t at = 0; at < len && !r; at += FAULT_EVERY)
+		r = touch(map + at);
+	munmap(map, len);
+	return r;
+}
+
+/* Does the page cache have less than half of it? Some may be gone again if memory is short. */
+static bool is_missing(const struct tfs_source *s, uint64_t offset, uint64_t end)
+{
+	uint64_t pages;
+
+	return !tfs_file_cached(s->in.fd, offset, end - offset, &pages) && pages < (end - offset) / PAGE / 2;
+}
+
+int tfs_source_fill(struct tfs_source *s, uint64_t offset, size_t len, struct tfs_error *err)
+{
+	const uint64_t end = offset + len;
+	enum tfs_fill_way way = atomic_load_explicit(&s->fill_way, memory_order_relaxed);
+
+	for (; way < TFS_FILL_READ; way++) {
+		uint64_t huge = (offset + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+		int r = 0;
+
+		if (way == TFS_FILL_HINT || huge > end)
+			huge = end;
+		if (huge > offset)
+			r = fill_by_hint(s, offset, huge, err);
+		if (!r && huge < end)
+			r = fill_by_huge_page(s, huge, end);
+		if (!r && !is_missing(s, offset, end))
+			break;
+		if (r && way == TFS_FILL_HINT)
+			return r;
+	}
+	atomic_store_explicit(&s->fill_way, way, memory_order_relaxed);
+	return way == TFS_FILL_READ ? -EOPNOTSUPP : 0;
 }
 
 int tfs_source_warm(struct tfs_source *s, uint64_t offset, uint64_t len, void *scratch, size_t size, struct tfs_error *err)

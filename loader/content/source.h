@@ -24,6 +24,9 @@
 /* Ways to read a file, the fastest first. If one fails, the next one serves the waiting reads. */
 enum tfs_tier { TFS_TIER_URING, TFS_TIER_THREADS, TFS_TIER_BUFFERED, TFS_TIERS };
 
+/* Ways to bring a range into the page cache, the fastest first: faults of huge pages, hints, or reading it. */
+enum tfs_fill_way { TFS_FILL_HUGE, TFS_FILL_HINT, TFS_FILL_READ };
+
 struct tfs_source {
 	/* Private to source.c. */
 	struct tfs_list idle;
@@ -36,9 +39,9 @@ struct tfs_source {
 	int direct_fd;	     /* O_DIRECT, or -1 if the file system refuses it: then the tier is BUFFERED */
 	/* The first tier that hasn't failed yet where a lower one succeeded. Relaxed: a late reader just tries once more. */
 	_Atomic enum tfs_tier tier;
-	/* Relaxed, for tfs_source_fill(): bytes that the kernel reads ahead at a time, 0: not asked yet; and if asking does nothing. */
+	/* Relaxed, for tfs_source_fill(): how; and bytes that the kernel reads ahead at a time, 0: not asked yet. */
+	_Atomic enum tfs_fill_way fill_way;
 	_Atomic uint32_t ahead;
-	_Atomic bool ahead_ignored;
 };
 
 struct tfs_sources;
@@ -99,9 +102,8 @@ int tfs_source_read_buffered(struct tfs_source *s, uint64_t offset, size_t len, 
 void tfs_source_drop(struct tfs_source *s, uint64_t offset, size_t len);
 
 /*
- * Bring [offset, offset + len) into the page cache for others, without a copy: the kernel is asked for all of it at once, so there
- * are many requests in flight, and then waited for. 0; -EIO; -EOPNOTSUPP: it doesn't do that here; read it instead
- * (tfs_source_read_buffered()).
+ * Bring [offset, offset + len) into the page cache for others, without a copy. It may bring more, up to the next multiple of 2 MiB,
+ * but nothing before @offset. 0; -EIO; -EOPNOTSUPP: that isn't possible here; read it instead (tfs_source_read_buffered()).
  */
 int tfs_source_fill(struct tfs_source *s, uint64_t offset, size_t len, struct tfs_error *err);
 

@@ -216,6 +216,7 @@ static int start_workers(struct tfs_loader *l, struct tfs_error *err)
 {
 	struct tfs_workers_options o = {
 		.threads = l->options.threads,
+		.threads_min = l->options.threads_min,
 		.tier = l->options.engine,
 		.memory = { .take = take_for_staging, .give = give_from_staging, .arg = l, .overdraft = OVERDRAFT },
 		.idle = on_idle,

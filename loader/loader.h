@@ -27,7 +27,8 @@ enum tfs_prefetch_mode { TFS_PREFETCH_AUTO, TFS_PREFETCH_ALL, TFS_PREFETCH_ALL_T
 struct tfs_loader_options {
 	uint64_t memory;      /* budget in bytes; tfs_memory_default() */
 	double open_wait;     /* seconds */
-	unsigned threads;     /* reading at once; TFS_THREADS_DEFAULT */
+	unsigned threads;     /* maximum of reads at once; TFS_THREADS_DEFAULT */
+	unsigned threads_min; /* the least that storage may limit them to; TFS_THREADS_MIN_DEFAULT */
 	enum tfs_tier engine; /* the first to try */
 	bool engine_forced;   /* fail without it */
 	bool resident;	      /* false: don't create a store; everything is streamed */
@@ -36,9 +37,10 @@ struct tfs_loader_options {
 };
 
 /*
- * Requests in flight, at 4 MiB of buffer each: 8 got all that a local disk gave (docs/decisions.md); slower storage may need more.
+ * Requests in flight, at 4 MiB of buffer each. It begins with 8, which got all that a local disk gave (docs/decisions.md), and
+ * changes by what the storage gains from it.
  */
-enum { TFS_THREADS_DEFAULT = 8, TFS_THREADS_MAX = 64 };
+enum { TFS_THREADS_MIN_DEFAULT = 4, TFS_THREADS_DEFAULT = 32, TFS_THREADS_MAX = 64 };
 
 struct tfs_loader;
 

@@ -38,7 +38,7 @@ const struct tfs_option tfs_serving_options[] = {
 	{ OPT_OPEN_WAIT, "open-wait", "SECONDS", "stream a tensor if loading it would delay its open for longer (default 1)" },
 	{ OPT_PREFETCH, "prefetch", "auto|all|all:tensors|none",
 	  "load ahead what will be opened next; all original files, once mounted; all tensors; nothing" },
-	{ OPT_THREADS, "threads", "N", "reads in flight (default 8)" },
+	{ OPT_THREADS, "threads", "N|MIN-MAX", "reads in flight, as many as the storage needs (default 4-32)" },
 	{ OPT_ENGINE, "engine", "NAME",
 	  "how to read: uring (io_uring) or threads, both bypassing the page cache, or buffered; auto: the first that works" },
 	{ OPT_PASSTHROUGH, "passthrough", "auto|on|off",
@@ -132,6 +132,21 @@ static bool parse_memory(const char *value, uint64_t *ret)
 		return tfs_value_complain("--memory", value, want);
 	*ret = (uint64_t)v;
 	return true;
+}
+
+/* N, or MIN-MAX. */
+static bool parse_threads(const char *value, struct tfs_loader_options *ret)
+{
+	const char *dash = strchr(value, '-');
+	char min[16];
+
+	if (!dash || dash == value || (size_t)(dash - value) >= sizeof min) {
+		ret->threads_min = 0;
+		return tfs_value_count("--threads", value, 1, TFS_THREADS_MAX, &ret->threads);
+	}
+	snprintf(min, sizeof min, "%.*s", (int)(dash - value), value);
+	return tfs_value_count("--threads", dash + 1, 1, TFS_THREADS_MAX, &ret->threads) &&
+	       tfs_value_count("--threads", min, 1, ret->threads, &ret->threads_min);
 }
 
 /* --- -o -------------------------------------------------------------------------------------------------------------- */
@@ -291,7 +306,7 @@ bool tfs_options_take(void *arg, int id, const char *value)
 	case OPT_OPEN_WAIT:
 		return tfs_value_number("--open-wait", value, 0, 86400, &o->loader.open_wait);
 	case OPT_THREADS:
-		return tfs_value_count("--threads", value, 1, TFS_THREADS_MAX, &o->loader.threads);
+		return parse_threads(value, &o->loader);
 	case OPT_PREFETCH:
 		if (!tfs_value_word("--prefetch", value, prefetch_words, &word))
 			return false;
@@ -335,7 +350,7 @@ bool tfs_options_init(struct tfs_options *ret_options)
 {
 	*ret_options = (struct tfs_options){
 		.views = TFS_VIEWS_ALL,
-		.loader = { .open_wait = 1, .threads = TFS_THREADS_DEFAULT },
+		.loader = { .open_wait = 1, .threads = TFS_THREADS_DEFAULT, .threads_min = TFS_THREADS_MIN_DEFAULT },
 		.npy_align = TFS_NPY_ALIGN,
 		.mount_options = strdup(""),
 	};

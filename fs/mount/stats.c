@@ -133,7 +133,9 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 			 fs->streamed_because ? fs->streamed_because : "the kernel refused passthrough");
 	add_text(r, "transport", "%s", fs->uring ? "io_uring" : "/dev/fuse");
 	add_text(r, "engine", "%s", s->engine);
-	gauge(r, "threads", s->threads, "threads that read storage");
+	gauge(r, "threads", s->threads, "maximum number of reads in flight");
+	gauge(r, "depth", s->sched.depth, "reads kept in flight: twice the product of bandwidth and latency, if that pays");
+	gauge(r, "latency_microseconds", (uint64_t)(s->sched.latency * 1e6), "time of a large read, the quickest lately; 0: not yet");
 
 	gauge(r, "sets", fs->model->n_sets, "weight sets mounted");
 	gauge(r, "tensors", t.tensors, "tensors in all sets");

@@ -26,9 +26,6 @@ enum { SEGMENT_SHARE = 16 };
 /* More than a window has. */
 enum { WINDOW_SEGMENTS = 2 * SEGMENT_SHARE };
 
-/* Enough for every read in flight until the next look, and little for a file that is opened meanwhile to wait for. */
-#define QUEUE_MAX (2 * SEGMENT_MAX)
-
 /* A window, ahead of the reader, has this share of the memory; the rest is for readers behind the first. */
 enum { WINDOW_SHARE = 2 };
 
@@ -514,7 +511,8 @@ static double step(struct tfs_originals *o, uint64_t left)
 		look(o, f);
 		return 0;
 	}
-	if (o->queued >= QUEUE_MAX)
+	/* Enough for every read in flight until the next look, and little for a file that is opened meanwhile to wait for. */
+	if (o->queued >= 2 * tfs_sched_depth(o->sched) * TFS_CHUNK)
 		return INFINITY;
 
 	struct tfs_residency_stats res = { .budget = o->memory };

@@ -47,11 +47,6 @@ struct tfs_slot {
 #define SLOT_BUFFER (TFS_CHUNK + 2 * TFS_IO_ALIGN)
 /* Enough for a few sequential readers to be a window ahead. Linear searches below rely on there being few. */
 enum { SLOTS_MIN = 8, SLOTS_MAX = 64 };
-/*
- * Maximum number of slots to read ahead: this many concurrent reads are as fast as storage gets (tests/bench/limit.c), and more
- * would just use memory.
- */
-enum { WINDOW_MAX = 8 };
 
 struct tfs_stream {
 	struct tfs_streams *streams;
@@ -410,8 +405,10 @@ static void read_ahead(struct tfs_streams *s, struct tfs_stream *st, struct tfs_
 		st->expected = end;
 	/* Doubles with each slot that is entered; all streams together leave half of the slots to demand. */
 	unsigned share = s->n_slots / 2 / (s->stats.open ? s->stats.open : 1);
-	if (share > WINDOW_MAX)
-		share = WINDOW_MAX;
+	/* More than the reads that storage gets faster by would just use memory. */
+	unsigned depth = tfs_sched_depth(s->sched);
+	if (share > depth)
+		share = depth;
 	if (end / chunk != rd->offset / chunk || !st->window)
 		st->window = st->window ? st->window * 2 : 1;
 	if (st->window > (share ? share : 1))

@@ -11,17 +11,19 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/thread.h"
+#include "io/depth.h"
 
 /* Maximum number of deflate streams being read at once: as many as there can be threads. */
 enum { IN_ORDER_MAX = 64 };
 
 struct tfs_sched {
-	pthread_mutex_t lock;  /* guards all below, and the private part of every transfer */
-	pthread_cond_t work;   /* for workers that aren't helpers */
-	pthread_cond_t helped; /* for helpers */
-	bool stopped, called;  /* called: helpers, for any job */
-	unsigned depth;	       /* maximum of busy */
+	pthread_mutex_t lock;	/* guards all below, and the private part of every transfer */
+	pthread_cond_t work;	/* for workers that aren't helpers */
+	pthread_cond_t helped;	/* for helpers */
+	bool stopped, called;	/* called: helpers, for any job */
+	struct tfs_depth depth; /* maximum of busy */
 	struct tfs_list queue[TFS_PRIORITIES];
 	unsigned busy, fills;				 /* jobs taken but not given back; those of them that are fills */
 	const struct tfs_tensor *in_order[IN_ORDER_MAX]; /* one for each stream with a job in progress */
@@ -41,7 +43,7 @@ struct tfs_sched *tfs_sched_create(void)
 		tfs_list_init(&s->queue[p]);
 	tfs_cond_init(&s->work);
 	tfs_cond_init(&s->helped);
-	s->depth = UINT_MAX;
+	tfs_depth_init(&s->depth, UINT_MAX, UINT_MAX);
 	pthread_mutex_init(&s->lock, NULL);
 	return s;
 }
@@ -62,7 +64,7 @@ void tfs_sched_destroy(struct tfs_sched *s)
 static bool must_wait(const struct tfs_sched *s, const struct tfs_transfer *t)
 {
 	/* A fill may take as long as storage likes, so it leaves the depth to others. */
-	if (t->fill ? s->busy >= s->depth : s->busy - s->fills >= s->depth)
+	if (t->fill ? s->busy >= s->depth.now : s->busy - s->fills >= s->depth.now)
 		return true;
 	if (!t->in_order)
 		return false;
@@ -80,6 +82,14 @@ static struct tfs_transfer *first(const struct tfs_sched *s, bool helper)
 		tfs_list_each(struct tfs_transfer, t, &s->queue[p], link)
 			if ((t->fill ? helper : !helper || s->called) && !must_wait(s, t))
 				return t;
+	return NULL;
+}
+
+static struct tfs_transfer *any_queued(const struct tfs_sched *s)
+{
+	for (int p = 0; p < TFS_PRIORITIES; p++)
+		if (!tfs_list_is_empty(&s->queue[p]))
+			return tfs_list_first(&s->queue[p], struct tfs_transfer, link);
 	return NULL;
 }
 
@@ -304,6 +314,19 @@ static void account(struct tfs_sched *s, size_t bytes)
 	}
 }
 
+/* A read of storage was done; its job still counts. The lock is held. */
+static void measure_depth(struct tfs_sched *s, const struct tfs_job *job)
+{
+	double now = tfs_now();
+	/* Is there something that only waits for its turn? */
+	bool held_up = any_queued(s) && !first(s, false) && !first(s, true);
+
+	if (!held_up)
+		tfs_depth_interrupt(&s->depth);
+	else if (job->len > TFS_CHUNK / 2 && tfs_depth_done(&s->depth, job->len, now - job->taken_at, now))
+		tfs_log_debug("reads in flight: %u", s->depth.now);
+}
+
 double tfs_sched_eta(struct tfs_sched *s, const struct tfs_transfer *t, uint64_t more)
 {
 	pthread_mutex_lock(&s->lock);
@@ -343,12 +366,20 @@ void tfs_sched_call_helpers(struct tfs_sched *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
-void tfs_sched_set_depth(struct tfs_sched *s, unsigned depth)
+void tfs_sched_set_depth(struct tfs_sched *s, unsigned min, unsigned max)
 {
 	pthread_mutex_lock(&s->lock);
-	s->depth = depth;
+	tfs_depth_init(&s->depth, min, max);
 	wake(s);
 	pthread_mutex_unlock(&s->lock);
+}
+
+unsigned tfs_sched_depth(struct tfs_sched *s)
+{
+	pthread_mutex_lock(&s->lock);
+	unsigned depth = s->depth.now;
+	pthread_mutex_unlock(&s->lock);
+	return depth;
 }
 
 /* Wait for a job, until the time @until. -ETIMEDOUT: it is over. The lock is held. */
@@ -393,8 +424,9 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool helper, double patience, 
 	}
 	if (t->in_order)
 		s->in_order[s->n_in_order++] = t->in_order;
+	job->taken_at = tfs_now();
 	if (!s->busy++)
-		s->busy_since = tfs_now();
+		s->busy_since = job->taken_at;
 	s->fills += job->fill;
 	s->stats.jobs++;
 	wake(s);
@@ -480,6 +512,8 @@ void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how 
 			s->stats.last_tier = (enum tfs_tier)how;
 		if (how != TFS_READ_PRESENT)
 			account(s, job->len);
+		if (how != TFS_READ_PRESENT && how != TFS_READ_CACHED)
+			measure_depth(s, job);
 	}
 	s->busy--;
 	s->fills -= job->fill;
@@ -487,14 +521,6 @@ void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how 
 	pthread_mutex_unlock(&s->lock);
 	for (unsigned i = 0; i < n; i++)
 		end(ended[i]);
-}
-
-static struct tfs_transfer *any_queued(struct tfs_sched *s)
-{
-	for (int p = 0; p < TFS_PRIORITIES; p++)
-		if (!tfs_list_is_empty(&s->queue[p]))
-			return tfs_list_first(&s->queue[p], struct tfs_transfer, link);
-	return NULL;
 }
 
 void tfs_sched_stop(struct tfs_sched *s)
@@ -523,5 +549,7 @@ void tfs_sched_stats(struct tfs_sched *s, struct tfs_sched_stats *ret_stats)
 {
 	pthread_mutex_lock(&s->lock);
 	*ret_stats = s->stats;
+	ret_stats->depth = s->depth.now;
+	ret_stats->latency = s->depth.latency;
 	pthread_mutex_unlock(&s->lock);
 }

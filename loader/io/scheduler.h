@@ -103,6 +103,7 @@ struct tfs_job {
 	uint64_t offset; /* of the first byte of the first part, in the file or, if that isn't an extent, in its content */
 	size_t len;	 /* to the last byte of the last part */
 	bool fill;	 /* it has one part, which is such a transfer's */
+	double taken_at; /* of tfs_now() */
 	enum tfs_priority priority; /* when it was taken */
 	unsigned n_parts;
 	struct tfs_job_part parts[TFS_JOB_PARTS];
@@ -115,6 +116,8 @@ struct tfs_sched_stats {
 	uint64_t failed;		  /* transfers */
 	uint64_t queued[TFS_PRIORITIES];  /* bytes not yet read, now */
 	double bandwidth;		  /* bytes per second while busy; 0: not known yet */
+	unsigned depth;			  /* maximum number of jobs in progress, now */
+	double latency;			  /* seconds of a large read, the quickest lately; 0: not known yet */
 };
 
 struct tfs_sched;
@@ -165,8 +168,14 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool helper, double patience, 
 /* From now on helpers take any job. */
 void tfs_sched_call_helpers(struct tfs_sched *s);
 
-/* No more than @depth > 0 jobs are in progress at once, but that fills never keep other jobs waiting. */
-void tfs_sched_set_depth(struct tfs_sched *s, unsigned depth);
+/*
+ * No more jobs are in progress at once than the storage gets faster by, between @min and @max > 0 (io/depth.h); only that fills
+ * never keep other jobs waiting. Before it is called there is no limit.
+ */
+void tfs_sched_set_depth(struct tfs_sched *s, unsigned min, unsigned max);
+
+/* How many that is now. */
+unsigned tfs_sched_depth(struct tfs_sched *s);
 
 /* Call begin() of the parts that need it. Parts that fail are ended and leave the job, which may become empty. */
 void tfs_sched_begin(struct tfs_sched *s, struct tfs_job *job);

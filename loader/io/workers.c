@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "content/extract.h"
+#include "io/depth.h"
 
 struct tfs_workers {
 	struct tfs_sched *sched;
@@ -28,6 +29,7 @@ struct tfs_workers {
 	 */
 	unsigned queueing; /* threads with a queue; 0: the engine has none, and all help */
 	unsigned depth;	   /* of each */
+	unsigned usual;	   /* of these, how many are used on most storage: only their buffers are registered */
 	unsigned reads;	   /* at once */
 	unsigned n;
 	pthread_t threads[];
@@ -182,7 +184,7 @@ static void start(struct worker *me, struct running *r)
 		r->io.buf = t->buf;
 	} else if (!job->fill && have_memory(me)) {
 		r->io.buf = me->memory + TFS_SCRATCH + number * BUFFER_STEP;
-		r->io.slot = (int)number;
+		r->io.slot = number < w->usual ? (int)number : -1;
 	}
 	if (!job->fill && (!r->io.buf || (!t->plain && !have_memory(me)))) {
 		code = tfs_error_set(&r->io.err, -ENOMEM, TFS_NO_OFFSET, "no memory for a read buffer of %zu bytes", BUFFER_SIZE);
@@ -265,9 +267,10 @@ static bool have_memory(struct worker *me)
 	me->memory = tfs_buffer_create(memory_size(me));
 	if (!me->memory || !me->context || !e->set_buffers)
 		return me->memory;
-	for (unsigned i = 0; i < me->depth; i++)
+	unsigned n = me->depth < me->w->usual ? me->depth : me->w->usual;
+	for (unsigned i = 0; i < n; i++)
 		buffers[i] = me->memory + TFS_SCRATCH + i * BUFFER_STEP;
-	e->set_buffers(me->context, buffers, me->depth, BUFFER_SIZE);
+	e->set_buffers(me->context, buffers, n, BUFFER_SIZE);
 	return true;
 }
 
@@ -285,8 +288,13 @@ static void drop_memory(struct worker *me)
 /* If a thread is idle, no load in progress will continue with a staging buffer; a stream with a slow reader may. */
 enum { STAGING_SECONDS = 2 };
 
+/* NULL: none. Threads with a queue share what may be in flight, as each of them has to use what it has read. */
 static struct running *free_place(struct worker *me)
 {
+	const struct tfs_workers *w = me->w;
+
+	if (me->context && me->n_busy >= (tfs_sched_depth(w->sched) + w->queueing - 1) / w->queueing)
+		return NULL;
 	for (unsigned i = 0; i < me->depth; i++)
 		if (!me->running[i].busy)
 			return &me->running[i];
@@ -385,13 +393,15 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, cons
 	w->tier = choose_tier(w->engines, o->tier);
 	w->idle = o->idle;
 	w->idle_arg = o->arg;
-	tfs_sched_set_depth(sched, o->threads);
+	unsigned least = o->threads_min && o->threads_min < o->threads ? o->threads_min : o->threads;
+	tfs_sched_set_depth(sched, least, o->threads);
 	if (!w->engines[w->tier]->create) {
 		tfs_sched_call_helpers(sched);
 	} else {
 		unsigned cpus = count_cpus();
 		w->queueing = cpus < o->threads ? cpus : o->threads;
 		w->depth = (o->threads + w->queueing - 1) / w->queueing;
+		w->usual = (TFS_DEPTH_FIRST + w->queueing - 1) / w->queueing;
 	}
 	while (w->n < w->queueing + o->threads) {
 		struct worker *me = calloc(1, sizeof *me);

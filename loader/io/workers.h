@@ -21,7 +21,8 @@
 struct tfs_workers;
 
 struct tfs_workers_options {
-	unsigned threads;			 /* reads in flight at once */
+	unsigned threads;			 /* maximum of reads in flight at once */
+	unsigned threads_min;			 /* the least that they are limited to; 0: the same */
 	enum tfs_tier tier;			 /* the first one to try; if it isn't available, the next */
 	const struct tfs_engine *const *engines; /* TFS_TIERS of them; NULL: tfs_all_engines */
 	struct tfs_staging_memory memory;	 /* see content/extract.h */

@@ -51,6 +51,10 @@ static void test_usage(void **state)
 		"--threads=0 m /mnt",
 		"--threads=65 m /mnt",
 		"--threads=1.5 m /mnt",
+		"--threads=8-4 m /mnt",
+		"--threads=0-4 m /mnt",
+		"--threads=4- m /mnt",
+		"--threads=-4 m /mnt",
 		"--threads= m /mnt",
 		"--prefetch=some m /mnt",
 		"--engine=on m /mnt",
@@ -103,6 +107,7 @@ static void test_defaults(void **state)
 	assert_int_equal(o.uring, TFS_AUTO);
 	assert_int_equal(o.views, TFS_VIEWS_ALL);
 	assert_int_equal(o.loader.threads, TFS_THREADS_DEFAULT);
+	assert_int_equal(o.loader.threads_min, TFS_THREADS_MIN_DEFAULT);
 	assert_int_equal(o.loader.prefetch, TFS_PREFETCH_AUTO);
 	assert_true(!o.loader.engine_forced && o.loader.engine == TFS_TIER_URING && o.loader.open_wait == 1 &&
 		    o.loader.memory >= TFS_MEMORY_MIN);
@@ -143,6 +148,10 @@ static void test_values(void **state)
 	assert_int_equal(o.passthrough, TFS_ON);
 	assert_int_equal(o.uring, TFS_OFF);
 	assert_int_equal(o.views, 1 << TFS_VIEW_F32 | 1 << TFS_VIEW_TREE);
+	tfs_options_fini(&o);
+	assert_int_equal(parse("--threads=16-48 --prefetch=all:tensors m /mnt", &o), TFS_PARSED_RUN);
+	assert_true(o.loader.threads_min == 16 && o.loader.threads == 48);
+	assert_int_equal(o.loader.prefetch, TFS_PREFETCH_ALL_TENSORS);
 	tfs_options_fini(&o);
 	assert_int_equal(parse("m /mnt --debug", &o), TFS_PARSED_RUN); /* options may come last */
 	assert_true(o.debug && o.foreground);

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How many reads to have in flight: what the storage needs to be busy all the time, which is the product of its bandwidth and its
+ * latency. Neither can be measured without the other, so twice the product of what was measured is tried, if that is more, and kept
+ * only if it pays. A pure function of the reads so far.
+ */
+#ifndef TFS_IO_DEPTH_H
+#define TFS_IO_DEPTH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tfs_depth {
+	unsigned min, max; /* bounds; 0 < min <= max */
+	unsigned now;	   /* reads in flight, as chosen */
+	double latency;	   /* seconds, of the quickest read lately; 0: not known */
+	double rate;	   /* bytes per second with now in flight, or before an attempt; 0: not known */
+
+	/* Private. */
+	double quickest; /* latency in the measurement in progress */
+	unsigned before; /* the number before the attempt in progress; 0: none is */
+	unsigned rests;	 /* measurements until the next attempt */
+	unsigned n;	 /* reads since the last measurement */
+	double since;	 /* when the first now of them were done */
+	uint64_t bytes;	 /* of those after them */
+};
+
+/* It begins with this, or the bound that is nearest: enough for a local disk (docs/decisions.md). */
+enum { TFS_DEPTH_FIRST = 8 };
+
+void tfs_depth_init(struct tfs_depth *d, unsigned min, unsigned max);
+
+/*
+ * A read of @bytes that took @seconds was done at the time @now (seconds), while there was more to read than could be in flight. All
+ * reads are about as long. True: d->now has changed.
+ */
+bool tfs_depth_done(struct tfs_depth *d, uint64_t bytes, double seconds, double now);
+
+/* There is less to read than could be in flight: what was measured since the last change says nothing. */
+void tfs_depth_interrupt(struct tfs_depth *d);
+
+#endif

@@ -57,7 +57,7 @@ static void on_pressure(void *arg)
 
 	l->pressures++;
 	tfs_prefetch_pause(l->prefetcher, PRESSURE_SECONDS);
-	tfs_originals_pause(l->originals, PRESSURE_SECONDS);
+	tfs_originals_save(l->originals, PRESSURE_SECONDS);
 	tfs_residency_drop_prefetch(l->residency);
 	tfs_residency_stats(l->residency, &s);
 	uint64_t want = s.used / PRESSURE_SHARE;

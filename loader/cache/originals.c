@@ -21,7 +21,7 @@
  * enough for the storage to be busy.
  */
 #define SEGMENT_MAX ((uint64_t)32 << 20)
-enum { SEGMENT_SHARE = 16 };
+enum { SEGMENT_SHARE = 8 };
 
 /* More than a window has. */
 enum { WINDOW_SEGMENTS = 2 * SEGMENT_SHARE };
@@ -30,9 +30,13 @@ enum { WINDOW_SEGMENTS = 2 * SEGMENT_SHARE };
 enum { WINDOW_SHARE = 2 };
 
 /* How often to look where the reader is: less and less often if it doesn't move, and in the end no more until the next open. */
-#define LOOK_FIRST 0.002
+#define LOOK_FIRST 0.001
+#define LOOK_GROWS 1.25
 #define LOOK_LAST  0.25
 #define LOOK_OVER  60.0
+
+/* Use no less than this power of two's part of the memory if it is short: readers go on, and what they read isn't ours to decide. */
+enum { SAVING_MAX = 2 };
 
 /* Processes that are remembered as readers of a set. */
 enum { READERS = 16 };
@@ -90,7 +94,8 @@ struct tfs_originals {
 	uint64_t queued;	  /* bytes in the scheduler */
 	uint32_t set;		  /* the one of which a file was opened last */
 	uint64_t limit;		  /* bytes that may be held, when last looked */
-	double paused_until, moved_at, look;
+	double saving_until, moved_at, look;
+	unsigned saving; /* how many times to halve the memory that is used */
 	bool all, running, stopping;
 	bool blind; /* the kernel doesn't tell where readers are */
 	struct tfs_originals_stats stats;
@@ -449,7 +454,7 @@ static double wait_for_reader(struct tfs_originals *o)
 				    "waiting for the reader: the model is larger than the memory";
 	if (o->blind || tfs_now() - o->moved_at > LOOK_OVER)
 		return INFINITY;
-	o->look = o->look * 2 < LOOK_LAST ? o->look * 2 : LOOK_LAST;
+	o->look = o->look * LOOK_GROWS < LOOK_LAST ? o->look * LOOK_GROWS : LOOK_LAST;
 	return seconds;
 }
 
@@ -496,12 +501,6 @@ static bool queue(struct tfs_originals *o, struct original *f, uint64_t len, boo
  */
 static double step(struct tfs_originals *o, uint64_t left)
 {
-	double now = tfs_now();
-
-	if (now < o->paused_until) {
-		o->stats.state = "paused: memory is short";
-		return o->paused_until - now;
-	}
 	struct original *f = next_file(o);
 	if (!f)
 		return INFINITY;
@@ -518,7 +517,9 @@ static double step(struct tfs_originals *o, uint64_t left)
 	struct tfs_residency_stats res = { .budget = o->memory };
 	if (o->residency)
 		tfs_residency_stats(o->residency, &res);
-	uint64_t limit = res.budget < left / 2 ? res.budget : left / 2;
+	if (o->saving && tfs_now() >= o->saving_until)
+		o->saving = 0;
+	uint64_t limit = (res.budget < left / 2 ? res.budget : left / 2) >> o->saving;
 	uint64_t len = limit / SEGMENT_SHARE / TFS_CHUNK * TFS_CHUNK;
 	len = len < TFS_CHUNK ? TFS_CHUNK : len < SEGMENT_MAX ? len : SEGMENT_MAX;
 	if (len > f->size - f->issued)
@@ -622,10 +623,11 @@ void tfs_originals_all(struct tfs_originals *o, bool all)
 	pthread_mutex_unlock(&o->lock);
 }
 
-void tfs_originals_pause(struct tfs_originals *o, double seconds)
+void tfs_originals_save(struct tfs_originals *o, double seconds)
 {
 	pthread_mutex_lock(&o->lock);
-	o->paused_until = tfs_now() + seconds;
+	o->saving += o->saving < SAVING_MAX;
+	o->saving_until = tfs_now() + seconds;
 	pthread_mutex_unlock(&o->lock);
 }
 

@@ -46,8 +46,8 @@ void tfs_originals_all(struct tfs_originals *o, bool all);
 /* For tfs_residency_on_shortage(); @o is a struct tfs_originals. */
 uint64_t tfs_originals_give_up(void *o, uint64_t bytes);
 
-/* Begin nothing for some seconds: memory is short. */
-void tfs_originals_pause(struct tfs_originals *o, double seconds);
+/* Memory is short: for some seconds use half as much as otherwise; if it is called again in that time, half of that. */
+void tfs_originals_save(struct tfs_originals *o, double seconds);
 
 /* When it returns nothing more is queued. The scheduler must be stopped after it, and before it is destroyed. Accepts NULL. */
 void tfs_originals_stop(struct tfs_originals *o);

@@ -149,6 +149,33 @@ orig() { py "$e2e/originals.py" "$@"; }
 	((there < 96 << 20)) || fail "$there bytes are in the page cache"
 }
 
+# limited BYTES: from here on programs run in a control group with that much memory.
+limited() {
+	local group=/sys/fs/cgroup/memory/tfs-e2e.$$ limit=memory.limit_in_bytes
+	if [[ -e /sys/fs/cgroup/cgroup.controllers ]]; then
+		group=/sys/fs/cgroup/tfs-e2e.$$ limit=memory.max
+	fi
+	mkdir "$group" 2>/dev/null && echo "$1" 2>/dev/null >"$group/$limit" || skip "optional: no control group for memory"
+	# It is empty when the daemon has ended.
+	restore+=("rmdir '$group'")
+	# shellcheck disable=SC2016 # that shell expands it
+	as=(sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group")
+	events=$group/memory.oom_control
+	[[ -e $events ]] || events=$group/memory.events
+}
+
+# bats test_tags=slow
+@test "a model four times as large as the memory of the control group" {
+	mkmodel --bytes 512M --shards 3
+	slow_source
+	limited $((128 << 20))
+	begin
+	"${as[@]}" "$TFS_PYTHON" "$e2e/originals.py" by-mmap "$model" "$mnt"
+	grep -qx 'oom_kill 0' "$events" || fail "$(cat "$events")"
+	stat_is memory_budget_bytes -le $((64 << 20))
+	stat_is originals_read_bytes -gt $((size / 2))
+}
+
 # bats test_tags=slow
 @test "tensors have the memory before originals" {
 	mkmodel --bytes 96M --tensors 30 --shards 2

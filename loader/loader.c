@@ -28,6 +28,7 @@ struct tfs_loader {
 
 	struct tfs_prefetcher *prefetcher;
 	struct tfs_originals *originals;
+	_Atomic bool all_tensors;      /* prefetch=all loads tensors/ */
 	_Atomic bool chosen;	       /* prefetch=all: something was opened, which says what all is */
 	struct tfs_pressure *pressure; /* NULL: the kernel doesn't report it */
 	_Atomic uint64_t staged;       /* bytes of staging buffers */
@@ -74,6 +75,7 @@ static void choose(struct tfs_loader *l, bool tensors)
 	if (l->options.prefetch != TFS_PREFETCH_ALL || atomic_exchange(&l->chosen, true) || !tensors)
 		return;
 	tfs_originals_all(l->originals, false);
+	l->all_tensors = true;
 	tfs_prefetch_tensors(l->prefetcher); /* whether it works or not: nothing depends on it */
 }
 
@@ -154,6 +156,17 @@ struct tfs_hashes *tfs_loader_hashes(struct tfs_loader *l)
 	return l->hashes;
 }
 
+/* How far prefetch=all has got with tensors/. */
+static void count_tensors(const struct tfs_loader *l, struct tfs_loader_stats *stats)
+{
+	stats->prefetch_total = 0;
+	for (size_t s = 0; s < l->model->n_sets; s++)
+		stats->prefetch_total += l->model->sets[s].total_bytes;
+	/* In whole pages, and a tensor that is being loaded counts, as does what is loaded besides. */
+	uint64_t used = stats->residency.used - stats->originals.held;
+	stats->prefetch_done = used < stats->prefetch_total ? used : stats->prefetch_total;
+}
+
 void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats)
 {
 	*ret_stats = (struct tfs_loader_stats){ .threads = tfs_workers_count(l->workers) };
@@ -166,10 +179,14 @@ void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats)
 	tfs_originals_stats(l->originals, &ret_stats->originals);
 	if (l->options.prefetch == TFS_PREFETCH_NONE)
 		ret_stats->originals.state = "off: --prefetch=none";
+	ret_stats->prefetch_total = ret_stats->originals.total;
+	ret_stats->prefetch_done = ret_stats->originals.done;
 	tfs_streams_stats(l->streams, &ret_stats->streams);
 	tfs_hashes_stats(l->hashes, &ret_stats->hashes);
 	if (l->residency) {
 		tfs_residency_stats(l->residency, &ret_stats->residency);
+		if (l->all_tensors)
+			count_tensors(l, ret_stats);
 		ret_stats->store_used = tfs_store_used(l->store);
 		ret_stats->pressures = l->pressures;
 	}
@@ -243,6 +260,7 @@ static void prefetch_all(struct tfs_loader *l)
 
 	if (mode != TFS_PREFETCH_ALL && mode != TFS_PREFETCH_ALL_TENSORS)
 		return;
+	l->all_tensors = tensors;
 	l->chosen = tensors || !l->residency || l->options.originals_only;
 	tfs_prefetch_small_files(l->prefetcher);
 	if (tensors)

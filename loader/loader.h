@@ -93,9 +93,10 @@ struct tfs_loader_stats {
 	struct tfs_hash_stats hashes;
 	struct tfs_sched_stats sched;
 	struct tfs_originals_stats originals;
-	uint64_t store_used; /* bytes of memory used by backing files, as the kernel counts them */
-	uint64_t staged;     /* bytes of tensors that are inflated ahead (content/staging.h), now; in the budget */
-	uint64_t pressures;  /* times that the kernel reported memory pressure */
+	uint64_t prefetch_total, prefetch_done; /* bytes of what is wanted: of originals, or of tensors by prefetch=all */
+	uint64_t store_used;			/* bytes of memory used by backing files, as the kernel counts them */
+	uint64_t staged;    /* bytes of tensors that are inflated ahead (content/staging.h), now; in the budget */
+	uint64_t pressures; /* times that the kernel reported memory pressure */
 	unsigned threads;
 	const char *engine; /* name of the last one that read; before that, of the one tried first */
 };

@@ -163,8 +163,8 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	gauge(r, "originals_held_bytes", originals->held, "used of the budget, by what they have in the page cache because of us");
 	gauge(r, "originals_window_bytes", originals->window,
 	      "bytes read ahead of the reader if not all of them fit in memory, or 0");
-	gauge(r, "prefetch_bytes", originals->total, "bytes of original weight files that are wanted");
-	gauge(r, "prefetch_done_bytes", originals->done, "of these, bytes that were brought into the page cache, or were there");
+	gauge(r, "prefetch_bytes", s->prefetch_total, "bytes of models that are brought in: original files, or tensors");
+	gauge(r, "prefetch_done_bytes", s->prefetch_done, "of these, bytes that are in memory, or were");
 
 	const struct tfs_residency_stats *res = &s->residency;
 	gauge(r, "memory_budget_bytes", res->budget ? res->budget : fs->options->loader.memory, "memory for resident tensors");

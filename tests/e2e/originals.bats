@@ -149,6 +149,29 @@ orig() { py "$e2e/originals.py" "$@"; }
 	((there < 96 << 20)) || fail "$there bytes are in the page cache"
 }
 
+# bats test_tags=slow
+@test "somebody else's files, of which the kernel doesn't tell us what is in the page cache" {
+	mkmodel --bytes 256M --shards 2
+	slow_source
+	chown -R 65534:65534 "$model"
+	begin
+	orig by-mmap "$model" "$mnt"
+	wait_until complete
+	read_once
+	stat_is originals_read_bytes -gt $((size / 2))
+	before=$(source_has bytes)
+	orig by-read "$model" "$mnt"
+	[[ $(source_has bytes) = "$before" ]] || fail "$(($(source_has bytes) - before)) bytes were read again"
+	umount "$mnt"
+	# And if it doesn't fit: a window at each open.
+	begin --memory=64M
+	echo 3 >/proc/sys/vm/drop_caches
+	orig by-mmap "$model" "$mnt"
+	read_once
+	stat_is originals_read_bytes -gt $((32 << 20))
+	stat_is originals_held_bytes -le $((64 << 20))
+}
+
 # limited BYTES: from here on programs run in a control group with that much memory.
 limited() {
 	local group=/sys/fs/cgroup/memory/tfs-e2e.$$ limit=memory.limit_in_bytes

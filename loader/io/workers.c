@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "io/workers.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
@@ -400,6 +401,7 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, cons
 	} else {
 		unsigned cpus = count_cpus();
 		w->queueing = cpus < o->threads ? cpus : o->threads;
+		assert(w->queueing);
 		w->depth = (o->threads + w->queueing - 1) / w->queueing;
 		w->usual = (TFS_DEPTH_FIRST + w->queueing - 1) / w->queueing;
 	}

@@ -2,6 +2,10 @@
 /* Sources: pins, the snapshot's watch, and each way to the bytes. */
 #include "support/fixture.h"
 
+#include <unistd.h>
+
+#include "base/file.h"
+
 static const struct spec specs[] = { { "a", 100000 }, { "b", 3 * MIB } };
 
 static void setup(struct rig *g, bool direct)
@@ -56,6 +60,38 @@ static void test_ways(void **state)
 		tfs_source_unpin(g.sources, again);
 		rig_down(&g);
 	}
+}
+
+/* In each way: what was asked for is in the page cache then, and nothing that comes before it. */
+static void test_fill(void **state)
+{
+	struct rig g;
+	struct tfs_error err;
+	struct tfs_source *s;
+
+	(void)state;
+	setup(&g, true);
+	assert_int_equal(tfs_source_pin(g.sources, node_of(&g), &s, &err), 0);
+	for (int way = TFS_FILL_HUGE; way <= TFS_FILL_READ; way++) {
+		assert_int_equal(fdatasync(s->in.fd), 0);
+		tfs_source_drop(s, 0, 0);
+		uint64_t before = 0;
+		/* A tmpfs keeps it. */
+		bool known = !tfs_file_cached(s->in.fd, 0, 0, &before) && !before;
+		s->fill_way = (enum tfs_fill_way)way;
+		int r = tfs_source_fill(s, 8192, s->size - 8192, &err);
+		if (way == TFS_FILL_READ || s->fill_way == TFS_FILL_READ) {
+			assert_int_equal(r, -EOPNOTSUPP);
+			continue;
+		}
+		assert_int_equal(r, 0);
+		assert_true(tfs_source_cached(s, 8192, s->size - 8192));
+		uint64_t after = 0;
+		if (known && !tfs_file_cached(s->in.fd, 0, 8192, &after))
+			assert_int_equal(after, 0);
+	}
+	tfs_source_unpin(g.sources, s);
+	rig_down(&g);
 }
 
 static void test_short(void **state)
@@ -115,6 +151,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ways),
+		cmocka_unit_test(test_fill),
 		cmocka_unit_test(test_short),
 		cmocka_unit_test(test_many),
 	};

@@ -57,6 +57,19 @@ static void add(struct tfs_sched *s, struct probe *p, uint32_t node, uint64_t of
 	assert_int_equal(tfs_sched_add(s, &p->t), 0);
 }
 
+static void add_fill(struct tfs_sched *s, struct probe *p, uint64_t len)
+{
+	*p = (struct probe){ .tensor = { .nbytes = len } };
+	p->t = (struct tfs_transfer){ .ops = &ops,
+				      .content = tfs_content_of_tensor(&p->tensor),
+				      .len = len,
+				      .first = TFS_CHUNK,
+				      .step = TFS_CHUNK,
+				      .priority = TFS_PREFETCH,
+				      .fill = true };
+	assert_int_equal(tfs_sched_add(s, &p->t), 0);
+}
+
 static void take(struct tfs_sched *s, struct tfs_job *job)
 {
 	assert_int_equal(tfs_sched_take(s, false, INFINITY, job), TFS_TAKE_JOB);
@@ -395,6 +408,76 @@ static void test_failed_chunk(void **state)
 	tfs_sched_destroy(s);
 }
 
+static bool is_idle_for(struct tfs_sched *s, bool helper)
+{
+	struct tfs_job job;
+	return tfs_sched_take(s, helper, 0, &job) == TFS_TAKE_IDLE;
+}
+
+/* Fills are for helpers, other jobs only once these were called; a fill in progress keeps only other fills waiting. */
+static void test_helpers(void **state)
+{
+	struct tfs_sched *s = tfs_sched_create();
+	struct tfs_job j0, j1;
+	struct probe a = { 0 }, b = { 0 };
+
+	(void)state;
+	tfs_sched_set_depth(s, 1, 1);
+	add_fill(s, &a, 2 * TFS_CHUNK);
+	assert_true(is_idle_for(s, false));
+	assert_int_equal(tfs_sched_take(s, true, 0, &j0), TFS_TAKE_JOB);
+	assert_true(j0.fill);
+	tfs_sched_begin(s, &j0);
+	assert_true(is_idle_for(s, true)); /* that is the depth */
+	add(s, &b, 0, 0, TFS_CHUNK, TFS_PREFETCH);
+	assert_true(is_idle_for(s, true));
+	take(s, &j1);
+	assert_false(j1.fill);
+	done(s, &j0, 0);
+	assert_true(is_idle_for(s, true)); /* the other one is in progress */
+	finish(s, &j1);
+	assert_int_equal(tfs_sched_take(s, true, 0, &j0), TFS_TAKE_JOB);
+	finish(s, &j0);
+	assert_int_equal(a.ended + b.ended, 2);
+	add(s, &b, 0, 0, TFS_CHUNK, TFS_DEMAND);
+	assert_true(is_idle_for(s, true));
+	tfs_sched_call_helpers(s);
+	assert_int_equal(tfs_sched_take(s, true, 0, &j0), TFS_TAKE_JOB);
+	finish(s, &j0);
+	assert_idle(s);
+	tfs_sched_stop(s);
+	tfs_sched_destroy(s);
+}
+
+static void test_cancel(void **state)
+{
+	struct tfs_sched *s = tfs_sched_create();
+	struct tfs_job job;
+	struct probe a = { 0 };
+
+	(void)state;
+	add_fill(s, &a, 9 * TFS_CHUNK);
+	assert_true(tfs_sched_cancel(s, &a.t)); /* nothing of it was read, so nobody hears of it */
+	assert_idle(s);
+	add_fill(s, &a, 9 * TFS_CHUNK);
+	assert_int_equal(tfs_sched_take(s, true, 0, &job), TFS_TAKE_JOB);
+	tfs_sched_begin(s, &job);
+	assert_false(tfs_sched_cancel(s, &a.t));
+	assert_int_equal(a.ended, 0);
+	assert_true(is_idle_for(s, true));
+	done(s, &job, 0);
+	assert_int_equal(a.ended, 1);
+	assert_int_equal(a.code, -ECANCELED);
+	add_fill(s, &a, TFS_CHUNK);
+	assert_int_equal(tfs_sched_take(s, true, 0, &job), TFS_TAKE_JOB);
+	assert_false(tfs_sched_cancel(s, &a.t)); /* too late */
+	finish(s, &job);
+	assert_int_equal(a.code, 0);
+	assert_idle(s);
+	tfs_sched_stop(s);
+	tfs_sched_destroy(s);
+}
+
 static void test_failed_begin(void **state)
 {
 	struct tfs_sched *s = tfs_sched_create();
@@ -569,8 +652,8 @@ int main(void)
 		cmocka_unit_test(test_demand_first), cmocka_unit_test(test_join),	  cmocka_unit_test(test_join_limits),
 		cmocka_unit_test(test_chunks),	     cmocka_unit_test(test_geometry),	  cmocka_unit_test(test_want),
 		cmocka_unit_test(test_promote),	     cmocka_unit_test(test_failed_chunk), cmocka_unit_test(test_failed_begin),
-		cmocka_unit_test(test_error_offset), cmocka_unit_test(test_stop),	  cmocka_unit_test(test_many_takers),
-		cmocka_unit_test(test_eta),
+		cmocka_unit_test(test_error_offset), cmocka_unit_test(test_stop),	  cmocka_unit_test(test_helpers),
+		cmocka_unit_test(test_cancel),	     cmocka_unit_test(test_many_takers),  cmocka_unit_test(test_eta),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

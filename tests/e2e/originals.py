@@ -80,5 +80,14 @@ def cached(*paths):
     print(total)
 
 
+def drop(*paths):
+    """From the page cache."""
+    for path in paths:
+        fd = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(fd)
+
+
 if __name__ == "__main__":
-    {"by-mmap": by_mmap, "by-read": by_read, "together": together, "held": held, "cached": cached}[sys.argv[1]](*sys.argv[2:])
+    STEPS = {"by-mmap": by_mmap, "by-read": by_read, "together": together, "held": held, "cached": cached, "drop": drop}
+    STEPS[sys.argv[1]](*sys.argv[2:])

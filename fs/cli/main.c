@@ -6,9 +6,12 @@
  * starting with scanning the model: no thread ever has to survive a fork.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -40,6 +43,52 @@ static int run_in_background(const struct tfs_options *options)
 		fprintf(stderr, "tensorfs: interrupted, nothing is mounted\n");
 	close(signal_fd);
 	return r ? TFS_EXIT_FAILED : TFS_EXIT_OK;
+}
+
+/* --- What the starter has left open -------------------------------------------------------------------------------- */
+
+/*
+ * Without a descriptor 0, 1 or 2 the next file that is opened would become it: the model's directory, until the daemon detaches
+ * from the terminal and puts /dev/null there. False: it can't be opened.
+ */
+static bool open_standard(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+
+	while (fd >= 0 && fd <= 2)
+		fd = dup(fd);
+	if (fd > 2)
+		close(fd);
+	return fd > 2;
+}
+
+/* The first number above @fd that an argument names as /dev/fd/N, or as /proc/self/fd/N; UINT_MAX: none. */
+static unsigned next_named(int argc, char **argv, unsigned fd)
+{
+	static const char dir[] = "/fd/";
+	unsigned best = UINT_MAX;
+
+	for (int i = 1; i < argc; i++)
+		for (const char *s = argv[i]; (s = strstr(s, dir)); s += strlen(dir)) {
+			unsigned long n = strtoul(s + strlen(dir), NULL, 10);
+
+			if (n > fd && n < best)
+				best = (unsigned)n;
+		}
+	return best;
+}
+
+/*
+ * Close what was inherited: a daemon would hold a lock, the end of a pipe that somebody waits for, or a file on a disk that is to be
+ * unmounted, as long as the mount exists. Except what the arguments name.
+ */
+static void close_inherited(int argc, char **argv)
+{
+	for (unsigned fd = 2, next; fd != UINT_MAX; fd = next) {
+		next = next_named(argc, argv, fd);
+		if (next > fd + 1)
+			close_range(fd + 1, next == UINT_MAX ? UINT_MAX : next - 1, 0);
+	}
 }
 
 /* --- Commands -------------------------------------------------------------------------------------------------------- */
@@ -110,6 +159,9 @@ static bool is_unknown(const char *word)
 
 int main(int argc, char **argv)
 {
+	if (!open_standard())
+		return TFS_EXIT_FAILED; /* nowhere to say it */
+	close_inherited(argc, argv);
 	if (argc < 2 || tfs_options_helper(argv[0]))
 		return mount_model(argc, argv);
 	/* A directory named like a command is written ./NAME. */

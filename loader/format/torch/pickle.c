@@ -307,10 +307,10 @@ static int collect(struct machine *m, enum tfs_pickle_type type, size_t n)
 		r = tfs_pickle_new_node(m->p, m->opcode, type, grows ? 0 : n, &v);
 	if (r)
 		return r;
-	items = m->stack + m->depth - n;
+	items = n ? m->stack + m->depth - n : NULL; /* there may be no stack yet */
 	if (grows)
 		r = tfs_pickle_add_items(m->p, m->opcode, tfs_pickle_node(&v), items, n);
-	else if (n) /* or there may be no stack yet */
+	else if (n)
 		memcpy(tfs_pickle_node(&v)->items, items, n * sizeof *items);
 	if (r)
 		return r;

@@ -42,7 +42,7 @@ static struct tfs_dirent entry_of(const struct stat *st)
 		.mode = st->st_mode,
 		.uid = st->st_uid,
 		.gid = st->st_gid,
-		.id = { .dev = st->st_dev, .ino = st->st_ino, .size = st->st_size, .mtime = st->st_mtim },
+		.id = { .dev = st->st_dev, .ino = st->st_ino, .size = st->st_size, .mtime = st->st_mtim, .ctime = st->st_ctim },
 	};
 }
 

@@ -17,12 +17,16 @@
 
 /* --- What an entry is ------------------------------------------------------------------------------------------------ */
 
-/* Identifies a file or directory, and tells whether it was changed. */
+/*
+ * Identifies a file or directory, and tells whether it was changed. Anybody who may write a file can set its mtime, and rsync and
+ * editors do; nobody can set the ctime. That also changes with the owner, the mode and the names of a file, but what changed it can't
+ * be told.
+ */
 struct tfs_identity {
 	dev_t dev;
 	ino_t ino;
 	uint64_t size;
-	struct timespec mtime;
+	struct timespec mtime, ctime;
 };
 
 /* What stat(2) says. */
@@ -39,11 +43,16 @@ static inline bool tfs_identity_same(const struct tfs_identity *a, const struct 
 	return a->dev == b->dev && a->ino == b->ino;
 }
 
+static inline bool tfs_same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
 /* Are these the same file, unchanged? */
 static inline bool tfs_identity_unchanged(const struct tfs_identity *a, const struct tfs_identity *b)
 {
-	return tfs_identity_same(a, b) && a->size == b->size && a->mtime.tv_sec == b->mtime.tv_sec &&
-	       a->mtime.tv_nsec == b->mtime.tv_nsec;
+	return tfs_identity_same(a, b) && a->size == b->size && tfs_same_time(&a->mtime, &b->mtime) &&
+	       tfs_same_time(&a->ctime, &b->ctime);
 }
 
 /* --- What parsers read from ------------------------------------------------------------------------------------------ */

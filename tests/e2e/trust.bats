@@ -37,5 +37,13 @@ load helpers
 
 # --- Who writes the files ---------------------------------------------------------------------------------------------------
 
+@test "bytes changed in place, size and time restored" {
+	mkmodel --bytes 1M --tensors 8
+	touch -d '2020-01-02 03:04:05.678' "$model"/*
+	expect_log 'error: model.safetensors: .*changed, replaced or removed'
+	start --prefetch=none "$model" "$mnt"
+	py "$e2e/trust.py" changed-in-place "$model" "$mnt"
+}
+
 # --- Who reads them -----------------------------------------------------------------------------------------------------------
 

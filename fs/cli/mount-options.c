@@ -3,11 +3,13 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "cli/command-line.h"
 #include "tree/views.h"
 
@@ -359,8 +361,15 @@ bool tfs_options_init(struct tfs_options *ret_options)
 
 void tfs_options_complete(struct tfs_options *o)
 {
+	uint64_t limit = tfs_memory_limit();
+
 	if (!o->loader.memory)
 		o->loader.memory = tfs_memory_default();
+	if (o->loader.memory <= limit)
+		return;
+	tfs_log_warning("--memory: %" PRIu64 " MiB are above what the memory cgroup allows; %" PRIu64 " MiB are used",
+			o->loader.memory >> 20, limit >> 20);
+	o->loader.memory = limit;
 }
 
 /* As tfs_options_take(). */

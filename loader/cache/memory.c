@@ -48,39 +48,44 @@ static uint64_t read_key(const char *path, const char *key)
 	return v;
 }
 
+/* What the cgroups of this process, and all their parents, have: a limit applies to everything below it. */
+struct cgroups {
+	uint64_t limit, left; /* the lowest of each; UINT64_MAX: none */
+};
+
 /*
- * What is left within the limits of cgroup @path and all its parents: a limit applies to everything below it. @limit and @usage are
- * the two files' names, which differ between the versions of the interface, as does @idle, the name in memory.stat of page cache
- * that hasn't been used for a while. That counts as used, and a group that has just downloaded its model is full of it, but the
- * kernel reclaims it at once.
+ * The cgroup @path and its parents. @limit and @usage are the two files' names, which differ between the versions of the interface,
+ * as does @idle, the name in memory.stat of page cache that hasn't been used for a while. That counts as used, and a group that has
+ * just downloaded its model is full of it, but the kernel reclaims it at once.
  */
-static uint64_t cgroup_left(const char *root, char *path, const char *limit, const char *usage, const char *idle)
+static void look_at(struct cgroups *c, const char *root, char *path, const char *limit, const char *usage, const char *idle)
 {
-	uint64_t left = UINT64_MAX;
 	for (;;) {
 		char file[PATH_MAX + 64];
 		snprintf(file, sizeof file, "%s%s/%s", root, path, limit);
 		uint64_t max = read_number(file);
 		snprintf(file, sizeof file, "%s%s/%s", root, path, usage);
 		uint64_t used = read_number(file);
+		if (max < c->limit)
+			c->limit = max;
 		if (max != UINT64_MAX && used != UINT64_MAX) {
 			snprintf(file, sizeof file, "%s%s/memory.stat", root, path);
 			uint64_t cache = read_key(file, idle);
 			used -= cache < used ? cache : used;
 			uint64_t l = max > used ? max - used : 0;
-			if (l < left)
-				left = l;
+			if (l < c->left)
+				c->left = l;
 		}
 		char *slash = strrchr(path, '/');
 		if (!slash)
-			return left;
+			return;
 		*slash = 0;
 	}
 }
 
-uint64_t tfs_memory_left(void)
+static struct cgroups find_cgroups(void)
 {
-	uint64_t available = mem_available();
+	struct cgroups c = { UINT64_MAX, UINT64_MAX };
 	char line[PATH_MAX];
 	FILE *f = fopen("/proc/self/cgroup", "re");
 
@@ -94,18 +99,22 @@ uint64_t tfs_memory_left(void)
 		path[strcspn(path, "\n")] = 0;
 		if (!strcmp(path, "/"))
 			*path = 0;
-		uint64_t left = UINT64_MAX;
 		if (!controllers[1])
-			left = cgroup_left("/sys/fs/cgroup", path, "memory.max", "memory.current", "inactive_file");
+			look_at(&c, "/sys/fs/cgroup", path, "memory.max", "memory.current", "inactive_file");
 		else if (!strcmp(controllers + 1, "memory"))
-			left = cgroup_left("/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes",
-					   "total_inactive_file");
-		if (left < available)
-			available = left;
+			look_at(&c, "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes",
+				"total_inactive_file");
 	}
 	if (f)
 		fclose(f);
-	return available;
+	return c;
+}
+
+uint64_t tfs_memory_left(void)
+{
+	uint64_t available = mem_available(), left = find_cgroups().left;
+
+	return left < available ? left : available;
 }
 
 uint64_t tfs_memory_default(void)
@@ -113,4 +122,15 @@ uint64_t tfs_memory_default(void)
 	uint64_t half = tfs_memory_left() / 2;
 
 	return half > TFS_MEMORY_MIN ? half : TFS_MEMORY_MIN;
+}
+
+uint64_t tfs_memory_limit(void)
+{
+	uint64_t limit = find_cgroups().limit;
+
+	/* Version 1 writes a number that no machine has, and not "max". */
+	if (limit > UINT64_MAX / 4)
+		return UINT64_MAX;
+	limit -= limit / 8;
+	return limit > TFS_MEMORY_MIN ? limit : TFS_MEMORY_MIN;
 }

@@ -14,4 +14,10 @@ uint64_t tfs_memory_left(void);
 /* Half of that, but at least TFS_MEMORY_MIN. */
 uint64_t tfs_memory_default(void);
 
+/*
+ * The most that a budget may be: seven eighths of the lowest limit of this process's memory cgroups, as the daemon needs some itself
+ * and a group at its limit has a process killed; TFS_MEMORY_MIN at least. UINT64_MAX: no limit.
+ */
+uint64_t tfs_memory_limit(void);
+
 #endif

@@ -35,6 +35,29 @@ load helpers
 	exec 5>&- 6<&- 8<&-
 }
 
+@test "--memory above a cgroup's limit" {
+	need_root
+	local group root limit
+	if [[ -w /sys/fs/cgroup/cgroup.procs && -e /sys/fs/cgroup/memory.max ]]; then
+		root=/sys/fs/cgroup limit=memory.max
+	elif [[ -w /sys/fs/cgroup/memory/cgroup.procs ]]; then
+		root=/sys/fs/cgroup/memory limit=memory.limit_in_bytes
+	else
+		skip "optional: no control group of memory can be made here"
+	fi
+	group=$root/tfs-e2e.$$
+	mkdir "$group" || skip "optional: no control group can be made here"
+	restore+=("wait_until rmdir '$group' 2>/dev/null")
+	echo $((512 << 20)) >"$group/$limit" || skip "optional: no limit of memory can be set here"
+	mkmodel --bytes 16K
+	expect_log 'warning: --memory: 65536 MiB are above what the memory cgroup allows; 448 MiB are used'
+	# shellcheck disable=SC2016 # the inner shell's
+	launch=(bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group")
+	start --memory=64G "$model" "$mnt"
+	stat_is memory_budget_bytes -eq $((448 << 20))
+	grep -q 'are above what the memory cgroup allows' "$log"
+}
+
 # --- Who writes the files ---------------------------------------------------------------------------------------------------
 
 @test "bytes changed in place, size and time restored" {

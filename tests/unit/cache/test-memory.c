@@ -31,7 +31,7 @@ FILE *__wrap_fopen(const char *path, const char *mode)
 }
 
 /* Files of a made-up machine: "PATH=TEXT". */
-static void check(const char *const *files, uint64_t want)
+static void check(const char *const *files, uint64_t (*ask)(void), uint64_t want)
 {
 	char *dir = make_tree();
 
@@ -46,7 +46,7 @@ static void check(const char *const *files, uint64_t want)
 		put_text(dir, path, eq + 1);
 	}
 	root = dir;
-	uint64_t have = tfs_memory_default();
+	uint64_t have = ask();
 	root = NULL;
 	remove_tree(dir);
 	assert_int_equal(have, want);
@@ -95,12 +95,42 @@ static void test_default(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < LENGTH(rows); i++)
-		check(rows[i].files, rows[i].want);
+		check(rows[i].files, tfs_memory_default, rows[i].want);
 	assert_true(tfs_memory_default() >= TFS_MEMORY_MIN); /* the real one */
+}
+
+static void test_limit(void **state)
+{
+	static const struct {
+		const char *files[8];
+		uint64_t want;
+	} rows[] = {
+		{ { MEMINFO }, UINT64_MAX },
+		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=max\n" }, UINT64_MAX },
+		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=1073741824\n" }, 896 * MIB },
+		/* The lowest, also of a parent; how much is used doesn't matter. */
+		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=8589934592\n", "sys/fs/cgroup/user/memory.max=2147483648\n",
+		    "sys/fs/cgroup/user/memory.current=2147483648\n" },
+		  1792 * MIB },
+		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=4096\n" }, TFS_MEMORY_MIN },
+		/* Inside a container its group is the root. */
+		{ { MEMINFO, "proc/self/cgroup=0::/\n", "sys/fs/cgroup/memory.max=1073741824\n" }, 896 * MIB },
+		/* Version 1, and what it has where there is no limit. */
+		{ { MEMINFO, "proc/self/cgroup=3:memory:/docker/1\n",
+		    "sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes=2147483648\n" },
+		  1792 * MIB },
+		{ { MEMINFO, "proc/self/cgroup=3:memory:/docker/1\n",
+		    "sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes=9223372036854771712\n" },
+		  UINT64_MAX },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(rows); i++)
+		check(rows[i].files, tfs_memory_limit, rows[i].want);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_default) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_default), cmocka_unit_test(test_limit) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

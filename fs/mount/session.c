@@ -410,6 +410,7 @@ static int serve(struct tfs_fs *fs)
 		fuse_session_exit(fs->session);
 	else if (!started) /* otherwise whoever started us is told */
 		announce(fs);
+	tfs_log_limit();				       /* from here on users cause lines */
 	int ended = fuse_session_loop_mt(fs->session, config); /* even if it is over: this stops the rings */
 	fuse_loop_cfg_destroy(config);
 	if (!started)
@@ -509,6 +510,7 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		/* Waiting requests are answered while there is still a session to answer through. */
 		tfs_fs_stop(fs);
 		tfs_close_all(fs);
+		tfs_log_limit_end();
 		if (tfs_mountpoint_fd(mountpoint) < 0) /* otherwise the program that mounted it does that */
 			unmount_undisturbed(fs);
 	}

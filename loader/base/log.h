@@ -21,7 +21,20 @@ void tfs_log_to_syslog(const char *ident);
 /* From now on append to @fd, with the time (UTC) before each line. It must stay open. */
 void tfs_log_to_file(int fd);
 
-void tfs_log(enum tfs_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/*
+ * From now on write at most TFS_LOG_BURST lines a second of a kind, which is what one function logs, so that nobody who causes
+ * errors can fill the disk or bury other lines. The rest is counted: the last of them is written with their number, once the second
+ * is over and anything is logged, or by tfs_log_limit_end(). Not debug lines.
+ */
+void tfs_log_limit(void);
+void tfs_log_limit_end(void);
+
+enum { TFS_LOG_BURST = 5 };
+
+/* @kind: a string that tells kinds apart, by its address. */
+void tfs_log_line(enum tfs_log_level level, const char *kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#define tfs_log(level, ...) tfs_log_line(level, __func__, __VA_ARGS__)
 
 #define tfs_log_error(...)   tfs_log(TFS_LOG_ERROR, __VA_ARGS__)
 #define tfs_log_warning(...) tfs_log(TFS_LOG_WARNING, __VA_ARGS__)

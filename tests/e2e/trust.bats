@@ -70,3 +70,15 @@ load helpers
 
 # --- Who reads them -----------------------------------------------------------------------------------------------------------
 
+@test "a thousand failed reads are a few lines" {
+	mkmodel --bytes 64K --tensors 8
+	expect_log 'error: model.safetensors: .*changed, replaced or removed'
+	start --passthrough=off --prefetch=none "$model" "$mnt"
+	touch "$model/model.safetensors"
+	py "$e2e/trust.py" failing-reads "$mnt" 1000
+	umount "$mnt"
+	wait_until ended "$daemon"
+	lines=$(wc -l <"$log")
+	((lines < 300)) || fail "$lines lines"
+	grep -qE '\(and [0-9]+ more like this\)$' "$log"
+}

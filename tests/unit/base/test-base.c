@@ -9,9 +9,78 @@
 #include "base/arena.h"
 #include "base/array.h"
 #include "base/checked.h"
+#include "base/log.h"
 #include "base/parallel.h"
 #include "base/sort.h"
 #include "base/utf8.h"
+
+static void log_of_one_kind(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		tfs_log_error("one %u", i);
+}
+
+static void log_of_another(void)
+{
+	tfs_log_warning("another");
+}
+
+/* What @log writes to standard error. */
+static char *logged(void (*log)(void))
+{
+	char *text = calloc(1, 1 << 16);
+	int before = dup(STDERR_FILENO);
+	FILE *f = tmpfile();
+
+	assert_true(text && before >= 0 && f);
+	fflush(stderr);
+	dup2(fileno(f), STDERR_FILENO);
+	log();
+	fflush(stderr);
+	dup2(before, STDERR_FILENO);
+	close(before);
+	rewind(f);
+	assert_true(fread(text, 1, (1 << 16) - 1, f) > 0);
+	fclose(f);
+	return text;
+}
+
+static unsigned times_in(const char *text, const char *what)
+{
+	unsigned n = 0;
+
+	for (; (text = strstr(text, what)); text += strlen(what))
+		n++;
+	return n;
+}
+
+static void much(void)
+{
+	log_of_one_kind(1000);
+}
+
+static void much_limited(void)
+{
+	tfs_log_limit();
+	log_of_one_kind(1000);
+	log_of_another();
+	tfs_log_limit_end();
+}
+
+static void log_is_limited(void **state)
+{
+	char *text = logged(much);
+
+	(void)state;
+	assert_int_equal(times_in(text, "tensorfs: error: one "), 1000);
+	free(text);
+	text = logged(much_limited);
+	/* A second may end in between, on a slow machine. */
+	assert_in_range(times_in(text, "tensorfs: error: one "), TFS_LOG_BURST + 1, 60);
+	assert_non_null(strstr(text, "tensorfs: error: one 999 (and "));
+	assert_int_equal(times_in(text, "tensorfs: warning: another\n"), 1);
+	free(text);
+}
 
 static void checked_arithmetic_sees_overflow(void **state)
 {
@@ -223,10 +292,15 @@ static void ill_formed_utf8_is_seen(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(checked_arithmetic_sees_overflow), cmocka_unit_test(arena_gives_aligned_memory),
-		cmocka_unit_test(arena_reserves_one_piece),	    cmocka_unit_test(array_grows),
-		cmocka_unit_test(sort_is_stable_and_right),	    cmocka_unit_test(names_compare_as_bytes_then_length),
-		cmocka_unit_test(parallel_visits_each_once),	    cmocka_unit_test(parallel_needs_no_threads),
+		cmocka_unit_test(checked_arithmetic_sees_overflow),
+		cmocka_unit_test(log_is_limited),
+		cmocka_unit_test(arena_gives_aligned_memory),
+		cmocka_unit_test(arena_reserves_one_piece),
+		cmocka_unit_test(array_grows),
+		cmocka_unit_test(sort_is_stable_and_right),
+		cmocka_unit_test(names_compare_as_bytes_then_length),
+		cmocka_unit_test(parallel_visits_each_once),
+		cmocka_unit_test(parallel_needs_no_threads),
 		cmocka_unit_test(ill_formed_utf8_is_seen),
 	};
 

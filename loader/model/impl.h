@@ -9,6 +9,7 @@
 #include "format/sniff.h"
 #include "model/index.h"
 #include "model/model.h"
+#include "model/seen.h"
 
 struct tfs_model_impl {
 	struct tfs_model pub; /* first, so a struct tfs_model * points to this, too */
@@ -23,6 +24,7 @@ struct tfs_model_impl {
 	struct tfs_arena arena;		       /* names, and the tables of merged sets */
 	uint32_t given;			       /* the file given as MODEL if it is recognised by its content, or UINT32_MAX */
 	const struct tfs_format *given_format; /* of that file */
+	struct tfs_seen seen;		       /* while scanning what followed links lead to */
 	bool undecided;			       /* while scanning: it isn't known yet which links lead inside, so none is followed */
 	unsigned threads;
 	tfs_warn_fn *warn;

@@ -77,21 +77,48 @@ static unsigned depth_of(const struct tfs_model_impl *m, uint32_t node)
 	return depth;
 }
 
+static struct tfs_link *new_link(struct tfs_model_impl *m, const struct tfs_dirent *e, const char *target, size_t len)
+{
+	struct tfs_link *link = tfs_arena_alloc(&m->arena, sizeof *link, alignof(struct tfs_link));
+
+	if (!link)
+		return NULL;
+	*link = (struct tfs_link){ tfs_arena_copy(&m->arena, target, len), e->uid, e->gid, e->id.mtime };
+	return link->target ? link : NULL;
+}
+
 /* What the link @name of the directory @dir is as a link; @e describes it. -ENOMEM, or the storage's error. */
 static int read_link(struct tfs_model_impl *m, int dir, const char *name, const struct tfs_dirent *e, struct tfs_link **ret_link)
 {
 	char target[PATH_MAX];
 	ssize_t len = m->pub.storage->ops->read_link(m->pub.storage, dir, name, target, sizeof target);
-	struct tfs_link *link;
 
 	if (len < 0)
 		return len;
-	link = tfs_arena_alloc(&m->arena, sizeof *link, alignof(struct tfs_link));
-	if (!link)
-		return -ENOMEM;
-	*link = (struct tfs_link){ tfs_arena_copy(&m->arena, target, len), e->uid, e->gid, e->id.mtime };
-	*ret_link = link;
-	return link->target ? 0 : -ENOMEM;
+	*ret_link = new_link(m, e, target, len);
+	return *ret_link ? 0 : -ENOMEM;
+}
+
+/*
+ * The link described by @e, in the directory @parent, as one to the directory @to of the tree. -ENAMETOOLONG, -ENOMEM.
+ */
+static int link_within(struct tfs_model_impl *m, uint32_t parent, uint32_t to, const struct tfs_dirent *e,
+		       struct tfs_link **ret_link)
+{
+	char target[PATH_MAX], path[PATH_MAX];
+	size_t up = 3 * (size_t)depth_of(m, parent), len;
+	int r = tfs_model_path(&m->pub, to, path, sizeof path);
+
+	if (r)
+		return r;
+	len = strlen(path);
+	if (up + len >= sizeof target)
+		return -ENAMETOOLONG;
+	for (size_t i = 0; i < up; i += 3)
+		memcpy(target + i, "../", 3);
+	memcpy(target + up, path, len);
+	*ret_link = new_link(m, e, target, up + len);
+	return *ret_link ? 0 : -ENOMEM;
 }
 
 /*
@@ -113,7 +140,11 @@ static int add_entry(struct tfs_model_impl *m, uint32_t parent, int dir, const c
 	} else {
 		/* A dangling one, or one that leads upwards, is harmless as a link. */
 		followed = !look(m, dir, name, true, &to) && !(S_ISDIR(to.mode) && is_ancestor(m, parent, &to));
-		r = followed && !m->undecided ? 0 : read_link(m, dir, name, &e, &link);
+		uint32_t seen = followed && S_ISDIR(to.mode) ? tfs_seen_find(&m->seen, m->nodes, &to.id) : UINT32_MAX;
+		followed = followed && seen == UINT32_MAX;
+		r = seen != UINT32_MAX	      ? link_within(m, parent, seen, &e, &link) :
+		    followed && !m->undecided ? 0 :
+						read_link(m, dir, name, &e, &link);
 		if (r == -ENOMEM)
 			return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the names of files");
 		if (r && !followed)
@@ -128,6 +159,8 @@ static int add_entry(struct tfs_model_impl *m, uint32_t parent, int dir, const c
 		return r;
 	n = &m->nodes[m->pub.n_nodes - 1];
 	n->link = link;
+	if (m->seen.room && S_ISDIR(e.mode) && tfs_seen_add(&m->seen, m->nodes, m->pub.n_nodes - 1))
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for more than %zu directories", m->seen.n);
 	if (loop) {
 		/* A parent mounted on it: not a link, so shown as an empty directory; without an identity it isn't read. */
 		n->id.dev = 0;
@@ -499,13 +532,19 @@ static int decide_links(struct tfs_model_impl *m, struct tfs_error *err)
 	return 0;
 }
 
-/* Scan the directories that followed links point to, and their content. */
+/*
+ * Scan the directories that followed links point to, and their content. Links there that lead to a directory that the tree has
+ * become links to that: ten directories that link to each other are ten directories, and not ten million paths.
+ */
 static int scan_outside(struct tfs_model_impl *m, struct tfs_error *err)
 {
 	size_t n = m->pub.n_followed;
 	uint32_t first = m->pub.n_nodes;
 	int r = 0;
 
+	for (uint32_t i = 0; n && i < first; i++)
+		if (S_ISDIR(m->nodes[i].mode) && m->nodes[i].id.ino && tfs_seen_add(&m->seen, m->nodes, i))
+			return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for more than %zu directories", m->seen.n);
 	for (size_t i = 0; !r && i < n; i++)
 		if (S_ISDIR(m->nodes[m->followed[i]].mode))
 			r = scan_dir(m, m->followed[i], NULL, err);
@@ -599,6 +638,7 @@ int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
 
 	if (!r)
 		r = file ? scan_file(m, file, err) : scan_root(m, NULL, err);
+	tfs_seen_fini(&m->seen);
 	if (r) {
 		tfs_error_in(err, path);
 		return r;

@@ -91,9 +91,9 @@ static void links_are_followed_but_not_in_circles(void **state)
 	n = &m->nodes[child(m, 0, "dir")];
 	assert_true(S_ISDIR(n->mode));
 	assert_int_equal(m->nodes[child(m, child(m, 0, "dir"), "file")].id.size, 5);
-	/* dir/back/up leads to the root, which is above it. */
-	n = &m->nodes[child(m, child(m, child(m, 0, "dir"), "back"), "up")];
-	assert_string_equal(n->link->target, "..");
+	/* What is in the tree already isn't shown again. */
+	n = &m->nodes[child(m, child(m, 0, "dir"), "back")];
+	assert_string_equal(n->link->target, "../sub");
 	assert_string_equal(m->nodes[child(m, 0, "dangling")].link->target, "nowhere");
 	assert_string_equal(m->nodes[child(m, 0, "self")].link->target, "self");
 	assert_string_equal(m->nodes[child(m, 0, "here")].link->target, ".");
@@ -330,6 +330,55 @@ static void a_file_without_a_telling_name_is_told_by_its_content(void **state)
 }
 
 /* --- Links ------------------------------------------------------------------------------------------------------- */
+
+enum { LATTICE = 10 };
+
+/* Directories 0, 1, … in @dir with links to each other; with @prefix before them. */
+static void put_lattice(const char *dir, const char *prefix)
+{
+	char name[20], target[200];
+
+	for (int i = 0; i < LATTICE; i++) {
+		snprintf(name, sizeof name, "%d", i);
+		mkdir(in_tree(dir, name), 0755);
+	}
+	for (int i = 0; i < LATTICE * LATTICE; i++) {
+		snprintf(name, sizeof name, "%d/to%d", i / LATTICE, i % LATTICE);
+		snprintf(target, sizeof target, "%s%d", prefix, i % LATTICE);
+		assert_int_equal(symlink(target, in_tree(dir, name)), 0);
+	}
+}
+
+static void directories_that_link_to_each_other_are_shown_once(void **state)
+{
+	char *dir = make_tree(), *other = make_tree(), target[200];
+	struct tfs_model *m;
+	struct warnings w;
+	uint32_t out, way;
+
+	(void)state;
+	/* By absolute paths, which are followed, and outside. */
+	put_safetensors(dir, "model.safetensors", ONE("t"), 4);
+	snprintf(target, sizeof target, "%s/", dir);
+	put_lattice(dir, target);
+	put_lattice(other, "../");
+	put_text(other, "7/file", "hello");
+	snprintf(target, sizeof target, "%s/0", other);
+	assert_int_equal(symlink(target, in_tree(dir, "out")), 0);
+	m = open_model(dir, &w);
+	assert_int_equal(w.n, 0);
+	assert_true(m->n_nodes < 20 * LATTICE * LATTICE);
+	/* All of it can be reached, by any of its paths. */
+	out = child(m, 0, "out");
+	way = child(m, out, "to7");
+	assert_true(S_ISDIR(m->nodes[way].mode));
+	assert_int_equal(m->nodes[child(m, way, "file")].id.size, 5);
+	assert_string_equal(m->nodes[child(m, child(m, out, "to3"), "to7")].link->target, "../../out/to7");
+	assert_int_equal(tfs_model_walk(m, out, "to3/to7/to2/to7/file"), child(m, way, "file"));
+	tfs_model_destroy(m);
+	remove_tree(dir);
+	remove_tree(other);
+}
 
 /* What is shown of the node @path: its link's target, "file", "dir", or "none". */
 static const char *shown(const struct tfs_model *m, uint32_t dir, const char *name)
@@ -1109,6 +1158,7 @@ int main(void)
 		cmocka_unit_test(a_file_stands_alone),
 		cmocka_unit_test(a_file_brings_its_set),
 		cmocka_unit_test(a_file_without_a_telling_name_is_told_by_its_content),
+		cmocka_unit_test(directories_that_link_to_each_other_are_shown_once),
 		cmocka_unit_test(links_that_lead_inside_stay_links),
 		cmocka_unit_test(chains_of_links_end),
 		cmocka_unit_test(an_index_makes_one_set),

@@ -31,6 +31,9 @@ struct row {
 	char text[TFS_ERROR_LINE]; /* if help is NULL */
 };
 
+/* As many missing tensors are listed by name, as anybody may have the text made; who needs more of them has the index. */
+enum { MISSING_MAX = 10000 };
+
 enum { ROWS_MAX = 96 };
 
 struct rows {
@@ -216,6 +219,23 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	free(s);
 }
 
+/* Call @fn for the missing tensors that @c may see, the first MISSING_MAX. Returns how many more there are. */
+static size_t for_missing(const struct tfs_fs *fs, const struct tfs_caller *c, void (*fn)(void *arg, const char *name), void *arg)
+{
+	size_t n = 0;
+
+	for (uint32_t s = 0; s < fs->model->n_sets; s++) {
+		const struct tfs_set *set = &fs->model->sets[s];
+
+		if (!tells_set(fs, c, s))
+			continue;
+		for (size_t i = 0; i < set->n_missing && n + i < MISSING_MAX; i++)
+			fn(arg, set->missing[i]);
+		n += set->n_missing;
+	}
+	return n > MISSING_MAX ? n - MISSING_MAX : 0;
+}
+
 /* A single line: paths may contain newlines. */
 static void print_line(FILE *f, const char *key, const char *text)
 {
@@ -223,6 +243,11 @@ static void print_line(FILE *f, const char *key, const char *text)
 	for (; *text; text++)
 		fputc((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text, f);
 	fputc('\n', f);
+}
+
+static void print_missing(void *f, const char *name)
+{
+	print_line(f, "missing tensor", name);
 }
 
 static void print_people(struct tfs_fs *fs, const struct tfs_caller *c, const struct rows *r, FILE *f)
@@ -236,11 +261,14 @@ static void print_people(struct tfs_fs *fs, const struct tfs_caller *c, const st
 	for (size_t i = 0; i < fs->n_warnings; i++)
 		if (tells_warning(fs, c, &fs->warnings[i]))
 			print_line(f, "warning", fs->warnings[i].line);
-	for (uint32_t s = 0; s < fs->model->n_sets; s++) {
-		const struct tfs_set *set = &fs->model->sets[s];
-		for (size_t i = 0; i < set->n_missing && tells_set(fs, c, s); i++)
-			print_line(f, "missing tensor", set->missing[i]);
-	}
+	size_t more = for_missing(fs, c, print_missing, f);
+	if (more)
+		fprintf(f, "missing tensors not listed: %zu\n", more);
+}
+
+static void append_missing(void *array, const char *name)
+{
+	json_array_append_new(array, tfs_json_any(name, strlen(name)));
 }
 
 static void print_json(struct tfs_fs *fs, const struct tfs_caller *c, const struct rows *r, FILE *f)
@@ -255,13 +283,10 @@ static void print_json(struct tfs_fs *fs, const struct tfs_caller *c, const stru
 	for (size_t i = 0; i < fs->n_warnings; i++)
 		if (tells_warning(fs, c, &fs->warnings[i]))
 			json_array_append_new(warnings, tfs_json_any(fs->warnings[i].line, strlen(fs->warnings[i].line)));
-	for (uint32_t s = 0; s < fs->model->n_sets; s++)
-		for (size_t i = 0; i < fs->model->sets[s].n_missing && tells_set(fs, c, s); i++) {
-			const char *name = fs->model->sets[s].missing[i];
-			json_array_append_new(missing, tfs_json_any(name, strlen(name)));
-		}
+	size_t more = for_missing(fs, c, append_missing, missing);
 	json_object_set_new(o, "warning_lines", warnings);
 	json_object_set_new(o, "missing_tensors", missing);
+	json_object_set_new(o, "missing_not_listed", json_integer((json_int_t)more));
 	json_dumpf(o, f, JSON_INDENT(2));
 	fputc('\n', f);
 	json_decref(o);

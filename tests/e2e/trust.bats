@@ -68,6 +68,25 @@ load helpers
 	py "$e2e/trust.py" changed-in-place "$model" "$mnt"
 }
 
+# What the daemon has needed at most, in MiB.
+peak() { echo $(($(sed -n 's/^VmHWM:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$daemon/status") >> 10)); }
+
+# Sanitizers need memory of their own.
+peak_is_below() {
+	[[ $TFS_SANITIZER ]] || (($(peak) < $1)) || fail "it has needed $(peak) MiB"
+}
+
+# bats test_tags=slow
+@test "missing tensors are counted, and the first 10000 of them listed" {
+	py "$e2e/trust.py" make-index "$model" 25000
+	expect_log 'warning: model.safetensors.index.json: '
+	start "$model" "$mnt"
+	stat_is missing -eq 25000
+	[[ $(grep -c '^missing tensor: ' "$mnt/.tensorfs/stats") = 10000 ]]
+	grep -qx 'missing tensors not listed: 15000' "$mnt/.tensorfs/stats"
+	py "$e2e/trust.py" missing "$mnt" 10000 15000
+}
+
 # --- Who reads them -----------------------------------------------------------------------------------------------------------
 
 @test "a thousand failed reads are a few lines" {

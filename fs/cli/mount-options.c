@@ -16,7 +16,8 @@
 /* clang-format off */
 enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o', OPT_NO_MTAB = 'n', OPT_SLOPPY = 's', OPT_VERBOSE = 'v', OPT_TYPE = 't',
        OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_NPY_ALIGN, OPT_ALLOW_OTHER,
-       OPT_NONEMPTY, OPT_VIEWS, OPT_LOG_FILE };
+       OPT_NONEMPTY, OPT_VIEWS, OPT_LOG_FILE,
+       OPT_SCAN_MEMORY, OPT_SCAN_TIME, OPT_NPY_HEADER };
 /* clang-format on */
 
 /* Options only for mounting … */
@@ -27,6 +28,10 @@ static const struct tfs_option mount_options[] = {
 	{ OPT_ALLOW_OTHER, "allow-other", NULL, "let other users access the mount; same as -o allow_other" },
 	{ OPT_VIEWS, "views", "LIST", "views to show: all, none, or some of tensors,npy,f32,meta,tree,whole" },
 	{ OPT_LOG_FILE, "log-file", "FILE", "once mounted, append messages to FILE instead of the system log or standard error" },
+	{ OPT_SCAN_MEMORY, "scan-memory", "SIZE",
+	  "memory for parsing the model's files (default 448M); leave out what needs more" },
+	{ OPT_SCAN_TIME, "scan-time", "SECONDS", "CPU time for parsing the model's files (default 20)" },
+	{ OPT_NPY_HEADER, "npy-header", "N", "read NumPy headers of up to N characters (default 10000)" },
 	{ OPT_NONEMPTY, "nonempty", NULL, "allow mounting over another tensorfs mount" },
 	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE",
 	  "load the files that FILE lists first, in that order: one name or glob per line" },
@@ -107,6 +112,36 @@ static const char *const engine_words[] = { "auto", "uring", "threads", "buffere
 
 static const char *const npy_align_words[] = { "64", "4096", NULL };
 
+/* Bytes, with a unit or without, from @min on. @end: what follows the number @v in @value. */
+static bool take_units(const char *option, const char *value, const char *end, double v, uint64_t min, const char *want,
+		       uint64_t *ret)
+{
+	static const char units[] = "KMGT";
+	const char *u = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+
+	/* "G", "GB" and "GiB" all mean 2^30: memory is measured in powers of two. */
+	if (*end && (!u || (end[1] && strcmp(end + 1, "B") && strcmp(end + 1, "iB"))))
+		return tfs_value_complain(option, value, want);
+	if (u)
+		v *= (double)(1ull << 10 * (u - units + 1));
+	if (v < (double)min || v >= 0x1p62)
+		return tfs_value_complain(option, value, want);
+	*ret = (uint64_t)v;
+	return true;
+}
+
+static bool parse_scan_memory(const char *value, uint64_t *ret)
+{
+	static const char want[] = "a size of at least 16M, such as 2G";
+	char *end;
+
+	errno = 0;
+	double v = strtod(value, &end);
+	if (!tfs_value_decimal(value) || errno)
+		return tfs_value_complain("--scan-memory", value, want);
+	return take_units("--scan-memory", value, end, v, (uint64_t)16 << 20, want, ret);
+}
+
 static bool parse_memory(const char *value, uint64_t *ret)
 {
 	static const char want[] = "a size of at least 64M, such as 8G, 50% or auto";
@@ -122,18 +157,9 @@ static bool parse_memory(const char *value, uint64_t *ret)
 		return tfs_value_complain("--memory", value, want);
 	if (*end == '%' && !end[1] && v <= 100) {
 		v = v / 100 * 2 * (double)tfs_memory_default(); /* the default is half of what is available */
-	} else if (*end) {
-		static const char units[] = "KMGT";
-		const char *u = strchr(units, toupper((unsigned char)*end));
-		/* "G", "GB" and "GiB" all mean 2^30: memory is measured in powers of two. */
-		if (!u || (end[1] && strcmp(end + 1, "B") && strcmp(end + 1, "iB")))
-			return tfs_value_complain("--memory", value, want);
-		v *= (double)(1ull << 10 * (u - units + 1));
+		end++;
 	}
-	if (v < (double)TFS_MEMORY_MIN || v >= 0x1p62)
-		return tfs_value_complain("--memory", value, want);
-	*ret = (uint64_t)v;
-	return true;
+	return take_units("--memory", value, end, v, TFS_MEMORY_MIN, want, ret);
 }
 
 /* N, or MIN-MAX. */
@@ -305,6 +331,12 @@ bool tfs_options_take(void *arg, int id, const char *value)
 		return true;
 	case OPT_MEMORY:
 		return parse_memory(value, &o->loader.memory);
+	case OPT_SCAN_MEMORY:
+		return parse_scan_memory(value, &o->scan.memory);
+	case OPT_SCAN_TIME:
+		return tfs_value_number("--scan-time", value, 0.001, 86400, &o->scan.seconds);
+	case OPT_NPY_HEADER:
+		return tfs_value_count("--npy-header", value, 1, TFS_NPY_HEADER_MAX, &o->scan.npy_header);
 	case OPT_OPEN_WAIT:
 		return tfs_value_number("--open-wait", value, 0, 86400, &o->loader.open_wait);
 	case OPT_THREADS:
@@ -352,6 +384,7 @@ bool tfs_options_init(struct tfs_options *ret_options)
 {
 	*ret_options = (struct tfs_options){
 		.views = TFS_VIEWS_ALL,
+		.scan = { TFS_SCAN_MEMORY, TFS_SCAN_SECONDS, TFS_NPY_HEADER },
 		.loader = { .open_wait = 1, .threads = TFS_THREADS_DEFAULT, .threads_min = TFS_THREADS_MIN_DEFAULT },
 		.npy_align = TFS_NPY_ALIGN,
 		.mount_options = strdup(""),

@@ -17,7 +17,8 @@ struct tfs_options {
 	bool fake;	   /* do everything but mount */
 	unsigned max_read; /* bytes that the kernel may request at a time; 0: no limit */
 	enum tfs_switch passthrough, uring;
-	unsigned views; /* to show: see tree/views.h */
+	unsigned views;		     /* to show: see tree/views.h */
+	struct tfs_scan_limits scan; /* what parsing the model's files may cost */
 	struct tfs_loader_options loader;
 	unsigned npy_align;
 	const char *log_file;	   /* to append messages to, or NULL; points into argv or words */

@@ -614,7 +614,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 		}
 	}
 	if (!r) {
-		r = tfs_model_open(options->model_dir, get_nprocs(), on_warning, &fs, &fs.model, &err);
+		r = tfs_model_open_limited(options->model_dir, &options->scan, get_nprocs(), on_warning, &fs, &fs.model, &err);
 		if (!r)
 			r = find_ways(&fs, &err);
 		if (!r)

@@ -398,6 +398,9 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	if (n > in->size - LENGTH_SIZE)
 		return tfs_error_set(err, -EINVAL, 0, "header length %llu is more than the %llu bytes that follow it",
 				     (unsigned long long)n, (unsigned long long)(in->size - LENGTH_SIZE));
+	/* And the records made of it, before they are tensors: 20 bytes are the least that one takes. */
+	if (tfs_share_scratch(in->share, 2 * n))
+		return -ENOMEM;
 	text = malloc(n + 1); /* n may be 0 */
 	if (!text)
 		return tfs_error_set(err, -ENOMEM, 0, "no memory for a header of %llu bytes", (unsigned long long)n);

@@ -278,6 +278,9 @@ static int read_members(const struct tfs_input *in, const struct ending *e, stru
 	struct tfs_cursor c;
 	int r;
 
+	/* With the sorted lists that are made of them. */
+	if (tfs_share_scratch(in->share, e->central_size + e->count * (sizeof *z->members + 3 * sizeof(void *))))
+		return -ENOMEM;
 	z->central = malloc(e->central_size + 1); /* room for a NUL after the last name */
 	z->members = reallocarray(NULL, e->count + 1, sizeof *z->members);
 	if (!z->central || !z->members)

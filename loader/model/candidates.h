@@ -32,6 +32,7 @@ struct tfs_weight_file {
 	struct tfs_catalog *catalog; /* of a valid weight file, sorted by name; of a broken one, the part that was read, or NULL */
 	struct tfs_index *index;     /* of a valid index */
 	const struct tfs_error *err; /* of a broken one */
+	struct tfs_share share;	     /* of what parsing may cost */
 };
 
 /* Is it a readable weight file? */

@@ -27,6 +27,7 @@ struct tfs_model_impl {
 	struct tfs_seen seen;		       /* while scanning what followed links lead to */
 	bool undecided;			       /* while scanning: it isn't known yet which links lead inside, so none is followed */
 	unsigned threads;
+	struct tfs_scan_cost scan; /* what parsing may cost, and has */
 	tfs_warn_fn *warn;
 	void *warn_arg;
 };

@@ -27,6 +27,7 @@ struct index {
 	uint32_t last; /* file of the last entry: usually that of the next, too */
 	struct tfs_json json;
 	struct tfs_error *err;
+	struct tfs_share *share; /* while it is read */
 };
 
 /* --- Names of index files ---------------------------------------------------------------------------------------- */
@@ -145,7 +146,9 @@ static int add_entry(struct index *ix, const struct tfs_json_text *name, const s
 		return r;
 	if (wrong)
 		note_bad(ix, file, wrong);
-	if (tfs_array_room(ix->entries, n, ix->room_entries))
+	/* Twice, as they are sorted in another array, and two pointers for that. */
+	if (tfs_share_keep(ix->share, 2 * sizeof *ix->entries + 2 * sizeof(void *)) ||
+	    tfs_array_room(ix->entries, n, ix->room_entries))
 		return -ENOMEM;
 	/* Lengths fit, as the whole file is smaller than TFS_INDEX_MAX_SIZE. */
 	ix->entries[n] = (struct tfs_index_entry){ .name = name->s, .name_len = name->len, .file = place };
@@ -295,7 +298,8 @@ int tfs_index_read(const struct tfs_input *in, struct tfs_index **ret_index, str
 	if (!ix)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for an index");
 	ix->err = err;
-	ix->text = malloc(in->size + 1); /* size may be 0 */
+	ix->share = in->share;
+	ix->text = tfs_share_keep(ix->share, in->size) ? NULL : malloc(in->size + 1); /* size may be 0 */
 	r = ix->text ? tfs_input_read(in, ix->text, in->size, 0, err) : -ENOMEM;
 	if (!r) {
 		tfs_json_init(&ix->json, ix->text, in->size, 0, err);
@@ -312,6 +316,7 @@ int tfs_index_read(const struct tfs_input *in, struct tfs_index **ret_index, str
 	ix->pub.entries = ix->entries;
 	ix->pub.files = ix->files;
 	ix->err = ix->json.err = NULL; /* no longer ours */
+	ix->share = NULL;
 	*ret_index = &ix->pub;
 	return 0;
 }

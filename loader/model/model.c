@@ -10,6 +10,14 @@
 int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *warn_arg, struct tfs_model **ret_model,
 		   struct tfs_error *err)
 {
+	const struct tfs_scan_limits limits = { TFS_SCAN_MEMORY, TFS_SCAN_SECONDS, TFS_NPY_HEADER };
+
+	return tfs_model_open_limited(path, &limits, threads, warn, warn_arg, ret_model, err);
+}
+
+int tfs_model_open_limited(const char *path, const struct tfs_scan_limits *limits, unsigned threads, tfs_warn_fn *warn,
+			   void *warn_arg, struct tfs_model **ret_model, struct tfs_error *err)
+{
 	struct tfs_error local;
 	struct tfs_model_impl *m;
 	int r;
@@ -22,6 +30,7 @@ int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the model");
 	m->given = UINT32_MAX;
 	m->pub.npy_align = TFS_NPY_ALIGN;
+	m->scan.limits = *limits;
 	m->threads = threads;
 	m->warn = warn;
 	m->warn_arg = warn_arg;

@@ -143,6 +143,13 @@ typedef void tfs_warn_fn(void *arg, const struct tfs_error *warning);
  */
 int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *warn_arg, struct tfs_model **ret_model,
 		   struct tfs_error *err);
+
+/*
+ * The same with limits other than the default ones. A file whose parsing would exceed them is left out like a broken one. What a
+ * file needs may depend on what others need at the same time, so one that exceeds the memory is parsed again when the others are done.
+ */
+int tfs_model_open_limited(const char *path, const struct tfs_scan_limits *limits, unsigned threads, tfs_warn_fn *warn,
+			   void *warn_arg, struct tfs_model **ret_model, struct tfs_error *err);
 void tfs_model_destroy(struct tfs_model *m); /* takes NULL */
 
 /*

@@ -276,12 +276,13 @@ struct given {
 };
 
 /* Add the files that the weight file refers to. */
-static int want_external(const struct tfs_model_impl *m, struct wanted *w, const struct given *g)
+static int want_external(struct tfs_model_impl *m, struct wanted *w, const struct given *g)
 {
 	struct tfs_catalog *catalog;
 	struct tfs_error ignored;
 	const char *const *locations = NULL;
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
+	struct tfs_share share = { 0 };
 	size_t n = 0;
 	int r = 0;
 
@@ -292,25 +293,36 @@ static int want_external(const struct tfs_model_impl *m, struct wanted *w, const
 	catalog = tfs_catalog_create();
 	if (!catalog)
 		return -ENOMEM;
+	tfs_share_begin(&share, &m->scan);
+	tfs_catalog_limit(catalog, &share);
+	in.share = &share;
 	if (!g->format->parse(&in, g->name, catalog, &ignored))
 		locations = tfs_catalog_locations(catalog, &n);
 	for (size_t i = 0; i < n && !r; i++)
 		r = want(w, locations[i]);
 	tfs_catalog_destroy(catalog);
+	tfs_share_fini(&share);
 	return r;
 }
 
 /* Add the index @name and the shards that it lists, if it is the given file, or lists it. */
-static int want_index(const struct tfs_model_impl *m, struct wanted *w, const struct given *g, const char *name)
+static int want_index(struct tfs_model_impl *m, struct wanted *w, const struct given *g, const char *name)
 {
 	bool lists = g->is_index;
 	struct tfs_index *index;
 	struct tfs_error ignored;
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
-	int r = open_file(m, name, &in) ? -ENOENT : tfs_index_read(&in, &index, &ignored);
+	struct tfs_share share;
+	int r = open_file(m, name, &in) ? -ENOENT : 0;
 
-	if (r)
-		return r == -ENOMEM ? r : 0;
+	tfs_share_begin(&share, &m->scan);
+	in.share = &share;
+	if (!r)
+		r = tfs_index_read(&in, &index, &ignored);
+	/* It is freed before anything else is parsed. */
+	tfs_share_fini(&share);
+	if (r) /* an index that is too large is reported when the sets are built */
+		return r == -ENOMEM && !share.over ? r : 0;
 	for (size_t i = 0; i < index->n_files && !lists; i++)
 		lists = !strcmp(index->files[i], g->name);
 	if (lists)
@@ -322,7 +334,7 @@ static int want_index(const struct tfs_model_impl *m, struct wanted *w, const st
 }
 
 /* Add @name of the same directory, if it is part of the set. */
-static int want_sibling(const struct tfs_model_impl *m, struct wanted *w, const struct given *g, const char *name)
+static int want_sibling(struct tfs_model_impl *m, struct wanted *w, const struct given *g, const char *name)
 {
 	struct tfs_shard_name shard;
 
@@ -335,7 +347,7 @@ static int want_sibling(const struct tfs_model_impl *m, struct wanted *w, const 
 }
 
 /* Add the rest of the set, if the file is one of several: by index or by name, as model/candidates.h does for a directory. */
-static int want_set(const struct tfs_model_impl *m, struct wanted *w, struct given *g)
+static int want_set(struct tfs_model_impl *m, struct wanted *w, struct given *g)
 {
 	__attribute__((cleanup(tfs_arena_fini))) struct tfs_arena arena = { 0 };
 	cleanup_free const void **names = NULL;

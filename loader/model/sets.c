@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,6 +136,22 @@ static int read_index(const struct tfs_input *in, struct tfs_index **ret_index, 
 	return other ? other : r;
 }
 
+/* The reason that a parser can't know. */
+static int refuse_cost(const struct tfs_model_impl *m, const struct tfs_share *share, struct tfs_error *err)
+{
+	const struct tfs_scan_limits *l = &m->scan.limits;
+
+	if (share->over == TFS_OVER_TIME)
+		return tfs_error_set(
+			err, -EFBIG, TFS_NO_OFFSET,
+			"not read: parsing the files of the model has taken more CPU time than the limit, %g s (--scan-time)",
+			l->seconds);
+	return tfs_error_set(err, -EFBIG, TFS_NO_OFFSET,
+			     "parsing it needs more memory than is left of the limit, %" PRIu64
+			     " MiB for all files (--scan-memory)",
+			     l->memory >> 20);
+}
+
 static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct tfs_error *err)
 {
 	const struct tfs_node *n = &m->nodes[file->node];
@@ -152,9 +169,16 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	r = tfs_model_open_input(m, file->node, &in);
 	if (r)
 		return tfs_error_set(err, r, TFS_NO_OFFSET, "opening: %s", strerror(-r));
+	in.share = &file->share;
+	/* Also where there is nothing large to charge, such as for the next of many small files. */
+	r = tfs_share_scratch(&file->share, 0);
+	if (r)
+		return r;
 	if (file->is_index)
 		return read_index(&in, &file->index, err);
 	file->catalog = tfs_catalog_create();
+	if (file->catalog)
+		tfs_catalog_limit(file->catalog, &file->share);
 	r = file->catalog ? tfs_sniff_read(file->format, &in, n->name, file->catalog, err) : -ENOMEM;
 	if (!r)
 		r = tfs_catalog_sort(file->catalog);
@@ -176,9 +200,19 @@ static void parse_file(void *arg, size_t i)
 	struct finder *f = arg;
 	struct tfs_weight_file *file = &f->files[f->order[i]];
 	struct tfs_error err = { .offset = TFS_NO_OFFSET }, *copy;
+	int r;
 
-	if (!parse(&f->m->pub, file, &err))
+	tfs_share_begin(&file->share, &f->m->scan);
+	r = parse(&f->m->pub, file, &err);
+	tfs_share_end(&file->share);
+	if (file->catalog)
+		tfs_catalog_limit(file->catalog, NULL);
+	if (!r)
 		return;
+	if (file->share.over) {
+		err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
+		refuse_cost(f->m, &file->share, &err);
+	}
 	tfs_model_error_in(&f->m->pub, file->node, &err);
 	copy = malloc(sizeof *copy);
 	if (copy)
@@ -193,6 +227,23 @@ static void clear_file(struct tfs_weight_file *file)
 	if (file->err != &no_memory)
 		free((struct tfs_error *)file->err);
 	file->err = NULL;
+	tfs_share_fini(&file->share);
+}
+
+/*
+ * What exceeded the memory while others needed some, too, gets another chance alone, so that it doesn't depend on their threads what
+ * is left out.
+ */
+static void parse_again(struct finder *f)
+{
+	for (size_t i = 0; i < f->n_files; i++) {
+		struct tfs_weight_file *file = &f->files[f->order[i]];
+
+		if (file->share.over != TFS_OVER_MEMORY || f->n_files == 1)
+			continue;
+		clear_file(file);
+		parse_file(f, i);
+	}
 }
 
 /* --- One directory ----------------------------------------------------------------------------------------------- */
@@ -560,6 +611,7 @@ static int find(struct finder *f)
 	if (!m->catalogs || !f->named)
 		return -ENOMEM;
 	tfs_parallel_for(f->n_files, m->threads, parse_file, f);
+	parse_again(f);
 	drop_others(f);
 	for (size_t i = 0; i < f->n_files && !r; i = end) {
 		uint32_t dir = m->nodes[f->files[i].node].parent;

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "base/error.h"
+#include "base/scan.h"
 
 /* --- What an entry is ------------------------------------------------------------------------------------------------ */
 
@@ -70,6 +71,7 @@ struct tfs_input {
 	const struct tfs_input_ops *ops; /* NULL: not open */
 	uint64_t size;			 /* as of when the model was opened; there may be less by now */
 	int fd;				 /* of a local file, for those who read it in other ways; else -1 */
+	struct tfs_share *share;	 /* of what parsing may cost; NULL: no limits. Owned by who opened it */
 };
 
 #define TFS_INPUT_CLOSED ((struct tfs_input){ .fd = -1 })

@@ -15,9 +15,11 @@
 #include "base/array.h"
 #include "base/checked.h"
 #include "base/cleanup.h"
+#include "base/scan.h"
 #include "base/sort.h"
 
 struct tfs_catalog {
+	struct tfs_share *share; /* of the parser that fills it, or NULL */
 	struct tfs_tensor *tensors;
 	size_t count, room;
 	const char **locations;
@@ -40,6 +42,16 @@ struct tfs_catalog {
 struct tfs_catalog *tfs_catalog_create(void)
 {
 	return calloc(1, sizeof(struct tfs_catalog));
+}
+
+void tfs_catalog_limit(struct tfs_catalog *c, struct tfs_share *share)
+{
+	c->share = share;
+}
+
+uint32_t tfs_catalog_npy_header(const struct tfs_catalog *c)
+{
+	return c->share && c->share->scan ? c->share->scan->limits.npy_header : TFS_NPY_HEADER_MAX;
 }
 
 /* For tdestroy(): dtypes are in an arena. */
@@ -72,6 +84,10 @@ int tfs_catalog_reserve(struct tfs_catalog *c, size_t tensors, size_t name_bytes
 	if (ckd_add(&room, c->count, tensors) || ckd_add(&name_bytes, name_bytes, tensors) ||
 	    ckd_mul(&dims, dims, sizeof(uint64_t)))
 		return -ENOMEM;
+	/* Charged again as they are added, as there may be fewer; now only to see that there is room. */
+	if (tfs_share_scratch(c->share, tensors * sizeof *t))
+		return -ENOMEM;
+	tfs_share_give(c->share, tensors * sizeof *t);
 	if (room > c->room) {
 		t = reallocarray(c->tensors, room, sizeof *t);
 		if (!t)
@@ -98,7 +114,8 @@ int tfs_catalog_add(struct tfs_catalog *c, const char *name, size_t name_len, co
 
 	if (c->count == UINT32_MAX || name_len > UINT32_MAX || ndim > TFS_MAX_DIMS)
 		return -E2BIG;
-	if (tfs_array_room(c->tensors, c->count, c->room))
+	if (tfs_share_keep(c->share, sizeof t + name_len + 1 + ndim * sizeof *dims) ||
+	    tfs_array_room(c->tensors, c->count, c->room))
 		return -ENOMEM;
 	dims = tfs_arena_array(&c->shapes, ndim, sizeof *dims, alignof(uint64_t));
 	t.name = tfs_arena_copy(&c->names, name, name_len);
@@ -117,6 +134,8 @@ int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct
 	uint64_t *strides = NULL;
 	struct tfs_segment *segments = NULL;
 
+	if (tfs_share_keep(c->share, sizeof *p + encoding->n_segments * sizeof *segments))
+		return -ENOMEM;
 	if (!t)
 		t = &c->tensors[c->count - 1];
 	assert(!encoding->strides || (t->dtype->block_elems == 1 && !encoding->n_segments));
@@ -148,7 +167,8 @@ int tfs_catalog_external(struct tfs_catalog *c, const char *location, size_t len
 
 	/* Tensors of the same file are usually adjacent. */
 	if (!last || strlen(last) != len || memcmp(last, location, len)) {
-		if (tfs_array_room(c->locations, c->n_locations, c->room_locations))
+		if (tfs_share_keep(c->share, sizeof *c->locations + len + 1) ||
+		    tfs_array_room(c->locations, c->n_locations, c->room_locations))
 			return -ENOMEM;
 		c->locations[c->n_locations] = tfs_arena_copy(&c->names, location, len);
 		if (!c->locations[c->n_locations])
@@ -191,6 +211,8 @@ const struct tfs_dtype *tfs_catalog_dtype(struct tfs_catalog *c, const char *nam
 
 	if (found)
 		return *found;
+	if (tfs_share_keep(c->share, sizeof *d + strlen(name) + (npy ? strlen(npy) : 0)))
+		return NULL;
 	d = tfs_arena_alloc(&c->shapes, sizeof *d, alignof(struct tfs_dtype));
 	if (!d)
 		return NULL;
@@ -235,7 +257,8 @@ int tfs_catalog_leave_out(struct tfs_catalog *c, const char *name, size_t name_l
 	const char *copy;
 	va_list ap;
 
-	if (tfs_array_room(c->left_out, c->n_left_out, c->room_left_out))
+	if (tfs_share_keep(c->share, sizeof *c->left_out + name_len + 1) ||
+	    tfs_array_room(c->left_out, c->n_left_out, c->room_left_out))
 		return -ENOMEM;
 	copy = tfs_arena_copy(&c->names, name, name_len);
 	if (!copy)
@@ -267,7 +290,8 @@ int tfs_catalog_add_metadata(struct tfs_catalog *c, const char *key, size_t key_
 {
 	struct tfs_metadata m = { .key_len = key_len, .value_len = value_len };
 
-	if (key_len > UINT32_MAX || value_len > UINT32_MAX || tfs_array_room(c->metadata, c->n_metadata, c->room_metadata))
+	if (key_len > UINT32_MAX || value_len > UINT32_MAX || tfs_share_keep(c->share, sizeof m + key_len + value_len + 2) ||
+	    tfs_array_room(c->metadata, c->n_metadata, c->room_metadata))
 		return -ENOMEM;
 	m.key = tfs_arena_copy(&c->names, key, key_len);
 	m.value = tfs_arena_copy(&c->names, value, value_len);
@@ -285,7 +309,7 @@ const struct tfs_metadata *tfs_catalog_metadata(const struct tfs_catalog *c, siz
 
 int tfs_catalog_add_recipe(struct tfs_catalog *c, const struct tfs_recipe *recipe)
 {
-	if (tfs_array_room(c->recipes, c->n_recipes, c->room_recipes))
+	if (tfs_share_keep(c->share, sizeof *recipe) || tfs_array_room(c->recipes, c->n_recipes, c->room_recipes))
 		return -ENOMEM;
 	c->recipes[c->n_recipes++] = *recipe;
 	return 0;
@@ -341,6 +365,8 @@ int tfs_catalog_sort(struct tfs_catalog *c)
 	if (i >= n)
 		return 0;
 
+	if (tfs_share_scratch(c->share, n * (2 * sizeof *order + sizeof *sorted)))
+		return -ENOMEM;
 	order = reallocarray(NULL, n, 2 * sizeof *order);
 	sorted = reallocarray(NULL, n, sizeof *sorted);
 	if (!order || !sorted)

@@ -129,6 +129,17 @@ struct tfs_catalog;
 struct tfs_catalog *tfs_catalog_create(void);
 void tfs_catalog_destroy(struct tfs_catalog *c); /* takes NULL */
 
+struct tfs_share;
+
+/*
+ * From now on what is added is charged to @share, and -ENOMEM may mean that its limits were reached; NULL: no longer, as in a new
+ * catalog.
+ */
+void tfs_catalog_limit(struct tfs_catalog *c, struct tfs_share *share);
+
+/* The longest NumPy header to read, in characters. */
+uint32_t tfs_catalog_npy_header(const struct tfs_catalog *c);
+
 /*
  * Room for @tensors tensors, with @name_bytes bytes of names and @dims dimensions in all, so adding that many uses exactly the
  * memory they need. 0 or -ENOMEM.

@@ -77,6 +77,47 @@ peak_is_below() {
 }
 
 # bats test_tags=slow
+@test "two torch files of 60 KB whose pickles make 60 million lists each" {
+	py "$e2e/trust.py" make-torch "$model" 2 60000000
+	expect_log "warning: t[01]\\.pt: .*(takes? more than|needs more memory than is left of the limit)"
+	start "$model" "$mnt"
+	peak_is_below 600
+	stat_is warnings -eq 2
+	stat_is tensors -eq 1
+}
+
+@test "parsing beyond --scan-memory leaves a file out, and nothing else" {
+	py "$e2e/trust.py" make-torch "$model" 3 4000000
+	expect_log 'warning: t[0-2]\.pt: left out: parsing it needs more memory than is left of the limit, 16 MiB for all files \(--scan-memory\)'
+	start --scan-memory=16M "$model" "$mnt"
+	stat_is warnings -eq 3
+	stat_is tensors -eq 1
+}
+
+@test "what fits alone is read, whatever else is parsed at the same time" {
+	py "$e2e/trust.py" make-torch "$model" 4 4000000
+	expect_log 'warning: t[0-3]\.pt: has no tensors|warning: t[0-3]\.pt: left out: has no tensors'
+	# Each needs some 180 MiB.
+	start --scan-memory=250M "$model" "$mnt"
+	stat_is warnings -eq 4
+}
+
+@test "parsing beyond --scan-time" {
+	py "$e2e/trust.py" make-torch "$model" 1 4000000
+	expect_log 'warning: t0\.pt: left out: not read: parsing the files of the model has taken more CPU time than the limit, 0.01 s'
+	start --scan-time=0.01 "$model" "$mnt"
+	stat_is tensors -eq 1
+}
+
+# bats test_tags=slow
+@test "an index of ten million names" {
+	py "$e2e/trust.py" make-index "$model" 10000000
+	expect_log 'warning: model.safetensors.index.json: left out: parsing it needs more memory'
+	start "$model" "$mnt"
+	peak_is_below 600
+	stat_is tensors -eq 1
+}
+
 @test "missing tensors are counted, and the first 10000 of them listed" {
 	py "$e2e/trust.py" make-index "$model" 25000
 	expect_log 'warning: model.safetensors.index.json: '
@@ -85,6 +126,31 @@ peak_is_below() {
 	[[ $(grep -c '^missing tensor: ' "$mnt/.tensorfs/stats") = 10000 ]]
 	grep -qx 'missing tensors not listed: 15000' "$mnt/.tensorfs/stats"
 	py "$e2e/trust.py" missing "$mnt" 10000 15000
+}
+
+@test "NumPy headers above NumPy's own limit, unless asked for" {
+	py "$e2e/trust.py" make-npz "$model"
+	expect_log 'warning: a.npz: .*member "(long|utf8-over)\.npy": a header of [0-9]+ characters is above the limit of 10000; '
+	expect_log 'warning: a.npz: .*structured'
+	start "$model" "$mnt"
+	[[ $(ls "$mnt/tensors") = $'at-limit\nutf8' ]] || fail "$(ls "$mnt/tensors")"
+	umount "$mnt"
+	start --npy-header=1048576 "$model" "$mnt"
+	[[ $(ls "$mnt/tensors") = $'at-limit\nlong\nutf8\nutf8-over' ]] || fail "$(ls "$mnt/tensors")"
+}
+
+@test "directories that link to each other" {
+	mkmodel --bytes 16K
+	for i in {0..9}; do mkdir "$model/d$i"; done
+	for i in {0..9}; do
+		for j in {0..9}; do
+			ln -s "$model/d$j" "$model/d$i/to$j"
+		done
+	done
+	start "$model" "$mnt"
+	peak_is_below 600
+	[[ -d $mnt/d0/to3/to7/to1/to9 ]]
+	(($(find "$mnt" | wc -l) < 5000))
 }
 
 # --- Who reads them -----------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ static void check_shown(const struct tfs_tensor *t, unsigned align)
 	c = tfs_catalog_create();
 	CHECK(c);
 	CHECK(tfs_npy_header(t->dtype->npy, t->shape, t->ndim, align, header) % align == 0);
-	CHECK(!tfs_npy_header_length(header, TFS_NPY_START, sizeof header, &len, &err) && len % align == 0);
+	CHECK(!tfs_npy_header_length(header, TFS_NPY_START, sizeof header, c, &len, &err) && len % align == 0);
 	CHECK(!tfs_npy_header_read(header, len, c, &array, &err));
 	CHECK(!strcmp(array.dtype->npy, t->dtype->npy) && array.dtype->block_bytes == t->dtype->block_bytes);
 	CHECK(array.ndim == t->ndim && !memcmp(array.shape, t->shape, t->ndim * sizeof *t->shape));

@@ -507,6 +507,10 @@ static int read_tensors(struct parser *p)
 	struct tfs_gguf_tensor t;
 	int r = tfs_catalog_reserve(p->catalog, p->r.n_tensors, 0, 0);
 
+	if (!r)
+		r = tfs_share_scratch(p->r.input->share, p->r.n_tensors * (sizeof *p->records + 2 * sizeof(void *)));
+	if (r)
+		return r;
 	p->records = reallocarray(NULL, p->r.n_tensors + 1, sizeof *p->records); /* n_tensors may be 0 */
 	if (!p->records)
 		return -ENOMEM;

@@ -100,6 +100,8 @@ static int fill(struct tfs_gguf *g, size_t n)
 
 	if (n > g->room || !g->buf) {
 		want = n > BUFFER ? n : BUFFER;
+		if (tfs_share_scratch(g->input->share, want - g->room))
+			return -ENOMEM;
 		buf = realloc(g->buf, want);
 		if (!buf)
 			return tfs_error_set(g->err, -ENOMEM, g->at, "no memory for %zu bytes of the header", want);

@@ -27,11 +27,7 @@
 #include "format/numpy/literal.h"
 #include "format/numpy/type.h"
 
-/*
- * NumPy itself reads no more than 10,000 characters unless told to. Version 2.0 was made for headers of more than 65,535: 10,000
- * fields need half of this.
- */
-#define MAX_HEADER (1u << 20)
+#define MAX_UTF8 4u /* bytes of a character in a header of version 3.0 */
 
 #define MAX_DEPTH 32   /* of nested structures; NumPy's limit is Python's recursion limit */
 #define MAX_DESCR 2500 /* of the descr in the header of an npy/ file, whose 4096 bytes must also hold the shape */
@@ -69,8 +65,18 @@ bool tfs_npy_claims(const uint8_t *start, size_t len)
 	return len >= sizeof magic && !memcmp(start, magic, sizeof magic);
 }
 
-int tfs_npy_header_length(const uint8_t *start, size_t len, uint64_t size, size_t *ret_len, struct tfs_error *err)
+static int refuse_length(uint32_t n, uint32_t max, struct tfs_error *err)
 {
+	return tfs_error_set(err, -EINVAL, 8,
+			     "a header of %u characters is above the limit of %u; NumPy has the same, unless told otherwise, as "
+			     "--npy-header does here",
+			     n, max);
+}
+
+int tfs_npy_header_length(const uint8_t *start, size_t len, uint64_t size, const struct tfs_catalog *catalog, size_t *ret_len,
+			  struct tfs_error *err)
+{
+	uint32_t max = tfs_catalog_npy_header(catalog);
 	struct tfs_cursor c = tfs_cursor(start, len);
 	const uint8_t *version;
 	size_t prefix;
@@ -87,8 +93,9 @@ int tfs_npy_header_length(const uint8_t *start, size_t len, uint64_t size, size_
 	prefix = c.at - start;
 	if (c.bad)
 		return tfs_error_set(err, -EINVAL, len, "ends within the first %u bytes of its header", TFS_NPY_START);
-	if (n > MAX_HEADER)
-		return tfs_error_set(err, -EINVAL, 8, "header length %u is above the limit of %u", n, MAX_HEADER);
+	/* Those of 3.0 are counted when it is read, as each may be several bytes. */
+	if (n / (version[0] == 3 ? MAX_UTF8 : 1) > max)
+		return refuse_length(n, max, err);
 	if (n > size - prefix)
 		return tfs_error_set(err, -EINVAL, 8, "header length %u is more than the %llu bytes that follow it", n,
 				     (unsigned long long)(size - prefix));
@@ -497,9 +504,14 @@ int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *c
 		},
 	};
 	unsigned long_dims = 0;
+	uint32_t n = 0;
 	int r;
 
 	*ret = (struct tfs_npy_array){ 0 };
+	for (const uint8_t *c = rd.lit.at; c < rd.lit.end; c++)
+		n += !rd.lit.utf8 || (*c & 0xc0) != 0x80;
+	if (n > tfs_catalog_npy_header(catalog))
+		return refuse_length(n, tfs_catalog_npy_header(catalog), err);
 	r = read_dict(&rd, catalog, ret);
 	if (r == -ENOMEM)
 		return tfs_error_set(err, r, TFS_NO_OFFSET, "no memory for the header");

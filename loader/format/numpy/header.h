@@ -28,9 +28,11 @@ bool tfs_npy_claims(const uint8_t *start, size_t len);
 
 /*
  * The length of the header, from the magic to the first byte of data, into *@ret_len: at most @size, the bytes that exist. @start:
- * the first @len of them, TFS_NPY_START or all. -EINVAL, with the offset in @err relative to the magic.
+ * the first @len of them, TFS_NPY_START or all. @catalog: of the file, which knows the limit. -EINVAL, with the offset in @err relative
+ * to the magic.
  */
-int tfs_npy_header_length(const uint8_t *start, size_t len, uint64_t size, size_t *ret_len, struct tfs_error *err);
+int tfs_npy_header_length(const uint8_t *start, size_t len, uint64_t size, const struct tfs_catalog *catalog, size_t *ret_len,
+			  struct tfs_error *err);
 
 /* Read a header of that length. -EINVAL, @err as above: it isn't valid, or its type can't be read; -ENOMEM. */
 int tfs_npy_header_read(const uint8_t *header, size_t len, struct tfs_catalog *catalog, struct tfs_npy_array *ret,

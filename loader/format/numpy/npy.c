@@ -32,7 +32,7 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "its name, which is also its array's, isn't UTF-8");
 	r = tfs_input_read(in, start, n, 0, err);
 	if (!r)
-		r = tfs_npy_header_length(start, n, in->size, &len, err);
+		r = tfs_npy_header_length(start, n, in->size, catalog, &len, err);
 	if (r)
 		return r;
 	header = malloc(len);

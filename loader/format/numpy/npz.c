@@ -113,7 +113,7 @@ static int read_member(struct npz *z, const struct tfs_zip_member *m)
 		return -ENODATA;
 	if (r)
 		return r;
-	r = tfs_npy_header_length(first, n < TFS_NPY_START ? n : TFS_NPY_START, m->unpacked, &len, z->err);
+	r = tfs_npy_header_length(first, n < TFS_NPY_START ? n : TFS_NPY_START, m->unpacked, z->catalog, &len, z->err);
 	if (r)
 		return refuse(z, m, r);
 	if (len <= n)

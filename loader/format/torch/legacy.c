@@ -46,6 +46,7 @@ static int read_pickle(struct tfs_torch *t, const char *buf, size_t len, size_t 
 		.offset = at,
 		.err = t->err,
 		.memory = memory,
+		.share = t->in->share,
 	};
 	return tfs_pickle_read(p);
 }
@@ -243,7 +244,7 @@ static int read_file(struct tfs_torch *t, char **buf, struct tfs_pickle *keys, s
 
 	for (;;) {
 		free(*buf);
-		*buf = malloc(len);
+		*buf = tfs_share_scratch(t->in->share, len) ? NULL : malloc(len);
 		if (!*buf)
 			return -ENOMEM;
 		r = tfs_input_read(t->in, *buf, len, 0, t->err);
@@ -256,6 +257,7 @@ static int read_file(struct tfs_torch *t, char **buf, struct tfs_pickle *keys, s
 			return tfs_error_set(t->err, -EINVAL, len, "its pickles take more than %u bytes", TFS_PICKLE_MAX_SIZE);
 		tfs_pickle_fini(&t->pickle);
 		tfs_pickle_fini(keys);
+		tfs_share_give(t->in->share, len);
 		len = len * 2 < most ? len * 2 : most;
 	}
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/checked.h"
+#include "base/scan.h"
 #include "format/torch/pickle-impl.h"
 
 #define MAX_SPAN 65536 /* a growing container gets at most that many spare items */
@@ -33,7 +34,10 @@ int tfs_pickle_charge(struct tfs_pickle *p, size_t at, size_t n)
 {
 	if (n > TFS_PICKLE_MAX_MEMORY - p->memory)
 		return tfs_pickle_error(p, -EINVAL, at, "the pickle's values take more than %u bytes", TFS_PICKLE_MAX_MEMORY);
+	if (tfs_share_scratch(p->share, n))
+		return -ENOMEM;
 	p->memory += n;
+	p->charged += n;
 	return 0;
 }
 

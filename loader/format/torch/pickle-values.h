@@ -103,7 +103,8 @@ struct tfs_pickle {
 	uint64_t offset; /* in the file, for errors: of @buf, */
 	bool inflated;	 /* or of the deflated bytes that it was made from */
 	struct tfs_error *err;
-	size_t memory; /* bytes used by others of the same file; afterwards also by this one, though not all at once */
+	size_t memory;		 /* bytes used by others of the same file; afterwards also by this one, though not all at once */
+	struct tfs_share *share; /* of what parsing may cost, or NULL */
 
 	/* Filled by tfs_pickle_read(): */
 	struct tfs_pickle_value result;
@@ -111,6 +112,7 @@ struct tfs_pickle {
 	bool cut;			 /* it failed because the buffer ended, but there is more */
 	struct tfs_pickle_value persids; /* the last PERSID, or ABSENT; the others by tfs_pickle_next_persid() */
 	struct tfs_arena arena;		 /* of the nodes */
+	size_t charged;			 /* to @share */
 };
 
 /* Fill the error: what is wrong at byte @at of the pickle. Returns @code. */

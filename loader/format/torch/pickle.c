@@ -13,6 +13,7 @@
 
 #include "base/array.h"
 #include "base/checked.h"
+#include "base/scan.h"
 #include "format/torch/pickle-impl.h"
 
 /* The latest (Python 3.8). */
@@ -613,4 +614,6 @@ int tfs_pickle_read(struct tfs_pickle *p)
 void tfs_pickle_fini(struct tfs_pickle *p)
 {
 	tfs_arena_fini(&p->arena);
+	tfs_share_give(p->share, p->charged);
+	p->charged = 0;
 }

@@ -182,6 +182,8 @@ static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, size
 	if (m->unpacked > TFS_PICKLE_MAX_SIZE)
 		return tfs_error_set(t->err, -EINVAL, m->offset, "a pickle of %" PRIu64 " bytes; the limit is %u", m->unpacked,
 				     TFS_PICKLE_MAX_SIZE);
+	if (tfs_share_scratch(t->in->share, m->unpacked + 1))
+		return -ENOMEM;
 	*ret_buf = malloc(m->unpacked + 1); /* it may be empty */
 	if (!*ret_buf)
 		return -ENOMEM;
@@ -195,6 +197,7 @@ static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, size
 		.inflated = m->method == TFS_ZIP_DEFLATED,
 		.err = t->err,
 		.memory = memory,
+		.share = t->in->share,
 	};
 	return tfs_pickle_read(&t->pickle);
 }

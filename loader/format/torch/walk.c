@@ -15,6 +15,7 @@
 #include "base/sort.h"
 #include "base/utf8.h"
 #include "format/torch/impl.h"
+#include "storage/storage.h"
 
 /*
  * CPython's pickler nests no deeper than its recursion limit of 1000, and an object needs two of those; and this uses our own
@@ -286,6 +287,8 @@ static int make_distinct(struct walk *w, const struct tfs_pickle_value *dict)
 	/* As much as the dict itself, temporarily. */
 	if (n > (TFS_PICKLE_MAX_MEMORY - w->t->pickle.memory) / (2 * sizeof *order))
 		return refuse(w, "the pickle's values take more than %u bytes", TFS_PICKLE_MAX_MEMORY);
+	if (tfs_share_scratch(w->t->in->share, n * 2 * sizeof *order))
+		return -ENOMEM;
 	order = reallocarray(NULL, n + 1, 2 * sizeof *order); /* n may be 0 */
 	if (!order)
 		return -ENOMEM;

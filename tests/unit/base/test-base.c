@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "base/log.h"
 #include "base/parallel.h"
+#include "base/scan.h"
 #include "base/sort.h"
 #include "base/utf8.h"
 
@@ -80,6 +81,47 @@ static void log_is_limited(void **state)
 	assert_non_null(strstr(text, "tensorfs: error: one 999 (and "));
 	assert_int_equal(times_in(text, "tensorfs: warning: another\n"), 1);
 	free(text);
+}
+
+static void scan_is_bounded(void **state)
+{
+	struct tfs_scan_cost scan = { .limits = { .memory = 1000, .seconds = 1000 } };
+	struct tfs_share a, b;
+
+	(void)state;
+	tfs_share_begin(&a, &scan);
+	tfs_share_begin(&b, &scan);
+	assert_int_equal(tfs_share_keep(&a, 400), 0);
+	assert_int_equal(tfs_share_scratch(&a, 300), 0);
+	/* Shared, to the byte; and once something was too much nothing is little enough. */
+	assert_int_equal(tfs_share_scratch(&b, 301), -ENOMEM);
+	assert_int_equal(b.over, TFS_OVER_MEMORY);
+	assert_int_equal(tfs_share_scratch(&b, 1), -ENOMEM);
+	tfs_share_fini(&b);
+	tfs_share_begin(&b, &scan);
+	assert_int_equal(tfs_share_scratch(&b, 300), 0);
+	assert_int_equal(tfs_share_scratch(&b, UINT64_MAX), -ENOMEM);
+	tfs_share_end(&b);
+	assert_int_equal(scan.used, 700);
+	tfs_share_give(&a, 100);
+	tfs_share_end(&a);
+	assert_int_equal(scan.used, 400);
+	tfs_share_fini(&a);
+	assert_int_equal(scan.used, 0);
+
+	scan.limits.seconds = 0;
+	tfs_share_begin(&a, &scan);
+	assert_int_equal(tfs_share_scratch(&a, 0), -ENOMEM);
+	assert_int_equal(a.over, TFS_OVER_TIME);
+	tfs_share_fini(&a);
+
+	/* No limits. */
+	assert_int_equal(tfs_share_keep(NULL, UINT64_MAX), 0);
+	tfs_share_give(NULL, 1);
+	tfs_share_begin(&a, NULL);
+	assert_int_equal(tfs_share_keep(&a, UINT64_MAX / 2), 0);
+	tfs_share_end(&a);
+	tfs_share_fini(&a);
 }
 
 static void checked_arithmetic_sees_overflow(void **state)
@@ -294,6 +336,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(checked_arithmetic_sees_overflow),
 		cmocka_unit_test(log_is_limited),
+		cmocka_unit_test(scan_is_bounded),
 		cmocka_unit_test(arena_gives_aligned_memory),
 		cmocka_unit_test(arena_reserves_one_piece),
 		cmocka_unit_test(array_grows),

@@ -418,6 +418,17 @@ static void test_changed_source(void **state)
 	}
 }
 
+/* Nothing makes a file what it was before, as its ctime changes: so the model takes it as it is. */
+static void forgive(struct rig *g, const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	for (size_t i = 0; i < g->model->n_nodes; i++)
+		if (g->model->nodes[i].id.ino == st.st_ino)
+			((struct tfs_node *)&g->model->nodes[i])->id.ctime = st.st_ctim;
+}
+
 /* A range found ready in one load is never looked for in the next one's file, which is still empty there. */
 static void test_range_of_old_load(void **state)
 {
@@ -446,6 +457,7 @@ static void test_range_of_old_load(void **state)
 	step(&g);
 	assert_int_equal(w.result, -ESTALE);
 	assert_int_equal(utimensat(AT_FDCWD, path, times_of, 0), 0);
+	forgive(&g, path);
 	assert_int_equal(tfs_residency_hold(g.residency, big, &again.wait), TFS_QUEUED);
 	struct answer other;
 	answer_init(&other);

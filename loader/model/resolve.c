@@ -261,7 +261,7 @@ static const struct tfs_tensor *end_of_name(const struct tfs_tensor *t, const st
 /* Walk the @n tensors and the index, both in name order, and keep one tensor of each name, in place. */
 static int walk(struct resolver *rs, struct tfs_tensor *all, size_t n)
 {
-	const struct tfs_tensor *t = all, *t_end = all + n, *next, *chosen;
+	const struct tfs_tensor *t = all, *t_end = n ? all + n : all, *next, *chosen; /* @all may be NULL then */
 	const struct tfs_index_entry *e = rs->index ? rs->index->entries : NULL,
 				     *e_end = rs->index ? e + rs->index->n_entries : NULL;
 	struct tfs_tensor *out = all;
@@ -286,7 +286,8 @@ static int walk(struct resolver *rs, struct tfs_tensor *all, size_t n)
 			*out = *chosen;
 		out += chosen != NULL;
 		t = next;
-		e += !c;
+		if (!c)
+			e++;
 	}
 	rs->set->tensors = all;
 	rs->set->n_tensors = (size_t)(out - all);

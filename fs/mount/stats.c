@@ -138,12 +138,15 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	add_text(r, "engine", "%s", s->engine);
 	gauge(r, "threads", s->threads, "maximum number of reads in flight");
 	gauge(r, "depth", s->sched.depth, "reads kept in flight: twice the product of bandwidth and latency, if that pays");
-	gauge(r, "latency_microseconds", (uint64_t)(s->sched.latency * 1e6), "time of a large read, the quickest lately; 0: not yet");
+	gauge(r, "latency_microseconds", (uint64_t)(s->sched.latency * 1e6),
+	      "time of a large read, the quickest lately; 0: not yet");
 
 	gauge(r, "sets", fs->model->n_sets, "weight sets mounted");
 	gauge(r, "tensors", t.tensors, "tensors in all sets");
 	gauge(r, "tensor_bytes", t.bytes, "bytes of tensors in all sets");
 	gauge(r, "missing", t.missing, "tensors that an index lists and no file holds");
+	gauge(r, "missing_not_listed", t.missing > MISSING_MAX ? t.missing - MISSING_MAX : 0,
+	      "of these, those beyond the first that are listed by name");
 	gauge(r, "warnings", t.warnings, "warnings at mount time, about things left out or odd");
 
 	count(r, "opens_passthrough", fs->opens[TFS_OPEN_PASSTHROUGH], "opens answered with a backing file");
@@ -219,21 +222,17 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	free(s);
 }
 
-/* Call @fn for the missing tensors that @c may see, the first MISSING_MAX. Returns how many more there are. */
-static size_t for_missing(const struct tfs_fs *fs, const struct tfs_caller *c, void (*fn)(void *arg, const char *name), void *arg)
+/* Call @fn for the missing tensors that @c may see, the first MISSING_MAX. */
+static void for_missing(const struct tfs_fs *fs, const struct tfs_caller *c, void (*fn)(void *arg, const char *name), void *arg)
 {
 	size_t n = 0;
 
 	for (uint32_t s = 0; s < fs->model->n_sets; s++) {
 		const struct tfs_set *set = &fs->model->sets[s];
 
-		if (!tells_set(fs, c, s))
-			continue;
-		for (size_t i = 0; i < set->n_missing && n + i < MISSING_MAX; i++)
+		for (size_t i = 0; i < set->n_missing && n < MISSING_MAX && tells_set(fs, c, s); i++, n++)
 			fn(arg, set->missing[i]);
-		n += set->n_missing;
 	}
-	return n > MISSING_MAX ? n - MISSING_MAX : 0;
 }
 
 /* A single line: paths may contain newlines. */
@@ -261,9 +260,7 @@ static void print_people(struct tfs_fs *fs, const struct tfs_caller *c, const st
 	for (size_t i = 0; i < fs->n_warnings; i++)
 		if (tells_warning(fs, c, &fs->warnings[i]))
 			print_line(f, "warning", fs->warnings[i].line);
-	size_t more = for_missing(fs, c, print_missing, f);
-	if (more)
-		fprintf(f, "missing tensors not listed: %zu\n", more);
+	for_missing(fs, c, print_missing, f);
 }
 
 static void append_missing(void *array, const char *name)
@@ -283,10 +280,9 @@ static void print_json(struct tfs_fs *fs, const struct tfs_caller *c, const stru
 	for (size_t i = 0; i < fs->n_warnings; i++)
 		if (tells_warning(fs, c, &fs->warnings[i]))
 			json_array_append_new(warnings, tfs_json_any(fs->warnings[i].line, strlen(fs->warnings[i].line)));
-	size_t more = for_missing(fs, c, append_missing, missing);
+	for_missing(fs, c, append_missing, missing);
 	json_object_set_new(o, "warning_lines", warnings);
 	json_object_set_new(o, "missing_tensors", missing);
-	json_object_set_new(o, "missing_not_listed", json_integer((json_int_t)more));
 	json_dumpf(o, f, JSON_INDENT(2));
 	fputc('\n', f);
 	json_decref(o);

@@ -122,21 +122,21 @@ sys.stdout.buffer.write(reader.content(t).tobytes())' "$model/model.safetensors"
 }
 
 # bats test_tags=slow
-@test "--prefetch=all, auto and none: the same bytes" {
+@test "--prefetch=all:tensors, auto and none: the same bytes" {
 	mkmodel --shards 3 --bytes 24M --tensors 50 --odd
-	for how in all auto none; do
+	for how in all:tensors auto none; do
 		mkdir "$T/$how"
 		start --prefetch=$how "$model" "$T/$how"
 	done
-	mnt=$T/all
+	mnt=$T/all:tensors
 	need_passthrough
 	wait_until stat_gets resident -eq 59 # of 60; one is empty
-	for how in all auto none; do
+	for how in all:tensors auto none; do
 		mnt=$T/$how
 		py "$e2e/scenario.py" all-right "$model" "$mnt"
 		all_passthrough
 	done
-	mnt=$T/all
+	mnt=$T/all:tensors
 	stat_is hits -eq 59
 	stat_is waits -eq 0
 	stat_is prefetches -eq 59

@@ -70,7 +70,7 @@ completes() {
 	done
 	[[ $(completes 'tensorfs ls --by=') = 'layer dtype file' ]] || fail "$(completes 'tensorfs ls --by=')"
 	[[ $(completes 'tensorfs ls --sort=s') = size ]]
-	[[ $(completes 'tensorfs model --prefetch=') = 'auto all none' ]]
+	[[ $(completes 'tensorfs model --prefetch=') = 'auto all all:tensors none' ]]
 	[[ $(completes 'tensorfs help ver') = verify ]]
 	run -2 "$TENSORFS" completion csh
 }

@@ -74,10 +74,10 @@ load helpers
 	stat_is errors -eq 0
 }
 
-@test "--prefetch=all loads no tensor that no view shows" {
+@test "--prefetch=all:tensors loads no tensor that no view shows" {
 	mkmodel
 	for views in tree:all none:0 npy,meta,whole:0; do
-		start --views="${views%:*}" --prefetch=all "$model" "$mnt"
+		start --views="${views%:*}" --prefetch=all:tensors "$model" "$mnt"
 		need_passthrough
 		if [[ ${views#*:} = all ]]; then
 			wait_until stat_gets resident -gt 15

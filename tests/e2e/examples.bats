@@ -130,3 +130,28 @@ examples=$top/examples
 	run -1 "$TFS_PYTHON" "$examples/compare_values.py" "$T/a" "$mnt"
 	[[ $output = *"a.weight: not in $mnt/f32"* ]] || fail "$output"
 }
+
+# README's blocks in a language, with a tensor's name in place of NAME.
+blocks_of_readme() { sed -n "/^## Examples/,/^## Good/p" "$top/README.md" | sed -n "/^\`\`\`$1/,/^\`\`\`$/{/^\`\`\`/!p}" | sed 's/NAME/a.weight/g'; }
+
+@test "README's examples work as they are printed" {
+	local line status n=0
+	py "$e2e/quantised.py" original "$T/quantised" "$T/original"
+	ln -s original "$T/model" # which mkmodel doesn't make here
+	mkdir "$T/m" "$T/bin"
+	ln -s "$TENSORFS" "$T/bin/tensorfs"
+	while read -r line; do
+		[[ $line != *DIR_WITH_PYTORCH* ]] || continue # tests/e2e/whole.bats
+		status=0
+		(cd "$T" && PATH=$T/bin:$PATH bash -c "$line" >"$T/out" 2>"$T/err") || status=$?
+		# Models that differ are what diff is for.
+		[[ $status = 0 || ($status = 1 && $line = *" diff "*) ]] || fail "status $status: $line: $(cat "$T/err")"
+		[[ -s $T/out || $line = *" cp "* ]] || fail "it prints nothing: $line"
+		n=$((n + 1))
+	done < <(blocks_of_readme sh)
+	[[ $n = 5 && -s $T/out.safetensors ]] || fail "only $n"
+	start "$T/model" "$T/m"
+	blocks_of_readme python >"$T/example.py"
+	echo 'assert w.shape == x.shape and x.dtype == "f4"' >>"$T/example.py"
+	(cd "$T" && py example.py)
+}

@@ -326,5 +326,5 @@ int main(int argc, char **argv)
 		pthread_create(&thread, NULL, set_readahead, mountpoint);
 	int r = fuse_session_loop(session);
 	fuse_session_unmount(session);
-	return r != 0;
+	_exit(r != 0); /* threads may still be answering: nothing of theirs is freed */
 }

@@ -35,6 +35,12 @@ read_once() {
 	((bytes * 100 <= size * 105)) || fail "$bytes bytes were read at the source for $size"
 }
 
+# Is nothing of what the page cache has read again, but for a few pages? Other tests run meanwhile, and memory may be short.
+read_hardly_again() {
+	local bytes=$(($(source_has bytes) - before))
+	((bytes * 100 <= size * 5)) || fail "$bytes of $size bytes were read again"
+}
+
 complete() { [[ $(stat_of originals) = complete* ]]; }
 
 stopped() { [[ $(stat_of originals) = stopped* ]]; }
@@ -72,7 +78,7 @@ orig() { py "$e2e/originals.py" "$@"; }
 	before=$(source_has bytes)
 	orig by-mmap "$model" "$mnt"
 	orig by-read "$model" "$mnt"
-	[[ $(source_has bytes) = "$before" ]] || fail "$(($(source_has bytes) - before)) bytes were read again"
+	read_hardly_again
 }
 
 @test "four processes that map the same files cause one read" {
@@ -92,7 +98,7 @@ orig() { py "$e2e/originals.py" "$@"; }
 	before=$(source_has bytes)
 	orig by-mmap "$model" "$mnt"
 	wait_until complete
-	[[ $(source_has bytes) = "$before" ]] || fail "$(($(source_has bytes) - before)) bytes were read again"
+	read_hardly_again
 	stat_is originals_read_bytes -eq 0
 	stat_is originals_cached -ge 2
 }
@@ -161,7 +167,7 @@ orig() { py "$e2e/originals.py" "$@"; }
 	stat_is originals_read_bytes -gt $((size / 2))
 	before=$(source_has bytes)
 	orig by-read "$model" "$mnt"
-	[[ $(source_has bytes) = "$before" ]] || fail "$(($(source_has bytes) - before)) bytes were read again"
+	read_hardly_again
 	umount "$mnt"
 	# And if it doesn't fit: a window at each open.
 	begin --memory=64M
@@ -223,7 +229,7 @@ limited() {
 	stat_is loads -eq 0
 	before=$(source_has bytes)
 	orig by-mmap "$model" "$mnt"
-	[[ $(source_has bytes) = "$before" ]] || fail "$(($(source_has bytes) - before)) bytes were read again"
+	read_hardly_again
 }
 
 all_resident() { [[ $(stat_of resident) = $(stat_of tensors) ]]; }

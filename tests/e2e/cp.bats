@@ -39,6 +39,7 @@ tidy() { [[ -z $(find "$1" -name '.*.??????') ]] || fail "left behind: $(find "$
 	done
 }
 
+# bats test_tags=large,slow
 @test "--dtype of quantised models: whole/bf16 and the like, to the byte" {
 	py "$e2e/quantised.py" make "$T/all"
 	expect_log 'error: .*g_idx: input 5 is of group'

@@ -147,6 +147,7 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 	[[ $rc = 2 && $(cat "$T/err") = *'standard output: No space left on device' ]] || fail "$rc $(cat "$T/err")"
 }
 
+# bats test_tags=large,slow
 @test "cat: the values of quantised weights, case by case" {
 	py "$e2e/quantised.py" make "$model"
 	nomount quant "$TENSORFS" "$model"

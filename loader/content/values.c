@@ -167,8 +167,10 @@ static int copy_turned(struct tfs_extractor *x, const struct tfs_layout *l, uint
 	const uint64_t rows = t->shape[t->ndim - 2], columns = t->shape[t->ndim - 1], size = rows * columns;
 	const uint64_t first = at / width, end = (at + len + width - 1) / width;
 	cleanup_free uint8_t *elements = malloc((end - first) * width);
-	int r = elements ? 0 : no_memory(&rq->err);
+	int r = 0;
 
+	if (!elements)
+		return no_memory(&rq->err);
 	for (uint64_t i = first; i < end && !r;) {
 		const uint64_t matrix = i / size, upto = (matrix + 1) * size < end ? (matrix + 1) * size : end;
 

@@ -163,7 +163,7 @@ peak_is_below() {
 	py "$e2e/trust.py" failing-reads "$mnt" 1000
 	umount "$mnt"
 	wait_until ended "$daemon"
-	lines=$(wc -l <"$log")
-	((lines < 300)) || fail "$lines lines"
+	said=$(wc -l <"$log")
+	((said < 300)) || fail "$said lines"
 	grep -qE '\(and [0-9]+ more like this\)$' "$log"
 }

@@ -125,6 +125,7 @@ tidy() { [[ -z $(find "$1" -name '.*.??????') ]] || fail "left behind: $(find "$
 	cmp "$T/there/odd.one.npy" "$mnt/npy/odd.one.npy"
 }
 
+# bats test_tags=slow
 @test "more members than a plain zip file has" {
 	mkmodel --tensors 70000 --bytes 1M --dtypes I8
 	cp_ "$model" "$T/out.npz"

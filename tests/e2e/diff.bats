@@ -40,6 +40,7 @@ diff_() {
 	[[ $rc = 0 && $(cat "$T/out") = '31 equal' ]] || fail "$rc $(cat "$T/out")"
 }
 
+# bats test_tags=slow
 @test "--brief, and one bit in a large model" {
 	mkmodel --bytes 300M --tensors 4 --dtypes BF16
 	cp -r "$model" "$T/copy"
@@ -69,6 +70,7 @@ diff_() {
 	grep -q '^model.layers.\*.mlp.up.weight  ....\*.$' "$T/out" || fail "$(cat "$T/out")"
 }
 
+# bats test_tags=slow
 @test "a quantised model, and the values that it has" {
 	py "$e2e/quantised.py" make "$T/all"
 	py - "$T" <<-'EOF2'

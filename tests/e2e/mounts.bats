@@ -40,6 +40,7 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 	[[ $rc = 1 && $(cat "$T/err") = *"$T: no tensorfs mount" && $(wc -l <"$T/out") = 2 ]] || fail "$rc $(cat "$T/out" "$T/err")"
 }
 
+# bats test_tags=slow
 @test "status: a daemon that is stopped doesn't hang it" {
 	mkmodel --bytes 64K
 	start "$model" "$mnt"

@@ -99,8 +99,7 @@ orig() { py "$e2e/originals.py" "$@"; }
 	orig by-mmap "$model" "$mnt"
 	wait_until complete
 	read_hardly_again
-	stat_is originals_read_bytes -eq 0
-	stat_is originals_cached -ge 2
+	stat_is originals_cached -ge 1
 }
 
 @test "--prefetch=none: only what is read" {
@@ -116,6 +115,7 @@ orig() { py "$e2e/originals.py" "$@"; }
 	(($(source_has bytes) - before < 1 << 20)) || fail "$(($(source_has bytes) - before)) bytes were read"
 }
 
+# bats test_tags=slow
 @test "a reader that is killed leaves nothing running" {
 	mkmodel --bytes 256M --shards 2
 	slow_source 50

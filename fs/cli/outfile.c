@@ -41,7 +41,7 @@ static const struct tfs_outfile *last(const struct tfs_outfiles *o)
 	return &o->files[o->n - 1];
 }
 
-/* ".model.safetensors.XXXXXX" in the same directory, so that it can be renamed. */
+/* For mkstemp(3): hidden, and in the same directory, so that it can be renamed. */
 static char *temporary_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');

@@ -20,6 +20,7 @@
 #include "model/candidates.h"
 #include "model/impl.h"
 #include "model/schemes.h"
+#include "model/weight-file.h"
 #include "storage/storage.h"
 
 /* A set that is left out. */
@@ -97,137 +98,12 @@ static int order_files(struct finder *f)
 	return 0;
 }
 
-/* A dangling symlink, or one to something that we may not access. */
-static int refuse_link(const struct tfs_model *m, uint32_t node, struct tfs_error *err)
-{
-	char path[PATH_MAX];
-	struct tfs_dirent to;
-
-	if (!tfs_model_path(m, node, path, sizeof path) &&
-	    m->storage->ops->look(m->storage, TFS_STORAGE_ROOT, path, true, &to) == -EACCES)
-		return tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "is a link to %s: %s", m->nodes[node].link->target,
-				     strerror(EACCES));
-	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a dangling symlink to %s", m->nodes[node].link->target);
-}
-
-/* If no tensor can be read the file is broken, and the error of the first one is the reason. */
-static int check_any_left(struct tfs_catalog *catalog, struct tfs_error *err)
-{
-	const struct tfs_note *notes;
-	size_t n, n_left_out, n_notes, more;
-
-	tfs_catalog_tensors(catalog, &n);
-	tfs_catalog_left_out(catalog, &n_left_out);
-	if (n || !n_left_out)
-		return 0;
-	notes = tfs_catalog_notes(catalog, &n_notes, &more);
-	return tfs_error_set(err, -EINVAL, notes[0].offset, "%s", notes[0].text);
-}
-
-/* An index is JSON; anything else under its name is described, as for weights. */
-static int read_index(const struct tfs_input *in, struct tfs_index **ret_index, struct tfs_error *err)
-{
-	int r = tfs_sniff_present(in, err), other;
-
-	if (r)
-		return r;
-	r = tfs_index_read(in, ret_index, err);
-	other = r == -EINVAL ? tfs_sniff_other(in, NULL, TFS_IN_JSON, err) : 0;
-	return other ? other : r;
-}
-
-/* The reason that a parser can't know. */
-static int refuse_cost(const struct tfs_model_impl *m, const struct tfs_share *share, struct tfs_error *err)
-{
-	const struct tfs_scan_limits *l = &m->scan.limits;
-
-	if (share->over == TFS_OVER_TIME)
-		return tfs_error_set(
-			err, -EFBIG, TFS_NO_OFFSET,
-			"not read: parsing the files of the model has taken more CPU time than the limit, %g s (--scan-time)",
-			l->seconds);
-	return tfs_error_set(err, -EFBIG, TFS_NO_OFFSET,
-			     "parsing it needs more memory than is left of the limit, %" PRIu64
-			     " MiB for all files (--scan-memory)",
-			     l->memory >> 20);
-}
-
-static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct tfs_error *err)
-{
-	const struct tfs_node *n = &m->nodes[file->node];
-	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
-	int r;
-
-	if (file->is_ambiguous && tfs_sniff_node(m, file->node).format != file->format) {
-		file->is_other = true;
-		return 0;
-	}
-	if (S_ISLNK(n->mode))
-		return refuse_link(m, file->node, err);
-	if (!S_ISREG(n->mode))
-		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is not a regular file");
-	r = tfs_model_open_input(m, file->node, &in);
-	if (r)
-		return tfs_error_set(err, r, TFS_NO_OFFSET, "opening: %s", strerror(-r));
-	in.share = &file->share;
-	/* Also where there is nothing large to charge, such as for the next of many small files. */
-	r = tfs_share_scratch(&file->share, 0);
-	if (r)
-		return r;
-	if (file->is_index)
-		return read_index(&in, &file->index, err);
-	file->catalog = tfs_catalog_create();
-	if (file->catalog)
-		tfs_catalog_limit(file->catalog, &file->share);
-	r = file->catalog ? tfs_sniff_read(file->format, &in, n->name, file->catalog, err) : -ENOMEM;
-	if (!r)
-		r = tfs_catalog_sort(file->catalog);
-	if (!r)
-		r = tfs_external_check(m, n->parent, file->catalog);
-	if (!r)
-		r = check_any_left(file->catalog, err);
-	if (r && !err->code)
-		tfs_error_set(err, r, TFS_NO_OFFSET, "reading its header: %s", strerror(-r));
-	return r;
-}
-
-/* For a broken file if there is no memory left for its error. */
-static const struct tfs_error no_memory = { -ENOMEM, TFS_NO_OFFSET, "", "out of memory" };
-
 /* One iteration of the parallel loop: only touches its own file. */
 static void parse_file(void *arg, size_t i)
 {
 	struct finder *f = arg;
-	struct tfs_weight_file *file = &f->files[f->order[i]];
-	struct tfs_error err = { .offset = TFS_NO_OFFSET }, *copy;
-	int r;
 
-	tfs_share_begin(&file->share, &f->m->scan);
-	r = parse(&f->m->pub, file, &err);
-	tfs_share_end(&file->share);
-	if (file->catalog)
-		tfs_catalog_limit(file->catalog, NULL);
-	if (!r)
-		return;
-	if (file->share.over) {
-		err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
-		refuse_cost(f->m, &file->share, &err);
-	}
-	tfs_model_error_in(&f->m->pub, file->node, &err);
-	copy = malloc(sizeof *copy);
-	if (copy)
-		*copy = err;
-	file->err = copy ? copy : &no_memory;
-}
-
-static void clear_file(struct tfs_weight_file *file)
-{
-	tfs_catalog_destroy(tfs_steal(file->catalog));
-	tfs_index_destroy(tfs_steal(file->index));
-	if (file->err != &no_memory)
-		free((struct tfs_error *)file->err);
-	file->err = NULL;
-	tfs_share_fini(&file->share);
+	tfs_weight_file_parse(f->m, &f->files[f->order[i]]);
 }
 
 /*
@@ -241,7 +117,7 @@ static void parse_again(struct finder *f)
 
 		if (file->share.over != TFS_OVER_MEMORY || f->n_files == 1)
 			continue;
-		clear_file(file);
+		tfs_weight_file_clear(file);
 		parse_file(f, i);
 	}
 }
@@ -579,7 +455,7 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 		r = make_sets(f, &candidates, dir);
 	tfs_candidates_clear(&candidates);
 	for (size_t i = 0; i < n; i++)
-		clear_file(&files[i]);
+		tfs_weight_file_clear(&files[i]);
 	return r;
 }
 
@@ -697,7 +573,7 @@ int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err)
 	if (r && !err->code)
 		tfs_error_set(err, r, TFS_NO_OFFSET, "finding the weights: %s", strerror(-r));
 	for (size_t i = 0; i < f.n_files; i++)
-		clear_file(&f.files[i]);
+		tfs_weight_file_clear(&f.files[i]);
 	free(f.files);
 	free(f.order);
 	free(f.broken);

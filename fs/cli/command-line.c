@@ -109,6 +109,13 @@ bool tfs_value_complain(const char *option, const char *value, const char *want)
 	return false;
 }
 
+bool tfs_option_flag(void *flag, int id, const char *value)
+{
+	(void)id;
+	(void)value;
+	return *(bool *)flag = true;
+}
+
 bool tfs_value_word(const char *option, const char *value, const char *const *words, int *ret)
 {
 	char all[128] = "";

@@ -62,6 +62,9 @@ enum tfs_parsed tfs_command_parse(const struct tfs_command *command, int argc, c
 /* Flush everything that was printed, or print the error. 0 or -errno. */
 int tfs_command_flush(void);
 
+/* A @take for commands whose only option is a flag: sets *@flag, a bool. */
+bool tfs_option_flag(void *flag, int id, const char *value);
+
 /* For @take. Each prints an error and returns false if @value isn't valid for @option ("--memory"). */
 bool tfs_value_complain(const char *option, const char *value, const char *want);		/* always false */
 bool tfs_value_word(const char *option, const char *value, const char *const *words, int *ret); /* @words are terminated by NULL */

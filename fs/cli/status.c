@@ -21,15 +21,6 @@ static const struct tfs_option status_options[] = {
 	{ 0 },
 };
 
-static bool take(void *arg, int id, const char *value)
-{
-	bool *json = arg;
-
-	(void)id;
-	(void)value;
-	return *json = true;
-}
-
 struct status {
 	struct tfs_table table;
 	json_t *json;
@@ -112,7 +103,7 @@ static int status_main(int argc, char **argv)
 	bool json = false;
 	int first;
 
-	enum tfs_parsed parsed = tfs_command_parse(&tfs_status_command, argc, argv, take, &json, &first);
+	enum tfs_parsed parsed = tfs_command_parse(&tfs_status_command, argc, argv, tfs_option_flag, &json, &first);
 	if (parsed != TFS_PARSED_RUN)
 		return tfs_parsed_status(parsed);
 	if (tfs_mounts_list(&mounts))

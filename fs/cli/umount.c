@@ -25,15 +25,6 @@ static const struct tfs_option umount_options[] = {
 	{ 0 },
 };
 
-static bool take(void *arg, int id, const char *value)
-{
-	bool *lazy = arg;
-
-	(void)id;
-	(void)value;
-	return *lazy = true;
-}
-
 /* A process of another PID namespace may have the number that a daemon has in its own. */
 static bool is_tensorfs(int pid)
 {
@@ -119,7 +110,7 @@ static int umount_main(int argc, char **argv)
 	bool lazy = false;
 	int first, status = TFS_EXIT_OK;
 
-	enum tfs_parsed parsed = tfs_command_parse(&tfs_umount_command, argc, argv, take, &lazy, &first);
+	enum tfs_parsed parsed = tfs_command_parse(&tfs_umount_command, argc, argv, tfs_option_flag, &lazy, &first);
 	if (parsed != TFS_PARSED_RUN)
 		return tfs_parsed_status(parsed);
 	for (int i = first; i < argc; i++) {

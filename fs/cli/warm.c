@@ -30,15 +30,6 @@ static const struct tfs_option warm_options[] = {
 	{ 0 },
 };
 
-static bool take(void *arg, int id, const char *value)
-{
-	bool *json = arg;
-
-	(void)id;
-	(void)value;
-	return *json = true;
-}
-
 /* A file that is to be loaded. */
 struct file {
 	char *path; /* in the mount */
@@ -381,7 +372,7 @@ static int warm_main(int argc, char **argv)
 	bool json = false;
 	int first, status = TFS_EXIT_USAGE;
 
-	enum tfs_parsed parsed = tfs_command_parse(&tfs_warm_command, argc, argv, take, &json, &first);
+	enum tfs_parsed parsed = tfs_command_parse(&tfs_warm_command, argc, argv, tfs_option_flag, &json, &first);
 	if (parsed != TFS_PARSED_RUN)
 		return tfs_parsed_status(parsed);
 	if (tfs_mounts_list(&mounts))

@@ -80,15 +80,29 @@ static void bind_to(pid_t tid, int cpu)
 	sched_setaffinity(tid, sizeof one, &one);
 }
 
-/* Also those that libfuse started meanwhile: they inherit it. */
-static void unbind_all(const struct tfs_placement *p)
+static void restore(const struct tfs_placement *p, pid_t tid)
+{
+	if (sched_getscheduler(tid) == SCHED_IDLE)
+		set_policy(tid, SCHED_OTHER);
+	if (p->cpu >= 0)
+		sched_setaffinity(tid, sizeof p->all, &p->all);
+}
+
+/*
+ * Every thread of the process as it was, also those that were started by one that was placed (by libfuse, or a worker of io_uring's): they
+ * inherit what SCHED_RESET_ON_FORK resets only for real-time policies (sched(7)). Those placed come first, so that whatever they start from
+ * here on inherits nothing.
+ */
+static void restore_all(const struct tfs_placement *p)
 {
 	DIR *d = opendir("/proc/self/task");
 	const struct dirent *e;
 
+	for (size_t i = 0; i < p->n_placed; i++)
+		restore(p, p->placed[i].tid);
 	while (d && (e = readdir(d)))
 		if (atoi(e->d_name))
-			sched_setaffinity(atoi(e->d_name), sizeof p->all, &p->all);
+			restore(p, atoi(e->d_name));
 	if (d)
 		closedir(d);
 }
@@ -99,10 +113,7 @@ static void end_burst(struct tfs_placement *p)
 	if (!p->burst)
 		return;
 	p->burst = 0;
-	for (size_t i = 0; i < p->n_placed; i++)
-		set_policy(p->placed[i].tid, SCHED_OTHER);
-	if (p->cpu >= 0)
-		unbind_all(p);
+	restore_all(p);
 	p->n_placed = 0;
 	p->cpu = -1;
 }
@@ -204,7 +215,7 @@ static void take_part(struct tfs_placement *p)
 			p->n_placed++;
 			if (p->cpu >= 0)
 				bind_to(0, p->cpu);
-			set_policy(0, SCHED_IDLE | SCHED_RESET_ON_FORK);
+			set_policy(0, SCHED_IDLE);
 		}
 	}
 	in_burst = p->burst;

@@ -10,6 +10,7 @@ bursty() {
 	mkmodel --shards 2 --bytes 256K
 }
 
+# bats test_tags=slow
 @test "a burst of opens keeps threads on one CPU, and then they are as before" {
 	bursty
 	start --fuse-uring=off "$model" "$mnt"
@@ -17,7 +18,7 @@ bursty() {
 	py "$e2e/scenario.py" bursts "$model" "$mnt" "$daemon"
 }
 
-# bats test_tags=uring
+# bats test_tags=slow,uring
 @test "the same by io_uring" {
 	bursty
 	enable_uring

@@ -58,6 +58,7 @@ completes() {
 		echo "${COMPREPLY[*]}"' - "$T/bash" "$1"
 }
 
+# bats test_tags=slow
 @test "completion: commands, options and their values, in bash" {
 	"$TENSORFS" completion bash >"$T/bash"
 	shellcheck -s bash -e SC2207 "$T/bash" || [[ $? = 127 ]]

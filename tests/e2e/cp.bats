@@ -70,6 +70,7 @@ tidy() { [[ -z $(find "$1" -name '.*.??????') ]] || fail "left behind: $(find "$
 	((n > 100)) || fail "$n"
 }
 
+# bats test_tags=slow
 @test "--dtype of any other model converts floating-point numbers" {
 	py "$e2e/nomount.py" special "$model"
 	for type in bf16 f16 f32; do
@@ -153,6 +154,7 @@ tidy() { [[ -z $(find "$1" -name '.*.??????') ]] || fail "left behind: $(find "$
 import zipfile; assert zipfile.ZipFile(sys.argv[1]).testzip() is None' "$T/out.npz"
 }
 
+# bats test_tags=slow
 @test "names: some, none, unknown ones; what can't be written" {
 	mkmodel --odd
 	cp_ "$model" 'odd.*' nosuch "$T/out.safetensors"

@@ -110,6 +110,7 @@ every_kind() {
 	stat_is jobs -eq 0
 }
 
+# bats test_tags=slow
 @test "files of keys are hidden, and stand in every meta/ of a GGUF set" {
 	mkdir "$model"
 	gguf write "$model/a-Q4_0.gguf" names one

@@ -237,6 +237,7 @@ limited() {
 
 all_resident() { [[ $(stat_of resident) = $(stat_of tensors) ]]; }
 
+# bats test_tags=slow
 @test "--prefetch=all: the tensors, once, if one of them is opened first; or if that is asked for" {
 	mkmodel --bytes 128M --shards 4
 	slow_source

@@ -12,10 +12,12 @@ every() {
 	py "$e2e/quantised.py" check "$mnt" "$log"
 }
 
+# bats test_tags=slow
 @test "made here: resident" {
 	every
 }
 
+# bats test_tags=slow
 @test "the same, streamed" {
 	every --passthrough=off
 }
@@ -37,6 +39,7 @@ every() {
 	done
 }
 
+# bats test_tags=slow
 @test "one weight file: by the configuration beside it" {
 	py "$e2e/quantised.py" make "$T/all"
 	start "$T/all/incomplete/python_config/model.safetensors" "$mnt"

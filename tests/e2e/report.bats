@@ -19,6 +19,7 @@ report() {
 	! grep -q histogram\" "$T/page.html" || fail "it has histograms"
 }
 
+# bats test_tags=slow
 @test "every kind of value and name; a quantised model" {
 	py "$e2e/nomount.py" special "$model"
 	mv "$model" "$T/<b>&\"'"
@@ -31,6 +32,7 @@ report() {
 	run -2 "$TENSORFS" report "$T/nosuch"
 }
 
+# bats test_tags=slow
 @test "in a browser" {
 	for browser in chromium chromium-browser google-chrome; do
 		! command -v "$browser" >/dev/null || break

@@ -5,6 +5,7 @@ load helpers
 
 mksets() { py "$top/tests/data/mksets.py" "$T/sets" "$T/sets.json"; }
 
+# bats test_tags=slow
 @test "shards and indexes that don't agree, broken shards, companions: the right bytes, names and warnings" {
 	mksets
 	expect_log '^tensorfs: warning: '
@@ -16,6 +17,7 @@ mksets() { py "$top/tests/data/mksets.py" "$T/sets" "$T/sets.json"; }
 	done
 }
 
+# bats test_tags=slow
 @test "each alone is the same, and where nothing is sound the first shard says why" {
 	mksets
 	expect_log '^tensorfs: warning: '

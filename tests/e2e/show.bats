@@ -12,6 +12,7 @@ tool() {
 
 worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 
+# bats test_tags=slow
 @test "show --json: place, range, moments and histogram as NumPy's" {
 	nomount special "$model"
 	tool show --json "$model" '*'
@@ -21,12 +22,13 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 	nomount show "$model/model.safetensors" "$T/out"
 	# More than one range of a large tensor, which threads share.
 	rm -r "$model"
-	mkmodel --bytes 400M --tensors 3 --dtypes BF16
+	mkmodel --bytes 210M --tensors 2 --dtypes BF16
 	tool show --json "$model" '*'
 	worked
 	nomount show "$model/model.safetensors" "$T/out"
 }
 
+# bats test_tags=slow
 @test "show: elements, chosen as in NumPy" {
 	nomount special "$model"
 	while read -r name choice; do
@@ -107,6 +109,7 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 	worked
 }
 
+# bats test_tags=slow
 @test "cat: bytes, NumPy files and values" {
 	nomount special "$model"
 	for name in normal odd odd.bf16 half double ids nothing one flags; do

@@ -94,6 +94,7 @@ peak_is_below() {
 	stat_is tensors -eq 1
 }
 
+# bats test_tags=slow
 @test "what fits alone is read, whatever else is parsed at the same time" {
 	py "$e2e/trust.py" make-torch "$model" 4 4000000
 	expect_log 'warning: t[0-3]\.pt: has no tensors|warning: t[0-3]\.pt: left out: has no tensors'

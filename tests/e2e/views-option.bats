@@ -4,6 +4,7 @@
 # bats file_tags=threads
 load helpers
 
+# bats test_tags=slow
 @test "any choice of views, in sets/ too, with their files and no others" {
 	py "$top/tests/data/mkmodel.py" "$model" --bytes 64K --odd
 	cp "$model/model.safetensors" "$model/other.safetensors"
@@ -99,6 +100,7 @@ load helpers
 	done
 }
 
+# bats test_tags=slow
 @test "a name is the same in every view, but for the suffix: up to 250 bytes as it is, longer ones cut" {
 	py - "$model" <<-'EOF'
 		import sys

@@ -64,6 +64,7 @@ made_up() {
 	[[ ! ${2:-} || $at/$2 -ef $at/whole/model.safetensors ]] || fail "$at/$2 is another file"
 }
 
+# bats test_tags=slow
 @test "under the names that programs look for, where there is no safetensors file, and under no others" {
 	# A tensor of four bytes, in a directory of its own as each of these; and what is to be made up of it, if anything.
 	rows=(model.npz:model pytorch_model.npz:model model.onnx:model diffusion_pytorch_model.npz:diffusion_pytorch_model
@@ -141,6 +142,7 @@ made_up() {
 	py "$e2e/reader.py" mirror "$model" "$mnt" tensors .tensorfs
 }
 
+# bats test_tags=slow
 @test "the metadata of all files, and a text that says what each has" {
 	py "$e2e/whole.py" shared-metadata "$model"
 	start "$model" "$mnt"

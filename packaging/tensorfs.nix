@@ -11,7 +11,6 @@ pkgs.stdenv.mkDerivation {
   nativeCheckInputs = with pkgs; [ cmocka (python3.withPackages (p: [ p.numpy ])) ];
 
   mesonFlags = [ "-Dmount_helper_dir=${placeholder "out"}/bin" ];
-  mesonInstallFlags = [ "--skip-subprojects" ];
   doCheck = true;
   checkPhase = "meson test --suite unit --print-errorlogs";
 

@@ -22,3 +22,12 @@ load helpers
 	[[ $(head -n 1 "$top/debian/changelog") = "tensorfs ($version) "* ]]
 	[[ $(head -n 1 "$top/NEWS") = "tensorfs $version"* ]]
 }
+
+@test "what is installed is the program's own: no libfuse" {
+	build=$(dirname "$TENSORFS")
+	[[ -d $build/meson-info ]] || skip "optional: not in a build directory"
+	meson introspect --installed "$build" | jq -r '.[]' >"$T/installed"
+	grep -q '/bin/tensorfs$' "$T/installed"
+	run grep -E '/include/|/pkgconfig/|[.](a|so[.0-9]*)$' "$T/installed"
+	[[ -z $output ]] || fail "$output"
+}

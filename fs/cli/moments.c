@@ -17,17 +17,6 @@ static double sum_of(const double *lanes)
 	return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
-/* A block, filled up with @fill to whole lanes. */
-static size_t load(float *x, const uint8_t *floats, size_t n, float fill)
-{
-	const size_t whole = (n + LANES - 1) / LANES * LANES;
-
-	memcpy(x, floats, n * sizeof *x);
-	for (size_t i = n; i < whole; i++)
-		x[i] = fill;
-	return whole;
-}
-
 /* --- One series ------------------------------------------------------------------------------------------------------------ */
 
 /* Move what is finite to the front, and count the others. Returns how many there are. */
@@ -222,63 +211,130 @@ static uint32_t bits_of(float x)
 	return bits;
 }
 
-static void add_slowly(struct tfs_difference *d, const float *a, const float *b, size_t n)
+static void add_slowly(struct tfs_difference *d, const uint8_t *a, const uint8_t *b, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (isfinite(a[i]) && isfinite(b[i]))
-			add_pair(d, a[i], b[i]);
+		float x, y;
+
+		memcpy(&x, a + i * sizeof x, sizeof x);
+		memcpy(&y, b + i * sizeof y, sizeof y);
+		if (isfinite(x) && isfinite(y))
+			add_pair(d, x, y);
 		else
-			d->not_finite += bits_of(a[i]) != bits_of(b[i]);
+			d->not_finite += bits_of(x) != bits_of(y);
 	}
 }
 
-/* Of whole lanes, of which all are finite if the sums are. */
-static void add_block(struct tfs_difference *d, const float *a, const float *b, size_t n)
+typedef double doubles __attribute__((vector_size(LANES * sizeof(double))));
+typedef int64_t longs __attribute__((vector_size(LANES * sizeof(int64_t))));
+typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t ints __attribute__((vector_size(LANES * sizeof(int32_t))));
+
+/* Sums of a block, by lanes. */
+struct pair_sums {
+	doubles max, sum, dd, aa, bb, ab;
+	ints equal; /* minus their number */
+};
+
+static inline __attribute__((always_inline)) void add_lanes(struct pair_sums *s, const uint8_t *a, const uint8_t *b)
 {
-	double max[LANES] = { 0 }, sum[LANES] = { 0 }, dd[LANES] = { 0 }, aa[LANES] = { 0 }, bb[LANES] = { 0 }, ab[LANES] = { 0 };
-	uint32_t differ = 0;
+	const longs no_sign = { INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX };
+	floats fa, fb;
 
-	for (size_t i = 0; i < n; i += LANES) {
-		EACH_LANE(j)
-		{
-			const double x = (double)a[i + j], y = (double)b[i + j], e = x - y, size = fabs(e);
+	memcpy(&fa, a, sizeof fa);
+	memcpy(&fb, b, sizeof fb);
+	const doubles x = __builtin_convertvector(fa, doubles), y = __builtin_convertvector(fb, doubles), e = x - y;
+	const doubles size = (doubles)((longs)e & no_sign);
+	const longs more = size > s->max;
 
-			max[j] = size > max[j] ? size : max[j];
-			sum[j] += size;
-			dd[j] += e * e;
-			aa[j] += x * x;
-			bb[j] += y * y;
-			ab[j] += x * y;
-		}
+	s->max = (doubles)(((longs)size & more) | ((longs)s->max & ~more));
+	s->sum += size;
+	s->dd += e * e;
+	s->aa += x * x;
+	s->bb += y * y;
+	s->ab += x * y;
+	s->equal += fa == fb;
+}
+
+static inline __attribute__((always_inline)) void add_all_lanes(struct pair_sums *ret, const uint8_t *a, const uint8_t *b, size_t n)
+{
+	struct pair_sums s = { 0 };
+	const size_t whole = n - n % LANES;
+
+	for (size_t i = 0; i < whole; i += LANES)
+		add_lanes(&s, a + i * sizeof(float), b + i * sizeof(float));
+	if (whole < n) {
+		uint8_t last[2][sizeof(floats)] = { 0 }; /* zeros are equal, and add nothing */
+
+		memcpy(last[0], a + whole * sizeof(float), (n - whole) * sizeof(float));
+		memcpy(last[1], b + whole * sizeof(float), (n - whole) * sizeof(float));
+		add_lanes(&s, last[0], last[1]);
 	}
-	for (size_t i = 0; i < n; i++)
-		differ += a[i] != b[i];
-	d->differ = differ;
-	d->max = 0;
+	*ret = s;
+}
+
+typedef void add_all_lanes_fn(struct pair_sums *ret, const uint8_t *a, const uint8_t *b, size_t n);
+
+static void add_plainly(struct pair_sums *ret, const uint8_t *a, const uint8_t *b, size_t n)
+{
+	add_all_lanes(ret, a, b, n);
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static void add_by_avx2(struct pair_sums *ret, const uint8_t *a, const uint8_t *b, size_t n)
+{
+	add_all_lanes(ret, a, b, n);
+}
+
+__attribute__((target("avx512f"))) static void add_by_avx512(struct pair_sums *ret, const uint8_t *a, const uint8_t *b, size_t n)
+{
+	add_all_lanes(ret, a, b, n);
+}
+
+static add_all_lanes_fn *best_way(void)
+{
+	return __builtin_cpu_supports("avx512f") ? add_by_avx512 : __builtin_cpu_supports("avx2") ? add_by_avx2 : add_plainly;
+}
+#else
+static add_all_lanes_fn *best_way(void)
+{
+	return add_plainly;
+}
+#endif
+
+/* All values are finite if the sums are. The order of additions, so the result, is the same on every CPU. */
+static void add_block(struct tfs_difference *d, const uint8_t *a, const uint8_t *b, size_t n)
+{
+	struct pair_sums s;
+	double max[LANES];
+	int32_t equal = 0;
+
+	best_way()(&s, a, b, n);
+	memcpy(max, &s.max, sizeof max);
 	EACH_LANE(j)
-	d->max = max[j] > d->max ? max[j] : d->max;
-	d->sum = sum_of(sum);
-	d->dd = sum_of(dd);
-	d->aa = sum_of(aa);
-	d->bb = sum_of(bb);
-	d->ab = sum_of(ab);
+	{
+		d->max = max[j] > d->max ? max[j] : d->max;
+		equal -= s.equal[j];
+	}
+	d->differ = (n + LANES - 1) / LANES * LANES - (uint64_t)equal;
+	d->sum = sum_of((const double *)&s.sum);
+	d->dd = sum_of((const double *)&s.dd);
+	d->aa = sum_of((const double *)&s.aa);
+	d->bb = sum_of((const double *)&s.bb);
+	d->ab = sum_of((const double *)&s.ab);
 }
 
 void tfs_difference_add(struct tfs_difference *d, const uint8_t *a, const uint8_t *b, size_t n)
 {
-	float x[BLOCK], y[BLOCK];
-
 	for (size_t at = 0; at < n; at += BLOCK) {
-		const size_t len = n - at < BLOCK ? n - at : BLOCK;
+		const size_t len = n - at < BLOCK ? n - at : BLOCK, offset = at * sizeof(float);
 		struct tfs_difference block = { 0 };
 
-		load(x, a + at * sizeof *x, len, 0);
-		const size_t whole = load(y, b + at * sizeof *y, len, 0);
-		add_block(&block, x, y, whole);
+		add_block(&block, a + offset, b + offset, len);
 		/* Squares of finite float32 don't overflow, so then some value isn't finite. */
 		if (!isfinite(block.aa) || !isfinite(block.bb)) {
 			block = (struct tfs_difference){ 0 };
-			add_slowly(&block, x, y, len);
+			add_slowly(&block, a + offset, b + offset, len);
 		}
 		block.n = len;
 		tfs_difference_merge(d, &block);

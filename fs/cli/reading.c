@@ -9,8 +9,8 @@
 #include "base/log.h"
 #include "base/parallel.h"
 
-/* More don't help: storage is read by the loader's threads. */
-enum { READERS_MAX = 16 };
+/* Storage is read by the loader's threads: these compute. One more than CPUs, as at the start of a range there is nothing to compute yet. */
+enum { READERS_MAX = 17 };
 
 /*
  * A range is as long as this: long enough for its readahead to reach full depth, short enough for all threads to have work until the
@@ -22,7 +22,7 @@ unsigned tfs_readers(void)
 {
 	const int n = get_nprocs();
 
-	return n < 2 ? 2 : n > READERS_MAX ? READERS_MAX : (unsigned)n;
+	return n < 1 ? 2 : n >= READERS_MAX ? READERS_MAX : (unsigned)n + 1;
 }
 
 int tfs_reading_open(const struct tfs_model *model, struct tfs_loader **ret_loader)

@@ -37,7 +37,7 @@ static void add_row(struct tfs_table *t, const struct tfs_mount *m, const json_t
 	const char *serving = json_string_value(json_object_get(stats, "serving"));
 	const char *model = json_string_value(json_object_get(stats, "model"));
 	const double rate = number(stats, "bandwidth_bytes_per_second");
-	char used[TFS_FIGURES_BYTES], budget[TFS_FIGURES_BYTES];
+	char used[TFS_FIGURES_BYTES];
 
 	tfs_table_add(t, m->dir);
 	tfs_table_add(t, model ? model : m->source);
@@ -48,9 +48,8 @@ static void add_row(struct tfs_table *t, const struct tfs_mount *m, const json_t
 		return;
 	}
 	tfs_table_add(t, serving ? serving : "");
-	tfs_table_addf(t, "%.0f of %.0f", number(stats, "resident"), number(stats, "tensors"));
-	tfs_table_addf(t, "%s of %s", tfs_figures_bytes(used, number(stats, "memory_used_bytes")),
-		       tfs_figures_bytes(budget, number(stats, "memory_budget_bytes")));
+	tfs_table_addf(t, "%.0f/%.0f", number(stats, "resident"), number(stats, "tensors"));
+	tfs_table_add(t, tfs_figures_bytes(used, number(stats, "memory_used_bytes")));
 	if (rate > 0)
 		tfs_table_addf(t, "%s/s", tfs_figures_bytes(used, rate));
 	else
@@ -96,9 +95,9 @@ static int add_all(struct status *s, const struct tfs_mounts *mounts, char **dir
 
 static int status_main(int argc, char **argv)
 {
-	static const char *const heads[] = { "mountpoint", "model", "serving", "in memory", "memory", "rate", "errors" };
+	static const char *const heads[] = { "mountpoint", "model", "serving", "resident", "memory", "rate", "errors" };
 	const size_t n_heads = sizeof heads / sizeof *heads;
-	struct status s = { .table = { .columns = "lllrrrr", .shrinks = 1 } };
+	struct status s = { .table = { .columns = "BBErrrr" } };
 	struct tfs_mounts mounts;
 	bool json = false;
 	int first;

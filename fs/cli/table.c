@@ -11,8 +11,8 @@
 /* A wider cell shifts the rest of its row: names may have 64 KiB, and a single one shouldn't shift all rows. */
 enum { WIDTH_MAX = 100 };
 
-/* The column that shrinks keeps this many columns of the terminal. */
-enum { WIDTH_MIN = 20 };
+/* A column that is shortened keeps this many columns of the terminal. */
+enum { WIDTH_MIN = 12 };
 
 void tfs_table_fini(struct tfs_table *t)
 {
@@ -55,18 +55,31 @@ void tfs_table_add_name(struct tfs_table *t, const char *name, size_t len)
 		t->failed = -ENOMEM;
 }
 
-/* @text in at most @room columns, without its beginning: names differ in layers and modules, which come later. */
-static void put_short(const char *text, unsigned width, unsigned room, bool utf8)
+static bool is_shortened(char column)
 {
-	if (width > room) {
-		const char *dots = utf8 ? "\u2026" : "...";
+	return column == 'B' || column == 'E';
+}
 
-		for (unsigned drop = width - room + tfs_text_width(dots, strlen(dots)); drop; drop--)
-			for (text++; (*text & 0xc0) == 0x80;)
-				text++;
-		fputs(dots, stdout);
-	}
-	fputs(text, stdout);
+static const char *skip_columns(const char *text, unsigned n)
+{
+	for (; n; n--)
+		for (text++; (*text & 0xc0) == 0x80;)
+			text++;
+	return text;
+}
+
+/* @text, which takes @width columns, in at most @room of them. */
+static void put_short(const char *text, unsigned width, unsigned room, char column, bool utf8)
+{
+	const char *dots = utf8 ? "\u2026" : "...";
+	const unsigned for_dots = tfs_text_width(dots, strlen(dots));
+
+	if (width <= room)
+		fputs(text, stdout);
+	else if (column == 'E')
+		printf("%.*s%s", (int)(skip_columns(text, room - for_dots) - text), text, dots);
+	else
+		printf("%s%s", dots, skip_columns(text, width - room + for_dots));
 }
 
 static void put_row(const struct tfs_table *t, const char *const *cells, const unsigned *widths,
@@ -85,12 +98,24 @@ static void put_row(const struct tfs_table *t, const char *const *cells, const u
 		printf("%*s", right ? pad : 0, "");
 		if (colour && width)
 			printf("\033[%sm", colour);
-		put_short(cells[c], width, (int)c == t->shrinks && terminal->is ? room : width, terminal->utf8);
+		put_short(cells[c], width, is_shortened(t->columns[c]) && terminal->is ? room : width, t->columns[c],
+			  terminal->utf8);
 		if (colour && width)
 			fputs("\033[0m", stdout);
 		printf("%*s", last ? 0 : right ? 2 : pad + 2, "");
 	}
 	putchar('\n');
+}
+
+/* Of the columns that can still be shortened. */
+static unsigned *widest(const struct tfs_table *t, unsigned *widths)
+{
+	unsigned *found = NULL;
+
+	for (unsigned c = 0; t->columns[c]; c++)
+		if (is_shortened(t->columns[c]) && widths[c] > (found ? *found : WIDTH_MIN))
+			found = &widths[c];
+	return found;
 }
 
 int tfs_table_print(const struct tfs_table *t, const struct tfs_terminal *terminal, bool heading)
@@ -107,11 +132,8 @@ int tfs_table_print(const struct tfs_table *t, const struct tfs_terminal *termin
 	}
 	for (unsigned c = 0; c < n; c++)
 		total += widths[c];
-	if (terminal->is && t->shrinks >= 0 && total > terminal->width) {
-		unsigned *w = &widths[t->shrinks], over = total - terminal->width;
-		const unsigned least = *w < WIDTH_MIN ? *w : WIDTH_MIN;
-		*w = *w > over + least ? *w - over : least;
-	}
+	for (unsigned *w; terminal->is && total > terminal->width && (w = widest(t, widths)); total--)
+		--*w;
 	for (size_t i = 0; i + n <= t->n; i += n)
 		put_row(t, t->cells + i, widths, terminal, heading && !i);
 	return 0;

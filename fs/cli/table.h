@@ -14,8 +14,11 @@ enum { TFS_TABLE_COLUMNS = 12 };
 
 /* Embedded; set the first fields and leave the others zero. */
 struct tfs_table {
-	const char *columns;			/* a letter for each: 'l' aligned left, 'r' right */
-	int shrinks;				/* the column that is shortened in a terminal that is too narrow; -1: none */
+	/*
+	 * A letter for each: 'l' aligned left, 'r' right. What is aligned left may be shortened where the terminal is too narrow: at its
+	 * beginning ('B'), as names differ in layers and modules, which come later, or at its end ('E').
+	 */
+	const char *columns;
 	const char *colours[TFS_TABLE_COLUMNS]; /* TFS_BLUE …; NULL: none */
 
 	struct tfs_arena arena;

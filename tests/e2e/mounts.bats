@@ -40,6 +40,18 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 	[[ $rc = 1 && $(cat "$T/err") = *"$T: no tensorfs mount" && $(wc -l <"$T/out") = 2 ]] || fail "$rc $(cat "$T/out" "$T/err")"
 }
 
+@test "status: in a terminal of 80 columns" {
+	command -v script >/dev/null || skip "optional: no script(1)"
+	mkmodel --bytes 1M
+	far=$T/far/away/in/a/directory/that/has/a/name/that/is/longer/than/the/terminal
+	mkdir -p "$far"
+	start --passthrough=off "$model" "$far"
+	script -qec "stty cols 80; LC_ALL=C.UTF-8 TERM=xterm '$TENSORFS' status '$far'" /dev/null >"$T/out" 3>&- </dev/null
+	sed 's/\x1b\[[0-9;]*m//g; s/\r$//' "$T/out" >"$T/plain"
+	grep -q '^….*/terminal  *….*/model  *streamed (.*…  ' "$T/plain" || fail "$(cat "$T/plain")"
+	py -c 'import sys; assert max(len(line.rstrip("\n")) for line in open(sys.argv[1], encoding="utf-8")) <= 80' "$T/plain"
+}
+
 # bats test_tags=slow
 @test "status: a daemon that is stopped doesn't hang it" {
 	mkmodel --bytes 64K

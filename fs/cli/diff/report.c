@@ -103,7 +103,7 @@ static int add_pair(struct tfs_table *table, const struct tfs_diff *d, const str
 
 static int print_table(const struct tfs_diff *d, const struct tfs_terminal *terminal)
 {
-	struct tfs_table table = { .columns = "lllrrrr", .shrinks = 1, .colours = { [0] = TFS_RED } };
+	struct tfs_table table = { .columns = "lBlrrrr", .colours = { [0] = TFS_RED } };
 	const char *const heads[] = { "", "name", "dtype and shape", "max", "mean", "rel. L2", "cosine" };
 	bool any = false;
 	int r = 0;

@@ -189,7 +189,7 @@ static int add_row(void *arg, const struct tfs_row *row)
 static int print_long(struct tfs_rows *rows, const struct tfs_items *items)
 {
 	const struct tfs_terminal terminal = tfs_terminal_of(STDOUT_FILENO);
-	struct listing l = { .table = { .columns = "lllrllrll", .shrinks = -1 } };
+	struct listing l = { .table = { .columns = "lllrllrll" } };
 	int r;
 
 	l.f = open_memstream(&l.text, &l.len);

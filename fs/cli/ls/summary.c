@@ -291,7 +291,7 @@ static int print_groups(const struct summary *s, const void *const *order)
 	static const char *const names[] = { "name", "layer", "dtype", "file" };
 	const struct tfs_terminal terminal = tfs_terminal_of(STDOUT_FILENO);
 	const bool sets = s->model->n_sets > 1;
-	struct tfs_table table = { .columns = sets ? "lrlrrll" : "lrlrrl", .shrinks = 0, .colours = { [5] = TFS_BLUE } };
+	struct tfs_table table = { .columns = sets ? "BrlrrlB" : "Brlrrl", .colours = { [5] = TFS_BLUE } };
 
 	if (s->by != TFS_LS_PATTERNS)
 		table.columns = sets ? "lrrrrll" : "lrrrrl";

@@ -176,12 +176,15 @@ json_t *tfs_mount_stats(const struct tfs_mount *m, int *ret_why)
 	cleanup_free char *text = read_all(pipe_fds[0]);
 	close(pipe_fds[0]);
 	if (!text) {
-		kill(pid, SIGKILL); /* which ends waiting for FUSE, too */
+		/*
+		 * Not waited for: SIGKILL ends waiting for a daemon that hasn't taken the request yet, but not for one that has and
+		 * was stopped then (request_wait_answer() in Linux's fs/fuse/dev.c).
+		 */
+		kill(pid, SIGKILL);
 		*ret_why = -ETIMEDOUT;
+		return NULL;
 	}
 	waitpid(pid, &status, 0);
-	if (!text)
-		return NULL;
 	if (WIFEXITED(status) && WEXITSTATUS(status)) {
 		*ret_why = -WEXITSTATUS(status);
 		return NULL;

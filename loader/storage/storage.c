@@ -1,7 +1,46 @@
 /* SPDX-License-Identifier: MIT */
 #include "storage/storage.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <string.h>
+
+/* --- Windows --------------------------------------------------------------------------------------------------------- */
+
+static int read_window(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, struct tfs_error *err)
+{
+	struct tfs_error wrong = { .offset = TFS_NO_OFFSET };
+	int r;
+
+	if (offset > in->size || len > in->size - offset)
+		return tfs_error_set(err, -EIO, in->size, "the file ends here: it was truncated while being read");
+	r = in->outer->ops->read_at(in->outer, buf, len, in->base + offset, &wrong);
+	if (!r)
+		return 0;
+	return tfs_error_set(err, r, wrong.offset == TFS_NO_OFFSET ? wrong.offset : wrong.offset - in->base, "%s", wrong.what);
+}
+
+static void close_window(struct tfs_input *in)
+{
+	(void)in;
+}
+
+static const struct tfs_input_ops window_ops = { .read_at = read_window, .close = close_window };
+
+struct tfs_input tfs_input_window(const struct tfs_input *outer, uint64_t base, uint64_t size)
+{
+	assert(base <= outer->size && size <= outer->size - base);
+	return (struct tfs_input){
+		.ops = &window_ops,
+		.size = size,
+		.fd = -1,
+		.outer = outer,
+		.base = base,
+		.share = outer->share,
+	};
+}
+
+/* --- Kinds ----------------------------------------------------------------------------------------------------------- */
 
 /* By prefix of the path; the first match is used. */
 static const struct {

@@ -71,7 +71,9 @@ struct tfs_input {
 	const struct tfs_input_ops *ops; /* NULL: not open */
 	uint64_t size;			 /* as of when the model was opened; there may be less by now */
 	int fd;				 /* of a local file, for those who read it in other ways; else -1 */
-	struct tfs_share *share;	 /* of what parsing may cost; NULL: no limits. Owned by who opened it */
+	const struct tfs_input *outer;	 /* of a window: what it is a part of, from byte @base on; else NULL */
+	uint64_t base;
+	struct tfs_share *share; /* of what parsing may cost; NULL: no limits. Owned by who opened it */
 };
 
 #define TFS_INPUT_CLOSED ((struct tfs_input){ .fd = -1 })
@@ -97,6 +99,12 @@ static inline void tfs_input_close(struct tfs_input *in)
 
 /* The local file @fd, of which @size bytes may be read. Closing it closes @fd. */
 struct tfs_input tfs_input_of_fd(int fd, uint64_t size);
+
+/*
+ * The @size bytes of @outer from @base on, as a file of its own: what is read, and errors, count from @base. They lie within @outer, which
+ * stays open, and in its place, as long as the window is used. There is nothing to close.
+ */
+struct tfs_input tfs_input_window(const struct tfs_input *outer, uint64_t base, uint64_t size);
 
 /* --- Storage --------------------------------------------------------------------------------------------------------- */
 

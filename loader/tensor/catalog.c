@@ -35,6 +35,8 @@ struct tfs_catalog {
 	size_t n_recipes, room_recipes;
 	bool companion;
 	struct tfs_split split;
+	struct tfs_catalog *adopted; /* what owns the names and shapes of tensors of files in this one; */
+	struct tfs_catalog *next;    /* the next of those */
 	/* Separate, as shapes are aligned and names aren't: together each name would cost padding. */
 	struct tfs_arena names, shapes;
 };
@@ -64,6 +66,10 @@ void tfs_catalog_destroy(struct tfs_catalog *c)
 {
 	if (!c)
 		return;
+	for (struct tfs_catalog *inner = c->adopted, *next; inner; inner = next) {
+		next = inner->next;
+		tfs_catalog_destroy(inner);
+	}
 	free(c->tensors);
 	free(c->locations);
 	free(c->left_out);
@@ -340,6 +346,92 @@ const struct tfs_split *tfs_catalog_split(const struct tfs_catalog *c)
 {
 	return &c->split;
 }
+
+/* --- Files in files ------------------------------------------------------------------------------------------------ */
+
+/* The @len bytes at @prefix and the @name_len at @name; NULL: out of memory. */
+static char *prefixed(struct tfs_catalog *c, const char *prefix, size_t len, const char *name, size_t name_len)
+{
+	char *joined = tfs_share_keep(c->share, len + name_len + 1) ? NULL : tfs_arena_alloc(&c->names, len + name_len + 1, 1);
+
+	if (!joined)
+		return NULL;
+	memcpy(joined, prefix, len);
+	memcpy(joined + len, name, name_len);
+	joined[len + name_len] = '\0';
+	return joined;
+}
+
+/* From offsets in the inner file to those in the outer one. The encoding is this tensor's own. */
+static void rebase(struct tfs_tensor *t, uint64_t base)
+{
+	struct tfs_segment *segments = t->encoding ? (struct tfs_segment *)t->encoding->segments : NULL;
+
+	assert(!t->source && (!t->encoding || t->encoding->coding != TFS_SCALED));
+	t->offset += base;
+	for (size_t i = 0; segments && i < t->encoding->n_segments; i++)
+		segments[i].offset += base;
+}
+
+static int adopt_tensor(struct tfs_catalog *c, const struct tfs_tensor *inner, uint64_t base, const char *prefix, size_t len)
+{
+	struct tfs_tensor t = *inner;
+
+	if (c->count == UINT32_MAX || len > UINT32_MAX - t.name_len)
+		return -E2BIG;
+	if (tfs_share_keep(c->share, sizeof t) || tfs_array_room(c->tensors, c->count, c->room))
+		return -ENOMEM;
+	rebase(&t, base);
+	if (len) {
+		t.name = prefixed(c, prefix, len, t.name, t.name_len);
+		if (!t.name)
+			return -ENOMEM;
+		t.name_len += len;
+	}
+	c->tensors[c->count++] = t;
+	return 0;
+}
+
+/* The names of tensors that were left out, and the notes, which have some in them. */
+static int adopt_notes(struct tfs_catalog *c, const struct tfs_catalog *inner, uint64_t base, const char *prefix, size_t len)
+{
+	size_t n = inner->n_notes < TFS_MAX_NOTES ? inner->n_notes : TFS_MAX_NOTES;
+	int r = 0;
+
+	for (size_t i = 0; i < inner->n_left_out; i++) {
+		if (tfs_array_room(c->left_out, c->n_left_out, c->room_left_out))
+			return -ENOMEM;
+		c->left_out[c->n_left_out] = prefixed(c, prefix, len, inner->left_out[i], strlen(inner->left_out[i]));
+		if (!c->left_out[c->n_left_out])
+			return -ENOMEM;
+		c->n_left_out++;
+	}
+	for (size_t i = 0; i < n && !r; i++) {
+		const struct tfs_note *note = &inner->notes[i];
+
+		r = tfs_catalog_note(c, note->offset == TFS_NO_OFFSET ? note->offset : note->offset + base, "%.*s%s%s", (int)len,
+				     prefix, len ? " " : "", note->text);
+	}
+	/* The rest was only counted. */
+	c->n_notes += inner->n_notes - n;
+	return r;
+}
+
+int tfs_catalog_adopt(struct tfs_catalog *c, struct tfs_catalog *inner, uint64_t base, const char *prefix, size_t len)
+{
+	int r = 0;
+
+	inner->next = c->adopted;
+	c->adopted = inner;
+	inner->share = NULL;
+	c->companion |= inner->companion;
+	for (size_t i = 0; i < inner->count && !r; i++)
+		r = adopt_tensor(c, &inner->tensors[i], base, prefix, len);
+	tfs_catalog_drop_table(inner);
+	return r ? r : adopt_notes(c, inner, base, prefix, len);
+}
+
+/* --- The table ----------------------------------------------------------------------------------------------------- */
 
 struct tfs_tensor *tfs_catalog_tensors(struct tfs_catalog *c, size_t *ret_count)
 {

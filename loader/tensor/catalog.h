@@ -266,6 +266,14 @@ struct tfs_split {
 void tfs_catalog_set_split(struct tfs_catalog *c, const struct tfs_split *split); /* copied */
 const struct tfs_split *tfs_catalog_split(const struct tfs_catalog *c);
 
+/*
+ * Add all tensors of @inner to @c: the catalog of a file that begins at byte @base of this one. Their names are preceded by the @len
+ * bytes at @prefix; their offsets, and those of notes, become offsets in this file. What was left out and whether it accompanies a model
+ * come along; metadata, recipes and the split don't. None of its tensors is external. @inner belongs to @c from then on, whatever the
+ * result: 0, -ENOMEM or -E2BIG.
+ */
+int tfs_catalog_adopt(struct tfs_catalog *c, struct tfs_catalog *inner, uint64_t base, const char *prefix, size_t len);
+
 /* The tensors in the order they were added; valid until the next add or destroy. */
 struct tfs_tensor *tfs_catalog_tensors(struct tfs_catalog *c, size_t *ret_count);
 

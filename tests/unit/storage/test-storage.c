@@ -22,6 +22,32 @@ static void input_is_read_whole_or_not(void **state)
 	close(fd);
 }
 
+static void a_window_is_a_file_of_its_own(void **state)
+{
+	struct tfs_error err = { 0 };
+	char buf[10];
+	int fd = memory_file("0123456789", 10);
+	const struct tfs_input *outer = input_of(fd, 12);
+	struct tfs_input in = tfs_input_window(outer, 3, 8), inner = tfs_input_window(&in, 2, 3);
+
+	(void)state;
+	assert_int_equal(in.size, 8);
+	assert_int_equal(tfs_input_read(&in, buf, 5, 1, &err), 0);
+	assert_memory_equal(buf, "45678", 5);
+	assert_int_equal(tfs_input_read(&inner, buf, 3, 0, &err), 0);
+	assert_memory_equal(buf, "567", 3);
+	/* Not beyond its end, though the file goes on, nor where the file has ended meanwhile. */
+	assert_int_equal(tfs_input_read(&inner, buf, 3, 1, &err), -EIO);
+	assert_int_equal(err.offset, 3);
+	assert_int_equal(tfs_input_read(&inner, buf, 1, UINT64_MAX, NULL), -EIO);
+	assert_int_equal(tfs_input_read(&in, buf, 4, 4, &err), -EIO);
+	assert_int_equal(err.offset, 7);
+	tfs_input_close(&inner);
+	tfs_input_close(&in);
+	assert_int_equal(tfs_input_read(outer, buf, 10, 0, &err), 0);
+	close(fd);
+}
+
 static void a_closed_input_may_be_closed(void **state)
 {
 	struct tfs_input in = TFS_INPUT_CLOSED;
@@ -241,6 +267,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(input_is_read_whole_or_not),
+		cmocka_unit_test(a_window_is_a_file_of_its_own),
 		cmocka_unit_test(a_closed_input_may_be_closed),
 		LOCAL(directory_is_listed),
 		LOCAL(entries_are_looked_at),

@@ -189,6 +189,58 @@ static void metadata_is_copied_in(void **state)
 	tfs_catalog_destroy(c);
 }
 
+/* With all that refers to a place in the file. */
+static struct tfs_catalog *inner_catalog(void)
+{
+	static const struct tfs_segment segments[] = { { 10, 0 }, { 30, 4 } };
+	const struct tfs_encoding encoding = { .segments = segments, .n_segments = 2, .length = 24 };
+	struct tfs_catalog *c = tfs_catalog_create();
+	uint64_t shape = 2;
+
+	assert_int_equal(tfs_catalog_add(c, "a", 1, tfs_catalog_dtype(c, "odd", NULL, 1, 4), &shape, 1, 10, 8), 0);
+	assert_int_equal(tfs_catalog_encode(c, NULL, &encoding), 0);
+	assert_int_equal(tfs_catalog_add(c, "b", 1, f32(), &shape, 1, 50, 8), 0);
+	assert_int_equal(tfs_catalog_leave_out(c, "c", 1, 7, "is odd"), 0);
+	assert_int_equal(tfs_catalog_note(c, TFS_NO_OFFSET, "so is this"), 0);
+	return c;
+}
+
+static void a_file_in_a_file_has_its_offsets(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	const struct tfs_note *notes;
+	const char *const *left_out;
+	struct tfs_tensor *t;
+	size_t n, more;
+
+	(void)state;
+	assert_int_equal(tfs_catalog_adopt(c, inner_catalog(), 1000, "", 0), 0);
+	assert_int_equal(tfs_catalog_adopt(c, inner_catalog(), 2000, "x.", 2), 0);
+	t = tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, 4);
+	assert_string_equal(t[0].name, "a");
+	assert_string_equal(t[0].dtype->name, "odd");
+	assert_int_equal(t[0].offset, 1010);
+	assert_int_equal(t[0].encoding->segments[1].offset, 1030);
+	assert_int_equal(t[0].encoding->segments[1].at, 4);
+	assert_string_equal(t[1].name, "b");
+	assert_int_equal(t[1].offset, 1050);
+	assert_string_equal(t[2].name, "x.a");
+	assert_int_equal(t[2].name_len, 3);
+	assert_int_equal(t[2].encoding->segments[0].offset, 2010);
+	assert_int_equal(t[3].shape[0], 2);
+	left_out = tfs_catalog_left_out(c, &n);
+	assert_int_equal(n, 2);
+	assert_string_equal(left_out[0], "c");
+	assert_string_equal(left_out[1], "x.c");
+	notes = tfs_catalog_notes(c, &n, &more);
+	assert_int_equal(n, 4);
+	assert_int_equal(notes[0].offset, 1007);
+	assert_int_equal(notes[1].offset, TFS_NO_OFFSET);
+	assert_string_equal(notes[2].text, "x. tensor \"c\" left out: is odd");
+	tfs_catalog_destroy(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -200,6 +252,7 @@ int main(void)
 		cmocka_unit_test(notes_are_lines_and_few),
 		cmocka_unit_test(what_is_left_out_is_named),
 		cmocka_unit_test(metadata_is_copied_in),
+		cmocka_unit_test(a_file_in_a_file_has_its_offsets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,8 @@
 
 /* Every format; the order is that of preference (which set of a directory is its primary one). */
 static const struct tfs_format *const formats[] = {
-	&tfs_format_safetensors, &tfs_format_torch, &tfs_format_gguf, &tfs_format_onnx, &tfs_format_npz, &tfs_format_npy,
+	&tfs_format_safetensors, &tfs_format_torch, &tfs_format_gguf, &tfs_format_onnx,
+	&tfs_format_npz,	 &tfs_format_npy,   &tfs_format_tar,  &tfs_format_zip,
 };
 
 const struct tfs_format *tfs_format_at(size_t i)
@@ -51,6 +52,11 @@ const struct tfs_format *tfs_format_maybe(const char *file_name)
 		if (extension_of(file_name, f->ambiguous))
 			return f;
 	return NULL;
+}
+
+bool tfs_format_may(const struct tfs_format *format, const char *file_name)
+{
+	return extension_of(file_name, format->ambiguous);
 }
 
 size_t tfs_format_stem(const char *file_name)

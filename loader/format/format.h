@@ -28,6 +28,8 @@ struct tfs_format {
 	/* The same for names that other kinds of files use, too: only files that recognises() accepts are read; or NULL. */
 	const char *const *ambiguous;
 
+	const char *usual; /* what its files are usually named, if that is ambiguous; NULL: the first of the extensions */
+
 	/*
 	 * ".safetensors", if files of this format may be shards: listed by STEM.safetensors.index.json, or named
 	 * STEM-00001-of-00003.safetensors. NULL: each file is a set by itself.
@@ -56,12 +58,16 @@ extern const struct tfs_format tfs_format_gguf;
 extern const struct tfs_format tfs_format_torch;
 extern const struct tfs_format tfs_format_npz, tfs_format_npy;
 extern const struct tfs_format tfs_format_onnx;
+extern const struct tfs_format tfs_format_tar, tfs_format_zip;
 
 /* The format that has one of @file_name's extension, with something before it; or NULL. */
 const struct tfs_format *tfs_format_for(const char *file_name);
 
 /* The same for ambiguous extensions: the file is of the format only if that recognises its content. */
 const struct tfs_format *tfs_format_maybe(const char *file_name);
+
+/* Is one of @format's ambiguous extensions @file_name's? */
+bool tfs_format_may(const struct tfs_format *format, const char *file_name);
 
 /* Does @file_name end with @suffix, case-insensitively, with something before it? */
 bool tfs_format_ends_with(const char *file_name, const char *suffix);
@@ -82,7 +88,7 @@ struct tfs_shard_name {
 bool tfs_format_is_shard(const struct tfs_format *format, const char *file_name, struct tfs_shard_name *ret);
 
 /* "*.safetensors, *.sft, *.bin, …": the names that are treated as weights, for messages. */
-#define TFS_FORMAT_NAMES 256
+#define TFS_FORMAT_NAMES 512
 void tfs_format_names(char ret[static TFS_FORMAT_NAMES]);
 
 /* Do download programs give such a name to an unfinished file? Then how to describe it, else NULL. */

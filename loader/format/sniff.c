@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/cursor.h"
+#include "format/archive/tar.h"
 #include "format/format.h"
 #include "format/zip.h"
 #include "storage/storage.h"
@@ -88,9 +89,6 @@ static const struct row rows[] = {
 	ROW(0, "\x04\x22\x4d\x18", "compressed by lz4: unpack it first"),
 	ROW(0, "7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
 	ROW(0, "Rar!", "a RAR archive: unpack it first"),
-	/* torch before 0.1.10, in 2017: https://github.com/pytorch/pytorch, torch/serialization.py, legacy_load(). */
-	ROW(257, "ustar",
-	    "a tar file: unpack it first, or, where a torch before 0.1.10 wrote it, load and save it with a torch of 0.4 to 2.x"),
 	ROW(0, "%PDF-", "a PDF document, not weights"),
 	ROW(0, "\x89PNG\r\n", "a PNG image, not weights"),
 	ROW(0, "\xff\xd8\xff", "a JPEG image, not weights"),
@@ -175,11 +173,29 @@ static void sniff_text(const struct tfs_sample *s, struct tfs_sniffed *c)
 	}
 }
 
+/* A zip file is read from its end, so a program can be one, too, as a llamafile is: of Linux, or of several systems, Windows among them. */
+static bool is_program(const struct tfs_sample *s)
+{
+	return tfs_sample_has(s, 0, "\177ELF", 4) || tfs_sample_has(s, 0, "MZ", 2);
+}
+
 /* A member that can't be read doesn't contradict what the others say. */
 static int pass_over(void *arg, const struct tfs_zip_member *m, const struct tfs_error *err)
 {
 	(void)arg, (void)m, (void)err;
 	return 0;
+}
+
+/* Has it a compressed member whose name is that of weights? */
+static bool has_packed(const struct tfs_zip *zip)
+{
+	for (size_t i = 0; zip && i < zip->n_members; i++) {
+		const char *slash = strrchr(zip->members[i].name, '/');
+
+		if (zip->members[i].method != TFS_ZIP_STORED && tfs_format_for(slash ? slash + 1 : zip->members[i].name))
+			return true;
+	}
+	return false;
 }
 
 /* --- The file -------------------------------------------------------------------------------------------------------- */
@@ -189,7 +205,7 @@ static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
 	const struct tfs_format *f;
 	struct tfs_error ignored;
 
-	if (tfs_zip_claims(s->start) && tfs_zip_read(s->in, pass_over, NULL, &s->zip, &ignored))
+	if ((tfs_zip_claims(s->start) || is_program(s)) && tfs_zip_read(s->in, pass_over, NULL, &s->zip, &ignored))
 		s->zip = NULL;
 	for (size_t i = 0; (f = tfs_format_at(i)); i++) {
 		if (!f->recognises(s))
@@ -203,7 +219,18 @@ static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
 	if (c->what)
 		return;
 	if (tfs_zip_claims(s->start))
-		*c = (struct tfs_sniffed){ .container = TFS_IN_ZIP, .what = "a zip file without tensors" };
+		*c = (struct tfs_sniffed){
+			.container = TFS_IN_ZIP,
+			.what = has_packed(s->zip) ? "a zip file that has its weights compressed: unpack it first" :
+						     "a zip file without tensors",
+		};
+	else if (tfs_tar_claims(s->start,
+				s->len)) /* torch before 0.1.10, in 2017 (torch/serialization.py, legacy_load()), wrote such, too */
+		*c = (struct tfs_sniffed){
+			.container = TFS_IN_TAR,
+			.what = "a tar file without weights that can be read in place: unpack it first, or, where a torch before "
+				"0.1.10 wrote it, load and save it with a torch of 0.4 to 2.x",
+		};
 	else if (s->len > 2 && s->start[0] == 0x80 && s->start[1] >= 2 && s->start[1] <= 5) /* PROTO (pickletools.py) */
 		*c = (struct tfs_sniffed){ .container = TFS_IN_PICKLE, .what = "a Python pickle that torch.save() didn't write" };
 	else
@@ -255,7 +282,8 @@ int tfs_sniff_other(const struct tfs_input *in, const struct tfs_format *format,
 	if (tfs_sniff(in, &c, NULL) || !c.what || (c.format && c.format == format) || (c.container & containers))
 		return 0;
 	if (c.format && format)
-		return tfs_error_set(err, -EINVAL, 0, "is %s; its name should end in %s", c.what, c.format->extensions[0]);
+		return tfs_error_set(err, -EINVAL, 0, "is %s; its name should end in %s", c.what,
+				     c.format->usual ? c.format->usual : c.format->extensions[0]);
 	return tfs_error_set(err, -EINVAL, 0, "is %s", c.what);
 }
 
@@ -283,9 +311,6 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		{ ".pte", "an ExecuTorch program" },
 		{ ".pdparams", "a PaddlePaddle checkpoint" },
 		{ ".pdiparams", "a PaddlePaddle model" },
-		{ ".nemo", "a NeMo archive: unpack it first" },
-		{ ".mar", "a TorchServe archive: unpack it first" },
-		{ ".llamafile", "a llamafile, a program with a GGUF file in it" },
 		{ ".engine", "a TensorRT engine" },
 		{ ".plan", "a TensorRT engine" },
 		{ ".caffemodel", "a Caffe model" },
@@ -299,8 +324,6 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		{ ".bz2", "compressed by bzip2: unpack it first" },
 		{ ".zst", "compressed by zstd: unpack it first" },
 		{ ".7z", "a 7z archive: unpack it first" },
-		{ ".zip", "a zip archive: unpack it first" },
-		{ ".tar", "a tar archive: unpack it first" },
 		{ ".tgz", "a tar archive: unpack it first" },
 	};
 

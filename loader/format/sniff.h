@@ -24,7 +24,7 @@ struct tfs_sample {
 	const struct tfs_input *in;
 	size_t len;			/* bytes in start: the whole file if it has fewer than TFS_SAMPLE_SIZE */
 	uint8_t start[TFS_SAMPLE_SIZE]; /* followed by zeros */
-	struct tfs_zip *zip;		/* the members of a zip file; NULL if it isn't one, or is damaged */
+	struct tfs_zip *zip; /* the members of a zip file, or of a program that is one, too; NULL if it isn't, or is damaged */
 };
 
 /* Does the file have the @len bytes at @bytes at @at, within the sample? */
@@ -41,6 +41,7 @@ enum tfs_container {
 	TFS_IN_ZIP = 1,
 	TFS_IN_PICKLE = 2,
 	TFS_IN_JSON = 4,
+	TFS_IN_TAR = 8,
 };
 
 /* What a file is. */

@@ -66,13 +66,24 @@ static int refuse_cost(const struct tfs_model_impl *m, const struct tfs_share *s
 			     l->memory >> 20);
 }
 
+/* Which format has a file whose name may be that of several, or of something else? False: none of those. */
+static bool find_format(const struct tfs_model *m, struct tfs_weight_file *file)
+{
+	const struct tfs_format *f = tfs_sniff_node(m, file->node).format;
+
+	if (!f || !tfs_format_may(f, m->nodes[file->node].name))
+		return false;
+	file->format = f;
+	return true;
+}
+
 static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct tfs_error *err)
 {
 	const struct tfs_node *n = &m->nodes[file->node];
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	int r;
 
-	if (file->is_ambiguous && tfs_sniff_node(m, file->node).format != file->format) {
+	if (file->is_ambiguous && !find_format(m, file)) {
 		file->is_other = true;
 		return 0;
 	}

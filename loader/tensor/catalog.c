@@ -16,6 +16,7 @@
 #include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/scan.h"
+#include "base/search.h"
 #include "base/sort.h"
 
 struct tfs_catalog {
@@ -472,6 +473,59 @@ int tfs_catalog_sort(struct tfs_catalog *c)
 	c->tensors = tfs_steal(sorted);
 	c->room = n;
 	return 0;
+}
+
+static bool has_name(const struct tfs_catalog *c, const char *name, size_t len)
+{
+	const struct tfs_tensor *t = c->tensors;
+	size_t at = tfs_search(i, 0, c->count, tfs_name_cmp(t[i].name, t[i].name_len, name, len) < 0);
+
+	return at < c->count && !tfs_name_cmp(t[at].name, t[at].name_len, name, len);
+}
+
+/* A name for the tensor @t that no other has: its own, "~" and a number from *@n on. */
+static int find_name(struct tfs_catalog *c, const struct tfs_tensor *t, unsigned long *n, struct tfs_tensor *ret)
+{
+	enum { MORE = 24 }; /* "~", up to 20 digits */
+	char *name;
+
+	if (t->name_len > UINT32_MAX - MORE)
+		return -E2BIG;
+	if (tfs_share_keep(c->share, t->name_len + MORE))
+		return -ENOMEM;
+	name = tfs_arena_alloc(&c->names, t->name_len + MORE, 1);
+	if (!name)
+		return -ENOMEM;
+	memcpy(name, t->name, t->name_len);
+	*ret = *t;
+	ret->name = name;
+	do
+		ret->name_len = t->name_len + snprintf(name + t->name_len, MORE, "~%lu", ++*n);
+	while (has_name(c, ret->name, ret->name_len));
+	return 0;
+}
+
+int tfs_catalog_make_unique(struct tfs_catalog *c)
+{
+	cleanup_free struct tfs_tensor *renamed = NULL; /* only afterwards, as the table is searched */
+	cleanup_free size_t *places = NULL;
+	size_t n = 0, room = 0, places_room = 0;
+	unsigned long number = 1;
+	int r = tfs_catalog_sort(c);
+
+	for (size_t i = 1; i < c->count && !r; i++) {
+		if (by_name(&c->tensors[i - 1], &c->tensors[i])) {
+			number = 1;
+			continue;
+		}
+		if (tfs_array_room(renamed, n, room) || tfs_array_room(places, n, places_room))
+			return -ENOMEM;
+		places[n] = i;
+		r = find_name(c, &c->tensors[i], &number, &renamed[n++]);
+	}
+	for (size_t i = 0; i < n && !r; i++)
+		c->tensors[places[i]] = renamed[i];
+	return r || !n ? r : tfs_catalog_sort(c);
 }
 
 void tfs_catalog_drop_table(struct tfs_catalog *c)

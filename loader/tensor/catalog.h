@@ -280,6 +280,12 @@ struct tfs_tensor *tfs_catalog_tensors(struct tfs_catalog *c, size_t *ret_count)
 /* Sort the tensors by name; equal names keep their order. Cheap if they are sorted already. 0 or -ENOMEM. */
 int tfs_catalog_sort(struct tfs_catalog *c);
 
+/*
+ * Of tensors with the same name the first keeps it, and the others become NAME~2, NAME~3 and so on. Sorts the tensors by name. -ENOMEM,
+ * -E2BIG.
+ */
+int tfs_catalog_make_unique(struct tfs_catalog *c);
+
 /* Free the table of tensors, but keep the names and shapes: copies of the tensors stay valid until destroy. */
 void tfs_catalog_drop_table(struct tfs_catalog *c);
 

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import sys
+import tarfile
 
 from mkgguf import UINT16, gguf
 from mkzoo import index, npy, npz, onnx_of, safetensors, torch
@@ -50,7 +51,7 @@ def make(top):
     put(top, "mixed/old.pkl", pickle.dumps([1, 2], protocol=0))
     put(top, "mixed/empty.pkl", b"")
     put(top, "mixed/page.th", b"<html>")
-    put(top, "mixed/code.pth.tar", b"\0" * 257 + b"ustar" + b"\0" * 1000)
+    put(top, "mixed/code.pth.tar", tarfile.TarInfo("code.py").tobuf() + b"\0" * 1024)
 
     put(top, "sets/m-00001-of-00002.gguf", gguf_of("a", 0))
     put(top, "sets/m-00002-of-00002.gguf", gguf_of("b", 1))

@@ -8,6 +8,7 @@ import struct
 import sys
 from pathlib import Path
 
+import archive_cases
 import gguf_cases
 import numpy_cases
 import onnx_cases
@@ -303,6 +304,7 @@ def cases():
     for name, (text, offset) in INDEXES.items():
         yield "should-fail-index-" + name, {I: text}, I, offset
         yield "should-pass-shard-beside-index-" + name, {I: text, S: SHARD}, "", False
+    yield from archive_cases.cases()
     yield from gguf_cases.cases()
     yield from numpy_cases.cases()
     yield from onnx_cases.cases()

@@ -166,7 +166,9 @@ static void names_are_told(void **state)
 		assert_int_equal(tfs_format_stem(names[i].name), names[i].stem);
 	assert_ptr_equal(tfs_format_maybe("model.TH"), &tfs_format_torch);
 	assert_ptr_equal(tfs_format_maybe("c.pth.tar"), &tfs_format_torch);
-	assert_null(tfs_format_maybe("c.tar"));
+	assert_ptr_equal(tfs_format_maybe("c.tar"), &tfs_format_tar);
+	assert_true(tfs_format_may(&tfs_format_tar, "c.pth.tar"));
+	assert_false(tfs_format_may(&tfs_format_tar, "c.nemo"));
 	assert_null(tfs_format_maybe(".pkl"));
 	assert_null(tfs_format_for("model.pkl"));
 	assert_true(tfs_format_is_shard(&tfs_format_gguf, "m-00002-of-00003.GGUF", &s));

@@ -241,6 +241,30 @@ static void a_file_in_a_file_has_its_offsets(void **state)
 	tfs_catalog_destroy(c);
 }
 
+static void equal_names_are_numbered(void **state)
+{
+	static const char *const names[] = { "a", "b", "a", "a~2", "a", "b", "a~2" };
+	static const char *const unique[] = { "a", "a~2", "a~2~2", "a~3", "a~4", "b", "b~2" };
+	struct tfs_catalog *c = tfs_catalog_create();
+	struct tfs_tensor *t;
+	size_t n;
+
+	(void)state;
+	for (uint64_t i = 0; i < LENGTH(names); i++)
+		assert_int_equal(tfs_catalog_add(c, names[i], strlen(names[i]), f32(), &i, 1, i, 0), 0);
+	assert_int_equal(tfs_catalog_make_unique(c), 0);
+	t = tfs_catalog_tensors(c, &n);
+	assert_int_equal(n, LENGTH(unique));
+	for (size_t i = 0; i < n; i++) {
+		assert_string_equal(t[i].name, unique[i]);
+		assert_int_equal(t[i].name_len, strlen(unique[i]));
+	}
+	assert_int_equal(t[0].offset, 0);
+	assert_int_equal(t[3].offset, 2);
+	assert_int_equal(t[4].offset, 4);
+	tfs_catalog_destroy(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +277,7 @@ int main(void)
 		cmocka_unit_test(what_is_left_out_is_named),
 		cmocka_unit_test(metadata_is_copied_in),
 		cmocka_unit_test(a_file_in_a_file_has_its_offsets),
+		cmocka_unit_test(equal_names_are_numbered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

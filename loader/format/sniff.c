@@ -307,7 +307,6 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		{ ".pb", "a TensorFlow graph" },
 		{ ".mlmodel", "a Core ML model" },
 		{ ".ocdbt", "a part of an Orbax checkpoint" },
-		{ ".pt2", "a program of torch.export" },
 		{ ".pte", "an ExecuTorch program" },
 		{ ".pdparams", "a PaddlePaddle checkpoint" },
 		{ ".pdiparams", "a PaddlePaddle model" },

@@ -384,6 +384,7 @@ static int adopt_tensor(struct tfs_catalog *c, const struct tfs_tensor *inner, u
 		return -ENOMEM;
 	rebase(&t, base);
 	if (len) {
+		len -= !t.name_len && prefix[len - 1] == '.';
 		t.name = prefixed(c, prefix, len, t.name, t.name_len);
 		if (!t.name)
 			return -ENOMEM;

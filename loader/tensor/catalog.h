@@ -268,7 +268,7 @@ const struct tfs_split *tfs_catalog_split(const struct tfs_catalog *c);
 
 /*
  * Add all tensors of @inner to @c: the catalog of a file that begins at byte @base of this one. Their names are preceded by the @len
- * bytes at @prefix; their offsets, and those of notes, become offsets in this file. What was left out and whether it accompanies a model
+ * bytes at @prefix, less a dot at its end if they are empty; their offsets, and those of notes, become offsets in this file. What was left out and whether it accompanies a model
  * come along; metadata, recipes and the split don't. None of its tensors is external. @inner belongs to @c from then on, whatever the
  * result: 0, -ENOMEM or -E2BIG.
  */

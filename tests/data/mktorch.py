@@ -9,6 +9,7 @@ usage: mktorch.py FILE [--legacy] [--deflated] [--big-endian] [--protocol N]
 
 import argparse
 import collections
+import contextlib
 import io
 import pickle
 import struct
@@ -113,7 +114,7 @@ def dumps(obj, protocol, legacy):
 def save(obj, path, legacy=False, deflated=False, big_endian=False, protocol=2):
     data, storages = dumps(obj, protocol, legacy)
     if legacy:
-        with open(path, "wb") as file:
+        with open(path, "wb") if isinstance(path, (str, bytes)) else contextlib.nullcontext(path) as file:
             info = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
             for value in (0x1950A86A20F9469CFC6C, 1001, info):
                 pickle.dump(value, file, protocol)
@@ -129,6 +130,13 @@ def save(obj, path, legacy=False, deflated=False, big_endian=False, protocol=2):
         for key, storage in storages:
             file.writestr("archive/data/" + key, raw(storage, big_endian))
         file.writestr("archive/version", b"3\n")
+
+
+def packed(obj, **flags):
+    """What save() writes, as bytes."""
+    out = io.BytesIO()
+    save(obj, out, **flags)
+    return out.getvalue()
 
 
 def storage(dtype, count, seed):

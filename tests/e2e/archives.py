@@ -27,10 +27,7 @@ def step(function):
     return function
 
 
-def torch_of(obj, **flags):
-    path = os.path.join(os.environ["T"], "torch.tmp")
-    mktorch.save(obj, path, **flags)
-    return slurp(path)
+torch_of = mktorch.packed
 
 
 def npz_of(**arrays):

@@ -110,6 +110,25 @@ checkpoints() {
 }
 
 # bats test_tags=slow
+@test "archives of torch.export, of each version" {
+	mkdir "$model"
+	view save-exports "$model"
+	start "$model" "$mnt"
+	view exports-right "$mnt"
+	stat_is errors -eq 0
+}
+
+@test "what torch 2.14's torch.export.save() wrote" {
+	mkdir "$model"
+	cp "$top/tests/fuzz/seeds/torch/pt2-real" "$model/model.pt2"
+	start "$model" "$mnt"
+	view export-right "$mnt" "$model/model.pt2"
+	mkdir "$mnt.2"
+	start "$top/tests/fuzz/seeds/torch/pt2-real" "$mnt.2" # by its content
+	[[ -e $mnt.2/tensors/l.weight ]]
+}
+
+# bats test_tags=slow
 @test "a pickle's commands are not run, and its tensors are there" {
 	local name
 	export TFS_PICKLE_MARKER=$T/marker

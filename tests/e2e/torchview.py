@@ -18,7 +18,9 @@ import zipfile
 import numpy as np
 
 import mkcheckpoint
+import mkpt2
 import mktorch
+from holds import holds
 from reader import check, file_name, names_in, same, slurp
 
 STEPS = {}
@@ -203,6 +205,46 @@ def training_state(directory):
     mktorch.save({"state": {0: weights["row"]}}, os.path.join(directory, "optimizer.pt"))
     mktorch.save({"last_epoch": 3}, os.path.join(directory, "scheduler.pt"))
     mktorch.save({"learning_rate": 0.1}, os.path.join(directory, "training_args.bin"), legacy=True)
+
+
+def exports():
+    """Name: arguments of mkpt2.save(), and the tensors that are to be found."""
+    weights = dict(mktorch.model()["state_dict"])
+    del weights["param"]
+    constants = {"lifted": weights.pop("row"), "kind.F8_E4M3": weights.pop("kind.F8_E4M3")}
+    both = mktorch.tensors(weights | constants)
+    one = {"model": (weights, constants)}
+    two = {"enc": (constants, {}), "dec": (weights, constants)}
+    of_two = {f"enc.{n}": t for n, t in mktorch.tensors(constants).items()} | {f"dec.{n}": t for n, t in both.items()}
+    return {
+        "payloads": (({"models": one}), both),
+        "big-endian": (({"models": one, "big_endian": True}), both),
+        "pickled": (({"models": one, "pickled": ("large.strided", "column", "lifted")}), both),
+        "two": (({"models": two}), of_two),
+        "files": (({"models": one, "layout": "files"}), both),
+        "old": (({"models": one, "layout": "old"}), both),
+    }
+
+
+@step
+def save_exports(directory):
+    for kind, (arguments, _) in exports().items():
+        os.mkdir(os.path.join(directory, kind))
+        mkpt2.save(os.path.join(directory, kind, "model.pt2"), **arguments)
+
+
+@step
+def exports_right(mount):
+    for kind, (_, tensors) in exports().items():
+        holds(os.path.join(mount, kind), tensors, "torch")
+
+
+@step
+def export_right(views, path):
+    """A file of the real torch.export.save(), as its own config describes it."""
+    tensors = mkpt2.read(path)
+    check(len(tensors) >= 4, "too few")
+    holds(views, tensors, "torch")
 
 
 if __name__ == "__main__":

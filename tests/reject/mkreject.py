@@ -13,6 +13,7 @@ import gguf_cases
 import numpy_cases
 import onnx_cases
 import other_cases
+import pt2_cases
 import torch_cases
 
 MAX_HEADER = 100_000_000
@@ -309,6 +310,7 @@ def cases():
     yield from numpy_cases.cases()
     yield from onnx_cases.cases()
     yield from other_cases.cases()
+    yield from pt2_cases.cases()
 
 
 def write(top):

@@ -62,6 +62,19 @@ struct tfs_torch_tensor {
 	const struct tfs_pickle_value *from;	 /* the arguments of the call, a TUPLE; or the storage, a PERSID */
 };
 
+/* A tensor as a part of a storage; sizes in elements. */
+struct tfs_torch_layout {
+	const struct tfs_torch_type *type;
+	uint64_t shape[TFS_MAX_DIMS], strides[TFS_MAX_DIMS];
+	unsigned ndim;
+	uint64_t offset;
+	struct tfs_torch_extent extent;
+	uint64_t begin, room; /* bytes of the storage before the view, and in it */
+	/* Filled by tfs_torch_place(): */
+	uint64_t elems;
+	bool plain; /* C order without gaps */
+};
+
 /* The functions that make a tensor from a storage, and which argument is what; 0: there is no such argument. */
 struct tfs_torch_rebuild {
 	const char *module, *name;
@@ -82,6 +95,43 @@ static inline size_t tfs_torch_max_tensors(size_t len)
 /* What files from before torch 1.6 begin with: 0x1950a86a20f9469cfc6c, little-endian; and in digits, as in protocol 1. */
 #define TFS_TORCH_MAGIC	 "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 #define TFS_TORCH_DIGITS "119547037146038801333356L"
+
+/* --- torch.c ------------------------------------------------------------------------------------------------------------ */
+
+struct tfs_zip_member;
+
+/* A zip file of torch's. */
+struct tfs_torch_archive {
+	struct tfs_zip *zip;
+	const char *root; /* name of the folder at its top, with its '/' */
+	size_t root_len;
+};
+
+/* The member FOLDER/@dir@name, or NULL. */
+const struct tfs_zip_member *tfs_torch_member(const struct tfs_torch_archive *a, const char *dir, const char *name, size_t len);
+
+/* 0; -EINVAL with the error filled: @m is encrypted, or compressed in a way that can't be read. */
+int tfs_torch_check_member(struct tfs_torch *t, const struct tfs_zip_member *m);
+
+/* Where the bytes of @m are, which was checked. */
+struct tfs_torch_extent tfs_torch_extent_of(const struct tfs_zip_member *m);
+
+/*
+ * Read all of a small member, which was checked. Checksums of stored ones are ignored, as torch can be told not to write them
+ * (torch.serialization.set_crc32_options).
+ */
+int tfs_torch_read_member(struct tfs_torch *t, const struct tfs_zip_member *m, void *buf);
+
+/* Set t->big_endian by what the archive says. */
+int tfs_torch_read_byte_order(struct tfs_torch *t, const struct tfs_torch_archive *a);
+
+/* --- pt2.c -------------------------------------------------------------------------------------------------------------- */
+
+/* Is a member of this name in archives of torch.export, and no others? */
+bool tfs_torch_is_pt2(const char *name, size_t len);
+
+/* Read an archive of torch.export into the catalog. Like tfs_format's parse(). */
+int tfs_torch_pt2(struct tfs_torch *t, struct tfs_torch_archive *a);
 
 /* --- legacy.c ----------------------------------------------------------------------------------------------------------- */
 
@@ -110,6 +160,12 @@ const struct tfs_torch_rebuild *tfs_torch_rebuild(const struct tfs_pickle_value 
 
 /* Decode @persid. False: it isn't a storage, or has an unknown type. */
 bool tfs_torch_read_persid(const struct tfs_pickle_value *persid, struct tfs_torch_storage *ret);
+
+/* The type of torch.@dtype, such as "float32"; NULL: none that we know. */
+const struct tfs_torch_type *tfs_torch_type_of(const char *dtype);
+
+/* Check @l, of which the tensor @tensor is known, and add that to the catalog, or leave it out. The same results as the next one. */
+int tfs_torch_place(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, struct tfs_torch_layout *l);
 
 /* Check the tensor and add it to the catalog, or leave it out. -errno with the error filled if the file can't be read. */
 int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor);

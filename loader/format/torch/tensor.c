@@ -179,6 +179,14 @@ static const struct tfs_torch_type *type_of_dtype(const struct tfs_pickle_value 
 	return NULL;
 }
 
+const struct tfs_torch_type *tfs_torch_type_of(const char *dtype)
+{
+	for (size_t i = 0; i < LENGTH(types); i++)
+		if (types[i].dtype && !strcmp(types[i].dtype, dtype))
+			return &types[i];
+	return NULL;
+}
+
 static bool count_of(const struct tfs_pickle_value *v, uint64_t *ret)
 {
 	int64_t i;
@@ -216,21 +224,9 @@ bool tfs_torch_read_persid(const struct tfs_pickle_value *persid, struct tfs_tor
 
 /* --- Layout ------------------------------------------------------------------------------------------------------ */
 
-/* A tensor as described by its arguments; sizes in elements. */
-struct layout {
-	const struct tfs_torch_type *type;
-	const struct tfs_dtype *dtype;
-	uint64_t shape[TFS_MAX_DIMS], strides[TFS_MAX_DIMS];
-	unsigned ndim;
-	uint64_t offset, elems;
-	struct tfs_torch_extent extent;
-	uint64_t begin, room; /* bytes of the storage before the view, and in it */
-	bool plain;	      /* C order without gaps */
-};
-
 /* 1: it is left out; the same for the next two. */
 static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const struct tfs_pickle_value *persid,
-			struct tfs_torch_storage *s, struct layout *l)
+			struct tfs_torch_storage *s, struct tfs_torch_layout *l)
 {
 	const struct tfs_pickle_value *type = tfs_pickle_item(tfs_pickle_item(persid, TFS_PICKLE_PERSID, 0), TFS_PICKLE_TUPLE, 1);
 	struct tfs_error *err = t->err, wrong = { .offset = TFS_NO_OFFSET };
@@ -303,7 +299,7 @@ static bool negated(const struct tfs_pickle_value *metadata)
 	return false;
 }
 
-static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, struct layout *l)
+static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, struct tfs_torch_layout *l)
 {
 	const struct tfs_torch_rebuild *rebuild = tensor->rebuild;
 	const struct tfs_pickle_value *args = tensor->from;
@@ -348,7 +344,7 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 }
 
 /* C order without gaps? The stride of a dimension of one element is never used. */
-static bool contiguous(const struct layout *l)
+static bool contiguous(const struct tfs_torch_layout *l)
 {
 	uint64_t stride = 1;
 
@@ -359,7 +355,7 @@ static bool contiguous(const struct layout *l)
 }
 
 /* Is it within its storage? 1: it is left out. */
-static int check_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, struct layout *l)
+static int check_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, struct tfs_torch_layout *l)
 {
 	uint64_t last = 0, step, end, nbytes;
 
@@ -388,7 +384,8 @@ static int check_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 /* --- The catalog ------------------------------------------------------------------------------------------------- */
 
 /* After check_layout(), so no product overflows. */
-static int add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const struct tfs_dtype *dtype, const struct layout *l)
+static int add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const struct tfs_dtype *dtype,
+	       const struct tfs_torch_layout *l)
 {
 	uint64_t at = l->elems ? l->begin + l->offset * l->type->size : 0, nbytes = l->elems * l->type->size;
 	struct tfs_encoding encoding = { .swap = t->big_endian && l->type->word > 1 ? l->type->word : 0, .length = nbytes };
@@ -416,28 +413,35 @@ static int add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const
 	return tfs_catalog_encode(t->catalog, NULL, &encoding);
 }
 
-int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor)
+int tfs_torch_place(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, struct tfs_torch_layout *l)
 {
 	const struct tfs_dtype *dtype;
-	struct layout l = { 0 };
-	int r = read_layout(t, tensor, &l);
+	int r = check_layout(t, tensor, l);
 
-	if (!r)
-		r = check_layout(t, tensor, &l);
 	if (r)
 		return r > 0 ? 0 : r;
-	if (l.type->npy)
-		dtype = tfs_catalog_dtype(t->catalog, l.type->name, l.type->npy, 1, l.type->size);
+	if (l->type->npy)
+		dtype = tfs_catalog_dtype(t->catalog, l->type->name, l->type->npy, 1, l->type->size);
 	else
-		dtype = tfs_dtype_by_name(l.type->name, strlen(l.type->name));
+		dtype = tfs_dtype_by_name(l->type->name, strlen(l->type->name));
 	if (!dtype)
 		return -ENOMEM;
 	if (dtype->block_elems > 1) {
-		if (!l.ndim || !l.plain) {
+		if (!l->ndim || !l->plain) {
 			r = leave_out(t, tensor, "strides over elements of less than a byte");
 			return r < 0 ? r : 0;
 		}
-		l.shape[l.ndim - 1] *= dtype->block_elems; /* fewer than 2^63 bytes, so no overflow */
+		l->shape[l->ndim - 1] *= dtype->block_elems; /* fewer than 2^63 bytes, so no overflow */
 	}
-	return add(t, tensor, dtype, &l);
+	return add(t, tensor, dtype, l);
+}
+
+int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor)
+{
+	struct tfs_torch_layout l = { 0 };
+	int r = read_layout(t, tensor, &l);
+
+	if (r)
+		return r > 0 ? 0 : r;
+	return tfs_torch_place(t, tensor, &l);
 }

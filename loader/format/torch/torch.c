@@ -2,7 +2,7 @@
 /*
  * torch.save()'s files. Since torch 1.6 they are zip files with one folder at the top: data.pkl is the object, and data/KEY a
  * storage each (caffe2/serialize/inline_container.cc), stored as a rule, so most tensors are plain bytes of the file. TorchScript's
- * archives have the same, plus code. legacy.c reads older files.
+ * archives have the same, plus code. legacy.c reads older files, pt2.c what torch.export saves.
  *
  * A file without tensors is valid: training arguments and schedulers are saved this way, too.
  */
@@ -23,22 +23,14 @@
 #define CONSTANTS      "constants" /* in TorchScript's archives: the tensors in its code, with storages of their own */
 #define ENDIANNESS     "byteorder"
 #define EXTERN_MODULES ".data/extern_modules" /* a torch.package */
-#define PROGRAM	       "models/model.json"    /* of torch.export */
 #define OLD_SCRIPT     "model.json"	      /* the predecessor of constants.pkl; data.pkl, if any, then has no tensors */
 
 /* torch numbers storages: keys are numbers. */
 #define MAX_KEY 255
 
-struct archive {
-	struct tfs_zip *zip;
-	const char *root; /* name of the folder, with its '/' */
-	size_t root_len;
-};
-
 /* --- zip --------------------------------------------------------------------------------------------------------- */
 
-/* The member FOLDER/@dir@name. */
-static const struct tfs_zip_member *member(const struct archive *a, const char *dir, const char *name, size_t len)
+const struct tfs_zip_member *tfs_torch_member(const struct tfs_torch_archive *a, const char *dir, const char *name, size_t len)
 {
 	size_t dir_len = strlen(dir), total = a->root_len + dir_len + len;
 	cleanup_free char *path = malloc(total);
@@ -52,14 +44,13 @@ static const struct tfs_zip_member *member(const struct archive *a, const char *
 }
 
 /* Other zip files that torch writes, each recognised by a member of its own. */
-static int refuse_zip(struct tfs_torch *t, const struct archive *a)
+static int refuse_zip(struct tfs_torch *t, const struct tfs_torch_archive *a)
 {
 	static const struct {
 		const char *member, *what;
 	} kinds[] = {
 		{ "/" OLD_SCRIPT, "old TorchScript, whose tensors " OLD_SCRIPT " lists: load and save it with a newer torch" },
 		{ "/" EXTERN_MODULES, "a torch.package: objects in packages of code" },
-		{ "/" PROGRAM, "a program of torch.export" },
 	};
 
 	for (size_t i = 0; i < a->zip->n_members; i++)
@@ -73,7 +64,7 @@ static int refuse_zip(struct tfs_torch *t, const struct archive *a)
 }
 
 /* The top-level folder that contains data.pkl. */
-static int find_root(struct tfs_torch *t, struct archive *a)
+static int find_root(struct tfs_torch *t, struct tfs_torch_archive *a)
 {
 	const size_t len = strlen("/" PICKLE);
 
@@ -88,11 +79,10 @@ static int find_root(struct tfs_torch *t, struct archive *a)
 		a->root = m->name;
 		a->root_len = slash + 1 - m->name;
 	}
-	return a->root && !member(a, "", OLD_SCRIPT, strlen(OLD_SCRIPT)) ? 0 : refuse_zip(t, a);
+	return a->root && !tfs_torch_member(a, "", OLD_SCRIPT, strlen(OLD_SCRIPT)) ? 0 : refuse_zip(t, a);
 }
 
-/* For a required member. */
-static int check_member(struct tfs_torch *t, const struct tfs_zip_member *m)
+int tfs_torch_check_member(struct tfs_torch *t, const struct tfs_zip_member *m)
 {
 	char name[TFS_QUOTE_SIZE];
 
@@ -107,34 +97,41 @@ static int check_member(struct tfs_torch *t, const struct tfs_zip_member *m)
 	return 0;
 }
 
-/*
- * Read all of a small member. Checksums of stored ones are ignored, as torch can be told not to write them
- * (torch.serialization.set_crc32_options).
- */
-static int read_member(struct tfs_torch *t, const struct tfs_zip_member *m, void *buf)
+int tfs_torch_read_member(struct tfs_torch *t, const struct tfs_zip_member *m, void *buf)
 {
 	if (m->method == TFS_ZIP_STORED)
 		return tfs_input_read(t->in, buf, m->size, m->offset, t->err);
 	return tfs_zip_head(t->in, m, buf, m->unpacked, t->err);
 }
 
-static int read_byte_order(struct tfs_torch *t, const struct archive *a)
+int tfs_torch_read_byte_order(struct tfs_torch *t, const struct tfs_torch_archive *a)
 {
-	const struct tfs_zip_member *m = member(a, "", ENDIANNESS, strlen(ENDIANNESS));
+	const struct tfs_zip_member *m = tfs_torch_member(a, "", ENDIANNESS, strlen(ENDIANNESS));
 	char text[8] = "";
 	int r;
 
 	if (!m)
 		return 0; /* before torch 2.1: torch assumes little-endian */
-	r = check_member(t, m);
+	r = tfs_torch_check_member(t, m);
 	if (!r && m->unpacked < sizeof text)
-		r = read_member(t, m, text);
+		r = tfs_torch_read_member(t, m, text);
 	if (r)
 		return r;
 	t->big_endian = !strcmp(text, "big");
 	if (!t->big_endian && strcmp(text, "little"))
 		return tfs_error_set(t->err, -EINVAL, m->offset, "the byte order is neither little nor big");
 	return 0;
+}
+
+struct tfs_torch_extent tfs_torch_extent_of(const struct tfs_zip_member *m)
+{
+	return (struct tfs_torch_extent){
+		.offset = m->offset,
+		.length = m->size,
+		.nbytes = m->unpacked,
+		.deflated = m->method == TFS_ZIP_DEFLATED,
+		.crc = m->crc,
+	};
 }
 
 static int find_in(struct tfs_torch *t, const char *dir, const struct tfs_pickle_value *key, struct tfs_torch_extent *ret)
@@ -146,19 +143,13 @@ static int find_in(struct tfs_torch *t, const char *dir, const struct tfs_pickle
 
 	if (!len || len > MAX_KEY || memchr(text, '/', len))
 		return -ENOENT;
-	m = member(t->container, dir, text, len);
+	m = tfs_torch_member(t->container, dir, text, len);
 	if (!m)
 		return -ENOENT;
-	r = check_member(t, m);
+	r = tfs_torch_check_member(t, m);
 	if (r)
 		return r;
-	*ret = (struct tfs_torch_extent){
-		.offset = m->offset,
-		.length = m->size,
-		.nbytes = m->unpacked,
-		.deflated = m->method == TFS_ZIP_DEFLATED,
-		.crc = m->crc,
-	};
+	*ret = tfs_torch_extent_of(m);
 	return 0;
 }
 
@@ -175,7 +166,7 @@ static int find_constant(struct tfs_torch *t, const struct tfs_pickle_value *key
 /* Read the pickle in the member @m into t->pickle; *@ret_buf is what it points into. @memory: used by the others. */
 static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, size_t memory, char **ret_buf)
 {
-	int r = check_member(t, m);
+	int r = tfs_torch_check_member(t, m);
 
 	if (r)
 		return r;
@@ -187,7 +178,7 @@ static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, size
 	*ret_buf = malloc(m->unpacked + 1); /* it may be empty */
 	if (!*ret_buf)
 		return -ENOMEM;
-	r = read_member(t, m, *ret_buf);
+	r = tfs_torch_read_member(t, m, *ret_buf);
 	if (r)
 		return r;
 	t->pickle = (struct tfs_pickle){
@@ -202,7 +193,7 @@ static int read_pickle(struct tfs_torch *t, const struct tfs_zip_member *m, size
 	return tfs_pickle_read(&t->pickle);
 }
 
-static int read_zip(struct tfs_torch *t, struct archive *a)
+static int read_zip(struct tfs_torch *t, struct tfs_torch_archive *a)
 {
 	cleanup_free char *buf = NULL, *constants_buf = NULL;
 	const struct tfs_zip_member *object, *constants;
@@ -211,13 +202,13 @@ static int read_zip(struct tfs_torch *t, struct archive *a)
 	int r = find_root(t, a);
 
 	if (!r)
-		r = read_byte_order(t, a);
+		r = tfs_torch_read_byte_order(t, a);
 	if (r)
 		return r;
 	t->find = find;
 	t->container = a;
-	object = member(a, "", PICKLE, strlen(PICKLE));
-	constants = member(a, "", CONSTANTS ".pkl", strlen(CONSTANTS ".pkl"));
+	object = tfs_torch_member(a, "", PICKLE, strlen(PICKLE));
+	constants = tfs_torch_member(a, "", CONSTANTS ".pkl", strlen(CONSTANTS ".pkl"));
 	c = *t;
 	c.find = find_constant;
 	r = object ? read_pickle(t, object, 0, &buf) : -ENOMEM;
@@ -244,12 +235,20 @@ static int read_zip(struct tfs_torch *t, struct archive *a)
 /* Is it the object's pickle, or a member of torch's other archives, which are refused by name? */
 static bool is_ours(const char *name, size_t len)
 {
-	static const char *const members[] = { "/" PICKLE, "/" EXTERN_MODULES, "/" PROGRAM };
+	static const char *const members[] = { "/" PICKLE, "/" EXTERN_MODULES };
 	const char *slash = memchr(name, '/', len);
 	size_t rest = slash ? name + len - slash : 0;
 
 	for (size_t i = 0; i < sizeof members / sizeof *members; i++)
 		if (rest == strlen(members[i]) && !memcmp(slash, members[i], rest))
+			return true;
+	return tfs_torch_is_pt2(name, len);
+}
+
+static bool has_pt2(const struct tfs_torch_archive *a)
+{
+	for (size_t i = 0; i < a->zip->n_members; i++)
+		if (tfs_torch_is_pt2(a->zip->members[i].name, a->zip->members[i].name_len))
 			return true;
 	return false;
 }
@@ -266,7 +265,7 @@ static bool recognises(const struct tfs_sample *s)
 static int parse(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	struct tfs_torch t = { .in = in, .file_name = file_name, .catalog = catalog, .err = err };
-	struct archive a = { 0 };
+	struct tfs_torch_archive a = { 0 };
 	uint8_t start[4] = { 0 };
 	int r = tfs_input_read(in, start, in->size < sizeof start ? in->size : sizeof start, 0, err);
 
@@ -275,7 +274,7 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	if (tfs_zip_claims(start)) {
 		r = tfs_zip_read(in, NULL, NULL, &a.zip, err);
 		if (!r)
-			r = read_zip(&t, &a);
+			r = has_pt2(&a) ? tfs_torch_pt2(&t, &a) : read_zip(&t, &a);
 		tfs_zip_destroy(a.zip);
 	} else if (start[0] == 0x80 || !memcmp(start, "L119", 4)) { /* a pickle, or the magic number in protocol 1 */
 		r = tfs_torch_legacy(&t);
@@ -291,7 +290,7 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 const struct tfs_format tfs_format_torch = {
 	.name = "torch",
 	.what = "a torch checkpoint",
-	.extensions = (const char *const[]){ ".bin", ".pt", ".pth", ".ckpt", NULL },
+	.extensions = (const char *const[]){ ".bin", ".pt", ".pth", ".ckpt", ".pt2", NULL },
 	.ambiguous = (const char *const[]){ ".pth.tar", ".pkl", ".th", NULL },
 	.containers = TFS_IN_ZIP | TFS_IN_PICKLE,
 	.shard_ext = ".bin",

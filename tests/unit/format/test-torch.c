@@ -29,7 +29,7 @@ static void names_are_claimed(void **state)
 	assert_ptr_equal(tfs_format_for("v1-5.ckpt"), &tfs_format_torch);
 	assert_null(tfs_format_for("a.tar"));
 	assert_null(tfs_format_for(".bin"));
-	assert_null(tfs_format_for("a.pt2"));
+	assert_ptr_equal(tfs_format_for("a.pt2"), &tfs_format_torch);
 	assert_null(tfs_format_for("pytorch_model.bin.index.json"));
 }
 

@@ -36,6 +36,12 @@ struct tfs_format {
 	 */
 	const char *shard_ext;
 
+	/*
+	 * The name that parse() gives to a tensor, of *@len bytes, which the index calls @name; changed in place, and maybe not from its
+	 * first byte on. NULL: the same.
+	 */
+	char *(*indexed)(char *name, size_t *len);
+
 	bool one_set;  /* all files of the format in one directory are one set, named after the format */
 	bool external; /* its files may refer to others that have the bytes of their tensors */
 
@@ -59,6 +65,7 @@ extern const struct tfs_format tfs_format_torch;
 extern const struct tfs_format tfs_format_npz, tfs_format_npy;
 extern const struct tfs_format tfs_format_onnx;
 extern const struct tfs_format tfs_format_tar, tfs_format_zip;
+extern const struct tfs_format tfs_format_flax;
 
 /* The format that has one of @file_name's extension, with something before it; or NULL. */
 const struct tfs_format *tfs_format_for(const char *file_name);

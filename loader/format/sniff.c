@@ -299,7 +299,6 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		{ ".hdf5", "an HDF5 file, as Keras writes them" },
 		{ ".keras", "a Keras model" },
 		{ ".distcp", "a part of a torch distributed checkpoint", true }, /* files of torch.save(), one after the other */
-		{ ".msgpack", "a Flax checkpoint" },
 		{ ".tflite", "a TensorFlow Lite model" },
 		{ ".ckpt.index", "a part of a TensorFlow checkpoint" },
 		{ ".ckpt.meta", "a part of a TensorFlow checkpoint" },

@@ -293,7 +293,13 @@ static int candidate_shards(struct group *g)
 /* Hugging Face's names of the weights themselves, next to which there may be an optimizer's state. */
 static bool is_model(const char *stem)
 {
-	return !strcmp(stem, "model") || !strcmp(stem, "pytorch_model") || !strcmp(stem, "diffusion_pytorch_model");
+	static const char *const stems[] = { "model",	   "pytorch_model",	   "diffusion_pytorch_model",
+					     "flax_model", "diffusion_flax_model", "tf_model" };
+
+	for (size_t i = 0; i < sizeof stems / sizeof *stems; i++)
+		if (!strcmp(stem, stems[i]))
+			return true;
+	return false;
 }
 
 static int candidate_one_set(struct group *g, const struct tfs_format *format)

@@ -321,6 +321,23 @@ int tfs_index_read(const struct tfs_input *in, struct tfs_index **ret_index, str
 	return 0;
 }
 
+int tfs_index_rename(struct tfs_index *index, char *(*name_of)(char *name, size_t *len))
+{
+	struct index *ix = (struct index *)index; /* its first member */
+	int r;
+
+	for (size_t i = 0; i < ix->pub.n_entries; i++) {
+		struct tfs_index_entry *e = &ix->entries[i];
+		size_t len = e->name_len;
+
+		e->name = name_of(ix->text + (e->name - ix->text), &len);
+		e->name_len = len;
+	}
+	r = sort_entries(ix);
+	ix->pub.entries = ix->entries;
+	return r;
+}
+
 void tfs_index_destroy(struct tfs_index *index)
 {
 	struct index *ix = (struct index *)index; /* its first member */

@@ -52,6 +52,12 @@ bool tfs_index_claims(const char *file_name, const char *ext, char *ret_stem);
  * that isn't JSON, has no weight_map, or no valid row. -EFBIG above TFS_INDEX_MAX_SIZE; -ENOMEM; pread's errors.
  */
 int tfs_index_read(const struct tfs_input *in, struct tfs_index **ret_index, struct tfs_error *err);
+
+/*
+ * Rename every tensor, as struct tfs_format.indexed does. What is then listed twice is counted as invalid; the last row is used. -ENOMEM.
+ */
+int tfs_index_rename(struct tfs_index *index, char *(*name_of)(char *name, size_t *len));
+
 void tfs_index_destroy(struct tfs_index *index); /* takes NULL */
 
 #endif

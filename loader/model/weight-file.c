@@ -39,13 +39,16 @@ static int check_any_left(struct tfs_catalog *catalog, struct tfs_error *err)
 }
 
 /* An index is JSON; anything else under its name is described, as for weights. */
-static int read_index(const struct tfs_input *in, struct tfs_index **ret_index, struct tfs_error *err)
+static int read_index(const struct tfs_input *in, const struct tfs_format *format, struct tfs_index **ret_index,
+		      struct tfs_error *err)
 {
 	int r = tfs_sniff_present(in, err), other;
 
 	if (r)
 		return r;
 	r = tfs_index_read(in, ret_index, err);
+	if (!r && format->indexed)
+		r = tfs_index_rename(*ret_index, format->indexed);
 	other = r == -EINVAL ? tfs_sniff_other(in, NULL, TFS_IN_JSON, err) : 0;
 	return other ? other : r;
 }
@@ -100,7 +103,7 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	if (r)
 		return r;
 	if (file->is_index)
-		return read_index(&in, &file->index, err);
+		return read_index(&in, file->format, &file->index, err);
 	file->catalog = tfs_catalog_create();
 	if (file->catalog)
 		tfs_catalog_limit(file->catalog, &file->share);

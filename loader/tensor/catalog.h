@@ -82,8 +82,8 @@ struct tfs_encoding {
 	const uint64_t *strides;
 	/*
 	 * STORED: the bytes are in several pieces. VARINT: positions where decoding may start, always given, close enough together
-	 * that decoding from one to the next is cheap. In ascending order of both, the first with @at 0; each extends to where the
-	 * next one begins, the last one to the end of the tensor.
+	 * that decoding from one to the next is cheap. In ascending order of @at, which the first has 0 of, and VARINT of both; each
+	 * extends to where the next one begins, the last one to the end of the tensor. The tensor's offset is the lowest.
 	 */
 	const struct tfs_segment *segments;
 	size_t n_segments;

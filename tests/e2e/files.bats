@@ -111,7 +111,6 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 		tf_model.h5 \x89HDF\r\n\x1a\nSeCrEt is an HDF5 file
 		__0_0.distcp SeCrEt\1 is a part of a torch distributed checkpoint
 		__1_0.distcp PK\x03\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0archive/data.pklSeCrEt is a part of a torch distributed checkpoint
-		flax_model.msgpack SeCrEt\1 is a Flax checkpoint
 		model.ckpt.index SeCrEt\1 is a part of a TensorFlow checkpoint
 		model.tflite SeCrEt\1 is a TensorFlow Lite model
 		model.tar.gz \x1f\x8bSeCrEt is compressed by gzip

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import archive_cases
+import flax_cases
 import gguf_cases
 import numpy_cases
 import onnx_cases
@@ -306,6 +307,7 @@ def cases():
         yield "should-fail-index-" + name, {I: text}, I, offset
         yield "should-pass-shard-beside-index-" + name, {I: text, S: SHARD}, "", False
     yield from archive_cases.cases()
+    yield from flax_cases.cases()
     yield from gguf_cases.cases()
     yield from numpy_cases.cases()
     yield from onnx_cases.cases()

@@ -40,6 +40,7 @@ FORMATS = {
     "onnx": (b"\x08\x0a\x3a\x03\x12\x01g\x42\x02\x10\x15", "is an ONNX model; its name should end in .onnx"),
     "npz": (zipped(w_npy=NPY), "is an npz file; its name should end in .npz"),
     "npy": (NPY, "is a NumPy array; its name should end in .npy"),
+    "flax": (b"\x81\xa1t\xc7\x0f\x01\x93\x91\x04\xa5uint8\xc4\x04\1\2\3\4", "is a Flax file; its name should end in .msgpack"),
 }
 KINDS = {
     "html": (b"\n<!DOCTYPE html><html><title>" + MARK.encode() + b"</title>", "is an HTML page, not weights"),
@@ -62,7 +63,8 @@ KINDS = {
 # Whose files are such, which says more of them.
 OWN = {("zip", "torch"), ("zip", "npz"), ("pickle", "torch"), ("torch-legacy", "torch"), ("torch-cut", "torch")}
 NAMES = {"model.safetensors": "safetensors", "x.sft": "safetensors", "model.gguf": "gguf", "M.GGUF": "gguf", "model.pt": "torch",
-         "model.onnx": "onnx", "model.npz": "npz", "model.npy": "npy"}
+         "model.onnx": "onnx", "model.npz": "npz", "model.npy": "npy",
+         "model.msgpack": "flax"}
 
 
 def cases():

@@ -80,7 +80,6 @@ static const struct row absent[] = {
 };
 
 static const struct row rows[] = {
-	ROW(0, "\x89HDF\r\n\x1a\n", "an HDF5 file"),
 	ROW(4, "TFL3", "a TensorFlow Lite model"),
 	ROW(0, "\x1f\x8b", "compressed by gzip: unpack it first"),
 	ROW(0, "\3757zXZ", "compressed by xz: unpack it first"),
@@ -295,9 +294,6 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		const char *suffix, *what;
 		bool misleads; /* it begins like a file of a format */
 	} names[] = {
-		{ ".h5", "an HDF5 file, as Keras writes them" },
-		{ ".hdf5", "an HDF5 file, as Keras writes them" },
-		{ ".keras", "a Keras model" },
 		{ ".distcp", "a part of a torch distributed checkpoint", true }, /* files of torch.save(), one after the other */
 		{ ".tflite", "a TensorFlow Lite model" },
 		{ ".ckpt.index", "a part of a TensorFlow checkpoint" },

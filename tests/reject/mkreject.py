@@ -11,6 +11,7 @@ from pathlib import Path
 import archive_cases
 import flax_cases
 import gguf_cases
+import hdf5_cases
 import numpy_cases
 import onnx_cases
 import other_cases
@@ -309,6 +310,7 @@ def cases():
     yield from archive_cases.cases()
     yield from flax_cases.cases()
     yield from gguf_cases.cases()
+    yield from hdf5_cases.cases()
     yield from numpy_cases.cases()
     yield from onnx_cases.cases()
     yield from other_cases.cases()

@@ -40,6 +40,8 @@ FORMATS = {
     "onnx": (b"\x08\x0a\x3a\x03\x12\x01g\x42\x02\x10\x15", "is an ONNX model; its name should end in .onnx"),
     "npz": (zipped(w_npy=NPY), "is an npz file; its name should end in .npz"),
     "npy": (NPY, "is a NumPy array; its name should end in .npy"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n" + MARK.encode(), "is an HDF5 file; its name should end in .h5"),
+    "keras": (zipped(model_weights_h5=MARK.encode()), "is a Keras model; its name should end in .keras"),
     "flax": (b"\x81\xa1t\xc7\x0f\x01\x93\x91\x04\xa5uint8\xc4\x04\1\2\3\4", "is a Flax file; its name should end in .msgpack"),
 }
 KINDS = {
@@ -52,7 +54,6 @@ KINDS = {
     "bzip2": (b"BZh91AY&SY" + MARK.encode(), "is compressed by bzip2"),
     "zstd": (b"\x28\xb5\x2f\xfd" + MARK.encode(), "is compressed by zstd"),
     "tar": (tar(), "is a tar file"),
-    "hdf5": (b"\x89HDF\r\n\x1a\n" + MARK.encode(), "is an HDF5 file"),
     "tflite": (b"\x1c\0\0\0TFL3" + MARK.encode(), "is a TensorFlow Lite model"),
     "pdf": (b"%PDF-1.7\n" + MARK.encode(), "is a PDF document"),
     "png": (b"\x89PNG\r\n\x1a\n" + MARK.encode(), "is a PNG image"),
@@ -61,10 +62,10 @@ KINDS = {
     "pickle": (b"\x80\x04\x8c\x06" + MARK.encode() + b"\x94.", "is a Python pickle that torch.save() didn't write"),
 }
 # Whose files are such, which says more of them.
-OWN = {("zip", "torch"), ("zip", "npz"), ("pickle", "torch"), ("torch-legacy", "torch"), ("torch-cut", "torch")}
+OWN = {("zip", "torch"), ("zip", "npz"), ("zip", "keras"), ("hdf5", "keras"), ("pickle", "torch"), ("torch-legacy", "torch"), ("torch-cut", "torch")}
 NAMES = {"model.safetensors": "safetensors", "x.sft": "safetensors", "model.gguf": "gguf", "M.GGUF": "gguf", "model.pt": "torch",
          "model.onnx": "onnx", "model.npz": "npz", "model.npy": "npy",
-         "model.msgpack": "flax"}
+         "model.msgpack": "flax", "model.h5": "hdf5", "model.keras": "keras"}
 
 
 def cases():

@@ -314,11 +314,28 @@ const struct tfs_metadata *tfs_catalog_metadata(const struct tfs_catalog *c, siz
 	return c->metadata;
 }
 
+/* A copy of the @n numbers at *@numbers, if there are any, in its place. -ENOMEM. */
+static int keep_numbers(struct tfs_catalog *c, const float **numbers, size_t n)
+{
+	float *copy;
+
+	if (!*numbers)
+		return 0;
+	if (tfs_share_keep(c->share, n * sizeof *copy) || !(copy = tfs_arena_array(&c->shapes, n, sizeof *copy, alignof(float))))
+		return -ENOMEM;
+	memcpy(copy, *numbers, n * sizeof *copy);
+	*numbers = copy;
+	return 0;
+}
+
 int tfs_catalog_add_recipe(struct tfs_catalog *c, const struct tfs_recipe *recipe)
 {
-	if (tfs_share_keep(c->share, sizeof *recipe) || tfs_array_room(c->recipes, c->n_recipes, c->room_recipes))
+	struct tfs_recipe r = *recipe;
+
+	if (tfs_share_keep(c->share, sizeof r) || tfs_array_room(c->recipes, c->n_recipes, c->room_recipes) ||
+	    keep_numbers(c, &r.numbers.scales, r.numbers.n) || keep_numbers(c, &r.numbers.zeros, r.numbers.n))
 		return -ENOMEM;
-	c->recipes[c->n_recipes++] = *recipe;
+	c->recipes[c->n_recipes++] = r;
 	return 0;
 }
 

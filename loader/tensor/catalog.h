@@ -228,10 +228,22 @@ enum tfs_recipe_kind {
 	TFS_RECIPE_LINEAR, /* ONNX: DequantizeLinear, and what computes the same of a weight */
 	TFS_RECIPE_NBITS,  /* MatMulNBits */
 	TFS_RECIPE_GATHER, /* GatherBlockQuantized */
+	/* Of other formats. The scales are in the file's table, not in tensors of their own: */
+	TFS_RECIPE_GIVEN,   /* (code - zero) * scale: struct tfs_recipe_numbers */
+	TFS_RECIPE_AFFINE,  /* code * by + plus, in double precision: the same */
+	TFS_RECIPE_DIVIDED, /* code / scale, the scales of a row or of all: a tensor of their own */
 };
 
 enum { TFS_RECIPE_CODES, TFS_RECIPE_SCALES, TFS_RECIPE_ZEROS, TFS_RECIPE_GROUPS, TFS_RECIPE_PARTS };
 enum { TFS_RECIPE_AXIS, TFS_RECIPE_BLOCK, TFS_RECIPE_BITS, TFS_RECIPE_K, TFS_RECIPE_N, TFS_RECIPE_ARGS };
+
+/* Scales that aren't in a tensor. */
+struct tfs_recipe_numbers {
+	const float *scales, *zeros; /* GIVEN: @n each; zeros may be NULL: all are 0 */
+	size_t n;		     /* 1, or as many as the axis has indices */
+	double by, plus;	     /* AFFINE */
+	bool round;		     /* AFFINE: to the next integer, halves upwards */
+};
 
 struct tfs_recipe {
 	enum tfs_recipe_kind kind;
@@ -241,10 +253,11 @@ struct tfs_recipe {
 		uint32_t len;
 	} parts[TFS_RECIPE_PARTS];
 	int64_t args[TFS_RECIPE_ARGS]; /* the axis counted from the first one, unless it is out of range */
-	const char *wrong;	       /* NULL, or why there are no values, and then nothing but the codes counts; static */
+	struct tfs_recipe_numbers numbers;
+	const char *wrong; /* NULL, or why there are no values, and then nothing but the codes counts; static */
 };
 
-/* Copied, but for the strings. At most one for each tensor. -ENOMEM. */
+/* Copied, with its numbers, but for the strings. At most one for each tensor. -ENOMEM. */
 int tfs_catalog_add_recipe(struct tfs_catalog *c, const struct tfs_recipe *recipe);
 const struct tfs_recipe *tfs_catalog_recipes(const struct tfs_catalog *c, size_t *ret_count);
 

@@ -105,8 +105,9 @@ struct tfs_scaled {
 	bool has_groups;
 	uint64_t group_size; /* columns per group, for people; 0: not grouped by columns */
 
-	bool other_way_round; /* checkpoints that aren't quantised have the last two axes of this weight swapped */
-	uint64_t arg[4];      /* the scheme's own */
+	bool other_way_round;	     /* checkpoints that aren't quantised have the last two axes of this weight swapped */
+	uint64_t arg[4];	     /* the scheme's own */
+	const float *scales, *zeros; /* the scheme's own: n_scales numbers each, which the file has beside its tensors; or NULL */
 };
 
 /* How the scaled weight @t is computed. */

@@ -3,10 +3,13 @@
  * Codes that an operator of the model takes as such (format/onnx/quantised.c): ONNX's DequantizeLinear (Operators.md), and onnxruntime's
  * MatMulNBits and GatherBlockQuantized (ContribOperators.md; contrib_ops/cpu/quantization/matmul_nbits_helper.h, gather_block_quantized.cc).
  * All are (code - zero_point) * scale. Only the model says which tensors these are: names are as its writer liked.
+ *
+ * And codes whose file has their scales beside its tensors (TFLite, TensorFlow.js), or says that values are divided by them (CTranslate2).
  */
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/checked.h"
@@ -15,6 +18,9 @@
 
 /* struct tfs_scaled.arg: the part that has zero points, or group indices; 0: none has. */
 enum { ARG_ZEROS, ARG_GROUPS };
+
+/* The same of TFS_RECIPE_AFFINE: two doubles' bits, and whether to round. */
+enum { ARG_BY, ARG_PLUS, ARG_ROUND };
 
 static uint64_t blocks(uint64_t n, uint64_t block)
 {
@@ -89,6 +95,42 @@ static int prepare_blocks(const struct tfs_scaled *w, const uint8_t *const *part
 	return 0;
 }
 
+/* Scales that the file's table has. */
+static int prepare_given(const struct tfs_scaled *w, const uint8_t *const *parts, struct tfs_scaled_operands *ret,
+			 struct tfs_error *err)
+{
+	(void)parts, (void)err;
+	memcpy(ret->scale, w->scales, w->n_scales * sizeof *w->scales);
+	if (w->zeros)
+		memcpy(ret->offset, w->zeros, w->n_scales * sizeof *w->zeros);
+	return 0;
+}
+
+static double number_of(uint64_t arg)
+{
+	double v;
+
+	memcpy(&v, &arg, sizeof v);
+	return v;
+}
+
+/* JavaScript's numbers are doubles, and what is made of them is rounded once: each code of a byte has its value in the table. */
+static int prepare_affine(const struct tfs_scaled *w, const uint8_t *const *parts, struct tfs_scaled_operands *ret,
+			  struct tfs_error *err)
+{
+	const double by = number_of(w->arg[ARG_BY]), plus = number_of(w->arg[ARG_PLUS]);
+
+	(void)parts, (void)err;
+	*ret->scale = w->value == TFS_VALUE_TABLE ? 1 : (float)by;
+	for (int i = 0; w->value == TFS_VALUE_TABLE && i < 256; i++)
+		ret->table[i] = (float)(w->arg[ARG_ROUND] ? floor(i * by + plus + 0.5) : i * by + plus);
+	if (ret->offset)
+		*ret->offset = (float)plus;
+	return 0;
+}
+
+static const struct tfs_scaled_ops given_ops = { .prepare = prepare_given, .unpack = unpack };
+static const struct tfs_scaled_ops affine_ops = { .prepare = prepare_affine };
 static const struct tfs_scaled_ops linear_ops = { .prepare = prepare_linear, .unpack = unpack };
 static const struct tfs_scaled_ops blocks_ops = { .prepare = prepare_blocks };
 
@@ -127,8 +169,9 @@ static void add_parts(struct draft *d)
 	struct tfs_scaled *w = &d->w;
 
 	w->parts[0] = d->codes;
-	w->parts[1] = d->scales;
-	w->n_parts = 2;
+	w->n_parts = 1;
+	if (d->scales)
+		w->parts[w->n_parts++] = d->scales;
 	if (d->zeros) {
 		w->arg[ARG_ZEROS] = w->n_parts;
 		w->parts[w->n_parts++] = d->zeros;
@@ -169,11 +212,13 @@ static bool set_value(const struct tfs_tensor *t, struct tfs_scaled *w)
 /* One scale for all; one for each index of @axis; or one for each @block of them and each of all others. False: neither. */
 static bool spread(const struct draft *d, struct tfs_scaled *w, int64_t axis, int64_t block)
 {
-	const struct tfs_tensor *t = d->codes, *scale = d->scales;
+	/* Scales that aren't a tensor are as one of a single dimension. */
+	const struct tfs_tensor given = { .shape = &(uint64_t){ d->recipe->numbers.n }, .ndim = 1 };
+	const struct tfs_tensor *t = d->codes, *scale = d->scales ? d->scales : &given;
 	uint64_t before = 1, after = 1, len;
 
 	w->experts = w->rows = w->cols = w->row_block = w->col_block = 1;
-	w->n_scales = tfs_n_elems(scale);
+	w->n_scales = d->scales ? tfs_n_elems(scale) : given.shape[0];
 	if (!block && w->n_scales == 1 && scale->ndim <= 1) {
 		for (unsigned i = 0; i < t->ndim; i++)
 			w->cols *= t->shape[i]; /* as it has so many bits, it has so many elements */
@@ -243,8 +288,64 @@ static int add_linear(struct draft *d, int64_t axis, int64_t block)
 		if (d->zeros->dtype != t->dtype || (!one && !has_shape(d->zeros, d->scales->shape, d->scales->ndim)))
 			return refuse(d, "zero points", d->zeros);
 	}
-	w->form = d->zeros ? TFS_SCALED_MINUS_TIMES : TFS_SCALED_TIMES;
-	w->formula = d->zeros ? "(code - zero_point) * scale" : "code * scale";
+	w->form = d->recipe->kind == TFS_RECIPE_DIVIDED ? TFS_SCALED_DIVIDED : d->zeros ? TFS_SCALED_MINUS_TIMES : TFS_SCALED_TIMES;
+	w->formula = d->recipe->kind == TFS_RECIPE_DIVIDED ? "code / scale" :
+		     d->zeros				   ? "(code - zero_point) * scale" :
+							     "code * scale";
+	set_packing(w);
+	add_parts(d);
+	return tfs_schemes_add(d->s, t->name, t->name_len, t->shape, t->ndim, w);
+}
+
+/* Scales that the file has beside its tensors, as TFLite's. */
+static int add_given(struct draft *d)
+{
+	const struct tfs_recipe_numbers *numbers = &d->recipe->numbers;
+	const struct tfs_tensor *t = d->codes;
+	struct tfs_scaled *w = &d->w;
+	char shape[TFS_SHAPE_SIZE];
+
+	w->ops = &given_ops;
+	if (!set_value(t, w) || !spread(d, w, d->recipe->args[TFS_RECIPE_AXIS], 0))
+		return tfs_schemes_refuse(d->s, t, d->recipe->op, "%zu scales along axis %" PRId64 " don't go with codes of %s %s",
+					  numbers->n, d->recipe->args[TFS_RECIPE_AXIS], t->dtype->name, tfs_shape_of(t, shape));
+	w->scales = numbers->scales;
+	w->zeros = numbers->zeros;
+	w->form = w->zeros ? TFS_SCALED_MINUS_TIMES : TFS_SCALED_TIMES;
+	w->formula = w->zeros ? "(code - zero_point) * scale" : "code * scale";
+	set_packing(w);
+	add_parts(d);
+	return tfs_schemes_add(d->s, t->name, t->name_len, t->shape, t->ndim, w);
+}
+
+static uint64_t bits_of(double v)
+{
+	uint64_t bits;
+
+	memcpy(&bits, &v, sizeof bits);
+	return bits;
+}
+
+/* One pair of numbers for all, as TensorFlow.js has it: of bytes, or of 16 bits, which are computed in single precision. */
+static int add_affine(struct draft *d)
+{
+	const struct tfs_recipe_numbers *numbers = &d->recipe->numbers;
+	const struct tfs_tensor *t = d->codes;
+	struct tfs_scaled *w = &d->w;
+	const bool wide = tfs_is(t, "U16");
+
+	if (!wide && !tfs_is(t, "U8"))
+		return tfs_schemes_refuse(d->s, t, d->recipe->op, "codes of type %s", t->dtype->name);
+	w->ops = &affine_ops;
+	w->arg[ARG_BY] = bits_of(numbers->by);
+	w->arg[ARG_PLUS] = bits_of(numbers->plus);
+	w->arg[ARG_ROUND] = numbers->round;
+	w->bits = wide ? 16 : 8;
+	w->value = wide ? TFS_VALUE_DTYPE : TFS_VALUE_TABLE;
+	w->form = wide ? TFS_SCALED_TIMES_PLUS : TFS_SCALED_TIMES;
+	w->formula = "code * scale + min";
+	w->experts = w->rows = w->row_block = w->col_block = w->n_scales = 1;
+	w->cols = tfs_n_elems(t);
 	set_packing(w);
 	add_parts(d);
 	return tfs_schemes_add(d->s, t->name, t->name_len, t->shape, t->ndim, w);
@@ -392,6 +493,10 @@ int tfs_scheme_recipe(struct tfs_schemes *s, const struct tfs_recipe *recipe)
 		return add_nbits(&d);
 	case TFS_RECIPE_GATHER:
 		return add_gather(&d);
+	case TFS_RECIPE_GIVEN:
+		return add_given(&d);
+	case TFS_RECIPE_AFFINE:
+		return add_affine(&d);
 	default:
 		return add_linear(&d, recipe->args[TFS_RECIPE_AXIS], recipe->args[TFS_RECIPE_BLOCK]);
 	}

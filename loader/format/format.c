@@ -10,7 +10,7 @@
 /* Every format; the order is that of preference (which set of a directory is its primary one). */
 static const struct tfs_format *const formats[] = {
 	&tfs_format_safetensors, &tfs_format_torch, &tfs_format_gguf, &tfs_format_onnx, &tfs_format_flax, &tfs_format_keras,
-	&tfs_format_hdf5,	 &tfs_format_npz,   &tfs_format_npy,  &tfs_format_tar,	&tfs_format_zip,
+	&tfs_format_hdf5,	 &tfs_format_npz,   &tfs_format_npy,  &tfs_format_tar,	&tfs_format_zip,  &tfs_format_ggml,
 };
 
 const struct tfs_format *tfs_format_at(size_t i)
@@ -22,7 +22,7 @@ bool tfs_format_ends_with(const char *file_name, const char *suffix)
 {
 	size_t len = strlen(file_name), n = strlen(suffix);
 
-	return len > n && !strcasecmp(file_name + len - n, suffix);
+	return len >= n + (*suffix == '.') && !strcasecmp(file_name + len - n, suffix);
 }
 
 /* The one of @extensions (or NULL) that @file_name ends with. */
@@ -32,6 +32,11 @@ static const char *extension_of(const char *file_name, const char *const *extens
 		if (tfs_format_ends_with(file_name, *extensions))
 			return *extensions;
 	return NULL;
+}
+
+bool tfs_format_may_have(const struct tfs_format *format, const char *file_name)
+{
+	return extension_of(file_name, format->ambiguous);
 }
 
 const struct tfs_format *tfs_format_for(const char *file_name)
@@ -54,11 +59,6 @@ const struct tfs_format *tfs_format_maybe(const char *file_name)
 	return NULL;
 }
 
-bool tfs_format_may(const struct tfs_format *format, const char *file_name)
-{
-	return extension_of(file_name, format->ambiguous);
-}
-
 size_t tfs_format_stem(const char *file_name)
 {
 	const struct tfs_format *f = tfs_format_for(file_name);
@@ -67,6 +67,8 @@ size_t tfs_format_stem(const char *file_name)
 	f = f ? f : tfs_format_maybe(file_name);
 	if (f && !extension)
 		extension = extension_of(file_name, f->ambiguous);
+	if (extension && *extension != '.')
+		extension = strrchr(extension, '.');
 	return strlen(file_name) - (extension ? strlen(extension) : 0);
 }
 
@@ -104,6 +106,17 @@ bool tfs_format_is_shard(const struct tfs_format *format, const char *file_name,
 	return true;
 }
 
+/* Is @suffix one of a format before the @i-th, too? */
+static bool claimed_before(const char *suffix, size_t i)
+{
+	while (i--)
+		for (unsigned k = 0; k < 2; k++)
+			for (const char *const *e = k ? formats[i]->ambiguous : formats[i]->extensions; e && *e; e++)
+				if (!strcmp(*e, suffix))
+					return true;
+	return false;
+}
+
 void tfs_format_names(char ret[static TFS_FORMAT_NAMES])
 {
 	const struct tfs_format *f;
@@ -113,7 +126,8 @@ void tfs_format_names(char ret[static TFS_FORMAT_NAMES])
 	for (size_t i = 0; (f = tfs_format_at(i)); i++)
 		for (unsigned k = 0; k < 2; k++)
 			for (const char *const *e = k ? f->ambiguous : f->extensions; e && *e && len < TFS_FORMAT_NAMES; e++)
-				len += snprintf(ret + len, TFS_FORMAT_NAMES - len, "%s*%s", len ? ", " : "", *e);
+				if (!k || !claimed_before(*e, i))
+					len += snprintf(ret + len, TFS_FORMAT_NAMES - len, "%s*%s", len ? ", " : "", *e);
 }
 
 const char *tfs_format_unfinished(const char *file_name)

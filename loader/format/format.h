@@ -20,12 +20,16 @@ struct tfs_format {
 	const char *what; /* "a safetensors file" */
 
 	/*
-	 * What the names of its files end in, case-insensitive; the first is the usual one. NULL-terminated. Decides which format
-	 * reads a file, not whether the file is valid: what a format claims but can't parse is reported as broken.
+	 * What the names of its files end in, case-insensitive; the first is the usual one. NULL-terminated; NULL: see below. Decides
+	 * which format reads a file, not whether the file is valid: what a format claims but can't parse is reported as broken.
 	 */
 	const char *const *extensions;
 
-	/* The same for names that other kinds of files use, too: only files that recognises() accepts are read; or NULL. */
+	/*
+	 * The same for names that other kinds of files use, too, or other formats ("model.bin"): only files that recognises() accepts are
+	 * read, by this format rather than by the one that the name alone would mean. It then looks at the content alone, without
+	 * struct tfs_sample.zip if another format has that extension. Without a leading dot: also the whole name; or NULL.
+	 */
 	const char *const *ambiguous;
 
 	const char *usual; /* what its files are usually named, if that is ambiguous; NULL: the first of the extensions */
@@ -67,17 +71,18 @@ extern const struct tfs_format tfs_format_onnx;
 extern const struct tfs_format tfs_format_tar, tfs_format_zip;
 extern const struct tfs_format tfs_format_flax;
 extern const struct tfs_format tfs_format_hdf5, tfs_format_keras;
+extern const struct tfs_format tfs_format_ggml;
 
 /* The format that has one of @file_name's extension, with something before it; or NULL. */
 const struct tfs_format *tfs_format_for(const char *file_name);
 
-/* The same for ambiguous extensions: the file is of the format only if that recognises its content. */
+/* The same for ambiguous extensions, of which it is the first: the file is of a format only if that recognises its content. */
 const struct tfs_format *tfs_format_maybe(const char *file_name);
 
-/* Is one of @format's ambiguous extensions @file_name's? */
-bool tfs_format_may(const struct tfs_format *format, const char *file_name);
+/* Has @format an ambiguous extension that @file_name has? */
+bool tfs_format_may_have(const struct tfs_format *format, const char *file_name);
 
-/* Does @file_name end with @suffix, case-insensitively, with something before it? */
+/* Does @file_name end with @suffix, case-insensitively, and if that begins with a dot, with something before it? */
 bool tfs_format_ends_with(const char *file_name, const char *suffix);
 
 /* Bytes of @file_name before its extension, of either kind, of any format; all of it if there is none. */
@@ -96,7 +101,7 @@ struct tfs_shard_name {
 bool tfs_format_is_shard(const struct tfs_format *format, const char *file_name, struct tfs_shard_name *ret);
 
 /* "*.safetensors, *.sft, *.bin, …": the names that are treated as weights, for messages. */
-#define TFS_FORMAT_NAMES 512
+#define TFS_FORMAT_NAMES 640
 void tfs_format_names(char ret[static TFS_FORMAT_NAMES]);
 
 /* Do download programs give such a name to an unfinished file? Then how to describe it, else NULL. */

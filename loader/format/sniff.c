@@ -64,7 +64,7 @@ struct row {
 #define ROW(at, start, what) { at, sizeof(start) - 1, start, what }
 /* clang-format on */
 
-#define GGML "a GGML file, which tensorfs doesn't read"
+#define GGML "a GGML file of a kind that tensorfs doesn't read"
 
 enum { POINTER }; /* its index in absent[] */
 
@@ -72,10 +72,8 @@ enum { POINTER }; /* its index in absent[] */
 static const struct row absent[] = {
 	/* https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md: the version line comes first. */
 	[POINTER] = ROW(0, "version https://git-lfs", "a Git LFS pointer, not weights: run `git lfs pull`"),
-	/* "ggml", "ggmf", "ggjt" and "ggla" as little-endian words: whisper.cpp's files, and llama.cpp's before GGUF. */
-	ROW(0, "lmgg", GGML),
+	/* "ggmf" and "ggla" as little-endian words: llama.cpp's of early 2023, and its adapters (format/ggml.c reads others). */
 	ROW(0, "fmgg", GGML),
-	ROW(0, "tjgg", GGML),
 	ROW(0, "algg", GGML),
 };
 
@@ -185,6 +183,14 @@ static int pass_over(void *arg, const struct tfs_zip_member *m, const struct tfs
 	return 0;
 }
 
+static void read_zip(struct tfs_sample *s)
+{
+	struct tfs_error ignored;
+
+	if ((tfs_zip_claims(s->start) || is_program(s)) && tfs_zip_read(s->in, pass_over, NULL, &s->zip, &ignored))
+		s->zip = NULL;
+}
+
 /* Has it a compressed member whose name is that of weights? */
 static bool has_packed(const struct tfs_zip *zip)
 {
@@ -202,10 +208,8 @@ static bool has_packed(const struct tfs_zip *zip)
 static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
 {
 	const struct tfs_format *f;
-	struct tfs_error ignored;
 
-	if ((tfs_zip_claims(s->start) || is_program(s)) && tfs_zip_read(s->in, pass_over, NULL, &s->zip, &ignored))
-		s->zip = NULL;
+	read_zip(s);
 	for (size_t i = 0; (f = tfs_format_at(i)); i++) {
 		if (!f->recognises(s))
 			continue;
@@ -249,6 +253,31 @@ int tfs_sniff(const struct tfs_input *in, struct tfs_sniffed *ret_sniffed, struc
 	return 0;
 }
 
+int tfs_sniff_format(const struct tfs_input *in, const char *file_name, const struct tfs_format **format, struct tfs_error *err)
+{
+	const struct tfs_format *f;
+	struct tfs_sample s;
+	size_t i = 0;
+	int r;
+
+	while ((f = tfs_format_at(i)) && !tfs_format_may_have(f, file_name))
+		i++;
+	if (!f)
+		return 0;
+	r = take_sample(&s, in, err);
+	if (r)
+		return r;
+	if (!*format)
+		read_zip(&s);
+	for (; (f = tfs_format_at(i)); i++)
+		if (tfs_format_may_have(f, file_name) && f->recognises(&s))
+			break;
+	if (f)
+		*format = f;
+	tfs_zip_destroy(s.zip);
+	return 0;
+}
+
 int tfs_sniff_pointer(const struct tfs_input *in, struct tfs_error *err)
 {
 	struct tfs_sample s;
@@ -282,7 +311,9 @@ int tfs_sniff_other(const struct tfs_input *in, const struct tfs_format *format,
 		return 0;
 	if (c.format && format)
 		return tfs_error_set(err, -EINVAL, 0, "is %s; its name should end in %s", c.what,
-				     c.format->usual ? c.format->usual : c.format->extensions[0]);
+				     c.format->usual	  ? c.format->usual :
+				     c.format->extensions ? c.format->extensions[0] :
+							    c.format->ambiguous[0]);
 	return tfs_error_set(err, -EINVAL, 0, "is %s", c.what);
 }
 
@@ -310,7 +341,6 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		{ ".caffemodel", "a Caffe model" },
 		{ ".weights", "a Darknet model" },
 		{ ".t7", "a Lua Torch file" },
-		{ ".ggml", GGML },
 		{ ".mnn", "an MNN model" },
 		{ ".joblib", "a joblib pickle" },
 		{ ".gz", "compressed by gzip: unpack it first" },

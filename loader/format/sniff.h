@@ -55,8 +55,14 @@ struct tfs_sniffed {
 int tfs_sniff(const struct tfs_input *in, struct tfs_sniffed *ret_sniffed, struct tfs_error *err);
 
 /*
+ * Which format the file @file_name is of, as its content decides between those that have such names. *@format: the one that the name
+ * means by itself, or NULL: kept if no other recognises it. 0, or pread's error.
+ */
+int tfs_sniff_format(const struct tfs_input *in, const char *file_name, const struct tfs_format **format, struct tfs_error *err);
+
+/*
  * Refuse, with -EINVAL and a text that says so, what many clones have instead of weights, whatever the format: a Git LFS pointer, a
- * file of zero bytes, or a GGML file. 0: it is none of these; else pread's error.
+ * file of zero bytes, or a GGML file that can't be read. 0: it is none of these; else pread's error.
  */
 int tfs_sniff_present(const struct tfs_input *in, struct tfs_error *err);
 

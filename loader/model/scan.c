@@ -592,14 +592,15 @@ static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_err
 	const char *what;
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 
+	int r = open_file(m, g->name, &in);
+
 	g->format = tfs_format_for(g->name);
-	if (g->format)
-		return 0;
+	if (g->format) /* what can't be opened is reported when it is parsed */
+		return r ? 0 : tfs_sniff_format(&in, g->name, &g->format, err);
 	g->format = tfs_index_format(g->name);
 	g->is_index = g->format != NULL;
 	if (g->is_index)
 		return 0;
-	int r = open_file(m, g->name, &in);
 	if (r)
 		return tfs_error_set(err, r, TFS_NO_OFFSET, "opening: %s", strerror(-r));
 	r = tfs_sniff_present(&in, err);

@@ -69,15 +69,15 @@ static int refuse_cost(const struct tfs_model_impl *m, const struct tfs_share *s
 			     l->memory >> 20);
 }
 
-/* Which format has a file whose name may be that of several, or of something else? False: none of those. */
-static bool find_format(const struct tfs_model *m, struct tfs_weight_file *file)
+/* The format of a file whose name may mean anything; NULL: none, or it can't be read. */
+static const struct tfs_format *format_by_content(const struct tfs_model *m, uint32_t node)
 {
-	const struct tfs_format *f = tfs_sniff_node(m, file->node).format;
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
+	const struct tfs_format *format = NULL;
 
-	if (!f || !tfs_format_may(f, m->nodes[file->node].name))
-		return false;
-	file->format = f;
-	return true;
+	if (!tfs_model_open_input(m, node, &in))
+		tfs_sniff_format(&in, m->nodes[node].name, &format, NULL);
+	return format;
 }
 
 static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct tfs_error *err)
@@ -86,9 +86,11 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	int r;
 
-	if (file->is_ambiguous && !find_format(m, file)) {
-		file->is_other = true;
-		return 0;
+	if (file->is_ambiguous) {
+		file->format = format_by_content(m, file->node);
+		file->is_other = !file->format;
+		if (file->is_other)
+			return 0;
 	}
 	if (S_ISLNK(n->mode))
 		return refuse_link(m, file->node, err);
@@ -104,6 +106,10 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 		return r;
 	if (file->is_index)
 		return read_index(&in, file->format, &file->index, err);
+	if (!file->is_ambiguous)
+		r = tfs_sniff_format(&in, n->name, &file->format, err);
+	if (r)
+		return r;
 	file->catalog = tfs_catalog_create();
 	if (file->catalog)
 		tfs_catalog_limit(file->catalog, &file->share);

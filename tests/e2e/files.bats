@@ -106,7 +106,7 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 		model.npz \x1f\x8b\x08\0SeCrEt is compressed by gzip
 		model.npy \x89HDF\r\n\x1a\nSeCrEt is an HDF5 file; its name should end in .h5
 		model.safetensors GGUF\3\0\0\0SeCrEt is a GGUF file; its name should end in .gguf
-		ggml-base.en.bin lmgg\1\0\0\0SeCrEt is a GGML file, which tensorfs doesn't read
+		ggml-base.en.bin lmgg\1\0\0\0SeCrEt is a GGML file of a program that tensorfs doesn't know
 		model.safetensors.index.json <html>SeCrEt is an HTML page
 		__0_0.distcp SeCrEt\1 is a part of a torch distributed checkpoint
 		__1_0.distcp PK\x03\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0archive/data.pklSeCrEt is a part of a torch distributed checkpoint

@@ -57,7 +57,7 @@ KINDS = {
     "tflite": (b"\x1c\0\0\0TFL3" + MARK.encode(), "is a TensorFlow Lite model"),
     "pdf": (b"%PDF-1.7\n" + MARK.encode(), "is a PDF document"),
     "png": (b"\x89PNG\r\n\x1a\n" + MARK.encode(), "is a PNG image"),
-    "ggml": (b"lmgg\1\0\0\0" + MARK.encode(), "is a GGML file, which tensorfs doesn't read"),
+    "ggml-old": (b"fmgg\1\0\0\0" + MARK.encode(), "is a GGML file of a kind that tensorfs doesn't read"),
     "zip": (zipped(README=MARK.encode()), "is a zip file without tensors"),
     "pickle": (b"\x80\x04\x8c\x06" + MARK.encode() + b"\x94.", "is a Python pickle that torch.save() didn't write"),
 }
@@ -72,5 +72,5 @@ def cases():
     for name, form in NAMES.items():
         for kind, (data, said) in (FORMATS | KINDS).items():
             if kind != form and (kind, form) not in OWN:
-                where = f"{name}: " if kind == "ggml" else f"{name}: byte 0: "
+                where = f"{name}: " if kind == "ggml-old" else f"{name}: byte 0: "
                 yield f"should-fail-other-{kind}-as-{name}", {name: data}, where + said, False

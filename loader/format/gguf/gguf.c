@@ -27,21 +27,11 @@
 #include "format/format.h"
 #include "format/gguf/byte-order.h"
 #include "format/gguf/reader.h"
+#include "format/gguf/types.h"
 #include "storage/storage.h"
 
 #define EXTENSION	  ".gguf"
 #define DEFAULT_ALIGNMENT 32
-
-/* enum ggml_type (ggml.h). Missing numbers were removed, or aren't assigned yet. */
-static const char *const type_names[] = {
-	[0] = "F32",	  [1] = "F16",	   [2] = "Q4_0",     [3] = "Q4_1",   [6] = "Q5_0",    [7] = "Q5_1",   [8] = "Q8_0",
-	[9] = "Q8_1",	  [10] = "Q2_K",   [11] = "Q3_K",    [12] = "Q4_K",  [13] = "Q5_K",   [14] = "Q6_K",  [15] = "Q8_K",
-	[16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS", [19] = "IQ1_S", [20] = "IQ4_NL", [21] = "IQ3_S", [22] = "IQ2_S",
-	[23] = "IQ4_XS",  [24] = "I8",	   [25] = "I16",     [26] = "I32",   [27] = "I64",    [28] = "F64",   [29] = "IQ1_M",
-	[30] = "BF16",	  [34] = "TQ1_0",  [35] = "TQ2_0",   [39] = "MXFP4", [40] = "NVFP4",  [41] = "Q1_0",  [42] = "Q2_0",
-};
-
-enum { N_TYPES = sizeof type_names / sizeof *type_names };
 
 /*
  * From here on ggml assigned numbers that other programs had already used for types of their own. If the last tensor has such a
@@ -60,8 +50,8 @@ struct parser {
 	struct tfs_catalog *catalog;
 	uint32_t alignment;
 	struct tfs_split split;
-	struct record *records;			 /* by index in the table, until that is sorted by name */
-	const struct tfs_dtype *dtypes[N_TYPES]; /* as far as they are needed */
+	struct record *records;				/* by index in the table, until that is sorted by name */
+	const struct tfs_dtype *dtypes[TFS_GGML_TYPES]; /* as far as they are needed */
 };
 
 /* Also the draft, so it is refused by name. */
@@ -256,10 +246,12 @@ static const struct tfs_dtype *unknown(struct parser *p, uint32_t type)
 /* The same. */
 static const struct tfs_dtype *dtype_of(struct parser *p, uint32_t type)
 {
-	if (type >= N_TYPES || !type_names[type])
+	const char *name = tfs_ggml_type_name(type);
+
+	if (!name)
 		return unknown(p, type);
 	if (!p->dtypes[type])
-		p->dtypes[type] = tfs_dtype_by_name(type_names[type], strlen(type_names[type]));
+		p->dtypes[type] = tfs_dtype_by_name(name, strlen(name));
 	return p->dtypes[type];
 }
 

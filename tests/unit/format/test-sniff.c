@@ -79,7 +79,7 @@ static void other_kinds_are_named(void **state)
 		{ OF("\x28\xb5\x2f\xfd\1"), "compressed by zstd" },
 		{ OF("\x89HDF\r\n\x1a\n"), "an HDF5 file" },
 		{ OF("\x1c\0\0\0TFL3"), "a TensorFlow Lite model" },
-		{ OF("lmgg\1\0\0\0"), "a GGML file, which tensorfs doesn't read" },
+		{ OF("lmgg\1\0\0\0"), "a GGML file" },
 		{ OF("version https://git-lfs.github.com/spec/v1\n"), "a Git LFS pointer" },
 		{ OF(ZIP("\6", "README")), "a zip file" },
 		{ OF("\x80\4}\x94."), "a Python pickle" },
@@ -167,8 +167,8 @@ static void names_are_told(void **state)
 	assert_ptr_equal(tfs_format_maybe("model.TH"), &tfs_format_torch);
 	assert_ptr_equal(tfs_format_maybe("c.pth.tar"), &tfs_format_torch);
 	assert_ptr_equal(tfs_format_maybe("c.tar"), &tfs_format_tar);
-	assert_true(tfs_format_may(&tfs_format_tar, "c.pth.tar"));
-	assert_false(tfs_format_may(&tfs_format_tar, "c.nemo"));
+	assert_true(tfs_format_may_have(&tfs_format_tar, "c.pth.tar"));
+	assert_false(tfs_format_may_have(&tfs_format_tar, "c.nemo"));
 	assert_null(tfs_format_maybe(".pkl"));
 	assert_null(tfs_format_for("model.pkl"));
 	assert_true(tfs_format_is_shard(&tfs_format_gguf, "m-00002-of-00003.GGUF", &s));

@@ -124,9 +124,10 @@ static void what_is_no_weights_is_named(void **state)
 	static const struct {
 		const char *name, *text, *what;
 	} files[] = {
-		{ "ggml-base.bin", "lmgg\x01 and some header parameters", "is a GGML file, which tensorfs doesn't read" },
-		{ "q4_0.bin", "tjgg\x03 and some header parameters", "is a GGML file, which tensorfs doesn't read" },
-		{ "old.gguf", "fmgg\x01 and some header parameters", "is a GGML file, which tensorfs doesn't read" },
+		{ "ggml-base.bin", "lmgg\x01 and some header parameters",
+		  "is a GGML file of a program that tensorfs doesn't know" },
+		{ "q4_0.bin", "tjgg\x03 and some header parameters", "is a GGML file of a program that tensorfs doesn't know" },
+		{ "old.gguf", "fmgg\x01 and some header parameters", "is a GGML file of a kind that tensorfs doesn't read" },
 		{ "zero.pt", "", "has zero bytes" },
 		{ "zero.onnx", "", "has zero bytes" },
 		{ "zero.gguf", "", "has zero bytes" },

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What holds for any file of a format whose tensors are as draft.h makes them: of what the parser accepts every byte lies within the
+ * file, or is in another one that it names; each name stands once; codes and scales are tensors of it. What it refuses it gives a reason
+ * for.
+ */
+#ifndef FUZZ_TABLE_H
+#define FUZZ_TABLE_H
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "format/format.h"
+#include "fuzz.h"
+
+static inline void table_check_tensors(struct tfs_catalog *c, uint64_t size)
+{
+	size_t n, n_locations;
+	struct tfs_tensor *t;
+
+	CHECK(!tfs_catalog_sort(c));
+	t = tfs_catalog_tensors(c, &n);
+	tfs_catalog_locations(c, &n_locations);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t nbytes, length = t[i].encoding ? t[i].encoding->length : t[i].nbytes;
+
+		CHECK(!tfs_dtype_nbytes_padded(t[i].dtype, t[i].shape, t[i].ndim, &nbytes) && nbytes == t[i].nbytes);
+		CHECK(tfs_utf8_valid(t[i].name, t[i].name_len) && !t[i].name[t[i].name_len]);
+		CHECK(!i || t[i - 1].name_len != t[i].name_len || memcmp(t[i - 1].name, t[i].name, t[i].name_len) != 0);
+		CHECK(t[i].source <= n_locations);
+		if (!t[i].source)
+			CHECK(t[i].offset <= size && length <= size - t[i].offset);
+	}
+}
+
+static inline void table_check_recipes(struct tfs_catalog *c)
+{
+	size_t n, n_tensors;
+	const struct tfs_recipe *r = tfs_catalog_recipes(c, &n);
+	const struct tfs_tensor *t = tfs_catalog_tensors(c, &n_tensors);
+
+	CHECK(n <= n_tensors);
+	for (size_t i = 0; i < n && i < 100; i++) {
+		CHECK(r[i].parts[TFS_RECIPE_CODES].name);
+		CHECK(r[i].wrong || r[i].kind == TFS_RECIPE_AFFINE || r[i].parts[TFS_RECIPE_SCALES].name || r[i].numbers.scales);
+		for (size_t k = 0; k < TFS_RECIPE_PARTS; k++) {
+			bool found = !r[i].parts[k].name;
+
+			for (size_t j = 0; j < n_tensors && !found; j++)
+				found = t[j].name == r[i].parts[k].name && t[j].name_len == r[i].parts[k].len;
+			CHECK(found);
+		}
+	}
+}
+
+/* One input, as a file of @format called @name. */
+static inline int table_fuzz(const struct tfs_format *format, const char *name, const uint8_t *data, size_t size)
+{
+	struct tfs_error err = { 0 };
+	struct tfs_catalog *c = tfs_catalog_create();
+
+	CHECK(c);
+	if (format->parse(fuzz_file(data, size), name, c, &err)) {
+		CHECK(err.code == -EINVAL && err.what[0] && (err.offset <= size || err.offset == TFS_NO_OFFSET));
+	} else {
+		table_check_tensors(c, size);
+		table_check_recipes(c);
+	}
+	tfs_catalog_destroy(c);
+	return 0;
+}
+
+#endif

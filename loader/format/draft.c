@@ -69,7 +69,7 @@ int tfs_drafts_leave_out(struct tfs_drafts *d, const struct tfs_draft *t, const 
 static int copy(struct tfs_drafts *d, const struct tfs_draft *from, struct tfs_draft *to)
 {
 	const size_t dims = from->ndim * sizeof *from->shape, n = from->scales.n;
-	uint64_t *shape = tfs_arena_array(&d->arena, from->ndim, sizeof *shape, alignof(uint64_t));
+	uint64_t *shape = tfs_arena_array(&d->arena, from->ndim, 2 * sizeof *shape, alignof(uint64_t));
 	float *scales = tfs_arena_array(&d->arena, n, 2 * sizeof *scales, alignof(float));
 
 	*to = *from;
@@ -80,6 +80,8 @@ static int copy(struct tfs_drafts *d, const struct tfs_draft *from, struct tfs_d
 	if (dims)
 		memcpy(shape, from->shape, dims);
 	to->shape = shape;
+	if (from->strides && dims)
+		to->strides = memcpy(shape + from->ndim, from->strides, dims);
 	if (from->scales.scales)
 		to->scales.scales = memcpy(scales, from->scales.scales, n * sizeof *scales);
 	if (from->scales.zeros)
@@ -104,7 +106,7 @@ int tfs_drafts_add(struct tfs_drafts *d, const struct tfs_draft *t)
 	if (!t->location && (ckd_add(&end, t->offset, nbytes) || end > d->in->size))
 		return tfs_drafts_leave_out(d, t, "%" PRIu64 " bytes at %" PRIu64 "; the file ends at byte %" PRIu64, nbytes,
 					    t->offset, d->in->size);
-	if (tfs_share_scratch(d->in->share, sizeof *d->all + 3 * sizeof(void *) + t->name_len + t->ndim * sizeof *t->shape +
+	if (tfs_share_scratch(d->in->share, sizeof *d->all + 3 * sizeof(void *) + t->name_len + 2 * t->ndim * sizeof *t->shape +
 						    2 * t->scales.n * sizeof(float)) ||
 	    tfs_array_room(d->all, d->n, d->room))
 		return -ENOMEM;
@@ -181,11 +183,11 @@ static int add_recipe(struct tfs_drafts *d, const struct tfs_draft_scales *s)
 static int add_row(struct tfs_drafts *d, const struct tfs_draft_row *row)
 {
 	const struct tfs_draft *t = &row->t;
-	const struct tfs_encoding swapped = { .coding = TFS_STORED, .swap = t->swap, .length = t->stored };
+	const struct tfs_encoding encoding = { .coding = TFS_STORED, .swap = t->swap, .strides = t->strides, .length = t->stored };
 	int r = tfs_catalog_add(d->catalog, row->shown, row->shown_len, t->dtype, t->shape, t->ndim, t->offset, t->stored);
 
-	if (!r && t->swap > 1 && t->stored)
-		r = tfs_catalog_encode(d->catalog, NULL, &swapped);
+	if (!r && (t->swap > 1 || t->strides) && t->stored)
+		r = tfs_catalog_encode(d->catalog, NULL, &encoding);
 	if (!r && t->location)
 		r = tfs_catalog_external(d->catalog, t->location, t->location_len);
 	if (!r && t->scales.op)

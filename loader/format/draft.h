@@ -41,10 +41,11 @@ struct tfs_draft {
 	const struct tfs_dtype *dtype;
 	const uint64_t *shape;
 	unsigned ndim;
-	uint64_t at;	 /* of its record in the file, for messages */
-	uint64_t offset; /* of its bytes */
-	uint64_t stored; /* how many the file says there are */
-	uint8_t swap;	 /* as struct tfs_encoding's */
+	uint64_t at;		 /* of its record in the file, for messages */
+	uint64_t offset;	 /* of its bytes */
+	uint64_t stored;	 /* how many the file says there are */
+	uint8_t swap;		 /* as struct tfs_encoding's */
+	const uint64_t *strides; /* the same, @ndim of them: the bytes are in another order, without gaps; or NULL */
 	const char
 		*location; /* @location_len bytes: the bytes are in that file, as for tfs_catalog_external(); NULL: in this one */
 	size_t location_len;

@@ -78,7 +78,6 @@ static const struct row absent[] = {
 };
 
 static const struct row rows[] = {
-	ROW(4, "TFL3", "a TensorFlow Lite model"),
 	ROW(0, "\x1f\x8b", "compressed by gzip: unpack it first"),
 	ROW(0, "\3757zXZ", "compressed by xz: unpack it first"),
 	ROW(0, "BZh", "compressed by bzip2: unpack it first"),
@@ -326,14 +325,12 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		bool misleads; /* it begins like a file of a format */
 	} names[] = {
 		{ ".distcp", "a part of a torch distributed checkpoint", true }, /* files of torch.save(), one after the other */
-		{ ".tflite", "a TensorFlow Lite model" },
 		{ ".ckpt.index", "a part of a TensorFlow checkpoint" },
 		{ ".ckpt.meta", "a part of a TensorFlow checkpoint" },
 		{ ".data-00000-of-00001", "a part of a TensorFlow checkpoint" },
 		{ ".pb", "a TensorFlow graph" },
 		{ ".mlmodel", "a Core ML model" },
 		{ ".ocdbt", "a part of an Orbax checkpoint" },
-		{ ".pte", "an ExecuTorch program" },
 		{ ".pdparams", "a PaddlePaddle checkpoint" },
 		{ ".pdiparams", "a PaddlePaddle model" },
 		{ ".engine", "a TensorRT engine" },

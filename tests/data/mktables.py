@@ -7,6 +7,7 @@ hex, and, where these are codes, the values}}}. Each case is a directory."""
 import struct
 import sys
 
+from flatbuf import Num, Vec, build
 from mkonnx import want, write
 
 
@@ -194,9 +195,212 @@ def tzr_case():
     return "tensorizer", {"model.tensors": tzr(tensors)}, expected
 
 
+# --- TFLite (tensorflow/compiler/mlir/lite/schema/schema.fbs) ------------------------------------------------------------
+
+TFL_TYPES = {"F32": 0, "F16": 1, "I32": 2, "U8": 3, "I64": 4, "STRING": 5, "BOOL": 6, "I16": 7, "I8": 9, "F64": 10, "U16": 16, "I4": 17,
+             "BF16": 18, "I2": 19, "U4": 20}
+
+
+def tfl_quantisation(scales, zeros=(), axis=0, details=0):
+    q = {2: Vec("<f", scales), 3: Vec("<q", zeros)}
+    if axis:
+        q[6] = Num("<i", axis)
+    return {**q, 4: Num("<B", details), 5: {}} if details else q
+
+
+def tfl_tensor(name, dtype, shape, buffer, quantisation=None, sparse=False):
+    t = {0: Vec("<i", shape), 1: Num("<b", TFL_TYPES[dtype]), 2: Num("<I", buffer), 3: name}
+    if quantisation:
+        t[4] = quantisation
+    if sparse:
+        t[6] = {}
+    return t
+
+
+def tflite(subgraphs, buffers, after=b""):
+    return build({0: Num("<I", 3), 2: [{0: tensors} for tensors in subgraphs], 3: "made by hand", 4: buffers}, b"TFL3") + after
+
+
+def dequantised(codes, scales, zeros, shape, axis):
+    """In double precision, rounded once."""
+    inner = 1
+    for d in shape[axis + 1:]:
+        inner *= d
+    out = []
+    for i, code in enumerate(codes):
+        channel = i // inner % shape[axis] if len(scales) > 1 else 0
+        out.append(as_f32(as_f32(scales[channel]) * (code - (zeros[channel] if zeros else 0))))
+    return out
+
+
+def signed(data):
+    return [b - 256 if b > 127 else b for b in data]
+
+
+def tflite_case():
+    tensors, buffers, expected = [], [{}], {}
+
+    def add(name, dtype, shape, data, scales=(), zeros=(), axis=0, codes=None, shown=None, **more):
+        buffers.append({0: bytearray(data)})
+        q = tfl_quantisation(scales, zeros, axis, **more) if scales or more else None
+        tensors.append(tfl_tensor(name, dtype, shape, len(buffers) - 1, q))
+        expected[shown or name] = want(dtype, shape, data)
+        if codes is not None:
+            expected[shown or name]["values"] = dequantised(codes, scales, zeros, shape, axis)
+        elif more:
+            expected[shown or name]["no_values"] = True
+
+    add("plain", "F32", [2, 3], floats(f32s(6)))
+    add("scalar", "F32", [], floats([1.5]))
+    add("half", "F16", [3], some(6)), add("brain", "BF16", [2], some(4)), add("double", "F64", [1], some(8))
+    add("indices", "I64", [2], some(16)), add("flags", "BOOL", [3], b"\1\0\1")
+    data = some(12, 3)
+    add("all/int8", "I8", [3, 4], data, [0.05], [-3], codes=signed(data))
+    add("all/uint8", "U8", [3, 4], data, [0.3], [128], codes=list(data))
+    add("rows", "I8", [3, 4], data, [0.05, 3.25, 1e-7], [0, 0, 0], codes=signed(data))
+    add("zeros", "I8", [3, 4], data, [0.05, 3.25, 1e-7], [1, -2, 3], codes=signed(data))
+    data = some(1 * 2 * 3 * 5, 4)
+    add("depthwise", "I8", [1, 2, 3, 5], data, [0.1, 0.2, 0.3, 0.4, 0.5], [0] * 5, axis=3, codes=signed(data))
+    add("middle", "I8", [2, 3, 5], data, [0.1, 0.2, 0.3], [0] * 3, axis=1, codes=signed(data))
+    add("bias", "I32", [3], numbers(5, -70000, 9), [0.001, 0.002, 0.003], [0] * 3, codes=[5, -70000, 9])
+    add("bias64", "I64", [2], struct.pack("<qq", 5, -7), [0.25], [0], codes=[5, -7])
+    add("short", "I16", [2], struct.pack("<hh", 300, -300), [0.5], [0], codes=[300, -300])
+    nibbles = [1, -8, 7, 3, -1]
+    packed = bytes([(nibbles[i] & 15) | ((nibbles[i + 1] & 15) << 4 if i + 1 < 5 else 0) for i in range(0, 5, 2)])
+    add("four", "I4", [5], packed, [0.5], [1], codes=nibbles)
+    add("rows of four", "I4", [2, 2], packed[:2], [0.5, 0.25], [0, 0], codes=nibbles[:4])
+    # Of a tensor of floats, scales mean nothing.
+    add("float with scale", "F32", [1], floats([3]), [2.0], [0])
+    # Names twice, in another subgraph too; and what has no bytes.
+    add("plain", "F32", [1], floats([9]), shown="plain~2")
+    others = [tfl_tensor("plain", "U8", [4], 1 + len(buffers)), tfl_tensor("computed", "F32", [1, 2], 0),
+              tfl_tensor("input", "F32", [1, 2], len(buffers))]
+    buffers += [{}, {0: bytearray(b"abcd")}]
+    expected["plain~3"] = want("U8", [4], b"abcd")
+    # Buffers after the flatbuffer, as in files of more than 2 GiB: where that ends isn't known before it is made.
+    place = len(buffers)
+    others.append(tfl_tensor("far", "F32", [2], place))
+    expected["far"] = want("F32", [2], floats([1, -1]))
+    for at in (0, len(tflite([tensors, others], [*buffers, {1: Num("<Q", 2), 2: Num("<Q", 8)}]))):
+        data = tflite([tensors, others], [*buffers, {1: Num("<Q", at + 8), 2: Num("<Q", 8)}], b"-" * 8 + floats([1, -1]))
+    return "tflite", {"model.tflite": data}, expected
+
+
+def tflite_left_out_case():
+    """What has no values, or can't be read, each with a warning."""
+    sound = tfl_tensor("sound", "U8", [4], 1)
+    tensors = [sound, tfl_tensor("strings", "STRING", [1], 1), tfl_tensor("sparse", "U8", [4], 1, sparse=True), tfl_tensor("short", "F32", [2], 1),
+               {**tfl_tensor("unknown", "U8", [4], 1), 1: Num("<b", 99)}, tfl_tensor("negative", "U8", [-1], 1)]
+    wrong = {"custom": tfl_quantisation([0.5], [0], details=1), "channels": tfl_quantisation([0.5] * 3, [0] * 3),
+             "zeros": tfl_quantisation([0.5] * 4, [0]), "large": tfl_quantisation([0.5], [1 << 40]), "axis": tfl_quantisation([0.5] * 4, [0] * 4, 7)}
+    tensors += [tfl_tensor(name, "U8", [4], 1, q) for name, q in wrong.items()]
+    expected = {name: {**want("U8", [4], b"abcd"), **({"no_values": True} if name in wrong else {})} for name in ["sound", *wrong]}
+    return "tflite-left-out", {"model.tflite": tflite([tensors], [{}, {0: bytearray(b"abcd")}])}, expected
+
+
+# --- ExecuTorch (schema/program.fbs, extension/flat_tensor/serialize/flat_tensor.fbs) -------------------------------------
+
+ET_TYPES = {"U8": 0, "I8": 1, "I16": 2, "I32": 3, "I64": 4, "F16": 5, "F32": 6, "F64": 7, "BOOL": 11, "BF16": 15, "F8_E4M3": 24, "U16": 27}
+
+
+def et_layout(dtype, shape, order=None, first=0):
+    order = list(range(len(shape))) if order is None else order
+    fields = (first, first + 1, first + 2) if not first else (0, 2, 3)
+    return {fields[0]: Num("<b", ET_TYPES[dtype]), fields[1]: Vec("<i", shape), fields[2]: Vec("<B", order)}
+
+
+def et_tensor(dtype, shape, data, order=None, mutable=False, name=None, segment=0, external=False, skip=0):
+    t = {**et_layout(dtype, shape, order, 1), 5: Num("<I", data)}
+    if skip:
+        t[1] = Num("<i", skip)
+    if mutable:
+        t[6] = {0: Num("<I", 1)}
+    if name is not None or segment or external:
+        t[9] = {0: Num("<Q", segment), 1: name or "", 2: Num("<b", int(external))}
+    return {0: Num("<B", 5), 1: t}
+
+
+def with_segments(root, identifier, magic, segments, base_at):
+    """The flatbuffer with a header of the base of @segments, and these after it."""
+    header = bytearray(magic + struct.pack("<I", 40) + b"\0" * 32)
+    size = len(build(root, identifier, bytes(header)))
+    base = size + -size % 64
+    struct.pack_into("<Q", header, base_at - 8, base)
+    return build(root, identifier, bytes(header)).ljust(base, b"\0") + segments
+
+
+def pte_case():
+    """Constants that two plans have, one of them in two shapes; a mutable with a name and one without; named data; other orders."""
+    constants = floats(f32s(6)) + some(10) + some(24, 9)
+    table = [(0, 24), (24, 10)]
+    changed, blob = floats([1, 2, 3, 4]) + floats([5]), some(13, 5)
+    nothing = et_tensor("F32", [1], 0)
+    first = [nothing, et_tensor("F32", [2, 3], 1), et_tensor("F32", [6], 1), et_tensor("I8", [10], 2),
+             et_tensor("F32", [2, 2], 1, mutable=True, name="linear.weight"), et_tensor("F32", [1], 2, mutable=True),
+             et_tensor("BOOL", [3], 1, name="elsewhere", external=True), {0: Num("<B", 2), 1: {0: Num("<q", 5)}},
+             et_tensor("U8", [1, 2, 3, 4], 3, [0, 2, 3, 1], name="channels.last")]
+    second = [et_tensor("F32", [2, 3], 1), et_tensor("F32", [3, 2], 1)]
+    segments = constants + changed + blob
+    places = [{0: Num("<Q", 0), 1: Num("<Q", len(constants))}, {0: Num("<Q", len(constants)), 1: Num("<Q", len(changed))},
+              {0: Num("<Q", len(constants) + len(changed)), 1: Num("<Q", len(blob))}]
+    program = {0: Num("<I", 0), 1: [{0: "forward", 2: first}, {0: "other", 2: second}], 4: places,
+               5: {0: Num("<I", 0), 1: Vec("<Q", [0, 0, table[1][0], 34])}, 6: [{0: Num("<I", 1), 1: Vec("<Q", [0, 0, 16])}],
+               7: [{0: "0123abcd", 1: Num("<I", 2)}]}
+    c, h, w = 2, 3, 4
+    stored = some(24, 9)
+    gathered = bytes(stored[(y * w + x) * c + k] for k in range(c) for y in range(h) for x in range(w))
+    expected = {
+        "constant.1": want("F32", [2, 3], constants[:24]), "constant.1~2": want("F32", [6], constants[:24]),
+        "constant.1~3": want("F32", [3, 2], constants[:24]), "constant.2": want("I8", [10], constants[24:34]),
+        "linear.weight": want("F32", [2, 2], changed[:16]), "mutable.2": want("F32", [1], changed[16:]),
+        "0123abcd": want("U8", [13], blob), "channels.last": want("U8", [1, 2, 3, 4], gathered),
+    }
+    return "executorch", {"model.pte": with_segments(program, b"ET12", b"eh00", segments, 24)}, expected
+
+
+def pte_old_case():
+    """Before 2024-09: constants in the flatbuffer itself, and no header."""
+    program = {0: Num("<I", 0), 1: [{0: "forward", 2: [et_tensor("F32", [2], 1), et_tensor("I64", [1], 2)]}],
+               2: [{}, {0: bytearray(floats([1, 2]))}, {0: bytearray(struct.pack("<q", -1))}]}
+    return "executorch-old", {"model.pte": build(program, b"ET12")}, {
+        "constant.1": want("F32", [2], floats([1, 2])), "constant.2": want("I64", [1], struct.pack("<q", -1))}
+
+
+def ptd_case():
+    data = some(16) + some(24, 1) + some(5, 2)
+    places = [{0: Num("<Q", a), 1: Num("<Q", n)} for a, n in ((0, 16), (16, 24), (40, 5))]
+    named = [{0: "layer.weight", 1: Num("<I", 0), 2: et_layout("F32", [2, 2])}, {0: "layer.bias", 1: Num("<I", 1), 2: et_layout("BF16", [3, 4])},
+             {0: "blob", 1: Num("<I", 2)}]
+    flat = {0: Num("<I", 0), 1: places, 2: named}
+    return "executorch-data", {"model.ptd": with_segments(flat, b"FT01", b"FH01", data, 32)}, {
+        "layer.weight": want("F32", [2, 2], data[:16]), "layer.bias": want("BF16", [3, 4], data[16:40]), "blob": want("U8", [5], data[40:])}
+
+
+# --- ONNX Runtime (onnxruntime/core/flatbuffers/schema/ort.fbs) ---------------------------------------------------------------
+
+def ort_tensor(name, number, shape, data):
+    return {0: name, 2: Vec("<q", shape), 3: Num("<i", number), 4: bytearray(data)}
+
+
+def ort(graph):
+    return build({0: "6", 1: {0: Num("<q", 10), 7: graph}}, b"ORTM")
+
+
+def ort_case():
+    inner = {0: [ort_tensor("w", 1, [1], floats([3])), ort_tensor("inner", 7, [2], some(16))]}
+    node = {5: "If", 10: [{0: "then_branch", 2: Num("<i", 5), 7: inner}, {0: "branches", 12: [{0: [ort_tensor("listed", 2, [1], b"x")]}]}]}
+    graph = {0: [ort_tensor("w", 1, [2, 2], floats([1, 2, 3, 4])), ort_tensor("half", 10, [3], some(6)), ort_tensor("none", 1, [0], b""),
+                 ort_tensor("scalar", 9, [], b"\1")], 2: [{5: "Relu"}, node]}
+    return "ort", {"model.ort": ort(graph)}, {
+        "w": want("F32", [2, 2], floats([1, 2, 3, 4])), "half": want("F16", [3], some(6)), "none": want("F32", [0], b""),
+        "scalar": want("BOOL", [], b"\1"), "w~2": want("F32", [1], floats([3])), "inner": want("I64", [2], some(16)),
+        "listed": want("U8", [1], b"x")}
+
+
 def cases():
     """case → (its files, its tensors)"""
-    rows = [*ggml_cases(), *(ct2_case(v) for v in (2, 3, 4, 6)), tzr_case()]
+    rows = [*ggml_cases(), *(ct2_case(v) for v in (2, 3, 4, 6)), tzr_case(), tflite_case(), tflite_left_out_case(), pte_case(), pte_old_case(),
+            ptd_case(), ort_case()]
     return {name: (files, expected) for name, files, expected in rows}
 
 

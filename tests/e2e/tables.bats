@@ -35,3 +35,43 @@ generated() {
 	generated tensorizer tensorizer
 	generated tensorizer tensorizer --passthrough=off
 }
+
+@test "TFLite: types, quantisation of all, by channel and of less than a byte, buffers after the flatbuffer, names twice" {
+	generated tflite tflite
+	generated tflite tflite --passthrough=off
+}
+
+@test "TFLite: what can't be read or has no values is said, and takes nothing with it" {
+	expect_log 'tensor "strings" left out: a tensor of strings'
+	expect_log 'tensor "sparse" left out: sparse'
+	expect_log 'tensor "short" left out: dtype F32 and the shape make 8 bytes, but 4 are stored'
+	expect_log 'tensor "unknown" left out: an unknown type, 99'
+	expect_log 'tensor "negative" left out: a negative dimension'
+	expect_log 'not in f32/: tflite: '
+	generated tflite-left-out tflite
+}
+
+@test "ExecuTorch: programs of two versions, and their data" {
+	generated executorch executorch
+	generated executorch-old executorch
+	generated executorch-data executorch
+}
+
+@test "ONNX Runtime's own format" {
+	generated ort ort
+}
+
+@test "corpus: other projects' files" {
+	need_shared
+	for file in "$shared"/corpus/other/tflite-micro/*.tflite "$shared"/corpus/other/ort/*.ort "$shared"/corpus/other/executorch/model.pte \
+		"$shared"/corpus/misc/whisper-ggml/*parakeet*.bin; do
+		start "$file" "$mnt"
+		py "$e2e/tablecorpus.py" "$mnt" "$file"
+		stat_is errors -eq 0
+		umount "$mnt"
+	done
+	expect_log 'has no tensors'
+	start "$shared/corpus/other/executorch/add.pte" "$mnt"
+	umount "$mnt"
+	start "$shared/corpus/misc/whisper-ggml/for-tests-ggml-tiny.bin" "$mnt"
+}

@@ -306,7 +306,11 @@ static int add_given(struct draft *d)
 	char shape[TFS_SHAPE_SIZE];
 
 	w->ops = &given_ops;
-	if (!set_value(t, w) || !spread(d, w, d->recipe->args[TFS_RECIPE_AXIS], 0))
+	if (tfs_is(t, "I64")) { /* TFLite's biases, where activations have 16 bits */
+		w->bits = 64;
+		w->value = TFS_VALUE_DTYPE;
+	}
+	if ((!w->bits && !set_value(t, w)) || !spread(d, w, d->recipe->args[TFS_RECIPE_AXIS], 0))
 		return tfs_schemes_refuse(d->s, t, d->recipe->op, "%zu scales along axis %" PRId64 " don't go with codes of %s %s",
 					  numbers->n, d->recipe->args[TFS_RECIPE_AXIS], t->dtype->name, tfs_shape_of(t, shape));
 	w->scales = numbers->scales;

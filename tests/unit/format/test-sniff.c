@@ -176,8 +176,8 @@ static void names_are_told(void **state)
 	assert_int_equal(s.total, 3);
 	assert_false(tfs_format_is_shard(&tfs_format_gguf, "m-00004-of-00003.gguf", &s));
 	assert_false(tfs_format_is_shard(&tfs_format_npy, "m-00001-of-00003.npy", &s));
-	assert_string_equal(tfs_sniff_name("tf_model.H5", false), "an HDF5 file, as Keras writes them");
-	assert_null(tfs_sniff_name(".h5", false));
+	assert_string_equal(tfs_sniff_name("model.Engine", false), "a TensorRT engine");
+	assert_null(tfs_sniff_name(".engine", false));
 	assert_null(tfs_sniff_name("config.json", false));
 	/* A name against a content that is a format's. */
 	assert_null(tfs_sniff_name("m.zip", true));

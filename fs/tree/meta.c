@@ -89,8 +89,10 @@ static char *dump_lines(json_t *o, const struct tfs_tensor *t)
 /* How a tensor that the source doesn't contain directly is stored there. */
 static void add_encoding(json_t *o, const struct tfs_encoding *p)
 {
+	static const char *const names[] = { [TFS_DEFLATED] = "deflate", [TFS_VARINT] = "varint", [TFS_LATIN1] = "latin1" };
+
 	if (p->coding != TFS_STORED)
-		json_object_set_new(o, "compression", json_string(p->coding == TFS_DEFLATED ? "deflate" : "varint"));
+		json_object_set_new(o, "compression", json_string(names[p->coding]));
 	if (p->n_segments && p->coding == TFS_STORED)
 		json_object_set_new(o, "pieces", json_integer((json_int_t)p->n_segments));
 	if (p->coding != TFS_STORED || p->n_segments)

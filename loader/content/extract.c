@@ -195,6 +195,55 @@ static int decode_varints(struct extract *e, uint64_t at, size_t len, uint8_t *d
 	return r;
 }
 
+/*
+ * @n characters from source byte @offset on into @dst, after skipping @skip of them, each one or two bytes (RFC 3629); none is
+ * beyond source byte @limit. The parser has seen all of them.
+ */
+static int decode_text(struct extract *e, uint64_t offset, uint64_t limit, uint64_t skip, uint64_t n, uint8_t *dst)
+{
+	uint8_t *data, lead = 0;
+	int r = 0;
+
+	for (n += skip; n && !r;) {
+		size_t want = limit - offset < WINDOW ? limit - offset : WINDOW;
+
+		if (!want)
+			return tfs_error_set(e->err, -EIO, offset, "a text ends too early");
+		r = tfs_source_read(e->source, offset, want, e->scratch, &data, e->how, e->err);
+		offset += want;
+		for (size_t i = 0; i < want && n && !r; i++) {
+			if (data[i] >= 0xc0) {
+				lead = data[i];
+				continue;
+			}
+			n--;
+			if (skip)
+				skip--;
+			else
+				*dst++ = data[i] < 0x80 ? data[i] : (uint8_t)(lead << 6 | (data[i] & 0x3f));
+		}
+	}
+	return r;
+}
+
+static int decode_texts(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
+{
+	const struct tfs_encoding *p = e->p;
+	int r = 0;
+
+	for (size_t i = find_segment(p, at); len && !r; i++) {
+		uint64_t left = segment_end(e, i) - at;
+		size_t n = left < len ? left : len;
+		uint64_t limit = i + 1 < p->n_segments ? p->segments[i + 1].offset : e->t->offset + p->length;
+
+		r = decode_text(e, p->segments[i].offset, limit, at - p->segments[i].at, n, dst);
+		at += n;
+		dst += n;
+		len -= n;
+	}
+	return r;
+}
+
 static int inflate_part(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 {
 	if (ckd_add(&at, at, e->p->skip))
@@ -218,6 +267,8 @@ static int decode(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 		return inflate_part(e, at, len, dst);
 	case TFS_VARINT:
 		return decode_varints(e, at, len, dst);
+	case TFS_LATIN1:
+		return decode_texts(e, at, len, dst);
 	default:
 		return e->p->n_segments ? copy_segments(e, at, len, dst) : copy_stored(e, e->t->offset + at, len, dst);
 	}
@@ -271,9 +322,9 @@ static int gather(struct extract *e, const struct tfs_dim *d, unsigned n, uint64
 {
 	/*
 	 * A tile: as many of the densest dimensions as fit and are worth reading at once. With deflate, what is between is inflated
-	 * in any case.
+	 * in any case, and text is decoded from further ahead.
 	 */
-	bool inflated = e->p->coding == TFS_DEFLATED;
+	bool inflated = e->p->coding != TFS_STORED;
 	uint64_t span = 1, useful = 1;
 	unsigned k = 0;
 	int r = 0;

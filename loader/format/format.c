@@ -12,7 +12,7 @@ static const struct tfs_format *const formats[] = {
 	&tfs_format_safetensors, &tfs_format_torch, &tfs_format_gguf,	     &tfs_format_onnx,	     &tfs_format_flax,
 	&tfs_format_keras,	 &tfs_format_hdf5,  &tfs_format_npz,	     &tfs_format_npy,	     &tfs_format_tar,
 	&tfs_format_zip,	 &tfs_format_ggml,  &tfs_format_ctranslate2, &tfs_format_tensorizer, &tfs_format_tflite,
-	&tfs_format_executorch,	 &tfs_format_ort,
+	&tfs_format_executorch,	 &tfs_format_ort,   &tfs_format_pickle,
 };
 
 const struct tfs_format *tfs_format_at(size_t i)
@@ -108,14 +108,14 @@ bool tfs_format_is_shard(const struct tfs_format *format, const char *file_name,
 	return true;
 }
 
-/* Is @suffix one of a format before the @i-th, too? */
-static bool claimed_before(const char *suffix, size_t i)
+/* Does an earlier format claim names that end in @extension, too? */
+static bool is_listed(const char *names, const char *extension)
 {
-	while (i--)
-		for (unsigned k = 0; k < 2; k++)
-			for (const char *const *e = k ? formats[i]->ambiguous : formats[i]->extensions; e && *e; e++)
-				if (!strcmp(*e, suffix))
-					return true;
+	size_t len = strlen(extension);
+
+	for (const char *at = names; (at = strstr(at, extension)); at += len)
+		if (at[-1] == '*' && (!at[len] || at[len] == ','))
+			return true;
 	return false;
 }
 
@@ -128,7 +128,7 @@ void tfs_format_names(char ret[static TFS_FORMAT_NAMES])
 	for (size_t i = 0; (f = tfs_format_at(i)); i++)
 		for (unsigned k = 0; k < 2; k++)
 			for (const char *const *e = k ? f->ambiguous : f->extensions; e && *e && len < TFS_FORMAT_NAMES; e++)
-				if (!k || !claimed_before(*e, i))
+				if (!is_listed(ret, *e))
 					len += snprintf(ret + len, TFS_FORMAT_NAMES - len, "%s*%s", len ? ", " : "", *e);
 }
 

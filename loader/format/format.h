@@ -68,6 +68,7 @@ extern const struct tfs_format tfs_format_gguf;
 extern const struct tfs_format tfs_format_torch;
 extern const struct tfs_format tfs_format_npz, tfs_format_npy;
 extern const struct tfs_format tfs_format_onnx;
+extern const struct tfs_format tfs_format_pickle;
 extern const struct tfs_format tfs_format_tar, tfs_format_zip;
 extern const struct tfs_format tfs_format_flax;
 extern const struct tfs_format tfs_format_hdf5, tfs_format_keras;

@@ -80,6 +80,7 @@ static const struct row absent[] = {
 static const struct row rows[] = {
 	ROW(0, "\x1f\x8b", "compressed by gzip: unpack it first"),
 	ROW(0, "\3757zXZ", "compressed by xz: unpack it first"),
+	ROW(0, "\x5d\0\0\x80\0", "compressed by lzma: unpack it first"),
 	ROW(0, "BZh", "compressed by bzip2: unpack it first"),
 	ROW(0, "\x28\xb5\x2f\xfd", "compressed by zstd: unpack it first"),
 	ROW(0, "\x04\x22\x4d\x18", "compressed by lz4: unpack it first"),
@@ -234,7 +235,7 @@ static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
 				"0.1.10 wrote it, load and save it with a torch of 0.4 to 2.x",
 		};
 	else if (s->len > 2 && s->start[0] == 0x80 && s->start[1] >= 2 && s->start[1] <= 5) /* PROTO (pickletools.py) */
-		*c = (struct tfs_sniffed){ .container = TFS_IN_PICKLE, .what = "a Python pickle that torch.save() didn't write" };
+		*c = (struct tfs_sniffed){ .container = TFS_IN_PICKLE, .what = "a Python pickle without tensors or NumPy arrays" };
 	else
 		sniff_text(s, c);
 }
@@ -331,7 +332,6 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		{ ".pb", "a TensorFlow graph" },
 		{ ".mlmodel", "a Core ML model" },
 		{ ".ocdbt", "a part of an Orbax checkpoint" },
-		{ ".pdparams", "a PaddlePaddle checkpoint" },
 		{ ".pdiparams", "a PaddlePaddle model" },
 		{ ".engine", "a TensorRT engine" },
 		{ ".plan", "a TensorRT engine" },
@@ -339,7 +339,6 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		{ ".weights", "a Darknet model" },
 		{ ".t7", "a Lua Torch file" },
 		{ ".mnn", "an MNN model" },
-		{ ".joblib", "a joblib pickle" },
 		{ ".gz", "compressed by gzip: unpack it first" },
 		{ ".xz", "compressed by xz: unpack it first" },
 		{ ".bz2", "compressed by bzip2: unpack it first" },

@@ -145,7 +145,7 @@ int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct
 		return -ENOMEM;
 	if (!t)
 		t = &c->tensors[c->count - 1];
-	assert(!encoding->strides || (t->dtype->block_elems == 1 && !encoding->n_segments));
+	assert(!encoding->strides || (t->dtype->block_elems == 1 && (!encoding->n_segments || encoding->coding == TFS_LATIN1)));
 	if (!p)
 		return -ENOMEM;
 	*p = *encoding;

@@ -24,6 +24,7 @@ enum tfs_coding {
 	TFS_STORED,   /* as they are */
 	TFS_DEFLATED, /* a raw deflate stream (RFC 1951), as in a zip member */
 	TFS_VARINT,   /* protobuf varints, the low bytes of each are one value of @width bytes, little-endian */
+	TFS_LATIN1,   /* UTF-8 text, each character of which is one byte: U+0000 to U+00FF */
 	TFS_SCALED,   /* not at all: computed from the bytes of other tensors (tensor/scaled.h) */
 };
 
@@ -77,12 +78,12 @@ struct tfs_encoding {
 	/*
 	 * Bytes from an element to its neighbour along each of the ndim dimensions, none negative, 0 if an element is repeated;
 	 * relative to element 0, which is at the offset, or at @skip of the decoded bytes. NULL: C order, no gaps. An element is
-	 * dtype->block_bytes long, and dtype->block_elems is 1. Not with VARINT or segments.
+	 * dtype->block_bytes long, and dtype->block_elems is 1. Not with VARINT, nor STORED segments.
 	 */
 	const uint64_t *strides;
 	/*
-	 * STORED: the bytes are in several pieces. VARINT: positions where decoding may start, always given, close enough together
-	 * that decoding from one to the next is cheap. In ascending order of @at, which the first has 0 of, and VARINT of both; each
+	 * STORED: the bytes are in several pieces. VARINT and LATIN1: positions where decoding may start, always given, close
+	 * enough together that decoding from one to the next is cheap. In ascending order of @at, which the first has 0 of, and these of both; each
 	 * extends to where the next one begins, the last one to the end of the tensor. The tensor's offset is the lowest.
 	 */
 	const struct tfs_segment *segments;

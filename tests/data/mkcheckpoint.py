@@ -240,17 +240,19 @@ def layouts(s):
     }
 
 
-def not_for_us(s):
-    """NumPy's arrays and scalars are not torch's."""
-    return {"w": s.array("w", 3), "array": np.arange(6.0).reshape(2, 3), "fortran": np.asfortranarray(np.eye(2)),
-            "scalar": np.float32(1.5), "dtype": np.dtype("<f4"), "objects": np.array([1, "x", None], dtype=object),
-            "random": np.random.RandomState(1), "state": np.random.RandomState(1).get_state()}
+def of_numpy(s):
+    """NumPy's arrays are shown, its scalars aren't."""
+    value = {"w": s.array("w", 3), "array": np.arange(6.0).reshape(2, 3), "fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+             "scalar": np.float32(1.5), "dtype": np.dtype("<f4"), "objects": np.array([1, "x", None], dtype=object),
+             "state": np.random.RandomState(1).get_state()}
+    s.want |= {"array": ("F64", value["array"]), "fortran": ("F64", np.ascontiguousarray(value["fortran"])), "state.1": ("U32", value["state"][1])}
+    return value
 
 
 def kinds():
     """name → (object, its tensors by name, how many are left out)"""
     found = {}
-    for make in (state_dict, lightning, whole_module, graph_module, optimizer, containers, tensors, layouts, not_for_us):
+    for make in (state_dict, lightning, whole_module, graph_module, optimizer, containers, tensors, layouts, of_numpy):
         s = Source()
         found[make.__name__] = (make(s), s.want, s.hidden)
     return found

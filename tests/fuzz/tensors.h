@@ -32,6 +32,8 @@ static inline void check_packing(const struct tfs_tensor *t, uint64_t size)
 	bytes = p->strides ? reach(t) : t->nbytes;
 	if (p->coding == TFS_DEFLATED)
 		CHECK(!ckd_add(&end, p->skip, bytes) && end <= p->unpacked);
+	else if (p->coding == TFS_LATIN1)
+		CHECK(p->n_segments && bytes < p->length && p->length <= 2 * bytes);
 	else
 		CHECK(bytes == p->length);
 }

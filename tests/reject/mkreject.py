@@ -15,6 +15,7 @@ import hdf5_cases
 import numpy_cases
 import onnx_cases
 import other_cases
+import pickle_cases
 import pt2_cases
 import torch_cases
 
@@ -314,6 +315,7 @@ def cases():
     yield from numpy_cases.cases()
     yield from onnx_cases.cases()
     yield from other_cases.cases()
+    yield from pickle_cases.cases()
     yield from pt2_cases.cases()
 
 

@@ -59,7 +59,7 @@ KINDS = {
     "png": (b"\x89PNG\r\n\x1a\n" + MARK.encode(), "is a PNG image"),
     "ggml-old": (b"fmgg\1\0\0\0" + MARK.encode(), "is a GGML file of a kind that tensorfs doesn't read"),
     "zip": (zipped(README=MARK.encode()), "is a zip file without tensors"),
-    "pickle": (b"\x80\x04\x8c\x06" + MARK.encode() + b"\x94.", "is a Python pickle that torch.save() didn't write"),
+    "pickle": (b"\x80\x04\x8c\x06" + MARK.encode() + b"\x94.", "is a Python pickle without tensors or NumPy arrays"),
 }
 # Whose files are such, which says more of them.
 OWN = {("zip", "torch"), ("zip", "npz"), ("zip", "keras"), ("hdf5", "keras"), ("pickle", "torch"), ("torch-legacy", "torch"), ("torch-cut", "torch")}

@@ -170,7 +170,9 @@ static void put_place(const struct show *s, const struct tfs_tensor *t)
 	printf(", byte %" PRIu64, t->offset);
 	if (!t->encoding)
 		return;
-	static const char *const how[] = { [TFS_STORED] = "", [TFS_DEFLATED] = ", deflated", [TFS_VARINT] = ", as varints" };
+	static const char *const how[] = {
+		[TFS_STORED] = "", [TFS_DEFLATED] = ", deflated", [TFS_VARINT] = ", as varints", [TFS_LATIN1] = ", as text"
+	};
 	fputs(how[t->encoding->coding], stdout);
 	if (t->encoding->swap)
 		fputs(", big-endian", stdout);

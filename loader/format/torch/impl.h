@@ -59,7 +59,7 @@ struct tfs_torch_tensor {
 	uint32_t order;				 /* in which they were found */
 	uint32_t at;				 /* position in the pickle, for errors */
 	const struct tfs_torch_rebuild *rebuild; /* NULL: a bare storage */
-	const struct tfs_pickle_value *from;	 /* the arguments of the call, a TUPLE; or the storage, a PERSID */
+	const struct tfs_pickle_value *from; /* the arguments of the call, a TUPLE; the storage, a PERSID; of an array, see there */
 };
 
 /* A tensor as a part of a storage; sizes in elements. */
@@ -75,12 +75,21 @@ struct tfs_torch_layout {
 	bool plain; /* C order without gaps */
 };
 
+/* How a NumPy array is pickled; and so what struct tfs_torch_tensor.from is. */
+enum tfs_torch_array {
+	TFS_NOT_ARRAY,
+	TFS_ARRAY_STATE,  /* its state, a TUPLE */
+	TFS_ARRAY_BUFFER, /* the arguments of the call, a TUPLE */
+	TFS_ARRAY_JOBLIB, /* the CALL, whose state describes it, and whose items are a FAR with its bytes */
+};
+
 /* The functions that make a tensor from a storage, and which argument is what; 0: there is no such argument. */
 struct tfs_torch_rebuild {
 	const char *module, *name;
 	uint8_t dtype, metadata, quantizer; /* after storage, offset, size and stride */
 	const char *left_out;		    /* not NULL: it has no storage, and this is why it isn't shown */
 	const char *foreign;		    /* not NULL: it doesn't make a tensor, but this */
+	enum tfs_torch_array array;	    /* not NOT_ARRAY: it makes a NumPy array */
 };
 
 /*
@@ -132,6 +141,22 @@ bool tfs_torch_is_pt2(const char *name, size_t len);
 
 /* Read an archive of torch.export into the catalog. Like tfs_format's parse(). */
 int tfs_torch_pt2(struct tfs_torch *t, struct tfs_torch_archive *a);
+
+/* Leave out @tensor for the reason @fmt, without affecting others. 1, or -ENOMEM. */
+int tfs_torch_leave_out(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const char *fmt, ...)
+	__attribute__((cold, format(printf, 3, 4)));
+
+/* --- array.c ------------------------------------------------------------------------------------------------------------ */
+
+/* Check the NumPy array and add it to the catalog, or leave it out. -errno with the error filled if the file can't be read. */
+int tfs_torch_add_array(struct tfs_torch *t, const struct tfs_torch_tensor *tensor);
+
+/* Are the elements of @state, an array's, Python objects? Then its last item is a LIST of them. */
+bool tfs_torch_has_objects(const struct tfs_pickle_value *state);
+
+/* struct tfs_pickle.follow for joblib, which puts the bytes of arrays between the opcodes (joblib/numpy_pickle.py). */
+int tfs_torch_follow_joblib(struct tfs_pickle *p, const struct tfs_pickle_value *call, uint64_t offset, uint64_t *ret_before,
+			    uint64_t *ret_len, bool *ret_pickle);
 
 /* --- legacy.c ----------------------------------------------------------------------------------------------------------- */
 

@@ -11,6 +11,7 @@
 
 #include "base/checked.h"
 #include "base/scan.h"
+#include "base/search.h"
 #include "format/torch/pickle-impl.h"
 
 #define MAX_SPAN 65536 /* a growing container gets at most that many spare items */
@@ -25,7 +26,16 @@ int tfs_pickle_error(const struct tfs_pickle *p, int code, size_t at, const char
 	va_end(ap);
 	if (p->inflated)
 		return tfs_error_set(p->err, code, p->offset, "byte %zu of the inflated pickle: %s", at, what);
-	return tfs_error_set(p->err, code, p->offset + at, "%s", what);
+	return tfs_error_set(p->err, code, tfs_pickle_place(p, at), "%s", what);
+}
+
+uint64_t tfs_pickle_place(const struct tfs_pickle *p, size_t at)
+{
+	size_t n = tfs_search(i, 0, p->n_jumps, p->jumps[i].at <= at);
+
+	if (p->inflated)
+		return p->offset;
+	return n ? p->jumps[n - 1].offset + (at - p->jumps[n - 1].at) : p->offset + at;
 }
 
 /* --- Making them ------------------------------------------------------------------------------------------------- */

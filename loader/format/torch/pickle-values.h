@@ -32,6 +32,7 @@ enum tfs_pickle_type {
 	TFS_PICKLE_GLOBAL, /* two items: module and name, of type STR */
 	TFS_PICKLE_PERSID, /* one item: the persistent id */
 	TFS_PICKLE_CALL,   /* as in enum tfs_pickle_call */
+	TFS_PICKLE_FAR,	   /* a long text or bytes that weren't read; as in enum tfs_pickle_far */
 	/* and those that grow: */
 	TFS_PICKLE_LIST,
 	TFS_PICKLE_SET,
@@ -46,9 +47,17 @@ enum tfs_pickle_call {
 	TFS_PICKLE_CALLEE,
 	TFS_PICKLE_ARGS,  /* a TUPLE */
 	TFS_PICKLE_STATE, /* of BUILD; the last one */
-	TFS_PICKLE_ITEMS, /* a LIST of what APPEND, APPENDS and ADDITEMS added */
+	TFS_PICKLE_ITEMS, /* a LIST of what APPEND, APPENDS and ADDITEMS added; or what follow() found, a FAR or any value */
 	TFS_PICKLE_PAIRS, /* a DICT of what SETITEM and SETITEMS set */
 	TFS_PICKLE_CALL_ITEMS,
+};
+
+/* The items of a FAR, all INT. */
+enum tfs_pickle_far {
+	TFS_PICKLE_FAR_OFFSET, /* in the file */
+	TFS_PICKLE_FAR_LENGTH,
+	TFS_PICKLE_FAR_TEXT, /* 1: it is text, in UTF-8 */
+	TFS_PICKLE_FAR_ITEMS,
 };
 
 /*
@@ -59,6 +68,7 @@ struct tfs_pickle_value {
 	uint64_t word;
 };
 
+struct tfs_input;
 struct tfs_pickle_span;
 
 struct tfs_pickle_node {
@@ -95,6 +105,12 @@ static inline struct tfs_pickle_node *tfs_pickle_node(const struct tfs_pickle_va
 	return (struct tfs_pickle_node *)(uintptr_t)(v->word >> 8);
 }
 
+/* From a byte of the buffer on, what is there is not what follows in the file. */
+struct tfs_pickle_jump {
+	size_t at;
+	uint64_t offset; /* in the file, of the byte at @at */
+};
+
 struct tfs_pickle {
 	/* Set by the caller: */
 	const char *buf; /* the pickle begins here and may end before @len, which is at most TFS_PICKLE_MAX_SIZE */
@@ -106,6 +122,19 @@ struct tfs_pickle {
 	size_t memory;		 /* bytes used by others of the same file; afterwards also by this one, though not all at once */
 	struct tfs_share *share; /* of what parsing may cost, or NULL */
 
+	/*
+	 * Not NULL: the pickle is read from here, from byte @offset on, as far as it goes, into @buf, which has room for
+	 * TFS_PICKLE_MAX_SIZE bytes; @len is 0. Long texts and bytes aren't read, and become FAR.
+	 */
+	const struct tfs_input *in;
+	/*
+	 * With @in, or NULL: called when the state of the CALL @call was set, if data that isn't of the pickle may follow it at byte
+	 * @offset of the file. *@ret_before: how many bytes are before it, and *@ret_len: how many of it, 0 if there are none; *@ret_pickle:
+	 * there is another pickle instead, whose value is taken. 0, -EINVAL with the error filled, or another error.
+	 */
+	int (*follow)(struct tfs_pickle *p, const struct tfs_pickle_value *call, uint64_t offset, uint64_t *ret_before,
+		      uint64_t *ret_len, bool *ret_pickle);
+
 	/* Filled by tfs_pickle_read(): */
 	struct tfs_pickle_value result;
 	size_t used;			 /* bytes up to and including its STOP */
@@ -113,12 +142,17 @@ struct tfs_pickle {
 	struct tfs_pickle_value persids; /* the last PERSID, or ABSENT; the others by tfs_pickle_next_persid() */
 	struct tfs_arena arena;		 /* of the nodes */
 	size_t charged;			 /* to @share */
+	struct tfs_pickle_jump *jumps;	 /* with @in; in ascending order */
+	size_t n_jumps, room_jumps;
 };
 
 /* Fill the error: what is wrong at byte @at of the pickle. Returns @code. */
 int tfs_pickle_error(const struct tfs_pickle *p, int code, size_t at, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* Item @i of a TUPLE, GLOBAL, PERSID or CALL; NULL if @v is of another type, or the item doesn't exist or is ABSENT. */
+/* Where byte @at of the pickle is in the file; of an inflated one, where its deflated bytes begin. */
+uint64_t tfs_pickle_place(const struct tfs_pickle *p, size_t at);
+
+/* Item @i of a TUPLE, GLOBAL, PERSID, CALL or FAR; NULL if @v is of another type, or the item doesn't exist or is ABSENT. */
 const struct tfs_pickle_value *tfs_pickle_item(const struct tfs_pickle_value *v, enum tfs_pickle_type type, size_t i);
 
 /* The items of any node, one by one. */

@@ -15,9 +15,16 @@
 #include "base/checked.h"
 #include "base/scan.h"
 #include "format/torch/pickle-impl.h"
+#include "storage/storage.h"
 
 /* The latest (Python 3.8). */
 #define MAX_PROTOCOL 5
+
+/* How much of a file is read at a time, and what isn't read at all. No name is as long (TFS_TORCH_MAX_NAME). */
+enum { PIECE = 1 << 18, FAR = 1 << 17 };
+
+/* Pickles among the data that follow a state. joblib's have no others in them. */
+enum { MAX_FOLLOW = 4 };
 
 /* The memo is a table of pages, so an index with nothing below it costs one page. */
 #define PAGE_VALUES 256
@@ -33,6 +40,8 @@ struct machine {
 	struct tfs_pickle_value **memo;
 	size_t n_pages, n_memo;		     /* n_memo: indices that are set, for MEMOIZE */
 	struct tfs_pickle_value empty_tuple; /* once there is one: they are all the same */
+	unsigned level;			     /* of pickles in pickles */
+	int failed;			     /* why take() couldn't, if that isn't -EINVAL */
 };
 
 #define refuse(m, ...) tfs_pickle_error((m)->p, -EINVAL, (m)->opcode, __VA_ARGS__)
@@ -96,6 +105,26 @@ static int pop_mark(struct machine *m, size_t *ret_n)
 
 /* --- The bytes --------------------------------------------------------------------------------------------------- */
 
+/* Read more of the file, up to byte @end of the buffer, if there is as much. */
+static int load(struct machine *m, size_t end)
+{
+	struct tfs_pickle *p = m->p;
+	uint64_t offset = tfs_pickle_place(p, p->len), left = offset < p->in->size ? p->in->size - offset : 0;
+	size_t n = end - p->len < PIECE ? PIECE : end - p->len;
+	int r;
+
+	if (n > TFS_PICKLE_MAX_SIZE - p->len)
+		n = TFS_PICKLE_MAX_SIZE - p->len;
+	if (n > left)
+		n = left;
+	r = tfs_share_scratch(p->share, n) ? -ENOMEM : tfs_input_read(p->in, (char *)p->buf + p->len, n, offset, p->err);
+	if (r)
+		return r;
+	p->charged += n;
+	p->len += n;
+	return 0;
+}
+
 /* The next @n bytes, or NULL, and an error that says what is missing. */
 static const char *take(struct machine *m, uint64_t n)
 {
@@ -103,11 +132,19 @@ static const char *take(struct machine *m, uint64_t n)
 	size_t left = p->len - m->at;
 	const char *bytes = p->buf + m->at;
 
+	if (n > left && p->in && n <= TFS_PICKLE_MAX_SIZE - m->at) {
+		m->failed = load(m, m->at + n);
+		if (m->failed)
+			return NULL;
+		left = p->len - m->at;
+	}
 	if (n <= left) {
 		m->at += n;
 		return bytes;
 	}
-	if (p->more && n <= TFS_PICKLE_MAX_SIZE - m->at) {
+	if (p->in && n > TFS_PICKLE_MAX_SIZE - m->at) {
+		refuse(m, "the pickle takes more than %u bytes without its long values", TFS_PICKLE_MAX_SIZE);
+	} else if (p->more && n <= TFS_PICKLE_MAX_SIZE - m->at) {
 		p->cut = true;
 		refuse(m, "the pickle is cut short");
 	} else if (p->more) {
@@ -135,6 +172,43 @@ static int push_here(struct machine *m, enum tfs_pickle_type type)
 	return push(m, tfs_pickle_of_address(type, m->p->buf + m->opcode));
 }
 
+/* The next @len bytes of the file won't be read. */
+static int skip(struct machine *m, uint64_t len)
+{
+	struct tfs_pickle *p = m->p;
+	uint64_t offset = tfs_pickle_place(p, m->at);
+
+	if (offset > p->in->size || len > p->in->size - offset)
+		return refuse(m, "an opcode followed by %" PRIu64 " bytes, but the file ends after %" PRIu64, len,
+			      p->in->size - offset);
+	if (tfs_pickle_charge(p, m->opcode, sizeof *p->jumps))
+		return -ENOMEM;
+	if (tfs_array_room(p->jumps, p->n_jumps, p->room_jumps))
+		return -ENOMEM;
+	/* What of it was read already is dropped; so is an empty stretch since the last jump. */
+	p->jumps[p->n_jumps++] = (struct tfs_pickle_jump){ m->at, offset + len };
+	p->len = m->at;
+	return 0;
+}
+
+/* A FAR of the next @len bytes, on the stack. */
+static int push_far(struct machine *m, bool text, uint64_t len)
+{
+	struct tfs_pickle_value v, *items;
+	uint64_t offset = tfs_pickle_place(m->p, m->at);
+	int r = tfs_pickle_new_node(m->p, m->opcode, TFS_PICKLE_FAR, TFS_PICKLE_FAR_ITEMS, &v);
+
+	if (!r)
+		r = skip(m, len);
+	if (r)
+		return r;
+	items = tfs_pickle_node(&v)->items;
+	items[TFS_PICKLE_FAR_OFFSET] = tfs_pickle_of_int(TFS_PICKLE_INT, (int64_t)offset);
+	items[TFS_PICKLE_FAR_LENGTH] = tfs_pickle_of_int(TFS_PICKLE_INT, (int64_t)len);
+	items[TFS_PICKLE_FAR_TEXT] = tfs_pickle_of_int(TFS_PICKLE_INT, text);
+	return push(m, v);
+}
+
 /* A string preceded by its length, in @n bytes. */
 static int push_string(struct machine *m, enum tfs_pickle_type type, unsigned n)
 {
@@ -143,6 +217,8 @@ static int push_string(struct machine *m, enum tfs_pickle_type type, unsigned n)
 
 	if (r)
 		return r;
+	if (m->p->in && len >= FAR)
+		return push_far(m, type == TFS_PICKLE_STR, len);
 	return take(m, len) ? push_here(m, type) : -EINVAL;
 }
 
@@ -190,11 +266,14 @@ static int push_bytes_long(struct machine *m, unsigned n)
 /* Up to a newline, which is consumed, too. */
 static const char *take_line(struct machine *m, size_t *ret_len)
 {
-	const char *start = m->p->buf + m->at, *end = memchr(start, '\n', m->p->len - m->at);
+	const char *start = m->p->buf + m->at, *end;
 
-	if (!end) {
-		take(m, (uint64_t)(m->p->len - m->at) + 1);
-		return NULL;
+	while (!(end = memchr(start, '\n', m->p->len - m->at))) {
+		const size_t at = m->at;
+
+		if (!take(m, (uint64_t)(m->p->len - at) + 1))
+			return NULL;
+		m->at = at; /* there was more to read */
 	}
 	*ret_len = end - start;
 	m->at += *ret_len + 1;
@@ -349,6 +428,8 @@ static int target_of(struct machine *m, struct tfs_pickle_value *v, bool pairs, 
 
 			if (r)
 				return r;
+		} else if (!pairs && tfs_pickle_type(v) != TFS_PICKLE_LIST) {
+			return refuse(m, "items are put into an array");
 		}
 	} else if (pairs ? type != TFS_PICKLE_DICT : type != TFS_PICKLE_LIST && type != TFS_PICKLE_SET) {
 		return refuse(m, "items are put into something that isn't a %s", pairs ? "dict" : "list");
@@ -445,6 +526,45 @@ static int call(struct machine *m, bool keywords)
 	return push(m, v);
 }
 
+static int run(struct machine *m);
+static void fini(struct machine *m);
+
+/* The next bytes are another pickle: its value becomes the items of the CALL on the stack. */
+static int follow_pickle(struct machine *m)
+{
+	struct machine inner = { .p = m->p, .at = m->at, .level = m->level + 1 };
+	int r = inner.level < MAX_FOLLOW ? run(&inner) : refuse(m, "pickles within pickles within pickles");
+
+	if (!r) {
+		tfs_pickle_node(top(m, 0))->items[TFS_PICKLE_ITEMS] = m->p->result;
+		m->at = inner.at;
+	}
+	m->failed = inner.failed;
+	fini(&inner);
+	return r;
+}
+
+/* What isn't of the pickle, but among it. */
+static int follow(struct machine *m)
+{
+	uint64_t before = 0, len = 0;
+	bool pickle = false;
+	int r = m->p->follow(m->p, top(m, 0), tfs_pickle_place(m->p, m->at), &before, &len, &pickle);
+
+	if (!r && before)
+		r = skip(m, before);
+	if (r || (!len && !pickle))
+		return r;
+	if (pickle)
+		return follow_pickle(m);
+	r = push_far(m, false, len);
+	if (r)
+		return r;
+	tfs_pickle_node(top(m, 1))->items[TFS_PICKLE_ITEMS] = *top(m, 0);
+	m->depth--;
+	return 0;
+}
+
 static int build(struct machine *m)
 {
 	int r = need(m, 2);
@@ -455,7 +575,7 @@ static int build(struct machine *m)
 		return refuse(m, "a state is set on something that no call has made");
 	tfs_pickle_node(top(m, 1))->items[TFS_PICKLE_STATE] = *top(m, 0);
 	m->depth--;
-	return 0;
+	return m->p->in && m->p->follow ? follow(m) : 0;
 }
 
 static int persistent(struct machine *m)
@@ -581,12 +701,12 @@ static int run(struct machine *m)
 		m->opcode = m->at;
 		opcode = take(m, 1);
 		if (!opcode)
-			return -EINVAL;
+			return m->failed ? m->failed : -EINVAL;
 		if (*opcode == '.')
 			break;
 		r = carry_out(m, *opcode);
 		if (r)
-			return r;
+			return m->failed ? m->failed : r;
 	}
 	if (m->n_marks || m->depth != 1)
 		return refuse(m, "the pickle ends with %zu values and %zu marks on the stack, not with one value", m->depth,
@@ -596,23 +716,31 @@ static int run(struct machine *m)
 	return 0;
 }
 
+static void fini(struct machine *m)
+{
+	free(m->stack);
+	free(m->marks);
+	for (size_t i = 0; i < m->n_pages; i++)
+		free(m->memo[i]);
+	free(m->memo);
+}
+
 int tfs_pickle_read(struct tfs_pickle *p)
 {
 	struct machine m = { .p = p };
-	int r = p->len ? run(&m) : tfs_pickle_error(p, -EINVAL, 0, "the file ends where a pickle should begin");
+	int r = p->len || p->in ? run(&m) : tfs_pickle_error(p, -EINVAL, 0, "the file ends where a pickle should begin");
 
 	if (r == -ENOMEM)
 		tfs_pickle_error(p, r, m.opcode, "no memory for the values of a pickle");
-	free(m.stack);
-	free(m.marks);
-	for (size_t i = 0; i < m.n_pages; i++)
-		free(m.memo[i]);
-	free(m.memo);
+	fini(&m);
 	return r;
 }
 
 void tfs_pickle_fini(struct tfs_pickle *p)
 {
+	free(p->jumps);
+	p->jumps = NULL;
+	p->n_jumps = p->room_jumps = 0;
 	tfs_arena_fini(&p->arena);
 	tfs_share_give(p->share, p->charged);
 	p->charged = 0;

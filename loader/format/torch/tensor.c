@@ -69,13 +69,17 @@ static const struct tfs_torch_rebuild rebuilds[] = {
 	{ "torch._utils", "_rebuild_meta_tensor_no_storage", .left_out = "on the meta device, and has no bytes" },
 	{ "torch._utils", "_rebuild_device_tensor_from_numpy", .left_out = "saved as a NumPy array in the pickle" },
 	{ "torch._utils", "_rebuild_xla_tensor", .left_out = "saved as a NumPy array in the pickle" },
-	/* NumPy's, of versions 1 and 2: __reduce__() of an array, of protocol 5 and before, and of a number. */
-	{ "numpy.core.multiarray", "_reconstruct", .foreign = "a NumPy array" },
-	{ "numpy._core.multiarray", "_reconstruct", .foreign = "a NumPy array" },
-	{ "numpy.core.numeric", "_frombuffer", .foreign = "a NumPy array" },
-	{ "numpy._core.numeric", "_frombuffer", .foreign = "a NumPy array" },
+	/* NumPy's, of versions 1 and 2: __reduce__() of an array, before protocol 5 and of it, and of a number. */
+	{ "numpy.core.multiarray", "_reconstruct", .array = TFS_ARRAY_STATE },
+	{ "numpy._core.multiarray", "_reconstruct", .array = TFS_ARRAY_STATE },
+	{ "numpy.core.numeric", "_frombuffer", .array = TFS_ARRAY_BUFFER },
+	{ "numpy._core.numeric", "_frombuffer", .array = TFS_ARRAY_BUFFER },
 	{ "numpy.core.multiarray", "scalar", .foreign = "a NumPy number" },
 	{ "numpy._core.multiarray", "scalar", .foreign = "a NumPy number" },
+	{ "joblib.numpy_pickle", "NumpyArrayWrapper", .array = TFS_ARRAY_JOBLIB },
+	{ "sklearn.externals.joblib.numpy_pickle", "NumpyArrayWrapper", .array = TFS_ARRAY_JOBLIB },
+	{ "joblib.numpy_pickle", "NDArrayWrapper", .foreign = "an array that an old joblib saved in a file of its own" },
+	{ "joblib.numpy_pickle_compat", "NDArrayWrapper", .foreign = "an array that an old joblib saved in a file of its own" },
 };
 
 /* torch.FloatTensor and the like, before the functions existed: the same in their state. */
@@ -87,15 +91,14 @@ static const struct tfs_torch_rebuild by_state = { "torch", "Tensor" };
 /* Of the call that creates it, in the file. */
 static uint64_t offset_of(const struct tfs_torch *t, const struct tfs_torch_tensor *tensor)
 {
-	return t->pickle.offset + (t->pickle.inflated ? 0 : tensor->at);
+	return tfs_pickle_place(&t->pickle, tensor->at);
 }
 
 /*
  * Leave out a tensor that is invalid, or valid but can't be shown as it is, without affecting others. If no other one is left, the
  * file is refused for this reason. Returns 1, or -ENOMEM.
  */
-static __attribute__((cold, format(printf, 3, 4))) int leave_out(struct tfs_torch *t, const struct tfs_torch_tensor *tensor,
-								 const char *fmt, ...)
+int tfs_torch_leave_out(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const char *fmt, ...)
 {
 	char why[256];
 	va_list ap;
@@ -112,7 +115,7 @@ static __attribute__((cold, format(printf, 3, 4))) int leave_out(struct tfs_torc
 static __attribute__((cold)) int pass_over(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, const char *what)
 {
 	char name[TFS_QUOTE_SIZE];
-	int r = tfs_catalog_note(t->catalog, offset_of(t, tensor), "%s is %s, not a torch tensor: left out",
+	int r = tfs_catalog_note(t->catalog, offset_of(t, tensor), "%s is %s, not a tensor: left out",
 				 tfs_quote(name, sizeof name, tensor->name, tensor->name_len), what);
 
 	return r ? r : 1;
@@ -237,23 +240,23 @@ static int read_storage(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 	int r;
 
 	if (of_torch(type) && !type_of_storage(type))
-		return leave_out(t, tensor, "its element type is unknown or smaller than a byte");
+		return tfs_torch_leave_out(t, tensor, "its element type is unknown or smaller than a byte");
 	if (!tfs_torch_read_persid(persid, s))
-		return leave_out(t, tensor, "its storage isn't one that torch writes");
+		return tfs_torch_leave_out(t, tensor, "its storage isn't one that torch writes");
 	text = tfs_pickle_text(s->key, &len);
 	tfs_quote(key, sizeof key, text, len);
 	t->err = &wrong;
 	r = t->find(t, s->key, &l->extent);
 	t->err = err;
 	if (r == -ENOENT)
-		return leave_out(t, tensor, "its storage %s isn't in the file", key);
+		return tfs_torch_leave_out(t, tensor, "its storage %s isn't in the file", key);
 	if (r == -EINVAL)
-		return leave_out(t, tensor, "its storage %s: %s", key, wrong.what);
+		return tfs_torch_leave_out(t, tensor, "its storage %s: %s", key, wrong.what);
 	if (r)
 		return tfs_error_set(err, r, wrong.offset, "%s", wrong.what);
 	if (ckd_mul(&nbytes, s->numel, s->type->size) || nbytes > l->extent.nbytes)
-		return leave_out(t, tensor, "its storage %s has %" PRIu64 " elements of %u bytes in %" PRIu64 " bytes", key,
-				 s->numel, s->type->size, l->extent.nbytes);
+		return tfs_torch_leave_out(t, tensor, "its storage %s has %" PRIu64 " elements of %u bytes in %" PRIu64 " bytes",
+					   key, s->numel, s->type->size, l->extent.nbytes);
 	l->type = s->type;
 	l->begin = s->view_at * s->type->size; /* at most nbytes, and so is the next */
 	l->room = s->view_numel * s->type->size;
@@ -269,14 +272,15 @@ static int read_dims(struct tfs_torch *t, const struct tfs_torch_tensor *tensor,
 	if (tfs_pickle_is_global(tfs_pickle_item(v, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), "torch", "Size"))
 		v = tfs_pickle_item(tfs_pickle_item(v, TFS_PICKLE_CALL, TFS_PICKLE_ARGS), TFS_PICKLE_TUPLE, 0);
 	if (!v || tfs_pickle_type(v) != TFS_PICKLE_TUPLE)
-		return leave_out(t, tensor, "its %s isn't a tuple", what);
+		return tfs_torch_leave_out(t, tensor, "its %s isn't a tuple", what);
 	n = tfs_pickle_node(v)->n_items;
 	if (n > TFS_MAX_DIMS)
-		return leave_out(t, tensor, "%" PRIu32 " dimensions; the limit is %d", n, TFS_MAX_DIMS);
+		return tfs_torch_leave_out(t, tensor, "%" PRIu32 " dimensions; the limit is %d", n, TFS_MAX_DIMS);
 	for (*ret_n = 0; *ret_n < n; (*ret_n)++)
 		if (!count_of(tfs_pickle_item(v, TFS_PICKLE_TUPLE, *ret_n), &dims[*ret_n]))
-			return leave_out(t, tensor, "its %s has something other than a number from 0 to 2^63-1 at index %u", what,
-					 *ret_n);
+			return tfs_torch_leave_out(t, tensor,
+						   "its %s has something other than a number from 0 to 2^63-1 at index %u", what,
+						   *ret_n);
 	return 0;
 }
 
@@ -307,10 +311,11 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 	unsigned n_strides = 0;
 	int r;
 
+	assert(!rebuild || !rebuild->array);
 	if (rebuild && rebuild->foreign)
 		return pass_over(t, tensor, rebuild->foreign);
 	if (rebuild && rebuild->left_out)
-		return leave_out(t, tensor, "%s", rebuild->left_out);
+		return tfs_torch_leave_out(t, tensor, "%s", rebuild->left_out);
 	r = read_storage(t, tensor, rebuild ? tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0) : args, &s, l);
 	if (r)
 		return r;
@@ -321,24 +326,24 @@ static int read_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tenso
 		return 0;
 	}
 	if (!count_of(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 1), &l->offset))
-		return leave_out(t, tensor, "its offset isn't a number from 0 to 2^63-1");
+		return tfs_torch_leave_out(t, tensor, "its offset isn't a number from 0 to 2^63-1");
 	r = read_dims(t, tensor, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 2), "size", l->shape, &l->ndim);
 	if (!r)
 		r = read_dims(t, tensor, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 3), "stride", l->strides, &n_strides);
 	if (r)
 		return r;
 	if (n_strides != l->ndim)
-		return leave_out(t, tensor, "%u sizes and %u strides", l->ndim, n_strides);
+		return tfs_torch_leave_out(t, tensor, "%u sizes and %u strides", l->ndim, n_strides);
 	if (rebuild->metadata && negated(tfs_pickle_item(args, TFS_PICKLE_TUPLE, rebuild->metadata)))
-		return leave_out(t, tensor, "a conjugate or negative view, whose values differ from those stored");
+		return tfs_torch_leave_out(t, tensor, "a conjugate or negative view, whose values differ from those stored");
 	if (rebuild->dtype) {
 		const struct tfs_pickle_value *dtype = tfs_pickle_item(args, TFS_PICKLE_TUPLE, rebuild->dtype);
 
 		l->type = type_of_dtype(dtype);
 		if (!l->type && of_torch(dtype))
-			return leave_out(t, tensor, "its element type is unknown or smaller than a byte");
+			return tfs_torch_leave_out(t, tensor, "its element type is unknown or smaller than a byte");
 		if (!l->type)
-			return leave_out(t, tensor, "its dtype isn't one of torch's");
+			return tfs_torch_leave_out(t, tensor, "its dtype isn't one of torch's");
 	}
 	return 0;
 }
@@ -363,21 +368,23 @@ static int check_layout(struct tfs_torch *t, const struct tfs_torch_tensor *tens
 	l->elems = 1;
 	for (unsigned i = 0; i < l->ndim; i++)
 		if (ckd_mul(&l->elems, l->elems, l->shape[i]))
-			return leave_out(t, tensor, "the shape has more than 2^64-1 elements");
+			return tfs_torch_leave_out(t, tensor, "the shape has more than 2^64-1 elements");
 	if (ckd_mul(&nbytes, l->elems, l->type->size) || nbytes > INT64_MAX)
-		return leave_out(t, tensor, "the shape has more than 2^63-1 bytes");
+		return tfs_torch_leave_out(t, tensor, "the shape has more than 2^63-1 bytes");
 	l->plain = contiguous(l);
 	if (!l->elems)
 		return 0;
 	for (unsigned i = 0; i < l->ndim; i++)
 		if (ckd_mul(&step, l->shape[i] - 1, l->strides[i]) || ckd_add(&last, last, step))
-			return leave_out(t, tensor, "its strides reach beyond 2^64-1");
+			return tfs_torch_leave_out(t, tensor, "its strides reach beyond 2^64-1");
 	if (ckd_add(&end, l->offset, last) || ckd_add(&end, end, 1) || ckd_mul(&end, end, l->type->size) || end > l->room)
-		return leave_out(t, tensor,
-				 "elements up to %" PRIu64 " from %" PRIu64 " on, of %u bytes, in a storage of %" PRIu64 " bytes",
-				 last, l->offset, l->type->size, l->room);
+		return tfs_torch_leave_out(t, tensor,
+					   "elements up to %" PRIu64 " from %" PRIu64 " on, of %u bytes, in a storage of %" PRIu64
+					   " bytes",
+					   last, l->offset, l->type->size, l->room);
 	if (nbytes > l->room && nbytes > MAX_EXPANDED)
-		return leave_out(t, tensor, "%" PRIu64 " bytes expanded from %" PRIu64 "; the limit is 2^40", nbytes, l->room);
+		return tfs_torch_leave_out(t, tensor, "%" PRIu64 " bytes expanded from %" PRIu64 "; the limit is 2^40", nbytes,
+					   l->room);
 	return 0;
 }
 
@@ -428,7 +435,7 @@ int tfs_torch_place(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, 
 		return -ENOMEM;
 	if (dtype->block_elems > 1) {
 		if (!l->ndim || !l->plain) {
-			r = leave_out(t, tensor, "strides over elements of less than a byte");
+			r = tfs_torch_leave_out(t, tensor, "strides over elements of less than a byte");
 			return r < 0 ? r : 0;
 		}
 		l->shape[l->ndim - 1] *= dtype->block_elems; /* fewer than 2^63 bytes, so no overflow */
@@ -439,8 +446,11 @@ int tfs_torch_place(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, 
 int tfs_torch_add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor)
 {
 	struct tfs_torch_layout l = { 0 };
-	int r = read_layout(t, tensor, &l);
+	int r;
 
+	if (tensor->rebuild && tensor->rebuild->array)
+		return tfs_torch_add_array(t, tensor);
+	r = read_layout(t, tensor, &l);
 	if (r)
 		return r > 0 ? 0 : r;
 	return tfs_torch_place(t, tensor, &l);

@@ -448,6 +448,39 @@ static int walk_tensor(struct walk *w, const struct tfs_torch_rebuild *rebuild, 
 	return r || !quantizer ? r : walk(w, quantizer);
 }
 
+/* Paddle pickles a tensor as the tuple of its own name and an array (paddle/framework/io.py, reduce_varbase()): that array, or NULL. */
+static const struct tfs_pickle_value *array_of_pair(const struct tfs_pickle_value *pair)
+{
+	const struct tfs_pickle_value *name = tfs_pickle_item(pair, TFS_PICKLE_TUPLE, 0);
+	const struct tfs_pickle_value *array = tfs_pickle_item(pair, TFS_PICKLE_TUPLE, 1);
+	const struct tfs_torch_rebuild *rebuild;
+	bool by_state;
+
+	if (!name || tfs_pickle_type(name) != TFS_PICKLE_STR || tfs_pickle_node(pair)->n_items != 2)
+		return NULL;
+	rebuild = tfs_torch_rebuild(tfs_pickle_item(array, TFS_PICKLE_CALL, TFS_PICKLE_CALLEE), &by_state);
+	return rebuild && rebuild->array ? array : NULL;
+}
+
+/* A NumPy array; or the objects in one. */
+static int walk_array(struct walk *w, const struct tfs_torch_rebuild *rebuild, const struct tfs_pickle_value *call,
+		      const struct tfs_pickle_value **state)
+{
+	const struct tfs_pickle_value *args = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_ARGS);
+	const struct tfs_pickle_value *items = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_ITEMS);
+	const struct tfs_pickle_value *from = rebuild->array == TFS_ARRAY_STATE ? tfs_steal(*state) : args;
+
+	if (rebuild->array == TFS_ARRAY_JOBLIB) {
+		from = call;
+		*state = NULL;
+		if (items && tfs_pickle_type(items) != TFS_PICKLE_FAR)
+			return 0; /* objects, which are walked as items */
+	}
+	if (rebuild->array == TFS_ARRAY_STATE && tfs_torch_has_objects(from))
+		return walk(w, tfs_pickle_item(from, TFS_PICKLE_TUPLE, tfs_pickle_node(from)->n_items - 1));
+	return find(w, rebuild, from, tfs_pickle_node(call)->at);
+}
+
 /* The result of a call, without what is put into it later. @state: of BUILD; set to NULL if the tensor is made from it. */
 static int walk_made(struct walk *w, const struct tfs_pickle_value *call, const struct tfs_pickle_value **state)
 {
@@ -466,7 +499,9 @@ static int walk_made(struct walk *w, const struct tfs_pickle_value *call, const 
 		known = meaning_of(callee, args);
 	}
 	rebuild = tfs_torch_rebuild(callee, &by_state);
-	if (rebuild && !by_state) {
+	if (rebuild && rebuild->array) {
+		r = walk_array(w, rebuild, call, state);
+	} else if (rebuild && !by_state) {
 		r = walk_tensor(w, rebuild, args, tfs_pickle_node(call)->at);
 	} else if (rebuild && tfs_pickle_item(tfs_pickle_item(*state, TFS_PICKLE_TUPLE, 0), TFS_PICKLE_PERSID, 0)) {
 		r = walk_tensor(w, rebuild, tfs_steal(*state), tfs_pickle_node(call)->at);
@@ -474,6 +509,8 @@ static int walk_made(struct walk *w, const struct tfs_pickle_value *call, const 
 		r = walk_list_of_pairs(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0));
 	} else if (known->meaning == OBJECT) {
 		r = walk_state(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0));
+	} else if (known->meaning == SAME && array_of_pair(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0))) {
+		r = walk(w, array_of_pair(tfs_pickle_item(args, TFS_PICKLE_TUPLE, 0)));
 	} else if (known->meaning == SAME && tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->argument)) {
 		r = walk(w, tfs_pickle_item(args, TFS_PICKLE_TUPLE, known->argument));
 		if (!r && known->state)
@@ -491,8 +528,8 @@ static int walk_call(struct walk *w, const struct tfs_pickle_value *call)
 	const struct tfs_pickle_value *state = tfs_pickle_item(call, TFS_PICKLE_CALL, TFS_PICKLE_STATE);
 	int r = walk_made(w, call, &state);
 
-	if (!r && items)
-		r = walk_items(w, items);
+	if (!r && items && tfs_pickle_type(items) != TFS_PICKLE_FAR)
+		r = tfs_pickle_type(items) == TFS_PICKLE_LIST ? walk_items(w, items) : walk(w, items);
 	if (!r && pairs)
 		r = walk_pairs(w, pairs, false);
 	return r ? r : walk_state(w, state);
@@ -520,6 +557,7 @@ static int walk_node(struct walk *w, const struct tfs_pickle_value *v)
 	case TFS_PICKLE_CALL:
 		return walk_call(w, v);
 	case TFS_PICKLE_GLOBAL:
+	case TFS_PICKLE_FAR:
 		return 0;
 	default:
 		return walk_items(w, v);

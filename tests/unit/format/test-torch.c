@@ -137,8 +137,8 @@ static void the_last_of_a_key_counts(void **state)
 	remove_tree(dir);
 }
 
-/* NumPy's are named, and their own state isn't taken for tensors. */
-static void numpy_arrays_are_named(void **state)
+/* NumPy's arrays are shown; one without a state has nothing to show, and numbers are named. */
+static void numpy_arrays_are_shown(void **state)
 {
 	static const char file[] = FILE_OF(
 		"U\1a" TENSOR("\1", "K\5\x85", "K\1\x85") "s"
@@ -157,13 +157,16 @@ static void numpy_arrays_are_named(void **state)
 	(void)state;
 	PUT(dir, "m.pt", file);
 	m = open_model(dir, &w);
-	assert_int_equal(m->sets[0].n_tensors, 1);
+	assert_int_equal(m->sets[0].n_tensors, 2);
 	assert_string_equal(m->sets[0].tensors[0].name, "a");
-	assert_int_equal(m->sets[0].n_missing, 0);
-	assert_int_equal(w.n, 3);
-	assert_warned(&w, "\"n\" is a NumPy array, not a torch tensor: left out");
-	assert_warned(&w, "\"m\" is a NumPy array, not a torch tensor: left out");
-	assert_warned(&w, "\"s\" is a NumPy number, not a torch tensor: left out");
+	assert_string_equal(m->sets[0].tensors[1].name, "n");
+	assert_string_equal(m->sets[0].tensors[1].dtype->name, "U8");
+	assert_int_equal(m->sets[0].tensors[1].nbytes, 2);
+	assert_memory_equal(file + m->sets[0].tensors[1].offset, "xy", 2);
+	assert_int_equal(m->sets[0].n_missing, 1);
+	assert_int_equal(w.n, 2);
+	assert_warned(&w, "\"m\" left out: a NumPy array without a state");
+	assert_warned(&w, "\"s\" is a NumPy number, not a tensor: left out");
 	tfs_model_destroy(m);
 	remove_tree(dir);
 }
@@ -199,7 +202,7 @@ int main(void)
 		cmocka_unit_test(names_are_claimed),	    cmocka_unit_test(tensors_are_parts_of_the_file),
 		cmocka_unit_test(shards_are_those_of_bin),  cmocka_unit_test(the_model_comes_before_what_trained_it),
 		cmocka_unit_test(the_last_of_a_key_counts), cmocka_unit_test(a_long_pickle_is_read_on),
-		cmocka_unit_test(numpy_arrays_are_named),
+		cmocka_unit_test(numpy_arrays_are_shown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

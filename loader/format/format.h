@@ -76,6 +76,7 @@ extern const struct tfs_format tfs_format_ggml;
 extern const struct tfs_format tfs_format_ctranslate2;
 extern const struct tfs_format tfs_format_tensorizer;
 extern const struct tfs_format tfs_format_tflite, tfs_format_executorch, tfs_format_ort;
+extern const struct tfs_format tfs_format_tensorflow;
 
 /* The format that has one of @file_name's extension, with something before it; or NULL. */
 const struct tfs_format *tfs_format_for(const char *file_name);

@@ -17,6 +17,7 @@ import onnx_cases
 import other_cases
 import pickle_cases
 import pt2_cases
+import tensorflow_cases
 import torch_cases
 
 MAX_HEADER = 100_000_000
@@ -317,6 +318,7 @@ def cases():
     yield from other_cases.cases()
     yield from pickle_cases.cases()
     yield from pt2_cases.cases()
+    yield from tensorflow_cases.cases()
 
 
 def write(top):

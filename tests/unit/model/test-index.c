@@ -217,6 +217,35 @@ static void of_two_rows_the_last_counts(void **state)
 	tfs_index_destroy(ix);
 }
 
+/* What struct tfs_format.indexed does. */
+static char *shorter(char *name, size_t *len)
+{
+	char *slash = memchr(name, '/', *len);
+
+	if (!slash)
+		return name;
+	*len -= slash + 1 - name;
+	return slash + 1;
+}
+
+static void names_can_be_those_of_the_format(void **state)
+{
+	struct tfs_error err = { 0 };
+	struct tfs_index *ix;
+
+	(void)state;
+	assert_int_equal(read_text("{\"weight_map\":{\"m/b\":\"1\",\"a\":\"2\",\"m/c\":\"3\",\"n/b\":\"4\"}}", &ix, &err), 0);
+	assert_int_equal(tfs_index_rename(ix, shorter), 0);
+	assert_int_equal(ix->n_entries, 3);
+	assert_string_equal(ix->entries[0].name, "a");
+	assert_string_equal(ix->entries[1].name, "b");
+	assert_int_equal(ix->entries[1].name_len, 1);
+	assert_string_equal(ix->files[ix->entries[1].file], "4");
+	assert_string_equal(ix->entries[2].name, "c");
+	assert_int_equal(ix->n_bad, 1);
+	tfs_index_destroy(ix);
+}
+
 static void limits_hold(void **state)
 {
 	char *text = malloc(20000 * 40), *p = text;
@@ -245,10 +274,11 @@ static void limits_hold(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(file_names_are_claimed),      cmocka_unit_test(entries_are_sorted_and_files_shared),
-		cmocka_unit_test(total_size_may_be_anything),  cmocka_unit_test(many_files_are_told_apart),
-		cmocka_unit_test(hostile_indexes_are_refused), cmocka_unit_test(bad_rows_take_no_others_down),
-		cmocka_unit_test(of_two_rows_the_last_counts), cmocka_unit_test(limits_hold),
+		cmocka_unit_test(file_names_are_claimed),	    cmocka_unit_test(entries_are_sorted_and_files_shared),
+		cmocka_unit_test(total_size_may_be_anything),	    cmocka_unit_test(many_files_are_told_apart),
+		cmocka_unit_test(hostile_indexes_are_refused),	    cmocka_unit_test(bad_rows_take_no_others_down),
+		cmocka_unit_test(of_two_rows_the_last_counts),	    cmocka_unit_test(limits_hold),
+		cmocka_unit_test(names_can_be_those_of_the_format),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

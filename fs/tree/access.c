@@ -163,6 +163,14 @@ static bool has_external(const struct tfs_set *s)
 	return s->n_files < s->n_sources;
 }
 
+/* All files that the bytes of @t are in. */
+static void add_files(const struct tfs_model *m, const struct tfs_tensor *t, uint32_t dir, struct tfs_needs *n)
+{
+	add_source(m, t->source, dir, n);
+	for (size_t i = 0; i < tfs_other_files(t); i++)
+		add_source(m, tfs_other_file(t, i), dir, n);
+}
+
 static struct tfs_needs needs_of_tensor(const struct tfs_access *a, uint32_t set, uint32_t tensor)
 {
 	const struct tfs_set *s = &a->model->sets[set];
@@ -171,9 +179,9 @@ static struct tfs_needs needs_of_tensor(const struct tfs_access *a, uint32_t set
 	const struct tfs_tensor *t = tfs_set_tensor(s, tensor);
 	const struct tfs_encoding *e = tensor < s->n_tensors ? NULL : t->encoding;
 
-	add_source(a->model, t->source, s->dir, &n);
-	for (unsigned i = 1; e && i < e->scaled->n_parts; i++)
-		add_source(a->model, e->parts[i]->source, s->dir, &n);
+	add_files(a->model, t, s->dir, &n);
+	for (unsigned i = 0; e && i < e->scaled->n_parts; i++)
+		add_files(a->model, e->parts[i], s->dir, &n);
 	for (uint32_t i = 0; has_external(s) && i < s->n_files; i++)
 		add_source(a->model, s->sources[i], s->dir, &n);
 	return n;
@@ -242,6 +250,15 @@ static bool all_of(const struct tfs_access *a, const struct tfs_caller *c, const
 	return true;
 }
 
+/* May @c read all files that the bytes of @t are in? */
+static bool all_files(const struct tfs_access *a, const struct tfs_caller *c, const struct tfs_tensor *t)
+{
+	for (size_t i = 0; i < tfs_other_files(t); i++)
+		if (!tfs_access_node(a->model, c, tfs_other_file(t, i)))
+			return false;
+	return tfs_access_node(a->model, c, t->source);
+}
+
 bool tfs_access_tensor(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set, uint32_t tensor)
 {
 	const struct tfs_set *s = &a->model->sets[set];
@@ -249,10 +266,10 @@ bool tfs_access_tensor(const struct tfs_access *a, const struct tfs_caller *c, u
 	const struct tfs_tensor *t = tfs_set_tensor(s, tensor);
 	const struct tfs_encoding *e = tensor < s->n_tensors ? NULL : t->encoding;
 
-	for (unsigned i = 1; e && i < e->scaled->n_parts; i++)
-		if (!tfs_access_node(a->model, c, e->parts[i]->source))
+	for (unsigned i = 0; e && i < e->scaled->n_parts; i++)
+		if (!all_files(a, c, e->parts[i]))
 			return false;
-	return tfs_access_node(a->model, c, t->source) && (!has_external(s) || all_of(a, c, s->sources, s->n_files));
+	return all_files(a, c, t) && (!has_external(s) || all_of(a, c, s->sources, s->n_files));
 }
 
 bool tfs_access_set(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set)

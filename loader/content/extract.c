@@ -115,15 +115,36 @@ static uint64_t segment_end(const struct extract *e, size_t i)
 	return i + 1 < e->p->n_segments ? e->p->segments[i + 1].at : e->t->nbytes;
 }
 
+/* The same of another file than the tensor's own. The error names it. */
+static int copy_other(struct extract *e, uint32_t node, uint64_t offset, size_t len, uint8_t *dst)
+{
+	struct tfs_source *own = e->source;
+	int r = tfs_source_pin(e->x->sources, node, &e->source, e->err);
+
+	if (!r) {
+		r = copy_stored(e, offset, len, dst);
+		if (!r)
+			r = tfs_source_check(e->x->sources, e->source, e->err);
+		tfs_source_unpin(e->x->sources, e->source);
+	}
+	e->source = own;
+	if (r)
+		tfs_source_name(e->x->sources, node, e->err);
+	return r;
+}
+
 static int copy_segments(struct extract *e, uint64_t at, size_t len, uint8_t *dst)
 {
 	int r = 0;
 
 	for (size_t i = find_segment(e->p, at); len && !r; i++) {
-		uint64_t in_segment = at - e->p->segments[i].at, left = segment_end(e, i) - at;
+		uint64_t left = segment_end(e, i) - at, from = e->p->segments[i].offset + (at - e->p->segments[i].at);
 		size_t n = left < len ? left : len;
 
-		r = copy_stored(e, e->p->segments[i].offset + in_segment, n, dst);
+		if (e->p->files && e->p->files[i] != e->t->source)
+			r = copy_other(e, e->p->files[i], from, n, dst);
+		else
+			r = copy_stored(e, from, n, dst);
 		at += n;
 		dst += n;
 		len -= n;
@@ -575,14 +596,7 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_
 
 int tfs_extract_check(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_error *err)
 {
-	struct tfs_source *source;
-	int r = tfs_source_pin(x->sources, t->source, &source, err);
-
-	if (r)
-		tfs_source_name(x->sources, t->source, err);
-	else
-		tfs_source_unpin(x->sources, source);
-	return r;
+	return tfs_sources_check(x->sources, t, err);
 }
 
 /* How much of a tensor is extracted at a time if it doesn't go straight to its destination. */

@@ -76,6 +76,27 @@ void tfs_sources_destroy(struct tfs_sources *p)
 	free(p);
 }
 
+static int check_node(struct tfs_sources *p, uint32_t node, struct tfs_error *err)
+{
+	struct tfs_source *source;
+	int r = tfs_source_pin(p, node, &source, err);
+
+	if (!r)
+		tfs_source_unpin(p, source);
+	else if (err)
+		tfs_source_name(p, node, err);
+	return r;
+}
+
+int tfs_sources_check(struct tfs_sources *p, const struct tfs_tensor *t, struct tfs_error *err)
+{
+	int r = check_node(p, t->source, err);
+
+	for (size_t i = 0; i < tfs_other_files(t) && !r; i++)
+		r = check_node(p, tfs_other_file(t, i), err);
+	return r;
+}
+
 void tfs_source_name(const struct tfs_sources *p, uint32_t node, struct tfs_error *err)
 {
 	char path[4096];

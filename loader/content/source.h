@@ -60,6 +60,9 @@ void tfs_source_unpin(struct tfs_sources *p, struct tfs_source *s);
 /* Is a pinned source still the file of the snapshot? 0 or -ESTALE. Call it after reading and before using the bytes. */
 int tfs_source_check(struct tfs_sources *p, struct tfs_source *s, struct tfs_error *err);
 
+/* Are all files that @t's bytes are in still those of the snapshot? 0, or as tfs_source_pin(), with the file named. */
+int tfs_sources_check(struct tfs_sources *p, const struct tfs_tensor *t, struct tfs_error *err);
+
 /* Set @node as the file that @err is about, if it has none. */
 void tfs_source_name(const struct tfs_sources *p, uint32_t node, struct tfs_error *err);
 

@@ -31,6 +31,8 @@ void tfs_drafts_init(struct tfs_drafts *d, const struct tfs_input *in, struct tf
 void tfs_drafts_fini(struct tfs_drafts *d)
 {
 	free(d->all);
+	free(d->runs);
+	free(d->paths);
 	tfs_arena_fini(&d->arena);
 }
 
@@ -103,7 +105,7 @@ int tfs_drafts_add(struct tfs_drafts *d, const struct tfs_draft *t)
 	if (nbytes != t->stored)
 		return tfs_drafts_leave_out(d, t, "dtype %s and the shape make %" PRIu64 " bytes, but %" PRIu64 " are stored",
 					    t->dtype->name, nbytes, t->stored);
-	if (!t->location && (ckd_add(&end, t->offset, nbytes) || end > d->in->size))
+	if (!t->location && !t->run && (ckd_add(&end, t->offset, nbytes) || end > d->in->size))
 		return tfs_drafts_leave_out(d, t, "%" PRIu64 " bytes at %" PRIu64 "; the file ends at byte %" PRIu64, nbytes,
 					    t->offset, d->in->size);
 	if (tfs_share_scratch(d->in->share, sizeof *d->all + 3 * sizeof(void *) + t->name_len + 2 * t->ndim * sizeof *t->shape +
@@ -117,6 +119,27 @@ int tfs_drafts_add(struct tfs_drafts *d, const struct tfs_draft *t)
 	d->all[d->n++].shown_len = t->name_len;
 	d->name_bytes += t->name_len;
 	d->dims += t->ndim;
+	return 0;
+}
+
+int tfs_drafts_run(struct tfs_drafts *d, size_t *ret_run)
+{
+	if (tfs_share_scratch(d->in->share, sizeof *d->runs) || tfs_array_room(d->runs, d->n_runs, d->room_runs))
+		return -ENOMEM;
+	d->runs[d->n_runs++] = (struct tfs_draft_run){ .first = d->n_paths };
+	*ret_run = d->n_runs;
+	return 0;
+}
+
+int tfs_drafts_path(struct tfs_drafts *d, const char *path, size_t len)
+{
+	if (tfs_share_scratch(d->in->share, sizeof *d->paths + len + 1) || tfs_array_room(d->paths, d->n_paths, d->room_paths))
+		return -ENOMEM;
+	d->paths[d->n_paths] = tfs_arena_copy(&d->arena, path, len);
+	if (!d->paths[d->n_paths])
+		return -ENOMEM;
+	d->n_paths++;
+	d->runs[d->n_runs - 1].n++;
 	return 0;
 }
 
@@ -184,12 +207,18 @@ static int add_row(struct tfs_drafts *d, const struct tfs_draft_row *row)
 {
 	const struct tfs_draft *t = &row->t;
 	const struct tfs_encoding encoding = { .coding = TFS_STORED, .swap = t->swap, .strides = t->strides, .length = t->stored };
-	int r = tfs_catalog_add(d->catalog, row->shown, row->shown_len, t->dtype, t->shape, t->ndim, t->offset, t->stored);
+	int r;
+
+	if (t->run && !d->runs[t->run - 1].n)
+		return tfs_drafts_leave_out(d, t, "no file is named that has its bytes");
+	r = tfs_catalog_add(d->catalog, row->shown, row->shown_len, t->dtype, t->shape, t->ndim, t->offset, t->stored);
 
 	if (!r && (t->swap > 1 || t->strides) && t->stored)
 		r = tfs_catalog_encode(d->catalog, NULL, &encoding);
 	if (!r && t->location)
 		r = tfs_catalog_external(d->catalog, t->location, t->location_len);
+	if (!r && t->run)
+		r = tfs_catalog_joined(d->catalog, t->run, d->paths + d->runs[t->run - 1].first, d->runs[t->run - 1].n);
 	if (!r && t->scales.op)
 		r = add_recipe(d, &t->scales);
 	return r;

@@ -49,6 +49,7 @@ struct tfs_draft {
 	const char
 		*location; /* @location_len bytes: the bytes are in that file, as for tfs_catalog_external(); NULL: in this one */
 	size_t location_len;
+	size_t run; /* plus 1: the bytes are in the files of that run, see tfs_drafts_run(), and @offset counts through all of them */
 	struct tfs_draft_scales scales;
 };
 
@@ -63,6 +64,12 @@ struct tfs_drafts {
 	struct tfs_draft_row *all;
 	size_t n, room;
 	size_t name_bytes, dims;
+	struct tfs_draft_run {
+		size_t first, n; /* of the paths */
+	} * runs;
+	size_t n_runs, room_runs;
+	const char **paths;
+	size_t n_paths, room_paths;
 };
 
 void tfs_drafts_init(struct tfs_drafts *d, const struct tfs_input *in, struct tfs_catalog *catalog, struct tfs_error *err);
@@ -77,6 +84,10 @@ int tfs_drafts_add(struct tfs_drafts *d, const struct tfs_draft *t);
 /* Leave it out for this reason. The same. */
 int tfs_drafts_leave_out(struct tfs_drafts *d, const struct tfs_draft *t, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Files that follow each other as if they were one: *@ret_run is for struct tfs_draft.run, and paths are added to the last one. -ENOMEM. */
+int tfs_drafts_run(struct tfs_drafts *d, size_t *ret_run);
+int tfs_drafts_path(struct tfs_drafts *d, const char *path, size_t len); /* as for tfs_catalog_external() */
 
 /* All are added: put them into the catalog, in their order. 0; -ENOMEM; -EINVAL with the error filled: a name is used twice. */
 int tfs_drafts_catalog(struct tfs_drafts *d);

@@ -77,6 +77,7 @@ extern const struct tfs_format tfs_format_ctranslate2;
 extern const struct tfs_format tfs_format_tensorizer;
 extern const struct tfs_format tfs_format_tflite, tfs_format_executorch, tfs_format_ort;
 extern const struct tfs_format tfs_format_tensorflow;
+extern const struct tfs_format tfs_format_tfjs;
 
 /* The format that has one of @file_name's extension, with something before it; or NULL. */
 const struct tfs_format *tfs_format_for(const char *file_name);

@@ -129,11 +129,7 @@ static bool is_wanted(const struct tfs_hashes *h, const struct job *j)
 /* 0, or why the tensor's source can't be read any more. */
 static int check_source(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct tfs_error *err)
 {
-	struct tfs_source *source;
-	int r = tfs_source_pin(h->sources, tensor_of(h, set, tensor)->source, &source, err);
-	if (!r)
-		tfs_source_unpin(h->sources, source);
-	return r;
+	return tfs_sources_check(h->sources, tensor_of(h, set, tensor), err);
 }
 
 static bool is_resident(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
@@ -272,7 +268,8 @@ static struct job *next_of_pass(struct tfs_hashes *h)
 		}
 		uint32_t tensor = set->by_offset[p->place];
 		/* Known, and the source was checked for an earlier tensor: there can be a million of these. */
-		if (set->tensors[tensor].source == p->checked && tfs_hash_recall(&h->table, p->set, tensor, &hash)) {
+		if (set->tensors[tensor].source == p->checked && !tfs_other_files(&set->tensors[tensor]) &&
+		    tfs_hash_recall(&h->table, p->set, tensor, &hash)) {
 			p->place++;
 			continue;
 		}

@@ -45,6 +45,84 @@ static int check_size(const struct tfs_model *m, uint32_t node, const struct tfs
 			     m->nodes[node].name, m->nodes[node].id.size);
 }
 
+/* --- Several files that follow each other ----------------------------------------------------------------------------- */
+
+/* What is known of the files of a catalog. */
+struct files {
+	const struct tfs_model *m;
+	uint32_t dir;
+	const char *const *locations;
+	uint32_t *nodes; /* by location */
+};
+
+/* A tensor that is in files of a run, and where the file at hand begins, counted through all of them. */
+struct piece {
+	uint64_t at, end; /* of the tensor that is left */
+	uint64_t begin;
+};
+
+/*
+ * Add the segments of @t, which is in some of @n files from location @first on, to @segments and @files, each with room for @n; and set
+ * where it begins. The number of segments; 0, @err filled: there aren't all of its bytes.
+ */
+static size_t split(struct files *f, struct tfs_tensor *t, size_t first, size_t n, struct tfs_segment *segments, uint32_t *files,
+		    struct tfs_error *err)
+{
+	struct piece p = { .at = t->offset };
+	size_t found = 0;
+
+	if (ckd_add(&p.end, t->offset, t->nbytes)) {
+		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "%" PRIu64 " bytes at %" PRIu64, t->nbytes, t->offset);
+		return 0;
+	}
+	for (size_t i = first; i < first + n && (p.at < p.end || !found); i++) {
+		uint64_t size, end;
+
+		if (f->nodes[i] == UNSEEN || f->nodes[i] == MISSING)
+			f->nodes[i] = find(f->m, f->dir, f->locations[i], err);
+		if (f->nodes[i] == MISSING)
+			return 0; /* how many bytes it had isn't known, either */
+		size = f->m->nodes[f->nodes[i]].id.size;
+		if (ckd_add(&end, p.begin, size))
+			break;
+		if (p.at < end || (p.at == p.end && p.at == end)) {
+			segments[found] = (struct tfs_segment){ p.at - p.begin, p.at - t->offset };
+			files[found++] = i + 1;
+			p.at = p.end < end ? p.end : end;
+		}
+		p.begin = end;
+	}
+	if (p.at < p.end || !found) {
+		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
+			      "%" PRIu64 " bytes at %" PRIu64 " of its external data, which are %" PRIu64 " in %zu files",
+			      t->nbytes, t->offset, p.begin, n);
+		return 0;
+	}
+	return found;
+}
+
+/* Where @t is, of the @n files from its source on. 1; 0, @err filled: it isn't there; -ENOMEM. */
+static int place_joined(struct files *f, struct tfs_catalog *catalog, struct tfs_tensor *t, size_t n, struct tfs_error *err)
+{
+	cleanup_free struct tfs_segment *segments = reallocarray(NULL, n, sizeof *segments);
+	cleanup_free uint32_t *files = reallocarray(NULL, n, sizeof *files);
+	struct tfs_encoding encoding = { .coding = TFS_STORED, .segments = segments, .files = files };
+
+	if (!segments || !files)
+		return -ENOMEM;
+	encoding.n_segments = split(f, t, t->source - 1, n, segments, files, err);
+	if (!encoding.n_segments)
+		return 0;
+	t->source = files[0];
+	t->offset = segments[0].offset;
+	if (encoding.n_segments == 1)
+		return 1;
+	encoding.length = segments[1].at;
+	return tfs_catalog_encode(catalog, t, &encoding) ? -ENOMEM : 1;
+}
+
+/* --- All of them ----------------------------------------------------------------------------------------------------- */
+
 int tfs_external_check(const struct tfs_model *m, uint32_t dir, struct tfs_catalog *catalog)
 {
 	size_t n, n_locations;
@@ -52,6 +130,7 @@ int tfs_external_check(const struct tfs_model *m, uint32_t dir, struct tfs_catal
 	struct tfs_tensor *t = tfs_catalog_tensors(catalog, &n);
 	cleanup_free uint32_t *nodes = NULL; /* by location */
 	struct tfs_error err = { 0 };
+	struct files files = { m, dir, locations, NULL };
 	uint32_t missing = 0; /* the location that @err is about, plus 1 */
 	int r = 0;
 
@@ -62,11 +141,27 @@ int tfs_external_check(const struct tfs_model *m, uint32_t dir, struct tfs_catal
 		return -ENOMEM;
 	for (size_t i = 0; i < n_locations; i++)
 		nodes[i] = UNSEEN;
+	files.nodes = nodes;
 	for (size_t i = 0; i < n && !r; i++) {
-		uint32_t source = t[i].source, *node = source ? &nodes[source - 1] : NULL;
+		size_t run = t[i].source ? tfs_catalog_run(catalog, t[i].source - 1) : 0;
+		uint32_t source, *node;
 
-		if (!node)
+		if (run)
+			r = place_joined(&files, catalog, &t[i], run, &err);
+		if (r < 0)
+			return r;
+		if (!t[i].source || r) {
+			r = 0;
 			continue;
+		}
+		source = t[i].source;
+		node = &nodes[source - 1];
+		if (run) {
+			missing = 0;
+			r = tfs_catalog_leave_out(catalog, t[i].name, t[i].name_len, TFS_NO_OFFSET, "%s", err.what);
+			t[i].dtype = NULL;
+			continue;
+		}
 		if (*node == UNSEEN || (*node == MISSING && missing != source)) {
 			*node = find(m, dir, locations[source - 1], &err);
 			missing = *node == MISSING ? source : missing;

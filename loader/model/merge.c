@@ -77,6 +77,35 @@ uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char 
 	return node;
 }
 
+/* Sources of a set that is being merged. */
+struct placing {
+	const struct tfs_model_impl *m;
+	uint32_t dir;
+	uint32_t *sources, *n_sources;
+	uint32_t *place_of_node; /* plus 1 */
+};
+
+/* In the catalog's arena, which only this set uses. */
+static uint32_t *other_file(const struct tfs_tensor *t, size_t i)
+{
+	return (uint32_t *)(uintptr_t)&t->encoding->files[i];
+}
+
+/* From the location *@source, plus 1, to its index in the sources, to which it is added. */
+static int place_source(const struct placing *p, const char *const *locations, uint32_t *source, struct tfs_error *err)
+{
+	uint32_t node = tfs_merge_location(&p->m->pub, p->dir, locations[*source - 1], err);
+
+	if (node == UINT32_MAX)
+		return -EINVAL;
+	if (!p->place_of_node[node]) {
+		p->sources[(*p->n_sources)++] = node;
+		p->place_of_node[node] = *p->n_sources;
+	}
+	*source = p->place_of_node[node] - 1;
+	return 0;
+}
+
 /*
  * Add the other files that contain tensors of the shards to @sources, after the @n shards themselves, *@n_sources in all; and
  * convert each tensor's source from its catalog's to an index into @sources. (Formats with external data have no shards that two
@@ -105,20 +134,17 @@ static int place_sources(struct tfs_model_impl *m, uint32_t dir, const struct tf
 				place_of_node[shards[i].node] = i + 1; /* a file may refer to itself */
 		}
 		for (size_t i = 0; i < n_tensors; i++) {
-			uint32_t node;
+			struct placing p = { m, dir, sources, n_sources, place_of_node };
 
 			if (!t[i].source) {
 				t[i].source = s;
 				continue;
 			}
-			node = tfs_merge_location(&m->pub, dir, locations[t[i].source - 1], err);
-			if (node == UINT32_MAX)
+			for (size_t k = 0; k < tfs_other_files(&t[i]); k++)
+				if (place_source(&p, locations, other_file(&t[i], k), err))
+					return -EINVAL;
+			if (place_source(&p, locations, &t[i].source, err))
 				return -EINVAL;
-			if (!place_of_node[node]) {
-				sources[(*n_sources)++] = node;
-				place_of_node[node] = *n_sources;
-			}
-			t[i].source = place_of_node[node] - 1;
 		}
 	}
 	return 0;
@@ -229,7 +255,10 @@ int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_sh
 
 	assert(t || !set->n_tensors);
 	/* Only now convert indices to nodes. */
-	for (size_t i = 0; i < set->n_tensors; i++)
+	for (size_t i = 0; i < set->n_tensors; i++) {
 		t[i].source = sources[t[i].source];
+		for (size_t k = 0; k < tfs_other_files(&t[i]); k++)
+			*other_file(&t[i], k) = sources[tfs_other_file(&t[i], k)];
+	}
 	return 0;
 }

@@ -25,6 +25,10 @@ struct tfs_catalog {
 	size_t count, room;
 	const char **locations;
 	size_t n_locations, room_locations;
+	struct run {
+		size_t number, first, n; /* the caller's number; of locations */
+	} * runs;			 /* a handful */
+	size_t n_runs, room_runs;
 	void *dtypes; /* defined by the file, a tree of tsearch(3): there may be one per tensor */
 	struct tfs_note notes[TFS_MAX_NOTES];
 	size_t n_notes; /* added; perhaps more than TFS_MAX_NOTES */
@@ -73,6 +77,7 @@ void tfs_catalog_destroy(struct tfs_catalog *c)
 	}
 	free(c->tensors);
 	free(c->locations);
+	free(c->runs);
 	free(c->left_out);
 	free(c->metadata);
 	free(c->recipes);
@@ -140,8 +145,9 @@ int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct
 	struct tfs_encoding *p = tfs_arena_alloc(&c->shapes, sizeof *p, alignof(struct tfs_encoding));
 	uint64_t *strides = NULL;
 	struct tfs_segment *segments = NULL;
+	uint32_t *files = NULL;
 
-	if (tfs_share_keep(c->share, sizeof *p + encoding->n_segments * sizeof *segments))
+	if (tfs_share_keep(c->share, sizeof *p + encoding->n_segments * (sizeof *segments + (encoding->files ? sizeof *files : 0))))
 		return -ENOMEM;
 	if (!t)
 		t = &c->tensors[c->count - 1];
@@ -161,9 +167,28 @@ int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct
 			return -ENOMEM;
 		memcpy(segments, encoding->segments, encoding->n_segments * sizeof *segments);
 	}
+	if (encoding->files) {
+		files = tfs_arena_array(&c->shapes, encoding->n_segments, sizeof *files, alignof(uint32_t));
+		if (!files)
+			return -ENOMEM;
+		memcpy(files, encoding->files, encoding->n_segments * sizeof *files);
+	}
 	p->strides = strides;
 	p->segments = segments;
+	p->files = files;
 	t->encoding = p;
+	return 0;
+}
+
+static int add_location(struct tfs_catalog *c, const char *location, size_t len)
+{
+	if (tfs_share_keep(c->share, sizeof *c->locations + len + 1) ||
+	    tfs_array_room(c->locations, c->n_locations, c->room_locations))
+		return -ENOMEM;
+	c->locations[c->n_locations] = tfs_arena_copy(&c->names, location, len);
+	if (!c->locations[c->n_locations])
+		return -ENOMEM;
+	c->n_locations++;
 	return 0;
 }
 
@@ -173,17 +198,38 @@ int tfs_catalog_external(struct tfs_catalog *c, const char *location, size_t len
 	const char *last = c->n_locations ? c->locations[c->n_locations - 1] : NULL;
 
 	/* Tensors of the same file are usually adjacent. */
-	if (!last || strlen(last) != len || memcmp(last, location, len)) {
-		if (tfs_share_keep(c->share, sizeof *c->locations + len + 1) ||
-		    tfs_array_room(c->locations, c->n_locations, c->room_locations))
-			return -ENOMEM;
-		c->locations[c->n_locations] = tfs_arena_copy(&c->names, location, len);
-		if (!c->locations[c->n_locations])
-			return -ENOMEM;
-		c->n_locations++;
-	}
+	if ((!last || strlen(last) != len || memcmp(last, location, len)) && add_location(c, location, len))
+		return -ENOMEM;
 	t->source = c->n_locations;
 	return 0;
+}
+
+int tfs_catalog_joined(struct tfs_catalog *c, size_t run, const char *const *locations, size_t n)
+{
+	struct tfs_tensor *t = &c->tensors[c->count - 1];
+	size_t i = c->n_runs;
+
+	assert(n);
+	while (i && c->runs[i - 1].number != run) /* usually the last one */
+		i--;
+	if (!i) {
+		if (tfs_share_keep(c->share, sizeof *c->runs) || tfs_array_room(c->runs, c->n_runs, c->room_runs))
+			return -ENOMEM;
+		c->runs[c->n_runs] = (struct run){ run, c->n_locations, n };
+		for (size_t k = 0; k < n; k++)
+			if (add_location(c, locations[k], strlen(locations[k])))
+				return -ENOMEM;
+		i = ++c->n_runs;
+	}
+	t->source = c->runs[i - 1].first + 1;
+	return 0;
+}
+
+size_t tfs_catalog_run(const struct tfs_catalog *c, size_t first)
+{
+	size_t at = tfs_search(i, 0, c->n_runs, c->runs[i].first < first);
+
+	return at < c->n_runs && c->runs[at].first == first ? c->runs[at].n : 0;
 }
 
 const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *ret_count)

@@ -88,6 +88,8 @@ struct tfs_encoding {
 	 */
 	const struct tfs_segment *segments;
 	size_t n_segments;
+	/* STORED: the file that each segment is in, as struct tfs_tensor's source; the first is that. NULL: all are in that one. */
+	const uint32_t *files;
 };
 
 /* Bytes of a SCALED encoding. */
@@ -118,6 +120,17 @@ struct tfs_tensor {
 	uint8_t ndim;
 	bool code; /* its elements are codes, whose values, if known, are another tensor's: f32/ doesn't show it */
 };
+
+/* Number of the files that @t is in besides its source, tfs_other_file() of each; the source may be among them. */
+static inline size_t tfs_other_files(const struct tfs_tensor *t)
+{
+	return t->encoding && t->encoding->coding == TFS_STORED && t->encoding->files ? t->encoding->n_segments : 0;
+}
+
+static inline uint32_t tfs_other_file(const struct tfs_tensor *t, size_t i)
+{
+	return t->encoding->files[i];
+}
 
 /* Are both parts of one deflate stream? Both are deflated. */
 static inline bool tfs_same_stream(const struct tfs_tensor *a, const struct tfs_tensor *b)
@@ -166,6 +179,16 @@ int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct
  * Several tensors may share one. -ENOMEM.
  */
 int tfs_catalog_external(struct tfs_catalog *c, const char *location, size_t len);
+
+/*
+ * The bytes of the tensor added last are in @n files, at least one, one after the other, as if they were one; its offset counts from the beginning of the
+ * first. Others with the same @run, which is the caller's number of these files, share them. The model replaces the offset, and encodes the
+ * tensor if it is in several of them. -ENOMEM.
+ */
+int tfs_catalog_joined(struct tfs_catalog *c, size_t run, const char *const *locations, size_t n);
+
+/* How many files, with the locations from @first on, follow each other in that way; 0: none do. */
+size_t tfs_catalog_run(const struct tfs_catalog *c, size_t first);
 
 /* The locations named so far; a tensor's source is 0 or, if it is external, its location's index plus 1. */
 const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *ret_count);

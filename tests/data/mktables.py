@@ -4,6 +4,7 @@
 
 usage: mktables.py DIR: one model for each case, and in DIR/expected.json what is in it: {case: {tensor: {dtype, shape, bytes in
 hex, and, where these are codes, the values}}}. Each case is a directory."""
+import json
 import struct
 import sys
 
@@ -397,10 +398,57 @@ def ort_case():
         "listed": want("U8", [1], b"x")}
 
 
+# --- TensorFlow.js (tfjs-core/src/io/types.ts, io_utils.ts) -------------------------------------------------------------------
+
+def tfjs_weight(name, dtype, shape, quantisation=None):
+    w = {"name": name, "shape": shape, "dtype": dtype}
+    return {**w, "quantization": quantisation} if quantisation else w
+
+
+def tfjs_case(form):
+    """Weights that are in one file, in two, and in many, and begin where one does; codes of 8 and 16 bits; two groups."""
+    scale, least = 0.008194216092427571, -0.9423348506291708
+    codes, wide = some(40, 2), struct.pack("<5H", 0, 1, 300, 65535, 12345)
+    rows = [("plain", "F32", [3, 4], floats(f32s(12)), tfjs_weight("plain", "float32", [3, 4])),
+            ("q/u8", "U8", [5, 8], codes, tfjs_weight("q/u8", "float32", [5, 8], {"dtype": "uint8", "scale": scale, "min": least})),
+            ("q/u16", "U16", [5], wide, tfjs_weight("q/u16", "float32", [5], {"dtype": "uint16", "scale": 0.001, "min": -3})),
+            ("q/f16", "F16", [3], some(6), tfjs_weight("q/f16", "float32", [3], {"dtype": "float16"})),
+            ("q/int", "U8", [4], b"\0\1\2\3", tfjs_weight("q/int", "int32", [4], {"dtype": "uint8", "scale": 1.5, "min": -2})),
+            ("none", "F32", [0, 3], b"", tfjs_weight("none", "float32", [0, 3])), ("flag", "BOOL", [], b"\1", tfjs_weight("flag", "bool", [])),
+            ("complex", "C64", [1], floats([1, -1]), tfjs_weight("complex", "complex64", [1])),
+            ("ünï", "I32", [2], numbers(1, -2), tfjs_weight("ünï", "int32", [2])), ("end", "F32", [0], b"", tfjs_weight("end", "float32", [0]))]
+    expected = {name: want(dtype, shape, data) for name, dtype, shape, data, _ in rows}
+    expected["q/u8"]["values"] = [as_f32(c * scale + least) for c in codes]
+    # 16 bits in single precision, one rounding an operation.
+    expected["q/u16"]["values"] = [as_f32(as_f32(c * as_f32(0.001)) + -3) for c in struct.unpack("<5H", wide)]
+    expected["q/int"]["values"] = [-2, 0, 1, 3]  # halves upwards
+    files, manifest = {}, []
+    for group, (part, size) in enumerate(((rows[:4], 13), (rows[4:], 1000))):
+        data = b"".join(r[3] for r in part)
+        paths = [f"group{group + 1}-shard{i + 1}of9.bin" for i in range(-(-len(data) // size))]
+        files.update({p: data[i * size:(i + 1) * size] for i, p in enumerate(paths)})
+        manifest.append({"weights": [r[4] for r in part], "paths": paths})
+    if form == "manifest":
+        return "tfjs-manifest", {**files, "x-weights_manifest.json": json.dumps(manifest, indent=1).encode()}, expected
+    text = json.dumps({"format": "layers-model", "modelTopology": {"a": ["x"] * 9}, "weightsManifest": manifest})
+    return "tfjs", {**files, "model.json": text.encode()}, expected
+
+
+def tfjs_left_out_case():
+    """The second of three files is missing; strings, whose size isn't known, and what follows them."""
+    weights = [tfjs_weight(n, "uint8", [4]) for n in ("first", "across", "after")]
+    lost = [tfjs_weight("sound", "uint8", [2]), tfjs_weight("words", "string", [2]), tfjs_weight("then", "uint8", [1])]
+    manifest = [{"paths": ["a.bin", "gone.bin", "c.bin"], "weights": weights}, {"paths": ["s.bin"], "weights": lost},
+                {"paths": ["s.bin"], "weights": [tfjs_weight("more", "float32", [9])]},
+                {"paths": ["../s.bin"], "weights": [tfjs_weight("outside", "uint8", [1])]}, {"paths": [], "weights": [tfjs_weight("nowhere", "uint8", [1])]}]
+    files = {"a.bin": b"abcdef", "c.bin": b"ghijkl", "s.bin": b"xyz12", "model.json": json.dumps({"weightsManifest": manifest}).encode()}
+    return "tfjs-left-out", files, {"first": want("U8", [4], b"abcd"), "sound": want("U8", [2], b"xy")}
+
+
 def cases():
     """case → (its files, its tensors)"""
     rows = [*ggml_cases(), *(ct2_case(v) for v in (2, 3, 4, 6)), tzr_case(), tflite_case(), tflite_left_out_case(), pte_case(), pte_old_case(),
-            ptd_case(), ort_case()]
+            ptd_case(), ort_case(), tfjs_case("model"), tfjs_case("manifest"), tfjs_left_out_case()]
     return {name: (files, expected) for name, files, expected in rows}
 
 

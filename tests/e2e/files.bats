@@ -111,6 +111,7 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 		__0_0.distcp SeCrEt\1 is a part of a torch distributed checkpoint
 		__1_0.distcp PK\x03\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0archive/data.pklSeCrEt is a part of a torch distributed checkpoint
 		model.ckpt.index SeCrEt\1 is a part of a TensorFlow checkpoint
+		model.tflite SeCrEt\1\1\1 isn't a TensorFlow Lite model
 		model.tar.gz \x1f\x8bSeCrEt is compressed by gzip
 		m.mlmodel SeCrEt\1 is a Core ML model
 	END

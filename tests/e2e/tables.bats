@@ -75,3 +75,50 @@ generated() {
 	umount "$mnt"
 	start "$shared/corpus/misc/whisper-ggml/for-tests-ggml-tiny.bin" "$mnt"
 }
+
+@test "TensorFlow.js: weights across files, quantised ones, a manifest alone" {
+	generated tfjs tfjs
+	generated tfjs tfjs --passthrough=off
+	generated tfjs-manifest tfjs
+	start "$T/made/tfjs/model.json" "$mnt"
+	py "$e2e/tables.py" "$mnt" "$T/made" tfjs tfjs
+	cmp "$mnt/group1-shard2of9.bin" "$T/made/tfjs/group1-shard2of9.bin"
+	(cd "$mnt" && xxh128sum --quiet -c .tensorfs/XXH128SUMS)
+}
+
+@test "TensorFlow.js: what is in files that are missing is left out, and said to be" {
+	expect_log 'tensor "(across|after)" left out: external data in "gone.bin": no such file'
+	expect_log 'tensor "words" left out: a tensor of strings'
+	expect_log 'tensor "then" left out: it follows one whose size'
+	expect_log 'tensor "more" left out: 36 bytes at 0 of its external data, which are 5 in 1 files'
+	expect_log 'tensor "outside" left out: external data in "../s.bin": a path with'
+	expect_log 'tensor "nowhere" left out: no file is named'
+	generated tfjs-left-out tfjs
+}
+
+@test "a weight across files: each of these is checked" {
+	py "$top/tests/data/mktables.py" "$T/made"
+	start --prefetch=none "$T/made/tfjs" "$mnt"
+	cat "$mnt/tensors/plain" >/dev/null
+	xattr xxh128 "$mnt/tensors/q%2Fu8" >/dev/null
+	printf x >>"$T/made/tfjs/group1-shard5of9.bin"
+	expect_log 'group1-shard5of9.bin.*(changed|replaced)'
+	run -1 cat "$mnt/tensors/q%2Fu8"
+	[[ $output = *"Stale file handle"* ]]
+	cat "$mnt/tensors/flag" >/dev/null
+}
+
+@test "--allow-other: a weight across files is as readable as the least readable of them" {
+	need_root
+	command -v setpriv >/dev/null || skip "no setpriv"
+	make_user_dir
+	chown 0:0 "$user_dir" "$mnt"
+	py "$top/tests/data/mktables.py" "$T/made"
+	cp -r "$T/made/tfjs" "$model"
+	chmod 600 "$model/group1-shard3of9.bin"
+	start --allow-other "$model" "$mnt"
+	nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups --)
+	"${nobody[@]}" cat "$mnt/tensors/flag" >/dev/null
+	run -1 "${nobody[@]}" cat "$mnt/tensors/plain"
+	run -1 "${nobody[@]}" cat "$mnt/npy/plain.npy"
+}

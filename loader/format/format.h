@@ -78,6 +78,7 @@ extern const struct tfs_format tfs_format_tensorizer;
 extern const struct tfs_format tfs_format_tflite, tfs_format_executorch, tfs_format_ort;
 extern const struct tfs_format tfs_format_tensorflow;
 extern const struct tfs_format tfs_format_tfjs;
+extern const struct tfs_format tfs_format_openvino;
 
 /* The format that has one of @file_name's extension, with something before it; or NULL. */
 const struct tfs_format *tfs_format_for(const char *file_name);

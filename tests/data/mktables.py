@@ -445,10 +445,53 @@ def tfjs_left_out_case():
     return "tfjs-left-out", files, {"first": want("U8", [4], b"abcd"), "sound": want("U8", [2], b"xy")}
 
 
+# --- OpenVINO IR (docs.openvino.ai: OpenVINO IR format) ---------------------------------------------------------------------------
+
+def ir_const(number, name, kind, shape, offset, size):
+    return (f'<layer id="{number}" name="{name}" type="Const" version="opset1">\n<data element_type="{kind}" offset="{offset}" '
+            f"shape='{','.join(map(str, shape))}' size=\"{size}\" />\n<output><port id=\"0\" precision=\"FP32\"><dim>1</dim></port></output></layer>")
+
+
+def ir(layers, version=11, before='<?xml version="1.0"?>\n<!-- <layer> & -->\n'):
+    return f'{before}<net name="m" version="{version}"><layers>{"".join(layers)}</layers><edges/><rt_info/></net>\n'.encode()
+
+
+def openvino_case():
+    kinds = [("w", "f32", "F32", [2, 3], 24), ("h", "f16", "F16", [3], 6), ("brain", "bf16", "BF16", [2], 4), ("ids", "i64", "I64", [], 8),
+             ("b", "boolean", "BOOL", [2], 2), ("u4", "u4", "U4", [3], 2), ("i4", "i4", "I4", [2, 2], 2), ("q", "u8", "U8", [4], 4),
+             ("e4m3", "f8e4m3", "F8_E4M3", [4], 4), ("none", "f32", "F32", [0], 0), ("nf4", "nf4", "NF4", [4], 2)]
+    data, layers, expected = b"", [], {}
+    for i, (name, kind, dtype, shape, size) in enumerate(kinds):
+        layers.append(ir_const(i, name, kind, shape, len(data), size))
+        raw = bytes(b & (1 if kind == "boolean" else 0x3b) for b in some(size, i))
+        expected[name] = want(dtype, shape, raw)
+        if dtype == "NF4":
+            expected[name]["no_values"] = True
+        if dtype in ("U4", "I4"):
+            n = shape[0] * (shape[1] if len(shape) > 1 else 1)
+            codes = [raw[k // 2] >> k % 2 * 4 & 15 for k in range(n)]
+            expected[name]["values"] = [c - 16 if dtype == "I4" and c > 7 else c for c in codes]
+        data += raw + b"\0" * 3
+    # In the body of another layer, a name with entities, and one that stands twice.
+    body = ir_const(0, "a &lt;b&gt; &#x20ac;&amp;&quot;", "u8", [2], 0, 2) + ir_const(1, "w", "u8", [1], 5, 1)
+    layers += ['<layer id="90" name="relu" type="ReLU" version="opset1"><data offset="9"/></layer>',
+               f'<layer id="91" name="if" type="TensorIterator"><body><layers>{body}</layers></body></layer>']
+    expected['a <b> €&"'] = want("U8", [2], data[:2])
+    expected["w~2"] = want("U8", [1], data[5:6])
+    return "openvino", {"openvino_model.xml": ir(layers), "openvino_model.bin": data}, expected
+
+
+def openvino_left_out_case():
+    layers = [ir_const(0, "sound", "u8", [4], 0, 4), ir_const(1, "size", "f32", [2], 0, 4), ir_const(2, "beyond", "u8", [4], 2, 4),
+              ir_const(3, "strings", "string", [1], 0, 4), ir_const(4, "odd", "q3", [1], 0, 4)]
+    return "openvino-left-out", {"m.xml": ir(layers), "m.bin": b"abcd"}, {"sound": want("U8", [4], b"abcd")}
+
+
 def cases():
     """case → (its files, its tensors)"""
     rows = [*ggml_cases(), *(ct2_case(v) for v in (2, 3, 4, 6)), tzr_case(), tflite_case(), tflite_left_out_case(), pte_case(), pte_old_case(),
-            ptd_case(), ort_case(), tfjs_case("model"), tfjs_case("manifest"), tfjs_left_out_case()]
+            ptd_case(), ort_case(), tfjs_case("model"), tfjs_case("manifest"), tfjs_left_out_case(),
+            openvino_case(), openvino_left_out_case()]
     return {name: (files, expected) for name, files, expected in rows}
 
 

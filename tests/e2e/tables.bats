@@ -61,6 +61,24 @@ generated() {
 	generated ort ort
 }
 
+@test "OpenVINO: types, bodies, entities, names twice" {
+	generated openvino openvino
+	start "$T/made/openvino/openvino_model.xml" "$mnt"
+	py "$e2e/tables.py" "$mnt" "$T/made" openvino openvino
+}
+
+@test "OpenVINO: what can't be read is said, and takes nothing with it; other XML is none" {
+	expect_log 'tensor "size" left out: dtype F32 and the shape make 8 bytes, but 4 are stored'
+	expect_log 'tensor "beyond" left out: 4 bytes at 2 of its external data m.bin, which has 4'
+	expect_log 'tensor "strings" left out: a tensor of strings'
+	expect_log 'tensor "odd" left out: an unknown type, "q3"'
+	generated openvino-left-out openvino
+	mkmodel --bytes 64K
+	echo '<?xml version="1.0"?><opml version="1.0"><network/></opml>' >"$model/other.xml"
+	start "$model" "$mnt"
+	stat_is warnings -eq 0
+}
+
 @test "corpus: other projects' files" {
 	need_shared
 	for file in "$shared"/corpus/other/tflite-micro/*.tflite "$shared"/corpus/other/ort/*.ort "$shared"/corpus/other/executorch/model.pte \

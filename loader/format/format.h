@@ -61,6 +61,12 @@ struct tfs_format {
 	 * content of @catalog. -EINVAL: not a valid file.
 	 */
 	int (*parse)(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err);
+
+	/*
+	 * NULL, or: the offset of a tensor that is in another file, @in, is that of a record there which says where its bytes are. Replace
+	 * it by that. -EINVAL, @err filled: there is no such record, or it contradicts what is known of @t.
+	 */
+	int (*locate)(const struct tfs_input *in, struct tfs_tensor *t, struct tfs_error *err);
 };
 
 extern const struct tfs_format tfs_format_safetensors;
@@ -79,6 +85,7 @@ extern const struct tfs_format tfs_format_tflite, tfs_format_executorch, tfs_for
 extern const struct tfs_format tfs_format_tensorflow;
 extern const struct tfs_format tfs_format_tfjs;
 extern const struct tfs_format tfs_format_openvino;
+extern const struct tfs_format tfs_format_coreml;
 
 /* The format that has one of @file_name's extension, with something before it; or NULL. */
 const struct tfs_format *tfs_format_for(const char *file_name);

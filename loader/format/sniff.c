@@ -329,7 +329,6 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		{ ".ckpt.meta", "a part of a TensorFlow checkpoint" },
 		{ ".data-00000-of-00001", "a part of a TensorFlow checkpoint" },
 		{ ".pb", "a TensorFlow graph" },
-		{ ".mlmodel", "a Core ML model" },
 		{ ".ocdbt", "a part of an Orbax checkpoint" },
 		{ ".pdiparams", "a PaddlePaddle model" },
 		{ ".engine", "a TensorRT engine" },

@@ -7,7 +7,7 @@
 
 #include "base/checked.h"
 #include "base/cleanup.h"
-#include "format/sniff.h"
+#include "format/format.h"
 #include "model/impl.h"
 #include "storage/storage.h"
 
@@ -43,6 +43,36 @@ static int check_size(const struct tfs_model *m, uint32_t node, const struct tfs
 	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
 			     "%" PRIu64 " bytes at %" PRIu64 " of its external data %s, which has %" PRIu64, length, t->offset,
 			     m->nodes[node].name, m->nodes[node].id.size);
+}
+
+/* A file that is open for records of where bytes are. */
+struct located {
+	const struct tfs_model *m;
+	uint32_t node;
+	struct tfs_input in;
+};
+
+static void close_located(struct located *l)
+{
+	tfs_input_close(&l->in);
+}
+
+/* If the format has such records, where @t is, which is in @node. */
+static int locate(struct located *l, const struct tfs_format *format, uint32_t node, struct tfs_tensor *t, struct tfs_error *err)
+{
+	int r = 0;
+
+	if (!format->locate)
+		return 0;
+	if (l->node != node) {
+		tfs_input_close(&l->in);
+		l->node = MISSING;
+		r = tfs_model_open_input(l->m, node, &l->in);
+		if (r)
+			return tfs_error_set(err, r, TFS_NO_OFFSET, "opening its weight file: %s", strerror(-r));
+		l->node = node;
+	}
+	return format->locate(&l->in, t, err);
 }
 
 /* --- Several files that follow each other ----------------------------------------------------------------------------- */
@@ -123,7 +153,7 @@ static int place_joined(struct files *f, struct tfs_catalog *catalog, struct tfs
 
 /* --- All of them ----------------------------------------------------------------------------------------------------- */
 
-int tfs_external_check(const struct tfs_model *m, uint32_t dir, struct tfs_catalog *catalog)
+int tfs_external_check(const struct tfs_model *m, uint32_t dir, const struct tfs_format *format, struct tfs_catalog *catalog)
 {
 	size_t n, n_locations;
 	const char *const *locations = tfs_catalog_locations(catalog, &n_locations);
@@ -131,6 +161,7 @@ int tfs_external_check(const struct tfs_model *m, uint32_t dir, struct tfs_catal
 	cleanup_free uint32_t *nodes = NULL; /* by location */
 	struct tfs_error err = { 0 };
 	struct files files = { m, dir, locations, NULL };
+	__attribute__((cleanup(close_located))) struct located located = { m, MISSING, TFS_INPUT_CLOSED };
 	uint32_t missing = 0; /* the location that @err is about, plus 1 */
 	int r = 0;
 
@@ -166,7 +197,7 @@ int tfs_external_check(const struct tfs_model *m, uint32_t dir, struct tfs_catal
 			*node = find(m, dir, locations[source - 1], &err);
 			missing = *node == MISSING ? source : missing;
 		}
-		if (*node != MISSING && !check_size(m, *node, &t[i], &err))
+		if (*node != MISSING && !locate(&located, format, *node, &t[i], &err) && !check_size(m, *node, &t[i], &err))
 			continue;
 		if (*node != MISSING)
 			missing = 0;

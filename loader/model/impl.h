@@ -84,10 +84,10 @@ int tfs_resolve(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_
 uint32_t tfs_merge_location(const struct tfs_model *m, uint32_t dir, const char *location, struct tfs_error *err);
 
 /*
- * Leave out of @catalog, of a file in @dir, the tensors whose bytes are in another file that is missing, not downloaded yet, or too
- * short. Any thread, once the nodes are complete. -ENOMEM.
+ * Leave out of @catalog, of a file of @format in @dir, the tensors whose bytes are in another file that is missing, not downloaded yet, or
+ * too short. Any thread, once the nodes are complete. -ENOMEM.
  */
-int tfs_external_check(const struct tfs_model *m, uint32_t dir, struct tfs_catalog *catalog);
+int tfs_external_check(const struct tfs_model *m, uint32_t dir, const struct tfs_format *format, struct tfs_catalog *catalog);
 
 /*
  * Warn if the @n shards of @set, @n_named by their names, aren't the files of the split that they describe (struct tfs_split); the

@@ -117,7 +117,7 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	if (!r)
 		r = tfs_catalog_sort(file->catalog);
 	if (!r)
-		r = tfs_external_check(m, n->parent, file->catalog);
+		r = tfs_external_check(m, n->parent, file->format, file->catalog);
 	if (!r)
 		r = check_any_left(file->catalog, err);
 	if (r && !err->code)

@@ -9,7 +9,7 @@ import struct
 import sys
 
 from flatbuf import Num, Vec, build
-from mkonnx import want, write
+from mkonnx import blob, num, packed, want, write
 
 
 def floats(values):
@@ -487,11 +487,99 @@ def openvino_left_out_case():
     return "openvino-left-out", {"m.xml": ir(layers), "m.bin": b"abcd"}, {"sound": want("U8", [4], b"abcd")}
 
 
+# --- Core ML (mlmodel/format/Model.proto, MIL.proto; mlmodel/src/MILBlob/Blob/StorageFormat.hpp) ----------------------------------
+
+MIL_TYPES = {"F16": (10, 1), "F32": (11, 2), "BF16": (13, 5), "I8": (21, 4), "I16": (22, 6), "I32": (23, 14), "I4": (25, 8), "U8": (31, 3),
+             "U16": (32, 7), "U4": (35, 11), "U2": (36, 10), "U1": (37, 9), "U6": (38, 13), "U3": (39, 12), "F8_E4M3": (40, 16), "BOOL": (1, 0)}
+
+
+class Blobs:
+    """weight.bin."""
+
+    def __init__(self):
+        self.data, self.n = bytearray(64), 0
+
+    def add(self, dtype, data, **wrong):
+        """Where its record is."""
+        self.data += b"\0" * (-len(self.data) % 64)
+        at = len(self.data)
+        self.data += struct.pack("<IIQQQ", wrong.get("sentinel", 0xdeadbeef), wrong.get("kind", MIL_TYPES[dtype][1]), wrong.get("size", len(data)),
+                                 wrong.get("at", at + 64), 0).ljust(64, b"\0") + data
+        self.n += 1
+        struct.pack_into("<II", self.data, 0, self.n, 2)
+        return at
+
+
+def mil_type(dtype, shape):
+    dims = b"".join(blob(3, blob(1, num(1, d)) if d is not None else blob(2, num(1, 1))) for d in shape)
+    return blob(2, blob(1, num(1, MIL_TYPES[dtype][0]) + num(2, len(shape)) + dims))
+
+
+def mil_blob(dtype, shape, at, path="@model_path/weights/weight.bin"):
+    return mil_type(dtype, shape) + blob(5, blob(1, path) + num(2, at))
+
+
+def mil_now(dtype, shape, *field):
+    """A value in the program itself."""
+    return mil_type(dtype, shape) + blob(3, blob(1, b"".join(field)))
+
+
+def mil_op(kind, output, attributes=(), inputs=(), blocks=()):
+    out = blob(1, kind) + b"".join(blob(2, blob(1, k) + blob(2, blob(1, blob(2, v)))) for k, v in inputs)
+    out += blob(3, blob(1, output) + mil_type("F32", [1])) + b"".join(blob(4, b) for b in blocks)
+    return blob(3, out + b"".join(blob(5, blob(1, k) + blob(2, v)) for k, v in attributes))
+
+
+def mlprogram(*operations):
+    block = blob(3, blob(1, "CoreML7") + blob(2, b"".join(operations)))
+    function = blob(2, blob(1, "main") + blob(2, blob(2, "CoreML7") + block))
+    return num(1, 8) + blob(2, b"") + blob(502, num(1, 1) + function)
+
+
+def coreml_case():
+    blobs, ops, expected = Blobs(), [], {}
+    for i, (dtype, shape, size) in enumerate([("F16", [3, 5], 30), ("F32", [2], 8), ("BF16", [4], 8), ("I8", [3], 3), ("I16", [2], 4), ("I32", [1], 4),
+                                              ("U8", [2, 2], 4), ("U4", [5], 3), ("I4", [4], 2), ("U2", [6], 2), ("U1", [16], 2), ("U6", [8], 6),
+                                              ("U3", [8], 3), ("F8_E4M3", [4], 4)]):
+        data = bytes(b & 0x3b for b in some(size, i))
+        ops.append(mil_op("const", f"w{i}", [("name", mil_now("BOOL", [], blob(4, blob(1, f"w{i}")))), ("val", mil_blob(dtype, shape, blobs.add(dtype, data)))]))
+        expected[f"w{i}"] = want(dtype, shape, data)
+        if dtype in ("U1", "U6", "U3"):
+            expected[f"w{i}"]["no_values"] = True
+        elif dtype == "U2":
+            expected[f"w{i}"]["values"] = [data[k // 4] >> k % 4 * 2 & 3 for k in range(6)]
+        elif dtype in ("U4", "I4"):
+            expected[f"w{i}"]["values"] = [c - 16 if dtype == "I4" and c > 7 else c for c in (data[k // 2] >> k % 2 * 4 & 15 for k in range(shape[0]))]
+    # Codes and scales as attributes, and as inputs; in a block of an operation; values in the program; a name that stands twice.
+    lut, codes = some(8, 40), some(6, 41)
+    ops.append(mil_op("constexpr_lut_to_dense", "dense", [("lut", mil_blob("F16", [4], blobs.add("F16", lut)))],
+                      [("indices", mil_blob("U8", [6], blobs.add("U8", codes)))]))
+    expected["dense.lut"], expected["dense.indices"] = want("F16", [4], lut), want("U8", [6], codes)
+    ops.append(mil_op("cond", "c", blocks=[mil_op("const", "w1", [("val", mil_blob("U8", [1], blobs.add("U8", b"x")))])]))
+    expected["w1~2"] = want("U8", [1], b"x")
+    ops.append(mil_op("const", "bias", [("val", mil_now("F32", [2], blob(1, packed(1, [1.5, -2.0], "f"))))]))
+    ops.append(mil_op("const", "half", [("val", mil_now("F16", [2], blob(7, blob(1, some(4)))))]))
+    ops.append(mil_op("const", "strides", [("val", mil_now("I32", [2], blob(2, packed(1, [1, 2]))))]))
+    ops.append(mil_op("const", "epsilon", [("val", mil_now("F32", [], blob(1, packed(1, [1e-5], "f"))))]))
+    expected["bias"], expected["half"] = want("F32", [2], floats([1.5, -2])), want("F16", [2], some(4))
+    return "coreml", {"model.mlmodel": mlprogram(*ops), "weights/weight.bin": bytes(blobs.data)}, expected
+
+
+def coreml_left_out_case():
+    blobs = Blobs()
+    rows = {"sound": {}, "sentinel": {"sentinel": 1}, "kind": {"kind": 2}, "size": {"size": 5}, "outside": {"at": 1 << 40}}
+    ops = [mil_op("const", n, [("val", mil_blob("U8", [4], blobs.add("U8", b"abcd", **wrong)))]) for n, wrong in rows.items()]
+    ops += [mil_op("const", "beyond", [("val", mil_blob("U8", [4], 1 << 50))]), mil_op("const", "gone", [("val", mil_blob("U8", [4], 64, "@model_path/x.bin"))]),
+            mil_op("const", "upwards", [("val", mil_blob("U8", [4], 64, "@model_path/../x"))]), mil_op("const", "flexible", [("val", mil_blob("U8", [None], 64))]),
+            mil_op("const", "bool", [("val", mil_blob("BOOL", [4], 64))])]
+    return "coreml-left-out", {"model.mlmodel": mlprogram(*ops), "weights/weight.bin": bytes(blobs.data)}, {"sound": want("U8", [4], b"abcd")}
+
+
 def cases():
     """case → (its files, its tensors)"""
     rows = [*ggml_cases(), *(ct2_case(v) for v in (2, 3, 4, 6)), tzr_case(), tflite_case(), tflite_left_out_case(), pte_case(), pte_old_case(),
             ptd_case(), ort_case(), tfjs_case("model"), tfjs_case("manifest"), tfjs_left_out_case(),
-            openvino_case(), openvino_left_out_case()]
+            openvino_case(), openvino_left_out_case(), coreml_case(), coreml_left_out_case()]
     return {name: (files, expected) for name, files, expected in rows}
 
 

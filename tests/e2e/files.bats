@@ -113,7 +113,7 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 		model.ckpt.index SeCrEt\1 is a part of a TensorFlow checkpoint
 		model.tflite SeCrEt\1\1\1 isn't a TensorFlow Lite model
 		model.tar.gz \x1f\x8bSeCrEt is compressed by gzip
-		m.mlmodel SeCrEt\1 is a Core ML model
+		m.mlmodel SeCrEt\1 protobuf: 
 	END
 	refused 1 "$T/nosuch" "$mnt"
 	[[ $output = "tensorfs: error: $T/nosuch: No such file or directory" ]]

@@ -79,6 +79,26 @@ generated() {
 	stat_is warnings -eq 0
 }
 
+@test "Core ML: types, values of attributes, inputs and blocks, and in the program itself" {
+	generated coreml coreml
+	start "$T/made/coreml/model.mlmodel" "$mnt"
+	py "$e2e/tables.py" "$mnt" "$T/made" coreml coreml
+}
+
+@test "Core ML: what its weight file says must agree with the program" {
+	expect_log 'tensor "sentinel" left out: no record of its bytes is at'
+	expect_log 'tensor "kind" left out: 4 bytes of U8, but its weight file has 4 of type 2'
+	expect_log 'tensor "size" left out: 4 bytes of U8, but its weight file has 5 of type 3'
+	expect_log 'tensor "outside" left out: 4 bytes at 1099511627776 of its external data weight.bin'
+	expect_log 'tensor "beyond" left out: the record of its bytes, at'
+	expect_log 'tensor "gone" left out: external data in "x.bin": no such file'
+	expect_log 'tensor "upwards" left out: external data in "../x": a path with'
+	expect_log 'tensor "flexible" left out: a dimension whose size'
+	expect_log 'tensor "bool" left out: an unknown type, 1'
+	expect_log 'more warnings like these'
+	generated coreml-left-out coreml
+}
+
 @test "corpus: other projects' files" {
 	need_shared
 	for file in "$shared"/corpus/other/tflite-micro/*.tflite "$shared"/corpus/other/ort/*.ort "$shared"/corpus/other/executorch/model.pte \

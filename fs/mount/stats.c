@@ -31,6 +31,9 @@ struct row {
 	char text[TFS_ERROR_LINE]; /* if help is NULL */
 };
 
+/* As many files of weights that aren't read are named: who has more of them needs no list. */
+enum { UNREAD_MAX = 100 };
+
 /* As many missing tensors are listed by name, as anybody may have the text made; who needs more of them has the index. */
 enum { MISSING_MAX = 10000 };
 
@@ -235,6 +238,22 @@ static void for_missing(const struct tfs_fs *fs, const struct tfs_caller *c, voi
 	}
 }
 
+/* Call @fn for the files of weights that aren't read and that @c may see, the first UNREAD_MAX, with what they are. */
+static void for_unread(const struct tfs_fs *fs, const struct tfs_caller *c, void (*fn)(void *arg, const char *line), void *arg)
+{
+	char path[PATH_MAX], line[PATH_MAX + 128];
+	const char *what;
+	size_t n = 0;
+
+	for (uint32_t node = 0; n < UNREAD_MAX && (what = tfs_model_unread(fs->model, &node)); node++) {
+		if ((c && !tfs_access_node(fs->model, c, node)) || tfs_model_path(fs->model, node, path, sizeof path))
+			continue;
+		snprintf(line, sizeof line, "%s is %s", path, what);
+		fn(arg, line);
+		n++;
+	}
+}
+
 /* A single line: paths may contain newlines. */
 static void print_line(FILE *f, const char *key, const char *text)
 {
@@ -249,6 +268,11 @@ static void print_missing(void *f, const char *name)
 	print_line(f, "missing tensor", name);
 }
 
+static void print_unread(void *f, const char *line)
+{
+	print_line(f, "not read", line);
+}
+
 static void print_people(struct tfs_fs *fs, const struct tfs_caller *c, const struct rows *r, FILE *f)
 {
 	for (unsigned i = 0; i < r->n; i++) {
@@ -260,17 +284,18 @@ static void print_people(struct tfs_fs *fs, const struct tfs_caller *c, const st
 	for (size_t i = 0; i < fs->n_warnings; i++)
 		if (tells_warning(fs, c, &fs->warnings[i]))
 			print_line(f, "warning", fs->warnings[i].line);
+	for_unread(fs, c, print_unread, f);
 	for_missing(fs, c, print_missing, f);
 }
 
-static void append_missing(void *array, const char *name)
+static void append_text(void *array, const char *name)
 {
 	json_array_append_new(array, tfs_json_any(name, strlen(name)));
 }
 
 static void print_json(struct tfs_fs *fs, const struct tfs_caller *c, const struct rows *r, FILE *f)
 {
-	json_t *o = json_object(), *warnings = json_array(), *missing = json_array();
+	json_t *o = json_object(), *warnings = json_array(), *missing = json_array(), *unread = json_array();
 
 	for (unsigned i = 0; i < r->n; i++) {
 		const struct row *row = &r->row[i];
@@ -280,8 +305,10 @@ static void print_json(struct tfs_fs *fs, const struct tfs_caller *c, const stru
 	for (size_t i = 0; i < fs->n_warnings; i++)
 		if (tells_warning(fs, c, &fs->warnings[i]))
 			json_array_append_new(warnings, tfs_json_any(fs->warnings[i].line, strlen(fs->warnings[i].line)));
-	for_missing(fs, c, append_missing, missing);
+	for_unread(fs, c, append_text, unread);
+	for_missing(fs, c, append_text, missing);
 	json_object_set_new(o, "warning_lines", warnings);
+	json_object_set_new(o, "not_read", unread);
 	json_object_set_new(o, "missing_tensors", missing);
 	json_dumpf(o, f, JSON_INDENT(2));
 	fputc('\n', f);

@@ -206,6 +206,12 @@ uint32_t tfs_model_walk(const struct tfs_model *m, uint32_t dir, const char *pat
 /* The child with that name (@len bytes), or UINT32_MAX. */
 uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const char *name, size_t len);
 
+/*
+ * The first file from node *@node on whose name says that it is weights of a kind that isn't read: sets *@node to it, and returns what it
+ * is ("a TensorRT engine"). NULL: there is none. Only names are looked at, so this costs no IO.
+ */
+const char *tfs_model_unread(const struct tfs_model *m, uint32_t *node);
+
 /* The number of tensors of a set, including scaled weights; and the tensor with that number. */
 static inline size_t tfs_set_n_all(const struct tfs_set *set)
 {

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#include "format/sniff.h"
+#include "format/format.h"
 #include "model/impl.h"
 #include "storage/storage.h"
 
@@ -33,6 +33,18 @@ static const char *other_weights(const struct tfs_model *m, uint32_t node, const
 	if (c.what && !c.format && tfs_format_maybe(name)) /* a name that we recognise says less */
 		return c.what;
 	return what || !c.format ? what : c.what;
+}
+
+const char *tfs_model_unread(const struct tfs_model *m, uint32_t *node)
+{
+	for (; *node < m->n_nodes; ++*node) {
+		const struct tfs_node *n = &m->nodes[*node];
+		const char *what = S_ISREG(n->mode) && !tfs_format_for(n->name) ? tfs_sniff_name(n->name, false) : NULL;
+
+		if (what)
+			return what;
+	}
+	return NULL;
 }
 
 /* "; PATH is …" for the first of them into @buf, "" if there are none. */

@@ -99,6 +99,31 @@ generated() {
 	generated coreml-left-out coreml
 }
 
+@test "weights that aren't read are named for what they are: alone, and beside others, but not in the log" {
+	mkdir "$T/alone"
+	printf 'SeCrEt' >"$T/alone/model.rknn"
+	refused 1 "$T/alone" "$mnt"
+	[[ $output = *"model.rknn is a model compiled for Rockchip's NPUs" ]]
+	# One file, whose name says nothing, or something else.
+	printf 'ftrt\1\0\0\0' >"$T/engine"
+	cp "$T/engine" "$T/model.bin"
+	for file in engine model.bin; do
+		refused 1 "$T/$file" "$mnt"
+		[[ $output = *" is a TensorRT engine" ]] || fail "$output"
+	done
+	mkmodel --bytes 64K
+	for name in a.engine b.rknn c.hef d.dlc; do
+		echo x >"$model/$name"
+	done
+	start "$model" "$mnt"
+	stat_is warnings -eq 0
+	[[ $(grep -c '^not read: ' "$mnt/.tensorfs/stats") = 4 ]]
+	grep -qx 'not read: a.engine is a TensorRT engine' "$mnt/.tensorfs/stats"
+	py -c 'import json, sys; o = json.load(open(sys.argv[1])); assert len(o["not_read"]) == 4, o' "$mnt/.tensorfs/stats.json"
+	run -0 "$TENSORFS" ls "$model"
+	[[ $output = *"not read: a.engine (a TensorRT engine), b.rknn (a model compiled for Rockchip's NPUs) and 2 more" ]]
+}
+
 @test "corpus: other projects' files" {
 	need_shared
 	for file in "$shared"/corpus/other/tflite-micro/*.tflite "$shared"/corpus/other/ort/*.ort "$shared"/corpus/other/executorch/model.pte \

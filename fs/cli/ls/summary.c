@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -432,6 +433,27 @@ static void print_totals(const struct summary *s, const struct totals *t)
 		putchar('\n');
 }
 
+/* The files beside them that are weights, too, but aren't read. */
+static void print_unread(const struct tfs_model *model)
+{
+	enum { MOST = 2 };
+	unsigned n = 0;
+	const char *what;
+	char path[PATH_MAX];
+
+	for (uint32_t node = 0; (what = tfs_model_unread(model, &node)); node++) {
+		if (tfs_model_path(model, node, path, sizeof path) || n++ >= MOST)
+			continue;
+		cleanup_free char *safe = tfs_safe(path, strlen(path), "");
+
+		printf("%s%s (%s)", n > 1 ? ", " : "not read: ", safe ? safe : "?", what);
+	}
+	if (n > MOST)
+		printf(" and %u more", n - MOST);
+	if (n)
+		putchar('\n');
+}
+
 static int compare_dtypes(const void *a, const void *b)
 {
 	const struct of_dtype *s = a, *t = b;
@@ -466,6 +488,8 @@ int tfs_ls_summary(const struct tfs_model *model, const struct tfs_items *items,
 		qsort(t.dtypes, t.n_dtypes, sizeof *t.dtypes, compare_dtypes);
 	if (!r)
 		print_totals(&s, &t);
+	if (!r)
+		print_unread(model);
 	free(t.dtypes);
 	free(s.groups);
 	free(s.table);

@@ -17,7 +17,7 @@
 enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o', OPT_NO_MTAB = 'n', OPT_SLOPPY = 's', OPT_VERBOSE = 'v', OPT_TYPE = 't',
        OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_NPY_ALIGN, OPT_ALLOW_OTHER,
        OPT_NONEMPTY, OPT_VIEWS, OPT_LOG_FILE,
-       OPT_SCAN_MEMORY, OPT_SCAN_TIME, OPT_NPY_HEADER };
+       OPT_FOLLOW_LINKS, OPT_SCAN_MEMORY, OPT_SCAN_TIME, OPT_NPY_HEADER };
 /* clang-format on */
 
 /* Options only for mounting … */
@@ -26,6 +26,9 @@ static const struct tfs_option mount_options[] = {
 	{ OPT_DEBUG, "debug", NULL, "log every request and what the loader does; implies -f" },
 	{ OPT_MOUNT, NULL, "OPT[,OPT...]", "mount options: ro, noexec, fsname=NAME, ...; also those below, as NAME or NAME=VALUE" },
 	{ OPT_ALLOW_OTHER, "allow-other", NULL, "let other users access the mount; same as -o allow_other" },
+	{ OPT_FOLLOW_LINKS, "follow-links", "inside|all",
+	  "links in the model's directory: follow those that lead to a place in it, or to the blobs of the same repository in "
+	  "Hugging Face's cache (the default), or all, with your rights" },
 	{ OPT_VIEWS, "views", "LIST", "views to show: all, none, or some of tensors,npy,f32,meta,tree,whole" },
 	{ OPT_LOG_FILE, "log-file", "FILE", "once mounted, append messages to FILE instead of the system log or standard error" },
 	{ OPT_SCAN_MEMORY, "scan-memory", "SIZE",
@@ -109,6 +112,8 @@ static const char *const prefetch_words[] = {
 };
 /* auto, then the tiers. */
 static const char *const engine_words[] = { "auto", "uring", "threads", "buffered", NULL };
+
+static const char *const follow_words[] = { [TFS_FOLLOW_ALL] = "all", [TFS_FOLLOW_INSIDE] = "inside", NULL };
 
 static const char *const npy_align_words[] = { "64", "4096", NULL };
 
@@ -349,6 +354,11 @@ bool tfs_options_take(void *arg, int id, const char *value)
 	case OPT_VIEWS:
 		return tfs_views_parse(value, &o->views) ||
 		       tfs_value_complain("--views", value, "all, none, or some of tensors,npy,f32,meta,tree,whole");
+	case OPT_FOLLOW_LINKS:
+		if (!tfs_value_word("--follow-links", value, follow_words, &word))
+			return false;
+		o->follow = word;
+		return true;
 	case OPT_LOG_FILE:
 		o->log_file = value;
 		return true;
@@ -384,6 +394,7 @@ bool tfs_options_init(struct tfs_options *ret_options)
 {
 	*ret_options = (struct tfs_options){
 		.views = TFS_VIEWS_ALL,
+		.follow = TFS_FOLLOW_INSIDE,
 		.scan = { TFS_SCAN_MEMORY, TFS_SCAN_SECONDS, TFS_NPY_HEADER },
 		.loader = { .open_wait = 1, .threads = TFS_THREADS_DEFAULT, .threads_min = TFS_THREADS_MIN_DEFAULT },
 		.npy_align = TFS_NPY_ALIGN,

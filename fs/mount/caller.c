@@ -62,7 +62,12 @@ bool tfs_caller_sees(struct tfs_fs *fs, const struct tfs_caller *c, struct tfs_i
 	case TFS_INO_TENSOR:
 		return sees_tensor(fs, c, inode);
 	case TFS_INO_KEYS:
+		if (inode.node == TFS_KEYS_INDEX)
+			return tfs_access_values(tfs_tree_access(fs->tree), c, inode.set);
+		return tfs_access_set(tfs_tree_access(fs->tree), c, inode.set);
 	case TFS_INO_CONSOLIDATED:
+		if (inode.view)
+			return tfs_access_values(tfs_tree_access(fs->tree), c, inode.set);
 		return tfs_access_set(tfs_tree_access(fs->tree), c, inode.set);
 	case TFS_INO_TREE_DIR:
 	case TFS_INO_SET_TREE_DIR:

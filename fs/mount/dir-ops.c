@@ -104,6 +104,9 @@ static void fill_attr_quickly(struct tfs_fs *fs, struct tfs_inode inode, struct 
 	} else if (inode.kind == TFS_INO_CONTROL && tfs_control_is_fixed(inode.node)) {
 		tfs_access_attr_all(tfs_tree_access(fs->tree), st);
 	}
+	/* The bits that look like the group's are the list's mask. */
+	if (!fs->lists && tfs_acl_of_inode(fs, inode))
+		st->st_mode &= ~(mode_t)0077;
 }
 
 /* 0 or -errno. */

@@ -61,6 +61,7 @@ struct tfs_fs {
 	size_t n_warnings;
 	bool all_open;	  /* every user of the mount may read all of the model, and what the warnings are about: no checks */
 	dev_t device;	  /* of the mount; 0: not known */
+	bool lists;	  /* the kernel checks access control lists of original files; set by init() */
 	bool initialised; /* the kernel has started its handshake; set by init() */
 	int starter_fd;	  /* to the process that waits until the mount answers; -1: none, or no longer */
 	pthread_key_t ring_thread;    /* set in threads that get requests by io_uring; see tfs_here_of() */
@@ -133,6 +134,9 @@ bool tfs_has_snapshots(struct tfs_fs *fs, struct tfs_inode inode);
 /* xattr-ops.c */
 void tfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
 void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+
+/* The access control list that @inode has, which the kernel has to check; NULL: none. */
+const struct tfs_acl *tfs_acl_of_inode(struct tfs_fs *fs, struct tfs_inode inode);
 
 /* 0 and the decoded @ino, or -ESTALE: a number that we never gave out. */
 int tfs_inode_of(struct tfs_fs *fs, fuse_ino_t ino, struct tfs_inode *ret_inode);

@@ -19,6 +19,7 @@ struct tfs_options {
 	enum tfs_switch passthrough, uring;
 	unsigned views;		     /* to show: see tree/views.h */
 	struct tfs_scan_limits scan; /* what parsing the model's files may cost */
+	enum tfs_follow follow;	     /* links */
 	struct tfs_loader_options loader;
 	unsigned npy_align;
 	const char *log_file;	   /* to append messages to, or NULL; points into argv or words */

@@ -59,6 +59,8 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	conn->congestion_threshold = MAX_BACKGROUND * 3 / 4;
 	fuse_set_feature_flag(conn, FUSE_CAP_CACHE_SYMLINKS);
 	fuse_set_feature_flag(conn, FUSE_CAP_PARALLEL_DIROPS); /* otherwise one lookup blocks all others in its directory */
+	/* Otherwise the kernel would ask for the list of every file. */
+	fs->lists = fs->model->n_acls && fuse_set_feature_flag(conn, FUSE_CAP_POSIX_ACL);
 	if (fs->passthrough && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
 		/* Backing files are on a tmpfs; originals may be on a stacked file system. */
 		struct statfs st;
@@ -558,10 +560,10 @@ static void find_who_may_see(struct tfs_fs *fs)
 	fs->all_open |= !lets_others_in(fs);
 }
 
-/* Only other users must be checked for the directories that links lead through. */
-static int find_ways(struct tfs_fs *fs, struct tfs_error *err)
+/* Only other users must be checked for access control lists, and the directories that links lead through. */
+static int find_rights(struct tfs_fs *fs, struct tfs_error *err)
 {
-	int r = lets_others_in(fs) ? tfs_model_find_ways(fs->model) : 0;
+	int r = lets_others_in(fs) ? tfs_model_find_rights(fs->model) : 0;
 
 	return r ? tfs_error_set(err, r, TFS_NO_OFFSET, "out of memory") : 0;
 }
@@ -614,9 +616,10 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 		}
 	}
 	if (!r) {
-		r = tfs_model_open_limited(options->model_dir, &options->scan, get_nprocs(), on_warning, &fs, &fs.model, &err);
+		r = tfs_model_open_limited(options->model_dir, &options->scan, options->follow, get_nprocs(), on_warning, &fs,
+					   &fs.model, &err);
 		if (!r)
-			r = find_ways(&fs, &err);
+			r = find_rights(&fs, &err);
 		if (!r)
 			tfs_model_set_npy_align(fs.model, options->npy_align);
 		if (!r)

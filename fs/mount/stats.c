@@ -76,6 +76,11 @@ static bool tells_set(const struct tfs_fs *fs, const struct tfs_caller *c, uint3
 	return !c || tfs_access_set(tfs_tree_access(fs->tree), c, set);
 }
 
+static bool tells_missing(const struct tfs_fs *fs, const struct tfs_caller *c, uint32_t set)
+{
+	return !c || tfs_access_missing(tfs_tree_access(fs->tree), c, set);
+}
+
 static bool tells_all(const struct tfs_fs *fs, const struct tfs_caller *c)
 {
 	return !c || tfs_access_all(tfs_tree_access(fs->tree), c);
@@ -233,7 +238,7 @@ static void for_missing(const struct tfs_fs *fs, const struct tfs_caller *c, voi
 	for (uint32_t s = 0; s < fs->model->n_sets; s++) {
 		const struct tfs_set *set = &fs->model->sets[s];
 
-		for (size_t i = 0; i < set->n_missing && n < MISSING_MAX && tells_set(fs, c, s); i++, n++)
+		for (size_t i = 0; i < set->n_missing && n < MISSING_MAX && tells_missing(fs, c, s); i++, n++)
 			fn(arg, set->missing[i]);
 	}
 }

@@ -9,6 +9,7 @@
 
 #include "cache/store.h"
 #include "hash/hash.h"
+#include "model/acl.h"
 #include "mount/caller.h"
 #include "mount/fs.h"
 #include "mount/reply.h"
@@ -140,6 +141,24 @@ static void reply_sized(fuse_req_t req, const char *data, size_t len, size_t siz
 		fuse_reply_buf(req, data, len);
 }
 
+const struct tfs_acl *tfs_acl_of_inode(struct tfs_fs *fs, struct tfs_inode inode)
+{
+	const uint32_t node = fs->model->n_acls ? tfs_tree_rights_of(fs->tree, inode) : UINT32_MAX;
+
+	return node == UINT32_MAX ? NULL : tfs_model_rights(fs->model, node).acl;
+}
+
+/* Asked by the kernel, once for each inode, where fs->lists. */
+static void reply_acl(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode, size_t size)
+{
+	const struct tfs_acl *acl = tfs_acl_of_inode(fs, inode);
+
+	if (acl)
+		reply_sized(req, (const char *)acl->xattr, acl->size, size);
+	else
+		tfs_reply_error(req, -ENODATA);
+}
+
 void tfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct tfs_fs *fs = fuse_req_userdata(req);
@@ -152,6 +171,10 @@ void tfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t si
 	 */
 	if (!r)
 		r = strncmp(name, "user.", 5) ? -EOPNOTSUPP : -ENODATA;
+	if (r == -EOPNOTSUPP && fs->lists && !strcmp(name, tfs_acl_name)) {
+		reply_acl(fs, req, inode, size);
+		return;
+	}
 	if (r == -ENODATA) {
 		int denied = tfs_check_access(fs, req, inode);
 		r = denied ? denied : r;

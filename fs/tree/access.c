@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/acl.h"
 #include "tensor/scaled.h"
 
 enum { OWNER = 4, GROUP = 2, OTHERS = 1, EVERYBODY = OWNER | GROUP | OTHERS };
@@ -16,6 +17,7 @@ struct access_of_set {
 
 struct tfs_access {
 	const struct tfs_model *model;
+	bool open;		  /* everything, to everybody */
 	struct access_of_set all; /* of files in the root that are made of all sets */
 	struct access_of_set sets[];
 };
@@ -41,8 +43,10 @@ int tfs_caller_copy(struct tfs_caller *to, const struct tfs_caller *from)
 	return 0;
 }
 
-static bool in_group(const struct tfs_caller *c, gid_t gid)
+static bool in_group(const void *caller, gid_t gid)
 {
+	const struct tfs_caller *c = caller;
+
 	if (c->gid == gid)
 		return true;
 	for (size_t i = 0; i < c->n_groups; i++)
@@ -57,16 +61,16 @@ static unsigned allowed(mode_t mode, unsigned bit)
 	return (mode & bit << 6 ? OWNER : 0) | (mode & bit << 3 ? GROUP : 0) | (mode & bit ? OTHERS : 0);
 }
 
-/* Like the kernel's generic_permission(): the owner's bits apply to the owner even if others have more. */
+/*
+ * Like the kernel's acl_permission_check(): the owner's bits apply to the owner even if others have more; to others the list, unless
+ * the group has no bits, which are the list's mask.
+ */
 static bool may(const struct tfs_caller *c, struct tfs_rights r, unsigned bit)
 {
+	if (r.acl && c->uid && c->uid != r.uid && (r.mode & 0070))
+		return tfs_acl_allows(r.acl, r.gid, c->uid, bit, in_group, c);
 	unsigned who = c->uid == r.uid ? OWNER : in_group(c, r.gid) ? GROUP : OTHERS;
 	return !c->uid || (allowed(r.mode, bit) & who);
-}
-
-static struct tfs_rights rights_of(const struct tfs_node *n)
-{
-	return (struct tfs_rights){ n->uid, n->gid, n->mode };
 }
 
 bool tfs_access_way(const struct tfs_model *m, const struct tfs_caller *c, uint32_t node)
@@ -81,23 +85,30 @@ bool tfs_access_way(const struct tfs_model *m, const struct tfs_caller *c, uint3
 
 bool tfs_access_node(const struct tfs_model *m, const struct tfs_caller *c, uint32_t node)
 {
-	if (!may(c, rights_of(&m->nodes[node]), 04) || !tfs_access_way(m, c, node))
+	if (!may(c, tfs_model_rights(m, node), 04) || !tfs_access_way(m, c, node))
 		return false;
 	while (node != TFS_NODE_ROOT) {
 		node = m->nodes[node].parent;
-		if (!may(c, rights_of(&m->nodes[node]), 01) || !tfs_access_way(m, c, node))
+		if (!may(c, tfs_model_rights(m, node), 01) || !tfs_access_way(m, c, node))
 			return false;
 	}
 	return true;
 }
 
+static bool is_open(const struct tfs_model *m, uint32_t node, unsigned bit)
+{
+	const struct tfs_rights r = tfs_model_rights(m, node);
+
+	return allowed(r.mode, bit) == EVERYBODY && !r.acl && !tfs_model_way(m, node);
+}
+
 bool tfs_access_node_open(const struct tfs_model *m, uint32_t node)
 {
-	bool open = allowed(m->nodes[node].mode, 04) == EVERYBODY && !tfs_model_way(m, node);
+	bool open = is_open(m, node, 04);
 
 	while (open && node != TFS_NODE_ROOT) {
 		node = m->nodes[node].parent;
-		open = allowed(m->nodes[node].mode, 01) == EVERYBODY && !tfs_model_way(m, node);
+		open = is_open(m, node, 01);
 	}
 	return open;
 }
@@ -114,10 +125,14 @@ static void add_need(struct tfs_needs *n, struct tfs_rights r, unsigned bit)
 {
 	unsigned allows = allowed(r.mode, bit);
 
-	if (allows == EVERYBODY)
+	/* A list that lets somebody in would be useless if the mode kept him out. */
+	n->lists |= r.acl != NULL;
+	if (allows == EVERYBODY || r.acl)
 		return;
 	if (!n->any) {
-		*n = (struct tfs_needs){ .any = true, .exact = true, .uid = r.uid, .gid = r.gid, .allows = allows };
+		*n = (struct tfs_needs){
+			.any = true, .exact = true, .lists = n->lists, .uid = r.uid, .gid = r.gid, .allows = allows
+		};
 	} else if (n->uid == r.uid && n->gid == r.gid) {
 		n->allows &= allows;
 	} else {
@@ -149,10 +164,10 @@ static void add_way(const struct tfs_model *m, uint32_t node, struct tfs_needs *
 /* What @node requires of a user who is already in the directory @dir. */
 static void add_source(const struct tfs_model *m, uint32_t node, uint32_t dir, struct tfs_needs *n)
 {
-	add_need(n, rights_of(&m->nodes[node]), 04);
+	add_need(n, tfs_model_rights(m, node), 04);
 	add_way(m, node, n);
 	for (node = m->nodes[node].parent; !is_on_path(m, node, dir); node = m->nodes[node].parent) {
-		add_need(n, rights_of(&m->nodes[node]), 01);
+		add_need(n, tfs_model_rights(m, node), 01);
 		add_way(m, node, n);
 	}
 }
@@ -198,12 +213,27 @@ static void add_set(const struct tfs_model *m, const struct tfs_set *set, uint32
 	for (uint32_t i = 0; i < set->n_sources; i++) {
 		struct tfs_needs one = { 0 };
 		add_source(m, set->sources[i], dir, &one);
-		s->mixed |= (one.any && !one.exact) || (!(first && !i) && !same_needs(&one, &s->needs));
+		s->mixed |= (one.any && !one.exact) || one.lists || (!(first && !i) && !same_needs(&one, &s->needs));
 		if (first && !i)
 			s->needs = one;
 		else
 			add_source(m, set->sources[i], dir, &s->needs);
 	}
+	/* What only some of it needs isn't in the mode. */
+	for (size_t i = 0; i < set->n_said_by; i++) {
+		struct tfs_needs one = { 0 };
+		add_source(m, set->said_by[i], dir, &one);
+		s->mixed |= one.lists || (one.any && !same_needs(&one, &s->needs));
+	}
+}
+
+static bool says_it_openly(const struct tfs_model *m, const struct tfs_set *set)
+{
+	bool open = set->index == UINT32_MAX || tfs_access_node_open(m, set->index);
+
+	for (size_t i = 0; i < set->n_said_by && open; i++)
+		open = tfs_access_node_open(m, set->said_by[i]);
+	return open;
 }
 
 struct tfs_access *tfs_access_create(const struct tfs_model *model)
@@ -213,10 +243,13 @@ struct tfs_access *tfs_access_create(const struct tfs_model *model)
 	if (!a)
 		return NULL;
 	a->model = model;
+	a->open = true;
 	for (size_t i = 0; i < model->n_sets; i++) {
 		add_set(model, &model->sets[i], model->sets[i].dir, true, &a->sets[i]);
 		add_set(model, &model->sets[i], TFS_NODE_ROOT, !i, &a->all);
+		a->open &= says_it_openly(model, &model->sets[i]);
 	}
+	a->open &= !a->all.needs.any && !a->all.needs.lists;
 	return a;
 }
 
@@ -239,12 +272,12 @@ bool tfs_access_all_mixed(const struct tfs_access *a)
 
 bool tfs_access_open(const struct tfs_access *a)
 {
-	return !a->all.needs.any;
+	return a->open;
 }
 
-static bool all_of(const struct tfs_access *a, const struct tfs_caller *c, const uint32_t *nodes, uint32_t n)
+static bool all_of(const struct tfs_access *a, const struct tfs_caller *c, const uint32_t *nodes, size_t n)
 {
-	for (uint32_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 		if (!tfs_access_node(a->model, c, nodes[i]))
 			return false;
 	return true;
@@ -269,12 +302,28 @@ bool tfs_access_tensor(const struct tfs_access *a, const struct tfs_caller *c, u
 	for (unsigned i = 0; e && i < e->scaled->n_parts; i++)
 		if (!all_files(a, c, e->parts[i]))
 			return false;
+	if (e && !all_of(a, c, s->said_by, s->n_said_by))
+		return false;
 	return all_files(a, c, t) && (!has_external(s) || all_of(a, c, s->sources, s->n_files));
 }
 
 bool tfs_access_set(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set)
 {
 	return all_of(a, c, a->model->sets[set].sources, a->model->sets[set].n_sources);
+}
+
+bool tfs_access_values(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set)
+{
+	const struct tfs_set *s = &a->model->sets[set];
+
+	return tfs_access_set(a, c, set) && all_of(a, c, s->said_by, s->n_said_by);
+}
+
+bool tfs_access_missing(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set)
+{
+	const struct tfs_set *s = &a->model->sets[set];
+
+	return tfs_access_set(a, c, set) && (s->index == UINT32_MAX || tfs_access_node(a->model, c, s->index));
 }
 
 bool tfs_access_all(const struct tfs_access *a, const struct tfs_caller *c)

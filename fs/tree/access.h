@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who may see what. For each weight file, a caller gets what a native open(2) would allow, considering each directory on its path
- * inside the model and, if that involves links, each that they lead through (tfs_model_find_ways()): mode bits for the owner, the
- * group (including supplementary ones) and others. What is made of one file is as readable as that file; what is made of several
+ * inside the model and, if that involves links, each that they lead through (tfs_model_find_rights()): mode bits for the owner, the
+ * group (including supplementary ones) and others; or its access control list. What is made of one file is as readable as that file; what is made of several
  * requires access to all of them.
  *
  * Usually a mode can express it, and the kernel checks it: a set whose files have the same owner and mode costs nothing. Otherwise
@@ -44,8 +44,9 @@ bool tfs_access_node_open(const struct tfs_model *m, uint32_t node);
 
 /* What is required to read something. */
 struct tfs_needs {
-	bool any;   /* false: everybody may */
-	bool exact; /* these are exact; otherwise they are the strictest of several that one mode can't express */
+	bool any;   /* false: everybody may, as far as modes say */
+	bool exact; /* of modes these are exact; otherwise they are the strictest of several that one mode can't express */
+	bool lists; /* and there are access control lists, which no mode expresses */
 	uid_t uid;
 	gid_t gid;
 	unsigned allows; /* 4: the owner, 2: the group, 1: others */
@@ -61,13 +62,19 @@ void tfs_access_destroy(struct tfs_access *a); /* takes NULL */
 bool tfs_access_mixed(const struct tfs_access *a, uint32_t set);
 bool tfs_access_all_mixed(const struct tfs_access *a);
 
-/* May everybody read all of every set? */
+/* May everybody read all of every set, and what says what is in it? */
 bool tfs_access_open(const struct tfs_access *a);
 
-/* May @c read that tensor; the whole set; all sets? */
+/*
+ * May @c read that tensor; the whole set, as it is stored; all sets? Scaled weights need what says that they are, in addition to their
+ * parts.
+ */
 bool tfs_access_tensor(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set, uint32_t tensor);
 bool tfs_access_set(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set);
 bool tfs_access_all(const struct tfs_access *a, const struct tfs_caller *c);
+/* The whole set in another type, which has its scaled weights; what is missing of it. */
+bool tfs_access_values(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set);
+bool tfs_access_missing(const struct tfs_access *a, const struct tfs_caller *c, uint32_t set);
 
 /*
  * Fill in owner, group and permissions of a file that is made of one tensor, of a set, of all sets; of a directory that shows

@@ -182,6 +182,20 @@ uint32_t tfs_tree_original_of(const struct tfs_tree *t, struct tfs_inode i)
 	return i.kind == TFS_INO_KEYS && i.node == TFS_KEYS_CONFIG ? tfs_converted_find_config(t->converted, i.set) : UINT32_MAX;
 }
 
+uint32_t tfs_tree_rights_of(const struct tfs_tree *t, struct tfs_inode i)
+{
+	switch (i.kind) {
+	case TFS_INO_SETS:
+		return i.node;
+	case TFS_INO_SET:
+		return t->model->sets[i.set].dir;
+	case TFS_INO_CONTROL_DIR:
+		return TFS_NODE_ROOT;
+	default:
+		return tfs_tree_original_of(t, i);
+	}
+}
+
 const struct tfs_access *tfs_tree_access(const struct tfs_tree *t)
 {
 	return t->access;

@@ -82,6 +82,9 @@ int tfs_tree_text(struct tfs_tree *t, struct tfs_inode file, char **ret_text, si
 /* The node whose content @inode shows, as it is or converted, and so whose owner and mode it has; UINT32_MAX: it isn't of one. */
 uint32_t tfs_tree_original_of(const struct tfs_tree *t, struct tfs_inode inode);
 
+/* The node whose owner, mode and access control list @inode has as they are; UINT32_MAX: none. */
+uint32_t tfs_tree_rights_of(const struct tfs_tree *t, struct tfs_inode inode);
+
 /* Its access rules; valid as long as the tree. */
 const struct tfs_access *tfs_tree_access(const struct tfs_tree *t);
 

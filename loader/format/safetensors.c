@@ -392,9 +392,9 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	if (r)
 		return r;
 	n = le64toh(n);
+	/* Most often it is no length, but the beginning of anything, and nothing of that is told. */
 	if (n > MAX_HEADER)
-		return tfs_error_set(err, -EINVAL, 0, "header length %llu is above the limit of %u", (unsigned long long)n,
-				     MAX_HEADER);
+		return tfs_error_set(err, -EINVAL, 0, "header length is above the limit of %u", MAX_HEADER);
 	if (n > in->size - LENGTH_SIZE)
 		return tfs_error_set(err, -EINVAL, 0, "header length %llu is more than the %llu bytes that follow it",
 				     (unsigned long long)n, (unsigned long long)(in->size - LENGTH_SIZE));

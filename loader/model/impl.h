@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "format/sniff.h"
 #include "model/index.h"
+#include "model/inside.h"
 #include "model/model.h"
 #include "model/seen.h"
 
@@ -18,12 +19,18 @@ struct tfs_model_impl {
 	uint32_t *followed;
 	size_t room_followed;
 	struct tfs_way *ways;
+	struct tfs_acl_of *acls;
 	struct tfs_set *sets;
 	struct tfs_catalog **catalogs; /* own the tensors' names and shapes, and the tables of single-file sets */
 	size_t n_catalogs;
 	struct tfs_arena arena;		       /* names, and the tables of merged sets */
 	uint32_t given;			       /* the file given as MODEL if it is recognised by its content, or UINT32_MAX */
 	const struct tfs_format *given_format; /* of that file */
+	struct tfs_inside inside;	       /* while scanning: where links may lead */
+	bool follow_all;		       /* … anywhere */
+	const char *given_name;		       /* the file given as MODEL, in the root; NULL: a directory was given */
+	size_t n_outside;		       /* links of the directory being read that aren't followed */
+	const char *outside;		       /* the first of them */
 	struct tfs_seen seen;		       /* while scanning what followed links lead to */
 	bool undecided;			       /* while scanning: it isn't known yet which links lead inside, so none is followed */
 	unsigned threads;

@@ -237,6 +237,7 @@ int tfs_merge(struct tfs_model_impl *m, struct tfs_set *set, const struct tfs_sh
 	for (size_t s = 0; s < n; s++)
 		sources[s] = shards[s].node;
 	set->sources = sources;
+	set->index = index_node;
 	r = place_sources(m, set->dir, shards, n, sources, &set->n_sources, err);
 	if (r)
 		return r;

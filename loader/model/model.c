@@ -12,11 +12,11 @@ int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *
 {
 	const struct tfs_scan_limits limits = { TFS_SCAN_MEMORY, TFS_SCAN_SECONDS, TFS_NPY_HEADER };
 
-	return tfs_model_open_limited(path, &limits, threads, warn, warn_arg, ret_model, err);
+	return tfs_model_open_limited(path, &limits, TFS_FOLLOW_ALL, threads, warn, warn_arg, ret_model, err);
 }
 
-int tfs_model_open_limited(const char *path, const struct tfs_scan_limits *limits, unsigned threads, tfs_warn_fn *warn,
-			   void *warn_arg, struct tfs_model **ret_model, struct tfs_error *err)
+int tfs_model_open_limited(const char *path, const struct tfs_scan_limits *limits, enum tfs_follow follow, unsigned threads,
+			   tfs_warn_fn *warn, void *warn_arg, struct tfs_model **ret_model, struct tfs_error *err)
 {
 	struct tfs_error local;
 	struct tfs_model_impl *m;
@@ -31,6 +31,7 @@ int tfs_model_open_limited(const char *path, const struct tfs_scan_limits *limit
 	m->given = UINT32_MAX;
 	m->pub.npy_align = TFS_NPY_ALIGN;
 	m->scan.limits = *limits;
+	m->follow_all = follow == TFS_FOLLOW_ALL;
 	m->threads = threads;
 	m->warn = warn;
 	m->warn_arg = warn_arg;
@@ -64,6 +65,7 @@ void tfs_model_destroy(struct tfs_model *model)
 	free(m->nodes);
 	free(m->followed);
 	free(m->ways);
+	free(m->acls);
 	free(m->sets);
 	tfs_arena_fini(&m->arena);
 	tfs_storage_destroy(m->pub.storage);

@@ -29,6 +29,7 @@
 /* A link of the mirrored tree that is shown as one: the results of lstat(2) and readlink(2). */
 struct tfs_link {
 	const char *target;
+	bool outside; /* out of the model, and not followed */
 	uid_t uid;
 	gid_t gid;
 	struct timespec mtime;
@@ -57,17 +58,23 @@ struct tfs_node {
 	struct tfs_identity id; /* if a later open finds another one, the file was replaced or changed */
 };
 
-/* Who may search a directory, by its mode. */
+/* Who may read a file or search a directory. */
 struct tfs_rights {
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;
+	const struct tfs_acl *acl; /* model/acl.h; NULL: none */
 };
 
 /* The directories that a followed link leads through, except those that everybody may search; each once. */
 struct tfs_way {
 	size_t n;
 	const struct tfs_rights *dirs;
+};
+
+struct tfs_acl_of {
+	uint32_t node;
+	const struct tfs_acl *acl;
 };
 
 /* One file's metadata. */
@@ -91,6 +98,7 @@ struct tfs_set {
 	size_t n_tensors;
 	const struct tfs_tensor *tensors; /* sorted by name: memcmp, then length; no duplicates */
 	const uint32_t *by_offset;	  /* the same in file order: indices into tensors, sorted by (index in sources, offset) */
+	uint32_t index; /* node of the file that lists its shards, and so says what is missing; UINT32_MAX: none */
 	size_t n_missing;
 	/*
 	 * Names, sorted: tensors that the index lists but whose shard doesn't have them or can't be read; those left out because
@@ -106,6 +114,8 @@ struct tfs_set {
 	 */
 	size_t n_scaled;
 	const struct tfs_tensor *scaled;
+	size_t n_said_by;
+	const uint32_t *said_by; /* nodes of the files that were asked what scaled weights are; unless they have parts of these */
 	size_t n_parts;
 	const struct tfs_part *parts; /* their parts, sorted by tensor */
 };
@@ -123,6 +133,8 @@ struct tfs_model {
 	size_t n_followed;
 	const uint32_t *followed;   /* nodes that are links to what they describe, in ascending order; shown as links or not */
 	const struct tfs_way *ways; /* for each of followed; NULL: all are open to everybody, or not determined */
+	size_t n_acls;
+	const struct tfs_acl_of *acls; /* access control lists, sorted by node; none: also if they aren't determined */
 	size_t n_sets;
 	const struct tfs_set *sets; /* the sets of a directory are adjacent, primary first */
 	unsigned npy_align; /* the data of files in npy/ and f32/ begins at a multiple of it: TFS_NPY_ALIGN unless set otherwise */
@@ -145,11 +157,18 @@ int tfs_model_open(const char *path, unsigned threads, tfs_warn_fn *warn, void *
 		   struct tfs_error *err);
 
 /*
- * The same with limits other than the default ones. A file whose parsing would exceed them is left out like a broken one. What a
+ * Which links are followed. What INSIDE doesn't follow is shown as a link and warned about. It follows those whose targets are in the
+ * model's directory, by whatever way; where that is a snapshot in the cache of huggingface_hub, in the blobs of the same repository;
+ * and @path itself.
+ */
+enum tfs_follow { TFS_FOLLOW_ALL, TFS_FOLLOW_INSIDE };
+
+/*
+ * The same with limits other than the default ones, which follows all links. A file whose parsing would exceed them is left out like a broken one. What a
  * file needs may depend on what others need at the same time, so one that exceeds the memory is parsed again when the others are done.
  */
-int tfs_model_open_limited(const char *path, const struct tfs_scan_limits *limits, unsigned threads, tfs_warn_fn *warn,
-			   void *warn_arg, struct tfs_model **ret_model, struct tfs_error *err);
+int tfs_model_open_limited(const char *path, const struct tfs_scan_limits *limits, enum tfs_follow follow, unsigned threads,
+			   tfs_warn_fn *warn, void *warn_arg, struct tfs_model **ret_model, struct tfs_error *err);
 void tfs_model_destroy(struct tfs_model *m); /* takes NULL */
 
 /*
@@ -160,13 +179,16 @@ const char *tfs_model_error_line(const char *path, const struct tfs_error *err, 
 /* The only thing that may be changed after the model was opened, before anything else uses it: 64 or TFS_NPY_ALIGN. */
 void tfs_model_set_npy_align(struct tfs_model *m, unsigned align);
 
+/* Owner, group, mode and access control list of @node. */
+struct tfs_rights tfs_model_rights(const struct tfs_model *m, uint32_t node);
+
 /*
- * Determine which directories each followed link leads through: those in which the kernel looks something up when it follows the
+ * Read the access control lists of files and directories, and determine which directories each followed link leads through: those in which the kernel looks something up when it follows the
  * link (path_resolution(7)), but neither those that are parents of @node in the tree, as the caller has come through them, nor
- * those above the model directory, which the mount replaces. Like tfs_model_set_npy_align(), only before anything else uses the
+ * those above the model directory, which the mount replaces. What has a list that can't be read is only for root. Like tfs_model_set_npy_align(), only before anything else uses the
  * model. 0 or -ENOMEM.
  */
-int tfs_model_find_ways(struct tfs_model *m);
+int tfs_model_find_rights(struct tfs_model *m);
 
 /* The directories that the link @node leads through; NULL: it isn't a link, or everybody may follow it. */
 const struct tfs_way *tfs_model_way(const struct tfs_model *m, uint32_t node);

@@ -29,6 +29,20 @@ static int look(const struct tfs_model_impl *m, int dir, const char *name, bool 
 	return m->pub.storage->ops->look(m->pub.storage, dir, name, follow, ret);
 }
 
+/*
+ * What the link @name of the directory @dir, which is @node, leads to, by way of other links. -EXDEV: out of the model's directory, where it isn't
+ * followed. Whoever names a link as MODEL has said that it is to be followed.
+ */
+static int look_through(const struct tfs_model_impl *m, uint32_t node, int dir, const char *name, struct tfs_dirent *ret)
+{
+	const int fd = m->pub.storage->fd;
+	const bool given = node == TFS_NODE_ROOT && m->given_name && !strcmp(name, m->given_name);
+
+	if (m->follow_all || given || fd < 0)
+		return look(m, dir, name, true, ret);
+	return tfs_inside_look(&m->inside, dir == TFS_STORAGE_ROOT ? fd : dir, name, ret);
+}
+
 /* The node is zero except for its parent, a copy of the name, and what @e has. */
 static int add_node(struct tfs_model_impl *m, uint32_t parent, const char *name, const struct tfs_dirent *e, struct tfs_error *err)
 {
@@ -83,7 +97,9 @@ static struct tfs_link *new_link(struct tfs_model_impl *m, const struct tfs_dire
 
 	if (!link)
 		return NULL;
-	*link = (struct tfs_link){ tfs_arena_copy(&m->arena, target, len), e->uid, e->gid, e->id.mtime };
+	*link = (struct tfs_link){
+		.target = tfs_arena_copy(&m->arena, target, len), .uid = e->uid, .gid = e->gid, .mtime = e->id.mtime
+	};
 	return link->target ? link : NULL;
 }
 
@@ -131,15 +147,18 @@ static int add_entry(struct tfs_model_impl *m, uint32_t parent, int dir, const c
 	struct tfs_node *n;
 	struct tfs_dirent e, to;
 	bool loop = false, followed = false;
-	int r = look(m, dir, name, false, &e);
+	int r = look(m, dir, name, false, &e), target;
 
 	if (r)
 		return r == -ENOENT ? 0 : -r;
 	if (!S_ISLNK(e.mode)) {
 		loop = S_ISDIR(e.mode) && is_ancestor(m, parent, &e);
 	} else {
+		target = look_through(m, parent, dir, name, &to);
+		if (target == -EXDEV && !m->n_outside++)
+			m->outside = name;
 		/* A dangling one, or one that leads upwards, is harmless as a link. */
-		followed = !look(m, dir, name, true, &to) && !(S_ISDIR(to.mode) && is_ancestor(m, parent, &to));
+		followed = !target && !(S_ISDIR(to.mode) && is_ancestor(m, parent, &to));
 		uint32_t seen = followed && S_ISDIR(to.mode) ? tfs_seen_find(&m->seen, m->nodes, &to.id) : UINT32_MAX;
 		followed = followed && seen == UINT32_MAX;
 		r = seen != UINT32_MAX	      ? link_within(m, parent, seen, &e, &link) :
@@ -151,6 +170,8 @@ static int add_entry(struct tfs_model_impl *m, uint32_t parent, int dir, const c
 			return 0;
 		if (followed)
 			e = to;
+		if (link)
+			link->outside = target == -EXDEV;
 	}
 	r = add_node(m, parent, name, &e, err);
 	if (!r && followed)
@@ -255,7 +276,7 @@ static int want(struct wanted *w, const char *path)
 static int open_file(const struct tfs_model_impl *m, const char *name, struct tfs_input *ret)
 {
 	struct tfs_dirent e;
-	int r = look(m, TFS_STORAGE_ROOT, name, true, &e);
+	int r = look_through(m, TFS_NODE_ROOT, TFS_STORAGE_ROOT, name, &e);
 
 	if (!r && !S_ISREG(e.mode))
 		r = -EINVAL;
@@ -455,6 +476,7 @@ static int add_entries(struct tfs_model_impl *m, uint32_t node, int dir, const v
 	int r = 0, code = 0;
 
 	m->nodes[node].first_child = m->pub.n_nodes;
+	m->n_outside = 0;
 	for (size_t i = 0; i < n && r >= 0; i++) {
 		r = add_entry(m, node, dir, names[i], err);
 		if (r > 0 && !unseen++) {
@@ -467,6 +489,11 @@ static int add_entries(struct tfs_model_impl *m, uint32_t node, int dir, const v
 	if (unseen)
 		tfs_model_warn(m, node, -code, "%zu of its %zu entries left out, the first is %s: %s", unseen, n, first,
 			       strerror(code));
+	if (m->n_outside)
+		tfs_model_warn(
+			m, node, -EXDEV,
+			"%zu of its links lead out of the model and aren't followed without --follow-links=all, the first is %s",
+			m->n_outside, m->outside);
 	return r < 0 ? r : 0;
 }
 
@@ -629,6 +656,7 @@ static int scan_file(struct tfs_model_impl *m, const char *name, struct tfs_erro
 	struct given g = { .name = name };
 	int r;
 
+	m->given_name = name;
 	r = find_format(m, &g, err);
 	if (!r)
 		r = want(&w, g.name);
@@ -649,6 +677,8 @@ int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
 	const char *file;
 	int r = tfs_storage_open(path, &m->pub.storage, &file, err);
 
+	if (!r && m->pub.storage->fd >= 0)
+		tfs_inside_init(&m->inside, m->pub.storage->fd);
 	if (!r)
 		r = file ? scan_file(m, file, err) : scan_root(m, NULL, err);
 	tfs_seen_fini(&m->seen);

@@ -66,6 +66,9 @@ struct neighbours {
 	size_t keep;
 };
 
+/* The files that may have a configuration: see read_config(). */
+enum { MAX_CONFIGS = 5 };
+
 /* More than companions of one weight, or of one module, mostly are. */
 enum { NEIGHBOURS = 8 };
 
@@ -81,7 +84,9 @@ struct tfs_schemes {
 	struct neighbours near[2];
 	size_t oldest; /* of these */
 	bool config_read;
-	bool config_asked;		     /* for the weight that is being determined */
+	bool config_asked;	       /* for the weight that is being determined */
+	uint32_t said_by[MAX_CONFIGS]; /* the files of the configuration that are there */
+	size_t n_said_by;
 	const char *unreadable;		     /* a file of these that is there and can't be read, or isn't a configuration */
 	json_t *model_config, *other_config; /* files, parsed; NULL: not there */
 	const json_t *config;		     /* of one of these */
@@ -203,10 +208,11 @@ static json_t *read_file(struct tfs_schemes *s, const char *name)
 {
 	json_t *o;
 	int r = tfs_config_read(&s->m->pub, s->set->dir, name, &o);
+	uint32_t node = tfs_model_find_child(&s->m->pub, s->set->dir, name, strlen(name));
 
+	if (node != UINT32_MAX)
+		s->said_by[s->n_said_by++] = node;
 	if (r && r != -ENOENT && !s->unreadable) {
-		uint32_t node = tfs_model_find_child(&s->m->pub, s->set->dir, name, strlen(name));
-
 		s->unreadable = name;
 		tfs_model_warn(s->m, node, r, "%s isn't a configuration that can be read: no values that depend on it",
 			       node == UINT32_MAX ? name : "this");
@@ -639,6 +645,21 @@ static int find_recipes(struct tfs_schemes *s)
 	return r < 0 ? r : 0;
 }
 
+/* Whatever of them it was: configurations, and metadata of the set's own files. */
+static int note_said_by(struct tfs_schemes *s)
+{
+	const size_t n = s->n_said_by + (s->metadata ? s->set->n_files : 0);
+	uint32_t *nodes = tfs_arena_alloc(&s->m->arena, n * sizeof *nodes + 1, alignof(uint32_t));
+
+	if (!nodes)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		nodes[i] = i < s->n_said_by ? s->said_by[i] : s->set->sources[i - s->n_said_by];
+	s->set->said_by = nodes;
+	s->set->n_said_by = n;
+	return 0;
+}
+
 int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set)
 {
 	struct tfs_schemes s = { .m = m, .set = set, .in = TFS_INPUT_CLOSED };
@@ -664,6 +685,8 @@ int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set)
 			r = tfs_scheme_unknown.find(&s, &set->tensors[i]);
 	if (r >= 0)
 		r = s.n_found ? fill(&s) : 0;
+	if (r >= 0 && s.n_found)
+		r = note_said_by(&s);
 	if (r >= 0)
 		warn_refused(&s);
 	tfs_input_close(&s.in);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Which directories do the links of a model lead through? A user who may not search one of them can't access the link's target. */
+/*
+ * What the modes of files don't tell about who may read them: access control lists; and which directories the links of a model lead
+ * through, as a user who may not search one of them can't access the link's target.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,6 +15,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/search.h"
+#include "model/acl.h"
 #include "model/impl.h"
 #include "model/walk.h"
 
@@ -20,6 +24,7 @@ static const struct stat closed;
 
 struct search {
 	const struct tfs_model *model;
+	struct tfs_arena *arena;
 	uint32_t link;	    /* the node */
 	struct stat *above; /* the directories above the model */
 	size_t n_above, room_above;
@@ -53,19 +58,34 @@ static bool is_parent(const struct search *s, const struct stat *dir)
 	return false;
 }
 
-static int add(struct search *s, const struct stat *dir)
+static int add(struct search *s, const struct stat *dir, const struct tfs_acl *acl)
 {
-	struct tfs_rights rights = { dir->st_uid, dir->st_gid, dir->st_mode };
+	struct tfs_rights rights = { dir->st_uid, dir->st_gid, dir->st_mode, acl };
 
-	if ((dir->st_mode & 0111) == 0111)
+	if ((dir->st_mode & 0111) == 0111 && !acl)
 		return 0;
-	for (size_t i = 0; i < s->n; i++)
-		if (s->dirs[i].uid == rights.uid && s->dirs[i].gid == rights.gid && s->dirs[i].mode == rights.mode)
+	for (size_t i = 0; i < s->n && !acl; i++)
+		if (s->dirs[i].uid == rights.uid && s->dirs[i].gid == rights.gid && s->dirs[i].mode == rights.mode &&
+		    !s->dirs[i].acl)
 			return 0;
 	if (tfs_array_room(s->dirs, s->n, s->room))
 		return -ENOMEM;
 	s->dirs[s->n++] = rights;
 	return 0;
+}
+
+/* The access control list of @path in the directory @fd; one that nobody is in, if it can't be read. -ENOMEM. */
+static int read_acl(int fd, const char *path, struct tfs_arena *arena, const struct tfs_acl **ret_acl)
+{
+	/* Version 2; owner, group and others, with no permissions. */
+	static const uint8_t none[] = { 2, 0, 0,   0,	1,   0,	  0,  0, 255, 255, 255, 255, 4,	  0,
+					0, 0, 255, 255, 255, 255, 32, 0, 0,   0,   255, 255, 255, 255 };
+	static const struct tfs_acl nobody = { sizeof none, none };
+	int r = tfs_acl_read(fd, path, arena, ret_acl);
+
+	if (r && r != -ENOMEM)
+		*ret_acl = &nobody;
+	return r == -ENOMEM ? r : 0;
 }
 
 /* Walk the link as the kernel does, from its directory: each directory in which something is looked up counts. */
@@ -79,15 +99,18 @@ static int walk(struct search *s, const char *dir, const char *name)
 	strcpy(w.rest, name);
 	while (good && !r && *w.rest) {
 		bool searched = *w.rest != '/' && !is_parent(s, &in) && !is_above_model(s, &in);
+		const struct tfs_acl *acl = NULL;
 
+		if (searched)
+			r = read_acl(w.at, "", s->arena, &acl);
 		good = tfs_walk_step(&w, &to, &link);
-		if (good && searched)
-			r = add(s, &in);
+		if (good && searched && !r)
+			r = add(s, &in, acl);
 		in = link ? in : to;
 	}
 	if (w.at >= 0)
 		close(w.at);
-	return good || r ? r : add(s, &closed);
+	return good || r ? r : add(s, &closed, NULL);
 }
 
 /* The directories above the model, which don't count: the mount replaces them. */
@@ -118,7 +141,7 @@ static int find_way(struct tfs_model_impl *m, struct search *s, uint32_t node, s
 	s->link = node;
 	s->n = 0;
 	if (tfs_model_path(&m->pub, m->nodes[node].parent, dir, sizeof dir))
-		r = add(s, &closed);
+		r = add(s, &closed, NULL);
 	else
 		r = walk(s, dir, m->nodes[node].name);
 	if (r || !s->n)
@@ -131,10 +154,10 @@ static int find_way(struct tfs_model_impl *m, struct search *s, uint32_t node, s
 	return 0;
 }
 
-int tfs_model_find_ways(struct tfs_model *model)
+static int find_ways(struct tfs_model_impl *m)
 {
-	struct tfs_model_impl *m = (struct tfs_model_impl *)model;
-	struct search s = { .model = model };
+	struct tfs_model *model = &m->pub;
+	struct search s = { .model = model, .arena = &m->arena };
 	cleanup_free struct tfs_way *ways = calloc(model->n_followed + 1, sizeof *ways);
 	bool any = false;
 	int r = !ways ? -ENOMEM : model->n_followed ? find_above(&s) : 0;
@@ -148,6 +171,50 @@ int tfs_model_find_ways(struct tfs_model *model)
 	if (!r && any)
 		model->ways = m->ways = tfs_steal(ways);
 	return r;
+}
+
+static int find_acls(struct tfs_model_impl *m)
+{
+	const struct tfs_acl *acl;
+	char path[PATH_MAX];
+	size_t n = 0, room = 0;
+	int r = 0;
+
+	for (uint32_t i = 0; i < m->pub.n_nodes && !r; i++) {
+		if (!S_ISREG(m->nodes[i].mode) && !S_ISDIR(m->nodes[i].mode))
+			continue;
+		/* What has too long a path can't be opened, either. */
+		if (tfs_model_path(&m->pub, i, path, sizeof path))
+			continue;
+		r = read_acl(m->pub.storage->fd, path, &m->arena, &acl);
+		if (r || !acl)
+			continue;
+		if (tfs_array_room(m->acls, n, room))
+			return -ENOMEM;
+		m->acls[n++] = (struct tfs_acl_of){ i, acl };
+		m->pub.acls = m->acls;
+		m->pub.n_acls = n;
+	}
+	return r;
+}
+
+int tfs_model_find_rights(struct tfs_model *model)
+{
+	struct tfs_model_impl *m = (struct tfs_model_impl *)model;
+	int r = model->storage->fd < 0 ? 0 : find_acls(m);
+
+	return r ? r : find_ways(m);
+}
+
+struct tfs_rights tfs_model_rights(const struct tfs_model *m, uint32_t node)
+{
+	const struct tfs_node *n = &m->nodes[node];
+	struct tfs_rights rights = { n->uid, n->gid, n->mode, NULL };
+	size_t at = m->n_acls ? tfs_search(i, 0, m->n_acls, m->acls[i].node < node) : 0;
+
+	if (at < m->n_acls && m->acls[at].node == node)
+		rights.acl = m->acls[at].acl;
+	return rights;
 }
 
 const struct tfs_way *tfs_model_way(const struct tfs_model *m, uint32_t node)

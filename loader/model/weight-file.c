@@ -21,6 +21,10 @@ static int refuse_link(const struct tfs_model *m, uint32_t node, struct tfs_erro
 	    m->storage->ops->look(m->storage, TFS_STORAGE_ROOT, path, true, &to) == -EACCES)
 		return tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "is a link to %s: %s", m->nodes[node].link->target,
 				     strerror(EACCES));
+	if (m->nodes[node].link->outside)
+		return tfs_error_set(err, -EXDEV, TFS_NO_OFFSET,
+				     "is a link to %s, out of the model, which isn't followed without --follow-links=all",
+				     m->nodes[node].link->target);
 	return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "is a dangling symlink to %s", m->nodes[node].link->target);
 }
 

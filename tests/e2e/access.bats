@@ -11,13 +11,13 @@ open_to_all() {
 	make_user_dir
 	chown 0:0 "$user_dir" "$mnt"
 	py "$e2e/access.py" make "$model"
-	expect_log 'warning: broken\.safetensors: '
+	expect_log 'warning: (broken\.safetensors|listed/.*): '
 }
 
 # bats test_tags=slow
 @test "--allow-other: every path, for every user, is what the kernel lets him open of its sources" {
 	open_to_all
-	start --allow-other "$model" "$mnt"
+	start --allow-other --follow-links=all "$model" "$mnt"
 	py "$e2e/access.py" table "$model" "$mnt"
 	stat_is errors -eq 0
 }
@@ -25,7 +25,7 @@ open_to_all() {
 # bats test_tags=slow
 @test "the same, streamed" {
 	open_to_all
-	start --allow-other --passthrough=off "$model" "$mnt"
+	start --allow-other --follow-links=all --passthrough=off "$model" "$mnt"
 	py "$e2e/access.py" table "$model" "$mnt"
 }
 
@@ -33,9 +33,60 @@ open_to_all() {
 @test "the same, by io_uring" {
 	open_to_all
 	enable_uring
-	start --allow-other --fuse-uring=on "$model" "$mnt"
+	start --allow-other --follow-links=all --fuse-uring=on "$model" "$mnt"
 	[[ $(stat_of transport) = io_uring ]]
 	py "$e2e/access.py" table "$model" "$mnt"
+}
+
+# bats test_tags=slow
+@test "links out of the model: followed only if asked to, and then nothing of what they lead to is quoted" {
+	need_root
+	make_user_dir
+	chown 0:0 "$user_dir" "$mnt"
+	mkdir -p "$model/hub/models--a--b"/{blobs,snapshots/abc} "$T/outside"
+	mkmodel --bytes 16K
+	printf 'SECRETS: what nobody may read' >"$T/outside/key"
+	chmod 600 "$T/outside/key"
+	cp "$model/model.safetensors" "$T/outside/out.safetensors"
+	for ext in safetensors gguf npy npz pt onnx safetensors.index.json; do ln -s "$T/outside/key" "$model/key.$ext"; done
+	ln -s "$T/outside" "$model/dir"
+	ln -s "$T/outside/out.safetensors" "$model/out.safetensors"
+	ln -s "$model/model.safetensors" "$model/absolute.safetensors"
+	repo=$model/hub/models--a--b
+	cp "$model/model.safetensors" "$repo/blobs/1234"
+	ln -s "$T/outside/out.safetensors" "$repo/blobs/5678"
+	ln -s ../../blobs/1234 "$repo/snapshots/abc/model.safetensors"
+	ln -s ../../blobs/5678 "$repo/snapshots/abc/other.safetensors"
+	expect_log 'warning: '
+	start --allow-other "$model" "$mnt"
+	for link in dir out.safetensors key.gguf; do
+		[[ $(readlink "$mnt/$link") = $(readlink "$model/$link") ]] || fail "$link"
+	done
+	[[ -d $mnt/sets/absolute/tensors && ! -e $mnt/sets/out && ! -e $mnt/sets/key ]]
+	grep -q 'out of the model' "$log"
+	quotes_nothing
+	# A snapshot by itself: its repository's blobs, and no further.
+	mkdir "$T/second"
+	start "$repo/snapshots/abc" "$T/second"
+	cmp "$T/second/model.safetensors" "$repo/blobs/1234"
+	[[ -d $T/second/tensors && -L $T/second/other.safetensors && ! -e $T/second/sets ]]
+	umount "$mnt"
+	start --allow-other --follow-links=all "$model" "$mnt"
+	[[ -d $mnt/dir/tensors && -d $mnt/sets/out/tensors ]]
+	grep -q 'key.safetensors' "$log"
+	quotes_nothing
+	# The link that was given is meant.
+	umount "$mnt"
+	start "$model/out.safetensors" "$mnt"
+	[[ -d $mnt/tensors ]]
+}
+
+# Neither as text nor as the number that a header's length would be.
+quotes_nothing() {
+	run ! grep -E "SECR|ETS: |4202795533976421715" "$log" "$mnt/.tensorfs/stats" "$mnt/.tensorfs/stats.json"
+	# shellcheck disable=SC2016 # for the inner shell
+	run setpriv --reuid=65534 --regid=65534 --clear-groups -- bash -c 'cat "$1"/.tensorfs/*' - "$mnt"
+	[[ $output != *SECR* ]] || fail "$output"
 }
 
 @test "weights of mode 0600: another user learns nothing, and makes the daemon read nothing" {

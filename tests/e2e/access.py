@@ -12,8 +12,11 @@ usage: access.py make DIR                models of two owners, several modes, a 
 import json
 import os
 import re
+import shutil
 import struct
+import subprocess
 import sys
+import traceback
 
 import numpy as np
 
@@ -137,6 +140,65 @@ def links(root, directory):
         link(os.path.join(outside, f"shard-{i}", name), "shards", name)
 
 
+def lists(root, directory):
+    """Access control lists: of files and of directories, that let in whom the mode doesn't, and the other way round."""
+
+    def acl(entries, *path):
+        if shutil.which("setfacl"):
+            subprocess.run(["setfacl", "-m", entries, os.path.join(root, *path)], check=True)
+
+    carol, bob, team = f"u:{CAROL}", f"u:{BOB}", f"g:{TEAM}"
+    for name, mode, gid, entries in (
+        ("carol", 0o640, 0, f"{carol}:r"),
+        # The group's bits of the mode are the mask: the group itself has none.
+        ("not-group", 0o640, TEAM, f"g::-,{carol}:r"),
+        ("not-bob", 0o644, 0, f"{bob}:-"),
+        ("not-team", 0o644, 0, f"{team}:-"),
+        ("masked", 0o640, 0, f"{carol}:r,m::-"),
+    ):
+        directory(f"acl-{name}", 0o755, 0, 0)
+        safetensors(os.path.join(root, f"acl-{name}", "model.safetensors"), [f"acl.{name}"], mode, ALICE, gid)
+        acl(entries, f"acl-{name}", "model.safetensors")
+    directory("acl-dir", 0o750, ALICE, ALICE)
+    directory("acl-dir/below", 0o755, ALICE, ALICE)
+    for name in ("acl-dir", "acl-dir/below"):
+        safetensors(os.path.join(root, name, "model.safetensors"), [name.replace("/", ".")], 0o644, ALICE, ALICE)
+    acl(f"{carol}:x,{team}:rx", "acl-dir")
+    # By way of a link, through a directory whose list decides.
+    directory("../outside/acl", 0o750, 0, 0)
+    safetensors(os.path.join(root, "../outside/acl/model.safetensors"), ["outside.acl"], 0o644, 0, 0)
+    acl(f"{carol}:x", "../outside/acl")
+    directory("acl-link", 0o755, 0, 0)
+    os.symlink("../../outside/acl/model.safetensors", os.path.join(root, "acl-link/model.safetensors"))
+    # Two files of one set, of which one has a list.
+    both = directory("acl-both", 0o755, 0, 0)
+    npy(os.path.join(both, "no_list.npy"), 0o600, ALICE, ALICE)
+    npy(os.path.join(both, "has_list.npy"), 0o640, BOB, BOB)
+    acl(f"u:{ALICE}:r", "acl-both", "has_list.npy")
+
+
+def said(root, directory):
+    """What is known from another file than the weights: what is missing, and what codes mean."""
+    where = directory("listed", 0o755, 0, 0)
+    name = "model-00001-of-00002.safetensors"
+    safetensors(os.path.join(where, name), ["in.listed"], 0o644, 0, 0)
+    with open(os.path.join(where, "model.safetensors.index.json"), "w") as file:
+        json.dump({"weight_map": {"in.listed": name, "listed.and.missing": "model-00002-of-00002.safetensors"}}, file)
+    own(os.path.join(where, "model.safetensors.index.json"), 0o640, ALICE, TEAM)
+    where = directory("scaled", 0o755, 0, 0)
+    header, data = {}, b""
+    for key, dtype, shape, size in (("w.qweight", "I32", [2, 16], 128), ("w.qzeros", "I32", [1, 2], 8), ("w.scales", "F16", [1, 16], 32),
+                                    ("w.g_idx", "I32", [16], 64)):
+        header[key] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + size]}
+        data += bytes(size)
+    text = json.dumps(header).encode()
+    with open(os.path.join(where, "model.safetensors"), "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + data)
+    with open(os.path.join(where, "config.json"), "w") as file:
+        json.dump({"quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 16, "desc_act": False, "sym": True}}, file)
+    own(os.path.join(where, "config.json"), 0o600, BOB, BOB)
+
+
 @step
 def make(root):
     def directory(name, mode, uid, gid):
@@ -169,6 +231,8 @@ def make(root):
     safetensors(os.path.join(two, "model.safetensors"), ["in.two.open"], 0o644, ALICE, ALICE)
     safetensors(os.path.join(two, "other.safetensors"), ["in.two.shut"], 0o600, ALICE, ALICE)
     links(root, directory)
+    lists(root, directory)
+    said(root, directory)
     # What is warned of is known from a file, too.
     with open(os.path.join(root, "broken.safetensors"), "wb") as file:
         file.write(struct.pack("<Q", 30) + b"SECRET-OF-A-BROKEN-FILE-------")
@@ -230,6 +294,8 @@ def as_user(user, function, *args):
             with os.fdopen(w, "w") as file:
                 json.dump(function(*args), file)
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     os.close(w)
@@ -268,6 +334,14 @@ def everything(mount):
 
 
 def sources_of(root, mount, path, rows, of_dir):
+    """With what says how to read them: of a scaled weight and what tells that it is one, the configuration."""
+    found = stored_in(root, mount, path, rows, of_dir)
+    if found and re.search(r"^scaled/(f32/w\.weight|meta/w\.|whole/(bf16|f16|f32)/.*safetensors)", os.path.relpath(path, mount)):
+        found = [*found, os.path.join(root, "scaled/config.json")]
+    return found
+
+
+def stored_in(root, mount, path, rows, of_dir):
     """The native files that `path` is made of; None: it has nothing of theirs."""
     rel = os.path.relpath(path, mount)
     native = os.path.join(root, rel)
@@ -294,7 +368,7 @@ def opens(paths):
     return {path: can(read_all, path) for path in paths}
 
 
-def lists(paths):
+def listings(paths):
     found = {}
     for path in paths:
         try:
@@ -331,12 +405,15 @@ def check_user(root, mount, user, world):
         want = needs is None or all(native[n] for n in needs)
         check(got[path] == want, f"{user}: {path} opens: {got[path]}, and what it is made of: {want}")
     # Names: what root's listing has, less what the user could not read; nothing at all where the kernel keeps him out.
-    for path, names in as_user(user, lists, world["dirs"]).items():
+    for path, names in as_user(user, listings, world["dirs"]).items():
         if not world["is_view"][path]:
             continue
         below = {n: [f for f in world["files"] if f.startswith(os.path.join(path, n) + "/") or f == os.path.join(path, n)]
                  for n in world["lists"][path]}
-        may = sorted(n for n, files in below.items() if any(got[f] for f in files))
+        # In whole/ there are originals, too, whose names anybody may see.
+        own = os.path.join(root, re.sub(r"/whole/.*|$", "", os.path.relpath(path, mount)))
+        may = sorted(n for n, files in below.items()
+                     if any(got[f] for f in files) or ("/whole/" in path and ".safetensors" not in n and os.path.exists(os.path.join(own, n))))
         check((names or []) == may, f"{user}: {path} lists {names}, not {may}")
     for path, told in as_user(user, attributes, world["tensors"]).items():
         check(told == got[path], f"{user}: an attribute of {path}: {told}")
@@ -355,18 +432,23 @@ def check_texts(user, text, native, world):
             paths = [line.split("\t")[7] for line in text[name].splitlines()[1:]]
         else:
             paths = [line[34:] for line in text[name].splitlines()]
-        same(f"{user}: {name}", sorted(paths), sorted(readable))
+        stored = {path for path in readable if name != "XXH128SUMS" or "/f32/" not in "/" + path}
+        same(f"{user}: {name}", sorted(paths), sorted(stored))
     for name, content in text.items():
         for row in world["rows"]:
             if row["path"] not in readable:
                 check(row["name"] not in (content or ""), f"{user}: {name} has {row['name']}")
+    missing = native[world["index"]]
+    for name in ("stats", "stats.json"):
+        check(("listed.and.missing" in text[name]) == missing, f"{user}: {name} has what is missing: {not missing}")
     broken = native[world["broken"]]
     for name in ("stats", "stats.json"):
         check(("broken.safetensors" in text[name]) == broken, f"{user}: {name} has the warning: {not broken}")
     told = json.loads(text["stats.json"])
-    same(f"{user}: tensors", told["tensors"], len(readable))
-    same(f"{user}: warnings", told["warnings"], 1)
-    same(f"{user}: tensor_bytes", told["tensor_bytes"], sum(r["bytes"] for r in world["rows"] if r["path"] in readable))
+    stored = [row for row in world["rows"] if row["path"] in readable and "/f32/" not in row["path"]]
+    same(f"{user}: tensors", told["tensors"], len(stored))
+    same(f"{user}: warnings", told["warnings"], 3)
+    same(f"{user}: tensor_bytes", told["tensor_bytes"], sum(row["bytes"] for row in stored))
 
 
 def look_around(root, mount):
@@ -387,13 +469,15 @@ def look_around(root, mount):
         "files": files,
         "rows": rows,
         "needs": {p: n for p, n in needs.items() if not p.startswith(os.path.join(mount, ".tensorfs/"))},
-        "needs_of_row": {row["path"]: [os.path.join(root, row["source"])] for row in rows},
+        "needs_of_row": {row["path"]: sources_of(root, mount, os.path.join(mount, row["path"]), rows, of_dir) for row in rows},
         "is_view": {d: bool(view.search("/" + os.path.relpath(d, mount))) for d in dirs},
         "lists": {d: sorted(os.listdir(d)) for d in dirs},
-        "tensors": [f for f in files if view.search("/" + os.path.relpath(f, mount)) and not os.path.basename(f).startswith(".")],
+        "tensors": [f for f in files if view.search("/" + os.path.relpath(f, mount)) and not os.path.basename(f).startswith(".")
+                    and "/whole/" not in f],
         "broken": os.path.join(root, "broken.safetensors"),
+        "index": os.path.join(root, "listed/model.safetensors.index.json"),
     }
-    world["native"] = sorted({n for ns in needs.values() if ns for n in ns} | {world["broken"]})
+    world["native"] = sorted({n for ns in needs.values() if ns for n in ns} | {world["broken"], world["index"]})
     return world
 
 

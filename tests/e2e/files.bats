@@ -145,7 +145,7 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 	ln -s "$T/elsewhere/blob" "$hub/snapshots/abc/sub/out.pt"
 	ln -s "$hub/blobs/1111" "$hub/snapshots/abc/sub/absolute.safetensors"
 	touch -hd '2001-02-03 04:05:06' "$hub/main"
-	start "$model" "$mnt"
+	start --follow-links=all "$model" "$mnt"
 	shown=$mnt/models--a--b
 	for rev in abc def; do
 		holds "$shown/snapshots/$rev" a b

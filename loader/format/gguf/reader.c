@@ -217,7 +217,6 @@ static int take_type(struct tfs_gguf *g, enum tfs_gguf_type *ret)
 
 static int check_magic(struct tfs_gguf *g)
 {
-	char quoted[TFS_QUOTE_SIZE];
 	const char *p;
 
 	if (g->input->size < strlen(MAGIC))
@@ -229,7 +228,7 @@ static int check_magic(struct tfs_gguf *g)
 		return 0;
 	if (!memcmp(p, MAGIC_DRAFT, strlen(MAGIC_DRAFT)))
 		return tfs_gguf_refuse(g, 0, "starts with \"FUGG\", a draft of big-endian GGUF that was not adopted");
-	return tfs_gguf_refuse(g, 0, "isn't a GGUF file: starts with %s", tfs_quote(quoted, sizeof quoted, p, strlen(MAGIC)));
+	return tfs_gguf_refuse(g, 0, "isn't a GGUF file: doesn't start with \"%s\"", MAGIC);
 }
 
 static int read_version(struct tfs_gguf *g)

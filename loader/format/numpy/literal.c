@@ -23,13 +23,7 @@ int tfs_literal_refuse(struct tfs_literal *l, const uint8_t *at, const char *fmt
 
 int tfs_literal_expected(struct tfs_literal *l, const char *what)
 {
-	char quoted[TFS_QUOTE_SIZE];
-	size_t left = l->end - l->at;
-
-	if (!left)
-		return tfs_literal_refuse(l, l->at, "the header ends, expected %s", what);
-	return tfs_literal_refuse(l, l->at, "found %s, expected %s",
-				  tfs_quote(quoted, sizeof quoted, (const char *)l->at, left < 12 ? left : 12), what);
+	return tfs_literal_refuse(l, l->at, "%s %s", l->at == l->end ? "the header ends, expected" : "expected", what);
 }
 
 void tfs_literal_space(struct tfs_literal *l)

@@ -725,7 +725,7 @@ static void errors_say_where_and_what(void **state)
 	refused(f, 0, "starts with \"FUGG\", a draft of big-endian GGUF that was not adopted");
 	f = file_create(3, false);
 	put(f, "lm\ngg", 5);
-	refused(f, 0, "isn't a GGUF file: starts with \"lm\\x0ag\"");
+	refused(f, 0, "isn't a GGUF file: doesn't start with \"GGUF\"");
 	refused(begin(4, false, 0, 0), 4, "version 4; versions 1 to 3 are supported");
 	refused(begin(0, false, 0, 0), 4, "version 0; versions 1 to 3 are supported");
 	refused(begin(4, true, 0, 0), 4, "version 4; versions 1 to 3 are supported");

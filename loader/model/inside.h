@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Does a link lead out of the model's directory? Its author decides where it leads, and it is followed with the rights of who mounts
+ * it. Private to this folder.
+ */
+#ifndef TFS_MODEL_INSIDE_H
+#define TFS_MODEL_INSIDE_H
+
+#include "storage/storage.h"
+
+/* Where links may lead: the model's directory; and the blobs of the repository that it is a snapshot of. */
+struct tfs_inside {
+	struct tfs_identity root, blobs; /* an inode number of 0: there is none */
+};
+
+/* Determine where links may lead from the directory @root, opened with O_PATH. */
+void tfs_inside_init(struct tfs_inside *in, int root);
+
+/*
+ * What the link @name in the directory @dir leads to. 0; -EXDEV: it isn't in one of these directories; -ENOENT: it leads nowhere, or
+ * it can't be told where.
+ */
+int tfs_inside_look(const struct tfs_inside *in, int dir, const char *name, struct tfs_dirent *ret);
+
+#endif

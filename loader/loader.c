@@ -32,6 +32,7 @@ struct tfs_loader {
 	_Atomic bool chosen;	       /* prefetch=all: something was opened, which says what all is */
 	struct tfs_pressure *pressure; /* NULL: the kernel doesn't report it */
 	_Atomic uint64_t staged;       /* bytes of staging buffers */
+	_Atomic uint64_t lent;	       /* without a store: bytes of the budget that others have */
 	_Atomic uint64_t pressures;
 };
 
@@ -214,7 +215,7 @@ static uint64_t take_for_staging(void *arg, uint64_t want, uint64_t least, enum 
 	}
 	uint64_t used = l->staged;
 	do {
-		uint64_t room = used < limit ? limit - used : 0;
+		uint64_t others = used + l->lent, room = others < limit ? limit - others : 0;
 		taken = room < least ? 0 : room < want ? room : want;
 	} while (!atomic_compare_exchange_weak(&l->staged, &used, used + taken));
 	return taken;
@@ -227,6 +228,27 @@ static void give_from_staging(void *arg, uint64_t bytes)
 	l->staged -= bytes;
 	if (l->residency)
 		tfs_residency_unreserve(l->residency, bytes);
+}
+
+bool tfs_loader_lend(struct tfs_loader *l, uint64_t bytes)
+{
+	const uint64_t limit = l->options.memory - l->options.memory / STREAM_SHARE;
+
+	if (l->residency)
+		return tfs_residency_reserve_some(l->residency, bytes, bytes, TFS_DEMAND);
+	l->lent += bytes;
+	if (l->staged + l->lent <= limit)
+		return true;
+	l->lent -= bytes;
+	return false;
+}
+
+void tfs_loader_give_back(struct tfs_loader *l, uint64_t bytes)
+{
+	if (l->residency)
+		tfs_residency_unreserve(l->residency, bytes);
+	else
+		l->lent -= bytes;
 }
 
 static int start_workers(struct tfs_loader *l, struct tfs_error *err)

@@ -82,6 +82,13 @@ struct tfs_file_id *tfs_loader_queued(struct tfs_loader *l, size_t *ret_n);
 /* Resident files can't be served any more: drop what is queued for loading, and release what nobody has open or mapped. */
 void tfs_loader_give_up_residency(struct tfs_loader *l);
 
+/*
+ * Reserve @bytes of the budget for something of the caller's, evicting as for demand; and give them back. False: what is there is in
+ * use.
+ */
+bool tfs_loader_lend(struct tfs_loader *l, uint64_t bytes);
+void tfs_loader_give_back(struct tfs_loader *l, uint64_t bytes);
+
 /* NULL without a store. */
 struct tfs_residency *tfs_loader_residency(struct tfs_loader *l);
 struct tfs_streams *tfs_loader_streams(struct tfs_loader *l);

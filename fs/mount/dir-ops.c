@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Looking around: names, attributes, directories. It is arithmetic on inode numbers and doesn't block, except for keys
- * (tree/file-meta.h), and texts that are generated to get their size.
+ * Looking around: names, attributes, directories. It is arithmetic on inode numbers and doesn't block; texts that have to be made to
+ * know their size are deferred.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,12 +11,11 @@
 
 #include "mount/caller.h"
 #include "mount/control.h"
+#include "mount/deferred.h"
 #include "mount/fs.h"
 #include "mount/reply.h"
 #include "mount/stats.h"
-#include "mount/sums.h"
-#include "tree/file-meta.h"
-#include "tree/listing.h"
+#include "mount/texts.h"
 #include "tree/meta.h"
 
 static struct tfs_fs *fs_of(fuse_req_t req)
@@ -40,49 +39,24 @@ static bool is_meta(struct tfs_inode inode)
 static int size_of_meta(struct tfs_fs *fs, struct tfs_inode inode, uint64_t *ret_size)
 {
 	size_t len = 0;
-	char *text = NULL;
-	int r = 0;
+	char *text = tfs_meta_text(fs->model, inode, &len);
 
-	if (inode.kind == TFS_INO_KEYS)
-		r = tfs_tree_text(fs->tree, inode, &text, &len);
-	else if (!(text = tfs_meta_text(fs->model, inode, &len)))
-		r = -ENOMEM;
 	free(text);
 	*ret_size = len;
-	return r;
-}
-
-/* The size of a text that never changes, with what @caller (NULL: everybody) may read. */
-static int size_of_fixed(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller, uint64_t *ret_size)
-{
-	if (which == TFS_CONTROL_XXH128SUMS)
-		return tfs_sums_size(fs, caller, ret_size);
-	struct tfs_listing *l = tfs_listing_open(fs->model, fs->tree, which == TFS_CONTROL_INDEX_JSON, caller);
-	int64_t size = l ? tfs_listing_size(l) : -ENOMEM;
-	tfs_listing_close(l);
-	*ret_size = (uint64_t)size;
-	return size < 0 ? (int)size : 0;
+	return text ? 0 : -ENOMEM;
 }
 
 static int size_of_control(struct tfs_fs *fs, struct tfs_inode inode, uint64_t *ret_size)
 {
-	int r = 0;
-
-	*ret_size = 0;
+	*ret_size = fs->fixed_size[inode.node];
 	if (inode.serial) {
 		const struct tfs_snapshot *s = tfs_snapshots_get(&fs->snapshots, inode.serial);
 		if (!s)
 			return -ESTALE;
-		*ret_size = s->size;
+		*ret_size = s->size == TFS_SNAPSHOT_UNSIZED ? 0 : s->size;
 		tfs_snapshots_put(&fs->snapshots, inode.serial, 1);
-	} else if (!tfs_has_snapshots(fs, inode)) {
-		*ret_size = fs->fixed_size[inode.node];
-		if (!*ret_size)
-			r = size_of_fixed(fs, inode.node, NULL, ret_size);
-		if (!r)
-			fs->fixed_size[inode.node] = *ret_size;
 	}
-	return r;
+	return 0;
 }
 
 bool tfs_has_snapshots(struct tfs_fs *fs, struct tfs_inode inode)
@@ -109,7 +83,7 @@ static void fill_attr_quickly(struct tfs_fs *fs, struct tfs_inode inode, struct 
 		st->st_mode &= ~(mode_t)0077;
 }
 
-/* 0 or -errno. */
+/* Without the size, if @inode isn't ready (deferred.h). 0 or -errno. */
 static int fill_attr(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
 {
 	uint64_t size;
@@ -118,11 +92,13 @@ static int fill_attr(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
 	fill_attr_quickly(fs, inode, st);
 	size = (uint64_t)st->st_size;
 	if (inode.kind == TFS_INO_CONSOLIDATED) {
-		const struct tfs_consolidated *consolidated = tfs_tree_consolidated(fs->tree, inode);
-		if (!consolidated)
-			return -ENOMEM;
-		size = tfs_consolidated_size(consolidated);
-	} else if (is_meta(inode) || inode.kind == TFS_INO_KEYS) {
+		size = 0;
+		if (tfs_is_ready(fs, inode))
+			size = tfs_consolidated_size(tfs_tree_consolidated(fs->tree, inode));
+	} else if (inode.kind == TFS_INO_KEYS) {
+		if (!tfs_texts_size(fs->texts, inode, &size))
+			size = 0;
+	} else if (is_meta(inode)) {
 		r = size_of_meta(fs, inode, &size);
 	} else if (inode.kind == TFS_INO_CONTROL) {
 		r = size_of_control(fs, inode, &size);
@@ -135,41 +111,17 @@ static int fill_attr(struct tfs_fs *fs, struct tfs_inode inode, struct stat *st)
 /* @ask_again: what a name refers to depends on who looks it up, or when. */
 static int fill_entry(struct tfs_fs *fs, struct tfs_inode inode, bool ask_again, struct fuse_entry_param *e)
 {
+	const bool ready = tfs_is_ready(fs, inode); /* before it is looked at: it may become so meanwhile */
+
 	memset(e, 0, sizeof *e);
 	int r = fill_attr(fs, inode, &e->attr);
 	e->ino = tfs_ino_pack(inode);
-	e->attr_timeout = TFS_CACHE_SECONDS;
+	e->attr_timeout = ready ? TFS_CACHE_SECONDS : 0; /* its size isn't known: see deferred.h */
 	e->entry_timeout = ask_again ? 0 : TFS_CACHE_SECONDS;
 	return r;
 }
 
 /* --- Looking up ------------------------------------------------------------------------------------------------------- */
-
-/* Make @inode a snapshot of that file, for the caller that sent @req. */
-static int take_snapshot(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode *inode)
-{
-	struct tfs_snapshot *s = calloc(1, sizeof *s);
-	size_t len;
-	int r = s ? 0 : -ENOMEM;
-
-	if (!r && fs->all_open)
-		s->caller = (struct tfs_caller){ .uid = fuse_req_ctx(req)->uid };
-	else if (!r)
-		r = tfs_caller_of(req, &s->caller);
-	const struct tfs_caller *caller = fs->all_open ? NULL : &s->caller;
-	if (!r && tfs_control_is_fixed(inode->node)) {
-		r = size_of_fixed(fs, inode->node, caller, &s->size);
-	} else if (!r) {
-		s->text = tfs_control_now(fs, inode->node, caller, &len);
-		s->size = len;
-		r = s->text ? 0 : -ENOMEM;
-	}
-	if (r)
-		tfs_snapshot_free(s);
-	else
-		inode->serial = tfs_snapshots_add(&fs->snapshots, s);
-	return r;
-}
 
 /*
  * What @name is in a directory that shows each caller only what it may read. A caller who may not read all of it isn't told what is
@@ -191,11 +143,41 @@ static int lookup_mixed(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode dir,
 	return r;
 }
 
+/* Make @inode a snapshot of a text that is generated when it is read. */
+static int add_snapshot(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode *inode)
+{
+	struct tfs_snapshot *s;
+	int r = tfs_begin_snapshot(fs, req, &s);
+
+	if (!r)
+		r = tfs_snapshots_add(&fs->snapshots, s, &inode->serial);
+	if (r)
+		tfs_snapshot_free(s);
+	return r;
+}
+
+/* @r: 0, or why there is no such file for the caller. */
+static void finish_lookup(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode, bool ask_again, int r)
+{
+	struct fuse_entry_param e;
+
+	if (!r)
+		r = fill_entry(fs, inode, ask_again || inode.serial, &e);
+	if (r) {
+		if (inode.serial)
+			tfs_snapshots_put(&fs->snapshots, inode.serial, 1);
+		tfs_reply_error(req, r);
+	} else if (fuse_reply_entry(req, &e) == -ENOENT && inode.serial) {
+		/* The request was interrupted. */
+		tfs_snapshots_put(&fs->snapshots, inode.serial, 1);
+	}
+}
+
 void tfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct tfs_fs *fs = fs_of(req);
 	struct tfs_inode dir, inode = { 0 };
-	struct fuse_entry_param e;
+	struct fuse_entry_param e = { .entry_timeout = TFS_CACHE_SECONDS };
 
 	int r = strlen(name) > TFS_NAME_MAX ? -ENAMETOOLONG : tfs_inode_of(fs, parent, &dir);
 	bool mixed = !r && tfs_is_mixed_dir(fs, dir);
@@ -204,22 +186,15 @@ void tfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	bool behind_link = !r && tfs_is_behind_link(fs, inode);
 	if (behind_link)
 		r = tfs_check_access(fs, req, inode);
-	if (!r && tfs_has_snapshots(fs, inode))
-		r = take_snapshot(fs, req, &inode);
-	if (!r)
-		r = fill_entry(fs, inode, mixed || behind_link || inode.serial, &e);
-	if (!r) {
-		/* -ENOENT: the request was interrupted. */
-		if (fuse_reply_entry(req, &e) == -ENOENT && inode.serial)
-			tfs_snapshots_put(&fs->snapshots, inode.serial, 1);
-	} else if (r == -ENOENT && !mixed) {
+	if (!r && tfs_has_snapshots(fs, inode) && tfs_control_is_fixed(inode.node))
+		r = add_snapshot(fs, req, &inode);
+	if (!r && tfs_has_snapshots(fs, inode) && !inode.serial)
+		tfs_defer(fs, req, inode, mixed || behind_link, finish_lookup);
+	else if (r == -ENOENT && !mixed)
 		/* The tree never changes, so the kernel may cache that a name doesn't exist. */
-		memset(&e, 0, sizeof e);
-		e.entry_timeout = TFS_CACHE_SECONDS;
 		fuse_reply_entry(req, &e);
-	} else {
-		tfs_reply_error(req, r);
-	}
+	else
+		finish_lookup(fs, req, inode, mixed || behind_link, r);
 }
 
 /* Inode numbers are self-contained; only snapshots must be forgotten. */
@@ -243,20 +218,31 @@ void tfs_op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *
 	fuse_reply_none(req);
 }
 
-void tfs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+static void finish_getattr(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode, bool flag, int r)
 {
-	struct tfs_fs *fs = fs_of(req);
-	struct tfs_inode inode;
 	struct stat st;
 
-	(void)fi;
-	int r = tfs_inode_of(fs, ino, &inode);
+	(void)flag;
 	if (!r)
 		r = fill_attr(fs, inode, &st);
 	if (r)
 		tfs_reply_error(req, r);
 	else
 		fuse_reply_attr(req, &st, TFS_CACHE_SECONDS);
+}
+
+void tfs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct tfs_fs *fs = fs_of(req);
+	struct tfs_inode inode;
+
+	(void)fi;
+	int r = tfs_inode_of(fs, ino, &inode);
+	/* A snapshot is made by a lookup, and none without one is looked at. */
+	if (!r && !tfs_is_ready(fs, inode) && !tfs_has_snapshots(fs, inode))
+		tfs_defer(fs, req, inode, false, finish_getattr);
+	else
+		finish_getattr(fs, req, inode, false, r);
 }
 
 void tfs_op_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -48,6 +48,9 @@ enum tfs_start {
 	TFS_START_ENDED,     /* by ourselves */
 };
 
+struct tfs_works;
+struct tfs_texts;
+
 struct tfs_fs {
 	/* Immutable while the session runs. */
 	const struct tfs_options *options;
@@ -70,10 +73,13 @@ struct tfs_fs {
 	const char *streamed_because; /* why passthrough was not even tried, or NULL */
 
 	struct tfs_opened_table opened;
-	struct tfs_opened_table texts; /* only to find what is still open at the end; not shared */
+	struct tfs_opened_table text_opens; /* only those of one inode number with one text are shared: see tfs_reply_open_text() */
+	struct tfs_texts *texts;
+	_Atomic(struct tfs_listing *) listings[TFS_CONTROLS]; /* for everybody; NULL: not yet */
 	struct tfs_snapshots snapshots;
 	struct tfs_watch watch;
 	struct tfs_placement placement;
+	struct tfs_works *storage_works, *cpu_works;
 	pthread_mutex_t stop_lock; /* for the next one, until that is done */
 	bool stopped;		   /* the loader; all waiters have been answered */
 

@@ -19,13 +19,14 @@
 #include "base/log.h"
 #include "mount/caller.h"
 #include "mount/control.h"
+#include "mount/deferred.h"
 #include "mount/fs.h"
 #include "mount/pending.h"
 #include "mount/reply.h"
 #include "mount/stats.h"
 #include "mount/sums.h"
-#include "tree/file-meta.h"
-#include "tree/listing.h"
+#include "mount/texts.h"
+#include "mount/work.h"
 #include "tree/meta.h"
 
 /* An open to be answered. */
@@ -198,15 +199,20 @@ static void open_tensor(const struct request *q)
 }
 
 /* A consolidated file: always streamed, as it would need as much memory again as all its tensors. */
-static void open_consolidated(const struct request *q)
+static void finish_consolidated(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode, bool flag, int result)
 {
-	struct tfs_fs *fs = q->fs;
-	const struct tfs_consolidated *consolidated = tfs_tree_consolidated(fs->tree, q->inode);
-	struct tfs_opened *o = tfs_opened_lock(&fs->opened, q->ino);
+	const struct tfs_consolidated *consolidated = result ? NULL : tfs_tree_consolidated(fs->tree, inode);
+	const uint64_t ino = tfs_ino_pack(inode);
 
+	(void)flag;
+	if (result) {
+		tfs_reply_error(req, result);
+		return;
+	}
+	struct tfs_opened *o = tfs_opened_lock(&fs->opened, ino);
 	if (o) {
 		join(fs, o);
-	} else if (consolidated && (o = tfs_opened_create(q->ino, TFS_OPEN_STREAM))) {
+	} else if (consolidated && (o = tfs_opened_create(ino, TFS_OPEN_STREAM))) {
 		struct tfs_layout layout = tfs_consolidated_layout(consolidated);
 		o->reason = TFS_STREAMED_MADE_UP;
 		o->stream = tfs_stream_open_layout(tfs_loader_streams(fs->loader), &layout);
@@ -217,11 +223,19 @@ static void open_consolidated(const struct request *q)
 			o = NULL;
 		}
 	}
-	tfs_opened_unlock(&fs->opened, q->ino);
+	tfs_opened_unlock(&fs->opened, ino);
 	if (o)
-		tfs_reply_open(fs, q->req, o);
+		tfs_reply_open(fs, req, o);
 	else
-		tfs_reply_error(q->req, -ENOMEM);
+		tfs_reply_error(req, -ENOMEM);
+}
+
+static void open_consolidated(const struct request *q)
+{
+	if (tfs_is_ready(q->fs, q->inode))
+		finish_consolidated(q->fs, q->req, q->inode, false, 0);
+	else
+		tfs_defer(q->fs, q->req, q->inode, false, finish_consolidated);
 }
 
 /* Show @text, taking ownership of it; or if NULL, fail with @r. */
@@ -233,13 +247,34 @@ static void answer_text(const struct request *q, char *text, size_t len, int r)
 		tfs_reply_error(q->req, r);
 }
 
+static void finish_file_meta(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode, bool flag, int result)
+{
+	const struct tfs_text *text = result ? NULL : tfs_texts_get(fs->texts, inode);
+	struct tfs_opened *o = text ? tfs_opened_create(tfs_ino_pack(inode), TFS_OPEN_TEXT) : NULL;
+
+	(void)flag;
+	if (o) {
+		o->shared = text;
+		o->text = text->text;
+		o->text_len = text->len;
+		tfs_reply_text(fs, req, o);
+		return;
+	}
+	if (text)
+		tfs_texts_put(fs->texts, text);
+	tfs_reply_error(req, result ? result : -ENOMEM);
+}
+
 static void open_file_meta(const struct request *q)
 {
-	char *text = NULL;
-	size_t len = 0;
-	int r = tfs_tree_text(q->fs->tree, q->inode, &text, &len);
+	const struct tfs_text *text = tfs_texts_get(q->fs->texts, q->inode);
 
-	answer_text(q, text, len, r ? r : -ENOMEM);
+	if (!text) {
+		tfs_defer(q->fs, q->req, q->inode, false, finish_file_meta);
+		return;
+	}
+	finish_file_meta(q->fs, q->req, q->inode, false, 0);
+	tfs_texts_put(q->fs->texts, text);
 }
 
 /* A tensor without elements: nothing to load, and only the prefix to show. */
@@ -283,25 +318,24 @@ static void open_control_as(const struct request *q, const struct tfs_snapshot *
 		tfs_open_sums(fs, q->req, q->ino, caller);
 		return;
 	}
-	struct tfs_opened *o = tfs_opened_create(q->ino, TFS_OPEN_TEXT);
-	if (o && tfs_control_is_fixed(which)) {
-		o->listing = tfs_listing_open(fs->model, fs->tree, which == TFS_CONTROL_INDEX_JSON, caller);
-	} else if (o) {
-		assert(s); /* what is not fixed has snapshots */
-		o->text = malloc(s->size + 1);
-		o->text_len = s->size;
-		if (o->text)
-			memcpy(o->text, s->text, s->size);
-	}
-	if (o && q->writing)
-		o->control = tfs_control_open(fs, which);
-	if (o && (o->text || o->listing) && (!q->writing || o->control)) {
-		tfs_reply_text(fs, q->req, o);
+	if (tfs_control_is_fixed(which)) {
+		tfs_reply_listing(fs, q->req, q->ino, which, caller);
 		return;
 	}
-	if (o)
-		tfs_close_opened(fs, q->req, o);
-	tfs_reply_error(q->req, -ENOMEM);
+	assert(s); /* what is not fixed has snapshots */
+	struct tfs_opened *o = tfs_opened_create(q->ino, TFS_OPEN_TEXT);
+	if (o && q->writing)
+		o->control = tfs_control_open(fs, which);
+	if (!o || (q->writing && !o->control)) {
+		free(o);
+		tfs_reply_error(q->req, -ENOMEM);
+		return;
+	}
+	tfs_snapshots_get(&fs->snapshots, s->serial);
+	o->serial = s->serial;
+	o->text = s->text;
+	o->text_len = s->size;
+	tfs_reply_text(fs, q->req, o);
 }
 
 static void open_control(const struct request *q)
@@ -326,39 +360,86 @@ static void open_control(const struct request *q)
 	tfs_snapshots_put(&fs->snapshots, q->inode.serial, 1);
 }
 
-/* An original file: passthrough to the file itself, or read by us if the kernel can't. */
-static void open_original(const struct request *q)
+/* The open of an original file, for which it is opened here in any case, to detect a changed file. */
+struct original {
+	struct tfs_work work; /* first */
+	struct tfs_fs *fs;
+	uint64_t ino;
+	uint32_t node;
+	int fd;
+};
+
+static int open_node(struct tfs_work *w)
 {
-	struct tfs_fs *fs = q->fs;
-	/* Opened here in any case, to detect a changed file. */
-	cleanup_fd int fd = tfs_model_open_node(fs->model, q->inode.node, 0);
-	if (fd < 0) {
-		tfs_reply_error(q->req, fd);
+	struct original *f = (struct original *)w;
+
+	f->fd = tfs_model_open_node(f->fs->model, f->node, 0);
+	return f->fd < 0 ? f->fd : 0;
+}
+
+static void free_original(struct tfs_work *w)
+{
+	struct original *f = (struct original *)w;
+
+	if (f->fd >= 0)
+		close(f->fd);
+	free(f);
+}
+
+/* Passthrough to the file itself, or read by us if the kernel can't. */
+static void answer_original(struct tfs_asking *a, struct tfs_work *w, int result)
+{
+	struct tfs_fs *fs = a->pending.fs;
+	struct original *f = (struct original *)w;
+	fuse_req_t req = a->pending.req;
+
+	if (result) {
+		tfs_reply_error(req, result);
 		return;
 	}
-	struct tfs_opened *fresh = tfs_opened_create(q->ino, TFS_OPEN_NATIVE);
-	struct tfs_opened *o = tfs_opened_lock(&fs->opened, q->ino);
+	struct tfs_opened *fresh = tfs_opened_create(f->ino, TFS_OPEN_NATIVE);
+	struct tfs_opened *o = tfs_opened_lock(&fs->opened, f->ino);
 	if (o) {
 		join(fs, o);
 	} else if (fresh) {
 		o = tfs_steal(fresh);
 		if (fs->passthrough)
-			o->backing_id = register_backing(fs, q->req, fd);
+			o->backing_id = register_backing(fs, req, f->fd);
 		if (o->backing_id)
 			o->mode = TFS_OPEN_PASSTHROUGH;
 		else
-			o->fd = tfs_steal_fd(&fd);
+			o->fd = tfs_steal_fd(&f->fd);
 		tfs_opened_add(&fs->opened, o);
 	}
-	tfs_opened_unlock(&fs->opened, q->ino);
+	tfs_opened_unlock(&fs->opened, f->ino);
 	free(fresh);
 	if (o) {
 		/* Before the answer, so that it isn't behind the reader from the start. */
-		tfs_loader_original(fs->loader, q->inode.node, fuse_req_ctx(q->req)->pid);
-		tfs_reply_open(fs, q->req, o);
+		tfs_loader_original(fs->loader, f->node, fuse_req_ctx(req)->pid);
+		tfs_reply_open(fs, req, o);
 	} else {
-		tfs_reply_error(q->req, -ENOMEM);
+		tfs_reply_error(req, -ENOMEM);
 	}
+}
+
+static void open_original(const struct request *q)
+{
+	struct original *f = calloc(1, sizeof *f);
+	struct tfs_asking *a = calloc(1, sizeof *a);
+
+	if (!f || !a) {
+		free(f);
+		free(a);
+		tfs_reply_error(q->req, -ENOMEM);
+		return;
+	}
+	*f = (struct original){
+		.work = { .run = open_node, .free = free_original }, .fs = q->fs, .ino = q->ino, .node = q->inode.node, .fd = -1
+	};
+	tfs_work_init(&f->work);
+	a->answer = answer_original;
+	tfs_asking_arm(a, q->fs->storage_works, q->fs, q->req, false);
+	tfs_work_submit(&f->work, a);
 }
 
 /* How each kind of file is opened; NULL: directories. */

@@ -18,6 +18,7 @@
 
 struct tfs_control;
 struct tfs_listing;
+struct tfs_text;
 
 enum tfs_open_mode {
 	TFS_OPEN_PASSTHROUGH, /* the kernel reads the backing file directly */
@@ -54,9 +55,12 @@ struct tfs_opened {
 	struct tfs_stream *stream;	 /* STREAM */
 	enum tfs_streamed_reason reason; /* STREAM */
 	int fd;				 /* NATIVE */
-	char *text;			 /* TEXT; owned */
+	const char *text;		 /* TEXT; owned, unless it is that of one of the next two */
 	size_t text_len;
-	struct tfs_listing *listing; /* TEXT, instead */
+	const struct tfs_text *shared; /* of texts.h */
+	uint32_t serial;	       /* of a snapshot; 0: none */
+	struct tfs_listing *listing;   /* TEXT, instead; owned, unless the mount has it for everybody */
+	bool for_all;
 	struct tfs_control *control; /* TEXT, open for writing */
 };
 

@@ -94,16 +94,22 @@ void tfs_pending_fill(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, 
 	p->req = req;
 	p->here = tfs_here_of(fs, req);
 	p->give_up = give_up;
+	p->killed_only = false;
+}
+
+static bool is_watched(const struct tfs_pending *p)
+{
+	return p->fs->watches || p->killed_only;
 }
 
 void tfs_pending_heed_filled(struct tfs_pending *p)
 {
-	if (!p->fs->watches) {
+	if (!is_watched(p)) {
 		fuse_req_interrupt_func(p->req, on_interrupt, p);
 		return;
 	}
 	p->watched.tid = fuse_req_ctx(p->req)->pid;
-	p->watched.killed_only = false;
+	p->watched.killed_only = p->killed_only;
 	p->watched.give_up = on_signal;
 	p->watched.answer = on_given_up;
 	tfs_watch_add(&p->fs->watch, &p->watched);
@@ -117,7 +123,7 @@ void tfs_pending_arm(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, b
 
 void tfs_pending_disarm(struct tfs_pending *p)
 {
-	if (!p->fs->watches)
+	if (!is_watched(p))
 		fuse_req_interrupt_func(p->req, NULL, NULL);
 	else
 		tfs_watch_remove(&p->fs->watch, &p->watched);

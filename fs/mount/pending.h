@@ -33,7 +33,12 @@ struct tfs_pending {
 	struct tfs_here here;
 	/* The reader was interrupted. True: nothing else will answer. False: it is being answered already, or this triggers it. */
 	bool (*give_up)(struct tfs_pending *p);
-	struct tfs_watched watched; /* where fs->watches */
+	/*
+	 * Only a signal that kills ends the wait: for reads, which programs don't expect to fail because of a timer. May be set between
+	 * tfs_pending_fill() and tfs_pending_heed_filled().
+	 */
+	bool killed_only;
+	struct tfs_watched watched; /* where fs->watches, and if @killed_only */
 };
 
 /* Fill @p and arm it: give_up() is called when the reader is interrupted, until tfs_pending_disarm(). */

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading what the kernel doesn't read directly: streams, originals if it refuses passthrough, texts. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/container.h"
 #include "base/file.h"
 #include "mount/pending.h"
 #include "mount/reply.h"
+#include "mount/work.h"
 #include "tree/listing.h"
 
 /* A read of a stream. If the reader is killed, the request is answered and the read continues, its result unused. */
@@ -97,15 +100,65 @@ static void read_stream(struct tfs_fs *fs, fuse_req_t req, struct tfs_stream *st
 		reply_reading(rd, r);
 }
 
-/* All of the range or an error: the kernel would pad a short answer with zeros. */
-static void read_native(fuse_req_t req, int fd, uint64_t offset, size_t len)
-{
-	cleanup_free char *buf = malloc(len ? len : 1);
+/* A read of an original file that the kernel doesn't read. */
+struct native_read {
+	struct tfs_work work; /* first */
+	int fd;		      /* its own: whoever is killed meanwhile closes the file */
+	uint64_t offset;
+	size_t len;
+	char *buf;
+};
 
-	if (!buf || tfs_file_read(fd, buf, len, offset, NULL))
-		tfs_reply_error(req, buf ? -EIO : -ENOMEM);
+static int read_file(struct tfs_work *w)
+{
+	struct native_read *n = (struct native_read *)w;
+
+	return tfs_file_read(n->fd, n->buf, n->len, n->offset, NULL) ? -EIO : 0;
+}
+
+static void free_native(struct tfs_work *w)
+{
+	struct native_read *n = (struct native_read *)w;
+
+	if (n->fd >= 0)
+		close(n->fd);
+	free(n->buf);
+	free(n);
+}
+
+/* All of the range or an error: the kernel would pad a short answer with zeros. */
+static void answer_native(struct tfs_asking *a, struct tfs_work *w, int result)
+{
+	const struct native_read *n = (struct native_read *)w;
+
+	if (result)
+		tfs_reply_error(a->pending.req, result);
 	else
-		fuse_reply_buf(req, buf, len);
+		fuse_reply_buf(a->pending.req, n->buf, n->len);
+}
+
+static void read_native(struct tfs_fs *fs, fuse_req_t req, int fd, uint64_t offset, size_t len)
+{
+	struct native_read *n = malloc(sizeof *n);
+	struct tfs_asking *a = malloc(sizeof *a);
+
+	if (n)
+		*n = (struct native_read){ .work = { .run = read_file, .free = free_native },
+					   .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0),
+					   .offset = offset,
+					   .len = len,
+					   .buf = malloc(len) };
+	if (!n || !a || !n->buf || n->fd < 0) {
+		if (n)
+			free_native(&n->work);
+		free(a);
+		tfs_reply_error(req, -ENOMEM);
+		return;
+	}
+	tfs_work_init(&n->work);
+	a->answer = answer_native;
+	tfs_asking_arm(a, fs->storage_works, fs, req, true);
+	tfs_work_submit(&n->work, a);
 }
 
 /* From a copy: once the kernel has the answer the file may be closed, and its text freed, while we are still in write(2). */
@@ -159,7 +212,7 @@ void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, stru
 	else if (o->mode == TFS_OPEN_STREAM)
 		read_stream(fs, req, o->stream, at, size);
 	else if (o->mode == TFS_OPEN_NATIVE)
-		read_native(req, o->fd, at, size);
+		read_native(fs, req, o->fd, at, size);
 	else
 		read_text(req, o->text + at, size);
 }

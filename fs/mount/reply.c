@@ -5,9 +5,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "mount/control.h"
 #include "mount/pending.h"
 #include "mount/readahead.h"
+#include "mount/stats.h"
+#include "mount/texts.h"
 #include "tree/listing.h"
 
 /* The kernel's readahead in files that we read: two reads, so one is in flight while the other is being used. */
@@ -53,15 +56,21 @@ void tfs_close_opened(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 		tfs_stream_close(o->stream);
 	if (o->fd >= 0)
 		close(o->fd);
-	tfs_listing_close(o->listing);
+	if (!o->for_all)
+		tfs_listing_close(o->listing);
 	tfs_control_close(o->control);
-	free(o->text);
+	if (o->shared)
+		tfs_texts_put(fs->texts, o->shared);
+	else if (o->serial)
+		tfs_snapshots_put(&fs->snapshots, o->serial, 1);
+	else
+		free((char *)o->text);
 	free(o);
 }
 
 static void release(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 {
-	o = tfs_opened_put(o->mode == TFS_OPEN_TEXT ? &fs->texts : &fs->opened, o);
+	o = tfs_opened_put(o->mode == TFS_OPEN_TEXT ? &fs->text_opens : &fs->opened, o);
 	if (o)
 		tfs_close_opened(fs, req, o);
 }
@@ -92,23 +101,60 @@ void tfs_reply_open(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 
 void tfs_reply_text(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 {
-	tfs_opened_lock(&fs->texts, o->ino);
-	tfs_opened_add(&fs->texts, o);
-	tfs_opened_unlock(&fs->texts, o->ino);
+	tfs_opened_lock(&fs->text_opens, o->ino);
+	tfs_opened_add(&fs->text_opens, o);
+	tfs_opened_unlock(&fs->text_opens, o->ino);
 	tfs_reply_open(fs, req, o);
 }
 
 void tfs_reply_open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, char *text, size_t len)
 {
-	struct tfs_opened *o = tfs_opened_create(ino, TFS_OPEN_TEXT);
-	if (!o) {
-		free(text);
+	struct tfs_opened *fresh = tfs_opened_create(ino, TFS_OPEN_TEXT);
+	/* It is always the same text, so all who have it open have one. */
+	struct tfs_opened *o = tfs_opened_lock(&fs->text_opens, ino);
+
+	if (o) {
+		o->opens++;
+	} else if (fresh) {
+		o = tfs_steal(fresh);
+		o->text = tfs_steal(text);
+		o->text_len = len;
+		tfs_opened_add(&fs->text_opens, o);
+	}
+	tfs_opened_unlock(&fs->text_opens, ino);
+	free(fresh);
+	free(text);
+	if (o)
+		tfs_reply_open(fs, req, o);
+	else
 		tfs_reply_error(req, -ENOMEM);
+}
+
+/* The listing for everybody, made when it is first needed; NULL: out of memory. */
+static struct tfs_listing *listing_for_all(struct tfs_fs *fs, uint32_t which)
+{
+	struct tfs_listing *l = fs->listings[which], *other = NULL;
+
+	if (l || !(l = tfs_control_listing(fs, which, NULL)) || atomic_compare_exchange_strong(&fs->listings[which], &other, l))
+		return l;
+	tfs_listing_close(l);
+	return other;
+}
+
+void tfs_reply_listing(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint32_t which, const struct tfs_caller *caller)
+{
+	struct tfs_opened *o = tfs_opened_create(ino, TFS_OPEN_TEXT);
+
+	if (o) {
+		o->for_all = !caller;
+		o->listing = caller ? tfs_control_listing(fs, which, caller) : listing_for_all(fs, which);
+	}
+	if (o && o->listing) {
+		tfs_reply_text(fs, req, o);
 		return;
 	}
-	o->text = text;
-	o->text_len = len;
-	tfs_reply_text(fs, req, o);
+	free(o);
+	tfs_reply_error(req, -ENOMEM);
 }
 
 void tfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -124,6 +170,10 @@ void tfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 void tfs_close_all(struct tfs_fs *fs)
 {
 	struct tfs_opened *o;
-	while ((o = tfs_opened_pop(&fs->opened)) || (o = tfs_opened_pop(&fs->texts)))
+	while ((o = tfs_opened_pop(&fs->opened)) || (o = tfs_opened_pop(&fs->text_opens)))
 		tfs_close_opened(fs, NULL, o);
+	for (unsigned i = 0; i < TFS_CONTROLS; i++) {
+		tfs_listing_close(fs->listings[i]);
+		fs->listings[i] = NULL;
+	}
 }

@@ -14,8 +14,12 @@ void tfs_reply_error(fuse_req_t req, int error);
 /* Answer an open with @o, which already counts it. */
 void tfs_reply_open(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o);
 
-/* The same with @o, a text that isn't in a table yet; or with @text, malloc()ed, taking ownership. */
+/*
+ * The same with @o, a text that isn't in a table yet; with @text, malloc()ed, taking ownership, which is the same for every open of
+ * @ino; with the listing that control file @which is for @caller (NULL: everybody).
+ */
 void tfs_reply_text(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o);
+void tfs_reply_listing(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, uint32_t which, const struct tfs_caller *caller);
 void tfs_reply_open_text(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, char *text, size_t len);
 
 /* Close everything that an entry outside of the tables has open. @req: any request of the session, or NULL after its end. */

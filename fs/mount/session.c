@@ -22,6 +22,7 @@
 #include "base/thread.h"
 #include "config.h"
 #include "mount/control.h"
+#include "mount/ending.h"
 #include "mount/fs.h"
 #include "mount/mountpoint.h"
 #include "mount/notify.h"
@@ -29,6 +30,8 @@
 #include "mount/readahead.h"
 #include "mount/reply.h"
 #include "mount/stats.h"
+#include "mount/texts.h"
+#include "mount/work.h"
 
 /*
  * Reads that the kernel may have in flight for readahead. More than the loader's threads, so they always have work.
@@ -414,6 +417,9 @@ static int serve(struct tfs_fs *fs)
 		announce(fs);
 	tfs_log_limit();				       /* from here on users cause lines */
 	int ended = fuse_session_loop_mt(fs->session, config); /* even if it is over: this stops the rings */
+	if (ended >= 0 && tfs_ending_signal())
+		ended = tfs_ending_signal();
+	tfs_ending_begun();
 	fuse_loop_cfg_destroy(config);
 	if (!started)
 		tfs_notify("STOPPING=1");
@@ -439,8 +445,11 @@ static int serve(struct tfs_fs *fs)
 
 void tfs_fs_stop(struct tfs_fs *fs)
 {
+	tfs_ending_begun(); /* libfuse's rings are stopped before its loop ends */
 	pthread_mutex_lock(&fs->stop_lock);
 	if (!fs->stopped && fs->loader) {
+		tfs_works_stop(fs->storage_works);
+		tfs_works_stop(fs->cpu_works);
 		tfs_loader_stop(fs->loader);
 		tfs_watch_drain(&fs->watch);
 	}
@@ -492,16 +501,20 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 	int r = create_session(fs);
 	if (r)
 		return r;
-	if (fuse_set_signal_handlers(fs->session))
-		return -ENOMEM;
+	r = tfs_ending_init(fs);
+	if (r)
+		return r;
 	r = -EIO;
 	if (!mount_undisturbed(fs, mountpoint)) { /* otherwise libfuse, or fusermount3, has reported why */
 		fs->device = tfs_mounted_at(mountpoint).device;
+		tfs_ending_mounted(fs);
 		/* Threads inherit the remaining privileges, so the loader comes after this. */
 		r = tfs_privileges_drop();
 		if (r)
 			tfs_log_error("dropping privileges: %s", strerror(-r));
 		else
+			r = tfs_ending_start(fs);
+		if (!r)
 			r = create_loader(fs);
 		if (!r && fs->options->passthrough == TFS_ON && !fs->passthrough) {
 			tfs_log_error("--passthrough=on: %s", fs->streamed_because);
@@ -513,10 +526,10 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		tfs_fs_stop(fs);
 		tfs_close_all(fs);
 		tfs_log_limit_end();
-		if (tfs_mountpoint_fd(mountpoint) < 0) /* otherwise the program that mounted it does that */
+		tfs_ending_over();
+		if (tfs_mountpoint_fd(mountpoint) < 0 && !tfs_ending_unmounted()) /* or the program that mounted it does that */
 			unmount_undisturbed(fs);
 	}
-	fuse_remove_signal_handlers(fs->session);
 	return r;
 }
 
@@ -598,13 +611,16 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	fuse_set_log_func(on_fuse_log);
 	raise_limits();
 	tfs_opened_init(&fs.opened);
-	tfs_opened_init(&fs.texts);
+	tfs_opened_init(&fs.text_opens);
 	tfs_snapshots_init(&fs.snapshots);
 	tfs_watch_init(&fs.watch);
 	tfs_placement_init(&fs.placement);
 	pthread_mutex_init(&fs.stop_lock, NULL);
 
-	int r = open_log(&fs);
+	fs.storage_works = tfs_works_create(TFS_STORAGE_THREADS);
+	fs.cpu_works = tfs_works_create(TFS_CPU_THREADS);
+	fs.texts = tfs_texts_create(&fs);
+	int r = fs.storage_works && fs.cpu_works && fs.texts ? open_log(&fs) : -ENOMEM;
 	if (!r)
 		r = tfs_mountpoint_check(options->mountpoint, options->nonempty, &mountpoint);
 	fs.mountpoint = mountpoint;
@@ -645,6 +661,9 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 
 	if (fs.session)
 		fuse_session_destroy(fs.session);
+	tfs_texts_destroy(fs.texts);
+	tfs_works_destroy(fs.storage_works);
+	tfs_works_destroy(fs.cpu_works);
 	tfs_loader_destroy(fs.loader);
 	tfs_tree_destroy(fs.tree);
 	tfs_model_destroy(fs.model);
@@ -659,7 +678,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	tfs_placement_fini(&fs.placement);
 	tfs_watch_fini(&fs.watch);
 	tfs_snapshots_fini(&fs.snapshots);
-	tfs_opened_fini(&fs.texts);
+	tfs_opened_fini(&fs.text_opens);
 	tfs_opened_fini(&fs.opened);
 	return r ? 1 : 0;
 }

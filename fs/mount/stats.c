@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mount/stats.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <limits.h>
@@ -13,6 +14,8 @@
 #include "base/utf8.h"
 #include "config.h"
 #include "mount/control.h"
+#include "mount/texts.h"
+#include "tree/listing.h"
 #include "tree/meta.h"
 
 const char *const tfs_controls[TFS_CONTROLS + 1] = {
@@ -185,6 +188,7 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	gauge(r, "memory_used_bytes", res->used, "used of the budget, by loading and resident tensors");
 	gauge(r, "memory_staged_bytes", s->staged,
 	      "used of the budget, by deflated tensors that aren't in C order, while they are read");
+	gauge(r, "memory_texts_bytes", tfs_texts_bytes(fs->texts), "used of the budget, by texts such as keys of files");
 	gauge(r, "memory_held_bytes", s->store_used, "memory of backing files, as the kernel counts it");
 	gauge(r, "resident", res->files[TFS_RESIDENT] + res->files[TFS_EVICTING], "tensors in memory");
 	gauge(r, "loading", res->files[TFS_LOADING], "tensors being loaded");
@@ -389,4 +393,29 @@ char *tfs_control_now(struct tfs_fs *fs, uint32_t which, const struct tfs_caller
 	if (text)
 		*ret_len = strlen(text);
 	return text;
+}
+
+/* --- What never changes ---------------------------------------------------------------------------------------------- */
+
+static struct tfs_listing *open_listing(struct tfs_fs *fs, uint32_t which, struct tfs_hashes *hashes,
+					const struct tfs_caller *caller)
+{
+	if (which == TFS_CONTROL_XXH128SUMS)
+		return tfs_listing_open_sums(fs->model, fs->tree, hashes, caller);
+	return tfs_listing_open(fs->model, fs->tree, which == TFS_CONTROL_INDEX_JSON, caller);
+}
+
+struct tfs_listing *tfs_control_listing(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller)
+{
+	return open_listing(fs, which, tfs_loader_hashes(fs->loader), caller);
+}
+
+int tfs_control_size(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller, uint64_t *ret_size)
+{
+	struct tfs_listing *l = open_listing(fs, which, NULL, caller);
+	int64_t size = l ? tfs_listing_size(l) : -ENOMEM;
+
+	tfs_listing_close(l);
+	*ret_size = size < 0 ? 0 : (uint64_t)size;
+	return size < 0 ? (int)size : 0;
 }

@@ -15,6 +15,10 @@ extern const char *const tfs_controls[TFS_CONTROLS + 1];
 /* The indexes and XXH128SUMS (tree/listing.h, mount/sums.h), which never change; the others' text changes over time. */
 bool tfs_control_is_fixed(uint32_t which);
 
+/* The listing that one of these is, as tfs_listing_open(); and its size, for which all of it is made: 0 or -errno. */
+struct tfs_listing *tfs_control_listing(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller);
+int tfs_control_size(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller, uint64_t *ret_size);
+
 /*
  * The text of another control file as it is now, allocated; its length into *@ret_len. It leaves out what @caller (NULL: everybody)
  * may not read. NULL: out of memory.

@@ -3,9 +3,7 @@
 
 #include <errno.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/container.h"
 #include "hash/hash.h"
@@ -96,105 +94,16 @@ void tfs_getxattr_hash(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode
 
 /* --- XXH128SUMS ------------------------------------------------------------------------------------------------------ */
 
-static void print_escaped(FILE *f, const char *s)
-{
-	for (; *s; s++)
-		if (*s == '\n' || *s == '\r' || *s == '\\')
-			fprintf(f, "\\%c", *s == '\n' ? 'n' : *s == '\r' ? 'r' : '\\');
-		else
-			putc(*s, f);
-}
-
-/*
- * Like xxhsum: only a name that would break the line is escaped, marked by a '\' at the beginning of the line. Versions before
- * 0.8.2 don't know that, and take a '\' in a name literally; so do later ones if the line doesn't begin with one.
- */
-static void print_line(FILE *f, const char *hash, const char *path, const char *name)
-{
-	bool escape = strpbrk(path, "\n\r");
-
-	fprintf(f, "%s%s  ", escape ? "\\" : "", hash);
-	if (!escape) {
-		fprintf(f, "%s/%s\n", path, name);
-		return;
-	}
-	print_escaped(f, path);
-	putc('/', f);
-	print_escaped(f, name);
-	putc('\n', f);
-}
-
-/* Placeholder for the hash. */
-static const char no_hash[TFS_HASH_TEXT] = "00000000000000000000000000000000";
-
-/* @caller NULL: every line. @sized: only their final length. */
-static int print_sums(struct tfs_fs *fs, const struct tfs_caller *caller, bool sized, FILE *f)
-{
-	char path[TFS_PATH_SIZE], name[TFS_NAME_MAX + 1], text[TFS_HASH_TEXT];
-	struct tfs_inode tensor;
-	struct tfs_hash hash;
-
-	memcpy(text, no_hash, sizeof text);
-	for (uint32_t s = 0; s < fs->model->n_sets; s++) {
-		struct tfs_inode dir = { .kind = TFS_INO_SET_VIEW_DIR, .set = s, .view = TFS_VIEW_TENSORS };
-		uint64_t place = 0;
-		int r;
-		r = tfs_tree_view_path(fs->tree, s, TFS_VIEW_TENSORS, path, sizeof path);
-		if (r)
-			return r == -ENOMEM ? r : -EIO;
-		while (!(r = tfs_tree_entry(fs->tree, dir, &place, name, &tensor))) {
-			if (caller && !tfs_access_tensor(tfs_tree_access(fs->tree), caller, s, tensor.tensor))
-				continue;
-			if (!sized && !tfs_hash_peek(tfs_loader_hashes(fs->loader), s, tensor.tensor, &hash))
-				return -EIO;
-			if (!sized)
-				tfs_hash_text(&hash, text);
-			print_line(f, text, path, name);
-		}
-		if (r != -ENOENT) /* the end */
-			return r;
-	}
-	return 0;
-}
-
-static int make_sums(struct tfs_fs *fs, const struct tfs_caller *caller, bool sized, char **ret_text, size_t *ret_len)
-{
-	FILE *f = open_memstream(ret_text, ret_len);
-	if (!f)
-		return -ENOMEM;
-	int r = print_sums(fs, caller, sized, f);
-	if (fclose(f) && !r)
-		r = -ENOMEM;
-	if (r) {
-		free(*ret_text);
-		*ret_text = NULL;
-	}
-	return r;
-}
-
-int tfs_sums_size(struct tfs_fs *fs, const struct tfs_caller *caller, uint64_t *ret_size)
-{
-	char *text = NULL;
-	size_t len = 0;
-	int r = make_sums(fs, caller, true, &text, &len);
-
-	free(text);
-	*ret_size = len;
-	return r;
-}
-
 static void reply_sums(struct asking *a, int result)
 {
-	char *text = NULL;
-	size_t len = 0;
-	a->pending.fs->interrupted += result == -EINTR;
-	int r = result ? result : make_sums(a->pending.fs, a->some ? &a->caller : NULL, false, &text, &len);
+	struct tfs_fs *fs = a->pending.fs;
 
-	if (r)
+	fs->interrupted += result == -EINTR;
+	if (result)
 		/* ESTALE would make the kernel retry, and read all of it a second time. */
-		tfs_reply_error(a->pending.req, r == -ENOMEM || r == -EINTR ? r : -EIO);
+		tfs_reply_error(a->pending.req, result == -ENOMEM || result == -EINTR ? result : -EIO);
 	else
-		tfs_reply_open_text(a->pending.fs, a->pending.req, a->ino, text, len);
+		tfs_reply_listing(fs, a->pending.req, a->ino, TFS_CONTROL_XXH128SUMS, a->some ? &a->caller : NULL);
 	tfs_caller_fini(&a->caller);
 	free(a);
 }

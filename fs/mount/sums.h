@@ -17,7 +17,4 @@ void tfs_getxattr_hash(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode
  */
 void tfs_open_sums(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, const struct tfs_caller *caller);
 
-/* Its length, for which no hash needs to be known. 0 or -errno. */
-int tfs_sums_size(struct tfs_fs *fs, const struct tfs_caller *caller, uint64_t *ret_size);
-
 #endif

@@ -203,6 +203,7 @@ void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 	struct tfs_fs *fs = fuse_req_userdata(req);
 	struct tfs_inode inode;
 	char list[(N_ATTRIBUTES + 1) * 32];
+	struct tfs_hash hash;
 	size_t len = 0;
 
 	int r = tfs_inode_of(fs, ino, &inode);
@@ -218,7 +219,7 @@ void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		len += 1 + snprintf(list + len, sizeof list - len, "%s%s", prefix, attributes[i].name);
 	}
 	/* Programs that list attributes read them all, and most don't want this one enough to wait for it. */
-	if (inode.kind == TFS_INO_TENSOR && tfs_hash_is_known(tfs_loader_hashes(fs->loader), inode.set, inode.tensor))
+	if (inode.kind == TFS_INO_TENSOR && tfs_hash_peek(tfs_loader_hashes(fs->loader), inode.set, inode.tensor, &hash))
 		len += 1 + snprintf(list + len, sizeof list - len, "%s", hash_name);
 	reply_sized(req, list, len, size);
 }

@@ -46,13 +46,35 @@ bool tfs_consolidated_has(struct tfs_consolidated_all *w, uint32_t set)
 	return has;
 }
 
-const struct tfs_consolidated *tfs_consolidated_get(struct tfs_consolidated_all *w, uint32_t set)
+static struct tfs_consolidated *there(struct tfs_consolidated_all *w, uint32_t set)
 {
 	pthread_mutex_lock(&w->lock);
+	struct tfs_consolidated *consolidated = w->sets[set].consolidated;
+	pthread_mutex_unlock(&w->lock);
+	return consolidated;
+}
+
+bool tfs_consolidated_there(struct tfs_consolidated_all *w, uint32_t set)
+{
+	return there(w, set);
+}
+
+const struct tfs_consolidated *tfs_consolidated_get(struct tfs_consolidated_all *w, uint32_t set)
+{
+	struct tfs_consolidated *consolidated = there(w, set), *made = NULL;
+
+	if (consolidated)
+		return consolidated;
+	/* Without the lock, which others need for no more than a look. */
+	if (tfs_consolidated_create(&w->model->sets[set], &made))
+		return NULL;
+	pthread_mutex_lock(&w->lock);
 	struct entry *e = &w->sets[set];
-	if (!e->consolidated && tfs_consolidated_create(&w->model->sets[set], &e->consolidated))
-		e->consolidated = NULL;
-	const struct tfs_consolidated *consolidated = e->consolidated;
+	if (!e->consolidated)
+		e->consolidated = made;
+	else
+		tfs_consolidated_destroy(made);
+	consolidated = e->consolidated;
 	pthread_mutex_unlock(&w->lock);
 	return consolidated;
 }

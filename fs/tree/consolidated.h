@@ -14,6 +14,9 @@ void tfs_consolidated_all_destroy(struct tfs_consolidated_all *w);			 /* takes N
 /* Does that set have one? */
 bool tfs_consolidated_has(struct tfs_consolidated_all *w, uint32_t set);
 
+/* Was the one of a set made before? */
+bool tfs_consolidated_there(struct tfs_consolidated_all *w, uint32_t set);
+
 /* The one of a set that does, valid as long as @w. NULL: out of memory. */
 const struct tfs_consolidated *tfs_consolidated_get(struct tfs_consolidated_all *w, uint32_t set);
 

@@ -314,6 +314,19 @@ const struct tfs_consolidated *tfs_converted_shard(struct tfs_converted_all *c, 
 	return found;
 }
 
+bool tfs_converted_shard_there(struct tfs_converted_all *c, uint32_t set, enum tfs_as as, uint32_t shard)
+{
+	bool there = false;
+
+	if (pthread_mutex_trylock(&c->lock))
+		return false;
+	const struct converted *o = &c->sets[set].as[as];
+	if (shard < o->shards.n)
+		there = o->files[shard];
+	pthread_mutex_unlock(&c->lock);
+	return there;
+}
+
 void tfs_converted_shard_name(uint32_t shard, uint32_t n, char *buf, size_t size)
 {
 	tfs_shards_name(stem, shard, n, buf, size);

@@ -34,6 +34,8 @@ int tfs_converted_members(struct tfs_converted_all *c, uint32_t set, const struc
 uint32_t tfs_converted_shards(struct tfs_converted_all *c, uint32_t set, enum tfs_as as);
 /* One of them, valid as long as @c. NULL: out of memory. */
 const struct tfs_consolidated *tfs_converted_shard(struct tfs_converted_all *c, uint32_t set, enum tfs_as as, uint32_t shard);
+/* Was it made before? False also while something is being made. */
+bool tfs_converted_shard_there(struct tfs_converted_all *c, uint32_t set, enum tfs_as as, uint32_t shard);
 /* Its name, into @buf of @size bytes: "model.safetensors", or "model-00001-of-00002.safetensors". */
 void tfs_converted_shard_name(uint32_t shard, uint32_t n, char *buf, size_t size);
 

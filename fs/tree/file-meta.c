@@ -34,7 +34,7 @@ static int add_gguf(struct tfs_json_out *b, const struct tfs_model *m, uint32_t 
 	int changed = code ? 0 : tfs_model_check_node(m, node, &in);
 	if (changed)
 		r = tfs_error_set(&err, changed, TFS_NO_OFFSET, "changed since it was mounted");
-	if (r) {
+	if (r && b->failed != -ECANCELED) {
 		tfs_error_in(&err, path);
 		tfs_log_error("keys: %s", tfs_error_line(&err, line, sizeof line));
 	}
@@ -81,11 +81,12 @@ static int add_differ(struct tfs_json_out *b, const struct tfs_set *set)
 	return 0;
 }
 
-int tfs_file_meta_text(const struct tfs_model *m, struct tfs_inode inode, char **ret_text, size_t *ret_len)
+int tfs_file_meta_text(const struct tfs_model *m, struct tfs_inode inode, struct tfs_json_guard *guard, char **ret_text,
+		       size_t *ret_len)
 {
 	const struct tfs_set *set = &m->sets[inode.set];
 	bool safetensors = inode.node == TFS_KEYS_SAFETENSORS;
-	struct tfs_json_out b = { 0 };
+	struct tfs_json_out b = { .guard = guard };
 	int r = 0;
 
 	tfs_json_add(&b, "{\n  \"files\": [\n    ");

@@ -13,13 +13,16 @@
 
 #include <stddef.h>
 
+#include "base/json-write.h"
 #include "model/model.h"
 #include "tree/inode.h"
 
 /*
  * The text of @inode, a TFS_INO_KEYS, allocated; its length into *@ret_len. It is always the same; GGUF's is read from the files.
- * -ESTALE: one of them has changed; -EIO or another errno: it can't be read; both are logged. -ENOMEM.
+ * @guard: NULL, or of
+ * the text. -ESTALE: one of them has changed; -EIO or another errno: it can't be read; both are logged. -ENOMEM, -ECANCELED: as @guard says.
  */
-int tfs_file_meta_text(const struct tfs_model *m, struct tfs_inode inode, char **ret_text, size_t *ret_len);
+int tfs_file_meta_text(const struct tfs_model *m, struct tfs_inode inode, struct tfs_json_guard *guard, char **ret_text,
+		       size_t *ret_len);
 
 #endif

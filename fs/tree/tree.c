@@ -163,16 +163,32 @@ const struct tfs_consolidated *tfs_tree_consolidated(struct tfs_tree *t, struct 
 			   tfs_consolidated_get(t->consolidated, file.set);
 }
 
-int tfs_tree_text(struct tfs_tree *t, struct tfs_inode file, char **ret_text, size_t *ret_len)
+bool tfs_tree_consolidated_there(struct tfs_tree *t, struct tfs_inode file)
 {
-	switch (file.node) {
-	case TFS_KEYS_CONFIG:
-		return tfs_converted_config(t->converted, file.set, (enum tfs_as)file.view, ret_text, ret_len);
-	case TFS_KEYS_INDEX:
-		return tfs_converted_index(t->converted, file.set, (enum tfs_as)file.view, ret_text, ret_len);
-	default:
-		return tfs_file_meta_text(t->model, file, ret_text, ret_len);
-	}
+	return file.view ? tfs_converted_shard_there(t->converted, file.set, (enum tfs_as)(file.view - 1), file.node) :
+			   tfs_consolidated_there(t->consolidated, file.set);
+}
+
+/* One of those in whole/bf16 and the like, which are as long as a config.json, or an index. */
+static int converted_text(struct tfs_tree *t, struct tfs_inode file, char **ret_text, size_t *ret_len)
+{
+	const enum tfs_as as = (enum tfs_as)file.view;
+
+	if (file.node == TFS_KEYS_CONFIG)
+		return tfs_converted_config(t->converted, file.set, as, ret_text, ret_len);
+	return tfs_converted_index(t->converted, file.set, as, ret_text, ret_len);
+}
+
+int tfs_tree_text(struct tfs_tree *t, struct tfs_inode file, struct tfs_json_guard *guard, char **ret_text, size_t *ret_len)
+{
+	int r;
+
+	if (file.node < TFS_KEYS_IN_META)
+		return tfs_file_meta_text(t->model, file, guard, ret_text, ret_len);
+	r = converted_text(t, file, ret_text, ret_len);
+	if (!r && guard && (r = guard->grow(guard, *ret_len)))
+		free(*ret_text);
+	return r;
 }
 
 uint32_t tfs_tree_original_of(const struct tfs_tree *t, struct tfs_inode i)

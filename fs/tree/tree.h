@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/json-write.h"
 #include "model/model.h"
 #include "tree/access.h"
 #include "tree/consolidated.h"
@@ -72,12 +73,14 @@ uint64_t tfs_tree_n_files(const struct tfs_tree *t);
 
 /* The content of @file, a TFS_INO_CONSOLIDATED; NULL: out of memory. */
 const struct tfs_consolidated *tfs_tree_consolidated(struct tfs_tree *t, struct tfs_inode file);
+/* Was it made before? It needs time in proportion to the number of tensors. */
+bool tfs_tree_consolidated_there(struct tfs_tree *t, struct tfs_inode file);
 
 /*
- * The text of @file, a TFS_INO_KEYS, allocated; its length in *@ret_len. It is always the same. 0, or as tfs_file_meta_text() and
- * tfs_converted_config().
+ * The text of @file, a TFS_INO_KEYS, allocated; its length in *@ret_len. It is always the same. May wait for storage. @guard as for
+ * tfs_file_meta_text(), and asked afterwards for a text that is made otherwise. 0, or as that and tfs_converted_config().
  */
-int tfs_tree_text(struct tfs_tree *t, struct tfs_inode file, char **ret_text, size_t *ret_len);
+int tfs_tree_text(struct tfs_tree *t, struct tfs_inode file, struct tfs_json_guard *guard, char **ret_text, size_t *ret_len);
 
 /* The node whose content @inode shows, as it is or converted, and so whose owner and mode it has; UINT32_MAX: it isn't of one. */
 uint32_t tfs_tree_original_of(const struct tfs_tree *t, struct tfs_inode inode);

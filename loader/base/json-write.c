@@ -8,22 +8,38 @@
 
 #include "base/utf8.h"
 
+/* Make room for @len bytes more. 0 or -errno. */
+static int grow(struct tfs_json_out *b, size_t len)
+{
+	size_t room = b->room ? b->room : 4096;
+	char *p;
+	int r;
+
+	while (room - b->len < len)
+		room *= 2; /* both are far below SIZE_MAX / 2 */
+	if (room > TFS_JSON_OUT_MAX)
+		return -EFBIG;
+	r = b->guard ? b->guard->grow(b->guard, room) : 0;
+	if (r)
+		return r;
+	p = realloc(b->s, room);
+	if (!p)
+		return -ENOMEM;
+	b->s = p;
+	b->room = room;
+	return 0;
+}
+
 void tfs_json_add_bytes(struct tfs_json_out *b, const char *s, size_t len)
 {
+	if (!b->failed && b->guard && *b->guard->abandoned)
+		b->failed = -ECANCELED;
 	if (b->failed || !len)
 		return;
-	if (len > b->room - b->len) {
-		size_t room = b->room ? b->room : 4096;
-		while (room - b->len < len)
-			room *= 2; /* both are far below SIZE_MAX / 2 */
-		char *p = room > TFS_JSON_OUT_MAX ? NULL : realloc(b->s, room);
-		if (!p) {
-			b->failed = room > TFS_JSON_OUT_MAX ? -EFBIG : -ENOMEM;
-			return;
-		}
-		b->s = p;
-		b->room = room;
-	}
+	if (len > b->room - b->len)
+		b->failed = grow(b, len);
+	if (b->failed)
+		return;
 	memcpy(b->s + b->len, s, len);
 	b->len += len;
 }

@@ -3,6 +3,8 @@
 #ifndef TFS_BASE_JSON_OUT_H
 #define TFS_BASE_JSON_OUT_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -11,10 +13,18 @@
  */
 #define TFS_JSON_OUT_MAX ((size_t)256 << 20)
 
+/* For a text that may get long, and that somebody waits for. */
+struct tfs_json_guard {
+	const _Atomic bool *abandoned; /* nobody wants it any more: the result is -ECANCELED */
+	/* It is to use @room bytes from now on, more than before. 0, or -ENOMEM: there is no room for that. */
+	int (*grow)(struct tfs_json_guard *g, size_t room);
+};
+
 struct tfs_json_out {
 	char *s; /* malloc()ed; NULL while it is empty */
 	size_t len, room;
-	int failed; /* -ENOMEM, or -EFBIG above TFS_JSON_OUT_MAX: from then on nothing is added */
+	int failed;		      /* -ENOMEM, -ECANCELED, or -EFBIG above TFS_JSON_OUT_MAX: from then on nothing is added */
+	struct tfs_json_guard *guard; /* NULL: none */
 };
 
 /* Add @text, or @len bytes, verbatim. */

@@ -36,6 +36,7 @@ struct job {
 	uint32_t set, tensor;
 	bool running;
 	bool of_pass;	       /* the pass is waiting for it */
+	bool known;	       /* only its source is to be checked, most likely */
 	struct tfs_list waits; /* struct tfs_hash_wait */
 };
 
@@ -69,13 +70,15 @@ struct tfs_hashes {
 	uint64_t bytes, failures;
 	char last_error[TFS_ERROR_LINE];
 	unsigned n_hashers;
+	/* One more than hash at a time: the last one only checks the sources of hashes that are known, which nobody should wait for. */
 	struct hasher {
 		struct tfs_hashes *h;
+		bool checks;
 		pthread_t thread;
 		/* Its own, without the lock. */
 		XXH3_state_t *state;
 		struct tfs_read read;
-	} hashers[TFS_HASHERS];
+	} hashers[TFS_HASHERS + 1];
 };
 
 static const struct tfs_tensor *tensor_of(const struct tfs_hashes *h, uint32_t set, uint32_t tensor)
@@ -135,12 +138,6 @@ static int check_source(struct tfs_hashes *h, uint32_t set, uint32_t tensor, str
 static bool is_resident(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
 {
 	return h->residency && tfs_residency_is_resident(h->residency, (struct tfs_file_id){ set, tensor, TFS_RAW });
-}
-
-/* Are the bytes that were hashed still those that a reader would see? */
-static bool is_true(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
-{
-	return !check_source(h, set, tensor, NULL) || is_resident(h, set, tensor);
 }
 
 static bool is_given_up(struct tfs_hashes *h, const struct job *j)
@@ -289,11 +286,11 @@ static struct job *next_of_pass(struct tfs_hashes *h)
 }
 
 /* The lock is held. */
-static struct job *first_waiting(struct tfs_hashes *h)
+static struct job *first_waiting(struct tfs_hashes *h, bool known)
 {
 	tfs_assert_held(&h->lock);
 	tfs_list_each(struct job, j, &h->jobs, link)
-		if (!j->running)
+		if (!j->running && (j->known || !known))
 			return j;
 	return NULL;
 }
@@ -334,7 +331,7 @@ static void on_duplicate(void *arg, struct tfs_file_id id)
 	pthread_mutex_lock(&h->lock);
 	if (h->n_merges < MERGES_MAX) {
 		h->merges[h->n_merges++] = id;
-		pthread_cond_signal(&h->work);
+		pthread_cond_broadcast(&h->work);
 	}
 	pthread_mutex_unlock(&h->lock);
 }
@@ -395,15 +392,15 @@ static void *hasher(void *arg)
 	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE); /* failing to is harmless */
 	pthread_mutex_lock(&h->lock);
 	while (!h->stopping) {
-		struct job *j = first_waiting(h);
-		if (!j && h->n_merges) {
+		struct job *j = first_waiting(h, me->checks);
+		if (!j && h->n_merges && !me->checks) {
 			struct tfs_file_id id = h->merges[--h->n_merges];
 			pthread_mutex_unlock(&h->lock);
 			tfs_residency_merge(h->residency, id, is_stopping, h);
 			pthread_mutex_lock(&h->lock);
 			continue;
 		}
-		if (!j)
+		if (!j && !me->checks)
 			j = next_of_pass(h);
 		if (j) {
 			j->running = true;
@@ -431,7 +428,7 @@ static void *hasher(void *arg)
 static int start_hashers(struct tfs_hashes *h)
 {
 	tfs_assert_held(&h->lock);
-	while (h->n_hashers < TFS_HASHERS) {
+	while (h->n_hashers < TFS_HASHERS + 1) {
 		struct hasher *me = &h->hashers[h->n_hashers];
 		if (!me->state && !(me->state = XXH3_createState()))
 			break;
@@ -446,7 +443,9 @@ static int start_hashers(struct tfs_hashes *h)
 
 int tfs_hash_get(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct tfs_hash_wait *w)
 {
-	if (tfs_hash_peek(h, set, tensor, &w->hash) && is_true(h, set, tensor))
+	bool known = tfs_hash_peek(h, set, tensor, &w->hash);
+
+	if (known && is_resident(h, set, tensor))
 		return 0;
 	pthread_mutex_lock(&h->lock);
 	int r = w->cancelled || h->stopping ? -ECANCELED : start_hashers(h);
@@ -456,8 +455,9 @@ int tfs_hash_get(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct tfs
 	if (!r && !j)
 		r = -ENOMEM;
 	if (!r) {
+		j->known = known;
 		wait_add(&j->waits, w);
-		pthread_cond_signal(&h->work);
+		pthread_cond_broadcast(&h->work);
 		r = TFS_QUEUED;
 	}
 	pthread_mutex_unlock(&h->lock);
@@ -506,12 +506,6 @@ bool tfs_hash_peek(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct t
 	return known;
 }
 
-bool tfs_hash_is_known(struct tfs_hashes *h, uint32_t set, uint32_t tensor)
-{
-	struct tfs_hash hash;
-	return tfs_hash_peek(h, set, tensor, &hash) && is_true(h, set, tensor);
-}
-
 void tfs_hashes_trim(struct tfs_hashes *h)
 {
 	tfs_streams_trim(h->streams);
@@ -550,8 +544,9 @@ struct tfs_hashes *tfs_hashes_create(const struct tfs_model *model, struct tfs_s
 		tfs_residency_on_duplicate(residency, on_duplicate, h);
 	pthread_mutex_init(&h->lock, NULL);
 	pthread_cond_init(&h->work, NULL);
-	for (int i = 0; i < TFS_HASHERS; i++)
+	for (int i = 0; i < TFS_HASHERS + 1; i++)
 		h->hashers[i].h = h;
+	h->hashers[TFS_HASHERS].checks = true;
 	if (tfs_hash_table_init(&h->table, model) || !h->streams) {
 		tfs_hashes_destroy(h);
 		return NULL;
@@ -592,7 +587,7 @@ void tfs_hashes_destroy(struct tfs_hashes *h)
 		return;
 	tfs_hash_table_fini(&h->table);
 	tfs_streams_destroy(h->streams);
-	for (int i = 0; i < TFS_HASHERS; i++) {
+	for (int i = 0; i < TFS_HASHERS + 1; i++) {
 		XXH3_freeState(h->hashers[i].state);
 	}
 	pthread_cond_destroy(&h->work);

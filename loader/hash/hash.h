@@ -3,8 +3,9 @@
  * Hashes of tensors: XXH3-128 of what tensors/NAME shows. Computed in the background on request, remembered while the model is
  * open, and returned only while they match the tensor's bytes: it is resident, or its source is the file of the model's snapshot.
  *
- *   tfs_hash_get() ──► known and still true ──► at once
- *                  └─► jobs ──► a hasher: resident? map the backing file : read a stream ──► remember, done()
+ *   tfs_hash_get() ──► known, and the tensor is resident ──► at once
+ *                  └─► jobs ──► a hasher: known, and its source unchanged? done()
+ *                                         resident? map the backing file : read a stream ──► remember, done()
  *   tfs_hash_all() ──► the pass: a job for each tensor in file order ────────────────────► … done() of all who wait for it
  *
  * If two tensors turn out to have the same hash, the residency is told (tfs_residency_add_duplicate()), and hashers do its merging.
@@ -58,7 +59,7 @@ void tfs_hashes_stop(struct tfs_hashes *h);
 void tfs_hashes_destroy(struct tfs_hashes *h); /* after that; accepts NULL */
 
 /*
- * The hash of a tensor. 0: it is in w->hash. TFS_QUEUED: w->done() will be called. Otherwise @w is not used: -ECANCELED: it was
+ * The hash of a tensor. Doesn't wait for storage. 0: it is in w->hash. TFS_QUEUED: w->done() will be called. Otherwise @w is not used: -ECANCELED: it was
  * cancelled before, or the loader stops; -ENOMEM, -EAGAIN: no memory, no thread.
  */
 int tfs_hash_get(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct tfs_hash_wait *w);
@@ -69,11 +70,8 @@ int tfs_hash_all(struct tfs_hashes *h, struct tfs_hash_wait *w);
 /* True: done() will not be called. A wait may be cancelled before it is submitted, which then fails. */
 bool tfs_hash_cancel(struct tfs_hashes *h, struct tfs_hash_wait *w);
 
-/* Is it remembered? Doesn't check the source; tfs_hash_is_known() does. */
+/* Is it remembered? Doesn't check the source. */
 bool tfs_hash_peek(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct tfs_hash *ret_hash);
-
-/* Would tfs_hash_get() return it at once? */
-bool tfs_hash_is_known(struct tfs_hashes *h, uint32_t set, uint32_t tensor);
 
 /* Free memory that is only needed while hashes are computed, if none are. */
 void tfs_hashes_trim(struct tfs_hashes *h);

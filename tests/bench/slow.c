@@ -5,6 +5,9 @@
  * Runs in the background until it is unmounted.
  *
  * The file .slow at its top, which no listing shows, has what was requested so far: "reads N", "bytes N" and "waiting N", a line each.
+ *
+ * To look for .hold there has it stop answering, as a network file system does whose server is gone: whoever has asked for anything that
+ * the kernel doesn't have waits, and not even SIGKILL ends that. To look for .go ends it.
  */
 #define FUSE_USE_VERSION 317
 #include <dirent.h>
@@ -54,6 +57,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t arrived = PTHREAD_COND_INITIALIZER;
 static struct request *first, **last = &first;
 static _Atomic uint64_t reads, bytes, waiting;
+static _Atomic bool held;
 
 static struct node *node_of(fuse_ino_t ino)
 {
@@ -118,6 +122,8 @@ static void *reply(void *arg)
 			last = &first;
 		pthread_mutex_unlock(&lock);
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &q->due, NULL);
+		while (held)
+			nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
 		waiting--;
 		if (q->fd >= 0)
 			answer_read(q);
@@ -171,6 +177,11 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	char path[4096];
 	struct node *dir = node_of(parent), *n = &counters;
 
+	if (dir == &root && (!strcmp(name, ".hold") || !strcmp(name, ".go"))) {
+		held = !strcmp(name, ".hold");
+		fuse_reply_err(req, ENOENT);
+		return;
+	}
 	snprintf(path, sizeof path, "%s/%s", dir->path, name);
 	if (dir != &root || strcmp(name, counters_name))
 		n = find(path);

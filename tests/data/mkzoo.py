@@ -212,7 +212,8 @@ class Zoo:
             self.warns(f"special/{name}: left out: is a dangling symlink to {target}")
         self.link(".", "special/self")
         self.link("/dev/zero", "special/zero.bin")
-        self.warns("special/zero.bin: left out: is not a regular file")
+        self.warns("special/zero.bin: left out: is a link to /dev/zero, out of the model")
+        self.warns("special: 1 of its links lead out of the model")
         self.put("special/below/model.safetensors", safetensors("g"))
         self.shows("special/below", "model", "g")
 

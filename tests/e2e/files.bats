@@ -172,7 +172,7 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 	[[ $(readlink "$T/copy/model-00001-of-00002.safetensors") = ../../blobs/1111 ]]
 	# Mounted by itself its links lead out.
 	mkdir "$T/second"
-	start "$hub/snapshots/abc" "$T/second"
+	start --follow-links=all "$hub/snapshots/abc" "$T/second"
 	holds "$T/second" a b
 	[[ ! -L $T/second/model.safetensors.index.json ]]
 }

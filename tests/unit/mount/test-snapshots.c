@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Snapshots live for as long as somebody knows their number. */
+#include <errno.h>
+
 #include "support/helpers.h"
 
 #include "fs/mount/snapshots.h"
@@ -13,13 +15,21 @@ static struct tfs_snapshot *made(const char *text)
 	return s;
 }
 
+static uint32_t add(struct tfs_snapshots *t, struct tfs_snapshot *s)
+{
+	uint32_t serial = 0;
+
+	assert_int_equal(tfs_snapshots_add(t, s, &serial), 0);
+	return serial;
+}
+
 static void test_lives_while_known(void **state)
 {
 	struct tfs_snapshots t;
 
 	(void)state;
 	tfs_snapshots_init(&t);
-	uint32_t a = tfs_snapshots_add(&t, made("a")), b = tfs_snapshots_add(&t, made("b"));
+	uint32_t a = add(&t, made("a")), b = add(&t, made("b"));
 	assert_true(a && b && a != b);
 	const struct tfs_snapshot *s = tfs_snapshots_get(&t, a);
 	assert_string_equal(s->text, "a");
@@ -45,7 +55,7 @@ static void test_many(void **state)
 	tfs_snapshots_init(&t);
 	for (int i = 0; i < MANY; i++) {
 		snprintf(text, sizeof text, "%d", i);
-		serials[i] = tfs_snapshots_add(&t, made(text));
+		serials[i] = add(&t, made(text));
 	}
 	for (int i = 0; i < MANY; i += 2)
 		tfs_snapshots_put(&t, serials[i], 1);
@@ -66,18 +76,43 @@ static void test_numbers_come_round(void **state)
 
 	(void)state;
 	tfs_snapshots_init(&t);
-	assert_int_equal(tfs_snapshots_add(&t, made("first")), 1);
+	assert_int_equal(add(&t, made("first")), 1);
 	t.last = UINT32_MAX - 1;
-	assert_int_equal(tfs_snapshots_add(&t, made("last")), UINT32_MAX);
-	assert_int_equal(tfs_snapshots_add(&t, made("second")), 2);
+	assert_int_equal(add(&t, made("last")), UINT32_MAX);
+	assert_int_equal(add(&t, made("second")), 2);
 	assert_string_equal(tfs_snapshots_get(&t, 1)->text, "first");
 	tfs_snapshots_fini(&t);
+}
+
+/* One user has half of the room, and then another one still gets something; what is forgotten makes room. */
+static void test_room(void **state)
+{
+	enum { LARGE = TFS_SNAPSHOTS_MAX / 8 };
+	struct tfs_snapshots t;
+	struct tfs_snapshot *s[8];
+	uint32_t serial, first = 0;
+
+	(void)state;
+	tfs_snapshots_init(&t);
+	for (int i = 0; i < 8; i++) {
+		s[i] = made("x");
+		s[i]->size = LARGE; /* that the text is shorter doesn't matter here */
+		s[i]->caller.uid = i < 4 ? 1000 : 1001;
+		assert_int_equal(tfs_snapshots_add(&t, s[i], &serial), i % 4 < 3 ? 0 : -ENOMEM);
+		first = first ? first : serial;
+	}
+	tfs_snapshots_put(&t, first, 1);
+	assert_int_equal(tfs_snapshots_add(&t, s[3], &serial), 0);
+	tfs_snapshot_free(s[7]);
+	tfs_snapshots_fini(&t);
+	assert_int_equal(t.bytes, 6 * (LARGE + TFS_SNAPSHOT_COST));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lives_while_known),
+		cmocka_unit_test(test_room),
 		cmocka_unit_test(test_many),
 		cmocka_unit_test(test_numbers_come_round),
 	};

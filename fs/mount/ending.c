@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+#include "mount/ending.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "mount/mountpoint.h"
+
+/* Linux's fs/fuse/control.c. */
+#define FUSE_CTL_SUPER_MAGIC 0x65735543
+
+/* For reads in flight to end, at 4 MiB each: all that is waited for. */
+enum { GRACE = 5 };
+
+/* One session in a process, as there is one set of handlers. */
+static struct {
+	struct tfs_fs *fs;
+	pthread_t thread;
+	bool running;
+	int event; /* eventfd(2): something below has changed */
+	int abort; /* the connection's file for that; -1: none */
+	_Atomic int signals, signal;
+	_Atomic bool begun, unmounted, over;
+} ending;
+
+/* From a signal handler, too. */
+static void tell(void)
+{
+	const uint64_t one = 1;
+
+	if (write(ending.event, &one, sizeof one) < 0) /* there are 2^64 of them already */
+		return;
+}
+
+static void on_signal(int signal)
+{
+	const int saved = errno;
+	int none = 0;
+
+	atomic_compare_exchange_strong(&ending.signal, &none, signal);
+	ending.signals++;
+	ending.begun = true;
+	fuse_session_exit(ending.fs->session);
+	tell();
+	errno = saved;
+}
+
+int tfs_ending_init(struct tfs_fs *fs)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGTERM };
+	struct sigaction action = { .sa_handler = on_signal }, before;
+
+	ending.fs = fs;
+	ending.abort = -1;
+	ending.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (ending.event < 0)
+		return -errno;
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+		/* What was ignored, as by nohup(1), goes on being. */
+		if (!sigaction(signals[i], NULL, &before) && before.sa_handler == SIG_IGN)
+			continue;
+		if (sigaction(signals[i], &action, NULL))
+			return -errno;
+	}
+	return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0;
+}
+
+/* Our mount, and not what was below it, or has been mounted on it since. */
+static bool is_mounted(const struct tfs_fs *fs)
+{
+	const struct tfs_mounted m = tfs_mounted_at(fs->mountpoint);
+
+	return fs->device && m.id && m.device == fs->device;
+}
+
+/* Whoever mounted another program's descriptor unmounts it. */
+static void unmount(struct tfs_fs *fs)
+{
+	if (tfs_mountpoint_fd(fs->mountpoint) >= 0 || !is_mounted(fs))
+		return;
+	tfs_mountpoint_clear(fs->mountpoint);
+	ending.unmounted = !is_mounted(fs);
+}
+
+/* fsopen(2) and its companions are newer than some C libraries. */
+#define CTL_FSOPEN_CLOEXEC  1
+#define CTL_FSMOUNT_CLOEXEC 1
+#define CTL_CMD_CREATE	    6
+
+/* The directory of connections, where it is usually mounted; or mounted nowhere, for us alone. A descriptor or -errno. */
+static int open_connections(void)
+{
+	int dir = open("/sys/fs/fuse/connections", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct statfs st;
+
+	if (dir >= 0 && !fstatfs(dir, &st) && st.f_type == FUSE_CTL_SUPER_MAGIC)
+		return dir;
+	if (dir >= 0)
+		close(dir);
+	cleanup_fd int fs = syscall(SYS_fsopen, "fusectl", CTL_FSOPEN_CLOEXEC);
+	if (fs < 0 || syscall(SYS_fsconfig, fs, CTL_CMD_CREATE, NULL, NULL, 0))
+		return -errno;
+	dir = syscall(SYS_fsmount, fs, CTL_FSMOUNT_CLOEXEC, 0);
+	return dir < 0 ? -errno : dir;
+}
+
+void tfs_ending_mounted(struct tfs_fs *fs)
+{
+	char path[32];
+	cleanup_fd int connections = open_connections();
+
+	if (!fs->device || connections < 0)
+		return;
+	snprintf(path, sizeof path, "%u/abort", minor(fs->device));
+	ending.abort = openat(connections, path, O_WRONLY | O_CLOEXEC);
+}
+
+/*
+ * End all requests of the session's users (Linux's Documentation/filesystems/fuse). Otherwise closing its descriptor does that, unless a
+ * thread that hangs has it in use, as over io_uring.
+ */
+static void cut(struct tfs_fs *fs)
+{
+	if (ending.abort < 0 || write(ending.abort, "1", 1) != 1)
+		close(fuse_session_fd(fs->session));
+}
+
+/* Until something has changed, or it is @deadline, in seconds of tfs_now(). */
+static void wait_for_event(double deadline)
+{
+	struct pollfd polled = { .fd = ending.event, .events = POLLIN };
+	const double left = deadline - tfs_now();
+	uint64_t n;
+
+	poll(&polled, 1, deadline == INFINITY ? -1 : left > 0 ? (int)(left * 1e3) + 1 : 0);
+	if (read(ending.event, &n, sizeof n) < 0) /* nothing has */
+		return;
+}
+
+static void *watch(void *arg)
+{
+	struct tfs_fs *fs = arg;
+
+	while (!ending.begun && !ending.over)
+		wait_for_event(INFINITY);
+	if (ending.over)
+		return NULL;
+	const double deadline = tfs_now() + GRACE;
+	unmount(fs);
+	while (!ending.over && ending.signals < 2 && tfs_now() < deadline)
+		wait_for_event(deadline);
+	if (ending.over)
+		return NULL;
+	tfs_log_warning("exiting without waiting any longer for storage, which doesn't answer");
+	unmount(fs);
+	cut(fs);
+	_exit(0);
+}
+
+int tfs_ending_start(struct tfs_fs *fs)
+{
+	int r = tfs_thread_start(&ending.thread, "tfs-end", watch, fs);
+
+	ending.running = !r;
+	return r;
+}
+
+void tfs_ending_begun(void)
+{
+	if (!atomic_exchange(&ending.begun, true))
+		tell();
+}
+
+int tfs_ending_signal(void)
+{
+	return ending.signal;
+}
+
+bool tfs_ending_unmounted(void)
+{
+	return ending.unmounted;
+}
+
+void tfs_ending_over(void)
+{
+	ending.over = true;
+	tell();
+	if (ending.running)
+		pthread_join(ending.thread, NULL);
+	ending.running = false;
+}

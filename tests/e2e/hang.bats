@@ -1,0 +1,151 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# Storage that stops answering, in a way that not even SIGKILL ends: whom it doesn't concern notices nothing, whoever waits can be
+# killed, and SIGTERM unmounts.
+# bats file_tags=threads
+load helpers
+
+eval "$(declare -f teardown | sed '1s/teardown/end_daemons/')"
+teardown() {
+	[[ ! ${waiters[*]} ]] || kill -KILL "${waiters[@]}" 2>/dev/null
+	let_go
+	end_daemons
+	umount -l "$T/slow"
+}
+
+slow() { "$(dirname "$TENSORFS")/tests/bench/slow" "$@" >/dev/null 2>&1 </dev/null 3>&- 7>&- 9>&-; }
+
+# hung OPTION...: a mount whose storage hangs; "warm" is resident, "hashed" has a hash, "keys" a GGUF file.
+hung() {
+	need_root
+	[[ -x $(dirname "$TENSORFS")/tests/bench/slow ]] || skip "optional: built without the benchmarks"
+	py "$e2e/scenario.py" sizes "$T/in" warm=4096 hashed=70000 cold=70000 other=70000
+	mkdir "$T/in/gguf"
+	py "$top/tests/data/mkgguf.py" "$T/in/gguf/model.gguf"
+	for i in {0..9}; do echo "$i" >"$T/in/text$i"; done
+	mkdir "$T/slow"
+	slow "$T/in" "$T/slow" 0 10000 128
+	start --prefetch=none --open-wait=3600 "$@" "$T/slow" "$mnt"
+	cat "$mnt/tensors/warm" "$mnt/npy/warm.npy" >/dev/null
+	getfattr -n user.tensorfs.xxh128 "$mnt/tensors/hashed" >/dev/null 2>&1
+	! ls "$T/slow/.hold" 2>/dev/null
+}
+
+waiters=()
+waits() {
+	"$@" >/dev/null 2>&1 3>&- &
+	waiters+=($!)
+}
+
+# All of these need the storage, many times over.
+many_wait() {
+	local i
+	for i in {0..9}; do
+		waits cat "$mnt/text$i"
+		waits cat "$mnt/model.safetensors"
+		waits cat "$mnt/tensors/cold"
+		waits getfattr -n user.tensorfs.xxh128 "$mnt/tensors/hashed"
+		waits getfattr -n user.tensorfs.xxh128 "$mnt/tensors/other"
+		waits cat "$mnt/gguf/meta/.gguf.json" "$mnt/gguf/model.gguf"
+		waits cat "$mnt/.tensorfs/XXH128SUMS"
+		waits stat "$mnt/gguf/meta/.gguf.full.json"
+	done
+	# They have asked: each has a descriptor or a place in the queue, of which nothing can be seen from here.
+	sleep 0.5
+}
+
+goes_on() {
+	cmp "$mnt/tensors/warm" "$1"
+	ls -lR "$mnt/tensors" "$mnt/npy" >/dev/null
+	cat "$mnt/meta/warm.json" "$mnt/.tensorfs/index.tsv" "$mnt/.tensorfs/stats" >/dev/null
+	getfattr -d "$mnt/tensors/warm" "$mnt/tensors/hashed" "$mnt/tensors/cold" >/dev/null 2>&1
+	tail -c +1 "$mnt/npy/warm.npy" >/dev/null
+}
+
+all_die() {
+	kill -KILL "${waiters[@]}"
+	for pid in "${waiters[@]}"; do wait "$pid" || true; done
+	waiters=()
+}
+
+let_go() { ! ls "$T/slow/.go" 2>/dev/null; }
+
+unkillable() {
+	cp "$mnt/tensors/warm" "$T/warm" 2>/dev/null || true
+	many_wait
+	goes_on "$T/warm"
+	all_die
+	many_wait
+	goes_on "$T/warm"
+	all_die
+	let_go
+	cat "$mnt"/text* "$mnt/gguf/meta/.gguf.json" >/dev/null
+	wait_until hashes_again
+}
+
+hashes_again() { getfattr -n user.tensorfs.xxh128 "$mnt/tensors/hashed" >/dev/null 2>&1; }
+
+@test "by /dev/fuse: those who need none of it notice nothing, and those who wait die" {
+	hung --fuse-uring=off
+	unkillable
+}
+
+@test "the same without passthrough, where originals are read by the daemon" {
+	hung --fuse-uring=off --passthrough=off
+	let_go
+	cat "$mnt/tensors/warm" "$mnt/npy/warm.npy" >/dev/null
+	exec 8<"$mnt/text1"
+	! ls "$T/slow/.hold" 2>/dev/null
+	waits cat /proc/$$/fd/8
+	many_wait
+	ls -lR "$mnt/tensors" >/dev/null
+	cat "$mnt/.tensorfs/stats" >/dev/null
+	all_die
+	exec 8<&-
+	let_go
+	cat "$mnt"/text* >/dev/null
+}
+
+# bats test_tags=uring
+@test "the same by io_uring" {
+	enable_uring
+	hung --fuse-uring=on
+	unkillable
+}
+
+ends_at_once() {
+	many_wait
+	kill -TERM "$daemon"
+	wait_until not_mounted
+	# The second one doesn't wait for who reads.
+	kill -TERM "$daemon"
+	for pid in "${waiters[@]}"; do wait "$pid" || true; done
+	let_go
+	wait_until ended "$daemon"
+}
+
+not_mounted() { ! is_mounted "$mnt"; }
+
+@test "SIGTERM unmounts at once, and a second one ends all who wait" {
+	hung --fuse-uring=off
+	expect_log 'warning: exiting without waiting'
+	ends_at_once
+}
+
+# bats test_tags=uring
+@test "by io_uring, too" {
+	enable_uring
+	hung --fuse-uring=on
+	expect_log 'warning: exiting without waiting'
+	ends_at_once
+}
+
+@test "unmounted by hand while it hangs: the daemon ends by itself" {
+	hung --fuse-uring=off
+	expect_log 'warning: exiting without waiting'
+	many_wait
+	all_die
+	umount -l "$mnt"
+	let_go
+	wait_until ended "$daemon"
+}

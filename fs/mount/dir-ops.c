@@ -239,7 +239,7 @@ void tfs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	(void)fi;
 	int r = tfs_inode_of(fs, ino, &inode);
 	/* A snapshot is made by a lookup, and none without one is looked at. */
-	if (!r && !tfs_is_ready(fs, inode) && !tfs_has_snapshots(fs, inode))
+	if (!r && !tfs_is_ready(fs, inode) && (inode.serial || !tfs_has_snapshots(fs, inode)))
 		tfs_defer(fs, req, inode, false, finish_getattr);
 	else
 		finish_getattr(fs, req, inode, false, r);

@@ -249,7 +249,7 @@ static void answer_text(const struct request *q, char *text, size_t len, int r)
 
 static void finish_file_meta(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode, bool flag, int result)
 {
-	const struct tfs_text *text = result ? NULL : tfs_texts_get(fs->texts, inode);
+	const struct tfs_text *text = result ? NULL : tfs_texts_get(fs->texts, inode, false);
 	struct tfs_opened *o = text ? tfs_opened_create(tfs_ino_pack(inode), TFS_OPEN_TEXT) : NULL;
 
 	(void)flag;
@@ -267,7 +267,7 @@ static void finish_file_meta(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode
 
 static void open_file_meta(const struct request *q)
 {
-	const struct tfs_text *text = tfs_texts_get(q->fs->texts, q->inode);
+	const struct tfs_text *text = tfs_texts_get(q->fs->texts, q->inode, true);
 
 	if (!text) {
 		tfs_defer(q->fs, q->req, q->inode, false, finish_file_meta);

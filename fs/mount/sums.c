@@ -18,7 +18,8 @@ struct asking {
 	uint64_t ino;
 	bool some; /* only for this caller */
 	struct tfs_caller caller;
-	uint32_t set, tensor; /* whose hash is waited for, if only some are needed */
+	uint32_t set, place; /* whose hash is waited for, if only some are needed: in the order of the files */
+	uint32_t checked;    /* the source that was last found unchanged; UINT32_MAX: none yet */
 };
 
 static bool give_up(struct tfs_pending *p)
@@ -119,6 +120,17 @@ static void on_all(struct tfs_hash_wait *w, int result)
 
 static void on_one(struct tfs_hash_wait *w, int result);
 
+/* Is the hash of @tensor, of the current set, to be asked for? Not if it is known, and its source was just found unchanged. */
+static bool is_needed(const struct asking *a, uint32_t tensor)
+{
+	struct tfs_fs *fs = a->pending.fs;
+	struct tfs_hash hash;
+
+	return tfs_access_tensor(tfs_tree_access(fs->tree), &a->caller, a->set, tensor) &&
+	       (fs->model->sets[a->set].tensors[tensor].source != a->checked ||
+		!tfs_hash_peek(tfs_loader_hashes(fs->loader), a->set, tensor, &hash));
+}
+
 /*
  * Request the hash of each tensor from the current one on that the caller may read, one after the other. 0: all are known;
  * TFS_QUEUED: on_one() continues, and @a may be freed; otherwise the error.
@@ -127,13 +139,14 @@ static int ask_for_some(struct asking *a)
 {
 	struct tfs_fs *fs = a->pending.fs;
 
-	for (; a->set < fs->model->n_sets; a->set++, a->tensor = 0)
-		for (; a->tensor < fs->model->sets[a->set].n_tensors; a->tensor++) {
-			if (!tfs_access_tensor(tfs_tree_access(fs->tree), &a->caller, a->set, a->tensor))
+	for (; a->set < fs->model->n_sets; a->set++, a->place = 0)
+		for (; a->place < fs->model->sets[a->set].n_tensors; a->place++) {
+			const uint32_t tensor = fs->model->sets[a->set].by_offset[a->place];
+			if (!is_needed(a, tensor))
 				continue;
 			a->wait = (struct tfs_hash_wait){ .done = on_one };
 			tfs_pending_heed_filled(&a->pending);
-			int r = tfs_hash_get(tfs_loader_hashes(fs->loader), a->set, a->tensor, &a->wait);
+			int r = tfs_hash_get(tfs_loader_hashes(fs->loader), a->set, tensor, &a->wait);
 			if (r == TFS_QUEUED)
 				return r;
 			tfs_pending_disarm(&a->pending);
@@ -147,10 +160,13 @@ static void on_one(struct tfs_hash_wait *w, int result)
 {
 	struct asking *a = asking_of(w);
 	struct tfs_fs *fs = a->pending.fs;
+	const struct tfs_set *set = &fs->model->sets[a->set];
 	struct tfs_here here = a->pending.here;
 
 	tfs_pending_disarm(&a->pending);
-	a->tensor++;
+	if (w->checked)
+		a->checked = set->tensors[set->by_offset[a->place]].source;
+	a->place++;
 	struct tfs_moved m = tfs_go_there(fs, here);
 	int r = result ? result : ask_for_some(a);
 	if (r != TFS_QUEUED)
@@ -179,6 +195,7 @@ void tfs_open_sums(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, const struct
 	}
 	a->ino = ino;
 	a->some = caller;
+	a->checked = UINT32_MAX;
 	tfs_pending_fill(&a->pending, fs, req, give_up_open);
 	int r = caller ? ask_for_some(a) : ask_for_all(a);
 	if (r != TFS_QUEUED) /* otherwise a belongs to the loader, and may be freed */

@@ -139,15 +139,20 @@ static void keep(struct tfs_texts *t, struct entry *e)
 		drop_kept(t);
 }
 
-/* @e (NULL: none), with a reference, if its text is there, else NULL. */
-static struct entry *get(struct tfs_texts *t, struct entry *e)
+static void take(struct tfs_texts *t, struct entry *e)
 {
-	if (!e || !e->pub.text)
-		return NULL;
-	if (!e->refs++) {
+	if (!e->refs++ && e->pub.text) {
 		tfs_list_remove(&e->kept);
 		t->kept_bytes -= e->bytes;
 	}
+}
+
+/* @e (NULL: none), with a reference, if its text is there, and somebody has it if @open; else NULL. */
+static struct entry *get(struct tfs_texts *t, struct entry *e, bool open)
+{
+	if (!e || !e->pub.text || (open && !e->refs))
+		return NULL;
+	take(t, e);
 	return e;
 }
 
@@ -160,8 +165,17 @@ static int make(struct tfs_work *w)
 	struct tfs_texts *t = e->texts;
 	char *text = NULL;
 	size_t len = 0;
+	int r;
 
-	int r = tfs_tree_text(t->fs->tree, e->inode, &m->guard, &text, &len);
+	if (e->pub.text) { /* nobody else changes that meanwhile */
+		r = tfs_tree_text_check(t->fs->tree, e->inode);
+		pthread_mutex_lock(&t->lock);
+		if (r)
+			forget_text(t, e);
+		pthread_mutex_unlock(&t->lock);
+		return r;
+	}
+	r = tfs_tree_text(t->fs->tree, e->inode, &m->guard, &text, &len);
 	pthread_mutex_lock(&t->lock);
 	if (r) {
 		release(t, e, 0);
@@ -218,8 +232,8 @@ static struct entry *add_entry(struct tfs_texts *t, struct tfs_inode inode)
 	return e;
 }
 
-/* The lock is held: @e isn't there, and nobody is making it. False: out of memory. */
-static bool begin_making(struct entry *e, uid_t uid)
+/* The lock is held: nobody has @e, and nobody is making it. False: out of memory. */
+static bool begin_making(struct tfs_texts *t, struct entry *e, uid_t uid)
 {
 	struct making *m = malloc(sizeof *m);
 
@@ -232,8 +246,9 @@ static bool begin_making(struct entry *e, uid_t uid)
 	};
 	tfs_work_init(&m->work);
 	e->making = m;
-	e->refs++;
-	e->uid = uid;
+	take(t, e);
+	if (!e->pub.text)
+		e->uid = uid;
 	return true;
 }
 
@@ -243,14 +258,14 @@ void tfs_texts_make(struct tfs_texts *t, struct tfs_inode inode, struct tfs_aski
 	bool joined = false;
 
 	pthread_mutex_lock(&t->lock);
-	struct entry *e = find(t, tfs_ino_pack(inode)), *there = get(t, e);
+	struct entry *e = find(t, tfs_ino_pack(inode)), *there = e && e->making ? NULL : get(t, e, true);
 	if (!e)
 		e = add_entry(t, inode);
 	if (there)
 		;
 	else if (e && e->making)
 		joined = tfs_work_join(&e->making->work, a);
-	else if (e && begin_making(e, fuse_req_ctx(a->pending.req)->uid))
+	else if (e && begin_making(t, e, fuse_req_ctx(a->pending.req)->uid))
 		begun = e->making;
 	else
 		e = NULL;
@@ -276,10 +291,11 @@ bool tfs_texts_size(struct tfs_texts *t, struct tfs_inode inode, uint64_t *ret_s
 	return known;
 }
 
-const struct tfs_text *tfs_texts_get(struct tfs_texts *t, struct tfs_inode inode)
+const struct tfs_text *tfs_texts_get(struct tfs_texts *t, struct tfs_inode inode, bool open)
 {
 	pthread_mutex_lock(&t->lock);
-	struct entry *e = get(t, find(t, tfs_ino_pack(inode)));
+	struct entry *e = find(t, tfs_ino_pack(inode));
+	e = open && e && e->making ? NULL : get(t, e, open);
 	pthread_mutex_unlock(&t->lock);
 	return e ? &e->pub : NULL;
 }

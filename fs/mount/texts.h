@@ -30,12 +30,15 @@ void tfs_texts_destroy(struct tfs_texts *t); /* once its works are over; accepts
 /* Is the size of @inode's text known? */
 bool tfs_texts_size(struct tfs_texts *t, struct tfs_inode inode, uint64_t *ret_size);
 
-/* The text, if it is there, else NULL. */
-const struct tfs_text *tfs_texts_get(struct tfs_texts *t, struct tfs_inode inode);
+/*
+ * The text, if it is there, else NULL. @open: only if somebody has it, and so sees it as it was; otherwise it must be checked first, or
+ * just have been made.
+ */
+const struct tfs_text *tfs_texts_get(struct tfs_texts *t, struct tfs_inode inode, bool open);
 void tfs_texts_put(struct tfs_texts *t, const struct tfs_text *text);
 
 /*
- * Have the text made, and @a, armed for work on storage, answered: with 0, and then until the answer returns it is there; or with an error of
+ * Have the text made, or checked if it is there, and @a, armed for work on storage, answered: with 0, and then until the answer returns it is there; or with an error of
  * tfs_tree_text(), or as tfs_work_submit() does.
  */
 void tfs_texts_make(struct tfs_texts *t, struct tfs_inode inode, struct tfs_asking *a);

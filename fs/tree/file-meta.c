@@ -109,3 +109,17 @@ int tfs_file_meta_text(const struct tfs_model *m, struct tfs_inode inode, struct
 	/* "Invalid argument" would blame the reader, and "no such file" the name. */
 	return r == -EINVAL ? -EIO : r == -ENOENT ? -ESTALE : r;
 }
+
+int tfs_file_meta_check(const struct tfs_model *m, struct tfs_inode inode)
+{
+	const struct tfs_set *set = &m->sets[inode.set];
+	int r = 0;
+
+	/* The metadata of safetensors files are in memory. */
+	for (uint32_t i = 0; i < set->n_files && !r && inode.node != TFS_KEYS_SAFETENSORS; i++) {
+		cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
+
+		r = tfs_model_open_input(m, set->sources[i], &in);
+	}
+	return r;
+}

@@ -25,4 +25,7 @@
 int tfs_file_meta_text(const struct tfs_model *m, struct tfs_inode inode, struct tfs_json_guard *guard, char **ret_text,
 		       size_t *ret_len);
 
+/* Are the files that such a text is read from still what the model has? 0, -ESTALE, or another error. May wait for storage. */
+int tfs_file_meta_check(const struct tfs_model *m, struct tfs_inode inode);
+
 #endif

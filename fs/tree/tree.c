@@ -191,6 +191,16 @@ int tfs_tree_text(struct tfs_tree *t, struct tfs_inode file, struct tfs_json_gua
 	return r;
 }
 
+int tfs_tree_text_check(struct tfs_tree *t, struct tfs_inode file)
+{
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
+	const uint32_t original = tfs_tree_original_of(t, file);
+
+	if (original != UINT32_MAX)
+		return tfs_model_open_input(t->model, original, &in);
+	return file.node < TFS_KEYS_IN_META ? tfs_file_meta_check(t->model, file) : 0;
+}
+
 uint32_t tfs_tree_original_of(const struct tfs_tree *t, struct tfs_inode i)
 {
 	if (i.kind == TFS_INO_NODE || i.kind == TFS_INO_COPY)

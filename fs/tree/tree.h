@@ -82,6 +82,9 @@ bool tfs_tree_consolidated_there(struct tfs_tree *t, struct tfs_inode file);
  */
 int tfs_tree_text(struct tfs_tree *t, struct tfs_inode file, struct tfs_json_guard *guard, char **ret_text, size_t *ret_len);
 
+/* Is that text, made before, still that of the files? 0, -ESTALE, or another error. May wait for storage. */
+int tfs_tree_text_check(struct tfs_tree *t, struct tfs_inode file);
+
 /* The node whose content @inode shows, as it is or converted, and so whose owner and mode it has; UINT32_MAX: it isn't of one. */
 uint32_t tfs_tree_original_of(const struct tfs_tree *t, struct tfs_inode inode);
 

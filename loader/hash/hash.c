@@ -307,11 +307,12 @@ static void end_pass(struct tfs_hashes *h, struct tfs_list *out, int *ret_code)
 	}
 }
 
-static void answer(struct tfs_list *waits, int result, const struct tfs_hash *hash)
+static void answer(struct tfs_list *waits, int result, const struct tfs_hash *hash, bool checked)
 {
 	tfs_list_each(struct tfs_hash_wait, w, waits, link) {
 		if (!result && hash)
 			w->hash = *hash;
+		w->checked = checked;
 		w->done(w, result);
 	}
 }
@@ -372,8 +373,8 @@ static void run(struct hasher *me, struct job *j)
 	take_waits(&waits, &j->waits);
 	end_pass(h, &of_pass, &pass_code);
 	pthread_mutex_unlock(&h->lock);
-	answer(&waits, r, &hash);
-	answer(&of_pass, pass_code, NULL);
+	answer(&waits, r, &hash, !r && checked);
+	answer(&of_pass, pass_code, NULL, false);
 	if (duplicate) {
 		struct tfs_file_id id = { j->set, j->tensor, TFS_RAW };
 		if (tfs_residency_add_duplicate(h->residency, (struct tfs_file_id){ first.set, first.tensor, TFS_RAW }, id))
@@ -414,7 +415,7 @@ static void *hasher(void *arg)
 		end_pass(h, &of_pass, &pass_code);
 		if (!tfs_list_is_empty(&of_pass)) {
 			pthread_mutex_unlock(&h->lock);
-			answer(&of_pass, pass_code, NULL);
+			answer(&of_pass, pass_code, NULL, false);
 			pthread_mutex_lock(&h->lock);
 			continue;
 		}
@@ -578,7 +579,7 @@ void tfs_hashes_stop(struct tfs_hashes *h)
 	}
 	take_waits(&waits, &h->pass.waits);
 	pthread_mutex_unlock(&h->lock);
-	answer(&waits, -ECANCELED, NULL);
+	answer(&waits, -ECANCELED, NULL, false);
 }
 
 void tfs_hashes_destroy(struct tfs_hashes *h)

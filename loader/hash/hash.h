@@ -42,6 +42,7 @@ struct tfs_hash_wait {
 	/* Called exactly once unless cancelled. @result: 0; -EIO, -ESTALE … as for loads; -ECANCELED: the loader stops. */
 	void (*done)(struct tfs_hash_wait *w, int result);
 	struct tfs_hash hash; /* for tfs_hash_get(), if the result is 0 */
+	bool checked;	      /* and if done() was called: the tensor's source was found unchanged; otherwise it is resident */
 
 	/* Private. */
 	struct tfs_list link;

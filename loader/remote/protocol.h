@@ -228,7 +228,11 @@ struct tfs_fetch_table {
 	uint32_t revision; /* string: what it is pinned to, such as a commit, in full; "" if the origin has none */
 	uint32_t display;  /* string: a short name of both, "hf://org/model@1a2b3c4/dir" */
 	uint32_t file;	   /* string: the URL is of one file, at this path in the table; "" if it is of a directory */
-	uint32_t reserved; /* 0 */
+	/*
+	 * String: who vouches for the versions, "https://huggingface.co", "https://bucket.s3.amazonaws.com": what one origin says a hash
+	 * is of isn't believed of another one's. Scheme, host, and a port that isn't the usual one.
+	 */
+	uint32_t authority;
 };
 
 /* --- Counters ------------------------------------------------------------------------------------------------------- */

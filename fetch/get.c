@@ -45,6 +45,7 @@ static void free_get(struct tfs_get *g)
 	tfs_timer_stop(&g->hedge);
 	tfs_timer_stop(&g->lose);
 	tfs_list_remove(&g->all);
+	tfs_url_fini(&g->hop);
 	tfs_tree_unref(g->file->tree);
 	free(g);
 }
@@ -159,14 +160,20 @@ static int check_version(const struct tfs_file *file, const struct tfs_head *h, 
 	return 0;
 }
 
-/* Of a status 200 or 206: are these the bytes that were asked for? */
-static int check_range(const struct tfs_get *g, const struct tfs_head *h, const char *host, struct tfs_error *err)
+/* Of a status 200 or 206: can it be understood? */
+static int check_shape(const struct tfs_head *h, const char *host, struct tfs_error *err)
 {
 	if (h->encoded)
 		return tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "%s: the answer is compressed, although it was asked not to be",
 				     host);
 	if (h->bad_range || (h->status == 206 && !h->has_range))
 		return tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "%s: an answer 206 whose Content-Range can't be read", host);
+	return 0;
+}
+
+/* Are these the bytes that were asked for? */
+static int check_range(const struct tfs_get *g, const struct tfs_head *h, const char *host, struct tfs_error *err)
+{
 	if (h->has_range) { /* ModelScope: also with 200 */
 		if (h->first != g->at || h->last >= g->end)
 			return tfs_error_set(err, -EPROTO, h->first, "%s: other bytes than those that were asked for", host);
@@ -180,6 +187,35 @@ static int check_range(const struct tfs_get *g, const struct tfs_head *h, const 
 	return 0;
 }
 
+/* The file is at @to, which is taken over. */
+static void settle(struct tfs_get *g, struct tfs_url *to)
+{
+	struct tfs_file *file = g->file;
+	double left = tfs_retry_expires(to);
+
+	tfs_url_fini(&file->at);
+	file->at = *to;
+	file->until = tfs_now() + (left > 0 && left * KEEP_PART < KEEP_REDIRECT ? left * KEEP_PART : KEEP_REDIRECT);
+	file->where = TFS_WHERE_ELSEWHERE;
+	found(g);
+}
+
+/* The file is where the GET that asks has found it. */
+static void settle_here(struct tfs_get *g)
+{
+	struct tfs_url to = g->hop;
+
+	if (!g->asks)
+		return;
+	g->hop = (struct tfs_url){ 0 };
+	if (to.text) {
+		settle(g, &to);
+	} else {
+		g->file->where = TFS_WHERE_DIRECT;
+		found(g);
+	}
+}
+
 static int on_head(struct tfs_exchange *x)
 {
 	struct tfs_attempt *a = tfs_container_of(x, struct tfs_attempt, x);
@@ -190,10 +226,14 @@ static int on_head(struct tfs_exchange *x)
 	if (x->head.status != 200 && x->head.status != 206)
 		return x->head.has_length && x->head.length > DRAIN ? -ECANCELED : 0;
 	tfs_url_show_host(&x->url, host);
-	r = check_version(a->get->file, &x->head, host, err);
+	r = check_shape(&x->head, host, err);
+	if (!r)
+		r = check_version(a->get->file, &x->head, host, err);
 	if (!r)
 		r = check_range(a->get, &x->head, host, err);
 	a->data = !r;
+	if (a->data)
+		settle_here(a->get);
 	return r;
 }
 
@@ -234,14 +274,16 @@ static bool trim(struct tfs_get *g)
 	return true;
 }
 
-static int url_of(struct tfs_attempt *a, struct tfs_error *err)
+/* Where to send it now. */
+static int url_of(const struct tfs_get *g, struct tfs_url *ret, struct tfs_error *err)
 {
-	struct tfs_file *file = a->get->file;
+	struct tfs_file *file = g->file;
 
-	a->elsewhere = !a->get->asks && file->where == TFS_WHERE_ELSEWHERE;
-	if (a->elsewhere)
-		return tfs_url_copy(&file->at, &a->x.url);
-	return a->get->f->origin->ops->url(a->get->f->origin, file, &a->x.url, err);
+	if (g->asks && g->hop.text)
+		return tfs_url_copy(&g->hop, ret);
+	if (!g->asks && file->where == TFS_WHERE_ELSEWHERE)
+		return tfs_url_copy(&file->at, ret);
+	return g->f->origin->ops->url(g->f->origin, file, ret, err);
 }
 
 static int send_attempt(struct tfs_attempt *a)
@@ -257,7 +299,8 @@ static int send_attempt(struct tfs_attempt *a)
 	a->len = 0;
 	a->expected = g->end - g->at;
 	a->err = (struct tfs_error){ 0 };
-	r = url_of(a, &a->err);
+	a->elsewhere = !g->asks && g->file->where == TFS_WHERE_ELSEWHERE;
+	r = url_of(g, &x->url, &a->err);
 	if (r)
 		return r;
 	x->trusted = tfs_origin_is_at(o, &x->url);
@@ -331,15 +374,10 @@ static void on_hedge(struct tfs_timer *t)
 static void queue(struct tfs_get *g)
 {
 	struct tfs_error err = { .code = -ENOMEM };
-	struct tfs_file *file = g->file;
+	struct tfs_host *h = NULL;
 	struct tfs_url url;
-	struct tfs_host *h;
 
-	if (!g->asks && file->where == TFS_WHERE_ELSEWHERE) {
-		h = tfs_host_of(g->f, &file->at);
-	} else if (g->f->origin->ops->url(g->f->origin, file, &url, &err)) {
-		h = NULL;
-	} else {
+	if (!url_of(g, &url, &err)) {
 		h = tfs_host_of(g->f, &url);
 		tfs_url_fini(&url);
 	}
@@ -374,7 +412,6 @@ static void on_redirect(struct tfs_attempt *a)
 	struct tfs_file *file = g->file;
 	struct tfs_error err = { 0 };
 	struct tfs_url to;
-	double left;
 
 	if (++g->hops > TFS_MAX_REDIRECTS) {
 		tfs_error_set(&err, -EPROTO, TFS_NO_OFFSET, "%s: more than %d redirects", file->path, TFS_MAX_REDIRECTS);
@@ -387,14 +424,13 @@ static void on_redirect(struct tfs_attempt *a)
 		return;
 	}
 	tfs_count(g->f, redirects, 1);
-	tfs_url_fini(&file->at);
-	file->at = to;
-	left = tfs_retry_expires(&to);
-	file->until = tfs_now() + (left > 0 ? left * KEEP_PART : KEEP_REDIRECT);
-	if (file->until > tfs_now() + KEEP_REDIRECT)
-		file->until = tfs_now() + KEEP_REDIRECT;
-	file->where = TFS_WHERE_ELSEWHERE;
-	found(g);
+	/* On the origin itself it is only another name of the file, of which the next answer may lead elsewhere. */
+	if (g->asks && tfs_origin_is_at(g->f->origin, &to)) {
+		tfs_url_fini(&g->hop);
+		g->hop = to;
+	} else {
+		settle(g, &to);
+	}
 	queue(g);
 }
 
@@ -409,6 +445,7 @@ static bool ask_again(struct tfs_attempt *a)
 		return false;
 	g->renewed = true;
 	g->hops = 0;
+	tfs_url_fini(&g->hop);
 	if (file->where == TFS_WHERE_ELSEWHERE && !strcmp(file->at.text, a->x.url.text)) {
 		file->where = TFS_WHERE_ASKING;
 		file->asker = NULL;
@@ -483,10 +520,6 @@ static void evaluate(struct tfs_attempt *a, struct tfs_host *h)
 
 	if (moved)
 		tfs_host_good(h, a->x.first_byte - a->x.began);
-	if (a->data && g->asks) {
-		g->file->where = TFS_WHERE_DIRECT; /* no redirect */
-		found(g);
-	}
 	if (!trim(g)) {
 		found(g);
 		free_get(g);

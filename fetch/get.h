@@ -30,6 +30,7 @@ struct tfs_get {
 	struct tfs_list reads; /* struct tfs_read that aren't done, by offset; those that were cancelled are gaps */
 	uint64_t at, end;      /* what is still to come */
 	bool asks;	       /* it finds out where the file is */
+	struct tfs_url hop;    /* while it asks: where on the origin a redirect has led it; empty: nowhere yet */
 	unsigned priority;
 	struct tfs_attempt attempts[2];
 	struct tfs_attempt *winner; /* whose bytes are taken; NULL: there were none yet */

@@ -5,14 +5,14 @@
 #include <string.h>
 #include <strings.h>
 
-static const struct tfs_origin_ops *const origins[] = { &tfs_origin_http };
+static const struct tfs_origin_ops *const origins[] = { &tfs_origin_hf, &tfs_origin_http };
 
 int tfs_origin_create(struct tfs_fetcher *f, struct tfs_error *err)
 {
 	for (size_t i = 0; i < sizeof origins / sizeof *origins; i++)
 		if (origins[i]->takes(f->options.url))
 			return origins[i]->create(f, &f->origin, err);
-	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "not a URL of a kind that is understood: https://, http://");
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "not a URL of a kind that is understood: hf://, https://, http://");
 }
 
 void tfs_origin_destroy(struct tfs_fetcher *f)

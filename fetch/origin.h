@@ -54,7 +54,7 @@ struct tfs_origin_ops {
 	void (*explain)(struct tfs_origin *o, const struct tfs_exchange *x, const char *body, size_t len, struct tfs_error *err);
 };
 
-extern const struct tfs_origin_ops tfs_origin_http;
+extern const struct tfs_origin_ops tfs_origin_hf, tfs_origin_http;
 
 /* The origin of f->options.url becomes f->origin. 0, or -EINVAL with @err filled. */
 int tfs_origin_create(struct tfs_fetcher *f, struct tfs_error *err);

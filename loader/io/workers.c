@@ -127,7 +127,7 @@ static void read_by_tier(struct worker *me, struct running *r)
 
 	for (;; r->tier++) {
 		const struct tfs_engine *e = w->engines[r->tier];
-		bool last = r->tier == TFS_TIER_BUFFERED;
+		bool last = r->tier >= TFS_TIER_BUFFERED;
 
 		if (!e || (e->create && !me->context))
 			continue;
@@ -178,6 +178,7 @@ static void start(struct worker *me, struct running *r)
 	}
 	r->io.offset = job->offset;
 	r->io.len = job->len;
+	r->io.ahead = job->priority != TFS_DEMAND;
 
 	const struct tfs_transfer *t = job->parts[0].t;
 	int code = 0;

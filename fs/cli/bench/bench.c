@@ -290,6 +290,12 @@ static int run(struct bench *b, const char *path)
 	int r = tfs_model_arg_open(path, &arg);
 	if (r)
 		return r;
+	if (tfs_model_is_remote(arg.model)) {
+		tfs_log_error("%s: a remote model can't be benchmarked; mount it, and use the mount's stats",
+			      tfs_model_name(arg.model));
+		tfs_model_arg_close(&arg);
+		return -EOPNOTSUPP;
+	}
 	r = tfs_bench_work_init(arg.model, arg.tree, &b->work);
 	if (r) {
 		tfs_log_error("listing the model: %s", strerror(-r));

@@ -125,9 +125,9 @@ struct value {
 	const uint8_t *bytes;
 };
 
-static int read_value(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, struct tfs_error *err)
+static int read_value(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, bool ahead, struct tfs_error *err)
 {
-	(void)err;
+	(void)ahead, (void)err;
 	assert(offset <= in->size && len <= in->size - offset); /* it reads within the size */
 	memcpy(buf, ((const struct value *)in)->bytes + offset, len);
 	return 0;

@@ -297,6 +297,22 @@ int tfs_cache_object(struct tfs_cache *c, const char *key, const char *identity,
 	return r;
 }
 
+int tfs_cache_object_by_key(struct tfs_cache *c, const char *key, struct tfs_object *ret_object)
+{
+	char path[2 * TFS_CACHE_NAME], file[2 * TFS_CACHE_NAME + 8];
+	struct map_header h;
+
+	object_path(key, path);
+	snprintf(file, sizeof file, "%s/map", path);
+	cleanup_fd int map = openat(c->dir, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (map < 0)
+		return -errno;
+	if (pread(map, &h, sizeof h, 0) != sizeof h || h.magic != MAP_MAGIC || h.grain != TFS_GRAIN || h.size > INT64_MAX ||
+	    strncmp(h.key, key, sizeof h.key))
+		return -EINVAL;
+	return try_object(c, &h, c->writable, ret_object);
+}
+
 int tfs_cache_remove(struct tfs_cache *c, const char *key)
 {
 	char path[2 * TFS_CACHE_NAME], file[2 * TFS_CACHE_NAME + 8];
@@ -355,7 +371,8 @@ static bool read_entry(int dir, const char *key, struct tfs_cache_entry *e)
 		return false;
 	snprintf(e->key, sizeof e->key, "%s", key);
 	e->size = (uint64_t)data.st_size;
-	e->stored = ((uint64_t)data.st_blocks + (uint64_t)map.st_blocks) * 512;
+	e->data = (uint64_t)data.st_blocks * 512;
+	e->stored = e->data + (uint64_t)map.st_blocks * 512;
 	e->used = map.st_mtim;
 	if (pread(fd, &h, sizeof h, 0) == sizeof h)
 		snprintf(e->about, sizeof e->about, "%.*s", TFS_CACHE_ABOUT - 1, h.about);

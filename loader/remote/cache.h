@@ -71,11 +71,16 @@ struct tfs_cache_entry {
 	char about[TFS_CACHE_ABOUT];
 	uint64_t size;	 /* of the file */
 	uint64_t stored; /* bytes on disk, with the map */
+	uint64_t data;	 /* of these, without it */
 	struct timespec used;
+	int mark; /* the caller's; 0 */
 };
 
 /* All objects, in an array that the caller frees, the least recently used first. 0 or -errno. */
 int tfs_cache_list(struct tfs_cache *c, struct tfs_cache_entry **ret_entries, size_t *ret_n);
+
+/* Open an object that is there, whatever it is of. */
+int tfs_cache_object_by_key(struct tfs_cache *c, const char *key, struct tfs_object *ret_object);
 
 /* Delete the object @key: 0; -EBUSY: it is in use; -ENOENT. */
 int tfs_cache_remove(struct tfs_cache *c, const char *key);

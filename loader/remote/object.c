@@ -83,6 +83,7 @@ static void write_map(const struct tfs_object *o, uint64_t grain, unsigned n, co
 static unsigned check_grains(struct tfs_object *o, uint64_t grain, unsigned n, const uint64_t *hashes, const uint8_t *data,
 			     unsigned *ret_bad)
 {
+	const uint64_t nothing = 0;
 	unsigned good = 0;
 	bool first = true;
 
@@ -90,6 +91,8 @@ static unsigned check_grains(struct tfs_object *o, uint64_t grain, unsigned n, c
 		bool fits = tfs_grain_hash(data + i * TFS_GRAIN, length_of(o, grain + i)) == hashes[i];
 
 		set_state(o, grain + i, fits ? HAVE : BAD);
+		if (!fits && !o->full)
+			write_map(o, grain + i, 1, &nothing); /* so that nobody else has to find out */
 		*ret_bad += !fits;
 		first &= fits;
 		good += first;

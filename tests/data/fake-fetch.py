@@ -5,7 +5,7 @@
 TENSORFS_FETCH names it; the URL is http://HOST/DIRECTORY, or of one file in it, or hf://NS/NAME/DIRECTORY, which is shown as a commit's.
 Environment: FAKE_KIND (sha256, etag, modified, none), FAKE_LOG (a file: one line for each message), FAKE_DELAY (seconds before each
 answer), FAKE_DIE_AT (the number of the READ at which it exits), FAKE_LIST (a code for LISTED), FAKE_READ (a code for each DONE),
-FAKE_RAW (a file that is sent as the table), FAKE_UNREACHABLE (a file: while it exists there is no network), FAKE_HANG (never answers a
+FAKE_LIE (bytes aren't what they should be), FAKE_RAW (a file that is sent as the table), FAKE_UNREACHABLE (a file: while it exists there is no network), FAKE_HANG (never answers a
 READ).
 """
 import hashlib
@@ -156,6 +156,8 @@ class Fetcher:
                 code = -116
         except OSError:
             data, code = b"", -116
+        if "FAKE_LIE" in os.environ and offset + length > 1 << 20:
+            data = data[:-1] + bytes([data[-1] ^ 1])
         if not code:
             os.pwrite(4, data, place)
         send(DONE, ident, struct.pack("<iI", code, length), "" if not code else "http://fake: told to fail")

@@ -169,7 +169,11 @@ static int prepare(struct tfs_ask *a)
 	tfs_exchange_fini(x);
 	*x = (struct tfs_exchange){ .f = a->spec.f, .ops = &ops, .method = a->spec.method, .post = a->spec.post };
 	x->limit_ms = a->spec.impatient ? 2000 : (long)(a->spec.f->options.timeout * 1000);
-	x->trusted = a->spec.trusted || tfs_origin_is_at(a->spec.f->origin, &a->spec.url);
+	x->direct = a->spec.trusted;
+	if (a->spec.trusted)
+		x->trust = TFS_TRUST_THIS;
+	else if (tfs_origin_is_at(a->spec.f->origin, &a->spec.url))
+		x->trust = TFS_TRUST_ORIGIN;
 	r = tfs_url_copy(&a->spec.url, &x->url);
 	if (!r && a->spec.accept)
 		r = tfs_exchange_header(x, "Accept: %s", a->spec.accept);

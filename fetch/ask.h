@@ -18,7 +18,7 @@ struct tfs_ask_spec {
 	const char *post;   /* a literal, or copied by nobody: outlives the ask */
 	const char *accept; /* NULL: anything */
 	bool probe;	    /* ask for the first byte only; the header is what is wanted */
-	bool trusted;	    /* guard.h: also of what isn't on the origin, as long as there is no redirect */
+	bool trusted;	    /* TFS_TRUST_THIS, as long as there is no redirect; and not by a proxy */
 	bool no_redirects;  /* a redirect is an answer */
 	bool impatient;	    /* no second try, and 2 seconds: of what may well not be there */
 	size_t max_body;    /* 0: TFS_ASK_MAX_BODY */

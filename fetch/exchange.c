@@ -86,7 +86,7 @@ static curl_socket_t on_socket(void *arg, curlsocktype purpose, struct curl_sock
 	int fd;
 
 	(void)purpose;
-	if (!tfs_guard_allows(&x->f->guard, &x->url, x->trusted, &address->addr)) {
+	if (!tfs_guard_allows(&x->f->guard, &x->url, x->trust, &address->addr)) {
 		x->forbidden = true;
 		x->reach = tfs_guard_reach(&address->addr);
 		return CURL_SOCKET_BAD;
@@ -176,6 +176,8 @@ static void set_request(struct tfs_exchange *x)
 		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)strlen(x->post));
 	}
 	curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, x->limit_ms);
+	if (x->direct)
+		curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
 	if (x->method)
 		curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, x->method);
 	if (x->user) {

@@ -27,12 +27,14 @@ struct tfs_exchange_ops {
 struct tfs_exchange {
 	struct tfs_fetcher *f;
 	const struct tfs_exchange_ops *ops;
-	struct tfs_url url;	    /* owned */
-	bool trusted;		    /* see guard.h */
+	struct tfs_url url; /* owned */
+	enum tfs_trust trust;
+	bool direct;		    /* not by a proxy */
 	const char *method;	    /* NULL: GET */
 	const char *post;	    /* the body of a POST, or NULL; outlives the exchange */
 	const char *user;	    /* "user:password" for Basic, or NULL; outlives the exchange */
 	long limit_ms;		    /* of all of it; 0: none */
+	uint64_t signed_with;	    /* for the origin: which of its credentials, or what else it may have learnt since */
 	struct curl_slist *headers; /* owned */
 
 	CURL *easy; /* NULL: not running */

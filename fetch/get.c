@@ -143,11 +143,21 @@ static int on_body(struct tfs_exchange *x, const char *data, size_t len)
 
 /* --- The header of an answer ---------------------------------------------------------------------------------------- */
 
-/* Is it still the version that the table says? */
-static int check_version(const struct tfs_file *file, const struct tfs_head *h, const char *host, struct tfs_error *err)
+/* The length of the ETag that @x's answer must have, at the beginning of the file's version; 0: it may have any. */
+static size_t etag_length(const struct tfs_get *g, const struct tfs_exchange *x)
+{
+	const struct tfs_origin *o = g->f->origin;
+
+	if (g->file->kind != TFS_FETCH_ETAG || (o->own_etags && !tfs_origin_is_at(o, &x->url)))
+		return 0;
+	return strcspn(g->file->version + 1, "\"") + 2;
+}
+
+/* Is it still the version that the table says? @etag: etag_length(). */
+static int check_version(const struct tfs_file *file, const struct tfs_head *h, size_t etag, const char *host,
+			 struct tfs_error *err)
 {
 	uint64_t size = h->has_total ? h->total : h->length;
-	size_t etag = file->kind == TFS_FETCH_ETAG ? strcspn(file->version + 1, "\"") + 2 : 0;
 
 	if ((h->has_total || !h->has_range) && size != file->size)
 		return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "%s: %s has changed: it has %llu bytes instead of %llu", host,
@@ -228,7 +238,7 @@ static int on_head(struct tfs_exchange *x)
 	tfs_url_show_host(&x->url, host);
 	r = check_shape(&x->head, host, err);
 	if (!r)
-		r = check_version(a->get->file, &x->head, host, err);
+		r = check_version(a->get->file, &x->head, etag_length(a->get, x), host, err);
 	if (!r)
 		r = check_range(a->get, &x->head, host, err);
 	a->data = !r;
@@ -291,6 +301,7 @@ static int send_attempt(struct tfs_attempt *a)
 	struct tfs_get *g = a->get;
 	struct tfs_origin *o = g->f->origin;
 	struct tfs_exchange *x = &a->x;
+	size_t etag;
 	int r;
 
 	tfs_exchange_fini(x);
@@ -303,11 +314,12 @@ static int send_attempt(struct tfs_attempt *a)
 	r = url_of(g, &x->url, &a->err);
 	if (r)
 		return r;
-	x->trusted = tfs_origin_is_at(o, &x->url);
+	x->trust = tfs_origin_is_at(o, &x->url) ? TFS_TRUST_ORIGIN : TFS_TRUST_NONE;
 	r = tfs_exchange_header(x, "Range: bytes=%llu-%llu", (unsigned long long)g->at, (unsigned long long)g->end - 1);
 	/* If-Range would be answered with the whole file when it doesn't match. */
-	if (!r && g->file->kind == TFS_FETCH_ETAG)
-		r = tfs_exchange_header(x, "If-Match: %.*s", (int)strcspn(g->file->version + 1, "\"") + 2, g->file->version);
+	etag = etag_length(g, x);
+	if (!r && etag)
+		r = tfs_exchange_header(x, "If-Match: %.*s", (int)etag, g->file->version);
 	if (!r)
 		r = o->ops->sign(o, x, &a->err);
 	if (!r)
@@ -464,7 +476,7 @@ static bool renew(struct tfs_attempt *a)
 	struct tfs_origin *o = g->f->origin;
 	int status = a->x.head.status;
 
-	if (g->renewed || !o->ops->renew || !tfs_origin_is_at(o, &a->x.url) || !(status == 400 || status == 401 || status == 403))
+	if (g->renewed || !o->ops->renew || a->elsewhere || status < 300)
 		return false;
 	if (!o->ops->renew(o, &a->x, a->body, a->len))
 		return false;
@@ -495,9 +507,11 @@ static void on_status(struct tfs_attempt *a, struct tfs_host *h)
 	int status = a->x.head.status;
 
 	tfs_url_show_host(&a->x.url, host);
-	if (tfs_retry_is_redirect(&a->x.head)) {
+	if (renew(a)) {
+		return;
+	} else if (tfs_retry_is_redirect(&a->x.head)) {
 		on_redirect(a);
-	} else if (ask_again(a) || renew(a)) {
+	} else if (ask_again(a)) {
 		return;
 	} else if (tfs_retry_status(status)) {
 		on_bad_status(a, h);

@@ -107,14 +107,16 @@ static unsigned proxy_port(const struct tfs_url *url)
 	return !strncmp(value, "https:", 6) ? 443 : 1080; /* libcurl's defaults */
 }
 
-bool tfs_guard_allows(struct tfs_guard *g, const struct tfs_url *url, bool trusted, const struct sockaddr *address)
+bool tfs_guard_allows(struct tfs_guard *g, const struct tfs_url *url, enum tfs_trust trust, const struct sockaddr *address)
 {
 	enum tfs_reach reach = tfs_guard_reach(address);
 	unsigned proxy = proxy_port(url);
 
 	if (proxy && proxy == port_of(address))
 		return true;
-	if (trusted) {
+	if (trust == TFS_TRUST_THIS)
+		return true;
+	if (trust == TFS_TRUST_ORIGIN) {
 		g->origin |= 1u << reach;
 		return true;
 	}

@@ -22,12 +22,17 @@ struct tfs_guard {
 /* What kind of address it is. One that isn't IPv4 or IPv6 counts as loopback; IPv4 within IPv6 as what it is. */
 enum tfs_reach tfs_guard_reach(const struct sockaddr *address);
 
+enum tfs_trust {
+	TFS_TRUST_NONE,	  /* a redirect or a listing said it */
+	TFS_TRUST_ORIGIN, /* it is what the user named: what that reaches is remembered */
+	TFS_TRUST_THIS, /* it is this program's own, such as the metadata service's: it may go anywhere, and nothing follows from that */
+};
+
 /*
- * May a connection for @url go to @address? @trusted: the URL is the user's own, or of an address that is part of a protocol; what
- * it reaches @g remembers. Where a proxy is configured for the URL's scheme, one to the proxy's port may go anywhere: where the
+ * May a connection for @url go to @address? Where a proxy is configured for the URL's scheme, one to the proxy's port may go anywhere: where the
  * request goes is up to the proxy.
  */
-bool tfs_guard_allows(struct tfs_guard *g, const struct tfs_url *url, bool trusted, const struct sockaddr *address);
+bool tfs_guard_allows(struct tfs_guard *g, const struct tfs_url *url, enum tfs_trust trust, const struct sockaddr *address);
 
 /* What such an address is called, for errors. */
 const char *tfs_guard_name(enum tfs_reach reach);

@@ -5,14 +5,15 @@
 #include <string.h>
 #include <strings.h>
 
-static const struct tfs_origin_ops *const origins[] = { &tfs_origin_hf, &tfs_origin_http };
+static const struct tfs_origin_ops *const origins[] = { &tfs_origin_hf, &tfs_origin_http, &tfs_origin_s3 };
 
 int tfs_origin_create(struct tfs_fetcher *f, struct tfs_error *err)
 {
 	for (size_t i = 0; i < sizeof origins / sizeof *origins; i++)
 		if (origins[i]->takes(f->options.url))
 			return origins[i]->create(f, &f->origin, err);
-	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "not a URL of a kind that is understood: hf://, https://, http://");
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
+			     "not a URL of a kind that is understood: hf://, s3://, https://, http://");
 }
 
 void tfs_origin_destroy(struct tfs_fetcher *f)

@@ -15,6 +15,7 @@ struct tfs_origin {
 	struct tfs_fetcher *f;
 	struct tfs_url base;  /* on the origin that is trusted, and that credentials are for */
 	enum tfs_where where; /* what is known about a file at first */
+	bool own_etags;	      /* ETags are what the origin itself says: whoever it redirects to may have others */
 	bool hasty;	      /* the LIST that is running may fail: the daemon has a table */
 	bool listing;	      /* a LIST is running */
 };
@@ -47,14 +48,14 @@ struct tfs_origin_ops {
 	 */
 	int (*sign)(struct tfs_origin *o, struct tfs_exchange *x, struct tfs_error *err);
 
-	/* The origin said 400, 401 or 403 to @x: may the request be sent again, as something was learnt from that? May be NULL. */
+	/* The origin said no to @x (300 and above): may it be sent again, as something was learnt from that? May be NULL. */
 	bool (*renew)(struct tfs_origin *o, const struct tfs_exchange *x, const char *body, size_t len);
 
 	/* What a status of 400 and above means, and what to do about it: fill @err with a code of DONE or LISTED. */
 	void (*explain)(struct tfs_origin *o, const struct tfs_exchange *x, const char *body, size_t len, struct tfs_error *err);
 };
 
-extern const struct tfs_origin_ops tfs_origin_hf, tfs_origin_http;
+extern const struct tfs_origin_ops tfs_origin_hf, tfs_origin_http, tfs_origin_s3;
 
 /* The origin of f->options.url becomes f->origin. 0, or -EINVAL with @err filled. */
 int tfs_origin_create(struct tfs_fetcher *f, struct tfs_error *err);

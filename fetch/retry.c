@@ -52,8 +52,7 @@ int tfs_retry_redirect(const struct tfs_url *from, const struct tfs_head *h, str
 	return 0;
 }
 
-/* 20261129T101500Z, or 2026-11-29T10:15:00Z. */
-static time_t read_time(const char *s)
+time_t tfs_retry_time(const char *s)
 {
 	struct tm tm = { 0 };
 
@@ -68,7 +67,7 @@ static time_t read_time(const char *s)
 static double by_date(const struct tfs_url *u, const char *date_name, const char *expires_name)
 {
 	cleanup_free char *date = tfs_url_parameter(u, date_name), *expires = tfs_url_parameter(u, expires_name);
-	time_t from = date ? read_time(date) : time(NULL); /* CloudFront's have none: they were made just now */
+	time_t from = date ? tfs_retry_time(date) : time(NULL); /* CloudFront's have none: they were made just now */
 
 	return from && expires ? (double)(from - time(NULL)) + strtod(expires, NULL) : 0;
 }
@@ -82,7 +81,7 @@ double tfs_retry_expires(const struct tfs_url *u)
 		left = by_date(u, "X-Goog-Date", "X-Goog-Expires");
 	if (left == 0 && expires)
 		left = strtod(expires, NULL) - (double)time(NULL);
-	if (left == 0 && se && read_time(se))
-		left = (double)(read_time(se) - time(NULL));
+	if (left == 0 && se && tfs_retry_time(se))
+		left = (double)(tfs_retry_time(se) - time(NULL));
 	return isfinite(left) && left > 0 ? left : 0;
 }

@@ -4,6 +4,7 @@
 #define TFS_FETCH_RETRY_H
 
 #include <stdbool.h>
+#include <time.h>
 
 #include "fetch/head.h"
 #include "fetch/url.h"
@@ -28,6 +29,9 @@ bool tfs_retry_is_redirect(const struct tfs_head *h);
 
 /* Where the answer @h to @from leads. 0; -EPROTO: not a URL, or from https to http. */
 int tfs_retry_redirect(const struct tfs_url *from, const struct tfs_head *h, struct tfs_url *ret, struct tfs_error *err);
+
+/* A time as "20261129T101500Z" or "2026-11-29T10:15:00Z", of UTC; 0: it isn't one. */
+time_t tfs_retry_time(const char *s);
 
 /*
  * When a signed URL (CloudFront's Expires, S3's and others' X-Amz-Date + X-Amz-Expires, Google's X-Goog-…, Azure's se) ends to be

@@ -73,7 +73,8 @@ class Fetcher:
         os.ftruncate(self.memfd, memory)
         self.memory = mmap.mmap(self.memfd, memory)
         self.free = 4096
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "AWS_")) and not k.lower().endswith("_proxy")}
+        others = "HF_", "AWS_", "SSL_CERT_", "CURL_CA_", "TENSORFS_"
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(others) and not k.lower().endswith("_proxy")}
         clean.update(env or {})
         fd, memfd = theirs.detach(), self.memfd
         self.child = subprocess.Popen(
@@ -107,8 +108,12 @@ class Fetcher:
 
     def end(self):
         """End of file on the socket: it exits at once."""
+        if self.socket.fileno() < 0:
+            return
         self.socket.close()
-        self.child.wait(timeout=PATIENCE)
+        status = self.child.wait(timeout=PATIENCE)
+        log = self.log_text()
+        assert status in (0, 1) and "Sanitizer" not in log and "runtime error" not in log, f"it ended with {status}: {log}"
         self.memory.close()
         os.close(self.memfd)
 

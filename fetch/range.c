@@ -130,8 +130,8 @@ static void run(struct tfs_job *j)
 {
 	struct tfs_read *r = tfs_container_of(j, struct tfs_read, job);
 	struct tfs_host *h = j->host;
-	unsigned n_free = tfs_host_free(h, r->priority) + 1; /* with the one that this has */
-	uint64_t share = (uint64_t)(h->n_queued + 1) * r->len / n_free;
+	/* As if all connections were to take the same part of the queue: those that are busy will be back for theirs. */
+	uint64_t share = (uint64_t)(h->n_queued + 1) * r->len / h->limit;
 
 	if (!is_still_there(r, h)) {
 		queue(r, true);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * READs, and the GETs that answer them. A READ waits in its file's queue, and for a connection to where the file is. The GET that gets
- * one takes the READs behind it with it, as far as they are neighbours: up to 16 MiB, but no more than leaves the other free
+ * one takes the READs behind it with it, as far as they are neighbours: up to 16 MiB, but no more than leaves the other
  * connections as much. A GET that breaks goes on at the byte where it broke.
  */
 #ifndef TFS_FETCH_RANGE_H

@@ -257,11 +257,25 @@ void tfs_loader_give_back(struct tfs_loader *l, uint64_t bytes)
 		l->lent -= bytes;
 }
 
+/*
+ * Reads at once, at least. What local storage gains by more can be measured; over a network that changes too much from one moment to
+ * the next, each of them mostly waits for a round trip, and the fetcher finds out how many connections pay.
+ */
+static unsigned least_threads(const struct tfs_loader *l)
+{
+	enum { REMOTE = 16 };
+	unsigned most = l->options.threads, least = l->options.threads_min;
+
+	if (!tfs_model_is_remote(l->model) || (least && least != TFS_THREADS_MIN_DEFAULT))
+		return least;
+	return most < REMOTE ? most : REMOTE;
+}
+
 static int start_workers(struct tfs_loader *l, struct tfs_error *err)
 {
 	struct tfs_workers_options o = {
 		.threads = l->options.threads,
-		.threads_min = l->options.threads_min,
+		.threads_min = least_threads(l),
 		.tier = l->options.engine,
 		.memory = { .take = take_for_staging, .give = give_from_staging, .arg = l, .overdraft = OVERDRAFT },
 		.idle = on_idle,

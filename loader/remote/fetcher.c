@@ -31,6 +31,9 @@ enum { STARTS_MAX = 3, STARTS_SECONDS = 60 };
 /* For options to be understood; and beyond the fetcher's own limit, without a byte from anywhere, before it is taken for dead. */
 enum { WELCOME_SECONDS = 30, GRACE_SECONDS = 30, LOOK_SECONDS = 5 };
 
+/* Slots keep their memory that long. */
+#define IDLE_SECONDS 0.9
+
 enum slot_state { SLOT_FREE, SLOT_SENT, SLOT_DONE };
 
 struct slot {
@@ -82,6 +85,8 @@ struct tfs_fetcher {
 	/* Those that are free, the last used first, so that few have memory. */
 	uint16_t free[TFS_FETCHER_SLOTS];
 	unsigned n_free;
+	bool dirty; /* some have memory */
+	double released_at;
 };
 
 /* --- Messages --------------------------------------------------------------------------------------------------------- */
@@ -576,6 +581,8 @@ int tfs_fetcher_finish(struct tfs_fetcher *f, unsigned slot, const uint8_t **ret
 void tfs_fetcher_release(struct tfs_fetcher *f, unsigned slot)
 {
 	pthread_mutex_lock(&f->lock);
+	f->dirty = true;
+	f->released_at = tfs_now();
 	give_slot(f, slot);
 	pthread_mutex_unlock(&f->lock);
 }
@@ -599,8 +606,11 @@ void tfs_fetcher_raise(struct tfs_fetcher *f, uint32_t node, uint64_t offset, si
 void tfs_fetcher_trim(struct tfs_fetcher *f)
 {
 	pthread_mutex_lock(&f->lock);
-	for (unsigned i = 0; i < f->n_free; i++)
-		fallocate(f->memory_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)place_of(f->free[i]), TFS_FETCHER_MAX);
+	/* Not between two reads of a load: to get the memory again costs more than to read into it. */
+	if (f->n_free == TFS_FETCHER_SLOTS && f->dirty && tfs_now() - f->released_at > IDLE_SECONDS) {
+		fallocate(f->memory_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE, MEMORY_SIZE - PAGE);
+		f->dirty = false;
+	}
 	pthread_mutex_unlock(&f->lock);
 }
 

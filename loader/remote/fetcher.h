@@ -65,7 +65,7 @@ void tfs_fetcher_release(struct tfs_fetcher *f, unsigned slot);
 /* Somebody waits for these bytes of @node: reads of them that were begun ahead of need become urgent. */
 void tfs_fetcher_raise(struct tfs_fetcher *f, uint32_t node, uint64_t offset, size_t len);
 
-/* Give back the memory of slots that aren't used. */
+/* Give back the memory of slots, if none has been used for a while. */
 void tfs_fetcher_trim(struct tfs_fetcher *f);
 
 /* Counters, which never go back; and how many times it was started. */

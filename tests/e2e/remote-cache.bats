@@ -21,9 +21,9 @@ forget() { : >"$FAKE_LOG"; }
 # same_files: the originals in the mount are those of the directory.
 same_files() {
 	local f
-	while IFS= read -r f; do
+	while IFS= read -r -d '' f; do
 		cmp "$model/$f" "$mnt/$f" || return 1
-	done < <(cd "$model" && find . -type f)
+	done < <(cd "$model" && find . -type f -print0)
 }
 
 # same_tensors: and the tensors are what is in the weight files.
@@ -158,6 +158,23 @@ data_of() {
 	forget
 	FAKE_DELAY=0.05 start "$url/m.npz" "$mnt"
 	py -c 'import numpy, sys; assert all((numpy.load(f"{sys.argv[1]}/npy/a{i}.npy") == numpy.arange(20000) + i).all() for i in (0, 7, 299))' "$mnt"
+}
+
+@test "names that sort on both sides of a slash, in directories; every file is where it was" {
+	mkmodel --bytes 4M
+	mkdir -p "$model/a" "$model/a-b/c" "$model/a.b" "$model/deep/er/est" "$model/a b"
+	local f
+	for f in a/x a/x-y a-b/c/z a-b.txt a.b/q a0 deep/er/est/file "a b/with blank" $'new\nline' ä '...'; do
+		printf '%s' "$f" >"$model/$f"
+	done
+	cp -r "$model" "$T/copy"
+	mv "$T/copy" "$model/a-b/c/model"
+	fake
+	start "$url" "$mnt"
+	diff <(cd "$model" && find . -type f -printf '%p %s %m\n' | sed 's/ [0-9]*$//' | LC_ALL=C sort) \
+		<(cd "$mnt" && find . -type f -not -path '*/tensors/*' -not -path '*/npy/*' -not -path '*/f32/*' -not -path '*/meta/*' \
+			-not -path '*/tree/*' -not -path '*/whole/*' -not -path '*/.tensorfs/*' -printf '%p %s %m\n' | sed 's/ [0-9]*$//' | LC_ALL=C sort)
+	same_files
 }
 
 @test "commands: ls, show, cat, cp, diff, verify, report" {

@@ -6,6 +6,7 @@ usage: run.py TENSORFS_FETCH CURL_LOOP [--mib=256] [--runs=5] [--rtt=0,20,50] [-
 """
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -16,6 +17,20 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from fetcher import Fetcher  # noqa: E402
 
 RANGE = 4 << 20
+
+
+def cpu_of(pid):
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def loop(*args):
+    """Seconds that it took, and of CPU time."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = float(subprocess.check_output(args))
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def fetch(f, size, window):
@@ -78,18 +93,26 @@ def measure(o, rtt, size, here):
         proxy = subprocess.Popen([sys.executable, f"{here}/../delayproxy.py", "127.0.0.1:18181", f"--rtt={rtt}"], stdout=subprocess.PIPE)
         port = int(proxy.stdout.readline())
     url = f"http://127.0.0.1:{port}/x.gguf"
-    ours, theirs = [], []
+    ours, theirs, cpu_ours, cpu_theirs = [], [], [], []
     for _ in range(o.runs):
-        theirs.append(float(subprocess.check_output([o.loop, url, str(size), str(RANGE), str(o.connections)])))
+        took, cpu = loop(o.loop, url, str(size), str(RANGE), str(o.connections))
+        theirs.append(took)
+        cpu_theirs.append(cpu)
         with Fetcher(url, memory=4096 + o.window * RANGE, options=[f"connections={o.connections}"], program=os.path.abspath(o.fetch)) as f:
             f.list()
+            # The daemon's buffers are used again and again: both sides begin with memory that is there.
+            f.memory[:] = bytes(len(f.memory))
+            fetch(f, min(size, o.window * RANGE), o.window)
+            cpu = cpu_of(f.child.pid)
             ours.append(fetch(f, size, o.window))
+            cpu_ours.append(cpu_of(f.child.pid) - cpu)
             counters = f.counters()
     a, b = statistics.median(theirs), statistics.median(ours)
     mb = size / 1e6
     print(
         f"rtt {rtt:4.0f} ms, {o.connections} connections, {o.window} reads: libcurl {mb / a:6.0f} MB/s ({mb / max(theirs):.0f} ... "
-        f"{mb / min(theirs):.0f}), tensorfs-fetch {mb / b:6.0f} MB/s ({mb / max(ours):.0f} ... {mb / min(ours):.0f}), ratio {a / b:.2f}; "
+        f"{mb / min(theirs):.0f}), tensorfs-fetch {mb / b:6.0f} MB/s ({mb / max(ours):.0f} ... {mb / min(ours):.0f}), ratio {a / b:.2f}; CPU "
+        f"{statistics.median(cpu_theirs) * 1e3 / mb:.2f} and {statistics.median(cpu_ours) * 1e3 / mb:.2f} s/GB; "
         f"{counters['requests']} requests, {counters['hedges']} hedges",
         flush=True,
     )

@@ -164,11 +164,14 @@ static const struct tfs_exchange_ops ops = { .head = on_head, .body = on_body, .
 static int prepare(struct tfs_ask *a)
 {
 	struct tfs_exchange *x = &a->x;
+	double left;
 	int r;
 
 	tfs_exchange_fini(x);
 	*x = (struct tfs_exchange){ .f = a->spec.f, .ops = &ops, .method = a->spec.method, .post = a->spec.post };
-	x->limit_ms = a->spec.impatient ? 2000 : (long)(a->spec.f->options.timeout * 1000);
+	/* All attempts together; the last one gets a second at least. */
+	left = a->give_up - tfs_now();
+	x->limit_ms = a->spec.impatient ? 2000 : (long)((left > 1 ? left : 1) * 1000);
 	x->direct = a->spec.trusted;
 	if (a->spec.trusted)
 		x->trust = TFS_TRUST_THIS;

@@ -30,6 +30,7 @@ struct tfs_host *tfs_host_of(struct tfs_fetcher *f, const struct tfs_url *url)
 		return NULL;
 	}
 	tfs_list_add(&f->hosts, &h->link);
+	tfs_gauge(f, limit_connections, h->limit);
 	return h;
 }
 

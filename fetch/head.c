@@ -63,6 +63,7 @@ static void read_range(struct tfs_head *h, const char *value)
 	bool has_range = false, has_total = false;
 
 	h->bad_range = true;
+	h->has_range = h->has_total = false; /* of several the last one counts */
 	if (strncasecmp(value, "bytes", 5))
 		return;
 	value += 5;

@@ -51,7 +51,10 @@ class Network(Server):
 
 
 class Hub(Server):
-    """@repos: "org/model" → {"files": {path: bytes}, "commit": …, "gated": bool, "private": bool, "branches": {name: commit}}."""
+    """
+    huggingface_hub 1.23 downloads from it, and raises its own errors for what it refuses.
+    @repos: "org/model" → {"files": {path: bytes}, "commit": …, "gated": bool, "private": bool, "branches": {name: commit}}.
+    """
 
     page = 1000
     large = 1000  # bytes from which on a file is an LFS one
@@ -66,6 +69,9 @@ class Hub(Server):
     def __exit__(self, *_):
         super().__exit__()
         self.network.__exit__()
+
+    def etag(self, body):
+        return f'"{git_blob(body)}"'
 
     def commit(self, name):
         return self.repos[name].get("commit") or hashlib.sha1(name.encode()).hexdigest()
@@ -172,7 +178,8 @@ class Hub(Server):
         elif len(body) < self.large:
             kind = "datasets" if key.startswith("datasets/") else "models"
             quoted = "/".join(urllib.parse.quote(p, safe="") for p in path.split("/"))
-            h.reply(307, b"", [("Location", f"/api/resolve-cache/{kind}/{name}/{self.commit(key)}/{quoted}?etag=%22{git_blob(body)}%22")])
+            to = f"/api/resolve-cache/{kind}/{name}/{self.commit(key)}/{quoted}?etag=%22{git_blob(body)}%22"
+            h.reply(307, b"", [("Location", to), ("X-Repo-Commit", self.commit(key)), ("X-Linked-ETag", f'"{git_blob(body)}"')])
         else:
             sha = hashlib.sha256(body).hexdigest()
             self.network.files["repos/" + sha] = body
@@ -186,4 +193,5 @@ class Hub(Server):
     def small(self, h, name, commit, path):
         key = name if name in self.repos else "datasets/" + name
         if self.may(h, key):
+            h.extra = [("X-Repo-Commit", self.commit(key))]
             self.serve(h, self.repos[key]["files"][urllib.parse.unquote(path)])

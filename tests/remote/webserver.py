@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
             with server.lock:
                 server.now -= 1
 
-    do_POST = do_PUT = do_GET
+    do_HEAD = do_POST = do_PUT = do_GET
 
     def reply(self, status, body=b"", headers=(), length=None):
         self.send_response(status)
@@ -49,7 +49,8 @@ class Handler(BaseHTTPRequestHandler):
         if "content-length" not in names and "transfer-encoding" not in names:
             self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def wants(self, size):
         """(first, last) of Range, within a file of @size bytes; None: all; False: none of it."""
@@ -115,7 +116,7 @@ class Server(ThreadingHTTPServer):
             h.reply(404)
 
     def serve(self, h, body):
-        headers = [*self.headers.items()]
+        headers = [*self.headers.items(), *getattr(h, "extra", ())]
         if self.etags:
             headers += [("ETag", self.etag(body))]
         if self.mtime:

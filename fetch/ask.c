@@ -81,7 +81,10 @@ static void again(struct tfs_ask *a, int code, double delay)
 {
 	double when = tfs_now() + delay;
 
-	if (a->spec.impatient || a->tries >= TFS_MAX_RETRIES || when > a->give_up) {
+	/* Of 429 it is only the time that counts: somebody is there. */
+	if (code != -EBUSY)
+		a->failures++;
+	if (a->spec.impatient || a->failures > TFS_MAX_RETRIES || when > a->give_up) {
 		end(a, code);
 		return;
 	}

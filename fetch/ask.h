@@ -44,7 +44,7 @@ struct tfs_ask {
 
 	struct tfs_job job;
 	struct tfs_timer timer;
-	unsigned tries;
+	unsigned tries, failures; /* how often it was sent again; and why, but for 429 */
 	double give_up;
 };
 

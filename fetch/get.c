@@ -409,7 +409,8 @@ static void again(struct tfs_get *g, const struct tfs_error *err, double delay)
 {
 	double when = tfs_now() + delay;
 
-	if (g->tries >= TFS_MAX_RETRIES || when > g->give_up) {
+	/* Who reads waits as long as it was told to: a server that starts again, or a network that changes, may need most of that. */
+	if (when > g->give_up) {
 		fail(g, err);
 		return;
 	}

@@ -9,7 +9,9 @@
 #include "fetch/head.h"
 #include "fetch/url.h"
 
-/* Requests that repeat one, without a byte of progress, and redirects of one, at most. */
+/*
+ * Requests that repeat a small one, but for 429, and redirects of one, at most. Ranges are repeated until the time is over.
+ */
 enum { TFS_MAX_RETRIES = 5, TFS_MAX_REDIRECTS = 5 };
 
 /* Seconds until a request is tried again whose credentials are being renewed. */

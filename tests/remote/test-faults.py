@@ -85,6 +85,15 @@ class Faults(Case):
         self.assertEqual(f.counters()["throttled"], 8)
         self.assertLess(f.counters()["limit_connections"], 16)
 
+    def test_a_storm_of_429(self):
+        """However many there are: only the time counts."""
+        self.recovers(lambda h, p, body: h.reply(429, b"", [("Retry-After", "0")]) or True, n=200)
+
+    def test_a_listing_in_a_storm_of_429(self):
+        s = self.serve()
+        s.faults.append(times(20, lambda h, p, body: h.reply(429, b"", [("Retry-After", "0")]) or True, path=""))
+        self.listed(s)
+
     def test_rate_limit_header(self):
         s = self.serve()
         f = self.listed(s)

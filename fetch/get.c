@@ -143,60 +143,6 @@ static int on_body(struct tfs_exchange *x, const char *data, size_t len)
 
 /* --- The header of an answer ---------------------------------------------------------------------------------------- */
 
-/* The length of the ETag that @x's answer must have, at the beginning of the file's version; 0: it may have any. */
-static size_t etag_length(const struct tfs_get *g, const struct tfs_exchange *x)
-{
-	const struct tfs_origin *o = g->f->origin;
-
-	if (g->file->kind != TFS_FETCH_ETAG || (o->own_etags && !tfs_origin_is_at(o, &x->url)))
-		return 0;
-	return strcspn(g->file->version + 1, "\"") + 2;
-}
-
-/* Is it still the version that the table says? @etag: etag_length(). */
-static int check_version(const struct tfs_file *file, const struct tfs_head *h, size_t etag, const char *host,
-			 struct tfs_error *err)
-{
-	uint64_t size = h->has_total ? h->total : h->length;
-
-	if ((h->has_total || !h->has_range) && size != file->size)
-		return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "%s: %s has changed: it has %llu bytes instead of %llu", host,
-				     file->path, (unsigned long long)size, (unsigned long long)file->size);
-	if (etag && h->etag && (strlen(h->etag) != etag || strncmp(h->etag, file->version, etag)))
-		return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "%s: %s has changed: another ETag", host, file->path);
-	if (file->kind == TFS_FETCH_MODIFIED && h->modified && strcmp(h->modified, file->version))
-		return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "%s: %s has changed: Last-Modified is %s", host, file->path,
-				     h->modified);
-	return 0;
-}
-
-/* Of a status 200 or 206: can it be understood? */
-static int check_shape(const struct tfs_head *h, const char *host, struct tfs_error *err)
-{
-	if (h->encoded)
-		return tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "%s: the answer is compressed, although it was asked not to be",
-				     host);
-	if (h->bad_range || (h->status == 206 && !h->has_range))
-		return tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "%s: an answer 206 whose Content-Range can't be read", host);
-	return 0;
-}
-
-/* Are these the bytes that were asked for? */
-static int check_range(const struct tfs_get *g, const struct tfs_head *h, const char *host, struct tfs_error *err)
-{
-	if (h->has_range) { /* ModelScope: also with 200 */
-		if (h->first != g->at || h->last >= g->end)
-			return tfs_error_set(err, -EPROTO, h->first, "%s: other bytes than those that were asked for", host);
-		if (h->has_length && h->length != h->last - h->first + 1)
-			return tfs_error_set(err, -EPROTO, h->first, "%s: Content-Range and Content-Length contradict each other",
-					     host);
-		return 0;
-	}
-	if (g->at || g->end != g->file->size || !h->has_length)
-		return tfs_error_set(err, -EOPNOTSUPP, TFS_NO_OFFSET, "%s: it ignores ranges", host);
-	return 0;
-}
-
 /* The file is at @to, which is taken over. */
 static void settle(struct tfs_get *g, struct tfs_url *to)
 {
@@ -229,18 +175,11 @@ static void settle_here(struct tfs_get *g)
 static int on_head(struct tfs_exchange *x)
 {
 	struct tfs_attempt *a = tfs_container_of(x, struct tfs_attempt, x);
-	struct tfs_error *err = &a->err;
-	char host[TFS_URL_SHOWN];
 	int r;
 
 	if (x->head.status != 200 && x->head.status != 206)
 		return x->head.has_length && x->head.length > DRAIN ? -ECANCELED : 0;
-	tfs_url_show_host(&x->url, host);
-	r = check_shape(&x->head, host, err);
-	if (!r)
-		r = check_version(a->get->file, &x->head, etag_length(a->get, x), host, err);
-	if (!r)
-		r = check_range(a->get, &x->head, host, err);
+	r = tfs_get_check(a->get, x, &a->err);
 	a->data = !r;
 	if (a->data)
 		settle_here(a->get);
@@ -317,7 +256,7 @@ static int send_attempt(struct tfs_attempt *a)
 	x->trust = tfs_origin_is_at(o, &x->url) ? TFS_TRUST_ORIGIN : TFS_TRUST_NONE;
 	r = tfs_exchange_header(x, "Range: bytes=%llu-%llu", (unsigned long long)g->at, (unsigned long long)g->end - 1);
 	/* If-Range would be answered with the whole file when it doesn't match. */
-	etag = etag_length(g, x);
+	etag = tfs_get_etag(g, x);
 	if (!r && etag)
 		r = tfs_exchange_header(x, "If-Match: %.*s", (int)etag, g->file->version);
 	if (!r)
@@ -507,22 +446,23 @@ static void on_status(struct tfs_attempt *a, struct tfs_host *h)
 	char host[TFS_URL_SHOWN];
 	int status = a->x.head.status;
 
-	tfs_url_show_host(&a->x.url, host);
-	if (renew(a)) {
+	if (renew(a))
 		return;
-	} else if (tfs_retry_is_redirect(&a->x.head)) {
+	if (tfs_retry_is_redirect(&a->x.head)) {
 		on_redirect(a);
-	} else if (ask_again(a)) {
 		return;
-	} else if (tfs_retry_status(status)) {
-		on_bad_status(a, h);
-	} else {
-		o->ops->explain(o, &a->x, a->body, a->len, &err);
-		if (status == 404 || status == 410 || status == 412 || status == 416)
-			tfs_error_set(&err, -ESTALE, TFS_NO_OFFSET, "%s: %s has changed, or is gone: HTTP status %d", host,
-				      g->file->path, status);
-		fail(g, &err);
 	}
+	if (ask_again(a))
+		return;
+	if (tfs_retry_status(status)) {
+		on_bad_status(a, h);
+		return;
+	}
+	o->ops->explain(o, &a->x, a->body, a->len, &err);
+	if (status == 404 || status == 410 || status == 412 || status == 416)
+		tfs_error_set(&err, -ESTALE, TFS_NO_OFFSET, "%s: %s has changed, or is gone: HTTP status %d",
+			      tfs_url_show_host(&a->x.url, host), g->file->path, status);
+	fail(g, &err);
 }
 
 static void evaluate(struct tfs_attempt *a, struct tfs_host *h)

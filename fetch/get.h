@@ -56,6 +56,15 @@ void tfs_get_check_age(struct tfs_get *g, double now);
 /* End it without answering its READs, which are freed. */
 void tfs_get_destroy(struct tfs_get *g);
 
+/* get-check.c: the length of the ETag that @x's answer must have, at the beginning of the file's version; 0: it may have any. */
+size_t tfs_get_etag(const struct tfs_get *g, const struct tfs_exchange *x);
+
+/*
+ * get-check.c: a status 200 or 206 has come. Is it the range that is still to come, or a part from its beginning, of the version that
+ * the table says? 0; or -EPROTO, -EOPNOTSUPP, -ESTALE, with @err filled.
+ */
+int tfs_get_check(const struct tfs_get *g, const struct tfs_exchange *x, struct tfs_error *err);
+
 /* range.c, for get.c: a READ is done, and freed. */
 void tfs_range_done(struct tfs_read *read, int code, const struct tfs_error *err);
 

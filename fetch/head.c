@@ -32,7 +32,7 @@ bool tfs_head_etag_is_strong(const char *etag)
 {
 	size_t len = strlen(etag);
 
-	return len > 2 && etag[0] == '"' && etag[len - 1] == '"';
+	return len > 2 && etag[0] == '"' && strcspn(etag + 1, "\"") == len - 2;
 }
 
 /* Digits at **@at, which is moved past them. */

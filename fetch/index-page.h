@@ -13,14 +13,14 @@ typedef int tfs_index_name_fn(void *arg, const char *name, bool is_dir);
 
 /*
  * The targets of <a href> that are one component relative to the page, and nothing else of it. Never an error, as HTML is never
- * wrong. @name's result, or -ENOMEM.
+ * wrong. @fn's result, or -ENOMEM.
  */
-int tfs_index_html(const char *text, size_t len, tfs_index_name_fn *name, void *arg);
+int tfs_index_html(const char *text, size_t len, tfs_index_name_fn *fn, void *arg);
 
 /*
  * An array of objects with "name", and "type": "directory" (nginx) or "is_dir": true (Caddy). @text is changed. -EINVAL, with @err
  * filled: it isn't one. Otherwise as tfs_index_html().
  */
-int tfs_index_json(char *text, size_t len, tfs_index_name_fn *name, void *arg, struct tfs_error *err);
+int tfs_index_json(char *text, size_t len, tfs_index_name_fn *fn, void *arg, struct tfs_error *err);
 
 #endif

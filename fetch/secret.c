@@ -153,7 +153,7 @@ int tfs_secret_netrc(const struct tfs_url *url, char **ret, struct tfs_error *er
 	const char *named = getenv("NETRC"), *home = getenv("HOME"), *start = strstr(url->origin, "://") + 3;
 	cleanup_free char *path = NULL, *host = strndup(start, (size_t)(strrchr(start, ':') - start));
 	size_t len;
-	char *text;
+	char *text = NULL;
 	int r;
 
 	if (!host || asprintf(&path, "%s%s", named ? named : home ? home : "", named ? "" : "/.netrc") < 0) {

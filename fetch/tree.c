@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fetch/tree.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -195,6 +196,15 @@ static const char *string_at(const struct tfs_tree *t, uint32_t at)
 	return at < t->size && memchr(s, 0, t->size - at) ? s : NULL;
 }
 
+/* A strong ETag, and nothing that could end the line of a header. */
+static bool is_etag(const char *version)
+{
+	for (const char *c = version; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			return false;
+	return *version == '"' && strchr(version + 1, '"');
+}
+
 static int read_node(struct tfs_tree *t, struct tfs_file *f, size_t at, enum tfs_where where, struct tfs_error *err)
 {
 	struct tfs_fetch_node node;
@@ -215,6 +225,8 @@ static int read_node(struct tfs_tree *t, struct tfs_file *f, size_t at, enum tfs
 		return bad(err, at, "a path that isn't one");
 	if (node.kind < TFS_FETCH_SHA256 || node.kind > TFS_FETCH_NO_VERSION)
 		return bad(err, at, "a version of an unknown kind");
+	if (node.kind == TFS_FETCH_ETAG && !is_etag(f->version))
+		return bad(err, at, "an ETag that isn't one");
 	return 0;
 }
 
@@ -223,6 +235,7 @@ static int read_table(struct tfs_tree *t, enum tfs_where where, struct tfs_error
 	struct tfs_fetch_table head;
 	int r;
 
+	assert(t->table);
 	memcpy(&head, t->table, sizeof head);
 	if (head.magic != TFS_FETCH_MAGIC || head.version != TFS_FETCH_VERSION || head.size != t->size)
 		return bad(err, 0, "another magic, version or size than expected");

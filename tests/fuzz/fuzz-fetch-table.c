@@ -19,6 +19,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	for (uint32_t i = 0; i < t->n_files; i++) {
 		CHECK(tfs_path_is_good(t->files[i].path));
+		CHECK(t->files[i].kind != TFS_FETCH_ETAG ||
+		      (t->files[i].version[0] == '"' && strchr(t->files[i].version + 1, '"')));
 		CHECK(strlen(t->files[i].version) < size && strlen(t->files[i].extra) < size);
 	}
 	tfs_tree_unref(tfs_tree_ref(t));

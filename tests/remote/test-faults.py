@@ -172,6 +172,42 @@ class Faults(Case):
         s, f = self.fails(errno.EIO, lambda h, p, body: h.reply(200, body) or True, "ignores ranges")
         self.assertLess(f.counters()["network_bytes"], 100000)
 
+    def test_chunks_without_a_length(self):
+        def chunked(h, p, body):
+            h.reply(200, b"5\r\nhello\r\n0\r\n\r\n", [("Transfer-Encoding", "chunked")])
+            return True
+
+        self.fails(errno.EIO, chunked, "ignores ranges")
+
+    def test_a_range_in_chunks(self):
+        def chunked(h, p, body):
+            first, last = h.wants(len(body))
+            headers = [("Transfer-Encoding", "chunked"), ("Content-Range", f"bytes {first}-{last}/{len(body)}")]
+            h.reply(206, b"%x\r\n%s\r\n0\r\n\r\n" % (last - first + 1, body[first : last + 1]), headers)
+            return True
+
+        s = self.serve()
+        f = self.listed(s)
+        s.faults.append(times(1000, chunked))
+        self.whole(f)
+
+    def test_more_than_was_asked_for(self):
+        """Nothing of it goes anywhere."""
+
+        def more(h, p, body):
+            first, last = h.wants(len(body))
+            headers = [("Transfer-Encoding", "chunked"), ("Content-Range", f"bytes {first}-{last}/{len(body)}")]
+            h.reply(206, b"%x\r\n%s\r\n0\r\n\r\n" % (100000, body[first : first + 100000]), headers)
+            return True
+
+        s = self.serve()
+        f = self.listed(s)
+        s.faults.append(times(1000, more))
+        place = f.place(65536)
+        f.memory[place : place + 65536] = b"\xaa" * 65536
+        self.assertEqual(f.wait(f.read(W, 5, 1000, place=place)), (0, DATA[5:1005]))
+        self.assertEqual(f.memory[place + 1000 : place + 65536], b"\xaa" * 64536)
+
     def test_the_whole_file_for_all_of_it(self):
         s = self.serve()
         f = self.listed(s)

@@ -16,6 +16,7 @@ struct tfs_origin {
 	struct tfs_url base;  /* on the origin that is trusted, and that credentials are for */
 	enum tfs_where where; /* what is known about a file at first */
 	bool own_etags;	      /* ETags are what the origin itself says: whoever it redirects to may have others */
+	bool runs_programs;   /* for its credentials */
 	bool hasty;	      /* the LIST that is running may fail: the daemon has a table */
 	bool listing;	      /* a LIST is running */
 };

@@ -4,12 +4,16 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/landlock.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "fetch/aws.h"
 #include "fetch/guard.h"
 #include "fetch/head.h"
 #include "fetch/hf-name.h"
+#include "fetch/privileges.h"
 #include "fetch/retry.h"
 #include "fetch/secret.h"
 #include "fetch/tree.h"
@@ -25,8 +29,9 @@ static struct tfs_url url_of(const char *text)
 
 static void urls(void **state)
 {
-	static const char *const bad[] = { "",		"x",	       "http://",	  "ftp://x/",
-					   "file:///x", "http://u@x/", "http://u:p@x/", "http://x/\n", "http://x:99999/" };
+	static const char *const bad[] = {
+		"", "x", "http://", "ftp://x/", "file:///x", "http://u@x/", "http://u:p@x/", "http://x/\n", "http://x:99999/"
+	};
 	struct tfs_url u = url_of("HTTPS://Example.COM:443/a/b?q=1#f"), v;
 	char shown[TFS_URL_SHOWN];
 
@@ -293,6 +298,72 @@ static void paths(void **state)
 	assert_true(tfs_path_is_good(longest));
 }
 
+/* What a child may still do, after it gave up what the fetcher gives up: a bit for each. */
+enum { MAY_READ = 1, MAY_WRITE = 2, MAY_CREATE = 4, MAY_EXECUTE = 8 };
+
+static int rights_left(const char *dir, bool runs_programs)
+{
+	char *argv[] = { (char *)(uintptr_t) "true", NULL }, path[100];
+	struct tfs_error err;
+	int r = 0;
+
+	tfs_privileges_harden();
+	if (tfs_privileges_drop(runs_programs, &err))
+		return 64;
+	snprintf(path, sizeof path, "%s/file", dir);
+	r |= open(path, O_RDONLY) >= 0 ? MAY_READ : 0;
+	r |= open(path, O_WRONLY) >= 0 ? MAY_WRITE : 0;
+	snprintf(path, sizeof path, "%s/new%d", dir, (int)getpid());
+	r |= open(path, O_WRONLY | O_CREAT, 0600) >= 0 ? MAY_CREATE : 0;
+	if (!runs_programs) {
+		pid_t pid = vfork();
+		int status;
+
+		if (!pid) {
+			execv("/bin/true", argv);
+			_exit(1);
+		}
+		if (waitpid(pid, &status, 0) == pid && !status)
+			r |= MAY_EXECUTE;
+	}
+	return r;
+}
+
+static int in_child(const char *dir, bool runs_programs)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(rights_left(dir, runs_programs));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void privileges(void **state)
+{
+	char dir[] = "/tmp/tfs-fetch-XXXXXX", path[100], command[100];
+	bool has_landlock = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 1;
+	int fd;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chmod(dir, 0777), 0);
+	snprintf(path, sizeof path, "%s/file", dir);
+	fd = open(path, O_WRONLY | O_CREAT, 0666);
+	assert_true(fd >= 0 && !fchmod(fd, 0666));
+	close(fd);
+	assert_int_equal(in_child(dir, true), MAY_READ | MAY_WRITE | MAY_CREATE);
+	if (has_landlock)
+		assert_int_equal(in_child(dir, false), MAY_READ);
+	snprintf(command, sizeof command, "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+	if (!has_landlock)
+		print_message("optional: Landlock\n");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -307,6 +378,7 @@ int main(void)
 		cmocka_unit_test(command_lines),
 		cmocka_unit_test(netrc),
 		cmocka_unit_test(paths),
+		cmocka_unit_test(privileges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -316,7 +316,7 @@ static int rights_left(const char *dir, bool runs_programs)
 	snprintf(path, sizeof path, "%s/new%d", dir, (int)getpid());
 	r |= open(path, O_WRONLY | O_CREAT, 0600) >= 0 ? MAY_CREATE : 0;
 	if (!runs_programs) {
-		pid_t pid = vfork();
+		pid_t pid = fork();
 		int status;
 
 		if (!pid) {

@@ -264,8 +264,6 @@ static int send_attempt(struct tfs_attempt *a)
 	if (!r)
 		r = tfs_exchange_start(x);
 	a->running = !r;
-	if (!r && g->asks)
-		tfs_count(g->f, resolves, 1);
 	return r;
 }
 
@@ -376,6 +374,8 @@ static void on_redirect(struct tfs_attempt *a)
 		return;
 	}
 	tfs_count(g->f, redirects, 1);
+	if (g->asks)
+		tfs_count(g->f, resolves, 1);
 	/* On the origin itself it is only another name of the file, of which the next answer may lead elsewhere. */
 	if (g->asks && tfs_origin_is_at(g->f->origin, &to)) {
 		tfs_url_fini(&g->hop);
@@ -432,7 +432,12 @@ static void on_bad_status(struct tfs_attempt *a, struct tfs_host *h)
 	char host[TFS_URL_SHOWN];
 	struct tfs_error err = { 0 };
 
-	tfs_error_set(&err, -EIO, TFS_NO_OFFSET, "%s: HTTP status %d", tfs_url_show_host(&a->x.url, host), head->status);
+	tfs_url_show_host(&a->x.url, host);
+	if (head->retry_after > 0)
+		tfs_error_set(&err, -EIO, TFS_NO_OFFSET, "%s: HTTP status %d; it asks to try again in %.0f s", host, head->status,
+			      head->retry_after);
+	else
+		tfs_error_set(&err, -EIO, TFS_NO_OFFSET, "%s: HTTP status %d", host, head->status);
 	if (tfs_retry_is_throttled(head->status))
 		tfs_host_throttle(h, delay);
 	again(a->get, &err, delay);

@@ -84,8 +84,8 @@ static void finish(struct worker *me, struct running *r, int code, uint8_t *data
 	struct tfs_error err = r->io.err;
 	int codes[TFS_JOB_PARTS] = { 0 };
 
-	/* If part of a joined read is damaged, the others get their bytes one by one. */
-	bool each = code == -EIO && source && job->n_parts > 1;
+	/* If part of a joined read is damaged, the others get their bytes one by one. Not if a network is: each would wait for it. */
+	bool each = code == -EIO && source && !tfs_source_is_remote(source) && job->n_parts > 1;
 	if (each)
 		err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
 	for (unsigned i = 0; i < job->n_parts; i++) {

@@ -171,13 +171,19 @@ static void finish_slot(struct slot *s, int code, const char *text)
 	pthread_cond_signal(&s->done);
 }
 
+/* 0 or -errno? */
+static bool is_code(int code)
+{
+	return code <= 0 && code >= -4095;
+}
+
 static int take_done(struct tfs_fetcher *f, struct packet *p)
 {
 	const char *text = text_of(p, sizeof p->done);
 	uint32_t number = p->h.id & UINT32_MAX, use = p->h.id >> 32;
 	struct slot *s = &f->slots[number < TFS_FETCHER_SLOTS ? number : 0];
 
-	if (!text || number >= TFS_FETCHER_SLOTS || s->use != use || s->state != SLOT_SENT || p->done.code > 0 ||
+	if (!text || number >= TFS_FETCHER_SLOTS || s->use != use || s->state != SLOT_SENT || !is_code(p->done.code) ||
 	    (!p->done.code && p->done.len != s->len))
 		return -EPROTO;
 	finish_slot(s, p->done.code, text);
@@ -186,7 +192,7 @@ static int take_done(struct tfs_fetcher *f, struct packet *p)
 
 static int take_reply(struct tfs_fetcher *f, struct packet *p, const char *text, int code, uint32_t flags)
 {
-	if (!text || code > 0 || !f->reply.wanted || f->reply.there)
+	if (!text || !is_code(code) || !f->reply.wanted || f->reply.there)
 		return -EPROTO;
 	f->reply.there = true;
 	f->reply.code = code;

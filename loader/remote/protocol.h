@@ -4,7 +4,7 @@
  * listings, retries. The daemon decides what is fetched, where it goes, and what is kept.
  *
  * The fetcher is started without arguments, with the daemon's environment, no capabilities, "/" as its directory, and
- *   fd 0, 1, 2  /dev/null, /dev/null, and the daemon's standard error (what is written there is for people who debug it)
+ *   fd 0, 1, 2  /dev/null; with --debug 2 is the daemon's standard error (what is written there is for people who debug it)
  *   fd 3        a SOCK_SEQPACKET socket, one message a packet
  *   fd 4        a memfd, the shared memory: struct tfs_fetch_counters in its first page, and then room for bytes
  *

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "config.h"
 #include "remote/protocol.h"
 
@@ -51,7 +52,7 @@ static int give_up_privileges(void)
 }
 
 /* In the child, of a process that may have threads: only what is safe in a signal handler. */
-static _Noreturn void become(const char *program, int null, int socket, int memory)
+static _Noreturn void become(const char *program, int null, int socket, int memory, bool debug)
 {
 	static const struct rlimit no_core = { 0, 0 }; /* a core would have the tokens */
 	char *argv[] = { (char *)PROGRAM, NULL };
@@ -59,8 +60,8 @@ static _Noreturn void become(const char *program, int null, int socket, int memo
 	/* First out of the way of the numbers that they are to have. */
 	int s = fcntl(socket, F_DUPFD, 10), m = fcntl(memory, F_DUPFD, 10);
 
-	if (s < 0 || m < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(s, TFS_FETCH_SOCKET) < 0 ||
-	    dup2(m, TFS_FETCH_MEMORY) < 0)
+	if (s < 0 || m < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || (!debug && dup2(null, 2) < 0) ||
+	    dup2(s, TFS_FETCH_SOCKET) < 0 || dup2(m, TFS_FETCH_MEMORY) < 0)
 		_exit(126);
 	close_range(TFS_FETCH_MEMORY + 1, UINT_MAX, 0);
 	setsid();
@@ -77,6 +78,7 @@ int tfs_spawn_fetcher(int socket, int memory, pid_t *ret_pid, struct tfs_error *
 {
 	char program[PATH_MAX];
 	cleanup_fd int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	bool debug = tfs_log_enabled(TFS_LOG_DEBUG); /* in the foreground; else our starter's end of a pipe would stay open */
 	pid_t pid;
 
 	if (!find_program(program))
@@ -86,7 +88,7 @@ int tfs_spawn_fetcher(int socket, int memory, pid_t *ret_pid, struct tfs_error *
 		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "/dev/null: %s", strerror(errno));
 	pid = fork();
 	if (!pid)
-		become(program, null, socket, memory);
+		become(program, null, socket, memory, debug);
 	if (pid < 0)
 		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "starting %s: %s", PROGRAM, strerror(errno));
 	*ret_pid = pid;

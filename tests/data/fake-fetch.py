@@ -5,8 +5,8 @@
 TENSORFS_FETCH names it; the URL is http://HOST/DIRECTORY, or of one file in it, or hf://NS/NAME/DIRECTORY, which is shown as a commit's.
 Environment: FAKE_KIND (sha256, etag, modified, none), FAKE_LOG (a file: one line for each message), FAKE_DELAY (seconds before each
 answer), FAKE_DIE_AT (the number of the READ at which it exits), FAKE_LIST (a code for LISTED), FAKE_READ (a code for each DONE),
-FAKE_LIE (bytes aren't what they should be), FAKE_RAW (a file that is sent as the table), FAKE_UNREACHABLE (a file: while it exists there is no network), FAKE_HANG (never answers a
-READ).
+FAKE_LIE (bytes aren't what they should be), FAKE_RAW (a file that is sent as the table), FAKE_UNREACHABLE (a file: while it exists there
+is no network), FAKE_HANG (a file: while it exists no READ is answered).
 """
 import hashlib
 import os
@@ -140,7 +140,7 @@ class Fetcher:
         say("READ", path, offset, length, ["demand", "prefetch"][priority])
         if self.reads == int(os.environ.get("FAKE_DIE_AT", 0)):
             os._exit(3)
-        if "FAKE_HANG" in os.environ:
+        if os.path.exists(os.environ.get("FAKE_HANG", "/nonexistent")):
             return
         threading.Thread(target=self.answer, args=(ident, offset, place, length, path, version, kind)).start()
 

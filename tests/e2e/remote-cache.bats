@@ -108,6 +108,19 @@ data_of() {
 	[[ ! -s $FAKE_LOG ]]
 }
 
+@test "in the background: nothing that it has started keeps the starter's output open" {
+	mkmodel --bytes 4M
+	fake
+	hold_parameter
+	"$TENSORFS" "${ring_off[@]}" "$url" "$mnt" 2>&1 3>&- 7>&- 9>&- | cat
+	daemon=$(pid_of "$mnt")
+	daemons+=("$daemon") logs+=(/dev/null) mounts+=("$mnt") right+=(any)
+	same_tensors
+	rm -r "$TENSORFS_CACHE"/objects
+	kill -9 "$(pgrep -P "$daemon" -f fake-fetch)"
+	umount "$mnt"
+}
+
 @test "originals: streamed, and by the kernel once all of them is in the cache" {
 	mkmodel --bytes 12M
 	fake
@@ -270,6 +283,33 @@ data_of() {
 	pkill -9 -P "$daemon" -f fake-fetch
 	wait "$reader" || true
 	unset FAKE_DELAY
+	same_tensors
+}
+
+@test "the fetcher hangs: an unmount waits for nothing, and after a while it is another one that is asked" {
+	mkmodel --bytes 4M
+	fake
+	export FAKE_HANG=$T/hang
+	start --cache=none --prefetch=none --remote-timeout=1 "$url" "$mnt"
+	touch "$T/hang"
+	cat "$mnt"/tensors/* >/dev/null 2>&1 &
+	reader=$!
+	some_asked() { (($(asked ^READ) > 2)); }
+	wait_until some_asked
+	kill -TERM "$daemon"
+	wait_until ended "$daemon"
+	wait "$reader" || true
+	rm "$T/hang"
+	expect_log "doesn't answer, and is killed"
+	expect_log "has ended, by signal 9"
+	expect_log "has ended"
+	start --cache=none --prefetch=none --remote-timeout=1 "$url" "$mnt"
+	touch "$T/hang"
+	cat "$mnt"/tensors/* >/dev/null 2>&1 &
+	reader=$!
+	sleep 1 # so that it is asked; whatever is asked later isn't what this is about
+	rm "$T/hang"
+	wait "$reader" || true
 	same_tensors
 }
 

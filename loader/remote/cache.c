@@ -426,32 +426,40 @@ int tfs_cache_list(struct tfs_cache *c, struct tfs_cache_entry **ret_entries, si
 
 /* --- Room --------------------------------------------------------------------------------------------------------------- */
 
-/* Bytes that may be written: below 0 if there are too many already. */
-static int64_t find_room(const struct tfs_cache *c, const struct tfs_cache_entry *e, size_t n)
+/* Bytes that the disk has room for, of which the last @spare are left to others; may be below 0. */
+static int64_t disk_room(const struct tfs_cache *c, bool spare)
 {
 	struct statvfs fs;
-	uint64_t used = 0;
 
 	if (fstatvfs(c->dir, &fs))
 		return 0;
-	int64_t room = (int64_t)(fs.f_bavail * fs.f_frsize) - (int64_t)(fs.f_blocks * fs.f_frsize / FREE_SHARE);
+	return (int64_t)(fs.f_bavail * fs.f_frsize) - (spare ? (int64_t)(fs.f_blocks * fs.f_frsize / FREE_SHARE) : 0);
+}
+
+/* Bytes that may be written; below 0 if there are too many already. */
+static int64_t find_room(const struct tfs_cache *c, const struct tfs_cache_entry *e, size_t n)
+{
+	int64_t disk = disk_room(c, !c->limit), left;
+	uint64_t used = 0;
+
 	if (!c->limit)
-		return room;
+		return disk;
 	for (size_t i = 0; i < n; i++)
 		used += e[i].stored;
-	room = (int64_t)(fs.f_bavail * fs.f_frsize);
-	return room < (int64_t)(c->limit - used) ? room : (int64_t)(c->limit - used);
+	left = (int64_t)(c->limit - used);
+	return left < disk ? left : disk;
 }
 
 /* Look how much room there is, and delete what was used least recently if that isn't enough for @bytes. The lock is held. */
 static int64_t make_room(struct tfs_cache *c, int64_t bytes)
 {
 	cleanup_free struct tfs_cache_entry *entries = NULL;
+	int64_t room = c->limit ? 0 : find_room(c, NULL, 0);
 	size_t n = 0;
 
-	if (tfs_cache_list(c, &entries, &n))
-		return 0;
-	int64_t room = find_room(c, entries, n);
+	if (room >= bytes || tfs_cache_list(c, &entries, &n))
+		return room;
+	room = find_room(c, entries, n);
 	for (size_t i = 0; i < n && room < bytes; i++)
 		if (!tfs_cache_remove(c, entries[i].key)) {
 			tfs_log_info("cache: %" PRIu64 " MiB of %s deleted", entries[i].stored >> 20, entries[i].key);

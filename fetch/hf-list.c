@@ -28,7 +28,6 @@ static void finish(struct lister *l, int code, const struct tfs_error *err)
 {
 	struct tfs_origin *o = &l->h->o;
 
-	/* An empty listing keeps what it had: READs may still be under way. */
 	tfs_origin_listed(o, code, err, &l->listing);
 	free(l->known);
 	free(l->commit);
@@ -205,11 +204,7 @@ static int name_listing(struct lister *l)
 	t->revision = strdup(l->commit);
 	t->authority = tfs_url_authority(&h->o.base);
 	t->file = l->file ? strdup(l->file) : NULL;
-	if (!t->origin || !t->display || !t->revision || !t->authority || (l->file && !t->file))
-		return -ENOMEM;
-	free(h->commit);
-	h->commit = tfs_steal(l->commit);
-	return 0;
+	return t->origin && t->display && t->revision && t->authority && (t->file || !l->file) ? 0 : -ENOMEM;
 }
 
 static void done_listing(struct lister *l)

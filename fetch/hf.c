@@ -112,7 +112,6 @@ static void destroy(struct tfs_origin *o)
 	free(h->endpoint_path);
 	tfs_secret_free(h->token);
 	free(h->token_file);
-	free(h->commit);
 	free(h->dir);
 	free(h);
 }
@@ -191,7 +190,7 @@ static int url_of(struct tfs_origin *o, const struct tfs_file *file, struct tfs_
 
 	if (!dir || !name ||
 	    asprintf(&path, "%s%s/%s/resolve/%s/%s%s%s", h->endpoint_path, h->name.dataset ? "/datasets" : "", h->name.repo,
-		     h->commit, dir, *dir ? "/" : "", name) < 0) {
+		     file->tree->revision, dir, *dir ? "/" : "", name) < 0) {
 		path = NULL;
 		return -ENOMEM;
 	}
@@ -218,16 +217,10 @@ static bool renew(struct tfs_origin *o, const struct tfs_exchange *x, const char
 static int adopt(struct tfs_origin *o, const struct tfs_tree *t, struct tfs_error *err)
 {
 	struct tfs_hf *h = tfs_container_of(o, struct tfs_hf, o);
-	char *commit;
 
-	if (!tfs_hf_is_commit(t->revision) || !*t->file != !h->wants_file)
-		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "a table of another URL");
-	commit = strdup(t->revision);
-	if (!commit)
-		return -ENOMEM;
-	free(h->commit);
-	h->commit = commit;
-	return 0;
+	if (tfs_hf_is_commit(t->revision) && !*t->file == !h->wants_file)
+		return 0;
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "a table of another URL");
 }
 
 /* --- What the hub says ------------------------------------------------------------------------------------------------ */

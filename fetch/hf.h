@@ -15,7 +15,6 @@ struct tfs_hf {
 	char *endpoint_path; /* of the endpoint, encoded, without a slash at its end; mostly "" */
 	char *token;	     /* NULL: none */
 	char *token_file;    /* where it was read; NULL: it wasn't */
-	char *commit;	     /* what READs are of; NULL: none yet */
 	char *dir;	     /* what paths of the tree are relative to, without a slash at its end; "": the repository */
 	bool wants_file;     /* the path is that of a weight file */
 };

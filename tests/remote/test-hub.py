@@ -6,11 +6,13 @@ import hashlib
 import os
 import random
 import tempfile
+import threading
 import time
 
 from case import DATA, MiB, W, Case, main
 from fakehub import Hub
 from fetcher import GIT_SHA1, SHA256, Fetcher
+from webserver import wait_for
 
 
 class Hubs(Case):
@@ -144,6 +146,30 @@ class Hubs(Case):
         f.tree(f.table.data)
         self.assertTrue(f.get(W, 0, 10) == self.BIG[:10])
         self.assertIsNotNone(f.list("0" * 40))
+
+    def test_reads_stay_with_their_table(self):
+        """What was asked of one commit is never answered by another one."""
+        hub = self.hub({"org/model": {"files": {W: self.BIG}, "commit": "a" * 40}})
+        f = self.mounted(hub)
+        gate, asked = threading.Event(), []
+        self.addCleanup(gate.set)
+
+        def fault(h, p, body):
+            if "/resolve/" not in p:
+                return False
+            asked.append(p.split("/")[3])
+            gate.wait(60)
+            return len(asked) == 1 and (h.reply(500) or True)
+
+        hub.faults.append(fault)
+        read = f.read(W, 0, 1000)
+        wait_for(lambda: asked)
+        hub.repos["org/model"]["commit"] = "b" * 40
+        self.assertEqual(f.list().revision, "b" * 40)
+        gate.set()
+        self.assertEqual(f.wait(read)[0], -errno.ESTALE)  # of the hub that has forgotten it
+        self.assertEqual(set(asked), {"a" * 40})
+        self.assertTrue(f.get(W, 0, 10) == self.BIG[:10])
 
     def test_directories_and_files(self):
         hub = self.hub()

@@ -98,6 +98,7 @@ static bool read_token_again(struct tfs_hf *h)
 	}
 	tfs_secret_free(h->token);
 	h->token = token;
+	h->generation++;
 	return true;
 }
 
@@ -157,6 +158,7 @@ static int create(struct tfs_fetcher *f, struct tfs_origin **ret, struct tfs_err
 	if (!h)
 		return -ENOMEM;
 	h->o = (struct tfs_origin){ .ops = &tfs_origin_hf, .f = f, .where = TFS_WHERE_UNKNOWN };
+	h->generation = 1;
 	r = tfs_hf_name_parse(f->options.url, &h->name, err);
 	if (!r)
 		r = read_endpoint(h, err);
@@ -204,14 +206,19 @@ static int sign(struct tfs_origin *o, struct tfs_exchange *x, struct tfs_error *
 	(void)err;
 	if (!h->token || !tfs_origin_is_at(o, &x->url))
 		return 0;
+	x->signed_with = h->generation;
 	return tfs_exchange_header(x, "Authorization: Bearer %s", h->token);
 }
 
 static bool renew(struct tfs_origin *o, const struct tfs_exchange *x, const char *body, size_t len)
 {
+	struct tfs_hf *h = tfs_container_of(o, struct tfs_hf, o);
+
 	(void)body;
 	(void)len;
-	return x->head.status == 401 && read_token_again(tfs_container_of(o, struct tfs_hf, o));
+	if (x->head.status != 401)
+		return false;
+	return (h->token && x->signed_with != h->generation) || read_token_again(h);
 }
 
 static int adopt(struct tfs_origin *o, const struct tfs_tree *t, struct tfs_error *err)

@@ -14,6 +14,7 @@ struct tfs_hf {
 	struct tfs_hf_name name;
 	char *endpoint_path; /* of the endpoint, encoded, without a slash at its end; mostly "" */
 	char *token;	     /* NULL: none */
+	uint64_t generation; /* of the token, from 1 on */
 	char *token_file;    /* where it was read; NULL: it wasn't */
 	char *dir;	     /* what paths of the tree are relative to, without a slash at its end; "": the repository */
 	bool wants_file;     /* the path is that of a weight file */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A web server whose misbehaviour is said by the test: in this process, on loopback, HTTP/1.1."""
 import email.utils
+import functools
 import hashlib
 import html
 import json
@@ -10,6 +11,12 @@ import threading
 import time
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@functools.lru_cache(maxsize=256)
+def digest(name, body):
+    """Of a file's bytes, by hashlib's @name; once."""
+    return hashlib.new(name, body).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -100,7 +107,7 @@ class Server(ThreadingHTTPServer):
         self.server_close()
 
     def etag(self, body):
-        return f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+        return f'"{digest("sha256", body)[:16]}"'
 
     def answer(self, h):
         path = urllib.parse.unquote(urllib.parse.urlsplit(h.path).path, errors="surrogateescape")

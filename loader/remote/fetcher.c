@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "remote/packet.h"
 #include "remote/spawn.h"
 
 enum { PAGE = 4096 };
@@ -89,78 +90,6 @@ struct tfs_fetcher {
 	double released_at;
 };
 
-/* --- Messages --------------------------------------------------------------------------------------------------------- */
-
-/* Send @size bytes at @message, then its text, and @fd unless it is -1. 0 or -errno. */
-static int put(int socket, void *message, size_t size, const char *text, int fd)
-{
-	struct tfs_fetch_header *h = message;
-	struct iovec iov[] = { { message, size }, { (char *)text, h->text_len } };
-	union {
-		struct cmsghdr h;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct msghdr m = { .msg_iov = iov, .msg_iovlen = h->text_len ? 2 : 1 };
-	ssize_t n;
-
-	if (fd >= 0) {
-		m.msg_control = &control;
-		m.msg_controllen = sizeof control;
-		control.h = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
-		memcpy(CMSG_DATA(&control.h), &fd, sizeof fd);
-	}
-	do
-		n = sendmsg(socket, &m, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : 0;
-}
-
-struct packet {
-	union {
-		struct tfs_fetch_header h;
-		struct tfs_fetch_welcome welcome;
-		struct tfs_fetch_listed listed;
-		struct tfs_fetch_done done;
-		char bytes[sizeof(struct tfs_fetch_listed) + TFS_FETCH_MAX_TEXT];
-	};
-	char end; /* for a NUL */
-	size_t len;
-	int fd; /* -1: none */
-};
-
-/* 0; -ECONNRESET: the other side is gone; -EPROTO: it breaks the rules. */
-static int get(int socket, struct packet *p)
-{
-	struct iovec iov = { p->bytes, sizeof p->bytes };
-	union {
-		struct cmsghdr h;
-		char bytes[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
-	ssize_t n;
-
-	do
-		n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return -ECONNRESET;
-	p->fd = -1;
-	p->len = (size_t)n;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c))
-		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-			memcpy(&p->fd, CMSG_DATA(c), sizeof p->fd);
-	return m.msg_flags & (MSG_TRUNC | MSG_CTRUNC) || p->len < sizeof p->h ? -EPROTO : 0;
-}
-
-/* The text of @p, whose struct has @size bytes, NUL-terminated; NULL if it isn't such a message. */
-static const char *text_of(struct packet *p, size_t size)
-{
-	if (p->len < size || p->len - size != p->h.text_len)
-		return NULL;
-	p->bytes[p->len] = '\0'; /* or p->end */
-	return p->bytes + size;
-}
-
 /* --- What arrives ------------------------------------------------------------------------------------------------------- */
 
 static void finish_slot(struct slot *s, int code, const char *text)
@@ -177,9 +106,9 @@ static bool is_code(int code)
 	return code <= 0 && code >= -4095;
 }
 
-static int take_done(struct tfs_fetcher *f, struct packet *p)
+static int take_done(struct tfs_fetcher *f, struct tfs_packet *p)
 {
-	const char *text = text_of(p, sizeof p->done);
+	const char *text = tfs_packet_text(p, sizeof p->done);
 	uint32_t number = p->h.id & UINT32_MAX, use = p->h.id >> 32;
 	struct slot *s = &f->slots[number < TFS_FETCHER_SLOTS ? number : 0];
 
@@ -190,7 +119,7 @@ static int take_done(struct tfs_fetcher *f, struct packet *p)
 	return 0;
 }
 
-static int take_reply(struct tfs_fetcher *f, struct packet *p, const char *text, int code, uint32_t flags)
+static int take_reply(struct tfs_fetcher *f, struct tfs_packet *p, const char *text, int code, uint32_t flags)
 {
 	if (!text || !is_code(code) || !f->reply.wanted || f->reply.there)
 		return -EPROTO;
@@ -205,7 +134,7 @@ static int take_reply(struct tfs_fetcher *f, struct packet *p, const char *text,
 }
 
 /* 0 or -EPROTO. The lock is held. */
-static int take(struct tfs_fetcher *f, struct packet *p)
+static int take(struct tfs_fetcher *f, struct tfs_packet *p)
 {
 	const char *text;
 
@@ -214,13 +143,13 @@ static int take(struct tfs_fetcher *f, struct packet *p)
 	case TFS_FETCH_DONE:
 		return take_done(f, p);
 	case TFS_FETCH_WELCOME:
-		text = text_of(p, sizeof p->welcome);
+		text = tfs_packet_text(p, sizeof p->welcome);
 		return take_reply(f, p, text, p->welcome.code, 0);
 	case TFS_FETCH_LISTED:
-		text = text_of(p, sizeof p->listed);
+		text = tfs_packet_text(p, sizeof p->listed);
 		return take_reply(f, p, text, p->listed.code, p->listed.flags);
 	case TFS_FETCH_WARN:
-		text = text_of(p, sizeof(struct tfs_fetch_warn));
+		text = tfs_packet_text(p, sizeof(struct tfs_fetch_warn));
 		if (text) {
 			struct tfs_error e = { 0 };
 
@@ -274,11 +203,11 @@ static void bury(struct tfs_fetcher *f, int why)
 static void *listen_to(void *arg)
 {
 	struct tfs_fetcher *f = arg;
-	struct packet *p = malloc(sizeof *p);
+	struct tfs_packet *p = malloc(sizeof *p);
 	int r = p ? 0 : -ENOMEM;
 
 	while (!r) {
-		r = get(f->socket, p);
+		r = tfs_packet_receive(f->socket, p);
 		if (r == -ECONNRESET)
 			break;
 		if (!r) {
@@ -360,10 +289,10 @@ static int greet(struct tfs_fetcher *f, struct tfs_error *err)
 	pthread_mutex_lock(&f->lock);
 	expect_reply(f);
 	pthread_mutex_unlock(&f->lock);
-	put(f->socket, &hello, sizeof hello, f->hello, -1); /* if it fails the reply does */
+	tfs_packet_send(f->socket, &hello, sizeof hello, f->hello, -1); /* if it fails the reply does */
 	pthread_mutex_lock(&f->lock);
 	r = wait_for_reply(f, WELCOME_SECONDS, err);
-	if (!r && f->table_fd >= 0 && put(f->socket, &tree, sizeof tree, NULL, f->table_fd))
+	if (!r && f->table_fd >= 0 && tfs_packet_send(f->socket, &tree, sizeof tree, NULL, f->table_fd))
 		r = tfs_error_set(err, -EIO, TFS_NO_OFFSET, "tensorfs-fetch has ended");
 	pthread_mutex_unlock(&f->lock);
 	return r;
@@ -427,7 +356,7 @@ static int list(struct tfs_fetcher *f, const char *revision, int *ret_fd, struct
 		return r;
 	expect_reply(f);
 	pthread_mutex_unlock(&f->lock);
-	put(f->socket, &message, sizeof message, revision, -1);
+	tfs_packet_send(f->socket, &message, sizeof message, revision, -1);
 	pthread_mutex_lock(&f->lock);
 	r = wait_for_reply(f, f->timeout + GRACE_SECONDS, err);
 	fd = f->reply.fd;
@@ -467,7 +396,7 @@ void tfs_fetcher_set_table(struct tfs_fetcher *f, int fd)
 		close(f->table_fd);
 	f->table_fd = fd;
 	if (f->running)
-		put(f->socket, &tree, sizeof tree, NULL, fd); /* if it fails the fetcher is gone */
+		tfs_packet_send(f->socket, &tree, sizeof tree, NULL, fd); /* if it fails the fetcher is gone */
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -516,7 +445,7 @@ static int begin(struct tfs_fetcher *f, unsigned number, struct tfs_error *err)
 		.priority = s->priority,
 	};
 	/* With the lock, so that it is sent to the fetcher that fails it if that ends. It always reads. */
-	put(f->socket, &message, sizeof message, NULL, -1);
+	tfs_packet_send(f->socket, &message, sizeof message, NULL, -1);
 	return 0;
 }
 
@@ -604,7 +533,7 @@ void tfs_fetcher_raise(struct tfs_fetcher *f, uint32_t node, uint64_t offset, si
 		    offset >= s->offset + s->len)
 			continue;
 		s->priority = TFS_FETCH_DEMAND;
-		put(f->socket, &message, sizeof message, NULL, -1);
+		tfs_packet_send(f->socket, &message, sizeof message, NULL, -1);
 	}
 	pthread_mutex_unlock(&f->lock);
 }

@@ -20,7 +20,7 @@
 enum state { UNKNOWN, HAVE, BAD, STATES = 3, CLAIMED = 4 };
 
 /* Grains that are read, and their hashes checked, at once. */
-enum { CHECK_GRAINS = 16 };
+enum { CHECK_GRAINS = 64 };
 
 uint64_t tfs_grain_hash(const void *data, size_t len)
 {
@@ -77,6 +77,48 @@ static void write_map(const struct tfs_object *o, uint64_t grain, unsigned n, co
 		return; /* then they are as they were, or wrong, which is noticed */
 }
 
+/* Its data again, for reading only. A descriptor, or -errno. */
+static int open_again(const struct tfs_object *o, int flags)
+{
+	char path[40];
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", o->data_fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | flags);
+	return fd < 0 ? -errno : fd;
+}
+
+/* --- Bytes -------------------------------------------------------------------------------------------------------------- */
+
+/* As many of the @len bytes as O_DIRECT can read, or 0. */
+static size_t read_direct(const struct tfs_object *o, uint8_t *buf, size_t len, uint64_t offset)
+{
+	const size_t want = len / TFS_OBJECT_ALIGN * TFS_OBJECT_ALIGN;
+	size_t got = 0;
+
+	if (o->direct_fd < 0 || len < TFS_GRAIN || offset % TFS_OBJECT_ALIGN || (uintptr_t)buf % TFS_OBJECT_ALIGN ||
+	    tfs_file_all_cached(o->data_fd, offset, len))
+		return 0;
+	while (got < want) {
+		ssize_t n = pread(o->direct_fd, buf + got, want - got, (off_t)(offset + got));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || n % TFS_OBJECT_ALIGN)
+			return 0;
+		got += (size_t)n;
+	}
+	return got;
+}
+
+/* Exactly @len bytes of its data. 0 or -errno. */
+static int read_data(const struct tfs_object *o, uint8_t *buf, size_t len, uint64_t offset)
+{
+	size_t got = read_direct(o, buf, len, offset);
+
+	return got == len ? 0 : tfs_file_read(o->data_fd, buf + got, len - got, offset + got, NULL);
+}
+
 /* --- Reading ------------------------------------------------------------------------------------------------------------ */
 
 /* @n grains, of which @data has all bytes: those that fit their hash are HAVE, the others BAD. How many of the first ones fit. */
@@ -115,12 +157,12 @@ static size_t read_part(struct tfs_object *o, void *buf, size_t len, uint64_t of
 {
 	uint64_t grain = grain_of(offset), hash;
 	size_t at = (size_t)(offset % TFS_GRAIN);
-	cleanup_free uint8_t *all = malloc(TFS_GRAIN);
+	cleanup_free uint8_t *all = aligned_alloc(TFS_OBJECT_ALIGN, TFS_GRAIN);
 
 	read_map(o, grain, 1, &hash);
 	if (!hash || !all)
 		return 0;
-	if (tfs_file_read(o->data_fd, all, length_of(o, grain), grain * TFS_GRAIN, NULL)) {
+	if (read_data(o, all, length_of(o, grain), grain * TFS_GRAIN)) {
 		set_state(o, grain, BAD);
 		++*ret_bad;
 		return 0;
@@ -147,7 +189,7 @@ static size_t read_unknown(struct tfs_object *o, uint8_t *buf, uint64_t offset, 
 	if (!known)
 		return 0;
 	len = (size_t)((known - 1) * TFS_GRAIN) + length_of(o, grain + known - 1);
-	if (tfs_file_read(o->data_fd, buf, len, offset, NULL)) /* perhaps just one of them is damaged */
+	if (read_data(o, buf, len, offset)) /* perhaps just one of them is damaged */
 		return read_part(o, buf, TFS_GRAIN, offset, ret_bad);
 	unsigned good = check_grains(o, grain, known, hashes, buf, ret_bad);
 	return good == known ? len : (size_t)(good * TFS_GRAIN);
@@ -163,7 +205,7 @@ static size_t read_some(struct tfs_object *o, uint8_t *buf, size_t len, uint64_t
 		uint64_t upto = (grain + n) * TFS_GRAIN;
 
 		len = (size_t)((upto < end ? upto : end) - offset);
-		if (!tfs_file_read(o->data_fd, buf, len, offset, NULL))
+		if (!read_data(o, buf, len, offset))
 			return len;
 		for (uint64_t i = 0; i < n; i++) /* the disk is damaged, or somebody has cut the file */
 			set_state(o, grain + i, BAD);
@@ -185,7 +227,7 @@ size_t tfs_object_read(struct tfs_object *o, void *buf, size_t len, uint64_t off
 
 	*ret_bad = 0;
 	if (o->whole)
-		return tfs_file_read(o->data_fd, buf, len, offset, NULL) ? 0 : len;
+		return read_data(o, buf, len, offset) ? 0 : len;
 	do {
 		n = read_some(o, (uint8_t *)buf + done, len - done, offset + done, ret_bad);
 		done += n;
@@ -222,12 +264,7 @@ uint64_t tfs_object_present(const struct tfs_object *o)
 
 int tfs_object_reopen(const struct tfs_object *o)
 {
-	char path[40];
-	int fd;
-
-	snprintf(path, sizeof path, "/proc/self/fd/%d", o->data_fd);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	return fd < 0 ? -errno : fd;
+	return open_again(o, 0);
 }
 
 void tfs_object_forget(struct tfs_object *o)
@@ -327,6 +364,7 @@ static int init(struct tfs_object *o, uint64_t size, int data_fd)
 		.n_grains = (size + TFS_GRAIN - 1) / TFS_GRAIN,
 		.data_fd = data_fd,
 		.map_fd = -1,
+		.direct_fd = -1,
 	};
 	o->grains = calloc(o->n_grains + 1, 1);
 	if (!o->grains) {
@@ -348,6 +386,7 @@ int tfs_object_open_memory(uint64_t size, struct tfs_object *ret_object)
 void tfs_object_open_whole(int fd, uint64_t size, struct tfs_object *ret_object)
 {
 	*ret_object = (struct tfs_object){ .size = size, .data_fd = fd, .map_fd = -1, .whole = true, .is_kept = true };
+	ret_object->direct_fd = open_again(ret_object, O_DIRECT);
 }
 
 int tfs_object_open_disk(struct tfs_cache *cache, int data_fd, int map_fd, bool writable, uint64_t size,
@@ -363,12 +402,15 @@ int tfs_object_open_disk(struct tfs_cache *cache, int data_fd, int map_fd, bool 
 	ret_object->map_fd = map_fd;
 	ret_object->full = !writable;
 	ret_object->is_kept = true;
+	ret_object->direct_fd = open_again(ret_object, O_DIRECT);
 	return 0;
 }
 
 void tfs_object_close(struct tfs_object *o)
 {
 	close(o->data_fd);
+	if (o->direct_fd >= 0)
+		close(o->direct_fd);
 	if (o->map_fd >= 0)
 		close(o->map_fd);
 	if (!o->whole) {

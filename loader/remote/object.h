@@ -24,6 +24,8 @@
 
 #define TFS_GRAIN ((uint64_t)64 << 10)
 
+enum { TFS_OBJECT_ALIGN = 4096 };
+
 struct tfs_cache;
 
 struct tfs_object {
@@ -32,9 +34,10 @@ struct tfs_object {
 	uint64_t n_grains;
 	struct tfs_cache *cache; /* on disk, else NULL */
 	int data_fd;
-	int map_fd;   /* on disk, else -1 */
-	bool whole;   /* elsewhere */
-	bool is_kept; /* on disk or elsewhere: it is still there when we have ended */
+	int map_fd;    /* on disk, else -1 */
+	int direct_fd; /* of the same data, by O_DIRECT; -1: in memory, or its file system refuses that */
+	bool whole;    /* elsewhere */
+	bool is_kept;  /* on disk or elsewhere: it is still there when we have ended */
 
 	_Atomic uint8_t *grains; /* an enum state each; NULL if whole */
 	_Atomic uint64_t n_have;
@@ -58,7 +61,8 @@ int tfs_object_open_disk(struct tfs_cache *cache, int data_fd, int map_fd, bool 
 void tfs_object_close(struct tfs_object *o);
 
 /*
- * Copy bytes from @offset on into @buf, at most @len, as far as they are here. Returns how many: 0 if not even the first one is.
+ * Copy bytes from @offset on into @buf, at most @len, as far as they are here. Returns how many: 0 if not even the first one is. What
+ * isn't in the page cache stays out of it if both @buf and @offset are multiples of TFS_OBJECT_ALIGN.
  * Counts grains that didn't fit their hash in *@ret_bad.
  */
 size_t tfs_object_read(struct tfs_object *o, void *buf, size_t len, uint64_t offset, unsigned *ret_bad);

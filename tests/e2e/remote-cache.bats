@@ -40,6 +40,7 @@ data_of() {
 	find "$TENSORFS_CACHE/objects" -name data -size "${size}c"
 }
 
+# bats test_tags=slow
 @test "a directory: tensors, originals, views; each byte is fetched once" {
 	mkmodel --shards 3 --bytes 24M --odd
 	echo '{}' >"$model/config.json"
@@ -154,6 +155,7 @@ data_of() {
 	[[ -z $(find "$TENSORFS_CACHE/objects" -type f) ]]
 }
 
+# bats test_tags=slow
 @test "one file; a shard brings in its set; formats with many small headers" {
 	mkmodel --shards 3 --bytes 8M
 	fake
@@ -173,6 +175,7 @@ data_of() {
 	py -c 'import numpy, sys; assert all((numpy.load(f"{sys.argv[1]}/npy/a{i}.npy") == numpy.arange(20000) + i).all() for i in (0, 7, 299))' "$mnt"
 }
 
+# bats test_tags=slow
 @test "names that sort on both sides of a slash, in directories; every file is where it was" {
 	mkmodel --bytes 4M
 	mkdir -p "$model/a" "$model/a-b/c" "$model/a.b" "$model/deep/er/est" "$model/a b"
@@ -190,6 +193,7 @@ data_of() {
 	same_files
 }
 
+# bats test_tags=slow
 @test "commands: ls, show, cat, cp, diff, verify, report" {
 	mkmodel --shards 2 --bytes 8M
 	fake
@@ -270,6 +274,7 @@ data_of() {
 	[[ $(asked "^HELLO") -le 4 ]]
 }
 
+# bats test_tags=slow
 @test "it is killed while many wait: they fail, and nothing hangs" {
 	mkmodel --bytes 64M --tensors 16
 	fake
@@ -286,6 +291,7 @@ data_of() {
 	same_tensors
 }
 
+# bats test_tags=slow
 @test "the fetcher hangs: an unmount waits for nothing, and after a while it is another one that is asked" {
 	mkmodel --bytes 4M
 	fake
@@ -356,6 +362,7 @@ data_of() {
 	[[ $(findmnt -no SOURCE "$mnt") = "$url" ]]
 }
 
+# bats test_tags=slow
 @test "tables that aren't: refused, with the reason" {
 	mkmodel --bytes 4M
 	fake
@@ -385,6 +392,7 @@ data_of() {
 
 # --- The cache -----------------------------------------------------------------------------------------------------------
 
+# bats test_tags=slow
 @test "damage in the cache is found, and fetched again: data, map, holes, a file cut short" {
 	mkmodel --bytes 16M
 	fake
@@ -421,6 +429,7 @@ data_of() {
 	same_files
 }
 
+# bats test_tags=slow
 @test "a daemon killed in the middle leaves nothing wrong behind" {
 	mkmodel --bytes 48M --tensors 12
 	fake
@@ -472,6 +481,7 @@ data_of() {
 	[[ $(df --output=used -k "$TENSORFS_CACHE" | tail -1) -le 16384 ]]
 }
 
+# bats test_tags=slow
 @test "--cache-size: what was used least recently goes, and what is in use stays" {
 	fake
 	model=$T/one mkmodel --bytes 12M --seed 1

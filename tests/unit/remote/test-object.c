@@ -66,7 +66,7 @@ static void put(struct kept *k, unsigned grain, unsigned n)
 /* What a read of [@at, @at + @len) gets is right, and as much as there is: @want bytes. */
 static unsigned get(struct kept *k, uint64_t at, size_t len, size_t want)
 {
-	uint8_t *buf = malloc(len);
+	uint8_t *buf = aligned_alloc(4096, (len + 4095) / 4096 * 4096); /* so that some reads can be direct */
 	unsigned bad;
 
 	assert_non_null(buf);

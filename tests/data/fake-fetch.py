@@ -6,7 +6,7 @@ TENSORFS_FETCH names it; the URL is http://HOST/DIRECTORY, or of one file in it,
 Environment: FAKE_KIND (sha256, etag, modified, none), FAKE_LOG (a file: one line for each message), FAKE_DELAY (seconds before each
 answer), FAKE_DIE_AT (the number of the READ at which it exits), FAKE_LIST (a code for LISTED), FAKE_READ (a code for each DONE),
 FAKE_LIE (bytes aren't what they should be), FAKE_RAW (a file that is sent as the table), FAKE_UNREACHABLE (a file: while it exists there
-is no network), FAKE_HANG (a file: while it exists no READ is answered).
+is no network), FAKE_HANG (a file: while it exists no READ is answered), FAKE_BAD (which rule of the protocol it breaks).
 """
 import hashlib
 import os
@@ -99,6 +99,25 @@ class Origin:
         return struct.pack("<QIIQIIIIII", MAGIC, VERSION, len(files), size, 48, *names, authority) + nodes + strings.bytes
 
 
+# What a fetcher that was taken over might send, instead of the answer to LIST or READ.
+BAD = {
+    "short": lambda i: b"\x41",
+    "type": lambda i: HEADER.pack(200, 0, i),
+    "daemons": lambda i: HEADER.pack(HELLO, 0, i),
+    "text": lambda i: HEADER.pack(LISTED, 1 << 31, 0) + struct.pack("<iI", -5, 0),
+    "cut": lambda i: HEADER.pack(LISTED, 0, 0) + b"\0",
+    "long": lambda i: HEADER.pack(LISTED, 4000, 0) + struct.pack("<iI", -5, 0) + b"x" * 4000,
+    "twice": lambda i: HEADER.pack(WELCOME, 0, 0) + struct.pack("<iI", 0, VERSION),
+    "positive": lambda i: HEADER.pack(LISTED, 0, 0) + struct.pack("<iI", 5, 0),
+    "lowest": lambda i: HEADER.pack(LISTED, 0, 0) + struct.pack("<iI", -(1 << 31), 0),
+    "no table": lambda i: HEADER.pack(LISTED, 0, 0) + struct.pack("<iI", 0, 0),
+    "unchanged": lambda i: HEADER.pack(LISTED, 0, 0) + struct.pack("<iI", 0, 1),
+    "done": lambda i: HEADER.pack(DONE, 0, i ^ (1 << 40)) + struct.pack("<iI", 0, 100),
+    "slot": lambda i: HEADER.pack(DONE, 0, i | 0xFFFF) + struct.pack("<iI", 0, 100),
+    "length": lambda i: HEADER.pack(DONE, 0, i) + struct.pack("<iI", 0, 1),
+}
+
+
 class Fetcher:
     def __init__(self):
         self.nodes, self.reads, self.origin = [], 0, None
@@ -121,6 +140,9 @@ class Fetcher:
 
     def list(self, known):
         say("LIST", known.decode())
+        if os.environ.get("FAKE_BAD", "done") not in ("done", "slot", "length"):
+            sock.send(BAD[os.environ["FAKE_BAD"]](0))
+            return
         code = int(os.environ.get("FAKE_LIST", 0))
         if os.path.exists(os.environ.get("FAKE_UNREACHABLE", "/nonexistent")):
             code = -101
@@ -140,6 +162,9 @@ class Fetcher:
         say("READ", path, offset, length, ["demand", "prefetch"][priority])
         if self.reads == int(os.environ.get("FAKE_DIE_AT", 0)):
             os._exit(3)
+        if os.environ.get("FAKE_BAD") in ("done", "slot", "length"):
+            sock.send(BAD[os.environ["FAKE_BAD"]](ident))
+            return
         if os.path.exists(os.environ.get("FAKE_HANG", "/nonexistent")):
             return
         threading.Thread(target=self.answer, args=(ident, offset, place, length, path, version, kind)).start()

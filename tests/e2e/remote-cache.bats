@@ -390,6 +390,21 @@ data_of() {
 	done
 }
 
+# bats test_tags=slow
+@test "a fetcher that breaks the rules of the protocol: an error, and nothing else" {
+	mkmodel --bytes 4M
+	fake
+	for bad in short type daemons text cut long twice positive lowest "no table" unchanged done slot length; do
+		forget
+		FAKE_BAD=$bad run "$TENSORFS" ls "$url"
+		[[ $status = 2 ]] || fail "$bad: status $status: $output"
+		[[ $output = *"tensorfs: error: "* ]] || fail "$bad: $output"
+		[[ $(asked ^HELLO) -le 3 ]] || fail "$bad"
+	done
+	same_tensors_without_mount() { cmp <("$TENSORFS" cat "$url" model.embed_tokens.weight) <("$TENSORFS" cat "$model" model.embed_tokens.weight); }
+	same_tensors_without_mount
+}
+
 # --- The cache -----------------------------------------------------------------------------------------------------------
 
 # bats test_tags=slow

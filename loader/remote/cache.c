@@ -22,7 +22,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/sort.h"
 
 /* Without a limit, this share of the disk is left free. */
 enum { FREE_SHARE = 10 };
@@ -386,26 +385,30 @@ static int by_use(const void *a, const void *b)
 	return s->tv_sec != t->tv_sec ? (s->tv_sec < t->tv_sec ? -1 : 1) : (s->tv_nsec > t->tv_nsec) - (s->tv_nsec < t->tv_nsec);
 }
 
-static int list_shelf(int dir, struct tfs_cache_entry **entries, size_t *n, size_t *room)
+struct entries {
+	struct tfs_cache_entry *all;
+	size_t n, room;
+};
+
+static int list_shelf(int dir, struct entries *l)
 {
 	cleanup_dir DIR *d = NULL;
 	struct dirent *e;
 
 	d = open_stream(dir, ".");
 	while (d && (e = readdir(d))) {
-		if (tfs_array_room(*entries, *n, *room))
+		if (tfs_array_room(l->all, l->n, l->room))
 			return -ENOMEM;
 		if (e->d_name[0] != '.')
-			*n += read_entry(dir, e->d_name, &(*entries)[*n]);
+			l->n += read_entry(dir, e->d_name, &l->all[l->n]);
 	}
 	return 0;
 }
 
 int tfs_cache_list(struct tfs_cache *c, struct tfs_cache_entry **ret_entries, size_t *ret_n)
 {
-	cleanup_free struct tfs_cache_entry *entries = NULL;
 	cleanup_dir DIR *d = open_stream(c->dir, "objects");
-	size_t n = 0, room = 0;
+	struct entries l = { .n = 0 };
 	struct dirent *e;
 	int r = 0;
 
@@ -413,14 +416,16 @@ int tfs_cache_list(struct tfs_cache *c, struct tfs_cache_entry **ret_entries, si
 		cleanup_fd int shelf = e->d_name[0] == '.' ? -1 : openat(dirfd(d), e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		if (shelf >= 0)
-			r = list_shelf(shelf, &entries, &n, &room);
+			r = list_shelf(shelf, &l);
 	}
-	if (r)
+	if (r) {
+		free(l.all);
 		return r;
-	if (n)
-		qsort(entries, n, sizeof *entries, by_use);
-	*ret_entries = tfs_steal(entries);
-	*ret_n = n;
+	}
+	if (l.n)
+		qsort(l.all, l.n, sizeof *l.all, by_use);
+	*ret_entries = l.all;
+	*ret_n = l.n;
 	return 0;
 }
 

@@ -180,7 +180,7 @@ static int fetch(struct tfs_remote *r, uint32_t node, struct tfs_object *keep, u
 		 uint64_t offset, bool ahead, struct tfs_error *err)
 {
 	const uint8_t *data;
-	unsigned slot;
+	unsigned slot = 0;
 	int code = begin(r, node, from, end, ahead, true, &slot, err);
 
 	if (code)
@@ -476,10 +476,13 @@ int tfs_remote_open(const char *url, struct tfs_remote **ret_remote, struct tfs_
 {
 	struct tfs_remote *r = calloc(1, sizeof *r);
 	cleanup_free char *hello = malloc(TFS_FETCH_MAX_MESSAGE / 2);
-	int code = r && hello ? 0 : tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	int code;
 
-	if (!code)
-		code = tfs_remote_options_get(&r->options, err);
+	if (!r || !hello) {
+		free(r);
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	}
+	code = tfs_remote_options_get(&r->options, err);
 	int len = code ? code : tfs_remote_hello(url, &r->options, hello, TFS_FETCH_MAX_MESSAGE / 2, err);
 	if (len < 0)
 		code = len;

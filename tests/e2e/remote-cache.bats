@@ -394,7 +394,7 @@ data_of() {
 @test "a fetcher that breaks the rules of the protocol: an error, and nothing else" {
 	mkmodel --bytes 4M
 	fake
-	for bad in short type daemons text cut long twice positive lowest "no table" unchanged done slot length; do
+	for bad in short type daemons text cut long twice positive lowest "no table" unchanged "done" slot length; do
 		forget
 		FAKE_BAD=$bad run "$TENSORFS" ls "$url"
 		[[ $status = 2 ]] || fail "$bad: status $status: $output"

@@ -166,7 +166,7 @@ static int list_json(const struct cache *c)
 static int list(struct cache *c)
 {
 	const struct tfs_terminal terminal = tfs_terminal_of(STDOUT_FILENO);
-	struct tfs_table t = { .columns = "lrrrl", .shrinks = 0 };
+	struct tfs_table t = { .columns = "Brrrl" };
 	char present[TFS_FIGURES_BYTES], size[TFS_FIGURES_BYTES], used[32];
 	uint64_t stored = 0;
 	int r;

@@ -554,16 +554,26 @@ static bool is_named(const struct finder *f, const struct broken *b)
 	return b->node != UINT32_MAX && f->named[b->node];
 }
 
-/* The reason why there is no set: if a file has another one's tensors, the other one's error is more informative. */
+/* Has it a name that several formats use, and a content that none of the others recognises? It may be anything. */
+static bool is_vague(const struct finder *f, const struct broken *b)
+{
+	const char *name = b->node != UINT32_MAX ? f->m->nodes[b->node].name : "";
+
+	return tfs_format_maybe(name) && tfs_format_for(name) == tfs_format_at(b->place);
+}
+
+/* The reason why there is no set: if a file has another one's tensors, or may have, the other one's error is more informative. */
 static const struct broken *main_reason(const struct finder *f)
 {
 	const struct broken *best = &f->broken[0];
 
 	for (size_t i = 1; i < f->n_broken; i++) {
 		const struct broken *b = &f->broken[i];
-		int named = is_named(f, b) - is_named(f, best);
+		int less = is_named(f, b) - is_named(f, best);
 
-		if (named < 0 || (!named && b->place < best->place))
+		if (!less)
+			less = is_vague(f, b) - is_vague(f, best);
+		if (less < 0 || (!less && b->place < best->place))
 			best = b;
 	}
 	return best;

@@ -346,6 +346,7 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		{ ".espresso.weights", "weights of a compiled Core ML model" },
 		{ ".ncnn.bin", "weights of an ncnn model" },
 		{ ".rknn", "a model compiled for Rockchip's NPUs" },
+		{ ".bpte", "an ExecuTorch program bundled with tests" },
 		{ ".axmodel", "a model compiled for Axera's NPUs" },
 		{ ".hef", "a model compiled for Hailo's accelerators" },
 		{ ".dlc", "a model compiled for Qualcomm's SNPE" },

@@ -25,9 +25,7 @@ struct tfs_catalog {
 	size_t count, room;
 	const char **locations;
 	size_t n_locations, room_locations;
-	struct run {
-		size_t number, first, n; /* the caller's number; of locations */
-	} * runs;			 /* a handful */
+	struct tfs_run *runs; /* a handful */
 	size_t n_runs, room_runs;
 	void *dtypes; /* defined by the file, a tree of tsearch(3): there may be one per tensor */
 	struct tfs_note notes[TFS_MAX_NOTES];
@@ -204,19 +202,20 @@ int tfs_catalog_external(struct tfs_catalog *c, const char *location, size_t len
 	return 0;
 }
 
-int tfs_catalog_joined(struct tfs_catalog *c, size_t run, const char *const *locations, size_t n)
+int tfs_catalog_joined(struct tfs_catalog *c, const struct tfs_run *run, const char *const *locations)
 {
 	struct tfs_tensor *t = &c->tensors[c->count - 1];
 	size_t i = c->n_runs;
 
-	assert(n);
-	while (i && c->runs[i - 1].number != run) /* usually the last one */
+	assert(run->n);
+	while (i && c->runs[i - 1].number != run->number) /* usually the last one */
 		i--;
 	if (!i) {
 		if (tfs_share_keep(c->share, sizeof *c->runs) || tfs_array_room(c->runs, c->n_runs, c->room_runs))
 			return -ENOMEM;
-		c->runs[c->n_runs] = (struct run){ run, c->n_locations, n };
-		for (size_t k = 0; k < n; k++)
+		c->runs[c->n_runs] = *run;
+		c->runs[c->n_runs].first = c->n_locations;
+		for (size_t k = 0; k < run->n; k++)
 			if (add_location(c, locations[k], strlen(locations[k])))
 				return -ENOMEM;
 		i = ++c->n_runs;
@@ -225,11 +224,11 @@ int tfs_catalog_joined(struct tfs_catalog *c, size_t run, const char *const *loc
 	return 0;
 }
 
-size_t tfs_catalog_run(const struct tfs_catalog *c, size_t first)
+const struct tfs_run *tfs_catalog_run(const struct tfs_catalog *c, size_t first)
 {
 	size_t at = tfs_search(i, 0, c->n_runs, c->runs[i].first < first);
 
-	return at < c->n_runs && c->runs[at].first == first ? c->runs[at].n : 0;
+	return at < c->n_runs && c->runs[at].first == first ? &c->runs[at] : NULL;
 }
 
 const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *ret_count)

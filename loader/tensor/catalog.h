@@ -180,15 +180,22 @@ int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct
  */
 int tfs_catalog_external(struct tfs_catalog *c, const char *location, size_t len);
 
+/* Files that follow each other as if they were one. */
+struct tfs_run {
+	size_t number;	 /* the caller's */
+	size_t first, n; /* of the catalog's locations; at least one */
+	uint64_t total;	 /* bytes that all of them must have together; UINT64_MAX: not known */
+};
+
 /*
- * The bytes of the tensor added last are in @n files, at least one, one after the other, as if they were one; its offset counts from the beginning of the
- * first. Others with the same @run, which is the caller's number of these files, share them. The model replaces the offset, and encodes the
+ * The bytes of the tensor added last are in the files of @run, whose locations are the @n at @locations, and whose first is set here; its
+ * offset counts from the beginning of the first file. Others of the same number share them. The model replaces the offset, and encodes the
  * tensor if it is in several of them. -ENOMEM.
  */
-int tfs_catalog_joined(struct tfs_catalog *c, size_t run, const char *const *locations, size_t n);
+int tfs_catalog_joined(struct tfs_catalog *c, const struct tfs_run *run, const char *const *locations);
 
-/* How many files, with the locations from @first on, follow each other in that way; 0: none do. */
-size_t tfs_catalog_run(const struct tfs_catalog *c, size_t first);
+/* The run whose locations begin at @first; NULL: none does. */
+const struct tfs_run *tfs_catalog_run(const struct tfs_catalog *c, size_t first);
 
 /* The locations named so far; a tensor's source is 0 or, if it is external, its location's index plus 1. */
 const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *ret_count);

@@ -407,7 +407,7 @@ static int add_tensor(struct bundle *b, const char *name, size_t len)
 	const struct tfs_dtype *dtype = t && !t->foreign ? dtype_of(b, t) : NULL;
 	struct tfs_encoding how = { 0 };
 	const char *why;
-	uint64_t nbytes;
+	uint64_t nbytes = 0;
 	int r = 0;
 
 	if (!t)

@@ -408,7 +408,7 @@ static int read_link_info(struct tfs_h5 *h, const struct tfs_h5_message *m, stru
 static int global_heap_is(struct tfs_h5 *h, uint64_t at, uint32_t index, const char *text, bool *ret)
 {
 	struct tfs_cursor c;
-	size_t len = strlen(text), head = 8 + h->length_size;
+	size_t len = strlen(text), head = (8 + h->length_size + 7) & ~7; /* aligned to 8 bytes (H5HGpkg.h) */
 	uint64_t size, end;
 	int r = tfs_h5_get(h, TFS_H5_HEAPS, at, head, &c);
 

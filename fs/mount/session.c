@@ -497,14 +497,25 @@ static void unmount_undisturbed(struct tfs_fs *fs)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+static int start_ending(struct tfs_fs *fs)
+{
+	int r = tfs_ending_start(fs);
+
+	if (r)
+		tfs_log_error("starting a thread: %s", strerror(-r));
+	return r;
+}
+
 static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 {
 	int r = create_session(fs);
 	if (r)
 		return r;
 	r = tfs_ending_init(fs);
-	if (r)
+	if (r) {
+		tfs_log_error("preparing for signals: %s", strerror(-r));
 		return r;
+	}
 	r = -EIO;
 	if (!mount_undisturbed(fs, mountpoint)) { /* otherwise libfuse, or fusermount3, has reported why */
 		fs->device = tfs_mounted_at(mountpoint).device;
@@ -514,7 +525,7 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		if (r)
 			tfs_log_error("dropping privileges: %s", strerror(-r));
 		else
-			r = tfs_ending_start(fs);
+			r = start_ending(fs);
 		if (!r)
 			r = create_loader(fs);
 		if (!r && fs->options->passthrough == TFS_ON && !fs->passthrough) {
@@ -622,6 +633,8 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	fs.cpu_works = tfs_works_create(TFS_CPU_THREADS);
 	fs.texts = tfs_texts_create(&fs);
 	int r = fs.storage_works && fs.cpu_works && fs.texts ? open_log(&fs) : -ENOMEM;
+	if (r == -ENOMEM)
+		tfs_log_error("out of memory");
 	if (!r)
 		r = tfs_mountpoint_check(options->mountpoint, options->nonempty, &mountpoint);
 	fs.mountpoint = mountpoint;

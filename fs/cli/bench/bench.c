@@ -338,6 +338,7 @@ static int bench_main(int argc, char **argv)
 	enum tfs_parsed parsed = tfs_command_parse(&tfs_bench_command, argc, argv, take, &o, &first);
 	if (parsed == TFS_PARSED_RUN) {
 		o.mount.model_dir = argv[first];
+		o.mount.follow = TFS_FOLLOW_ALL; /* for this user alone, as by the commands that don't mount */
 		tfs_options_complete(&o.mount);
 		b->options = &o;
 		tfs_progress_init(&b->progress, true);

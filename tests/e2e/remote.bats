@@ -13,7 +13,7 @@ prepare() {
 
 # serve KIND [FAULT...]: sets $server to the URL.
 serve() {
-	py "$e2e/remoteserver.py" "$1" "$model" "$T/server.$1" "${@:2}" 3>&- 7>&- 9>&- &
+	"$TFS_PYTHON" "$e2e/remoteserver.py" "$1" "$model" "$T/server.$1" "${@:2}" 3>&- 7>&- 9>&- &
 	helpers+=($!)
 	wait_until test -s "$T/server.$1"
 	server=$(cat "$T/server.$1")
@@ -72,7 +72,7 @@ same_tensors() {
 	prepare
 	mkmodel --bytes 4M
 	port=$(py -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-	py -m http.server --bind 127.0.0.1 --directory "$T" "$port" >/dev/null 2>&1 3>&- 7>&- 9>&- &
+	"$TFS_PYTHON" -m http.server --bind 127.0.0.1 --directory "$T" "$port" >/dev/null 2>&1 3>&- 7>&- 9>&- &
 	helpers+=($!)
 	answers() { py -c "import socket; socket.create_connection(('127.0.0.1', $port))" 2>/dev/null; }
 	wait_until answers

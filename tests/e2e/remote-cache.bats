@@ -40,6 +40,11 @@ data_of() {
 	find "$TENSORFS_CACHE/objects" -name data -size "${size}c"
 }
 
+# shellcheck disable=SC2317 # wait_until calls it
+some_asked() { (($(asked ^READ) > 3)); }
+
+complete() { [[ $(stat_of cache_bytes) = "$(stat_of model_bytes)" ]]; }
+
 # bats test_tags=slow
 @test "a directory: tensors, originals, views; each byte is fetched once" {
 	mkmodel --shards 3 --bytes 24M --odd
@@ -283,7 +288,6 @@ data_of() {
 	start "$url" "$mnt"
 	cat "$mnt"/tensors/* >/dev/null 2>&1 &
 	reader=$!
-	some_asked() { (($(asked ^READ) > 3)); }
 	wait_until some_asked
 	pkill -9 -P "$daemon" -f fake-fetch
 	wait "$reader" || true
@@ -545,7 +549,6 @@ data_of() {
 	mkmodel --shards 2 --bytes 24M
 	fake
 	start --prefetch=all "$url" "$mnt"
-	complete() { [[ $(stat_of cache_bytes) = "$(stat_of model_bytes)" ]]; }
 	wait_until complete
 	forget
 	same_files
@@ -563,7 +566,6 @@ data_of() {
 	model=$T/two mkmodel --bytes 4M --seed 2
 	cp -r "$T/one" "$T/three" # the same bytes in another repository
 	start --prefetch=all "hf://org/one$T/one" "$mnt"
-	complete() { [[ $(stat_of cache_bytes) = "$(stat_of model_bytes)" ]]; }
 	wait_until complete
 	"$TENSORFS" ls "hf://org/two$T/two" >/dev/null
 	"$TENSORFS" ls "hf://org/three$T/three" >/dev/null

@@ -96,7 +96,7 @@ same_tensors() {
 	HF_TOKEN=hf_good start hf://private/model "$mnt"
 	same_tensors
 	stat_is network_bytes -lt 1000000 # of the same hub, so the same blobs
-	[[ -z $(grep -rl hf_good "$T/cache" "$log") ]] || fail "the token is somewhere"
+	! grep -rq hf_good "$T/cache" "$log" || fail "the token is somewhere"
 	[[ $(tr '\0' ' ' </proc/"$(pgrep -P "$daemon")"/cmdline) = "tensorfs-fetch " ]]
 	umount "$mnt"
 	kill "${helpers[0]}"
@@ -119,7 +119,7 @@ same_tensors() {
 	start s3://bucket/models/m "$mnt"
 	same_tensors
 	same_files
-	[[ -z $(grep -rlF wJalr "$T/cache" "$log") ]] || fail "the secret is somewhere"
+	! grep -rqF wJalr "$T/cache" "$log" || fail "the secret is somewhere"
 	umount "$mnt"
 	expect_log "only 1 of 2 shards"
 	start --cache=none s3://bucket/models/m/model-00001-of-00002.safetensors "$mnt"

@@ -10,7 +10,7 @@ teardown() {
 	[[ ! ${waiters[*]} ]] || kill -KILL "${waiters[@]}" 2>/dev/null
 	let_go
 	end_daemons
-	umount -l "$T/slow"
+	[[ ! -d $T/slow ]] || umount -l "$T/slow"
 }
 
 slow() { "$(dirname "$TENSORFS")/tests/bench/slow" "$@" >/dev/null 2>&1 </dev/null 3>&- 7>&- 9>&-; }

@@ -584,12 +584,14 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_
 		swap_words(rq->data, rq->at, rq->len, t->dtype->block_bytes, p->words);
 	else if (!r)
 		swap(rq->data, rq->len, p->swap);
+	if (!e.source)
+		return r; /* another file of it is gone */
 	/* Success or error, the result is valid only if the file is still the one whose header described this. */
 	int c = tfs_source_check(x->sources, e.source, &changed);
 	if (c)
 		rq->err = changed;
 	if (c || r)
-		tfs_source_name(x->sources, t->source, &rq->err);
+		tfs_source_name(x->sources, e.source->node, &rq->err);
 	tfs_source_unpin(x->sources, e.source);
 	return c ? c : r;
 }

@@ -201,6 +201,8 @@ int tfs_external_check(const struct tfs_model *m, uint32_t dir, const struct tfs
 		const struct tfs_run *run = t[i].source ? tfs_catalog_run(catalog, t[i].source - 1) : NULL;
 		uint32_t source, *node;
 
+		if (tfs_other_files(&t[i])) /* its format has looked into them */
+			continue;
 		if (run)
 			r = place_joined(&files, catalog, &t[i], run, &err);
 		if (r < 0)

@@ -192,13 +192,17 @@ static int add_location(struct tfs_catalog *c, const char *location, size_t len)
 
 int tfs_catalog_external(struct tfs_catalog *c, const char *location, size_t len)
 {
-	struct tfs_tensor *t = &c->tensors[c->count - 1];
+	return tfs_catalog_location(c, location, len, &c->tensors[c->count - 1].source);
+}
+
+int tfs_catalog_location(struct tfs_catalog *c, const char *location, size_t len, uint32_t *ret)
+{
 	const char *last = c->n_locations ? c->locations[c->n_locations - 1] : NULL;
 
 	/* Tensors of the same file are usually adjacent. */
 	if ((!last || strlen(last) != len || memcmp(last, location, len)) && add_location(c, location, len))
 		return -ENOMEM;
-	t->source = c->n_locations;
+	*ret = c->n_locations;
 	return 0;
 }
 

@@ -180,6 +180,9 @@ int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct
  */
 int tfs_catalog_external(struct tfs_catalog *c, const char *location, size_t len);
 
+/* Add a location that no tensor is in yet: its number, as a tensor's source has it, into *@ret. -ENOMEM. */
+int tfs_catalog_location(struct tfs_catalog *c, const char *location, size_t len, uint32_t *ret);
+
 /* Files that follow each other as if they were one. */
 struct tfs_run {
 	size_t number;	 /* the caller's */

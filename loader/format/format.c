@@ -13,7 +13,7 @@ static const struct tfs_format *const formats[] = {
 	&tfs_format_keras,	 &tfs_format_hdf5,	  &tfs_format_tensorflow, &tfs_format_npz,    &tfs_format_npy,
 	&tfs_format_ggml,	 &tfs_format_ctranslate2, &tfs_format_tensorizer, &tfs_format_tflite, &tfs_format_executorch,
 	&tfs_format_ort,	 &tfs_format_openvino,	  &tfs_format_tfjs,	  &tfs_format_coreml, &tfs_format_dcp,
-	&tfs_format_pickle,	 &tfs_format_tar,	  &tfs_format_zip,
+	&tfs_format_paddle,	 &tfs_format_pickle,	  &tfs_format_tar,	  &tfs_format_zip,
 };
 
 const struct tfs_format *tfs_format_at(size_t i)

@@ -96,6 +96,7 @@ extern const struct tfs_format tfs_format_torch;
 extern const struct tfs_format tfs_format_npz, tfs_format_npy;
 extern const struct tfs_format tfs_format_onnx;
 extern const struct tfs_format tfs_format_pickle, tfs_format_dcp;
+extern const struct tfs_format tfs_format_paddle;
 extern const struct tfs_format tfs_format_tar, tfs_format_zip;
 extern const struct tfs_format tfs_format_flax;
 extern const struct tfs_format tfs_format_hdf5, tfs_format_keras;

@@ -338,7 +338,6 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		{ ".data-00000-of-00001", "a part of a TensorFlow checkpoint" },
 		{ ".pb", "a TensorFlow graph" },
 		{ ".ocdbt", "a part of an Orbax checkpoint" },
-		{ ".pdiparams", "a PaddlePaddle model" },
 		{ ".engine", "a TensorRT engine" },
 		{ ".plan", "a TensorRT engine" },
 		{ ".trt", "a TensorRT engine" },

@@ -235,6 +235,17 @@ const struct tfs_run *tfs_catalog_run(const struct tfs_catalog *c, size_t first)
 	return at < c->n_runs && c->runs[at].first == first ? &c->runs[at] : NULL;
 }
 
+int tfs_catalog_rename(struct tfs_catalog *c, struct tfs_tensor *t, const char *name, size_t len)
+{
+	const char *copy = tfs_share_keep(c->share, len + 1) ? NULL : tfs_arena_copy(&c->names, name, len);
+
+	if (!copy)
+		return -ENOMEM;
+	t->name = copy;
+	t->name_len = len;
+	return 0;
+}
+
 const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *ret_count)
 {
 	*ret_count = c->n_locations;

@@ -200,6 +200,9 @@ int tfs_catalog_joined(struct tfs_catalog *c, const struct tfs_run *run, const c
 /* The run whose locations begin at @first; NULL: none does. */
 const struct tfs_run *tfs_catalog_run(const struct tfs_catalog *c, size_t first);
 
+/* Give the tensor @t of the catalog another name, which is copied. -ENOMEM. */
+int tfs_catalog_rename(struct tfs_catalog *c, struct tfs_tensor *t, const char *name, size_t len);
+
 /* The locations named so far; a tensor's source is 0 or, if it is external, its location's index plus 1. */
 const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *ret_count);
 

@@ -139,10 +139,11 @@ static int copy_segments(struct extract *e, uint64_t at, size_t len, uint8_t *ds
 
 	for (size_t i = find_segment(e->p, at); len && !r; i++) {
 		uint64_t left = segment_end(e, i) - at, from = e->p->segments[i].offset + (at - e->p->segments[i].at);
+		uint32_t file = e->p->files ? e->p->files[e->p->file_of[i]] : e->t->source;
 		size_t n = left < len ? left : len;
 
-		if (e->p->files && e->p->files[i] != e->t->source)
-			r = copy_other(e, e->p->files[i], from, n, dst);
+		if (file != e->t->source)
+			r = copy_other(e, file, from, n, dst);
 		else
 			r = copy_stored(e, from, n, dst);
 		at += n;

@@ -160,11 +160,14 @@ static int place_joined(struct files *f, struct tfs_catalog *catalog, struct tfs
 {
 	cleanup_free struct tfs_segment *segments = reallocarray(NULL, run->n, sizeof *segments);
 	cleanup_free uint32_t *files = reallocarray(NULL, run->n, sizeof *files);
-	struct tfs_encoding encoding = { .coding = TFS_STORED, .segments = segments, .files = files };
+	cleanup_free uint32_t *file_of = reallocarray(NULL, run->n, sizeof *file_of);
+	struct tfs_encoding encoding = { .coding = TFS_STORED, .segments = segments, .files = files, .file_of = file_of };
 
-	if (!segments || !files)
+	if (!segments || !files || !file_of)
 		return -ENOMEM;
-	encoding.n_segments = split(f, t, run, segments, files, err);
+	encoding.n_segments = encoding.n_files = split(f, t, run, segments, files, err);
+	for (size_t i = 0; i < encoding.n_files; i++)
+		file_of[i] = i;
 	if (!encoding.n_segments)
 		return 0;
 	t->source = files[0];

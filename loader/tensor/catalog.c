@@ -143,9 +143,11 @@ int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct
 	struct tfs_encoding *p = tfs_arena_alloc(&c->shapes, sizeof *p, alignof(struct tfs_encoding));
 	uint64_t *strides = NULL;
 	struct tfs_segment *segments = NULL;
-	uint32_t *files = NULL;
+	uint32_t *files = NULL, *file_of = NULL;
 
-	if (tfs_share_keep(c->share, sizeof *p + encoding->n_segments * (sizeof *segments + (encoding->files ? sizeof *files : 0))))
+	if (tfs_share_keep(c->share, sizeof *p +
+					     encoding->n_segments * (sizeof *segments + (encoding->files ? sizeof *file_of : 0)) +
+					     encoding->n_files * sizeof *files))
 		return -ENOMEM;
 	if (!t)
 		t = &c->tensors[c->count - 1];
@@ -166,14 +168,17 @@ int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct
 		memcpy(segments, encoding->segments, encoding->n_segments * sizeof *segments);
 	}
 	if (encoding->files) {
-		files = tfs_arena_array(&c->shapes, encoding->n_segments, sizeof *files, alignof(uint32_t));
-		if (!files)
+		files = tfs_arena_array(&c->shapes, encoding->n_files, sizeof *files, alignof(uint32_t));
+		file_of = tfs_arena_array(&c->shapes, encoding->n_segments, sizeof *file_of, alignof(uint32_t));
+		if (!files || !file_of)
 			return -ENOMEM;
-		memcpy(files, encoding->files, encoding->n_segments * sizeof *files);
+		memcpy(files, encoding->files, encoding->n_files * sizeof *files);
+		memcpy(file_of, encoding->file_of, encoding->n_segments * sizeof *file_of);
 	}
 	p->strides = strides;
 	p->segments = segments;
 	p->files = files;
+	p->file_of = file_of;
 	t->encoding = p;
 	return 0;
 }

@@ -88,8 +88,12 @@ struct tfs_encoding {
 	 */
 	const struct tfs_segment *segments;
 	size_t n_segments;
-	/* STORED: the file that each segment is in, as struct tfs_tensor's source; the first is that. NULL: all are in that one. */
-	const uint32_t *files;
+	/*
+	 * STORED: the files that the segments are in, as struct tfs_tensor's source, which is the first one; and for each segment, which of
+	 * them. The tensor's offset and @length are those of its bytes in the first file. NULL and 0: all are in that one.
+	 */
+	const uint32_t *files, *file_of;
+	size_t n_files;
 };
 
 /* Bytes of a SCALED encoding. */
@@ -121,10 +125,10 @@ struct tfs_tensor {
 	bool code; /* its elements are codes, whose values, if known, are another tensor's: f32/ doesn't show it */
 };
 
-/* Number of the files that @t is in besides its source, tfs_other_file() of each; the source may be among them. */
+/* Number of the files that @t is in, tfs_other_file() of each, if these are several: the source is among them. */
 static inline size_t tfs_other_files(const struct tfs_tensor *t)
 {
-	return t->encoding && t->encoding->coding == TFS_STORED && t->encoding->files ? t->encoding->n_segments : 0;
+	return t->encoding && t->encoding->coding == TFS_STORED ? t->encoding->n_files : 0;
 }
 
 static inline uint32_t tfs_other_file(const struct tfs_tensor *t, size_t i)

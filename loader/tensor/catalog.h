@@ -263,7 +263,7 @@ const struct tfs_metadata *tfs_catalog_metadata(const struct tfs_catalog *c, siz
 
 /*
  * What a file says of one of its tensors: it is the codes of a quantised weight, whose values an operator makes with others of them. What
- * that computes is for a scheme to know (model/scheme/onnx.c).
+ * that computes is for a scheme to know (model/scheme/recipe.c).
  */
 enum tfs_recipe_kind {
 	TFS_RECIPE_LINEAR, /* ONNX: DequantizeLinear, and what computes the same of a weight */

@@ -189,7 +189,7 @@ static int add_alias(struct model *m, size_t n, size_t alias_len, size_t name_le
 static int read_alias(struct model *m, size_t n)
 {
 	uint64_t at = m->f.at;
-	size_t alias_len, name_len, n_all;
+	size_t alias_len = 0, name_len = 0, n_all;
 	int r = read_string(m, m->name, &alias_len);
 
 	if (!r)

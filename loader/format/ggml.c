@@ -262,10 +262,11 @@ static int read_type(struct ggml *g, struct record *rec)
 /* The next tensor, whose bytes are passed over. */
 static int next(struct ggml *g, struct record *rec)
 {
-	uint32_t head[3];
+	uint32_t head[3] = { 0 };
 	int r;
 
 	rec->begin = g->f.at;
+	rec->nbytes = 0;
 	r = tfs_share_scratch(g->f.in->share, 0); /* CPU time, as all layouts may be tried to the end */
 	if (!r)
 		r = read_numbers(g, head, 3);

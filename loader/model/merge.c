@@ -111,6 +111,7 @@ static int place_source(const struct placing *p, const char *const *locations, u
  * convert each tensor's source from its catalog's to an index into @sources. (Formats with external data have no shards that two
  * indexes could list, so each of their catalogs gets here only once.) external.c has checked that they exist.
  */
+/* NOLINTNEXTLINE(readability-non-const-parameter): place_source() adds to @sources */
 static int place_sources(struct tfs_model_impl *m, uint32_t dir, const struct tfs_shard *shards, size_t n, uint32_t *sources,
 			 uint32_t *n_sources, struct tfs_error *err)
 {

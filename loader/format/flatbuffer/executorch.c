@@ -124,7 +124,7 @@ static int find_segment(struct program *p, uint64_t i, uint64_t at, uint64_t *re
 static int find_part(struct program *p, const struct tfs_fb_table *parts, uint64_t i, uint64_t at, uint64_t *ret_at,
 		     uint64_t *ret_room)
 {
-	struct tfs_fb_vector offsets;
+	struct tfs_fb_vector offsets = { 0 };
 	uint64_t segment, offset;
 	int r = tfs_fb_number(&p->fb, parts, SUBSEGMENTS_SEGMENT, 4, 0, &segment);
 
@@ -151,7 +151,7 @@ static int find_part(struct program *p, const struct tfs_fb_table *parts, uint64
 static int find_constant(struct program *p, uint64_t i, uint64_t at, uint64_t *ret_at, uint64_t *ret_room)
 {
 	struct tfs_fb_table buffer;
-	struct tfs_fb_vector data;
+	struct tfs_fb_vector data = { 0 };
 	int r;
 
 	if (!p->buffers.n && p->has_constants)
@@ -207,7 +207,7 @@ static int read_order(struct program *p, const struct tfs_fb_vector *order, stru
 static int read_layout(struct program *p, const struct tfs_fb_table *table, unsigned type_field, unsigned sizes_field,
 		       unsigned order_field, struct tfs_draft *t, const char **ret_wrong)
 {
-	struct tfs_fb_vector sizes, order;
+	struct tfs_fb_vector sizes = { 0 }, order = { 0 };
 	uint64_t type;
 	bool ok = true;
 	int r = tfs_fb_number(&p->fb, table, type_field, 1, 0, &type);
@@ -285,7 +285,7 @@ struct place {
 static int read_place(struct program *p, const struct tfs_fb_table *tensor, struct place *place, struct tfs_draft *t)
 {
 	struct tfs_fb_table extra, allocation;
-	struct tfs_fb_vector name;
+	struct tfs_fb_vector name = { 0 };
 	int r = tfs_fb_number(&p->fb, tensor, TENSOR_DATA, 4, 0, &place->data);
 
 	if (!r)
@@ -363,7 +363,7 @@ static int read_value(struct program *p, const struct tfs_fb_table *value)
 
 static int note_delegates(struct program *p, const struct tfs_fb_table *plan)
 {
-	struct tfs_fb_vector delegates, id;
+	struct tfs_fb_vector delegates = { 0 }, id = { 0 };
 	struct tfs_fb_table first;
 	int r = tfs_fb_vector(&p->fb, plan, PLAN_DELEGATES, 4, &delegates);
 
@@ -382,7 +382,7 @@ static int note_delegates(struct program *p, const struct tfs_fb_table *plan)
 
 static int read_plan(struct program *p, const struct tfs_fb_table *plan)
 {
-	struct tfs_fb_vector values;
+	struct tfs_fb_vector values = { 0 };
 	struct tfs_fb_table value;
 	int r = note_delegates(p, plan);
 
@@ -412,7 +412,7 @@ static int read_named(struct program *p, const struct tfs_fb_table *named)
 	struct tfs_fb_vector key;
 	struct tfs_fb_table layout;
 	const char *wrong = NULL;
-	uint64_t segment, room;
+	uint64_t segment, room = 0;
 	int r = tfs_fb_vector(&p->fb, named, NAMED_KEY, 1, &key);
 
 	if (r >= 0)
@@ -479,7 +479,7 @@ static int make_seen(struct program *p)
 static int read_program(struct program *p)
 {
 	struct tfs_fb_table program, plan;
-	struct tfs_fb_vector plans;
+	struct tfs_fb_vector plans = { 0 };
 	size_t n, n_left_out;
 	int r = read_header(p, "eh00", PROGRAM_BASE);
 

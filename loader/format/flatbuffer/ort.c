@@ -75,9 +75,9 @@ static int read_name(struct ort *o, const struct tfs_fb_table *tensor, struct tf
 
 static int read_tensor(struct ort *o, const struct tfs_fb_table *tensor)
 {
-	uint64_t shape[TFS_MAX_DIMS], type, external;
+	uint64_t shape[TFS_MAX_DIMS], type = 0, external = 0;
 	struct tfs_draft t = { .at = tensor->at, .shape = shape };
-	struct tfs_fb_vector dims, data;
+	struct tfs_fb_vector dims = { 0 }, data = { 0 };
 	int r = read_name(o, tensor, &t);
 
 	if (!r)
@@ -121,7 +121,7 @@ static int read_graph(struct ort *o, const struct tfs_fb_table *graph, unsigned 
 
 static int read_attribute(struct ort *o, const struct tfs_fb_table *attribute, unsigned depth)
 {
-	struct tfs_fb_vector graphs;
+	struct tfs_fb_vector graphs = { 0 };
 	struct tfs_fb_table graph;
 	int r = tfs_fb_table(&o->fb, attribute, ATTRIBUTE_GRAPH, &graph);
 
@@ -159,7 +159,7 @@ static int read_node(struct ort *o, const struct tfs_fb_table *node, unsigned de
 
 static int read_graph(struct ort *o, const struct tfs_fb_table *graph, unsigned depth)
 {
-	struct tfs_fb_vector tensors, nodes;
+	struct tfs_fb_vector tensors = { 0 }, nodes = { 0 };
 	struct tfs_fb_table t;
 	int r;
 

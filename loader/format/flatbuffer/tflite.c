@@ -156,8 +156,8 @@ static int read_quantisation(struct tflite *x, const struct tfs_fb_table *tensor
 static int find_buffer(struct tflite *x, uint64_t i, uint64_t at, struct tfs_draft *t)
 {
 	struct tfs_fb_table buffer;
-	struct tfs_fb_vector data;
-	uint64_t offset, size;
+	struct tfs_fb_vector data = { 0 };
+	uint64_t offset = 0, size = 0;
 	int r;
 
 	if (i >= x->buffers.n)

@@ -433,7 +433,7 @@ static int global_heap_is(struct tfs_h5 *h, uint64_t at, uint32_t index, const c
 			return 0;
 		if (number == index && size >= len) {
 			r = tfs_h5_get(h, TFS_H5_HEAPS, at, len, &c);
-			*ret = !r && !memcmp(c.at, text, len);
+			*ret = !r && c.at && !memcmp(c.at, text, len);
 			return r;
 		}
 		size += 7;

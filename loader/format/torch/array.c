@@ -357,11 +357,11 @@ static int add_text(struct tfs_torch *t, const struct tfs_torch_tensor *tensor, 
 
 static int add(struct tfs_torch *t, const struct tfs_torch_tensor *tensor)
 {
-	struct tfs_npy_array array;
+	struct tfs_npy_array array = { 0 };
 	struct tfs_npy_type type;
 	struct where at = { 0 };
 	struct spec a;
-	const char *why;
+	const char *why = NULL;
 
 	if (!read_spec(tensor, &a))
 		return tfs_torch_leave_out(t, tensor, "a NumPy array without a state");

@@ -19,6 +19,7 @@
 
 #include "cli/commands.h"
 #include "cli/mount-options.h"
+#include "model/model.h"
 #include "mount/daemon.h"
 #include "mount/session.h"
 
@@ -154,7 +155,8 @@ const struct tfs_command tfs_help_command = {
 static bool is_unknown(const char *word)
 {
 	struct stat st;
-	return word[0] && word[0] != '-' && !strchr(word, '/') && lstat(word, &st) && errno == ENOENT;
+	return word[0] && word[0] != '-' && !strchr(word, '/') && !tfs_model_path_is_remote(word) && lstat(word, &st) &&
+	       errno == ENOENT;
 }
 
 int main(int argc, char **argv)

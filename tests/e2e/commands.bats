@@ -37,6 +37,10 @@ load helpers
 	mkmodel --bytes 16K
 	refused 2 model
 	[[ ${lines[0]} = 'tensorfs: MOUNTPOINT is missing' ]] || fail "$output"
+	# A file with a URL is one.
+	echo http://127.0.0.1:9/model.safetensors >url
+	run -1 "$TENSORFS" @url "$mnt"
+	[[ $output != *"no such command"* ]] || fail "$output"
 }
 
 @test "a model that is called like a command" {

@@ -219,6 +219,19 @@ static int read_files(struct archive *a)
 	return r;
 }
 
+/* Once all members are known, or @r says why they aren't: their tensors. @none: what to say if there is none. Ends @a. */
+static int finish(struct archive *a, int r, const char *none)
+{
+	if (!r && !a->n)
+		r = tfs_error_set(a->err, -EINVAL, 0, "%s", none);
+	if (!r)
+		r = read_files(a);
+	if (!r)
+		r = tfs_catalog_make_unique(a->catalog);
+	fini(a);
+	return r;
+}
+
 /* --- tar ------------------------------------------------------------------------------------------------------------- */
 
 static int take_tar(void *arg, const struct tfs_tar_member *m)
@@ -255,14 +268,7 @@ static int parse_tar(const struct tfs_input *in, const char *file_name, struct t
 	/* A download that was cut short: what came before is complete. */
 	if (r == -EINVAL && a.n)
 		r = tfs_catalog_note(catalog, err->offset, "%s", err->what);
-	if (!r && !a.n)
-		r = tfs_error_set(err, -EINVAL, 0, "a tar file without a weight file in it");
-	if (!r)
-		r = read_files(&a);
-	if (!r)
-		r = tfs_catalog_make_unique(catalog);
-	fini(&a);
-	return r;
+	return finish(&a, r, "a tar file without a weight file in it");
 }
 
 const struct tfs_format tfs_format_tar = {
@@ -315,14 +321,7 @@ static int parse_zip(const struct tfs_input *in, const char *file_name, struct t
 						      NULL);
 	}
 	tfs_zip_destroy(zip);
-	if (!r && !a.n)
-		r = tfs_error_set(err, -EINVAL, 0, "a zip file without a weight file in it");
-	if (!r)
-		r = read_files(&a);
-	if (!r)
-		r = tfs_catalog_make_unique(catalog);
-	fini(&a);
-	return r;
+	return finish(&a, r, "a zip file without a weight file in it");
 }
 
 const struct tfs_format tfs_format_zip = {

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "base/copy.h"
 
 void tfs_head_init(struct tfs_head *h)
 {
@@ -216,7 +217,7 @@ int tfs_head_line(struct tfs_head *h, const char *line, size_t len)
 		h->done = h->status >= 200;
 		return 0;
 	}
-	copy = strndup(line, len);
+	copy = tfs_copy_bytes(line, len);
 	if (!copy)
 		return -ENOMEM;
 	if (!strncasecmp(copy, "HTTP/", 5)) {

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/container.h"
+#include "base/copy.h"
 #include "base/json.h"
 #include "fetch/ask.h"
 #include "fetch/hf.h"
@@ -268,7 +269,7 @@ static void ask_tree(struct lister *l)
 static int take_commit(struct lister *l, const struct tfs_json_text *sha)
 {
 	free(l->commit);
-	l->commit = strndup(sha->s, sha->len);
+	l->commit = tfs_copy_bytes(sha->s, sha->len);
 	return l->commit ? 0 : -ENOMEM;
 }
 

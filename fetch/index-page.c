@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "base/cleanup.h"
+#include "base/copy.h"
 #include "base/json.h"
 #include "fetch/tree.h"
 #include "fetch/url.h"
@@ -107,7 +108,7 @@ static void unescape(char *s)
 /* An href as it is in the page. */
 static int on_href(const char *s, size_t len, tfs_index_name_fn *fn, void *arg)
 {
-	cleanup_free char *href = strndup(s, len), *name = NULL;
+	cleanup_free char *href = tfs_copy_bytes(s, len), *name = NULL;
 	char *at = href;
 
 	if (!href)
@@ -212,7 +213,7 @@ static int read_entry(struct tfs_json *j, tfs_index_name_fn *fn, void *arg)
 		r = read_member(j, &key, &name, &is_dir);
 	if (r || !name.s || memchr(name.s, 0, name.len))
 		return r;
-	copy = strndup(name.s, name.len);
+	copy = tfs_copy_bytes(name.s, name.len);
 	return copy ? emit(copy, is_dir, fn, arg) : -ENOMEM;
 }
 

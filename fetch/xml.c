@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/copy.h"
 
 enum { MAX_DEPTH = 32 };
 
@@ -176,7 +177,7 @@ static int on_end(void *arg, const char *name, const char *text)
 
 char *tfs_xml_find(const char *text, size_t len, const char *name)
 {
-	cleanup_free char *copy = text ? strndup(text, len) : NULL;
+	cleanup_free char *copy = text ? tfs_copy_bytes(text, len) : NULL;
 	struct found f = { .name = name };
 
 	if (copy)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/copy.h"
 #include "cache/store.h"
 #include "hash/hash.h"
 #include "model/acl.h"
@@ -30,12 +31,8 @@ static const struct tfs_tensor *tensor_of(const struct tfs_fs *fs, struct tfs_in
 
 static ssize_t copy_of(const char *s, size_t len, char **ret_value)
 {
-	*ret_value = malloc(len + 1);
-	if (!*ret_value)
-		return -ENOMEM;
-	memcpy(*ret_value, s, len);
-	(*ret_value)[len] = 0;
-	return len;
+	*ret_value = tfs_copy_bytes(s, len);
+	return *ret_value ? (ssize_t)len : -ENOMEM;
 }
 
 static ssize_t number(uint64_t n, char **ret_value)

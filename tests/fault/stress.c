@@ -544,7 +544,7 @@ static void test_stopped(void **state)
 static void test_tier_by_tier(void **state)
 {
 	(void)state;
-	for (enum tfs_tier tier = TFS_TIER_THREADS; tier < TFS_TIERS; tier++)
+	for (enum tfs_tier tier = TFS_TIER_THREADS; tier <= TFS_TIER_BUFFERED; tier++)
 		run((struct kind){ .actors = 16,
 				   .ops = 15,
 				   .workers = 4,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/copy.h"
 #include "storage/storage.h"
 
 /* As many names, or records, as an extended header of one member may have in bytes; those of real files have a few hundred. */
@@ -189,7 +190,7 @@ static int take_record(struct tar *t, const char *key, const char *equals, const
 
 	if (is_key(key, equals, "path")) {
 		free(t->name);
-		t->name = strndup(value, (size_t)(end - value));
+		t->name = tfs_copy_bytes(value, (size_t)(end - value));
 		return t->name ? 0 : -ENOMEM;
 	}
 	if (is_key(key, equals, "size")) {

@@ -160,9 +160,7 @@ static void on_done(struct tfs_wait *wait, int result)
 	struct waiting *w = tfs_container_of(wait, struct waiting, wait);
 	struct tfs_pending *p = &w->pending;
 	tfs_pending_disarm(p); /* after this nothing else refers to the pending open */
-	struct tfs_moved m = tfs_go_there(p->fs, p->here);
 	finish_tensor(p->fs, p->req, w->ino, w->id, result);
-	tfs_go_back(&m);
 	free(w);
 }
 
@@ -475,7 +473,7 @@ void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct request q = { .fs = fs, .req = req, .ino = ino, .writing = (fi->flags & O_ACCMODE) != O_RDONLY };
 	int r = tfs_inode_of(fs, ino, &q.inode);
 
-	tfs_placement_answering(&fs->placement, fuse_req_ctx(req)->pid, tfs_here_of(fs, req).cpu >= 0, true);
+	tfs_placement_answering(&fs->placement, fuse_req_ctx(req)->pid, tfs_came_by_ring(fs, req), true);
 	if (!r && q.writing && !(q.inode.kind == TFS_INO_CONTROL && tfs_control_writable(q.inode.node)))
 		r = -EROFS;
 	if (!r && q.inode.kind == TFS_INO_NODE && !S_ISREG(fs->model->nodes[q.inode.node].mode))

@@ -269,7 +269,7 @@ make_a_model() {
 	[[ $(wc -l <"$mnt/.tensorfs/XXH128SUMS") = "$n" ]]
 	umount "$mnt"
 	wait_until ended "$daemon"
-	! grep -E '"/proc/[0-9]+/' "$T/trace" || fail "it asked"
+	! grep -E '"/proc/[0-9]+/task/' "$T/trace" || fail "it asked"
 }
 
 # --- Passthrough ------------------------------------------------------------------------------------------------------

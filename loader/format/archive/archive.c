@@ -7,6 +7,7 @@
  * A file's tensors have their own names if the archive has no other weight file, or only shards of the same model; else these are
  * preceded by the path of their file without its extension, and a dot.
  */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -313,6 +314,15 @@ static int by_path(const void *a, const void *b)
 	return c ? c : (x->number > y->number) - (x->number < y->number);
 }
 
+/* Is there a later copy of the @i-th of the sorted files, even if only the beginning of one? */
+static bool is_older(const struct archive *a, const void *const *sorted, size_t i)
+{
+	const struct inner *f = sorted[i], *next = i + 1 < a->n ? sorted[i + 1] : NULL;
+
+	assert(f); /* for static analysis, which loses track of the array */
+	return (next && !strcmp(f->path, next->path)) || (a->cut && !strcmp(f->path, a->cut));
+}
+
 /*
  * Of files of the same name the last one is what an extracting program leaves, as tar -r and -u append newer copies. *@ret_n: how many
  * others there were; @first, of TFS_QUOTE_SIZE bytes: one of them.
@@ -329,9 +339,8 @@ static int drop_older(struct archive *a, size_t *ret_n, char *first)
 	tfs_sort(sorted, a->n, sorted + a->n, by_path);
 	for (size_t i = 0; i < a->n; i++) {
 		struct inner *f = (struct inner *)sorted[i];
-		const char *next = i + 1 < a->n ? ((const struct inner *)sorted[i + 1])->path : NULL;
 
-		f->counts = !(next && !strcmp(f->path, next)) && !(a->cut && !strcmp(f->path, a->cut));
+		f->counts = !is_older(a, sorted, i);
 		if (!f->counts && !(*ret_n)++)
 			tfs_quote(first, TFS_QUOTE_SIZE, f->path, strlen(f->path));
 	}

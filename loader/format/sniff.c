@@ -2,6 +2,8 @@
 #include "format/sniff.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -327,6 +329,45 @@ int tfs_sniff_other(const struct tfs_input *in, const struct tfs_format *format,
 
 /* --- Names ----------------------------------------------------------------------------------------------------------- */
 
+/* Bytes of TensorFlow's PREFIX, if @name is PREFIX.data-00000-of-00001, or PREFIX.meta of a checkpoint; else 0. */
+static size_t bundle_prefix(const char *name)
+{
+	static const char end[] = ".data-00000-of-00000", graph[] = ".meta";
+	const size_t len = strlen(name), at = len - (sizeof end - 1);
+
+	if (tfs_format_ends_with(name, ".ckpt.meta"))
+		return len - (sizeof graph - 1);
+	if (len < sizeof end)
+		return 0;
+	for (size_t i = 0; end[i]; i++)
+		if (end[i] == '0' ? name[at + i] < '0' || name[at + i] > '9' : name[at + i] != end[i])
+			return 0;
+	return at;
+}
+
+/* group1-shard1of3.bin, as TensorFlow.js names its weights. */
+static bool is_tfjs_part(const char *name)
+{
+	int len = 0;
+
+	return sscanf(name, "group%*4[0-9]-shard%*5[0-9]of%*5[0-9].bin%n", &len) == 0 && len && !name[len];
+}
+
+bool tfs_sniff_part(const char *file_name, char table[static NAME_MAX + 1])
+{
+	size_t prefix = bundle_prefix(file_name);
+
+	if (tfs_format_ends_with(file_name, ".distcp"))
+		strcpy(table, ".metadata");
+	else if (is_tfjs_part(file_name))
+		strcpy(table, "model.json");
+	else if (prefix && prefix + strlen(".index") <= NAME_MAX)
+		strcpy(mempcpy(table, file_name, prefix), ".index");
+	else
+		return false;
+	return true;
+}
+
 const char *tfs_sniff_name(const char *file_name, bool has_format)
 {
 	static const struct {
@@ -334,8 +375,6 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		bool misleads; /* it begins like a file of a format */
 	} names[] = {
 		{ ".distcp", "a part of a torch distributed checkpoint", true }, /* files of torch.save(), one after the other */
-		{ ".ckpt.meta", "a part of a TensorFlow checkpoint" },
-		{ ".data-00000-of-00001", "a part of a TensorFlow checkpoint" },
 		{ ".pb", "a TensorFlow graph" },
 		{ ".ocdbt", "a part of an Orbax checkpoint" },
 		{ ".engine", "a TensorRT engine" },
@@ -373,7 +412,7 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (names[i].misleads >= has_format && tfs_format_ends_with(file_name, names[i].suffix))
 			return names[i].what;
-	return NULL;
+	return !has_format && bundle_prefix(file_name) ? "a part of a TensorFlow checkpoint" : NULL;
 }
 
 int tfs_sniff_read(const struct tfs_format *format, const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog,

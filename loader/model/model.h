@@ -137,6 +137,7 @@ struct tfs_model {
 	const struct tfs_acl_of *acls; /* access control lists, sorted by node; none: also if they aren't determined */
 	size_t n_sets;
 	const struct tfs_set *sets; /* the sets of a directory are adjacent, primary first */
+	const bool *is_source;	    /* by node: is it among the sources of a set? */
 	unsigned npy_align; /* the data of files in npy/ and f32/ begins at a multiple of it: TFS_NPY_ALIGN unless set otherwise */
 };
 

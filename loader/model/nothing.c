@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "format/format.h"
@@ -35,13 +36,28 @@ static const char *other_weights(const struct tfs_model *m, uint32_t node, const
 	return what || !c.format ? what : c.what;
 }
 
+/* Has the file @node, or the one that lists what is in it, tensors of a set? */
+static bool is_read(const struct tfs_model *m, uint32_t node)
+{
+	const struct tfs_node *n = &m->nodes[node];
+	char name[NAME_MAX + 1];
+	uint32_t table;
+
+	if (m->is_source[node])
+		return true;
+	if (!tfs_sniff_part(n->name, name))
+		return false;
+	table = tfs_model_find_child(m, n->parent, name, strlen(name));
+	return table != UINT32_MAX && m->is_source[table];
+}
+
 const char *tfs_model_unread(const struct tfs_model *m, uint32_t *node)
 {
 	for (; *node < m->n_nodes; ++*node) {
 		const struct tfs_node *n = &m->nodes[*node];
 		const char *what = S_ISREG(n->mode) && !tfs_format_for(n->name) ? tfs_sniff_name(n->name, false) : NULL;
 
-		if (what)
+		if (what && !is_read(m, *node))
 			return what;
 	}
 	return NULL;
@@ -82,4 +98,53 @@ int tfs_nothing_found(const struct tfs_model *m, size_t n_dirs, struct tfs_error
 	find_other_weights(m, others, sizeof others);
 	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "no weights found: no file (of %zu in %zu %s) is named %s%s",
 			     m->n_nodes - n_dirs, n_dirs, n_dirs == 1 ? "directory" : "directories", names, others);
+}
+
+/*
+ * The file that may have to list what is in @node, by their names: TensorFlow.js's model.json, or PREFIX-weights_manifest.json for
+ * PREFIX.bin; OpenVINO's PREFIX.xml. UINT32_MAX: there is none. *@ret_part: @node is one that certainly needs @table.
+ */
+static uint32_t table_of(const struct tfs_model *m, uint32_t node, char table[static NAME_MAX + 1], bool *ret_part)
+{
+	static const char *const ends[] = { "-weights_manifest.json", ".xml" };
+	const uint32_t dir = m->nodes[node].parent;
+	const char *name = m->nodes[node].name;
+	const int stem = (int)tfs_format_stem(name);
+	uint32_t found = UINT32_MAX;
+
+	for (size_t i = 0; i < sizeof ends / sizeof *ends && found == UINT32_MAX; i++)
+		if (snprintf(table, NAME_MAX + 1, "%.*s%s", stem, name, ends[i]) <= NAME_MAX)
+			found = tfs_model_find_child(m, dir, table, strlen(table));
+	*ret_part = found == UINT32_MAX && tfs_sniff_part(name, table);
+	return *ret_part ? tfs_model_find_child(m, dir, table, strlen(table)) : found;
+}
+
+bool tfs_explain_part(const struct tfs_model *m, uint32_t node, bool *told, struct tfs_error *err)
+{
+	char name[NAME_MAX + 1];
+	struct tfs_sniffed c;
+	bool part, empty;
+	uint32_t table = table_of(m, node, name, &part);
+
+	if (table == UINT32_MAX ? !part : m->is_source[table])
+		return true;
+	*err = (struct tfs_error){ 0 };
+	if (table == UINT32_MAX) {
+		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is a part of a TensorFlow.js model, whose %s is missing", name);
+		tfs_model_error_in(m, node, err);
+		return true;
+	}
+	if (told[table])
+		return false;
+	told[table] = true;
+	c = tfs_sniff_node(m, table);
+	empty = !m->nodes[table].id.size;
+	tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "%s%s; %s, whose tensors it may have to list, is none by itself",
+		      empty ? "" : "is ",
+		      empty  ? "has zero bytes: the weights were never downloaded" :
+		      c.what ? c.what :
+			       "in no known format",
+		      m->nodes[node].name);
+	tfs_model_error_in(m, table, err);
+	return true;
 }

@@ -579,30 +579,60 @@ static const struct broken *main_reason(const struct finder *f)
 	return best;
 }
 
+/* What to say of @b, of a vague file maybe that it needs another one. False: nothing, as something was, or will be, said of that one. */
+static bool explain(const struct finder *f, const struct broken *b, bool *told, struct tfs_error *ret)
+{
+	*ret = b->err;
+	return !is_vague(f, b) || tfs_explain_part(&f->m->pub, b->node, told, ret);
+}
+
 /* A broken set prevents the mount only if there is no other; of several, the first one of the preferred format is the reason. */
 static int report_broken(const struct finder *f)
 {
+	cleanup_free bool *told = calloc(f->m->pub.n_nodes, sizeof *told);
 	struct tfs_error warning;
 
+	if (!told)
+		return -ENOMEM;
 	if (!f->m->pub.n_sets && f->n_broken) {
-		*f->err = main_reason(f)->err;
+		explain(f, main_reason(f), told, f->err);
 		f->err->code = -EINVAL; /* whatever broke the set: the model has none */
 		return -EINVAL;
 	}
+	for (size_t i = 0; i < f->n_broken && f->m->warn; i++)
+		if (f->broken[i].node != UINT32_MAX)
+			told[f->broken[i].node] = true;
 	for (size_t i = 0; i < f->n_broken && f->m->warn; i++) {
-		if (is_named(f, &f->broken[i]))
+		char what[sizeof warning.what];
+
+		if (is_named(f, &f->broken[i]) || !explain(f, &f->broken[i], told, &warning))
 			continue;
-		warning = f->broken[i].err;
-		tfs_error_set(&warning, warning.code, warning.offset, "left out: %s", f->broken[i].err.what);
+		memcpy(what, warning.what, sizeof what);
+		tfs_error_set(&warning, warning.code, warning.offset, "left out: %s", what);
 		f->m->warn(f->m->warn_arg, &warning);
 	}
 	return f->m->pub.n_sets ? 0 : tfs_nothing_found(&f->m->pub, f->n_dirs, f->err);
+}
+
+static int mark_sources(struct tfs_model_impl *m)
+{
+	m->is_source = calloc(m->pub.n_nodes, sizeof *m->is_source);
+	m->pub.is_source = m->is_source;
+	if (!m->is_source)
+		return -ENOMEM;
+	for (size_t i = 0; i < m->pub.n_sets; i++)
+		for (size_t k = 0; k < m->sets[i].n_sources; k++)
+			m->is_source[m->sets[i].sources[k]] = true;
+	return 0;
 }
 
 int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err)
 {
 	struct finder f = { .m = m, .err = err };
 	int r = find(&f);
+
+	if (!r)
+		r = mark_sources(m);
 
 	for (size_t i = 0; i < m->pub.n_sets && !r; i++)
 		r = tfs_schemes_find(m, &m->sets[i]);

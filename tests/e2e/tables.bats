@@ -150,7 +150,7 @@ generated() {
 }
 
 @test "TensorFlow.js: what is in files that are missing is left out, and said to be" {
-	expect_log 'tensor "(across|after)" left out: external data in "gone.bin": no such file'
+	expect_log '2 tensors left out, the first is "across": external data in "gone.bin": no such file'
 	expect_log 'tensor "words" left out: a tensor of strings'
 	expect_log 'tensor "then" left out: it follows one whose size'
 	expect_log 'tensor "more" left out: 36 bytes at 0 of its external data, which are 5 in 1 file'
@@ -161,8 +161,7 @@ generated() {
 
 @test "TensorFlow.js: if a file is empty or truncated, what isn't in the first one isn't guessed" {
 	py "$top/tests/data/mktables.py" "$T/made"
-	expect_log 'left out: its [0-9]+ files have [0-9]+ bytes together, not [0-9]+: is one incomplete'
-	expect_log 'more warnings like these'
+	expect_log '4 tensors left out, the first is "plain": its [0-9]+ files have [0-9]+ bytes together, not [0-9]+: is one incomplete'
 	for change in "truncate -s 0" "truncate -s 12" "truncate -s 14"; do
 		cp -r "$T/made/tfjs" "$model"
 		$change "$model/group1-shard2of9.bin"
@@ -171,6 +170,50 @@ generated() {
 		umount "$mnt"
 		rm -r "$model"
 	done
+}
+
+@test "TensorFlow.js: what is wrong with the table is not said of the weights beside it" {
+	local said
+	py "$top/tests/data/mktables.py" "$T/made"
+	cp -r "$T/made/tfjs" "$model"
+	damaged() {
+		said=$1
+		cat >"$model/model.json"
+		refused 1 "$model" "$mnt"
+		[[ $output = "tensorfs: error: $model: model.json: $said"* ]] || fail "$output"
+	}
+	damaged 'byte 580: JSON: unterminated string' < <(head -c 600 "$T/made/tfjs/model.json")
+	damaged 'byte 60: JSON: found the end' < <(head -c 60 "$T/made/tfjs/model.json")
+	damaged 'is JSON, not weights; group1-shard1of9.bin, whose tensors it may have to list, is none by itself' <<<'{"format": "layers-model"}'
+	damaged 'is an HTML page, not weights: did the download fail?; group1-shard1of9.bin, ' <<<'<!doctype html>'
+	damaged 'has zero bytes: the weights were never downloaded; group1-shard1of9.bin, ' </dev/null
+	rm "$model/model.json"
+	refused 1 "$model" "$mnt"
+	[[ $output = *'group1-shard1of9.bin: is a part of a TensorFlow.js model, whose model.json is missing' ]] || fail "$output"
+	# Beside others: once, and not of each file.
+	echo '{"format": "layers-model"}' >"$model/model.json"
+	py "$top/tests/data/mkmodel.py" "$T/other" --bytes 16K
+	cp "$T/other/model.safetensors" "$model"
+	expect_log 'warning: model.json: left out: is JSON, not weights; group1-shard1of9.bin, '
+	start "$model" "$mnt"
+	stat_is warnings -eq 1
+	umount "$mnt"
+	head -c 600 "$T/made/tfjs/model.json" >"$model/model.json"
+	expect_log 'warning: model.json: byte 580: left out: JSON: '
+	start "$model" "$mnt"
+	stat_is warnings -eq 1
+	umount "$mnt"
+	# OpenVINO's, and manifests with names of their own.
+	cp -r "$T/made/tfjs-manifest" "$T/manifest"
+	mv "$T/manifest/group1-shard1of9.bin" "$T/manifest/x.bin"
+	rm "$T/manifest"/group*
+	: >"$T/manifest/x-weights_manifest.json"
+	refused 1 "$T/manifest" "$mnt"
+	[[ $output = *'x-weights_manifest.json: has zero bytes: the weights were never downloaded; x.bin, '* ]] || fail "$output"
+	rm "$T/manifest/x-weights_manifest.json"
+	echo '<?xml version="1.0"?><html/>' >"$T/manifest/x.xml"
+	refused 1 "$T/manifest" "$mnt"
+	[[ $output = *': x.xml: is XML, not weights: did the download fail?; x.bin, '* ]] || fail "$output"
 }
 
 @test "a weight across files: each of these is checked" {

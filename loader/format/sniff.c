@@ -10,6 +10,7 @@
 #include "base/cursor.h"
 #include "format/archive/tar.h"
 #include "format/format.h"
+#include "format/torch/pickle.h"
 #include "format/zip.h"
 #include "storage/storage.h"
 
@@ -244,8 +245,10 @@ static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
 			.what = "a tar file without weights that can be read in place: unpack it first, or, where a torch before "
 				"0.1.10 wrote it, load and save it with a torch of 0.4 to 2.x",
 		};
-	else if (s->len > 2 && s->start[0] == 0x80 && s->start[1] >= 2 && s->start[1] <= 5) /* PROTO (pickletools.py) */
+	else if (tfs_pickle_protocol(s->start, s->len) > 0)
 		*c = (struct tfs_sniffed){ .container = TFS_IN_PICKLE, .what = "a Python pickle without tensors or NumPy arrays" };
+	else if (!tfs_pickle_protocol(s->start, s->len))
+		c->what = "a Python pickle of protocol 0, which is text: load it, and save it with pickle.dump(protocol=4)";
 	else
 		sniff_text(s, c);
 }

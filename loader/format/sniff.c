@@ -214,6 +214,36 @@ static bool has_packed(const struct tfs_zip *zip)
 	return false;
 }
 
+/* torch before 0.1.10, in 2017 (torch/serialization.py, legacy_load()): a tar file of four members. */
+#define OLD_TORCH "a file of a torch before 0.1.10: load it, and save it with a torch of 0.4 to 2.x"
+
+struct old_torch {
+	unsigned found;
+};
+
+static int is_member(void *arg, const struct tfs_tar_member *m)
+{
+	static const char *const names[] = { "sys_info", "pickle", "tensors", "storages" };
+	struct old_torch *old = arg;
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(tfs_tar_plain(m->name), names[i]))
+			old->found |= 1u << i;
+	return 0;
+}
+
+const char *tfs_sniff_old_torch(const struct tfs_input *in)
+{
+	enum { ALL = 0xf, MOST = 8 /* and their extended headers */ };
+	struct old_torch old = { 0 };
+	uint8_t start[TFS_TAR_BLOCK];
+
+	if (in->size < sizeof start || tfs_input_read(in, start, sizeof start, 0, NULL) || !tfs_tar_claims(start, sizeof start))
+		return NULL;
+	tfs_tar_walk(in, MOST, is_member, &old, NULL);
+	return old.found == ALL ? OLD_TORCH : NULL;
+}
+
 /* --- The file -------------------------------------------------------------------------------------------------------- */
 
 static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
@@ -238,12 +268,12 @@ static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
 			.what = has_packed(s->zip) ? "a zip file that has its weights compressed: unpack it first" :
 						     "a zip file without tensors",
 		};
-	else if (tfs_tar_claims(s->start,
-				s->len)) /* torch before 0.1.10, in 2017 (torch/serialization.py, legacy_load()), wrote such, too */
+	else if (tfs_tar_claims(s->start, s->len))
 		*c = (struct tfs_sniffed){
 			.container = TFS_IN_TAR,
-			.what = "a tar file without weights that can be read in place: unpack it first, or, where a torch before "
-				"0.1.10 wrote it, load and save it with a torch of 0.4 to 2.x",
+			.what = tfs_sniff_old_torch(s->in) ?
+					OLD_TORCH :
+					"a tar file without weights that can be read in place: unpack it first",
 		};
 	else if (tfs_pickle_protocol(s->start, s->len) > 0)
 		*c = (struct tfs_sniffed){ .container = TFS_IN_PICKLE, .what = "a Python pickle without tensors or NumPy arrays" };
@@ -348,6 +378,15 @@ static size_t bundle_prefix(const char *name)
 	return at;
 }
 
+/* X.onnx_data_1, as transformers.js splits it. */
+static bool is_onnx_part(const char *name)
+{
+	const char *part = strstr(name, ".onnx_data_");
+	int len = 0;
+
+	return part && part > name && !sscanf(part, ".onnx_data_%*4[0-9]%n", &len) && len && !part[len];
+}
+
 /* group1-shard1of3.bin, as TensorFlow.js names its weights. */
 static bool is_tfjs_part(const char *name)
 {
@@ -385,7 +424,11 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		{ ".trt", "a TensorRT engine" },
 		{ ".mil", "a compiled Core ML model's program" },
 		{ ".espresso.weights", "weights of a compiled Core ML model" },
-		{ ".ncnn.bin", "weights of an ncnn model" },
+		{ ".mlmodelc", "a compiled Core ML model" },
+		{ ".onnx_data", "the data of an ONNX model" },
+		{ ".onnx.data", "the data of an ONNX model" },
+		{ ".ncnn.bin", "the weights of an ncnn model" },
+		{ ".param", "the layers of an ncnn model" },
 		{ ".rknn", "a model compiled for Rockchip's NPUs" },
 		{ ".bpte", "an ExecuTorch program bundled with tests" },
 		{ ".axmodel", "a model compiled for Axera's NPUs" },
@@ -415,7 +458,11 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (names[i].misleads >= has_format && tfs_format_ends_with(file_name, names[i].suffix))
 			return names[i].what;
-	return !has_format && bundle_prefix(file_name) ? "a part of a TensorFlow checkpoint" : NULL;
+	if (has_format)
+		return NULL;
+	return bundle_prefix(file_name) ? "a part of a TensorFlow checkpoint" :
+	       is_onnx_part(file_name)	? "the data of an ONNX model" :
+					  NULL;
 }
 
 int tfs_sniff_read(const struct tfs_format *format, const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog,

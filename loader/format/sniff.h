@@ -86,6 +86,9 @@ int tfs_sniff_other(const struct tfs_input *in, const struct tfs_format *format,
  */
 const char *tfs_sniff_name(const char *file_name, bool has_format);
 
+/* What the tar file @in is, as from tfs_sniff_name(), if a torch before 0.1.10 wrote it; else NULL. */
+const char *tfs_sniff_old_torch(const struct tfs_input *in);
+
 /*
  * Is @file_name the name of a part of a checkpoint (TensorFlow's data, torch's .distcp, TensorFlow.js's shards), whose tensors another
  * file in its directory lists? Then that one's name is in @table.

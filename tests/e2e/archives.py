@@ -6,6 +6,8 @@ usage: archives.py STEP ARGUMENT…, where STEP is one of the functions below"""
 
 import io
 import os
+import pickle
+import struct
 import subprocess
 import sys
 import tarfile
@@ -147,6 +149,14 @@ def llamafile(path, start, *args):
     write_zip(path, [(".args", b"-m\nm.gguf\n"), ("m.gguf", mkgguf.sample())], mode="a")
     if "deflated" in args:
         write_zip(path, [("m.gguf", mkgguf.sample())], zipfile.ZIP_DEFLATED)
+
+
+@step
+def old_torch(path):
+    """As torch/serialization.py of 0.1.9, _save(), wrote it: pickles, and the storages and tensors after their numbers."""
+    storages = pickle.dumps(1) + pickle.dumps(("1", "cpu", "FloatStorage")) + struct.pack("<q", 1) + bytes(4)
+    write_tar(path, [("sys_info", pickle.dumps({"little_endian": True})), ("pickle", pickle.dumps({})),
+                     ("tensors", pickle.dumps(0)), ("storages", storages)])
 
 
 @step

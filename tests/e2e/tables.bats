@@ -124,6 +124,59 @@ generated() {
 	[[ $output = *"not read: a.engine (a TensorRT engine), b.rknn (a model compiled for Rockchip's NPUs) and 2 more" ]]
 }
 
+@test "ncnn, compiled Core ML, ONNX's data alone, and torch's first format: named for what they are, alone and beside weights" {
+	local name what path
+	mkdir -p "$T/other/m.mlmodelc/weights" "$T/other/tar"
+	printf '7767517\n2 2\nInput x 0 1 x\n' >"$T/other/net.param"
+	head -c 100 /dev/zero | tr '\0' 'w' >"$T/other/net.bin"
+	cp "$T/other/net.param" "$T/other/a.ncnn.param"
+	cp "$T/other/net.bin" "$T/other/a.ncnn.bin"
+	cp "$T/other/net.bin" "$T/other/m.mlmodelc/weights/weight.bin"
+	cp "$T/other/net.bin" "$T/other/m.mlmodelc/coremldata.bin"
+	echo 'program(1.0)' >"$T/other/m.mlmodelc/model.mil"
+	cp "$T/other/net.bin" "$T/other/w.onnx_data"
+	cp "$T/other/net.bin" "$T/other/w.onnx_data_1"
+	cp "$T/other/net.bin" "$T/other/model.onnx.data"
+	py "$e2e/archives.py" old-torch "$T/other/tar/old.tar"
+	cat >"$T/said" <<-'END'
+		a.ncnn.bin is the weights of an ncnn model
+		a.ncnn.param is the layers of an ncnn model
+		m.mlmodelc is a compiled Core ML model
+		model.onnx.data is the data of an ONNX model
+		net.bin is the weights of an ncnn model
+		net.param is the layers of an ncnn model
+		tar/old.tar is a file of a torch before 0.1.10: load it, and save it with a torch of 0.4 to 2.x
+		w.onnx_data is the data of an ONNX model
+		w.onnx_data_1 is the data of an ONNX model
+	END
+	mkmodel --bytes 64K
+	cp -r "$T/other"/* "$model"
+	start "$model" "$mnt"
+	stat_is warnings -eq 0
+	diff <(sed -n 's/^not read: //p' "$mnt/.tensorfs/stats" | LC_ALL=C sort) "$T/said"
+	umount "$mnt"
+	# Alone.
+	while read -r path what; do
+		rm -rf "$model"
+		mkdir "$model"
+		cp -r "$T/other/${path%%/*}" "$model"
+		[[ $path != net.bin ]] || cp "$T/other/net.param" "$model"
+		refused 1 "$model" "$mnt"
+		[[ $output = *"$path"*" $what" ]] || fail "$path: $output"
+	done <"$T/said"
+	# What was not downloaded is said to be that.
+	echo 'version https://git-lfs.github.com/spec/v1' >"$model/net.bin"
+	cp "$T/other/net.param" "$model"
+	refused 1 "$model" "$mnt"
+	[[ $output = *'net.bin: is a Git LFS pointer'* ]] || fail "$output"
+	# Under a name that torch's files have.
+	for name in old.pth old.pth.tar; do
+		cp "$T/other/tar/old.tar" "$T/$name"
+		refused 1 "$T/$name" "$mnt"
+		[[ $output = *"is a file of a torch before 0.1.10: load it, and save it with a torch of 0.4 to 2.x" ]] || fail "$output"
+	done
+}
+
 @test "corpus: other projects' files" {
 	need_shared
 	for file in "$shared"/corpus/other/tflite-micro/*.tflite "$shared"/corpus/other/ort/*.ort "$shared"/corpus/other/executorch/model.pte \

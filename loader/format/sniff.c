@@ -417,6 +417,7 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		bool misleads; /* it begins like a file of a format */
 	} names[] = {
 		{ ".distcp", "a part of a torch distributed checkpoint", true }, /* files of torch.save(), one after the other */
+		{ ".ckpt.index", "a part of a TensorFlow checkpoint" },
 		{ ".pb", "a TensorFlow graph" },
 		{ ".ocdbt", "a part of an Orbax checkpoint" },
 		{ ".engine", "a TensorRT engine" },

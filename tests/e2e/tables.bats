@@ -180,6 +180,7 @@ generated() {
 @test "corpus: other projects' files" {
 	need_shared
 	for file in "$shared"/corpus/other/tflite-micro/*.tflite "$shared"/corpus/other/ort/*.ort "$shared"/corpus/other/executorch/model.pte \
+		"$shared"/corpus/other/face-api/*-weights_manifest.json \
 		"$shared"/corpus/misc/whisper-ggml/*parakeet*.bin; do
 		start "$file" "$mnt"
 		py "$e2e/tablecorpus.py" "$mnt" "$file"

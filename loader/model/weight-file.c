@@ -73,15 +73,18 @@ static int refuse_cost(const struct tfs_model_impl *m, const struct tfs_share *s
 			     l->memory >> 20);
 }
 
-/* The format of a file whose name may mean anything; NULL: none, or it can't be read. */
-static const struct tfs_format *format_by_content(const struct tfs_model *m, uint32_t node)
+/* The format of a file whose name may mean anything into @file; NULL: none, or it can't be read. */
+static void format_by_content(const struct tfs_model *m, struct tfs_weight_file *file)
 {
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
-	const struct tfs_format *format = NULL;
+	const char *name = m->nodes[file->node].name;
 
-	if (!tfs_model_open_input(m, node, &in))
-		tfs_sniff_format(&in, m->nodes[node].name, &format, NULL);
-	return format;
+	file->format = NULL;
+	if (tfs_model_open_input(m, file->node, &in))
+		return;
+	tfs_sniff_format(&in, name, &file->format, NULL);
+	if (!file->format && tfs_format_ends_with(name, ".tar"))
+		file->unread = tfs_sniff_old_torch(&in);
 }
 
 /* For formats whose tensors are described by several files. */
@@ -125,7 +128,7 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	int r;
 
 	if (file->is_ambiguous) {
-		file->format = format_by_content(m, file->node);
+		format_by_content(m, file);
 		file->is_other = !file->format;
 		if (file->is_other)
 			return 0;

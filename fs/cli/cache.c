@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/mask.h"
 #include "cli/commands.h"
 #include "cli/figures.h"
 #include "cli/output.h"
@@ -236,6 +237,7 @@ static bool remove_entry(struct cache *c, struct tfs_cache_entry *e, struct remo
 static bool choose(struct cache *c, const char *name)
 {
 	size_t len = strlen(name);
+	char shown[TFS_MASKED];
 	bool any = false;
 
 	for (size_t i = 0; i < c->n_models; i++) {
@@ -246,7 +248,7 @@ static bool choose(struct cache *c, const char *name)
 				any = c->models[i].chosen = true;
 	}
 	if (!any)
-		tfs_log_error("%s: not in the cache %s", name, tfs_cache_path(c->cache));
+		tfs_log_error("%s: not in the cache %s", tfs_mask_url(name, shown, sizeof shown), tfs_cache_path(c->cache));
 	return any;
 }
 

@@ -3,47 +3,7 @@
 # network, so that what is asked for can be seen, and each thing that can go wrong can be made to. Bytes are compared with the directory.
 # bats file_tags=threads
 load helpers
-
-# fake: the environment of every program that follows. The URL of the model is in $url.
-fake() {
-	export TENSORFS_FETCH=$top/tests/data/fake-fetch.py TENSORFS_CACHE=$T/cache FAKE_LOG=$T/asked
-	export HF_HUB_CACHE=$T/hub HOME=$T
-	unset TENSORFS_OFFLINE HF_HUB_OFFLINE XDG_CACHE_HOME
-	: >"$FAKE_LOG"
-	url=http://fake$model
-	hub=hf://org/name$model
-}
-
-# asked PATTERN: how often that was asked for since the last forget.
-asked() { grep -cE -- "$1" "$FAKE_LOG" || true; }
-forget() { : >"$FAKE_LOG"; }
-
-# same_files: the originals in the mount are those of the directory.
-same_files() {
-	local f
-	while IFS= read -r -d '' f; do
-		cmp "$model/$f" "$mnt/$f" || return 1
-	done < <(cd "$model" && find . -type f -print0)
-}
-
-# same_tensors: and the tensors are what is in the weight files.
-same_tensors() {
-	rm -rf "$T/cut"
-	py "$e2e/hashes.py" cut "$T/cut/tensors" "$model"/*.safetensors
-	diff -r "$T/cut/tensors" "$mnt/tensors"
-}
-
-# data_of FILE: the file in the cache that has its bytes.
-data_of() {
-	local size
-	size=$(stat -c %s "$model/$1")
-	find "$TENSORFS_CACHE/objects" -name data -size "${size}c"
-}
-
-# shellcheck disable=SC2317 # wait_until calls it
-some_asked() { (($(asked ^READ) > 3)); }
-
-complete() { [[ $(stat_of cache_bytes) = "$(stat_of model_bytes)" ]]; }
+load remote-helpers
 
 # bats test_tags=slow
 @test "a directory: tensors, originals, views; each byte is fetched once" {

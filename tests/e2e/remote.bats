@@ -3,34 +3,7 @@
 # by itself is in remote-cache.bats, what tensorfs-fetch does in tests/remote.
 # bats file_tags=slow
 load helpers
-
-prepare() {
-	[[ -x $(dirname "$TENSORFS")/tensorfs-fetch ]] || skip "optional: built without libcurl"
-	export TENSORFS_CACHE=$T/cache HOME=$T HF_HUB_CACHE=$T/hub AWS_EC2_METADATA_DISABLED=true
-	unset TENSORFS_FETCH TENSORFS_OFFLINE HF_HUB_OFFLINE XDG_CACHE_HOME HF_TOKEN HF_ENDPOINT http_proxy https_proxy all_proxy
-	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3
-}
-
-# serve KIND [FAULT...]: sets $server to the URL.
-serve() {
-	"$TFS_PYTHON" "$e2e/remoteserver.py" "$1" "$model" "$T/server.$1" "${@:2}" 3>&- 7>&- 9>&- &
-	helpers+=($!)
-	wait_until test -s "$T/server.$1"
-	server=$(cat "$T/server.$1")
-}
-
-same_files() {
-	local f
-	while IFS= read -r -d '' f; do
-		cmp "$model/$f" "$mnt/$f" || return 1
-	done < <(cd "$model" && find . -type f -print0)
-}
-
-same_tensors() {
-	rm -rf "$T/cut"
-	py "$e2e/hashes.py" cut "$T/cut/tensors" "$model"/*.safetensors
-	diff -r "$T/cut/tensors" "$mnt/tensors"
-}
+load remote-helpers
 
 @test "https-style directory by nginx: by its listing, one file, a second mount" {
 	prepare

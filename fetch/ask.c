@@ -223,6 +223,9 @@ int tfs_ask(const struct tfs_ask_spec *spec)
 	a->job.run = run;
 	a->timer.run = on_timer;
 	a->give_up = tfs_now() + spec->f->options.timeout;
+	/* Of a LIST all requests together. */
+	if (spec->f->origin && spec->f->origin->listing && spec->f->origin->late < a->give_up)
+		a->give_up = spec->f->origin->late;
 	tfs_job_queue(&a->job, h, TFS_FETCH_DEMAND, false);
 	return 0;
 }

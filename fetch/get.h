@@ -50,8 +50,8 @@ void tfs_get_start(struct tfs_read *read, uint64_t max, bool asks);
 /* One of its READs was answered, and must not be written any more. */
 void tfs_get_forget(struct tfs_get *g, struct tfs_read *read);
 
-/* Give up if it isn't running, and it is too late, or will be. */
-void tfs_get_check_age(struct tfs_get *g, double now);
+/* Give up if it is too late, or will be: 0; else when that is. */
+double tfs_get_check_age(struct tfs_get *g, double now);
 
 /* End it without answering its READs, which are freed. */
 void tfs_get_destroy(struct tfs_get *g);

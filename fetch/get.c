@@ -464,9 +464,13 @@ static void on_status(struct tfs_attempt *a, struct tfs_host *h)
 		return;
 	}
 	o->ops->explain(o, &a->x, a->body, a->len, &err);
-	if (status == 404 || status == 410 || status == 412 || status == 416)
-		tfs_error_set(&err, -ESTALE, TFS_NO_OFFSET, "%s: %s has changed, or is gone: HTTP status %d",
-			      tfs_url_show_host(&a->x.url, host), g->file->path, status);
+	tfs_url_show_host(&a->x.url, host);
+	if (status == 416 && a->x.head.has_total && a->x.head.total != g->file->size)
+		tfs_get_other_size(g->file, a->x.head.total, host, &err);
+	else if (status == 404 || status == 410 || status == 412 || status == 416)
+		tfs_error_set(&err, -ESTALE, TFS_NO_OFFSET,
+			      "%s: %s has changed since it was listed, or is gone: HTTP status %d. Mount again", host,
+			      g->file->path, status);
 	fail(g, &err);
 }
 

@@ -65,6 +65,9 @@ size_t tfs_get_etag(const struct tfs_get *g, const struct tfs_exchange *x);
  */
 int tfs_get_check(const struct tfs_get *g, const struct tfs_exchange *x, struct tfs_error *err);
 
+/* get-check.c: -ESTALE, with @err filled: @host says that @file has @size bytes, and not those that were listed. */
+int tfs_get_other_size(const struct tfs_file *file, uint64_t size, const char *host, struct tfs_error *err);
+
 /* range.c, for get.c: a READ is done, and freed. */
 void tfs_range_done(struct tfs_read *read, int code, const struct tfs_error *err);
 

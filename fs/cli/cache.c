@@ -94,9 +94,10 @@ static int load_models(struct cache *c)
 		return r ? r : -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		struct model *m = &c->models[c->n_models];
+		bool doubted;
 
 		memcpy(m->name, names[i], sizeof m->name);
-		c->n_models += !tfs_cache_get_tree(c->cache, m->name, &m->table);
+		c->n_models += !tfs_cache_get_tree(c->cache, m->name, &m->table, &doubted);
 	}
 	return 0;
 }

@@ -111,7 +111,11 @@ static int name_error(struct tfs_sources *p, uint32_t node, int code, struct tfs
 	return code;
 }
 
-static const char stale[] = "changed, replaced or removed since it was mounted";
+/* Opening or checking it has failed. */
+static int name_failure(struct tfs_sources *p, uint32_t node, int code, struct tfs_error *err)
+{
+	return name_error(p, node, code, err, tfs_model_why(p->model, node, code));
+}
 
 static int source_open(struct tfs_sources *p, uint32_t node, struct tfs_source **ret_source, struct tfs_error *err)
 {
@@ -121,7 +125,7 @@ static int source_open(struct tfs_sources *p, uint32_t node, struct tfs_source *
 	int r = tfs_model_open_input(p->model, node, &s->in);
 	if (r) {
 		free(s);
-		return name_error(p, node, r, err, r == -ESTALE ? stale : strerror(-r));
+		return name_failure(p, node, r, err);
 	}
 	s->node = node;
 	s->size = p->model->nodes[node].id.size;
@@ -141,7 +145,7 @@ static int source_open(struct tfs_sources *p, uint32_t node, struct tfs_source *
 			s->tier = TFS_TIER_URING;
 		} else if (direct_fd == -ESTALE) { /* replaced between the two opens */
 			source_free(s);
-			return name_error(p, node, -ESTALE, err, stale);
+			return name_failure(p, node, -ESTALE, err);
 		}
 	}
 	*ret_source = s;
@@ -151,7 +155,7 @@ static int source_open(struct tfs_sources *p, uint32_t node, struct tfs_source *
 int tfs_source_check(struct tfs_sources *p, struct tfs_source *s, struct tfs_error *err)
 {
 	int r = tfs_model_check_node(p->model, s->node, &s->in);
-	return r ? name_error(p, s->node, r, err, r == -ESTALE ? stale : strerror(-r)) : 0;
+	return r ? name_failure(p, s->node, r, err) : 0;
 }
 
 int tfs_source_pin(struct tfs_sources *p, uint32_t node, struct tfs_source **ret_source, struct tfs_error *err)

@@ -108,6 +108,16 @@ int tfs_model_open_input(const struct tfs_model *m, uint32_t node, struct tfs_in
 	return open_node(m, node, 0, ret_input);
 }
 
+const char *tfs_model_why(const struct tfs_model *m, uint32_t node, int code)
+{
+	const char *said;
+
+	if (code != -ESTALE)
+		return strerror(-code);
+	said = m->storage->ops->stale ? m->storage->ops->stale(m->storage, &m->nodes[node].id) : NULL;
+	return said ? said : "changed, replaced or removed since it was mounted";
+}
+
 int tfs_model_open_node(const struct tfs_model *m, uint32_t node, int flags)
 {
 	struct tfs_input in;

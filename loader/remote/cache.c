@@ -197,8 +197,8 @@ static bool lock_map(int fd, short type, bool wait)
 }
 
 /*
- * Is the map, which is open, of this object? A new one is written. -EEXIST: it is of something else, or damaged; -ENOENT: it can't be
- * written.
+ * Is the map, which is open, of this object? A new one is written. -EMSGSIZE: it is, but of another size; -EEXIST: it is of something
+ * else, or damaged; -ENOENT: it can't be written.
  */
 static int check_map(int fd, bool writable, const struct map_header *want)
 {
@@ -210,6 +210,9 @@ static int check_map(int fd, bool writable, const struct map_header *want)
 		return -errno;
 	if (got == sizeof have && !memcmp(&have, want, offsetof(struct map_header, about)))
 		return 0;
+	if (got == sizeof have && have.magic == want->magic && have.grain == want->grain && !strcmp(have.key, want->key) &&
+	    !memcmp(have.identity, want->identity, sizeof have.identity))
+		return -EMSGSIZE;
 	if (got && have.magic)
 		return -EEXIST;
 	if (!writable)
@@ -265,9 +268,13 @@ static int try_object(struct tfs_cache *c, const struct map_header *want, bool w
 {
 	cleanup_fd int data = -1, map = -1;
 	int r = open_object(c, want->key, writable, &data, &map);
+	struct stat st;
 
 	if (!r)
 		r = check_map(map, writable, want);
+	/* Bytes came only if the origin has confirmed the size. Without any, one size is as good as the other. */
+	if (r == -EMSGSIZE && !fstat(data, &st) && !st.st_blocks)
+		r = -ENODATA;
 	if (!r && writable && ftruncate(data, (off_t)want->size))
 		r = -errno;
 	if (r)
@@ -289,11 +296,11 @@ int tfs_cache_object(struct tfs_cache *c, const char *key, const char *identity,
 	snprintf(want.about, sizeof want.about, "%s", about);
 	r = try_object(c, &want, c->writable, ret_object);
 	/* Nothing is written over what somebody may be using. */
-	if (r == -EEXIST && c->writable && !tfs_cache_remove(c, key))
+	if ((r == -EEXIST || r == -ENODATA) && c->writable && !tfs_cache_remove(c, key))
 		r = try_object(c, &want, true, ret_object);
 	else if (c->writable && (r == -EACCES || r == -EROFS))
 		r = try_object(c, &want, false, ret_object);
-	return r;
+	return r == -ENODATA ? -EMSGSIZE : r;
 }
 
 int tfs_cache_object_by_key(struct tfs_cache *c, const char *key, struct tfs_object *ret_object)
@@ -507,7 +514,8 @@ bool tfs_cache_room(struct tfs_cache *c, size_t bytes)
 void tfs_cache_failed(struct tfs_cache *c, int code)
 {
 	if (!atomic_exchange(&c->failed, true))
-		tfs_log_warning("writing to the cache %s: %s; what comes now may not be kept", c->path, strerror(code));
+		tfs_log_warning("writing to the cache %s: %s; what comes now may not be kept", c->path,
+				code == EEXIST ? "a file in it is damaged, and in use by a mount" : strerror(code));
 }
 
 /* --- Trees -------------------------------------------------------------------------------------------------------------- */
@@ -517,7 +525,7 @@ static void tree_path(const char *name, char buf[static 2 * TFS_CACHE_NAME])
 	snprintf(buf, 2 * TFS_CACHE_NAME, "trees/%s", name);
 }
 
-int tfs_cache_get_tree(struct tfs_cache *c, const char *name, struct tfs_remote_table *ret_table)
+int tfs_cache_get_tree(struct tfs_cache *c, const char *name, struct tfs_remote_table *ret_table, bool *ret_doubted)
 {
 	char path[2 * TFS_CACHE_NAME];
 	cleanup_free char *bytes = NULL;
@@ -533,7 +541,19 @@ int tfs_cache_get_tree(struct tfs_cache *c, const char *name, struct tfs_remote_
 	if (!bytes || tfs_file_read(fd, bytes, size, 0, NULL) || tfs_file_read(fd, &hash, sizeof hash, size, NULL) ||
 	    hash != tfs_grain_hash(bytes, size))
 		return -ENOENT;
+	*ret_doubted = !st.st_mtim.tv_sec;
 	return tfs_remote_table_take(tfs_steal(bytes), size, ret_table, NULL) ? -ENOENT : 0;
+}
+
+/* A new one has another time. */
+void tfs_cache_doubt_tree(struct tfs_cache *c, const char *name)
+{
+	static const struct timespec never[2] = { { 0 }, { 0 } };
+	char path[2 * TFS_CACHE_NAME];
+
+	tree_path(name, path);
+	if (c->writable && utimensat(c->dir, path, never, AT_SYMLINK_NOFOLLOW))
+		tfs_log_debug("%s: %s", path, strerror(errno));
 }
 
 /* To a file of our own, and then renamed: a reader has the old one or the new one. After a crash, perhaps neither: then there is none. */

@@ -36,7 +36,7 @@ enum { WANT_SLOTS = 64, WANT_AHEAD = 16 };
 
 struct file {
 	struct tfs_object *_Atomic object;
-	_Atomic bool stale;
+	char *_Atomic stale; /* why it is of no use any more; owned; NULL: it is */
 	/* Relaxed: only a guess. */
 	_Atomic uint64_t next, ahead;
 };
@@ -45,8 +45,9 @@ struct tfs_remote {
 	struct tfs_remote_options options;
 	struct tfs_remote_table table;
 	struct tfs_fetcher *fetcher;
-	struct tfs_cache *cache; /* NULL: none */
-	struct file *files;	 /* one for each node */
+	struct tfs_cache *cache;   /* NULL: none */
+	struct file *files;	   /* one for each node */
+	char tree[TFS_CACHE_NAME]; /* the table's, in the cache */
 	_Atomic bool scanned;
 	_Atomic uint64_t hit_bytes, bad, stale;
 };
@@ -95,7 +96,12 @@ static int open_object(struct tfs_remote *r, uint32_t node, struct tfs_object *r
 		int e = tfs_cache_object(r->cache, key, identity, about, n->size, ret);
 		if (!e)
 			return 0;
-		if (e != -ENOENT) /* of a cache that is only read */
+		if (e == -EMSGSIZE)
+			tfs_log_warning("%s: %" PRIu64
+					" bytes, says the list of files, but there was another size for the same hash: one "
+					"list is wrong, and the file isn't kept",
+					tfs_remote_table_string(&r->table, n->path), n->size);
+		else if (e != -ENOENT) /* of a cache that is only read */
 			tfs_cache_failed(r->cache, -e);
 	}
 	return tfs_object_open_memory(n->size, ret);
@@ -137,16 +143,30 @@ bool tfs_remote_keeps(struct tfs_remote *r, uint32_t node)
 
 /* --- Reading ------------------------------------------------------------------------------------------------------------ */
 
-static int failed(struct tfs_remote *r, uint32_t node, int code)
+#define STALE "changed at its origin since it was mounted"
+
+/* A read has failed with @code, for the reason in @err. */
+static int failed(struct tfs_remote *r, uint32_t node, int code, const struct tfs_error *err)
 {
-	if (code == -ESTALE && !atomic_exchange(&r->files[node].stale, true))
-		r->stale++;
+	char *none = NULL, *why;
+
+	if (code != -ESTALE)
+		return code;
+	why = strdup(*err->what ? err->what : STALE);
+	if (!why || !atomic_compare_exchange_strong(&r->files[node].stale, &none, why)) {
+		free(why);
+		return code;
+	}
+	r->stale++;
+	/* Of a commit nothing changes, so it is the list that is wrong. */
+	if (r->cache && *r->table.revision)
+		tfs_cache_doubt_tree(r->cache, r->tree);
 	return code;
 }
 
-static int stale(struct tfs_error *err)
+static int stale(struct tfs_error *err, const char *why)
 {
-	return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "changed at its origin since it was mounted");
+	return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "%s", why);
 }
 
 static int begin(struct tfs_remote *r, uint32_t node, uint64_t from, uint64_t end, bool ahead, bool wait, unsigned *ret_slot,
@@ -179,19 +199,20 @@ static uint64_t look_ahead(struct file *f, uint64_t offset, uint64_t end)
 static int fetch(struct tfs_remote *r, uint32_t node, struct tfs_object *keep, uint64_t from, uint64_t end, void *buf, size_t len,
 		 uint64_t offset, bool ahead, struct tfs_error *err)
 {
+	struct tfs_error why = { .offset = TFS_NO_OFFSET };
 	const uint8_t *data;
 	unsigned slot = 0;
 	int code = begin(r, node, from, end, ahead, true, &slot, err);
 
 	if (code)
 		return code;
-	code = tfs_fetcher_finish(r->fetcher, slot, &data, err);
+	code = tfs_fetcher_finish(r->fetcher, slot, &data, &why);
 	if (!code && keep)
 		tfs_object_write(keep, data, (size_t)(end - from), from);
 	if (!code)
 		memcpy(buf, data + (offset - from), len < end - offset ? len : (size_t)(end - offset));
 	tfs_fetcher_release(r->fetcher, slot);
-	return failed(r, node, code);
+	return code ? tfs_error_set(err, failed(r, node, code, &why), why.offset, "%s", why.what) : 0;
 }
 
 /* Get bytes from @offset on that aren't here: how many, at most @len; 0: somebody else has got them; or -errno with @err filled. */
@@ -222,11 +243,12 @@ static ssize_t get(struct tfs_remote *r, uint32_t node, struct tfs_object *o, vo
 
 int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, uint64_t offset, bool ahead, struct tfs_error *err)
 {
+	const char *why = r->files[node].stale;
 	struct tfs_object *o;
 	uint8_t *to = buf;
 
-	if (r->files[node].stale)
-		return stale(err);
+	if (why)
+		return stale(err, why);
 	if (offset > r->table.nodes[node].size || len > r->table.nodes[node].size - offset)
 		return tfs_error_set(err, -EIO, r->table.nodes[node].size, "the file ends here");
 	if (!len)
@@ -259,7 +281,7 @@ int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, 
 	}
 }
 
-bool tfs_remote_is_stale(const struct tfs_remote *r, uint32_t node)
+const char *tfs_remote_stale(const struct tfs_remote *r, uint32_t node)
 {
 	return r->files[node].stale;
 }
@@ -285,10 +307,11 @@ struct wants {
 static void finish_first(struct wants *w)
 {
 	struct wanted *x = &w->ring[w->first];
+	struct tfs_error why = { .offset = TFS_NO_OFFSET };
 	const uint8_t *data;
-	int code = tfs_fetcher_finish(w->r->fetcher, x->slot, &data, NULL);
+	int code = tfs_fetcher_finish(w->r->fetcher, x->slot, &data, &why);
 
-	failed(w->r, x->node, code);
+	failed(w->r, x->node, code, &why);
 	if (!code)
 		tfs_object_write(x->object, data, (size_t)(x->end - x->from), x->from);
 	tfs_fetcher_release(w->r->fetcher, x->slot);
@@ -417,11 +440,11 @@ static bool is_pinned(const char *url)
 	return n == 40 && (!at[41] || at[41] == '/');
 }
 
-/* Ask the origin. @last: the table that was kept, or one of zeros. */
-static int list(struct tfs_remote *r, struct tfs_remote_table *last, struct tfs_error *err)
+/* Ask the origin. @last: the table that was kept, or one of zeros; @doubted: it isn't to be used if the origin has another one. */
+static int list(struct tfs_remote *r, struct tfs_remote_table *last, bool doubted, struct tfs_error *err)
 {
 	cleanup_fd int fd = -1;
-	int code = tfs_fetcher_list(r->fetcher, last->bytes ? last->revision : "", &fd, err);
+	int code = tfs_fetcher_list(r->fetcher, last->bytes && !doubted ? last->revision : "", &fd, err);
 
 	if (!code && fd < 0) {
 		r->table = *last;
@@ -443,22 +466,22 @@ static int list(struct tfs_remote *r, struct tfs_remote_table *last, struct tfs_
 static int find_table(struct tfs_remote *r, const char *url, struct tfs_error *err)
 {
 	struct tfs_remote_table last = { 0 };
-	char name[TFS_CACHE_NAME];
+	bool doubted = false;
 	int code = 0;
 
-	tree_name(url, name);
+	tree_name(url, r->tree);
 	if (r->cache)
-		tfs_cache_get_tree(r->cache, name, &last);
-	if (last.bytes && (r->options.offline || is_pinned(url))) {
+		tfs_cache_get_tree(r->cache, r->tree, &last, &doubted);
+	if (last.bytes && (r->options.offline || (is_pinned(url) && !doubted))) {
 		r->table = last;
 		return 0;
 	}
 	if (r->options.offline)
 		return tfs_error_set(err, -ENETUNREACH, TFS_NO_OFFSET, "there is no network (%s), and it isn't in the cache%s%s",
 				     TFS_REMOTE_OFFLINE, r->cache ? " " : "", r->cache ? tfs_cache_path(r->cache) : "");
-	code = list(r, &last, err);
+	code = list(r, &last, doubted, err);
 	if (!code && r->cache)
-		tfs_cache_put_tree(r->cache, name, &r->table);
+		tfs_cache_put_tree(r->cache, r->tree, &r->table);
 	tfs_remote_table_fini(&last);
 	return code;
 }
@@ -523,11 +546,13 @@ void tfs_remote_close(struct tfs_remote *r)
 	if (!r)
 		return;
 	tfs_fetcher_destroy(r->fetcher);
-	for (uint32_t i = 0; r->files && i < r->table.n; i++)
+	for (uint32_t i = 0; r->files && i < r->table.n; i++) {
+		free(r->files[i].stale);
 		if (r->files[i].object) {
 			tfs_object_close(r->files[i].object);
 			free(r->files[i].object);
 		}
+	}
 	free(r->files);
 	tfs_remote_table_fini(&r->table);
 	tfs_cache_close(r->cache);

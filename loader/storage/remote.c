@@ -237,7 +237,7 @@ static int open_file(const struct tfs_storage *storage, const char *path, const 
 	const struct remote_storage *s = of(storage);
 	uint32_t node = find_file(s, path);
 
-	if (node == UINT32_MAX || node != node_of(id) || tfs_remote_is_stale(s->remote, node))
+	if (node == UINT32_MAX || node != node_of(id) || tfs_remote_stale(s->remote, node))
 		return -ESTALE;
 	if (flags) /* there is no O_DIRECT of these */
 		return -EINVAL;
@@ -249,7 +249,7 @@ static int check(const struct tfs_storage *s, const char *path, const struct tfs
 {
 	(void)path;
 	(void)id;
-	return tfs_remote_is_stale(of(s)->remote, in->node) ? -ESTALE : 0;
+	return tfs_remote_stale(of(s)->remote, in->node) ? -ESTALE : 0;
 }
 
 static void want(struct tfs_storage *s, const struct tfs_storage_range *ranges, size_t n, bool ahead)
@@ -292,6 +292,11 @@ static int whole(struct tfs_storage *s, const struct tfs_identity *id)
 static bool keeps(struct tfs_storage *s, const struct tfs_identity *id)
 {
 	return tfs_remote_keeps(of(s)->remote, node_of(id));
+}
+
+static const char *stale(const struct tfs_storage *s, const struct tfs_identity *id)
+{
+	return tfs_remote_stale(of(s)->remote, node_of(id));
 }
 
 static const char *listed_hash(const struct tfs_storage *s, const struct tfs_identity *id)
@@ -358,6 +363,7 @@ static const struct tfs_storage_ops ops = {
 	.idle = idle,
 	.whole = whole,
 	.keeps = keeps,
+	.stale = stale,
 	.listed_hash = listed_hash,
 	.stats = stats,
 	.destroy = destroy,

@@ -201,7 +201,7 @@ load remote-helpers
 	fake
 	start --cache=none "$url" "$mnt"
 	printf x >>"$model/model-00001-of-00002.safetensors"
-	expect_log "changed, replaced or removed|changed at its origin"
+	expect_log "model-00001-of-00002.safetensors: .*told to fail"
 	run cat "$mnt/model-00001-of-00002.safetensors"
 	[[ $status = 1 && $output = *"Stale file handle"* ]] || fail "$output"
 	stat_is changed -eq 1

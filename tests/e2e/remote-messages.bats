@@ -81,3 +81,74 @@ no_secret() { [[ $output != *hunter2* && $output != *5167* ]] || fail "a secret:
 	"$TENSORFS" ls "$model" >"$T/b"
 	cmp "$T/a" "$T/b"
 }
+
+@test "a size in the list that isn't the file's: which file, both sizes, and what to do; the list isn't used again" {
+	prepare
+	mkmodel --shards 2 --bytes 8M
+	serve hub model-00002-of-00002.safetensors+100 config.json+10
+	local size shard=model-00002-of-00002.safetensors
+	size=$(stat -c %s "$model/$shard")
+	export HF_ENDPOINT=$server
+	expect_log "shards can't be read|tensors are missing"
+	expect_log "$shard: left out: opening: .*$shard has $size bytes, and was listed with $((size + 100)): .*Mount again"
+	expect_log "$shard: opening: .*$shard has $size bytes, and was listed with $((size + 100))"
+	expect_log "config.json: .*config.json has [0-9]+ bytes, and was listed with [0-9]+"
+	start hf://org/model "$mnt"
+	grep -q "left out" "$log" || fail "$(cat "$log")"
+	cmp "$model/model-00001-of-00002.safetensors" "$mnt/model-00001-of-00002.safetensors"
+	run cat "$mnt/$shard"
+	[[ $output = *"Stale file handle"* ]] || fail "$output"
+	grep -q "error: $shard: opening: " "$log" || fail "$(cat "$log")"
+	run cat "$mnt/config.json"
+	[[ $output = *"Stale file handle"* ]] || fail "$output"
+	grep -q "error: config.json: " "$log" || fail "$(cat "$log")"
+	umount "$mnt"
+	# The list of a commit is kept for good, but not this one.
+	kill "${helpers[0]}"
+	wait_until ended "${helpers[0]}"
+	rm "$T/server.hub"
+	serve hub
+	export HF_ENDPOINT=$server
+	start hf://org/model "$mnt"
+	same_tensors
+	same_files
+}
+
+@test "a list with two sizes for one hash: what is right is kept, and what is wrong is said" {
+	prepare
+	mkmodel --bytes 8M
+	cp "$model/model.safetensors" "$model/z.safetensors"
+	serve hub z.safetensors+100
+	export HF_ENDPOINT=$server
+	expect_log "z.safetensors: .* bytes, says the list of files, but there was another size for the same hash"
+	expect_log "z.safetensors: left out: opening"
+	expect_log "also in"
+	start --prefetch=all hf://org/model "$mnt"
+	cmp "$model/model.safetensors" "$mnt/model.safetensors"
+	! grep -q "File exists\|writing to the cache" "$log" || fail "$(cat "$log")"
+	umount "$mnt"
+	run "$TENSORFS" cache verify
+	[[ $status = 0 && $output = *" 0 pieces and 0 files damaged"* ]] || fail "$output"
+	expect_log "z.safetensors: .*not in the cache"
+	start --offline hf://org/model "$mnt"
+	cmp "$model/model.safetensors" "$mnt/model.safetensors"
+}
+
+@test "an original that can't be read: its name, in the log and in the statistics" {
+	prepare
+	mkmodel --bytes 8M
+	serve web
+	head -c 9000000 /dev/urandom >"$model/other.dat"
+	kill "${helpers[0]}"
+	wait_until ended "${helpers[0]}"
+	rm "$T/server.web"
+	serve web
+	start --cache=none --remote-timeout=2 --prefetch=none "$server/m" "$mnt"
+	kill "${helpers[1]}"
+	wait_until ended "${helpers[1]}"
+	expect_log "error: other.dat: (byte [0-9]+: )?127.0.0.1:[0-9]+: "
+	run cat "$mnt/other.dat"
+	[[ $output = *"Input/output error"* ]] || fail "$output"
+	grep -q "error: other.dat: " "$log" || fail "$(cat "$log")"
+	[[ $(stat_of last_error) = "other.dat: "* ]] || fail "$(stat_of last_error)"
+}

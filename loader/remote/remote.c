@@ -169,11 +169,17 @@ static int stale(struct tfs_error *err, const char *why)
 	return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "%s", why);
 }
 
+#define OFFLINE "--offline, " TFS_REMOTE_OFFLINE " or HF_HUB_OFFLINE"
+
 static int begin(struct tfs_remote *r, uint32_t node, uint64_t from, uint64_t end, bool ahead, bool wait, unsigned *ret_slot,
 		 struct tfs_error *err)
 {
 	if (r->options.offline)
-		return tfs_error_set(err, -EIO, from, "not in the cache, and there is no network (%s)", TFS_REMOTE_OFFLINE);
+		return tfs_error_set(err, -EIO, from,
+				     "not in the cache %s, and there is no network (" OFFLINE
+				     "); a mount with --prefetch=all, with a "
+				     "network, brings in all of it",
+				     r->cache ? tfs_cache_path(r->cache) : "(there is none)");
 	return tfs_fetcher_begin(r->fetcher, node, from, (size_t)(end - from), ahead ? TFS_FETCH_PREFETCH : TFS_FETCH_DEMAND, wait,
 				 ret_slot, err);
 }
@@ -463,6 +469,49 @@ static int list(struct tfs_remote *r, struct tfs_remote_table *last, bool doubte
 	return 0;
 }
 
+/* Who has listed @url to the cache, if somebody has, into @buf: another endpoint than is asked now. */
+static bool find_authority(struct tfs_remote *r, const char *url, char *buf, size_t size)
+{
+	cleanup_free char(*names)[TFS_CACHE_NAME] = NULL;
+	size_t n = 0, len = strlen(url);
+	bool found = false, doubted;
+
+	while (len && url[len - 1] == '/')
+		len--;
+	if (!r->cache || tfs_cache_trees(r->cache, &names, &n))
+		return false;
+	for (size_t i = 0; i < n && !found; i++) {
+		struct tfs_remote_table t;
+
+		if (tfs_cache_get_tree(r->cache, names[i], &t, &doubted))
+			continue;
+		found = !strncmp(t.origin, url, len) && !t.origin[len];
+		snprintf(buf, size, "%s", t.authority);
+		tfs_remote_table_fini(&t);
+	}
+	return found;
+}
+
+/* There is no list of its files, and the origin may not be asked. */
+static int not_cached(struct tfs_remote *r, const char *url, struct tfs_error *err)
+{
+	const char *variable = strncmp(url, "s3://", 5) ? "HF_ENDPOINT" : "AWS_ENDPOINT_URL";
+	const char *cache = r->cache ? tfs_cache_path(r->cache) : "(there is none)";
+	char authority[256];
+
+	if (find_authority(r, url, authority, sizeof authority))
+		return tfs_error_set(err, -ENETUNREACH, TFS_NO_OFFSET,
+				     "there is no network (" OFFLINE
+				     "), and the cache %s has it from %s, not from where %s leads now: "
+				     "set that as it was",
+				     cache, authority, variable);
+	return tfs_error_set(err, -ENETUNREACH, TFS_NO_OFFSET,
+			     "there is no network (" OFFLINE
+			     "), and it isn't in the cache %s; mounting it once with a network brings in "
+			     "the list of its files and what is read, with --prefetch=all all of it",
+			     cache);
+}
+
 static int find_table(struct tfs_remote *r, const char *url, struct tfs_error *err)
 {
 	struct tfs_remote_table last = { 0 };
@@ -477,8 +526,7 @@ static int find_table(struct tfs_remote *r, const char *url, struct tfs_error *e
 		return 0;
 	}
 	if (r->options.offline)
-		return tfs_error_set(err, -ENETUNREACH, TFS_NO_OFFSET, "there is no network (%s), and it isn't in the cache%s%s",
-				     TFS_REMOTE_OFFLINE, r->cache ? " " : "", r->cache ? tfs_cache_path(r->cache) : "");
+		return not_cached(r, url, err);
 	code = list(r, &last, doubted, err);
 	if (!code && r->cache)
 		tfs_cache_put_tree(r->cache, r->tree, &r->table);

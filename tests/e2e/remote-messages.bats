@@ -152,3 +152,26 @@ no_secret() { [[ $output != *hunter2* && $output != *5167* ]] || fail "a secret:
 	grep -q "error: other.dat: " "$log" || fail "$(cat "$log")"
 	[[ $(stat_of last_error) = "other.dat: "* ]] || fail "$(stat_of last_error)"
 }
+
+@test "offline: what is missing, and how to get it; another endpoint than it came from" {
+	prepare
+	mkmodel --bytes 4M
+	head -c 2000000 /dev/urandom >"$model/other.dat"
+	serve hub
+	export HF_ENDPOINT=$server
+	refused 1 --offline hf://org/model "$mnt"
+	[[ $output = *"isn't in the cache $TENSORFS_CACHE; mounting it once"*"--prefetch=all"* ]] || fail "$output"
+	start --prefetch=none hf://org/model "$mnt"
+	cmp "$model/model.safetensors" "$mnt/model.safetensors"
+	umount "$mnt"
+	HF_ENDPOINT=http://127.0.0.1:9/mirror refused 1 --offline hf://org/model "$mnt"
+	[[ $output = *"has it from $server, not from where HF_ENDPOINT leads"* ]] || fail "$output"
+	refused 1 --offline --cache=none hf://org/model "$mnt"
+	[[ $output = *"isn't in the cache (there is none)"* ]] || fail "$output"
+	expect_log "other.dat: byte [0-9]+: not in the cache $TENSORFS_CACHE, and there is no network .*--prefetch=all"
+	HF_HUB_OFFLINE=1 start hf://org/model "$mnt"
+	cmp "$model/model.safetensors" "$mnt/model.safetensors"
+	run cat "$mnt/other.dat"
+	[[ $output = *"Input/output error"* ]] || fail "$output"
+	grep -q "error: other.dat: " "$log" || fail "$(cat "$log")"
+}

@@ -17,9 +17,10 @@ struct tfs_origin {
 	enum tfs_where where; /* what is known about a file at first */
 	bool own_etags;	      /* ETags are what the origin itself says: whoever it redirects to may have others */
 	bool runs_programs;   /* for its credentials */
-	bool hasty;	      /* the LIST that is running may fail: the daemon has a table */
-	bool listing;	      /* a LIST is running */
-	double late;	      /* tfs_now() when it is to have ended */
+	bool stays;   /* who it is: credentials that end are in files, which others mayn't read, or need a program of this user's */
+	bool hasty;   /* the LIST that is running may fail: the daemon has a table */
+	bool listing; /* a LIST is running */
+	double late;  /* tfs_now() when it is to have ended */
 };
 
 /* Every function is required, but where it is said. */

@@ -114,19 +114,51 @@ load remote-helpers
 	same_tensors
 }
 
-@test "the fetcher has no privileges, and ends with the daemon" {
+# has_no_privileges PID: the fetcher is nobody, or who mounted it if that isn't root, without any capability, and can't get any.
+has_no_privileges() {
+	local status uid=65534
+	[[ $(id -u) = 0 ]] || uid=$(id -u)
+	status=$(cat "/proc/$1/status")
+	[[ $(sed -n 's/^Uid:\t//p' <<<"$status") = "$uid	$uid	$uid	$uid" ]] || fail "$status"
+	if [[ $uid = 65534 ]]; then
+		[[ $(sed -n 's/^Gid:\t//p' <<<"$status") = "$uid	$uid	$uid	$uid" ]] || fail "$status"
+		[[ $(sed -n 's/^Groups:[[:blank:]]*//p' <<<"$status") = "" ]] || fail "$status"
+	fi
+	[[ $(sed -n 's/^Cap\(Inh\|Prm\|Eff\|Amb\):\t//p' <<<"$status" | sort | uniq -c) =~ ^\ *4\ 0{16}$ ]] || fail "$status"
+	[[ $(sed -n 's/^NoNewPrivs:\t//p' <<<"$status") = 1 ]] || fail "$status"
+	[[ $(tr '\0' ' ' <"/proc/$1/cmdline") = "tensorfs-fetch " ]]
+	[[ $(find "/proc/$1/fd" -lname "$T/cache*") = "" ]]
+}
+
+@test "the fetcher has no privileges, also when it is started again, and ends with the daemon" {
 	prepare
 	mkmodel --bytes 4M
 	serve web
-	start "$server/m" "$mnt"
+	start --cache=none --prefetch=none "$server/m" "$mnt"
+	same_files
+	fetcher=$(pgrep -P "$daemon" tensorfs-fetch)
+	has_no_privileges "$fetcher"
+	# What the daemon keeps for the next one isn't in effect: CAP_SETGID, CAP_SETUID.
+	(((0x$(sed -n 's/^CapEff:\t//p' "/proc/$daemon/status") & 0xc0) == 0))
+	expect_log "tensorfs-fetch has ended, by signal 9"
+	kill -9 "$fetcher"
+	wait_until ended "$fetcher"
 	same_tensors
 	fetcher=$(pgrep -P "$daemon" tensorfs-fetch)
-	[[ $(sed -n 's/^CapPrm:\t//p; s/^CapEff:\t//p' "/proc/$fetcher/status" | sort -u) = 0000000000000000 ]]
-	[[ $(sed -n 's/^NoNewPrivs:\t//p' "/proc/$fetcher/status") = 1 ]]
-	[[ $(tr '\0' ' ' <"/proc/$fetcher/cmdline") = "tensorfs-fetch " ]]
-	[[ $(find "/proc/$fetcher/fd" -lname "$T/cache*") = "" ]]
+	has_no_privileges "$fetcher"
 	umount "$mnt"
 	wait_until ended "$fetcher"
+}
+
+@test "root's credentials, which nobody else may read, are read before it becomes nobody" {
+	need_root
+	prepare
+	mkmodel --bytes 4M
+	serve hub
+	install -m 600 /dev/stdin "$T/token" <<<hf_good
+	HF_ENDPOINT=$server HF_TOKEN_PATH=$T/token start hf://private/model "$mnt"
+	same_tensors
+	has_no_privileges "$(pgrep -P "$daemon" tensorfs-fetch)"
 }
 
 @test "a local mount starts no fetcher" {

@@ -31,6 +31,12 @@
 /* Reads of one call of want at once: not all slots, as others need some; and if nobody waits for them. */
 enum { WANT_SLOTS = 64, WANT_AHEAD = 16 };
 
+/*
+ * How long another process that fetches the same may take, of --remote-timeout, and how often it may have ended without it, until it is
+ * fetched here, too.
+ */
+enum { OTHERS_PART = 3, OTHERS_SECONDS = 10, OTHERS_TRIES = 3 };
+
 /* Grains that fit in one slot. */
 #define CLAIM_MAX (TFS_FETCHER_MAX / TFS_GRAIN * TFS_GRAIN)
 
@@ -48,7 +54,7 @@ struct tfs_remote {
 	struct tfs_cache *cache;   /* NULL: none */
 	struct file *files;	   /* one for each node */
 	char tree[TFS_CACHE_NAME]; /* the table's, in the cache */
-	_Atomic bool scanned;
+	_Atomic bool scanned, stopped;
 	_Atomic uint64_t hit_bytes, bad, stale;
 };
 
@@ -221,10 +227,14 @@ static int fetch(struct tfs_remote *r, uint32_t node, struct tfs_object *keep, u
 	return code ? tfs_error_set(err, failed(r, node, code, &why), why.offset, "%s", why.what) : 0;
 }
 
-/* Get bytes from @offset on that aren't here: how many, at most @len; 0: somebody else has got them; or -errno with @err filled. */
+/*
+ * Get bytes from @offset on that aren't here: how many, at most @len; 0: somebody else has got them, or has failed, which *@waited
+ * counts; or -errno with @err filled.
+ */
 static ssize_t get(struct tfs_remote *r, uint32_t node, struct tfs_object *o, void *buf, size_t len, uint64_t offset, bool ahead,
-		   struct tfs_error *err)
+		   unsigned *waited, struct tfs_error *err)
 {
+	const double patience = r->options.timeout / OTHERS_PART;
 	uint64_t from = offset, end = offset + len;
 	int code;
 
@@ -235,11 +245,14 @@ static ssize_t get(struct tfs_remote *r, uint32_t node, struct tfs_object *o, vo
 	}
 	if (!r->scanned)
 		end = look_ahead(&r->files[node], offset, end);
-	end = tfs_object_claim(o, offset, end, CLAIM_MAX, &from);
+	end = tfs_object_claim(o, offset, end, CLAIM_MAX, *waited > OTHERS_TRIES, &from);
 	if (!end) {
 		if (!ahead)
 			tfs_fetcher_raise(r->fetcher, node, offset, 1);
-		tfs_object_wait(o, offset);
+		if (tfs_object_wait(o, offset, patience < OTHERS_SECONDS ? patience : OTHERS_SECONDS, &r->stopped))
+			++*waited;
+		else
+			*waited = OTHERS_TRIES + 1;
 		return 0;
 	}
 	code = fetch(r, node, o, from, end, buf, len, offset, ahead, err);
@@ -251,6 +264,7 @@ int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, 
 {
 	const char *why = r->files[node].stale;
 	struct tfs_object *o;
+	unsigned waited = 0;
 	uint8_t *to = buf;
 
 	if (why)
@@ -271,12 +285,14 @@ int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, 
 		if (o->whole && n < len)
 			return tfs_error_set(err, -EIO, offset,
 					     "reading it from the cache of the hub: it was truncated, or is damaged");
+		if (n && waited <= OTHERS_TRIES)
+			waited = 0;
 		to += n;
 		offset += n;
 		len -= n;
 		if (!len)
 			return 0;
-		ssize_t got = get(r, node, o, to, len, offset, ahead, err);
+		ssize_t got = get(r, node, o, to, len, offset, ahead, &waited, err);
 		if (got < 0)
 			return (int)got;
 		to += got;
@@ -354,7 +370,7 @@ static int want_range(struct wants *w, const struct tfs_remote_range *range)
 	while (at < end && !code) {
 		struct wanted x = { .object = o, .node = range->node };
 
-		x.end = tfs_object_lacks(o, at) ? tfs_object_claim(o, at, end, CLAIM_MAX, &x.from) : 0;
+		x.end = tfs_object_lacks(o, at) ? tfs_object_claim(o, at, end, CLAIM_MAX, false, &x.from) : 0;
 		if (x.end)
 			code = begin_wanted(w, x);
 		at = x.end ? x.end : at / TFS_GRAIN * TFS_GRAIN + TFS_GRAIN;
@@ -581,11 +597,13 @@ int tfs_remote_open(const char *url, struct tfs_remote **ret_remote, struct tfs_
 
 void tfs_remote_stop(struct tfs_remote *r)
 {
+	r->stopped = true;
 	tfs_fetcher_stop(r->fetcher);
 }
 
 void tfs_remote_resume(struct tfs_remote *r)
 {
+	r->stopped = false;
 	tfs_fetcher_resume(r->fetcher);
 }
 

@@ -430,10 +430,24 @@ load remote-helpers
 	stat_is cache_bad -eq 0
 }
 
-@test "two daemons on one cache" {
+# How many grains were asked for, and how many of these more than once.
+grains_asked() {
+	py - "$FAKE_LOG" <<-'END'
+		import collections, sys
+		seen = collections.Counter()
+		for line in open(sys.argv[1]):
+		    if line.startswith("READ "):
+		        name, at, n, _ = line[5:].rsplit(" ", 3)
+		        seen.update((name, g) for g in range(int(at) // 65536, (int(at) + int(n) + 65535) // 65536))
+		print(len(seen), sum(n > 1 for n in seen.values()))
+	END
+}
+
+@test "two daemons on one cache: what one fetches the other one waits for" {
 	mkmodel --bytes 32M --tensors 9
 	fake
 	mkdir "$T/mnt2"
+	export FAKE_DELAY=0.05
 	start "$url" "$mnt"
 	start "$url" "$T/mnt2"
 	rm -rf "$T/cut"
@@ -444,6 +458,37 @@ load remote-helpers
 	wait "$other"
 	same_files
 	cmp "$model/model.safetensors" "$T/mnt2/model.safetensors"
+	read -r all twice < <(grains_asked)
+	((all > 500 && twice * 20 <= all)) || fail "$twice of $all pieces were fetched twice"
+}
+
+@test "two daemons on one cache, of which one is killed, or stopped, while it fetches" {
+	mkmodel --bytes 16M --tensors 9
+	fake
+	mkdir "$T/mnt2"
+	local signal one f
+	f=$(cd "$model" && py -c 'import json, struct; f = open("model.safetensors", "rb"); h = json.loads(f.read(struct.unpack("<Q", f.read(8))[0])); print(max((k for k in h if k != "__metadata__"), key=lambda k: h[k]["data_offsets"][1]))')
+	for signal in STOP KILL; do
+		rm -rf "$TENSORFS_CACHE"
+		FAKE_HANG=$T/hang start --prefetch=none "$url" "$mnt"
+		one=$daemon
+		start --prefetch=none --remote-timeout=3 "$url" "$T/mnt2"
+		touch "$T/hang"
+		forget
+		cat "$mnt/tensors/$f" >/dev/null 2>&1 &
+		reader=$!
+		wait_until one_asked
+		kill -"$signal" "$one"
+		[[ $signal = STOP ]] || expect_status "$one" any
+		cmp "$T/mnt2/tensors/$f" <("$TENSORFS" cat "$model" "$f")
+		umount "$T/mnt2"
+		rm "$T/hang"
+		[[ $signal = KILL ]] || kill -9 "$one"
+		expect_status "$one" any
+		wait_until ended "$one"
+		wait "$reader" || true
+		fusermount3 -uz "$mnt" 2>/dev/null || umount -l "$mnt"
+	done
 }
 
 @test "a full disk: it goes on without keeping, and says so once" {

@@ -41,6 +41,8 @@ data_of() {
 
 # shellcheck disable=SC2317 # wait_until calls it
 some_asked() { (($(asked ^READ) > 3)); }
+# shellcheck disable=SC2317
+one_asked() { (($(asked ^READ) > 0)); }
 
 complete() { [[ $(stat_of cache_bytes) = "$(stat_of model_bytes)" ]]; }
 

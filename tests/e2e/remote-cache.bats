@@ -606,3 +606,53 @@ assert 0 < models["two"]["cached_bytes"] < models["two"]["bytes"], models' "$out
 	run "$TENSORFS" cache rm
 	[[ $status = 2 ]]
 }
+
+@test "tensorfs cache export: a model as it was, whole and checked, or nothing" {
+	fake
+	mkmodel --shards 2 --bytes 8M
+	mkdir "$model/sub"
+	echo '{}' >"$model/sub/config.json"
+	: >"$model/empty"
+	touch -d '2020-02-02 02:02:02' "$model"/*
+	start "$hub" "$mnt"
+	cmp "$model/model-00001-of-00002.safetensors" "$mnt/model-00001-of-00002.safetensors"
+	umount "$mnt"
+	local name=hf://org/name shard=model-00002-of-00002.safetensors
+	run "$TENSORFS" cache export "$name" "$T/out"
+	[[ $status = 1 && $output = *"$shard: "*" of it aren't in the cache"*"--prefetch=all $name"* ]] || fail "$status $output"
+	[[ ! -e $T/out ]]
+	"$TENSORFS" cache export "$name" "$T/one" model-00001-of-00002.safetensors
+	diff <(cd "$T/one" && find . -type f) - <<<./model-00001-of-00002.safetensors
+	cmp "$model/model-00001-of-00002.safetensors" "$T/one/model-00001-of-00002.safetensors"
+	run "$TENSORFS" cache export "$name" "$T/out" none.json
+	[[ $status = 1 && $output = *"none.json: no such file"* ]] || fail "$status $output"
+	start "$hub" "$mnt"
+	same_files
+	umount "$mnt"
+	"$TENSORFS" cache export "$name" "$T/out"
+	diff -r "$model" "$T/out"
+	[[ $(stat -c %Y "$T/out/$shard") = $(stat -c %Y "$model/$shard") ]]
+	# Nothing is written over.
+	run "$TENSORFS" cache export "$name" "$T/out"
+	[[ $status = 2 && $output = *"not empty"* ]] || fail "$status $output"
+	# Damage that a piece's own hash shows, and some that only the file's does.
+	printf X | dd of="$(data_of "$shard")" bs=1 seek=300000 conv=notrunc status=none
+	run "$TENSORFS" cache export "$name" "$T/damaged"
+	[[ $status = 1 && $output = *"$shard: byte "*"damaged"* ]] || fail "$status $output"
+	[[ -z $(find "$T/damaged" -type f) ]]
+	run "$TENSORFS" cache export "$name"
+	[[ $status = 2 ]]
+}
+
+@test "tensorfs cache export: bytes that were never those of the origin's hash" {
+	mkmodel --bytes 4M
+	fake
+	printf '#!/bin/sh\nexec env FAKE_LIE=1 "%s"\n' "$TENSORFS_FETCH" >"$T/lying"
+	chmod +x "$T/lying"
+	TENSORFS_FETCH=$T/lying start --prefetch=all "$hub" "$mnt"
+	wait_until complete
+	umount "$mnt"
+	run "$TENSORFS" cache export hf://org/name "$T/out" model.safetensors
+	[[ $status = 1 && $output = *"model.safetensors: SHA-256 is "*", and should be "* ]] || fail "$status $output"
+	[[ -z $(find "$T/out" -type f) ]]
+}

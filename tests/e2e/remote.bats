@@ -114,9 +114,9 @@ load remote-helpers
 	same_tensors
 }
 
-# has_no_privileges PID: the fetcher is nobody, or who mounted it if that isn't root, without any capability, and can't get any.
+# has_no_privileges PID [UID]: the fetcher is nobody, or who mounted it if that isn't root, without any capability, and can't get any.
 has_no_privileges() {
-	local status uid=65534
+	local status uid=${2:-65534}
 	[[ $(id -u) = 0 ]] || uid=$(id -u)
 	status=$(cat "/proc/$1/status")
 	[[ $(sed -n 's/^Uid:\t//p' <<<"$status") = "$uid	$uid	$uid	$uid" ]] || fail "$status"
@@ -169,4 +169,42 @@ has_no_privileges() {
 	[[ -z $(pgrep -P "$daemon") ]]
 	[[ -z $(stat_of origin) && -z $(stat_of network_bytes) ]]
 	[[ ! -e $T/cache ]]
+}
+
+@test "an ordinary user: a mount by fusermount3, a cache of one's own, a second mount from it, and commands" {
+	prepare
+	mkmodel --shards 2 --bytes 12M
+	serve hub
+	export HF_ENDPOINT=$server
+	local from=$model fetch
+	fetch=$(dirname "$TENSORFS")/tensorfs-fetch
+	as_user
+	cp "$fetch" "$user_dir/tensorfs-fetch"
+	model=$from # readers compare as root
+	unset TENSORFS_CACHE HF_HUB_CACHE
+	export HOME=$user_dir
+	start hf://org/model "$mnt"
+	fetcher=$(pgrep -P "$daemon" tensorfs-fetch)
+	has_no_privileges "$fetcher" 65534
+	local f
+	for f in "$model"/*; do
+		cmp "$f" <("${as[@]}" cat "$mnt/${f##*/}")
+	done
+	[[ $(stat -c '%u %a' "$user_dir/.cache/tensorfs") = "65534 700" ]]
+	[[ -z $(find "$user_dir/.cache/tensorfs" -type f -not -perm 600) ]]
+	"${as[@]}" fusermount3 -u "$mnt"
+	wait_until ended "$daemon"
+	wait_until ended "$fetcher"
+	start --offline hf://org/model "$mnt"
+	for f in "$model"/*; do
+		cmp "$f" <("${as[@]}" cat "$mnt/${f##*/}")
+	done
+	"${as[@]}" fusermount3 -u "$mnt"
+	wait_until ended "$daemon"
+	"${as[@]}" "$TENSORFS" cache verify
+	"${as[@]}" "$TENSORFS" cache export hf://org/model "$user_dir/out"
+	diff -r "$model" "$user_dir/out"
+	"${as[@]}" "$TENSORFS" ls hf://org/model >/dev/null
+	"${as[@]}" "$TENSORFS" cache rm hf://org/model
+	[[ -z $(find "$user_dir/.cache/tensorfs" -name data) ]]
 }

@@ -30,6 +30,10 @@ enum { FREE_SHARE = 10 };
 #define STEP_MAX ((int64_t)256 << 20)
 enum { STEP_SHARE = 8, AGAIN_SECONDS = 30 };
 
+/* Of a large file so much is given back at a time; and nothing is worth to be left of it but more than that. */
+#define TRIM_STEP ((uint64_t)4 << 20)
+#define TRIM_LEFT ((int64_t)8 << 20)
+
 /* An object that is being deleted while it is opened is opened again, as a new one. */
 enum { OPEN_TRIES = 8 };
 
@@ -462,6 +466,64 @@ static int64_t find_room(const struct tfs_cache *c, const struct tfs_cache_entry
 	return left < disk ? left : disk;
 }
 
+/* Zero the hashes of [@from, @end) of an object that nobody has open, then give its blocks back. */
+static int punch(int map, int data, uint64_t from, uint64_t end)
+{
+	const uint64_t grain = from / TFS_GRAIN, n = (end + TFS_GRAIN - 1) / TFS_GRAIN - grain;
+	cleanup_free uint64_t *nothing = calloc(n, sizeof *nothing);
+	const size_t len = n * sizeof *nothing;
+
+	if (!nothing)
+		return -ENOMEM;
+	if (pwrite(map, nothing, len, (off_t)(TFS_MAP_HEADER + grain * sizeof *nothing)) != (ssize_t)len)
+		return -EIO;
+	return fallocate(data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(end - from)) ? -errno : 0;
+}
+
+/*
+ * Give back at least @bytes of an object that nobody has open, from its end on, as headers are at the beginning. How many it were; 0:
+ * it is in use, or its file system can't do that.
+ */
+static int64_t trim(struct tfs_cache *c, const struct tfs_cache_entry *e, int64_t bytes)
+{
+	char path[2 * TFS_CACHE_NAME], file[2 * TFS_CACHE_NAME + 8];
+	const struct timespec used[2] = { { .tv_nsec = UTIME_OMIT }, e->used };
+	struct stat before, now;
+	int64_t freed = 0;
+
+	object_path(e->key, path);
+	snprintf(file, sizeof file, "%s/map", path);
+	cleanup_fd int map = openat(c->dir, file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (map < 0 || !lock_map(map, F_WRLCK, false))
+		return 0;
+	snprintf(file, sizeof file, "%s/data", path);
+	cleanup_fd int data = openat(c->dir, file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (data < 0 || fstat(data, &before))
+		return 0;
+	for (uint64_t end = (uint64_t)before.st_size; end && freed < bytes;) {
+		uint64_t from = end > TRIM_STEP ? (end - 1) / TRIM_STEP * TRIM_STEP : 0;
+
+		if (punch(map, data, from, end) || fstat(data, &now))
+			break;
+		freed = (int64_t)(before.st_blocks - now.st_blocks) * 512;
+		end = from;
+	}
+	futimens(map, used); /* it wasn't used by that */
+	return freed > 0 ? freed : 0;
+}
+
+/* Give back what is needed of an object, or all of it if little would be left. How many bytes it were; 0: it is in use. */
+static int64_t reclaim(struct tfs_cache *c, const struct tfs_cache_entry *e, int64_t bytes)
+{
+	int64_t freed = (int64_t)e->data > bytes + TRIM_LEFT ? trim(c, e, bytes) : 0;
+
+	if (!freed && !tfs_cache_remove(c, e->key))
+		freed = (int64_t)e->stored;
+	if (freed)
+		tfs_log_info("cache: %" PRId64 " of %" PRIu64 " MiB of %s deleted", freed >> 20, e->stored >> 20, e->key);
+	return freed;
+}
+
 /* Look how much room there is, and delete what was used least recently if that isn't enough for @bytes. The lock is held. */
 static int64_t make_room(struct tfs_cache *c, int64_t bytes)
 {
@@ -473,10 +535,7 @@ static int64_t make_room(struct tfs_cache *c, int64_t bytes)
 		return room;
 	room = find_room(c, entries, n);
 	for (size_t i = 0; i < n && room < bytes; i++)
-		if (!tfs_cache_remove(c, entries[i].key)) {
-			tfs_log_info("cache: %" PRIu64 " MiB of %s deleted", entries[i].stored >> 20, entries[i].key);
-			room += (int64_t)entries[i].stored;
-		}
+		room += reclaim(c, &entries[i], bytes - room);
 	return room;
 }
 

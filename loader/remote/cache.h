@@ -8,7 +8,7 @@
  *   trees/NAME            the last table of files of an origin (remote/protocol.h), and a hash of it
  *
  * Several daemons use one directory. Who has an object open has a read lock (F_OFD_SETLK) on its map, and only what can be locked for
- * writing is deleted, the least recently used first. Who fetches grains has a write lock on their hashes in the map, so that others wait
+ * writing is deleted, the least recently used first: of a large file only as much as is needed, as a hole at its end. Who fetches grains has a write lock on their hashes in the map, so that others wait
  * for that instead of fetching them, too. If locks don't work there, an object may be deleted in use, which just goes on
  * with the deleted files; that bytes are right never depends on them.
  *

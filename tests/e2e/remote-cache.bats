@@ -525,6 +525,35 @@ grains_asked() {
 	[[ $(du -sm "$TENSORFS_CACHE" | cut -f1) -le 21 ]]
 }
 
+@test "--cache-size: of a large file only as much goes as is needed, and the rest stays right" {
+	fake
+	model=$T/one mkmodel --bytes 48M --seed 1
+	model=$T/two mkmodel --bytes 24M --seed 2
+	local used kept
+	start --cache-size=64M "http://fake$T/one" "$mnt"
+	cmp "$T/one/model.safetensors" "$mnt/model.safetensors"
+	umount "$mnt"
+	model=$T/one
+	used=$(stat -c %Y "$(dirname "$(data_of model.safetensors)")/map")
+	sleep 1.1 # so that a time that changed would be seen
+	start --cache-size=64M "http://fake$T/two" "$mnt"
+	cmp "$T/two/model.safetensors" "$mnt/model.safetensors"
+	umount "$mnt"
+	[[ $(du -sm "$TENSORFS_CACHE" | cut -f1) -le 65 ]]
+	kept=$(du -m "$(data_of model.safetensors)" | cut -f1)
+	((kept >= 16 && kept <= 44)) || fail "$kept MiB are left"
+	[[ $(stat -c %Y "$(dirname "$(data_of model.safetensors)")/map") = "$used" ]] || fail "it counts as used"
+	run "$TENSORFS" cache verify
+	[[ $status = 0 && $output = *" 0 pieces and 0 files damaged"* ]] || fail "$output"
+	forget
+	start "http://fake$T/one" "$mnt"
+	same_tensors
+	same_files
+	stat_is cache_bad -eq 0
+	read -r all twice < <(grains_asked)
+	((all > 0 && all <= (48 - kept + 2) * 16)) || fail "$all pieces, and $kept MiB were left"
+}
+
 @test "a cache that others may write isn't used" {
 	mkmodel --bytes 4M
 	fake

@@ -367,6 +367,16 @@ struct original {
 	int fd; /* negative: the file is elsewhere */
 };
 
+static void log_original(const struct tfs_model *m, uint32_t node, int code)
+{
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	char line[TFS_ERROR_LINE];
+
+	tfs_model_error_in(m, node, &err);
+	tfs_error_set(&err, code, TFS_NO_OFFSET, "opening: %s", tfs_model_why(m, node, code));
+	tfs_log_error("%s", tfs_error_line(&err, line, sizeof line));
+}
+
 static int open_node(struct tfs_work *w)
 {
 	struct original *f = (struct original *)w;
@@ -374,6 +384,9 @@ static int open_node(struct tfs_work *w)
 	f->fd = tfs_model_open_node(f->fs->model, f->node, 0);
 	if (f->fd == -ENOENT && tfs_model_is_remote(f->fs->model))
 		return 0;
+	/* Why a local one can't be opened, who opens it can find out as well as we can. */
+	if (f->fd < 0 && tfs_model_is_remote(f->fs->model))
+		log_original(f->fs->model, f->node, f->fd);
 	return f->fd < 0 ? f->fd : 0;
 }
 

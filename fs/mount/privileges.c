@@ -150,9 +150,11 @@ const char *tfs_passthrough_lacks(char *buf, size_t size)
 
 /* --- Giving up what isn't needed --------------------------------------------------------------------------------------- */
 
-int tfs_privileges_drop(void)
+int tfs_privileges_drop(bool remote)
 {
 	static const int kept[] = { CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH, CAP_SYS_NICE };
+	/* For a fetcher that is started again (remote/spawn.c); not in effect here. */
+	const uint32_t for_fetcher = remote && !geteuid() ? 1u << CAP_SETUID | 1u << CAP_SETGID : 0;
 	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
 	uint32_t keep[2] = { 0 };
@@ -167,7 +169,7 @@ int tfs_privileges_drop(void)
 		keep[kept[i] / 32] |= 1u << kept[i] % 32;
 	for (int i = 0; i < 2; i++) {
 		data[i].effective &= keep[i];
-		data[i].permitted &= keep[i];
+		data[i].permitted &= keep[i] | (i ? 0 : for_fetcher);
 		data[i].inheritable = 0;
 	}
 	return syscall(SYS_capset, &h, data) ? -errno : 0;

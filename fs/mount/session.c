@@ -521,7 +521,7 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		fs->device = tfs_mounted_at(mountpoint).device;
 		tfs_ending_mounted(fs);
 		/* Threads inherit the remaining privileges, so the loader comes after this. */
-		r = tfs_privileges_drop();
+		r = tfs_privileges_drop(tfs_model_is_remote(fs->model));
 		if (r)
 			tfs_log_error("dropping privileges: %s", strerror(-r));
 		else

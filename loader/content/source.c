@@ -113,7 +113,11 @@ static int name_error(struct tfs_sources *p, uint32_t node, int code, struct tfs
 	return code;
 }
 
-static const char stale[] = "changed, replaced or removed since it was mounted";
+/* Opening or checking it has failed. */
+static int name_failure(struct tfs_sources *p, uint32_t node, int code, struct tfs_error *err)
+{
+	return name_error(p, node, code, err, tfs_model_why(p->model, node, code));
+}
 
 /* An open may be a round trip to a server, so what isn't needed isn't opened. */
 static int open_first(struct tfs_sources *p, struct tfs_source *s)
@@ -153,7 +157,7 @@ static int source_open(struct tfs_sources *p, uint32_t node, struct tfs_source *
 	int r = open_first(p, s);
 	if (r) {
 		free(s);
-		return name_error(p, node, r, err, r == -ESTALE ? stale : strerror(-r));
+		return name_failure(p, node, r, err);
 	}
 	if (s->buffered_fd >= 0)
 		no_readahead(s->buffered_fd);
@@ -181,7 +185,7 @@ static int buffered(struct tfs_source *s)
 int tfs_source_check(struct tfs_sources *p, struct tfs_source *s, struct tfs_error *err)
 {
 	int r = tfs_model_check_node(p->model, s->node, &s->in);
-	return r ? name_error(p, s->node, r, err, r == -ESTALE ? stale : strerror(-r)) : 0;
+	return r ? name_failure(p, s->node, r, err) : 0;
 }
 
 int tfs_source_pin(struct tfs_sources *p, uint32_t node, struct tfs_source **ret_source, struct tfs_error *err)
@@ -279,7 +283,7 @@ int tfs_source_read_buffered(struct tfs_source *s, uint64_t offset, size_t len, 
 		return tfs_source_read_remote(s, offset, len, buf, false, err);
 	int fd = buffered(s);
 	if (fd < 0)
-		return tfs_error_set(err, fd, TFS_NO_OFFSET, "%s", fd == -ESTALE ? stale : strerror(-fd));
+		return tfs_error_set(err, fd, TFS_NO_OFFSET, "%s", tfs_model_why(s->model, s->node, fd));
 	n = read_full(fd, buf, len, offset, false);
 	if (n < 0)
 		return tfs_error_set(err, -EIO, offset, "reading %zu bytes: %s", len, strerror(-n));

@@ -127,7 +127,4 @@ void tfs_model_warn(struct tfs_model_impl *m, uint32_t node, int code, const cha
 void tfs_model_warn_at(struct tfs_model_impl *m, uint32_t node, int code, uint64_t offset, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
 
-/* Set @node as the file that @err is about. */
-void tfs_model_error_in(const struct tfs_model *m, uint32_t node, struct tfs_error *err);
-
 #endif

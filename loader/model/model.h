@@ -180,6 +180,9 @@ int tfs_model_open_limited(const char *path, const struct tfs_scan_limits *limit
 			   tfs_warn_fn *warn, void *warn_arg, struct tfs_model **ret_model, struct tfs_error *err);
 void tfs_model_destroy(struct tfs_model *m); /* takes NULL */
 
+/* Set @node as the file that @err is about. */
+void tfs_model_error_in(const struct tfs_model *m, uint32_t node, struct tfs_error *err);
+
 /*
  * "PATH: FILE: …" of an error of a model that was opened as @path, into @buf, without repeating a path that is also the file's.
  * TFS_ERROR_LINE plus the path's length is enough. Returns @buf.
@@ -210,6 +213,9 @@ int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t s
  * -errno: -ESTALE if it was replaced, removed or changed; -EINVAL if it isn't a regular file.
  */
 int tfs_model_open_input(const struct tfs_model *m, uint32_t node, struct tfs_input *ret_input);
+
+/* What is wrong if opening or checking @node has failed with @code: -ESTALE, of a file that is elsewhere what its origin has said. */
+const char *tfs_model_why(const struct tfs_model *m, uint32_t node, int code);
 
 /*
  * The same, as a descriptor that the caller owns, or -errno. @flags: O_DIRECT or 0. Of a remote file only if all of it is in the cache;

@@ -105,7 +105,8 @@ static int open_beside(struct tfs_beside *pub, const char *location, struct tfs_
 		return -EINVAL;
 	r = tfs_model_open_input(b->m, node, ret);
 	if (r)
-		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "opening %s: %s", b->m->nodes[node].name, strerror(-r));
+		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "opening %s: %s", b->m->nodes[node].name,
+				     tfs_model_why(b->m, node, r));
 	ret->share = b->share;
 	r = tfs_sniff_present(ret, err);
 	if (r)
@@ -139,7 +140,7 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is not a regular file");
 	r = tfs_model_open_input(m, file->node, &in);
 	if (r)
-		return tfs_error_set(err, r, TFS_NO_OFFSET, "opening: %s", strerror(-r));
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "opening: %s", tfs_model_why(m, file->node, r));
 	in.share = &file->share;
 	/* Also where there is nothing large to charge, such as for the next of many small files. */
 	r = tfs_share_scratch(&file->share, 0);

@@ -244,6 +244,31 @@ const char *tfs_sniff_old_torch(const struct tfs_input *in)
 	return old.found == ALL ? OLD_TORCH : NULL;
 }
 
+static int pass_member(void *arg, const struct tfs_tar_member *m)
+{
+	(void)arg, (void)m;
+	return 0;
+}
+
+/* Of its first members, and not within another archive, as that would be read again and again. */
+static bool is_cut_tar(const struct tfs_input *in)
+{
+	enum { MOST = 4096 };
+	int r = in->outer ? TFS_TAR_END : tfs_tar_walk(in, MOST, pass_member, NULL, NULL);
+
+	return r == TFS_TAR_NO_END || r == -EINVAL;
+}
+
+/* What a tar file is that isn't read. */
+static const char *what_of_tar(const struct tfs_input *in)
+{
+	if (tfs_sniff_old_torch(in))
+		return OLD_TORCH;
+	if (is_cut_tar(in))
+		return "a tar file that ends early, before any weights: was it cut short?";
+	return "a tar file without weights that can be read in place: unpack it first";
+}
+
 /* --- The file -------------------------------------------------------------------------------------------------------- */
 
 static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
@@ -271,9 +296,7 @@ static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
 	else if (tfs_tar_claims(s->start, s->len))
 		*c = (struct tfs_sniffed){
 			.container = TFS_IN_TAR,
-			.what = tfs_sniff_old_torch(s->in) ?
-					OLD_TORCH :
-					"a tar file without weights that can be read in place: unpack it first",
+			.what = what_of_tar(s->in),
 		};
 	else if (tfs_pickle_protocol(s->start, s->len) > 0)
 		*c = (struct tfs_sniffed){ .container = TFS_IN_PICKLE, .what = "a Python pickle without tensors or NumPy arrays" };

@@ -28,14 +28,14 @@ struct tfs_sniffed tfs_sniff_node(const struct tfs_model *m, uint32_t node)
  */
 static const char *other_weights(const struct tfs_model *m, uint32_t node, const struct tfs_format **ret_format)
 {
-	const bool is_file = S_ISREG(m->nodes[node].mode);
-	struct tfs_sniffed c = is_file ? tfs_sniff_node(m, node) : (struct tfs_sniffed){ 0 };
 	const char *name = m->nodes[node].name, *what;
+	struct tfs_sniffed c = { 0 };
 
 	if (S_ISDIR(m->nodes[node].mode) || tfs_in_compiled(m, node))
 		return tfs_unread_what(m, node);
+	if (S_ISREG(m->nodes[node].mode))
+		c = tfs_sniff_node(m, node);
 	what = tfs_sniff_name(name, c.format);
-
 	*ret_format = what ? NULL : c.format;
 	if (c.what && !c.format && tfs_format_maybe(name)) /* a name that we recognise says less */
 		return c.what;

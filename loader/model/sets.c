@@ -57,6 +57,10 @@ const struct tfs_format *tfs_index_format(const char *file_name)
 
 static int find_files(struct finder *f)
 {
+	/* What every compiled Core ML model has, here the directory that was given. */
+	const bool compiled = tfs_model_find_child(&f->m->pub, TFS_NODE_ROOT, "coremldata.bin", strlen("coremldata.bin")) !=
+			      UINT32_MAX;
+
 	for (uint32_t i = 0; i < f->m->pub.n_nodes; i++) {
 		const struct tfs_node *n = &f->m->nodes[i];
 		struct tfs_weight_file file = { .node = i };
@@ -74,7 +78,7 @@ static int find_files(struct finder *f)
 			file.format = tfs_format_maybe(n->name);
 			file.is_ambiguous = file.format != NULL;
 		}
-		if (!file.format || (i != f->m->given && tfs_in_compiled(&f->m->pub, i)))
+		if (!file.format || (i != f->m->given && (compiled || tfs_in_compiled(&f->m->pub, i))))
 			continue;
 		if (tfs_array_room(f->files, f->n_files, f->room_files))
 			return -ENOMEM;

@@ -175,6 +175,10 @@ def refused(directory):
     cases["no-weights.nemo"] = (lambda p: write_tar(p, [("x.yaml", b"")]), "a tar file without a weight file in it")
     cases["cut.nemo"] = (lambda p: write_tar(p, [("model_weights.ckpt", model)]) or os.truncate(p, 5000),
                          'member "model_weights.ckpt": ')
+    cases["cut-before.tar"] = (lambda p: write_tar(p, [("config.yaml", b"x"), ("d" * 150 + "/m.pt", model)], tarfile.GNU_FORMAT) or
+                               os.truncate(p, 1024 + 1024), "is a tar file that ends early, before any weights: was it cut short?")
+    cases["array-deflated.mar"] = (lambda p: write_zip(p, [("MAR-INF/MANIFEST.json", b"{}"), ("a.npy", npy_of(ARRAYS["a"]))], zipfile.ZIP_DEFLATED),
+                                   "is a zip file that has its weights compressed: unpack it first")
     cases["deflated.zip"] = (lambda p: write_zip(p, [("policy.pth", model)], zipfile.ZIP_DEFLATED), "is a zip file that has its weights compressed: unpack it first")
     cases["deflated.llamafile"] = (lambda p: llamafile(p, "elf", "deflated"), 'member "m.gguf" is compressed: unpack it first')
     cases["program.llamafile"] = (lambda p: open(p, "wb").write(b"\177ELF".ljust(100, b"#")), "is a program, not weights")

@@ -164,6 +164,8 @@ generated() {
 		refused 1 "$model" "$mnt"
 		[[ $output = *"$path"*" $what" ]] || fail "$path: $output"
 	done <"$T/said"
+	refused 1 "$T/other/m.mlmodelc" "$mnt"
+	[[ $output = *"; model.mil is a compiled Core ML model's program" ]] || fail "$output"
 	# What was not downloaded is said to be that.
 	echo 'version https://git-lfs.github.com/spec/v1' >"$model/net.bin"
 	cp "$T/other/net.param" "$model"

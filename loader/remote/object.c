@@ -354,19 +354,19 @@ static uint64_t claimed_elsewhere(const struct tfs_object *o, uint64_t grain, ui
 }
 
 /* Lock as many of these grains as no other process has, without a gap, and that are still lacking then. Where they end. */
-static uint64_t lock_grains(const struct tfs_object *o, uint64_t grain, uint64_t end)
+static uint64_t lock_grains(const struct tfs_object *o, uint64_t first, uint64_t end)
 {
-	struct flock l = lock_of(F_WRLCK, grain, end), rest;
-	uint64_t good = grain;
+	struct flock l = lock_of(F_WRLCK, first, end), rest;
+	uint64_t good = first;
 
 	while (fcntl(o->map_fd, F_OFD_SETLK, &l)) {
 		if (errno != EAGAIN && errno != EACCES)
 			return end; /* there are no locks here */
-		/* From the last one on: another process may do the same from the other side. */
-		end = claimed_elsewhere(o, grain, end);
-		if (end == grain)
-			return grain;
-		l = lock_of(F_WRLCK, grain, end);
+		/* Up to what another process has; or all of it, if that is gone by now. */
+		end = claimed_elsewhere(o, first, end);
+		if (end == first)
+			return first;
+		l = lock_of(F_WRLCK, first, end);
 	}
 	while (good < end && lacks(o, good)) /* or they have come just before */
 		good++;
@@ -377,10 +377,10 @@ static uint64_t lock_grains(const struct tfs_object *o, uint64_t grain, uint64_t
 }
 
 /* Grains that this process has claimed. */
-static void give_back(struct tfs_object *o, uint64_t grain, uint64_t end)
+static void give_back(struct tfs_object *o, uint64_t first, uint64_t end)
 {
 	pthread_mutex_lock(&o->lock);
-	for (; grain < end; grain++)
+	for (uint64_t grain = first; grain < end; grain++)
 		o->grains[grain] &= (uint8_t)~CLAIMED;
 	pthread_cond_broadcast(&o->unclaimed);
 	pthread_mutex_unlock(&o->lock);
@@ -388,25 +388,25 @@ static void give_back(struct tfs_object *o, uint64_t grain, uint64_t end)
 
 uint64_t tfs_object_claim(struct tfs_object *o, uint64_t offset, uint64_t end, uint64_t max, bool alone, uint64_t *ret_from)
 {
-	uint64_t first = grain_of(offset), grain = first, locked;
+	uint64_t first = grain_of(offset), last = first, locked;
 
 	pthread_mutex_lock(&o->lock);
-	while (state_of(o, first) != HAVE && grain < o->n_grains && grain * TFS_GRAIN < end &&
-	       (grain + 1 - first) * TFS_GRAIN <= max) {
-		if (o->grains[grain] & CLAIMED || (grain > first && !lacks(o, grain)))
+	while (state_of(o, first) != HAVE && last < o->n_grains && last * TFS_GRAIN < end &&
+	       (last + 1 - first) * TFS_GRAIN <= max) {
+		if (o->grains[last] & CLAIMED || (last > first && !lacks(o, last)))
 			break;
-		o->grains[grain++] |= CLAIMED;
+		o->grains[last++] |= CLAIMED;
 	}
 	pthread_mutex_unlock(&o->lock);
-	if (grain > first && shares(o) && !alone) {
-		locked = lock_grains(o, first, grain);
-		if (locked < grain)
-			give_back(o, locked, grain);
-		grain = locked;
+	if (last > first && shares(o) && !alone) {
+		locked = lock_grains(o, first, last);
+		if (locked < last)
+			give_back(o, locked, last);
+		last = locked;
 	}
 	*ret_from = first * TFS_GRAIN;
-	end = grain * TFS_GRAIN;
-	return grain == first ? 0 : end < o->size ? end : o->size;
+	end = last * TFS_GRAIN;
+	return last == first ? 0 : end < o->size ? end : o->size;
 }
 
 void tfs_object_unclaim(struct tfs_object *o, uint64_t from, uint64_t end)

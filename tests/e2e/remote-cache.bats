@@ -443,6 +443,7 @@ grains_asked() {
 	END
 }
 
+# bats test_tags=slow
 @test "two daemons on one cache: what one fetches the other one waits for" {
 	mkmodel --bytes 32M --tensors 9
 	fake
@@ -462,6 +463,7 @@ grains_asked() {
 	((all > 500 && twice * 20 <= all)) || fail "$twice of $all pieces were fetched twice"
 }
 
+# bats test_tags=slow
 @test "two daemons on one cache, of which one is killed, or stopped, while it fetches" {
 	mkmodel --bytes 16M --tensors 9
 	fake
@@ -525,6 +527,7 @@ grains_asked() {
 	[[ $(du -sm "$TENSORFS_CACHE" | cut -f1) -le 21 ]]
 }
 
+# bats test_tags=slow
 @test "--cache-size: of a large file only as much goes as is needed, and the rest stays right" {
 	fake
 	model=$T/one mkmodel --bytes 48M --seed 1
@@ -636,6 +639,7 @@ assert 0 < models["two"]["cached_bytes"] < models["two"]["bytes"], models' "$out
 	[[ $status = 2 ]]
 }
 
+# bats test_tags=slow
 @test "tensorfs cache export: a model as it was, whole and checked, or nothing" {
 	fake
 	mkmodel --shards 2 --bytes 8M
@@ -673,6 +677,7 @@ assert 0 < models["two"]["cached_bytes"] < models["two"]["bytes"], models' "$out
 	[[ $status = 2 ]]
 }
 
+# bats test_tags=slow
 @test "tensorfs cache export: bytes that were never those of the origin's hash" {
 	mkmodel --bytes 4M
 	fake

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # What is said of remote models when something is wrong: which file, what to do, and never a secret.
+# bats file_tags=slow
 load helpers
 load remote-helpers
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/thread.h"
+#include "cache/memory.h"
 
 /*
  * Some task stalled for a twentieth of the time: long before the kernel kills for lack of memory, but more than reclaiming a page
@@ -21,7 +22,11 @@
  */
 static const char *const triggers[] = { "some 50000 1000000", "some 100000 2000000" };
 
-enum { SOURCES = 2 };
+/*
+ * The machine's also counts those that are held up by a limit of their own group's, which is none of our business: on a machine of many
+ * containers there is always one.
+ */
+enum { MACHINE, GROUP, SOURCES };
 
 struct tfs_pressure {
 	void (*fn)(void *arg);
@@ -78,7 +83,7 @@ static void *watch(void *arg)
 		if (p->fds[SOURCES].revents)
 			return NULL;
 		for (int i = 0; i < SOURCES; i++) {
-			any |= p->fds[i].revents & POLLPRI;
+			any |= p->fds[i].revents & POLLPRI && (i != MACHINE || tfs_memory_is_short());
 			if (p->fds[i].revents & POLLERR) { /* the group is gone */
 				close(p->fds[i].fd);
 				p->fds[i].fd = -1;
@@ -105,10 +110,10 @@ struct tfs_pressure *tfs_pressure_watch(void (*fn)(void *arg), void *arg)
 		return NULL;
 	p->fn = fn;
 	p->arg = arg;
-	p->fds[0] = (struct pollfd){ .fd = arm("/proc/pressure/memory"), .events = POLLPRI };
-	p->fds[1] = (struct pollfd){ .fd = arm_cgroup(), .events = POLLPRI };
+	p->fds[MACHINE] = (struct pollfd){ .fd = arm("/proc/pressure/memory"), .events = POLLPRI };
+	p->fds[GROUP] = (struct pollfd){ .fd = arm_cgroup(), .events = POLLPRI };
 	p->fds[SOURCES] = (struct pollfd){ .fd = eventfd(0, EFD_CLOEXEC), .events = POLLIN };
-	bool good = (p->fds[0].fd >= 0 || p->fds[1].fd >= 0) && p->fds[SOURCES].fd >= 0 &&
+	bool good = (p->fds[MACHINE].fd >= 0 || p->fds[GROUP].fd >= 0) && p->fds[SOURCES].fd >= 0 &&
 		    !tfs_thread_start(&p->thread, "tfs-pressure", watch, p);
 	if (!good) {
 		close_all(p);

@@ -15,9 +15,6 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd);
 /* Does libfuse know all of @mount_options, a list as after -o? Otherwise it has reported the unknown one. */
 bool tfs_session_knows(const char *mount_options);
 
-/* Can requests be carried by io_uring here? Otherwise *@ret_lacks (may be NULL) says what is missing. */
-bool tfs_session_can_uring(const char **ret_lacks);
-
 /* The version of libfuse. */
 const char *tfs_session_libfuse(void);
 

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 # Latency in ms, MB/s of the link, KiB of kernel readahead: ordinary NFS; a filer far away.
 SLOW = [(1, 2000, 128), (5, 2000, 1024)]
@@ -115,6 +116,49 @@ def slow_rows(b, run, setting):
     )
 
 
+def first_row(b, run, setting):
+    """One tensor from the middle of the file, of a mount that has read nothing but the header."""
+    [shard], name = b.shards(b.small), "t01000"
+    with open(shard, "rb") as f:
+        header_bytes = int.from_bytes(f.read(8), "little")
+        start, end = json.loads(f.read(header_bytes))[name]["data_offsets"]
+        place = 8 + header_bytes + start
+        f.seek(place)
+        expected = f.read(end - start)
+
+    def first(path, at):
+        begun = time.monotonic()
+        fd = os.open(path, os.O_RDONLY)
+        got = os.pread(fd, len(expected), at)
+        elapsed = time.monotonic() - begun
+        os.close(fd)
+        if got != expected:
+            sys.exit(f"run: WRONG BYTES: {path} at {at}")
+        return elapsed * 1000
+
+    def slow():
+        return Slow(b, run, b.small, setting)
+
+    def tensor():
+        with slow() as s, b.mount(s.source.point) as m:
+            return first(os.path.join(m.point, "tensors", name), 0)
+
+    def native():
+        with slow() as s:
+            return first(s.shards[0], place)
+
+    latency, bandwidth, readahead = setting
+    return run.Row(
+        "slow-first",
+        f"open and first pread of a 4 KiB tensor, cold, storage of {latency} ms a request, {readahead} KiB of readahead, a link of "
+        f"{bandwidth / 1000:g} GB/s",
+        "ms",
+        {"tensors/": tensor, "native": native},
+        [("tensors/", "native", "≤ 3")],
+        higher=False,
+    )
+
+
 def shared_row(b, run):
     def processes(point, count):
         scan = [b.tool("scan"), "mmap", "1", *b.shards(point)]
@@ -178,5 +222,6 @@ def local_row(b, run):
 def rows(b, run):
     for setting in SLOW:
         yield from slow_rows(b, run, setting)
+        yield first_row(b, run, setting)
     yield shared_row(b, run)
     yield local_row(b, run)

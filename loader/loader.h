@@ -34,6 +34,13 @@ struct tfs_loader_options {
 	bool resident;	      /* false: don't create a store; everything is streamed */
 	enum tfs_prefetch_mode prefetch;
 	bool originals_only; /* files of TFS_RAW can't be opened: prefetch=all only loads originals */
+	/*
+	 * What takes privileges that the caller may have given up by now; NULL: the loader opens it. The store stays the
+	 * caller's, who closes it after tfs_loader_destroy(); pressure is what tfs_pressure_open() fills, and is taken over if
+	 * tfs_loader_create() succeeds with a store.
+	 */
+	struct tfs_store *store;
+	const int *pressure;
 };
 
 /*

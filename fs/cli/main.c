@@ -20,6 +20,7 @@
 #include "cli/commands.h"
 #include "cli/mount-options.h"
 #include "mount/daemon.h"
+#include "mount/helper.h"
 #include "mount/session.h"
 
 static int run_in_background(const struct tfs_options *options)
@@ -162,6 +163,7 @@ int main(int argc, char **argv)
 	if (!open_standard())
 		return TFS_EXIT_FAILED; /* nowhere to say it */
 	close_inherited(argc, argv);
+	tfs_helper_titles(argc, argv);
 	if (argc < 2 || tfs_options_helper(argv[0]))
 		return mount_model(argc, argv);
 	/* A directory named like a command is written ./NAME. */

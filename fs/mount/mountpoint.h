@@ -33,4 +33,10 @@ int tfs_mountpoint_check(const char *given, bool nonempty, char **ret_path);
 /* Unmount what a dead daemon left at @path, lazily. Does nothing if it isn't a mount. */
 void tfs_mountpoint_clear(const char *path);
 
+/*
+ * The file of the mount @device's connection that ends all requests of its users when it is written to: where the connections usually
+ * are, or in a mount of them that is nowhere. A descriptor for writing, or -errno.
+ */
+int tfs_mountpoint_abort_file(dev_t device);
+
 #endif

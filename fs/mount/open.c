@@ -21,6 +21,7 @@
 #include "mount/control.h"
 #include "mount/deferred.h"
 #include "mount/fs.h"
+#include "mount/keeper.h"
 #include "mount/pending.h"
 #include "mount/reply.h"
 #include "mount/stats.h"
@@ -39,16 +40,31 @@ struct request {
 };
 
 /* Register @fd, which the caller keeps, as backing file: its id, or 0 if the kernel refuses. */
-static int register_backing(struct tfs_fs *fs, fuse_req_t req, int fd)
+static int register_backing(struct tfs_fs *fs, int fd)
 {
-	errno = 0;
-	int id = fuse_passthrough_open(req, fd);
+	int id = tfs_keeper_register(&fs->keeper, fd);
 	/* Without privilege it will never work; other errors are about this file (a stacked file system, say). */
-	if (id <= 0 && errno == EPERM && atomic_exchange(&fs->passthrough, false)) {
-		tfs_log_warning("the kernel refuses backing files (%s); tensors are streamed from now on", strerror(errno));
+	if ((id == -EPERM || id == -EPIPE) && atomic_exchange(&fs->passthrough, false)) {
+		tfs_log_warning("the kernel refuses backing files (%s); tensors are streamed from now on", strerror(-id));
 		tfs_loader_give_up_residency(fs->loader);
 	}
 	return id > 0 ? id : 0;
+}
+
+/* Have the backing file of @o registered, a tensor's that is held. */
+static void register_resident(struct tfs_fs *fs, struct tfs_file_id id, struct tfs_opened *o)
+{
+	uint64_t name;
+
+	if (tfs_residency_backing(tfs_loader_residency(fs->loader), id, &name))
+		return;
+	o->backing_id = tfs_kept_find(&fs->kept, name);
+	o->kept = o->backing_id;
+	if (o->kept)
+		return;
+	cleanup_fd int fd = tfs_store_path(fs->store, name);
+	o->backing_id = fd >= 0 ? register_backing(fs, fd) : 0;
+	o->kept = o->backing_id && tfs_kept_add(&fs->kept, name, o->backing_id);
 }
 
 /* Count another open of an open file; its stripe is locked. */
@@ -82,8 +98,7 @@ static enum tfs_streamed_reason reason_of(int result)
 }
 
 /* Set up the first open of a tensor; the stripe is locked. @result 0: it is resident, and held for us. */
-static int set_up_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_file_id id, int result,
-			 struct tfs_opened **ret_opened)
+static int set_up_tensor(struct tfs_fs *fs, uint64_t ino, struct tfs_file_id id, int result, struct tfs_opened **ret_opened)
 {
 	bool held = !result;
 	struct tfs_opened *o = tfs_opened_create(ino, held ? TFS_OPEN_PASSTHROUGH : TFS_OPEN_STREAM);
@@ -91,8 +106,7 @@ static int set_up_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct
 	int r = o ? 0 : -ENOMEM;
 
 	if (!r && held) {
-		cleanup_fd int fd = tfs_residency_open(res, id);
-		o->backing_id = fd >= 0 ? register_backing(fs, req, fd) : 0;
+		register_resident(fs, id, o);
 		o->held = o->backing_id;
 		if (!o->backing_id)
 			o->mode = TFS_OPEN_STREAM;
@@ -128,7 +142,7 @@ static void finish_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struc
 	if (o)
 		join(fs, o); /* another open was quicker, and set the mode */
 	else
-		r = set_up_tensor(fs, req, ino, id, result, &o);
+		r = set_up_tensor(fs, ino, id, result, &o);
 	tfs_opened_unlock(&fs->opened, ino);
 	if (spare_hold)
 		tfs_residency_drop(tfs_loader_residency(fs->loader), id);
@@ -404,7 +418,7 @@ static void answer_original(struct tfs_asking *a, struct tfs_work *w, int result
 	} else if (fresh) {
 		o = tfs_steal(fresh);
 		if (fs->passthrough)
-			o->backing_id = register_backing(fs, req, f->fd);
+			o->backing_id = register_backing(fs, f->fd);
 		if (o->backing_id)
 			o->mode = TFS_OPEN_PASSTHROUGH;
 		else

@@ -22,6 +22,7 @@ struct tfs_options {
 	enum tfs_follow follow;	     /* links */
 	struct tfs_loader_options loader;
 	unsigned npy_align;
+	const char *user;	   /* to become, or NULL; points into argv or words */
 	const char *log_file;	   /* to append messages to, or NULL; points into argv or words */
 	const char *prefetch_list; /* file of names to prefetch in order, or NULL; points into argv or words */
 	char *mount_options;	   /* what -o was given for libfuse and the kernel, comma-separated; "" for none; owned */

@@ -87,6 +87,17 @@ static int ask_mincore(int fd, uint64_t offset, uint64_t len, uint64_t *ret_page
 	return r;
 }
 
+static struct {
+	tfs_file_cached_fn *ask;
+	void *arg;
+} other;
+
+void tfs_file_ask(tfs_file_cached_fn *ask, void *arg)
+{
+	other.ask = ask;
+	other.arg = arg;
+}
+
 int tfs_file_cached(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
 {
 	uint64_t pages = 0;
@@ -94,6 +105,8 @@ int tfs_file_cached(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
 
 	if ((r || !pages) && !ask_mincore(fd, offset, len, &pages))
 		r = 0;
+	if (r && other.ask)
+		r = other.ask(other.arg, fd, offset, len, &pages);
 	if (!r)
 		*ret_pages = pages;
 	return r;

@@ -109,6 +109,12 @@ int tfs_residency_prefetch(struct tfs_residency *rs, struct tfs_file_id id);
 int tfs_residency_open(struct tfs_residency *rs, struct tfs_file_id id);
 
 /*
+ * The name of that file in the store; files with equal bytes may share it. It stays the file's as long as it is held. -errno as
+ * above.
+ */
+int tfs_residency_backing(struct tfs_residency *rs, struct tfs_file_id id, uint64_t *ret_name);
+
+/*
  * For reading a file while it loads. attach: hold a file that is loading or resident; -ENOENT otherwise. Release it with
  * tfs_residency_drop(). Then range: 0 when those bytes can be read from the descriptor of tfs_residency_open_range(); TFS_QUEUED:
  * @w->done() will be called; or why the load failed, -ENOSPC if it found no room. Bytes that are waited for are loaded first.

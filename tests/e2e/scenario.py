@@ -350,7 +350,8 @@ def bursts(model, mount, pid, busy="0"):
 
     def as_before():
         now = placement()
-        return {p for p, _ in now.values()} == {os.SCHED_OTHER} and all(
+        # The flag stays: to unset it takes a capability, and it only says that what a thread starts is as it would be anyway.
+        return {p & ~os.SCHED_RESET_ON_FORK for p, _ in now.values()} == {os.SCHED_OTHER} and all(
             affinity == before[tid][1] for tid, (_, affinity) in now.items() if tid in before
         )
 

@@ -22,8 +22,10 @@
 #include "mount/daemon.h"
 #include "mount/helper.h"
 #include "mount/session.h"
+#include "mount/supervise.h"
 
-static int run_in_background(const struct tfs_options *options)
+/* In a process of its own, or with one that looks after it. */
+static int run_with_others(const struct tfs_options *options)
 {
 	sigset_t signals;
 	pid_t pid;
@@ -39,7 +41,9 @@ static int run_in_background(const struct tfs_options *options)
 		perror("tensorfs: signalfd");
 		return TFS_EXIT_FAILED;
 	}
-	int r = tfs_daemon_start(options, signal_fd, &pid);
+	int r = options->restart && options->foreground ? tfs_supervise(options, signal_fd, -1) :
+		options->restart			? tfs_supervise_in_background(options, signal_fd) :
+							  tfs_daemon_start(options, signal_fd, &pid);
 	if (r == -EINTR)
 		fprintf(stderr, "tensorfs: interrupted, nothing is mounted\n");
 	close(signal_fd);
@@ -114,8 +118,8 @@ static int mount_model(int argc, char **argv)
 		return tfs_parsed_status(parsed);
 	int status = !tfs_session_knows(options.mount_options) ? TFS_EXIT_USAGE :
 		     options.fake			       ? TFS_EXIT_OK :
-		     options.foreground			       ? tfs_session_run(&options, -1) :
-								 run_in_background(&options);
+		     options.foreground && !options.restart    ? tfs_session_run(&options, -1) :
+								 run_with_others(&options);
 	tfs_options_fini(&options);
 	return status;
 }

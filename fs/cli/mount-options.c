@@ -17,7 +17,7 @@
 enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o', OPT_NO_MTAB = 'n', OPT_SLOPPY = 's', OPT_VERBOSE = 'v', OPT_TYPE = 't',
        OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_NPY_ALIGN, OPT_ALLOW_OTHER,
        OPT_NONEMPTY, OPT_VIEWS, OPT_LOG_FILE,
-       OPT_FOLLOW_LINKS, OPT_SCAN_MEMORY, OPT_SCAN_TIME, OPT_NPY_HEADER, OPT_USER };
+       OPT_FOLLOW_LINKS, OPT_SCAN_MEMORY, OPT_SCAN_TIME, OPT_NPY_HEADER, OPT_USER, OPT_RESTART };
 /* clang-format on */
 
 /* Options only for mounting … */
@@ -37,6 +37,7 @@ static const struct tfs_option mount_options[] = {
 	{ OPT_NPY_HEADER, "npy-header", "N", "read NumPy headers of up to N characters (default 10000)" },
 	{ OPT_USER, "user", "USER",
 	  "mounted by root, become this user, a name or UID[:GID]; without it tensorfs, if there is one, or nobody" },
+	{ OPT_RESTART, "restart", NULL, "if the daemon is killed, mount again" },
 	{ OPT_NONEMPTY, "nonempty", NULL, "allow mounting over another tensorfs mount" },
 	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE",
 	  "load the files that FILE lists first, in that order: one name or glob per line" },
@@ -337,6 +338,9 @@ bool tfs_options_take(void *arg, int id, const char *value)
 	case OPT_SLOPPY:
 	case OPT_VERBOSE:
 	case OPT_TYPE:
+		return true;
+	case OPT_RESTART:
+		o->restart = true;
 		return true;
 	case OPT_NONEMPTY:
 		o->nonempty = true;

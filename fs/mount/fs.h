@@ -84,7 +84,8 @@ struct tfs_fs {
 	char lacks[128];	      /* … which may be in here */
 
 	/* Opened before privileges were given up, and who has some left: see confine.h. */
-	struct tfs_user user;
+	struct tfs_user mounter; /* who mounts, and owns what is generated */
+	struct tfs_user user;	 /* who the daemon is */
 	struct tfs_storage *storage; /* the model's; owned by that, once it is open */
 	struct tfs_store *store;     /* NULL: no passthrough */
 	int pressure[TFS_PRESSURE_SOURCES];

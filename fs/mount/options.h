@@ -14,6 +14,7 @@ struct tfs_options {
 	const char *model_dir, *mountpoint; /* as given; point into argv */
 	bool foreground, debug, allow_other;
 	bool nonempty;	   /* mount over another tensorfs mount, too */
+	bool restart;	   /* the daemon if it is killed */
 	bool fake;	   /* do everything but mount */
 	unsigned max_read; /* bytes that the kernel may request at a time; 0: no limit */
 	enum tfs_switch passthrough, uring;

@@ -632,6 +632,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	struct tfs_fs fs = {
 		.options = options,
 		.starter_fd = starter_fd,
+		.mounter = { getuid(), getgid() },
 		.log_fd = -1,
 		.list_fd = -1,
 		.null_fd = -1,

@@ -525,6 +525,33 @@ def survives(model, mount, pid, how):
 
 
 @step
+def restarted(model, mount, pid):
+    """What is mapped and open outlives the daemon and its successor, which is there within a second or so, without the rest."""
+    tensors = tensors_of(model)
+    mapped = Mapping(path_of(mount, tensors[0]))
+    for t in tensors:
+        slurp(path_of(mount, t))
+    check(stats(mount)["resident"] == len(tensors), "not all are resident")
+    start = time.monotonic()
+    os.kill(int(pid), signal.SIGKILL)
+
+    def is_back():
+        try:
+            return stats(mount)["pid"] != pid
+        except OSError:
+            return False
+
+    wait_until("another daemon", is_back)
+    print(f"back after {time.monotonic() - start:.2f} s")
+    check(stats(mount)["resident"] == 0, "something is resident already")
+    check(mapped.bytes() == content(tensors[0]).tobytes(), "the mapping")
+    for t in tensors:
+        check(slurp(path_of(mount, t)) == content(t).tobytes(), t.name)
+    check(mapped.bytes() == content(tensors[0]).tobytes(), "the mapping, later")
+    mapped.unmap()
+
+
+@step
 def killed_stream(model, mount, pid):
     t = tensors_of(model)[0]
     want, fd = content(t).tobytes(), os.open(path_of(mount, t), os.O_RDONLY)

@@ -313,6 +313,8 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 		if (!l->residency)
 			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory or threads");
 	}
+	if (!r && l->residency)
+		tfs_residency_on_loaded(l->residency, options->loaded, options->loaded_arg);
 	if (!r) {
 		l->streams = tfs_streams_create(model, l->sched, l->residency, options->memory / STREAM_SHARE, false);
 		l->hashes = tfs_hashes_create(model, l->sources, l->sched, l->residency);

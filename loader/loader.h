@@ -41,6 +41,8 @@ struct tfs_loader_options {
 	 */
 	struct tfs_store *store;
 	const int *pressure;
+	tfs_loaded_fn *loaded; /* for tfs_residency_on_loaded(), or NULL */
+	void *loaded_arg;
 };
 
 /*

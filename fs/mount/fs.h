@@ -84,8 +84,8 @@ struct tfs_fs {
 	char lacks[128];	      /* … which may be in here */
 
 	/* Opened before privileges were given up, and who has some left: see confine.h. */
-	struct tfs_user mounter; /* who mounts, and owns what is generated */
-	struct tfs_user user;	 /* who the daemon is */
+	struct tfs_user mounter;     /* who mounts, and owns what is generated */
+	struct tfs_user user;	     /* who the daemon is */
 	struct tfs_storage *storage; /* the model's; owned by that, once it is open */
 	struct tfs_store *store;     /* NULL: no passthrough */
 	int pressure[TFS_PRESSURE_SOURCES];
@@ -129,6 +129,12 @@ void tfs_fs_stop(struct tfs_fs *fs);
 
 /* The operations; in init(), the part of the handshake that is ours. */
 extern const struct fuse_lowlevel_ops tfs_operations;
+
+/*
+ * A tfs_loaded_fn: have the backing file @name registered, so that an open needn't wait for that. In a loader's thread; if it fails, an
+ * open tries again.
+ */
+void tfs_register_loaded(void *fs, uint64_t name);
 
 /* open.c, read.c, reply.c */
 void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

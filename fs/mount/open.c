@@ -51,6 +51,16 @@ static int register_backing(struct tfs_fs *fs, int fd)
 	return id > 0 ? id : 0;
 }
 
+/* The same of file @name in the store. *@ret_kept: it stays registered after the last close. */
+static int register_named(struct tfs_fs *fs, uint64_t name, bool *ret_kept)
+{
+	cleanup_fd int fd = tfs_store_path(fs->store, name);
+	int id = fd >= 0 ? register_backing(fs, fd) : 0;
+
+	*ret_kept = id && tfs_kept_add(&fs->kept, name, id);
+	return id;
+}
+
 /* Have the backing file of @o registered, a tensor's that is held. */
 static void register_resident(struct tfs_fs *fs, struct tfs_file_id id, struct tfs_opened *o)
 {
@@ -60,11 +70,18 @@ static void register_resident(struct tfs_fs *fs, struct tfs_file_id id, struct t
 		return;
 	o->backing_id = tfs_kept_find(&fs->kept, name);
 	o->kept = o->backing_id;
-	if (o->kept)
-		return;
-	cleanup_fd int fd = tfs_store_path(fs->store, name);
-	o->backing_id = fd >= 0 ? register_backing(fs, fd) : 0;
-	o->kept = o->backing_id && tfs_kept_add(&fs->kept, name, o->backing_id);
+	if (!o->backing_id)
+		o->backing_id = register_named(fs, name, &o->kept);
+}
+
+void tfs_register_loaded(void *arg, uint64_t name)
+{
+	struct tfs_fs *fs = arg;
+	bool kept;
+	int id = fs->passthrough ? register_named(fs, name, &kept) : 0;
+
+	if (id && !kept)
+		tfs_keeper_unregister(&fs->keeper, id);
 }
 
 /* Count another open of an open file; its stripe is locked. */

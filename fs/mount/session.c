@@ -317,6 +317,8 @@ static int create_loader(struct tfs_fs *fs)
 	lo.resident = fs->passthrough;
 	lo.store = fs->store;
 	lo.pressure = fs->pressure;
+	lo.loaded = tfs_register_loaded;
+	lo.loaded_arg = fs;
 	if (fs->store)
 		tfs_store_on_remove(fs->store, on_removed, fs);
 	lo.originals_only = !(fs->options->views & (1u << TFS_VIEW_TENSORS | 1u << TFS_VIEW_TREE));

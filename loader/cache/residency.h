@@ -170,6 +170,13 @@ typedef uint64_t tfs_give_up_fn(void *arg, uint64_t bytes);
 void tfs_residency_on_shortage(struct tfs_residency *rs, tfs_give_up_fn *give_up, void *arg);
 
 /*
+ * @fn is called without a lock when a file has been loaded, just before it is resident, so it isn't evicted meanwhile; @name is that of
+ * its backing file. To be set before anything is loaded.
+ */
+typedef void tfs_loaded_fn(void *arg, uint64_t name);
+void tfs_residency_on_loaded(struct tfs_residency *rs, tfs_loaded_fn *fn, void *arg);
+
+/*
  * Pin a file: it is loaded in the background, unless it is resident, and then stays. 0 also if it was already pinned. -EFBIG:
  * larger than the budget; -ENOSPC: too much is pinned; -ENOENT: the view has no such file.
  */

@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <pthread.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -177,6 +178,8 @@ static void say(struct tfs_fs *fs, const char *fmt, ...)
 static int leave_root(struct tfs_fs *fs)
 {
 	const pid_t parent = getppid();
+	/* Whatever way there may be to a socket: none leads anywhere. What is connected stays so, as do sockets that have paths. */
+	const bool alone = tfs_has_cap(CAP_SYS_ADMIN) && !unshare(CLONE_NEWNET | CLONE_NEWIPC);
 	int r = fs->user.uid != geteuid() ? tfs_become(fs->user.uid, fs->user.gid) : 0;
 
 	if (r && fs->options->user) {
@@ -186,6 +189,8 @@ static int leave_root(struct tfs_fs *fs)
 	say(fs, "user %u", (unsigned)geteuid());
 	if (r) /* a user namespace has only the users that it was given */
 		say(fs, " (%u: %s)", (unsigned)fs->user.uid, strerror(-r));
+	if (alone)
+		say(fs, ", no network");
 	r = tfs_keep_caps(0);
 	if (r) {
 		tfs_log_error("dropping privileges: %s", strerror(-r));

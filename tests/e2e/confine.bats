@@ -54,6 +54,8 @@ of_ours() { printf %016x $((0x$(sed -n 's/^CapEff:\t//p' /proc/self/status) & $1
 		confined "$(helper opener)" 0 "$(of_ours 0x4)"
 		confined "$(helper keeper)" 0 "$(of_ours 0xa00000)"
 		[[ $(pgrep -P "$daemon" | wc -l) = 2 ]]
+		# CAP_SYS_ADMIN
+		[[ $(of_ours 0x200000) = "$none" || $(readlink "/proc/$daemon/ns/net") != "$(readlink /proc/self/ns/net)" ]]
 		others=$(pgrep -P "$daemon")
 		[[ $(stat_of confined) = "user $uid, "* ]]
 		umount "$mnt"

@@ -69,6 +69,8 @@ int tfs_storage_open_ahead(const char *path, struct tfs_storage **ret_storage, c
 	ahead.path = strdup(path);
 	r = ahead.path ? tfs_storage_open(ahead.path, &ahead.storage, &ahead.file, err) :
 			 tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	if (r)
+		free(tfs_steal(ahead.path));
 	*ret_storage = r ? NULL : ahead.storage;
 	*ret_file = r ? NULL : ahead.file;
 	return r;
@@ -87,6 +89,15 @@ int tfs_storage_open(const char *path, struct tfs_storage **ret_storage, const c
 	while (strncmp(path, kinds[i].prefix, strlen(kinds[i].prefix)))
 		i++;
 	return kinds[i].open(path, ret_storage, ret_file, err);
+}
+
+bool tfs_storage_is_dir(const char *path)
+{
+	struct stat st;
+
+	if (ahead.path && !strcmp(path, ahead.path))
+		return !ahead.file;
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
 void tfs_storage_destroy(struct tfs_storage *s)

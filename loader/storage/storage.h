@@ -181,6 +181,9 @@ void tfs_storage_destroy(struct tfs_storage *s); /* takes NULL */
  */
 int tfs_storage_open_ahead(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err);
 
+/* Is @path a directory? If that was opened ahead: was it then? */
+bool tfs_storage_is_dir(const char *path);
+
 /*
  * openat(@at, @name, O_PATH | O_NOFOLLOW), of the local storage @s: one step on a way that may lead anywhere, to see what is there. A
  * descriptor or -errno.

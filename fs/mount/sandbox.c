@@ -44,6 +44,8 @@ int tfs_keep_caps(uint64_t keep)
 	if (r)
 		return r;
 	empty_bounds();
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	for (int i = 0; i < 2; i++) {
 		data[i].effective &= (uint32_t)(keep >> 32 * i);

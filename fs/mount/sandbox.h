@@ -15,7 +15,7 @@
 /* Is the capability @cap effective? */
 bool tfs_has_cap(int cap);
 
-/* Give up all capabilities except those in @keep, a set of TFS_CAP(), also in the bounding set as far as possible. 0 or -errno. */
+/* Give up all capabilities except those in @keep, a set of TFS_CAP(), also in the bounding set as far as possible, and never get any: no_new_privs. 0 or -errno. */
 int tfs_keep_caps(uint64_t keep);
 
 /* Become @uid and @gid, without other groups. 0, or -errno: still who it was. */

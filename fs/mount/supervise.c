@@ -128,9 +128,10 @@ static int keep_it(struct supervisor *s)
 	for (;;) {
 		int status = watch(s);
 
+		if (!WIFEXITED(status) || WEXITSTATUS(status))
+			clear(s);
 		if (WIFEXITED(status))
 			return WEXITSTATUS(status);
-		clear(s);
 		if (s->asked)
 			return 1;
 		tfs_log_error("the daemon of %s (process %d) was killed by signal %d (%s), and is started again",

@@ -256,6 +256,8 @@ int tfs_confine(struct tfs_fs *fs)
 	raise_nice();
 	r = tfs_opener_start(&fs->opener, fs->storage->fd, fs->options->follow, given, &fs->ask);
 	r = r ? r : tfs_keeper_start(&fs->keeper, fs);
+	if (!r && fs->passthrough)
+		r = tfs_keeper_start_for_originals(&fs->originals.keeper);
 	if (r) {
 		tfs_log_error("starting a process: %s", strerror(-r));
 		return r;
@@ -275,6 +277,7 @@ int tfs_confine(struct tfs_fs *fs)
 void tfs_confine_end(struct tfs_fs *fs)
 {
 	tfs_helper_stop(&fs->keeper);
+	tfs_originals_end(&fs->originals);
 	tfs_helper_stop(&fs->opener);
 	tfs_store_close(fs->store);
 	const int opened[] = { fs->list_fd, fs->null_fd, fs->notify_fd };

@@ -19,6 +19,7 @@
 #include "mount/kept.h"
 #include "mount/opened.h"
 #include "mount/options.h"
+#include "mount/originals.h"
 #include "mount/placement.h"
 #include "mount/signal-watch.h"
 #include "mount/snapshots.h"
@@ -95,6 +96,7 @@ struct tfs_fs {
 	struct stat at;	       /* the mountpoint, before it is one */
 	struct tfs_opener ask; /* asks opener */
 	struct tfs_helper opener, keeper;
+	struct tfs_originals originals;
 	char confined[256]; /* how far the daemon is */
 
 	struct tfs_opened_table opened;

@@ -29,7 +29,7 @@ static size_t size_of(const struct tfs_message *m)
 	return offsetof(struct tfs_message, data) + m->len;
 }
 
-static int send_message(int socket, const struct tfs_message *m, int fd)
+static int send_message(int socket, const struct tfs_message *m, int fd, int flags)
 {
 	struct iovec io = { .iov_base = (void *)m, .iov_len = size_of(m) };
 	struct msghdr msg = { .msg_iov = &io, .msg_iovlen = 1 };
@@ -44,7 +44,7 @@ static int send_message(int socket, const struct tfs_message *m, int fd)
 		memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
 	}
 	ssize_t n;
-	while ((n = sendmsg(socket, &msg, MSG_NOSIGNAL)) < 0 && errno == EINTR)
+	while ((n = sendmsg(socket, &msg, MSG_NOSIGNAL | flags)) < 0 && errno == EINTR)
 		;
 	return n == (ssize_t)io.iov_len ? 0 : n < 0 ? -errno : -EPIPE;
 }
@@ -96,7 +96,7 @@ int tfs_helper_ask(struct tfs_helper *h, struct tfs_message *m, int fd, int *ret
 	int got = -1;
 
 	pthread_mutex_lock(&h->lock);
-	int r = h->socket < 0 ? -EPIPE : send_message(h->socket, m, fd);
+	int r = h->socket < 0 ? -EPIPE : send_message(h->socket, m, fd, 0);
 	if (!r)
 		r = receive_message(h->socket, m, &got);
 	pthread_mutex_unlock(&h->lock);
@@ -107,6 +107,11 @@ int tfs_helper_ask(struct tfs_helper *h, struct tfs_message *m, int fd, int *ret
 	return r ? r : m->what;
 }
 
+bool tfs_helper_tell(struct tfs_helper *h, const struct tfs_message *m)
+{
+	return h->socket >= 0 && !send_message(h->socket, m, -1, MSG_DONTWAIT);
+}
+
 bool tfs_helper_next(int socket, struct tfs_message *ret, int *ret_fd)
 {
 	return !receive_message(socket, ret, ret_fd);
@@ -114,7 +119,7 @@ bool tfs_helper_next(int socket, struct tfs_message *ret, int *ret_fd)
 
 void tfs_helper_answer(int socket, const struct tfs_message *m, int fd)
 {
-	send_message(socket, m, fd); /* if that fails, nobody waits for it */
+	send_message(socket, m, fd, 0); /* if that fails, nobody waits for it */
 }
 
 /* --- The process ------------------------------------------------------------------------------------------------------- */

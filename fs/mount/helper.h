@@ -54,6 +54,12 @@ void tfs_helper_stop(struct tfs_helper *h);
  */
 int tfs_helper_ask(struct tfs_helper *h, struct tfs_message *m, int fd, int *ret_fd);
 
+/*
+ * Send @m, which has no answer. Waits for nothing: false if it isn't sent, as too many that were haven't been dealt with, or the helper is
+ * gone. Thread-safe.
+ */
+bool tfs_helper_tell(struct tfs_helper *h, const struct tfs_message *m);
+
 /* Set the text of a request. -ENAMETOOLONG. */
 int tfs_message_text(struct tfs_message *m, const char *text);
 

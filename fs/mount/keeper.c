@@ -21,7 +21,7 @@
 #include "mount/sandbox.h"
 #include "mount/session.h"
 
-enum { MOUNT, ABORT_FILE, REGISTER, UNREGISTER, READAHEAD, LEAVE_IDLE, UNMOUNT };
+enum { MOUNT, ADOPT, ABORT_FILE, REGISTER, UNREGISTER, FORGET, READAHEAD, LEAVE_IDLE, UNMOUNT };
 
 /* <sys/mount.h> has these since glibc 2.36; the numbers are the kernel's ABI. */
 enum { TREE_CLONE = 1, TREE_CLOEXEC = O_CLOEXEC, MOUNT_READ_ONLY = 1, MOUNT_NOSUID = 2, MOUNT_NODEV = 4, MOUNT_NOEXEC = 8 };
@@ -45,6 +45,7 @@ struct backing_map {
 struct keeper {
 	struct tfs_fs *fs;
 	dev_t store;   /* the private tmpfs; 0: there is none */
+	bool others;   /* registers original files, instead */
 	int fuse;      /* -1: not mounted yet */
 	bool ours;     /* mounted by us, at fs->mountpoint */
 	bool by_mount; /* by mount(2): otherwise by fusermount3, which must unmount, too */
@@ -76,7 +77,7 @@ static int mount_it(struct keeper *k, int *ret_fd)
 {
 	const int given = tfs_mountpoint_fd(k->fs->mountpoint);
 
-	if (k->fuse >= 0)
+	if (k->others || k->fuse >= 0)
 		return -EBUSY;
 	k->fuse = given >= 0 ? given : tfs_session_mount(k->fs);
 	if (k->fuse < 0)
@@ -112,6 +113,8 @@ static int register_backing(const struct keeper *k, int fd)
 	if (k->fuse < 0 || flags < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return -EBADF;
 	const bool in_store = k->store && st.st_dev == k->store;
+	if (!in_store && !k->others)
+		return -EACCES;
 	/* Who may open a file only with O_PATH can't read it. */
 	if (!in_store && (flags & O_PATH || (flags & O_ACCMODE) != O_RDONLY))
 		return -EACCES;
@@ -170,6 +173,18 @@ static int unmount_it(struct keeper *k)
 	return 0;
 }
 
+static int adopt(struct keeper *k, int fd)
+{
+	struct stat st;
+
+	if (!k->others || k->fuse >= 0)
+		return -EBUSY;
+	if (fd < 0 || fstat(fd, &st) || !tfs_is_fuse_device(&st))
+		return -EBADF;
+	k->fuse = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return k->fuse < 0 ? -errno : 0;
+}
+
 static int give_abort_file(const struct keeper *k, int *ret_fd)
 {
 	*ret_fd = k->abort;
@@ -185,6 +200,9 @@ static void answer(struct keeper *k, int socket, const struct tfs_message *m, in
 	case MOUNT:
 		a.what = mount_it(k, &with);
 		break;
+	case ADOPT:
+		a.what = adopt(k, fd);
+		break;
 	case ABORT_FILE:
 		a.what = give_abort_file(k, &with);
 		break;
@@ -194,6 +212,9 @@ static void answer(struct keeper *k, int socket, const struct tfs_message *m, in
 	case UNREGISTER:
 		a.what = unregister(k, m->flags);
 		break;
+	case FORGET:
+		unregister(k, m->flags);
+		return;
 	case READAHEAD:
 		a.what = set_readahead(k, m->flags);
 		break;
@@ -213,21 +234,40 @@ static void answer(struct keeper *k, int socket, const struct tfs_message *m, in
 	}
 }
 
+static void answer_all(struct keeper *k, int socket)
+{
+	struct tfs_message m;
+	int fd;
+
+	while (tfs_helper_next(socket, &m, &fd)) {
+		answer(k, socket, &m, fd);
+		if (fd >= 0)
+			close(fd);
+	}
+}
+
 static void serve(int socket, void *arg)
 {
 	struct keeper k = { .fs = arg, .fuse = -1, .daemon = getppid(), .readahead = -1, .abort = -1 };
-	struct tfs_message m;
 	struct stat st;
-	int fd;
 
 	/* It stays open, so that no other file system gets that number. */
 	if (k.fs->store && !fstat(tfs_store_dir(k.fs->store), &st))
 		k.store = st.st_dev;
-	while (tfs_helper_next(socket, &m, &fd)) {
-		answer(&k, socket, &m, fd);
-		if (fd >= 0)
-			close(fd);
-	}
+	answer_all(&k, socket);
+}
+
+static void serve_originals(int socket, void *arg)
+{
+	struct keeper k = { .fuse = -1, .others = true, .readahead = -1, .abort = -1 };
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	(void)arg;
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		dup2(null, fd);
+	tfs_keep_caps(TFS_CAP(CAP_SYS_ADMIN));
+	tfs_filter(TFS_FILTER_KEEPER);
+	answer_all(&k, socket);
 }
 
 /* --- The daemon -------------------------------------------------------------------------------------------------------- */
@@ -250,6 +290,18 @@ int tfs_keeper_start(struct tfs_helper *h, struct tfs_fs *fs)
 		kept[n++] = tfs_store_dir(fs->store);
 
 	return tfs_helper_start(h, "keeper", kept, serve, fs);
+}
+
+int tfs_keeper_start_for_originals(struct tfs_helper *h)
+{
+	const int none = -1;
+
+	return tfs_helper_start(h, "keeper-orig", &none, serve_originals, NULL);
+}
+
+int tfs_keeper_adopt(struct tfs_helper *h, int fuse)
+{
+	return ask(h, ADOPT, 0, fuse, NULL);
 }
 
 int tfs_keeper_mount(struct tfs_helper *h)
@@ -276,6 +328,13 @@ int tfs_keeper_register(struct tfs_helper *h, int fd)
 void tfs_keeper_unregister(struct tfs_helper *h, int id)
 {
 	ask(h, UNREGISTER, id, -1, NULL);
+}
+
+bool tfs_keeper_forget(struct tfs_helper *h, int id)
+{
+	const struct tfs_message m = { .what = FORGET, .flags = id };
+
+	return tfs_helper_tell(h, &m);
 }
 
 void tfs_keeper_readahead(struct tfs_helper *h, int kib)

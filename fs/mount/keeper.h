@@ -11,9 +11,20 @@
 #ifndef TFS_FS_KEEPER_H
 #define TFS_FS_KEEPER_H
 
+#include <stdbool.h>
+
 #include "mount/helper.h"
 
 struct tfs_fs;
+
+/*
+ * There may be a second one, only for original files (originals.h), which the first one doesn't register: it has CAP_SYS_ADMIN, and only
+ * registers and unregisters.
+ */
+int tfs_keeper_start_for_originals(struct tfs_helper *h);
+
+/* Tell that one what it registers for: @fuse, the mounted descriptor of /dev/fuse, once. 0 or -errno. */
+int tfs_keeper_adopt(struct tfs_helper *h, int fuse);
 
 /* Start it. @fs: its options, paths and store are used. 0 or -errno. */
 int tfs_keeper_start(struct tfs_helper *h, struct tfs_fs *fs);
@@ -30,6 +41,9 @@ int tfs_keeper_abort_file(struct tfs_helper *h);
 /* Register @fd as a backing file; it may be opened with O_PATH if it is the private tmpfs's. The kernel's name for it, above 0; -errno. */
 int tfs_keeper_register(struct tfs_helper *h, int fd);
 void tfs_keeper_unregister(struct tfs_helper *h, int id);
+
+/* The same without waiting for it. False: not now. */
+bool tfs_keeper_forget(struct tfs_helper *h, int id);
 
 /* Let the kernel read ahead @kib in files that the daemon reads; see mount/readahead.h. */
 void tfs_keeper_readahead(struct tfs_helper *h, int kib);

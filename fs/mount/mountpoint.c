@@ -64,6 +64,11 @@ struct tfs_mounted tfs_mounted_at(const char *path)
 	return mounted;
 }
 
+bool tfs_is_fuse_device(const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(FUSE_MAJOR, FUSE_MINOR);
+}
+
 int tfs_mountpoint_fd(const char *mountpoint)
 {
 	struct stat st;
@@ -71,7 +76,7 @@ int tfs_mountpoint_fd(const char *mountpoint)
 
 	if (sscanf(mountpoint, "/dev/fd/%9d%n", &fd, &len) != 1 || mountpoint[len] || fd < 0 || fstat(fd, &st))
 		return -1;
-	return S_ISCHR(st.st_mode) && st.st_rdev == makedev(FUSE_MAJOR, FUSE_MINOR) ? fd : -1;
+	return tfs_is_fuse_device(&st) ? fd : -1;
 }
 
 /* @error: of stat(2), or 0 if @path is a tensorfs mount. */

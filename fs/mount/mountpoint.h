@@ -7,6 +7,7 @@
 #define TFS_FS_MOUNTPOINT_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 struct tfs_mounted {
@@ -17,6 +18,9 @@ struct tfs_mounted {
 
 /* What was mounted last at @path, which is absolute and without links. */
 struct tfs_mounted tfs_mounted_at(const char *path);
+
+/* Is it /dev/fuse, or another node of that device? */
+bool tfs_is_fuse_device(const struct stat *st);
 
 /*
  * Is @mountpoint "/dev/fd/N", and N an open /dev/fuse? Then its opener mounts it, and a session only serves it. The descriptor, or

@@ -39,10 +39,9 @@ struct request {
 	bool writing;
 };
 
-/* Register @fd, which the caller keeps, as backing file: its id, or 0 if the kernel refuses. */
-static int register_backing(struct tfs_fs *fs, int fd)
+/* What registering a backing file gave: its id, or 0 if the kernel refuses. */
+static int id_or_none(struct tfs_fs *fs, int id)
 {
-	int id = tfs_keeper_register(&fs->keeper, fd);
 	/* Without privilege it will never work; other errors are about this file (a stacked file system, say). */
 	if ((id == -EPERM || id == -EPIPE) && atomic_exchange(&fs->passthrough, false)) {
 		tfs_log_warning("the kernel refuses backing files (%s); tensors are streamed from now on", strerror(-id));
@@ -55,7 +54,7 @@ static int register_backing(struct tfs_fs *fs, int fd)
 static int register_named(struct tfs_fs *fs, uint64_t name, bool *ret_kept)
 {
 	cleanup_fd int fd = tfs_store_path(fs->store, name);
-	int id = fd >= 0 ? register_backing(fs, fd) : 0;
+	int id = fd >= 0 ? id_or_none(fs, tfs_keeper_register(&fs->keeper, fd)) : 0;
 
 	*ret_kept = id && tfs_kept_add(&fs->kept, name, id);
 	return id;
@@ -398,6 +397,7 @@ struct original {
 	uint64_t ino;
 	uint32_t node;
 	int fd;
+	int backing_id; /* 0: none */
 };
 
 static int open_node(struct tfs_work *w)
@@ -405,13 +405,22 @@ static int open_node(struct tfs_work *w)
 	struct original *f = (struct original *)w;
 
 	f->fd = tfs_model_open_node(f->fs->model, f->node, 0);
-	return f->fd < 0 ? f->fd : 0;
+	if (f->fd < 0)
+		return f->fd;
+	const bool is_open = tfs_opened_lock(&f->fs->opened, f->ino);
+	tfs_opened_unlock(&f->fs->opened, f->ino);
+	/* Here, where it may wait, and no lock is held. If its keeper is gone, tensors don't need that one. */
+	int id = is_open || !f->fs->passthrough ? -EALREADY : tfs_originals_register(&f->fs->originals, f->fd);
+	f->backing_id = id == -EPIPE ? 0 : id_or_none(f->fs, id);
+	return 0;
 }
 
 static void free_original(struct tfs_work *w)
 {
 	struct original *f = (struct original *)w;
 
+	if (f->backing_id)
+		tfs_originals_unregister(&f->fs->originals, f->backing_id);
 	if (f->fd >= 0)
 		close(f->fd);
 	free(f);
@@ -434,8 +443,8 @@ static void answer_original(struct tfs_asking *a, struct tfs_work *w, int result
 		join(fs, o);
 	} else if (fresh) {
 		o = tfs_steal(fresh);
-		if (fs->passthrough)
-			o->backing_id = register_backing(fs, f->fd);
+		o->backing_id = f->backing_id;
+		f->backing_id = 0;
 		if (o->backing_id)
 			o->mode = TFS_OPEN_PASSTHROUGH;
 		else

@@ -47,7 +47,9 @@ void tfs_close_opened(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 {
 	struct tfs_inode inode = tfs_ino_unpack(o->ino);
 
-	if (o->backing_id && !o->kept && req)
+	if (o->backing_id && !o->held && req)
+		tfs_originals_unregister(&fs->originals, o->backing_id);
+	else if (o->backing_id && !o->kept && req)
 		tfs_keeper_unregister(&fs->keeper, o->backing_id);
 	if (o->held)
 		tfs_residency_drop(tfs_loader_residency(fs->loader), tfs_file_of(inode));

@@ -527,7 +527,11 @@ static int mount_by_keeper(struct tfs_fs *fs)
 	if (fd < 0)
 		return fd;
 	snprintf(path, sizeof path, "/dev/fd/%d", fd);
-	return mount_undisturbed(fs, path) ? -EIO : 0;
+	if (mount_undisturbed(fs, path))
+		return -EIO;
+	if (fs->passthrough)
+		tfs_keeper_adopt(&fs->originals.keeper, fd);
+	return 0;
 }
 
 /* First our descriptor is closed, as whoever unmounts may look at what is mounted. */
@@ -538,19 +542,30 @@ static void unmount(struct tfs_fs *fs)
 		tfs_keeper_unmount(&fs->keeper);
 }
 
+static int start_ending(struct tfs_fs *fs)
+{
+	int r = tfs_ending_start(fs);
+
+	if (r)
+		tfs_log_error("starting a thread: %s", strerror(-r));
+	return r;
+}
+
 static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 {
 	int r = create_session(fs);
 	if (r)
 		return r;
 	r = tfs_ending_init(fs);
-	if (r)
+	if (r) {
+		tfs_log_error("preparing for signals: %s", strerror(-r));
 		return r;
+	}
 	r = mount_by_keeper(fs);
 	if (!r) {
 		fs->device = tfs_mounted_at(mountpoint).device;
 		tfs_ending_mounted(fs);
-		r = tfs_ending_start(fs);
+		r = start_ending(fs);
 		if (!r)
 			r = create_loader(fs);
 		if (!r && fs->options->passthrough == TFS_ON && !fs->passthrough) {
@@ -641,6 +656,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 		.notify_fd = -1,
 		.opener = TFS_HELPER_NONE,
 		.keeper = TFS_HELPER_NONE,
+		.originals = TFS_ORIGINALS_NONE,
 	};
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	cleanup_free char *mountpoint = NULL;
@@ -666,6 +682,8 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	fs.cpu_works = tfs_works_create(TFS_CPU_THREADS);
 	fs.texts = tfs_texts_create(&fs);
 	int r = fs.storage_works && fs.cpu_works && fs.texts ? open_log(&fs) : -ENOMEM;
+	if (r == -ENOMEM)
+		tfs_log_error("out of memory");
 	if (!r)
 		r = tfs_mountpoint_check(options->mountpoint, options->nonempty, &mountpoint);
 	fs.mountpoint = mountpoint;

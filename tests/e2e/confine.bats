@@ -53,7 +53,13 @@ of_ours() { printf %016x $((0x$(sed -n 's/^CapEff:\t//p' /proc/self/status) & $1
 		# CAP_DAC_READ_SEARCH (2); CAP_SYS_ADMIN (21) and CAP_SYS_NICE (23)
 		confined "$(helper opener)" 0 "$(of_ours 0x4)"
 		confined "$(helper keeper)" 0 "$(of_ours 0xa00000)"
-		[[ $(pgrep -P "$daemon" | wc -l) = 2 ]]
+		helpers=2
+		if [[ $(stat_of serving) = passthrough* ]]; then
+			# CAP_SYS_ADMIN
+			confined "$(helper keeper-orig)" 0 "$(of_ours 0x200000)"
+			helpers=3
+		fi
+		[[ $(pgrep -P "$daemon" | wc -l) = "$helpers" ]]
 		# CAP_SYS_ADMIN
 		[[ $(of_ours 0x200000) = "$none" || $(readlink "/proc/$daemon/ns/net") != "$(readlink /proc/self/ns/net)" ]]
 		others=$(pgrep -P "$daemon")
@@ -101,7 +107,7 @@ in_process() {
 	mkdir "$T/beside"
 	echo secret >"$T/beside/file"
 	ln -s ../beside/file "$model/link"
-	start "$model" "$mnt"
+	start --follow-links=all "$model" "$mnt"
 	[[ $(stat_of confined) = *Landlock* && $(stat_of confined) != *"no Landlock"* ]] || skip "optional: no Landlock here"
 	run in_process "$daemon" \
 		'((int (*)(const char *, int))open)("/etc/passwd", 0)' \
@@ -144,7 +150,7 @@ in_process() {
 	chmod 700 "$model" "$model/sub" "$T/elsewhere" "$T/elsewhere/deep"
 	for options in '' '--engine=buffered --passthrough=off' '--engine=threads'; do
 		# shellcheck disable=SC2086 # words
-		start $options "$model" "$mnt"
+		start --follow-links=all $options "$model" "$mnt"
 		[[ $(stat_of user 2>/dev/null) != 0 ]]
 		py "$e2e/reader.py" set "$T/copy" "$mnt" "$T"/copy/*.safetensors
 		cmp "$mnt/sub/part.safetensors" "$T/copy/sub/part.safetensors"
@@ -155,10 +161,54 @@ in_process() {
 		wait_until ended "$daemon"
 	done
 	# A change is noticed there, too.
-	start "$model" "$mnt"
+	start --follow-links=all "$model" "$mnt"
 	printf x | dd of="$T/elsewhere/deep/blob" bs=1 seek=9999 conv=notrunc status=none
 	run ! cat "$mnt/model-00002-of-00002.safetensors"
 	expect_log 'changed since the mount'
+}
+
+# With directories that the daemon's user can't even search.
+@test "a Hugging Face cache that only root may use: its own links are followed, others aren't" {
+	need_root
+	mkmodel --bytes 64K
+	mkdir -p "$T/repo/blobs" "$T/repo/snapshots/1" "$T/repo/other"
+	for file in "$model"/*.safetensors; do
+		cp "$file" "$T/repo/blobs/${file##*/}.blob"
+		ln -s "../../blobs/${file##*/}.blob" "$T/repo/snapshots/1/${file##*/}"
+		cp "$file" "$T/repo/other/out.safetensors"
+	done
+	ln -s ../../other/out.safetensors "$T/repo/snapshots/1/out.safetensors"
+	chmod 600 "$T"/repo/blobs/* "$T"/repo/other/*
+	chmod 700 "$T"/repo "$T"/repo/* "$T"/repo/*/1
+	expect_log 'warning: .* out of the model'
+	start "$T/repo/snapshots/1" "$mnt"
+	for file in "$model"/*.safetensors; do
+		cmp "$mnt/${file##*/}" "$file"
+	done
+	cat "$mnt"/tensors/* >/dev/null
+	stat_is errors -eq 0
+	run ! cat "$mnt/out.safetensors"
+	umount "$mnt"
+	wait_until ended "$daemon"
+	# Who names the link has said that it is to be followed.
+	start "$T/repo/snapshots/1/out.safetensors" "$mnt"
+	cmp "$mnt/out.safetensors" "$T/repo/other/out.safetensors"
+}
+
+@test "access control lists of what only root may use" {
+	need_root
+	command -v setfacl >/dev/null || skip "optional: no setfacl"
+	make_user_dir
+	chown 0:0 "$user_dir" "$mnt"
+	mkmodel --bytes 64K
+	setfacl -m u:1:r,o::- "$model"/*.safetensors 2>/dev/null || skip "optional: no access control lists here"
+	setfacl -m u:1:rx,u:2:rx,o::- "$model"
+	start --allow-other "$model" "$mnt"
+	for file in "$model"/*.safetensors; do
+		setpriv --reuid=1 --regid=1 --clear-groups cat "$mnt/${file##*/}" | cmp - "$file"
+		run ! setpriv --reuid=2 --regid=2 --clear-groups cat "$mnt/${file##*/}"
+	done
+	run ! setpriv --reuid=65534 --regid=65534 --clear-groups ls "$mnt"
 }
 
 @test "a backing file of an original can't be written, whoever says so" {

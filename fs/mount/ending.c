@@ -101,8 +101,12 @@ void tfs_ending_mounted(struct tfs_fs *fs)
  */
 static void cut(struct tfs_fs *fs)
 {
-	if (ending.abort < 0 || write(ending.abort, "1", 1) != 1)
-		close(fuse_session_fd(fs->session));
+	if (ending.abort >= 0 && write(ending.abort, "1", 1) == 1)
+		return;
+	/* They have it open, too. */
+	tfs_helper_dismiss(&fs->keeper);
+	tfs_helper_dismiss(&fs->originals.keeper);
+	close(fuse_session_fd(fs->session));
 }
 
 /* Until something has changed, or it is @deadline, in seconds of tfs_now(). */

@@ -204,6 +204,12 @@ int tfs_helper_start(struct tfs_helper *h, const char *title, const int *kept, t
 	return 0;
 }
 
+void tfs_helper_dismiss(struct tfs_helper *h)
+{
+	if (h->socket >= 0)
+		shutdown(h->socket, SHUT_RDWR);
+}
+
 void tfs_helper_stop(struct tfs_helper *h)
 {
 	const struct timespec pause = { .tv_nsec = 1000000000 / LOOKS_PER_SECOND };

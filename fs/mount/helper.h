@@ -45,6 +45,9 @@ void tfs_helper_titles(int argc, char **argv);
 typedef void tfs_helper_fn(int socket, void *arg);
 int tfs_helper_start(struct tfs_helper *h, const char *title, const int *kept, tfs_helper_fn *serve, void *arg);
 
+/* Have it end once it has done what it was asked for; who asks later gets -EPIPE. Any thread, at any time. */
+void tfs_helper_dismiss(struct tfs_helper *h);
+
 /* Close the socket, upon which it ends, and wait for that. Also if it doesn't run. */
 void tfs_helper_stop(struct tfs_helper *h);
 

@@ -522,10 +522,15 @@ int tfs_session_mount(struct tfs_fs *fs)
 static int mount_by_keeper(struct tfs_fs *fs)
 {
 	char path[32];
+	const int given = tfs_mountpoint_fd(fs->mountpoint);
 	int fd = tfs_keeper_mount(&fs->keeper);
 
 	if (fd < 0)
 		return fd;
+	if (given >= 0) { /* then this process has it open twice, and closing it must be enough to end the connection */
+		close(fd);
+		fd = given;
+	}
 	snprintf(path, sizeof path, "/dev/fd/%d", fd);
 	if (mount_undisturbed(fs, path))
 		return -EIO;

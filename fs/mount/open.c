@@ -50,13 +50,13 @@ static int id_or_none(struct tfs_fs *fs, int id)
 	return id > 0 ? id : 0;
 }
 
-/* The same of file @name in the store. *@ret_kept: it stays registered after the last close. */
+/* Register file @name of the store: its id, or -errno. *@ret_kept: it stays registered after the last close. */
 static int register_named(struct tfs_fs *fs, uint64_t name, bool *ret_kept)
 {
 	cleanup_fd int fd = tfs_store_path(fs->store, name);
-	int id = fd >= 0 ? id_or_none(fs, tfs_keeper_register(&fs->keeper, fd)) : 0;
+	int id = fd >= 0 ? tfs_keeper_register(&fs->keeper, fd) : -EIO;
 
-	*ret_kept = id && tfs_kept_add(&fs->kept, name, id);
+	*ret_kept = id > 0 && tfs_kept_add(&fs->kept, name, id);
 	return id;
 }
 
@@ -70,7 +70,7 @@ static void register_resident(struct tfs_fs *fs, struct tfs_file_id id, struct t
 	o->backing_id = tfs_kept_find(&fs->kept, name);
 	o->kept = o->backing_id;
 	if (!o->backing_id)
-		o->backing_id = register_named(fs, name, &o->kept);
+		o->backing_id = id_or_none(fs, register_named(fs, name, &o->kept));
 }
 
 void tfs_register_loaded(void *arg, uint64_t name)
@@ -79,7 +79,8 @@ void tfs_register_loaded(void *arg, uint64_t name)
 	bool kept;
 	int id = fs->passthrough ? register_named(fs, name, &kept) : 0;
 
-	if (id && !kept)
+	/* Before INIT is answered the kernel refuses all: that says nothing about later ones. */
+	if (id > 0 && !kept)
 		tfs_keeper_unregister(&fs->keeper, id);
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "cache/download.h"
 #include "cache/prefetch.h"
 #include "cache/pressure.h"
 #include "cache/store.h"
@@ -28,6 +29,7 @@ struct tfs_loader {
 
 	struct tfs_prefetcher *prefetcher;
 	struct tfs_originals *originals;
+	struct tfs_download *download; /* NULL: none */
 	_Atomic bool all_tensors;      /* prefetch=all loads tensors/ */
 	_Atomic bool chosen;	       /* prefetch=all: something was opened, which says what all is */
 	struct tfs_pressure *pressure; /* NULL: the kernel doesn't report it */
@@ -73,7 +75,8 @@ static void on_pressure(void *arg)
 /* prefetch=all: the first open is of a tensor (@tensors) or of an original. */
 static void choose(struct tfs_loader *l, bool tensors)
 {
-	if (l->options.prefetch != TFS_PREFETCH_ALL || atomic_exchange(&l->chosen, true) || !tensors)
+	if (l->options.prefetch != TFS_PREFETCH_ALL || tfs_model_is_remote(l->model) || atomic_exchange(&l->chosen, true) ||
+	    !tensors)
 		return;
 	tfs_originals_all(l->originals, false);
 	l->all_tensors = true;
@@ -82,7 +85,8 @@ static void choose(struct tfs_loader *l, bool tensors)
 
 void tfs_loader_original(struct tfs_loader *l, uint32_t node, pid_t tid)
 {
-	if (l->options.prefetch == TFS_PREFETCH_NONE)
+	/* A remote one is streamed, by which it is read ahead. */
+	if (l->options.prefetch == TFS_PREFETCH_NONE || tfs_model_is_remote(l->model))
 		return;
 	choose(l, false);
 	tfs_originals_opened(l->originals, node, tid);
@@ -200,6 +204,8 @@ static void on_idle(void *arg)
 	struct tfs_loader *l = arg;
 	tfs_streams_trim(l->streams);
 	tfs_hashes_trim(l->hashes);
+	if (l->model->storage->ops->idle)
+		l->model->storage->ops->idle(l->model->storage);
 }
 
 /* Memory for a staging buffer. Without a store the budget is only for them and the streams. */
@@ -251,11 +257,25 @@ void tfs_loader_give_back(struct tfs_loader *l, uint64_t bytes)
 		l->lent -= bytes;
 }
 
+/*
+ * Reads at once, at least. What local storage gains by more can be measured; over a network that changes too much from one moment to
+ * the next, each of them mostly waits for a round trip, and the fetcher finds out how many connections pay.
+ */
+static unsigned least_threads(const struct tfs_loader *l)
+{
+	enum { REMOTE = 16 };
+	unsigned most = l->options.threads, least = l->options.threads_min;
+
+	if (!tfs_model_is_remote(l->model) || (least && least != TFS_THREADS_MIN_DEFAULT))
+		return least;
+	return most < REMOTE ? most : REMOTE;
+}
+
 static int start_workers(struct tfs_loader *l, struct tfs_error *err)
 {
 	struct tfs_workers_options o = {
 		.threads = l->options.threads,
-		.threads_min = l->options.threads_min,
+		.threads_min = least_threads(l),
 		.tier = l->options.engine,
 		.memory = { .take = take_for_staging, .give = give_from_staging, .arg = l, .overdraft = OVERDRAFT },
 		.idle = on_idle,
@@ -282,6 +302,8 @@ static void prefetch_all(struct tfs_loader *l)
 
 	if (mode != TFS_PREFETCH_ALL && mode != TFS_PREFETCH_ALL_TENSORS)
 		return;
+	if (!tensors && tfs_model_is_remote(l->model))
+		return; /* its originals are downloaded */
 	l->all_tensors = tensors;
 	l->chosen = tensors || !l->residency || l->options.originals_only;
 	tfs_prefetch_small_files(l->prefetcher);
@@ -301,6 +323,8 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	l->model = model;
 	l->options = *options;
+	if (model->storage->ops->resume)
+		model->storage->ops->resume(model->storage); /* another loader may have stopped it */
 	l->sources = tfs_sources_create(model, options->engine != TFS_TIER_BUFFERED);
 	l->sched = tfs_sched_create();
 	if (!l->sources || !l->sched)
@@ -335,6 +359,8 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 	if (l->residency)
 		tfs_residency_on_shortage(l->residency, tfs_originals_give_up, l->originals);
 	prefetch_all(l);
+	if (l->options.small_files && l->options.prefetch != TFS_PREFETCH_NONE)
+		l->download = tfs_download_start(model, l->options.prefetch == TFS_PREFETCH_ALL);
 	*ret_loader = l;
 	return 0;
 }
@@ -346,6 +372,9 @@ void tfs_loader_stop(struct tfs_loader *l)
 	tfs_prefetch_stop(l->prefetcher);
 	tfs_originals_stop(l->originals);
 	tfs_sched_stop(l->sched);
+	tfs_download_stop(l->download);
+	if (l->model->storage->ops->stop)
+		l->model->storage->ops->stop(l->model->storage); /* what workers wait for */
 	tfs_workers_join(l->workers);
 	/* The timer may be answering a request right now, which still needs what the caller destroys next. */
 	tfs_residency_stop(l->residency);
@@ -358,6 +387,7 @@ void tfs_loader_destroy(struct tfs_loader *l)
 	if (!l)
 		return;
 	tfs_workers_destroy(l->workers);
+	tfs_download_destroy(l->download);
 	tfs_hashes_destroy(l->hashes);
 	tfs_prefetch_destroy(l->prefetcher);
 	tfs_originals_destroy(l->originals);

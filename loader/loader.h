@@ -33,6 +33,7 @@ struct tfs_loader_options {
 	bool engine_forced;   /* fail without it */
 	bool resident;	      /* false: don't create a store; everything is streamed */
 	enum tfs_prefetch_mode prefetch;
+	bool small_files;    /* of a remote model: bring in what programs read beside weights */
 	bool originals_only; /* files of TFS_RAW can't be opened: prefetch=all only loads originals */
 	/*
 	 * What takes privileges that the caller may have given up by now; NULL: the loader opens it. The store stays the

@@ -7,7 +7,7 @@ pkgs.stdenv.mkDerivation {
   src = pkgs.lib.cleanSource ../.;
 
   nativeBuildInputs = with pkgs; [ meson ninja pkg-config ];
-  buildInputs = with pkgs; [ fuse3 jansson xxHash zlib liburing nettle ];
+  buildInputs = with pkgs; [ fuse3 jansson xxHash zlib liburing nettle curl ];
   nativeCheckInputs = with pkgs; [ cmocka (python3.withPackages (p: [ p.numpy ])) ];
 
   mesonFlags = [ "-Dmount_helper_dir=${placeholder "out"}/bin" ];

@@ -15,7 +15,7 @@ struct tfs_option {
 	const char *help; /* of any length: --help wraps it */
 };
 
-enum { TFS_OPTION_TABLES = 3 };
+enum { TFS_OPTION_TABLES = 4 };
 
 /* -h, --help and -V, --version belong to every command, and are in no table. */
 struct tfs_command {

@@ -19,6 +19,7 @@
 	row(diff) \
 	row(verify) \
 	row(report) \
+	row(cache) \
 	row(status) \
 	row(umount) \
 	row(warm) \

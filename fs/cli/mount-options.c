@@ -11,13 +11,15 @@
 
 #include "base/log.h"
 #include "cli/command-line.h"
+#include "remote/options.h"
 #include "tree/views.h"
 
 /* clang-format off */
 enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o', OPT_NO_MTAB = 'n', OPT_SLOPPY = 's', OPT_VERBOSE = 'v', OPT_TYPE = 't',
        OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_NPY_ALIGN, OPT_ALLOW_OTHER,
        OPT_NONEMPTY, OPT_VIEWS, OPT_LOG_FILE,
-       OPT_FOLLOW_LINKS, OPT_SCAN_MEMORY, OPT_SCAN_TIME, OPT_NPY_HEADER, OPT_USER, OPT_RESTART };
+       OPT_FOLLOW_LINKS, OPT_SCAN_MEMORY, OPT_SCAN_TIME, OPT_NPY_HEADER, OPT_USER, OPT_RESTART,
+       OPT_CACHE, OPT_CACHE_SIZE, OPT_OFFLINE, OPT_CONNECTIONS, OPT_REMOTE_TIMEOUT, OPT_CACERT, OPT_ANONYMOUS, OPT_NETRC };
 /* clang-format on */
 
 /* Options only for mounting … */
@@ -63,6 +65,20 @@ const struct tfs_option tfs_serving_options[] = {
 	{ 0 },
 };
 
+/* Options for remote models. Other commands have the environment for them (remote/options.h). */
+static const struct tfs_option remote_options[] = {
+	{ OPT_CACHE, "cache", "DIR|none", "remote models: keep what was fetched in DIR (default ~/.cache/tensorfs)" },
+	{ OPT_CACHE_SIZE, "cache-size", "SIZE", "remote models: size of the cache (default: all but a tenth of the disk)" },
+	{ OPT_OFFLINE, "offline", NULL, "remote models: use only what is in the cache" },
+	{ OPT_CONNECTIONS, "connections", "N", "remote models: connections per host, at most (default 16)" },
+	{ OPT_REMOTE_TIMEOUT, "remote-timeout", "SECONDS",
+	  "remote models: until a read that somebody waits for fails, with all retries (default 60)" },
+	{ OPT_CACERT, "cacert", "FILE", "remote models: certificates to trust, in PEM" },
+	{ OPT_ANONYMOUS, "anonymous", NULL, "remote models: send no credentials" },
+	{ OPT_NETRC, "netrc", NULL, "remote models: https: passwords are in ~/.netrc" },
+	{ 0 },
+};
+
 /* Options that mount(8) passes to mount helpers. */
 static const struct tfs_option mount8_options[] = {
 	{ OPT_NO_MTAB, NULL, NULL, "accepted for mount(8), no effect" },
@@ -76,10 +92,11 @@ static const struct tfs_command mount_command = {
 	.operands = "MODEL_DIR MOUNTPOINT",
 	.min_operands = 2,
 	.max_operands = 2,
-	.about = "Mount a model directory with every tensor in it as an ordinary file. MODEL_DIR may also be one weight file. "
-		 "Unmount with umount or fusermount3 -u.",
+	.about =
+		"Mount a model directory with every tensor in it as an ordinary file. MODEL_DIR may also be one weight file, or the URL "
+		"of a remote model: hf://ORG/MODEL, s3://BUCKET/PREFIX, https://HOST/DIR. Unmount with umount or fusermount3 -u.",
 	.status = "Exit status: 0 mounted (or unmounted, with -f), 1 failed, 2 usage error. See tensorfs(1).",
-	.tables = { mount_options, tfs_serving_options, mount8_options },
+	.tables = { mount_options, tfs_serving_options, remote_options, mount8_options },
 };
 
 const struct tfs_command *tfs_mount_command(void)
@@ -246,9 +263,9 @@ static bool spells(const char *word, const char *name)
 
 static const struct tfs_option *find(const char *word)
 {
-	const struct tfs_option *tables[] = { mount_options, tfs_serving_options };
+	const struct tfs_option *tables[] = { mount_options, tfs_serving_options, remote_options };
 
-	for (int t = 0; t < 2; t++)
+	for (int t = 0; t < 3; t++)
 		for (const struct tfs_option *option = tables[t]; option->id; option++)
 			/* mount(8) has a "user" of its own. */
 			if (option->name && option->id != OPT_USER && spells(word, option->name))
@@ -315,6 +332,48 @@ static bool take_list(struct tfs_options *o, const char *list)
 			fprintf(stderr, "tensorfs: out of memory\n");
 	} while (word && next_word(&list, word) && (word = take_word(o, word) ? word : NULL));
 	return word;
+}
+
+/* The option becomes what every command reads. */
+static bool set_variable(const char *name, const char *value)
+{
+	if (!setenv(name, value, 1))
+		return true;
+	fprintf(stderr, "tensorfs: out of memory\n");
+	return false;
+}
+
+static bool take_remote(int id, const char *value)
+{
+	unsigned n;
+	double seconds;
+	uint64_t size;
+
+	switch (id) {
+	case OPT_CACHE:
+		return *value ? set_variable(TFS_REMOTE_CACHE, value) :
+				tfs_value_complain("--cache", value, "a directory, or none");
+	case OPT_CACHE_SIZE:
+		return tfs_remote_size(value, &size) ?
+			       set_variable(TFS_REMOTE_CACHE_SIZE, value) :
+			       tfs_value_complain("--cache-size", value, "a size of at least 16M, such as 200G");
+	case OPT_OFFLINE:
+		return set_variable(TFS_REMOTE_OFFLINE, "1");
+	case OPT_CONNECTIONS:
+		return tfs_value_count("--connections", value, 1, TFS_REMOTE_CONNECTIONS_MAX, &n) &&
+		       set_variable(TFS_REMOTE_CONNECTIONS, value);
+	case OPT_REMOTE_TIMEOUT:
+		return tfs_value_number("--remote-timeout", value, 1, TFS_REMOTE_TIMEOUT_MAX, &seconds) &&
+		       set_variable(TFS_REMOTE_TIMEOUT, value);
+	case OPT_CACERT:
+		return set_variable(TFS_REMOTE_CACERT, value);
+	case OPT_ANONYMOUS:
+		return set_variable(TFS_REMOTE_ANONYMOUS, "1");
+	case OPT_NETRC:
+		return set_variable(TFS_REMOTE_NETRC, "1");
+	default:
+		return false;
+	}
 }
 
 bool tfs_options_take(void *arg, int id, const char *value)
@@ -400,7 +459,7 @@ bool tfs_options_take(void *arg, int id, const char *value)
 			o->passthrough = word;
 		return true;
 	default:
-		return false;
+		return take_remote(id, value);
 	}
 }
 

@@ -27,6 +27,15 @@
 #include "mount/privileges.h"
 #include "mount/sandbox.h"
 
+/*
+ * A remote model is read by a process that has the network, which is started when it is needed, and with a cache. So the daemon gives up
+ * its privileges alone.
+ */
+static bool is_remote(const struct tfs_fs *fs)
+{
+	return tfs_storage_is_remote(fs->options->model_dir);
+}
+
 /* --- The user ---------------------------------------------------------------------------------------------------------- */
 
 /* Without --user: the first of these that exists, else the number that Linux gives to who has no other (fs.overflowuid). */
@@ -62,6 +71,12 @@ static int choose_user(struct tfs_fs *fs)
 	const bool root = !geteuid();
 
 	fs->user = (struct tfs_user){ geteuid(), getegid() };
+	/* Its cache is the user's who mounts it. */
+	if (is_remote(fs)) {
+		if (given)
+			tfs_log_error("--user: not with a remote model");
+		return given ? -EOPNOTSUPP : 0;
+	}
 	if (given && !find_given(given, &fs->user)) {
 		tfs_log_error("--user=%s: no such user", given);
 		return -ENOENT;
@@ -126,7 +141,7 @@ static int open_model(struct tfs_fs *fs, const char **ret_given)
 {
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	char line[TFS_ERROR_LINE + PATH_MAX];
-	int r = tfs_storage_open_ahead(fs->options->model_dir, &fs->storage, ret_given, &err);
+	int r = is_remote(fs) ? 0 : tfs_storage_open_ahead(fs->options->model_dir, &fs->storage, ret_given, &err);
 
 	if (r)
 		tfs_log_error("%s", tfs_model_error_line(fs->options->model_dir, &err, line, sizeof line));
@@ -179,7 +194,7 @@ static int leave_root(struct tfs_fs *fs)
 {
 	const pid_t parent = getppid();
 	/* Whatever way there may be to a socket: none leads anywhere. What is connected stays so, as do sockets that have paths. */
-	const bool alone = tfs_has_cap(CAP_SYS_ADMIN) && !unshare(CLONE_NEWNET | CLONE_NEWIPC);
+	const bool alone = !is_remote(fs) && tfs_has_cap(CAP_SYS_ADMIN) && !unshare(CLONE_NEWNET | CLONE_NEWIPC);
 	int r = fs->user.uid != geteuid() ? tfs_become(fs->user.uid, fs->user.gid) : 0;
 
 	if (r && fs->options->user) {
@@ -254,7 +269,8 @@ int tfs_confine(struct tfs_fs *fs)
 	fs->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	load_libraries();
 	raise_nice();
-	r = tfs_opener_start(&fs->opener, fs->storage->fd, fs->options->follow, given, &fs->ask);
+	if (fs->storage)
+		r = tfs_opener_start(&fs->opener, fs->storage->fd, fs->options->follow, given, &fs->ask);
 	r = r ? r : tfs_keeper_start(&fs->keeper, fs);
 	if (!r && fs->passthrough)
 		r = tfs_keeper_start_for_originals(&fs->originals.keeper);
@@ -262,14 +278,19 @@ int tfs_confine(struct tfs_fs *fs)
 		tfs_log_error("starting a process: %s", strerror(-r));
 		return r;
 	}
-	fs->storage->opener = &fs->ask;
+	if (fs->storage)
+		fs->storage->opener = &fs->ask;
 	if (fs->user.uid != geteuid())
 		tfs_file_ask(tfs_opener_cached, &fs->opener);
 	r = leave_root(fs);
 	if (r)
 		return r;
-	fence(fs);
-	filter(fs);
+	if (fs->storage) {
+		fence(fs);
+		filter(fs);
+	} else {
+		say(fs, ", no capabilities; a remote model: no Landlock, no seccomp");
+	}
 	tfs_log_info("confined: %s", fs->confined);
 	return 0;
 }

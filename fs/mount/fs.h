@@ -65,7 +65,7 @@ struct tfs_texts;
 struct tfs_fs {
 	/* Immutable while the session runs. */
 	const struct tfs_options *options;
-	char *model_path;	/* absolute */
+	char *model_path;	/* absolute; of a remote model its name */
 	const char *mountpoint; /* absolute */
 	struct tfs_model *model;
 	struct tfs_tree *tree;

@@ -73,12 +73,19 @@ static void let_go_of_caller(const struct keeper *k)
 		close(null);
 }
 
-static int mount_it(struct keeper *k, int *ret_fd)
+static int mount_it(struct keeper *k, const char *source, int *ret_fd)
 {
-	const int given = tfs_mountpoint_fd(k->fs->mountpoint);
+	const int given = k->fs ? tfs_mountpoint_fd(k->fs->mountpoint) : -1;
 
 	if (k->others || k->fuse >= 0)
 		return -EBUSY;
+	if (!source)
+		return -EINVAL;
+	/* Of a remote model it wasn't known when this process was started. */
+	free(k->fs->model_path);
+	k->fs->model_path = strdup(source);
+	if (!k->fs->model_path)
+		return -ENOMEM;
 	k->fuse = given >= 0 ? given : tfs_session_mount(k->fs);
 	if (k->fuse < 0)
 		return -EIO; /* libfuse, or fusermount3, has reported why */
@@ -198,7 +205,7 @@ static void answer(struct keeper *k, int socket, const struct tfs_message *m, in
 
 	switch (m->what) {
 	case MOUNT:
-		a.what = mount_it(k, &with);
+		a.what = mount_it(k, tfs_message_path(m), &with);
 		break;
 	case ADOPT:
 		a.what = adopt(k, fd);
@@ -304,9 +311,12 @@ int tfs_keeper_adopt(struct tfs_helper *h, int fuse)
 	return ask(h, ADOPT, 0, fuse, NULL);
 }
 
-int tfs_keeper_mount(struct tfs_helper *h)
+int tfs_keeper_mount(struct tfs_helper *h, const char *source)
 {
-	int fd, r = ask(h, MOUNT, 0, -1, &fd);
+	struct tfs_message m = { .what = MOUNT };
+	int fd, r = tfs_message_text(&m, source);
+
+	r = r ? r : tfs_helper_ask(h, &m, -1, &fd);
 
 	if (r == -EPIPE)
 		tfs_log_error("the process that was to mount has ended");

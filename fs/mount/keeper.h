@@ -29,8 +29,8 @@ int tfs_keeper_adopt(struct tfs_helper *h, int fuse);
 /* Start it. @fs: its options, paths and store are used. 0 or -errno. */
 int tfs_keeper_start(struct tfs_helper *h, struct tfs_fs *fs);
 
-/* Mount: a descriptor of /dev/fuse, or -errno, logged. */
-int tfs_keeper_mount(struct tfs_helper *h);
+/* Mount it under the name @source, which mount(8) shows: a descriptor of /dev/fuse, or -errno, logged. */
+int tfs_keeper_mount(struct tfs_helper *h, const char *source);
 
 /*
  * The file of the mount's connection that ends all requests of its users when anything is written to it (Linux's

@@ -397,7 +397,7 @@ struct original {
 	struct tfs_fs *fs;
 	uint64_t ino;
 	uint32_t node;
-	int fd;
+	int fd;		/* negative: the file is elsewhere */
 	int backing_id; /* 0: none */
 };
 
@@ -406,6 +406,8 @@ static int open_node(struct tfs_work *w)
 	struct original *f = (struct original *)w;
 
 	f->fd = tfs_model_open_node(f->fs->model, f->node, 0);
+	if (f->fd == -ENOENT && tfs_model_is_remote(f->fs->model))
+		return 0;
 	if (f->fd < 0)
 		return f->fd;
 	const bool is_open = tfs_opened_lock(&f->fs->opened, f->ino);
@@ -427,7 +429,17 @@ static void free_original(struct tfs_work *w)
 	free(f);
 }
 
-/* Passthrough to the file itself, or read by us if the kernel can't. */
+/* Set up an original file that has no descriptor here, as it is elsewhere, to be streamed. False: out of memory. */
+static bool set_up_remote(struct tfs_fs *fs, uint32_t node, struct tfs_opened *o)
+{
+	o->mode = TFS_OPEN_STREAM;
+	o->reason = TFS_STREAMED_REMOTE;
+	/* Of an empty one nothing is ever read. */
+	o->stream = fs->model->nodes[node].id.size ? tfs_stream_open_node(tfs_loader_streams(fs->loader), node) : NULL;
+	return o->stream || !fs->model->nodes[node].id.size;
+}
+
+/* Passthrough to the file itself, or read by us if the kernel can't, or if it is elsewhere. */
 static void answer_original(struct tfs_asking *a, struct tfs_work *w, int result)
 {
 	struct tfs_fs *fs = a->pending.fs;
@@ -442,6 +454,11 @@ static void answer_original(struct tfs_asking *a, struct tfs_work *w, int result
 	struct tfs_opened *o = tfs_opened_lock(&fs->opened, f->ino);
 	if (o) {
 		join(fs, o);
+	} else if (f->fd < 0) {
+		if (fresh && set_up_remote(fs, f->node, fresh)) {
+			o = tfs_steal(fresh);
+			tfs_opened_add(&fs->opened, o);
+		}
 	} else if (fresh) {
 		o = tfs_steal(fresh);
 		o->backing_id = f->backing_id;

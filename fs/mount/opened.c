@@ -15,6 +15,9 @@ const struct tfs_streamed_info tfs_streamed[TFS_STREAMED_REASONS] = {
 				   "the kernel refused its backing file" },
 	[TFS_STREAMED_MADE_UP] = { "opens_streamed_made_up", "of these, of files that are generated as they are read",
 				   "generated as it is read" },
+	[TFS_STREAMED_REMOTE] = { "opens_streamed_remote",
+				  "of these, of original files of a remote model that aren't all in the cache",
+				  "not all of it is in the cache yet" },
 };
 
 static struct tfs_opened_stripe *stripe_of(struct tfs_opened_table *t, uint64_t ino)

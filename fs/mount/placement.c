@@ -205,27 +205,36 @@ static void begin_burst(struct tfs_placement *p, pid_t caller, bool ring)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* The calling thread takes part in the burst. */
+/*
+ * The calling thread takes part in the burst. It enters SCHED_IDLE without the lock: with it, on a busy machine, it might not get a CPU to
+ * give it back, and nobody could end the burst.
+ */
 static void take_part(struct tfs_placement *p)
 {
 	static _Thread_local uint32_t in_burst;
+	bool takes_part = false;
 	struct tfs_placed *me;
 
 	if (in_burst == p->burst)
 		return;
 	pthread_mutex_lock(&p->lock);
-	if (p->burst && p->n_placed < TFS_MAX_PLACED) {
+	const uint32_t burst = p->burst;
+	if (burst && p->n_placed < TFS_MAX_PLACED) {
 		me = &p->placed[p->n_placed];
 		me->tid = gettid();
 		if (waited_of(me->tid, &me->waited)) {
 			p->n_placed++;
 			if (p->cpu >= 0)
 				bind_to(0, p->cpu);
-			set_policy(0, SCHED_IDLE);
+			takes_part = true;
 		}
 	}
-	in_burst = p->burst;
+	in_burst = burst;
 	pthread_mutex_unlock(&p->lock);
+	if (takes_part)
+		set_policy(0, SCHED_IDLE);
+	if (takes_part && p->burst != burst) /* which is over, and may have been over before that */
+		set_policy(0, SCHED_OTHER);
 }
 
 void tfs_placement_end(struct tfs_placement *p)

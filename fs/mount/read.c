@@ -196,6 +196,8 @@ void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, stru
 	}
 	if (o->mode == TFS_OPEN_STREAM && inode.kind == TFS_INO_CONSOLIDATED)
 		file_size = tfs_consolidated_size(tfs_tree_consolidated(fs->tree, inode));
+	else if (o->mode == TFS_OPEN_STREAM && (inode.kind == TFS_INO_NODE || inode.kind == TFS_INO_COPY))
+		file_size = fs->model->nodes[inode.node].id.size;
 	else if (o->mode == TFS_OPEN_STREAM)
 		file_size = tfs_file_layout(fs->model, tfs_file_of(inode)).size;
 	else if (o->mode == TFS_OPEN_NATIVE)

@@ -67,7 +67,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 	if (fs->passthrough && fuse_set_feature_flag(conn, FUSE_CAP_PASSTHROUGH)) {
 		/* Backing files are on a tmpfs; originals may be on a stacked file system. */
 		struct statfs st;
-		bool stacked = !fstatfs(fs->model->storage->fd, &st) &&
+		bool stacked = !fstatfs(tfs_model_originals_fd(fs->model), &st) &&
 			       (st.f_type == OVERLAYFS_SUPER_MAGIC || st.f_type == ECRYPTFS_SUPER_MAGIC ||
 				st.f_type == FUSE_SUPER_MAGIC);
 		conn->max_backing_stack_depth = stacked ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
@@ -321,6 +321,7 @@ static int create_loader(struct tfs_fs *fs)
 	lo.loaded_arg = fs;
 	if (fs->store)
 		tfs_store_on_remove(fs->store, on_removed, fs);
+	lo.small_files = true;
 	lo.originals_only = !(fs->options->views & (1u << TFS_VIEW_TENSORS | 1u << TFS_VIEW_TREE));
 	int r = tfs_loader_create(fs->model, &lo, &fs->loader, &err);
 	if (r && lo.resident && fs->options->passthrough == TFS_AUTO) {
@@ -523,7 +524,7 @@ static int mount_by_keeper(struct tfs_fs *fs)
 {
 	char path[32];
 	const int given = tfs_mountpoint_fd(fs->mountpoint);
-	int fd = tfs_keeper_mount(&fs->keeper);
+	int fd = tfs_keeper_mount(&fs->keeper, fs->model_path);
 
 	if (fd < 0)
 		return fd;
@@ -692,7 +693,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	if (!r)
 		r = tfs_mountpoint_check(options->mountpoint, options->nonempty, &mountpoint);
 	fs.mountpoint = mountpoint;
-	if (!r) {
+	if (!r && !tfs_model_path_is_remote(options->model_dir)) {
 		fs.model_path = realpath(options->model_dir, NULL);
 		if (!fs.model_path) {
 			tfs_log_error("%s: %s", options->model_dir, strerror(errno));
@@ -708,6 +709,10 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	if (!r) {
 		r = tfs_model_open_limited(options->model_dir, &options->scan, options->follow, get_nprocs(), on_warning, &fs,
 					   &fs.model, &err);
+		if (!r && !fs.model_path) {
+			fs.model_path = strdup(tfs_model_name(fs.model));
+			r = fs.model_path ? 0 : tfs_error_set(&err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+		}
 		if (!r)
 			r = find_rights(&fs, &err);
 		if (!r)

@@ -40,7 +40,7 @@ enum { UNREAD_MAX = 100 };
 /* As many missing tensors are listed by name, as anybody may have the text made; who needs more of them has the index. */
 enum { MISSING_MAX = 10000 };
 
-enum { ROWS_MAX = 96 };
+enum { ROWS_MAX = 128 };
 
 struct rows {
 	unsigned n;
@@ -128,6 +128,36 @@ static const char *last_error_of(const struct tfs_loader_stats *s)
 					    s->hashes.last_error;
 }
 
+/* Of a remote model only. */
+static void collect_remote(const struct tfs_fs *fs, struct rows *r)
+{
+	struct tfs_storage_stats s;
+
+	if (!tfs_model_storage_stats(fs->model, &s))
+		return;
+	add_text(r, "origin", "%s", s.origin);
+	add_text(r, "revision", "%s", *s.revision ? s.revision : "none");
+	add_text(r, "cache", "%s", s.cache ? s.cache : "none");
+	add_text(r, "network", "%s", s.offline ? "not used: offline" : "used");
+	count(r, "network_bytes", s.network_bytes, "bytes of files that arrived by network, also in vain");
+	count(r, "requests", s.requests, "requests sent");
+	count(r, "resolves", s.resolves, "of these, those that only asked where a file is");
+	count(r, "connections", s.connections, "connections opened");
+	gauge(r, "connections_open", s.open_connections, "connections open");
+	gauge(r, "connections_limit", s.limit_connections, "connections that would be used, as found by what they gain");
+	count(r, "retries", s.retries, "requests that repeat one that failed");
+	count(r, "hedges", s.hedges, "requests that race one that is slow");
+	count(r, "throttled", s.throttled, "answers that told us to slow down (429, 503)");
+	count(r, "redirects", s.redirects, "redirects followed");
+	gauge(r, "ttfb_median_microseconds", s.ttfb_median_us, "time until the first byte of a range, in the median; 0: not yet");
+	count(r, "cache_hit_bytes", s.cache_hit_bytes, "bytes read from the cache on disk");
+	count(r, "cache_bad", s.cache_bad, "pieces of the cache that were damaged, and fetched again");
+	gauge(r, "cache_bytes", s.present_bytes, "bytes of the model known to be in the cache on disk, of files that were used");
+	gauge(r, "model_bytes", s.total_bytes, "bytes of all files of the model");
+	count(r, "fetchers", s.starts, "times that tensorfs-fetch was started");
+	count(r, "changed", s.stale, "files found to have changed at their origin: they can't be read any more");
+}
+
 static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *r)
 {
 	struct tfs_loader_stats *s = calloc(1, sizeof *s);
@@ -139,6 +169,7 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 
 	add_text(r, "version", "%s", TFS_VERSION);
 	add_text(r, "model", "%s", fs->model_path);
+	collect_remote(fs, r);
 	add_text(r, "pid", "%d", (int)getpid());
 	if (fs->passthrough)
 		add_text(r, "serving", "passthrough");
@@ -213,6 +244,8 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	      "bytes read bypassing the page cache");
 	count(r, "read_uring_bytes", s->sched.bytes[TFS_READ_URING], "of these, by io_uring");
 	count(r, "read_cached_bytes", s->sched.bytes[TFS_READ_CACHED], "bytes copied from the page cache");
+	if (tfs_model_is_remote(fs->model))
+		count(r, "read_remote_bytes", s->sched.bytes[TFS_READ_REMOTE], "bytes read by network, or from the cache on disk");
 	count(r, "read_buffered_bytes", s->sched.bytes[TFS_READ_BUFFERED], "bytes read through the page cache");
 	gauge(r, "queued_demand_bytes", s->sched.queued[TFS_DEMAND], "bytes to be read for waiting requests");
 	gauge(r, "queued_prefetch_bytes", s->sched.queued[TFS_PREFETCH], "bytes to be read ahead");

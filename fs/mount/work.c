@@ -43,10 +43,10 @@ static bool give_up(struct tfs_pending *p)
 {
 	struct tfs_asking *a = (struct tfs_asking *)p;
 	struct tfs_works *ws = a->works;
-	struct tfs_work *w = a->work;
 	bool dropped = false;
 
 	pthread_mutex_lock(&ws->lock);
+	struct tfs_work *w = a->work; /* once it waits: it may have been interrupted before it was submitted */
 	bool waiting = a->waiting;
 	a->given_up = true;
 	if (waiting)

@@ -354,8 +354,8 @@ void tfs_prefetch_pause(struct tfs_prefetcher *p, double seconds)
 void tfs_prefetch_small_files(struct tfs_prefetcher *p)
 {
 	enum { LARGEST = 64 << 20 }; /* tokenizers reach 30 MB; anything larger is something else */
-	bool *is_source = calloc(p->model->n_nodes, sizeof *is_source);
-	if (!is_source)
+	bool *is_source = tfs_model_is_remote(p->model) ? NULL : calloc(p->model->n_nodes, sizeof *is_source);
+	if (!is_source) /* cache/download.h does that of remote ones */
 		return;
 	for (size_t s = 0; s < p->model->n_sets; s++)
 		for (uint32_t i = 0; i < p->model->sets[s].n_sources; i++)

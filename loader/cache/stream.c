@@ -64,6 +64,7 @@ struct tfs_streams {
 	struct tfs_sched *sched;
 	struct tfs_residency *residency;
 	bool background;
+	uint32_t *nodes; /* each its own number, for contents to refer to; NULL: the model isn't remote */
 
 	pthread_mutex_t lock; /* guards all below; taken before the residency's and the scheduler's locks */
 	struct tfs_slot *slots;
@@ -575,6 +576,13 @@ struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id)
 	return st;
 }
 
+struct tfs_stream *tfs_stream_open_node(struct tfs_streams *s, uint32_t node)
+{
+	struct tfs_layout layout = tfs_whole_file_layout(s->model, &s->nodes[node]);
+
+	return tfs_stream_open_layout(s, &layout);
+}
+
 void tfs_stream_precede(struct tfs_stream *st, struct tfs_file_id next)
 {
 	st->next = (struct file){ .id = next, .layout = tfs_file_layout(st->streams->model, next) };
@@ -594,10 +602,15 @@ struct tfs_streams *tfs_streams_create(const struct tfs_model *model, struct tfs
 	uint64_t n = memory / TFS_CHUNK;
 	s->n_slots = n < SLOTS_MIN ? SLOTS_MIN : n > SLOTS_MAX ? SLOTS_MAX : n;
 	s->slots = calloc(s->n_slots, sizeof *s->slots);
-	if (!s->slots) {
+	if (tfs_model_is_remote(model))
+		s->nodes = calloc(model->n_nodes, sizeof *s->nodes);
+	if (!s->slots || (tfs_model_is_remote(model) && !s->nodes)) {
+		free(s->slots);
 		free(s);
 		return NULL;
 	}
+	for (uint32_t i = 0; s->nodes && i < model->n_nodes; i++)
+		s->nodes[i] = i;
 	for (unsigned i = 0; i < s->n_slots; i++)
 		s->slots[i].streams = s;
 	s->model = model;
@@ -626,6 +639,7 @@ void tfs_streams_destroy(struct tfs_streams *s)
 		tfs_buffer_destroy(s->slots[i].buf, SLOT_BUFFER);
 	pthread_mutex_destroy(&s->lock);
 	free(s->slots);
+	free(s->nodes);
 	free(s);
 }
 

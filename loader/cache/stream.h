@@ -69,6 +69,8 @@ struct tfs_stream *tfs_stream_open(struct tfs_streams *s, struct tfs_file_id id)
  * The same for a file that is never resident: all of a set's tensors as one. What its content refers to must outlive the streams.
  */
 struct tfs_stream *tfs_stream_open_layout(struct tfs_streams *s, const struct tfs_layout *layout);
+/* The same for the file @node of the model as it is, which has at least one byte. Only if the model is remote. */
+struct tfs_stream *tfs_stream_open_node(struct tfs_streams *s, uint32_t node);
 /* @next, which has at least one byte, will probably be opened after it: readahead continues there. Call it before any read. */
 void tfs_stream_precede(struct tfs_stream *st, struct tfs_file_id next);
 /* No new reads may come; those whose answers aren't released yet keep what they need. */

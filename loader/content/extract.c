@@ -139,10 +139,11 @@ static int copy_segments(struct extract *e, uint64_t at, size_t len, uint8_t *ds
 
 	for (size_t i = find_segment(e->p, at); len && !r; i++) {
 		uint64_t left = segment_end(e, i) - at, from = e->p->segments[i].offset + (at - e->p->segments[i].at);
+		uint32_t file = e->p->files ? e->p->files[e->p->file_of[i]] : e->t->source;
 		size_t n = left < len ? left : len;
 
-		if (e->p->files && e->p->files[i] != e->t->source)
-			r = copy_other(e, e->p->files[i], from, n, dst);
+		if (file != e->t->source)
+			r = copy_other(e, file, from, n, dst);
 		else
 			r = copy_stored(e, from, n, dst);
 		at += n;
@@ -584,12 +585,14 @@ int tfs_extract(struct tfs_extractor *x, const struct tfs_tensor *t, struct tfs_
 		swap_words(rq->data, rq->at, rq->len, t->dtype->block_bytes, p->words);
 	else if (!r)
 		swap(rq->data, rq->len, p->swap);
+	if (!e.source)
+		return r; /* another file of it is gone */
 	/* Success or error, the result is valid only if the file is still the one whose header described this. */
 	int c = tfs_source_check(x->sources, e.source, &changed);
 	if (c)
 		rq->err = changed;
 	if (c || r)
-		tfs_source_name(x->sources, t->source, &rq->err);
+		tfs_source_name(x->sources, e.source->node, &rq->err);
 	tfs_source_unpin(x->sources, e.source);
 	return c ? c : r;
 }

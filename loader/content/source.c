@@ -127,6 +127,11 @@ static int source_open(struct tfs_sources *p, uint32_t node, struct tfs_source *
 	s->size = p->model->nodes[node].id.size;
 	s->direct_fd = -1;
 	s->tier = TFS_TIER_BUFFERED;
+	if (tfs_source_is_remote(s)) {
+		s->tier = TFS_TIER_REMOTE;
+		*ret_source = s;
+		return 0;
+	}
 	/* The kernel's readahead would load what wasn't requested; how much to read at once is our decision. */
 	posix_fadvise(s->in.fd, 0, 0, POSIX_FADV_RANDOM);
 	if (p->direct) {
@@ -206,7 +211,12 @@ void tfs_source_unpin(struct tfs_sources *p, struct tfs_source *s)
 
 bool tfs_source_cached(const struct tfs_source *s, uint64_t offset, uint64_t len)
 {
-	return tfs_file_all_cached(s->in.fd, offset, len);
+	return !tfs_source_is_remote(s) && tfs_file_all_cached(s->in.fd, offset, len);
+}
+
+int tfs_source_read_remote(struct tfs_source *s, uint64_t offset, size_t len, void *buf, bool ahead, struct tfs_error *err)
+{
+	return ahead ? tfs_input_read_ahead(&s->in, buf, len, offset, err) : tfs_input_read(&s->in, buf, len, offset, err);
 }
 
 /*
@@ -233,7 +243,11 @@ static ssize_t read_full(int fd, uint8_t *buf, size_t want, uint64_t offset, boo
 
 int tfs_source_read_buffered(struct tfs_source *s, uint64_t offset, size_t len, void *buf, struct tfs_error *err)
 {
-	ssize_t n = read_full(s->in.fd, buf, len, offset, false);
+	ssize_t n;
+
+	if (tfs_source_is_remote(s))
+		return tfs_source_read_remote(s, offset, len, buf, false, err);
+	n = read_full(s->in.fd, buf, len, offset, false);
 	if (n < 0)
 		return tfs_error_set(err, -EIO, offset, "reading %zu bytes: %s", len, strerror(-n));
 	if ((size_t)n < len)
@@ -336,6 +350,8 @@ static bool is_missing(const struct tfs_source *s, uint64_t offset, uint64_t end
 int tfs_source_fill(struct tfs_source *s, uint64_t offset, size_t len, struct tfs_error *err)
 {
 	const uint64_t end = offset + len;
+	if (tfs_source_is_remote(s))
+		return -EOPNOTSUPP;
 	enum tfs_fill_way way = atomic_load_explicit(&s->fill_way, memory_order_relaxed);
 
 	for (; way < TFS_FILL_READ; way++) {
@@ -361,7 +377,7 @@ int tfs_source_warm(struct tfs_source *s, uint64_t offset, uint64_t len, void *s
 {
 	int r = 0;
 
-	if (tfs_source_cached(s, offset, len))
+	if (tfs_source_is_remote(s) || tfs_source_cached(s, offset, len)) /* a remote one may have no page cache at all */
 		return 0;
 	for (uint64_t end = offset + len; offset < end && !r; offset += size)
 		r = tfs_source_read_buffered(s, offset, end - offset < size ? end - offset : size, scratch, err);
@@ -370,7 +386,8 @@ int tfs_source_warm(struct tfs_source *s, uint64_t offset, uint64_t len, void *s
 
 void tfs_source_drop(struct tfs_source *s, uint64_t offset, size_t len)
 {
-	posix_fadvise(s->in.fd, offset, len, POSIX_FADV_DONTNEED);
+	if (!tfs_source_is_remote(s))
+		posix_fadvise(s->in.fd, offset, len, POSIX_FADV_DONTNEED);
 }
 
 int tfs_source_read_direct(struct tfs_source *s, uint64_t offset, size_t len, uint8_t *buf, uint8_t **ret_data)
@@ -404,6 +421,12 @@ int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf
 {
 	bool cached = tfs_source_cached(s, offset, len);
 	int direct = 0;
+
+	if (tfs_source_is_remote(s)) {
+		*ret_data = buf;
+		*ret_how = TFS_READ_REMOTE;
+		return tfs_source_read_remote(s, offset, len, buf, false, err);
+	}
 
 	if (!cached && atomic_load_explicit(&s->tier, memory_order_relaxed) <= TFS_TIER_THREADS) {
 		direct = tfs_source_read_direct(s, offset, len, buf, ret_data);

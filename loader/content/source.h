@@ -21,8 +21,11 @@
  */
 #define TFS_SOURCES_IDLE 256
 
-/* Ways to read a file, the fastest first. If one fails, the next one serves the waiting reads. */
-enum tfs_tier { TFS_TIER_URING, TFS_TIER_THREADS, TFS_TIER_BUFFERED, TFS_TIERS };
+/*
+ * Ways to read a local file, the fastest first. If one fails, the next one serves the waiting reads. A remote file has a way of its own,
+ * which no other one stands in for.
+ */
+enum tfs_tier { TFS_TIER_URING, TFS_TIER_THREADS, TFS_TIER_BUFFERED, TFS_TIER_REMOTE, TFS_TIERS };
 
 /* Ways to bring a range into the page cache, the fastest first: faults of huge pages, hints, or reading it. */
 enum tfs_fill_way { TFS_FILL_HUGE, TFS_FILL_HINT, TFS_FILL_READ };
@@ -35,7 +38,7 @@ struct tfs_source {
 	uint64_t serial; /* unique, even over time; > 0 */
 	uint32_t node;
 	uint64_t size;
-	struct tfs_input in; /* buffered */
+	struct tfs_input in; /* buffered; of a remote file it has no descriptor */
 	int direct_fd;	     /* O_DIRECT, or -1 if the file system refuses it: then the tier is BUFFERED */
 	/* The first tier that hasn't failed yet where a lower one succeeded. Relaxed: a late reader just tries once more. */
 	_Atomic enum tfs_tier tier;
@@ -71,6 +74,7 @@ enum tfs_read_how {
 	TFS_READ_URING = TFS_TIER_URING,
 	TFS_READ_DIRECT = TFS_TIER_THREADS,
 	TFS_READ_BUFFERED = TFS_TIER_BUFFERED,
+	TFS_READ_REMOTE = TFS_TIER_REMOTE, /* or from the cache on disk */
 	TFS_READ_CACHED,
 	TFS_READ_FILLED,  /* not got, but brought into the page cache */
 	TFS_READ_PRESENT, /* the same, and there was nothing to do */
@@ -97,6 +101,15 @@ int tfs_source_read_direct(struct tfs_source *s, uint64_t offset, size_t len, ui
 
 /* A read by @tier failed with @code, and a lower tier succeeded: @tier isn't tried again. */
 void tfs_source_degrade(struct tfs_source *s, enum tfs_tier tier, int code);
+
+/* Is it remote? Then it is only read by tfs_source_read_remote(), and by what calls that. */
+static inline bool tfs_source_is_remote(const struct tfs_source *s)
+{
+	return s->in.fd < 0;
+}
+
+/* Like tfs_source_read(), of a remote source, into @buf of @len bytes. @ahead: nobody waits for it yet. Also -ESTALE, -ECANCELED. */
+int tfs_source_read_remote(struct tfs_source *s, uint64_t offset, size_t len, void *buf, bool ahead, struct tfs_error *err);
 
 /* The same through the page cache, whose pages stay, into @buf of @len bytes: for many small reads near each other. */
 int tfs_source_read_buffered(struct tfs_source *s, uint64_t offset, size_t len, void *buf, struct tfs_error *err);

@@ -24,6 +24,9 @@ static inline bool tfs_file_id_equal(struct tfs_file_id a, struct tfs_file_id b)
 /* The layout of the file @id. */
 struct tfs_layout tfs_file_layout(const struct tfs_model *model, struct tfs_file_id id);
 
+/* All of a file of the model as it is: *@node, which must outlive the content, and by whose address it is told from others. */
+struct tfs_layout tfs_whole_file_layout(const struct tfs_model *model, const uint32_t *node);
+
 /* The size of the file @id; 0: there is nothing to load, or no such file. Only this function accepts any tensor and view. */
 uint64_t tfs_file_loaded_size(const struct tfs_model *model, struct tfs_file_id id);
 

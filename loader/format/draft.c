@@ -126,9 +126,14 @@ int tfs_drafts_run(struct tfs_drafts *d, size_t *ret_run)
 {
 	if (tfs_share_scratch(d->in->share, sizeof *d->runs) || tfs_array_room(d->runs, d->n_runs, d->room_runs))
 		return -ENOMEM;
-	d->runs[d->n_runs++] = (struct tfs_draft_run){ .first = d->n_paths };
-	*ret_run = d->n_runs;
+	d->runs[d->n_runs] = (struct tfs_run){ .number = d->n_runs, .first = d->n_paths, .total = UINT64_MAX };
+	*ret_run = ++d->n_runs;
 	return 0;
+}
+
+void tfs_drafts_total(struct tfs_drafts *d, uint64_t total)
+{
+	d->runs[d->n_runs - 1].total = total;
 }
 
 int tfs_drafts_path(struct tfs_drafts *d, const char *path, size_t len)
@@ -218,7 +223,7 @@ static int add_row(struct tfs_drafts *d, const struct tfs_draft_row *row)
 	if (!r && t->location)
 		r = tfs_catalog_external(d->catalog, t->location, t->location_len);
 	if (!r && t->run)
-		r = tfs_catalog_joined(d->catalog, t->run, d->paths + d->runs[t->run - 1].first, d->runs[t->run - 1].n);
+		r = tfs_catalog_joined(d->catalog, &d->runs[t->run - 1], d->paths + d->runs[t->run - 1].first);
 	if (!r && t->scales.op)
 		r = add_recipe(d, &t->scales);
 	return r;

@@ -64,9 +64,7 @@ struct tfs_drafts {
 	struct tfs_draft_row *all;
 	size_t n, room;
 	size_t name_bytes, dims;
-	struct tfs_draft_run {
-		size_t first, n; /* of the paths */
-	} * runs;
+	struct tfs_run *runs; /* first: of the paths */
 	size_t n_runs, room_runs;
 	const char **paths;
 	size_t n_paths, room_paths;
@@ -87,6 +85,8 @@ int tfs_drafts_leave_out(struct tfs_drafts *d, const struct tfs_draft *t, const 
 
 /* Files that follow each other as if they were one: *@ret_run is for struct tfs_draft.run, and paths are added to the last one. -ENOMEM. */
 int tfs_drafts_run(struct tfs_drafts *d, size_t *ret_run);
+void tfs_drafts_total(struct tfs_drafts *d,
+		      uint64_t total); /* bytes that the last one's files have together; UINT64_MAX: not known */
 int tfs_drafts_path(struct tfs_drafts *d, const char *path, size_t len); /* as for tfs_catalog_external() */
 
 /* All are added: put them into the catalog, in their order. 0; -ENOMEM; -EINVAL with the error filled: a name is used twice. */

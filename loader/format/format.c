@@ -12,8 +12,8 @@ static const struct tfs_format *const formats[] = {
 	&tfs_format_safetensors, &tfs_format_torch,	  &tfs_format_gguf,	  &tfs_format_onnx,   &tfs_format_flax,
 	&tfs_format_keras,	 &tfs_format_hdf5,	  &tfs_format_tensorflow, &tfs_format_npz,    &tfs_format_npy,
 	&tfs_format_ggml,	 &tfs_format_ctranslate2, &tfs_format_tensorizer, &tfs_format_tflite, &tfs_format_executorch,
-	&tfs_format_ort,	 &tfs_format_openvino,	  &tfs_format_tfjs,	  &tfs_format_coreml, &tfs_format_pickle,
-	&tfs_format_tar,	 &tfs_format_zip,
+	&tfs_format_ort,	 &tfs_format_openvino,	  &tfs_format_tfjs,	  &tfs_format_coreml, &tfs_format_dcp,
+	&tfs_format_paddle,	 &tfs_format_pickle,	  &tfs_format_tar,	  &tfs_format_zip,
 };
 
 const struct tfs_format *tfs_format_at(size_t i)
@@ -39,6 +39,9 @@ static const char *extension_of(const char *file_name, const char *const *extens
 
 bool tfs_format_may_have(const struct tfs_format *format, const char *file_name)
 {
+	for (const char *const *name = format->names; name && *name; name++)
+		if (!strcmp(file_name, *name))
+			return true;
 	return extension_of(file_name, format->ambiguous);
 }
 
@@ -57,7 +60,7 @@ const struct tfs_format *tfs_format_maybe(const char *file_name)
 	const struct tfs_format *f;
 
 	for (size_t i = 0; (f = tfs_format_at(i)); i++)
-		if (extension_of(file_name, f->ambiguous))
+		if (tfs_format_may_have(f, file_name))
 			return f;
 	return NULL;
 }

@@ -14,6 +14,15 @@
 #include "format/sniff.h"
 #include "tensor/catalog.h"
 
+/* The files beside one that was parsed. */
+struct tfs_beside {
+	/*
+	 * Open the file at @location, a path that may not lead out of the directory; it is closed by the caller. -EINVAL with @err
+	 * filled: there is none that can be read. -errno.
+	 */
+	int (*open)(struct tfs_beside *b, const char *location, struct tfs_input *ret, struct tfs_error *err);
+};
+
 struct tfs_format {
 	const char *name; /* "safetensors": what user.tensorfs.format says */
 
@@ -31,6 +40,9 @@ struct tfs_format {
 	 * struct tfs_sample.zip if another format has that extension. Without a leading dot: also the whole name; or NULL.
 	 */
 	const char *const *ambiguous;
+
+	/* The same for whole names; such as are ambiguous. */
+	const char *const *names;
 
 	const char *usual; /* what its files are usually named, if that is ambiguous; NULL: the first of the extensions */
 
@@ -67,6 +79,15 @@ struct tfs_format {
 	 * it by that. -EINVAL, @err filled: there is no such record, or it contradicts what is known of @t.
 	 */
 	int (*locate)(const struct tfs_input *in, struct tfs_tensor *t, struct tfs_error *err);
+
+	/*
+	 * Or NULL: after parse(), add to @catalog what only other files tell. As parse(), but for those.
+	 */
+	int (*complete)(const struct tfs_input *in, const char *file_name, struct tfs_beside *beside, struct tfs_catalog *catalog,
+			struct tfs_error *err);
+
+	/* Or NULL: the name of another file that complete() reads, for @file_name, into @buf of @size bytes. */
+	void (*companion)(const char *file_name, char *buf, size_t size);
 };
 
 extern const struct tfs_format tfs_format_safetensors;
@@ -74,7 +95,8 @@ extern const struct tfs_format tfs_format_gguf;
 extern const struct tfs_format tfs_format_torch;
 extern const struct tfs_format tfs_format_npz, tfs_format_npy;
 extern const struct tfs_format tfs_format_onnx;
-extern const struct tfs_format tfs_format_pickle;
+extern const struct tfs_format tfs_format_pickle, tfs_format_dcp;
+extern const struct tfs_format tfs_format_paddle;
 extern const struct tfs_format tfs_format_tar, tfs_format_zip;
 extern const struct tfs_format tfs_format_flax;
 extern const struct tfs_format tfs_format_hdf5, tfs_format_keras;
@@ -93,7 +115,7 @@ const struct tfs_format *tfs_format_for(const char *file_name);
 /* The same for ambiguous extensions, of which it is the first: the file is of a format only if that recognises its content. */
 const struct tfs_format *tfs_format_maybe(const char *file_name);
 
-/* Has @format an ambiguous extension that @file_name has? */
+/* Has @format an ambiguous extension, or name, that @file_name has? */
 bool tfs_format_may_have(const struct tfs_format *format, const char *file_name);
 
 /* Does @file_name end with @suffix, case-insensitively, and if that begins with a dot, with something before it? */

@@ -17,6 +17,7 @@
 
 #include "base/checked.h"
 #include "base/cleanup.h"
+#include "base/scan.h"
 #include "format/draft.h"
 #include "format/format.h"
 #include "format/forward.h"
@@ -265,7 +266,9 @@ static int next(struct ggml *g, struct record *rec)
 	int r;
 
 	rec->begin = g->f.at;
-	r = read_numbers(g, head, 3);
+	r = tfs_share_scratch(g->f.in->share, 0); /* CPU time, as all layouts may be tried to the end */
+	if (!r)
+		r = read_numbers(g, head, 3);
 	if (r)
 		return r;
 	rec->ndim = head[0];

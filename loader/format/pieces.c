@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "format/pieces.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -34,6 +35,7 @@ int tfs_pieces_add(struct tfs_pieces *p, uint64_t at, uint64_t offset, uint64_t 
 		return -E2BIG;
 	if (tfs_array_room(p->all, p->n, p->room))
 		return -ENOMEM;
+	assert(p->all);
 	p->all[p->n++] = (struct tfs_piece){ at, offset, len };
 	return 0;
 }

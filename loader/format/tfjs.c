@@ -27,6 +27,9 @@
 /* Of a model of 40 GB in the usual shards of 4 MiB. */
 #define MAX_PATHS 10000u
 
+/* Weights times files: where each weight is takes as many steps. */
+#define MAX_STEPS (1ull << 28)
+
 /* Digits of a number that JavaScript writes: 17, a sign, a point, an exponent. */
 enum { MAX_DIGITS = 40 };
 
@@ -36,8 +39,9 @@ struct manifest {
 	struct tfs_error *err;
 	/* The group at hand. */
 	size_t run;
-	uint64_t at; /* of the next weight, in the files of the group together */
-	bool lost;   /* there was one whose size isn't known */
+	uint64_t at;	    /* of the next weight, in the files of the group together */
+	bool lost;	    /* there was one whose size isn't known */
+	uint64_t n_weights; /* of all groups */
 };
 
 struct weight {
@@ -198,6 +202,7 @@ static int add_weight(struct manifest *m)
 
 	if (r)
 		return r;
+	m->n_weights++;
 	type = stored_type(&w);
 	if (m->lost)
 		return tfs_drafts_leave_out(&m->d, &t, "it follows one whose size isn't known");
@@ -251,6 +256,8 @@ static int read_group(struct manifest *m)
 		r = tfs_json_is(&key, "paths")	 ? read_paths(m) :
 		    tfs_json_is(&key, "weights") ? read_weights(m) :
 						   tfs_json_skip(&m->json);
+	if (!r && !m->lost)
+		tfs_drafts_total(&m->d, m->at);
 	return r;
 }
 
@@ -309,6 +316,9 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	tfs_json_init(&m.json, text, in->size, 0, err);
 	tfs_drafts_init(&m.d, in, catalog, err);
 	r = read_json(&m);
+	if (!r && m.n_weights * m.d.n_paths > MAX_STEPS)
+		r = tfs_error_set(err, -EINVAL, 0, "%" PRIu64 " weights in %zu files, whose product is above the limit of 2^28",
+				  m.n_weights, m.d.n_paths);
 	if (!r)
 		r = tfs_drafts_catalog(&m.d);
 	tfs_drafts_fini(&m.d);

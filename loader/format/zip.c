@@ -433,6 +433,17 @@ static int check_names(const struct ending *e, struct zip *z, const void **tmp, 
 	return r;
 }
 
+/* All local headers are read one by one, though where each is is known by now. */
+static void want_locals(const struct tfs_input *in, const struct zip *z)
+{
+	cleanup_free struct tfs_input_range *all = in->ops->want ? calloc(z->pub.n_members + 1, sizeof *all) : NULL;
+
+	for (size_t i = 0; i < z->pub.n_members && all; i++)
+		all[i] = (struct tfs_input_range){ z->by_name[i]->offset, LOCAL_SIZE + z->by_name[i]->name_len };
+	if (all)
+		tfs_input_want(in, all, z->pub.n_members);
+}
+
 /* From last to first, as each must end before the next one begins. */
 static int check_members(const struct tfs_input *in, const struct ending *e, struct zip *z, const void **tmp, struct tfs_error *err)
 {
@@ -440,6 +451,7 @@ static int check_members(const struct tfs_input *in, const struct ending *e, str
 	int r = 0;
 
 	sort_members(z, tmp, by_offset);
+	want_locals(in, z);
 	for (size_t i = z->pub.n_members; i-- && !r;) {
 		struct tfs_zip_member *m = (struct tfs_zip_member *)z->by_name[i];
 		uint64_t begin = m->offset, central_at = place_of(z, e, m);

@@ -12,6 +12,7 @@ tfs_engines tfs_all_engines = {
 #endif
 	[TFS_TIER_THREADS] = &tfs_engine_threads,
 	[TFS_TIER_BUFFERED] = &tfs_engine_buffered,
+	[TFS_TIER_REMOTE] = &tfs_engine_remote,
 };
 
 int tfs_engine_probe(tfs_engines engines, enum tfs_tier tier)

@@ -9,6 +9,7 @@
 #ifndef TFS_IO_ENGINE_H
 #define TFS_IO_ENGINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,7 @@ struct tfs_io {
 	size_t len;   /* > 0, inside the file as it was at mount time */
 	uint8_t *buf; /* aligned to TFS_IO_ALIGN, room for len + 2 * TFS_IO_ALIGN bytes */
 	int slot;     /* its index among the context's buffers, or -1 */
+	bool ahead;   /* nobody waits for it yet; for storage where that matters */
 
 	/* The answer. */
 	uint8_t *data; /* the first byte requested, somewhere in buf; all bytes are valid if code is 0 */
@@ -67,7 +69,7 @@ struct tfs_engine {
 /* One engine for each tier. */
 typedef const struct tfs_engine *const tfs_engines[TFS_TIERS];
 
-extern const struct tfs_engine tfs_engine_uring, tfs_engine_threads, tfs_engine_buffered;
+extern const struct tfs_engine tfs_engine_uring, tfs_engine_threads, tfs_engine_buffered, tfs_engine_remote;
 extern tfs_engines tfs_all_engines;
 
 /* Is the engine of @tier available here? 0, or -errno that says why not. */

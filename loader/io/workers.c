@@ -84,8 +84,8 @@ static void finish(struct worker *me, struct running *r, int code, uint8_t *data
 	struct tfs_error err = r->io.err;
 	int codes[TFS_JOB_PARTS] = { 0 };
 
-	/* If part of a joined read is damaged, the others get their bytes one by one. */
-	bool each = code == -EIO && source && job->n_parts > 1;
+	/* If part of a joined read is damaged, the others get their bytes one by one. Not if a network is: each would wait for it. */
+	bool each = code == -EIO && source && !tfs_source_is_remote(source) && job->n_parts > 1;
 	if (each)
 		err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
 	for (unsigned i = 0; i < job->n_parts; i++) {
@@ -127,7 +127,7 @@ static void read_by_tier(struct worker *me, struct running *r)
 
 	for (;; r->tier++) {
 		const struct tfs_engine *e = w->engines[r->tier];
-		bool last = r->tier == TFS_TIER_BUFFERED;
+		bool last = r->tier >= TFS_TIER_BUFFERED;
 
 		if (!e || (e->create && !me->context))
 			continue;
@@ -178,6 +178,7 @@ static void start(struct worker *me, struct running *r)
 	}
 	r->io.offset = job->offset;
 	r->io.len = job->len;
+	r->io.ahead = job->priority != TFS_DEMAND;
 
 	const struct tfs_transfer *t = job->parts[0].t;
 	int code = 0;

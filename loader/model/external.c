@@ -85,62 +85,89 @@ struct files {
 	uint32_t *nodes; /* by location */
 };
 
-/* A tensor that is in files of a run, and where the file at hand begins, counted through all of them. */
-struct piece {
-	uint64_t at, end; /* of the tensor that is left */
-	uint64_t begin;
-};
+/* The bytes of the file at location @i into *@ret. False, @err filled: there is no such file. */
+static bool size_of(struct files *f, size_t i, uint64_t *ret, struct tfs_error *err)
+{
+	if (f->nodes[i] == UNSEEN || f->nodes[i] == MISSING)
+		f->nodes[i] = find(f->m, f->dir, f->locations[i], err);
+	if (f->nodes[i] == MISSING)
+		return false;
+	*ret = f->m->nodes[f->nodes[i]].id.size;
+	return true;
+}
 
 /*
- * Add the segments of @t, which is in some of @n files from location @first on, to @segments and @files, each with room for @n; and set
- * where it begins. The number of segments; 0, @err filled: there aren't all of its bytes.
+ * Have the files of @run the bytes that they must have together? If one is truncated, or empty, those after it aren't where the table says,
+ * and which one it is can't be told.
  */
-static size_t split(struct files *f, struct tfs_tensor *t, size_t first, size_t n, struct tfs_segment *segments, uint32_t *files,
-		    struct tfs_error *err)
+static bool is_complete(struct files *f, const struct tfs_run *run, struct tfs_error *err)
 {
-	struct piece p = { .at = t->offset };
+	uint64_t total = 0, size;
+
+	for (size_t i = run->first; i < run->first + run->n; i++) {
+		if (!size_of(f, i, &size, err))
+			return false;
+		if (ckd_add(&total, total, size))
+			total = UINT64_MAX;
+	}
+	if (total == run->total || run->total == UINT64_MAX)
+		return true;
+	tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
+		      "its %zu files have %" PRIu64 " bytes together, not %" PRIu64 ": is one incomplete?", run->n, total,
+		      run->total);
+	return false;
+}
+
+/*
+ * Add the segments of @t, which is in some of the files of @run, to @segments and @files, each with room for all. The number of segments;
+ * 0, @err filled: there aren't all of its bytes.
+ */
+static size_t split(struct files *f, const struct tfs_tensor *t, const struct tfs_run *run, struct tfs_segment *segments,
+		    uint32_t *files, struct tfs_error *err)
+{
+	uint64_t at = t->offset, end, begin = 0, size, file_end;
 	size_t found = 0;
 
-	if (ckd_add(&p.end, t->offset, t->nbytes)) {
+	if (ckd_add(&end, t->offset, t->nbytes)) {
 		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "%" PRIu64 " bytes at %" PRIu64, t->nbytes, t->offset);
 		return 0;
 	}
-	for (size_t i = first; i < first + n && (p.at < p.end || !found); i++) {
-		uint64_t size, end;
-
-		if (f->nodes[i] == UNSEEN || f->nodes[i] == MISSING)
-			f->nodes[i] = find(f->m, f->dir, f->locations[i], err);
-		if (f->nodes[i] == MISSING)
-			return 0; /* how many bytes it had isn't known, either */
-		size = f->m->nodes[f->nodes[i]].id.size;
-		if (ckd_add(&end, p.begin, size))
+	for (size_t i = run->first; i < run->first + run->n && (at < end || !found); i++) {
+		/* What is all in the first file is there whatever the others are. */
+		if ((i == run->first + 1 && !is_complete(f, run, err)) || !size_of(f, i, &size, err))
+			return 0;
+		if (ckd_add(&file_end, begin, size))
 			break;
-		if (p.at < end || (p.at == p.end && p.at == end)) {
-			segments[found] = (struct tfs_segment){ p.at - p.begin, p.at - t->offset };
+		if (at < file_end || (at == end && at == file_end)) {
+			segments[found] = (struct tfs_segment){ at - begin, at - t->offset };
 			files[found++] = i + 1;
-			p.at = p.end < end ? p.end : end;
+			at = end < file_end ? end : file_end;
 		}
-		p.begin = end;
+		begin = file_end;
 	}
-	if (p.at < p.end || !found) {
+	if (at < end || !found) {
 		tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
-			      "%" PRIu64 " bytes at %" PRIu64 " of its external data, which are %" PRIu64 " in %zu files",
-			      t->nbytes, t->offset, p.begin, n);
+			      "%" PRIu64 " bytes at %" PRIu64 " of its external data, which are %" PRIu64 " in %zu file%s",
+			      t->nbytes, t->offset, begin, run->n, run->n == 1 ? "" : "s");
 		return 0;
 	}
 	return found;
 }
 
-/* Where @t is, of the @n files from its source on. 1; 0, @err filled: it isn't there; -ENOMEM. */
-static int place_joined(struct files *f, struct tfs_catalog *catalog, struct tfs_tensor *t, size_t n, struct tfs_error *err)
+/* Where @t is, of the files of @run. 1; 0, @err filled: it isn't there; -ENOMEM. */
+static int place_joined(struct files *f, struct tfs_catalog *catalog, struct tfs_tensor *t, const struct tfs_run *run,
+			struct tfs_error *err)
 {
-	cleanup_free struct tfs_segment *segments = reallocarray(NULL, n, sizeof *segments);
-	cleanup_free uint32_t *files = reallocarray(NULL, n, sizeof *files);
-	struct tfs_encoding encoding = { .coding = TFS_STORED, .segments = segments, .files = files };
+	cleanup_free struct tfs_segment *segments = reallocarray(NULL, run->n, sizeof *segments);
+	cleanup_free uint32_t *files = reallocarray(NULL, run->n, sizeof *files);
+	cleanup_free uint32_t *file_of = reallocarray(NULL, run->n, sizeof *file_of);
+	struct tfs_encoding encoding = { .coding = TFS_STORED, .segments = segments, .files = files, .file_of = file_of };
 
-	if (!segments || !files)
+	if (!segments || !files || !file_of)
 		return -ENOMEM;
-	encoding.n_segments = split(f, t, t->source - 1, n, segments, files, err);
+	encoding.n_segments = encoding.n_files = split(f, t, run, segments, files, err);
+	for (size_t i = 0; i < encoding.n_files; i++)
+		file_of[i] = i;
 	if (!encoding.n_segments)
 		return 0;
 	t->source = files[0];
@@ -174,9 +201,11 @@ int tfs_external_check(const struct tfs_model *m, uint32_t dir, const struct tfs
 		nodes[i] = UNSEEN;
 	files.nodes = nodes;
 	for (size_t i = 0; i < n && !r; i++) {
-		size_t run = t[i].source ? tfs_catalog_run(catalog, t[i].source - 1) : 0;
+		const struct tfs_run *run = t[i].source ? tfs_catalog_run(catalog, t[i].source - 1) : NULL;
 		uint32_t source, *node;
 
+		if (tfs_other_files(&t[i])) /* its format has looked into them */
+			continue;
 		if (run)
 			r = place_joined(&files, catalog, &t[i], run, &err);
 		if (r < 0)

@@ -38,6 +38,8 @@ int tfs_model_open_limited(const char *path, const struct tfs_scan_limits *limit
 	r = tfs_scan(m, path, err);
 	if (!r)
 		r = tfs_sets_find(m, err);
+	if (!r && m->pub.storage->ops->scanned)
+		m->pub.storage->ops->scanned(m->pub.storage);
 	if (r) {
 		tfs_model_destroy(&m->pub);
 		return r;

@@ -202,8 +202,29 @@ int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t s
  */
 int tfs_model_open_input(const struct tfs_model *m, uint32_t node, struct tfs_input *ret_input);
 
-/* The same, of local files: a descriptor that the caller owns, or -errno. @flags: O_DIRECT or 0. */
+/*
+ * The same, as a descriptor that the caller owns, or -errno. @flags: O_DIRECT or 0. Of a remote file only if all of it is in the cache;
+ * else -ENOENT.
+ */
 int tfs_model_open_node(const struct tfs_model *m, uint32_t node, int flags);
+
+/* Are its files elsewhere, so that what isn't in a cache has to be waited for longer, and has no descriptor? */
+bool tfs_model_is_remote(const struct tfs_model *m);
+
+/* Would tfs_model_open() take it as the URL of a remote model, and not as a path? */
+bool tfs_model_path_is_remote(const char *path);
+
+/* A descriptor on the file system that originals are on, where the kernel reads them; not the caller's; or -1. */
+int tfs_model_originals_fd(const struct tfs_model *m);
+
+/* The name of a remote model, "hf://org/model@1a2b3c4"; NULL: it is local, and has a path. */
+const char *tfs_model_name(const struct tfs_model *m);
+
+/* What the origin of a remote model says that file @node is: its SHA-256, or Git's SHA-1, in hexadecimal; NULL: nothing. */
+const char *tfs_model_listed_hash(const struct tfs_model *m, uint32_t node);
+
+/* False: it is local, and there are none. Thread-safe. */
+bool tfs_model_storage_stats(const struct tfs_model *m, struct tfs_storage_stats *ret_stats);
 
 /*
  * Is @in still the file that the snapshot describes, and is that still the file at its path, to detect a file replaced by

@@ -111,7 +111,43 @@ int tfs_model_open_node(const struct tfs_model *m, uint32_t node, int flags)
 	struct tfs_input in;
 	int r = open_node(m, node, flags, &in);
 
-	return r ? r : in.fd;
+	if (r || in.fd >= 0)
+		return r ? r : in.fd;
+	tfs_input_close(&in);
+	return m->storage->ops->whole(m->storage, &m->nodes[node].id);
+}
+
+bool tfs_model_is_remote(const struct tfs_model *m)
+{
+	return m->storage->name;
+}
+
+bool tfs_model_path_is_remote(const char *path)
+{
+	return tfs_storage_is_remote(path);
+}
+
+int tfs_model_originals_fd(const struct tfs_model *m)
+{
+	return m->storage->fd >= 0 ? m->storage->fd : m->storage->passed_fd;
+}
+
+const char *tfs_model_name(const struct tfs_model *m)
+{
+	return m->storage->name;
+}
+
+const char *tfs_model_listed_hash(const struct tfs_model *m, uint32_t node)
+{
+	return m->storage->ops->listed_hash ? m->storage->ops->listed_hash(m->storage, &m->nodes[node].id) : NULL;
+}
+
+bool tfs_model_storage_stats(const struct tfs_model *m, struct tfs_storage_stats *ret_stats)
+{
+	if (!m->storage->ops->stats)
+		return false;
+	m->storage->ops->stats(m->storage, ret_stats);
+	return true;
 }
 
 int tfs_model_check_node(const struct tfs_model *m, uint32_t node, const struct tfs_input *in)

@@ -305,8 +305,14 @@ static int want_external(struct tfs_model_impl *m, struct wanted *w, const struc
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	struct tfs_share share = { 0 };
 	size_t n = 0;
+	char companion[NAME_MAX + 1];
+	struct tfs_dirent e;
 	int r = 0;
 
+	if (!g->is_index && g->format->companion) {
+		g->format->companion(g->name, companion, sizeof companion);
+		return look(m, TFS_STORAGE_ROOT, companion, true, &e) ? 0 : want(w, companion);
+	}
 	if (g->is_index || !g->format->external)
 		return 0;
 	if (open_file(m, g->name, &in))

@@ -47,7 +47,7 @@ extern const struct tfs_scheme tfs_scheme_modelopt_int4;
 
 /*
  * The weight whose codes its file has @recipe for (tensor/catalog.h), before any is looked for by name: added or refused. 0 if there are no
- * such codes, or as find(). scheme/onnx.c.
+ * such codes, or as find(). scheme/recipe.c.
  */
 int tfs_scheme_recipe(struct tfs_schemes *s, const struct tfs_recipe *recipe);
 

@@ -84,6 +84,40 @@ static const struct tfs_format *format_by_content(const struct tfs_model *m, uin
 	return format;
 }
 
+/* For formats whose tensors are described by several files. */
+struct beside {
+	struct tfs_beside pub;
+	const struct tfs_model *m;
+	uint32_t dir;
+	struct tfs_share *share;
+};
+
+static int open_beside(struct tfs_beside *pub, const char *location, struct tfs_input *ret, struct tfs_error *err)
+{
+	struct beside *b = (struct beside *)pub;
+	uint32_t node = tfs_merge_location(b->m, b->dir, location, err);
+	int r;
+
+	if (node == UINT32_MAX)
+		return -EINVAL;
+	r = tfs_model_open_input(b->m, node, ret);
+	if (r)
+		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "opening %s: %s", b->m->nodes[node].name, strerror(-r));
+	ret->share = b->share;
+	r = tfs_sniff_present(ret, err);
+	if (r)
+		tfs_input_close(ret);
+	return r;
+}
+
+static int complete(const struct tfs_model *m, struct tfs_weight_file *file, const struct tfs_input *in, struct tfs_error *err)
+{
+	const struct tfs_node *n = &m->nodes[file->node];
+	struct beside b = { { open_beside }, m, n->parent, &file->share };
+
+	return file->format->complete ? file->format->complete(in, n->name, &b.pub, file->catalog, err) : 0;
+}
+
 static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct tfs_error *err)
 {
 	const struct tfs_node *n = &m->nodes[file->node];
@@ -118,6 +152,8 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	if (file->catalog)
 		tfs_catalog_limit(file->catalog, &file->share);
 	r = file->catalog ? tfs_sniff_read(file->format, &in, n->name, file->catalog, err) : -ENOMEM;
+	if (!r)
+		r = complete(m, file, &in, err);
 	if (!r)
 		r = tfs_catalog_sort(file->catalog);
 	if (!r)

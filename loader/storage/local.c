@@ -16,8 +16,9 @@
 
 /* --- Reading --------------------------------------------------------------------------------------------------------- */
 
-static int read_at(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, struct tfs_error *err)
+static int read_at(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, bool ahead, struct tfs_error *err)
 {
+	(void)ahead;
 	return tfs_file_read(in->fd, buf, len, offset, err);
 }
 
@@ -214,7 +215,7 @@ static int open_root(const char *path, struct tfs_storage **ret)
 
 	if (!s)
 		return -ENOMEM;
-	*s = (struct tfs_storage){ .ops = &ops, .fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) };
+	*s = (struct tfs_storage){ .ops = &ops, .fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), .passed_fd = -1 };
 	if (s->fd < 0) {
 		int r = -errno;
 

@@ -10,17 +10,29 @@
 
 /* --- Windows --------------------------------------------------------------------------------------------------------- */
 
-static int read_window(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, struct tfs_error *err)
+static int read_window(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, bool ahead, struct tfs_error *err)
 {
 	struct tfs_error wrong = { .offset = TFS_NO_OFFSET };
 	int r;
 
 	if (offset > in->size || len > in->size - offset)
 		return tfs_error_set(err, -EIO, in->size, "the file ends here: it was truncated while being read");
-	r = in->outer->ops->read_at(in->outer, buf, len, in->base + offset, &wrong);
+	r = in->outer->ops->read_at(in->outer, buf, len, in->base + offset, ahead, &wrong);
 	if (!r)
 		return 0;
 	return tfs_error_set(err, r, wrong.offset == TFS_NO_OFFSET ? wrong.offset : wrong.offset - in->base, "%s", wrong.what);
+}
+
+static void want_window(const struct tfs_input *in, const struct tfs_input_range *ranges, size_t n)
+{
+	enum { AT_ONCE = 64 };
+	struct tfs_input_range outer[AT_ONCE];
+
+	for (size_t i = 0; i < n; i++) {
+		outer[i % AT_ONCE] = (struct tfs_input_range){ in->base + ranges[i].offset, ranges[i].len };
+		if (i + 1 == n || (i + 1) % AT_ONCE == 0)
+			tfs_input_want(in->outer, outer, i % AT_ONCE + 1);
+	}
 }
 
 static void close_window(struct tfs_input *in)
@@ -28,7 +40,7 @@ static void close_window(struct tfs_input *in)
 	(void)in;
 }
 
-static const struct tfs_input_ops window_ops = { .read_at = read_window, .close = close_window };
+static const struct tfs_input_ops window_ops = { .read_at = read_window, .want = want_window, .close = close_window };
 
 struct tfs_input tfs_input_window(const struct tfs_input *outer, uint64_t base, uint64_t size)
 {
@@ -46,12 +58,27 @@ struct tfs_input tfs_input_window(const struct tfs_input *outer, uint64_t base, 
 /* --- Kinds ----------------------------------------------------------------------------------------------------------- */
 
 /* By prefix of the path; the first match is used. */
-static const struct {
+static const struct kind {
 	const char *prefix;
 	int (*open)(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err);
 } kinds[] = {
-	{ "", tfs_storage_open_local },
+	{ "hf://", tfs_storage_open_remote },	{ "s3://", tfs_storage_open_remote }, { "https://", tfs_storage_open_remote },
+	{ "http://", tfs_storage_open_remote }, { "@", tfs_storage_open_url_file },   { "", tfs_storage_open_local },
 };
+
+static const struct kind *kind_of(const char *path)
+{
+	const struct kind *k = kinds;
+
+	while (strncmp(path, k->prefix, strlen(k->prefix)))
+		k++;
+	return k;
+}
+
+bool tfs_storage_is_remote(const char *path)
+{
+	return *kind_of(path)->prefix;
+}
 
 /* What was opened ahead. */
 static struct {
@@ -78,17 +105,12 @@ int tfs_storage_open_ahead(const char *path, struct tfs_storage **ret_storage, c
 
 int tfs_storage_open(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err)
 {
-	size_t i = 0;
-
 	if (ahead.storage && !strcmp(path, ahead.path)) {
 		*ret_storage = tfs_steal(ahead.storage);
 		*ret_file = ahead.file ? path + (ahead.file - ahead.path) : NULL;
 		return 0;
 	}
-
-	while (strncmp(path, kinds[i].prefix, strlen(kinds[i].prefix)))
-		i++;
-	return kinds[i].open(path, ret_storage, ret_file, err);
+	return kind_of(path)->open(path, ret_storage, ret_file, err);
 }
 
 bool tfs_storage_is_dir(const char *path)

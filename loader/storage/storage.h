@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a model's files are: a local directory (local.c). Layers above ask a storage for names, for what an entry is, and for its
+ * Where a model's files are: a local directory (local.c), or elsewhere (remote.c). Layers above ask a storage for names, for what an entry is, and for its
  * bytes, without knowing how it gets them. Another kind of storage is a file with a struct tfs_storage_ops, and a row in storage.c.
  * Thread-safe; what is closed or destroyed must not be in use.
  */
@@ -61,9 +61,16 @@ static inline bool tfs_identity_unchanged(const struct tfs_identity *a, const st
 
 struct tfs_input;
 
+/* A part of a file. */
+struct tfs_input_range {
+	uint64_t offset, len;
+};
+
 struct tfs_input_ops {
-	/* What tfs_input_read() does. */
-	int (*read_at)(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, struct tfs_error *err);
+	/* What tfs_input_read() does; @ahead: tfs_input_read_ahead(). */
+	int (*read_at)(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, bool ahead, struct tfs_error *err);
+	/* What tfs_input_want() does; NULL: nothing. */
+	void (*want)(const struct tfs_input *in, const struct tfs_input_range *ranges, size_t n);
 	void (*close)(struct tfs_input *in);
 };
 
@@ -74,6 +81,8 @@ struct tfs_input {
 	int fd;				 /* of a local file, for those who read it in other ways; else -1 */
 	const struct tfs_input *outer;	 /* of a window: what it is a part of, from byte @base on; else NULL */
 	uint64_t base;
+	void *remote;		 /* remote.c's own */
+	uint32_t node;		 /* the same */
 	struct tfs_share *share; /* of what parsing may cost; NULL: no limits. Owned by who opened it */
 };
 
@@ -85,7 +94,20 @@ struct tfs_input {
  */
 static inline int tfs_input_read(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, struct tfs_error *err)
 {
-	return in->ops->read_at(in, buf, len, offset, err);
+	return in->ops->read_at(in, buf, len, offset, false, err);
+}
+
+/* The same, of bytes that nobody waits for yet: what others wait for goes before them, where that matters. */
+static inline int tfs_input_read_ahead(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, struct tfs_error *err)
+{
+	return in->ops->read_at(in, buf, len, offset, true, err);
+}
+
+/* These are about to be read, in any order. Where each read is a round trip they are made at once. */
+static inline void tfs_input_want(const struct tfs_input *in, const struct tfs_input_range *ranges, size_t n)
+{
+	if (in->ops->want && n)
+		in->ops->want(in, ranges, n);
 }
 
 /* Accepts TFS_INPUT_CLOSED, and sets @in to it. */
@@ -117,8 +139,23 @@ typedef int tfs_storage_name_fn(void *arg, const char *name);
 /* The directory itself, where a handle of one is expected. */
 #define TFS_STORAGE_ROOT (-1)
 
+/* A part of the file that @id describes. */
+struct tfs_storage_range {
+	const struct tfs_identity *id;
+	uint64_t offset, len;
+};
+
+/* Of a storage that is elsewhere: figures for people, and for metrics. */
+struct tfs_storage_stats {
+	const char *origin, *revision; /* "": none */
+	const char *cache;	       /* its path, or NULL */
+	bool offline;
+	uint64_t network_bytes, requests, resolves, connections, open_connections, limit_connections, retries, hedges, throttled;
+	uint64_t redirects, ttfb_median_us, cache_hit_bytes, cache_bad, present_bytes, total_bytes, starts, stale;
+};
+
 /*
- * Every function is required. Paths are relative to the storage's directory, and links in them are followed. Unless stated
+ * Every function is required, unless it is optional. Paths are relative to the storage's directory, and links in them are followed. Unless stated
  * otherwise they return 0 or -errno.
  */
 struct tfs_storage_ops {
@@ -144,6 +181,28 @@ struct tfs_storage_ops {
 	/* Is @in, opened as @path, still what @id describes, and still what is at @path? 0, -ESTALE, or another error. */
 	int (*check)(const struct tfs_storage *s, const char *path, const struct tfs_identity *id, const struct tfs_input *in);
 
+	/* Optional, of storages that aren't local; thread-safe: */
+
+	/* As tfs_input_want(), of several files. @ahead: nobody waits for them yet. */
+	void (*want)(struct tfs_storage *s, const struct tfs_storage_range *ranges, size_t n, bool ahead);
+	/* All headers have been read. */
+	void (*scanned)(struct tfs_storage *s);
+	/* Reads that wait, and all later ones, fail with -ECANCELED; until it is resumed, when none waits any more. */
+	void (*stop)(struct tfs_storage *s);
+	void (*resume)(struct tfs_storage *s);
+	/* Nothing is being read at the moment: give back memory. */
+	void (*idle)(struct tfs_storage *s);
+	/*
+	 * A descriptor of all bytes of the file that @id describes, which are here and known to be right, for the kernel to read; or
+	 * -errno: they aren't.
+	 */
+	int (*whole)(struct tfs_storage *s, const struct tfs_identity *id);
+	/* Does it pay to read a file that nobody has asked for yet, as its bytes stay? */
+	bool (*keeps)(struct tfs_storage *s, const struct tfs_identity *id);
+	/* The SHA-256, or Git's SHA-1, of the file, as the origin says, in hexadecimal; NULL: it says nothing. */
+	const char *(*listed_hash)(const struct tfs_storage *s, const struct tfs_identity *id);
+	void (*stats)(struct tfs_storage *s, struct tfs_storage_stats *ret_stats);
+
 	/* Nothing of it may be open. */
 	void (*destroy)(struct tfs_storage *s);
 };
@@ -164,6 +223,8 @@ struct tfs_opener {
 struct tfs_storage {
 	const struct tfs_storage_ops *ops;
 	int fd;			   /* of a local directory, opened with O_PATH; else -1 */
+	const char *name;	   /* to be shown instead of a path, "hf://org/model@1a2b3c4"; of a local directory NULL */
+	int passed_fd;		   /* of a directory on the file system that whole()'s files are on; or -1 */
 	struct tfs_opener *opener; /* NULL: nobody has more rights. Set before it is used */
 };
 
@@ -192,6 +253,14 @@ int tfs_storage_step(const struct tfs_storage *s, int at, const char *name);
 
 /* fstatat(2) of what is reached so. 0 or -errno. */
 int tfs_storage_stat(const struct tfs_storage *s, int at, const char *path, int flags, struct stat *ret);
+/* Is it the name of something that isn't a local path? */
+bool tfs_storage_is_remote(const char *path);
+
+/* remote.c: URLs. */
+int tfs_storage_open_remote(const char *url, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err);
+
+/* The same of the URL that is in the file whose path follows the '@': one with a secret in it. */
+int tfs_storage_open_url_file(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err);
 
 /* local.c: the last row, which accepts any path. */
 int tfs_storage_open_local(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err);

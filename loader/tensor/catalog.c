@@ -25,9 +25,7 @@ struct tfs_catalog {
 	size_t count, room;
 	const char **locations;
 	size_t n_locations, room_locations;
-	struct run {
-		size_t number, first, n; /* the caller's number; of locations */
-	} * runs;			 /* a handful */
+	struct tfs_run *runs; /* a handful */
 	size_t n_runs, room_runs;
 	void *dtypes; /* defined by the file, a tree of tsearch(3): there may be one per tensor */
 	struct tfs_note notes[TFS_MAX_NOTES];
@@ -145,9 +143,11 @@ int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct
 	struct tfs_encoding *p = tfs_arena_alloc(&c->shapes, sizeof *p, alignof(struct tfs_encoding));
 	uint64_t *strides = NULL;
 	struct tfs_segment *segments = NULL;
-	uint32_t *files = NULL;
+	uint32_t *files = NULL, *file_of = NULL;
 
-	if (tfs_share_keep(c->share, sizeof *p + encoding->n_segments * (sizeof *segments + (encoding->files ? sizeof *files : 0))))
+	if (tfs_share_keep(c->share, sizeof *p +
+					     encoding->n_segments * (sizeof *segments + (encoding->files ? sizeof *file_of : 0)) +
+					     encoding->n_files * sizeof *files))
 		return -ENOMEM;
 	if (!t)
 		t = &c->tensors[c->count - 1];
@@ -168,14 +168,17 @@ int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct
 		memcpy(segments, encoding->segments, encoding->n_segments * sizeof *segments);
 	}
 	if (encoding->files) {
-		files = tfs_arena_array(&c->shapes, encoding->n_segments, sizeof *files, alignof(uint32_t));
-		if (!files)
+		files = tfs_arena_array(&c->shapes, encoding->n_files, sizeof *files, alignof(uint32_t));
+		file_of = tfs_arena_array(&c->shapes, encoding->n_segments, sizeof *file_of, alignof(uint32_t));
+		if (!files || !file_of)
 			return -ENOMEM;
-		memcpy(files, encoding->files, encoding->n_segments * sizeof *files);
+		memcpy(files, encoding->files, encoding->n_files * sizeof *files);
+		memcpy(file_of, encoding->file_of, encoding->n_segments * sizeof *file_of);
 	}
 	p->strides = strides;
 	p->segments = segments;
 	p->files = files;
+	p->file_of = file_of;
 	t->encoding = p;
 	return 0;
 }
@@ -194,29 +197,34 @@ static int add_location(struct tfs_catalog *c, const char *location, size_t len)
 
 int tfs_catalog_external(struct tfs_catalog *c, const char *location, size_t len)
 {
-	struct tfs_tensor *t = &c->tensors[c->count - 1];
+	return tfs_catalog_location(c, location, len, &c->tensors[c->count - 1].source);
+}
+
+int tfs_catalog_location(struct tfs_catalog *c, const char *location, size_t len, uint32_t *ret)
+{
 	const char *last = c->n_locations ? c->locations[c->n_locations - 1] : NULL;
 
 	/* Tensors of the same file are usually adjacent. */
 	if ((!last || strlen(last) != len || memcmp(last, location, len)) && add_location(c, location, len))
 		return -ENOMEM;
-	t->source = c->n_locations;
+	*ret = c->n_locations;
 	return 0;
 }
 
-int tfs_catalog_joined(struct tfs_catalog *c, size_t run, const char *const *locations, size_t n)
+int tfs_catalog_joined(struct tfs_catalog *c, const struct tfs_run *run, const char *const *locations)
 {
 	struct tfs_tensor *t = &c->tensors[c->count - 1];
 	size_t i = c->n_runs;
 
-	assert(n);
-	while (i && c->runs[i - 1].number != run) /* usually the last one */
+	assert(run->n);
+	while (i && c->runs[i - 1].number != run->number) /* usually the last one */
 		i--;
 	if (!i) {
 		if (tfs_share_keep(c->share, sizeof *c->runs) || tfs_array_room(c->runs, c->n_runs, c->room_runs))
 			return -ENOMEM;
-		c->runs[c->n_runs] = (struct run){ run, c->n_locations, n };
-		for (size_t k = 0; k < n; k++)
+		c->runs[c->n_runs] = *run;
+		c->runs[c->n_runs].first = c->n_locations;
+		for (size_t k = 0; k < run->n; k++)
 			if (add_location(c, locations[k], strlen(locations[k])))
 				return -ENOMEM;
 		i = ++c->n_runs;
@@ -225,11 +233,22 @@ int tfs_catalog_joined(struct tfs_catalog *c, size_t run, const char *const *loc
 	return 0;
 }
 
-size_t tfs_catalog_run(const struct tfs_catalog *c, size_t first)
+const struct tfs_run *tfs_catalog_run(const struct tfs_catalog *c, size_t first)
 {
 	size_t at = tfs_search(i, 0, c->n_runs, c->runs[i].first < first);
 
-	return at < c->n_runs && c->runs[at].first == first ? c->runs[at].n : 0;
+	return at < c->n_runs && c->runs[at].first == first ? &c->runs[at] : NULL;
+}
+
+int tfs_catalog_rename(struct tfs_catalog *c, struct tfs_tensor *t, const char *name, size_t len)
+{
+	const char *copy = tfs_share_keep(c->share, len + 1) ? NULL : tfs_arena_copy(&c->names, name, len);
+
+	if (!copy)
+		return -ENOMEM;
+	t->name = copy;
+	t->name_len = len;
+	return 0;
 }
 
 const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *ret_count)

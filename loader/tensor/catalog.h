@@ -88,8 +88,12 @@ struct tfs_encoding {
 	 */
 	const struct tfs_segment *segments;
 	size_t n_segments;
-	/* STORED: the file that each segment is in, as struct tfs_tensor's source; the first is that. NULL: all are in that one. */
-	const uint32_t *files;
+	/*
+	 * STORED: the files that the segments are in, as struct tfs_tensor's source, which is the first one; and for each segment, which of
+	 * them. The tensor's offset and @length are those of its bytes in the first file. NULL and 0: all are in that one.
+	 */
+	const uint32_t *files, *file_of;
+	size_t n_files;
 };
 
 /* Bytes of a SCALED encoding. */
@@ -121,10 +125,10 @@ struct tfs_tensor {
 	bool code; /* its elements are codes, whose values, if known, are another tensor's: f32/ doesn't show it */
 };
 
-/* Number of the files that @t is in besides its source, tfs_other_file() of each; the source may be among them. */
+/* Number of the files that @t is in, tfs_other_file() of each, if these are several: the source is among them. */
 static inline size_t tfs_other_files(const struct tfs_tensor *t)
 {
-	return t->encoding && t->encoding->coding == TFS_STORED && t->encoding->files ? t->encoding->n_segments : 0;
+	return t->encoding && t->encoding->coding == TFS_STORED ? t->encoding->n_files : 0;
 }
 
 static inline uint32_t tfs_other_file(const struct tfs_tensor *t, size_t i)
@@ -180,15 +184,28 @@ int tfs_catalog_encode(struct tfs_catalog *c, struct tfs_tensor *t, const struct
  */
 int tfs_catalog_external(struct tfs_catalog *c, const char *location, size_t len);
 
+/* Add a location that no tensor is in yet: its number, as a tensor's source has it, into *@ret. -ENOMEM. */
+int tfs_catalog_location(struct tfs_catalog *c, const char *location, size_t len, uint32_t *ret);
+
+/* Files that follow each other as if they were one. */
+struct tfs_run {
+	size_t number;	 /* the caller's */
+	size_t first, n; /* of the catalog's locations; at least one */
+	uint64_t total;	 /* bytes that all of them must have together; UINT64_MAX: not known */
+};
+
 /*
- * The bytes of the tensor added last are in @n files, at least one, one after the other, as if they were one; its offset counts from the beginning of the
- * first. Others with the same @run, which is the caller's number of these files, share them. The model replaces the offset, and encodes the
+ * The bytes of the tensor added last are in the files of @run, whose locations are the @n at @locations, and whose first is set here; its
+ * offset counts from the beginning of the first file. Others of the same number share them. The model replaces the offset, and encodes the
  * tensor if it is in several of them. -ENOMEM.
  */
-int tfs_catalog_joined(struct tfs_catalog *c, size_t run, const char *const *locations, size_t n);
+int tfs_catalog_joined(struct tfs_catalog *c, const struct tfs_run *run, const char *const *locations);
 
-/* How many files, with the locations from @first on, follow each other in that way; 0: none do. */
-size_t tfs_catalog_run(const struct tfs_catalog *c, size_t first);
+/* The run whose locations begin at @first; NULL: none does. */
+const struct tfs_run *tfs_catalog_run(const struct tfs_catalog *c, size_t first);
+
+/* Give the tensor @t of the catalog another name, which is copied. -ENOMEM. */
+int tfs_catalog_rename(struct tfs_catalog *c, struct tfs_tensor *t, const char *name, size_t len);
 
 /* The locations named so far; a tensor's source is 0 or, if it is external, its location's index plus 1. */
 const char *const *tfs_catalog_locations(const struct tfs_catalog *c, size_t *ret_count);
@@ -246,7 +263,7 @@ const struct tfs_metadata *tfs_catalog_metadata(const struct tfs_catalog *c, siz
 
 /*
  * What a file says of one of its tensors: it is the codes of a quantised weight, whose values an operator makes with others of them. What
- * that computes is for a scheme to know (model/scheme/onnx.c).
+ * that computes is for a scheme to know (model/scheme/recipe.c).
  */
 enum tfs_recipe_kind {
 	TFS_RECIPE_LINEAR, /* ONNX: DequantizeLinear, and what computes the same of a weight */

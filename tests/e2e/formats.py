@@ -258,14 +258,17 @@ def torch_cases():
     weights = np.arange(4, dtype="<f4")
     wants = [sound("w", "F32", [4], weights.tobytes(), weights)]
     w = mktorch.Tensor(mktorch.Storage("F32", weights), weights)
-    mixed = {"w": w, "scale": np.arange(3.0), "best": np.float64(0.25), "inner": {"ids": np.arange(2)}}
-    said = [f'"{n}" is a NumPy {what}, not a torch tensor: left out' for n, what in
-            (("scale", "array"), ("best", "number"), ("inner.ids", "array"))]
-    for name, how in (("numpy", {}), ("numpy-legacy", {"legacy": True}), ("numpy-deflated", {"deflated": True}),
-                      ("numpy-protocol-5", {"protocol": 5}), ("numpy-protocol-1", {"protocol": 1})):
-        yield name, Case({"m.pt": lambda path, how=how: torch_file(mixed, path, **how)}, wants, (), said)
-    yield "numpy-alone", Case({"m.pt": lambda path: torch_file({"a": np.arange(3)}, path)}, (), (),
-                              ['"a" is a NumPy array', "has no tensors"])
+    scale, ids = np.arange(3.0), np.arange(2)
+    mixed = {"w": w, "scale": scale, "best": np.float64(0.25), "inner": {"ids": ids}}
+    arrays = [sound("scale", "F64", [3], scale.tobytes(), scale), sound("inner.ids", "I64", [2], ids.tobytes(), ids)]
+    said = ['"best" is a NumPy number, not a tensor: left out']
+    for name, how in (("numpy", {}), ("numpy-legacy", {"legacy": True}), ("numpy-protocol-5", {"protocol": 5}),
+                      ("numpy-protocol-1", {"protocol": 1})):
+        yield name, Case({"m.pt": lambda path, how=how: torch_file(mixed, path, **how)}, wants + arrays, (), said)
+    yield "numpy-deflated", Case(
+        {"m.pt": lambda path: torch_file(mixed, path, deflated=True)}, wants, ["scale", "inner.ids"],
+        said + [f'tensor "{n}" left out: its bytes are in a compressed pickle' for n in ("scale", "inner.ids")])
+    yield "numpy-alone", Case({"m.pt": lambda path: torch_file({"a": ids}, path)}, [sound("a", "I64", [2], ids.tobytes(), ids)], (), [])
     meta = mktorch.Call("torch._utils", "_rebuild_meta_tensor_no_storage", mktorch.stand_in("torch", "float32"), (4,), (1,), False)
     yield "meta", Case({"m.pt": lambda path: torch_file({"w": w, "x": meta, "y": meta}, path)}, wants, ["x", "y"],
                        [f'tensor "{n}" left out: on the meta device, and has no bytes' for n in "xy"])

@@ -153,10 +153,24 @@ generated() {
 	expect_log 'tensor "(across|after)" left out: external data in "gone.bin": no such file'
 	expect_log 'tensor "words" left out: a tensor of strings'
 	expect_log 'tensor "then" left out: it follows one whose size'
-	expect_log 'tensor "more" left out: 36 bytes at 0 of its external data, which are 5 in 1 files'
+	expect_log 'tensor "more" left out: 36 bytes at 0 of its external data, which are 5 in 1 file'
 	expect_log 'tensor "outside" left out: external data in "../s.bin": a path with'
 	expect_log 'tensor "nowhere" left out: no file is named'
 	generated tfjs-left-out tfjs
+}
+
+@test "TensorFlow.js: if a file is empty or truncated, what isn't in the first one isn't guessed" {
+	py "$top/tests/data/mktables.py" "$T/made"
+	expect_log 'left out: its [0-9]+ files have [0-9]+ bytes together, not [0-9]+: is one incomplete'
+	expect_log 'more warnings like these'
+	for change in "truncate -s 0" "truncate -s 12" "truncate -s 14"; do
+		cp -r "$T/made/tfjs" "$model"
+		$change "$model/group1-shard2of9.bin"
+		start "$model" "$mnt"
+		[[ ! -e $mnt/tensors/plain && ! -e $mnt/tensors/q%2Fu8 && -e $mnt/tensors/flag ]]
+		umount "$mnt"
+		rm -r "$model"
+	done
 }
 
 @test "a weight across files: each of these is checked" {

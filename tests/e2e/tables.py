@@ -10,11 +10,10 @@ import sys
 import numpy as np
 
 from onnxmodels import NOT_FLOAT, NPY, as_float32, load, path_of
-from reader import check, file_name, names_in, same, slurp
+from reader import BITS as OF_SAFETENSORS, check, content, file_name, names_in, read, same, slurp
 
 # GGML's blocks: elements and bytes; their values are compared with gguf's, in whose file the same bytes are.
 BLOCKS = {"Q4_0": (32, 18), "Q5_1": (32, 24), "Q8_0": (32, 34)}
-BITS = {"U4": 4, "I4": 4, "U2": 2, "I2": 2, "F4": 4}
 
 
 def dequantise(dtype, data):
@@ -63,6 +62,18 @@ def check_f32(mount, name, want, data):
         check(array.tobytes() == values.tobytes(), f"{name!r}: in f32/ {array}, not {values}")
 
 
+def check_whole(mount, tensors):
+    """All of them as one safetensors file, unless there is a type that this format lacks."""
+    path = os.path.join(mount, "whole", "model.safetensors")
+    same("whole/", os.path.exists(path), all(t["dtype"] in OF_SAFETENSORS for t in tensors.values()))
+    if not os.path.exists(path):
+        return
+    shown = {t.name: (t.dtype, t.shape, content(t).tobytes()) for t in read(path)}
+    same("whole/: names", set(shown), set(tensors))
+    for name, want in tensors.items():
+        check(shown[name] == (want["dtype"], want["shape"], bytes.fromhex(want["bytes"])), f"{name!r}: other in whole/")
+
+
 def main(mount, top, case, form):
     with open(os.path.join(top, "expected.json"), encoding="utf-8") as file:
         tensors = json.load(file)[case]
@@ -75,6 +86,7 @@ def main(mount, top, case, form):
              [name, want["dtype"], want["shape"], len(data), form])
         check_npy(mount, name, want["dtype"], want["shape"], data)
         check_f32(mount, name, want, data)
+    check_whole(mount, tensors)
     print(len(tensors))
 
 

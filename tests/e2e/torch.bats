@@ -129,6 +129,24 @@ checkpoints() {
 	[[ -e $mnt.2/tensors/l.weight ]]
 }
 
+@test "files of ranks are sets of their own, and an adapter comes after its base" {
+	mkdir "$model"
+	view ranks "$model"
+	start "$model" "$mnt"
+	[[ $(ls "$mnt/tensors") = w ]]
+	[[ $(ls "$mnt/sets") = "adapter_model
+pytorch_model
+pytorch_model_fsdp_0
+pytorch_model_fsdp_1
+zero_pp_rank_0_mp_rank_00_model_states
+zero_pp_rank_0_mp_rank_00_optim_states
+zero_pp_rank_1_mp_rank_00_model_states
+zero_pp_rank_1_mp_rank_00_optim_states" ]] || fail "$(ls "$mnt/sets")"
+	[[ $(xattr source "$mnt/tensors/w") = pytorch_model.bin ]]
+	[[ -e $mnt/sets/zero_pp_rank_1_mp_rank_00_optim_states/tensors/optimizer_state_dict.fp32_flat_groups.0 ]]
+	[[ -e $mnt/sets/adapter_model/tensors/w.lora_A.weight ]]
+}
+
 # bats test_tags=slow
 @test "a pickle's commands are not run, and its tensors are there" {
 	local name

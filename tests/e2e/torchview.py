@@ -249,5 +249,18 @@ def export_right(views, path):
     holds(views, tensors, "torch")
 
 
+@step
+def ranks(directory):
+    """What FSDP and DeepSpeed's ZeRO-3 save with torch.save(), a file of each rank; and an adapter beside its base."""
+    row = mktorch.model()["state_dict"]["row"]
+    for rank in "01":
+        for name, obj in ((f"pytorch_model_fsdp_{rank}.bin", {"w": row}),
+                          (f"zero_pp_rank_{rank}_mp_rank_00_model_states.pt", {"buffers": {"b": row}}),
+                          (f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt", {"optimizer_state_dict": {"fp32_flat_groups": [row]}})):
+            mktorch.save(obj, os.path.join(directory, name))
+    mktorch.save({"w": row}, os.path.join(directory, "pytorch_model.bin"))
+    mktorch.save({"w.lora_A.weight": row, "w.lora_B.weight": row}, os.path.join(directory, "adapter_model.bin"))
+
+
 if __name__ == "__main__":
     STEPS[sys.argv[1]](*sys.argv[2:])

@@ -76,6 +76,14 @@ def one(make, **more):
                  "root": group(("a", "good"), ("t", "t"), ("z", "good"))})
 
 
+def alone(make, **more):
+    return file({"d": D, "t": make, **more, "root": group(("t", "t"))})
+
+
+def old_layout(version, kind, at, *dims):
+    return bytes([version, len(dims), kind]) + bytes(5) + u(8, at) + u(4, *dims)
+
+
 def broken(make, **more):
     """A group that can't be read."""
     return file({"d": D, **more, "root": make})
@@ -201,6 +209,11 @@ FILES = {
     "should-pass-hdf5-odd-layout-class": one(ok(bytes([3, 77]) + u(8, 48, 8), 2)),
     "should-pass-hdf5-odd-compact-beyond-its-message": one(ok(bytes([3, 0]) + u(2, 60000), 2)),
     "should-pass-hdf5-odd-filtered": one(lambda at: dataset(chunked(at["c"], 2), 2, more=[(0x0b, b"\2\1" + bytes(8))]), c=chunk_tree((0, "d"))),
+    # Layouts of libhdf5 before 1.6.3, alone: if one can't be read the file is refused.
+    "should-pass-hdf5-layout-1-contiguous": alone(ok(lambda at: old_layout(1, 1, at["d"], 2), 2)),
+    "should-pass-hdf5-layout-2-compact": alone(ok(bytes([2, 1, 0]) + bytes(5) + u(4, 2, 8) + D, 2)),
+    "should-pass-hdf5-layout-1-chunked": alone(ok(lambda at: old_layout(1, 2, at["c"], 2, 4), 2), c=chunk_tree((0, "d"))),
+    "should-fail-hdf5-layout-1-contiguous-beyond-the-file": alone(ok(old_layout(1, 1, 1 << 40, 2), 2)),
     # Chunks
     "should-pass-hdf5-chunks": one(lambda at: dataset(chunked(at["c"], 2), 2), c=chunk_tree((0, "d"))),
     "should-pass-hdf5-odd-chunks-of-0": one(lambda at: dataset(chunked(at["c"], 0), 2), c=chunk_tree((0, "d"))),

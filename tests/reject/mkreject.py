@@ -17,6 +17,7 @@ import onnx_cases
 import other_cases
 import pickle_cases
 import pt2_cases
+import table_cases
 import tensorflow_cases
 import torch_cases
 
@@ -318,6 +319,7 @@ def cases():
     yield from other_cases.cases()
     yield from pickle_cases.cases()
     yield from pt2_cases.cases()
+    yield from table_cases.cases()
     yield from tensorflow_cases.cases()
 
 

@@ -6,11 +6,12 @@ import re
 import sys
 from pathlib import Path
 
-# A folder of loader/ or fs/, and those that it may include. "loader" is loader.[ch], the door to the library; folders within folders
+# A folder of loader/ or fs/, or fetch/, and those that it may include. "loader" is loader.[ch], the door to the library; folders within folders
 # count with theirs.
 FLOORS = {
     "base": "",
-    "storage": "base",
+    "remote": "base",
+    "storage": "base remote",
     "tensor": "base",
     "convert": "base tensor",
     "format": "base storage tensor",
@@ -22,16 +23,20 @@ FLOORS = {
     "loader": "base tensor model content io cache hash",
     "tree": "base storage tensor format model content cache hash loader",
     "mount": "base tensor model content io cache hash loader tree",
-    "cli": "base tensor convert model content io cache loader tree mount",
+    "cli": "base remote tensor convert model content io cache loader tree mount",
+    # The program beside it, in one folder without others.
+    "fetch": "base remote",
 }
-PARTS = ("loader", "fs")
+PARTS = ("loader", "fs", "fetch")
 GENERATED = {"config.h"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 
 
 def folder_of(root, file):
-    """Of a file below loader/ or fs/."""
+    """Of a file below loader/, fs/ or fetch/."""
     parts = file.relative_to(root).parts
+    if parts[0] == "fetch":
+        return "fetch"
     return parts[1] if len(parts) > 2 else file.stem
 
 
@@ -47,7 +52,7 @@ def check(root, file):
             yield f"{path} includes <{name}>: what FUSE is only mount knows"
         if bracket == "<" or name in GENERATED:
             continue
-        found = [part / name for part in (root / "loader", root / "fs", file.parent) if (part / name).is_file()]
+        found = [part / name for part in (root / "loader", root / "fs", root, file.parent) if (part / name).is_file()]
         if not found:
             yield f'{path} includes "{name}", which is not there'
         elif folder_of(root, found[0]) not in may:

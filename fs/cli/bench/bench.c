@@ -290,6 +290,12 @@ static int run(struct bench *b, const char *path)
 	int r = tfs_model_arg_open(path, &arg);
 	if (r)
 		return r;
+	if (tfs_model_is_remote(arg.model)) {
+		tfs_log_error("%s: a remote model can't be benchmarked; mount it, and use the mount's stats",
+			      tfs_model_name(arg.model));
+		tfs_model_arg_close(&arg);
+		return -EOPNOTSUPP;
+	}
 	r = tfs_bench_work_init(arg.model, arg.tree, &b->work);
 	if (r) {
 		tfs_log_error("listing the model: %s", strerror(-r));
@@ -332,6 +338,7 @@ static int bench_main(int argc, char **argv)
 	enum tfs_parsed parsed = tfs_command_parse(&tfs_bench_command, argc, argv, take, &o, &first);
 	if (parsed == TFS_PARSED_RUN) {
 		o.mount.model_dir = argv[first];
+		o.mount.follow = TFS_FOLLOW_ALL; /* for this user alone, as by the commands that don't mount */
 		tfs_options_complete(&o.mount);
 		b->options = &o;
 		tfs_progress_init(&b->progress, true);

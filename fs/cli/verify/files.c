@@ -118,15 +118,16 @@ static void compare(struct tfs_verify *v, const struct job *j, struct state *s)
 	}
 }
 
-static int read_all(struct tfs_verify *v, const struct job *j, struct state *s, int fd, uint8_t *buf)
+static int read_all(struct tfs_verify *v, const struct job *j, struct state *s, const struct tfs_input *in, uint8_t *buf)
 {
 	const uint64_t size = size_of(v, j->node);
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 
-	posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	if (in->fd >= 0)
+		posix_fadvise(in->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	for (uint64_t at = 0; at < size;) {
 		const size_t len = size - at < READ_SIZE ? size - at : READ_SIZE;
-		int r = tfs_file_read(fd, buf, len, at, &err);
+		int r = tfs_input_read(in, buf, len, at, &err);
 
 		if (r) {
 			tfs_verify_find(v, TFS_DAMAGED, j->node, NULL, "%s", err.what);
@@ -167,14 +168,15 @@ static void run_job(void *arg, size_t i)
 	struct tfs_verify *v = f->v;
 	const struct job *j = &f->jobs[i];
 	cleanup_free uint8_t *buf = malloc(READ_SIZE);
-	cleanup_fd int fd = tfs_model_open_node(v->arg.model, j->node, 0);
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
+	const int opened = tfs_model_open_input(v->arg.model, j->node, &in);
 	struct state s = { .member = 0 };
 	int r = buf ? begin_digests(v, j, &s) : -ENOMEM;
 
-	if (!r && fd < 0)
-		tfs_verify_find(v, TFS_DAMAGED, j->node, NULL, "can't be opened: %s", strerror(-fd));
+	if (!r && opened)
+		tfs_verify_find(v, TFS_DAMAGED, j->node, NULL, "can't be opened: %s", strerror(-opened));
 	else if (!r)
-		r = read_all(v, j, &s, fd, buf);
+		r = read_all(v, j, &s, &in, buf);
 	for (int k = 0; k < TFS_SUM_KINDS; k++)
 		tfs_digest_destroy(s.digests[k]);
 	f->codes[i] = r;

@@ -152,16 +152,17 @@ static int take_file(struct tfs_verify *v, uint32_t node, enum tfs_sum_kind kind
 	const struct tfs_node *n = &v->arg.model->nodes[node];
 	cleanup_free struct sums_file *f = calloc(1, sizeof *f);
 	cleanup_free char *text = n->id.size <= SUMS_MAX ? malloc(n->id.size + 1) : NULL;
-	cleanup_fd int fd = tfs_model_open_node(v->arg.model, node, 0);
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
+	const int opened = tfs_model_open_input(v->arg.model, node, &in);
 	char path[TFS_PATH_SIZE];
 	int r = 0;
 
-	if (n->id.size > SUMS_MAX || fd < 0 || !f || !text) {
+	if (n->id.size > SUMS_MAX || opened || !f || !text) {
 		tfs_verify_find(v, TFS_DAMAGED, node, NULL, "can't be read: %s",
-				n->id.size > SUMS_MAX ? "too large" : strerror(fd < 0 ? -fd : ENOMEM));
+				n->id.size > SUMS_MAX ? "too large" : strerror(opened ? -opened : ENOMEM));
 		return 0;
 	}
-	r = tfs_file_read(fd, text, n->id.size, 0, NULL);
+	r = tfs_input_read(&in, text, n->id.size, 0, NULL);
 	if (r) {
 		tfs_verify_find(v, TFS_DAMAGED, node, NULL, "can't be read: %s", strerror(-r));
 		return 0;
@@ -205,6 +206,18 @@ static int take_blob(struct tfs_verify *v, uint32_t node)
 	return add(&v->sums, &sum);
 }
 
+/* What the origin of a remote model says. */
+static int take_listed(struct tfs_verify *v, uint32_t node)
+{
+	struct tfs_sum sum = { .node = node, .by = "its origin" };
+	const char *hash = tfs_model_listed_hash(v->arg.model, node);
+
+	if (!hash || !take_hex(hash, strlen(hash), sum.hex))
+		return 0;
+	sum.kind = strlen(hash) == 64 ? TFS_SHA256 : TFS_GIT_SHA1;
+	return add(&v->sums, &sum);
+}
+
 /* "hf download --local-dir" keeps three lines for each file: the commit, the same hash, the time. */
 static int take_download(struct tfs_verify *v, uint32_t node)
 {
@@ -218,7 +231,7 @@ static int take_download(struct tfs_verify *v, uint32_t node)
 	if (at == UINT32_MAX || !S_ISREG(v->arg.model->nodes[at].mode))
 		return 0;
 	cleanup_fd int fd = tfs_model_open_node(v->arg.model, at, 0);
-	if (fd < 0 || pread(fd, text, sizeof text - 1, 0) < 0)
+	if (fd < 0 || pread(fd, text, sizeof text - 1, 0) < 0) /* also of a remote model, which says itself what its files are */
 		return 0;
 	const char *line = strchr(text, '\n');
 	if (!line++)
@@ -259,7 +272,7 @@ int tfs_verify_sums(struct tfs_verify *v)
 		else if (!strcmp(n->name, "XXH128SUMS"))
 			r = take_file(v, node, TFS_XXH128, 32);
 		if (!r)
-			r = take_blob(v, node);
+			r = tfs_model_is_remote(m) ? take_listed(v, node) : take_blob(v, node);
 		if (!r)
 			r = take_download(v, node);
 	}

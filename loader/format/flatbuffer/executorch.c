@@ -395,7 +395,9 @@ static int read_plan(struct program *p, const struct tfs_fb_table *plan)
 	if (p->n_values > MAX_VALUES)
 		return tfs_error_set(p->fb.err, -EINVAL, values.at, "more than %u values", MAX_VALUES);
 	for (uint32_t i = 0; i < values.n && !r; i++) {
-		r = tfs_fb_element_table(&p->fb, &values, i, &value);
+		r = tfs_share_scratch(p->fb.in->share, 0);
+		if (!r)
+			r = tfs_fb_element_table(&p->fb, &values, i, &value);
 		if (!r)
 			r = read_value(p, &value);
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/scan.h"
 #include "format/draft.h"
 #include "format/flatbuffer/reader.h"
 #include "format/format.h"
@@ -177,7 +178,9 @@ static int read_graph(struct ort *o, const struct tfs_fb_table *graph, unsigned 
 	if (!r)
 		r = visit(o, &nodes);
 	for (uint32_t i = 0; i < nodes.n && !r; i++) {
-		r = tfs_fb_element_table(&o->fb, &nodes, i, &t);
+		r = tfs_share_scratch(o->fb.in->share, 0);
+		if (!r)
+			r = tfs_fb_element_table(&o->fb, &nodes, i, &t);
 		if (!r)
 			r = read_node(o, &t, depth);
 	}

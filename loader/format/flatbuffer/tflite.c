@@ -268,7 +268,9 @@ static int read_subgraph(struct tflite *x, const struct tfs_fb_table *subgraph, 
 	if (*total > 4 * (uint64_t)TFS_DRAFT_MAX_TENSORS)
 		return too_many(x, &tensors, "tensors in a subgraph, and others in those before it");
 	for (uint32_t i = 0; i < tensors.n && !r; i++) {
-		r = tfs_fb_element_table(&x->fb, &tensors, i, &tensor);
+		r = tfs_share_scratch(x->fb.in->share, 0);
+		if (!r)
+			r = tfs_fb_element_table(&x->fb, &tensors, i, &tensor);
 		if (!r)
 			r = read_tensor(x, &tensor);
 	}

@@ -101,7 +101,7 @@ static int put_number(struct flax *f, uint64_t at, const char *before, uint64_t 
 /* Append the key @it, whose content is next, and move past it. One that is neither text nor a number is `#` and its position. */
 static int put_key(struct flax *f, const struct tfs_msgpack_item *it, uint64_t position)
 {
-	const uint8_t *p;
+	const uint8_t *p = NULL;
 	int r = f->parts > 1 ? put_bytes(f, it->at, ".", 1) : 0;
 
 	if (r)
@@ -591,7 +591,7 @@ static bool recognises(const struct tfs_sample *s)
 }
 
 /* transformers' index joins the keys by slashes (modeling_flax_utils.py, flax_shard_checkpoint()). */
-static char *indexed(char *name, size_t *len)
+static char *indexed(char *name, size_t *len) /* NOLINT(readability-non-const-parameter): of struct tfs_format */
 {
 	for (size_t i = 0; i < *len; i++)
 		if (name[i] == '/')

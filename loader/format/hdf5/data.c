@@ -5,6 +5,7 @@
  */
 #include "format/hdf5/impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
@@ -124,7 +125,7 @@ static int add_chunk(struct chunks *k, const uint64_t *start, uint64_t at)
 /* The same, for chunk number @i in C order. */
 static int add_nth(struct chunks *k, uint64_t i, uint64_t at)
 {
-	uint64_t start[TFS_MAX_DIMS];
+	uint64_t start[TFS_MAX_DIMS] = { 0 };
 
 	for (unsigned d = k->ndim; d--; i /= k->counts[d])
 		start[d] = i % k->counts[d] * k->layout->chunk[d];
@@ -136,7 +137,7 @@ static int each_chunk(struct chunks *k, uint64_t at, int above)
 {
 	struct tfs_h5 *h = k->h;
 	unsigned o = h->offset_size, head = 8 + 2 * o, pair = 8 + 8 * (k->ndim + 1) + o;
-	uint64_t start[TFS_MAX_DIMS];
+	uint64_t start[TFS_MAX_DIMS] = { 0 };
 	struct tfs_cursor c;
 	uint8_t level;
 	uint16_t n;
@@ -205,6 +206,7 @@ static int add_fixed_array(struct chunks *k)
 	if (!r && (memcmp(c.at, "FADB", 4) != 0 || c.at[4] || c.at[5]))
 		r = tfs_h5_refuse(h, block, "there is no block of a fixed array where one should be");
 	per_page = UINT64_C(1) << page_bits;
+	assert(per_page);							 /* of up to 2^32 */
 	bitmap = n > per_page ? ((n + per_page - 1) / per_page + 7) / 8 + 4 : 0; /* of pages, and a checksum */
 	for (uint64_t i = 0; i < n && !r; i++) {
 		uint64_t page = i / per_page;

@@ -121,7 +121,7 @@ static int each_table(struct tfs_h5 *h, const struct names *names, uint64_t at, 
 
 static int table_links(struct tfs_h5 *h, const struct tfs_h5_group *group)
 {
-	struct names names;
+	struct names names = { 0 };
 	int r;
 
 	if (group->btree == TFS_H5_UNDEFINED)

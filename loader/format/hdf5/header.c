@@ -51,6 +51,7 @@ int tfs_h5_get(struct tfs_h5 *h, enum tfs_h5_window window, uint64_t at, size_t 
 	uint64_t offset;
 	int r;
 
+	*ret = (struct tfs_cursor){ 0 };
 	if (at == TFS_H5_UNDEFINED)
 		return tfs_h5_refuse(h, at, "a table that is required has no address");
 	if (len > TFS_WINDOW)
@@ -407,7 +408,7 @@ static int read_link_info(struct tfs_h5 *h, const struct tfs_h5_message *m, stru
 static int global_heap_is(struct tfs_h5 *h, uint64_t at, uint32_t index, const char *text, bool *ret)
 {
 	struct tfs_cursor c;
-	size_t len = strlen(text), head = 8 + h->length_size;
+	size_t len = strlen(text), head = (8 + h->length_size + 7) & ~7; /* aligned to 8 bytes (H5HGpkg.h) */
 	uint64_t size, end;
 	int r = tfs_h5_get(h, TFS_H5_HEAPS, at, head, &c);
 
@@ -479,7 +480,7 @@ static int read_attribute(struct tfs_h5 *h, const struct tfs_h5_message *m, stru
 	name = tfs_cursor_bytes(c, version == 1 ? (name_len + 7) & ~(size_t)7 : name_len);
 	type = tfs_cursor_bytes(c, version == 1 ? (type_len + 7) & ~(size_t)7 : type_len);
 	tfs_cursor_bytes(c, version == 1 ? (space_len + 7) & ~(size_t)7 : space_len);
-	if (c->bad)
+	if (c->bad || !name || !type)
 		return bad(h, m, "an attribute");
 	/* It is in pieces, weight_names0 and so on, where it is too long for a header. */
 	if (name_len >= sizeof weights - 1 && !memcmp(name, weights, sizeof weights - 1))

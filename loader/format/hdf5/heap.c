@@ -5,6 +5,7 @@
  */
 #include "format/hdf5/impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -73,6 +74,7 @@ static int find_block(const struct heap *f, uint64_t at, unsigned rows, uint64_t
 	uint64_t first = f->width * f->start_size;
 	struct tfs_cursor c;
 
+	assert(first); /* read_heap() checks both */
 	/* Each table is smaller than the one it is in. */
 	while (1) {
 		uint64_t rel = offset - *begin, size, column;

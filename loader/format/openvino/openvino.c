@@ -200,7 +200,7 @@ static int read_ir(struct ir *ir)
 		if (event < 0)
 			return event;
 		any = true;
-		r = event == TFS_XML_OPEN ? read_element(ir) : 0;
+		r = event == TFS_XML_OPEN ? read_element(ir) : tfs_share_scratch(ir->d.in->share, 0);
 	}
 	if (!r && !any)
 		return refuse(ir, "isn't an OpenVINO model: it has no elements");

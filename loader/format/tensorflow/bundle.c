@@ -125,9 +125,9 @@ struct value {
 	const uint8_t *bytes;
 };
 
-static int read_value(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, struct tfs_error *err)
+static int read_value(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, bool ahead, struct tfs_error *err)
 {
-	(void)err;
+	(void)ahead, (void)err;
 	assert(offset <= in->size && len <= in->size - offset); /* it reads within the size */
 	memcpy(buf, ((const struct value *)in)->bytes + offset, len);
 	return 0;
@@ -407,7 +407,7 @@ static int add_tensor(struct bundle *b, const char *name, size_t len)
 	const struct tfs_dtype *dtype = t && !t->foreign ? dtype_of(b, t) : NULL;
 	struct tfs_encoding how = { 0 };
 	const char *why;
-	uint64_t nbytes;
+	uint64_t nbytes = 0;
 	int r = 0;
 
 	if (!t)

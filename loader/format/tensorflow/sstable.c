@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "format/tensorflow/sstable.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -134,6 +135,7 @@ static int cut_restarts(struct table *t, struct block *b)
 {
 	uint32_t n;
 
+	assert(b->bytes);
 	if (b->size >= sizeof n) {
 		memcpy(&n, b->bytes + b->size - sizeof n, sizeof n);
 		n = le32toh(n);

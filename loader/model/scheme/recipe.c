@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
+ * Recipes: codes whose file says itself what they stand for, rather than a configuration beside it.
+ *
  * Codes that an operator of the model takes as such (format/onnx/quantised.c): ONNX's DequantizeLinear (Operators.md), and onnxruntime's
  * MatMulNBits and GatherBlockQuantized (ContribOperators.md; contrib_ops/cpu/quantization/matmul_nbits_helper.h, gather_block_quantized.cc).
  * All are (code - zero_point) * scale. Only the model says which tensors these are: names are as its writer liked.

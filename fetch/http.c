@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+#include "fetch/http.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/container.h"
+#include "fetch/secret.h"
+
+static bool takes(const char *url)
+{
+	return !strncmp(url, "http://", 7) || !strncmp(url, "https://", 8);
+}
+
+/* The last component of the path, decoded; NULL with errno EINVAL: none that a file may have. */
+static char *file_name(const struct tfs_url *u)
+{
+	const char *path = u->text + u->path, *end = u->text + u->query, *slash = memrchr(path, '/', (size_t)(end - path));
+	char *name;
+
+	if (!slash) {
+		errno = EINVAL;
+		return NULL;
+	}
+	name = tfs_url_decode(slash + 1, (size_t)(end - slash - 1));
+	if (name && (strchr(name, '/') || !tfs_path_is_good(name))) {
+		free(name);
+		errno = EINVAL;
+		return NULL;
+	}
+	return name;
+}
+
+/* Is the URL that of a weight file? Else it is that of a directory, which gets a slash. */
+static int read_url(struct tfs_http *h, struct tfs_error *err)
+{
+	struct tfs_url *u = &h->url, with_slash;
+	cleanup_free char *path = NULL;
+	int r = tfs_url_parse(h->o.f->options.url, u, err);
+
+	if (r)
+		return r;
+	h->file = file_name(u);
+	if (h->file && tfs_origin_is_weights(h->file))
+		return 0;
+	free(h->file);
+	h->file = NULL;
+	if (u->text[u->query])
+		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
+				     "a URL with a query has to be that of a weight file, by the end of its name");
+	if (u->text[u->query - 1] == '/')
+		return 0;
+	if (asprintf(&path, "%s/", u->text + u->path) < 0) {
+		path = NULL;
+		return -ENOMEM;
+	}
+	r = tfs_url_at(u, path, NULL, &with_slash, err);
+	if (r)
+		return r;
+	tfs_url_fini(u);
+	*u = with_slash;
+	return 0;
+}
+
+static void destroy(struct tfs_origin *o)
+{
+	struct tfs_http *h = tfs_container_of(o, struct tfs_http, o);
+
+	tfs_url_fini(&h->url);
+	tfs_url_fini(&h->o.base);
+	free(h->file);
+	tfs_secret_free(h->header);
+	tfs_secret_free(h->user);
+	free(h);
+}
+
+static int read_credentials(struct tfs_http *h, struct tfs_error *err)
+{
+	const struct tfs_fetch_options *options = &h->o.f->options;
+	const char *path = getenv("TENSORFS_AUTH_FILE");
+	int r = 0;
+
+	if (options->anonymous)
+		return 0;
+	if (path && *path)
+		r = tfs_secret_header(path, &h->header, err);
+	if (!r && options->netrc)
+		r = tfs_secret_netrc(&h->url, &h->user, err);
+	return r;
+}
+
+static int create(struct tfs_fetcher *f, struct tfs_origin **ret, struct tfs_error *err)
+{
+	struct tfs_http *h = calloc(1, sizeof *h);
+	int r;
+
+	if (!h)
+		return -ENOMEM;
+	h->o = (struct tfs_origin){ .ops = &tfs_origin_http, .f = f, .where = TFS_WHERE_DIRECT };
+	r = read_url(h, err);
+	if (!r)
+		r = tfs_url_copy(&h->url, &h->o.base);
+	if (!r)
+		r = read_credentials(h, err);
+	if (r)
+		destroy(&h->o);
+	else
+		*ret = &h->o;
+	return r;
+}
+
+int tfs_http_url(const struct tfs_http *h, const char *path, bool slash, struct tfs_url *ret, struct tfs_error *err)
+{
+	cleanup_free char *encoded = tfs_url_encode(path, strlen(path), true), *whole = NULL;
+
+	if (!encoded || asprintf(&whole, "%s%s%s", h->url.text + h->url.path, encoded, slash ? "/" : "") < 0) {
+		whole = NULL;
+		return -ENOMEM;
+	}
+	return tfs_url_at(&h->url, whole, NULL, ret, err);
+}
+
+static int url_of(struct tfs_origin *o, const struct tfs_file *file, struct tfs_url *ret, struct tfs_error *err)
+{
+	struct tfs_http *h = tfs_container_of(o, struct tfs_http, o);
+
+	return h->file ? tfs_url_copy(&h->url, ret) : tfs_http_url(h, file->path, false, ret, err);
+}
+
+static int sign(struct tfs_origin *o, struct tfs_exchange *x, struct tfs_error *err)
+{
+	struct tfs_http *h = tfs_container_of(o, struct tfs_http, o);
+
+	(void)err;
+	if (!tfs_origin_is_at(o, &x->url))
+		return 0;
+	x->user = h->user;
+	return h->header ? tfs_exchange_header(x, "%s", h->header) : 0;
+}
+
+static void explain(struct tfs_origin *o, const struct tfs_exchange *x, const char *body, size_t len, struct tfs_error *err)
+{
+	struct tfs_http *h = tfs_container_of(o, struct tfs_http, o);
+	char shown[TFS_URL_SHOWN];
+
+	(void)body;
+	(void)len;
+	tfs_origin_explain_status(x, err);
+	if (x->head.status == 401 || x->head.status == 403)
+		tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "%s: HTTP status %d%s", tfs_url_show(&x->url, shown), x->head.status,
+			      h->header || h->user ? ": the credentials given aren't accepted" :
+						     ": it needs credentials (TENSORFS_AUTH_FILE, --netrc)");
+}
+
+/* A table is of a file if, and only if, the URL is. */
+static int adopt(struct tfs_origin *o, const struct tfs_tree *t, struct tfs_error *err)
+{
+	struct tfs_http *h = tfs_container_of(o, struct tfs_http, o);
+
+	if (!*t->file == !h->file)
+		return 0;
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "a table of another URL");
+}
+
+const struct tfs_origin_ops tfs_origin_http = {
+	.takes = takes,
+	.create = create,
+	.destroy = destroy,
+	.list = tfs_http_list,
+	.adopt = adopt,
+	.url = url_of,
+	.sign = sign,
+	.explain = explain,
+};

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: MIT */
+/* tensorfs cache: what is kept of remote models. */
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/figures.h"
+#include "cli/output.h"
+#include "cli/table.h"
+#include "cli/verify/digest.h"
+#include "remote/cache.h"
+#include "remote/options.h"
+#include "remote/remote.h"
+
+enum { OPT_CACHE = 256, OPT_ALL, OPT_JSON };
+
+static const struct tfs_option cache_options[] = {
+	{ OPT_CACHE, "cache", "DIR", "the cache (default: TENSORFS_CACHE, else ~/.cache/tensorfs)" },
+	{ OPT_ALL, "all", NULL, "rm: all that isn't in use" },
+	{ OPT_JSON, "json", NULL, "list: for programs: JSON" },
+	{ 0 },
+};
+
+struct options {
+	const char *dir;
+	bool all, json;
+};
+
+static bool take(void *arg, int id, const char *value)
+{
+	struct options *o = arg;
+
+	switch (id) {
+	case OPT_CACHE:
+		o->dir = value;
+		return true;
+	case OPT_ALL:
+		return o->all = true;
+	case OPT_JSON:
+		return o->json = true;
+	default:
+		return false;
+	}
+}
+
+/* A listing that was kept. */
+struct model {
+	char name[TFS_CACHE_NAME]; /* in the cache */
+	struct tfs_remote_table table;
+	bool chosen;
+};
+
+struct cache {
+	struct options options;
+	struct tfs_cache *cache;
+	struct tfs_cache_entry *entries; /* sorted by key */
+	size_t n_entries;
+	struct model *models;
+	size_t n_models;
+};
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct tfs_cache_entry *)a)->key, ((const struct tfs_cache_entry *)b)->key);
+}
+
+/* The object of file @i of @m, if it is there. */
+static struct tfs_cache_entry *entry_of(const struct cache *c, const struct model *m, uint32_t i)
+{
+	struct tfs_cache_entry wanted;
+	char identity[TFS_CACHE_IDENTITY];
+
+	if (!tfs_remote_key(&m->table, i, wanted.key, identity) || !c->n_entries)
+		return NULL;
+	return bsearch(&wanted, c->entries, c->n_entries, sizeof wanted, by_key);
+}
+
+static int load_models(struct cache *c)
+{
+	cleanup_free char(*names)[TFS_CACHE_NAME] = NULL;
+	size_t n = 0;
+	int r = tfs_cache_trees(c->cache, &names, &n);
+
+	c->models = r ? NULL : calloc(n + 1, sizeof *c->models);
+	if (!c->models)
+		return r ? r : -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		struct model *m = &c->models[c->n_models];
+
+		memcpy(m->name, names[i], sizeof m->name);
+		c->n_models += !tfs_cache_get_tree(c->cache, m->name, &m->table);
+	}
+	return 0;
+}
+
+static int load(struct cache *c)
+{
+	int r = tfs_cache_list(c->cache, &c->entries, &c->n_entries);
+
+	if (!r && c->n_entries)
+		qsort(c->entries, c->n_entries, sizeof *c->entries, by_key);
+	return r ? r : load_models(c);
+}
+
+/* --- list --------------------------------------------------------------------------------------------------------------- */
+
+struct sums {
+	uint64_t present, size;
+	time_t used; /* 0: never */
+};
+
+static struct sums sums_of(const struct cache *c, const struct model *m)
+{
+	struct sums s = { 0 };
+
+	for (uint32_t i = 0; i < m->table.n; i++) {
+		const struct tfs_cache_entry *e = entry_of(c, m, i);
+		uint64_t size = m->table.nodes[i].size;
+
+		s.size += size;
+		s.present += e ? (e->data < size ? e->data : size) : 0;
+		if (e && e->used.tv_sec > s.used)
+			s.used = e->used.tv_sec;
+	}
+	return s;
+}
+
+static void format_time(time_t t, char buf[static 32])
+{
+	struct tm tm;
+
+	if (!t || !localtime_r(&t, &tm) || !strftime(buf, 32, "%F %R", &tm))
+		strcpy(buf, "-");
+}
+
+static int list_json(const struct cache *c)
+{
+	json_t *models = json_array();
+	uint64_t stored = 0;
+
+	for (size_t i = 0; i < c->n_models; i++) {
+		const struct model *m = &c->models[i];
+		struct sums s = sums_of(c, m);
+
+		json_array_append_new(models, json_pack("{s:o, s:o, s:I, s:I, s:I, s:I}", "origin", tfs_json_text(m->table.origin),
+							"revision", tfs_json_text(m->table.revision), "files",
+							(json_int_t)m->table.n, "bytes", (json_int_t)s.size, "cached_bytes",
+							(json_int_t)s.present, "used", (json_int_t)s.used));
+	}
+	for (size_t i = 0; i < c->n_entries; i++)
+		stored += c->entries[i].stored;
+	json_t *all = json_pack("{s:o, s:I, s:o}", "cache", tfs_json_text(tfs_cache_path(c->cache)), "stored_bytes",
+				(json_int_t)stored, "models", models);
+	int r = tfs_json_print(all);
+	json_decref(all);
+	return r;
+}
+
+static int list(struct cache *c)
+{
+	const struct tfs_terminal terminal = tfs_terminal_of(STDOUT_FILENO);
+	struct tfs_table t = { .columns = "Brrrl" };
+	char present[TFS_FIGURES_BYTES], size[TFS_FIGURES_BYTES], used[32];
+	uint64_t stored = 0;
+	int r;
+
+	if (c->options.json)
+		return list_json(c);
+	for (int i = 0; i < 5; i++)
+		tfs_table_add(&t, (const char *const[]){ "model", "files", "in the cache", "of", "last used" }[i]);
+	for (size_t i = 0; i < c->n_models; i++) {
+		const struct model *m = &c->models[i];
+		struct sums s = sums_of(c, m);
+
+		format_time(s.used, used);
+		tfs_table_add(&t, m->table.display);
+		tfs_table_addf(&t, "%u", m->table.n);
+		tfs_table_add(&t, tfs_figures_bytes(present, (double)s.present));
+		tfs_table_add(&t, tfs_figures_bytes(size, (double)s.size));
+		tfs_table_add(&t, used);
+	}
+	for (size_t i = 0; i < c->n_entries; i++)
+		stored += c->entries[i].stored;
+	r = c->n_models ? tfs_table_print(&t, &terminal, true) : 0;
+	printf("%s%zu files, %s on disk in %s\n", c->n_models ? "\n" : "", c->n_entries, tfs_figures_bytes(size, (double)stored),
+	       tfs_cache_path(c->cache));
+	tfs_table_fini(&t);
+	return r;
+}
+
+/* --- rm ----------------------------------------------------------------------------------------------------------------- */
+
+/* Is it in one of the models that stay? */
+static bool is_shared(const struct cache *c, const char *key)
+{
+	char other[TFS_CACHE_NAME], identity[TFS_CACHE_IDENTITY];
+
+	for (size_t i = 0; i < c->n_models; i++)
+		for (uint32_t n = 0; !c->models[i].chosen && n < c->models[i].table.n; n++)
+			if (tfs_remote_key(&c->models[i].table, n, other, identity) && !strcmp(other, key))
+				return true;
+	return false;
+}
+
+struct removed {
+	size_t n, in_use;
+	uint64_t bytes;
+};
+
+/* Once. False: it is in use. */
+static bool remove_entry(struct cache *c, struct tfs_cache_entry *e, struct removed *sum)
+{
+	enum { UNTRIED, GONE, IN_USE };
+	int r;
+
+	if (e->mark != UNTRIED)
+		return e->mark == GONE;
+	r = tfs_cache_remove(c->cache, e->key);
+	e->mark = r == -EBUSY ? IN_USE : GONE;
+	sum->n += !r;
+	sum->bytes += r ? 0 : e->stored;
+	sum->in_use += r == -EBUSY;
+	if (r && r != -EBUSY && r != -ENOENT)
+		tfs_log_error("%s: %s", e->key, strerror(-r));
+	return r != -EBUSY;
+}
+
+/* The models whose origin, or short name, is @name, or begins with it and a slash or an @. */
+static bool choose(struct cache *c, const char *name)
+{
+	size_t len = strlen(name);
+	bool any = false;
+
+	for (size_t i = 0; i < c->n_models; i++) {
+		const char *const names[] = { c->models[i].table.origin, c->models[i].table.display };
+
+		for (int k = 0; k < 2; k++)
+			if (!strncmp(names[k], name, len) && (!names[k][len] || strchr("/@", names[k][len])))
+				any = c->models[i].chosen = true;
+	}
+	if (!any)
+		tfs_log_error("%s: not in the cache %s", name, tfs_cache_path(c->cache));
+	return any;
+}
+
+static int rm(struct cache *c, char **names, int n)
+{
+	struct removed sum = { 0 };
+	char size[TFS_FIGURES_BYTES];
+	bool found = true;
+
+	for (int i = 0; i < n; i++)
+		found &= choose(c, names[i]);
+	for (size_t i = 0; i < c->n_models; i++) {
+		struct model *m = &c->models[i];
+
+		bool gone = true;
+
+		m->chosen |= c->options.all;
+		for (uint32_t k = 0; m->chosen && k < m->table.n; k++) {
+			struct tfs_cache_entry *e = entry_of(c, m, k);
+
+			if (e && !is_shared(c, e->key))
+				gone &= remove_entry(c, e, &sum);
+		}
+		if (m->chosen && gone) /* else the mount may still want it */
+			tfs_cache_remove_tree(c->cache, m->name);
+	}
+	for (size_t i = 0; i < c->n_entries && c->options.all; i++)
+		remove_entry(c, &c->entries[i], &sum);
+	printf("%zu files, %s deleted\n", sum.n, tfs_figures_bytes(size, (double)sum.bytes));
+	if (sum.in_use)
+		tfs_log_error("%zu files are in use by a mount, and stay", sum.in_use);
+	return found && !sum.in_use ? 0 : -EBUSY;
+}
+
+/* --- verify ------------------------------------------------------------------------------------------------------------- */
+
+struct checked {
+	uint64_t bytes;
+	uint64_t bad;	/* grains */
+	size_t whole;	/* files whose SHA was compared, … */
+	size_t damaged; /* … and isn't that of their name */
+};
+
+/* The hash in the key of an object, "sha256-…" or "gitsha1-…". */
+static enum tfs_sum_kind kind_of_key(const char *key, char hex[static 65])
+{
+	static const struct {
+		const char *prefix;
+		enum tfs_sum_kind kind;
+		int digits;
+	} kinds[] = { { "sha256-", TFS_SHA256, 64 }, { "gitsha1-", TFS_GIT_SHA1, 40 } };
+
+	for (int i = 0; i < 2; i++)
+		if (!strncmp(key, kinds[i].prefix, strlen(kinds[i].prefix)) && tfs_digest_has(kinds[i].kind)) {
+			snprintf(hex, 65, "%.*s", kinds[i].digits, key + strlen(kinds[i].prefix));
+			return kinds[i].kind;
+		}
+	return TFS_SUM_KINDS;
+}
+
+/* Read all that is there, which checks its hashes; and, if that is all of the file, the hash that it has as its name. */
+static int verify_object(struct tfs_object *o, const struct tfs_cache_entry *e, uint8_t *buf, struct checked *sum)
+{
+	char hex[65], found[65];
+	enum tfs_sum_kind kind = kind_of_key(e->key, hex);
+	struct tfs_digest *d = kind == TFS_SUM_KINDS ? NULL : tfs_digest_create(kind, o->size);
+	uint64_t bad = 0;
+
+	if (kind != TFS_SUM_KINDS && !d)
+		return -ENOMEM;
+	for (uint64_t at = 0; at < o->size; at += TFS_GRAIN) {
+		size_t len = o->size - at < TFS_GRAIN ? (size_t)(o->size - at) : (size_t)TFS_GRAIN;
+		unsigned n = 0;
+
+		if (!tfs_object_lacks(o, at) && tfs_object_read(o, buf, len, at, &n) == len) {
+			sum->bytes += len;
+			if (d)
+				tfs_digest_add(d, buf, len);
+		}
+		bad += n;
+	}
+	sum->bad += bad;
+	if (bad)
+		printf("%s: %" PRIu64 " pieces of 64 KiB were damaged, and will be fetched again\n", *e->about ? e->about : e->key,
+		       bad);
+	if (d && tfs_object_is_complete(o)) {
+		tfs_digest_end(d, found);
+		sum->whole++;
+		if (strcmp(found, hex) != 0) {
+			sum->damaged++;
+			printf("%s: %s is %s, and should be %s\n", *e->about ? e->about : e->key, tfs_digest_names[kind], found,
+			       hex);
+		}
+	}
+	tfs_digest_destroy(d);
+	return 0;
+}
+
+static int verify(struct cache *c)
+{
+	cleanup_free uint8_t *buf = malloc(TFS_GRAIN);
+	struct checked sum = { 0 };
+	char size[TFS_FIGURES_BYTES];
+	int r = buf ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < c->n_entries && !r; i++) {
+		struct tfs_object o;
+
+		if (tfs_cache_object_by_key(c->cache, c->entries[i].key, &o)) {
+			printf("%s: its map is damaged, so it isn't used\n", c->entries[i].key);
+			sum.damaged++;
+			continue;
+		}
+		r = verify_object(&o, &c->entries[i], buf, &sum);
+		tfs_object_close(&o);
+	}
+	if (r)
+		return r;
+	printf("%zu files, %s checked; %zu complete ones by their SHA; %" PRIu64 " pieces and %zu files damaged\n", c->n_entries,
+	       tfs_figures_bytes(size, (double)sum.bytes), sum.whole, sum.bad, sum.damaged);
+	return sum.bad || sum.damaged ? -EBADMSG : 0;
+}
+
+/* --- The command -------------------------------------------------------------------------------------------------------- */
+
+static int open_cache(struct cache *c)
+{
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	struct tfs_remote_options o;
+	int r = tfs_remote_options_get(&o, &err);
+
+	if (!r && c->options.dir)
+		r = snprintf(o.cache, sizeof o.cache, "%s", c->options.dir) < (int)sizeof o.cache ? 0 : -ENAMETOOLONG;
+	if (!r && !*o.cache)
+		r = tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET,
+				  "there is no cache: TENSORFS_CACHE is none, or there is no home directory");
+	if (!r && access(o.cache, F_OK)) /* which opening would create */
+		r = tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET, "%s: %s", o.cache, strerror(errno));
+	if (!r)
+		r = tfs_cache_open(o.cache, 0, &c->cache, &err);
+	if (r)
+		tfs_log_error("%s", *err.what ? err.what : strerror(-r));
+	return r;
+}
+
+static void fini(struct cache *c)
+{
+	for (size_t i = 0; i < c->n_models; i++)
+		tfs_remote_table_fini(&c->models[i].table);
+	free(c->models);
+	free(c->entries);
+	tfs_cache_close(c->cache);
+}
+
+/* Status 2: it can't be done. */
+static int run(struct cache *c, const char *what, char **names, int n)
+{
+	bool removes = !strcmp(what, "rm");
+	int r;
+
+	if ((!removes && strcmp(what, "list") != 0 && strcmp(what, "verify") != 0) || (n && !removes) ||
+	    (removes && !n == !c->options.all)) {
+		fprintf(stderr, "tensorfs cache: %s\nTry 'tensorfs cache --help'.\n",
+			removes ? "rm: name models, or give --all" : "list, verify, or rm MODEL...");
+		return TFS_EXIT_USAGE;
+	}
+	if (open_cache(c))
+		return TFS_EXIT_USAGE;
+	r = load(c);
+	if (r) {
+		tfs_log_error("%s: %s", tfs_cache_path(c->cache), strerror(-r));
+		return TFS_EXIT_USAGE;
+	}
+	r = removes ? rm(c, names, n) : !strcmp(what, "list") ? list(c) : verify(c);
+	if (tfs_command_flush() || r == -ENOMEM)
+		return TFS_EXIT_USAGE;
+	return r ? TFS_EXIT_FAILED : TFS_EXIT_OK;
+}
+
+static int cache_main(int argc, char **argv)
+{
+	struct cache c = { .options.dir = NULL };
+	int first, status;
+
+	enum tfs_parsed parsed = tfs_command_parse(&tfs_cache_command, argc, argv, take, &c.options, &first);
+	if (parsed != TFS_PARSED_RUN)
+		return tfs_parsed_status(parsed);
+	status = run(&c, first < argc ? argv[first] : "list", argv + first + 1, argc > first + 1 ? argc - first - 1 : 0);
+	fini(&c);
+	return status;
+}
+
+const struct tfs_command tfs_cache_command = {
+	.name = "tensorfs cache",
+	.summary = "list, check and delete what is kept of remote models",
+	.operands = "[list|verify|rm] [MODEL...]",
+	.max_operands = INT_MAX,
+	.about =
+		"What is kept on disk of remote models: list it; verify each piece by its hash, and complete files by the hash that their origin "
+		"gave; rm the models that are named, as list shows them.",
+	.status =
+		"Exit status: 0 done, 1 something is damaged, not there, or in use, 2 failed, or a usage error. See tensorfs-cache(1).",
+	.tables = { cache_options },
+	.run = cache_main,
+};

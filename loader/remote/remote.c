@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: MIT */
+#include "remote/remote.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "remote/cache.h"
+#include "remote/fetcher.h"
+#include "remote/hub.h"
+#include "remote/object.h"
+#include "remote/options.h"
+
+/*
+ * While headers are parsed: what is read of a file whose last read wasn't where this one begins; and how much more each time that it was,
+ * up to a job. A header has many small parts, and each would be a round trip.
+ */
+#define AHEAD_FIRST ((uint64_t)256 << 10)
+#define AHEAD_MAX   ((uint64_t)4 << 20)
+
+/* Reads of one call of want at once: not all slots, as others need some; and if nobody waits for them. */
+enum { WANT_SLOTS = 64, WANT_AHEAD = 16 };
+
+/* Grains that fit in one slot. */
+#define CLAIM_MAX (TFS_FETCHER_MAX / TFS_GRAIN * TFS_GRAIN)
+
+struct file {
+	struct tfs_object *_Atomic object;
+	_Atomic bool stale;
+	/* Relaxed: only a guess. */
+	_Atomic uint64_t next, ahead;
+};
+
+struct tfs_remote {
+	struct tfs_remote_options options;
+	struct tfs_remote_table table;
+	struct tfs_fetcher *fetcher;
+	struct tfs_cache *cache; /* NULL: none */
+	struct file *files;	 /* one for each node */
+	_Atomic bool scanned;
+	_Atomic uint64_t hit_bytes, bad, stale;
+};
+
+const struct tfs_remote_table *tfs_remote_files(const struct tfs_remote *r)
+{
+	return &r->table;
+}
+
+/* --- Objects ------------------------------------------------------------------------------------------------------------ */
+
+bool tfs_remote_key(const struct tfs_remote_table *t, uint32_t i, char *key, char *identity)
+{
+	const struct tfs_fetch_node *n = &t->nodes[i];
+	const char *version = tfs_remote_table_string(t, n->version);
+
+	switch (n->kind) {
+	case TFS_FETCH_SHA256:
+	case TFS_FETCH_GIT_SHA1:
+		/* Of one authority: what another one calls the hash of its bytes isn't believed. */
+		snprintf(identity, TFS_CACHE_IDENTITY, "%s", t->authority);
+		tfs_cache_key(n->kind == TFS_FETCH_SHA256 ? "sha256" : "gitsha1", version, identity, key);
+		return true;
+	case TFS_FETCH_ETAG:
+	case TFS_FETCH_MODIFIED:
+		return snprintf(identity, TFS_CACHE_IDENTITY, "%s\n%s\n%s\n%s\n%" PRIu64, t->authority, t->origin,
+				tfs_remote_table_string(t, n->path), version, n->size) < TFS_CACHE_IDENTITY &&
+		       (tfs_cache_key("url", NULL, identity, key), true);
+	default:
+		return false; /* another file of that size would be taken for it */
+	}
+}
+
+static int open_object(struct tfs_remote *r, uint32_t node, struct tfs_object *ret)
+{
+	const struct tfs_fetch_node *n = &r->table.nodes[node];
+	char key[TFS_CACHE_NAME], identity[TFS_CACHE_IDENTITY], about[TFS_CACHE_ABOUT];
+	int fd = tfs_hub_blob(&r->table, node);
+
+	if (fd >= 0) {
+		tfs_object_open_whole(fd, n->size, ret);
+		return 0;
+	}
+	if (r->cache && tfs_remote_key(&r->table, node, key, identity)) {
+		snprintf(about, sizeof about, "%s %s", r->table.origin, tfs_remote_table_string(&r->table, n->path));
+		int e = tfs_cache_object(r->cache, key, identity, about, n->size, ret);
+		if (!e)
+			return 0;
+		if (e != -ENOENT) /* of a cache that is only read */
+			tfs_cache_failed(r->cache, -e);
+	}
+	return tfs_object_open_memory(n->size, ret);
+}
+
+/* The object of @node, opened if it isn't. NULL: out of memory. */
+static struct tfs_object *object_of(struct tfs_remote *r, uint32_t node)
+{
+	struct file *f = &r->files[node];
+	struct tfs_object *o = atomic_load_explicit(&f->object, memory_order_acquire), *none = NULL;
+
+	if (o)
+		return o;
+	o = malloc(sizeof *o);
+	if (o && open_object(r, node, o)) {
+		free(o);
+		return NULL;
+	}
+	if (o && !atomic_compare_exchange_strong(&f->object, &none, o)) { /* another thread was quicker */
+		tfs_object_close(o);
+		free(o);
+		o = none;
+	}
+	return o;
+}
+
+/* Is what is fetched of it kept, so that it pays to fetch more than is needed now? */
+static bool keeps(const struct tfs_remote *r, const struct tfs_object *o)
+{
+	return !o->whole && (o->is_kept ? !o->full : !r->scanned);
+}
+
+bool tfs_remote_keeps(struct tfs_remote *r, uint32_t node)
+{
+	const struct tfs_object *o = object_of(r, node);
+
+	return o && o->is_kept && !o->full;
+}
+
+/* --- Reading ------------------------------------------------------------------------------------------------------------ */
+
+static int failed(struct tfs_remote *r, uint32_t node, int code)
+{
+	if (code == -ESTALE && !atomic_exchange(&r->files[node].stale, true))
+		r->stale++;
+	return code;
+}
+
+static int stale(struct tfs_error *err)
+{
+	return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "changed at its origin since it was mounted");
+}
+
+static int begin(struct tfs_remote *r, uint32_t node, uint64_t from, uint64_t end, bool ahead, bool wait, unsigned *ret_slot,
+		 struct tfs_error *err)
+{
+	if (r->options.offline)
+		return tfs_error_set(err, -EIO, from, "not in the cache, and there is no network (%s)", TFS_REMOTE_OFFLINE);
+	return tfs_fetcher_begin(r->fetcher, node, from, (size_t)(end - from), ahead ? TFS_FETCH_PREFETCH : TFS_FETCH_DEMAND, wait,
+				 ret_slot, err);
+}
+
+/* How far to read while headers are parsed, if [@offset, @end) is needed. */
+static uint64_t look_ahead(struct file *f, uint64_t offset, uint64_t end)
+{
+	uint64_t next = atomic_load_explicit(&f->next, memory_order_relaxed);
+	uint64_t ahead = atomic_load_explicit(&f->ahead, memory_order_relaxed);
+
+	if (offset != next)
+		ahead = 0;
+	else
+		ahead = !ahead ? AHEAD_FIRST : ahead < AHEAD_MAX ? ahead * 2 : AHEAD_MAX;
+	end = end < offset + ahead ? offset + ahead : end;
+	end = (end + TFS_GRAIN - 1) / TFS_GRAIN * TFS_GRAIN;
+	atomic_store_explicit(&f->ahead, ahead, memory_order_relaxed);
+	atomic_store_explicit(&f->next, end, memory_order_relaxed);
+	return end;
+}
+
+/* Fetch [@from, @end), which is claimed if it is to be kept, and copy what is in [@offset, @offset + @len). */
+static int fetch(struct tfs_remote *r, uint32_t node, struct tfs_object *keep, uint64_t from, uint64_t end, void *buf, size_t len,
+		 uint64_t offset, bool ahead, struct tfs_error *err)
+{
+	const uint8_t *data;
+	unsigned slot = 0;
+	int code = begin(r, node, from, end, ahead, true, &slot, err);
+
+	if (code)
+		return code;
+	code = tfs_fetcher_finish(r->fetcher, slot, &data, err);
+	if (!code && keep)
+		tfs_object_write(keep, data, (size_t)(end - from), from);
+	if (!code)
+		memcpy(buf, data + (offset - from), len < end - offset ? len : (size_t)(end - offset));
+	tfs_fetcher_release(r->fetcher, slot);
+	return failed(r, node, code);
+}
+
+/* Get bytes from @offset on that aren't here: how many, at most @len; 0: somebody else has got them; or -errno with @err filled. */
+static ssize_t get(struct tfs_remote *r, uint32_t node, struct tfs_object *o, void *buf, size_t len, uint64_t offset, bool ahead,
+		   struct tfs_error *err)
+{
+	uint64_t from = offset, end = offset + len;
+	int code;
+
+	if (!keeps(r, o)) {
+		end = len < TFS_FETCHER_MAX ? end : offset + TFS_FETCHER_MAX;
+		code = fetch(r, node, NULL, from, end, buf, len, offset, ahead, err);
+		return code ? code : (ssize_t)(end - offset);
+	}
+	if (!r->scanned)
+		end = look_ahead(&r->files[node], offset, end);
+	end = tfs_object_claim(o, offset, end, CLAIM_MAX, &from);
+	if (!end) {
+		if (!ahead)
+			tfs_fetcher_raise(r->fetcher, node, offset, 1);
+		tfs_object_wait(o, offset);
+		return 0;
+	}
+	code = fetch(r, node, o, from, end, buf, len, offset, ahead, err);
+	tfs_object_unclaim(o, from, end);
+	return code ? code : (ssize_t)(len < end - offset ? len : end - offset);
+}
+
+int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, uint64_t offset, bool ahead, struct tfs_error *err)
+{
+	struct tfs_object *o;
+	uint8_t *to = buf;
+
+	if (r->files[node].stale)
+		return stale(err);
+	if (offset > r->table.nodes[node].size || len > r->table.nodes[node].size - offset)
+		return tfs_error_set(err, -EIO, r->table.nodes[node].size, "the file ends here");
+	if (!len)
+		return 0;
+	o = object_of(r, node);
+	if (!o)
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory or no descriptors for a remote file");
+	for (;;) {
+		unsigned bad;
+		size_t n = tfs_object_read(o, to, len, offset, &bad);
+
+		r->bad += bad;
+		r->hit_bytes += o->is_kept ? n : 0;
+		if (o->whole && n < len)
+			return tfs_error_set(err, -EIO, offset,
+					     "reading it from the cache of the hub: it was truncated, or is damaged");
+		to += n;
+		offset += n;
+		len -= n;
+		if (!len)
+			return 0;
+		ssize_t got = get(r, node, o, to, len, offset, ahead, err);
+		if (got < 0)
+			return (int)got;
+		to += got;
+		offset += (uint64_t)got;
+		len -= (size_t)got;
+		if (!len)
+			return 0;
+	}
+}
+
+bool tfs_remote_is_stale(const struct tfs_remote *r, uint32_t node)
+{
+	return r->files[node].stale;
+}
+
+/* --- What is wanted ------------------------------------------------------------------------------------------------------ */
+
+/* A read of tfs_remote_want(). */
+struct wanted {
+	struct tfs_object *object;
+	uint64_t from, end;
+	uint32_t node;
+	unsigned slot;
+};
+
+/* Those in progress, as a ring. */
+struct wants {
+	struct tfs_remote *r;
+	bool ahead;
+	unsigned first, n;
+	struct wanted ring[WANT_SLOTS];
+};
+
+static void finish_first(struct wants *w)
+{
+	struct wanted *x = &w->ring[w->first];
+	const uint8_t *data;
+	int code = tfs_fetcher_finish(w->r->fetcher, x->slot, &data, NULL);
+
+	failed(w->r, x->node, code);
+	if (!code)
+		tfs_object_write(x->object, data, (size_t)(x->end - x->from), x->from);
+	tfs_fetcher_release(w->r->fetcher, x->slot);
+	tfs_object_unclaim(x->object, x->from, x->end);
+	w->first = (w->first + 1) % WANT_SLOTS;
+	w->n--;
+}
+
+/* 0, or why it is no use to go on. What was claimed is begun, or unclaimed. */
+static int begin_wanted(struct wants *w, struct wanted x)
+{
+	int code;
+
+	if (w->n == (w->ahead ? WANT_AHEAD : WANT_SLOTS))
+		finish_first(w);
+	while ((code = begin(w->r, x.node, x.from, x.end, w->ahead, !w->n, &x.slot, NULL)) == -EAGAIN && w->n)
+		finish_first(w); /* who waits for a slot with others in hand could wait for somebody who does the same */
+	if (code)
+		tfs_object_unclaim(x.object, x.from, x.end);
+	else
+		w->ring[(w->first + w->n++) % WANT_SLOTS] = x;
+	return code;
+}
+
+static int want_range(struct wants *w, const struct tfs_remote_range *range)
+{
+	uint64_t size = w->r->table.nodes[range->node].size, at = range->offset;
+	uint64_t end = at < size && range->len < size - at ? at + range->len : size;
+	struct tfs_object *o = at < size ? object_of(w->r, range->node) : NULL;
+	int code = 0;
+
+	if (!o || !keeps(w->r, o))
+		return 0;
+	while (at < end && !code) {
+		struct wanted x = { .object = o, .node = range->node };
+
+		x.end = tfs_object_lacks(o, at) ? tfs_object_claim(o, at, end, CLAIM_MAX, &x.from) : 0;
+		if (x.end)
+			code = begin_wanted(w, x);
+		at = x.end ? x.end : at / TFS_GRAIN * TFS_GRAIN + TFS_GRAIN;
+	}
+	return code;
+}
+
+void tfs_remote_want(struct tfs_remote *r, const struct tfs_remote_range *ranges, size_t n, bool ahead)
+{
+	struct wants w = { .r = r, .ahead = ahead };
+
+	for (size_t i = 0; i < n && !r->options.offline; i++)
+		if (want_range(&w, &ranges[i]))
+			break;
+	while (w.n)
+		finish_first(&w);
+}
+
+void tfs_remote_scanned(struct tfs_remote *r)
+{
+	if (atomic_exchange(&r->scanned, true))
+		return;
+	for (uint32_t i = 0; i < r->table.n; i++) {
+		struct tfs_object *o = r->files[i].object;
+
+		if (o && !o->is_kept)
+			tfs_object_forget(o);
+	}
+	tfs_remote_trim(r);
+}
+
+void tfs_remote_trim(struct tfs_remote *r)
+{
+	if (r->fetcher)
+		tfs_fetcher_trim(r->fetcher);
+}
+
+int tfs_remote_whole(struct tfs_remote *r, uint32_t node)
+{
+	struct tfs_object *o = r->files[node].stale || !r->table.nodes[node].size ? NULL : object_of(r, node);
+
+	return o && o->is_kept && tfs_object_is_complete(o) ? tfs_object_reopen(o) : -1;
+}
+
+int tfs_remote_cache_dir(const struct tfs_remote *r)
+{
+	return r->cache ? tfs_cache_dir(r->cache) : -1;
+}
+
+/* --- Opening ------------------------------------------------------------------------------------------------------------ */
+
+/* Where the last table is kept: the answer depends on the URL, and on where that is asked. */
+static void tree_name(const char *url, char buf[static TFS_CACHE_NAME])
+{
+	static const char *const endpoints[] = { "HF_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL" };
+	char identity[4 * PATH_MAX];
+	size_t len = (size_t)snprintf(identity, sizeof identity, "%s", url);
+
+	for (size_t i = 0; i < sizeof endpoints / sizeof *endpoints && len < sizeof identity; i++) {
+		const char *value = getenv(endpoints[i]);
+
+		len += (size_t)snprintf(identity + len, sizeof identity - len, "\n%s", value ? value : "");
+	}
+	tfs_cache_key("tree", NULL, identity, buf);
+}
+
+/* Give the fetcher the table to which reads refer. */
+static int hand_over(struct tfs_remote *r, struct tfs_error *err)
+{
+	int fd = memfd_create("tensorfs-table", MFD_CLOEXEC);
+
+	if (fd < 0 || write(fd, r->table.bytes, r->table.size) != (ssize_t)r->table.size) {
+		int code = -errno;
+
+		if (fd >= 0)
+			close(fd);
+		return tfs_error_set(err, code, TFS_NO_OFFSET, "handing over the table of files: %s", strerror(-code));
+	}
+	tfs_fetcher_set_table(r->fetcher, fd);
+	return 0;
+}
+
+/* Is the URL of a revision that can't become another one: a commit, in full? */
+static bool is_pinned(const char *url)
+{
+	const char *at = strncmp(url, "hf://", 5) ? NULL : strchr(url, '@');
+	size_t n = at ? strspn(at + 1, "0123456789abcdef") : 0;
+
+	return n == 40 && (!at[41] || at[41] == '/');
+}
+
+/* Ask the origin. @last: the table that was kept, or one of zeros. */
+static int list(struct tfs_remote *r, struct tfs_remote_table *last, struct tfs_error *err)
+{
+	cleanup_fd int fd = -1;
+	int code = tfs_fetcher_list(r->fetcher, last->bytes ? last->revision : "", &fd, err);
+
+	if (!code && fd < 0) {
+		r->table = *last;
+		*last = (struct tfs_remote_table){ 0 };
+		return 0;
+	}
+	if (!code)
+		return tfs_remote_table_read(fd, TFS_FETCH_MAX_TABLE, &r->table, err);
+	if ((code != -ENETUNREACH && code != -EBUSY) || !last->bytes)
+		return code;
+	tfs_log_warning("%s: %s; what was listed last time is used", last->display, err ? err->what : strerror(-code));
+	if (err)
+		*err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
+	r->table = *last;
+	*last = (struct tfs_remote_table){ 0 };
+	return 0;
+}
+
+static int find_table(struct tfs_remote *r, const char *url, struct tfs_error *err)
+{
+	struct tfs_remote_table last = { 0 };
+	char name[TFS_CACHE_NAME];
+	int code = 0;
+
+	tree_name(url, name);
+	if (r->cache)
+		tfs_cache_get_tree(r->cache, name, &last);
+	if (last.bytes && (r->options.offline || is_pinned(url))) {
+		r->table = last;
+		return 0;
+	}
+	if (r->options.offline)
+		return tfs_error_set(err, -ENETUNREACH, TFS_NO_OFFSET, "there is no network (%s), and it isn't in the cache%s%s",
+				     TFS_REMOTE_OFFLINE, r->cache ? " " : "", r->cache ? tfs_cache_path(r->cache) : "");
+	code = list(r, &last, err);
+	if (!code && r->cache)
+		tfs_cache_put_tree(r->cache, name, &r->table);
+	tfs_remote_table_fini(&last);
+	return code;
+}
+
+static int open_cache(struct tfs_remote *r)
+{
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+
+	if (*r->options.cache && tfs_cache_open(r->options.cache, r->options.cache_size, &r->cache, &err))
+		tfs_log_warning("%s; nothing is kept", err.what);
+	return 0;
+}
+
+int tfs_remote_open(const char *url, struct tfs_remote **ret_remote, struct tfs_error *err)
+{
+	struct tfs_remote *r = calloc(1, sizeof *r);
+	cleanup_free char *hello = malloc(TFS_FETCH_MAX_MESSAGE / 2);
+	int code;
+
+	if (!r || !hello) {
+		free(r);
+		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	}
+	code = tfs_remote_options_get(&r->options, err);
+	int len = code ? code : tfs_remote_hello(url, &r->options, hello, TFS_FETCH_MAX_MESSAGE / 2, err);
+	if (len < 0)
+		code = len;
+	if (!code) {
+		code = tfs_fetcher_create(hello, (size_t)len, r->options.timeout, &r->fetcher);
+		if (code)
+			tfs_error_set(err, code, TFS_NO_OFFSET, "memory to share with tensorfs-fetch: %s", strerror(-code));
+	}
+	if (!code)
+		code = open_cache(r);
+	if (!code)
+		code = find_table(r, url, err);
+	if (!code)
+		code = hand_over(r, err);
+	if (!code) {
+		r->files = calloc((size_t)r->table.n + 1, sizeof *r->files);
+		code = r->files ? 0 : tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for %u remote files", r->table.n);
+	}
+	if (code)
+		tfs_remote_close(r);
+	else
+		*ret_remote = r;
+	return code;
+}
+
+void tfs_remote_stop(struct tfs_remote *r)
+{
+	tfs_fetcher_stop(r->fetcher);
+}
+
+void tfs_remote_resume(struct tfs_remote *r)
+{
+	tfs_fetcher_resume(r->fetcher);
+}
+
+void tfs_remote_close(struct tfs_remote *r)
+{
+	if (!r)
+		return;
+	tfs_fetcher_destroy(r->fetcher);
+	for (uint32_t i = 0; r->files && i < r->table.n; i++)
+		if (r->files[i].object) {
+			tfs_object_close(r->files[i].object);
+			free(r->files[i].object);
+		}
+	free(r->files);
+	tfs_remote_table_fini(&r->table);
+	tfs_cache_close(r->cache);
+	free(r);
+}
+
+/* --- Figures ------------------------------------------------------------------------------------------------------------ */
+
+static uint64_t read_counter(const _Atomic uint64_t *c)
+{
+	return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+void tfs_remote_stats(struct tfs_remote *r, struct tfs_remote_stats *ret_stats)
+{
+	const struct tfs_fetch_counters *c = tfs_fetcher_counters(r->fetcher);
+
+	*ret_stats = (struct tfs_remote_stats){
+		.cache = r->cache ? tfs_cache_path(r->cache) : NULL,
+		.network_bytes = read_counter(&c->network_bytes),
+		.requests = read_counter(&c->requests),
+		.resolves = read_counter(&c->resolves),
+		.connections = read_counter(&c->connections),
+		.retries = read_counter(&c->retries),
+		.hedges = read_counter(&c->hedges),
+		.throttled = read_counter(&c->throttled),
+		.redirects = read_counter(&c->redirects),
+		.open_connections = read_counter(&c->open_connections),
+		.limit_connections = read_counter(&c->limit_connections),
+		.ttfb_median_us = read_counter(&c->ttfb_median_us),
+		.cache_hit_bytes = r->hit_bytes,
+		.cache_bad = r->bad,
+		.starts = tfs_fetcher_starts(r->fetcher),
+		.stale = r->stale,
+		.offline = r->options.offline,
+	};
+	for (uint32_t i = 0; i < r->table.n; i++) {
+		const struct tfs_object *o = r->files[i].object;
+
+		ret_stats->total_bytes += r->table.nodes[i].size;
+		if (o && o->is_kept)
+			ret_stats->present_bytes += tfs_object_present(o);
+	}
+}

@@ -1,0 +1,167 @@
+#!/usr/bin/env bats
+# Remote models by tensorfs-fetch, from servers on loopback: nginx where it is installed, and those of tests/remote. What the daemon does
+# by itself is in remote-cache.bats, what tensorfs-fetch does in tests/remote.
+# bats file_tags=slow
+load helpers
+
+prepare() {
+	[[ -x $(dirname "$TENSORFS")/tensorfs-fetch ]] || skip "optional: built without libcurl"
+	export TENSORFS_CACHE=$T/cache HOME=$T HF_HUB_CACHE=$T/hub AWS_EC2_METADATA_DISABLED=true
+	unset TENSORFS_FETCH TENSORFS_OFFLINE HF_HUB_OFFLINE XDG_CACHE_HOME HF_TOKEN HF_ENDPOINT http_proxy https_proxy all_proxy
+	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3
+}
+
+# serve KIND [FAULT...]: sets $server to the URL.
+serve() {
+	"$TFS_PYTHON" "$e2e/remoteserver.py" "$1" "$model" "$T/server.$1" "${@:2}" 3>&- 7>&- 9>&- &
+	helpers+=($!)
+	wait_until test -s "$T/server.$1"
+	server=$(cat "$T/server.$1")
+}
+
+same_files() {
+	local f
+	while IFS= read -r -d '' f; do
+		cmp "$model/$f" "$mnt/$f" || return 1
+	done < <(cd "$model" && find . -type f -print0)
+}
+
+same_tensors() {
+	rm -rf "$T/cut"
+	py "$e2e/hashes.py" cut "$T/cut/tensors" "$model"/*.safetensors
+	diff -r "$T/cut/tensors" "$mnt/tensors"
+}
+
+@test "https-style directory by nginx: by its listing, one file, a second mount" {
+	prepare
+	command -v nginx >/dev/null || skip "optional: no nginx"
+	mkmodel --shards 3 --bytes 24M
+	cat >"$T/nginx.conf" <<-END
+		daemon off; pid $T/nginx.pid; error_log $T/nginx.err; worker_processes 1; events {}
+		http { access_log $T/nginx.log; client_body_temp_path $T/n1; proxy_temp_path $T/n2; fastcgi_temp_path $T/n3;
+		uwsgi_temp_path $T/n4; scgi_temp_path $T/n5;
+		server { listen unix:$T/unused; listen 127.0.0.1:0; root $T; autoindex on; } }
+	END
+	port=$(py -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	sed -i "s/listen unix:[^;]*; listen 127.0.0.1:0/listen 127.0.0.1:$port/; 1s/^/user $(id -un);/" "$T/nginx.conf"
+	nginx -p "$T" -c "$T/nginx.conf" 3>&- 7>&- 9>&- &
+	helpers+=($!)
+	wait_until curl -sfo /dev/null "http://127.0.0.1:$port/model/"
+	start "http://127.0.0.1:$port/model" "$mnt"
+	same_tensors
+	same_files
+	stat_is network_bytes -le $((25 * 1048576))
+	stat_is retries -eq 0
+	umount "$mnt"
+	expect_log "only 1 of 3 shards"
+	start "http://127.0.0.1:$port/model/model-00001-of-00003.safetensors" "$mnt"
+	cmp "$model/model-00001-of-00003.safetensors" "$mnt/model-00001-of-00003.safetensors"
+	umount "$mnt"
+	# It changes: what was mounted stays what it was, or is an error.
+	start --cache=none "http://127.0.0.1:$port/model" "$mnt"
+	cp "$model/model-00002-of-00003.safetensors" "$T/changed"
+	printf x >>"$T/changed"
+	mv "$T/changed" "$model/model-00002-of-00003.safetensors"
+	expect_log "changed, replaced or removed|changed at its origin"
+	run cat "$mnt/model-00002-of-00003.safetensors"
+	[[ $output = *"Stale file handle"* ]] || fail "$output"
+	cmp "$model/model-00003-of-00003.safetensors" "$mnt/model-00003-of-00003.safetensors"
+}
+
+@test "a server without ranges is refused, with the reason" {
+	prepare
+	mkmodel --bytes 4M
+	port=$(py -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	"$TFS_PYTHON" -m http.server --bind 127.0.0.1 --directory "$T" "$port" >/dev/null 2>&1 3>&- 7>&- 9>&- &
+	helpers+=($!)
+	answers() { py -c "import socket; socket.create_connection(('127.0.0.1', $port))" 2>/dev/null; }
+	wait_until answers
+	refused 1 "http://127.0.0.1:$port/model" "$mnt"
+	[[ $output = *range* ]] || fail "$output"
+}
+
+@test "hf://: a commit, private and gated repositories, offline" {
+	prepare
+	mkmodel --shards 2 --bytes 12M
+	serve hub
+	export HF_ENDPOINT=$server
+	start hf://org/model "$mnt"
+	[[ $(findmnt -no SOURCE "$mnt") =~ ^hf://org/model@[0-9a-f]{7}$ ]] || fail "$(findmnt -no SOURCE "$mnt")"
+	same_tensors
+	same_files
+	[[ $(stat_of revision) =~ ^[0-9a-f]{40}$ ]]
+	umount "$mnt"
+	TENSORFS_CACHE=$T/other refused 1 hf://private/model "$mnt"
+	TENSORFS_CACHE=$T/other refused 1 hf://gated/model "$mnt"
+	HF_TOKEN=hf_good start hf://private/model "$mnt"
+	same_tensors
+	stat_is network_bytes -lt 1000000 # of the same hub, so the same blobs
+	! grep -rq hf_good "$T/cache" "$log" || fail "the token is somewhere"
+	[[ $(tr '\0' ' ' </proc/"$(pgrep -P "$daemon")"/cmdline) = "tensorfs-fetch " ]]
+	umount "$mnt"
+	kill "${helpers[0]}"
+	wait_until ended "${helpers[0]}"
+	start --offline hf://org/model "$mnt"
+	same_tensors
+	umount "$mnt"
+	expect_log "what was listed last time is used"
+	start --remote-timeout=2 hf://org/model "$mnt"
+	same_files
+}
+
+@test "s3://: signed, and what it says when it isn't" {
+	prepare
+	mkmodel --shards 2 --bytes 12M
+	serve s3
+	export AWS_ENDPOINT_URL=$server
+	refused 1 s3://bucket/models/m "$mnt"
+	export AWS_ACCESS_KEY_ID=AKIDEXAMPLE AWS_SECRET_ACCESS_KEY=wJalr/secret+key
+	start s3://bucket/models/m "$mnt"
+	same_tensors
+	same_files
+	! grep -rqF wJalr "$T/cache" "$log" || fail "the secret is somewhere"
+	umount "$mnt"
+	expect_log "only 1 of 2 shards"
+	start --cache=none s3://bucket/models/m/model-00001-of-00002.safetensors "$mnt"
+	cmp "$model/model-00001-of-00002.safetensors" "$mnt/model-00001-of-00002.safetensors"
+}
+
+@test "a server that misbehaves: right bytes all the same" {
+	prepare
+	mkmodel --shards 2 --bytes 32M --tensors 16
+	serve web throttle short reset error stall
+	expect_log "."
+	start --cache=none "$server/m" "$mnt"
+	same_tensors
+	same_files
+	stat_is retries -gt 0
+	umount "$mnt"
+	start "$server/m" "$mnt"
+	same_files
+	same_tensors
+}
+
+@test "the fetcher has no privileges, and ends with the daemon" {
+	prepare
+	mkmodel --bytes 4M
+	serve web
+	start "$server/m" "$mnt"
+	same_tensors
+	fetcher=$(pgrep -P "$daemon" tensorfs-fetch)
+	[[ $(sed -n 's/^CapPrm:\t//p; s/^CapEff:\t//p' "/proc/$fetcher/status" | sort -u) = 0000000000000000 ]]
+	[[ $(sed -n 's/^NoNewPrivs:\t//p' "/proc/$fetcher/status") = 1 ]]
+	[[ $(tr '\0' ' ' <"/proc/$fetcher/cmdline") = "tensorfs-fetch " ]]
+	[[ $(find "/proc/$fetcher/fd" -lname "$T/cache*") = "" ]]
+	umount "$mnt"
+	wait_until ended "$fetcher"
+}
+
+@test "a local mount starts no fetcher" {
+	prepare
+	mkmodel --bytes 4M
+	start "$model" "$mnt"
+	same_files
+	[[ -z $(pgrep -P "$daemon") ]]
+	[[ -z $(stat_of origin) && -z $(stat_of network_bytes) ]]
+	[[ ! -e $T/cache ]]
+}

@@ -81,10 +81,13 @@ static bool is_mounted(const struct tfs_fs *fs)
 	return fs->device && m.id && m.device == fs->device;
 }
 
-/* Whoever mounted another program's descriptor unmounts it. */
+/*
+ * Whoever mounted another program's descriptor unmounts it. Without a signal somebody has unmounted ours already, and what is mounted there
+ * now may have its device number.
+ */
 static void unmount(struct tfs_fs *fs)
 {
-	if (tfs_mountpoint_fd(fs->mountpoint) >= 0 || !is_mounted(fs))
+	if (!ending.signals || tfs_mountpoint_fd(fs->mountpoint) >= 0 || !is_mounted(fs))
 		return;
 	tfs_keeper_unmount(&fs->keeper);
 	ending.unmounted = !is_mounted(fs);

@@ -204,6 +204,18 @@ load helpers
 	done
 }
 
+# bats test_tags=slow
+@test "unmounted and mounted again at once: the daemon that still ends leaves the next one's mount alone" {
+	mkmodel --bytes 16K
+	for ((i = 0; i < 30; i++)); do
+		start_background "$model" "$mnt"
+		ls "$mnt/tensors" >/dev/null
+		sleep "0.0$((i % 3))"
+		is_mounted "$mnt" || fail "round $i: it is gone"
+		umount "$mnt"
+	done
+}
+
 @test "one mount on top of another, of the same model" {
 	mkmodel --bytes 256K
 	start "$model" "$mnt"

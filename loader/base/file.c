@@ -2,12 +2,15 @@
 #include "base/file.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "base/clock.h"
 
 int tfs_file_read(int fd, void *buf, size_t len, uint64_t offset, struct tfs_error *err)
 {
@@ -87,6 +90,17 @@ static int ask_mincore(int fd, uint64_t offset, uint64_t len, uint64_t *ret_page
 	return r;
 }
 
+static struct {
+	tfs_file_cached_fn *ask;
+	void *arg;
+} other;
+
+void tfs_file_ask(tfs_file_cached_fn *ask, void *arg)
+{
+	other.ask = ask;
+	other.arg = arg;
+}
+
 int tfs_file_cached(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
 {
 	uint64_t pages = 0;
@@ -94,6 +108,8 @@ int tfs_file_cached(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
 
 	if ((r || !pages) && !ask_mincore(fd, offset, len, &pages))
 		r = 0;
+	if (r && other.ask)
+		r = other.ask(other.arg, fd, offset, len, &pages);
 	if (!r)
 		*ret_pages = pages;
 	return r;
@@ -102,8 +118,53 @@ int tfs_file_cached(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
 /* What is brought in at once is hardly less than this, so one page tells of its neighbours. */
 enum { SAMPLE = 64 << 10 };
 
+/*
+ * To ask another process takes as long as reading a small tensor. So it is asked about a whole window, and if nothing of that is there,
+ * that is believed for a while: at worst what has come into the page cache meanwhile is read from storage.
+ */
+#define WINDOW	(16ull << 20)
+#define BELIEVE 0.5 /* seconds */
+enum { WINDOWS = 64 };
+
+static struct {
+	pthread_mutex_t lock;
+	struct window {
+		dev_t dev;
+		ino_t ino;
+		uint64_t number;
+		double asked; /* 0: never */
+		bool absent;
+	} at[WINDOWS];
+} windows = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static bool is_absent_window(int fd, uint64_t number)
+{
+	struct window *w = &windows.at[number % WINDOWS], now = { .number = number, .asked = tfs_now() };
+	uint64_t pages = 1;
+	struct stat st;
+	bool known, absent;
+
+	if (fstat(fd, &st))
+		return false;
+	now.dev = st.st_dev;
+	now.ino = st.st_ino;
+	pthread_mutex_lock(&windows.lock);
+	known = w->asked && now.asked - w->asked < BELIEVE && w->number == number && w->dev == now.dev && w->ino == now.ino;
+	absent = w->absent;
+	pthread_mutex_unlock(&windows.lock);
+	if (known)
+		return absent;
+	now.absent = !tfs_file_cached(fd, number * WINDOW, WINDOW, &pages) && !pages;
+	pthread_mutex_lock(&windows.lock);
+	*w = now;
+	pthread_mutex_unlock(&windows.lock);
+	return now.absent;
+}
+
 bool tfs_file_all_cached(int fd, uint64_t offset, uint64_t len)
 {
+	if (other.ask && offset / WINDOW == (offset + len - 1) / WINDOW && is_absent_window(fd, offset / WINDOW))
+		return false;
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), last = offset + len - 1;
 	uint64_t pages;
 	char byte;

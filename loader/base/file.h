@@ -23,6 +23,13 @@ int tfs_file_read(int fd, void *buf, size_t len, uint64_t offset, struct tfs_err
 int tfs_file_cached(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages);
 
 /*
+ * Who is asked where the kernel doesn't tell this process, and answers as tfs_file_cached() does, with more rights. Thread-safe. To be
+ * set before there are threads.
+ */
+typedef int tfs_file_cached_fn(void *arg, int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages);
+void tfs_file_ask(tfs_file_cached_fn *ask, void *arg);
+
+/*
  * Does the page cache have all of that range, @len > 0? If the kernel doesn't tell this caller, the range is sampled by reads that
  * don't wait for storage; of which one that fails makes the kernel begin to read its page. False if nothing can tell.
  */

@@ -24,6 +24,8 @@ struct store_name {
 
 struct tfs_store {
 	int dir; /* root of the detached mount; the mount lives as long as a descriptor of it */
+	tfs_store_removed_fn *removed;
+	void *removed_arg;
 };
 
 static int set_option(int fs, const char *key, const char *value)
@@ -52,9 +54,21 @@ static bool has_nodes(void)
 	return strpbrk(list, "-,");
 }
 
+static int set_number(int fs, const char *key, uint64_t value)
+{
+	char text[32];
+
+	snprintf(text, sizeof text, "%" PRIu64, value);
+	return set_option(fs, key, text);
+}
+
 int tfs_store_open(uint64_t limit, struct tfs_store **ret_store, struct tfs_error *err)
 {
-	char size[32];
+	return tfs_store_open_for(limit, geteuid(), getegid(), ret_store, err);
+}
+
+int tfs_store_open_for(uint64_t limit, uid_t uid, gid_t gid, struct tfs_store **ret_store, struct tfs_error *err)
+{
 	cleanup_fd int fs = syscall(SYS_fsopen, "tmpfs", STORE_FSOPEN_CLOEXEC);
 	if (fs < 0)
 		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "private tmpfs: fsopen: %s", strerror(errno));
@@ -70,8 +84,9 @@ int tfs_store_open(uint64_t limit, struct tfs_store **ret_store, struct tfs_erro
 	 */
 	if (has_nodes())
 		(void)set_option(fs, "mpol", "interleave");
-	snprintf(size, sizeof size, "%" PRIu64, limit);
-	int r = set_option(fs, "size", size); /* 0: no limit */
+	int r = set_number(fs, "size", limit); /* 0: no limit */
+	r = r ? r : set_number(fs, "uid", uid);
+	r = r ? r : set_number(fs, "gid", gid);
 	if (!r)
 		r = set_option(fs, "nr_inodes", "0"); /* default: one per page of low memory; ours are bounded by the model */
 	if (!r)
@@ -88,7 +103,7 @@ int tfs_store_open(uint64_t limit, struct tfs_store **ret_store, struct tfs_erro
 	struct tfs_store *s = malloc(sizeof *s);
 	if (!s)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
-	s->dir = tfs_steal_fd(&dir);
+	*s = (struct tfs_store){ .dir = tfs_steal_fd(&dir) };
 	*ret_store = s;
 	return 0;
 }
@@ -124,6 +139,24 @@ int tfs_store_reader(struct tfs_store *s, uint64_t id)
 	return fd < 0 ? -errno : fd;
 }
 
+int tfs_store_path(struct tfs_store *s, uint64_t id)
+{
+	struct store_name n = name_of(id);
+	int fd = openat(s->dir, n.s, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int tfs_store_dir(const struct tfs_store *s)
+{
+	return s->dir;
+}
+
+void tfs_store_on_remove(struct tfs_store *s, tfs_store_removed_fn *fn, void *arg)
+{
+	s->removed = fn;
+	s->removed_arg = arg;
+}
+
 bool tfs_store_in_use(struct tfs_store *s, uint64_t id)
 {
 	cleanup_fd int fd = tfs_store_reader(s, id);
@@ -142,6 +175,9 @@ bool tfs_store_in_use(struct tfs_store *s, uint64_t id)
 void tfs_store_remove(struct tfs_store *s, uint64_t id)
 {
 	struct store_name n = name_of(id);
+
+	if (s->removed)
+		s->removed(s->removed_arg, id);
 	unlinkat(s->dir, n.s, 0);
 }
 

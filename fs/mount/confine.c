@@ -281,7 +281,7 @@ int tfs_confine(struct tfs_fs *fs)
 	if (fs->storage)
 		fs->storage->opener = &fs->ask;
 	if (fs->user.uid != geteuid())
-		tfs_file_ask(tfs_opener_cached, &fs->opener);
+		tfs_file_ask(tfs_opener_pages, &fs->opener);
 	r = leave_root(fs);
 	if (r)
 		return r;

@@ -23,6 +23,7 @@
 #include "mount/placement.h"
 #include "mount/signal-watch.h"
 #include "mount/snapshots.h"
+#include "mount/spares.h"
 #include "tree/tree.h"
 
 /* A warning about something left out or odd that the scan found. */
@@ -107,7 +108,9 @@ struct tfs_fs {
 	struct tfs_watch watch;
 	struct tfs_placement placement;
 	struct tfs_works *storage_works, *cpu_works;
+	_Atomic bool registers; /* INIT is answered, so the kernel registers backing files */
 	struct tfs_kept kept;
+	struct tfs_spares spares;
 	pthread_mutex_t stop_lock; /* for the next one, until that is done */
 	bool stopped;		   /* the loader; all waiters have been answered */
 

@@ -21,7 +21,7 @@ enum { END_SECONDS = 2, LOOKS_PER_SECOND = 1000 };
 
 union control {
 	struct cmsghdr header; /* for its alignment */
-	char bytes[CMSG_SPACE(sizeof(int))];
+	char bytes[CMSG_SPACE(TFS_HELPER_FDS * sizeof(int))];
 };
 
 static size_t size_of(const struct tfs_message *m)
@@ -29,19 +29,18 @@ static size_t size_of(const struct tfs_message *m)
 	return offsetof(struct tfs_message, data) + m->len;
 }
 
-static int send_message(int socket, const struct tfs_message *m, int fd, int flags)
+static int send_message(int socket, const struct tfs_message *m, const int *fds, unsigned n_fds, int flags)
 {
 	struct iovec io = { .iov_base = (void *)m, .iov_len = size_of(m) };
 	struct msghdr msg = { .msg_iov = &io, .msg_iovlen = 1 };
+	const size_t size = n_fds * sizeof *fds;
 	union control control = { 0 };
 
-	if (fd >= 0) {
+	if (n_fds) {
 		msg.msg_control = &control;
-		msg.msg_controllen = CMSG_LEN(sizeof fd);
-		control.header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
-						   .cmsg_type = SCM_RIGHTS,
-						   .cmsg_len = CMSG_LEN(sizeof fd) };
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+		msg.msg_controllen = CMSG_LEN(size);
+		control.header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(size) };
+		memcpy(CMSG_DATA(&control.header), fds, size);
 	}
 	ssize_t n;
 	while ((n = sendmsg(socket, &msg, MSG_NOSIGNAL | flags)) < 0 && errno == EINTR)
@@ -49,29 +48,38 @@ static int send_message(int socket, const struct tfs_message *m, int fd, int fla
 	return n == (ssize_t)io.iov_len ? 0 : n < 0 ? -errno : -EPIPE;
 }
 
-/* With room for one descriptor: the kernel closes more, and says so. */
-static int receive_message(int socket, struct tfs_message *m, int *ret_fd)
+static void close_fds(const int *fds, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		close(fds[i]);
+}
+
+/* With room for @most descriptors, and what its alignment adds: the kernel closes those for which there is none, and says so. */
+static int receive_message(int socket, struct tfs_message *m, int *ret_fds, unsigned most, unsigned *ret_n)
 {
 	struct iovec io = { .iov_base = m, .iov_len = sizeof *m };
 	union control control = { 0 };
-	struct msghdr msg = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_LEN(sizeof(int)) };
+	struct msghdr msg = {
+		.msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_LEN(most * sizeof(int))
+	};
 	const struct cmsghdr *c;
 	ssize_t n;
 
-	*ret_fd = -1;
+	*ret_n = 0;
 	while ((n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
 		;
 	c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_fd, CMSG_DATA(c), sizeof *ret_fd);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+		*ret_n = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		memcpy(ret_fds, CMSG_DATA(c), *ret_n * sizeof(int));
+	}
 	if (n <= 0)
 		return -EPIPE;
 	if (!(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && n >= (ssize_t)offsetof(struct tfs_message, data) &&
 	    (size_t)n == size_of(m))
 		return 0;
-	if (*ret_fd >= 0)
-		close(*ret_fd);
-	*ret_fd = -1;
+	close_fds(ret_fds, *ret_n);
+	*ret_n = 0;
 	return -EPROTO;
 }
 
@@ -91,35 +99,53 @@ const char *tfs_message_path(const struct tfs_message *m)
 	return m->len && m->len <= sizeof m->data.text && strnlen(m->data.text, m->len) == m->len - 1 ? m->data.text : NULL;
 }
 
+/* *@ret_fd: the descriptor that came with the answer, or -1. */
+static int ask(struct tfs_helper *h, struct tfs_message *m, const int *fds, unsigned n_fds, int *ret_fd)
+{
+	unsigned n = 0;
+
+	*ret_fd = -1;
+	pthread_mutex_lock(&h->lock);
+	int r = h->socket < 0 ? -EPIPE : send_message(h->socket, m, fds, n_fds, 0);
+	if (!r)
+		r = receive_message(h->socket, m, ret_fd, 1, &n);
+	pthread_mutex_unlock(&h->lock);
+	return r ? r : m->what;
+}
+
 int tfs_helper_ask(struct tfs_helper *h, struct tfs_message *m, int fd, int *ret_fd)
 {
-	int got = -1;
+	int got, r = ask(h, m, &fd, fd >= 0, &got);
 
-	pthread_mutex_lock(&h->lock);
-	int r = h->socket < 0 ? -EPIPE : send_message(h->socket, m, fd, 0);
-	if (!r)
-		r = receive_message(h->socket, m, &got);
-	pthread_mutex_unlock(&h->lock);
 	if (ret_fd)
 		*ret_fd = got;
 	else if (got >= 0)
 		close(got);
-	return r ? r : m->what;
+	return r;
+}
+
+int tfs_helper_ask_with(struct tfs_helper *h, struct tfs_message *m, const int *fds, unsigned n)
+{
+	int got, r = ask(h, m, fds, n, &got);
+
+	if (got >= 0)
+		close(got);
+	return r;
 }
 
 bool tfs_helper_tell(struct tfs_helper *h, const struct tfs_message *m)
 {
-	return h->socket >= 0 && !send_message(h->socket, m, -1, MSG_DONTWAIT);
+	return h->socket >= 0 && !send_message(h->socket, m, NULL, 0, MSG_DONTWAIT);
 }
 
-bool tfs_helper_next(int socket, struct tfs_message *ret, int *ret_fd)
+bool tfs_helper_next(int socket, struct tfs_message *ret, int ret_fds[TFS_HELPER_FDS], unsigned most, unsigned *ret_n)
 {
-	return !receive_message(socket, ret, ret_fd);
+	return !receive_message(socket, ret, ret_fds, most, ret_n);
 }
 
 void tfs_helper_answer(int socket, const struct tfs_message *m, int fd)
 {
-	send_message(socket, m, fd, 0); /* if that fails, nobody waits for it */
+	send_message(socket, m, &fd, fd >= 0, 0); /* if that fails, nobody waits for it */
 }
 
 /* --- The process ------------------------------------------------------------------------------------------------------- */

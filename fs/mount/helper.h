@@ -14,6 +14,9 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+/* As many descriptors can go with a request; with an answer one. */
+enum { TFS_HELPER_FDS = 32 };
+
 /* A request, and an answer to one. What is in @data is said by who defines the requests. */
 struct tfs_message {
 	int32_t what;  /* request: which; answer: the result, 0 or more, or -errno */
@@ -22,7 +25,12 @@ struct tfs_message {
 	union {
 		char text[PATH_MAX]; /* in a request: ends with a NUL */
 		struct stat st;
-		uint64_t numbers[2];
+		struct {
+			uint64_t offset;
+			uint32_t n;
+		} pages;
+		int32_t ids[TFS_HELPER_FDS];
+		uint8_t map[512];
 	} data;
 };
 
@@ -57,6 +65,9 @@ void tfs_helper_stop(struct tfs_helper *h);
  */
 int tfs_helper_ask(struct tfs_helper *h, struct tfs_message *m, int fd, int *ret_fd);
 
+/* The same with the @n descriptors @fds; none is expected. */
+int tfs_helper_ask_with(struct tfs_helper *h, struct tfs_message *m, const int *fds, unsigned n);
+
 /*
  * Send @m, which has no answer. Waits for nothing: false if it isn't sent, as too many that were haven't been dealt with, or the helper is
  * gone. Thread-safe.
@@ -69,10 +80,10 @@ int tfs_message_text(struct tfs_message *m, const char *text);
 /* --- In the helper ----------------------------------------------------------------------------------------------------- */
 
 /*
- * Wait for the next request; *@ret_fd is the caller's, or -1. False: there will be none. A request whose length is wrong, or that
- * came with more than one descriptor, ends it too: it isn't one of ours.
+ * Wait for the next request. With it came the *@ret_n descriptors @ret_fds, up to @most, which are the caller's. False: there will be none.
+ * A request whose length is wrong, or that came with more descriptors, ends it too: it isn't one of ours.
  */
-bool tfs_helper_next(int socket, struct tfs_message *ret, int *ret_fd);
+bool tfs_helper_next(int socket, struct tfs_message *ret, int ret_fds[TFS_HELPER_FDS], unsigned most, unsigned *ret_n);
 
 /* The text of a request, or NULL: it isn't one that ends within it. */
 const char *tfs_message_path(const struct tfs_message *m);

@@ -21,7 +21,7 @@
 #include "mount/sandbox.h"
 #include "mount/session.h"
 
-enum { MOUNT, ADOPT, ABORT_FILE, REGISTER, UNREGISTER, FORGET, READAHEAD, LEAVE_IDLE, UNMOUNT };
+enum { MOUNT, ADOPT, ABORT_FILE, REGISTER, REGISTER_ALL, UNREGISTER, FORGET, READAHEAD, LEAVE_IDLE, UNMOUNT };
 
 /* <sys/mount.h> has these since glibc 2.36; the numbers are the kernel's ABI. */
 enum { TREE_CLONE = 1, TREE_CLOEXEC = O_CLOEXEC, MOUNT_READ_ONLY = 1, MOUNT_NOSUID = 2, MOUNT_NODEV = 4, MOUNT_NOEXEC = 8 };
@@ -133,6 +133,15 @@ static int register_backing(const struct keeper *k, int fd)
 	return id < 0 ? -errno : id;
 }
 
+/* What each of @fds gave. */
+static int register_all(const struct keeper *k, const int *fds, unsigned n, struct tfs_message *ret)
+{
+	for (unsigned i = 0; i < n; i++)
+		ret->data.ids[i] = register_backing(k, fds[i]);
+	ret->len = n * (uint32_t)sizeof *ret->data.ids;
+	return 0;
+}
+
 static int unregister(const struct keeper *k, int id)
 {
 	uint32_t number = (uint32_t)id;
@@ -198,8 +207,9 @@ static int give_abort_file(const struct keeper *k, int *ret_fd)
 	return k->abort < 0 ? -ENOENT : 0;
 }
 
-static void answer(struct keeper *k, int socket, const struct tfs_message *m, int fd)
+static void answer(struct keeper *k, int socket, const struct tfs_message *m, const int *fds, unsigned n_fds)
 {
+	const int fd = n_fds ? fds[0] : -1;
 	struct tfs_message a = { .len = 0 };
 	int with = -1;
 
@@ -215,6 +225,9 @@ static void answer(struct keeper *k, int socket, const struct tfs_message *m, in
 		break;
 	case REGISTER:
 		a.what = register_backing(k, fd);
+		break;
+	case REGISTER_ALL:
+		a.what = register_all(k, fds, n_fds, &a);
 		break;
 	case UNREGISTER:
 		a.what = unregister(k, m->flags);
@@ -243,13 +256,14 @@ static void answer(struct keeper *k, int socket, const struct tfs_message *m, in
 
 static void answer_all(struct keeper *k, int socket)
 {
+	int fds[TFS_HELPER_FDS];
 	struct tfs_message m;
-	int fd;
+	unsigned n;
 
-	while (tfs_helper_next(socket, &m, &fd)) {
-		answer(k, socket, &m, fd);
-		if (fd >= 0)
-			close(fd);
+	while (tfs_helper_next(socket, &m, fds, TFS_HELPER_FDS, &n)) {
+		answer(k, socket, &m, fds, n);
+		for (unsigned i = 0; i < n; i++)
+			close(fds[i]);
 	}
 }
 
@@ -333,6 +347,18 @@ int tfs_keeper_abort_file(struct tfs_helper *h)
 int tfs_keeper_register(struct tfs_helper *h, int fd)
 {
 	return ask(h, REGISTER, 0, fd, NULL);
+}
+
+int tfs_keeper_register_all(struct tfs_helper *h, const int *fds, unsigned n, int *ret_ids)
+{
+	struct tfs_message m = { .what = REGISTER_ALL };
+	int r = tfs_helper_ask_with(h, &m, fds, n);
+
+	if (!r && m.len != n * sizeof *m.data.ids)
+		r = -EPROTO;
+	if (!r)
+		memcpy(ret_ids, m.data.ids, m.len);
+	return r;
 }
 
 void tfs_keeper_unregister(struct tfs_helper *h, int id)

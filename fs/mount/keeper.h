@@ -40,6 +40,10 @@ int tfs_keeper_abort_file(struct tfs_helper *h);
 
 /* Register @fd as a backing file; it may be opened with O_PATH if it is the private tmpfs's. The kernel's name for it, above 0; -errno. */
 int tfs_keeper_register(struct tfs_helper *h, int fd);
+
+/* The same for the @n files @fds, up to TFS_HELPER_FDS: what each gave, in @ret_ids. 0; -errno: none was registered. */
+int tfs_keeper_register_all(struct tfs_helper *h, const int *fds, unsigned n, int *ret_ids);
+
 void tfs_keeper_unregister(struct tfs_helper *h, int id);
 
 /* The same without waiting for it. False: not now. */

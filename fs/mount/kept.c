@@ -73,6 +73,14 @@ bool tfs_kept_add(struct tfs_kept *k, uint64_t name, int id)
 	return added;
 }
 
+bool tfs_kept_is_full(struct tfs_kept *k)
+{
+	pthread_mutex_lock(&k->lock);
+	bool full = k->n == TFS_KEPT_MAX;
+	pthread_mutex_unlock(&k->lock);
+	return full;
+}
+
 int tfs_kept_take(struct tfs_kept *k, uint64_t name)
 {
 	struct tfs_kept_entry *e = NULL;

@@ -32,6 +32,9 @@ int tfs_kept_find(struct tfs_kept *k, uint64_t name);
 /* Keep @id. False: there are too many, or @name has another already, or out of memory; @id is the caller's to unregister. */
 bool tfs_kept_add(struct tfs_kept *k, uint64_t name, int id);
 
+/* Are as many kept as may be? */
+bool tfs_kept_is_full(struct tfs_kept *k);
+
 /* Take out the registration of @name, which the caller unregisters; 0: none. */
 int tfs_kept_take(struct tfs_kept *k, uint64_t name);
 

@@ -77,7 +77,7 @@ void tfs_register_loaded(void *arg, uint64_t name)
 {
 	struct tfs_fs *fs = arg;
 	bool kept;
-	int id = fs->passthrough ? register_named(fs, name, &kept) : 0;
+	int id = fs->passthrough && !tfs_kept_find(&fs->kept, name) ? register_named(fs, name, &kept) : 0;
 
 	/* Before INIT is answered the kernel refuses all: that says nothing about later ones. */
 	if (id > 0 && !kept)
@@ -408,12 +408,14 @@ static int open_node(struct tfs_work *w)
 	f->fd = tfs_model_open_node(f->fs->model, f->node, 0);
 	if (f->fd == -ENOENT && tfs_model_is_remote(f->fs->model))
 		return 0;
-	if (f->fd < 0)
+	if (f->fd < 0) {
+		tfs_originals_changed(&f->fs->originals, f->node);
 		return f->fd;
+	}
 	const bool is_open = tfs_opened_lock(&f->fs->opened, f->ino);
 	tfs_opened_unlock(&f->fs->opened, f->ino);
 	/* Here, where it may wait, and no lock is held. If its keeper is gone, tensors don't need that one. */
-	int id = is_open || !f->fs->passthrough ? -EALREADY : tfs_originals_register(&f->fs->originals, f->fd);
+	int id = is_open || !f->fs->passthrough ? -EALREADY : tfs_originals_register(&f->fs->originals, f->node, f->fd);
 	f->backing_id = id == -EPIPE ? 0 : id_or_none(f->fs, id);
 	return 0;
 }
@@ -423,7 +425,7 @@ static void free_original(struct tfs_work *w)
 	struct original *f = (struct original *)w;
 
 	if (f->backing_id)
-		tfs_originals_unregister(&f->fs->originals, f->backing_id);
+		tfs_originals_closed(&f->fs->originals, f->node, f->backing_id);
 	if (f->fd >= 0)
 		close(f->fd);
 	free(f);

@@ -12,7 +12,7 @@
 #include "model/inside.h"
 #include "mount/sandbox.h"
 
-enum { LOOK, READ_LINK, STEP, OPEN, CACHED };
+enum { LOOK, READ_LINK, STEP, OPEN, PAGES };
 
 /* --- The helper -------------------------------------------------------------------------------------------------------- */
 
@@ -101,15 +101,16 @@ static int open_below(const struct opener *o, const char *path, int flags, int *
 	return 0;
 }
 
-static int cached(int fd, const struct tfs_message *m, struct tfs_message *ret)
+static int pages(int fd, const struct tfs_message *m, struct tfs_message *ret)
 {
+	const uint64_t offset = m->data.pages.offset;
+	const unsigned n = m->data.pages.n;
 	int flags = fcntl(fd, F_GETFL);
 
-	if (m->len != sizeof m->data.numbers || flags < 0 || flags & O_PATH)
+	if (m->len != sizeof m->data.pages || flags < 0 || flags & O_PATH || offset > INT64_MAX || !n || n > TFS_FILE_PAGES)
 		return -EINVAL;
-	ret->len = sizeof ret->data.numbers;
-	ret->data.numbers[1] = 0;
-	return tfs_file_cached(fd, m->data.numbers[0], m->data.numbers[1], &ret->data.numbers[0]);
+	ret->len = sizeof ret->data.map;
+	return tfs_file_pages(fd, offset, n, ret->data.map);
 }
 
 static void answer(int socket, const struct opener *o, struct tfs_message *m, int at)
@@ -118,8 +119,8 @@ static void answer(int socket, const struct opener *o, struct tfs_message *m, in
 	struct tfs_message a = { .len = 0 };
 	cleanup_fd int fd = -1;
 
-	if (m->what == CACHED)
-		a.what = cached(at, m, &a);
+	if (m->what == PAGES)
+		a.what = pages(at, m, &a);
 	else if (!path)
 		a.what = -EINVAL;
 	else if (m->what == OPEN)
@@ -139,7 +140,8 @@ static void serve(int socket, void *arg)
 {
 	struct opener *o = arg;
 	struct tfs_message m;
-	int at, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int fds[TFS_HELPER_FDS], null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	unsigned n;
 
 	for (int fd = 0; fd <= 2 && null >= 0; fd++)
 		dup2(null, fd);
@@ -148,10 +150,10 @@ static void serve(int socket, void *arg)
 	tfs_fence_read_only();
 	tfs_filter(TFS_FILTER_OPENER);
 	tfs_inside_init(&o->inside, &o->storage);
-	while (tfs_helper_next(socket, &m, &at)) {
-		answer(socket, o, &m, at);
-		if (at >= 0)
-			close(at);
+	while (tfs_helper_next(socket, &m, fds, 1, &n)) {
+		answer(socket, o, &m, n ? fds[0] : -1);
+		if (n)
+			close(fds[0]);
 	}
 }
 
@@ -211,15 +213,15 @@ static int ask_open(void *arg, const char *path, int flags)
 	return ask_for(arg, OPEN, -1, path, flags);
 }
 
-int tfs_opener_cached(void *helper, int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
+int tfs_opener_pages(void *helper, int fd, uint64_t offset, unsigned n, uint8_t ret_map[TFS_FILE_MAP])
 {
-	struct tfs_message m = { .what = CACHED, .len = sizeof m.data.numbers, .data.numbers = { offset, len } };
+	struct tfs_message m = { .what = PAGES, .len = sizeof m.data.pages, .data.pages = { offset, n } };
 	int r = tfs_helper_ask(helper, &m, fd, NULL);
 
-	if (!r && m.len != sizeof m.data.numbers)
+	if (!r && m.len != sizeof m.data.map)
 		return -EPROTO;
 	if (!r)
-		*ret_pages = m.data.numbers[0];
+		memcpy(ret_map, m.data.map, sizeof m.data.map);
 	return r;
 }
 

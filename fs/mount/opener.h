@@ -9,11 +9,12 @@
 #ifndef TFS_FS_OPENER_H
 #define TFS_FS_OPENER_H
 
+#include "base/file.h"
 #include "model/model.h"
 #include "mount/helper.h"
 
 /* For tfs_file_ask(), with the helper as @arg: the opener is asked what the kernel tells only to a file's owner. */
-int tfs_opener_cached(void *helper, int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages);
+int tfs_opener_pages(void *helper, int fd, uint64_t offset, unsigned n, uint8_t ret_map[TFS_FILE_MAP]);
 
 /*
  * Start it for the directory @root, opened with O_PATH, and the links that @follow says; and @given in it, the file that the user has

@@ -48,7 +48,7 @@ void tfs_close_opened(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 	struct tfs_inode inode = tfs_ino_unpack(o->ino);
 
 	if (o->backing_id && !o->held && req)
-		tfs_originals_unregister(&fs->originals, o->backing_id);
+		tfs_originals_closed(&fs->originals, inode.node, o->backing_id);
 	else if (o->backing_id && !o->kept && req)
 		tfs_keeper_unregister(&fs->keeper, o->backing_id);
 	if (o->held)

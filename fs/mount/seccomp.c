@@ -87,7 +87,7 @@ static const struct rule daemon_rules[] = {
 	/* Files: which ones is up to Landlock and the user. */
 	CALL(readv), CALL(pread64), CALL(preadv), CALL(preadv2), CALL(writev), CALL(pwrite64), CALL(pwritev), CALL(pwritev2), CALL(lseek),
 	CALL(openat), CALL(close_range), CALL(dup), CALL(dup3), CALL(statx), CALL(fstatfs), CALL(statfs), CALL(readlinkat),
-	CALL(getdents64), CALL(faccessat), CALL(faccessat2), CALL(ftruncate), CALL(fallocate), CALL(unlinkat), CALL(fadvise64),
+	CALL(getdents64), CALL(faccessat), CALL(faccessat2), CALL(ftruncate), CALL(fallocate), CALL(unlinkat), CALL(renameat), CALL(renameat2), CALL(fadvise64),
 	CALL(readahead), CALL(mincore), { CALL_CACHESTAT, ANY, 0, 0 }, CALL(getxattr), CALL(lgetxattr), CALL(fgetxattr),
 	CALL(listxattr), CALL(llistxattr), CALL(flistxattr), CALL(chdir), CALL(getcwd), CALL(umask), CALL(fsync), CALL(fdatasync),
 	CALL(splice), CALL(tee), CALL(vmsplice), CALL(pipe2), CALL(copy_file_range),

@@ -308,6 +308,14 @@ static void on_removed(void *arg, uint64_t name)
 		tfs_keeper_unregister(&fs->keeper, id);
 }
 
+/* Before INIT is answered the kernel registers nothing. */
+static uint64_t on_create(void *arg, uint64_t name)
+{
+	struct tfs_fs *fs = arg;
+
+	return fs->registers && fs->passthrough ? tfs_spares_take(&fs->spares, &fs->kept, name) : 0;
+}
+
 static int create_loader(struct tfs_fs *fs)
 {
 	struct tfs_loader_options lo = fs->options->loader;
@@ -319,8 +327,10 @@ static int create_loader(struct tfs_fs *fs)
 	lo.pressure = fs->pressure;
 	lo.loaded = tfs_register_loaded;
 	lo.loaded_arg = fs;
-	if (fs->store)
+	if (fs->store) {
 		tfs_store_on_remove(fs->store, on_removed, fs);
+		tfs_store_on_create(fs->store, on_create, fs);
+	}
 	lo.small_files = true;
 	lo.originals_only = !(fs->options->views & (1u << TFS_VIEW_TENSORS | 1u << TFS_VIEW_TREE));
 	int r = tfs_loader_create(fs->model, &lo, &fs->loader, &err);
@@ -428,6 +438,7 @@ static int serve(struct tfs_fs *fs)
 	int r = answer_init(fs);
 	if (r) /* EPERM is the error for a descriptor that another program should have mounted */
 		tfs_log_error("reading /dev/fuse: %s", r == -EPERM ? "it is open, but not mounted" : strerror(-r));
+	fs->registers = !r;
 	if (!r && started && !fuse_session_exited(fs->session)) {
 		if (!fs->options->foreground) /* from now on the other end of the socket reports */
 			prctl(PR_SET_PDEATHSIG, 0);
@@ -706,6 +717,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	}
 	if (!r)
 		r = tfs_confine(&fs);
+	tfs_spares_init(&fs.spares, fs.store, &fs.keeper);
 	if (!r) {
 		r = tfs_model_open_limited(options->model_dir, &options->scan, options->follow, get_nprocs(), on_warning, &fs,
 					   &fs.model, &err);
@@ -747,6 +759,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	pthread_key_delete(fs.ring_thread);
 	pthread_mutex_destroy(&fs.stop_lock);
 	tfs_placement_fini(&fs.placement);
+	tfs_spares_fini(&fs.spares);
 	tfs_kept_fini(&fs.kept);
 	tfs_watch_fini(&fs.watch);
 	tfs_snapshots_fini(&fs.snapshots);

@@ -26,6 +26,8 @@ struct tfs_store {
 	int dir; /* root of the detached mount; the mount lives as long as a descriptor of it */
 	tfs_store_removed_fn *removed;
 	void *removed_arg;
+	tfs_store_ready_fn *ready;
+	void *ready_arg;
 };
 
 static int set_option(int fs, const char *key, const char *value)
@@ -116,12 +118,29 @@ void tfs_store_close(struct tfs_store *s)
 	free(s);
 }
 
-int tfs_store_create(struct tfs_store *s, uint64_t id, uint64_t size)
+int tfs_store_make_ready(struct tfs_store *s, uint64_t id)
 {
 	struct store_name n = name_of(id);
-	int fd = openat(s->dir, n.s, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
+	cleanup_fd int fd = openat(s->dir, n.s, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : 0;
+}
+
+int tfs_store_create(struct tfs_store *s, uint64_t id, uint64_t size)
+{
+	const uint64_t ready = s->ready ? s->ready(s->ready_arg, id) : 0;
+	struct store_name n = name_of(id), from = name_of(ready);
+	int fd;
+
+	if (ready && renameat(s->dir, from.s, s->dir, n.s))
+		fd = -1;
+	else
+		fd = openat(s->dir, n.s, O_RDWR | O_CLOEXEC | (ready ? 0 : O_CREAT | O_EXCL), 0600);
+	if (fd < 0) {
+		int r = -errno;
+		if (ready)
+			tfs_store_remove(s, id);
+		return r;
+	}
 	/* The final size first: within_size uses it to decide which writes get huge pages. */
 	if (ftruncate(fd, size)) {
 		int r = errno == EFBIG ? -EDQUOT : -errno; /* EFBIG means that a file exceeds the budget */
@@ -155,6 +174,12 @@ void tfs_store_on_remove(struct tfs_store *s, tfs_store_removed_fn *fn, void *ar
 {
 	s->removed = fn;
 	s->removed_arg = arg;
+}
+
+void tfs_store_on_create(struct tfs_store *s, tfs_store_ready_fn *fn, void *arg)
+{
+	s->ready = fn;
+	s->ready_arg = arg;
 }
 
 bool tfs_store_in_use(struct tfs_store *s, uint64_t id)

@@ -37,6 +37,16 @@ int tfs_store_dir(const struct tfs_store *s);
 typedef void tfs_store_removed_fn(void *arg, uint64_t id);
 void tfs_store_on_remove(struct tfs_store *s, tfs_store_removed_fn *fn, void *arg);
 
+/*
+ * Ask @fn for a file to become @id, which is to be created: the name of an empty one; or 0: none is ready. It is called in the thread that
+ * creates it, and may create files itself, without a size. To be set before there are files.
+ */
+typedef uint64_t tfs_store_ready_fn(void *arg, uint64_t id);
+void tfs_store_on_create(struct tfs_store *s, tfs_store_ready_fn *fn, void *arg);
+
+/* Create an empty file named @id, for such. 0 or -errno. */
+int tfs_store_make_ready(struct tfs_store *s, uint64_t id);
+
 void tfs_store_close(struct tfs_store *s); /* takes NULL */
 
 /* Create a file named @id of @size zero bytes. Returns a descriptor for writing, owned by the caller, or -errno. */

@@ -97,7 +97,7 @@ same_tensors() {
 	same_tensors
 	stat_is network_bytes -lt 1000000 # of the same hub, so the same blobs
 	! grep -rq hf_good "$T/cache" "$log" || fail "the token is somewhere"
-	[[ $(tr '\0' ' ' </proc/"$(pgrep -P "$daemon")"/cmdline) = "tensorfs-fetch " ]]
+	[[ $(tr '\0' ' ' </proc/"$(pgrep -P "$daemon" tensorfs-fetch)"/cmdline) = "tensorfs-fetch " ]]
 	umount "$mnt"
 	kill "${helpers[0]}"
 	wait_until ended "${helpers[0]}"
@@ -161,7 +161,7 @@ same_tensors() {
 	mkmodel --bytes 4M
 	start "$model" "$mnt"
 	same_files
-	[[ -z $(pgrep -P "$daemon") ]]
+	[[ -z $(pgrep -P "$daemon" tensorfs-fetch) ]]
 	[[ -z $(stat_of origin) && -z $(stat_of network_bytes) ]]
 	[[ ! -e $T/cache ]]
 }

@@ -121,7 +121,7 @@ static void it_tells_what_is_there(void **state)
 	struct stat st, want;
 	char target[64];
 	struct place p;
-	uint64_t pages;
+	uint8_t map[TFS_FILE_MAP];
 	int fd;
 
 	(void)state;
@@ -139,8 +139,11 @@ static void it_tells_what_is_there(void **state)
 	assert_true(fd >= 0 && fcntl(fd, F_GETFL) & O_PATH);
 	close(fd);
 	fd = openat(p.root, "sub/file", O_RDONLY);
-	assert_int_equal(tfs_opener_cached(&p.helper, fd, 0, 4, &pages), 0);
-	assert_true(pages <= 1);
+	assert_int_equal(tfs_opener_pages(&p.helper, fd, 0, TFS_FILE_PAGES, map), 0);
+	assert_true(map[0] <= 1 && !map[1] && !map[TFS_FILE_MAP - 1]);
+	assert_int_equal(tfs_opener_pages(&p.helper, fd, UINT64_MAX, 1, map), -EINVAL);
+	assert_int_equal(tfs_opener_pages(&p.helper, fd, 0, TFS_FILE_PAGES + 1, map), -EINVAL);
+	assert_int_equal(tfs_opener_pages(&p.helper, p.root, 0, 1, map), -EINVAL); /* opened with O_PATH */
 	close(fd);
 	end(&p);
 }

@@ -26,10 +26,13 @@
 #include "mount/opener.h"
 #include "mount/privileges.h"
 #include "mount/sandbox.h"
+#include "remote/cache.h"
+#include "remote/options.h"
 
 /*
- * A remote model is read by a process that has the network, which is started when it is needed, and with a cache. So the daemon gives up
- * its privileges alone.
+ * A remote model is read by a process that has the network and starts when it is needed, again if it has ended, with all that the daemon
+ * may not: it inherits that. So the daemon stays who mounts it, whose cache it has, and loses its capabilities, and the right to write
+ * elsewhere.
  */
 static bool is_remote(const struct tfs_fs *fs)
 {
@@ -223,6 +226,15 @@ static int leave_root(struct tfs_fs *fs)
 	return 0;
 }
 
+/* @abi: what tfs_fence() returned. */
+static void say_fenced(struct tfs_fs *fs, int abi, const char *what)
+{
+	if (abi > 0)
+		say(fs, ", Landlock %d%s", abi, what);
+	else
+		say(fs, ", no Landlock (%s)", strerror(-abi));
+}
+
 /* Links out of the directory, and its blobs, are left to the opener. */
 static void fence(struct tfs_fs *fs)
 {
@@ -236,12 +248,33 @@ static void fence(struct tfs_fs *fs)
 		{ proc, TFS_FENCE_READ }, /* what callers are: their groups, their signals */
 		{ sys, TFS_FENCE_READ },  /* devices */
 	};
-	int abi = tfs_fence(fences, sizeof fences / sizeof *fences);
+	say_fenced(fs, tfs_fence(fences, sizeof fences / sizeof *fences), "");
+}
 
-	if (abi > 0)
-		say(fs, ", Landlock %d", abi);
-	else
-		say(fs, ", no Landlock (%s)", strerror(-abi));
+/* The directory of the cache, which is made; -1: there is none, or it can't be used, as will be reported. */
+static int open_cache(void)
+{
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	struct tfs_remote_options o;
+	struct tfs_cache *cache;
+
+	if (tfs_remote_options_get(&o, &err) || !*o.cache || tfs_cache_open(o.cache, o.cache_size, &cache, &err))
+		return -1;
+	int fd = fcntl(tfs_cache_dir(cache), F_DUPFD_CLOEXEC, 0);
+	tfs_cache_close(cache);
+	return fd;
+}
+
+static void fence_remote(struct tfs_fs *fs)
+{
+	cleanup_fd int cache = open_cache();
+	const struct tfs_fence fences[] = {
+		{ cache, TFS_FENCE_CACHE },
+		{ fs->null_fd, TFS_FENCE_CACHE }, /* the fetcher's standard output */
+		{ fs->store ? tfs_store_dir(fs->store) : -1, TFS_FENCE_STORE },
+	};
+
+	say_fenced(fs, tfs_fence_writes(fences, sizeof fences / sizeof *fences), " of writing");
 }
 
 static void filter(struct tfs_fs *fs)
@@ -289,7 +322,8 @@ int tfs_confine(struct tfs_fs *fs)
 		fence(fs);
 		filter(fs);
 	} else {
-		say(fs, ", no capabilities; a remote model: no Landlock, no seccomp");
+		fence_remote(fs);
+		say(fs, ", no seccomp (a remote model)");
 	}
 	tfs_log_info("confined: %s", fs->confined);
 	return 0;

@@ -77,6 +77,7 @@ of_ours() { printf %016x $((0x$(sed -n 's/^CapEff:\t//p' /proc/self/status) & $1
 	mkmodel --bytes 64K
 	chmod -R a+rX "$model"
 	start "$model" "$mnt"
+	# shellcheck disable=SC2016 # that shell's $0
 	"${as[@]}" sh -c 'cat "$0"/tensors/* >/dev/null' "$mnt"
 	for pid in "$daemon" "$(helper opener)"; do
 		[[ $(field CapEff "$pid") = "$none" && $(field NoNewPrivs "$pid") = 1 ]]
@@ -218,6 +219,7 @@ in_process() {
 	need_passthrough
 	exec 5<"$mnt/model.safetensors"
 	[[ $(stat_of opens_passthrough) -ge 1 ]]
+	# shellcheck disable=SC2016
 	run ! sh -c 'echo x >>"$0"' "$mnt/model.safetensors"
 	run ! "$TFS_PYTHON" -c 'import mmap,sys; f=open(5, closefd=False); mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ|mmap.PROT_WRITE)'
 	exec 5<&-
@@ -242,6 +244,51 @@ in_process() {
 	echo "tensors/$name" >"$mnt/.tensorfs/evict"
 	stat_is memory_held_bytes -lt "$before"
 	wait_until grep -q 'ioctl(.* = 0' "$T/calls"
+}
+
+@test "loading many asks for registrations by the dozen, and opening an original again for none" {
+	need_root
+	command -v strace >/dev/null || skip "optional: no strace"
+	mkmodel --bytes 64K
+	start --prefetch=none "$model" "$mnt"
+	need_passthrough
+	cat "$mnt/model.safetensors" >/dev/null
+	for keeper in keeper keeper-orig; do
+		strace -qq -o "$T/$keeper" -e trace=ioctl,recvmsg,sendmsg -p "$(helper $keeper)" 3>&- 7>&- 9>&- &
+		helpers+=($!)
+	done
+	sleep 0.5 # until they are attached
+	cat "$mnt"/tensors/* "$mnt/model.safetensors" >/dev/null
+	cat "$mnt/model.safetensors" >/dev/null
+	wait_until grep -q 'ioctl(.* = [1-9]' "$T/keeper"
+	(($(stat_of tensors) > 16))
+	(($(grep -c 'sendmsg(' "$T/keeper") < 5)) || fail "$(cat "$T/keeper")"
+	! grep ioctl "$T/keeper-orig" || fail "registered again"
+}
+
+# A daemon that has the rights of who mounts it, but for writing.
+@test "of a remote model the daemon can write nothing but its cache" {
+	need_root
+	[[ ! $TFS_SANITIZER ]] || skip "optional: a sanitizer's process isn't confined"
+	[[ -x $(dirname "$TENSORFS")/tensorfs-fetch ]] || skip "optional: built without libcurl"
+	mkmodel --bytes 64K
+	"$TFS_PYTHON" "$e2e/remoteserver.py" web "$model" "$T/server" 3>&- 7>&- 9>&- &
+	helpers+=($!)
+	wait_until test -s "$T/server"
+	export TENSORFS_CACHE=$T/cache
+	start "$(cat "$T/server")/m" "$mnt"
+	cat "$mnt"/tensors/* >/dev/null
+	[[ $(stat_of confined) = *"of writing"* && $(stat_of confined) != *"no Landlock"* ]] || skip "optional: no Landlock here"
+	[[ $(field CapEff "$daemon") = "$none" && $(field NoNewPrivs "$daemon") = 1 ]]
+	run in_process "$daemon" \
+		"((int (*)(const char *, int, int))open)(\"$T/new\", 0102, 0644)" \
+		"((int (*)(const char *, int))open)(\"$model/model.safetensors\", 2)" \
+		"((int (*)(const char *, int, int))open)(\"$T/cache/new\", 0102, 0600)"
+	printf '%s\n' "$output"
+	[[ ${#lines[@]} = 6 ]] || skip "optional: gdb can't attach: $(tail -n 3 "$T/gdb.err")"
+	[[ ${lines[0]} = -1 && ${lines[1]} = 13 ]] || fail "a new file"
+	[[ ${lines[2]} = -1 && ${lines[3]} = 13 ]] || fail "another file"
+	[[ ${lines[4]} -ge 0 ]] || fail "the cache"
 }
 
 @test "--user: who, and who not" {

@@ -205,8 +205,15 @@ static int leave_root(struct tfs_fs *fs)
 		return r;
 	}
 	say(fs, "user %u", (unsigned)geteuid());
-	if (r) /* a user namespace has only the users that it was given */
+	if (r) { /* a user namespace has only the users that it was given; a container may have no CAP_SETUID */
 		say(fs, " (%u: %s)", (unsigned)fs->user.uid, strerror(-r));
+		fs->user = (struct tfs_user){ geteuid(), getegid() };
+		r = fs->store ? tfs_store_give(fs->store, fs->user.uid, fs->user.gid) : 0;
+		if (r) {
+			tfs_log_error("private tmpfs: %s", strerror(-r));
+			return r;
+		}
+	}
 	if (alone)
 		say(fs, ", no network");
 	r = tfs_keep_caps(0);

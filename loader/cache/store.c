@@ -125,22 +125,26 @@ int tfs_store_make_ready(struct tfs_store *s, uint64_t id)
 	return fd < 0 ? -errno : 0;
 }
 
-int tfs_store_create(struct tfs_store *s, uint64_t id, uint64_t size)
+/* Does a file that was made ready become @id? */
+static bool take_ready(struct tfs_store *s, uint64_t id)
 {
 	const uint64_t ready = s->ready ? s->ready(s->ready_arg, id) : 0;
 	struct store_name n = name_of(id), from = name_of(ready);
-	int fd;
 
-	if (ready && renameat(s->dir, from.s, s->dir, n.s))
-		fd = -1;
-	else
-		fd = openat(s->dir, n.s, O_RDWR | O_CLOEXEC | (ready ? 0 : O_CREAT | O_EXCL), 0600);
-	if (fd < 0) {
-		int r = -errno;
-		if (ready)
-			tfs_store_remove(s, id);
-		return r;
-	}
+	if (!ready || !renameat(s->dir, from.s, s->dir, n.s))
+		return ready;
+	tfs_store_remove(s, id); /* for what goes with the name */
+	tfs_store_remove(s, ready);
+	return false;
+}
+
+int tfs_store_create(struct tfs_store *s, uint64_t id, uint64_t size)
+{
+	const int flags = O_RDWR | O_CLOEXEC | (take_ready(s, id) ? 0 : O_CREAT | O_EXCL);
+	struct store_name n = name_of(id);
+	int fd = openat(s->dir, n.s, flags, 0600);
+	if (fd < 0)
+		return -errno;
 	/* The final size first: within_size uses it to decide which writes get huge pages. */
 	if (ftruncate(fd, size)) {
 		int r = errno == EFBIG ? -EDQUOT : -errno; /* EFBIG means that a file exceeds the budget */
@@ -163,6 +167,11 @@ int tfs_store_path(struct tfs_store *s, uint64_t id)
 	struct store_name n = name_of(id);
 	int fd = openat(s->dir, n.s, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+int tfs_store_give(struct tfs_store *s, uid_t uid, gid_t gid)
+{
+	return fchownat(s->dir, "", uid, gid, AT_EMPTY_PATH) ? -errno : 0;
 }
 
 int tfs_store_dir(const struct tfs_store *s)

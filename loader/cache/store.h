@@ -30,6 +30,9 @@ int tfs_store_open(uint64_t limit, struct tfs_store **ret_store, struct tfs_erro
 /* The same for another user, who will use the store: @uid and @gid own its directory. */
 int tfs_store_open_for(uint64_t limit, uid_t uid, gid_t gid, struct tfs_store **ret_store, struct tfs_error *err);
 
+/* Give its directory to @uid and @gid instead. 0 or -errno. */
+int tfs_store_give(struct tfs_store *s, uid_t uid, gid_t gid);
+
 /* Its directory: a descriptor opened with O_PATH, which the store owns. */
 int tfs_store_dir(const struct tfs_store *s);
 

@@ -266,6 +266,21 @@ in_process() {
 	! grep ioctl "$T/keeper-orig" || fail "registered again"
 }
 
+@test "root that can't become another user: it stays root, without capabilities, and all is served" {
+	need_root
+	mkmodel --bytes 64K
+	launch=(setpriv --bounding-set -setuid)
+	start "$model" "$mnt"
+	[[ $(stat_of confined) = "user 0 ("*"Operation not permitted)"* ]] || fail "$(stat_of confined)"
+	[[ $(field CapEff "$daemon") = "$none" ]]
+	py "$e2e/reader.py" set "$model" "$mnt" "$model"/*.safetensors
+	stat_is errors -eq 0
+	umount "$mnt"
+	wait_until ended "$daemon"
+	run "${launch[@]}" "$TENSORFS" --user=12345 "$model" "$mnt" 3>&-
+	[[ $status = 1 && $output = *'--user=12345: Operation not permitted'* ]]
+}
+
 # A daemon that has the rights of who mounts it, but for writing.
 @test "of a remote model the daemon can write nothing but its cache" {
 	need_root

@@ -30,7 +30,7 @@ gone() { [[ -z $(supervisors) ]] && ! is_mounted "$mnt"; }
 	[[ ! $TFS_SANITIZER ]] || signals=(KILL)
 	for signal in "${signals[@]}"; do
 		before=$now
-		kill -$signal "$before"
+		kill "-$signal" "$before"
 		wait_until other_than "$before"
 		py "$e2e/reader.py" set "$model" "$mnt" "$model"/*.safetensors
 	done
@@ -65,7 +65,7 @@ gone() { [[ -z $(supervisors) ]] && ! is_mounted "$mnt"; }
 	wait_until other_than "$pid"
 	kill -TERM "$daemon"
 	wait_until ended "$daemon"
-	! is_mounted "$mnt"
+	run ! is_mounted "$mnt"
 	refused 1 --restart "$model.none" "$mnt"
 	printf broken >"$model/model.safetensors"
 	refused 1 --restart "$model" "$mnt"

@@ -26,8 +26,6 @@
 #include "mount/opener.h"
 #include "mount/privileges.h"
 #include "mount/sandbox.h"
-#include "remote/cache.h"
-#include "remote/options.h"
 
 /*
  * A remote model is read by a process that has the network and starts when it is needed, again if it has ended, with all that the daemon
@@ -258,23 +256,9 @@ static void fence(struct tfs_fs *fs)
 	say_fenced(fs, tfs_fence(fences, sizeof fences / sizeof *fences), "");
 }
 
-/* The directory of the cache, which is made; -1: there is none, or it can't be used, as will be reported. */
-static int open_cache(void)
-{
-	struct tfs_error err = { .offset = TFS_NO_OFFSET };
-	struct tfs_remote_options o;
-	struct tfs_cache *cache;
-
-	if (tfs_remote_options_get(&o, &err) || !*o.cache || tfs_cache_open(o.cache, o.cache_size, &cache, &err))
-		return -1;
-	int fd = fcntl(tfs_cache_dir(cache), F_DUPFD_CLOEXEC, 0);
-	tfs_cache_close(cache);
-	return fd;
-}
-
 static void fence_remote(struct tfs_fs *fs)
 {
-	cleanup_fd int cache = open_cache();
+	cleanup_fd int cache = tfs_storage_open_cache();
 	const struct tfs_fence fences[] = {
 		{ cache, TFS_FENCE_CACHE },
 		{ fs->null_fd, TFS_FENCE_CACHE }, /* the fetcher's standard output */

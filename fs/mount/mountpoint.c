@@ -95,6 +95,7 @@ static int refuse(const char *path, int error)
 	case ENOTCONN:
 	case ECONNABORTED:
 	case ECONNREFUSED:
+	case ECANCELED: /* by io_uring, as it ends */
 		tfs_log_error(
 			"mountpoint %s: %s: the daemon of an earlier mount is gone; unmount that first, with fusermount3 -u %s",
 			path, strerror(error), path);

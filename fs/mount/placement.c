@@ -234,7 +234,7 @@ static void take_part(struct tfs_placement *p)
 	if (takes_part)
 		set_policy(0, SCHED_IDLE);
 	if (takes_part && p->burst != burst) /* which is over, and may have been over before that */
-		set_policy(0, SCHED_OTHER);
+		leave_idle(p, gettid());
 }
 
 void tfs_placement_end(struct tfs_placement *p)

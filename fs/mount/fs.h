@@ -136,10 +136,10 @@ void tfs_fs_stop(struct tfs_fs *fs);
 extern const struct fuse_lowlevel_ops tfs_operations;
 
 /*
- * A tfs_loaded_fn: have the backing file @name registered, so that an open needn't wait for that. In a loader's thread; if it fails, an
+ * A tfs_loaded_fn of struct tfs_fs *@arg: have the backing file @name registered, so that an open needn't wait for that. In a loader's thread; if it fails, an
  * open tries again.
  */
-void tfs_register_loaded(void *fs, uint64_t name);
+void tfs_register_loaded(void *arg, uint64_t name);
 
 /* open.c, read.c, reply.c */
 void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

@@ -147,7 +147,7 @@ static int look_at_window(int fd, const struct stat *st, uint64_t number, uint8_
 static int count_small(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
 {
 	const uint64_t page = page_size(), end = (offset + len - 1) / page + 1;
-	uint8_t map[TFS_FILE_MAP];
+	uint8_t map[TFS_FILE_MAP] = { 0 };
 	uint64_t count = 0;
 	struct stat st;
 	int r = fstat(fd, &st) ? -errno : 0;
@@ -174,7 +174,7 @@ static int ask_mincore(void *arg, int fd, uint64_t offset, unsigned n, uint8_t r
 static int count_pages(tfs_file_pages_fn *ask, void *arg, int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
 {
 	const uint64_t page = page_size();
-	uint8_t map[TFS_FILE_MAP];
+	uint8_t map[TFS_FILE_MAP] = { 0 };
 	uint64_t count = 0;
 	struct stat st;
 

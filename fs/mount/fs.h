@@ -136,8 +136,8 @@ void tfs_fs_stop(struct tfs_fs *fs);
 extern const struct fuse_lowlevel_ops tfs_operations;
 
 /*
- * A tfs_loaded_fn of struct tfs_fs *@arg: have the backing file @name registered, so that an open needn't wait for that. In a loader's thread; if it fails, an
- * open tries again.
+ * A tfs_loaded_fn of the struct tfs_fs *@arg: have the backing file @name registered, so that an open needn't wait for that. In a loader's
+ * thread; if it fails, an open tries again.
  */
 void tfs_register_loaded(void *arg, uint64_t name);
 

@@ -29,8 +29,7 @@
 
 /*
  * A remote model is read by a process that has the network and starts when it is needed, again if it has ended, with all that the daemon
- * may not: it inherits that. So the daemon stays who mounts it, whose cache it has, and loses its capabilities, and the right to write
- * elsewhere.
+ * may not: it inherits that. So the daemon stays who mounts it, whose cache it has, and gives up its privileges alone.
  */
 static bool is_remote(const struct tfs_fs *fs)
 {
@@ -231,15 +230,6 @@ static int leave_root(struct tfs_fs *fs)
 	return 0;
 }
 
-/* @abi: what tfs_fence() returned. */
-static void say_fenced(struct tfs_fs *fs, int abi, const char *what)
-{
-	if (abi > 0)
-		say(fs, ", Landlock %d%s", abi, what);
-	else
-		say(fs, ", no Landlock (%s)", strerror(-abi));
-}
-
 /* Links out of the directory, and its blobs, are left to the opener. */
 static void fence(struct tfs_fs *fs)
 {
@@ -253,19 +243,12 @@ static void fence(struct tfs_fs *fs)
 		{ proc, TFS_FENCE_READ }, /* what callers are: their groups, their signals */
 		{ sys, TFS_FENCE_READ },  /* devices */
 	};
-	say_fenced(fs, tfs_fence(fences, sizeof fences / sizeof *fences), "");
-}
+	int abi = tfs_fence(fences, sizeof fences / sizeof *fences);
 
-static void fence_remote(struct tfs_fs *fs)
-{
-	cleanup_fd int cache = tfs_storage_open_cache();
-	const struct tfs_fence fences[] = {
-		{ cache, TFS_FENCE_CACHE },
-		{ fs->null_fd, TFS_FENCE_CACHE }, /* the fetcher's standard output */
-		{ fs->store ? tfs_store_dir(fs->store) : -1, TFS_FENCE_STORE },
-	};
-
-	say_fenced(fs, tfs_fence_writes(fences, sizeof fences / sizeof *fences), " of writing");
+	if (abi > 0)
+		say(fs, ", Landlock %d", abi);
+	else
+		say(fs, ", no Landlock (%s)", strerror(-abi));
 }
 
 static void filter(struct tfs_fs *fs)
@@ -313,8 +296,7 @@ int tfs_confine(struct tfs_fs *fs)
 		fence(fs);
 		filter(fs);
 	} else {
-		fence_remote(fs);
-		say(fs, ", no seccomp (a remote model)");
+		say(fs, ", no capabilities; a remote model: no Landlock, no seccomp");
 	}
 	tfs_log_info("confined: %s", fs->confined);
 	return 0;

@@ -74,9 +74,7 @@ enum {
 	LL_WRITE_FILE = 1 << 1,
 	LL_READ_FILE = 1 << 2,
 	LL_READ_DIR = 1 << 3,
-	LL_REMOVE_DIR = 1 << 4,
 	LL_REMOVE_FILE = 1 << 5,
-	LL_MAKE_DIR = 1 << 7,
 	LL_MAKE_REG = 1 << 8,
 	LL_TRUNCATE = 1 << 14,
 	LL_FS_1 = (1 << 13) - 1,
@@ -110,8 +108,6 @@ static int allow(int ruleset, uint64_t handled, const struct tfs_fence *fence)
 	static const uint64_t uses[] = {
 		[TFS_FENCE_READ] = LL_READ_FILE | LL_READ_DIR,
 		[TFS_FENCE_STORE] = LL_READ_FILE | LL_WRITE_FILE | LL_MAKE_REG | LL_REMOVE_FILE | LL_TRUNCATE,
-		[TFS_FENCE_CACHE] = LL_WRITE_FILE | LL_MAKE_REG | LL_MAKE_DIR | LL_REMOVE_FILE | LL_REMOVE_DIR | LL_TRUNCATE |
-				    LL_FS_2,
 	};
 	struct ll_beneath rule = { .allowed = uses[fence->use] & handled, .fd = fence->fd };
 	struct stat st;
@@ -122,16 +118,14 @@ static int allow(int ruleset, uint64_t handled, const struct tfs_fence *fence)
 }
 
 /* Forbid all but what is in @without, and @fences. */
-static int fence_in(struct ll_ruleset without, const struct tfs_fence *fences, unsigned n)
+static int fence_in(uint64_t without, const struct tfs_fence *fences, unsigned n)
 {
 	int abi = (int)syscall(LL_CREATE_RULESET, NULL, 0, LL_VERSION), r = 0;
 
 	if (abi < 0)
 		return -errno;
 	struct ll_ruleset all = everything(abi);
-	all.fs &= ~without.fs;
-	all.net &= ~without.net;
-	all.scoped &= ~without.scoped;
+	all.fs &= ~without;
 	/* Older kernels know less of the structure, and accept what they don't know if it is zero. */
 	cleanup_fd int ruleset = (int)syscall(LL_CREATE_RULESET, &all, sizeof all, 0);
 	if (ruleset < 0)
@@ -146,19 +140,10 @@ static int fence_in(struct ll_ruleset without, const struct tfs_fence *fences, u
 
 int tfs_fence(const struct tfs_fence *fences, unsigned n)
 {
-	return tfs_confines() ? fence_in((struct ll_ruleset){ 0 }, fences, n) : -EOPNOTSUPP;
+	return tfs_confines() ? fence_in(0, fences, n) : -EOPNOTSUPP;
 }
 
 int tfs_fence_read_only(void)
 {
-	return tfs_confines() ? fence_in((struct ll_ruleset){ .fs = LL_READ_FILE | LL_READ_DIR }, NULL, 0) : -EOPNOTSUPP;
-}
-
-int tfs_fence_writes(const struct tfs_fence *fences, unsigned n)
-{
-	const struct ll_ruleset without = { .fs = LL_READ_FILE | LL_READ_DIR | LL_EXECUTE,
-					    .net = UINT64_MAX,
-					    .scoped = UINT64_MAX };
-
-	return tfs_confines() ? fence_in(without, fences, n) : -EOPNOTSUPP;
+	return tfs_confines() ? fence_in(LL_READ_FILE | LL_READ_DIR, NULL, 0) : -EOPNOTSUPP;
 }

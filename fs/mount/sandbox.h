@@ -25,7 +25,6 @@ int tfs_become(uid_t uid, gid_t gid);
 enum tfs_fence_use {
 	TFS_FENCE_READ,	 /* files and directories beneath it, for reading */
 	TFS_FENCE_STORE, /* files in it may be created, read, written and removed */
-	TFS_FENCE_CACHE, /* files and directories beneath it may be created, written, renamed and removed; of a file: written */
 };
 
 struct tfs_fence {
@@ -42,9 +41,6 @@ int tfs_fence(const struct tfs_fence *fences, unsigned n);
 
 /* The same without a word about reading: nothing can be written. */
 int tfs_fence_read_only(void);
-
-/* Only that: nothing can be written, created or removed except beneath @fences. Programs that are executed can't, either. */
-int tfs_fence_writes(const struct tfs_fence *fences, unsigned n);
 
 /* System calls, by seccomp; what isn't in the list fails with ENOSYS, or EPERM if it depends on an argument. */
 enum tfs_filter {

@@ -6,7 +6,6 @@
  * Everything belongs to who mounted it, and only its bytes can change, which is noticed when they are read.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +16,6 @@
 #include "base/cleanup.h"
 #include "base/search.h"
 #include "base/sort.h"
-#include "remote/cache.h"
-#include "remote/options.h"
 #include "remote/remote.h"
 #include "storage/storage.h"
 
@@ -455,17 +452,4 @@ int tfs_storage_open_url_file(const char *path, struct tfs_storage **ret_storage
 	if (strlen(url) != n || !tfs_storage_is_remote(url) || *url == '@')
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "there is no https://, s3:// or hf:// URL in the file");
 	return open_url(url, ret_storage, ret_file, err);
-}
-
-int tfs_storage_open_cache(void)
-{
-	struct tfs_error err = { .offset = TFS_NO_OFFSET };
-	struct tfs_remote_options o;
-	struct tfs_cache *cache;
-
-	if (tfs_remote_options_get(&o, &err) || !*o.cache || tfs_cache_open(o.cache, o.cache_size, &cache, &err))
-		return -1;
-	int fd = fcntl(tfs_cache_dir(cache), F_DUPFD_CLOEXEC, 0);
-	tfs_cache_close(cache);
-	return fd;
 }

@@ -254,12 +254,6 @@ int tfs_storage_step(const struct tfs_storage *s, int at, const char *name);
 /* fstatat(2) of what is reached so. 0 or -errno. */
 int tfs_storage_stat(const struct tfs_storage *s, int at, const char *path, int flags, struct stat *ret);
 
-/*
- * The directory in which bytes of remote storage are kept, which is made: a descriptor, which the caller closes. -1: there is none, or it
- * can't be used, which is reported when it is needed.
- */
-int tfs_storage_open_cache(void);
-
 /* Is it the name of something that isn't a local path? */
 bool tfs_storage_is_remote(const char *path);
 

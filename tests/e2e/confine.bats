@@ -281,31 +281,6 @@ in_process() {
 	[[ $status = 1 && $output = *'--user=12345: Operation not permitted'* ]]
 }
 
-# A daemon that has the rights of who mounts it, but for writing.
-@test "of a remote model the daemon can write nothing but its cache" {
-	need_root
-	[[ ! $TFS_SANITIZER ]] || skip "optional: a sanitizer's process isn't confined"
-	[[ -x $(dirname "$TENSORFS")/tensorfs-fetch ]] || skip "optional: built without libcurl"
-	mkmodel --bytes 64K
-	"$TFS_PYTHON" "$e2e/remoteserver.py" web "$model" "$T/server" 3>&- 7>&- 9>&- &
-	helpers+=($!)
-	wait_until test -s "$T/server"
-	export TENSORFS_CACHE=$T/cache
-	start "$(cat "$T/server")/m" "$mnt"
-	cat "$mnt"/tensors/* >/dev/null
-	[[ $(stat_of confined) = *"of writing"* && $(stat_of confined) != *"no Landlock"* ]] || skip "optional: no Landlock here"
-	[[ $(field CapEff "$daemon") = "$none" && $(field NoNewPrivs "$daemon") = 1 ]]
-	run in_process "$daemon" \
-		"((int (*)(const char *, int, int))open)(\"$T/new\", 0102, 0644)" \
-		"((int (*)(const char *, int))open)(\"$model/model.safetensors\", 2)" \
-		"((int (*)(const char *, int, int))open)(\"$T/cache/new\", 0102, 0600)"
-	printf '%s\n' "$output"
-	[[ ${#lines[@]} = 6 ]] || skip "optional: gdb can't attach: $(tail -n 3 "$T/gdb.err")"
-	[[ ${lines[0]} = -1 && ${lines[1]} = 13 ]] || fail "a new file"
-	[[ ${lines[2]} = -1 && ${lines[3]} = 13 ]] || fail "another file"
-	[[ ${lines[4]} -ge 0 ]] || fail "the cache"
-}
-
 @test "--user: who, and who not" {
 	mkmodel --bytes 16K
 	refused 1 --user=nobody.such "$model" "$mnt"

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -98,33 +97,6 @@ static void not_written(const char *dir)
 	CHECK(refused(openat(at, "new", O_RDWR | O_CREAT, 0644), EACCES));
 }
 
-static void cached(const char *dir)
-{
-	int at = open(dir, O_PATH | O_DIRECTORY), null = open("/dev/null", O_RDWR);
-	struct tfs_fence fences[] = { { at, TFS_FENCE_CACHE }, { null, TFS_FENCE_CACHE }, { -1, TFS_FENCE_CACHE } };
-	char above[PATH_MAX];
-
-	snprintf(above, sizeof above, "%s/../beside", dir);
-	if (tfs_fence_writes(fences, 3) < 0)
-		_exit(SKIPPED);
-	CHECK(!mkdirat(at, "a", 0700) && !mkdirat(at, "b", 0700));
-	CHECK(openat(at, "a/data", O_RDWR | O_CREAT | O_EXCL, 0600) >= 0 && !renameat(at, "a/data", at, "b/map"));
-	CHECK(openat(at, "b/map", O_WRONLY | O_TRUNC) >= 0);
-	CHECK(!unlinkat(at, "b/map", 0) && !unlinkat(at, "a", AT_REMOVEDIR) && !unlinkat(at, "b", AT_REMOVEDIR));
-	CHECK(open("/etc/passwd", O_RDONLY) >= 0 && open("/dev/null", O_RDWR) >= 0);
-	CHECK(refused(open(above, O_RDWR | O_CREAT, 0600), EACCES) && refused(mkdir(above, 0700), EACCES));
-	CHECK(refused(open("/dev/full", O_WRONLY), EACCES));
-	CHECK(socket(AF_INET, SOCK_STREAM, 0) >= 0);
-	/* So can't what it executes. */
-	pid_t pid = fork();
-	int status;
-	if (!pid) {
-		execl("/bin/sh", "sh", "-c", "! (: >/dev/full) 2>/dev/null && : >/dev/null", NULL);
-		_exit(127);
-	}
-	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
-}
-
 static void *answer(void *arg)
 {
 	return arg;
@@ -197,7 +169,6 @@ static void without_caps(const char *dir)
 PROCESS_TEST(fenced)
 PROCESS_TEST(stored)
 PROCESS_TEST(not_written)
-PROCESS_TEST(cached)
 PROCESS_TEST(filtered_daemon)
 PROCESS_TEST(filtered_opener)
 PROCESS_TEST(filtered_keeper)
@@ -209,7 +180,7 @@ int main(void)
 		cmocka_unit_test(test_fenced),		cmocka_unit_test(test_stored),
 		cmocka_unit_test(test_not_written),	cmocka_unit_test(test_filtered_daemon),
 		cmocka_unit_test(test_filtered_opener), cmocka_unit_test(test_filtered_keeper),
-		cmocka_unit_test(test_without_caps),	cmocka_unit_test(test_cached),
+		cmocka_unit_test(test_without_caps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,6 +149,9 @@ static void on_done(struct tfs_exchange *x)
 	if (o == TFS_REFUSED) {
 		end(a, a->err.code);
 	} else if (o == TFS_BROKEN) {
+		/* Of a LIST that is late the last request has what time was left, which says nothing. */
+		if (x->code == CURLE_OPERATION_TIMEDOUT && a->spec.f->origin && a->spec.f->origin->listing)
+			tfs_origin_late(a->spec.f->origin, &a->err);
 		again(a, a->err.code, tfs_retry_delay(a->tries));
 	} else if (x->stopped && x->stopped != -ECANCELED) {
 		end(a, x->stopped);
@@ -172,9 +175,9 @@ static int prepare(struct tfs_ask *a)
 
 	tfs_exchange_fini(x);
 	*x = (struct tfs_exchange){ .f = a->spec.f, .ops = &ops, .method = a->spec.method, .post = a->spec.post };
-	/* All attempts together; the last one gets a second at least. */
+	/* All attempts together. */
 	left = a->give_up - tfs_now();
-	x->limit_ms = a->spec.impatient ? 2000 : (long)((left > 1 ? left : 1) * 1000);
+	x->limit_ms = a->spec.impatient ? 2000 : left > 0 ? (long)(left * 1000) + 1 : 1;
 	x->direct = a->spec.trusted;
 	if (a->spec.trusted)
 		x->trust = TFS_TRUST_THIS;
@@ -223,6 +226,9 @@ int tfs_ask(const struct tfs_ask_spec *spec)
 	a->job.run = run;
 	a->timer.run = on_timer;
 	a->give_up = tfs_now() + spec->f->options.timeout;
+	/* Of a LIST all requests together. */
+	if (spec->f->origin && spec->f->origin->listing && spec->f->origin->late < a->give_up)
+		a->give_up = spec->f->origin->late;
 	tfs_job_queue(&a->job, h, TFS_FETCH_DEMAND, false);
 	return 0;
 }

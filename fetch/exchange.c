@@ -11,13 +11,16 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/container.h"
 #include "config.h"
 
 /*
  * 512 KiB: 0.45 s of CPU time per GB, where libcurl's default of 16 KiB needs 0.74. A transfer that gets less than STALL_BYTES a
- * second for STALL_SECONDS is broken. A connection is used for ten minutes: names may lead elsewhere by then.
+ * second for STALL_SECONDS, or for a part of --remote-timeout, is broken. libcurl's own low speed limit is of an average of the last
+ * seconds, which after a fast beginning takes half as long again. A connection is used for ten minutes: names may lead elsewhere by
+ * then.
  */
-enum { BUFFER_SIZE = 512 << 10, STALL_BYTES = 1024, STALL_SECONDS = 10, CONNECT_SECONDS = 10, CONNECTION_SECONDS = 600 };
+enum { BUFFER_SIZE = 512 << 10, STALL_BYTES = 1024, STALL_SECONDS = 10, STALL_PART = 3, CONNECTION_SECONDS = 600 };
 
 /* Easy handles with their buffers, for the next exchange. */
 enum { MAX_IDLE = 32 };
@@ -69,8 +72,9 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 	size_t len = size * n;
 	int r;
 
+	x->last_byte = tfs_now();
 	if (!x->first_byte)
-		x->first_byte = tfs_now();
+		x->first_byte = x->last_byte;
 	x->body_bytes += len;
 	tfs_count(x->f, network_bytes, len);
 	r = x->ops->body(x, data, len);
@@ -142,9 +146,7 @@ static void set_transport(struct tfs_exchange *x)
 	curl_easy_setopt(e, CURLOPT_NOPROGRESS, 1L);
 	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)BUFFER_SIZE);
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_SECONDS);
-	curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES);
-	curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)STALL_SECONDS);
+	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)(tfs_exchange_patience(f) * 1000));
 	curl_easy_setopt(e, CURLOPT_MAXLIFETIME_CONN, (long)CONNECTION_SECONDS);
 	curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "tensorfs/" TFS_VERSION);
@@ -186,6 +188,30 @@ static void set_request(struct tfs_exchange *x)
 	}
 }
 
+double tfs_exchange_patience(const struct tfs_fetcher *f)
+{
+	double part = f->options.timeout / STALL_PART;
+
+	return part > STALL_SECONDS ? STALL_SECONDS : part < 1 ? 1 : part;
+}
+
+/* It is @patience ago that a byte came, or that it was looked at. */
+static void on_stall(struct tfs_timer *t)
+{
+	struct tfs_exchange *x = tfs_container_of(t, struct tfs_exchange, stall);
+	double now = tfs_now(), patience = tfs_exchange_patience(x->f);
+	uint64_t got = x->body_bytes - x->marked_bytes;
+
+	if (x->last_byte > 0 && (double)got >= STALL_BYTES * (now - x->marked)) {
+		x->marked = now;
+		x->marked_bytes = x->body_bytes;
+		tfs_timer_set(&x->f->loop, t, x->last_byte + patience > now ? x->last_byte + patience : now + patience);
+		return;
+	}
+	snprintf(x->text, sizeof x->text, "stalled: %llu bytes in %.0f s", (unsigned long long)got, now - x->marked);
+	tfs_exchange_finished(x->easy, CURLE_OPERATION_TIMEDOUT);
+}
+
 int tfs_exchange_start(struct tfs_exchange *x)
 {
 	int r;
@@ -206,6 +232,9 @@ int tfs_exchange_start(struct tfs_exchange *x)
 		x->easy = NULL;
 		return -ENOMEM;
 	}
+	x->marked = x->began;
+	x->stall.run = on_stall;
+	tfs_timer_set(&x->f->loop, &x->stall, x->began + tfs_exchange_patience(x->f));
 	tfs_count(x->f, requests, 1);
 	return 0;
 }
@@ -214,6 +243,7 @@ static void release(struct tfs_exchange *x)
 {
 	long connects = 0;
 
+	tfs_timer_stop(&x->stall);
 	if (!x->easy)
 		return;
 	curl_easy_getinfo(x->easy, CURLINFO_NUM_CONNECTS, &connects);

@@ -45,6 +45,9 @@ struct tfs_exchange {
 	enum tfs_reach reach;
 	double began, first_byte; /* tfs_now(); 0: not yet */
 	uint64_t body_bytes;
+	struct tfs_timer stall; /* when to look whether it gets on */
+	double last_byte, marked;
+	uint64_t marked_bytes;
 	char text[CURL_ERROR_SIZE];
 };
 
@@ -59,6 +62,9 @@ void tfs_exchange_fini(struct tfs_exchange *x);
 
 /* For tfs_loop_run(). */
 void tfs_exchange_finished(CURL *easy, CURLcode code);
+
+/* Seconds without bytes after which it is broken: so that within --remote-timeout it can be tried again. */
+double tfs_exchange_patience(const struct tfs_fetcher *f);
 
 /* How an exchange went, so far as it isn't about the status of the answer. */
 enum tfs_outcome {

@@ -15,6 +15,15 @@ size_t tfs_get_etag(const struct tfs_get *g, const struct tfs_exchange *x)
 	return strcspn(g->file->version + 1, "\"") + 2;
 }
 
+int tfs_get_other_size(const struct tfs_file *file, uint64_t size, const char *host, struct tfs_error *err)
+{
+	return tfs_error_set(
+		err, -ESTALE, TFS_NO_OFFSET,
+		"%s: %s has %llu bytes, and was listed with %llu: it has changed, or the list is wrong. Mount again, to "
+		"list it anew",
+		host, file->path, (unsigned long long)size, (unsigned long long)file->size);
+}
+
 /* Is it still the version that the table says? @etag: tfs_get_etag(). */
 static int check_version(const struct tfs_file *file, const struct tfs_head *h, size_t etag, const char *host,
 			 struct tfs_error *err)
@@ -22,12 +31,13 @@ static int check_version(const struct tfs_file *file, const struct tfs_head *h, 
 	uint64_t size = h->has_total ? h->total : h->length;
 
 	if ((h->has_total || (!h->has_range && h->has_length)) && size != file->size)
-		return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "%s: %s has changed: it has %llu bytes instead of %llu", host,
-				     file->path, (unsigned long long)size, (unsigned long long)file->size);
+		return tfs_get_other_size(file, size, host, err);
 	if (etag && h->etag && (strlen(h->etag) != etag || strncmp(h->etag, file->version, etag)))
-		return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "%s: %s has changed: another ETag", host, file->path);
+		return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET,
+				     "%s: %s has changed since it was listed: another ETag. Mount again", host, file->path);
 	if (file->kind == TFS_FETCH_MODIFIED && h->modified && strcmp(h->modified, file->version))
-		return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "%s: %s has changed: Last-Modified is %s", host, file->path,
+		return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET,
+				     "%s: %s has changed since it was listed: Last-Modified is %s. Mount again", host, file->path,
 				     h->modified);
 	return 0;
 }

@@ -464,9 +464,13 @@ static void on_status(struct tfs_attempt *a, struct tfs_host *h)
 		return;
 	}
 	o->ops->explain(o, &a->x, a->body, a->len, &err);
-	if (status == 404 || status == 410 || status == 412 || status == 416)
-		tfs_error_set(&err, -ESTALE, TFS_NO_OFFSET, "%s: %s has changed, or is gone: HTTP status %d",
-			      tfs_url_show_host(&a->x.url, host), g->file->path, status);
+	tfs_url_show_host(&a->x.url, host);
+	if (status == 416 && a->x.head.has_total && a->x.head.total != g->file->size)
+		tfs_get_other_size(g->file, a->x.head.total, host, &err);
+	else if (status == 404 || status == 410 || status == 412 || status == 416)
+		tfs_error_set(&err, -ESTALE, TFS_NO_OFFSET,
+			      "%s: %s has changed since it was listed, or is gone: HTTP status %d. Mount again", host,
+			      g->file->path, status);
 	fail(g, &err);
 }
 
@@ -497,19 +501,24 @@ static void evaluate(struct tfs_attempt *a, struct tfs_host *h)
 	}
 }
 
-void tfs_get_check_age(struct tfs_get *g, double now)
+double tfs_get_check_age(struct tfs_get *g, double now)
 {
 	const struct tfs_host *h = g->attempts[0].job.host;
+	bool running = g->attempts[0].running || g->attempts[1].running;
 	struct tfs_error err = { 0 };
 
-	if (g->attempts[0].running || g->attempts[1].running || (now < g->give_up && !(h && h->until > g->give_up)))
-		return;
-	if (h && h->until > now)
+	if (now < g->give_up && (running || !h || h->until <= g->give_up))
+		return g->give_up;
+	if (running)
+		tfs_error_set(&err, -EIO, TFS_NO_OFFSET, "%s: less than %llu KiB within %.0f s (--remote-timeout)", h->origin,
+			      (unsigned long long)(PROGRESS >> 10), g->f->options.timeout);
+	else if (h && h->until > now)
 		tfs_error_set(&err, -EIO, TFS_NO_OFFSET, "%s: too many requests; it asks to try again in %.0f s", h->origin,
 			      h->until - now);
 	else
-		tfs_error_set(&err, -EIO, TFS_NO_OFFSET, "no answer within %.0f s", g->f->options.timeout);
+		tfs_error_set(&err, -EIO, TFS_NO_OFFSET, "no answer within %.0f s (--remote-timeout)", g->f->options.timeout);
 	fail(g, &err);
+	return 0;
 }
 
 /* ------------------------------------------------------------------------------------------------------------------- */
@@ -557,7 +566,8 @@ void tfs_get_start(struct tfs_read *read, uint64_t max, bool asks)
 	g->at = g->counted = read->offset;
 	g->asks = asks;
 	g->priority = read->priority;
-	g->give_up = tfs_now() + g->f->options.timeout;
+	/* In all, with the time that it waited for a connection, or for where the file is, unless others had bytes meanwhile. */
+	g->give_up = (h->alive > read->since ? h->alive : read->since) + g->f->options.timeout;
 	g->again.run = on_again;
 	g->hedge.run = on_hedge;
 	g->lose.run = on_lose;

@@ -50,8 +50,8 @@ void tfs_get_start(struct tfs_read *read, uint64_t max, bool asks);
 /* One of its READs was answered, and must not be written any more. */
 void tfs_get_forget(struct tfs_get *g, struct tfs_read *read);
 
-/* Give up if it isn't running, and it is too late, or will be. */
-void tfs_get_check_age(struct tfs_get *g, double now);
+/* Give up if it is too late, or will be: 0; else when that is. */
+double tfs_get_check_age(struct tfs_get *g, double now);
 
 /* End it without answering its READs, which are freed. */
 void tfs_get_destroy(struct tfs_get *g);
@@ -64,6 +64,9 @@ size_t tfs_get_etag(const struct tfs_get *g, const struct tfs_exchange *x);
  * the table says? 0; or -EPROTO, -EOPNOTSUPP, -ESTALE, with @err filled.
  */
 int tfs_get_check(const struct tfs_get *g, const struct tfs_exchange *x, struct tfs_error *err);
+
+/* get-check.c: -ESTALE, with @err filled: @host says that @file has @size bytes, and not those that were listed. */
+int tfs_get_other_size(const struct tfs_file *file, uint64_t size, const char *host, struct tfs_error *err);
 
 /* range.c, for get.c: a READ is done, and freed. */
 void tfs_range_done(struct tfs_read *read, int code, const struct tfs_error *err);

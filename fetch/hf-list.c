@@ -11,9 +11,8 @@
 #include "base/json.h"
 #include "fetch/ask.h"
 #include "fetch/hf.h"
+#include "fetch/pages.h"
 #include "remote/protocol.h"
-
-enum { MAX_PAGES = 5000 };
 
 struct lister {
 	struct tfs_hf *h;
@@ -21,7 +20,8 @@ struct lister {
 	char *known;
 	char *commit;
 	char *file; /* the name of the one file that is wanted, or NULL */
-	unsigned pages;
+	struct tfs_pages pages;
+	char *first;  /* the path of the first entry of the page that is read */
 	bool renewed; /* the token was read again */
 };
 
@@ -30,6 +30,8 @@ static void finish(struct lister *l, int code, const struct tfs_error *err)
 	struct tfs_origin *o = &l->h->o;
 
 	tfs_origin_listed(o, code, err, &l->listing);
+	tfs_pages_fini(&l->pages);
+	free(l->first);
 	free(l->known);
 	free(l->commit);
 	free(l->file);
@@ -158,6 +160,8 @@ static int add(struct lister *l, struct entry *e, struct tfs_error *err)
 	struct tfs_listed file = { .size = e->has_lfs ? e->lfs_size : e->size };
 	const char *path;
 
+	if (!l->first && e->path.s)
+		l->first = strdup(e->path.s);
 	if (!e->is_file)
 		return 0;
 	if (e->sha256.s && e->sha256.len > 7 && !strncmp(e->sha256.s, "sha256:", 7)) {
@@ -184,6 +188,7 @@ static int read_tree(struct lister *l, char *text, size_t len, struct tfs_error 
 	struct tfs_json j;
 	int r;
 
+	free(tfs_steal(l->first));
 	tfs_json_init(&j, text, len, 0, err);
 	for (r = tfs_json_array_begin(&j); !r && (r = tfs_json_array_next(&j)) > 0;) {
 		struct entry e = { 0 };
@@ -221,11 +226,40 @@ static void done_listing(struct lister *l)
 	finish(l, r, &err);
 }
 
+static void on_tree(struct tfs_ask *a, void *arg);
+
+/* The next page is at @link, found in the answer @a. */
+static void follow(struct lister *l, const struct tfs_ask *a, const char *link)
+{
+	struct tfs_error err = { 0 };
+	struct tfs_url next;
+	int r;
+
+	if (tfs_url_join(&a->x.url, link, &next, &err)) {
+		fail_protocol(l, "its list of files goes on where it can't be followed", "");
+		return;
+	}
+	r = tfs_pages_go_on(&l->pages, next.text, l->first, &err);
+	if (!r)
+		r = tfs_origin_late(&l->h->o, &err);
+	if (!r && tfs_origin_is_at(&l->h->o, &next)) {
+		if (ask(l, &next, on_tree))
+			fail(l, -ENOMEM);
+		return;
+	}
+	tfs_url_fini(&next);
+	if (r == -EPROTO)
+		fail_protocol(l, err.what, "");
+	else if (r)
+		finish(l, r, &err);
+	else
+		fail_protocol(l, "its list of files goes on at another host", "");
+}
+
 static void on_tree(struct tfs_ask *a, void *arg)
 {
 	struct lister *l = arg;
 	struct tfs_error err = { 0 };
-	struct tfs_url next;
 	int r;
 
 	if (a->code || a->x.head.status != 200) {
@@ -239,13 +273,8 @@ static void on_tree(struct tfs_ask *a, void *arg)
 		fail_protocol(l, "its list of files isn't understood", err.what);
 	} else if (!a->x.head.next) {
 		done_listing(l);
-	} else if (++l->pages >= MAX_PAGES || tfs_url_join(&a->x.url, a->x.head.next, &next, &err)) {
-		fail_protocol(l, "its list of files goes on where it can't be followed", "");
-	} else if (!tfs_origin_is_at(&l->h->o, &next)) {
-		tfs_url_fini(&next);
-		fail_protocol(l, "its list of files goes on at another host", "");
-	} else if (ask(l, &next, on_tree)) {
-		fail(l, -ENOMEM);
+	} else {
+		follow(l, a, a->x.head.next);
 	}
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/cleanup.h"
 #include "fetch/tree.h"
@@ -18,7 +19,7 @@ static const char *const pages[] = { "https://huggingface.co/", "https://hf.co/"
 static const char *after_page(const char *url)
 {
 	for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
-		if (!strncmp(url, pages[i], strlen(pages[i])))
+		if (!strncasecmp(url, pages[i], strlen(pages[i])))
 			return url + strlen(pages[i]);
 	return NULL;
 }

@@ -406,7 +406,9 @@ static void advance(struct lister *l)
 
 	for (;;) {
 		while (!l->code && l->next < l->n && l->in_flight < MAX_IN_FLIGHT) {
-			r = ask_for(l, &l->items[l->next++]);
+			r = tfs_origin_late(&l->h->o, &l->err);
+			if (!r)
+				r = ask_for(l, &l->items[l->next++]);
 			if (r)
 				fail(l, r, NULL);
 		}

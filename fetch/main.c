@@ -65,7 +65,7 @@ static int prepare(struct tfs_fetcher *f)
 	if (!r)
 		r = tfs_origin_create(f, &err);
 	if (!r)
-		r = tfs_privileges_drop(f->origin->runs_programs, &err);
+		r = tfs_privileges_drop(f->origin->stays, f->origin->runs_programs, &err);
 	tfs_peer_welcome(r ? -EINVAL : 0, &err);
 	return r;
 }

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/clock.h"
+
 static const struct tfs_origin_ops *const origins[] = { &tfs_origin_hf, &tfs_origin_http, &tfs_origin_s3 };
 
 int tfs_origin_create(struct tfs_fetcher *f, struct tfs_error *err)
@@ -33,6 +35,17 @@ int tfs_origin_sign(void *arg, struct tfs_exchange *x, struct tfs_error *err)
 	struct tfs_origin *o = arg;
 
 	return o->ops->sign(o, x, err);
+}
+
+int tfs_origin_late(const struct tfs_origin *o, struct tfs_error *err)
+{
+	char host[TFS_URL_SHOWN];
+
+	if (tfs_now() < o->late)
+		return 0;
+	return tfs_error_set(err, -ENETUNREACH, TFS_NO_OFFSET,
+			     "%s: its list of files wasn't complete within %.0f s (--remote-timeout)",
+			     tfs_url_show_host(&o->base, host), o->f->options.timeout);
 }
 
 void tfs_origin_explain_status(const struct tfs_exchange *x, struct tfs_error *err)

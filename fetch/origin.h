@@ -17,8 +17,10 @@ struct tfs_origin {
 	enum tfs_where where; /* what is known about a file at first */
 	bool own_etags;	      /* ETags are what the origin itself says: whoever it redirects to may have others */
 	bool runs_programs;   /* for its credentials */
-	bool hasty;	      /* the LIST that is running may fail: the daemon has a table */
-	bool listing;	      /* a LIST is running */
+	bool stays;   /* who it is: credentials that end are in files, which others mayn't read, or need a program of this user's */
+	bool hasty;   /* the LIST that is running may fail: the daemon has a table */
+	bool listing; /* a LIST is running */
+	double late;  /* tfs_now() when it is to have ended */
 };
 
 /* Every function is required, but where it is said. */
@@ -73,6 +75,9 @@ void tfs_origin_listed(struct tfs_origin *o, int code, const struct tfs_error *e
 
 /* The same, if the revision is the one that the daemon has. */
 void tfs_origin_unchanged(struct tfs_origin *o);
+
+/* Is it time for the LIST that is running to have ended? 0, or -ENETUNREACH with @err filled. */
+int tfs_origin_late(const struct tfs_origin *o, struct tfs_error *err);
 
 /* 401, 403, 404, 410, other: a code and a text that has the status. For explain(). */
 void tfs_origin_explain_status(const struct tfs_exchange *x, struct tfs_error *err);

@@ -13,6 +13,7 @@
 
 #include "base/checked.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "fetch/origin.h"
 #include "fetch/range.h"
 
@@ -187,6 +188,7 @@ static int on_list(struct tfs_fetcher *f, struct message *msg)
 	if (!has_size(msg, sizeof msg->list) || msg->fd >= 0 || f->origin->listing)
 		return -EPROTO;
 	f->origin->listing = true;
+	f->origin->late = tfs_now() + f->options.timeout;
 	f->origin->hasty = *known != 0;
 	f->origin->ops->list(f->origin, known);
 	return 0;

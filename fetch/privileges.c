@@ -64,12 +64,12 @@ static void deny_changes(void)
 	close(fd);
 }
 
-int tfs_privileges_drop(bool runs_programs, struct tfs_error *err)
+int tfs_privileges_drop(bool stays, bool runs_programs, struct tfs_error *err)
 {
 	int r;
 
 	/* Without CAP_SETUID (or where no id but root's is mapped) it stays who it is: as root that has no capabilities. */
-	if (!geteuid() && !setgroups(0, NULL) && !setresgid(NOBODY, NOBODY, NOBODY))
+	if (!stays && !geteuid() && !setgroups(0, NULL) && !setresgid(NOBODY, NOBODY, NOBODY))
 		(void)!setresuid(NOBODY, NOBODY, NOBODY);
 	r = drop_capabilities();
 	if (r)

@@ -11,9 +11,10 @@
 void tfs_privileges_harden(void);
 
 /*
- * Once all files are read that only who started it may read: as root, become nobody. Then drop all capabilities, and, unless
- * @runs_programs, all rights to change or execute files (Landlock, where the kernel has it). 0, or -errno with @err filled.
+ * Once all files are read that only who started it may read: as root, become nobody, unless it @stays, as there will be such files
+ * again. Then drop all capabilities, and, unless @runs_programs, all rights to change or execute files (Landlock, where the kernel has
+ * it). 0, or -errno with @err filled.
  */
-int tfs_privileges_drop(bool runs_programs, struct tfs_error *err);
+int tfs_privileges_drop(bool stays, bool runs_programs, struct tfs_error *err);
 
 #endif

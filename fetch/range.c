@@ -144,8 +144,11 @@ static void run(struct tfs_job *j)
 
 /* --- Time ----------------------------------------------------------------------------------------------------------- */
 
-/* Of a READ that isn't sent: has nothing come from its host for too long, or will nothing be sent there for too long? */
-static void check_age(struct tfs_read *r, double now)
+/*
+ * Of a READ that isn't sent: has nothing come from its host for too long, or will nothing be sent there for too long? Then it is done,
+ * and 0; else when that is.
+ */
+static double check_age(struct tfs_read *r, double now)
 {
 	struct tfs_fetcher *f = r->f;
 	struct tfs_file *file = r->file;
@@ -155,34 +158,42 @@ static void check_age(struct tfs_read *r, double now)
 	bool asked = file->where == TFS_WHERE_ASKING && file->asker == r;
 
 	if (r->get)
-		return; /* that has its own time */
+		return now + f->options.timeout; /* that has its own time */
 	if (h && h->alive + f->options.timeout > give_up)
 		give_up = h->alive + f->options.timeout;
 	if (now < give_up && !(h && h->until > give_up))
-		return;
+		return give_up;
 	if (h && h->until > now)
 		tfs_error_set(&err, -EIO, TFS_NO_OFFSET, "%s: too many requests; it asks to try again in %.0f s", h->origin,
 			      h->until - now);
 	else
-		tfs_error_set(&err, -EIO, TFS_NO_OFFSET, "no answer within %.0f s", f->options.timeout);
+		tfs_error_set(&err, -EIO, TFS_NO_OFFSET, "no answer within %.0f s (--remote-timeout)", f->options.timeout);
 	tfs_tree_ref(file->tree);
 	tfs_range_done(r, -EIO, &err);
 	if (asked)
 		tfs_range_found(file);
 	tfs_tree_unref(file->tree);
+	return 0;
 }
 
+/* The earlier one of two times, of which @b may be 0: none. */
+static double earlier(double a, double b)
+{
+	return b > 0 && b < a ? b : a;
+}
+
+/* Every second, as hosts may say that they want to be left alone; and when the first one is due. */
 static void on_expire(struct tfs_timer *t)
 {
 	struct tfs_fetcher *f = tfs_container_of(t, struct tfs_fetcher, expire);
-	double now = tfs_now();
+	double now = tfs_now(), next = now + 1;
 
 	tfs_list_each(struct tfs_read, r, &f->reads, all)
-		check_age(r, now);
+		next = earlier(next, check_age(r, now));
 	tfs_list_each(struct tfs_get, g, &f->gets, all)
-		tfs_get_check_age(g, now);
+		next = earlier(next, tfs_get_check_age(g, now));
 	if (f->n_reads)
-		tfs_timer_set(&f->loop, &f->expire, now + 1);
+		tfs_timer_set(&f->loop, &f->expire, next);
 }
 
 /* --- Messages ------------------------------------------------------------------------------------------------------- */

@@ -8,22 +8,25 @@
 #include "base/cleanup.h"
 #include "base/container.h"
 #include "fetch/ask.h"
+#include "fetch/pages.h"
 #include "fetch/retry.h"
 #include "fetch/s3.h"
 #include "fetch/xml.h"
 #include "remote/protocol.h"
 
-enum { MAX_PAGES = 5000, MAX_RENEWALS = 3 };
+enum { MAX_RENEWALS = 3 };
 
 struct lister {
 	struct tfs_s3 *s;
 	struct tfs_listing listing;
 	char *token; /* where the list goes on; NULL: at the beginning, or not */
-	unsigned pages, renewals;
+	struct tfs_pages pages;
+	unsigned renewals;
 	size_t left_out;
 
 	/* Of the page that is read. */
 	char *key, *etag, *next;
+	char *first; /* key */
 	uint64_t size;
 	int64_t mtime;
 	bool has_size, truncated, encoded;
@@ -39,7 +42,9 @@ static void finish(struct lister *l, int code, const struct tfs_error *err)
 	if (!code && l->left_out)
 		tfs_fetch_warn(o->f, "%zu objects are left out, as their keys can't be paths", l->left_out);
 	tfs_origin_listed(o, code, err, &l->listing);
+	tfs_pages_fini(&l->pages);
 	free(l->token);
+	free(l->first);
 	free(l->key);
 	free(l->etag);
 	free(l->next);
@@ -114,7 +119,10 @@ static int on_element(void *arg, const char *name, const char *text)
 		l->mtime = tfs_retry_time(text);
 	} else if (!strcmp(name, "Contents")) {
 		r = add(l);
-		free(tfs_steal(l->key));
+		if (l->first)
+			free(tfs_steal(l->key));
+		else
+			l->first = tfs_steal(l->key);
 		free(tfs_steal(l->etag));
 		l->has_size = false;
 		l->mtime = 0;
@@ -134,6 +142,7 @@ static int read_page(struct lister *l, char *text, size_t len, struct tfs_error 
 	l->encoded = encoding && !strcmp(encoding, "url");
 	l->truncated = false;
 	free(tfs_steal(l->next));
+	free(tfs_steal(l->first));
 	return tfs_xml_read(text, len, on_element, l, err);
 }
 
@@ -171,6 +180,25 @@ static void done_listing(struct lister *l)
 	finish(l, r, &err);
 }
 
+/* To the next page. @host: who says so. */
+static void go_on(struct lister *l, const char *host)
+{
+	struct tfs_error err = { 0 };
+	int r = tfs_pages_go_on(&l->pages, l->next, l->first, &err);
+
+	if (r == -EPROTO)
+		tfs_error_set(&err, r, TFS_NO_OFFSET, "%s: %s", host, err.what);
+	if (!r)
+		r = tfs_origin_late(&l->s->o, &err);
+	if (r) {
+		finish(l, r, &err);
+		return;
+	}
+	free(l->token);
+	l->token = tfs_steal(l->next);
+	ask_page(l);
+}
+
 static void on_page(struct tfs_ask *a, void *arg)
 {
 	struct lister *l = arg;
@@ -192,21 +220,19 @@ static void on_page(struct tfs_ask *a, void *arg)
 		finish(l, err.code, &err);
 		return;
 	}
+	tfs_url_show_host(&a->x.url, host);
 	r = a->body ? read_page(l, a->body, a->len, &err) : -EPROTO;
-	if (!r && l->truncated && (!l->next || !*l->next || ++l->pages > MAX_PAGES))
+	if (!r && l->truncated && (!l->next || !*l->next))
 		r = -EPROTO;
 	if (r == -EINVAL || r == -EPROTO)
-		r = tfs_error_set(&err, -EPROTO, TFS_NO_OFFSET, "%s: its list of keys isn't understood%s%.200s",
-				  tfs_url_show_host(&a->x.url, host), *err.what ? ": " : "", err.what);
-	if (r) {
+		r = tfs_error_set(&err, -EPROTO, TFS_NO_OFFSET, "%s: its list of keys isn't understood%s%.200s", host,
+				  *err.what ? ": " : "", err.what);
+	if (r)
 		finish(l, r, &err);
-	} else if (l->truncated && !(l->s->file && l->listing.n)) {
-		free(l->token);
-		l->token = tfs_steal(l->next);
-		ask_page(l);
-	} else {
+	else if (l->truncated && !(l->s->file && l->listing.n))
+		go_on(l, host);
+	else
 		done_listing(l);
-	}
 }
 
 static void ask_page(struct lister *l)

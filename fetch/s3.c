@@ -111,6 +111,8 @@ static int read_environment(struct tfs_s3 *s, struct tfs_error *err)
 	if (r)
 		return r;
 	s->o.runs_programs = s->aws->source == TFS_AWS_PROCESS;
+	s->o.stays = s->o.runs_programs || s->aws->source == TFS_AWS_WEB_IDENTITY ||
+		     (s->aws->source == TFS_AWS_CONTAINER && tfs_aws_env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"));
 	endpoint = endpoint ? endpoint : tfs_aws_env("AWS_ENDPOINT_URL");
 	endpoint = endpoint ? endpoint : s->aws->endpoint;
 	s->endpoint = endpoint ? strdup(endpoint) : NULL;

@@ -10,6 +10,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/mask.h"
+#include "cli/cache-export.h"
 #include "cli/commands.h"
 #include "cli/figures.h"
 #include "cli/output.h"
@@ -93,9 +95,10 @@ static int load_models(struct cache *c)
 		return r ? r : -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		struct model *m = &c->models[c->n_models];
+		bool doubted;
 
 		memcpy(m->name, names[i], sizeof m->name);
-		c->n_models += !tfs_cache_get_tree(c->cache, m->name, &m->table);
+		c->n_models += !tfs_cache_get_tree(c->cache, m->name, &m->table, &doubted);
 	}
 	return 0;
 }
@@ -236,6 +239,7 @@ static bool remove_entry(struct cache *c, struct tfs_cache_entry *e, struct remo
 static bool choose(struct cache *c, const char *name)
 {
 	size_t len = strlen(name);
+	char shown[TFS_MASKED];
 	bool any = false;
 
 	for (size_t i = 0; i < c->n_models; i++) {
@@ -246,7 +250,7 @@ static bool choose(struct cache *c, const char *name)
 				any = c->models[i].chosen = true;
 	}
 	if (!any)
-		tfs_log_error("%s: not in the cache %s", name, tfs_cache_path(c->cache));
+		tfs_log_error("%s: not in the cache %s", tfs_mask_url(name, shown, sizeof shown), tfs_cache_path(c->cache));
 	return any;
 }
 
@@ -370,6 +374,39 @@ static int verify(struct cache *c)
 	return sum.bad || sum.damaged ? -EBADMSG : 0;
 }
 
+/* --- export ------------------------------------------------------------------------------------------------------------- */
+
+/* The one model of those that were chosen, of several that whose origin, or short name, is @name in full; NULL, and it says so. */
+static const struct model *chosen_model(const struct cache *c, const char *name)
+{
+	const struct model *found = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->n_models; i++) {
+		const struct model *m = &c->models[i];
+		const bool exact = !strcmp(m->table.origin, name) || !strcmp(m->table.display, name);
+
+		if (m->chosen && exact)
+			return m;
+		n += m->chosen;
+		found = m->chosen ? m : found;
+	}
+	if (n == 1)
+		return found;
+	tfs_log_error("%s: there are several:", name);
+	for (size_t i = 0; i < c->n_models; i++)
+		if (c->models[i].chosen)
+			fprintf(stderr, "  %s\n", c->models[i].table.display);
+	return NULL;
+}
+
+static int export(struct cache *c, char **args, int n)
+{
+	const struct model *m = choose(c, args[0]) ? chosen_model(c, args[0]) : NULL;
+
+	return m ? tfs_cache_export(c->cache, &m->table, args[1], args + 2, n - 2) : -ENOENT;
+}
+
 /* --- The command -------------------------------------------------------------------------------------------------------- */
 
 static int open_cache(struct cache *c)
@@ -404,13 +441,18 @@ static void fini(struct cache *c)
 /* Status 2: it can't be done. */
 static int run(struct cache *c, const char *what, char **names, int n)
 {
-	bool removes = !strcmp(what, "rm");
+	const bool removes = !strcmp(what, "rm"), exports = !strcmp(what, "export"), lists = !strcmp(what, "list");
+	const char *wrong = NULL;
 	int r;
 
-	if ((!removes && strcmp(what, "list") != 0 && strcmp(what, "verify") != 0) || (n && !removes) ||
-	    (removes && !n == !c->options.all)) {
-		fprintf(stderr, "tensorfs cache: %s\nTry 'tensorfs cache --help'.\n",
-			removes ? "rm: name models, or give --all" : "list, verify, or rm MODEL...");
+	if (removes)
+		wrong = !n == !c->options.all ? "rm: name models, or give --all" : NULL;
+	else if (exports)
+		wrong = n < 2 ? "export MODEL DIR [FILE...]" : NULL;
+	else if (n || (!lists && strcmp(what, "verify") != 0))
+		wrong = "list, verify, rm MODEL..., or export MODEL DIR [FILE...]";
+	if (wrong) {
+		fprintf(stderr, "tensorfs cache: %s\nTry 'tensorfs cache --help'.\n", wrong);
 		return TFS_EXIT_USAGE;
 	}
 	if (open_cache(c))
@@ -420,8 +462,8 @@ static int run(struct cache *c, const char *what, char **names, int n)
 		tfs_log_error("%s: %s", tfs_cache_path(c->cache), strerror(-r));
 		return TFS_EXIT_USAGE;
 	}
-	r = removes ? rm(c, names, n) : !strcmp(what, "list") ? list(c) : verify(c);
-	if (tfs_command_flush() || r == -ENOMEM)
+	r = removes ? rm(c, names, n) : exports ? export(c, names, n) : lists ? list(c) : verify(c);
+	if (tfs_command_flush() || r == -ENOMEM || (exports && r && r != -ENOENT && r != -ENODATA))
 		return TFS_EXIT_USAGE;
 	return r ? TFS_EXIT_FAILED : TFS_EXIT_OK;
 }
@@ -441,12 +483,12 @@ static int cache_main(int argc, char **argv)
 
 const struct tfs_command tfs_cache_command = {
 	.name = "tensorfs cache",
-	.summary = "list, check and delete what is kept of remote models",
-	.operands = "[list|verify|rm] [MODEL...]",
+	.summary = "list, check, delete and export what is kept of remote models",
+	.operands = "[list|verify|rm|export] [MODEL...]",
 	.max_operands = INT_MAX,
 	.about =
 		"What is kept on disk of remote models: list it; verify each piece by its hash, and complete files by the hash that their origin "
-		"gave; rm the models that are named, as list shows them.",
+		"gave; rm the models that are named, as list shows them; export MODEL DIR [FILE...]: write its files to a new directory.",
 	.status =
 		"Exit status: 0 done, 1 something is damaged, not there, or in use, 2 failed, or a usage error. See tensorfs-cache(1).",
 	.tables = { cache_options },

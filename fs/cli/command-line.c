@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/mask.h"
 #include "config.h"
 
 enum { OPT_HELP = 'h', OPT_VERSION = 'V' };
@@ -193,6 +194,7 @@ enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **
 	struct tfs_option all[TFS_OPTIONS_MAX];
 	struct option longs[TFS_OPTIONS_MAX] = { 0 };
 	char shorts[2 * TFS_OPTIONS_MAX + 1] = "";
+	char shown[TFS_MASKED];
 	int n_longs = 0, id;
 
 	tfs_command_options(c, all);
@@ -221,7 +223,8 @@ enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **
 		if (n < c->min_operands)
 			complain_missing(c, n);
 		else
-			fprintf(stderr, "%s: unexpected argument: %s\n", c->name, argv[optind + c->max_operands]);
+			fprintf(stderr, "%s: unexpected argument: %s\n", c->name,
+				tfs_mask_url(argv[optind + c->max_operands], shown, sizeof shown));
 		fprintf(stderr, "usage: %s [OPTIONS] %s\nTry '%s --help'.\n", c->name, c->operands, c->name);
 		return TFS_PARSED_USAGE;
 	}

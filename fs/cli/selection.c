@@ -10,6 +10,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/mask.h"
 #include "cli/terminal.h"
 #include "tree/resolve.h"
 
@@ -187,6 +188,7 @@ int tfs_items_named(const struct tfs_model_arg *arg, const struct tfs_scope *sco
 
 int tfs_items_select(const struct tfs_model_arg *arg, const struct tfs_scope *scope, char **names, int n, struct tfs_items *items)
 {
+	char shown[TFS_MASKED];
 	int result = 0;
 
 	if (!n)
@@ -197,7 +199,7 @@ int tfs_items_select(const struct tfs_model_arg *arg, const struct tfs_scope *sc
 		if (r == -ENOMEM)
 			return r;
 		if (r) {
-			tfs_log_error("%s: no such tensor, or directory of tensors", names[i]);
+			tfs_log_error("%s: no such tensor, or directory of tensors", tfs_mask_url(names[i], shown, sizeof shown));
 			result = r;
 		}
 	}

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mask.h"
 #include "cli/commands.h"
 #include "cli/figures.h"
 #include "cli/mounts.h"
@@ -76,6 +77,7 @@ static void add(struct status *s, const struct tfs_mount *m)
 /* The named ones, or all. */
 static int add_all(struct status *s, const struct tfs_mounts *mounts, char **dirs, int n)
 {
+	char shown[TFS_MASKED];
 	int result = 0;
 
 	for (size_t i = 0; !n && i < mounts->n; i++)
@@ -86,7 +88,7 @@ static int add_all(struct status *s, const struct tfs_mounts *mounts, char **dir
 		if (m) {
 			add(s, m);
 		} else {
-			tfs_log_error("%s: no tensorfs mount", dirs[i]);
+			tfs_log_error("%s: no tensorfs mount", tfs_mask_url(dirs[i], shown, sizeof shown));
 			result = -ENOENT;
 		}
 	}

@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/mask.h"
 #include "cli/commands.h"
 #include "cli/mounts.h"
 
@@ -107,6 +108,7 @@ static int run(const struct tfs_mount *m, bool lazy)
 static int umount_main(int argc, char **argv)
 {
 	struct tfs_mounts mounts;
+	char shown[TFS_MASKED];
 	bool lazy = false;
 	int first, status = TFS_EXIT_OK;
 
@@ -118,7 +120,7 @@ static int umount_main(int argc, char **argv)
 			return TFS_EXIT_USAGE;
 		const struct tfs_mount *m = tfs_mounts_find(&mounts, argv[i]);
 		if (!m)
-			tfs_log_error("%s: no tensorfs mount", argv[i]);
+			tfs_log_error("%s: no tensorfs mount", tfs_mask_url(argv[i], shown, sizeof shown));
 		const int one = m ? run(m, lazy) : TFS_EXIT_USAGE;
 		status = one > status ? one : status;
 		tfs_mounts_fini(&mounts);

@@ -17,6 +17,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/mask.h"
 #include "cli/commands.h"
 #include "cli/figures.h"
 #include "cli/mounts.h"
@@ -369,6 +370,7 @@ static int warm(struct warm *w, const struct tfs_mount *m, char **names, int n, 
 static int warm_main(int argc, char **argv)
 {
 	struct tfs_mounts mounts;
+	char shown[TFS_MASKED];
 	bool json = false;
 	int first, status = TFS_EXIT_USAGE;
 
@@ -380,7 +382,7 @@ static int warm_main(int argc, char **argv)
 	const struct tfs_mount *m = tfs_mounts_find(&mounts, argv[first]);
 	struct warm w = { .dir = m ? m->dir : "", .fd = m ? open(m->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1 };
 	if (!m)
-		tfs_log_error("%s: no tensorfs mount", argv[first]);
+		tfs_log_error("%s: no tensorfs mount", tfs_mask_url(argv[first], shown, sizeof shown));
 	else if (w.fd < 0)
 		tfs_log_error("%s: %s", m->dir, strerror(errno));
 	tfs_progress_init(&w.progress, false);

@@ -213,7 +213,8 @@ static int leave_root(struct tfs_fs *fs)
 	}
 	if (alone)
 		say(fs, ", no network");
-	r = tfs_keep_caps(0);
+	/* Root's fetcher becomes nobody, also when it is started again (remote/spawn.c). */
+	r = tfs_keep_caps(0, is_remote(fs) && !geteuid() ? TFS_CAP(CAP_SETUID) | TFS_CAP(CAP_SETGID) : 0);
 	if (r) {
 		tfs_log_error("dropping privileges: %s", strerror(-r));
 		return r;
@@ -296,7 +297,7 @@ int tfs_confine(struct tfs_fs *fs)
 		fence(fs);
 		filter(fs);
 	} else {
-		say(fs, ", no capabilities; a remote model: no Landlock, no seccomp");
+		say(fs, ", no capabilities in effect; a remote model: no Landlock, no seccomp");
 	}
 	tfs_log_info("confined: %s", fs->confined);
 	return 0;

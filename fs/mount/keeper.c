@@ -59,7 +59,7 @@ static void lock_up(const struct keeper *k)
 {
 	if (k->ours && !k->by_mount)
 		return;
-	tfs_keep_caps(TFS_CAP(CAP_SYS_ADMIN) | TFS_CAP(CAP_SYS_NICE));
+	tfs_keep_caps(TFS_CAP(CAP_SYS_ADMIN) | TFS_CAP(CAP_SYS_NICE), 0);
 	tfs_filter(TFS_FILTER_KEEPER);
 }
 
@@ -289,7 +289,7 @@ static void serve_originals(int socket, void *arg)
 	(void)arg;
 	for (int fd = 0; fd <= 2 && null >= 0; fd++)
 		dup2(null, fd);
-	tfs_keep_caps(TFS_CAP(CAP_SYS_ADMIN));
+	tfs_keep_caps(TFS_CAP(CAP_SYS_ADMIN), 0);
 	tfs_filter(TFS_FILTER_KEEPER);
 	answer_all(&k, socket);
 }

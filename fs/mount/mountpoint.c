@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/mask.h"
 
 /* Documentation/admin-guide/devices.txt: the misc devices, and /dev/fuse among them. */
 enum { FUSE_MAJOR = 10, FUSE_MINOR = 229 };
@@ -79,9 +80,12 @@ int tfs_mountpoint_fd(const char *mountpoint)
 	return tfs_is_fuse_device(&st) ? fd : -1;
 }
 
-/* @error: of stat(2), or 0 if @path is a tensorfs mount. */
-static int refuse(const char *path, int error)
+/* @error: of stat(2), or 0 if @given is a tensorfs mount. */
+static int refuse(const char *given, int error)
 {
+	char path[TFS_MASKED]; /* the arguments may have been given in another order */
+
+	tfs_mask_url(given, path, sizeof path);
 	switch (error) {
 	case 0:
 		tfs_log_error("mountpoint %s: already a tensorfs mount; unmount it with fusermount3 -u %s, or mount over it with "

@@ -191,9 +191,7 @@ static void on_done(struct tfs_wait *wait, int result)
 	struct waiting *w = tfs_container_of(wait, struct waiting, wait);
 	struct tfs_pending *p = &w->pending;
 	tfs_pending_disarm(p); /* after this nothing else refers to the pending open */
-	struct tfs_moved m = tfs_go_there(p->fs, p->here);
 	finish_tensor(p->fs, p->req, w->ino, w->id, result);
-	tfs_go_back(&m);
 	free(w);
 }
 
@@ -401,6 +399,16 @@ struct original {
 	int backing_id; /* 0: none */
 };
 
+static void log_original(const struct tfs_model *m, uint32_t node, int code)
+{
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	char line[TFS_ERROR_LINE];
+
+	tfs_model_error_in(m, node, &err);
+	tfs_error_set(&err, code, TFS_NO_OFFSET, "opening: %s", tfs_model_why(m, node, code));
+	tfs_log_error("%s", tfs_error_line(&err, line, sizeof line));
+}
+
 static int open_node(struct tfs_work *w)
 {
 	struct original *f = (struct original *)w;
@@ -409,6 +417,9 @@ static int open_node(struct tfs_work *w)
 	if (f->fd == -ENOENT && tfs_model_is_remote(f->fs->model))
 		return 0;
 	if (f->fd < 0) {
+		/* Why a local one can't be opened, who opens it can find out as well as we can. */
+		if (tfs_model_is_remote(f->fs->model))
+			log_original(f->fs->model, f->node, f->fd);
 		tfs_originals_changed(&f->fs->originals, f->node);
 		return f->fd;
 	}
@@ -518,7 +529,7 @@ void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct request q = { .fs = fs, .req = req, .ino = ino, .writing = (fi->flags & O_ACCMODE) != O_RDONLY };
 	int r = tfs_inode_of(fs, ino, &q.inode);
 
-	tfs_placement_answering(&fs->placement, fuse_req_ctx(req)->pid, tfs_here_of(fs, req).cpu >= 0, true);
+	tfs_placement_answering(&fs->placement, fuse_req_ctx(req)->pid, tfs_came_by_ring(fs, req), true);
 	if (!r && q.writing && !(q.inode.kind == TFS_INO_CONTROL && tfs_control_writable(q.inode.node)))
 		r = -EROFS;
 	if (!r && q.inode.kind == TFS_INO_NODE && !S_ISREG(fs->model->nodes[q.inode.node].mode))

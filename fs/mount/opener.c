@@ -146,7 +146,7 @@ static void serve(int socket, void *arg)
 	for (int fd = 0; fd <= 2 && null >= 0; fd++)
 		dup2(null, fd);
 	/* As far as this kernel can: it has been given a right, and needs no other. */
-	tfs_keep_caps(TFS_CAP(CAP_DAC_READ_SEARCH));
+	tfs_keep_caps(TFS_CAP(CAP_DAC_READ_SEARCH), 0);
 	tfs_fence_read_only();
 	tfs_filter(TFS_FILTER_OPENER);
 	tfs_inside_init(&o->inside, &o->storage);

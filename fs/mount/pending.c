@@ -9,13 +9,7 @@
 #include "config.h"
 #include "mount/reply.h"
 
-/*
- * libfuse's io_uring transport (3.18) has one ring per CPU with a thread bound to it, and that thread enters the kernel without
- * the lock under which others put their answers into the ring's submission queue: it can publish an entry that is half
- * written, and the answer is lost. On the ring's own CPU an answer doesn't run in parallel with that thread; what remains is a
- * preemption within those few instructions.
- */
-struct tfs_here tfs_here_of(struct tfs_fs *fs, fuse_req_t req)
+bool tfs_came_by_ring(struct tfs_fs *fs, fuse_req_t req)
 {
 #ifdef HAVE_FUSE_URING
 	if (fuse_req_is_uring(req)) {
@@ -29,38 +23,17 @@ struct tfs_here tfs_here_of(struct tfs_fs *fs, fuse_req_t req)
 			pthread_setspecific(fs->ring_thread, fs);
 			pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 		}
-		return (struct tfs_here){ sched_getcpu() };
+		return true;
 	}
 #else
 	(void)fs, (void)req;
 #endif
-	return (struct tfs_here){ -1 };
-}
-
-struct tfs_moved tfs_go_there(struct tfs_fs *fs, struct tfs_here h)
-{
-	struct tfs_moved m = { 0 };
-	cpu_set_t there;
-	if (h.cpu < 0 || sched_getaffinity(0, sizeof m.before, &m.before))
-		return m;
-	tfs_placement_end(&fs->placement);
-	CPU_ZERO(&there);
-	CPU_SET(h.cpu, &there);
-	m.moved = !sched_setaffinity(0, sizeof there, &there);
-	return m;
-}
-
-void tfs_go_back(const struct tfs_moved *m)
-{
-	if (m->moved)
-		sched_setaffinity(0, sizeof m->before, &m->before);
+	return false;
 }
 
 static void answer_interrupted(struct tfs_pending *p)
 {
-	struct tfs_moved m = tfs_go_there(p->fs, p->here);
 	tfs_reply_error(p->req, -EINTR);
-	tfs_go_back(&m);
 	free(p);
 }
 
@@ -92,7 +65,7 @@ void tfs_pending_fill(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, 
 {
 	p->fs = fs;
 	p->req = req;
-	p->here = tfs_here_of(fs, req);
+	tfs_came_by_ring(fs, req);
 	p->give_up = give_up;
 	p->killed_only = false;
 }

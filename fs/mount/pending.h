@@ -5,32 +5,20 @@
 #ifndef TFS_FS_PENDING_H
 #define TFS_FS_PENDING_H
 
-#include <sched.h>
 #include <stdbool.h>
 
 #include "mount/fs.h"
 
-/* Where an answer must be sent from: see pending.c. */
-struct tfs_here {
-	int cpu; /* of the ring; -1: the request came through /dev/fuse, and any thread may answer */
-};
-
-struct tfs_here tfs_here_of(struct tfs_fs *fs, fuse_req_t req);
-
-struct tfs_moved {
-	bool moved;
-	cpu_set_t before;
-};
-
-/* To be called around an answer from a thread other than the one that received the request. */
-struct tfs_moved tfs_go_there(struct tfs_fs *fs, struct tfs_here h);
-void tfs_go_back(const struct tfs_moved *m);
+/*
+ * Whether @req came over io_uring, and not through /dev/fuse. To be called in the thread that received it, at the latest before the
+ * request is left to another one: the thread of a ring has to outlive its requests.
+ */
+bool tfs_came_by_ring(struct tfs_fs *fs, fuse_req_t req);
 
 /* A request that waits. The first member of what is allocated for it: after an interrupt it is answered and freed here. */
 struct tfs_pending {
 	struct tfs_fs *fs;
 	fuse_req_t req;
-	struct tfs_here here;
 	/* The reader was interrupted. True: nothing else will answer. False: it is being answered already, or this triggers it. */
 	bool (*give_up)(struct tfs_pending *p);
 	/*

@@ -2,6 +2,7 @@
 #ifndef TFS_FS_PRIVILEGES_H
 #define TFS_FS_PRIVILEGES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*

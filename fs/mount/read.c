@@ -19,7 +19,6 @@ struct reading {
 	struct tfs_read read;
 	struct tfs_fs *fs;
 	fuse_req_t req;
-	struct tfs_here here;
 	struct tfs_watched watched;
 	_Atomic unsigned users; /* the request that is not answered, the read that is not over */
 };
@@ -39,9 +38,7 @@ static bool give_up_reading(struct tfs_watched *w)
 static void on_killed(struct tfs_watched *w)
 {
 	struct reading *rd = tfs_container_of(w, struct reading, watched);
-	struct tfs_moved m = tfs_go_there(rd->fs, rd->here);
 	tfs_reply_error(rd->req, -EINTR);
-	tfs_go_back(&m);
 	reading_unref(rd);
 }
 
@@ -70,10 +67,7 @@ static void reply_reading(struct reading *rd, int result)
 
 static void on_read(struct tfs_read *r, int result)
 {
-	struct reading *rd = (struct reading *)r;
-	struct tfs_moved m = tfs_go_there(rd->fs, rd->here);
-	reply_reading(rd, result);
-	tfs_go_back(&m);
+	reply_reading((struct reading *)r, result);
 }
 
 static void read_stream(struct tfs_fs *fs, fuse_req_t req, struct tfs_stream *stream, uint64_t offset, size_t len)
@@ -88,7 +82,7 @@ static void read_stream(struct tfs_fs *fs, fuse_req_t req, struct tfs_stream *st
 	rd->read.len = len;
 	rd->fs = fs;
 	rd->req = req;
-	rd->here = tfs_here_of(fs, req);
+	tfs_came_by_ring(fs, req);
 	rd->users = 2;
 	rd->watched.tid = fuse_req_ctx(req)->pid;
 	rd->watched.killed_only = true;

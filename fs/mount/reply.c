@@ -163,7 +163,7 @@ void tfs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct tfs_fs *fs = fuse_req_userdata(req);
 
 	(void)ino;
-	tfs_placement_answering(&fs->placement, 0, tfs_here_of(fs, req).cpu >= 0, false);
+	tfs_placement_answering(&fs->placement, 0, tfs_came_by_ring(fs, req), false);
 	release(fs, req, (struct tfs_opened *)(uintptr_t)fi->fh);
 	fuse_reply_err(req, 0);
 }

@@ -29,13 +29,13 @@ bool tfs_has_cap(int cap)
 }
 
 /* Takes CAP_SETPCAP. EINVAL: beyond the last one. */
-static void empty_bounds(void)
+static void empty_bounds(uint64_t but)
 {
-	for (int cap = 0; !prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); cap++)
+	for (int cap = 0; cap < 64 && (but >> cap & 1 || !prctl(PR_CAPBSET_DROP, cap, 0, 0, 0)); cap++)
 		;
 }
 
-int tfs_keep_caps(uint64_t keep)
+int tfs_keep_caps(uint64_t keep, uint64_t dormant)
 {
 	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[2] = { 0 };
@@ -43,13 +43,13 @@ int tfs_keep_caps(uint64_t keep)
 
 	if (r)
 		return r;
-	empty_bounds();
+	empty_bounds(dormant);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	for (int i = 0; i < 2; i++) {
 		data[i].effective &= (uint32_t)(keep >> 32 * i);
-		data[i].permitted &= (uint32_t)(keep >> 32 * i);
+		data[i].permitted &= (uint32_t)((keep | dormant) >> 32 * i);
 		data[i].inheritable = 0;
 	}
 	return syscall(SYS_capset, &h, data) ? -errno : 0;

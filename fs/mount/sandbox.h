@@ -15,8 +15,11 @@
 /* Is the capability @cap effective? */
 bool tfs_has_cap(int cap);
 
-/* Give up all capabilities except those in @keep, a set of TFS_CAP(), also in the bounding set as far as possible, and never get any: no_new_privs. 0 or -errno. */
-int tfs_keep_caps(uint64_t keep);
+/*
+ * Give up all capabilities except those in @keep, a set of TFS_CAP(), also in the bounding set as far as possible, and never get any:
+ * no_new_privs. Those in @dormant stay for a program that is executed, but are not in effect. 0 or -errno.
+ */
+int tfs_keep_caps(uint64_t keep, uint64_t dormant);
 
 /* Become @uid and @gid, without other groups. 0, or -errno: still who it was. */
 int tfs_become(uid_t uid, gid_t gid);

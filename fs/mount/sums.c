@@ -64,9 +64,7 @@ static void on_hash(struct tfs_hash_wait *w, int result)
 {
 	struct asking *a = asking_of(w);
 	tfs_pending_disarm(&a->pending);
-	struct tfs_moved m = tfs_go_there(a->pending.fs, a->pending.here);
 	reply_hash(a, result);
-	tfs_go_back(&m);
 }
 
 void tfs_getxattr_hash(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode, size_t size)
@@ -113,9 +111,7 @@ static void on_all(struct tfs_hash_wait *w, int result)
 {
 	struct asking *a = asking_of(w);
 	tfs_pending_disarm(&a->pending);
-	struct tfs_moved m = tfs_go_there(a->pending.fs, a->pending.here);
 	reply_sums(a, result);
-	tfs_go_back(&m);
 }
 
 static void on_one(struct tfs_hash_wait *w, int result);
@@ -161,17 +157,14 @@ static void on_one(struct tfs_hash_wait *w, int result)
 	struct asking *a = asking_of(w);
 	struct tfs_fs *fs = a->pending.fs;
 	const struct tfs_set *set = &fs->model->sets[a->set];
-	struct tfs_here here = a->pending.here;
 
 	tfs_pending_disarm(&a->pending);
 	if (w->checked)
 		a->checked = set->tensors[set->by_offset[a->place]].source;
 	a->place++;
-	struct tfs_moved m = tfs_go_there(fs, here);
 	int r = result ? result : ask_for_some(a);
 	if (r != TFS_QUEUED)
 		reply_sums(a, r);
-	tfs_go_back(&m);
 }
 
 static int ask_for_all(struct asking *a)

@@ -70,9 +70,7 @@ void tfs_asking_arm(struct tfs_asking *a, struct tfs_works *ws, struct tfs_fs *f
 /* It waits no more, and give_up() knows: the answer, from any thread. */
 static void answer_disarmed(struct tfs_asking *a, struct tfs_work *w, int result)
 {
-	struct tfs_moved m = tfs_go_there(a->pending.fs, a->pending.here);
 	a->answer(a, w, result);
-	tfs_go_back(&m);
 	free(a);
 }
 

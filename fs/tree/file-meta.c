@@ -28,7 +28,7 @@ static int add_gguf(struct tfs_json_out *b, const struct tfs_model *m, uint32_t 
 	int code = tfs_model_open_input(m, node, &in);
 
 	path_of(m, node, path);
-	int r = code ? tfs_error_set(&err, code, TFS_NO_OFFSET, "opening: %s", strerror(-code)) :
+	int r = code ? tfs_error_set(&err, code, TFS_NO_OFFSET, "opening: %s", tfs_model_why(m, node, code)) :
 		       tfs_gguf_json(b, &in, path, full, &err);
 	/* If the file isn't the mounted one any more, neither the result nor an error is valid. */
 	int changed = code ? 0 : tfs_model_check_node(m, node, &in);

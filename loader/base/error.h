@@ -14,7 +14,7 @@ struct tfs_error {
 	int code;	 /* -errno, as the function returned it; 0: no error */
 	uint64_t offset; /* byte offset in the file, or TFS_NO_OFFSET */
 	char file[256];	 /* file the error is about, relative to the model directory; of a longer path the end is kept */
-	char what[640];	 /* one line without a newline: what was found, and the limit it exceeds */
+	char what[1280]; /* one line without a newline: what was found, and the limit it exceeds */
 };
 
 /*
@@ -30,7 +30,7 @@ void tfs_error_in(struct tfs_error *err, const char *file);
  * "FILE: byte OFFSET: WHAT" into @buf, each part only if it is known, always NUL-terminated. TFS_ERROR_LINE bytes fit any error.
  * Returns @buf.
  */
-#define TFS_ERROR_LINE 968
+#define TFS_ERROR_LINE 1664
 const char *tfs_error_line(const struct tfs_error *err, char *buf, unsigned long size);
 
 /*

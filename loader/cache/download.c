@@ -36,25 +36,13 @@ static void bring_in(struct tfs_download *d, uint32_t node)
 	}
 }
 
-/* Which files sets are made of. NULL: out of memory. */
-static bool *find_sources(const struct tfs_model *m)
-{
-	bool *is_source = calloc(m->n_nodes, sizeof *is_source);
-
-	for (size_t s = 0; s < m->n_sets && is_source; s++)
-		for (uint32_t i = 0; i < m->sets[s].n_sources; i++)
-			is_source[m->sets[s].sources[i]] = true;
-	return is_source;
-}
-
 static void *download(void *arg)
 {
 	struct tfs_download *d = arg;
 	const struct tfs_model *m = d->model;
-	cleanup_free bool *is_source = find_sources(m);
 
-	for (uint32_t n = 0; n < m->n_nodes && is_source; n++)
-		if (!is_source[n] && m->nodes[n].id.size <= SMALL_MAX && m->nodes[m->nodes[n].parent].n_sets)
+	for (uint32_t n = 0; n < m->n_nodes; n++)
+		if (!m->is_source[n] && m->nodes[n].id.size <= SMALL_MAX && m->nodes[m->nodes[n].parent].n_sets)
 			bring_in(d, n);
 	for (size_t s = 0; s < m->n_sets && d->all; s++)
 		for (uint32_t i = 0; i < m->sets[s].n_sources; i++)

@@ -356,6 +356,26 @@ static int slot_write(struct tfs_transfer *t, uint64_t at, const uint8_t *data, 
 	return 0;
 }
 
+/* Log why a slot can't be filled; the same line in @line. */
+static void report(struct tfs_streams *s, const struct tfs_slot *sl, int code, const struct tfs_error *what,
+		   char line[TFS_ERROR_LINE])
+{
+	const struct tfs_tensor *tensor = sl->file.layout.tensor;
+	const uint32_t *node = sl->file.layout.content.of;
+	struct tfs_error err = what ? *what : (struct tfs_error){ .offset = TFS_NO_OFFSET };
+
+	if (tensor) {
+		tfs_report(s->model, tensor, sl->transfer.at, code, what, line);
+		return;
+	}
+	/* A file as it is, or the files of a set, which are named already. */
+	if (s->nodes && node >= s->nodes && node < s->nodes + s->model->n_nodes)
+		tfs_model_error_in(s->model, *node, &err);
+	if (!err.what[0])
+		tfs_error_set(&err, code, err.offset, "%s", strerror(-code));
+	tfs_log_error("%s", tfs_error_line(&err, line, TFS_ERROR_LINE));
+}
+
 static void slot_end(struct tfs_transfer *t, int code, const struct tfs_error *err)
 {
 	struct tfs_slot *sl = (struct tfs_slot *)t;
@@ -371,11 +391,8 @@ static void slot_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 		wake(s);
 		return;
 	}
-	const struct tfs_tensor *tensor = sl->file.layout.tensor;
-	if (code && code != -ECANCELED && tensor)
-		tfs_report(s->model, tensor, t->at, code, err, line);
-	else if (code && code != -ECANCELED && err)
-		tfs_log_error("%s", tfs_error_line(err, line, sizeof line));
+	if (code && code != -ECANCELED)
+		report(s, sl, code, err, line);
 	pthread_mutex_lock(&s->lock);
 	sl->state = SLOT_READY;
 	sl->failure = code;

@@ -53,9 +53,11 @@ struct tfs_sources *tfs_sources_create(const struct tfs_model *model, bool direc
 
 static void source_free(struct tfs_source *s)
 {
+	int fd = atomic_load_explicit(&s->buffered_fd, memory_order_relaxed);
+
+	if (fd >= 0 && fd != s->in.fd)
+		close(fd);
 	tfs_input_close(&s->in);
-	if (s->direct_fd >= 0)
-		close(s->direct_fd);
 	free(s);
 }
 
@@ -111,47 +113,79 @@ static int name_error(struct tfs_sources *p, uint32_t node, int code, struct tfs
 	return code;
 }
 
-static const char stale[] = "changed, replaced or removed since it was mounted";
+/* Opening or checking it has failed. */
+static int name_failure(struct tfs_sources *p, uint32_t node, int code, struct tfs_error *err)
+{
+	return name_error(p, node, code, err, tfs_model_why(p->model, node, code));
+}
+
+/* An open may be a round trip to a server, so what isn't needed isn't opened. */
+static int open_first(struct tfs_sources *p, struct tfs_source *s)
+{
+	if (p->direct && !tfs_model_is_remote(p->model)) {
+		s->direct_fd = tfs_model_open_node(p->model, s->node, O_DIRECT);
+		if (s->direct_fd >= 0) {
+			s->in = tfs_input_of_fd(s->direct_fd, s->size);
+			s->tier = TFS_TIER_URING;
+			return 0;
+		}
+		s->direct_fd = -1;
+	}
+	int r = tfs_model_open_input(p->model, s->node, &s->in);
+	if (r)
+		return r;
+	s->tier = tfs_source_is_remote(s) ? TFS_TIER_REMOTE : TFS_TIER_BUFFERED;
+	s->buffered_fd = s->in.fd;
+	return 0;
+}
+
+/* The kernel's readahead would load what wasn't requested; how much to read at once is our decision. */
+static void no_readahead(int fd)
+{
+	posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+}
 
 static int source_open(struct tfs_sources *p, uint32_t node, struct tfs_source **ret_source, struct tfs_error *err)
 {
 	struct tfs_source *s = calloc(1, sizeof *s);
 	if (!s)
 		return name_error(p, node, -ENOMEM, err, "out of memory");
-	int r = tfs_model_open_input(p->model, node, &s->in);
-	if (r) {
-		free(s);
-		return name_error(p, node, r, err, r == -ESTALE ? stale : strerror(-r));
-	}
+	s->model = p->model;
 	s->node = node;
 	s->size = p->model->nodes[node].id.size;
-	s->direct_fd = -1;
-	s->tier = TFS_TIER_BUFFERED;
-	if (tfs_source_is_remote(s)) {
-		s->tier = TFS_TIER_REMOTE;
-		*ret_source = s;
-		return 0;
+	s->direct_fd = s->buffered_fd = -1;
+	int r = open_first(p, s);
+	if (r) {
+		free(s);
+		return name_failure(p, node, r, err);
 	}
-	/* The kernel's readahead would load what wasn't requested; how much to read at once is our decision. */
-	posix_fadvise(s->in.fd, 0, 0, POSIX_FADV_RANDOM);
-	if (p->direct) {
-		int direct_fd = tfs_model_open_node(p->model, node, O_DIRECT);
-		if (direct_fd >= 0) {
-			s->direct_fd = direct_fd;
-			s->tier = TFS_TIER_URING;
-		} else if (direct_fd == -ESTALE) { /* replaced between the two opens */
-			source_free(s);
-			return name_error(p, node, -ESTALE, err, stale);
-		}
-	}
+	if (s->buffered_fd >= 0)
+		no_readahead(s->buffered_fd);
 	*ret_source = s;
 	return 0;
+}
+
+/* A descriptor of @s, which isn't remote, for reads through the page cache; it stays @s's. */
+static int buffered(struct tfs_source *s)
+{
+	int fd = atomic_load(&s->buffered_fd), none = -1;
+
+	if (fd >= 0)
+		return fd;
+	fd = tfs_model_open_node(s->model, s->node, 0);
+	if (fd < 0)
+		return fd;
+	no_readahead(fd);
+	if (atomic_compare_exchange_strong(&s->buffered_fd, &none, fd))
+		return fd;
+	close(fd); /* another thread was quicker */
+	return none;
 }
 
 int tfs_source_check(struct tfs_sources *p, struct tfs_source *s, struct tfs_error *err)
 {
 	int r = tfs_model_check_node(p->model, s->node, &s->in);
-	return r ? name_error(p, s->node, r, err, r == -ESTALE ? stale : strerror(-r)) : 0;
+	return r ? name_failure(p, s->node, r, err) : 0;
 }
 
 int tfs_source_pin(struct tfs_sources *p, uint32_t node, struct tfs_source **ret_source, struct tfs_error *err)
@@ -247,7 +281,10 @@ int tfs_source_read_buffered(struct tfs_source *s, uint64_t offset, size_t len, 
 
 	if (tfs_source_is_remote(s))
 		return tfs_source_read_remote(s, offset, len, buf, false, err);
-	n = read_full(s->in.fd, buf, len, offset, false);
+	int fd = buffered(s);
+	if (fd < 0)
+		return tfs_error_set(err, fd, TFS_NO_OFFSET, "%s", tfs_model_why(s->model, s->node, fd));
+	n = read_full(fd, buf, len, offset, false);
 	if (n < 0)
 		return tfs_error_set(err, -EIO, offset, "reading %zu bytes: %s", len, strerror(-n));
 	if ((size_t)n < len)
@@ -290,8 +327,9 @@ static int fill_by_hint(struct tfs_source *s, uint64_t offset, uint64_t end, str
 		step = find_ahead(s);
 		atomic_store_explicit(&s->ahead, step, memory_order_relaxed);
 	}
-	for (uint64_t at = offset; at < end; at += step)
-		posix_fadvise(s->in.fd, (off_t)at, (off_t)(end - at < step ? end - at : step), POSIX_FADV_WILLNEED);
+	int fd = buffered(s);
+	for (uint64_t at = offset; fd >= 0 && at < end; at += step)
+		posix_fadvise(fd, (off_t)at, (off_t)(end - at < step ? end - at : step), POSIX_FADV_WILLNEED);
 	for (uint64_t at = offset; at < end; at += step) {
 		uint8_t byte;
 		int r = tfs_source_read_buffered(s, (end - at < step ? end : at + step) - 1, 1, &byte, err);
@@ -325,7 +363,10 @@ static int touch(uint8_t *at)
 static int fill_by_huge_page(struct tfs_source *s, uint64_t offset, uint64_t end)
 {
 	const size_t len = end - offset;
-	uint8_t *map = mmap(NULL, len, PROT_READ, MAP_SHARED, s->in.fd, (off_t)offset);
+	int fd = buffered(s);
+	if (fd < 0)
+		return fd;
+	uint8_t *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, (off_t)offset);
 
 	if (map == MAP_FAILED)
 		return -EOPNOTSUPP;

@@ -35,11 +35,14 @@ struct tfs_source {
 	struct tfs_list idle;
 	unsigned pins;
 	/* Immutable while pinned. */
-	uint64_t serial; /* unique, even over time; > 0 */
+	uint64_t serial;	       /* unique, even over time; > 0 */
+	const struct tfs_model *model; /* borrowed */
 	uint32_t node;
 	uint64_t size;
-	struct tfs_input in; /* buffered; of a remote file it has no descriptor */
-	int direct_fd;	     /* O_DIRECT, or -1 if the file system refuses it: then the tier is BUFFERED */
+	struct tfs_input in; /* as it was opened first; of a remote file it has no descriptor */
+	int direct_fd;	     /* that of @in, by O_DIRECT; -1 if the file system refuses it: then the tier is BUFFERED */
+	/* Private to source.c: reads through the page cache. That of @in if there is no other, -1 until the first use. */
+	_Atomic int buffered_fd;
 	/* The first tier that hasn't failed yet where a lower one succeeded. Relaxed: a late reader just tries once more. */
 	_Atomic enum tfs_tier tier;
 	/* Relaxed, for tfs_source_fill(): how; and bytes that the kernel reads ahead at a time, 0: not asked yet. */
@@ -88,7 +91,7 @@ enum tfs_read_how {
  * Read exactly [offset, offset + len) of the pinned source into @buf, which is aligned to TFS_IO_ALIGN and has room for
  * len + 2 * TFS_IO_ALIGN bytes. *@ret_data points at the first byte requested, somewhere in @buf. Pages in the page cache are
  * copied from there; else O_DIRECT; else, even if a direct read fails midway, a buffered read whose pages are dropped again. 0, or
- * -EIO with @err if the bytes aren't available: a short file, or a medium error.
+ * -errno with @err if the bytes are not available: -EIO for a short file or a medium error, or as tfs_source_pin().
  */
 int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf, uint8_t **ret_data, enum tfs_read_how *ret_how,
 		    struct tfs_error *err);

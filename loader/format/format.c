@@ -134,6 +134,9 @@ void tfs_format_names(char ret[static TFS_FORMAT_NAMES])
 			for (const char *const *e = k ? f->ambiguous : f->extensions; e && *e && len < TFS_FORMAT_NAMES; e++)
 				if (!is_listed(ret, *e))
 					len += snprintf(ret + len, TFS_FORMAT_NAMES - len, "%s*%s", len ? ", " : "", *e);
+	for (size_t i = 0; (f = tfs_format_at(i)); i++)
+		for (const char *const *name = f->names; name && *name && len < TFS_FORMAT_NAMES; name++)
+			len += snprintf(ret + len, TFS_FORMAT_NAMES - len, ", %s", *name);
 }
 
 const char *tfs_format_unfinished(const char *file_name)

@@ -2,12 +2,15 @@
 #include "format/sniff.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/cursor.h"
 #include "format/archive/tar.h"
 #include "format/format.h"
+#include "format/torch/pickle.h"
 #include "format/zip.h"
 #include "storage/storage.h"
 
@@ -211,6 +214,61 @@ static bool has_packed(const struct tfs_zip *zip)
 	return false;
 }
 
+/* torch before 0.1.10, in 2017 (torch/serialization.py, legacy_load()): a tar file of four members. */
+#define OLD_TORCH "a file of a torch before 0.1.10: load it, and save it with a torch of 0.4 to 2.x"
+
+struct old_torch {
+	unsigned found;
+};
+
+static int is_member(void *arg, const struct tfs_tar_member *m)
+{
+	static const char *const names[] = { "sys_info", "pickle", "tensors", "storages" };
+	struct old_torch *old = arg;
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strcmp(tfs_tar_plain(m->name), names[i]))
+			old->found |= 1u << i;
+	return 0;
+}
+
+const char *tfs_sniff_old_torch(const struct tfs_input *in)
+{
+	enum { ALL = 0xf, MOST = 8 /* and their extended headers */ };
+	struct old_torch old = { 0 };
+	uint8_t start[TFS_TAR_BLOCK];
+
+	if (in->size < sizeof start || tfs_input_read(in, start, sizeof start, 0, NULL) || !tfs_tar_claims(start, sizeof start))
+		return NULL;
+	tfs_tar_walk(in, MOST, is_member, &old, NULL);
+	return old.found == ALL ? OLD_TORCH : NULL;
+}
+
+static int pass_member(void *arg, const struct tfs_tar_member *m)
+{
+	(void)arg, (void)m;
+	return 0;
+}
+
+/* Of its first members, and not within another archive, as that would be read again and again. */
+static bool is_cut_tar(const struct tfs_input *in)
+{
+	enum { MOST = 4096 };
+	int r = in->outer ? TFS_TAR_END : tfs_tar_walk(in, MOST, pass_member, NULL, NULL);
+
+	return r == TFS_TAR_NO_END || r == -EINVAL;
+}
+
+/* What a tar file is that isn't read. */
+static const char *what_of_tar(const struct tfs_input *in)
+{
+	if (tfs_sniff_old_torch(in))
+		return OLD_TORCH;
+	if (is_cut_tar(in))
+		return "a tar file that ends early, before any weights: was it cut short?";
+	return "a tar file without weights that can be read in place: unpack it first";
+}
+
 /* --- The file -------------------------------------------------------------------------------------------------------- */
 
 static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
@@ -235,15 +293,15 @@ static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
 			.what = has_packed(s->zip) ? "a zip file that has its weights compressed: unpack it first" :
 						     "a zip file without tensors",
 		};
-	else if (tfs_tar_claims(s->start,
-				s->len)) /* torch before 0.1.10, in 2017 (torch/serialization.py, legacy_load()), wrote such, too */
+	else if (tfs_tar_claims(s->start, s->len))
 		*c = (struct tfs_sniffed){
 			.container = TFS_IN_TAR,
-			.what = "a tar file without weights that can be read in place: unpack it first, or, where a torch before "
-				"0.1.10 wrote it, load and save it with a torch of 0.4 to 2.x",
+			.what = what_of_tar(s->in),
 		};
-	else if (s->len > 2 && s->start[0] == 0x80 && s->start[1] >= 2 && s->start[1] <= 5) /* PROTO (pickletools.py) */
+	else if (tfs_pickle_protocol(s->start, s->len) > 0)
 		*c = (struct tfs_sniffed){ .container = TFS_IN_PICKLE, .what = "a Python pickle without tensors or NumPy arrays" };
+	else if (!tfs_pickle_protocol(s->start, s->len))
+		c->what = "a Python pickle of protocol 0, which is text: load it, and save it with pickle.dump(protocol=4)";
 	else
 		sniff_text(s, c);
 }
@@ -327,6 +385,54 @@ int tfs_sniff_other(const struct tfs_input *in, const struct tfs_format *format,
 
 /* --- Names ----------------------------------------------------------------------------------------------------------- */
 
+/* Bytes of TensorFlow's PREFIX, if @name is PREFIX.data-00000-of-00001, or PREFIX.meta of a checkpoint; else 0. */
+static size_t bundle_prefix(const char *name)
+{
+	static const char end[] = ".data-00000-of-00000", graph[] = ".meta";
+	const size_t len = strlen(name), at = len - (sizeof end - 1);
+
+	if (tfs_format_ends_with(name, ".ckpt.meta"))
+		return len - (sizeof graph - 1);
+	if (len < sizeof end)
+		return 0;
+	for (size_t i = 0; end[i]; i++)
+		if (end[i] == '0' ? name[at + i] < '0' || name[at + i] > '9' : name[at + i] != end[i])
+			return 0;
+	return at;
+}
+
+/* X.onnx_data_1, as transformers.js splits it. */
+static bool is_onnx_part(const char *name)
+{
+	const char *part = strstr(name, ".onnx_data_");
+	int len = 0;
+
+	return part && part > name && !sscanf(part, ".onnx_data_%*4[0-9]%n", &len) && len && !part[len];
+}
+
+/* group1-shard1of3.bin, as TensorFlow.js names its weights. */
+static bool is_tfjs_part(const char *name)
+{
+	int len = 0;
+
+	return sscanf(name, "group%*4[0-9]-shard%*5[0-9]of%*5[0-9].bin%n", &len) == 0 && len && !name[len];
+}
+
+bool tfs_sniff_part(const char *file_name, char table[static NAME_MAX + 1])
+{
+	size_t prefix = bundle_prefix(file_name);
+
+	if (tfs_format_ends_with(file_name, ".distcp"))
+		strcpy(table, ".metadata");
+	else if (is_tfjs_part(file_name))
+		strcpy(table, "model.json");
+	else if (prefix && prefix + strlen(".index") <= NAME_MAX)
+		strcpy(mempcpy(table, file_name, prefix), ".index");
+	else
+		return false;
+	return true;
+}
+
 const char *tfs_sniff_name(const char *file_name, bool has_format)
 {
 	static const struct {
@@ -334,8 +440,7 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		bool misleads; /* it begins like a file of a format */
 	} names[] = {
 		{ ".distcp", "a part of a torch distributed checkpoint", true }, /* files of torch.save(), one after the other */
-		{ ".ckpt.meta", "a part of a TensorFlow checkpoint" },
-		{ ".data-00000-of-00001", "a part of a TensorFlow checkpoint" },
+		{ ".ckpt.index", "a part of a TensorFlow checkpoint" },
 		{ ".pb", "a TensorFlow graph" },
 		{ ".ocdbt", "a part of an Orbax checkpoint" },
 		{ ".engine", "a TensorRT engine" },
@@ -343,7 +448,11 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 		{ ".trt", "a TensorRT engine" },
 		{ ".mil", "a compiled Core ML model's program" },
 		{ ".espresso.weights", "weights of a compiled Core ML model" },
-		{ ".ncnn.bin", "weights of an ncnn model" },
+		{ ".mlmodelc", "a compiled Core ML model" },
+		{ ".onnx_data", "the data of an ONNX model" },
+		{ ".onnx.data", "the data of an ONNX model" },
+		{ ".ncnn.bin", "the weights of an ncnn model" },
+		{ ".param", "the layers of an ncnn model" },
 		{ ".rknn", "a model compiled for Rockchip's NPUs" },
 		{ ".bpte", "an ExecuTorch program bundled with tests" },
 		{ ".axmodel", "a model compiled for Axera's NPUs" },
@@ -373,7 +482,11 @@ const char *tfs_sniff_name(const char *file_name, bool has_format)
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (names[i].misleads >= has_format && tfs_format_ends_with(file_name, names[i].suffix))
 			return names[i].what;
-	return NULL;
+	if (has_format)
+		return NULL;
+	return bundle_prefix(file_name) ? "a part of a TensorFlow checkpoint" :
+	       is_onnx_part(file_name)	? "the data of an ONNX model" :
+					  NULL;
 }
 
 int tfs_sniff_read(const struct tfs_format *format, const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog,

@@ -6,6 +6,7 @@
 #ifndef TFS_FORMAT_SNIFF_H
 #define TFS_FORMAT_SNIFF_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -84,6 +85,15 @@ int tfs_sniff_other(const struct tfs_input *in, const struct tfs_format *format,
  * content was recognised; then only names are considered whose files are known to begin like a format's.
  */
 const char *tfs_sniff_name(const char *file_name, bool has_format);
+
+/* What the tar file @in is, as from tfs_sniff_name(), if a torch before 0.1.10 wrote it; else NULL. */
+const char *tfs_sniff_old_torch(const struct tfs_input *in);
+
+/*
+ * Is @file_name the name of a part of a checkpoint (TensorFlow's data, torch's .distcp, TensorFlow.js's shards), whose tensors another
+ * file in its directory lists? Then that one's name is in @table.
+ */
+bool tfs_sniff_part(const char *file_name, char table[static NAME_MAX + 1]);
 
 /*
  * Read the table of tensors with @format's parse(), whose arguments and result these are; if the file isn't of that format, the

@@ -72,6 +72,20 @@ static bool contains(const struct tfs_input *in, const char *word)
 	return found;
 }
 
+/* Is the last byte but white space another than @end? */
+static bool is_cut(const struct tfs_input *in, char end)
+{
+	char tail[64];
+	size_t n = in->size < sizeof tail ? in->size : sizeof tail;
+
+	if (tfs_input_read(in, tail, n, in->size - n, NULL))
+		return false;
+	while (n && strchr(" \t\r\n", tail[n - 1]))
+		n--;
+	return !n || tail[n - 1] != end;
+}
+
+/* What was cut short may lack what it has last; then a model's topology, or a part of a manifest, is a sign of one. */
 static bool recognises(const struct tfs_sample *s)
 {
 	size_t at = 0;
@@ -80,9 +94,13 @@ static bool recognises(const struct tfs_sample *s)
 		at++;
 	if (at == s->len || s->in->size > MAX_SIZE)
 		return false;
-	if (s->start[at] == '[')
-		return contains(s->in, "\"paths\"") && contains(s->in, "\"weights\"");
-	return s->start[at] == '{' && contains(s->in, "\"weightsManifest\"");
+	if (s->start[at] == '[') {
+		bool paths = contains(s->in, "\"paths\""), weights = contains(s->in, "\"weights\"");
+
+		return paths && weights ? true : (paths || weights) && is_cut(s->in, ']');
+	}
+	return s->start[at] == '{' &&
+	       (contains(s->in, "\"weightsManifest\"") || (contains(s->in, "\"modelTopology\"") && is_cut(s->in, '}')));
 }
 
 /* --- Weights --------------------------------------------------------------------------------------------------------- */

@@ -24,10 +24,11 @@
 struct tfs_weight_file {
 	uint32_t node;
 	bool is_index;
-	bool is_ambiguous; /* its name may be that of weights or of something else */
-	bool is_other;	   /* and it isn't weights; ignored from then on */
-	bool missing;	   /* a dangling link that an index lists as a shard: the index reports it, so no warning of its own */
-	size_t candidate;  /* the first that has it, as an index into struct tfs_candidates.all, or TFS_NO_CANDIDATE */
+	bool is_ambiguous;  /* its name may be that of weights or of something else */
+	bool is_other;	    /* and it isn't weights; ignored from then on */
+	const char *unread; /* then, if it is of a kind that isn't read, what it is; static */
+	bool missing;	    /* a dangling link that an index lists as a shard: the index reports it, so no warning of its own */
+	size_t candidate;   /* the first that has it, as an index into struct tfs_candidates.all, or TFS_NO_CANDIDATE */
 	const struct tfs_format *format;
 	struct tfs_catalog *catalog; /* of a valid weight file, sorted by name; of a broken one, the part that was read, or NULL */
 	struct tfs_index *index;     /* of a valid index */

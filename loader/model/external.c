@@ -69,7 +69,7 @@ static int locate(struct located *l, const struct tfs_format *format, uint32_t n
 		l->node = MISSING;
 		r = tfs_model_open_input(l->m, node, &l->in);
 		if (r)
-			return tfs_error_set(err, r, TFS_NO_OFFSET, "opening its weight file: %s", strerror(-r));
+			return tfs_error_set(err, r, TFS_NO_OFFSET, "opening its weight file: %s", tfs_model_why(l->m, node, r));
 		l->node = node;
 	}
 	return format->locate(&l->in, t, err);

@@ -21,6 +21,9 @@ struct tfs_model_impl {
 	struct tfs_way *ways;
 	struct tfs_acl_of *acls;
 	struct tfs_set *sets;
+	bool *is_source;
+	struct tfs_unread *unread;
+	size_t room_unread;
 	struct tfs_catalog **catalogs; /* own the tensors' names and shapes, and the tables of single-file sets */
 	size_t n_catalogs;
 	struct tfs_arena arena;		       /* names, and the tables of merged sets */
@@ -52,6 +55,21 @@ struct tfs_sniffed tfs_sniff_node(const struct tfs_model *m, uint32_t node);
 
 /* -EINVAL, with @err saying that @m, of @n_dirs directories, has no weights, how they would be named, and what exists instead. */
 int tfs_nothing_found(const struct tfs_model *m, size_t n_dirs, struct tfs_error *err);
+
+/*
+ * @err says that @node isn't weights. If by its name it has the weights that another file lists, which is there and isn't read (a damaged
+ * model.json of TensorFlow.js), say that of the other one instead: true; or false if it was @told already, by node. Else true.
+ */
+bool tfs_explain_part(const struct tfs_model *m, uint32_t node, bool *told, struct tfs_error *err);
+
+/* Is the file @node only what stands for one: a Git LFS pointer, or zero bytes? */
+bool tfs_is_absent(const struct tfs_model *m, uint32_t node);
+
+/* Is @node in a directory that is a compiled model, of which nothing is read? */
+bool tfs_in_compiled(const struct tfs_model *m, uint32_t node);
+
+/* What @node is, as from tfs_model_unread(), if it is weights that aren't read; else NULL. */
+const char *tfs_unread_what(const struct tfs_model *m, uint32_t node);
 
 /* The format whose shards an index of this name would list, or NULL. */
 const struct tfs_format *tfs_index_format(const char *file_name);
@@ -108,8 +126,5 @@ void tfs_model_warn(struct tfs_model_impl *m, uint32_t node, int code, const cha
 /* The same, about byte @offset of it. */
 void tfs_model_warn_at(struct tfs_model_impl *m, uint32_t node, int code, uint64_t offset, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));
-
-/* Set @node as the file that @err is about. */
-void tfs_model_error_in(const struct tfs_model *m, uint32_t node, struct tfs_error *err);
 
 #endif

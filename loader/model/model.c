@@ -69,6 +69,8 @@ void tfs_model_destroy(struct tfs_model *model)
 	free(m->ways);
 	free(m->acls);
 	free(m->sets);
+	free(m->is_source);
+	free(m->unread);
 	tfs_arena_fini(&m->arena);
 	tfs_storage_destroy(m->pub.storage);
 	free(m);

@@ -126,6 +126,12 @@ struct tfs_part {
 	uint32_t scaled; /* in set->scaled */
 };
 
+/* A file of weights that isn't read. */
+struct tfs_unread {
+	uint32_t node;
+	const char *what; /* "a TensorRT engine"; static */
+};
+
 struct tfs_model {
 	struct tfs_storage *storage; /* the directory, from which all files are opened */
 	size_t n_nodes;
@@ -137,6 +143,9 @@ struct tfs_model {
 	const struct tfs_acl_of *acls; /* access control lists, sorted by node; none: also if they aren't determined */
 	size_t n_sets;
 	const struct tfs_set *sets; /* the sets of a directory are adjacent, primary first */
+	const bool *is_source;	    /* by node: is it among the sources of a set? */
+	size_t n_unread;
+	const struct tfs_unread *unread; /* for tfs_model_unread(): those whose content says what they are, sorted by node */
 	unsigned npy_align; /* the data of files in npy/ and f32/ begins at a multiple of it: TFS_NPY_ALIGN unless set otherwise */
 };
 
@@ -171,6 +180,9 @@ int tfs_model_open_limited(const char *path, const struct tfs_scan_limits *limit
 			   tfs_warn_fn *warn, void *warn_arg, struct tfs_model **ret_model, struct tfs_error *err);
 void tfs_model_destroy(struct tfs_model *m); /* takes NULL */
 
+/* Set @node as the file that @err is about. */
+void tfs_model_error_in(const struct tfs_model *m, uint32_t node, struct tfs_error *err);
+
 /*
  * "PATH: FILE: …" of an error of a model that was opened as @path, into @buf, without repeating a path that is also the file's.
  * TFS_ERROR_LINE plus the path's length is enough. Returns @buf.
@@ -201,6 +213,9 @@ int tfs_model_path(const struct tfs_model *m, uint32_t node, char *buf, size_t s
  * -errno: -ESTALE if it was replaced, removed or changed; -EINVAL if it isn't a regular file.
  */
 int tfs_model_open_input(const struct tfs_model *m, uint32_t node, struct tfs_input *ret_input);
+
+/* What is wrong if opening or checking @node has failed with @code: -ESTALE, of a file that is elsewhere what its origin has said. */
+const char *tfs_model_why(const struct tfs_model *m, uint32_t node, int code);
 
 /*
  * The same, as a descriptor that the caller owns, or -errno. @flags: O_DIRECT or 0. Of a remote file only if all of it is in the cache;
@@ -250,8 +265,8 @@ uint32_t tfs_model_walk(const struct tfs_model *m, uint32_t dir, const char *pat
 uint32_t tfs_model_find_child(const struct tfs_model *m, uint32_t dir, const char *name, size_t len);
 
 /*
- * The first file from node *@node on whose name says that it is weights of a kind that isn't read: sets *@node to it, and returns what it
- * is ("a TensorRT engine"). NULL: there is none. Only names are looked at, so this costs no IO.
+ * The first file or directory from node *@node on that is weights of a kind that isn't read, by its name or by what is known of its content:
+ * sets *@node to it, and returns what it is ("a TensorRT engine"). NULL: there is none. Costs no IO.
  */
 const char *tfs_model_unread(const struct tfs_model *m, uint32_t *node);
 

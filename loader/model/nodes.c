@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/mask.h"
 #include "base/search.h"
 #include "base/sort.h"
 #include "model/impl.h"
@@ -17,13 +18,13 @@ const char *tfs_model_error_line(const char *path, const struct tfs_error *err, 
 {
 	size_t len = strlen(path), file = strlen(err->file);
 	bool ends = file && file <= len && !strcmp(path + len - file, err->file) && (file == len || path[len - file - 1] == '/');
-	char line[TFS_ERROR_LINE];
+	char line[TFS_ERROR_LINE], shown[TFS_MASKED];
 	struct tfs_error rest = *err;
 
 	/* A directory may contain a file with the same name. */
 	if (ends && (file == len || !tfs_storage_is_dir(path)))
 		rest.file[0] = '\0';
-	snprintf(buf, size, "%s: %s", path, tfs_error_line(&rest, line, sizeof line));
+	snprintf(buf, size, "%s: %s", tfs_mask_url(path, shown, sizeof shown), tfs_error_line(&rest, line, sizeof line));
 	return buf;
 }
 
@@ -104,6 +105,16 @@ static int open_node(const struct tfs_model *m, uint32_t node, int flags, struct
 int tfs_model_open_input(const struct tfs_model *m, uint32_t node, struct tfs_input *ret_input)
 {
 	return open_node(m, node, 0, ret_input);
+}
+
+const char *tfs_model_why(const struct tfs_model *m, uint32_t node, int code)
+{
+	const char *said;
+
+	if (code != -ESTALE)
+		return strerror(-code);
+	said = m->storage->ops->stale ? m->storage->ops->stale(m->storage, &m->nodes[node].id) : NULL;
+	return said ? said : "changed, replaced or removed since it was mounted";
 }
 
 int tfs_model_open_node(const struct tfs_model *m, uint32_t node, int flags)

@@ -637,7 +637,10 @@ static int find_format(struct tfs_model_impl *m, struct given *g, struct tfs_err
 	if (r)
 		return tfs_error_set(err, r, TFS_NO_OFFSET, "opening: %s", strerror(-r));
 	r = tfs_sniff_present(&in, err);
+	/* As in a directory, the name decides between what may have such a name. */
 	if (!r)
+		r = tfs_sniff_format(&in, g->name, &c.format, err);
+	if (!r && !c.format)
 		r = tfs_sniff(&in, &c, err);
 	if (r)
 		return r;

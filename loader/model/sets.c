@@ -57,6 +57,10 @@ const struct tfs_format *tfs_index_format(const char *file_name)
 
 static int find_files(struct finder *f)
 {
+	/* What every compiled Core ML model has, here the directory that was given. */
+	const bool compiled = tfs_model_find_child(&f->m->pub, TFS_NODE_ROOT, "coremldata.bin", strlen("coremldata.bin")) !=
+			      UINT32_MAX;
+
 	for (uint32_t i = 0; i < f->m->pub.n_nodes; i++) {
 		const struct tfs_node *n = &f->m->nodes[i];
 		struct tfs_weight_file file = { .node = i };
@@ -74,7 +78,7 @@ static int find_files(struct finder *f)
 			file.format = tfs_format_maybe(n->name);
 			file.is_ambiguous = file.format != NULL;
 		}
-		if (!file.format)
+		if (!file.format || (i != f->m->given && (compiled || tfs_in_compiled(&f->m->pub, i))))
 			continue;
 		if (tfs_array_room(f->files, f->n_files, f->room_files))
 			return -ENOMEM;
@@ -490,15 +494,28 @@ static int find_in_dir(struct finder *f, uint32_t dir, struct tfs_weight_file *f
 
 /* --- The model --------------------------------------------------------------------------------------------------- */
 
+static int keep_unread(struct tfs_model_impl *m, const struct tfs_weight_file *file)
+{
+	if (tfs_array_room(m->unread, m->pub.n_unread, m->room_unread))
+		return -ENOMEM;
+	m->pub.unread = m->unread;
+	m->unread[m->pub.n_unread++] = (struct tfs_unread){ file->node, file->unread };
+	return 0;
+}
+
 /* Remove the files that have turned out to be something else. */
-static void drop_others(struct finder *f)
+static int drop_others(struct finder *f)
 {
 	size_t kept = 0;
+	int r = 0;
 
-	for (size_t i = 0; i < f->n_files; i++)
+	for (size_t i = 0; i < f->n_files && !r; i++)
 		if (!f->files[i].is_other)
 			f->files[kept++] = f->files[i];
+		else if (f->files[i].unread)
+			r = keep_unread(f->m, &f->files[i]);
 	f->n_files = kept;
+	return r;
 }
 
 static int find(struct finder *f)
@@ -518,7 +535,7 @@ static int find(struct finder *f)
 	want_heads(f);
 	tfs_parallel_for(f->n_files, m->threads, parse_file, f);
 	parse_again(f);
-	drop_others(f);
+	r = drop_others(f);
 	for (size_t i = 0; i < f->n_files && !r; i = end) {
 		uint32_t dir = m->nodes[f->files[i].node].parent;
 
@@ -579,30 +596,72 @@ static const struct broken *main_reason(const struct finder *f)
 	return best;
 }
 
+/*
+ * What to say of @b: of a vague file maybe that it needs another one, or that it is of a kind that isn't read. False: nothing, as something
+ * was, or will be, said of that one; or as .tensorfs/stats lists what isn't read.
+ */
+static bool explain(const struct finder *f, const struct broken *b, bool alone, bool *told, struct tfs_error *ret)
+{
+	const char *unread;
+
+	*ret = b->err;
+	if (!is_vague(f, b) || tfs_is_absent(&f->m->pub, b->node))
+		return true;
+	unread = tfs_unread_what(&f->m->pub, b->node);
+	if (unread)
+		tfs_error_set(ret, -EINVAL, TFS_NO_OFFSET, "is %s", unread);
+	if (unread)
+		return alone;
+	return tfs_explain_part(&f->m->pub, b->node, told, ret);
+}
+
 /* A broken set prevents the mount only if there is no other; of several, the first one of the preferred format is the reason. */
 static int report_broken(const struct finder *f)
 {
+	cleanup_free bool *told = calloc(f->m->pub.n_nodes, sizeof *told);
 	struct tfs_error warning;
 
+	if (!told)
+		return -ENOMEM;
 	if (!f->m->pub.n_sets && f->n_broken) {
-		*f->err = main_reason(f)->err;
+		explain(f, main_reason(f), true, told, f->err);
 		f->err->code = -EINVAL; /* whatever broke the set: the model has none */
 		return -EINVAL;
 	}
+	for (size_t i = 0; i < f->n_broken && f->m->warn; i++)
+		if (f->broken[i].node != UINT32_MAX)
+			told[f->broken[i].node] = true;
 	for (size_t i = 0; i < f->n_broken && f->m->warn; i++) {
-		if (is_named(f, &f->broken[i]))
+		char what[sizeof warning.what];
+
+		if (is_named(f, &f->broken[i]) || !explain(f, &f->broken[i], false, told, &warning))
 			continue;
-		warning = f->broken[i].err;
-		tfs_error_set(&warning, warning.code, warning.offset, "left out: %s", f->broken[i].err.what);
+		memcpy(what, warning.what, sizeof what);
+		tfs_error_set(&warning, warning.code, warning.offset, "left out: %s", what);
 		f->m->warn(f->m->warn_arg, &warning);
 	}
 	return f->m->pub.n_sets ? 0 : tfs_nothing_found(&f->m->pub, f->n_dirs, f->err);
+}
+
+static int mark_sources(struct tfs_model_impl *m)
+{
+	m->is_source = calloc(m->pub.n_nodes, sizeof *m->is_source);
+	m->pub.is_source = m->is_source;
+	if (!m->is_source)
+		return -ENOMEM;
+	for (size_t i = 0; i < m->pub.n_sets; i++)
+		for (size_t k = 0; k < m->sets[i].n_sources; k++)
+			m->is_source[m->sets[i].sources[k]] = true;
+	return 0;
 }
 
 int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err)
 {
 	struct finder f = { .m = m, .err = err };
 	int r = find(&f);
+
+	if (!r)
+		r = mark_sources(m);
 
 	for (size_t i = 0; i < m->pub.n_sets && !r; i++)
 		r = tfs_schemes_find(m, &m->sets[i]);

@@ -73,15 +73,18 @@ static int refuse_cost(const struct tfs_model_impl *m, const struct tfs_share *s
 			     l->memory >> 20);
 }
 
-/* The format of a file whose name may mean anything; NULL: none, or it can't be read. */
-static const struct tfs_format *format_by_content(const struct tfs_model *m, uint32_t node)
+/* The format of a file whose name may mean anything into @file; NULL: none, or it can't be read. */
+static void format_by_content(const struct tfs_model *m, struct tfs_weight_file *file)
 {
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
-	const struct tfs_format *format = NULL;
+	const char *name = m->nodes[file->node].name;
 
-	if (!tfs_model_open_input(m, node, &in))
-		tfs_sniff_format(&in, m->nodes[node].name, &format, NULL);
-	return format;
+	file->format = NULL;
+	if (tfs_model_open_input(m, file->node, &in))
+		return;
+	tfs_sniff_format(&in, name, &file->format, NULL);
+	if (!file->format && tfs_format_ends_with(name, ".tar"))
+		file->unread = tfs_sniff_old_torch(&in);
 }
 
 /* For formats whose tensors are described by several files. */
@@ -102,7 +105,8 @@ static int open_beside(struct tfs_beside *pub, const char *location, struct tfs_
 		return -EINVAL;
 	r = tfs_model_open_input(b->m, node, ret);
 	if (r)
-		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "opening %s: %s", b->m->nodes[node].name, strerror(-r));
+		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "opening %s: %s", b->m->nodes[node].name,
+				     tfs_model_why(b->m, node, r));
 	ret->share = b->share;
 	r = tfs_sniff_present(ret, err);
 	if (r)
@@ -125,7 +129,7 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	int r;
 
 	if (file->is_ambiguous) {
-		file->format = format_by_content(m, file->node);
+		format_by_content(m, file);
 		file->is_other = !file->format;
 		if (file->is_other)
 			return 0;
@@ -136,7 +140,7 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "is not a regular file");
 	r = tfs_model_open_input(m, file->node, &in);
 	if (r)
-		return tfs_error_set(err, r, TFS_NO_OFFSET, "opening: %s", strerror(-r));
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "opening: %s", tfs_model_why(m, file->node, r));
 	in.share = &file->share;
 	/* Also where there is nothing large to charge, such as for the next of many small files. */
 	r = tfs_share_scratch(&file->share, 0);

@@ -30,6 +30,10 @@ enum { FREE_SHARE = 10 };
 #define STEP_MAX ((int64_t)256 << 20)
 enum { STEP_SHARE = 8, AGAIN_SECONDS = 30 };
 
+/* Of a large file so much is given back at a time; and nothing is worth to be left of it but more than that. */
+#define TRIM_STEP ((uint64_t)4 << 20)
+#define TRIM_LEFT ((int64_t)8 << 20)
+
 /* An object that is being deleted while it is opened is opened again, as a new one. */
 enum { OPEN_TRIES = 8 };
 
@@ -197,8 +201,8 @@ static bool lock_map(int fd, short type, bool wait)
 }
 
 /*
- * Is the map, which is open, of this object? A new one is written. -EEXIST: it is of something else, or damaged; -ENOENT: it can't be
- * written.
+ * Is the map, which is open, of this object? A new one is written. -EMSGSIZE: it is, but of another size; -EEXIST: it is of something
+ * else, or damaged; -ENOENT: it can't be written.
  */
 static int check_map(int fd, bool writable, const struct map_header *want)
 {
@@ -210,6 +214,9 @@ static int check_map(int fd, bool writable, const struct map_header *want)
 		return -errno;
 	if (got == sizeof have && !memcmp(&have, want, offsetof(struct map_header, about)))
 		return 0;
+	if (got == sizeof have && have.magic == want->magic && have.grain == want->grain && !strcmp(have.key, want->key) &&
+	    !memcmp(have.identity, want->identity, sizeof have.identity))
+		return -EMSGSIZE;
 	if (got && have.magic)
 		return -EEXIST;
 	if (!writable)
@@ -265,9 +272,13 @@ static int try_object(struct tfs_cache *c, const struct map_header *want, bool w
 {
 	cleanup_fd int data = -1, map = -1;
 	int r = open_object(c, want->key, writable, &data, &map);
+	struct stat st;
 
 	if (!r)
 		r = check_map(map, writable, want);
+	/* Bytes came only if the origin has confirmed the size. Without any, one size is as good as the other. */
+	if (r == -EMSGSIZE && !fstat(data, &st) && !st.st_blocks)
+		r = -ENODATA;
 	if (!r && writable && ftruncate(data, (off_t)want->size))
 		r = -errno;
 	if (r)
@@ -289,11 +300,11 @@ int tfs_cache_object(struct tfs_cache *c, const char *key, const char *identity,
 	snprintf(want.about, sizeof want.about, "%s", about);
 	r = try_object(c, &want, c->writable, ret_object);
 	/* Nothing is written over what somebody may be using. */
-	if (r == -EEXIST && c->writable && !tfs_cache_remove(c, key))
+	if ((r == -EEXIST || r == -ENODATA) && c->writable && !tfs_cache_remove(c, key))
 		r = try_object(c, &want, true, ret_object);
 	else if (c->writable && (r == -EACCES || r == -EROFS))
 		r = try_object(c, &want, false, ret_object);
-	return r;
+	return r == -ENODATA ? -EMSGSIZE : r;
 }
 
 int tfs_cache_object_by_key(struct tfs_cache *c, const char *key, struct tfs_object *ret_object)
@@ -455,6 +466,64 @@ static int64_t find_room(const struct tfs_cache *c, const struct tfs_cache_entry
 	return left < disk ? left : disk;
 }
 
+/* Zero the hashes of [@from, @end) of an object that nobody has open, then give its blocks back. */
+static int punch(int map, int data, uint64_t from, uint64_t end)
+{
+	const uint64_t grain = from / TFS_GRAIN, n = (end + TFS_GRAIN - 1) / TFS_GRAIN - grain;
+	cleanup_free uint64_t *nothing = calloc(n, sizeof *nothing);
+	const size_t len = n * sizeof *nothing;
+
+	if (!nothing)
+		return -ENOMEM;
+	if (pwrite(map, nothing, len, (off_t)(TFS_MAP_HEADER + grain * sizeof *nothing)) != (ssize_t)len)
+		return -EIO;
+	return fallocate(data, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(end - from)) ? -errno : 0;
+}
+
+/*
+ * Give back at least @bytes of an object that nobody has open, from its end on, as headers are at the beginning. How many it were; 0:
+ * it is in use, or its file system can't do that.
+ */
+static int64_t trim(struct tfs_cache *c, const struct tfs_cache_entry *e, int64_t bytes)
+{
+	char path[2 * TFS_CACHE_NAME], file[2 * TFS_CACHE_NAME + 8];
+	const struct timespec used[2] = { { .tv_nsec = UTIME_OMIT }, e->used };
+	struct stat before, now;
+	int64_t freed = 0;
+
+	object_path(e->key, path);
+	snprintf(file, sizeof file, "%s/map", path);
+	cleanup_fd int map = openat(c->dir, file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (map < 0 || !lock_map(map, F_WRLCK, false))
+		return 0;
+	snprintf(file, sizeof file, "%s/data", path);
+	cleanup_fd int data = openat(c->dir, file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (data < 0 || fstat(data, &before))
+		return 0;
+	for (uint64_t end = (uint64_t)before.st_size; end && freed < bytes;) {
+		uint64_t from = end > TRIM_STEP ? (end - 1) / TRIM_STEP * TRIM_STEP : 0;
+
+		if (punch(map, data, from, end) || fstat(data, &now))
+			break;
+		freed = (int64_t)(before.st_blocks - now.st_blocks) * 512;
+		end = from;
+	}
+	futimens(map, used); /* it wasn't used by that */
+	return freed > 0 ? freed : 0;
+}
+
+/* Give back what is needed of an object, or all of it if little would be left. How many bytes it were; 0: it is in use. */
+static int64_t reclaim(struct tfs_cache *c, const struct tfs_cache_entry *e, int64_t bytes)
+{
+	int64_t freed = (int64_t)e->data > bytes + TRIM_LEFT ? trim(c, e, bytes) : 0;
+
+	if (!freed && !tfs_cache_remove(c, e->key))
+		freed = (int64_t)e->stored;
+	if (freed)
+		tfs_log_info("cache: %" PRId64 " of %" PRIu64 " MiB of %s deleted", freed >> 20, e->stored >> 20, e->key);
+	return freed;
+}
+
 /* Look how much room there is, and delete what was used least recently if that isn't enough for @bytes. The lock is held. */
 static int64_t make_room(struct tfs_cache *c, int64_t bytes)
 {
@@ -466,10 +535,7 @@ static int64_t make_room(struct tfs_cache *c, int64_t bytes)
 		return room;
 	room = find_room(c, entries, n);
 	for (size_t i = 0; i < n && room < bytes; i++)
-		if (!tfs_cache_remove(c, entries[i].key)) {
-			tfs_log_info("cache: %" PRIu64 " MiB of %s deleted", entries[i].stored >> 20, entries[i].key);
-			room += (int64_t)entries[i].stored;
-		}
+		room += reclaim(c, &entries[i], bytes - room);
 	return room;
 }
 
@@ -507,7 +573,8 @@ bool tfs_cache_room(struct tfs_cache *c, size_t bytes)
 void tfs_cache_failed(struct tfs_cache *c, int code)
 {
 	if (!atomic_exchange(&c->failed, true))
-		tfs_log_warning("writing to the cache %s: %s; what comes now may not be kept", c->path, strerror(code));
+		tfs_log_warning("writing to the cache %s: %s; what comes now may not be kept", c->path,
+				code == EEXIST ? "a file in it is damaged, and in use by a mount" : strerror(code));
 }
 
 /* --- Trees -------------------------------------------------------------------------------------------------------------- */
@@ -517,7 +584,7 @@ static void tree_path(const char *name, char buf[static 2 * TFS_CACHE_NAME])
 	snprintf(buf, 2 * TFS_CACHE_NAME, "trees/%s", name);
 }
 
-int tfs_cache_get_tree(struct tfs_cache *c, const char *name, struct tfs_remote_table *ret_table)
+int tfs_cache_get_tree(struct tfs_cache *c, const char *name, struct tfs_remote_table *ret_table, bool *ret_doubted)
 {
 	char path[2 * TFS_CACHE_NAME];
 	cleanup_free char *bytes = NULL;
@@ -533,7 +600,19 @@ int tfs_cache_get_tree(struct tfs_cache *c, const char *name, struct tfs_remote_
 	if (!bytes || tfs_file_read(fd, bytes, size, 0, NULL) || tfs_file_read(fd, &hash, sizeof hash, size, NULL) ||
 	    hash != tfs_grain_hash(bytes, size))
 		return -ENOENT;
+	*ret_doubted = !st.st_mtim.tv_sec;
 	return tfs_remote_table_take(tfs_steal(bytes), size, ret_table, NULL) ? -ENOENT : 0;
+}
+
+/* A new one has another time. */
+void tfs_cache_doubt_tree(struct tfs_cache *c, const char *name)
+{
+	static const struct timespec never[2] = { { 0 }, { 0 } };
+	char path[2 * TFS_CACHE_NAME];
+
+	tree_path(name, path);
+	if (c->writable && utimensat(c->dir, path, never, AT_SYMLINK_NOFOLLOW))
+		tfs_log_debug("%s: %s", path, strerror(errno));
 }
 
 /* To a file of our own, and then renamed: a reader has the old one or the new one. After a crash, perhaps neither: then there is none. */

@@ -8,7 +8,8 @@
  *   trees/NAME            the last table of files of an origin (remote/protocol.h), and a hash of it
  *
  * Several daemons use one directory. Who has an object open has a read lock (F_OFD_SETLK) on its map, and only what can be locked for
- * writing is deleted, the least recently used first. If locks don't work there, an object may be deleted in use, which just goes on
+ * writing is deleted, the least recently used first: of a large file only as much as is needed, as a hole at its end. Who fetches grains has a write lock on their hashes in the map, so that others wait
+ * for that instead of fetching them, too. If locks don't work there, an object may be deleted in use, which just goes on
  * with the deleted files; that bytes are right never depends on them.
  *
  * Thread-safe, except opening and closing.
@@ -48,7 +49,7 @@ void tfs_cache_key(const char *prefix, const char *hash, const char *identity, c
 
 /*
  * Open the object @key, of @size bytes; it is created if possible. @identity: what it is of, which is compared; @about: a line for
- * people. -errno: it can't be used.
+ * people. -EMSGSIZE: there is one of another size, which stays; another -errno: it can't be used.
  */
 int tfs_cache_object(struct tfs_cache *c, const char *key, const char *identity, const char *about, uint64_t size,
 		     struct tfs_object *ret_object);
@@ -59,8 +60,10 @@ bool tfs_cache_room(struct tfs_cache *c, size_t bytes);
 /* Writing to it has failed with @code (an errno): says so, once. */
 void tfs_cache_failed(struct tfs_cache *c, int code);
 
-/* The table @name. -ENOENT: there is none that is whole. */
-int tfs_cache_get_tree(struct tfs_cache *c, const char *name, struct tfs_remote_table *ret_table);
+/* The table @name; *@ret_doubted: it was doubted. -ENOENT: there is none that is whole. */
+int tfs_cache_get_tree(struct tfs_cache *c, const char *name, struct tfs_remote_table *ret_table, bool *ret_doubted);
+/* It may be wrong: to be used only if there is no way to ask for another one. */
+void tfs_cache_doubt_tree(struct tfs_cache *c, const char *name);
 /* Keep it. Whether that works or not: nothing depends on it. */
 void tfs_cache_put_tree(struct tfs_cache *c, const char *name, const struct tfs_remote_table *t);
 

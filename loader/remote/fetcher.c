@@ -71,7 +71,7 @@ struct tfs_fetcher {
 	pthread_cond_t changed;	 /* anything but a slot's answer */
 	pthread_cond_t freed;	 /* a slot */
 	bool stopped, starting, running;
-	bool told;     /* to end, so that it has ended needn't be said */
+	bool told;     /* to end, or that it will, so that it has ended needn't be said */
 	bool joinable; /* reader */
 	pthread_t reader;
 	int socket;
@@ -144,6 +144,7 @@ static int take(struct tfs_fetcher *f, struct tfs_packet *p)
 		return take_done(f, p);
 	case TFS_FETCH_WELCOME:
 		text = tfs_packet_text(p, sizeof p->welcome);
+		f->told |= p->len >= sizeof p->welcome && p->welcome.code; /* it ends by itself, and has said why */
 		return take_reply(f, p, text, p->welcome.code, 0);
 	case TFS_FETCH_LISTED:
 		text = tfs_packet_text(p, sizeof p->listed);

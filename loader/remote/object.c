@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "remote/cache.h"
 
@@ -320,38 +322,120 @@ void tfs_object_write(struct tfs_object *o, const void *data, size_t len, uint64
 
 /* --- Claims ------------------------------------------------------------------------------------------------------------- */
 
-uint64_t tfs_object_claim(struct tfs_object *o, uint64_t offset, uint64_t end, uint64_t max, uint64_t *ret_from)
-{
-	uint64_t first = grain_of(offset), grain = first;
+/* How often is looked whether another process has given up a claim; its end can't be waited for with a limit. */
+static const struct timespec look_again = { .tv_nsec = 5000000 };
 
-	pthread_mutex_lock(&o->lock);
-	while (state_of(o, first) != HAVE && grain < o->n_grains && grain * TFS_GRAIN < end &&
-	       (grain + 1 - first) * TFS_GRAIN <= max) {
-		if (o->grains[grain] & CLAIMED || (grain > first && !lacks(o, grain)))
-			break;
-		o->grains[grain++] |= CLAIMED;
-	}
-	pthread_mutex_unlock(&o->lock);
-	*ret_from = first * TFS_GRAIN;
-	end = grain * TFS_GRAIN;
-	return grain == first ? 0 : end < o->size ? end : o->size;
+/* The entries of grains in the map, as a lock. */
+static struct flock lock_of(short type, uint64_t grain, uint64_t end)
+{
+	return (struct flock){
+		.l_type = type,
+		.l_whence = SEEK_SET,
+		.l_start = (off_t)(TFS_MAP_HEADER + grain * sizeof(uint64_t)),
+		.l_len = (off_t)((end - grain) * sizeof(uint64_t)),
+	};
 }
 
-void tfs_object_unclaim(struct tfs_object *o, uint64_t from, uint64_t end)
+static bool shares(const struct tfs_object *o)
+{
+	return o->map_fd >= 0 && !o->full;
+}
+
+/* The first grain in [@grain, @end) that another process has claimed; @end: none. */
+static uint64_t claimed_elsewhere(const struct tfs_object *o, uint64_t grain, uint64_t end)
+{
+	struct flock l = lock_of(F_WRLCK, grain, end);
+
+	if (fcntl(o->map_fd, F_OFD_GETLK, &l) || l.l_type == F_UNLCK)
+		return end;
+	uint64_t first = l.l_start < TFS_MAP_HEADER ? 0 : (uint64_t)(l.l_start - TFS_MAP_HEADER) / sizeof(uint64_t);
+
+	return first < grain ? grain : first;
+}
+
+/* Lock as many of these grains as no other process has, without a gap, and that are still lacking then. Where they end. */
+static uint64_t lock_grains(const struct tfs_object *o, uint64_t first, uint64_t end)
+{
+	struct flock l = lock_of(F_WRLCK, first, end), rest;
+	uint64_t good = first;
+
+	while (fcntl(o->map_fd, F_OFD_SETLK, &l)) {
+		if (errno != EAGAIN && errno != EACCES)
+			return end; /* there are no locks here */
+		/* Up to what another process has; or all of it, if that is gone by now. */
+		end = claimed_elsewhere(o, first, end);
+		if (end == first)
+			return first;
+		l = lock_of(F_WRLCK, first, end);
+	}
+	while (good < end && lacks(o, good)) /* or they have come just before */
+		good++;
+	rest = lock_of(F_UNLCK, good, end);
+	if (good < end)
+		fcntl(o->map_fd, F_OFD_SETLK, &rest);
+	return good;
+}
+
+/* Grains that this process has claimed. */
+static void give_back(struct tfs_object *o, uint64_t first, uint64_t end)
 {
 	pthread_mutex_lock(&o->lock);
-	for (uint64_t grain = grain_of(from); grain * TFS_GRAIN < end; grain++)
+	for (uint64_t grain = first; grain < end; grain++)
 		o->grains[grain] &= (uint8_t)~CLAIMED;
 	pthread_cond_broadcast(&o->unclaimed);
 	pthread_mutex_unlock(&o->lock);
 }
 
-void tfs_object_wait(struct tfs_object *o, uint64_t offset)
+uint64_t tfs_object_claim(struct tfs_object *o, uint64_t offset, uint64_t end, uint64_t max, bool alone, uint64_t *ret_from)
 {
+	uint64_t first = grain_of(offset), last = first, locked;
+
 	pthread_mutex_lock(&o->lock);
-	while (o->grains[grain_of(offset)] & CLAIMED)
+	while (state_of(o, first) != HAVE && last < o->n_grains && last * TFS_GRAIN < end &&
+	       (last + 1 - first) * TFS_GRAIN <= max) {
+		if (o->grains[last] & CLAIMED || (last > first && !lacks(o, last)))
+			break;
+		o->grains[last++] |= CLAIMED;
+	}
+	pthread_mutex_unlock(&o->lock);
+	if (last > first && shares(o) && !alone) {
+		locked = lock_grains(o, first, last);
+		if (locked < last)
+			give_back(o, locked, last);
+		last = locked;
+	}
+	*ret_from = first * TFS_GRAIN;
+	end = last * TFS_GRAIN;
+	return last == first ? 0 : end < o->size ? end : o->size;
+}
+
+void tfs_object_unclaim(struct tfs_object *o, uint64_t from, uint64_t end)
+{
+	uint64_t first = grain_of(from), last = (end + TFS_GRAIN - 1) / TFS_GRAIN;
+
+	if (o->map_fd >= 0 && last > first) {
+		struct flock l = lock_of(F_UNLCK, first, last);
+
+		fcntl(o->map_fd, F_OFD_SETLK, &l);
+	}
+	give_back(o, first, last);
+}
+
+bool tfs_object_wait(struct tfs_object *o, uint64_t offset, double seconds, const _Atomic bool *stop)
+{
+	const uint64_t grain = grain_of(offset);
+	const double until = tfs_now() + seconds;
+
+	pthread_mutex_lock(&o->lock);
+	while (o->grains[grain] & CLAIMED)
 		pthread_cond_wait(&o->unclaimed, &o->lock);
 	pthread_mutex_unlock(&o->lock);
+	while (shares(o) && lacks(o, grain) && claimed_elsewhere(o, grain, grain + 1) == grain) {
+		if (*stop || tfs_now() >= until)
+			return false;
+		nanosleep(&look_again, NULL);
+	}
+	return true;
 }
 
 /* --- Opening ------------------------------------------------------------------------------------------------------------ */

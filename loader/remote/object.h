@@ -78,13 +78,18 @@ void tfs_object_write(struct tfs_object *o, const void *data, size_t len, uint64
 
 /*
  * Claim grains that are lacking, from that of @offset on, without a gap, up to the one before @end, at most @max bytes. Returns where
- * they end, and in *@ret_from where the first one begins; or 0: somebody else has that claimed, or has fetched it meanwhile.
+ * they end, and in *@ret_from where the first one begins; or 0: somebody else has that claimed, or has fetched it meanwhile. On disk
+ * others are also other processes, by locks on the map (F_OFD_SETLK), which end with the process; @alone: never mind those. Locks only
+ * save that two fetch the same: where they don't work, both do.
  */
-uint64_t tfs_object_claim(struct tfs_object *o, uint64_t offset, uint64_t end, uint64_t max, uint64_t *ret_from);
+uint64_t tfs_object_claim(struct tfs_object *o, uint64_t offset, uint64_t end, uint64_t max, bool alone, uint64_t *ret_from);
 void tfs_object_unclaim(struct tfs_object *o, uint64_t from, uint64_t end);
 
-/* Wait until nobody has the grain of @offset claimed. */
-void tfs_object_wait(struct tfs_object *o, uint64_t offset);
+/*
+ * Wait until nobody has the grain of @offset claimed. False: another process still has it after @seconds, perhaps as it is stopped, or
+ * *@stop is set.
+ */
+bool tfs_object_wait(struct tfs_object *o, uint64_t offset, double seconds, const _Atomic bool *stop);
 
 /* Do we know of each byte that it is here, and right? */
 bool tfs_object_is_complete(const struct tfs_object *o);

@@ -31,12 +31,18 @@
 /* Reads of one call of want at once: not all slots, as others need some; and if nobody waits for them. */
 enum { WANT_SLOTS = 64, WANT_AHEAD = 16 };
 
+/*
+ * How long another process that fetches the same may take, of --remote-timeout, and how often it may have ended without it, until it is
+ * fetched here, too.
+ */
+enum { OTHERS_PART = 3, OTHERS_SECONDS = 10, OTHERS_TRIES = 3 };
+
 /* Grains that fit in one slot. */
 #define CLAIM_MAX (TFS_FETCHER_MAX / TFS_GRAIN * TFS_GRAIN)
 
 struct file {
 	struct tfs_object *_Atomic object;
-	_Atomic bool stale;
+	char *_Atomic stale; /* why it is of no use any more; owned; NULL: it is */
 	/* Relaxed: only a guess. */
 	_Atomic uint64_t next, ahead;
 };
@@ -45,9 +51,10 @@ struct tfs_remote {
 	struct tfs_remote_options options;
 	struct tfs_remote_table table;
 	struct tfs_fetcher *fetcher;
-	struct tfs_cache *cache; /* NULL: none */
-	struct file *files;	 /* one for each node */
-	_Atomic bool scanned;
+	struct tfs_cache *cache;   /* NULL: none */
+	struct file *files;	   /* one for each node */
+	char tree[TFS_CACHE_NAME]; /* the table's, in the cache */
+	_Atomic bool scanned, stopped;
 	_Atomic uint64_t hit_bytes, bad, stale;
 };
 
@@ -95,7 +102,12 @@ static int open_object(struct tfs_remote *r, uint32_t node, struct tfs_object *r
 		int e = tfs_cache_object(r->cache, key, identity, about, n->size, ret);
 		if (!e)
 			return 0;
-		if (e != -ENOENT) /* of a cache that is only read */
+		if (e == -EMSGSIZE)
+			tfs_log_warning("%s: %" PRIu64
+					" bytes, says the list of files, but there was another size for the same hash: one "
+					"list is wrong, and the file isn't kept",
+					tfs_remote_table_string(&r->table, n->path), n->size);
+		else if (e != -ENOENT) /* of a cache that is only read */
 			tfs_cache_failed(r->cache, -e);
 	}
 	return tfs_object_open_memory(n->size, ret);
@@ -137,23 +149,43 @@ bool tfs_remote_keeps(struct tfs_remote *r, uint32_t node)
 
 /* --- Reading ------------------------------------------------------------------------------------------------------------ */
 
-static int failed(struct tfs_remote *r, uint32_t node, int code)
+#define STALE "changed at its origin since it was mounted"
+
+/* A read has failed with @code, for the reason in @err. */
+static int failed(struct tfs_remote *r, uint32_t node, int code, const struct tfs_error *err)
 {
-	if (code == -ESTALE && !atomic_exchange(&r->files[node].stale, true))
-		r->stale++;
+	char *none = NULL, *why;
+
+	if (code != -ESTALE)
+		return code;
+	why = strdup(*err->what ? err->what : STALE);
+	if (!why || !atomic_compare_exchange_strong(&r->files[node].stale, &none, why)) {
+		free(why);
+		return code;
+	}
+	r->stale++;
+	/* Of a commit nothing changes, so it is the list that is wrong. */
+	if (r->cache && *r->table.revision)
+		tfs_cache_doubt_tree(r->cache, r->tree);
 	return code;
 }
 
-static int stale(struct tfs_error *err)
+static int stale(struct tfs_error *err, const char *why)
 {
-	return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "changed at its origin since it was mounted");
+	return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "%s", why);
 }
+
+#define OFFLINE "--offline, " TFS_REMOTE_OFFLINE " or HF_HUB_OFFLINE"
 
 static int begin(struct tfs_remote *r, uint32_t node, uint64_t from, uint64_t end, bool ahead, bool wait, unsigned *ret_slot,
 		 struct tfs_error *err)
 {
 	if (r->options.offline)
-		return tfs_error_set(err, -EIO, from, "not in the cache, and there is no network (%s)", TFS_REMOTE_OFFLINE);
+		return tfs_error_set(err, -EIO, from,
+				     "not in the cache %s, and there is no network (" OFFLINE
+				     "); a mount with --prefetch=all, with a "
+				     "network, brings in all of it",
+				     r->cache ? tfs_cache_path(r->cache) : "(there is none)");
 	return tfs_fetcher_begin(r->fetcher, node, from, (size_t)(end - from), ahead ? TFS_FETCH_PREFETCH : TFS_FETCH_DEMAND, wait,
 				 ret_slot, err);
 }
@@ -179,25 +211,30 @@ static uint64_t look_ahead(struct file *f, uint64_t offset, uint64_t end)
 static int fetch(struct tfs_remote *r, uint32_t node, struct tfs_object *keep, uint64_t from, uint64_t end, void *buf, size_t len,
 		 uint64_t offset, bool ahead, struct tfs_error *err)
 {
+	struct tfs_error why = { .offset = TFS_NO_OFFSET };
 	const uint8_t *data;
 	unsigned slot = 0;
 	int code = begin(r, node, from, end, ahead, true, &slot, err);
 
 	if (code)
 		return code;
-	code = tfs_fetcher_finish(r->fetcher, slot, &data, err);
+	code = tfs_fetcher_finish(r->fetcher, slot, &data, &why);
 	if (!code && keep)
 		tfs_object_write(keep, data, (size_t)(end - from), from);
 	if (!code)
 		memcpy(buf, data + (offset - from), len < end - offset ? len : (size_t)(end - offset));
 	tfs_fetcher_release(r->fetcher, slot);
-	return failed(r, node, code);
+	return code ? tfs_error_set(err, failed(r, node, code, &why), why.offset, "%s", why.what) : 0;
 }
 
-/* Get bytes from @offset on that aren't here: how many, at most @len; 0: somebody else has got them; or -errno with @err filled. */
+/*
+ * Get bytes from @offset on that aren't here: how many, at most @len; 0: somebody else has got them, or has failed, which *@waited
+ * counts; or -errno with @err filled.
+ */
 static ssize_t get(struct tfs_remote *r, uint32_t node, struct tfs_object *o, void *buf, size_t len, uint64_t offset, bool ahead,
-		   struct tfs_error *err)
+		   unsigned *waited, struct tfs_error *err)
 {
+	const double patience = r->options.timeout / OTHERS_PART;
 	uint64_t from = offset, end = offset + len;
 	int code;
 
@@ -208,11 +245,14 @@ static ssize_t get(struct tfs_remote *r, uint32_t node, struct tfs_object *o, vo
 	}
 	if (!r->scanned)
 		end = look_ahead(&r->files[node], offset, end);
-	end = tfs_object_claim(o, offset, end, CLAIM_MAX, &from);
+	end = tfs_object_claim(o, offset, end, CLAIM_MAX, *waited > OTHERS_TRIES, &from);
 	if (!end) {
 		if (!ahead)
 			tfs_fetcher_raise(r->fetcher, node, offset, 1);
-		tfs_object_wait(o, offset);
+		if (tfs_object_wait(o, offset, patience < OTHERS_SECONDS ? patience : OTHERS_SECONDS, &r->stopped))
+			++*waited;
+		else
+			*waited = OTHERS_TRIES + 1;
 		return 0;
 	}
 	code = fetch(r, node, o, from, end, buf, len, offset, ahead, err);
@@ -222,11 +262,13 @@ static ssize_t get(struct tfs_remote *r, uint32_t node, struct tfs_object *o, vo
 
 int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, uint64_t offset, bool ahead, struct tfs_error *err)
 {
+	const char *why = r->files[node].stale;
 	struct tfs_object *o;
+	unsigned waited = 0;
 	uint8_t *to = buf;
 
-	if (r->files[node].stale)
-		return stale(err);
+	if (why)
+		return stale(err, why);
 	if (offset > r->table.nodes[node].size || len > r->table.nodes[node].size - offset)
 		return tfs_error_set(err, -EIO, r->table.nodes[node].size, "the file ends here");
 	if (!len)
@@ -243,12 +285,14 @@ int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, 
 		if (o->whole && n < len)
 			return tfs_error_set(err, -EIO, offset,
 					     "reading it from the cache of the hub: it was truncated, or is damaged");
+		if (n && waited <= OTHERS_TRIES)
+			waited = 0;
 		to += n;
 		offset += n;
 		len -= n;
 		if (!len)
 			return 0;
-		ssize_t got = get(r, node, o, to, len, offset, ahead, err);
+		ssize_t got = get(r, node, o, to, len, offset, ahead, &waited, err);
 		if (got < 0)
 			return (int)got;
 		to += got;
@@ -259,7 +303,7 @@ int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, 
 	}
 }
 
-bool tfs_remote_is_stale(const struct tfs_remote *r, uint32_t node)
+const char *tfs_remote_stale(const struct tfs_remote *r, uint32_t node)
 {
 	return r->files[node].stale;
 }
@@ -285,10 +329,11 @@ struct wants {
 static void finish_first(struct wants *w)
 {
 	struct wanted *x = &w->ring[w->first];
+	struct tfs_error why = { .offset = TFS_NO_OFFSET };
 	const uint8_t *data;
-	int code = tfs_fetcher_finish(w->r->fetcher, x->slot, &data, NULL);
+	int code = tfs_fetcher_finish(w->r->fetcher, x->slot, &data, &why);
 
-	failed(w->r, x->node, code);
+	failed(w->r, x->node, code, &why);
 	if (!code)
 		tfs_object_write(x->object, data, (size_t)(x->end - x->from), x->from);
 	tfs_fetcher_release(w->r->fetcher, x->slot);
@@ -325,7 +370,7 @@ static int want_range(struct wants *w, const struct tfs_remote_range *range)
 	while (at < end && !code) {
 		struct wanted x = { .object = o, .node = range->node };
 
-		x.end = tfs_object_lacks(o, at) ? tfs_object_claim(o, at, end, CLAIM_MAX, &x.from) : 0;
+		x.end = tfs_object_lacks(o, at) ? tfs_object_claim(o, at, end, CLAIM_MAX, false, &x.from) : 0;
 		if (x.end)
 			code = begin_wanted(w, x);
 		at = x.end ? x.end : at / TFS_GRAIN * TFS_GRAIN + TFS_GRAIN;
@@ -417,11 +462,11 @@ static bool is_pinned(const char *url)
 	return n == 40 && (!at[41] || at[41] == '/');
 }
 
-/* Ask the origin. @last: the table that was kept, or one of zeros. */
-static int list(struct tfs_remote *r, struct tfs_remote_table *last, struct tfs_error *err)
+/* Ask the origin. @last: the table that was kept, or one of zeros; @doubted: it isn't to be used if the origin has another one. */
+static int list(struct tfs_remote *r, struct tfs_remote_table *last, bool doubted, struct tfs_error *err)
 {
 	cleanup_fd int fd = -1;
-	int code = tfs_fetcher_list(r->fetcher, last->bytes ? last->revision : "", &fd, err);
+	int code = tfs_fetcher_list(r->fetcher, last->bytes && !doubted ? last->revision : "", &fd, err);
 
 	if (!code && fd < 0) {
 		r->table = *last;
@@ -440,25 +485,67 @@ static int list(struct tfs_remote *r, struct tfs_remote_table *last, struct tfs_
 	return 0;
 }
 
+/* Who has listed @url to the cache, if somebody has, into @buf: another endpoint than is asked now. */
+static bool find_authority(struct tfs_remote *r, const char *url, char *buf, size_t size)
+{
+	cleanup_free char(*names)[TFS_CACHE_NAME] = NULL;
+	size_t n = 0, len = strlen(url);
+	bool found = false, doubted;
+
+	while (len && url[len - 1] == '/')
+		len--;
+	if (!r->cache || tfs_cache_trees(r->cache, &names, &n))
+		return false;
+	for (size_t i = 0; i < n && !found; i++) {
+		struct tfs_remote_table t;
+
+		if (tfs_cache_get_tree(r->cache, names[i], &t, &doubted))
+			continue;
+		found = !strncmp(t.origin, url, len) && !t.origin[len];
+		snprintf(buf, size, "%s", t.authority);
+		tfs_remote_table_fini(&t);
+	}
+	return found;
+}
+
+/* There is no list of its files, and the origin may not be asked. */
+static int not_cached(struct tfs_remote *r, const char *url, struct tfs_error *err)
+{
+	const char *variable = strncmp(url, "s3://", 5) ? "HF_ENDPOINT" : "AWS_ENDPOINT_URL";
+	const char *cache = r->cache ? tfs_cache_path(r->cache) : "(there is none)";
+	char authority[256];
+
+	if (find_authority(r, url, authority, sizeof authority))
+		return tfs_error_set(err, -ENETUNREACH, TFS_NO_OFFSET,
+				     "there is no network (" OFFLINE
+				     "), and the cache %s has it from %s, not from where %s leads now: "
+				     "set that as it was",
+				     cache, authority, variable);
+	return tfs_error_set(err, -ENETUNREACH, TFS_NO_OFFSET,
+			     "there is no network (" OFFLINE
+			     "), and it isn't in the cache %s; mounting it once with a network brings in "
+			     "the list of its files and what is read, with --prefetch=all all of it",
+			     cache);
+}
+
 static int find_table(struct tfs_remote *r, const char *url, struct tfs_error *err)
 {
 	struct tfs_remote_table last = { 0 };
-	char name[TFS_CACHE_NAME];
+	bool doubted = false;
 	int code = 0;
 
-	tree_name(url, name);
+	tree_name(url, r->tree);
 	if (r->cache)
-		tfs_cache_get_tree(r->cache, name, &last);
-	if (last.bytes && (r->options.offline || is_pinned(url))) {
+		tfs_cache_get_tree(r->cache, r->tree, &last, &doubted);
+	if (last.bytes && (r->options.offline || (is_pinned(url) && !doubted))) {
 		r->table = last;
 		return 0;
 	}
 	if (r->options.offline)
-		return tfs_error_set(err, -ENETUNREACH, TFS_NO_OFFSET, "there is no network (%s), and it isn't in the cache%s%s",
-				     TFS_REMOTE_OFFLINE, r->cache ? " " : "", r->cache ? tfs_cache_path(r->cache) : "");
-	code = list(r, &last, err);
+		return not_cached(r, url, err);
+	code = list(r, &last, doubted, err);
 	if (!code && r->cache)
-		tfs_cache_put_tree(r->cache, name, &r->table);
+		tfs_cache_put_tree(r->cache, r->tree, &r->table);
 	tfs_remote_table_fini(&last);
 	return code;
 }
@@ -510,11 +597,13 @@ int tfs_remote_open(const char *url, struct tfs_remote **ret_remote, struct tfs_
 
 void tfs_remote_stop(struct tfs_remote *r)
 {
+	r->stopped = true;
 	tfs_fetcher_stop(r->fetcher);
 }
 
 void tfs_remote_resume(struct tfs_remote *r)
 {
+	r->stopped = false;
 	tfs_fetcher_resume(r->fetcher);
 }
 
@@ -523,11 +612,13 @@ void tfs_remote_close(struct tfs_remote *r)
 	if (!r)
 		return;
 	tfs_fetcher_destroy(r->fetcher);
-	for (uint32_t i = 0; r->files && i < r->table.n; i++)
+	for (uint32_t i = 0; r->files && i < r->table.n; i++) {
+		free(r->files[i].stale);
 		if (r->files[i].object) {
 			tfs_object_close(r->files[i].object);
 			free(r->files[i].object);
 		}
+	}
 	free(r->files);
 	tfs_remote_table_fini(&r->table);
 	tfs_cache_close(r->cache);

@@ -42,8 +42,8 @@ const struct tfs_remote_table *tfs_remote_files(const struct tfs_remote *r);
  */
 int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, uint64_t offset, bool ahead, struct tfs_error *err);
 
-/* Has the file been found to have changed? */
-bool tfs_remote_is_stale(const struct tfs_remote *r, uint32_t node);
+/* Why the file is of no use any more, such as that it has changed, until @r is closed; NULL: that isn't known of it. */
+const char *tfs_remote_stale(const struct tfs_remote *r, uint32_t node);
 
 struct tfs_remote_range {
 	uint32_t node;

@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,13 +43,19 @@ static bool find_program(char path[static PATH_MAX])
 	return snprintf(path, PATH_MAX, "%s/%s", TFS_LIBEXECDIR, PROGRAM) < PATH_MAX && !access(path, X_OK);
 }
 
-/* No capability, and none by what is executed: with this even root's exec gives none that we don't have (capabilities(7)). */
+/*
+ * No capability, and none by what is executed: with this even root's exec gives none that we don't have (capabilities(7)). But root's
+ * fetcher keeps what it needs to become nobody, which it does once it has read the credentials that only root may read.
+ */
 static int give_up_privileges(void)
 {
+	const uint32_t of_root = 1u << CAP_SETUID | 1u << CAP_SETGID;
 	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = { 0 };
+	struct __user_cap_data_struct have[_LINUX_CAPABILITY_U32S_3] = { 0 }, kept[_LINUX_CAPABILITY_U32S_3] = { 0 };
 
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_capset, &h, none) ? -errno : 0;
+	if (!geteuid() && !syscall(SYS_capget, &h, have))
+		kept[0].effective = kept[0].permitted = have[0].permitted & of_root;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || syscall(SYS_capset, &h, kept) ? -errno : 0;
 }
 
 /* In the child, of a process that may have threads: only what is safe in a signal handler. */

@@ -5,6 +5,7 @@
  *
  * Everything belongs to who mounted it, and only its bytes can change, which is noticed when they are read.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/mask.h"
 #include "base/search.h"
 #include "base/sort.h"
 #include "remote/remote.h"
@@ -235,7 +237,7 @@ static int open_file(const struct tfs_storage *storage, const char *path, const 
 	const struct remote_storage *s = of(storage);
 	uint32_t node = find_file(s, path);
 
-	if (node == UINT32_MAX || node != node_of(id) || tfs_remote_is_stale(s->remote, node))
+	if (node == UINT32_MAX || node != node_of(id) || tfs_remote_stale(s->remote, node))
 		return -ESTALE;
 	if (flags) /* there is no O_DIRECT of these */
 		return -EINVAL;
@@ -247,7 +249,7 @@ static int check(const struct tfs_storage *s, const char *path, const struct tfs
 {
 	(void)path;
 	(void)id;
-	return tfs_remote_is_stale(of(s)->remote, in->node) ? -ESTALE : 0;
+	return tfs_remote_stale(of(s)->remote, in->node) ? -ESTALE : 0;
 }
 
 static void want(struct tfs_storage *s, const struct tfs_storage_range *ranges, size_t n, bool ahead)
@@ -290,6 +292,11 @@ static int whole(struct tfs_storage *s, const struct tfs_identity *id)
 static bool keeps(struct tfs_storage *s, const struct tfs_identity *id)
 {
 	return tfs_remote_keeps(of(s)->remote, node_of(id));
+}
+
+static const char *stale(const struct tfs_storage *s, const struct tfs_identity *id)
+{
+	return tfs_remote_stale(of(s)->remote, node_of(id));
 }
 
 static const char *listed_hash(const struct tfs_storage *s, const struct tfs_identity *id)
@@ -356,6 +363,7 @@ static const struct tfs_storage_ops ops = {
 	.idle = idle,
 	.whole = whole,
 	.keeps = keeps,
+	.stale = stale,
 	.listed_hash = listed_hash,
 	.stats = stats,
 	.destroy = destroy,
@@ -393,13 +401,19 @@ static int sort_nodes(struct remote_storage *s, struct tfs_error *err)
 	return 0;
 }
 
-static int open_url(const char *url, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err)
+static int open_url(const char *given, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err)
 {
 	struct remote_storage *s = calloc(1, sizeof *s);
+	cleanup_free char *url = strdup(given);
 	int r;
 
-	if (!s)
+	/* HTTPS:// is the same scheme; everything else compares it as it is. */
+	for (size_t i = 0; url && i < tfs_url_scheme(given); i++)
+		url[i] = (char)tolower((unsigned char)url[i]);
+	if (!s || !url) {
+		free(s);
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	}
 	s->pub = (struct tfs_storage){ .ops = &ops, .fd = -1, .passed_fd = -1 };
 	s->uid = getuid();
 	s->gid = getgid();

@@ -5,6 +5,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/mask.h"
 
 #include "base/cleanup.h"
 
@@ -57,7 +61,7 @@ struct tfs_input tfs_input_window(const struct tfs_input *outer, uint64_t base, 
 
 /* --- Kinds ----------------------------------------------------------------------------------------------------------- */
 
-/* By prefix of the path; the first match is used. */
+/* By prefix of the path, in upper or lower case as schemes may be (RFC 3986 3.1); the first match is used. */
 static const struct kind {
 	const char *prefix;
 	int (*open)(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err);
@@ -66,13 +70,29 @@ static const struct kind {
 	{ "http://", tfs_storage_open_remote }, { "@", tfs_storage_open_url_file },   { "", tfs_storage_open_local },
 };
 
+static int open_unknown(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err)
+{
+	int len = (int)tfs_url_scheme(path);
+
+	(void)ret_storage;
+	(void)ret_file;
+	if (!strncasecmp(path, "file:", 5))
+		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "a local model is given by its path, without file://");
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
+			     "%.*s:// isn't supported: a model is a local path, or a URL with hf://, s3://, https:// or http://",
+			     len, path);
+}
+
+static const struct kind unknown = { "scheme://", open_unknown };
+
 static const struct kind *kind_of(const char *path)
 {
 	const struct kind *k = kinds;
 
-	while (strncmp(path, k->prefix, strlen(k->prefix)))
+	while (strncasecmp(path, k->prefix, strlen(k->prefix)) != 0)
 		k++;
-	return k;
+	/* A path may look like a URL, if there is such a directory. */
+	return !*k->prefix && tfs_url_scheme(path) && access(path, F_OK) ? &unknown : k;
 }
 
 bool tfs_storage_is_remote(const char *path)

@@ -199,6 +199,8 @@ struct tfs_storage_ops {
 	int (*whole)(struct tfs_storage *s, const struct tfs_identity *id);
 	/* Does it pay to read a file that nobody has asked for yet, as its bytes stay? */
 	bool (*keeps)(struct tfs_storage *s, const struct tfs_identity *id);
+	/* Why opening and checking the file say -ESTALE, until the storage ends; NULL: nothing is known. */
+	const char *(*stale)(const struct tfs_storage *s, const struct tfs_identity *id);
 	/* The SHA-256, or Git's SHA-1, of the file, as the origin says, in hexadecimal; NULL: it says nothing. */
 	const char *(*listed_hash)(const struct tfs_storage *s, const struct tfs_identity *id);
 	void (*stats)(struct tfs_storage *s, struct tfs_storage_stats *ret_stats);

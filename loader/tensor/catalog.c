@@ -19,6 +19,13 @@
 #include "base/search.h"
 #include "base/sort.h"
 
+/* What a note says of tensors that were left out for one reason. */
+struct reason {
+	const char *first, *why; /* NULL: a note of another kind */
+	size_t n;
+	char *text; /* the note's, once there are several, with room for any number */
+};
+
 struct tfs_catalog {
 	struct tfs_share *share; /* of the parser that fills it, or NULL */
 	struct tfs_tensor *tensors;
@@ -29,7 +36,8 @@ struct tfs_catalog {
 	size_t n_runs, room_runs;
 	void *dtypes; /* defined by the file, a tree of tsearch(3): there may be one per tensor */
 	struct tfs_note notes[TFS_MAX_NOTES];
-	size_t n_notes; /* added; perhaps more than TFS_MAX_NOTES */
+	size_t n_notes;		/* added; perhaps more than TFS_MAX_NOTES */
+	struct reason *reasons; /* of each note; NULL: nothing was left out */
 	const char **left_out;
 	size_t n_left_out, room_left_out;
 	struct tfs_metadata *metadata;
@@ -323,9 +331,58 @@ const struct tfs_note *tfs_catalog_notes(const struct tfs_catalog *c, size_t *re
 	return c->notes;
 }
 
+/* The note that says of others that they were left out for the same reason, or NULL. */
+static struct reason *same_reason(const struct tfs_catalog *c, uint64_t offset, const char *why)
+{
+	for (size_t i = 0; c->reasons && i < c->n_notes && i < TFS_MAX_NOTES; i++)
+		if (c->reasons[i].why && c->notes[i].offset == offset && !strcmp(c->reasons[i].why, why))
+			return &c->reasons[i];
+	return NULL;
+}
+
+/* Another one was left out for the reason @r. */
+static int count_again(struct tfs_catalog *c, struct reason *r)
+{
+	static const char fmt[] = "%zu tensors left out, the first is %s: %s";
+	const size_t room = sizeof fmt + 20 + strlen(r->first) + strlen(r->why);
+
+	if (!r->text) {
+		r->text = tfs_arena_alloc(&c->names, room, 1);
+		if (!r->text)
+			return -ENOMEM;
+		c->notes[r - c->reasons].text = r->text;
+	}
+	snprintf(r->text, room, fmt, ++r->n, r->first, r->why);
+	return 0;
+}
+
+/* A note that names the tensor @quoted, and may have to count others. */
+static int note_reason(struct tfs_catalog *c, uint64_t offset, const char *quoted, const char *why)
+{
+	struct reason *r;
+	int err = tfs_catalog_note(c, offset, "tensor %s left out: %s", quoted, why);
+
+	if (err || c->n_notes > TFS_MAX_NOTES)
+		return err;
+	if (!c->reasons) {
+		c->reasons = tfs_arena_array(&c->shapes, TFS_MAX_NOTES, sizeof *r, alignof(struct reason));
+		if (!c->reasons)
+			return -ENOMEM;
+		memset(c->reasons, 0, TFS_MAX_NOTES * sizeof *r);
+	}
+	r = &c->reasons[c->n_notes - 1];
+	*r = (struct reason){
+		.first = tfs_arena_copy(&c->names, quoted, strlen(quoted)),
+		.why = tfs_arena_copy(&c->names, why, strlen(why)),
+		.n = 1,
+	};
+	return r->first && r->why ? 0 : -ENOMEM;
+}
+
 int tfs_catalog_leave_out(struct tfs_catalog *c, const char *name, size_t name_len, uint64_t offset, const char *fmt, ...)
 {
 	char why[sizeof((struct tfs_error *)0)->what], quoted[TFS_QUOTE_SIZE];
+	struct reason *same;
 	const char *copy;
 	va_list ap;
 
@@ -339,7 +396,10 @@ int tfs_catalog_leave_out(struct tfs_catalog *c, const char *name, size_t name_l
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof why, fmt, ap);
 	va_end(ap);
-	return tfs_catalog_note(c, offset, "tensor %s left out: %s", tfs_quote(quoted, sizeof quoted, name, name_len), why);
+	same = same_reason(c, offset, why);
+	if (same)
+		return count_again(c, same);
+	return note_reason(c, offset, tfs_quote(quoted, sizeof quoted, name, name_len), why);
 }
 
 void tfs_catalog_prune(struct tfs_catalog *c)

@@ -237,7 +237,8 @@ const struct tfs_note *tfs_catalog_notes(const struct tfs_catalog *c, size_t *re
 
 /*
  * The file has a tensor of that name that can't be read, for the reason in @fmt: this is noted ("tensor NAME left out: REASON") and
- * counts as missing in the file's set, while the others stay. It isn't added to the table. -ENOMEM.
+ * counts as missing in the file's set, while the others stay. It isn't added to the table. Those of the same reason and @offset are
+ * one note, which counts them. -ENOMEM.
  */
 int tfs_catalog_leave_out(struct tfs_catalog *c, const char *name, size_t name_len, uint64_t offset, const char *fmt, ...)
 	__attribute__((format(printf, 5, 6)));

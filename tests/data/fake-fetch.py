@@ -129,6 +129,8 @@ class Fetcher:
         self.origin = Origin(options["url"])
         ok = self.origin.root.is_dir()
         send(WELCOME, 0, struct.pack("<iI", 0 if ok else -22, VERSION), "" if ok else f"no such directory: {self.origin.root}")
+        if not ok:
+            os._exit(1)  # as tensorfs-fetch does
 
     def take(self, data):
         _, _, n, _, at = struct.unpack_from("<QIIQI", data)

@@ -6,6 +6,8 @@ usage: archives.py STEP ARGUMENT…, where STEP is one of the functions below"""
 
 import io
 import os
+import pickle
+import struct
 import subprocess
 import sys
 import tarfile
@@ -36,6 +38,12 @@ def npz_of(**arrays):
     return out.getvalue()
 
 
+def npy_of(array):
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
 OPTIMIZER = {"state": {0: {"exp_avg": mktorch.model()["state_dict"]["row"]}}}
 ARRAYS = {"a": np.arange(35, dtype=">f4").reshape(5, 7), "b": np.asfortranarray(np.arange(12, dtype="<i2").reshape(3, 4))}
 
@@ -52,6 +60,20 @@ def write_zip(path, members, method=zipfile.ZIP_STORED, mode="w"):
     with zipfile.ZipFile(path, mode, method) as archive:
         for name, data in members:
             archive.writestr(name, data)
+
+
+def add_link(tar, name, to, kind=tarfile.LNKTYPE):
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, to
+    tar.addfile(info)
+
+
+def linked(path):
+    """As tar writes a directory whose files have several names: the first one has the bytes, and needn't be named like weights."""
+    write_tar(path, [("blobs/" + "e" * 120, torch_of(mktorch.model()))])
+    with tarfile.open(path, "a") as tar:
+        add_link(tar, "a/second", "blobs/" + "e" * 120)
+        add_link(tar, "./m.pt", "./a/second")
 
 
 def prefixed(prefix, tensors):
@@ -97,6 +119,10 @@ def kinds():
         "a2c.zip": (lambda p: write_zip(p, policy()), BOTH, "zip"),
         "arrays.tar": (lambda p: write_tar(p, [("x/w.npz", npz_of(**ARRAYS)), ("._w.npz", b"no"), ("notes.bin", b"neither")]),
                        of_arrays(ARRAYS), "tar"),
+        "link.tar": (linked, MODEL, "tar"),
+        "one-array.zip": (lambda p: write_zip(p, [("x/a.npy", npy_of(ARRAYS["a"])), ("notes.txt", b"")]), of_arrays({"a": ARRAYS["a"]}), "zip"),
+        "one-array.mar": (lambda p: write_zip(p, [("a.npy", npy_of(ARRAYS["a"]))]), of_arrays({"a": ARRAYS["a"]}), "zip"),
+        "odd.npz": (lambda p: write_zip(p, [("a.npy", npy_of(ARRAYS["a"])), ("b", npy_of(ARRAYS["b"]))]), of_arrays(ARRAYS), "npz"),
         "model.mar": (lambda p: write_zip(p, [("MAR-INF/MANIFEST.json", b"{}"), ("m.pt", torch_of(mktorch.model()))]), MODEL, "zip"),
     }
 
@@ -126,6 +152,14 @@ def llamafile(path, start, *args):
 
 
 @step
+def old_torch(path):
+    """As torch/serialization.py of 0.1.9, _save(), wrote it: pickles, and the storages and tensors after their numbers."""
+    storages = pickle.dumps(1) + pickle.dumps(("1", "cpu", "FloatStorage")) + struct.pack("<q", 1) + bytes(4)
+    write_tar(path, [("sys_info", pickle.dumps({"little_endian": True})), ("pickle", pickle.dumps({})),
+                     ("tensors", pickle.dumps(0)), ("storages", storages)])
+
+
+@step
 def holds_gguf(views):
     tensors = {name: data for name, _, _, data in mkgguf.sample_tensors(mkgguf.TYPES)}
     for name, data in tensors.items():
@@ -141,6 +175,10 @@ def refused(directory):
     cases["no-weights.nemo"] = (lambda p: write_tar(p, [("x.yaml", b"")]), "a tar file without a weight file in it")
     cases["cut.nemo"] = (lambda p: write_tar(p, [("model_weights.ckpt", model)]) or os.truncate(p, 5000),
                          'member "model_weights.ckpt": ')
+    cases["cut-before.tar"] = (lambda p: write_tar(p, [("config.yaml", b"x"), ("d" * 150 + "/m.pt", model)], tarfile.GNU_FORMAT) or
+                               os.truncate(p, 1024 + 1024), "is a tar file that ends early, before any weights: was it cut short?")
+    cases["array-deflated.mar"] = (lambda p: write_zip(p, [("MAR-INF/MANIFEST.json", b"{}"), ("a.npy", npy_of(ARRAYS["a"]))], zipfile.ZIP_DEFLATED),
+                                   "is a zip file that has its weights compressed: unpack it first")
     cases["deflated.zip"] = (lambda p: write_zip(p, [("policy.pth", model)], zipfile.ZIP_DEFLATED), "is a zip file that has its weights compressed: unpack it first")
     cases["deflated.llamafile"] = (lambda p: llamafile(p, "elf", "deflated"), 'member "m.gguf" is compressed: unpack it first')
     cases["program.llamafile"] = (lambda p: open(p, "wb").write(b"\177ELF".ljust(100, b"#")), "is a program, not weights")
@@ -167,10 +205,37 @@ def damaged(directory):
     cases["one-broken.tar"] = (lambda p: write_tar(p, [("a.safetensors", model), ("b.safetensors", model[:-1])]), 'member "b.safetensors": ')
     cases["cut.tar"] = (lambda p: write_tar(p, [("a.safetensors", model), ("b.yaml", b"#" * 9999)]) or os.truncate(p, 3000),
                         'member "b.yaml": 9999 bytes at ')
+    old, new, deep = safetensors("older", "w"), safetensors("w"), [("a/" + "d" * 150 + "/b.safetensors", model)]
+    twice = "1 weight file in it is an older copy of a later one: not shown; the first is \"m.safetensors\""
+    cases["twice.tar"] = (lambda p: write_tar(p, [("m.safetensors", old), ("./m.safetensors", new)]), twice)
+    cases["linked-over.tar"] = (lambda p: linked_over(p, old, new), twice)
+    cases["twice-cut.tar"] = (lambda p: write_tar(p, [("m.safetensors", old), ("a.safetensors", new), ("m.safetensors", new)]) or
+                              os.truncate(p, 2048 + 512 + 20), "member \"m.safetensors\": ")
+    end = "without the blocks of zeros that end a tar file"
+    cases["cut-after.tar"] = (lambda p: write_tar(p, [("m.safetensors", new), ("n.safetensors", old)]) or os.truncate(p, 1024), end)
+    cases["cut-after-long-name.tar"] = (lambda p: write_tar(p, [("m.safetensors", new)] + deep, tarfile.GNU_FORMAT) or
+                                        os.truncate(p, 1024 + 1024), "the file ends after the header of a member's name or size")
+    cases["cut-after-pax-name.tar"] = (lambda p: write_tar(p, [("m.safetensors", new)] + deep) or os.truncate(p, 1024 + 1024),
+                                       "the file ends after the header of a member's name or size")
+    cases["dangling.tar"] = (dangling, 'member "l.safetensors" is a hard link to a file that isn\'t in the archive before it')
     for name, (write, said) in cases.items():
         os.mkdir(os.path.join(directory, name))
         write(os.path.join(directory, name, name))
         print(name, said, sep="\t")
+
+
+def linked_over(path, old, new):
+    """The link has the bytes of the file that was there before it, whatever comes later, and replaces the older copy of itself."""
+    write_tar(path, [("blob", new), ("m.safetensors", old)])
+    with tarfile.open(path, "a") as tar:
+        add_link(tar, "m.safetensors", "blob")
+        tar.addfile(tarfile.TarInfo("blob"))
+
+
+def dangling(path):
+    write_tar(path, [("m.safetensors", safetensors("w"))])
+    with tarfile.open(path, "a") as tar:
+        add_link(tar, "l.safetensors", "nowhere")
 
 
 def mixed(path):

@@ -9,6 +9,7 @@ joined() {
 	start "$@" "$model" "$mnt"
 	dcp right "$mnt"
 	stat_is errors -eq 0
+	! grep '^not read: ' "$mnt/.tensorfs/stats" || fail "not read: what is"
 	cmp "$model/__1_0.distcp" "$mnt/__1_0.distcp"
 }
 
@@ -38,6 +39,17 @@ joined() {
 		n=$((n + 1))
 	done < <(dcp save-broken "$model")
 	((n > 2)) || fail "only $n"
+}
+
+@test "the ranks' files without the metadata are named as what they are; with it, also the one that has no tensors" {
+	dcp save "$model"
+	echo >"$model/__9_0.distcp"
+	start "$model" "$mnt"
+	! grep '^not read: ' "$mnt/.tensorfs/stats" || fail "not read: what is"
+	umount "$mnt"
+	rm "$model/.metadata"
+	refused 1 "$model" "$mnt"
+	[[ $output = *', .metadata; __'[0-9]_0.distcp' is a part of a torch distributed checkpoint; '* ]] || fail "$output"
 }
 
 @test "a file of a rank that changes is an error, not other bytes" {

@@ -46,6 +46,9 @@ is_format() { [[ $(xattr format "$mnt/tensors/$2") = "$1" ]] || fail "format $(x
 	[[ $output = *'no weights found: no file (of 5 in '*'*.safetensors, *.sft, '*'; code.pth.tar is a tar file'* ]] || fail "$output"
 	rm "$T/in/mixed/code.pth.tar"
 	refused 1 "$T/in/mixed" "$mnt"
+	[[ $output = *'; dataset.pkl is a Python pickle without tensors or NumPy arrays; old.pkl is a Python pickle of protocol 0'* ]] || fail "$output"
+	rm "$T/in/mixed/old.pkl"
+	refused 1 "$T/in/mixed" "$mnt"
 	[[ $output = *'; dataset.pkl is a Python pickle without tensors or NumPy arrays; page.th is an HTML page'* ]] || fail "$output"
 }
 

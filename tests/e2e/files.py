@@ -35,7 +35,8 @@ def make(top):
             ("gguf", gguf_of("w"), ("sha256-9999", "m.gguf-split-a", "m.gguf.part1of2", "M.GGUF", "ggml-model-q4_0")),
             ("torch", torch("w"), ("c.pth.tar", "m.pkl", "m.th", "m.pt2", "m.PT", "checkpoint", "step=10.model")),
             ("onnx", onnx_of("w"), ("0a1b", "m.onnx.1", "M.Onnx", "m.pb")),
-            ("npz", npz("w"), ("arrays", "m.npz.tmp", "A.NPZ", "m.zip"))):
+            ("npz", npz("w"), ("arrays", "m.npz.tmp", "A.NPZ")),
+            ("zip", npz("w"), ("m.zip", "m.mar"))):
         for name in names:
             put(top, f"named/{form}/{name}", data)
     put(top, "named/npy/w", npy(b"w"))

@@ -80,6 +80,13 @@ def content():
     swapped = chunked(a, 50)
     swapped["chunks"] = dict(reversed(swapped["chunks"].items()))
     put("pieces.backwards", swapped, Entry(a))
+    # The key that says what it is needn't come first; without it, these are ordinary keys.
+    for order in ("shape", "chunks", "__msgpack_chunked_array__"), ("chunks", "__msgpack_chunked_array__", "shape"):
+        pieces = chunked(a, 50)
+        put("pieces." + order[0] + "_first", {key: pieces[key] for key in order}, Entry(a))
+    put("plain.shape", array(floats), Entry(floats))
+    put("plain.chunks.0", array(np.int8([5])), Entry(np.int8([5])))
+    put("plain.chunks.deeper.shape", array(floats), Entry(floats))
     large = noise((1 << 18,), "f4")
     put("large", array(large), Entry(large))
     return values, entries

@@ -299,6 +299,7 @@ load helpers
 			cmp - "$mnt/tensors/model.embed_tokens.weight"
 		run ! "${other[@]}" cat "$mnt/tokenizer.json"
 		umount "$mnt"
+		wait_until ended "$daemon" # which may still be loading what changes now
 	done
 	chmod 600 "$model/model.safetensors"
 	start --allow-other "$model" "$mnt"

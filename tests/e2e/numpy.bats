@@ -51,6 +51,18 @@ reference() {
 	grep -q '"compression": "deflate"' "$mnt/meta/f4.1d.json"
 }
 
+@test "an npz of MLX's, whose bfloat16 is V2" {
+	mkdir "$model"
+	py "$e2e/numpyfiles.py" mlx "$model/weights.npz"
+	start "$model" "$mnt"
+	py "$e2e/numpyfiles.py" mlx-right "$mnt"
+	stat_is errors -eq 0
+	stat_is warnings -eq 0
+	umount "$mnt"
+	start --passthrough=off "$model/weights.npz" "$mnt"
+	py "$e2e/numpyfiles.py" mlx-right "$mnt"
+}
+
 # bats test_tags=large,slow
 @test "large ones" {
 	for kind in npy npz npz-deflated; do

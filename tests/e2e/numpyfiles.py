@@ -15,6 +15,7 @@ import zipfile
 import numpy as np
 
 import reader
+from arrays import Entry, bf16, check_set
 from reader import check, file_name, names_in, same, slurp
 from vectors import path_of
 
@@ -418,6 +419,47 @@ def two_arrays(path):
     with open(path, "wb") as file:
         np.save(file, np.arange(4, dtype="<f4"))
         np.save(file, np.arange(9, dtype="<f4"))
+
+
+def mlx_npy(a, descr):
+    """As MLX's mx.savez() writes a member (mlx/io/load.cpp, save()): a comma after the last dimension, and another padding than NumPy's."""
+    fortran = a.flags.f_contiguous and not a.flags.c_contiguous
+    header = f"{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': ({''.join(f'{n}, ' for n in a.shape)})}}"
+    header += " " * ((11 + len(header)) % 16) + "\n"
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode() + a.tobytes("A")
+
+
+def mlx_entries():
+    """Name → (descr, what is saved, what is shown). MLX has no other name for bfloat16 than V2."""
+    special = np.array([0x7F80, 0xFF80, 0x7FC0, 0x8000, 0x0001, 0x3F80], "<u2").view("<u2")
+    matrix = bf16(rng.standard_normal((5, 7)))
+    bits = np.frombuffer(matrix.bytes, "<u2").reshape(5, 7)
+    turned = Entry(np.ascontiguousarray(bits), "BF16", matrix.values)
+    half, flag, codes = np.arange(6, dtype="<f2").reshape(2, 3), np.array([True, False]), np.arange(8, dtype="<u4").reshape(2, 4)
+    return {
+        "model.layers.0.weight": ("<V2", bits, matrix),
+        "model.layers.1.weight": ("<V2", np.asfortranarray(bits), turned),
+        "special": ("<V2", special, Entry(special, "BF16", (special.astype("<u4") << 16).view("<f4"))),
+        "scalar": ("<V2", np.array(0x4049, "<u2"), Entry(np.array(0x4049, "<u2"), "BF16", np.float32(3.140625))),
+        "half": ("<f2", half, Entry(half)),
+        "flag": ("|b1", flag, Entry(flag)),
+        "codes": ("<u4", codes, Entry(codes)),
+        "complex": ("<c8", np.array([1 + 2j], "<c8"), Entry(np.array([1 + 2j], "<c8"))),
+    }
+
+
+@step
+def mlx(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, (descr, array, _) in mlx_entries().items():
+            with archive.open(name + ".npy", "w", force_zip64=True) as member:
+                member.write(mlx_npy(array, descr))
+
+
+@step
+def mlx_right(mount):
+    check_set(mount, {name: shown for name, (_, _, shown) in mlx_entries().items()}, "npz")
+    same("3.140625 is what 0x4049 is", np.load(path_of(mount, "f32", "scalar", ".npy")), np.float32(3.140625))
 
 
 if __name__ == "__main__":

@@ -29,10 +29,12 @@ begin() {
 
 source_rests() { [[ $(source_has waiting) = 0 ]]; }
 
-# Has the model been read from the source no more than once, but for a few pages?
+# Has the model been read from the source no more than once, but for a few pages? A sanitizer slows the daemon so much that the reader
+# overtakes it, and then both read.
 read_once() {
-	local bytes=$(($(source_has bytes) - before))
-	((bytes * 100 <= size * 105)) || fail "$bytes bytes were read at the source for $size"
+	local bytes=$(($(source_has bytes) - before)) most=105
+	[[ ! $TFS_SANITIZER ]] || most=200
+	((bytes * 100 <= size * most)) || fail "$bytes bytes were read at the source for $size"
 }
 
 # Is nothing of what the page cache has read again, but for a few pages? Other tests run meanwhile, and memory may be short.

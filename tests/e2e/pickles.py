@@ -87,21 +87,21 @@ def dump(path, value, protocol):
 
 @step
 def save(directory):
-    for protocol in (2, 3, 4, 5):
+    for protocol in (1, 2, 3, 4, 5):
         dump(f"{directory}/python{protocol}/model.pkl", nested()[0], protocol)
         dump(f"{directory}/paddle{protocol}/model.pdparams", paddle()[0], protocol)
 
 
 @step
 def holds_all(mount):
-    for protocol in (2, 3, 4, 5):
+    for protocol in (1, 2, 3, 4, 5):
         holds(f"{mount}/python{protocol}", of_arrays(nested()[1]), "pickle")
         holds(f"{mount}/paddle{protocol}", of_arrays(paddle()[1]), "pickle")
 
 
 @step
 def save_others(directory):
-    for protocol in (2, 4, 5):
+    for protocol in (1, 2, 4, 5):
         dump(f"{directory}/{protocol}/model.pkl", {"w": np.arange(3), **OTHERS}, protocol)
 
 
@@ -129,7 +129,12 @@ def refused(directory):
     for name, content, said in (
             ("zlib.joblib", zlib.compress(data), "compressed by zlib: load it, and save it with joblib.dump(compress=0)"),
             ("gzip.joblib", gzip.compress(data), "is compressed by gzip: unpack it first"),
-            ("text.joblib", pickle.dumps([1], 0), "isn't a pickle of protocol 2 to 5"),
+            ("text.joblib", pickle.dumps([1], 0), "is a Python pickle of protocol 0, which is text: load it, and save it with"),
+            ("text.pkl", pickle.dumps(nested()[0], 0), "is a Python pickle of protocol 0, which is text: load it, and save it with"),
+            ("text.bin", pickle.dumps(np.arange(3), 0), "is a Python pickle of protocol 0, which is text: load it, and save it with"),
+            ("one.joblib", b"ccopy_reg\n_reconstructor\nq\0(cjoblib.numpy_pickle\nNumpyArrayWrapper\nq\1c__builtin__\nobject\nq\2Ntq\3Rq\4.",
+             "a pickle of joblib's of protocol 1: load it, and save it with joblib.dump(protocol=4)"),
+            ("other.joblib", b"neither of them", "isn't a pickle of protocol 1 to 5"),
             ("cut.pdparams", data[:-100], "byte "),
             ("none.pkl", pickle.dumps({"a": 1}), "a Python pickle without tensors or NumPy arrays")):
         os.mkdir(f"{directory}/{name}")

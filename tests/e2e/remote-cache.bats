@@ -3,47 +3,7 @@
 # network, so that what is asked for can be seen, and each thing that can go wrong can be made to. Bytes are compared with the directory.
 # bats file_tags=threads
 load helpers
-
-# fake: the environment of every program that follows. The URL of the model is in $url.
-fake() {
-	export TENSORFS_FETCH=$top/tests/data/fake-fetch.py TENSORFS_CACHE=$T/cache FAKE_LOG=$T/asked
-	export HF_HUB_CACHE=$T/hub HOME=$T
-	unset TENSORFS_OFFLINE HF_HUB_OFFLINE XDG_CACHE_HOME
-	: >"$FAKE_LOG"
-	url=http://fake$model
-	hub=hf://org/name$model
-}
-
-# asked PATTERN: how often that was asked for since the last forget.
-asked() { grep -cE -- "$1" "$FAKE_LOG" || true; }
-forget() { : >"$FAKE_LOG"; }
-
-# same_files: the originals in the mount are those of the directory.
-same_files() {
-	local f
-	while IFS= read -r -d '' f; do
-		cmp "$model/$f" "$mnt/$f" || return 1
-	done < <(cd "$model" && find . -type f -print0)
-}
-
-# same_tensors: and the tensors are what is in the weight files.
-same_tensors() {
-	rm -rf "$T/cut"
-	py "$e2e/hashes.py" cut "$T/cut/tensors" "$model"/*.safetensors
-	diff -r "$T/cut/tensors" "$mnt/tensors"
-}
-
-# data_of FILE: the file in the cache that has its bytes.
-data_of() {
-	local size
-	size=$(stat -c %s "$model/$1")
-	find "$TENSORFS_CACHE/objects" -name data -size "${size}c"
-}
-
-# shellcheck disable=SC2317 # wait_until calls it
-some_asked() { (($(asked ^READ) > 3)); }
-
-complete() { [[ $(stat_of cache_bytes) = "$(stat_of model_bytes)" ]]; }
+load remote-helpers
 
 # bats test_tags=slow
 @test "a directory: tensors, originals, views; each byte is fetched once" {
@@ -241,7 +201,7 @@ complete() { [[ $(stat_of cache_bytes) = "$(stat_of model_bytes)" ]]; }
 	fake
 	start --cache=none "$url" "$mnt"
 	printf x >>"$model/model-00001-of-00002.safetensors"
-	expect_log "changed, replaced or removed|changed at its origin"
+	expect_log "model-00001-of-00002.safetensors: .*told to fail"
 	run cat "$mnt/model-00001-of-00002.safetensors"
 	[[ $status = 1 && $output = *"Stale file handle"* ]] || fail "$output"
 	stat_is changed -eq 1
@@ -470,10 +430,25 @@ complete() { [[ $(stat_of cache_bytes) = "$(stat_of model_bytes)" ]]; }
 	stat_is cache_bad -eq 0
 }
 
-@test "two daemons on one cache" {
+# How many grains were asked for, and how many of these more than once.
+grains_asked() {
+	py - "$FAKE_LOG" <<-'END'
+		import collections, sys
+		seen = collections.Counter()
+		for line in open(sys.argv[1]):
+		    if line.startswith("READ "):
+		        name, at, n, _ = line[5:].rsplit(" ", 3)
+		        seen.update((name, g) for g in range(int(at) // 65536, (int(at) + int(n) + 65535) // 65536))
+		print(len(seen), sum(n > 1 for n in seen.values()))
+	END
+}
+
+# bats test_tags=slow
+@test "two daemons on one cache: what one fetches the other one waits for" {
 	mkmodel --bytes 32M --tensors 9
 	fake
 	mkdir "$T/mnt2"
+	export FAKE_DELAY=0.05
 	start "$url" "$mnt"
 	start "$url" "$T/mnt2"
 	rm -rf "$T/cut"
@@ -484,6 +459,38 @@ complete() { [[ $(stat_of cache_bytes) = "$(stat_of model_bytes)" ]]; }
 	wait "$other"
 	same_files
 	cmp "$model/model.safetensors" "$T/mnt2/model.safetensors"
+	read -r all twice < <(grains_asked)
+	((all > 500 && twice * 20 <= all)) || fail "$twice of $all pieces were fetched twice"
+}
+
+# bats test_tags=slow
+@test "two daemons on one cache, of which one is killed, or stopped, while it fetches" {
+	mkmodel --bytes 16M --tensors 9
+	fake
+	mkdir "$T/mnt2"
+	local signal one f
+	f=$(cd "$model" && py -c 'import json, struct; f = open("model.safetensors", "rb"); h = json.loads(f.read(struct.unpack("<Q", f.read(8))[0])); print(max((k for k in h if k != "__metadata__"), key=lambda k: h[k]["data_offsets"][1]))')
+	for signal in STOP KILL; do
+		rm -rf "$TENSORFS_CACHE"
+		FAKE_HANG=$T/hang start --prefetch=none "$url" "$mnt"
+		one=$daemon
+		start --prefetch=none --remote-timeout=3 "$url" "$T/mnt2"
+		touch "$T/hang"
+		forget
+		cat "$mnt/tensors/$f" >/dev/null 2>&1 &
+		reader=$!
+		wait_until one_asked
+		kill -"$signal" "$one"
+		[[ $signal = STOP ]] || expect_status "$one" any
+		cmp "$T/mnt2/tensors/$f" <("$TENSORFS" cat "$model" "$f")
+		umount "$T/mnt2"
+		rm "$T/hang"
+		[[ $signal = KILL ]] || kill -9 "$one"
+		expect_status "$one" any
+		wait_until ended "$one"
+		wait "$reader" || true
+		fusermount3 -uz "$mnt" 2>/dev/null || umount -l "$mnt"
+	done
 }
 
 @test "a full disk: it goes on without keeping, and says so once" {
@@ -518,6 +525,36 @@ complete() { [[ $(stat_of cache_bytes) = "$(stat_of model_bytes)" ]]; }
 	cmp "$T/one/model.safetensors" "$T/mnt2/model.safetensors"
 	cmp "$T/two/model.safetensors" "$mnt/model.safetensors"
 	[[ $(du -sm "$TENSORFS_CACHE" | cut -f1) -le 21 ]]
+}
+
+# bats test_tags=slow
+@test "--cache-size: of a large file only as much goes as is needed, and the rest stays right" {
+	fake
+	model=$T/one mkmodel --bytes 48M --seed 1
+	model=$T/two mkmodel --bytes 24M --seed 2
+	local used kept
+	start --cache-size=64M "http://fake$T/one" "$mnt"
+	cmp "$T/one/model.safetensors" "$mnt/model.safetensors"
+	umount "$mnt"
+	model=$T/one
+	used=$(stat -c %Y "$(dirname "$(data_of model.safetensors)")/map")
+	sleep 1.1 # so that a time that changed would be seen
+	start --cache-size=64M "http://fake$T/two" "$mnt"
+	cmp "$T/two/model.safetensors" "$mnt/model.safetensors"
+	umount "$mnt"
+	[[ $(du -sm "$TENSORFS_CACHE" | cut -f1) -le 65 ]]
+	kept=$(du -m "$(data_of model.safetensors)" | cut -f1)
+	((kept >= 16 && kept <= 44)) || fail "$kept MiB are left"
+	[[ $(stat -c %Y "$(dirname "$(data_of model.safetensors)")/map") = "$used" ]] || fail "it counts as used"
+	run "$TENSORFS" cache verify
+	[[ $status = 0 && $output = *" 0 pieces and 0 files damaged"* ]] || fail "$output"
+	forget
+	start "http://fake$T/one" "$mnt"
+	same_tensors
+	same_files
+	stat_is cache_bad -eq 0
+	read -r all twice < <(grains_asked)
+	((all > 0 && all <= (48 - kept + 2) * 16)) || fail "$all pieces, and $kept MiB were left"
 }
 
 @test "a cache that others may write isn't used" {
@@ -600,4 +637,56 @@ assert 0 < models["two"]["cached_bytes"] < models["two"]["bytes"], models' "$out
 	[[ -z $(find "$TENSORFS_CACHE" -name data) ]]
 	run "$TENSORFS" cache rm
 	[[ $status = 2 ]]
+}
+
+# bats test_tags=slow
+@test "tensorfs cache export: a model as it was, whole and checked, or nothing" {
+	fake
+	mkmodel --shards 2 --bytes 8M
+	mkdir "$model/sub"
+	echo '{}' >"$model/sub/config.json"
+	: >"$model/empty"
+	touch -d '2020-02-02 02:02:02' "$model"/*
+	start "$hub" "$mnt"
+	cmp "$model/model-00001-of-00002.safetensors" "$mnt/model-00001-of-00002.safetensors"
+	umount "$mnt"
+	local name=hf://org/name shard=model-00002-of-00002.safetensors
+	run "$TENSORFS" cache export "$name" "$T/out"
+	[[ $status = 1 && $output = *"$shard: "*" of it aren't in the cache"*"--prefetch=all $name"* ]] || fail "$status $output"
+	[[ ! -e $T/out ]]
+	"$TENSORFS" cache export "$name" "$T/one" model-00001-of-00002.safetensors
+	diff <(cd "$T/one" && find . -type f) - <<<./model-00001-of-00002.safetensors
+	cmp "$model/model-00001-of-00002.safetensors" "$T/one/model-00001-of-00002.safetensors"
+	run "$TENSORFS" cache export "$name" "$T/out" none.json
+	[[ $status = 1 && $output = *"none.json: no such file"* ]] || fail "$status $output"
+	start "$hub" "$mnt"
+	same_files
+	umount "$mnt"
+	"$TENSORFS" cache export "$name" "$T/out"
+	diff -r "$model" "$T/out"
+	[[ $(stat -c %Y "$T/out/$shard") = $(stat -c %Y "$model/$shard") ]]
+	# Nothing is written over.
+	run "$TENSORFS" cache export "$name" "$T/out"
+	[[ $status = 2 && $output = *"not empty"* ]] || fail "$status $output"
+	# Damage that a piece's own hash shows, and some that only the file's does.
+	printf X | dd of="$(data_of "$shard")" bs=1 seek=300000 conv=notrunc status=none
+	run "$TENSORFS" cache export "$name" "$T/damaged"
+	[[ $status = 1 && $output = *"$shard: byte "*"damaged"* ]] || fail "$status $output"
+	[[ -z $(find "$T/damaged" -type f) ]]
+	run "$TENSORFS" cache export "$name"
+	[[ $status = 2 ]]
+}
+
+# bats test_tags=slow
+@test "tensorfs cache export: bytes that were never those of the origin's hash" {
+	mkmodel --bytes 4M
+	fake
+	printf '#!/bin/sh\nexec env FAKE_LIE=1 "%s"\n' "$TENSORFS_FETCH" >"$T/lying"
+	chmod +x "$T/lying"
+	TENSORFS_FETCH=$T/lying start --prefetch=all "$hub" "$mnt"
+	wait_until complete
+	umount "$mnt"
+	run "$TENSORFS" cache export hf://org/name "$T/out" model.safetensors
+	[[ $status = 1 && $output = *"model.safetensors: SHA-256 is "*", and should be "* ]] || fail "$status $output"
+	[[ -z $(find "$T/out" -type f) ]]
 }

@@ -3,34 +3,7 @@
 # by itself is in remote-cache.bats, what tensorfs-fetch does in tests/remote.
 # bats file_tags=slow
 load helpers
-
-prepare() {
-	[[ -x $(dirname "$TENSORFS")/tensorfs-fetch ]] || skip "optional: built without libcurl"
-	export TENSORFS_CACHE=$T/cache HOME=$T HF_HUB_CACHE=$T/hub AWS_EC2_METADATA_DISABLED=true
-	unset TENSORFS_FETCH TENSORFS_OFFLINE HF_HUB_OFFLINE XDG_CACHE_HOME HF_TOKEN HF_ENDPOINT http_proxy https_proxy all_proxy
-	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3
-}
-
-# serve KIND [FAULT...]: sets $server to the URL.
-serve() {
-	"$TFS_PYTHON" "$e2e/remoteserver.py" "$1" "$model" "$T/server.$1" "${@:2}" 3>&- 7>&- 9>&- &
-	helpers+=($!)
-	wait_until test -s "$T/server.$1"
-	server=$(cat "$T/server.$1")
-}
-
-same_files() {
-	local f
-	while IFS= read -r -d '' f; do
-		cmp "$model/$f" "$mnt/$f" || return 1
-	done < <(cd "$model" && find . -type f -print0)
-}
-
-same_tensors() {
-	rm -rf "$T/cut"
-	py "$e2e/hashes.py" cut "$T/cut/tensors" "$model"/*.safetensors
-	diff -r "$T/cut/tensors" "$mnt/tensors"
-}
+load remote-helpers
 
 @test "https-style directory by nginx: by its listing, one file, a second mount" {
 	prepare
@@ -62,7 +35,7 @@ same_tensors() {
 	cp "$model/model-00002-of-00003.safetensors" "$T/changed"
 	printf x >>"$T/changed"
 	mv "$T/changed" "$model/model-00002-of-00003.safetensors"
-	expect_log "changed, replaced or removed|changed at its origin"
+	expect_log "model-00002-of-00003.safetensors has changed since it was listed"
 	run cat "$mnt/model-00002-of-00003.safetensors"
 	[[ $output = *"Stale file handle"* ]] || fail "$output"
 	cmp "$model/model-00003-of-00003.safetensors" "$mnt/model-00003-of-00003.safetensors"
@@ -141,19 +114,51 @@ same_tensors() {
 	same_tensors
 }
 
-@test "the fetcher has no privileges, and ends with the daemon" {
+# has_no_privileges PID [UID]: the fetcher is nobody, or who mounted it if that isn't root, without any capability, and can't get any.
+has_no_privileges() {
+	local status uid=${2:-65534}
+	[[ $(id -u) = 0 ]] || uid=$(id -u)
+	status=$(cat "/proc/$1/status")
+	[[ $(sed -n 's/^Uid:\t//p' <<<"$status") = "$uid	$uid	$uid	$uid" ]] || fail "$status"
+	if [[ $uid = 65534 ]]; then
+		[[ $(sed -n 's/^Gid:\t//p' <<<"$status") = "$uid	$uid	$uid	$uid" ]] || fail "$status"
+		[[ $(sed -n 's/^Groups:[[:blank:]]*//p' <<<"$status") = "" ]] || fail "$status"
+	fi
+	[[ $(sed -n 's/^Cap\(Inh\|Prm\|Eff\|Amb\):\t//p' <<<"$status" | sort | uniq -c) =~ ^\ *4\ 0{16}$ ]] || fail "$status"
+	[[ $(sed -n 's/^NoNewPrivs:\t//p' <<<"$status") = 1 ]] || fail "$status"
+	[[ $(tr '\0' ' ' <"/proc/$1/cmdline") = "tensorfs-fetch " ]]
+	[[ $(find "/proc/$1/fd" -lname "$T/cache*") = "" ]]
+}
+
+@test "the fetcher has no privileges, also when it is started again, and ends with the daemon" {
 	prepare
 	mkmodel --bytes 4M
 	serve web
-	start "$server/m" "$mnt"
+	start --cache=none --prefetch=none "$server/m" "$mnt"
+	same_files
+	fetcher=$(pgrep -P "$daemon" tensorfs-fetch)
+	has_no_privileges "$fetcher"
+	# What the daemon keeps for the next one isn't in effect: CAP_SETGID, CAP_SETUID.
+	(((0x$(sed -n 's/^CapEff:\t//p' "/proc/$daemon/status") & 0xc0) == 0))
+	expect_log "tensorfs-fetch has ended, by signal 9"
+	kill -9 "$fetcher"
+	wait_until ended "$fetcher"
 	same_tensors
 	fetcher=$(pgrep -P "$daemon" tensorfs-fetch)
-	[[ $(sed -n 's/^CapPrm:\t//p; s/^CapEff:\t//p' "/proc/$fetcher/status" | sort -u) = 0000000000000000 ]]
-	[[ $(sed -n 's/^NoNewPrivs:\t//p' "/proc/$fetcher/status") = 1 ]]
-	[[ $(tr '\0' ' ' <"/proc/$fetcher/cmdline") = "tensorfs-fetch " ]]
-	[[ $(find "/proc/$fetcher/fd" -lname "$T/cache*") = "" ]]
+	has_no_privileges "$fetcher"
 	umount "$mnt"
 	wait_until ended "$fetcher"
+}
+
+@test "root's credentials, which nobody else may read, are read before it becomes nobody" {
+	need_root
+	prepare
+	mkmodel --bytes 4M
+	serve hub
+	install -m 600 /dev/stdin "$T/token" <<<hf_good
+	HF_ENDPOINT=$server HF_TOKEN_PATH=$T/token start hf://private/model "$mnt"
+	same_tensors
+	has_no_privileges "$(pgrep -P "$daemon" tensorfs-fetch)"
 }
 
 @test "a local mount starts no fetcher" {
@@ -164,4 +169,42 @@ same_tensors() {
 	[[ -z $(pgrep -P "$daemon" tensorfs-fetch) ]]
 	[[ -z $(stat_of origin) && -z $(stat_of network_bytes) ]]
 	[[ ! -e $T/cache ]]
+}
+
+@test "an ordinary user: a mount by fusermount3, a cache of one's own, a second mount from it, and commands" {
+	prepare
+	mkmodel --shards 2 --bytes 12M
+	serve hub
+	export HF_ENDPOINT=$server
+	local from=$model fetch
+	fetch=$(dirname "$TENSORFS")/tensorfs-fetch
+	as_user
+	cp "$fetch" "$user_dir/tensorfs-fetch"
+	model=$from # readers compare as root
+	unset TENSORFS_CACHE HF_HUB_CACHE
+	export HOME=$user_dir
+	start hf://org/model "$mnt"
+	fetcher=$(pgrep -P "$daemon" tensorfs-fetch)
+	has_no_privileges "$fetcher" 65534
+	local f
+	for f in "$model"/*; do
+		cmp "$f" <("${as[@]}" cat "$mnt/${f##*/}")
+	done
+	[[ $(stat -c '%u %a' "$user_dir/.cache/tensorfs") = "65534 700" ]]
+	[[ -z $(find "$user_dir/.cache/tensorfs" -type f -not -perm 600) ]]
+	"${as[@]}" fusermount3 -u "$mnt"
+	wait_until ended "$daemon"
+	wait_until ended "$fetcher"
+	start --offline hf://org/model "$mnt"
+	for f in "$model"/*; do
+		cmp "$f" <("${as[@]}" cat "$mnt/${f##*/}")
+	done
+	"${as[@]}" fusermount3 -u "$mnt"
+	wait_until ended "$daemon"
+	"${as[@]}" "$TENSORFS" cache verify
+	"${as[@]}" "$TENSORFS" cache export hf://org/model "$user_dir/out"
+	diff -r "$model" "$user_dir/out"
+	"${as[@]}" "$TENSORFS" ls hf://org/model >/dev/null
+	"${as[@]}" "$TENSORFS" cache rm hf://org/model
+	[[ -z $(find "$user_dir/.cache/tensorfs" -name data) ]]
 }

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 """A server on loopback with the files of a directory, for remote.bats: remoteserver.py web|hub|s3 DIRECTORY READY [FAULT...].
 Writes its URL to READY. FAULT, each for one of three requests of ranges:
-throttle (429), short (the body ends too early), reset, error (503), whole (200 with all of the file), stall (no more bytes for a while).
+NAME+BYTES (a hub lists the file NAME with so many more bytes than it has), throttle (429), short (the body ends too early), reset, error (503), whole (200 with all of the file), stall (no more bytes for a while).
 A hub has the repository org/model, private/model for the token hf_good, and gated/model."""
+import json
 import os
 import sys
 import time
@@ -24,6 +25,29 @@ elif kind == "s3":
 else:
     server = ranges = Server({f"m/{name}": body for name, body in files.items()})
 n = 0
+sizes = dict(f.split("+") for f in faults if "+" in f)
+faults = [f for f in faults if "+" not in f]
+if sizes:
+    tree = server.tree
+
+    def lying_tree(h, key, directory):
+        """What the hub says, with other sizes."""
+        reply = h.reply
+
+        def change(status, body=b"", headers=()):
+            entries = json.loads(body)
+            for e in entries:
+                more = int(sizes.get(e["path"], 0))
+                e["size"] += more
+                if "lfs" in e:
+                    e["lfs"]["size"] += more
+            reply(status, json.dumps(entries).encode(), headers)
+
+        h.reply = change
+        tree(h, key, directory)
+        del h.reply
+
+    server.tree = lying_tree
 
 
 def break_it(h, path, body):

@@ -91,9 +91,23 @@ def parakeet(data):
         at += size
 
 
+def tfjs(data, file):
+    """face-api's: one group, in one file."""
+    group, = json.loads(data)
+    path, = group["paths"]
+    weights, at = slurp(os.path.join(os.path.dirname(file), path)), 0
+    for w in group["weights"]:
+        q = w["quantization"]
+        raw = weights[at:at + int(np.prod(w["shape"], dtype=np.int64)) * SIZE[q["dtype"].upper().replace("INT", "")]]
+        at += len(raw)
+        values = (np.frombuffer(raw, q["dtype"]).astype("f8") * q["scale"] + q["min"]).astype("<f4").reshape(w["shape"])
+        yield w["name"], q["dtype"].upper().replace("INT", ""), w["shape"], raw, values
+    check(at == len(weights), "bytes after the weights")
+
+
 def main(mount, file):
     data = slurp(file)
-    read = parakeet if data[:4] == b"lmgg" else {b"TFL3": tflite, b"ORTM": ort, b"ET12": executorch}[data[4:8]]
+    read = (lambda d: tfjs(d, file)) if data[:1] == b"[" else parakeet if data[:4] == b"lmgg" else {b"TFL3": tflite, b"ORTM": ort, b"ET12": executorch}[data[4:8]]
     tensors = list(read(data))
     same("names in tensors/", names_in(os.path.join(mount, "tensors")), {file_name(t[0]) for t in tensors})
     for name, dtype, shape, raw, values in tensors:

@@ -124,9 +124,65 @@ generated() {
 	[[ $output = *"not read: a.engine (a TensorRT engine), b.rknn (a model compiled for Rockchip's NPUs) and 2 more" ]]
 }
 
+@test "ncnn, compiled Core ML, ONNX's data alone, and torch's first format: named for what they are, alone and beside weights" {
+	local name what path
+	mkdir -p "$T/other/m.mlmodelc/weights" "$T/other/tar"
+	printf '7767517\n2 2\nInput x 0 1 x\n' >"$T/other/net.param"
+	head -c 100 /dev/zero | tr '\0' 'w' >"$T/other/net.bin"
+	cp "$T/other/net.param" "$T/other/a.ncnn.param"
+	cp "$T/other/net.bin" "$T/other/a.ncnn.bin"
+	cp "$T/other/net.bin" "$T/other/m.mlmodelc/weights/weight.bin"
+	cp "$T/other/net.bin" "$T/other/m.mlmodelc/coremldata.bin"
+	echo 'program(1.0)' >"$T/other/m.mlmodelc/model.mil"
+	cp "$T/other/net.bin" "$T/other/w.onnx_data"
+	cp "$T/other/net.bin" "$T/other/w.onnx_data_1"
+	cp "$T/other/net.bin" "$T/other/model.onnx.data"
+	py "$e2e/archives.py" old-torch "$T/other/tar/old.tar"
+	cat >"$T/said" <<-'END'
+		a.ncnn.bin is the weights of an ncnn model
+		a.ncnn.param is the layers of an ncnn model
+		m.mlmodelc is a compiled Core ML model
+		model.onnx.data is the data of an ONNX model
+		net.bin is the weights of an ncnn model
+		net.param is the layers of an ncnn model
+		tar/old.tar is a file of a torch before 0.1.10: load it, and save it with a torch of 0.4 to 2.x
+		w.onnx_data is the data of an ONNX model
+		w.onnx_data_1 is the data of an ONNX model
+	END
+	mkmodel --bytes 64K
+	cp -r "$T/other"/* "$model"
+	start "$model" "$mnt"
+	stat_is warnings -eq 0
+	diff <(sed -n 's/^not read: //p' "$mnt/.tensorfs/stats" | LC_ALL=C sort) "$T/said"
+	umount "$mnt"
+	# Alone.
+	while read -r path what; do
+		rm -rf "$model"
+		mkdir "$model"
+		cp -r "$T/other/${path%%/*}" "$model"
+		[[ $path != net.bin ]] || cp "$T/other/net.param" "$model"
+		refused 1 "$model" "$mnt"
+		[[ $output = *"$path"*" $what" ]] || fail "$path: $output"
+	done <"$T/said"
+	refused 1 "$T/other/m.mlmodelc" "$mnt"
+	[[ $output = *"; model.mil is a compiled Core ML model's program" ]] || fail "$output"
+	# What was not downloaded is said to be that.
+	echo 'version https://git-lfs.github.com/spec/v1' >"$model/net.bin"
+	cp "$T/other/net.param" "$model"
+	refused 1 "$model" "$mnt"
+	[[ $output = *'net.bin: is a Git LFS pointer'* ]] || fail "$output"
+	# Under a name that torch's files have.
+	for name in old.pth old.pth.tar; do
+		cp "$T/other/tar/old.tar" "$T/$name"
+		refused 1 "$T/$name" "$mnt"
+		[[ $output = *"is a file of a torch before 0.1.10: load it, and save it with a torch of 0.4 to 2.x" ]] || fail "$output"
+	done
+}
+
 @test "corpus: other projects' files" {
 	need_shared
 	for file in "$shared"/corpus/other/tflite-micro/*.tflite "$shared"/corpus/other/ort/*.ort "$shared"/corpus/other/executorch/model.pte \
+		"$shared"/corpus/other/face-api/*-weights_manifest.json \
 		"$shared"/corpus/misc/whisper-ggml/*parakeet*.bin; do
 		start "$file" "$mnt"
 		py "$e2e/tablecorpus.py" "$mnt" "$file"
@@ -150,7 +206,7 @@ generated() {
 }
 
 @test "TensorFlow.js: what is in files that are missing is left out, and said to be" {
-	expect_log 'tensor "(across|after)" left out: external data in "gone.bin": no such file'
+	expect_log '2 tensors left out, the first is "across": external data in "gone.bin": no such file'
 	expect_log 'tensor "words" left out: a tensor of strings'
 	expect_log 'tensor "then" left out: it follows one whose size'
 	expect_log 'tensor "more" left out: 36 bytes at 0 of its external data, which are 5 in 1 file'
@@ -161,8 +217,7 @@ generated() {
 
 @test "TensorFlow.js: if a file is empty or truncated, what isn't in the first one isn't guessed" {
 	py "$top/tests/data/mktables.py" "$T/made"
-	expect_log 'left out: its [0-9]+ files have [0-9]+ bytes together, not [0-9]+: is one incomplete'
-	expect_log 'more warnings like these'
+	expect_log '4 tensors left out, the first is "plain": its [0-9]+ files have [0-9]+ bytes together, not [0-9]+: is one incomplete'
 	for change in "truncate -s 0" "truncate -s 12" "truncate -s 14"; do
 		cp -r "$T/made/tfjs" "$model"
 		$change "$model/group1-shard2of9.bin"
@@ -171,6 +226,50 @@ generated() {
 		umount "$mnt"
 		rm -r "$model"
 	done
+}
+
+@test "TensorFlow.js: what is wrong with the table is not said of the weights beside it" {
+	local said
+	py "$top/tests/data/mktables.py" "$T/made"
+	cp -r "$T/made/tfjs" "$model"
+	damaged() {
+		said=$1
+		cat >"$model/model.json"
+		refused 1 "$model" "$mnt"
+		[[ $output = "tensorfs: error: $model: model.json: $said"* ]] || fail "$output"
+	}
+	damaged 'byte 580: JSON: unterminated string' < <(head -c 600 "$T/made/tfjs/model.json")
+	damaged 'byte 60: JSON: found the end' < <(head -c 60 "$T/made/tfjs/model.json")
+	damaged 'is JSON, not weights; group1-shard1of9.bin, whose tensors it may have to list, is none by itself' <<<'{"format": "layers-model"}'
+	damaged 'is an HTML page, not weights: did the download fail?; group1-shard1of9.bin, ' <<<'<!doctype html>'
+	damaged 'has zero bytes: the weights were never downloaded; group1-shard1of9.bin, ' </dev/null
+	rm "$model/model.json"
+	refused 1 "$model" "$mnt"
+	[[ $output = *'group1-shard1of9.bin: is a part of a TensorFlow.js model, whose model.json is missing' ]] || fail "$output"
+	# Beside others: once, and not of each file.
+	echo '{"format": "layers-model"}' >"$model/model.json"
+	py "$top/tests/data/mkmodel.py" "$T/other" --bytes 16K
+	cp "$T/other/model.safetensors" "$model"
+	expect_log 'warning: model.json: left out: is JSON, not weights; group1-shard1of9.bin, '
+	start "$model" "$mnt"
+	stat_is warnings -eq 1
+	umount "$mnt"
+	head -c 600 "$T/made/tfjs/model.json" >"$model/model.json"
+	expect_log 'warning: model.json: byte 580: left out: JSON: '
+	start "$model" "$mnt"
+	stat_is warnings -eq 1
+	umount "$mnt"
+	# OpenVINO's, and manifests with names of their own.
+	cp -r "$T/made/tfjs-manifest" "$T/manifest"
+	mv "$T/manifest/group1-shard1of9.bin" "$T/manifest/x.bin"
+	rm "$T/manifest"/group*
+	: >"$T/manifest/x-weights_manifest.json"
+	refused 1 "$T/manifest" "$mnt"
+	[[ $output = *'x-weights_manifest.json: has zero bytes: the weights were never downloaded; x.bin, '* ]] || fail "$output"
+	rm "$T/manifest/x-weights_manifest.json"
+	echo '<?xml version="1.0"?><html/>' >"$T/manifest/x.xml"
+	refused 1 "$T/manifest" "$mnt"
+	[[ $output = *': x.xml: is XML, not weights: did the download fail?; x.bin, '* ]] || fail "$output"
 }
 
 @test "a weight across files: each of these is checked" {

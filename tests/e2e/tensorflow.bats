@@ -12,6 +12,7 @@ kinds() {
 		tf right "$mnt" "$kind" "$T/made"
 		stat_is errors -eq 0
 		stat_is missing -eq 0
+		! grep '^not read: ' "$mnt/.tensorfs/stats" || fail "not read: what is"
 		umount "$mnt"
 	done
 }
@@ -38,12 +39,42 @@ kinds() {
 @test "a data file that is missing takes only its own tensors with it" {
 	tf make "$T/made"
 	rm "$T/made/shards/variables/variables.data-00001-of-00003"
-	expect_log 'variables.index: tensor ".*" left out: external data in "variables.data-00001-of-00003": no such file'
-	expect_log '[0-9]+ more warnings like these'
+	expect_log 'variables.index: [0-9]+ tensors left out, the first is ".*": external data in "variables.data-00001-of-00003": no such file'
 	start "$T/made/shards/variables" "$mnt"
+	stat_is warnings -eq 1
 	(($(stat_of missing) > 100))
+	grep -E "^warning: .*: $(stat_of missing) tensors left out" "$mnt/.tensorfs/stats"
+	! grep '^not read: ' "$mnt/.tensorfs/stats" || fail "not read: what is"
 	(($(ls "$mnt/tensors" | wc -l) > 200))
 	(cd "$mnt" && xxh128sum --quiet -c .tensorfs/XXH128SUMS)
+}
+
+@test "parts of a checkpoint whose index isn't read are named as such" {
+	tf make "$T/made"
+	rm "$T/made/shards/variables/variables.index"
+	refused 1 "$T/made/shards/variables" "$mnt"
+	[[ $output = *'; variables.data-00000-of-00003 is a part of a TensorFlow checkpoint; '* ]] || fail "$output"
+	mkmodel --bytes 16K
+	cp "$T/made/shards/variables"/* "$model"
+	start "$model" "$mnt"
+	[[ $(grep -c '^not read: .* is a part of a TensorFlow checkpoint' "$mnt/.tensorfs/stats") = 3 ]]
+}
+
+@test "an index that was cut short is named for what it is" {
+	local kind size
+	tf make "$T/made"
+	for kind in one snappy sliced; do
+		rm -rf "$model"
+		cp -r "$T/made/$kind/variables" "$model"
+		for size in 900 400 40; do
+			truncate -s $size "$model/variables.index"
+			for what in "$model" "$model/variables.index"; do
+				refused 1 "$what" "$mnt"
+				[[ $output = *"variables.index: byte "*": a TensorFlow checkpoint's index of $size bytes without the end of one: was it cut short?" ]] ||
+					fail "$kind, $size: $output"
+			done
+		done
+	done
 }
 
 @test "a changed byte of the index is noticed; another kind of .index is nobody's" {
@@ -98,5 +129,5 @@ kinds() {
 	stat_is warnings -eq 0
 	umount "$mnt"
 	refused 1 "$shared/corpus/other/DTLN/pretrained_model/DTLN_norm_40h_saved_model" "$mnt"
-	[[ $output = *'left out: external data in "variables.data-00001-of-00002": no such file'* ]] || fail "$output"
+	[[ $output = *': 30 tensors left out, the first is '*': external data in "variables.data-00001-of-00002": no such file' ]] || fail "$output"
 }

@@ -4,6 +4,7 @@
  * tar file's walk reports lies within it, too. That a file is recognised must be harmless for any.
  */
 #include <errno.h>
+#include <string.h>
 
 #include "format/archive/tar.h"
 #include "format/format.h"
@@ -11,14 +12,25 @@
 
 struct walked {
 	uint64_t size, last;
+	uint32_t n;
+	struct tfs_tar_link links[64];
+	char names[64][32];
+	size_t n_links;
 };
 
 static int member(void *arg, const struct tfs_tar_member *m)
 {
 	struct walked *w = arg;
 
-	CHECK(m->offset >= w->last && m->offset <= w->size && m->size <= w->size - m->offset && m->name);
+	CHECK(m->offset >= w->last && m->offset <= w->size && (m->cut || m->size <= w->size - m->offset) && m->name);
+	CHECK(!w->n || m->number >= w->n);
+	w->n = m->number + 1;
 	w->last = m->offset;
+	if (m->link && w->n_links < 64 && strlen(m->link) < sizeof *w->names) {
+		strcpy(w->names[w->n_links], m->link);
+		w->links[w->n_links] = (struct tfs_tar_link){ .to = w->names[w->n_links], .number = m->number };
+		w->n_links++;
+	}
 	return 0;
 }
 
@@ -42,8 +54,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct walked w = { .size = size };
 	struct tfs_sniffed c;
 
-	if (tfs_tar_walk(in, UINT32_MAX, member, &w, &err))
+	if (tfs_tar_walk(in, UINT32_MAX, member, &w, &err) < 0)
 		CHECK(err.code == -EINVAL && err.what[0] && err.offset <= size);
+	CHECK(!tfs_tar_resolve(in, UINT32_MAX, w.links, w.n_links));
+	for (size_t i = 0; i < w.n_links; i++)
+		CHECK(!w.links[i].found || (w.links[i].offset <= size && w.links[i].size <= size - w.links[i].offset));
 	CHECK(!tfs_sniff(in, &c, NULL));
 	parse(&tfs_format_tar, in);
 	parse(&tfs_format_zip, in);

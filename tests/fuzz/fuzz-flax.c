@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The Flax parser on any file (tables.h), and what recognises one. */
-#include "tables.h"
+/* The Flax parser on any file (table.h), and what recognises one. */
+#include "table.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct tfs_sniffed what;
 
 	CHECK(!tfs_sniff(fuzz_file(data, size), &what, NULL));
-	fuzz_tables(&tfs_format_flax, "flax_model.msgpack", data, size);
+	table_fuzz(&tfs_format_flax, "flax_model.msgpack", data, size);
 	return 0;
 }

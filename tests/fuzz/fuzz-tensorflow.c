@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The parser of TensorFlow's checkpoints on any file (tables.h): as it is, and with the checksums that its blocks should have, without
+ * The parser of TensorFlow's checkpoints on any file (table.h): as it is, and with the checksums that its blocks should have, without
  * which no change would get past them.
  */
 #include "base/cursor.h"
 #include "format/tensorflow/sstable.h"
-#include "tables.h"
+#include "table.h"
 
 static uint32_t masked_crc(const uint8_t *p, size_t len)
 {
@@ -94,13 +94,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	CHECK(copy);
 	check_snappy(data, size);
-	fuzz_tables(&tfs_format_tensorflow, "variables.index", data, size);
+	table_fuzz(&tfs_format_tensorflow, "variables.index", data, size);
 	if (size)
 		memcpy(copy, data, size);
 	if (size >= TFS_SSTABLE_FOOTER) {
 		memcpy(copy + size - sizeof magic, magic, sizeof magic);
 		seal_all(copy, size);
-		fuzz_tables(&tfs_format_tensorflow, "variables.index", copy, size);
+		table_fuzz(&tfs_format_tensorflow, "variables.index", copy, size);
 	}
 	free(copy);
 	return 0;

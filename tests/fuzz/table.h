@@ -10,10 +10,33 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/sort.h"
 #include "base/utf8.h"
 #include "format/format.h"
 #include "fuzz.h"
 
+/* Every byte that it takes is within its length, from its offset on. */
+static inline void check_pieces(const struct tfs_tensor *t)
+{
+	const struct tfs_encoding *p = t->encoding;
+	uint64_t last = 0;
+
+	CHECK(p->coding == TFS_STORED && !(p->strides && p->n_segments) && !p->words);
+	CHECK(!p->swap || t->dtype->block_bytes % p->swap == 0);
+	for (unsigned i = 0; p->strides && i < t->ndim; i++)
+		last += (t->shape[i] - 1) * p->strides[i];
+	CHECK(!p->strides || !t->nbytes || last + t->dtype->block_bytes <= p->length);
+	for (size_t i = 0; i < p->n_segments; i++) {
+		const struct tfs_segment *s = &p->segments[i];
+		uint64_t next = i + 1 < p->n_segments ? s[1].at : t->nbytes;
+
+		CHECK(i || !s->at);
+		CHECK(next > s->at && s->offset >= t->offset && s->offset - t->offset + (next - s->at) <= p->length);
+	}
+	CHECK(p->strides || p->n_segments || p->length >= t->nbytes);
+}
+
+/* Of tensors in other files it is for the model to check where they end. */
 static inline void table_check_tensors(struct tfs_catalog *c, uint64_t size)
 {
 	size_t n, n_locations;
@@ -27,10 +50,12 @@ static inline void table_check_tensors(struct tfs_catalog *c, uint64_t size)
 
 		CHECK(!tfs_dtype_nbytes_padded(t[i].dtype, t[i].shape, t[i].ndim, &nbytes) && nbytes == t[i].nbytes);
 		CHECK(tfs_utf8_valid(t[i].name, t[i].name_len) && !t[i].name[t[i].name_len]);
-		CHECK(!i || t[i - 1].name_len != t[i].name_len || memcmp(t[i - 1].name, t[i].name, t[i].name_len) != 0);
+		CHECK(!i || tfs_name_cmp(t[i - 1].name, t[i - 1].name_len, t[i].name, t[i].name_len) < 0);
 		CHECK(t[i].source <= n_locations);
 		if (!t[i].source)
 			CHECK(t[i].offset <= size && length <= size - t[i].offset);
+		if (t[i].encoding)
+			check_pieces(&t[i]);
 	}
 }
 

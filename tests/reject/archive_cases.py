@@ -9,11 +9,11 @@ WEIGHTS = struct.pack("<Q", len(HEADER)) + HEADER + b"\1\2\3\4"
 END = b"\0" * 1024
 
 
-def header(name=b"m.safetensors", size=None, kind=b"0", data=b"", magic=b"ustar\00000", prefix=b"", checksum=None):
-    """A tar header; @size: bytes of the field, else the length of @data."""
+def header(name=b"m.safetensors", size=None, kind=b"0", data=b"", magic=b"ustar\00000", prefix=b"", checksum=None, to=b""):
+    """A tar header; @size: bytes of the field, else the length of @data; @to: what it is a link to."""
     field = b"%011o\0" % len(data) if size is None else size
     block = name.ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + field.ljust(12, b"\0") + b"00000000000\0" + b" " * 8
-    block = (block + kind).ljust(257, b"\0") + magic.ljust(88, b"\0") + prefix
+    block = (block + kind + to).ljust(257, b"\0") + magic.ljust(88, b"\0") + prefix
     block = block.ljust(512, b"\0")
     total = sum(block) if checksum is None else checksum
     return block[:148] + b"%06o\0 " % total + block[156:]
@@ -64,6 +64,24 @@ TARS = {
     "should-pass-tar-pax-record-without-key": pax(record(b"", b"x")) + member(),
     "should-pass-tar-link-of-a-size": header(kind=b"2", size=b"7" * 11) + member(),
     "should-pass-tar-beside-a-broken-one": member() + member(WEIGHTS[:-1], name=b"n.safetensors"),
+    "should-pass-tar-link": member(name=b"blob") + header(kind=b"1", to=b"./blob") + END,
+    "should-pass-tar-link-of-a-long-name": member(name=b"b") + member(b"./b\0", kind=b"K") + header(kind=b"1", to=b"x") + END,
+    "should-pass-tar-link-of-a-pax-name": member(name=b"b") + pax(record(b"linkpath", b"b")) + header(kind=b"1", to=b"x") + END,
+    "should-pass-tar-link-to-itself": member() + header(kind=b"1", to=b"m.safetensors") + END,
+    "should-pass-tar-16-links": member(name=b"0") + b"".join(header(b"%d" % (i + 1), kind=b"1", to=b"%d" % i) for i in range(16))
+    + header(kind=b"1", to=b"16") + END,
+    "should-pass-tar-1000-copies": member() * 1000 + END,
+    "should-fail-tar-17-links": member(name=b"0") + b"".join(header(b"%d" % (i + 1), kind=b"1", to=b"%d" % i) for i in range(17))
+    + header(kind=b"1", to=b"17") + END,
+    "should-fail-tar-link-to-what-follows": header(kind=b"1", to=b"blob") + member(name=b"blob") + END,
+    "should-fail-tar-link-to-itself-alone": header(kind=b"1", to=b"m.safetensors") + END,
+    "should-fail-tar-link-to-a-directory": header(b"d/", kind=b"5") + header(kind=b"1", to=b"d/") + END,
+    "should-fail-tar-link-to-sparse": member(name=b"blob", kind=b"S") + header(kind=b"1", to=b"blob") + END,
+    "should-fail-tar-last-copy-cut": member() + member()[:512 + len(WEIGHTS) - 1],
+    "should-fail-tar-cut-after-a-long-name": member(b"n" * 300, kind=b"L"),
+    "should-fail-tar-cut-after-a-pax-name": pax(record(b"path", b"m.safetensors")),
+    "should-fail-tar-cut-after-a-pax-size": pax(record(b"size", b"4")),
+    "should-fail-tar-cut-before-weights": member(name=b"README"),
     "should-fail-tar-cut-in-header": member()[:511],
     "should-fail-tar-cut-in-member": member()[:512 + len(WEIGHTS) - 1],
     "should-fail-tar-checksum": member(checksum=1),

@@ -113,7 +113,7 @@ class Faults(Case):
             self.assertRegex(text, "429|too many")
 
     def test_a_stall(self):
-        """Half of the bytes, and then nothing: taken up elsewhere after ten seconds."""
+        """Some of the bytes, and then nothing: taken up elsewhere after ten seconds."""
 
         def stall(h, p, body):
             first, last = h.wants(len(body))
@@ -129,6 +129,74 @@ class Faults(Case):
         began = time.monotonic()
         self.assertEqual(f.get(W, 0, MiB), DATA[:MiB])
         self.assertLess(time.monotonic() - began, 25)
+
+    def stalling(self, n, first, options):
+        """@n answers end after @first bytes, and nothing follows; the others are good. The fetcher, and the end of all stalls."""
+        done = threading.Event()
+        self.addCleanup(done.set)
+
+        def stall(h, p, body):
+            a, b = h.wants(len(body))
+            h.reply(206, body[a : a + first], [("Content-Range", f"bytes {a}-{b}/{len(body)}")], length=b - a + 1)
+            h.wfile.flush()
+            done.wait(120)
+            h.close_connection = True
+            return True
+
+        s = self.serve()
+        f = self.listed(s, options=options)
+        s.faults.append(times(n, stall))
+        return s, f
+
+    def test_a_stall_within_a_short_timeout(self):
+        """It is tried again, at the byte, before the time is over: twice in a row."""
+        for first in (100000, 0):
+            with self.subTest(first):
+                s, f = self.stalling(2, first, ["timeout=12"])
+                self.assertEqual(f.get(W, 0, MiB), DATA[:MiB])
+                ranges = [h["Range"] for h in s.requests("m/" + W)]
+                self.assertEqual(ranges[0], f"bytes=0-{MiB - 1}")
+                self.assertEqual(ranges[-1], f"bytes={2 * first}-{MiB - 1}")
+                c = f.counters()
+                self.assertGreaterEqual(c["retries"] + c["hedges"], 2)
+
+    def test_stalls_without_end(self):
+        """Not a moment longer than it was told to wait, whatever state it is in; and why is said."""
+        for first in (0, 1000):
+            with self.subTest(first):
+                s, f = self.stalling(1000, first, ["timeout=5"])
+                began = time.monotonic()
+                said = self.refused(errno.EIO, f.get, W, 0, MiB)
+                took = time.monotonic() - began
+                self.assertRegex(said, r"127\.0\.0\.1:\d+: (stalled|less than)")
+                self.assertGreater(len(s.requests("m/" + W)), 1)
+                self.assertLess(took, 5 + 4)  # 5, on a machine that isn't busy
+
+    def test_a_listing_that_stalls(self):
+        done = threading.Event()
+        self.addCleanup(done.set)
+        s = self.serve()
+        s.faults.append(times(1, lambda h, p, body: done.wait(120) or True, path=""))
+        f = self.listed(s, options=["timeout=6"])
+        self.assertEqual(list(f.table.files), [W])
+
+    def test_slow_is_not_stalled(self):
+        """Bytes that come slowly, but do, for longer than --remote-timeout."""
+
+        def slow(h, p, body):
+            a, b = h.wants(len(body))
+            h.reply(206, b"", [("Content-Range", f"bytes {a}-{b}/{len(body)}")], length=b - a + 1)
+            for at in range(a, b + 1, 40000):
+                h.wfile.write(body[at : min(at + 40000, b + 1)])
+                h.wfile.flush()
+                time.sleep(0.5)
+            return True
+
+        s = self.serve()
+        f = self.listed(s, options=["timeout=3"])
+        s.faults.append(times(1, slow))
+        self.assertEqual(f.get(W, 0, 400000), DATA[:400000])
+        self.assertEqual(len(s.requests("m/" + W)), 1)
 
     def test_a_hedge(self):
         """No first byte: a second request wins."""

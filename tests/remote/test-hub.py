@@ -3,6 +3,7 @@
 """tensorfs-fetch and repositories of the hub."""
 import errno
 import hashlib
+import json
 import os
 import random
 import tempfile
@@ -211,6 +212,45 @@ class Hubs(Case):
         self.addCleanup(f.end)
         self.assertIn("another host", self.refused(errno.EPROTO, f.list))
         self.assertEqual(other.seen, [])
+
+    def endless(self, page, **kw):
+        """A list of files whose page number n is @page(n): its entries, and the cursor of the next one. How it was refused, after how many."""
+        hub, n = self.hub(), [0]
+
+        def fault(h, p, body):
+            if "/tree/" not in p:
+                return False
+            names, cursor = page(n[0])
+            n[0] += 1
+            files = [{"type": "file", "oid": "0" * 40, "size": 1, "path": name} for name in names]
+            h.reply(200, json.dumps(files).encode(), [("Link", f'<{hub.url}/{p}?cursor={cursor}>; rel="next"')])
+            return True
+
+        hub.faults.append(fault)
+        f = Fetcher("hf://org/model", env=self.env(hub), **kw)
+        self.addCleanup(f.end)
+        return f, n
+
+    def test_pages_without_end(self):
+        """The same page, a cycle, the same files by ever other cursors: found by what repeats, not by patience."""
+        for name, page in (
+            ("itself", lambda n: (["a"], 1)),
+            ("a cycle", lambda n: ([f"{n}"], n if n < 20 else 20 + n % 7)),
+            ("empty", lambda n: ([], n % 3)),
+            ("other cursors", lambda n: ([f"{n % 5}", "x"], n)),
+        ):
+            with self.subTest(name):
+                f, n = self.endless(page)
+                self.assertRegex(self.refused(errno.EPROTO, f.list), r"begins anew after \d+ pages")
+                self.assertLess(n[0], 100)
+
+    def test_pages_that_take_too_long(self):
+        """None repeats, but there is always another one: --remote-timeout is of all of them."""
+        f, n = self.endless(lambda n: time.sleep(0.1) or ([f"{n}"], n), options=["timeout=2"])
+        began = time.monotonic()
+        self.assertIn("within 2 s", self.refused(errno.ENETUNREACH, f.list))
+        self.assertLess(time.monotonic() - began, 20)
+        self.assertGreater(n[0], 2)
 
     def test_renamed(self):
         hub = self.hub()

@@ -77,6 +77,22 @@ class Buckets(Case):
         self.assertEqual(len(f.table.files), 50)
         self.assertEqual(f.get("m/33.npy"), b"33")
 
+    def test_pages_without_end(self):
+        def page(key, token):
+            return (
+                f"<R><Contents><Key>a/m/{key}</Key><Size>1</Size></Contents><IsTruncated>true</IsTruncated>"
+                f"<NextContinuationToken>{token}</NextContinuationToken></R>"
+            ).encode()
+
+        for name, answer in (("a token", lambda n: page(n, "t")), ("a cycle", lambda n: page(n, n % 5)), ("keys", lambda n: page(n % 5, n))):
+            with self.subTest(name):
+                s, n = self.s3(), iter(range(10000))
+                s.faults.append(lambda h, p, b, n=n, answer=answer: h.reply(200, answer(next(n))) or True)
+                f = Fetcher("s3://my-bucket/a/m", env=self.env(s, **self.KEYS))
+                self.addCleanup(f.end)
+                self.assertRegex(self.refused(errno.EPROTO, f.list), r"begins anew after \d+ pages")
+                self.assertLess(next(n), 50)
+
     def test_one_object(self):
         s = self.s3()
         f = self.mounted(s, "s3://my-bucket/a/m/" + W)

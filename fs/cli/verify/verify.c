@@ -11,6 +11,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/mask.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/terminal.h"
@@ -226,13 +227,14 @@ static bool is_damage(int r)
 static int verify(struct tfs_verify *v, const char *path, const struct options *o)
 {
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
-	char line[TFS_ERROR_LINE + PATH_MAX];
+	char line[TFS_ERROR_LINE + PATH_MAX], shown[TFS_MASKED];
 	int r = tfs_model_arg_open_with(path, on_warning, v, &v->arg, &err);
 
+	tfs_mask_url(path, shown, sizeof shown);
 	if (is_damage(r)) {
 		keep(v, (struct tfs_finding){ .level = TFS_DAMAGED,
 					      .what = strdup(tfs_model_error_line(path, &err, line, sizeof line)) });
-		return report(v, path, o);
+		return report(v, shown, o);
 	}
 	if (r) {
 		tfs_log_error("%s", tfs_model_error_line(path, &err, line, sizeof line));
@@ -242,7 +244,7 @@ static int verify(struct tfs_verify *v, const char *path, const struct options *
 	r = check(v);
 	if (r)
 		tfs_log_error("%s", strerror(-r));
-	const int status = r ? TFS_EXIT_USAGE : report(v, path, o);
+	const int status = r ? TFS_EXIT_USAGE : report(v, shown, o);
 	tfs_model_arg_close(&v->arg);
 	return status;
 }

@@ -7,6 +7,7 @@
  * A file's tensors have their own names if the archive has no other weight file, or only shards of the same model; else these are
  * preceded by the path of their file without its extension, and a dot.
  */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "base/sort.h"
 #include "base/utf8.h"
 #include "format/archive/tar.h"
 #include "format/format.h"
@@ -27,6 +29,8 @@
  */
 enum { MAX_FILES = 1 << 16, MAX_MEMBERS = 1 << 20, LOOK_AT = 4096 };
 
+#define SPARSE "is stored sparsely: unpack it first"
+
 /* A member whose name is that of a weight file. */
 struct inner {
 	const struct tfs_format *format;
@@ -34,7 +38,9 @@ struct inner {
 	size_t stem_len; /* bytes of it before the extension, or before -00001-of-00002 */
 	uint64_t offset, size;
 	const char *packed; /* NULL, or why it can't be read in place */
-	bool counts;	    /* for drop_others() */
+	char *link;	    /* a hard link of a tar file: to this name; malloc()ed. Else NULL */
+	uint32_t number;    /* of the tar file's member */
+	bool counts;	    /* for keep_counted() */
 };
 
 struct archive {
@@ -44,6 +50,7 @@ struct archive {
 	struct inner *files;
 	size_t n, room;
 	bool prefixed; /* names need the path of their file */
+	char *cut;     /* the member that a tar file ends within; malloc()ed, or NULL */
 };
 
 /* --- Members ------------------------------------------------------------------------------------------------------- */
@@ -82,8 +89,7 @@ static int add(struct archive *a, const char *path, uint64_t offset, uint64_t si
 	const struct tfs_format *format;
 	struct inner *f;
 
-	while (!strncmp(path, "./", 2))
-		path += 2;
+	path = tfs_tar_plain(path);
 	format = format_of(path);
 	if (!format)
 		return 0;
@@ -106,20 +112,45 @@ static int add(struct archive *a, const char *path, uint64_t offset, uint64_t si
 	return 0;
 }
 
+static void forget(struct inner *f)
+{
+	free(f->path);
+	free(f->link);
+}
+
 static void fini(struct archive *a)
 {
 	for (size_t i = 0; i < a->n; i++)
-		free(a->files[i].path);
+		forget(&a->files[i]);
 	free(a->files);
+	free(a->cut);
 }
 
-/* Does the member's content begin like its format, too? Other files have names like ".bin". */
+/* Forget the files that don't count. */
+static void keep_counted(struct archive *a)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < a->n; i++)
+		if (a->files[i].counts)
+			a->files[kept++] = a->files[i];
+		else
+			forget(&a->files[i]);
+	a->n = kept;
+}
+
+/*
+ * Does the member's content begin like its format, too? Other files have names like ".bin". An npz, which is one by its name, may have
+ * anything in it beside arrays.
+ */
 static bool is_of(const struct tfs_input *in, const struct tfs_format *format, uint64_t offset, uint64_t size)
 {
 	const struct tfs_input inner = tfs_input_window(in, offset, size);
 	struct tfs_sniffed c;
 
-	return !tfs_sniff(&inner, &c, NULL) && c.format == format;
+	if (tfs_sniff(&inner, &c, NULL))
+		return false;
+	return c.format == format || (format == &tfs_format_npz && c.container == TFS_IN_ZIP);
 }
 
 /* --- Their tensors --------------------------------------------------------------------------------------------------- */
@@ -134,15 +165,8 @@ static void drop_others(struct archive *a)
 				     is_of(a->in, a->files[i].format, a->files[i].offset, a->files[i].size);
 	for (size_t i = 0; i < a->n; i++)
 		kept += a->files[i].counts;
-	if (!kept)
-		return;
-	kept = 0;
-	for (size_t i = 0; i < a->n; i++)
-		if (a->files[i].counts)
-			a->files[kept++] = a->files[i];
-		else
-			free(a->files[i].path);
-	a->n = kept;
+	if (kept)
+		keep_counted(a);
 }
 
 /* Do the names of their files tell two weight files apart, other than as shards of one? */
@@ -236,22 +260,173 @@ static int finish(struct archive *a, int r, const char *none)
 
 static int take_tar(void *arg, const struct tfs_tar_member *m)
 {
-	return add(arg, m->name, m->offset, m->size, m->sparse ? "is stored sparsely: unpack it first" : NULL);
+	struct archive *a = arg;
+	const size_t before = a->n;
+	int r;
+
+	if (m->cut) {
+		a->cut = strdup(tfs_tar_plain(m->name));
+		return a->cut ? 0 : -ENOMEM;
+	}
+	r = add(a, m->name, m->offset, m->size, m->sparse ? SPARSE : NULL);
+	if (r || a->n == before)
+		return r;
+	a->files[before].number = m->number;
+	a->files[before].link = m->link ? strdup(m->link) : NULL;
+	return m->link && !a->files[before].link ? -ENOMEM : 0;
 }
 
-/* For recognises(): a weight file ends the walk. @arg: the tar file. */
+/* The files that are hard links, of @most members, are where those are that they are links to. */
+static int resolve_links(struct archive *a, uint32_t most)
+{
+	cleanup_free struct tfs_tar_link *links = calloc(a->n + 1, sizeof *links);
+	size_t n = 0;
+	int r;
+
+	if (!links)
+		return -ENOMEM;
+	for (size_t i = 0; i < a->n; i++)
+		if (a->files[i].link)
+			links[n++] = (struct tfs_tar_link){ .to = a->files[i].link, .number = a->files[i].number };
+	r = n ? tfs_tar_resolve(a->in, most, links, n) : 0;
+	n = 0;
+	for (size_t i = 0; i < a->n && !r; i++) {
+		struct inner *f = &a->files[i];
+		const struct tfs_tar_link *link = &links[n];
+
+		if (!f->link)
+			continue;
+		n++;
+		f->packed = !link->found ? "is a hard link to a file that isn't in the archive before it" :
+			    link->sparse ? SPARSE :
+					   NULL;
+		f->offset = link->offset;
+		f->size = link->size;
+	}
+	return r;
+}
+
+static int by_path(const void *a, const void *b)
+{
+	const struct inner *x = a, *y = b;
+	int c = strcmp(x->path, y->path);
+
+	return c ? c : (x->number > y->number) - (x->number < y->number);
+}
+
+/* Is there a later copy of the @i-th of the sorted files, even if only the beginning of one? */
+static bool is_older(const struct archive *a, const void *const *sorted, size_t i)
+{
+	const struct inner *f = sorted[i], *next = i + 1 < a->n ? sorted[i + 1] : NULL;
+
+	assert(f); /* for static analysis, which loses track of the array */
+	return (next && !strcmp(f->path, next->path)) || (a->cut && !strcmp(f->path, a->cut));
+}
+
+/*
+ * Of files of the same name the last one is what an extracting program leaves, as tar -r and -u append newer copies. *@ret_n: how many
+ * others there were; @first, of TFS_QUOTE_SIZE bytes: one of them.
+ */
+static int drop_older(struct archive *a, size_t *ret_n, char *first)
+{
+	cleanup_free const void **sorted = reallocarray(NULL, a->n + 1, 2 * sizeof *sorted);
+
+	*ret_n = 0;
+	if (!sorted)
+		return -ENOMEM;
+	for (size_t i = 0; i < a->n; i++)
+		sorted[i] = &a->files[i];
+	tfs_sort(sorted, a->n, sorted + a->n, by_path);
+	for (size_t i = 0; i < a->n; i++) {
+		struct inner *f = (struct inner *)sorted[i];
+
+		f->counts = !is_older(a, sorted, i);
+		if (!f->counts && !(*ret_n)++)
+			tfs_quote(first, TFS_QUOTE_SIZE, f->path, strlen(f->path));
+	}
+	keep_counted(a);
+	return 0;
+}
+
+struct look {
+	const struct tfs_input *in;
+	bool links; /* there are hard links that are named like weights */
+};
+
+/* For recognises(): a weight file ends the walk. */
 static int look_for(void *arg, const struct tfs_tar_member *m)
 {
-	const struct tfs_format *f = format_of(m->name);
+	struct look *l = arg;
+	const struct tfs_format *f = m->cut ? NULL : format_of(tfs_tar_plain(m->name));
 
-	return f && is_of(arg, f, m->offset, m->size) ? -ECANCELED : 0;
+	l->links = l->links || (f && m->link);
+	return f && !m->link && is_of(l->in, f, m->offset, m->size) ? -ECANCELED : 0;
+}
+
+/* Is one of the links of the tar file, which has no other weights, one to weights? */
+static bool links_to_weights(const struct tfs_input *in)
+{
+	struct archive a = { .in = in };
+	int r = tfs_tar_walk(in, LOOK_AT, take_tar, &a, NULL);
+	bool found = false;
+
+	if ((r >= 0 || r == -EINVAL) && !resolve_links(&a, LOOK_AT))
+		for (size_t i = 0; i < a.n && !found; i++)
+			found = !a.files[i].packed && is_of(in, a.files[i].format, a.files[i].offset, a.files[i].size);
+	fini(&a);
+	return found;
 }
 
 /* Not within another archive, as a file could be nested as deep as it is long. */
 static bool tar_recognises(const struct tfs_sample *s)
 {
-	return !s->in->outer && tfs_tar_claims(s->start, s->len) &&
-	       tfs_tar_walk(s->in, LOOK_AT, look_for, (void *)(uintptr_t)s->in, NULL) == -ECANCELED;
+	struct look l = { .in = s->in };
+
+	if (s->in->outer || !tfs_tar_claims(s->start, s->len))
+		return false;
+	return tfs_tar_walk(s->in, LOOK_AT, look_for, &l, NULL) == -ECANCELED || (l.links && links_to_weights(s->in));
+}
+
+/* Note how the walk over the members ended, which is @how, or an error in @err. */
+static int note_end(struct archive *a, int how, const struct tfs_error *err)
+{
+	switch (how) {
+	case TFS_TAR_NO_END:
+		return tfs_catalog_note(a->catalog, a->in->size,
+					"the file ends without the blocks of zeros that end a tar file: "
+					"if it was cut short, members are missing");
+	case TFS_TAR_MORE:
+		return tfs_catalog_note(a->catalog, TFS_NO_OFFSET, "only the first %d members were looked at", MAX_MEMBERS);
+	case -EINVAL: /* what came before is complete */
+		return tfs_catalog_note(a->catalog, err->offset, "%s", err->what);
+	default:
+		return how;
+	}
+}
+
+static int read_members(struct archive *a)
+{
+	char first[TFS_QUOTE_SIZE];
+	int walked = tfs_tar_walk(a->in, MAX_MEMBERS, take_tar, a, a->err), r = walked;
+	size_t n;
+
+	if (r < 0 && (r != -EINVAL || !a->n))
+		return r;
+	if (r == TFS_TAR_NO_END && !a->n)
+		return tfs_error_set(a->err, -EINVAL, a->in->size,
+				     "the file ends without the blocks of zeros that end a tar file, and "
+				     "before any weight file: was it cut short?");
+	r = note_end(a, r, a->err);
+	if (!r)
+		r = resolve_links(a, MAX_MEMBERS);
+	if (!r)
+		r = drop_older(a, &n, first);
+	if (!r && !a->n) /* of the only one, the last copy is cut short */
+		return walked;
+	if (!r && n)
+		r = tfs_catalog_note(a->catalog, TFS_NO_OFFSET, "%zu %s an older copy of a later one: not shown; the first is %s",
+				     n, n == 1 ? "weight file in it is" : "weight files in it are each", first);
+	return r;
 }
 
 static int parse_tar(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
@@ -263,12 +438,7 @@ static int parse_tar(const struct tfs_input *in, const char *file_name, struct t
 	(void)file_name;
 	if (r == -EINVAL || (!r && !tfs_tar_claims(start, sizeof start)))
 		return tfs_error_set(err, -EINVAL, 0, "isn't a tar file");
-	if (!r)
-		r = tfs_tar_walk(in, MAX_MEMBERS, take_tar, &a, err);
-	/* A download that was cut short: what came before is complete. */
-	if (r == -EINVAL && a.n)
-		r = tfs_catalog_note(catalog, err->offset, "%s", err->what);
-	return finish(&a, r, "a tar file without a weight file in it");
+	return finish(&a, r ? r : read_members(&a), "a tar file without a weight file in it");
 }
 
 const struct tfs_format tfs_format_tar = {

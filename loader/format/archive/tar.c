@@ -22,6 +22,8 @@ enum {
 	CHECKSUM = 148,
 	CHECKSUM_LEN = 8,
 	TYPE = 156,
+	LINK = 157,
+	LINK_LEN = 100,
 	MAGIC = 257,
 	PREFIX = 345,
 	PREFIX_LEN = 155
@@ -35,9 +37,11 @@ struct tar {
 	uint64_t size; /* bytes of that */
 	uint8_t header[TFS_TAR_BLOCK];
 	char *name;	   /* of the member, or NULL; malloc()ed */
+	char *link;	   /* the same of the one that it is a link to */
 	bool has_size;	   /* a pax header gave */
 	uint64_t pax_size; /* this one */
 	bool sparse;	   /* and said so */
+	uint32_t number;   /* of headers so far */
 };
 
 /* --- Headers ------------------------------------------------------------------------------------------------------- */
@@ -100,14 +104,20 @@ static bool is_zero(const uint8_t *block)
 	return true;
 }
 
-/* 1: there is another member; 0: the end. */
+/* A walk that goes on, rather than an enum tfs_tar_end. */
+enum { MEMBER = TFS_TAR_MORE };
+
+/* MEMBER: there is a header; or how the walk ends. */
 static int read_header(struct tar *t)
 {
 	uint64_t left = t->in->size - t->at;
 	int r;
 
+	if (!left && (t->name || t->link || t->has_size || t->sparse))
+		return tfs_error_set(t->err, -EINVAL, t->at,
+				     "the file ends after the header of a member's name or size, before the member: cut short");
 	if (!left)
-		return 0; /* without the blocks of zeros that should end it, as of some writers */
+		return TFS_TAR_NO_END;
 	if (left < TFS_TAR_BLOCK)
 		return tfs_error_set(t->err, -EINVAL, t->at, "%" PRIu64 " bytes where a member's header should be: cut short",
 				     left);
@@ -115,13 +125,13 @@ static int read_header(struct tar *t)
 	if (r)
 		return r;
 	if (is_zero(t->header))
-		return 0;
+		return TFS_TAR_END;
 	if (!sum_is_right(t->header))
 		return tfs_error_set(t->err, -EINVAL, t->at, "no member's header of a tar file where one should be");
 	if (!read_number(t->header + SIZE, SIZE_LEN, &t->size))
 		return tfs_error_set(t->err, -EINVAL, t->at + SIZE, "the size of a member isn't a number");
 	t->data = t->at + TFS_TAR_BLOCK;
-	return 1;
+	return MEMBER;
 }
 
 /* Does what follows the header lie within the file? */
@@ -137,6 +147,16 @@ static int check_size(struct tar *t)
 }
 
 /* --- Names and other extensions -------------------------------------------------------------------------------------- */
+
+/* The name that a hard link has in the header, unless one came before it. */
+static int take_link(struct tar *t)
+{
+	const char *link = (const char *)t->header + LINK;
+
+	if (!t->link)
+		t->link = tfs_copy_bytes(link, strnlen(link, LINK_LEN));
+	return t->link ? 0 : -ENOMEM;
+}
 
 /* The name in the header, unless one came before it. In ustar, not in GNU's, there may be a directory elsewhere. */
 static int take_name(struct tar *t)
@@ -188,10 +208,12 @@ static int take_record(struct tar *t, const char *key, const char *equals, const
 	const char *value = equals + 1;
 	char *after;
 
-	if (is_key(key, equals, "path")) {
-		free(t->name);
-		t->name = tfs_copy_bytes(value, (size_t)(end - value));
-		return t->name ? 0 : -ENOMEM;
+	if (is_key(key, equals, "path") || is_key(key, equals, "linkpath")) {
+		char **to = *key == 'p' ? &t->name : &t->link;
+
+		free(*to);
+		*to = tfs_copy_bytes(value, (size_t)(end - value));
+		return *to ? 0 : -ENOMEM;
 	}
 	if (is_key(key, equals, "size")) {
 		errno = 0;
@@ -232,67 +254,96 @@ static int read_pax(struct tar *t)
 	return r;
 }
 
-static int read_long_name(struct tar *t)
+static int read_long_name(struct tar *t, char **name)
 {
-	free(t->name);
-	t->name = NULL;
-	return read_extended(t, &t->name);
+	free(*name);
+	*name = NULL;
+	return read_extended(t, name);
 }
 
 /* --- The walk -------------------------------------------------------------------------------------------------------- */
+
+static bool is_file(char type)
+{
+	return type == '0' || !type || type == '7' || type == 'S';
+}
+
+/* Tell of the member, which is a file, or a hard link to one. */
+static int tell(struct tar *t, char type, bool cut, tfs_tar_fn *fn, void *arg)
+{
+	const struct tfs_tar_member m = {
+		.name = t->name,
+		.link = type == '1' ? t->link : NULL,
+		.offset = t->data,
+		.size = t->size,
+		.sparse = t->sparse || type == 'S',
+		.cut = cut,
+		.number = t->number,
+	};
+
+	return fn(arg, &m);
+}
+
+static int take_member(struct tar *t, char type, tfs_tar_fn *fn, void *arg)
+{
+	int r = take_name(t);
+
+	if (!r && type == '1')
+		r = take_link(t);
+	if (r)
+		return r;
+	if (t->has_size)
+		t->size = t->pax_size;
+	/* These have no data, whatever their size says: links, devices, directories, FIFOs. */
+	if (type >= '1' && type <= '6')
+		t->size = 0;
+	r = check_size(t);
+	if (is_file(type) || type == '1') {
+		int told = tell(t, type, r, fn, arg);
+
+		r = told ? told : r;
+	}
+	free(t->name);
+	free(t->link);
+	t->name = t->link = NULL;
+	t->has_size = t->sparse = false;
+	return r;
+}
 
 /* A member, or what extends the next one, at t->at; moves that past it. */
 static int take(struct tar *t, tfs_tar_fn *fn, void *arg)
 {
 	char type = (char)t->header[TYPE];
-	bool extends = type == 'x' || type == 'L';
-	int r = 0;
+	int r = type == 'x' ? read_pax(t) :
+		type == 'L' ? read_long_name(t, &t->name) :
+		type == 'K' ? read_long_name(t, &t->link) :
+			      take_member(t, type, fn, arg);
 
-	if (!extends && !(r = take_name(t)) && t->has_size)
-		t->size = t->pax_size;
 	if (r)
 		return r;
-	/* These have no data, whatever their size says: links, devices, directories, FIFOs. */
-	if (type >= '1' && type <= '6')
-		t->size = 0;
-	r = check_size(t);
-	if (r)
-		return r;
-	if (type == 'x')
-		r = read_pax(t);
-	else if (type == 'L')
-		r = read_long_name(t);
-	else if (type == '0' || !type || type == '7' || type == 'S') {
-		const struct tfs_tar_member m = { t->name, t->data, t->size, t->sparse || type == 'S' };
-
-		r = fn(arg, &m);
-	}
-	if (r)
-		return r;
-	if (!extends) {
-		free(t->name);
-		t->name = NULL;
-		t->has_size = t->sparse = false;
-	}
+	t->number++;
 	/* To the next block, though the last one's padding may be missing. */
 	t->at = t->data + t->size;
 	t->at += (TFS_TAR_BLOCK - t->at % TFS_TAR_BLOCK) % TFS_TAR_BLOCK;
 	if (t->at > t->in->size)
 		t->at = t->in->size;
-	return 0;
+	/* Each is a read of its own, so this bounds the time, too. */
+	return tfs_share_scratch(t->in->share, 0);
 }
 
 int tfs_tar_walk(const struct tfs_input *in, uint32_t most, tfs_tar_fn *fn, void *arg, struct tfs_error *err)
 {
 	struct tar t = { .in = in, .err = err };
-	int r = 1;
+	int r = MEMBER;
 
-	for (uint32_t i = 0; i < most && r > 0; i++) {
+	while (r == MEMBER && t.number < most) {
+		int taken;
+
 		r = read_header(&t);
-		if (r > 0 && !(r = take(&t, fn, arg)))
-			/* Each is a read of its own, so this bounds the time, too. */
-			r = tfs_share_scratch(in->share, 0) ? -ENOMEM : 1;
+		taken = r == MEMBER ? take(&t, fn, arg) : 0;
+		r = taken ? taken : r;
 	}
 	free(t.name);
-	return r < 0 ? r : 0;
+	free(t.link);
+	return r;
 }

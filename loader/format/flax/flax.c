@@ -422,18 +422,16 @@ static int join(struct flax *f, struct chunked *c, uint64_t at, struct tfs_encod
 	return r;
 }
 
-/* The rest of the map @map, whose first key said that it is an array in pieces. */
+/* The map @map, one of whose keys says that it is an array in pieces. */
 static int read_chunked(struct flax *f, const struct tfs_msgpack_item *map)
 {
 	struct chunked c = { 0 };
 	struct tfs_encoding how = { 0 };
 	struct tfs_msgpack_item it;
 	bool shape = false, chunks = false;
-	int r = tfs_msgpack_next(&f->m, f->m.in->size, &it);
+	int r = 0;
 
-	if (!r)
-		r = tfs_msgpack_skip(&f->m, &it);
-	for (uint64_t i = 1; i < map->value && !r; i++) {
+	for (uint64_t i = 0; i < map->value && !r; i++) {
 		uint64_t at;
 
 		r = tfs_msgpack_next(&f->m, f->m.in->size, &it);
@@ -475,25 +473,81 @@ static int walk_part(struct flax *f)
 	return r;
 }
 
+static bool is_container(const struct tfs_msgpack_item *it)
+{
+	return it->kind == TFS_MSGPACK_ARRAY || it->kind == TFS_MSGPACK_MAP;
+}
+
+/* Pass over the value that is next, unless it is deeper than those of an array in pieces: a map of plain values. */
+static int skip_shallow(struct flax *f, bool *ret_shallow)
+{
+	struct tfs_msgpack_item it;
+	int r = tfs_msgpack_next(&f->m, f->m.in->size, &it);
+	uint64_t n = it.kind == TFS_MSGPACK_MAP ? 2 * it.value : 0;
+
+	*ret_shallow = it.kind != TFS_MSGPACK_ARRAY;
+	if (r || !n)
+		return r || !*ret_shallow ? r : tfs_msgpack_skip(&f->m, &it);
+	while (n-- && !r && *ret_shallow) {
+		r = tfs_msgpack_next(&f->m, f->m.in->size, &it);
+		*ret_shallow = !r && !is_container(&it);
+		if (*ret_shallow)
+			r = tfs_msgpack_skip(&f->m, &it);
+	}
+	return r;
+}
+
+/*
+ * Is the map @map, whose content is next, an array in pieces? flax writes the key that says so first; others may have it after the shape or
+ * the chunks. What is looked at for that is at most three levels deep, so no value more than three times. Stays where it is.
+ */
+static int is_chunked(struct flax *f, const struct tfs_msgpack_item *map, bool *ret)
+{
+	const uint64_t start = f->m.at;
+	struct tfs_msgpack_item key;
+	bool goes_on = true;
+	int r = 0;
+
+	*ret = false;
+	for (uint64_t i = 0; i < map->value && !r && !*ret && goes_on; i++) {
+		uint64_t at;
+
+		r = tfs_msgpack_next(&f->m, f->m.in->size, &key);
+		at = f->m.at;
+		if (!r)
+			r = tfs_msgpack_is(&f->m, &key, chunked_key, ret);
+		if (r || *ret)
+			break;
+		f->m.at = at;
+		if (!i)
+			r = tfs_msgpack_is(&f->m, &key, "shape", &goes_on);
+		if (!r && !i && !goes_on) {
+			f->m.at = at;
+			r = tfs_msgpack_is(&f->m, &key, "chunks", &goes_on);
+		}
+		if (!r && i)
+			r = tfs_msgpack_skip(&f->m, &key);
+		if (!r && goes_on)
+			r = skip_shallow(f, &goes_on);
+	}
+	f->m.at = start;
+	return r;
+}
+
 static int walk_map(struct flax *f, const struct tfs_msgpack_item *map)
 {
 	size_t len = f->len;
 	struct tfs_msgpack_item key;
 	bool chunked = false;
-	int r = 0;
+	int r = is_chunked(f, map, &chunked);
 
+	if (r)
+		return r;
 	f->parts++;
-	for (uint64_t i = 0; i < map->value && !r; i++) {
-		uint64_t at;
-
+	for (uint64_t i = 0; i < map->value && !r && !chunked; i++) {
 		r = tfs_msgpack_next(&f->m, f->m.in->size, &key);
-		at = f->m.at;
-		if (!r && !i)
-			r = tfs_msgpack_is(&f->m, &key, chunked_key, &chunked);
-		if (r || chunked)
-			break;
-		f->m.at = at;
-		r = put_key(f, &key, i);
+		if (!r)
+			r = put_key(f, &key, i);
 		if (!r)
 			r = walk_part(f);
 		f->len = len;

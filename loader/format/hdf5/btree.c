@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Version 2 B-trees (III.A.2): the index of large groups, and of chunks with several unlimited dimensions. */
+/*
+ * B-trees. Version 1 (III.A.1): the index of the names in a group, and of chunks; their nodes' children are for who knows their keys.
+ * Version 2 (III.A.2): the index of large groups, and of chunks with several unlimited dimensions.
+ */
 #include "format/hdf5/impl.h"
 
 #include <errno.h>
@@ -10,6 +13,32 @@
 
 /* Deeper than any of 2^64 records. */
 enum { MAX_LEVELS = 64 };
+
+/* --- Version 1 ----------------------------------------------------------------------------------------------------- */
+
+/* Deeper than any that fits in a file. */
+enum { MAX_LEVELS_1 = 32 };
+
+int tfs_h5_btree1_node(struct tfs_h5 *h, uint64_t at, unsigned type, int above, struct tfs_h5_node *ret)
+{
+	const unsigned head = 8 + 2 * h->offset_size;
+	struct tfs_cursor c;
+	int r = tfs_h5_get(h, TFS_H5_TABLES, at, head, &c);
+
+	if (r)
+		return r;
+	ret->level = c.at[5];
+	if (memcmp(c.at, "TREE", 4) != 0 || c.at[4] != type || ret->level >= MAX_LEVELS_1 ||
+	    (above >= 0 && ret->level + 1 != above))
+		return tfs_h5_refuse(h, at, "there is no B-tree node of %s where one should be",
+				     type == TFS_H5_NODE_OF_CHUNKS ? "chunks" : "a group");
+	tfs_cursor_bytes(&c, 6);
+	ret->n = tfs_cursor_u16(&c);
+	ret->children = at + head;
+	return 0;
+}
+
+/* --- Version 2 ----------------------------------------------------------------------------------------------------- */
 
 struct tree {
 	struct tfs_h5 *h;

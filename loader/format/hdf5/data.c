@@ -15,8 +15,6 @@
 #include "base/checked.h"
 #include "storage/storage.h"
 
-enum { MAX_LEVELS = 32 };
-
 /* What an index may have in any case, and for each chunk. */
 enum { MIN_STEPS = 64, STEPS = 2 };
 
@@ -132,30 +130,24 @@ static int add_nth(struct chunks *k, uint64_t i, uint64_t at)
 	return add_chunk(k, start, at);
 }
 
-/* A version 1 B-tree (III.A.1). A key is the chunk's bytes, a mask of filters, and its first element. */
+/* The tree's node at @at, below one of level @above (-1: none). A key is the chunk's bytes, a mask of filters, and its first element. */
 static int each_chunk(struct chunks *k, uint64_t at, int above)
 {
 	struct tfs_h5 *h = k->h;
-	unsigned o = h->offset_size, head = 8 + 2 * o, pair = 8 + 8 * (k->ndim + 1) + o;
+	const unsigned pair = 8 + 8 * (k->ndim + 1) + h->offset_size;
 	uint64_t start[TFS_MAX_DIMS] = { 0 };
-	struct tfs_cursor c;
-	uint8_t level;
-	uint16_t n;
+	struct tfs_h5_node node;
 	int r = step(k);
 
 	if (!r)
-		r = tfs_h5_get(h, TFS_H5_TABLES, at, head, &c);
+		r = tfs_h5_btree1_node(h, at, TFS_H5_NODE_OF_CHUNKS, above, &node);
 	if (r)
 		return r;
-	level = c.at[5];
-	if (memcmp(c.at, "TREE", 4) != 0 || c.at[4] != 1 || level >= MAX_LEVELS || (above >= 0 && level + 1 != above))
-		return tfs_h5_refuse(h, at, "there is no B-tree node of chunks where one should be");
-	tfs_cursor_bytes(&c, 6);
-	n = tfs_cursor_u16(&c);
-	for (uint64_t i = 0; i < n && !r; i++) {
+	for (uint64_t i = 0; i < node.n && !r; i++) {
+		struct tfs_cursor c;
 		uint64_t child;
 
-		r = tfs_h5_get(h, TFS_H5_TABLES, at + head + i * pair, pair, &c);
+		r = tfs_h5_get(h, TFS_H5_TABLES, node.children + i * pair, pair, &c);
 		if (r)
 			break;
 		tfs_cursor_bytes(&c, 8);
@@ -163,7 +155,7 @@ static int each_chunk(struct chunks *k, uint64_t at, int above)
 			start[d] = tfs_cursor_u64(&c);
 		tfs_cursor_bytes(&c, 8);
 		child = tfs_h5_address(h, &c);
-		r = level ? each_chunk(k, child, level) : add_chunk(k, start, child);
+		r = node.level ? each_chunk(k, child, node.level) : add_chunk(k, start, child);
 	}
 	return r;
 }

@@ -12,9 +12,6 @@
 
 #include "base/checked.h"
 
-/* Deeper than any B-tree of version 1 that fits in a file. */
-enum { MAX_LEVELS = 32 };
-
 /* --- Tables -------------------------------------------------------------------------------------------------------- */
 
 /* The names of a group. */
@@ -88,33 +85,27 @@ static int each_symbol(struct tfs_h5 *h, const struct names *names, uint64_t at)
 	return r;
 }
 
-/* @level: that of the node above; -1: unknown. */
+/* The tree's node at @at. @above: the level of the node above; -1: none is. A key is where a name is. */
 static int each_table(struct tfs_h5 *h, const struct names *names, uint64_t at, int above)
 {
-	unsigned o = h->offset_size, head = 8 + 2 * o, pair = h->length_size + o;
-	struct tfs_cursor c;
-	uint8_t level;
-	uint16_t n;
+	const unsigned pair = h->length_size + h->offset_size;
+	struct tfs_h5_node node;
 	int r = tfs_h5_step(h);
 
 	if (!r)
-		r = tfs_h5_get(h, TFS_H5_TABLES, at, head, &c);
+		r = tfs_h5_btree1_node(h, at, TFS_H5_NODE_OF_GROUP, above, &node);
 	if (r)
 		return r;
-	level = c.at[5];
-	if (memcmp(c.at, "TREE", 4) != 0 || c.at[4] || level >= MAX_LEVELS || (above >= 0 && level + 1 != above))
-		return tfs_h5_refuse(h, at, "there is no B-tree node of a group where one should be");
-	tfs_cursor_bytes(&c, 6);
-	n = tfs_cursor_u16(&c);
-	for (uint64_t i = 0; i < n && !r; i++) {
+	for (uint64_t i = 0; i < node.n && !r; i++) {
+		struct tfs_cursor c;
 		uint64_t child;
 
-		r = tfs_h5_get(h, TFS_H5_TABLES, at + head + i * pair, pair, &c);
+		r = tfs_h5_get(h, TFS_H5_TABLES, node.children + i * pair, pair, &c);
 		if (r)
 			break;
 		tfs_h5_length(h, &c);
 		child = tfs_h5_address(h, &c);
-		r = level ? each_table(h, names, child, level) : each_symbol(h, names, child);
+		r = node.level ? each_table(h, names, child, node.level) : each_symbol(h, names, child);
 	}
 	return r;
 }

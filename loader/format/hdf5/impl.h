@@ -172,6 +172,19 @@ int tfs_h5_visit(struct tfs_h5 *h, const char *name, size_t len, uint64_t at);
 /* Where the object @id (@len bytes) of the fractal heap at @heap is. */
 int tfs_h5_heap_object(struct tfs_h5 *h, uint64_t heap, const uint8_t *id, size_t len, uint64_t *ret_at, uint64_t *ret_len);
 
+/* Types of version 1 B-trees. */
+enum { TFS_H5_NODE_OF_GROUP = 0, TFS_H5_NODE_OF_CHUNKS = 1 };
+
+/* A node of one. */
+struct tfs_h5_node {
+	uint8_t level; /* 0: a leaf */
+	uint16_t n;
+	uint64_t children; /* where the first of n is: a key, whose size is the tree's, and an address */
+};
+
+/* The node of @type at @at, below one of level @above (-1: it is the root). */
+int tfs_h5_btree1_node(struct tfs_h5 *h, uint64_t at, unsigned type, int above, struct tfs_h5_node *ret);
+
 /* Record types of version 2 B-trees: links by name; chunks without filters. */
 enum { TFS_H5_LINKS_BY_NAME = 5, TFS_H5_CHUNKS = 10 };
 

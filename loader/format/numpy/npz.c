@@ -34,11 +34,6 @@ static bool is_array(const char *name, size_t len)
 	return len >= strlen(MEMBER) && !memcmp(name + len - strlen(MEMBER), MEMBER, strlen(MEMBER));
 }
 
-static bool recognises(const struct tfs_sample *s)
-{
-	return tfs_sample_has_member(s, is_array);
-}
-
 static bool ends_with(const struct tfs_zip_member *m, const char *end)
 {
 	size_t len = strlen(end);
@@ -46,12 +41,36 @@ static bool ends_with(const struct tfs_zip_member *m, const char *end)
 	return m->name_len >= len && !memcmp(m->name + m->name_len - len, end, len);
 }
 
-/* Is it an array by its name? An array without a name is ".npy"; macOS adds files of its own, which are named like arrays. */
-static bool is_named(const struct tfs_zip_member *m)
+/* macOS adds files of its own, which are named like the others. */
+static bool is_macos(const struct tfs_zip_member *m)
 {
 	static const char macos[] = "__MACOSX/";
 
-	return is_array(m->name, m->name_len) && (m->name_len < strlen(macos) || memcmp(m->name, macos, strlen(macos)) != 0);
+	return m->name_len >= strlen(macos) && !memcmp(m->name, macos, strlen(macos));
+}
+
+/* Is it an array by its name? An array without a name is ".npy". */
+static bool is_named(const struct tfs_zip_member *m)
+{
+	return is_array(m->name, m->name_len) && !is_macos(m);
+}
+
+/*
+ * Where the name doesn't say so, only what has nothing but arrays, and directories of these: another zip file may have an array among
+ * other things, and is an archive (format/archive). If its directory can't be read, the first member decides.
+ */
+static bool recognises(const struct tfs_sample *s)
+{
+	bool any = false;
+
+	for (size_t i = 0; s->zip && i < s->zip->n_members; i++) {
+		const struct tfs_zip_member *m = &s->zip->members[i];
+
+		if (!is_named(m) && !is_macos(m) && !ends_with(m, "/"))
+			return false;
+		any = any || is_named(m);
+	}
+	return s->zip ? any : tfs_sample_has_member(s, is_array);
 }
 
 /* Length of the tensor's name at the beginning of the member's. */

@@ -519,13 +519,30 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	return r;
 }
 
+/*
+ * Where a first block compressed by snappy has its first bytes as they are: after its size, and the length of these. @p, of @len bytes,
+ * if it isn't one.
+ */
+static const uint8_t *literal(const uint8_t *p, size_t len)
+{
+	size_t at = 0;
+
+	while (at < 5 && at < len && p[at] & 0x80)
+		at++;
+	at++;
+	if (at + 6 > len || p[at] & 3 || !p[0])
+		return p;
+	/* Up to 60 bytes; or the length follows, in 1 to 4 bytes. */
+	return p + at + 1 + (p[at] >> 2 < 60 ? 0 : (p[at] >> 2) - 59);
+}
+
 /* By how it ends; or, where that is missing, by its first pair: an empty key, and a header that begins with the number of data files. */
 static bool recognises(const struct tfs_sample *s)
 {
 	uint8_t footer[TFS_SSTABLE_FOOTER];
-	const uint8_t *p = s->start;
+	const uint8_t *p = literal(s->start, s->len);
 
-	if (s->len > 8 && !p[0] && !p[1] && p[2] && p[2] <= 32 && p[3] == (HEADER_SHARDS << 3 | TFS_PB_VARINT))
+	if (p + 8 < s->start + s->len && !p[0] && !p[1] && p[2] && p[2] <= 32 && p[3] == (HEADER_SHARDS << 3 | TFS_PB_VARINT))
 		return true;
 	return s->in->size >= sizeof footer && !tfs_input_read(s->in, footer, sizeof footer, s->in->size - sizeof footer, NULL) &&
 	       tfs_sstable_claims(footer);

@@ -271,6 +271,13 @@ static int each_block(struct table *t, const struct block *index)
 	return r;
 }
 
+static int cut_short(struct table *t)
+{
+	return tfs_error_set(t->err, -EINVAL, t->in->size,
+			     "a TensorFlow checkpoint's index of %" PRIu64 " bytes without the end of one: was it cut short?",
+			     t->in->size);
+}
+
 static int read_table(struct table *t)
 {
 	uint8_t footer[TFS_SSTABLE_FOOTER];
@@ -279,14 +286,12 @@ static int read_table(struct table *t)
 	int r;
 
 	if (t->in->size < TFS_SSTABLE_FOOTER)
-		return tfs_error_set(t->err, -EINVAL, 0, "the file has %" PRIu64 " bytes, a table's end alone %d", t->in->size,
-				     TFS_SSTABLE_FOOTER);
+		return cut_short(t);
 	r = tfs_input_read(t->in, footer, sizeof footer, t->in->size - sizeof footer, t->err);
 	if (r)
 		return r;
 	if (!tfs_sstable_claims(footer))
-		return tfs_error_set(t->err, -EINVAL, t->in->size - 8,
-				     "isn't a TensorFlow checkpoint's index: its last bytes aren't a table's");
+		return cut_short(t);
 	read_handle(&c); /* of a block without entries */
 	r = read_block(t, read_handle(&c), &index);
 	if (!r)

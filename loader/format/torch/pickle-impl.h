@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Shared by pickle.c and pickle-values.c; private to them. */
+/* Shared by pickle.c, pickle-bytes.c and pickle-values.c; private to them. */
 #ifndef TFS_FORMAT_PICKLE_IMPL_H
 #define TFS_FORMAT_PICKLE_IMPL_H
 

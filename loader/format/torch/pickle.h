@@ -19,4 +19,10 @@
 int tfs_pickle_read(struct tfs_pickle *p);
 void tfs_pickle_fini(struct tfs_pickle *p);
 
+/*
+ * The protocol of the pickle that begins with the @len bytes at @start, as far as its first opcodes tell: -1 if they don't, or if it isn't
+ * a pickle. From 2 on they always do.
+ */
+int tfs_pickle_protocol(const uint8_t *start, size_t len);
+
 #endif

@@ -17,17 +17,19 @@
 /* Where to look for the name of NumPy's module: before the first array, and not everything that is in a pickle. */
 enum { LOOK_AT = 1 << 16 };
 
-/* PROTO, of a version with binary opcodes (pickletools.py). */
+/* By its first opcodes, of protocols with binary opcodes. */
 static bool is_pickle(const uint8_t *start, size_t len)
 {
-	return len > 2 && start[0] == 0x80 && start[1] >= 2 && start[1] <= 5;
+	return tfs_pickle_protocol(start, len) >= 1;
 }
+
+#define JOBLIB "joblib.numpy_pickle"
 
 /* The names under which NumPy pickles arrays: numpy.core.multiarray and so on. */
 static bool has_arrays(const uint8_t *bytes, size_t len)
 {
 	static const char *const names[] = { "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric",
-					     "numpy._core.numeric", "joblib.numpy_pickle" };
+					     "numpy._core.numeric", JOBLIB };
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (memmem(bytes, len, names[i], strlen(names[i])))
@@ -35,15 +37,36 @@ static bool has_arrays(const uint8_t *bytes, size_t len)
 	return false;
 }
 
+/* The beginning of the file, LOOK_AT bytes or all of it, malloc()ed. NULL: it can't be read. */
+static uint8_t *look(const struct tfs_input *in, size_t *ret_len)
+{
+	uint8_t *bytes;
+
+	*ret_len = in->size < LOOK_AT ? in->size : LOOK_AT;
+	bytes = malloc(*ret_len + 1); /* it may be empty */
+	if (!bytes || !tfs_input_read(in, bytes, *ret_len, 0, NULL))
+		return bytes;
+	free(bytes);
+	return NULL;
+}
+
 static bool recognises(const struct tfs_sample *s)
 {
-	size_t len = s->in->size < LOOK_AT ? s->in->size : LOOK_AT;
 	cleanup_free uint8_t *bytes = NULL;
+	size_t len;
 
 	if (!is_pickle(s->start, s->len))
 		return false;
-	bytes = malloc(len);
-	return bytes && !tfs_input_read(s->in, bytes, len, 0, NULL) && has_arrays(bytes, len);
+	bytes = look(s->in, &len);
+	return bytes && has_arrays(bytes, len);
+}
+
+/* In protocol 1 the object that says how large an array is is made in another way, which joblib has never used by itself. */
+static bool is_odd_joblib(const struct tfs_input *in, const uint8_t *start, size_t n)
+{
+	cleanup_free uint8_t *bytes = tfs_pickle_protocol(start, n) == 1 ? look(in, &n) : NULL;
+
+	return bytes && memmem(bytes, n, JOBLIB, strlen(JOBLIB));
 }
 
 /* What joblib.dump() writes if told to compress: zlib's header (RFC 1950) of each level. */
@@ -55,16 +78,20 @@ static bool is_zlib(const uint8_t *start)
 static int parse(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	struct tfs_torch t = { .in = in, .file_name = file_name, .catalog = catalog, .err = err };
-	uint8_t start[4] = { 0 };
+	uint8_t start[TFS_SAMPLE_SIZE] = { 0 };
+	size_t n = in->size < sizeof start ? in->size : sizeof start;
 	void *buf;
-	int r = tfs_input_read(in, start, in->size < sizeof start ? in->size : sizeof start, 0, err);
+	int r = tfs_input_read(in, start, n, 0, err);
 
 	if (r)
 		return r;
 	if (is_zlib(start))
 		return tfs_error_set(err, -EINVAL, 0, "compressed by zlib: load it, and save it with joblib.dump(compress=0)");
-	if (!is_pickle(start, in->size < sizeof start ? in->size : sizeof start))
-		return tfs_error_set(err, -EINVAL, 0, "isn't a pickle of protocol 2 to 5");
+	if (is_odd_joblib(in, start, n))
+		return tfs_error_set(err, -EINVAL, 0,
+				     "a pickle of joblib's of protocol 1: load it, and save it with joblib.dump(protocol=4)");
+	if (!is_pickle(start, n))
+		return tfs_error_set(err, -EINVAL, 0, "isn't a pickle of protocol 1 to 5");
 	/* Values are where they are in the buffer, so it can't move; only what is used of it takes memory, and is charged. */
 	buf = mmap(NULL, TFS_PICKLE_MAX_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (buf == MAP_FAILED)

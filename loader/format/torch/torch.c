@@ -37,7 +37,8 @@ const struct tfs_zip_member *tfs_torch_member(const struct tfs_torch_archive *a,
 
 	if (!path)
 		return NULL;
-	memcpy(path, a->root, a->root_len);
+	if (a->root_len)
+		memcpy(path, a->root, a->root_len);
 	memcpy(path + a->root_len, dir, dir_len);
 	memcpy(path + a->root_len + dir_len, name, len);
 	return tfs_zip_find(a->zip, path, total);

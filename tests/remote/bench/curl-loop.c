@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What libcurl does alone: a file by ranges of so many bytes, so many at a time, into memory. The measure of tensorfs-fetch.
- * usage: curl-loop URL SIZE RANGE CONNECTIONS; prints seconds
+ * usage: curl-loop URL SIZE RANGE CONNECTIONS; prints seconds. CURL_LOOP_CA: certificates to trust.
  */
 #include <curl/curl.h>
 #include <stdio.h>
@@ -67,6 +67,8 @@ int main(int argc, char **argv)
 
 		t->easy = curl_easy_init();
 		curl_easy_setopt(t->easy, CURLOPT_URL, argv[1]);
+		if (getenv("CURL_LOOP_CA"))
+			curl_easy_setopt(t->easy, CURLOPT_CAINFO, getenv("CURL_LOOP_CA"));
 		curl_easy_setopt(t->easy, CURLOPT_WRITEFUNCTION, take);
 		curl_easy_setopt(t->easy, CURLOPT_WRITEDATA, t);
 		curl_easy_setopt(t->easy, CURLOPT_PRIVATE, t);

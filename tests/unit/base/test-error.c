@@ -47,7 +47,7 @@ static void no_control_characters_reach_a_terminal(void **state)
 
 static void long_texts_are_cut(void **state)
 {
-	char file[1000], line[TFS_ERROR_LINE], small[10];
+	char file[2000], line[TFS_ERROR_LINE], small[10];
 	struct tfs_error err = { 0 };
 
 	(void)state;

@@ -106,10 +106,15 @@ static void test_short(void **state)
 		setup(&g, direct);
 		assert_int_equal(tfs_source_pin(g.sources, node_of(&g), &s, &err), 0);
 		assert_int_equal(truncate(in_tree(g.dir, "model.safetensors"), 50001), 0);
-		assert_int_equal(read_at(s, 40000, 20000, &how, &err), -EIO);
-		assert_int_equal(err.offset, 50001);
-		assert_non_null(strstr(err.what, "9999 bytes"));
-		assert_int_equal(read_at(s, 60000, 1, &how, &err), -EIO);
+		if (direct) { /* the descriptor for the page cache is only opened now */
+			assert_int_equal(read_at(s, 40000, 20000, &how, &err), -ESTALE);
+			assert_non_null(strstr(err.what, "changed"));
+		} else {
+			assert_int_equal(read_at(s, 40000, 20000, &how, &err), -EIO);
+			assert_int_equal(err.offset, 50001);
+			assert_non_null(strstr(err.what, "9999 bytes"));
+			assert_int_equal(read_at(s, 60000, 1, &how, &err), -EIO);
+		}
 		assert_int_equal(tfs_source_check(g.sources, s, &err), -ESTALE);
 		tfs_source_unpin(g.sources, s);
 		memset(&err, 0, sizeof err);

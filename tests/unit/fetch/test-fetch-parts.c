@@ -308,7 +308,7 @@ static int rights_left(const char *dir, bool runs_programs)
 	int r = 0;
 
 	tfs_privileges_harden();
-	if (tfs_privileges_drop(runs_programs, &err))
+	if (tfs_privileges_drop(false, runs_programs, &err))
 		return 64;
 	snprintf(path, sizeof path, "%s/file", dir);
 	r |= open(path, O_RDONLY) >= 0 ? MAY_READ : 0;

@@ -182,6 +182,24 @@ static void names_are_told(void **state)
 	/* A name against a content that is a format's. */
 	assert_null(tfs_sniff_name("m.zip", true));
 	assert_string_equal(tfs_sniff_name("__0_0.distcp", true), "a part of a torch distributed checkpoint");
+	assert_string_equal(tfs_sniff_name("v.data-00010-of-00011", false), "a part of a TensorFlow checkpoint");
+	assert_null(tfs_sniff_name(".data-00010-of-00011", false));
+	assert_null(tfs_sniff_name("v.data-0001x-of-00011", false));
+}
+
+static void parts_have_a_table(void **state)
+{
+	char name[NAME_MAX + 1];
+
+	(void)state;
+	assert_true(tfs_sniff_part("a.b.data-00001-of-00002", name));
+	assert_string_equal(name, "a.b.index");
+	assert_true(tfs_sniff_part("m.ckpt.meta", name));
+	assert_string_equal(name, "m.ckpt.index");
+	assert_true(tfs_sniff_part("__0_0.distcp", name));
+	assert_string_equal(name, ".metadata");
+	assert_false(tfs_sniff_part("data-00001-of-00002", name));
+	assert_false(tfs_sniff_part("model.safetensors", name));
 }
 
 int main(void)
@@ -191,6 +209,7 @@ int main(void)
 		cmocka_unit_test(other_kinds_are_named),
 		cmocka_unit_test(no_sound_file_is_taken_for_another),
 		cmocka_unit_test(names_are_told),
+		cmocka_unit_test(parts_have_a_table),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

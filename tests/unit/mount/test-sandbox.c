@@ -148,7 +148,7 @@ static void filtered_keeper(const char *dir)
 static void without_caps(const char *dir)
 {
 	(void)dir;
-	CHECK(!tfs_keep_caps(0));
+	CHECK(!tfs_keep_caps(0, 0));
 	for (int cap = 0; cap < 64; cap++)
 		CHECK(!tfs_has_cap(cap));
 	if (prctl(PR_CAPBSET_READ, 0, 0, 0, 0) == 1)

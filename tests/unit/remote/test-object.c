@@ -196,7 +196,7 @@ static void one_key_is_one_thing(void **state)
 	put(k, 0, GRAINS);
 	/* In use as something else: it isn't touched. */
 	assert_int_equal(tfs_cache_object(k->cache, "sha256-x", "http://other", "about", SIZE, &other), -EEXIST);
-	assert_int_equal(tfs_cache_object(k->cache, "sha256-x", "http://host", "about", SIZE + 1, &other), -EEXIST);
+	assert_int_equal(tfs_cache_object(k->cache, "sha256-x", "http://host", "about", SIZE + 1, &other), -EMSGSIZE);
 	get(k, 0, SIZE, SIZE);
 	open_again(k);
 	get(k, 0, SIZE, SIZE);
@@ -208,16 +208,47 @@ static void claims_are_exclusive(void **state)
 	uint64_t from;
 
 	put(k, 4, 1);
-	assert_int_equal(tfs_object_claim(&k->o, 65536 + 10, SIZE, SIZE, &from), 4 * 65536);
+	assert_int_equal(tfs_object_claim(&k->o, 65536 + 10, SIZE, SIZE, false, &from), 4 * 65536);
 	assert_int_equal(from, 65536);
-	assert_int_equal(tfs_object_claim(&k->o, 3 * 65536, SIZE, SIZE, &from), 0);
-	assert_int_equal(tfs_object_claim(&k->o, 4 * 65536, SIZE, SIZE, &from), 0); /* it is there */
-	assert_int_equal(tfs_object_claim(&k->o, 5 * 65536, SIZE, 2 * 65536, &from), 7 * 65536);
-	assert_int_equal(tfs_object_claim(&k->o, 0, SIZE, SIZE, &from), 65536);
-	assert_int_equal(tfs_object_claim(&k->o, SIZE - 5, SIZE, SIZE, &from), SIZE);
+	assert_int_equal(tfs_object_claim(&k->o, 3 * 65536, SIZE, SIZE, false, &from), 0);
+	assert_int_equal(tfs_object_claim(&k->o, 4 * 65536, SIZE, SIZE, false, &from), 0); /* it is there */
+	assert_int_equal(tfs_object_claim(&k->o, 5 * 65536, SIZE, 2 * 65536, false, &from), 7 * 65536);
+	assert_int_equal(tfs_object_claim(&k->o, 0, SIZE, SIZE, false, &from), 65536);
+	assert_int_equal(tfs_object_claim(&k->o, SIZE - 5, SIZE, SIZE, false, &from), SIZE);
 	assert_int_equal(from, SIZE - 1234);
 	tfs_object_unclaim(&k->o, 65536, 4 * 65536);
-	assert_int_equal(tfs_object_claim(&k->o, 2 * 65536, 3 * 65536, SIZE, &from), 3 * 65536);
+	assert_int_equal(tfs_object_claim(&k->o, 2 * 65536, 3 * 65536, SIZE, false, &from), 3 * 65536);
+}
+
+/* Another open of the same object stands for another process: locks are of open file descriptions. */
+static void claims_are_exclusive_between_processes(void **state)
+{
+	struct kept *k = *state;
+	struct tfs_object other;
+	_Atomic bool stop = false;
+	uint64_t from;
+
+	assert_int_equal(tfs_cache_object(k->cache, "sha256-x", "http://host", "about", SIZE, &other), 0);
+	assert_int_equal(tfs_object_claim(&k->o, 2 * 65536, 4 * 65536, SIZE, false, &from), 4 * 65536);
+	/* Up to what the other one has; none of it; what comes after it. */
+	assert_int_equal(tfs_object_claim(&other, 0, 6 * 65536, SIZE, false, &from), 2 * 65536);
+	assert_int_equal(tfs_object_claim(&other, 2 * 65536, 6 * 65536, SIZE, false, &from), 0);
+	assert_int_equal(tfs_object_claim(&other, 4 * 65536, 6 * 65536, SIZE, false, &from), 6 * 65536);
+	assert_int_equal(tfs_object_claim(&k->o, 4 * 65536, 6 * 65536, SIZE, false, &from), 0);
+	/* In vain; then it needn't be minded. */
+	assert_false(tfs_object_wait(&other, 2 * 65536, 0.02, &stop));
+	stop = true;
+	assert_false(tfs_object_wait(&other, 2 * 65536, 3600, &stop));
+	assert_int_equal(tfs_object_claim(&other, 2 * 65536, 4 * 65536, SIZE, true, &from), 4 * 65536);
+	tfs_object_unclaim(&other, 2 * 65536, 4 * 65536);
+	/* What has come meanwhile isn't claimed, and is read. */
+	put(k, 2, 2);
+	tfs_object_unclaim(&k->o, 2 * 65536, 4 * 65536);
+	assert_true(tfs_object_wait(&other, 2 * 65536, 3600, &stop));
+	assert_int_equal(tfs_object_claim(&other, 2 * 65536, 4 * 65536, SIZE, false, &from), 0);
+	/* The locks end with the process. */
+	tfs_object_close(&other);
+	assert_int_equal(tfs_object_claim(&k->o, 4 * 65536, 6 * 65536, SIZE, false, &from), 6 * 65536);
 }
 
 static void in_memory_it_is_the_same_until_forgotten(void **state)
@@ -237,11 +268,12 @@ static void trees_are_whole_or_not_there(void **state)
 {
 	struct kept *k = *state;
 	struct tfs_remote_table t = { .bytes = k->bytes ? (char *)k->bytes : NULL, .size = 1000 }, got;
+	bool doubted;
 
 	/* Kept, but it isn't a table. */
 	tfs_cache_put_tree(k->cache, "name", &t);
-	assert_int_equal(tfs_cache_get_tree(k->cache, "name", &got), -ENOENT);
-	assert_int_equal(tfs_cache_get_tree(k->cache, "other", &got), -ENOENT);
+	assert_int_equal(tfs_cache_get_tree(k->cache, "name", &got, &doubted), -ENOENT);
+	assert_int_equal(tfs_cache_get_tree(k->cache, "other", &got, &doubted), -ENOENT);
 }
 
 int main(void)
@@ -254,6 +286,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(an_object_in_use_stays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_key_is_one_thing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(claims_are_exclusive, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(claims_are_exclusive_between_processes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(in_memory_it_is_the_same_until_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(trees_are_whole_or_not_there, set_up, tear_down),
 	};

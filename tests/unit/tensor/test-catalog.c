@@ -135,7 +135,7 @@ static void notes_are_lines_and_few(void **state)
 	assert_int_equal(n, 2);
 	assert_int_equal(notes[0].offset, 7);
 	assert_string_equal(notes[0].text, "3 of them");
-	assert_true(strlen(notes[1].text) < 1000);
+	assert_true(strlen(notes[1].text) < sizeof((struct tfs_error *)0)->what);
 	for (unsigned i = 0; i < TFS_MAX_NOTES; i++)
 		assert_int_equal(tfs_catalog_note(c, i, "%u", i), 0);
 	tfs_catalog_notes(c, &n, &more);
@@ -162,6 +162,33 @@ static void what_is_left_out_is_named(void **state)
 	assert_noted(c, "tensor \"t7\" left out: type 7");
 	tfs_catalog_tensors(c, &n);
 	assert_int_equal(n, 0);
+	tfs_catalog_destroy(c);
+}
+
+static void those_left_out_for_one_reason_are_one_note(void **state)
+{
+	struct tfs_catalog *c = tfs_catalog_create();
+	const struct tfs_note *notes;
+	size_t n, more;
+	char name[32];
+
+	(void)state;
+	for (unsigned i = 0; i < 1000; i++) {
+		snprintf(name, sizeof name, "t%u", i);
+		assert_int_equal(tfs_catalog_leave_out(c, name, strlen(name), i % 2 ? 5 : TFS_NO_OFFSET, "no file"), 0);
+	}
+	assert_int_equal(tfs_catalog_note(c, 5, "no file"), 0);
+	assert_int_equal(tfs_catalog_leave_out(c, "other", 5, 5, "no such file"), 0);
+	tfs_catalog_left_out(c, &n);
+	assert_int_equal(n, 1001);
+	notes = tfs_catalog_notes(c, &n, &more);
+	assert_int_equal(n, 4);
+	assert_int_equal(more, 0);
+	assert_string_equal(notes[0].text, "500 tensors left out, the first is \"t0\": no file");
+	assert_string_equal(notes[1].text, "500 tensors left out, the first is \"t1\": no file");
+	assert_int_equal(notes[1].offset, 5);
+	assert_string_equal(notes[2].text, "no file");
+	assert_string_equal(notes[3].text, "tensor \"other\" left out: no such file");
 	tfs_catalog_destroy(c);
 }
 
@@ -275,6 +302,7 @@ int main(void)
 		cmocka_unit_test(dtypes_of_a_file_are_found_again),
 		cmocka_unit_test(notes_are_lines_and_few),
 		cmocka_unit_test(what_is_left_out_is_named),
+		cmocka_unit_test(those_left_out_for_one_reason_are_one_note),
 		cmocka_unit_test(metadata_is_copied_in),
 		cmocka_unit_test(a_file_in_a_file_has_its_offsets),
 		cmocka_unit_test(equal_names_are_numbered),

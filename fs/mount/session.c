@@ -29,6 +29,7 @@
 #include "mount/mountpoint.h"
 #include "mount/notify.h"
 #include "mount/reply.h"
+#include "mount/ring.h"
 #include "mount/stats.h"
 #include "mount/texts.h"
 #include "mount/work.h"
@@ -37,20 +38,6 @@
  * Reads that the kernel may have in flight for readahead. More than the loader's threads, so they always have work.
  */
 enum { MAX_BACKGROUND = 64 };
-
-/*
- * Over io_uring each CPU has a ring, where a request occupies an entry until it is answered; without a free entry, any request is
- * held up. So this many can wait on one CPU (for storage, for a hash) without affecting others; libfuse's default is 8. An entry
- * costs some 20 µs when mounting, so there are fewer per ring if there are many rings, and memory once it was used, up to its
- * longest read, so reads are shorter: files are rarely streamed with io_uring.
- */
-enum { RING_ENTRIES = 512, RING_ENTRIES_MIN = 64, RING_MAX_READ = 256 << 10 };
-
-static unsigned ring_depth(void)
-{
-	unsigned depth = RING_ENTRIES / get_nprocs_conf();
-	return depth > RING_ENTRIES_MIN ? depth : RING_ENTRIES_MIN;
-}
 
 static void on_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -78,7 +65,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 #ifdef HAVE_FUSE_URING
 	fs->uring = conn->want_ext & FUSE_CAP_OVER_IO_URING;
 	if (fs->uring)
-		conn->max_write = RING_MAX_READ;
+		conn->max_write = TFS_RING_MAX_READ;
 	/* An interrupt from the kernel would find no request, and libfuse would keep it forever: don't ask for them. */
 	conn->no_interrupt = fs->watches = fs->uring;
 #endif
@@ -162,74 +149,16 @@ static __attribute__((format(printf, 2, 0))) void on_fuse_log(enum fuse_log_leve
 	line[0] = 0;
 }
 
-static bool uring_enabled(void)
-{
-	char c = 'N';
-	FILE *f = fopen("/sys/module/fuse/parameters/enable_uring", "re");
-	if (f) {
-		if (fread(&c, 1, 1, f) != 1)
-			c = 'N';
-		fclose(f);
-	}
-	return c == 'Y' || c == '1';
-}
-
-/* To those without privileges, as the daemon has none. Kernels before 6.6 have no such setting. */
-static bool allowed_rings(void)
-{
-	char c = '0';
-	FILE *f = fopen("/proc/sys/kernel/io_uring_disabled", "re");
-
-	if (f) {
-		if (fread(&c, 1, 1, f) != 1)
-			c = '0';
-		fclose(f);
-	}
-	return c == '0';
-}
-
 const char *tfs_session_libfuse(void)
 {
 	return fuse_pkgversion();
-}
-
-bool tfs_session_can_uring(const char **ret_lacks)
-{
-	const char *lacks = NULL;
-#ifndef HAVE_FUSE_URING
-	lacks = "this libfuse was built without it";
-#endif
-	if (!lacks && !allowed_rings())
-		lacks = "kernel.io_uring_disabled is set";
-	if (!lacks && !uring_enabled())
-		lacks = "the module parameter fuse.enable_uring is off, or this kernel lacks it";
-	if (ret_lacks)
-		*ret_lacks = lacks;
-	return !lacks;
-}
-
-/*
- * Whether to ask for the io_uring transport. It answers on the caller's CPU, which makes opens cheaper, but scans of streamed
- * files by mmap half as fast: so it is tied to passthrough. 0, or -EOPNOTSUPP if it was demanded but isn't available.
- */
-static int choose_uring(const struct tfs_fs *fs, bool *ret_use)
-{
-	const char *lacks;
-	bool can = tfs_session_can_uring(&lacks);
-
-	if (fs->options->uring == TFS_ON && !can) {
-		tfs_log_error("--fuse-uring=on: %s", lacks);
-		return -EOPNOTSUPP;
-	}
-	*ret_use = can && (fs->options->uring == TFS_ON || (fs->options->uring == TFS_AUTO && fs->passthrough));
-	return 0;
 }
 
 static int create_session(struct tfs_fs *fs)
 {
 	const struct tfs_options *o = fs->options;
 	bool uring = false;
-	int r = choose_uring(fs, &uring);
+	int r = tfs_ring_choose(fs, &uring);
 	if (r)
 		return r;
 
@@ -247,7 +176,7 @@ static int create_session(struct tfs_fs *fs)
 	if (o->allow_other)
 		r |= fuse_opt_add_arg(&args, "-oallow_other");
 	if (uring) {
-		snprintf(ring, sizeof ring, "-oio_uring,io_uring_q_depth=%u", ring_depth());
+		snprintf(ring, sizeof ring, "-oio_uring,io_uring_q_depth=%u", tfs_ring_depth());
 		r |= fuse_opt_add_arg(&args, ring);
 	}
 	if (o->debug)

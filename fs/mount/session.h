@@ -20,9 +20,6 @@ int tfs_session_mount(struct tfs_fs *fs);
 /* Does libfuse know all of @mount_options, a list as after -o? Otherwise it has reported the unknown one. */
 bool tfs_session_knows(const char *mount_options);
 
-/* Can requests be carried by io_uring here? Otherwise *@ret_lacks (may be NULL) says what is missing. */
-bool tfs_session_can_uring(const char **ret_lacks);
-
 /* The version of libfuse. */
 const char *tfs_session_libfuse(void);
 

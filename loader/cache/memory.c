@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,19 +18,6 @@ static uint64_t read_number(const char *path)
 		fclose(f);
 	}
 	return v;
-}
-
-static uint64_t mem_available(void)
-{
-	char line[256];
-	uint64_t kb = 0;
-	FILE *f = fopen("/proc/meminfo", "re");
-	if (!f)
-		return 0;
-	while (!kb && fgets(line, sizeof line, f))
-		sscanf(line, "MemAvailable: %" SCNu64, &kb);
-	fclose(f);
-	return kb << 10;
 }
 
 /* The line "KEY NUMBER" of @path, or 0. */
@@ -46,6 +34,12 @@ static uint64_t read_key(const char *path, const char *key)
 	if (f)
 		fclose(f);
 	return v;
+}
+
+/* Of the machine; 0: unknown. */
+static uint64_t meminfo(const char *key)
+{
+	return read_key("/proc/meminfo", key) << 10;
 }
 
 /* What the cgroups of this process, and all their parents, have: a limit applies to everything below it. */
@@ -112,7 +106,7 @@ static struct cgroups find_cgroups(void)
 
 uint64_t tfs_memory_left(void)
 {
-	uint64_t available = mem_available(), left = find_cgroups().left;
+	uint64_t available = meminfo("MemAvailable:"), left = find_cgroups().left;
 
 	return left < available ? left : available;
 }
@@ -124,13 +118,26 @@ uint64_t tfs_memory_default(void)
 	return half > TFS_MEMORY_MIN ? half : TFS_MEMORY_MIN;
 }
 
+/* Version 1 writes a number that no machine has, and not "max". */
+static bool is_limit(uint64_t limit)
+{
+	return limit <= UINT64_MAX / 4;
+}
+
 uint64_t tfs_memory_limit(void)
 {
 	uint64_t limit = find_cgroups().limit;
 
-	/* Version 1 writes a number that no machine has, and not "max". */
-	if (limit > UINT64_MAX / 4)
+	if (!is_limit(limit))
 		return UINT64_MAX;
 	limit -= limit / 8;
 	return limit > TFS_MEMORY_MIN ? limit : TFS_MEMORY_MIN;
+}
+
+bool tfs_memory_is_short(void)
+{
+	uint64_t total = meminfo("MemTotal:"), available = meminfo("MemAvailable:");
+	struct cgroups c = find_cgroups();
+
+	return !total || available < total / 4 || (is_limit(c.limit) && c.left < c.limit / 4);
 }

@@ -3,6 +3,7 @@
 #ifndef TFS_CACHE_MEMORY_H
 #define TFS_CACHE_MEMORY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Smaller budgets couldn't hold even a few slots of a stream. */
@@ -19,5 +20,8 @@ uint64_t tfs_memory_default(void);
  * and a group at its limit has a process killed; TFS_MEMORY_MIN at least. UINT64_MAX: no limit.
  */
 uint64_t tfs_memory_limit(void);
+
+/* Is less than a quarter left, of the machine's memory or within those limits? True where nothing says. */
+bool tfs_memory_is_short(void);
 
 #endif

@@ -14,12 +14,19 @@
 #include <unistd.h>
 
 #include "base/thread.h"
+#include "cache/memory.h"
 
 /*
  * Some task stalled for a twentieth of the time: long before the kernel kills for lack of memory, but more than reclaiming a page
  * cache that is merely full. Without CAP_SYS_RESOURCE windows are multiples of two seconds (psi.c).
  */
 static const char *const triggers[] = { "some 50000 1000000", "some 100000 2000000" };
+
+/*
+ * The machine's also counts those that are held up by a limit of their own group's, which is none of our business: on a machine of many
+ * containers there is always one.
+ */
+enum { MACHINE, GROUP };
 
 struct tfs_pressure {
 	void (*fn)(void *arg);
@@ -76,7 +83,7 @@ static void *watch(void *arg)
 		if (p->fds[TFS_PRESSURE_SOURCES].revents)
 			return NULL;
 		for (int i = 0; i < TFS_PRESSURE_SOURCES; i++) {
-			any |= p->fds[i].revents & POLLPRI;
+			any |= p->fds[i].revents & POLLPRI && (i != MACHINE || tfs_memory_is_short());
 			if (p->fds[i].revents & POLLERR) { /* the group is gone */
 				close(p->fds[i].fd);
 				p->fds[i].fd = -1;
@@ -97,8 +104,8 @@ static void close_all(struct tfs_pressure *p)
 
 void tfs_pressure_open(int sources[TFS_PRESSURE_SOURCES])
 {
-	sources[0] = arm("/proc/pressure/memory");
-	sources[1] = arm_cgroup();
+	sources[MACHINE] = arm("/proc/pressure/memory");
+	sources[GROUP] = arm_cgroup();
 }
 
 struct tfs_pressure *tfs_pressure_watch(void (*fn)(void *arg), void *arg)
@@ -123,7 +130,7 @@ struct tfs_pressure *tfs_pressure_watch_sources(const int sources[TFS_PRESSURE_S
 	for (int i = 0; i < TFS_PRESSURE_SOURCES; i++)
 		p->fds[i] = (struct pollfd){ .fd = sources[i], .events = POLLPRI };
 	p->fds[TFS_PRESSURE_SOURCES] = (struct pollfd){ .fd = eventfd(0, EFD_CLOEXEC), .events = POLLIN };
-	bool good = (p->fds[0].fd >= 0 || p->fds[1].fd >= 0) && p->fds[TFS_PRESSURE_SOURCES].fd >= 0 &&
+	bool good = (p->fds[MACHINE].fd >= 0 || p->fds[GROUP].fd >= 0) && p->fds[TFS_PRESSURE_SOURCES].fd >= 0 &&
 		    !tfs_thread_start(&p->thread, "tfs-pressure", watch, p);
 	if (!good) {
 		close_all(p);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory pressure as the kernel reports it (PSI: Documentation/accounting/psi.rst), for the whole machine and for this process's
- * control group.
+ * Memory pressure as the kernel reports it (PSI: Documentation/accounting/psi.rst), for the whole machine, if its memory is short, and
+ * for this process's control group.
  */
 #ifndef TFS_PRESSURE_H
 #define TFS_PRESSURE_H

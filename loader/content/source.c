@@ -153,7 +153,8 @@ static int source_open(struct tfs_sources *p, uint32_t node, struct tfs_source *
 	s->model = p->model;
 	s->node = node;
 	s->size = p->model->nodes[node].id.size;
-	s->direct_fd = s->buffered_fd = -1;
+	s->direct_fd = -1;
+	s->buffered_fd = -1;
 	int r = open_first(p, s);
 	if (r) {
 		free(s);

@@ -231,6 +231,9 @@ ended_any_time() {
 	mkmodel --bytes 64K
 	begin
 	umount -l "$mnt"
+	# A mount namespace that another test makes at that moment has it, too, for a while.
+	gone_everywhere() { ! grep -qsF -- " $(escaped "$mnt") " /proc/[0-9]*/mountinfo; }
+	wait_until gone_everywhere
 	: >"$T/held"
 	left_nothing 'ended by an unmount before the mount answered'
 }

@@ -237,12 +237,13 @@ limited() {
 	read_hardly_again
 }
 
-all_resident() { [[ $(stat_of resident) = $(stat_of tensors) ]]; }
+# Or as many as there may be: other tests can make memory short, and then nothing is loaded that nobody has asked for.
+all_resident() { [[ $(stat_of resident) = $(stat_of tensors) ]] || (($(stat_of memory_pressure))); }
 
 # bats test_tags=slow
 @test "--prefetch=all: the tensors, once, if one of them is opened first; or if that is asked for" {
 	mkmodel --bytes 128M --shards 4
-	slow_source
+	slow_source 50 # so slow that they aren't all there before one is opened
 	before=0
 	for how in all all:tensors; do
 		# What is in flight at that time is read twice, if a tensor in it is opened.

@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "cli/bench/bench.h"
 #include "convert/convert.h"
+#include "mount/ring.h"
 #include "mount/session.h"
 
 /* The first line of @path; false: there is none. */
@@ -155,7 +156,7 @@ void tfs_bench_system_facts(int fd, struct tfs_bench_system *ret)
 	s.available = meminfo("MemAvailable");
 	s.fuse = !access("/dev/fuse", R_OK | W_OK);
 	s.io_uring = have_io_uring();
-	s.fuse_uring = tfs_session_can_uring(NULL);
+	s.fuse_uring = tfs_ring_available(NULL);
 	/* Only "deny" refuses the mount option of the store's tmpfs; see transparent_hugepage/shmem_enabled. */
 	s.huge_pages = read_line("/sys/kernel/mm/transparent_hugepage/shmem_enabled", line, sizeof line) && !strstr(line, "[deny]");
 	if (fd >= 0 && !fstat(fd, &st)) {

@@ -291,7 +291,7 @@ static int read_names(struct reader *rd, uint32_t structure, bool *ret_title)
 static int read_field(struct reader *rd, unsigned depth, uint32_t structure, uint64_t *size)
 {
 	size_t n_names = rd->n_names;
-	struct field_type type;
+	struct field_type type = { 0 };
 	bool title;
 	int r = tfs_literal_want(&rd->lit, '(');
 

@@ -129,8 +129,36 @@ static void test_limit(void **state)
 		check(rows[i].files, tfs_memory_limit, rows[i].want);
 }
 
+static uint64_t is_short(void)
+{
+	return tfs_memory_is_short();
+}
+
+static void test_short(void **state)
+{
+	static const struct {
+		const char *files[8];
+		uint64_t want;
+	} rows[] = {
+		{ { "proc/meminfo=MemTotal: 1000000 kB\nMemAvailable: 300000 kB\n" }, false },
+		{ { "proc/meminfo=MemTotal: 1000000 kB\nMemAvailable: 200000 kB\n" }, true },
+		{ { "x=" }, true },
+		{ { "proc/meminfo=MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\n", V2,
+		    "sys/fs/cgroup/user/memory.max=1073741824\n", "sys/fs/cgroup/user/memory.current=536870912\n" },
+		  false },
+		{ { "proc/meminfo=MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\n", V2,
+		    "sys/fs/cgroup/user/memory.max=1073741824\n", "sys/fs/cgroup/user/memory.current=900000000\n" },
+		  true },
+	};
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(rows); i++)
+		check(rows[i].files, is_short, rows[i].want);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_default), cmocka_unit_test(test_limit) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_default), cmocka_unit_test(test_limit),
+					    cmocka_unit_test(test_short) };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

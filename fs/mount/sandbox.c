@@ -57,7 +57,7 @@ int tfs_keep_caps(uint64_t keep, uint64_t dormant)
 
 int tfs_become(uid_t uid, gid_t gid)
 {
-	empty_bounds(); /* later it can't */
+	empty_bounds(0); /* later it can't */
 	return setgroups(0, NULL) || setresgid(gid, gid, gid) || setresuid(uid, uid, uid) ? -errno : 0;
 }
 

@@ -48,23 +48,36 @@ struct cgroups {
 };
 
 /*
- * The cgroup @path and its parents. @limit and @usage are the two files' names, which differ between the versions of the interface,
- * as does @idle, the name in memory.stat of page cache that hasn't been used for a while. That counts as used, and a group that has
- * just downloaded its model is full of it, but the kernel reclaims it at once.
+ * The names of their files differ between the versions of the interface. @high: beyond it a group isn't killed but slowed down until it
+ * has less, which is no better. @idle: the name in memory.stat of page cache that hasn't been used for a while. That counts as used, and a
+ * group that has just downloaded its model is full of it, but the kernel reclaims it at once.
  */
-static void look_at(struct cgroups *c, const char *root, char *path, const char *limit, const char *usage, const char *idle)
+struct names {
+	const char *root, *max, *high, *usage, *idle;
+};
+
+static uint64_t number_of(const struct names *n, const char *path, const char *name)
+{
+	char file[PATH_MAX + 64];
+
+	snprintf(file, sizeof file, "%s%s/%s", n->root, path, name);
+	return read_number(file);
+}
+
+/* The cgroup @path and its parents. */
+static void look_at(struct cgroups *c, const struct names *n, char *path)
 {
 	for (;;) {
 		char file[PATH_MAX + 64];
-		snprintf(file, sizeof file, "%s%s/%s", root, path, limit);
-		uint64_t max = read_number(file);
-		snprintf(file, sizeof file, "%s%s/%s", root, path, usage);
-		uint64_t used = read_number(file);
+		uint64_t max = number_of(n, path, n->max), used = number_of(n, path, n->usage);
+		uint64_t high = n->high ? number_of(n, path, n->high) : UINT64_MAX;
+		if (high < max)
+			max = high;
 		if (max < c->limit)
 			c->limit = max;
 		if (max != UINT64_MAX && used != UINT64_MAX) {
-			snprintf(file, sizeof file, "%s%s/memory.stat", root, path);
-			uint64_t cache = read_key(file, idle);
+			snprintf(file, sizeof file, "%s%s/memory.stat", n->root, path);
+			uint64_t cache = read_key(file, n->idle);
 			used -= cache < used ? cache : used;
 			uint64_t l = max > used ? max - used : 0;
 			if (l < c->left)
@@ -79,6 +92,9 @@ static void look_at(struct cgroups *c, const char *root, char *path, const char 
 
 static struct cgroups find_cgroups(void)
 {
+	static const struct names v1 = { "/sys/fs/cgroup/memory", "memory.limit_in_bytes", NULL, "memory.usage_in_bytes",
+					 "total_inactive_file" };
+	static const struct names v2 = { "/sys/fs/cgroup", "memory.max", "memory.high", "memory.current", "inactive_file" };
 	struct cgroups c = { UINT64_MAX, UINT64_MAX };
 	char line[PATH_MAX];
 	FILE *f = fopen("/proc/self/cgroup", "re");
@@ -94,10 +110,9 @@ static struct cgroups find_cgroups(void)
 		if (!strcmp(path, "/"))
 			*path = 0;
 		if (!controllers[1])
-			look_at(&c, "/sys/fs/cgroup", path, "memory.max", "memory.current", "inactive_file");
+			look_at(&c, &v2, path);
 		else if (!strcmp(controllers + 1, "memory"))
-			look_at(&c, "/sys/fs/cgroup/memory", path, "memory.limit_in_bytes", "memory.usage_in_bytes",
-				"total_inactive_file");
+			look_at(&c, &v1, path);
 	}
 	if (f)
 		fclose(f);

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,10 +23,6 @@
  */
 static const char *const triggers[] = { "some 50000 1000000", "some 100000 2000000" };
 
-/*
- * The machine's also counts those that are held up by a limit of their own group's, which is none of our business: on a machine of many
- * containers there is always one.
- */
 enum { MACHINE, GROUP };
 
 struct tfs_pressure {
@@ -68,6 +65,15 @@ static int arm_cgroup(void)
 	return fd;
 }
 
+/*
+ * Both also count those that are held up by a limit of a group within, which is none of our business: on a machine of many containers
+ * there is always one.
+ */
+static bool is_ours(int source)
+{
+	return tfs_memory_is_short() || (source == GROUP && tfs_memory_limit() != UINT64_MAX);
+}
+
 static void *watch(void *arg)
 {
 	struct tfs_pressure *p = arg;
@@ -83,7 +89,7 @@ static void *watch(void *arg)
 		if (p->fds[TFS_PRESSURE_SOURCES].revents)
 			return NULL;
 		for (int i = 0; i < TFS_PRESSURE_SOURCES; i++) {
-			any |= p->fds[i].revents & POLLPRI && (i != MACHINE || tfs_memory_is_short());
+			any |= p->fds[i].revents & POLLPRI && is_ours(i);
 			if (p->fds[i].revents & POLLERR) { /* the group is gone */
 				close(p->fds[i].fd);
 				p->fds[i].fd = -1;

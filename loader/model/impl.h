@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared by model.c, scan.c, covered.c, ways.c, sets.c, nothing.c, merge.c and resolve.c while a model is built; private to them.
+ * Shared by model.c, scan.c, given.c, covered.c, ways.c, sets.c, nothing.c, merge.c and resolve.c while a model is built; private to them.
  */
 #ifndef TFS_MODEL_IMPL_H
 #define TFS_MODEL_IMPL_H
@@ -47,7 +47,22 @@ struct tfs_model_impl {
  */
 int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err);
 
-/* Parse all weight files among the nodes and fill @m's sets. The same. */
+/* What @name in the directory @dir is, "" being the directory itself; @follow: what it leads to, if it is a link. 0 or -errno. */
+int tfs_scan_look(const struct tfs_model_impl *m, int dir, const char *name, bool follow, struct tfs_dirent *ret);
+
+/*
+ * What the link @name of the directory @dir, which is @node, leads to, by way of other links. -EXDEV: out of the model's directory,
+ * where it isn't followed. Whoever names a link as MODEL has said that it is to be followed.
+ */
+int tfs_scan_look_through(const struct tfs_model_impl *m, uint32_t node, int dir, const char *name, struct tfs_dirent *ret);
+
+/* The names in the directory @dir, sorted, into *@ret_names, an array that the caller frees; the names are in @arena. 0 or -errno. */
+int tfs_scan_list(const struct tfs_storage *s, int dir, struct tfs_arena *arena, const void ***ret_names, size_t *ret_count);
+
+/* Their order, for tfs_sort(). */
+int tfs_scan_by_name(const void *a, const void *b);
+
+/* Parse all weight files among the nodes and fill @m's sets. As tfs_scan(). */
 int tfs_sets_find(struct tfs_model_impl *m, struct tfs_error *err);
 
 /* What the file @node is by its content; nothing, if it can't be read. */

@@ -59,7 +59,10 @@ load helpers
 	for ((i = 0; i < rounds; i++)); do
 		head -qc 1 "$mnt"/tensors/* >/dev/null
 	done
-	stat_is evictions -eq $((rounds * 12 - 8))
+	# A file's release comes after its close, so the order of two may be another, and then one is found that would have been gone.
+	loads=$(stat_of loads)
+	((loads > rounds * 12 * 9 / 10))
+	stat_is evictions -eq $((loads - 8))
 	stat_is memory_held_bytes -le $((64 << 20))
 	stat_is resident -eq 8
 	all_passthrough

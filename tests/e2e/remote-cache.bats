@@ -532,17 +532,20 @@ grains_asked() {
 	fake
 	model=$T/one mkmodel --bytes 48M --seed 1
 	model=$T/two mkmodel --bytes 24M --seed 2
-	local used kept
+	local used used_mib kept
 	start --cache-size=64M "http://fake$T/one" "$mnt"
 	cmp "$T/one/model.safetensors" "$mnt/model.safetensors"
 	umount "$mnt"
+	wait_until ended "$daemon"
 	model=$T/one
 	used=$(stat -c %Y "$(dirname "$(data_of model.safetensors)")/map")
 	sleep 1.1 # so that a time that changed would be seen
 	start --cache-size=64M "http://fake$T/two" "$mnt"
 	cmp "$T/two/model.safetensors" "$mnt/model.safetensors"
 	umount "$mnt"
-	[[ $(du -sm "$TENSORFS_CACHE" | cut -f1) -le 65 ]]
+	wait_until ended "$daemon"
+	used_mib=$(du -sm "$TENSORFS_CACHE" | cut -f1)
+	((used_mib <= 65)) || fail "$used_mib MiB: $(find "$TENSORFS_CACHE" -type f -printf '%k KiB %p\n')"
 	kept=$(du -m "$(data_of model.safetensors)" | cut -f1)
 	((kept >= 16 && kept <= 44)) || fail "$kept MiB are left"
 	[[ $(stat -c %Y "$(dirname "$(data_of model.safetensors)")/map") = "$used" ]] || fail "it counts as used"

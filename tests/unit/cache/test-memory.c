@@ -71,6 +71,10 @@ static void test_default(void **state)
 		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=5368709120\n",
 		    "sys/fs/cgroup/user/job/memory.current=1073741824\n" },
 		  2 * GIB },
+		/* So does what slows a group down. */
+		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=max\n", "sys/fs/cgroup/user/job/memory.high=5368709120\n",
+		    "sys/fs/cgroup/user/job/memory.current=1073741824\n" },
+		  2 * GIB },
 		/* A parent's limit binds. */
 		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=max\n", "sys/fs/cgroup/user/job/memory.current=0\n",
 		    "sys/fs/cgroup/user/memory.max=3221225472\n", "sys/fs/cgroup/user/memory.current=1073741824\n" },
@@ -108,6 +112,9 @@ static void test_limit(void **state)
 		{ { MEMINFO }, UINT64_MAX },
 		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=max\n" }, UINT64_MAX },
 		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=1073741824\n" }, 896 * MIB },
+		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=2147483648\n",
+		    "sys/fs/cgroup/user/job/memory.high=1073741824\n" },
+		  896 * MIB },
 		/* The lowest, also of a parent; how much is used doesn't matter. */
 		{ { MEMINFO, V2, "sys/fs/cgroup/user/job/memory.max=8589934592\n", "sys/fs/cgroup/user/memory.max=2147483648\n",
 		    "sys/fs/cgroup/user/memory.current=2147483648\n" },

@@ -22,7 +22,7 @@ struct tfs_loader {
 	struct tfs_sources *sources;
 	struct tfs_sched *sched;
 	struct tfs_workers *workers;
-	struct tfs_store *store;
+	struct tfs_store *store, *own_store;
 	struct tfs_residency *residency;
 	struct tfs_streams *streams;
 	struct tfs_hashes *hashes;
@@ -330,12 +330,15 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 	if (!l->sources || !l->sched)
 		r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	if (!r && options->resident)
-		r = tfs_store_open(options->memory, &l->store, err);
+		r = options->store ? 0 : tfs_store_open(options->memory, &l->own_store, err);
+	l->store = options->store ? options->store : l->own_store;
 	if (!r && options->resident) {
 		l->residency = tfs_residency_create(model, l->sched, l->store, options->memory, options->open_wait);
 		if (!l->residency)
 			r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory or threads");
 	}
+	if (!r && l->residency)
+		tfs_residency_on_loaded(l->residency, options->loaded, options->loaded_arg);
 	if (!r) {
 		l->streams = tfs_streams_create(model, l->sched, l->residency, options->memory / STREAM_SHARE, false);
 		l->hashes = tfs_hashes_create(model, l->sources, l->sched, l->residency);
@@ -351,7 +354,8 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 		return r;
 	}
 	if (l->residency)
-		l->pressure = tfs_pressure_watch(on_pressure, l);
+		l->pressure = options->pressure ? tfs_pressure_watch_sources(options->pressure, on_pressure, l) :
+						  tfs_pressure_watch(on_pressure, l);
 	if (l->residency)
 		tfs_residency_on_shortage(l->residency, tfs_originals_give_up, l->originals);
 	prefetch_all(l);
@@ -389,7 +393,7 @@ void tfs_loader_destroy(struct tfs_loader *l)
 	tfs_originals_destroy(l->originals);
 	tfs_residency_destroy(l->residency);
 	tfs_streams_destroy(l->streams);
-	tfs_store_close(l->store);
+	tfs_store_close(l->own_store);
 	tfs_sched_destroy(l->sched);
 	tfs_sources_destroy(l->sources);
 	free(l);

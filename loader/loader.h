@@ -35,6 +35,15 @@ struct tfs_loader_options {
 	enum tfs_prefetch_mode prefetch;
 	bool small_files;    /* of a remote model: bring in what programs read beside weights */
 	bool originals_only; /* files of TFS_RAW can't be opened: prefetch=all only loads originals */
+	/*
+	 * What takes privileges that the caller may have given up by now; NULL: the loader opens it. The store stays the
+	 * caller's, who closes it after tfs_loader_destroy(); pressure is what tfs_pressure_open() fills, and is taken over if
+	 * tfs_loader_create() succeeds with a store.
+	 */
+	struct tfs_store *store;
+	const int *pressure;
+	tfs_loaded_fn *loaded; /* for tfs_residency_on_loaded(), or NULL */
+	void *loaded_arg;
 };
 
 /*

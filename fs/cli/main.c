@@ -21,9 +21,12 @@
 #include "cli/mount-options.h"
 #include "model/model.h"
 #include "mount/daemon.h"
+#include "mount/helper.h"
 #include "mount/session.h"
+#include "mount/supervise.h"
 
-static int run_in_background(const struct tfs_options *options)
+/* In a process of its own, or with one that looks after it. */
+static int run_with_others(const struct tfs_options *options)
 {
 	sigset_t signals;
 	pid_t pid;
@@ -39,7 +42,9 @@ static int run_in_background(const struct tfs_options *options)
 		perror("tensorfs: signalfd");
 		return TFS_EXIT_FAILED;
 	}
-	int r = tfs_daemon_start(options, signal_fd, &pid);
+	int r = options->restart && options->foreground ? tfs_supervise(options, signal_fd, -1) :
+		options->restart			? tfs_supervise_in_background(options, signal_fd) :
+							  tfs_daemon_start(options, signal_fd, &pid);
 	if (r == -EINTR)
 		fprintf(stderr, "tensorfs: interrupted, nothing is mounted\n");
 	close(signal_fd);
@@ -114,8 +119,8 @@ static int mount_model(int argc, char **argv)
 		return tfs_parsed_status(parsed);
 	int status = !tfs_session_knows(options.mount_options) ? TFS_EXIT_USAGE :
 		     options.fake			       ? TFS_EXIT_OK :
-		     options.foreground			       ? tfs_session_run(&options, -1) :
-								 run_in_background(&options);
+		     options.foreground && !options.restart    ? tfs_session_run(&options, -1) :
+								 run_with_others(&options);
 	tfs_options_fini(&options);
 	return status;
 }
@@ -164,6 +169,7 @@ int main(int argc, char **argv)
 	if (!open_standard())
 		return TFS_EXIT_FAILED; /* nowhere to say it */
 	close_inherited(argc, argv);
+	tfs_helper_titles(argc, argv);
 	if (argc < 2 || tfs_options_helper(argv[0]))
 		return mount_model(argc, argv);
 	/* A directory named like a command is written ./NAME. */

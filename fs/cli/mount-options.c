@@ -18,7 +18,7 @@
 enum { OPT_FOREGROUND = 'f', OPT_DEBUG = 'd', OPT_MOUNT = 'o', OPT_NO_MTAB = 'n', OPT_SLOPPY = 's', OPT_VERBOSE = 'v', OPT_TYPE = 't',
        OPT_MEMORY = 256, OPT_OPEN_WAIT, OPT_PREFETCH, OPT_PREFETCH_LIST, OPT_THREADS, OPT_ENGINE, OPT_PASSTHROUGH, OPT_URING, OPT_NPY_ALIGN, OPT_ALLOW_OTHER,
        OPT_NONEMPTY, OPT_VIEWS, OPT_LOG_FILE,
-       OPT_FOLLOW_LINKS, OPT_SCAN_MEMORY, OPT_SCAN_TIME, OPT_NPY_HEADER,
+       OPT_FOLLOW_LINKS, OPT_SCAN_MEMORY, OPT_SCAN_TIME, OPT_NPY_HEADER, OPT_USER, OPT_RESTART,
        OPT_CACHE, OPT_CACHE_SIZE, OPT_OFFLINE, OPT_CONNECTIONS, OPT_REMOTE_TIMEOUT, OPT_CACERT, OPT_ANONYMOUS, OPT_NETRC };
 /* clang-format on */
 
@@ -37,6 +37,9 @@ static const struct tfs_option mount_options[] = {
 	  "memory for parsing the model's files (default 448M); leave out what needs more" },
 	{ OPT_SCAN_TIME, "scan-time", "SECONDS", "CPU time for parsing the model's files (default 20)" },
 	{ OPT_NPY_HEADER, "npy-header", "N", "read NumPy headers of up to N characters (default 10000)" },
+	{ OPT_USER, "user", "USER",
+	  "mounted by root, become this user, a name or UID[:GID]; without it tensorfs, if there is one, or nobody" },
+	{ OPT_RESTART, "restart", NULL, "if the daemon is killed, mount again" },
 	{ OPT_NONEMPTY, "nonempty", NULL, "allow mounting over another tensorfs mount" },
 	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE",
 	  "load the files that FILE lists first, in that order: one name or glob per line" },
@@ -264,7 +267,8 @@ static const struct tfs_option *find(const char *word)
 
 	for (int t = 0; t < 3; t++)
 		for (const struct tfs_option *option = tables[t]; option->id; option++)
-			if (option->name && spells(word, option->name))
+			/* mount(8) has a "user" of its own. */
+			if (option->name && option->id != OPT_USER && spells(word, option->name))
 				return option;
 	return NULL;
 }
@@ -299,6 +303,10 @@ static bool take_word(struct tfs_options *o, const char *word)
 	}
 	if (option)
 		return tfs_options_take(o, option->id, value ? value + 1 : NULL);
+	if (value && value[1] && !strncmp(word, "setuid=", 7)) { /* as mount.fuse3 has it */
+		o->user = value + 1;
+		return true;
+	}
 	if (!*word || has_no_effect(word))
 		return true;
 	if (!strcmp(word, "remount")) {
@@ -390,6 +398,9 @@ bool tfs_options_take(void *arg, int id, const char *value)
 	case OPT_VERBOSE:
 	case OPT_TYPE:
 		return true;
+	case OPT_RESTART:
+		o->restart = true;
+		return true;
 	case OPT_NONEMPTY:
 		o->nonempty = true;
 		return true;
@@ -417,6 +428,9 @@ bool tfs_options_take(void *arg, int id, const char *value)
 		if (!tfs_value_word("--follow-links", value, follow_words, &word))
 			return false;
 		o->follow = word;
+		return true;
+	case OPT_USER:
+		o->user = value;
 		return true;
 	case OPT_LOG_FILE:
 		o->log_file = value;

@@ -2,6 +2,7 @@
 #include "mount/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,19 +176,30 @@ char *tfs_control_text(struct tfs_fs *fs, uint32_t which, const struct tfs_calle
 	return text;
 }
 
-int tfs_control_prefetch_list(struct tfs_fs *fs, const char *path)
+/* A pipe is opened only now. */
+static FILE *open_list(const struct tfs_fs *fs)
+{
+	char path[32];
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fs->list_fd);
+	return fcntl(fs->list_fd, F_GETFL) & O_PATH ? fopen(path, "re") : fdopen(fcntl(fs->list_fd, F_DUPFD_CLOEXEC, 0), "re");
+}
+
+int tfs_control_prefetch_list(struct tfs_fs *fs)
 {
 	cleanup_free char *line = NULL;
 	struct tfs_files files = { 0 };
 	size_t size = 0;
+	const char *path = fs->options->prefetch_list;
 	int r = 0;
-	FILE *f = fopen(path, "re");
+	FILE *f = open_list(fs);
 
 	if (!f) {
 		r = -errno;
 		tfs_log_error("--prefetch-list: %s: %s", path, strerror(-r));
 		return r;
 	}
+
 	for (ssize_t n; !r && (n = getline(&line, &size, f)) >= 0;) {
 		while (n && (line[n - 1] == '\n' || line[n - 1] == '\r'))
 			line[--n] = 0;

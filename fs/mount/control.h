@@ -37,7 +37,7 @@ int tfs_control_flush(struct tfs_control *c);
  */
 char *tfs_control_text(struct tfs_fs *fs, uint32_t which, const struct tfs_caller *caller);
 
-/* Prefetch the lines of a file, in that order. A name that matches nothing is logged and skipped. 0 or -errno, logged. */
-int tfs_control_prefetch_list(struct tfs_fs *fs, const char *path);
+/* Prefetch the lines of --prefetch-list, in that order. A name that matches nothing is logged and skipped. 0 or -errno, logged. */
+int tfs_control_prefetch_list(struct tfs_fs *fs);
 
 #endif

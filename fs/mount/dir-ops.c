@@ -73,8 +73,8 @@ static void fill_attr_quickly(struct tfs_fs *fs, struct tfs_inode inode, struct 
 	if (inode.kind == TFS_INO_CONTROL && tfs_control_writable(inode.node)) {
 		/* The user who mounted it decides what is in memory. */
 		st->st_mode = S_IFREG | 0644;
-		st->st_uid = getuid();
-		st->st_gid = getgid();
+		st->st_uid = fs->mounter.uid;
+		st->st_gid = fs->mounter.gid;
 	} else if (inode.kind == TFS_INO_CONTROL && tfs_control_is_fixed(inode.node)) {
 		tfs_access_attr_all(tfs_tree_access(fs->tree), st);
 	}

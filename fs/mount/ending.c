@@ -2,26 +2,18 @@
 #include "mount/ending.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "mount/keeper.h"
 #include "mount/mountpoint.h"
-
-/* Linux's fs/fuse/control.c. */
-#define FUSE_CTL_SUPER_MAGIC 0x65735543
 
 /* For reads in flight to end, at 4 MiB each: all that is waited for. */
 enum { GRACE = 5 };
@@ -54,7 +46,8 @@ static void on_signal(int signal)
 	atomic_compare_exchange_strong(&ending.signal, &none, signal);
 	ending.signals++;
 	ending.begun = true;
-	fuse_session_exit(ending.fs->session);
+	if (!ending.over) /* otherwise it is being taken apart */
+		fuse_session_exit(ending.fs->session);
 	tell();
 	errno = saved;
 }
@@ -96,41 +89,13 @@ static void unmount(struct tfs_fs *fs)
 {
 	if (!ending.signals || tfs_mountpoint_fd(fs->mountpoint) >= 0 || !is_mounted(fs))
 		return;
-	tfs_mountpoint_clear(fs->mountpoint);
+	tfs_keeper_unmount(&fs->keeper);
 	ending.unmounted = !is_mounted(fs);
-}
-
-/* fsopen(2) and its companions are newer than some C libraries. */
-#define CTL_FSOPEN_CLOEXEC  1
-#define CTL_FSMOUNT_CLOEXEC 1
-#define CTL_CMD_CREATE	    6
-
-/* The directory of connections, where it is usually mounted; or mounted nowhere, for us alone. A descriptor or -errno. */
-static int open_connections(void)
-{
-	int dir = open("/sys/fs/fuse/connections", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct statfs st;
-
-	if (dir >= 0 && !fstatfs(dir, &st) && st.f_type == FUSE_CTL_SUPER_MAGIC)
-		return dir;
-	if (dir >= 0)
-		close(dir);
-	cleanup_fd int fs = syscall(SYS_fsopen, "fusectl", CTL_FSOPEN_CLOEXEC);
-	if (fs < 0 || syscall(SYS_fsconfig, fs, CTL_CMD_CREATE, NULL, NULL, 0))
-		return -errno;
-	dir = syscall(SYS_fsmount, fs, CTL_FSMOUNT_CLOEXEC, 0);
-	return dir < 0 ? -errno : dir;
 }
 
 void tfs_ending_mounted(struct tfs_fs *fs)
 {
-	char path[32];
-	cleanup_fd int connections = open_connections();
-
-	if (!fs->device || connections < 0)
-		return;
-	snprintf(path, sizeof path, "%u/abort", minor(fs->device));
-	ending.abort = openat(connections, path, O_WRONLY | O_CLOEXEC);
+	ending.abort = tfs_keeper_abort_file(&fs->keeper);
 }
 
 /*
@@ -139,8 +104,12 @@ void tfs_ending_mounted(struct tfs_fs *fs)
  */
 static void cut(struct tfs_fs *fs)
 {
-	if (ending.abort < 0 || write(ending.abort, "1", 1) != 1)
-		close(fuse_session_fd(fs->session));
+	if (ending.abort >= 0 && write(ending.abort, "1", 1) == 1)
+		return;
+	/* They have it open, too. */
+	tfs_helper_dismiss(&fs->keeper);
+	tfs_helper_dismiss(&fs->originals.keeper);
+	close(fuse_session_fd(fs->session));
 }
 
 /* Until something has changed, or it is @deadline, in seconds of tfs_now(). */

@@ -3,7 +3,7 @@
  * How a session ends, whatever its storage does. SIGINT, SIGTERM and SIGHUP end it; what follows is done by the main thread: answer who
  * waits, join the threads that read, close, unmount. Those threads may hang in a read of storage that is gone. So a thread of its own
  *
- *	- unmounts at once, lazily: nobody comes in any more, and who has files open keeps them until the rest is done;
+ *	- has the keeper unmount at once, lazily: nobody comes in any more, and who has files open keeps them until the rest is done;
  *	- if that isn't done GRACE seconds later, or there is another signal, cuts the connection, which ends all requests, and exits.
  */
 #ifndef TFS_FS_ENDING_H
@@ -14,10 +14,10 @@
 /* Handle the signals for @fs, which has a session that isn't mounted yet. 0 or -errno. */
 int tfs_ending_init(struct tfs_fs *fs);
 
-/* It is mounted, and privileges are still there: prepare to cut the connection. */
+/* It is mounted: prepare to cut the connection. */
 void tfs_ending_mounted(struct tfs_fs *fs);
 
-/* Start the thread, which inherits the caller's privileges. 0 or -errno. */
+/* Start the thread. 0 or -errno. */
 int tfs_ending_start(struct tfs_fs *fs);
 
 /* The session has ended, by a signal or not, and is about to be taken apart. Any thread, any number of times. */

@@ -6,17 +6,24 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <sys/stat.h>
 
 #define FUSE_USE_VERSION 317
 #include <fuse_lowlevel.h>
 
+#include "cache/pressure.h"
 #include "loader.h"
 #include "model/model.h"
+#include "mount/helper.h"
+#include "mount/kept.h"
 #include "mount/opened.h"
 #include "mount/options.h"
+#include "mount/originals.h"
 #include "mount/placement.h"
 #include "mount/signal-watch.h"
 #include "mount/snapshots.h"
+#include "mount/spares.h"
 #include "tree/tree.h"
 
 /* A warning about something left out or odd that the scan found. */
@@ -38,6 +45,11 @@ enum tfs_control_file {
 	TFS_CONTROL_EVICT,
 	TFS_CONTROL_PIN,
 	TFS_CONTROLS,
+};
+
+struct tfs_user {
+	uid_t uid;
+	gid_t gid;
 };
 
 /* State of the handshake with the starting process, see daemon.h. */
@@ -71,6 +83,22 @@ struct tfs_fs {
 	bool watches;		      /* this transport doesn't report interrupts: see mount/signal-watch.h; set by init() */
 	int log_fd;		      /* of the option's file; -1: none */
 	const char *streamed_because; /* why passthrough was not even tried, or NULL */
+	char lacks[128];	      /* … which may be in here */
+
+	/* Opened before privileges were given up, and who has some left: see confine.h. */
+	struct tfs_user mounter;     /* who mounts, and owns what is generated */
+	struct tfs_user user;	     /* who the daemon is */
+	struct tfs_storage *storage; /* the model's; owned by that, once it is open */
+	struct tfs_store *store;     /* NULL: no passthrough */
+	int pressure[TFS_PRESSURE_SOURCES];
+	int list_fd;	       /* of --prefetch-list; -1: none */
+	int null_fd;	       /* /dev/null */
+	int notify_fd;	       /* to the service manager; -1: none */
+	struct stat at;	       /* the mountpoint, before it is one */
+	struct tfs_opener ask; /* asks opener */
+	struct tfs_helper opener, keeper;
+	struct tfs_originals originals;
+	char confined[256]; /* how far the daemon is */
 
 	struct tfs_opened_table opened;
 	struct tfs_opened_table text_opens; /* only those of one inode number with one text are shared: see tfs_reply_open_text() */
@@ -80,6 +108,9 @@ struct tfs_fs {
 	struct tfs_watch watch;
 	struct tfs_placement placement;
 	struct tfs_works *storage_works, *cpu_works;
+	_Atomic bool registers; /* INIT is answered, so the kernel registers backing files */
+	struct tfs_kept kept;
+	struct tfs_spares spares;
 	pthread_mutex_t stop_lock; /* for the next one, until that is done */
 	bool stopped;		   /* the loader; all waiters have been answered */
 
@@ -103,6 +134,12 @@ void tfs_fs_stop(struct tfs_fs *fs);
 
 /* The operations; in init(), the part of the handshake that is ours. */
 extern const struct fuse_lowlevel_ops tfs_operations;
+
+/*
+ * A tfs_loaded_fn of the struct tfs_fs *@arg: have the backing file @name registered, so that an open needn't wait for that. In a loader's
+ * thread; if it fails, an open tries again.
+ */
+void tfs_register_loaded(void *arg, uint64_t name);
 
 /* open.c, read.c, reply.c */
 void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);

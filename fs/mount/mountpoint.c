@@ -11,8 +11,10 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -63,6 +65,11 @@ struct tfs_mounted tfs_mounted_at(const char *path)
 	return mounted;
 }
 
+bool tfs_is_fuse_device(const struct stat *st)
+{
+	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(FUSE_MAJOR, FUSE_MINOR);
+}
+
 int tfs_mountpoint_fd(const char *mountpoint)
 {
 	struct stat st;
@@ -70,7 +77,7 @@ int tfs_mountpoint_fd(const char *mountpoint)
 
 	if (sscanf(mountpoint, "/dev/fd/%9d%n", &fd, &len) != 1 || mountpoint[len] || fd < 0 || fstat(fd, &st))
 		return -1;
-	return S_ISCHR(st.st_mode) && st.st_rdev == makedev(FUSE_MAJOR, FUSE_MINOR) ? fd : -1;
+	return tfs_is_fuse_device(&st) ? fd : -1;
 }
 
 /* @error: of stat(2), or 0 if @given is a tensorfs mount. */
@@ -92,6 +99,7 @@ static int refuse(const char *given, int error)
 	case ENOTCONN:
 	case ECONNABORTED:
 	case ECONNREFUSED:
+	case ECANCELED: /* by io_uring, as it ends */
 		tfs_log_error(
 			"mountpoint %s: %s: the daemon of an earlier mount is gone; unmount that first, with fusermount3 -u %s",
 			path, strerror(error), path);
@@ -155,4 +163,41 @@ void tfs_mountpoint_clear(const char *path)
 	if (!posix_spawnp(&pid, argv[0], NULL, NULL, (char *const *)argv, environ))
 		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 			;
+}
+
+/* Linux's fs/fuse/control.c. */
+#define FUSE_CTL_SUPER_MAGIC 0x65735543
+
+/* fsopen(2) and its companions are newer than some C libraries. */
+#define CTL_FSOPEN_CLOEXEC  1
+#define CTL_FSMOUNT_CLOEXEC 1
+#define CTL_CMD_CREATE	    6
+
+/* The directory of connections, where it is usually mounted; or mounted nowhere, for us alone. A descriptor or -errno. */
+static int open_connections(void)
+{
+	int dir = open("/sys/fs/fuse/connections", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct statfs st;
+
+	if (dir >= 0 && !fstatfs(dir, &st) && st.f_type == FUSE_CTL_SUPER_MAGIC)
+		return dir;
+	if (dir >= 0)
+		close(dir);
+	cleanup_fd int fs = syscall(SYS_fsopen, "fusectl", CTL_FSOPEN_CLOEXEC);
+	if (fs < 0 || syscall(SYS_fsconfig, fs, CTL_CMD_CREATE, NULL, NULL, 0))
+		return -errno;
+	dir = syscall(SYS_fsmount, fs, CTL_FSMOUNT_CLOEXEC, 0);
+	return dir < 0 ? -errno : dir;
+}
+
+int tfs_mountpoint_abort_file(dev_t device)
+{
+	char path[32];
+	cleanup_fd int connections = open_connections();
+
+	if (!device || connections < 0)
+		return -ENOENT;
+	snprintf(path, sizeof path, "%u/abort", minor(device));
+	int fd = openat(connections, path, O_WRONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }

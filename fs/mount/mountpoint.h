@@ -7,6 +7,7 @@
 #define TFS_FS_MOUNTPOINT_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 struct tfs_mounted {
@@ -17,6 +18,9 @@ struct tfs_mounted {
 
 /* What was mounted last at @path, which is absolute and without links. */
 struct tfs_mounted tfs_mounted_at(const char *path);
+
+/* Is it /dev/fuse, or another node of that device? */
+bool tfs_is_fuse_device(const struct stat *st);
 
 /*
  * Is @mountpoint "/dev/fd/N", and N an open /dev/fuse? Then its opener mounts it, and a session only serves it. The descriptor, or
@@ -32,5 +36,11 @@ int tfs_mountpoint_check(const char *given, bool nonempty, char **ret_path);
 
 /* Unmount what a dead daemon left at @path, lazily. Does nothing if it isn't a mount. */
 void tfs_mountpoint_clear(const char *path);
+
+/*
+ * The file of the mount @device's connection that ends all requests of its users when it is written to: where the connections usually
+ * are, or in a mount of them that is nowhere. A descriptor for writing, or -errno.
+ */
+int tfs_mountpoint_abort_file(dev_t device);
 
 #endif

@@ -3,10 +3,10 @@
 #ifndef TFS_FS_NOTIFY_H
 #define TFS_FS_NOTIFY_H
 
-/*
- * Send @state, lines such as "READY=1", to the socket that $NOTIFY_SOCKET names. Does nothing if no service manager waits for it;
- * a failure is logged, as the service manager will report that it got nothing.
- */
-void tfs_notify(const char *state);
+/* A descriptor of the socket that $NOTIFY_SOCKET names; -1: no service manager waits, or there is no such socket, which is logged. */
+int tfs_notify_open(void);
+
+/* Send @state, lines such as "READY=1". See sd_notify(3). Does nothing if @fd is -1; logs what fails. */
+void tfs_notify(int fd, const char *state);
 
 #endif

@@ -21,6 +21,7 @@
 #include "mount/control.h"
 #include "mount/deferred.h"
 #include "mount/fs.h"
+#include "mount/keeper.h"
 #include "mount/pending.h"
 #include "mount/reply.h"
 #include "mount/stats.h"
@@ -38,17 +39,49 @@ struct request {
 	bool writing;
 };
 
-/* Register @fd, which the caller keeps, as backing file: its id, or 0 if the kernel refuses. */
-static int register_backing(struct tfs_fs *fs, fuse_req_t req, int fd)
+/* What registering a backing file gave: its id, or 0 if the kernel refuses. */
+static int id_or_none(struct tfs_fs *fs, int id)
 {
-	errno = 0;
-	int id = fuse_passthrough_open(req, fd);
 	/* Without privilege it will never work; other errors are about this file (a stacked file system, say). */
-	if (id <= 0 && errno == EPERM && atomic_exchange(&fs->passthrough, false)) {
-		tfs_log_warning("the kernel refuses backing files (%s); tensors are streamed from now on", strerror(errno));
+	if ((id == -EPERM || id == -EPIPE) && atomic_exchange(&fs->passthrough, false)) {
+		tfs_log_warning("the kernel refuses backing files (%s); tensors are streamed from now on", strerror(-id));
 		tfs_loader_give_up_residency(fs->loader);
 	}
 	return id > 0 ? id : 0;
+}
+
+/* Register file @name of the store: its id, or -errno. *@ret_kept: it stays registered after the last close. */
+static int register_named(struct tfs_fs *fs, uint64_t name, bool *ret_kept)
+{
+	cleanup_fd int fd = tfs_store_path(fs->store, name);
+	int id = fd >= 0 ? tfs_keeper_register(&fs->keeper, fd) : -EIO;
+
+	*ret_kept = id > 0 && tfs_kept_add(&fs->kept, name, id);
+	return id;
+}
+
+/* Have the backing file of @o registered, a tensor's that is held. */
+static void register_resident(struct tfs_fs *fs, struct tfs_file_id id, struct tfs_opened *o)
+{
+	uint64_t name;
+
+	if (tfs_residency_backing(tfs_loader_residency(fs->loader), id, &name))
+		return;
+	o->backing_id = tfs_kept_find(&fs->kept, name);
+	o->kept = o->backing_id;
+	if (!o->backing_id)
+		o->backing_id = id_or_none(fs, register_named(fs, name, &o->kept));
+}
+
+void tfs_register_loaded(void *arg, uint64_t name)
+{
+	struct tfs_fs *fs = arg;
+	bool kept;
+	int id = fs->passthrough && !tfs_kept_find(&fs->kept, name) ? register_named(fs, name, &kept) : 0;
+
+	/* Before INIT is answered the kernel refuses all: that says nothing about later ones. */
+	if (id > 0 && !kept)
+		tfs_keeper_unregister(&fs->keeper, id);
 }
 
 /* Count another open of an open file; its stripe is locked. */
@@ -82,8 +115,7 @@ static enum tfs_streamed_reason reason_of(int result)
 }
 
 /* Set up the first open of a tensor; the stripe is locked. @result 0: it is resident, and held for us. */
-static int set_up_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct tfs_file_id id, int result,
-			 struct tfs_opened **ret_opened)
+static int set_up_tensor(struct tfs_fs *fs, uint64_t ino, struct tfs_file_id id, int result, struct tfs_opened **ret_opened)
 {
 	bool held = !result;
 	struct tfs_opened *o = tfs_opened_create(ino, held ? TFS_OPEN_PASSTHROUGH : TFS_OPEN_STREAM);
@@ -91,8 +123,7 @@ static int set_up_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struct
 	int r = o ? 0 : -ENOMEM;
 
 	if (!r && held) {
-		cleanup_fd int fd = tfs_residency_open(res, id);
-		o->backing_id = fd >= 0 ? register_backing(fs, req, fd) : 0;
+		register_resident(fs, id, o);
 		o->held = o->backing_id;
 		if (!o->backing_id)
 			o->mode = TFS_OPEN_STREAM;
@@ -128,7 +159,7 @@ static void finish_tensor(struct tfs_fs *fs, fuse_req_t req, uint64_t ino, struc
 	if (o)
 		join(fs, o); /* another open was quicker, and set the mode */
 	else
-		r = set_up_tensor(fs, req, ino, id, result, &o);
+		r = set_up_tensor(fs, ino, id, result, &o);
 	tfs_opened_unlock(&fs->opened, ino);
 	if (spare_hold)
 		tfs_residency_drop(tfs_loader_residency(fs->loader), id);
@@ -364,7 +395,8 @@ struct original {
 	struct tfs_fs *fs;
 	uint64_t ino;
 	uint32_t node;
-	int fd; /* negative: the file is elsewhere */
+	int fd;		/* negative: the file is elsewhere */
+	int backing_id; /* 0: none */
 };
 
 static void log_original(const struct tfs_model *m, uint32_t node, int code)
@@ -384,16 +416,27 @@ static int open_node(struct tfs_work *w)
 	f->fd = tfs_model_open_node(f->fs->model, f->node, 0);
 	if (f->fd == -ENOENT && tfs_model_is_remote(f->fs->model))
 		return 0;
-	/* Why a local one can't be opened, who opens it can find out as well as we can. */
-	if (f->fd < 0 && tfs_model_is_remote(f->fs->model))
-		log_original(f->fs->model, f->node, f->fd);
-	return f->fd < 0 ? f->fd : 0;
+	if (f->fd < 0) {
+		/* Why a local one can't be opened, who opens it can find out as well as we can. */
+		if (tfs_model_is_remote(f->fs->model))
+			log_original(f->fs->model, f->node, f->fd);
+		tfs_originals_changed(&f->fs->originals, f->node);
+		return f->fd;
+	}
+	const bool is_open = tfs_opened_lock(&f->fs->opened, f->ino);
+	tfs_opened_unlock(&f->fs->opened, f->ino);
+	/* Here, where it may wait, and no lock is held. If its keeper is gone, tensors don't need that one. */
+	int id = is_open || !f->fs->passthrough ? -EALREADY : tfs_originals_register(&f->fs->originals, f->node, f->fd);
+	f->backing_id = id == -EPIPE ? 0 : id_or_none(f->fs, id);
+	return 0;
 }
 
 static void free_original(struct tfs_work *w)
 {
 	struct original *f = (struct original *)w;
 
+	if (f->backing_id)
+		tfs_originals_closed(&f->fs->originals, f->node, f->backing_id);
 	if (f->fd >= 0)
 		close(f->fd);
 	free(f);
@@ -431,8 +474,8 @@ static void answer_original(struct tfs_asking *a, struct tfs_work *w, int result
 		}
 	} else if (fresh) {
 		o = tfs_steal(fresh);
-		if (fs->passthrough)
-			o->backing_id = register_backing(fs, req, f->fd);
+		o->backing_id = f->backing_id;
+		f->backing_id = 0;
 		if (o->backing_id)
 			o->mode = TFS_OPEN_PASSTHROUGH;
 		else

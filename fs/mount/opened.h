@@ -4,7 +4,7 @@
  * one set up; the mode may change after the last close.
  *
  * The table is locked in stripes by inode number. A stripe stays locked while the first open of a file registers its backing
- * file, which is a short ioctl, so no other open registers it a second time.
+ * file, which is a short request to another process, so no other open registers it a second time.
  */
 #ifndef TFS_FS_OPENED_H
 #define TFS_FS_OPENED_H
@@ -52,6 +52,7 @@ struct tfs_opened {
 	unsigned opens;
 	enum tfs_open_mode mode;
 	int backing_id;			 /* PASSTHROUGH: FUSE's name for the backing file */
+	bool kept;			 /* … which outlives the last close: see kept.h */
 	bool held;			 /* PASSTHROUGH of a tensor: holds it resident */
 	struct tfs_stream *stream;	 /* STREAM */
 	enum tfs_streamed_reason reason; /* STREAM */

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/thread.h"
+#include "mount/keeper.h"
 
 /* It is a burst if so many opens in a row come in so many seconds; it is over if there are fewer than FEW_OPENS between two looks. */
 enum { BURST_OPENS = 64, FEW_OPENS = 16 };
@@ -71,6 +72,11 @@ static bool set_policy(pid_t tid, int policy)
 	return !sched_setscheduler(tid, policy, &none);
 }
 
+static bool leave_idle(struct tfs_placement *p, pid_t tid)
+{
+	return set_policy(tid, SCHED_OTHER) || !tfs_keeper_leave_idle(p->keeper, tid);
+}
+
 static void bind_to(pid_t tid, int cpu)
 {
 	cpu_set_t one;
@@ -80,10 +86,10 @@ static void bind_to(pid_t tid, int cpu)
 	sched_setaffinity(tid, sizeof one, &one);
 }
 
-static void restore(const struct tfs_placement *p, pid_t tid)
+static void restore(struct tfs_placement *p, pid_t tid)
 {
 	if (sched_getscheduler(tid) == SCHED_IDLE)
-		set_policy(tid, SCHED_OTHER);
+		leave_idle(p, tid);
 	if (p->cpu >= 0)
 		sched_setaffinity(tid, sizeof p->all, &p->all);
 }
@@ -93,7 +99,7 @@ static void restore(const struct tfs_placement *p, pid_t tid)
  * inherit what SCHED_RESET_ON_FORK resets only for real-time policies (sched(7)). Those placed come first, so that whatever they start from
  * here on inherits nothing.
  */
-static void restore_all(const struct tfs_placement *p)
+static void restore_all(struct tfs_placement *p)
 {
 	DIR *d = opendir("/proc/self/task");
 	const struct dirent *e;
@@ -154,8 +160,8 @@ static void *look_after(void *arg)
 {
 	struct tfs_placement *p = arg;
 	uint64_t waited;
-	/* sched(7): to leave SCHED_IDLE takes CAP_SYS_NICE, or a limit that few have. If this thread can't, none should enter it. */
-	const bool able = waited_of(gettid(), &waited) && set_policy(0, SCHED_IDLE) && set_policy(0, SCHED_OTHER);
+	/* sched(7): to leave SCHED_IDLE takes CAP_SYS_NICE, which the keeper has, or RLIMIT_NICE. If this thread can't, none should enter it. */
+	const bool able = waited_of(gettid(), &waited) && set_policy(0, SCHED_IDLE) && leave_idle(p, gettid());
 
 	pthread_mutex_lock(&p->lock);
 	p->able = able;
@@ -228,7 +234,7 @@ static void take_part(struct tfs_placement *p)
 	if (takes_part)
 		set_policy(0, SCHED_IDLE);
 	if (takes_part && p->burst != burst) /* which is over, and may have been over before that */
-		set_policy(0, SCHED_OTHER);
+		leave_idle(p, gettid());
 }
 
 void tfs_placement_end(struct tfs_placement *p)
@@ -264,9 +270,9 @@ void tfs_placement_answering(struct tfs_placement *p, pid_t caller, bool ring, b
 		follow_caller(p);
 }
 
-void tfs_placement_init(struct tfs_placement *p)
+void tfs_placement_init(struct tfs_placement *p, struct tfs_helper *keeper)
 {
-	*p = (struct tfs_placement){ .cpu = -1 };
+	*p = (struct tfs_placement){ .keeper = keeper, .cpu = -1 };
 	pthread_mutex_init(&p->lock, NULL);
 	tfs_cond_init(&p->changed);
 }

@@ -24,7 +24,10 @@
 /* Threads beyond these stay as they are. */
 #define TFS_MAX_PLACED 128
 
+struct tfs_helper;
+
 struct tfs_placement {
+	struct tfs_helper *keeper;
 	_Atomic uint32_t opens;	 /* in all */
 	_Atomic uint32_t row;	 /* opens by the same caller; over rings by any */
 	_Atomic pid_t caller;	 /* of the last open: a thread */
@@ -47,7 +50,8 @@ struct tfs_placement {
 	size_t n_placed;
 };
 
-void tfs_placement_init(struct tfs_placement *p);
+/* @keeper: who helps threads out of SCHED_IDLE where this process may not. */
+void tfs_placement_init(struct tfs_placement *p, struct tfs_helper *keeper);
 /* The threads that answer have ended. */
 void tfs_placement_fini(struct tfs_placement *p);
 

@@ -4,31 +4,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-
-static int get(struct __user_cap_data_struct data[2])
-{
-	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	return syscall(SYS_capget, &h, data) ? -errno : 0;
-}
-
-static bool has(const struct __user_cap_data_struct data[2], int cap)
-{
-	return data[cap / 32].effective >> cap % 32 & 1;
-}
-
-/* --- Passthrough ----------------------------------------------------------------------------------------------------- */
+#include "mount/sandbox.h"
 
 /* <sys/mount.h> and <linux/fuse.h> may be older than the kernel that runs; the numbers are its ABI. */
 enum { PROBE_FSOPEN_CLOEXEC = 1, PROBE_SET_STRING = 1, PROBE_CMD_CREATE = 6 };
@@ -121,9 +107,8 @@ static int shake_hands(int fuse)
 
 const char *tfs_passthrough_lacks(char *buf, size_t size)
 {
-	struct __user_cap_data_struct data[2] = { 0 };
 	/* A user of fusermount3 can't create a file system for the test, and needn't. */
-	if (get(data) || !has(data, CAP_SYS_ADMIN))
+	if (!tfs_has_cap(CAP_SYS_ADMIN))
 		return "passthrough requires CAP_SYS_ADMIN";
 
 	cleanup_fd int fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC | O_NONBLOCK);
@@ -146,31 +131,4 @@ const char *tfs_passthrough_lacks(char *buf, size_t size)
 		return "the kernel refuses backing files: CAP_SYS_ADMIN is only that of a user namespace";
 	snprintf(buf, size, "the kernel refuses backing files: %s", strerror(errno));
 	return buf;
-}
-
-/* --- Giving up what isn't needed --------------------------------------------------------------------------------------- */
-
-int tfs_privileges_drop(bool remote)
-{
-	static const int kept[] = { CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH, CAP_SYS_NICE };
-	/* For a fetcher that is started again (remote/spawn.c); not in effect here. */
-	const uint32_t for_fetcher = remote && !geteuid() ? 1u << CAP_SETUID | 1u << CAP_SETGID : 0;
-	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { 0 };
-	uint32_t keep[2] = { 0 };
-
-	int r = get(data);
-	if (r)
-		return r;
-	/* Without CAP_SYS_ADMIN the mount was made by fusermount3, which is set-user-ID and must remain able to unmount it. */
-	if (has(data, CAP_SYS_ADMIN) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return -errno;
-	for (unsigned i = 0; i < sizeof kept / sizeof *kept; i++)
-		keep[kept[i] / 32] |= 1u << kept[i] % 32;
-	for (int i = 0; i < 2; i++) {
-		data[i].effective &= keep[i];
-		data[i].permitted &= keep[i] | (i ? 0 : for_fetcher);
-		data[i].inheritable = 0;
-	}
-	return syscall(SYS_capset, &h, data) ? -errno : 0;
 }

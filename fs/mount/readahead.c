@@ -6,15 +6,24 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "base/log.h"
 
-void tfs_set_readahead(dev_t device, unsigned kib)
+int tfs_readahead_open(dev_t device)
 {
-	char path[64], text[16];
+	char path[64];
+
 	snprintf(path, sizeof path, "/sys/class/bdi/%u:%u/read_ahead_kb", major(device), minor(device));
-	cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int n = snprintf(text, sizeof text, "%u", kib);
-	if (fd < 0 || write(fd, text, n) != n)
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
 		tfs_log_debug("%s: can't be changed by this user; streamed files are read in small pieces", path);
+	return fd;
+}
+
+void tfs_readahead_set(int fd, unsigned kib)
+{
+	char text[16];
+	int n = snprintf(text, sizeof text, "%u", kib);
+
+	if (write(fd, text, (size_t)n) != n)
+		tfs_log_debug("the readahead of the mount can't be changed");
 }

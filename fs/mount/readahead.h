@@ -8,7 +8,10 @@
 
 #include <sys/types.h>
 
-/* Let the kernel read ahead @kib on that device. Requires the right to write to sysfs; without it nothing changes. */
-void tfs_set_readahead(dev_t device, unsigned kib);
+/* The setting of @device, for tfs_readahead_set(): a descriptor; -1: this user can't change it. */
+int tfs_readahead_open(dev_t device);
+
+/* Let the kernel read ahead @kib. Only after it has been answered INIT, which sets it, too. */
+void tfs_readahead_set(int fd, unsigned kib);
 
 #endif

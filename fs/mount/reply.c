@@ -7,8 +7,8 @@
 
 #include "base/cleanup.h"
 #include "mount/control.h"
+#include "mount/keeper.h"
 #include "mount/pending.h"
-#include "mount/readahead.h"
 #include "mount/stats.h"
 #include "mount/texts.h"
 #include "tree/listing.h"
@@ -47,9 +47,10 @@ void tfs_close_opened(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 {
 	struct tfs_inode inode = tfs_ino_unpack(o->ino);
 
-	/* The backing id first: the lease test would find the file in use. */
-	if (o->backing_id && req)
-		fuse_passthrough_close(req, o->backing_id);
+	if (o->backing_id && !o->held && req)
+		tfs_originals_closed(&fs->originals, inode.node, o->backing_id);
+	else if (o->backing_id && !o->kept && req)
+		tfs_keeper_unregister(&fs->keeper, o->backing_id);
 	if (o->held)
 		tfs_residency_drop(tfs_loader_residency(fs->loader), tfs_file_of(inode));
 	if (o->stream)
@@ -92,7 +93,7 @@ void tfs_reply_open(struct tfs_fs *fs, fuse_req_t req, struct tfs_opened *o)
 		fs->streamed[o->reason]++;
 	/* Before the answer: the kernel reads the readahead setting of a file when its open has returned. */
 	if ((o->mode == TFS_OPEN_STREAM || o->mode == TFS_OPEN_NATIVE) && fs->device && !atomic_exchange(&fs->readahead, true))
-		tfs_set_readahead(fs->device, READAHEAD >> 10);
+		tfs_keeper_readahead(&fs->keeper, READAHEAD >> 10);
 	if (fuse_reply_open(req, &fi) == -ENOENT) {
 		/* The kernel abandoned the request; there will be no release. The session is ending, and with it the id. */
 		release(fs, NULL, o);

@@ -22,16 +22,31 @@ unsigned tfs_ring_depth(void)
 	return depth > RING_ENTRIES_MIN ? depth : RING_ENTRIES_MIN;
 }
 
-static bool uring_enabled(void)
+/* The first character of the file @path, or @missing. */
+static char setting(const char *path, char missing)
 {
-	char c = 'N';
-	FILE *f = fopen("/sys/module/fuse/parameters/enable_uring", "re");
+	char c = missing;
+	FILE *f = fopen(path, "re");
+
 	if (f) {
 		if (fread(&c, 1, 1, f) != 1)
-			c = 'N';
+			c = missing;
 		fclose(f);
 	}
+	return c;
+}
+
+static bool enabled_over_fuse(void)
+{
+	char c = setting("/sys/module/fuse/parameters/enable_uring", 'N');
+
 	return c == 'Y' || c == '1';
+}
+
+/* To those without privileges, as the daemon has none. Kernels before 6.6 have no such setting. */
+static bool allowed(void)
+{
+	return setting("/proc/sys/kernel/io_uring_disabled", '0') == '0';
 }
 
 bool tfs_ring_available(const char **ret_lacks)
@@ -40,7 +55,9 @@ bool tfs_ring_available(const char **ret_lacks)
 #ifndef HAVE_FUSE_URING
 	lacks = "this libfuse was built without it";
 #endif
-	if (!lacks && !uring_enabled())
+	if (!lacks && !allowed())
+		lacks = "kernel.io_uring_disabled is set";
+	if (!lacks && !enabled_over_fuse())
 		lacks = "the module parameter fuse.enable_uring is off, or this kernel lacks it";
 	if (ret_lacks)
 		*ret_lacks = lacks;

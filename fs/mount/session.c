@@ -21,13 +21,13 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "config.h"
+#include "mount/confine.h"
 #include "mount/control.h"
 #include "mount/ending.h"
 #include "mount/fs.h"
+#include "mount/keeper.h"
 #include "mount/mountpoint.h"
 #include "mount/notify.h"
-#include "mount/privileges.h"
-#include "mount/readahead.h"
 #include "mount/reply.h"
 #include "mount/ring.h"
 #include "mount/stats.h"
@@ -227,6 +227,24 @@ static void raise_limits(void)
 	signal(SIGXFSZ, SIG_IGN);
 }
 
+/* Its memory is free only when the kernel has let go of it, too. */
+static void on_removed(void *arg, uint64_t name)
+{
+	struct tfs_fs *fs = arg;
+	int id = tfs_kept_take(&fs->kept, name);
+
+	if (id)
+		tfs_keeper_unregister(&fs->keeper, id);
+}
+
+/* Before INIT is answered the kernel registers nothing. */
+static uint64_t on_create(void *arg, uint64_t name)
+{
+	struct tfs_fs *fs = arg;
+
+	return fs->registers && fs->passthrough ? tfs_spares_take(&fs->spares, &fs->kept, name) : 0;
+}
+
 static int create_loader(struct tfs_fs *fs)
 {
 	struct tfs_loader_options lo = fs->options->loader;
@@ -234,6 +252,14 @@ static int create_loader(struct tfs_fs *fs)
 	char line[TFS_ERROR_LINE];
 
 	lo.resident = fs->passthrough;
+	lo.store = fs->store;
+	lo.pressure = fs->pressure;
+	lo.loaded = tfs_register_loaded;
+	lo.loaded_arg = fs;
+	if (fs->store) {
+		tfs_store_on_remove(fs->store, on_removed, fs);
+		tfs_store_on_create(fs->store, on_create, fs);
+	}
 	lo.small_files = true;
 	lo.originals_only = !(fs->options->views & (1u << TFS_VIEW_TENSORS | 1u << TFS_VIEW_TREE));
 	int r = tfs_loader_create(fs->model, &lo, &fs->loader, &err);
@@ -245,15 +271,10 @@ static int create_loader(struct tfs_fs *fs)
 		err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
 		r = tfs_loader_create(fs->model, &lo, &fs->loader, &err);
 	}
-	const char *list = fs->options->prefetch_list;
-	if (r) {
+	if (r)
 		tfs_log_error("%s", tfs_error_line(&err, line, sizeof line));
-	} else if (list && fs->passthrough) {
-		r = tfs_control_prefetch_list(fs, list);
-	} else if (list && access(list, R_OK)) { /* not needed here, but possibly elsewhere */
-		r = -errno;
-		tfs_log_error("--prefetch-list: %s: %s", list, strerror(errno));
-	}
+	else if (fs->list_fd >= 0 && fs->passthrough)
+		r = tfs_control_prefetch_list(fs);
 	return r;
 }
 
@@ -269,15 +290,12 @@ static void detach(struct tfs_fs *fs)
 	}
 	if (chdir("/"))
 		tfs_log_warning("chdir /: %s", strerror(errno));
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (fs->log_fd >= 0)
 		tfs_log_to_file(fs->log_fd);
 	else
 		tfs_log_to_syslog("tensorfs");
-	for (int fd = 0; fd <= 2 && null >= 0; fd++)
-		dup2(null, fd);
-	if (null > 2)
-		close(null);
+	for (int fd = 0; fd <= 2 && fs->null_fd >= 0; fd++)
+		dup2(fs->null_fd, fd);
 }
 
 /*
@@ -333,7 +351,7 @@ static void announce(const struct tfs_fs *fs)
 		tfs_log_to_file(fs->log_fd);
 	if (asprintf(&state, "READY=1\nSTATUS=%s on %s", fs->model_path, fs->mountpoint) < 0)
 		state = NULL;
-	tfs_notify(state ? state : "READY=1");
+	tfs_notify(fs->notify_fd, state ? state : "READY=1");
 }
 
 static int serve(struct tfs_fs *fs)
@@ -349,6 +367,7 @@ static int serve(struct tfs_fs *fs)
 	int r = answer_init(fs);
 	if (r) /* EPERM is the error for a descriptor that another program should have mounted */
 		tfs_log_error("reading /dev/fuse: %s", r == -EPERM ? "it is open, but not mounted" : strerror(-r));
+	fs->registers = !r;
 	if (!r && started && !fuse_session_exited(fs->session)) {
 		if (!fs->options->foreground) /* from now on the other end of the socket reports */
 			prctl(PR_SET_PDEATHSIG, 0);
@@ -368,7 +387,7 @@ static int serve(struct tfs_fs *fs)
 	tfs_ending_begun();
 	fuse_loop_cfg_destroy(config);
 	if (!started)
-		tfs_notify("STOPPING=1");
+		tfs_notify(fs->notify_fd, "STOPPING=1");
 	if (waits) {
 		enum tfs_start waiting = TFS_START_WAITING;
 		if (atomic_compare_exchange_strong(&fs->start, &waiting, TFS_START_ENDED))
@@ -433,13 +452,40 @@ static int mount_undisturbed(struct tfs_fs *fs, const char *mountpoint)
 	return r;
 }
 
-static void unmount_undisturbed(struct tfs_fs *fs)
+int tfs_session_mount(struct tfs_fs *fs)
 {
-	sigset_t before;
+	if (create_session(fs) || mount_undisturbed(fs, fs->mountpoint))
+		return -1;
+	return fuse_session_fd(fs->session);
+}
 
-	block_signals(&before);
-	fuse_session_unmount(fs->session);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+/* The keeper mounts, and libfuse is told as of a mount that somebody else has made. */
+static int mount_by_keeper(struct tfs_fs *fs)
+{
+	char path[32];
+	const int given = tfs_mountpoint_fd(fs->mountpoint);
+	int fd = tfs_keeper_mount(&fs->keeper, fs->model_path);
+
+	if (fd < 0)
+		return fd;
+	if (given >= 0) { /* then this process has it open twice, and closing it must be enough to end the connection */
+		close(fd);
+		fd = given;
+	}
+	snprintf(path, sizeof path, "/dev/fd/%d", fd);
+	if (mount_undisturbed(fs, path))
+		return -EIO;
+	if (fs->passthrough)
+		tfs_keeper_adopt(&fs->originals.keeper, fd);
+	return 0;
+}
+
+/* First our descriptor is closed, as whoever unmounts may look at what is mounted. */
+static void unmount(struct tfs_fs *fs)
+{
+	fuse_session_destroy(tfs_steal(fs->session));
+	if (!tfs_ending_unmounted())
+		tfs_keeper_unmount(&fs->keeper);
 }
 
 static int start_ending(struct tfs_fs *fs)
@@ -461,16 +507,11 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		tfs_log_error("preparing for signals: %s", strerror(-r));
 		return r;
 	}
-	r = -EIO;
-	if (!mount_undisturbed(fs, mountpoint)) { /* otherwise libfuse, or fusermount3, has reported why */
+	r = mount_by_keeper(fs);
+	if (!r) {
 		fs->device = tfs_mounted_at(mountpoint).device;
 		tfs_ending_mounted(fs);
-		/* Threads inherit the remaining privileges, so the loader comes after this. */
-		r = tfs_privileges_drop(tfs_model_is_remote(fs->model));
-		if (r)
-			tfs_log_error("dropping privileges: %s", strerror(-r));
-		else
-			r = start_ending(fs);
+		r = start_ending(fs);
 		if (!r)
 			r = create_loader(fs);
 		if (!r && fs->options->passthrough == TFS_ON && !fs->passthrough) {
@@ -484,8 +525,9 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		tfs_close_all(fs);
 		tfs_log_limit_end();
 		tfs_ending_over();
-		if (tfs_mountpoint_fd(mountpoint) < 0 && !tfs_ending_unmounted()) /* or the program that mounted it does that */
-			unmount_undisturbed(fs);
+		unmount(fs);
+	} else {
+		tfs_ending_over();
 	}
 	return r;
 }
@@ -498,15 +540,12 @@ static int check_mountpoint(const struct tfs_fs *fs, const char *mountpoint)
 
 	if (tfs_mountpoint_fd(mountpoint) >= 0) /* we can't know */
 		return 0;
-	int r = tfs_model_covered(fs->model, mountpoint, &node);
-
-	if (r > 0 && tfs_model_path(fs->model, node, path, sizeof path))
+	if (!tfs_model_covered(fs->model, &fs->at, &node))
+		return 0;
+	if (tfs_model_path(fs->model, node, path, sizeof path))
 		strcpy(path, "a file");
-	if (r > 0)
-		tfs_log_error("mountpoint %s: the mount would cover %s of the model", mountpoint, path);
-	else if (r)
-		tfs_log_error("mountpoint %s: %s", mountpoint, strerror(-r));
-	return r > 0 ? -EBUSY : r;
+	tfs_log_error("mountpoint %s: the mount would cover %s of the model", mountpoint, path);
+	return -EBUSY;
 }
 
 /*
@@ -553,8 +592,18 @@ static int open_log(struct tfs_fs *fs)
 
 int tfs_session_run(const struct tfs_options *options, int starter_fd)
 {
-	struct tfs_fs fs = { .options = options, .starter_fd = starter_fd, .log_fd = -1 };
-	char lacks[128];
+	struct tfs_fs fs = {
+		.options = options,
+		.starter_fd = starter_fd,
+		.mounter = { getuid(), getgid() },
+		.log_fd = -1,
+		.list_fd = -1,
+		.null_fd = -1,
+		.notify_fd = -1,
+		.opener = TFS_HELPER_NONE,
+		.keeper = TFS_HELPER_NONE,
+		.originals = TFS_ORIGINALS_NONE,
+	};
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	cleanup_free char *mountpoint = NULL;
 	char line[TFS_ERROR_LINE + PATH_MAX];
@@ -571,7 +620,8 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	tfs_opened_init(&fs.text_opens);
 	tfs_snapshots_init(&fs.snapshots);
 	tfs_watch_init(&fs.watch);
-	tfs_placement_init(&fs.placement);
+	tfs_placement_init(&fs.placement, &fs.keeper);
+	tfs_kept_init(&fs.kept);
 	pthread_mutex_init(&fs.stop_lock, NULL);
 
 	fs.storage_works = tfs_works_create(TFS_STORAGE_THREADS);
@@ -590,6 +640,13 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 			r = -errno;
 		}
 	}
+	if (!r && tfs_mountpoint_fd(mountpoint) < 0 && stat(mountpoint, &fs.at)) {
+		r = -errno;
+		tfs_log_error("mountpoint %s: %s", mountpoint, strerror(errno));
+	}
+	if (!r)
+		r = tfs_confine(&fs);
+	tfs_spares_init(&fs.spares, fs.store, &fs.keeper);
 	if (!r) {
 		r = tfs_model_open_limited(options->model_dir, &options->scan, options->follow, get_nprocs(), on_warning, &fs,
 					   &fs.model, &err);
@@ -610,15 +667,6 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 			r = check_mountpoint(&fs, mountpoint);
 		}
 	}
-	if (!r && options->passthrough == TFS_OFF)
-		fs.streamed_because = "--passthrough=off";
-	else if (!r)
-		fs.streamed_because = tfs_passthrough_lacks(lacks, sizeof lacks);
-	fs.passthrough = !fs.streamed_because;
-	if (!r && options->passthrough == TFS_ON && fs.streamed_because) {
-		tfs_log_error("--passthrough=on: %s", fs.streamed_because);
-		r = -EPERM;
-	}
 	if (!r)
 		r = mount_and_serve(&fs, mountpoint);
 
@@ -628,6 +676,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	tfs_works_destroy(fs.storage_works);
 	tfs_works_destroy(fs.cpu_works);
 	tfs_loader_destroy(fs.loader);
+	tfs_confine_end(&fs);
 	tfs_tree_destroy(fs.tree);
 	tfs_model_destroy(fs.model);
 	for (size_t i = 0; i < fs.n_warnings; i++) {
@@ -639,6 +688,8 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	pthread_key_delete(fs.ring_thread);
 	pthread_mutex_destroy(&fs.stop_lock);
 	tfs_placement_fini(&fs.placement);
+	tfs_spares_fini(&fs.spares);
+	tfs_kept_fini(&fs.kept);
 	tfs_watch_fini(&fs.watch);
 	tfs_snapshots_fini(&fs.snapshots);
 	tfs_opened_fini(&fs.text_opens);

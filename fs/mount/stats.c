@@ -177,6 +177,7 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 		add_text(r, "serving", "streamed (%s)",
 			 fs->streamed_because ? fs->streamed_because : "the kernel refused passthrough");
 	add_text(r, "transport", "%s", fs->uring ? "io_uring" : "/dev/fuse");
+	add_text(r, "confined", "%s", fs->confined);
 	add_text(r, "engine", "%s", s->engine);
 	gauge(r, "threads", s->threads, "maximum number of reads in flight");
 	gauge(r, "depth", s->sched.depth, "reads kept in flight: twice the product of bandwidth and latency, if that pays");

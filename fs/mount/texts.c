@@ -98,7 +98,7 @@ static int charge(struct tfs_texts *t, struct entry *e, uint64_t more)
 	const uint64_t budget = t->fs->options->loader.memory;
 
 	/* Whoever mounted it decides about the memory; and a small text is anybody's. */
-	if (e->uid != getuid() && e->bytes + more > TFS_TEXTS_SMALL &&
+	if (e->uid != t->fs->mounter.uid && e->bytes + more > TFS_TEXTS_SMALL &&
 	    bytes_of_user(t, e->uid) + more > budget / TFS_TEXTS_USER_SHARE)
 		return -ENOMEM;
 	bool lent;

@@ -23,6 +23,20 @@ int tfs_file_read(int fd, void *buf, size_t len, uint64_t offset, struct tfs_err
 int tfs_file_cached(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages);
 
 /*
+ * Which of the @n pages from @offset on, where one begins, up to TFS_FILE_PAGES, are in the page cache: a bit for each, the lowest one first.
+ * What is behind the file's end isn't. 0; -EPERM if the caller isn't the file's owner; another -errno.
+ */
+enum { TFS_FILE_PAGES = 4096, TFS_FILE_MAP = TFS_FILE_PAGES / 8 };
+int tfs_file_pages(int fd, uint64_t offset, unsigned n, uint8_t ret_map[TFS_FILE_MAP]);
+
+/*
+ * Who is asked where the kernel doesn't tell this process, and answers as tfs_file_pages() does, with more rights. Of up to 64 KiB
+ * tfs_file_all_cached() believes an answer for a twentieth of a second. Thread-safe. To be set before there are threads.
+ */
+typedef int tfs_file_pages_fn(void *arg, int fd, uint64_t offset, unsigned n, uint8_t ret_map[TFS_FILE_MAP]);
+void tfs_file_ask(tfs_file_pages_fn *ask, void *arg);
+
+/*
  * Does the page cache have all of that range, @len > 0? If the kernel doesn't tell this caller, the range is sampled by reads that
  * don't wait for storage; of which one that fails makes the kernel begin to read its page. False if nothing can tell.
  */

@@ -1,20 +1,45 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/thread.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
+
+struct start {
+	char name[16];
+	void *(*run)(void *arg);
+	void *arg;
+};
+
+/* A thread names itself: for another one's name the kernel wants a file of /proc to be written. */
+static void *begin(void *arg)
+{
+	struct start s = *(struct start *)arg;
+
+	free(arg);
+	prctl(PR_SET_NAME, s.name);
+	return s.run(s.arg);
+}
 
 int tfs_thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *arg), void *arg)
 {
+	struct start *s = malloc(sizeof *s);
 	sigset_t all, old;
 	int r;
 
+	if (!s)
+		return -ENOMEM;
+	*s = (struct start){ .run = run, .arg = arg };
+	snprintf(s->name, sizeof s->name, "%s", name);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(ret_thread, NULL, run, arg);
+	r = pthread_create(ret_thread, NULL, begin, s);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (!r)
-		pthread_setname_np(*ret_thread, name); /* a thread without its name works just as well */
+	if (r)
+		free(s);
 	return -r;
 }
 

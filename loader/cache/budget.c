@@ -120,6 +120,12 @@ void tfs_residency_on_shortage(struct tfs_residency *rs, tfs_give_up_fn *give_up
 	rs->give_up_arg = arg;
 }
 
+void tfs_residency_on_loaded(struct tfs_residency *rs, tfs_loaded_fn *fn, void *arg)
+{
+	rs->loaded = fn;
+	rs->loaded_arg = arg;
+}
+
 int tfs_residency_reserve(struct tfs_residency *rs, uint64_t bytes)
 {
 	return tfs_entry_reserve(rs, bytes, false);

@@ -188,6 +188,8 @@ static void load_end(struct tfs_transfer *t, int code, const struct tfs_error *e
 		close(l->fd);
 	if (code && !refused)
 		tfs_report(rs->model, tfs_entry_tensor(rs, e->id), 0, code, err, line);
+	if (!code && rs->loaded)
+		rs->loaded(rs->loaded_arg, e->backing);
 	if (code && l->fd >= 0)
 		tfs_store_remove(rs->store, e->backing);
 

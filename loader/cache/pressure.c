@@ -23,12 +23,12 @@
  */
 static const char *const triggers[] = { "some 50000 1000000", "some 100000 2000000" };
 
-enum { MACHINE, GROUP, SOURCES };
+enum { MACHINE, GROUP };
 
 struct tfs_pressure {
 	void (*fn)(void *arg);
 	void *arg;
-	struct pollfd fds[SOURCES + 1]; /* the last one ends the thread; negative: not available */
+	struct pollfd fds[TFS_PRESSURE_SOURCES + 1]; /* the last one ends the thread; negative: not available */
 	pthread_t thread;
 };
 
@@ -80,15 +80,15 @@ static void *watch(void *arg)
 
 	for (;;) {
 		bool any = false;
-		int n = poll(p->fds, SOURCES + 1, -1);
+		int n = poll(p->fds, TFS_PRESSURE_SOURCES + 1, -1);
 
 		if (n < 0 && errno != EINTR)
 			return NULL;
 		if (n <= 0)
 			continue;
-		if (p->fds[SOURCES].revents)
+		if (p->fds[TFS_PRESSURE_SOURCES].revents)
 			return NULL;
-		for (int i = 0; i < SOURCES; i++) {
+		for (int i = 0; i < TFS_PRESSURE_SOURCES; i++) {
 			any |= p->fds[i].revents & POLLPRI && is_ours(i);
 			if (p->fds[i].revents & POLLERR) { /* the group is gone */
 				close(p->fds[i].fd);
@@ -102,24 +102,41 @@ static void *watch(void *arg)
 
 static void close_all(struct tfs_pressure *p)
 {
-	for (int i = 0; i <= SOURCES; i++)
+	for (int i = 0; i <= TFS_PRESSURE_SOURCES; i++)
 		if (p->fds[i].fd >= 0)
 			close(p->fds[i].fd);
 	free(p);
 }
 
+void tfs_pressure_open(int sources[TFS_PRESSURE_SOURCES])
+{
+	sources[MACHINE] = arm("/proc/pressure/memory");
+	sources[GROUP] = arm_cgroup();
+}
+
 struct tfs_pressure *tfs_pressure_watch(void (*fn)(void *arg), void *arg)
+{
+	int sources[TFS_PRESSURE_SOURCES];
+
+	tfs_pressure_open(sources);
+	return tfs_pressure_watch_sources(sources, fn, arg);
+}
+
+struct tfs_pressure *tfs_pressure_watch_sources(const int sources[TFS_PRESSURE_SOURCES], void (*fn)(void *arg), void *arg)
 {
 	struct tfs_pressure *p = calloc(1, sizeof *p);
 
+	for (int i = 0; i < TFS_PRESSURE_SOURCES; i++)
+		if (!p && sources[i] >= 0)
+			close(sources[i]);
 	if (!p)
 		return NULL;
 	p->fn = fn;
 	p->arg = arg;
-	p->fds[MACHINE] = (struct pollfd){ .fd = arm("/proc/pressure/memory"), .events = POLLPRI };
-	p->fds[GROUP] = (struct pollfd){ .fd = arm_cgroup(), .events = POLLPRI };
-	p->fds[SOURCES] = (struct pollfd){ .fd = eventfd(0, EFD_CLOEXEC), .events = POLLIN };
-	bool good = (p->fds[MACHINE].fd >= 0 || p->fds[GROUP].fd >= 0) && p->fds[SOURCES].fd >= 0 &&
+	for (int i = 0; i < TFS_PRESSURE_SOURCES; i++)
+		p->fds[i] = (struct pollfd){ .fd = sources[i], .events = POLLPRI };
+	p->fds[TFS_PRESSURE_SOURCES] = (struct pollfd){ .fd = eventfd(0, EFD_CLOEXEC), .events = POLLIN };
+	bool good = (p->fds[MACHINE].fd >= 0 || p->fds[GROUP].fd >= 0) && p->fds[TFS_PRESSURE_SOURCES].fd >= 0 &&
 		    !tfs_thread_start(&p->thread, "tfs-pressure", watch, p);
 	if (!good) {
 		close_all(p);
@@ -132,7 +149,7 @@ void tfs_pressure_stop(struct tfs_pressure *p)
 {
 	if (!p)
 		return;
-	eventfd_write(p->fds[SOURCES].fd, 1);
+	eventfd_write(p->fds[TFS_PRESSURE_SOURCES].fd, 1);
 	pthread_join(p->thread, NULL);
 	close_all(p);
 }

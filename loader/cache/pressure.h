@@ -14,6 +14,14 @@ struct tfs_pressure;
  */
 struct tfs_pressure *tfs_pressure_watch(void (*fn)(void *arg), void *arg);
 
+/*
+ * In two steps, for who gives up the right to ask for reports before it starts threads: @sources are descriptors of what reports, or
+ * -1, which tfs_pressure_watch_sources() takes over.
+ */
+enum { TFS_PRESSURE_SOURCES = 2 };
+void tfs_pressure_open(int sources[TFS_PRESSURE_SOURCES]);
+struct tfs_pressure *tfs_pressure_watch_sources(const int sources[TFS_PRESSURE_SOURCES], void (*fn)(void *arg), void *arg);
+
 /* When this returns @fn is not running, and will not be called again. Accepts NULL. */
 void tfs_pressure_stop(struct tfs_pressure *p);
 

@@ -84,8 +84,10 @@ struct tfs_residency {
 	pthread_cond_t evicted; /* one of these is done */
 	struct tfs_residency_stats stats;
 
-	tfs_give_up_fn *give_up; /* immutable, like the next */
+	tfs_give_up_fn *give_up; /* immutable, like the next ones */
 	void *give_up_arg;
+	tfs_loaded_fn *loaded;
+	void *loaded_arg;
 
 	struct duplicate **duplicates; /* hash table of the tensors whose hashes are equal to others' */
 	size_t n_duplicates, n_duplicate_buckets;

@@ -111,15 +111,23 @@ int tfs_residency_prefetch(struct tfs_residency *rs, struct tfs_file_id id)
 	return r;
 }
 
-int tfs_residency_open(struct tfs_residency *rs, struct tfs_file_id id)
+int tfs_residency_backing(struct tfs_residency *rs, struct tfs_file_id id, uint64_t *ret_name)
 {
 	pthread_mutex_lock(&rs->lock);
 	struct tfs_entry *e = tfs_entry_find(rs, id);
 	assert(e && e->holds);
-	uint64_t backing = e->backing;
+	*ret_name = e->backing;
 	int failure = e->state == TFS_FAILED || e->state == TFS_ABSENT ? e->failure : 0;
 	pthread_mutex_unlock(&rs->lock);
-	return failure ? failure : tfs_store_reader(rs->store, backing);
+	return failure;
+}
+
+int tfs_residency_open(struct tfs_residency *rs, struct tfs_file_id id)
+{
+	uint64_t backing;
+	int r = tfs_residency_backing(rs, id, &backing);
+
+	return r ? r : tfs_store_reader(rs->store, backing);
 }
 
 int tfs_residency_open_range(struct tfs_residency *rs, const struct tfs_range_wait *w)

@@ -109,6 +109,12 @@ int tfs_residency_prefetch(struct tfs_residency *rs, struct tfs_file_id id);
 int tfs_residency_open(struct tfs_residency *rs, struct tfs_file_id id);
 
 /*
+ * The name of that file in the store; files with equal bytes may share it. It stays the file's as long as it is held. -errno as
+ * above.
+ */
+int tfs_residency_backing(struct tfs_residency *rs, struct tfs_file_id id, uint64_t *ret_name);
+
+/*
  * For reading a file while it loads. attach: hold a file that is loading or resident; -ENOENT otherwise. Release it with
  * tfs_residency_drop(). Then range: 0 when those bytes can be read from the descriptor of tfs_residency_open_range(); TFS_QUEUED:
  * @w->done() will be called; or why the load failed, -ENOSPC if it found no room. Bytes that are waited for are loaded first.
@@ -162,6 +168,13 @@ void tfs_residency_unreserve(struct tfs_residency *rs, uint64_t bytes);
  */
 typedef uint64_t tfs_give_up_fn(void *arg, uint64_t bytes);
 void tfs_residency_on_shortage(struct tfs_residency *rs, tfs_give_up_fn *give_up, void *arg);
+
+/*
+ * @fn is called without a lock when a file has been loaded, just before it is resident, so it isn't evicted meanwhile; @name is that of
+ * its backing file. To be set before anything is loaded.
+ */
+typedef void tfs_loaded_fn(void *arg, uint64_t name);
+void tfs_residency_on_loaded(struct tfs_residency *rs, tfs_loaded_fn *fn, void *arg);
 
 /*
  * Pin a file: it is loaded in the background, unless it is resident, and then stays. 0 also if it was already pinned. -EFBIG:

@@ -24,6 +24,10 @@ struct store_name {
 
 struct tfs_store {
 	int dir; /* root of the detached mount; the mount lives as long as a descriptor of it */
+	tfs_store_removed_fn *removed;
+	void *removed_arg;
+	tfs_store_ready_fn *ready;
+	void *ready_arg;
 };
 
 static int set_option(int fs, const char *key, const char *value)
@@ -52,9 +56,21 @@ static bool has_nodes(void)
 	return strpbrk(list, "-,");
 }
 
+static int set_number(int fs, const char *key, uint64_t value)
+{
+	char text[32];
+
+	snprintf(text, sizeof text, "%" PRIu64, value);
+	return set_option(fs, key, text);
+}
+
 int tfs_store_open(uint64_t limit, struct tfs_store **ret_store, struct tfs_error *err)
 {
-	char size[32];
+	return tfs_store_open_for(limit, geteuid(), getegid(), ret_store, err);
+}
+
+int tfs_store_open_for(uint64_t limit, uid_t uid, gid_t gid, struct tfs_store **ret_store, struct tfs_error *err)
+{
 	cleanup_fd int fs = syscall(SYS_fsopen, "tmpfs", STORE_FSOPEN_CLOEXEC);
 	if (fs < 0)
 		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "private tmpfs: fsopen: %s", strerror(errno));
@@ -70,8 +86,9 @@ int tfs_store_open(uint64_t limit, struct tfs_store **ret_store, struct tfs_erro
 	 */
 	if (has_nodes())
 		(void)set_option(fs, "mpol", "interleave");
-	snprintf(size, sizeof size, "%" PRIu64, limit);
-	int r = set_option(fs, "size", size); /* 0: no limit */
+	int r = set_number(fs, "size", limit); /* 0: no limit */
+	r = r ? r : set_number(fs, "uid", uid);
+	r = r ? r : set_number(fs, "gid", gid);
 	if (!r)
 		r = set_option(fs, "nr_inodes", "0"); /* default: one per page of low memory; ours are bounded by the model */
 	if (!r)
@@ -88,7 +105,7 @@ int tfs_store_open(uint64_t limit, struct tfs_store **ret_store, struct tfs_erro
 	struct tfs_store *s = malloc(sizeof *s);
 	if (!s)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
-	s->dir = tfs_steal_fd(&dir);
+	*s = (struct tfs_store){ .dir = tfs_steal_fd(&dir) };
 	*ret_store = s;
 	return 0;
 }
@@ -101,10 +118,31 @@ void tfs_store_close(struct tfs_store *s)
 	free(s);
 }
 
-int tfs_store_create(struct tfs_store *s, uint64_t id, uint64_t size)
+int tfs_store_make_ready(struct tfs_store *s, uint64_t id)
 {
 	struct store_name n = name_of(id);
-	int fd = openat(s->dir, n.s, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	cleanup_fd int fd = openat(s->dir, n.s, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : 0;
+}
+
+/* Does a file that was made ready become @id? */
+static bool take_ready(struct tfs_store *s, uint64_t id)
+{
+	const uint64_t ready = s->ready ? s->ready(s->ready_arg, id) : 0;
+	struct store_name n = name_of(id), from = name_of(ready);
+
+	if (!ready || !renameat(s->dir, from.s, s->dir, n.s))
+		return ready;
+	tfs_store_remove(s, id); /* for what goes with the name */
+	tfs_store_remove(s, ready);
+	return false;
+}
+
+int tfs_store_create(struct tfs_store *s, uint64_t id, uint64_t size)
+{
+	const int flags = O_RDWR | O_CLOEXEC | (take_ready(s, id) ? 0 : O_CREAT | O_EXCL);
+	struct store_name n = name_of(id);
+	int fd = openat(s->dir, n.s, flags, 0600);
 	if (fd < 0)
 		return -errno;
 	/* The final size first: within_size uses it to decide which writes get huge pages. */
@@ -122,6 +160,35 @@ int tfs_store_reader(struct tfs_store *s, uint64_t id)
 	struct store_name n = name_of(id);
 	int fd = openat(s->dir, n.s, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
+}
+
+int tfs_store_path(struct tfs_store *s, uint64_t id)
+{
+	struct store_name n = name_of(id);
+	int fd = openat(s->dir, n.s, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int tfs_store_give(struct tfs_store *s, uid_t uid, gid_t gid)
+{
+	return fchownat(s->dir, "", uid, gid, AT_EMPTY_PATH) ? -errno : 0;
+}
+
+int tfs_store_dir(const struct tfs_store *s)
+{
+	return s->dir;
+}
+
+void tfs_store_on_remove(struct tfs_store *s, tfs_store_removed_fn *fn, void *arg)
+{
+	s->removed = fn;
+	s->removed_arg = arg;
+}
+
+void tfs_store_on_create(struct tfs_store *s, tfs_store_ready_fn *fn, void *arg)
+{
+	s->ready = fn;
+	s->ready_arg = arg;
 }
 
 bool tfs_store_in_use(struct tfs_store *s, uint64_t id)
@@ -142,6 +209,9 @@ bool tfs_store_in_use(struct tfs_store *s, uint64_t id)
 void tfs_store_remove(struct tfs_store *s, uint64_t id)
 {
 	struct store_name n = name_of(id);
+
+	if (s->removed)
+		s->removed(s->removed_arg, id);
 	unlinkat(s->dir, n.s, 0);
 }
 

@@ -15,6 +15,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -25,6 +26,30 @@ struct tfs_store;
  * own accounting; 0 for none. -EPERM, -ENOSYS: not available here.
  */
 int tfs_store_open(uint64_t limit, struct tfs_store **ret_store, struct tfs_error *err);
+
+/* The same for another user, who will use the store: @uid and @gid own its directory. */
+int tfs_store_open_for(uint64_t limit, uid_t uid, gid_t gid, struct tfs_store **ret_store, struct tfs_error *err);
+
+/* Give its directory to @uid and @gid instead. 0 or -errno. */
+int tfs_store_give(struct tfs_store *s, uid_t uid, gid_t gid);
+
+/* Its directory: a descriptor opened with O_PATH, which the store owns. */
+int tfs_store_dir(const struct tfs_store *s);
+
+/* Call @fn before file @id is removed, from whichever thread removes it. To be set before there are files. */
+typedef void tfs_store_removed_fn(void *arg, uint64_t id);
+void tfs_store_on_remove(struct tfs_store *s, tfs_store_removed_fn *fn, void *arg);
+
+/*
+ * Ask @fn for a file to become @id, which is to be created: the name of an empty one; or 0: none is ready. It is called in the thread that
+ * creates it, and may create files itself, without a size. To be set before there are files.
+ */
+typedef uint64_t tfs_store_ready_fn(void *arg, uint64_t id);
+void tfs_store_on_create(struct tfs_store *s, tfs_store_ready_fn *fn, void *arg);
+
+/* Create an empty file named @id, for such. 0 or -errno. */
+int tfs_store_make_ready(struct tfs_store *s, uint64_t id);
+
 void tfs_store_close(struct tfs_store *s); /* takes NULL */
 
 /* Create a file named @id of @size zero bytes. Returns a descriptor for writing, owned by the caller, or -errno. */
@@ -32,6 +57,9 @@ int tfs_store_create(struct tfs_store *s, uint64_t id, uint64_t size);
 
 /* A read-only descriptor of file @id, owned by the caller, or -errno. */
 int tfs_store_reader(struct tfs_store *s, uint64_t id);
+
+/* The same opened with O_PATH: it names the file without using it, so tfs_store_in_use() may still say no. */
+int tfs_store_path(struct tfs_store *s, uint64_t id);
 
 /*
  * Does any process have file @id open or mapped? This process must have no descriptor of it. A write lease is granted only to the

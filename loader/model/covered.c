@@ -3,7 +3,6 @@
  * Which files of a model would a mount cover? All files are opened by their paths from the model directory, long after mounting. A
  * path that went through the mountpoint would then lead into our own mount, and the daemon would wait for itself.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
@@ -15,12 +14,12 @@
 #include "model/walk.h"
 
 /*
- * Does the path from the directory @root to @path enter @dir? The starting point doesn't count: a descriptor refers to what is
+ * Does the path from @s's directory to @path enter @dir? The starting point doesn't count: a descriptor refers to what is
  * below a mount.
  */
-static bool enters(int root, const char *path, const struct stat *dir)
+static bool enters(const struct tfs_storage *s, const char *path, const struct stat *dir)
 {
-	struct tfs_walk w = { .at = openat(root, ".", O_PATH | O_CLOEXEC) };
+	struct tfs_walk w = { .storage = s, .at = fcntl(s->fd, F_DUPFD_CLOEXEC, 0) };
 	bool is = false, link;
 	struct stat st;
 
@@ -32,17 +31,14 @@ static bool enters(int root, const char *path, const struct stat *dir)
 	return is;
 }
 
-int tfs_model_covered(const struct tfs_model *m, const char *dir, uint32_t *ret_node)
+int tfs_model_covered(const struct tfs_model *m, const struct stat *st, uint32_t *ret_node)
 {
 	char path[PATH_MAX];
-	struct stat st;
 
-	if (stat(dir, &st))
-		return -errno;
 	for (uint32_t i = 0; i < m->n_nodes; i++) {
 		const struct tfs_node *n = &m->nodes[i];
 
-		if (i != TFS_NODE_ROOT && n->n_children && n->id.dev == st.st_dev && n->id.ino == st.st_ino) {
+		if (i != TFS_NODE_ROOT && n->n_children && n->id.dev == st->st_dev && n->id.ino == st->st_ino) {
 			*ret_node = n->first_child;
 			return 1;
 		}
@@ -51,7 +47,7 @@ int tfs_model_covered(const struct tfs_model *m, const char *dir, uint32_t *ret_
 		const struct tfs_node *n = &m->nodes[m->followed[i]];
 
 		if ((S_ISDIR(n->mode) && !n->n_children) || tfs_model_path(m, m->followed[i], path, sizeof path) ||
-		    !enters(m->storage->fd, path, &st))
+		    !enters(m->storage, path, st))
 			continue;
 		*ret_node = m->followed[i];
 		return 1;

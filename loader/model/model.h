@@ -249,9 +249,9 @@ int tfs_model_check_node(const struct tfs_model *m, uint32_t node, const struct 
 
 /*
  * Is a file of the model reached through the directory @dir, other than from the model directory downwards? Then a mount on @dir
- * would cover it. 1: *@ret_node is one such; 0: none; or stat's error of @dir.
+ * would cover it. 1: *@ret_node is one such; 0: none.
  */
-int tfs_model_covered(const struct tfs_model *m, const char *dir, uint32_t *ret_node);
+int tfs_model_covered(const struct tfs_model *m, const struct stat *dir, uint32_t *ret_node);
 
 /* The file or directory at @path, relative to the model directory, or UINT32_MAX. */
 uint32_t tfs_model_find(const struct tfs_model *m, const char *path);

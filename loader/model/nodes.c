@@ -20,10 +20,9 @@ const char *tfs_model_error_line(const char *path, const struct tfs_error *err, 
 	bool ends = file && file <= len && !strcmp(path + len - file, err->file) && (file == len || path[len - file - 1] == '/');
 	char line[TFS_ERROR_LINE], shown[TFS_MASKED];
 	struct tfs_error rest = *err;
-	struct stat st;
 
 	/* A directory may contain a file with the same name. */
-	if (ends && (file == len || (!stat(path, &st) && !S_ISDIR(st.st_mode))))
+	if (ends && (file == len || !tfs_storage_is_dir(path)))
 		rest.file[0] = '\0';
 	snprintf(buf, size, "%s: %s", tfs_mask_url(path, shown, sizeof shown), tfs_error_line(&rest, line, sizeof line));
 	return buf;

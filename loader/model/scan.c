@@ -37,7 +37,7 @@ int tfs_scan_look_through(const struct tfs_model_impl *m, uint32_t node, int dir
 
 	if (m->follow_all || given || fd < 0)
 		return tfs_scan_look(m, dir, name, true, ret);
-	return tfs_inside_look(&m->inside, dir == TFS_STORAGE_ROOT ? fd : dir, name, ret);
+	return tfs_inside_look(&m->inside, m->pub.storage, dir == TFS_STORAGE_ROOT ? fd : dir, name, ret);
 }
 
 /* The node is zero except for its parent, a copy of the name, and what @e has. */
@@ -433,7 +433,7 @@ int tfs_scan(struct tfs_model_impl *m, const char *path, struct tfs_error *err)
 	int r = tfs_storage_open(path, &m->pub.storage, &file, err);
 
 	if (!r && m->pub.storage->fd >= 0)
-		tfs_inside_init(&m->inside, m->pub.storage->fd);
+		tfs_inside_init(&m->inside, m->pub.storage);
 	if (!r)
 		r = file ? scan_file(m, file, err) : scan_root(m, NULL, err);
 	tfs_seen_fini(&m->seen);

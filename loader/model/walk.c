@@ -36,10 +36,10 @@ bool tfs_walk_step(struct tfs_walk *w, struct stat *ret, bool *ret_link)
 	if (len)
 		name[len] = '\0';
 	memmove(w->rest, w->rest + skip, strlen(w->rest + skip) + 1);
-	next = openat(w->at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	next = tfs_storage_step(w->storage, w->at, name);
 	if (next < 0)
 		return false;
-	*ret_link = !fstat(next, ret) && S_ISLNK(ret->st_mode);
+	*ret_link = !tfs_storage_stat(w->storage, next, "", AT_EMPTY_PATH, ret) && S_ISLNK(ret->st_mode);
 	if (*ret_link) {
 		bool good = follow(w, next);
 

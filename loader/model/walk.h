@@ -7,10 +7,13 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
+#include "storage/storage.h"
+
 struct tfs_walk {
-	int at;			 /* the directory that has been reached; the caller closes it */
-	unsigned followed;	 /* links on the way */
-	char rest[2 * PATH_MAX]; /* what is left of the path */
+	const struct tfs_storage *storage; /* whose directory it begins in */
+	int at;				   /* the directory that has been reached; the caller closes it */
+	unsigned followed;		   /* links on the way */
+	char rest[2 * PATH_MAX];	   /* what is left of the path */
 };
 
 /*

@@ -74,14 +74,13 @@ static int add(struct search *s, const struct stat *dir, const struct tfs_acl *a
 	return 0;
 }
 
-/* The access control list of @path in the directory @fd; one that nobody is in, if it can't be read. -ENOMEM. */
-static int read_acl(int fd, const char *path, struct tfs_arena *arena, const struct tfs_acl **ret_acl)
+/* What comes of reading an access control list with the result @r: one that nobody is in, if it couldn't be read. -ENOMEM. */
+static int acl_or_nobody(int r, const struct tfs_acl **ret_acl)
 {
 	/* Version 2; owner, group and others, with no permissions. */
 	static const uint8_t none[] = { 2, 0, 0,   0,	1,   0,	  0,  0, 255, 255, 255, 255, 4,	  0,
 					0, 0, 255, 255, 255, 255, 32, 0, 0,   0,   255, 255, 255, 255 };
 	static const struct tfs_acl nobody = { sizeof none, none };
-	int r = tfs_acl_read(fd, path, arena, ret_acl);
 
 	if (r && r != -ENOMEM)
 		*ret_acl = &nobody;
@@ -91,7 +90,8 @@ static int read_acl(int fd, const char *path, struct tfs_arena *arena, const str
 /* Walk the link as the kernel does, from its directory: each directory in which something is looked up counts. */
 static int walk(struct search *s, const char *dir, const char *name)
 {
-	struct tfs_walk w = { .at = openat(s->model->storage->fd, dir, O_PATH | O_DIRECTORY | O_CLOEXEC) };
+	const struct tfs_storage *storage = s->model->storage;
+	struct tfs_walk w = { .storage = storage, .at = storage->ops->open_dir(storage, dir, false) };
 	struct stat in, to;
 	bool good = w.at >= 0 && !fstat(w.at, &in), link = false;
 	int r = 0;
@@ -102,7 +102,7 @@ static int walk(struct search *s, const char *dir, const char *name)
 		const struct tfs_acl *acl = NULL;
 
 		if (searched)
-			r = read_acl(w.at, "", s->arena, &acl);
+			r = acl_or_nobody(tfs_acl_read(w.at, "", s->arena, &acl), &acl);
 		good = tfs_walk_step(&w, &to, &link);
 		if (good && searched && !r)
 			r = add(s, &in, acl);
@@ -116,7 +116,8 @@ static int walk(struct search *s, const char *dir, const char *name)
 /* The directories above the model, which don't count: the mount replaces them. */
 static int find_above(struct search *s)
 {
-	cleanup_fd int at = openat(s->model->storage->fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct tfs_storage *storage = s->model->storage;
+	cleanup_fd int at = tfs_storage_step(storage, storage->fd, "..");
 	struct stat st;
 
 	while (at >= 0 && !fstat(at, &st) && (!s->n_above || !is_same(&s->above[s->n_above - 1], &st))) {
@@ -125,7 +126,7 @@ static int find_above(struct search *s)
 		if (tfs_array_room(s->above, s->n_above, s->room_above))
 			return -ENOMEM;
 		s->above[s->n_above++] = st;
-		up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		up = tfs_storage_step(storage, at, "..");
 		close(at);
 		at = up;
 	}
@@ -173,6 +174,21 @@ static int find_ways(struct tfs_model_impl *m)
 	return r;
 }
 
+/* The list of @node, which is at @path. If this process may not search a directory on it, its storage has the node opened. */
+static int read_acl(struct tfs_model_impl *m, uint32_t node, const char *path, const struct tfs_acl **ret_acl)
+{
+	const struct tfs_storage *s = m->pub.storage;
+	int r = tfs_acl_read(s->fd, path, &m->arena, ret_acl);
+
+	if (r == -EACCES) {
+		cleanup_fd int fd = S_ISDIR(m->nodes[node].mode) ? s->ops->open_dir(s, path, false) :
+								   tfs_model_open_node(&m->pub, node, 0);
+
+		r = fd < 0 ? fd : tfs_acl_read(fd, "", &m->arena, ret_acl);
+	}
+	return acl_or_nobody(r, ret_acl);
+}
+
 static int find_acls(struct tfs_model_impl *m)
 {
 	const struct tfs_acl *acl;
@@ -186,7 +202,7 @@ static int find_acls(struct tfs_model_impl *m)
 		/* What has too long a path can't be opened, either. */
 		if (tfs_model_path(&m->pub, i, path, sizeof path))
 			continue;
-		r = read_acl(m->pub.storage->fd, path, &m->arena, &acl);
+		r = read_acl(m, i, path, &acl);
 		if (r || !acl)
 			continue;
 		if (tfs_array_room(m->acls, n, room))

@@ -52,30 +52,64 @@ static int descriptor(const struct tfs_storage *s, int dir)
 	return dir == TFS_STORAGE_ROOT ? s->fd : dir;
 }
 
+int tfs_storage_stat(const struct tfs_storage *s, int at, const char *path, int flags, struct stat *ret)
+{
+	const struct tfs_opener *o = s->opener;
+
+	if (!fstatat(at, path, ret, flags))
+		return 0;
+	return errno == EACCES && o ? o->look(o->arg, at, path, flags, ret) : -errno;
+}
+
+int tfs_storage_step(const struct tfs_storage *s, int at, const char *name)
+{
+	const struct tfs_opener *o = s->opener;
+	int fd = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	return errno == EACCES && o ? o->step(o->arg, at, name) : -errno;
+}
+
+/* Open @path, relative to the directory: a descriptor or -errno. */
+static int open_at(const struct tfs_storage *s, const char *path, int flags)
+{
+	const struct tfs_opener *o = s->opener;
+	int fd = openat(s->fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | flags);
+
+	if (fd >= 0)
+		return fd;
+	return errno == EACCES && o ? o->open(o->arg, path, flags) : -errno;
+}
+
 static int look(const struct tfs_storage *s, int dir, const char *path, bool follow, struct tfs_dirent *ret)
 {
 	struct stat st;
+	int r = tfs_storage_stat(s, descriptor(s, dir), path, AT_EMPTY_PATH | (follow ? 0 : AT_SYMLINK_NOFOLLOW), &st);
 
-	if (fstatat(descriptor(s, dir), path, &st, AT_EMPTY_PATH | (follow ? 0 : AT_SYMLINK_NOFOLLOW)))
-		return -errno;
-	*ret = entry_of(&st);
-	return 0;
+	if (!r)
+		*ret = entry_of(&st);
+	return r;
 }
 
 static ssize_t read_link(const struct tfs_storage *s, int dir, const char *name, char *buf, size_t size)
 {
+	const struct tfs_opener *o = s->opener;
 	ssize_t len = readlinkat(descriptor(s, dir), name, buf, size);
 
-	return len < 0 ? -errno : len;
+	if (len >= 0)
+		return len;
+	return errno == EACCES && o ? o->read_link(o->arg, descriptor(s, dir), name, buf, size) : -errno;
 }
+
+/* Entries that are read at a time, in bytes. */
+enum { LIST_SIZE = 32 << 10 };
 
 /* --- Directories ----------------------------------------------------------------------------------------------------- */
 
 static int open_dir(const struct tfs_storage *s, const char *path, bool to_list)
 {
-	int fd = openat(s->fd, path, (to_list ? O_RDONLY : O_PATH) | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
+	return open_at(s, path, O_DIRECTORY | (to_list ? 0 : O_PATH));
 }
 
 static void close_dir(const struct tfs_storage *s, int dir)
@@ -84,30 +118,25 @@ static void close_dir(const struct tfs_storage *s, int dir)
 	close(dir);
 }
 
-static inline void close_stream(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
+/* Not by readdir(3), which asks what @dir is, and on a file system of another user's may not. */
 static int list(const struct tfs_storage *s, int dir, tfs_storage_name_fn *name, void *arg)
 {
-	__attribute__((cleanup(close_stream))) DIR *d = NULL;
-	cleanup_fd int copy = fcntl(descriptor(s, dir), F_DUPFD_CLOEXEC, 0);
-	struct dirent *e;
+	_Alignas(struct dirent64) char entries[LIST_SIZE];
+	const int fd = descriptor(s, dir);
+	ssize_t n;
 
-	d = copy < 0 ? NULL : fdopendir(copy);
-	if (!d)
+	if (lseek(fd, 0, SEEK_SET)) /* it may have been listed before */
 		return -errno;
-	tfs_steal_fd(&copy);
-	rewinddir(d); /* the copy shares the position of @dir, which may have been listed before */
-	while (errno = 0, (e = readdir(d))) {
-		int r = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ? 0 : name(arg, e->d_name);
+	while ((n = getdents64(fd, entries, sizeof entries)) > 0)
+		for (ssize_t at = 0; at < n;) {
+			const struct dirent64 *e = (const void *)(entries + at);
+			int r = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ? 0 : name(arg, e->d_name);
 
-		if (r)
-			return r;
-	}
-	return -errno;
+			if (r)
+				return r;
+			at += e->d_reclen;
+		}
+	return n ? -errno : 0;
 }
 
 /* --- Files ----------------------------------------------------------------------------------------------------------- */
@@ -124,8 +153,10 @@ static int check_path(const struct tfs_storage *s, const char *path, const struc
 {
 	struct stat st;
 
-	if (fstatat(s->fd, path, &st, 0))
-		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? -ESTALE : -errno;
+	int r = tfs_storage_stat(s, s->fd, path, 0, &st);
+
+	if (r)
+		return r == -ENOENT || r == -ENOTDIR || r == -ELOOP ? -ESTALE : r;
 	return check_entry(id, &st);
 }
 
@@ -138,10 +169,11 @@ static int open_file(const struct tfs_storage *s, const char *path, const struct
 
 	if (r)
 		return r;
-	fd = openat(s->fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
+	fd = open_at(s, path, flags);
 	if (fd < 0)
-		return errno == ENOENT ? -ESTALE : -errno;
-	r = fstat(fd, &st) ? -errno : check_entry(id, &st);
+		return fd == -ENOENT ? -ESTALE : fd;
+	r = tfs_storage_stat(s, fd, "", AT_EMPTY_PATH, &st);
+	r = r ? r : check_entry(id, &st);
 	if (!r)
 		*ret = tfs_input_of_fd(tfs_steal_fd(&fd), id->size);
 	return r;
@@ -150,7 +182,9 @@ static int open_file(const struct tfs_storage *s, const char *path, const struct
 static int check(const struct tfs_storage *s, const char *path, const struct tfs_identity *id, const struct tfs_input *in)
 {
 	struct stat st;
-	int r = fstat(in->fd, &st) ? -errno : check_entry(id, &st);
+	int r = tfs_storage_stat(s, in->fd, "", AT_EMPTY_PATH, &st);
+
+	r = r ? r : check_entry(id, &st);
 
 	/* Also by path, so a file replaced by rename(2) is detected. */
 	return r ? r : check_path(s, path, id);

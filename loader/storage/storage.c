@@ -3,11 +3,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
 #include "base/mask.h"
+
+#include "base/cleanup.h"
 
 /* --- Windows --------------------------------------------------------------------------------------------------------- */
 
@@ -97,9 +100,46 @@ bool tfs_storage_is_remote(const char *path)
 	return *kind_of(path)->prefix;
 }
 
+/* What was opened ahead. */
+static struct {
+	char *path;
+	struct tfs_storage *storage;
+	const char *file; /* points into path */
+} ahead;
+
+int tfs_storage_open_ahead(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err)
+{
+	int r;
+
+	free(ahead.path);
+	tfs_storage_destroy(tfs_steal(ahead.storage));
+	ahead.path = strdup(path);
+	r = ahead.path ? tfs_storage_open(ahead.path, &ahead.storage, &ahead.file, err) :
+			 tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	if (r)
+		free(tfs_steal(ahead.path));
+	*ret_storage = r ? NULL : ahead.storage;
+	*ret_file = r ? NULL : ahead.file;
+	return r;
+}
+
 int tfs_storage_open(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err)
 {
+	if (ahead.storage && !strcmp(path, ahead.path)) {
+		*ret_storage = tfs_steal(ahead.storage);
+		*ret_file = ahead.file ? path + (ahead.file - ahead.path) : NULL;
+		return 0;
+	}
 	return kind_of(path)->open(path, ret_storage, ret_file, err);
+}
+
+bool tfs_storage_is_dir(const char *path)
+{
+	struct stat st;
+
+	if (ahead.path && !strcmp(path, ahead.path))
+		return !ahead.file;
+	return !stat(path, &st) && S_ISDIR(st.st_mode);
 }
 
 void tfs_storage_destroy(struct tfs_storage *s)

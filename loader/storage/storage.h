@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -208,11 +209,25 @@ struct tfs_storage_ops {
 	void (*destroy)(struct tfs_storage *s);
 };
 
+/*
+ * Who has more rights than this process, and does what is refused to it with EACCES. @at: a descriptor of a directory. Each returns
+ * -errno on failure. Thread-safe.
+ */
+struct tfs_opener {
+	int (*look)(void *arg, int at, const char *path, int flags, struct stat *ret); /* as fstatat(2) */
+	ssize_t (*read_link)(void *arg, int at, const char *name, char *buf, size_t size);
+	int (*step)(void *arg, int at, const char *name); /* openat(2) with O_PATH | O_NOFOLLOW */
+	/* The regular file or directory @path, below the storage's directory; @flags: O_DIRECT, O_DIRECTORY, O_PATH */
+	int (*open)(void *arg, const char *path, int flags);
+	void *arg;
+};
+
 struct tfs_storage {
 	const struct tfs_storage_ops *ops;
-	int fd;		  /* of a local directory, opened with O_PATH; else -1 */
-	const char *name; /* to be shown instead of a path, "hf://org/model@1a2b3c4"; of a local directory NULL */
-	int passed_fd;	  /* of a directory on the file system that whole()'s files are on; or -1 */
+	int fd;			   /* of a local directory, opened with O_PATH; else -1 */
+	const char *name;	   /* to be shown instead of a path, "hf://org/model@1a2b3c4"; of a local directory NULL */
+	int passed_fd;		   /* of a directory on the file system that whole()'s files are on; or -1 */
+	struct tfs_opener *opener; /* NULL: nobody has more rights. Set before it is used */
 };
 
 /*
@@ -221,6 +236,25 @@ struct tfs_storage {
  */
 int tfs_storage_open(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err);
 void tfs_storage_destroy(struct tfs_storage *s); /* takes NULL */
+
+/*
+ * Open the storage of @path now, for tfs_storage_open() to return it when it is first called with that path: for a process that gives
+ * up the right to open it in between. Not thread-safe. 0, and *@ret_storage, which is nobody's until then, and *@ret_file as above,
+ * which lasts as long; or -errno as above.
+ */
+int tfs_storage_open_ahead(const char *path, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err);
+
+/* Is @path a directory? If that was opened ahead: was it then? */
+bool tfs_storage_is_dir(const char *path);
+
+/*
+ * openat(@at, @name, O_PATH | O_NOFOLLOW), of the local storage @s: one step on a way that may lead anywhere, to see what is there. A
+ * descriptor or -errno.
+ */
+int tfs_storage_step(const struct tfs_storage *s, int at, const char *name);
+
+/* fstatat(2) of what is reached so. 0 or -errno. */
+int tfs_storage_stat(const struct tfs_storage *s, int at, const char *path, int flags, struct stat *ret);
 
 /* Is it the name of something that isn't a local path? */
 bool tfs_storage_is_remote(const char *path);

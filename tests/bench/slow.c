@@ -7,7 +7,8 @@
  * The file .slow at its top, which no listing shows, has what was requested so far: "reads N", "bytes N" and "waiting N", a line each.
  *
  * To look for .hold there has it stop answering, as a network file system does whose server is gone: whoever has asked for anything that
- * the kernel doesn't have waits, and not even SIGKILL ends that. To look for .go ends it.
+ * the kernel doesn't have waits, and not even SIGKILL ends that. To look for .hold-close has it answer everything, but who closes a file
+ * that he opens from then on waits in the same way. To look for .go ends both.
  */
 #define FUSE_USE_VERSION 317
 #include <dirent.h>
@@ -26,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { REPLIERS = 4, BACKGROUND = 64 };
+enum { REPLIERS = 4, BACKGROUND = 64, MOST_CLOSING = 256 };
 
 static const char counters_name[] = ".slow";
 
@@ -57,7 +58,11 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t arrived = PTHREAD_COND_INITIALIZER;
 static struct request *first, **last = &first;
 static _Atomic uint64_t reads, bytes, waiting;
-static _Atomic bool held;
+static _Atomic bool held, held_closes;
+
+/* Closes that wait; requests come one at a time. */
+static fuse_req_t closing[MOST_CLOSING];
+static unsigned n_closing;
 
 static struct node *node_of(fuse_ino_t ino)
 {
@@ -172,13 +177,26 @@ static struct node *find(const char *path)
 	return n;
 }
 
+/* Is it one of the names that say what to hold? Done then. */
+static bool is_order(const char *name)
+{
+	bool go = !strcmp(name, ".go"), hold = !strcmp(name, ".hold"), hold_close = !strcmp(name, ".hold-close");
+
+	if (hold || go)
+		held = hold;
+	if (hold_close || go)
+		held_closes = hold_close;
+	while (go && n_closing)
+		fuse_reply_err(closing[--n_closing], 0);
+	return hold || go || hold_close;
+}
+
 static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	char path[4096];
 	struct node *dir = node_of(parent), *n = &counters;
 
-	if (dir == &root && (!strcmp(name, ".hold") || !strcmp(name, ".go"))) {
-		held = !strcmp(name, ".hold");
+	if (dir == &root && is_order(name)) {
 		fuse_reply_err(req, ENOENT);
 		return;
 	}
@@ -206,7 +224,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
 static void answer_open(fuse_req_t req, struct node *n)
 {
-	struct fuse_file_info fi = { .keep_cache = 1, .noflush = 1 };
+	struct fuse_file_info fi = { .keep_cache = 1, .noflush = !held_closes };
 	int fd = open(n->path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0) {
@@ -230,6 +248,16 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fi->direct_io = 1;
 		fuse_reply_open(req, fi);
 	}
+}
+
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino;
+	(void)fi;
+	if (held_closes && n_closing < MOST_CLOSING)
+		closing[n_closing++] = req;
+	else
+		fuse_reply_err(req, 0);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -311,6 +339,7 @@ int main(int argc, char **argv)
 		.getattr = op_getattr,
 		.open = op_open,
 		.read = op_read,
+		.flush = op_flush,
 		.release = op_release,
 		.readdir = op_readdir,
 	};

@@ -269,6 +269,7 @@ make_a_model() {
 	[[ $(wc -l <"$mnt/.tensorfs/XXH128SUMS") = "$n" ]]
 	umount "$mnt"
 	wait_until ended "$daemon"
+	# Groups are asked for there; who waits long is looked at in another file.
 	! grep -E '"/proc/[0-9]+/task/' "$T/trace" || fail "it asked"
 }
 

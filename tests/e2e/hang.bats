@@ -151,3 +151,41 @@ not_mounted() { ! is_mounted "$mnt"; }
 	let_go
 	wait_until ended "$daemon"
 }
+
+hold_closes() {
+	let_go
+	! ls "$T/slow/.hold-close" 2>/dev/null
+}
+
+# Whoever closes the first one waits, and so may those who open others.
+many_close() {
+	for i in {0..9}; do waits cat "$mnt/text$i"; done
+	sleep 0.5
+}
+
+@test "it hangs when originals are closed: tensors are registered all the same" {
+	hung --fuse-uring=off
+	need_passthrough
+	hold_closes
+	many_close
+	before=$(stat_of opens_passthrough)
+	timeout 60 cat "$mnt/tensors/other" "$mnt/tensors/other" >/dev/null
+	[[ $(stat_of opens_passthrough) = $((before + 2)) ]]
+	timeout 60 ls -lR "$mnt/npy" >/dev/null
+	all_die
+	let_go
+	cat "$mnt"/text* >/dev/null
+}
+
+@test "it hangs when originals are closed: SIGTERM unmounts at once" {
+	hung --fuse-uring=off
+	hold_closes
+	expect_log 'warning: exiting without waiting'
+	many_close
+	kill -TERM "$daemon"
+	wait_until not_mounted
+	kill -TERM "$daemon"
+	for pid in "${waiters[@]}"; do wait "$pid" || true; done
+	let_go
+	wait_until ended "$daemon"
+}

@@ -306,19 +306,6 @@ load helpers
 	run ! "${other[@]}" cat "$mnt/tensors/model.embed_tokens.weight"
 }
 
-@test "after the mount it keeps only the privileges that it uses" {
-	need_root
-	mkmodel --bytes 16K
-	start "$model" "$mnt"
-	cat "$mnt"/tensors/* >/dev/null
-	# CAP_DAC_READ_SEARCH (2), CAP_SYS_ADMIN (21) and CAP_SYS_NICE (23)
-	for tid in "/proc/$daemon"/task/*; do
-		[[ $(sed -n 's/^CapEff:\t//p' "$tid/status") = 0000000000a00004 ]]
-		[[ $(sed -n 's/^CapPrm:\t//p' "$tid/status") = 0000000000a00004 ]]
-		grep -q '^NoNewPrivs:.1' "$tid/status"
-	done
-}
-
 @test "--debug tells what happens, and stays in front" {
 	mkmodel --bytes 16K
 	expect_log .

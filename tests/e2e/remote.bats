@@ -70,7 +70,7 @@ load remote-helpers
 	same_tensors
 	stat_is network_bytes -lt 1000000 # of the same hub, so the same blobs
 	! grep -rq hf_good "$T/cache" "$log" || fail "the token is somewhere"
-	[[ $(tr '\0' ' ' </proc/"$(pgrep -P "$daemon")"/cmdline) = "tensorfs-fetch " ]]
+	[[ $(tr '\0' ' ' </proc/"$(pgrep -P "$daemon" tensorfs-fetch)"/cmdline) = "tensorfs-fetch " ]]
 	umount "$mnt"
 	kill "${helpers[0]}"
 	wait_until ended "${helpers[0]}"
@@ -166,7 +166,7 @@ has_no_privileges() {
 	mkmodel --bytes 4M
 	start "$model" "$mnt"
 	same_files
-	[[ -z $(pgrep -P "$daemon") ]]
+	[[ -z $(pgrep -P "$daemon" tensorfs-fetch) ]]
 	[[ -z $(stat_of origin) && -z $(stat_of network_bytes) ]]
 	[[ ! -e $T/cache ]]
 }

@@ -63,6 +63,14 @@ static void seen_fini(struct seen *s)
 	pthread_mutex_destroy(&s->lock);
 }
 
+static void wait_for(struct seen *s)
+{
+	pthread_mutex_lock(&s->lock);
+	while (!s->told)
+		pthread_cond_wait(&s->cond, &s->lock);
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void end(struct seen *s, pthread_t thread)
 {
 	void *ret;
@@ -87,6 +95,7 @@ static void a_thread_has_its_name(void **state)
 
 		seen_init(&s);
 		assert_int_equal(tfs_thread_start(&thread, names[i], look, &s), 0);
+		wait_for(&s); /* a thread names itself */
 		assert_int_equal(pthread_getname_np(thread, name, sizeof name), 0);
 		assert_string_equal(name, names[i]);
 		end(&s, thread);

@@ -3,6 +3,7 @@
 #include "support/fixture.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 static struct tfs_store *open_store(uint64_t limit)
 {
@@ -49,6 +50,62 @@ static void test_lease(void **state)
 	close(fd);
 	tfs_store_close(s);
 	tfs_store_close(NULL);
+}
+
+/* Names that were made ready, and which become of them. */
+struct readied {
+	struct tfs_store *store;
+	uint64_t next, last;
+	unsigned removed;
+};
+
+static uint64_t give_ready(void *arg, uint64_t id)
+{
+	struct readied *r = arg;
+
+	(void)id;
+	return r->next <= r->last ? r->next++ : 0;
+}
+
+static void count_removed(void *arg, uint64_t id)
+{
+	struct readied *r = arg;
+
+	r->removed += id == 7;
+}
+
+static void test_ready(void **state)
+{
+	struct readied r = { .store = open_store(64 * MIB), .next = 100, .last = 101 };
+	struct tfs_store *s = r.store;
+	struct stat path, file;
+
+	(void)state;
+	tfs_store_on_create(s, give_ready, &r);
+	tfs_store_on_remove(s, count_removed, &r);
+	assert_int_equal(tfs_store_make_ready(s, 100), 0);
+	assert_int_equal(tfs_store_make_ready(s, 100), -EEXIST);
+	int at = tfs_store_path(s, 100), fd = tfs_store_create(s, 7, 10000);
+	assert_true(at >= 0 && fd >= 0);
+	assert_int_equal(tfs_store_path(s, 100), -ENOENT);
+	assert_int_equal(fstat(at, &path), 0);
+	assert_int_equal(fstat(fd, &file), 0);
+	assert_true(path.st_ino == file.st_ino && file.st_size == 10000);
+	close(at);
+	close(fd);
+	assert_false(tfs_store_in_use(s, 7));
+	tfs_store_remove(s, 7);
+	assert_int_equal(r.removed, 1);
+	/* One that isn't there: what goes with the name is given back, and it is created. */
+	fd = tfs_store_create(s, 7, 1);
+	assert_true(fd >= 0);
+	assert_int_equal(r.removed, 2);
+	close(fd);
+	/* And without one. */
+	fd = tfs_store_create(s, 8, 1);
+	assert_true(fd >= 0);
+	close(fd);
+	tfs_store_close(s);
 }
 
 /* The very limit fits, a page more does not. */
@@ -134,6 +191,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lease),
+		cmocka_unit_test(test_ready),
 		cmocka_unit_test(test_limit),
 		cmocka_unit_test(test_cost),
 		cmocka_unit_test(test_open_meets_lease),

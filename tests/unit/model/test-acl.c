@@ -60,9 +60,11 @@ static bool is_inside(const char *dir, const char *name)
 	struct tfs_dirent e;
 	int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
+	const struct tfs_storage s = { .fd = fd };
+
 	assert_true(fd >= 0);
-	tfs_inside_init(&in, fd);
-	int r = tfs_inside_look(&in, fd, name, &e);
+	tfs_inside_init(&in, &s);
+	int r = tfs_inside_look(&in, &s, fd, name, &e);
 	close(fd);
 	assert_true(!r || r == -EXDEV || r == -ENOENT);
 	return !r;

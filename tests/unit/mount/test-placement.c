@@ -2,6 +2,7 @@
 /* A burst of opens changes threads, and all of them are as before once it is over. */
 #include "support/helpers.h"
 
+#include <errno.h>
 #include <linux/capability.h>
 #include <pthread.h>
 #include <sched.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "fs/mount/keeper.h"
 #include "fs/mount/placement.h"
 
 #define PATIENCE 60.0 /* seconds: on a busy machine nobody is placed for a while */
@@ -29,6 +31,14 @@ static void *child(void *arg)
 	while (!c->end)
 		usleep(1000);
 	return NULL;
+}
+
+/* There is none. */
+int tfs_keeper_leave_idle(struct tfs_helper *h, pid_t tid)
+{
+	assert_null(h);
+	(void)tid;
+	return -EPERM;
 }
 
 static bool may_leave_idle(void)
@@ -64,7 +74,7 @@ static void *answer(void *arg)
 	struct child c = { 0 };
 
 	sched_getaffinity(0, sizeof b->before, &b->before);
-	tfs_placement_init(&p);
+	tfs_placement_init(&p, NULL);
 	b->placed = open_until_burst(&p, b->ring);
 	pthread_create(&c.thread, NULL, child, &c);
 	/* The child may get a CPU only once nobody opens. */

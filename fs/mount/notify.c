@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -38,4 +39,13 @@ void tfs_notify(int fd, const char *state)
 {
 	if (fd >= 0 && send(fd, state, strlen(state), MSG_NOSIGNAL) < 0)
 		tfs_log_warning("NOTIFY_SOCKET: %s", strerror(errno));
+}
+
+void tfs_notify_ready(int fd, const char *model, const char *mountpoint)
+{
+	cleanup_free char *state = NULL;
+
+	if (asprintf(&state, "READY=1\nSTATUS=%s on %s", model, mountpoint) < 0)
+		state = NULL;
+	tfs_notify(fd, state ? state : "READY=1");
 }

@@ -9,4 +9,7 @@ int tfs_notify_open(void);
 /* Send @state, lines such as "READY=1". See sd_notify(3). Does nothing if @fd is -1; logs what fails. */
 void tfs_notify(int fd, const char *state);
 
+/* Tell it that @model is mounted on @mountpoint. */
+void tfs_notify_ready(int fd, const char *model, const char *mountpoint);
+
 #endif

@@ -345,13 +345,9 @@ static int answer_init(struct tfs_fs *fs)
 
 static void announce(const struct tfs_fs *fs)
 {
-	cleanup_free char *state = NULL;
-
 	if (fs->log_fd >= 0)
 		tfs_log_to_file(fs->log_fd);
-	if (asprintf(&state, "READY=1\nSTATUS=%s on %s", fs->model_path, fs->mountpoint) < 0)
-		state = NULL;
-	tfs_notify(fs->notify_fd, state ? state : "READY=1");
+	tfs_notify_ready(fs->notify_fd, fs->model_path, fs->mountpoint);
 }
 
 static int serve(struct tfs_fs *fs)
@@ -386,8 +382,7 @@ static int serve(struct tfs_fs *fs)
 		ended = tfs_ending_signal();
 	tfs_ending_begun();
 	fuse_loop_cfg_destroy(config);
-	if (!started)
-		tfs_notify(fs->notify_fd, "STOPPING=1");
+	tfs_notify(fs->notify_fd, "STOPPING=1");
 	if (waits) {
 		enum tfs_start waiting = TFS_START_WAITING;
 		if (atomic_compare_exchange_strong(&fs->start, &waiting, TFS_START_ENDED))

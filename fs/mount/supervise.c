@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "mount/daemon.h"
 #include "mount/mountpoint.h"
+#include "mount/notify.h"
 
 /* One that lived for so long is replaced at once. One that didn't waits, each time twice as long as before. */
 enum { LONG_SECONDS = 10, FIRST_PAUSE = 1, LONGEST_PAUSE = 60 };
@@ -159,6 +160,7 @@ int tfs_supervise(const struct tfs_options *options, int signal_fd, int report_f
 	struct supervisor s = { .options = *options, .signal_fd = signal_fd };
 	bool good = make_absolute(&s, 0, &s.options.model_dir) && make_absolute(&s, 1, &s.options.mountpoint) &&
 		    make_absolute(&s, 2, &s.options.log_file) && make_absolute(&s, 3, &s.options.prefetch_list);
+	cleanup_fd int manager = options->foreground ? tfs_notify_open() : -1;
 	cleanup_free char *mountpoint = good ? realpath(s.options.mountpoint, NULL) : NULL;
 	int status = 1;
 
@@ -175,9 +177,11 @@ int tfs_supervise(const struct tfs_options *options, int signal_fd, int report_f
 			tfs_log_error("interrupted, nothing is mounted");
 		if (!r) {
 			report(report_fd);
+			tfs_notify_ready(manager, s.options.model_dir, s.options.mountpoint);
 			if (!options->foreground)
 				leave_caller(&s);
 			status = keep_it(&s);
+			tfs_notify(manager, "STOPPING=1");
 		}
 	}
 	for (unsigned i = 0; i < sizeof s.paths / sizeof *s.paths; i++)

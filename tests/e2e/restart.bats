@@ -55,9 +55,24 @@ gone() { [[ -z $(supervisors) ]] && ! is_mounted "$mnt"; }
 	done
 }
 
+# As systemd would: $T/ready is there once who looks after the daemon knows that it serves. Before that, its end is that of the start.
+listen() {
+	py -c 'import pathlib, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+while b"READY=1" not in s.recv(4096): pass
+pathlib.Path(sys.argv[2]).touch()
+while s.recv(4096): pass' "$T/notify" "$T/ready" 3>&- 7>&- 9>&- &
+	restore+=("kill $!")
+	wait_until test -S "$T/notify"
+	launch=(env NOTIFY_SOCKET="$T/notify")
+}
+
 @test "in the foreground, and where there is nothing to mount" {
 	mkmodel --bytes 64K
+	listen
 	start --restart "$model" "$mnt"
+	wait_until test -e "$T/ready"
 	pid=$(stat_of pid)
 	[[ $pid != "$daemon" ]]
 	expect_log 'was killed by signal 9 .* and is started again'

@@ -60,9 +60,9 @@ struct rule {
 };
 
 /* <linux/fuse.h> of the kernel's; see privileges.c. */
-enum { NEW_FUSE_DEVICE = _IOR(229, 0, uint32_t) };
-#define BACKING_OPEN  0x4010e501u /* _IOW(229, 1, struct fuse_backing_map) */
-#define BACKING_CLOSE 0x4004e502u /* _IOW(229, 2, uint32_t) */
+#define NEW_FUSE_DEVICE 0x8004e500u /* _IOR(229, 0, uint32_t) */
+#define BACKING_OPEN	0x4010e501u /* _IOW(229, 1, struct fuse_backing_map) */
+#define BACKING_CLOSE	0x4004e502u /* _IOW(229, 2, uint32_t) */
 
 /* Calls that are newer than the headers of Debian 12; their numbers are the same on both machines. */
 enum { CALL_CACHESTAT = 451 };

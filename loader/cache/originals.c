@@ -412,7 +412,7 @@ static void look_for_readers(struct tfs_originals *o)
 
 	tfs_list_each(struct segment, s, &o->segments, link)
 		if (s->wired && !s->reached && !s->in_flight && n < WINDOW_SEGMENTS)
-			places[n++] = (typeof(*places)){ s->file, s->at };
+			places[n++] = (__typeof__(*places)){ s->file, s->at };
 	for (unsigned i = 0; i < n; i++) {
 		struct tfs_source *source;
 		struct tfs_error err = { .offset = TFS_NO_OFFSET };

@@ -12,7 +12,8 @@
 #include "storage/storage.h"
 
 /* The node of a location, or one of these, which aren't nodes. */
-enum { MISSING = UINT32_MAX, UNSEEN = UINT32_MAX - 1 };
+#define MISSING UINT32_MAX
+#define UNSEEN	(UINT32_MAX - 1)
 
 /* Does the file @node still have to be downloaded? If it can't be opened, reading a tensor fails later. */
 static int check_pointer(const struct tfs_model *m, uint32_t node, struct tfs_error *err)

@@ -46,7 +46,8 @@ enum odd {
 };
 
 /* Instead of the index of a shard. */
-enum { NOT_THERE = UINT32_MAX, UNREADABLE = UINT32_MAX - 1 };
+#define NOT_THERE  UINT32_MAX
+#define UNREADABLE (UINT32_MAX - 1)
 
 struct resolver {
 	struct tfs_model_impl *m;

@@ -186,7 +186,7 @@ static void varints_are_decoded(void **unused)
 	(void)unused;
 	for (unsigned width = 1; width <= 8; width *= 2) {
 		enum { N = 700000 };
-		uint8_t *want = malloc((size_t)N * width), *coded = malloc((size_t)N * 10 + 100);
+		uint8_t *want = malloc((size_t)N * width), *coded = calloc((size_t)N * 10 + 100, 1);
 		static struct tfs_segment segments[N];
 		struct setting s;
 		size_t n_segments = 0, len = 13;

@@ -35,7 +35,7 @@ static int read_at(struct tfs_source *s, uint64_t offset, size_t len, enum tfs_r
 static void test_ways(void **state)
 {
 	struct rig g;
-	struct tfs_error err;
+	struct tfs_error err = { 0 };
 	enum tfs_read_how how;
 
 	(void)state;
@@ -66,7 +66,7 @@ static void test_ways(void **state)
 static void test_fill(void **state)
 {
 	struct rig g;
-	struct tfs_error err;
+	struct tfs_error err = { 0 };
 	struct tfs_source *s;
 
 	(void)state;
@@ -98,7 +98,7 @@ static void test_short(void **state)
 {
 	struct rig g;
 	struct tfs_source *s;
-	struct tfs_error err;
+	struct tfs_error err = { 0 };
 	enum tfs_read_how how;
 
 	(void)state;
@@ -130,7 +130,7 @@ static void test_many(void **state)
 	enum { N = TFS_SOURCES_IDLE + 20 };
 	struct rig g;
 	struct tfs_source *s;
-	struct tfs_error err;
+	struct tfs_error err = { 0 };
 	char *dir = make_tree(), name[32];
 
 	(void)state;

@@ -296,12 +296,23 @@ static size_t doubles(uint64_t *x, size_t n)
 	return n;
 }
 
+/* Not under valgrind 3.19, whose cvtsi2ss goes by way of a double. */
+static bool machine_rounds_once(void)
+{
+	volatile int64_t x = 0x7fffffbfffffffff;
+
+	return (float)x == 0x1.fffffep62f;
+}
+
 static void wide_types_are_rounded_once(void **state)
 {
 	size_t n = 1 << 20;
-	uint64_t *x = malloc(n * sizeof *x);
+	uint64_t *x;
 
 	(void)state;
+	if (!machine_rounds_once())
+		skip();
+	x = malloc(n * sizeof *x);
 	assert_non_null(x);
 	for (size_t k = 0; k < LENGTH(subjects); k++) {
 		const struct subject *s = &subjects[k];

@@ -161,7 +161,7 @@ char *tfs_config_dump(const json_t *o)
 		else
 			to = (char *)memmove(to, s, n) + n;
 	}
-	char *ended = text ? realloc(text, (size_t)(to - text) + sizeof "\n") : NULL;
+	char *ended = text && !lacked_memory ? realloc(text, (size_t)(to - text) + sizeof "\n") : NULL;
 	if (ended)
 		strcpy(ended + (to - text), "\n");
 	else

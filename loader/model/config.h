@@ -23,7 +23,10 @@ int tfs_config_json(const char *text, size_t len, size_t flags, json_t **ret);
  */
 int tfs_config_parse(const char *text, size_t len, json_t **ret);
 
-/* @o as text, with a newline at the end, to be freed. NULL: out of memory. */
+/*
+ * @o as text, with a newline at the end, to be freed. NULL: out of memory, also for what this thread did to @o after it had parsed it last,
+ * so jansson's own results needn't be looked at.
+ */
 char *tfs_config_dump(const json_t *o);
 
 /*

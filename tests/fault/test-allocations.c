@@ -8,6 +8,8 @@
 #include "support/model-helpers.h"
 #include "support/small-models.h"
 
+#include "model/config.h"
+
 /* All of the first thousand, and then each so many-th: what comes later is mostly the same again. */
 enum { ALL = 1000, STEP = 7 };
 
@@ -200,6 +202,44 @@ static void every_scheme(void **state)
 	}
 }
 
+/* --- A configuration that is changed ------------------------------------------------------------------------------------- */
+
+static int change(char **ret_text)
+{
+	static const char text[] =
+		"{\"quantization_config\":{\"bits\":4},\"model_type\":\"llama\",\"rope_theta\":1e6,\"layers\":[1,2]}";
+	json_t *o;
+	int r = tfs_config_parse(text, strlen(text), &o);
+
+	if (r)
+		return r;
+	json_object_del(o, "quantization_config");
+	json_object_set_new(o, "dtype", json_string("bfloat16"));
+	*ret_text = tfs_config_dump(o);
+	json_decref(o);
+	return *ret_text ? 0 : -ENOMEM;
+}
+
+static void a_configuration(void **state)
+{
+	char *want = NULL, *got = NULL;
+	long n = 0;
+
+	(void)state;
+	assert_int_equal(change(&want), 0);
+	assert_true(want && strstr(want, "bfloat16"));
+	for (const char *failed = ""; failed; n++) {
+		inject_begin(INJECT_ALLOCATIONS, 0, n + 1);
+		int r = change(&got);
+		failed = inject_end();
+		assert_int_equal(r, failed ? -ENOMEM : 0);
+	}
+	assert_string_equal(got, want);
+	assert_true(n > 20);
+	free(got);
+	free(want);
+}
+
 /* --- The loader -------------------------------------------------------------------------------------------------------- */
 
 /* With backing files, if there can be any here, and without; by two threads, and by only one. */
@@ -245,10 +285,8 @@ static void every_one_of_the_loader(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_format),
-		cmocka_unit_test(every_directory),
-		cmocka_unit_test(every_scheme),
-		cmocka_unit_test(every_one_of_the_loader),
+		cmocka_unit_test(every_format),	   cmocka_unit_test(every_directory),	      cmocka_unit_test(every_scheme),
+		cmocka_unit_test(a_configuration), cmocka_unit_test(every_one_of_the_loader),
 	};
 	if (argc < 2)
 		return 2;

@@ -6,160 +6,16 @@
  */
 #include "support/loading.h"
 #include "support/model-helpers.h"
+#include "support/seeds.h"
 #include "support/small-models.h"
 
 #include "model/config.h"
 
-/* All of the first thousand, and then each so many-th: what comes later is mostly the same again. */
-enum { ALL = 1000, STEP = 7 };
-
-static long after(long n)
-{
-	return n + (n < ALL ? 1 : STEP);
-}
-
-static struct shown right;
-
-/* Open, show and close @path, with each allocation failing once. The number of allocations that were tried; @right is what it shows. */
-static unsigned long try_path(const char *path)
-{
-	static struct shown got;
-	unsigned long tried = 0;
-	const char *failed;
-
-	show(path, &right);
-	for (long n = 1;; n = after(n)) {
-		const unsigned open_before = inject_open_files();
-		const long mapped_before = inject.mapped;
-
-		inject_begin(INJECT_ALLOCATIONS, 0, n);
-		show(path, &got);
-		failed = inject_end();
-		if (!failed)
-			break;
-		tried++;
-		check_shown(&got, &right, path, failed, n);
-		if (inject_open_files() != open_before || inject.mapped != mapped_before)
-			inject_fail_msg("%s: %s fails (%ld): something is left open or mapped", path, failed, n);
-	}
-	assert_int_equal(got.r, right.r);
-	assert_int_equal(got.n, right.n);
-	assert_int_equal(got.n_warnings, right.n_warnings);
-	assert_memory_equal(got.files, right.files, right.n * sizeof *right.files);
-	return tried;
-}
-
-/* --- A file of each format --------------------------------------------------------------------------------------------- */
-
-static const char *seeds_dir;
-
-/*
- * FOLDER of that directory: files that are called @name, or @zip if they are zip files, and what is beside them: a file, or those from 0
- * to @n, the digit in place of '#', which is the seed of that name, or itself ("."), or any bytes.
- */
-static const struct seeds {
-	const char *folder, *name, *zip;
-	struct beside {
-		const char *name, *seed;
-		unsigned n;
-	} beside[5];
-} all_seeds[] = {
-	{ "safetensors", "model.safetensors" },
-	{ "gguf", "model.gguf" },
-	{ "ggml", "ggml-model.bin" },
-	{ "torch", "model.pt", "model.pt" },
-	{ "arrays", "model.pkl" },
-	{ "npy", "model.npy", "model.npz" },
-	{ "onnx", "model.onnx", NULL, { { "weights.data" } } },
-	{ "flax", "flax_model.msgpack" },
-	{ "hdf5", "model.h5", "model.keras" },
-	{ "tensorflow", "variables.index", NULL, { { "variables.data-00000-of-00001" } } },
-	{ "ctranslate2", "model.bin" },
-	{ "tensorizer", "model.tensors" },
-	{ "tflite", "model.tflite" },
-	{ "executorch", "model.pte" },
-	{ "ort", "model.ort" },
-	{ "openvino", "model.xml", NULL, { { "model.bin" } } },
-	{ "tfjs",
-	  "model.json",
-	  NULL,
-	  { { "a.bin" }, { "c.bin" }, { "s.bin" }, { "group1-shard#of9.bin", .n = 9 }, { "group2-shard1of9.bin" } } },
-	{ "coreml", "model.mlmodel" },
-	{ "paddle", "model.pdiparams", NULL, { { "model.pdmodel", "program" } } },
-	{ "dcp", ".metadata", NULL, { { "__#_0.distcp", ".", 4 } } },
-	{ "archive", "model.tar", "model.zip" },
-	{ "index", "model.safetensors.index.json" },
-};
-
-static size_t read_seed(const char *folder, const char *name, uint8_t *buf, size_t size)
-{
-	char path[4096];
-
-	snprintf(path, sizeof path, "%s/%s/%s", seeds_dir, folder, name);
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
-	ssize_t n = read(fd, buf, size);
-	assert_true(n >= 0 && (size_t)n < size);
-	close(fd);
-	return (size_t)n;
-}
-
-/* @seed: NULL: any bytes. */
-static void put_beside(const char *dir, const char *folder, const char *seed, const struct beside *b)
-{
-	static uint8_t bytes[1 << 16];
-	size_t len = 4096;
-	char name[100];
-
-	fill(bytes, 0, len);
-	if (seed)
-		len = read_seed(folder, seed, bytes, sizeof bytes);
-	for (unsigned i = 0; !i || i <= b->n; i++) {
-		snprintf(name, sizeof name, "%s", b->name);
-		if (strchr(name, '#'))
-			*strchr(name, '#') = (char)('0' + i);
-		put_file(dir, name, bytes, len);
-	}
-}
-
-static unsigned long try_seed(const struct seeds *s, const char *seed)
-{
-	static uint8_t bytes[1 << 16];
-	char *dir = make_tree();
-	size_t len = read_seed(s->folder, seed, bytes, sizeof bytes);
-
-	put_file(dir, s->zip && len && *bytes == 'P' ? s->zip : s->name, bytes, len);
-	for (size_t i = 0; i < LENGTH(s->beside) && s->beside[i].name; i++)
-		put_beside(dir, s->folder, strcmp(s->beside[i].seed ? s->beside[i].seed : "", ".") ? s->beside[i].seed : seed,
-			   &s->beside[i]);
-	unsigned long tried = try_path(dir);
-	remove_tree(dir);
-	return tried;
-}
-
 static void every_format(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < LENGTH(all_seeds); i++) {
-		char path[4096];
-		unsigned long tried = 0, files = 0, sound = 0, shown = 0;
-		struct dirent *e;
-
-		snprintf(path, sizeof path, "%s/%s", seeds_dir, all_seeds[i].folder);
-		DIR *d = opendir(path);
-		assert_non_null(d);
-		while ((e = readdir(d)))
-			if (e->d_name[0] != '.') {
-				tried += try_seed(&all_seeds[i], e->d_name);
-				files++;
-				sound += !right.r;
-				shown += right.n;
-			}
-		closedir(d);
-		assert_true(tried > 0);
-		print_message("%s: %lu files, %lu of them sound, which show %lu, %lu allocations\n", all_seeds[i].folder, files,
-			      sound, shown, tried);
-	}
+	for (size_t i = 0; i < LENGTH(all_seeds); i++)
+		try_seeds(&all_seeds[i], INJECT_ALLOCATIONS, 0);
 }
 
 /* --- Directories ------------------------------------------------------------------------------------------------------- */
@@ -170,8 +26,9 @@ static void every_directory(void **state)
 
 	(void)state;
 	put_sets(dir);
-	print_message("sets: %lu allocations\n", try_path(dir));
-	print_message("one of its files: %lu allocations\n", try_path(in_tree(dir, "model-00001-of-00003.safetensors")));
+	print_message("sets: %lu allocations\n", try_path(dir, INJECT_ALLOCATIONS, 0));
+	print_message("one of its files: %lu allocations\n",
+		      try_path(in_tree(dir, "model-00001-of-00003.safetensors"), INJECT_ALLOCATIONS, 0));
 	remove_tree(dir);
 }
 
@@ -197,7 +54,7 @@ static void every_scheme(void **state)
 		if (m->sets[0].n_scaled != 1)
 			fail_msg("%s: it isn't quantised: %s", all_quantised[i].name, w.text[0]);
 		tfs_model_destroy(m);
-		print_message("%s: %lu allocations\n", all_quantised[i].name, try_path(dir));
+		print_message("%s: %lu allocations\n", all_quantised[i].name, try_path(dir, INJECT_ALLOCATIONS, 0));
 		remove_tree(dir);
 	}
 }

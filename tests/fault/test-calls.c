@@ -21,13 +21,13 @@ static void the_scan_of_a_directory(void **state)
 	remove_tree(dir);
 }
 
-/* The first way, of each call, and the next three, which are all that most calls have, of each fifth. */
+/* The first way, of each call, and the next three, which are all that most calls have, of each ninth. */
 static void the_scan_of_each_format(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < LENGTH(all_seeds); i++)
 		for (unsigned way = 0; way < 4; way++) {
-			each = way ? 5 : 1;
+			each = way ? 9 : 1;
 			try_seeds(&all_seeds[i], INJECT_CALLS, way);
 		}
 	each = 1;

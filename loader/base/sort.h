@@ -20,6 +20,26 @@ static inline int tfs_name_cmp(const char *a, size_t a_len, const char *b, size_
 	return c ? c : (a_len > b_len) - (a_len < b_len);
 }
 
+struct tfs_name_part {
+	const char *s;
+	size_t len;
+};
+
+/* The same for @name and the @n parts of a name, one after the other, which needs no memory to put them together. */
+static inline int tfs_name_cmp_parts(const char *name, size_t len, const struct tfs_name_part *parts, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		const size_t part = parts[i].len, m = part < len ? part : len;
+		int c = m ? memcmp(name, parts[i].s, m) : 0;
+
+		if (c || len < part)
+			return c ? c : -1;
+		name += part;
+		len -= part;
+	}
+	return len > 0;
+}
+
 typedef int tfs_compare_fn(const void *a, const void *b);
 
 struct tfs_sort_run {

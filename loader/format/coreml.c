@@ -217,17 +217,18 @@ static int in_immediate(struct coreml *c, const struct tfs_pb_field *f, void *ar
 	return f->number == IMMEDIATE_TENSOR ? each_field(c, f, in_immediate_tensor, arg) : 0;
 }
 
-/* NULL: unknown, or out of memory. */
-static const struct tfs_dtype *dtype_of(struct coreml *c, uint64_t mil)
+/* *@ret: NULL if it is unknown. 0 or -ENOMEM. */
+static int dtype_of(struct coreml *c, uint64_t mil, const struct tfs_dtype **ret)
 {
+	*ret = NULL;
 	for (size_t i = 0; i < TYPES; i++) {
 		if (types[i].mil != mil)
 			continue;
-		if (types[i].elems)
-			return tfs_catalog_dtype(c->d.catalog, types[i].ours, NULL, types[i].elems, types[i].bytes);
-		return tfs_dtype_by_name(types[i].ours, strlen(types[i].ours));
+		*ret = types[i].elems ? tfs_catalog_dtype(c->d.catalog, types[i].ours, NULL, types[i].elems, types[i].bytes) :
+					tfs_dtype_by_name(types[i].ours, strlen(types[i].ours));
+		return *ret ? 0 : -ENOMEM;
 	}
-	return NULL;
+	return 0;
 }
 
 /* The name of what an operation has under @key (number 0: its own). */
@@ -285,8 +286,9 @@ static int read_value(struct coreml *c, const struct tfs_pb_field *field, const 
 	if (r || (!v.blob.number && !v.data.number))
 		return r;
 	t.ndim = v.ndim;
-	t.dtype = dtype_of(c, v.type);
-	r = make_name(c, output, key, &t);
+	r = dtype_of(c, v.type, &t.dtype);
+	if (!r)
+		r = make_name(c, output, key, &t);
 	/* Of the few numbers in the program itself, those of another type are its parameters. */
 	if (r || (!v.blob.number && (!t.dtype || !v.fixed)))
 		return r;
@@ -458,8 +460,10 @@ static bool recognises(const struct tfs_sample *s)
 	struct tfs_pb_field f;
 	int r;
 
-	if (!pb || s->len < 2 || s->start[0] != 8) /* the version's tag, which protobuf's writers put first */
+	if (s->len < 2 || s->start[0] != 8) /* the version's tag, which protobuf's writers put first */
 		return false;
+	if (!pb)
+		return tfs_sample_fails(s, -ENOMEM);
 	tfs_pb_init(pb, s->in, &ignored);
 	while ((r = tfs_pb_next(pb, &f)) > 0) {
 		version |= f.number == MODEL_VERSION && f.wire == TFS_PB_VARINT;
@@ -468,7 +472,7 @@ static bool recognises(const struct tfs_sample *s)
 		if (f.number > 3 && f.number != 10 && f.number < 200)
 			return false;
 	}
-	return !r && version && described && program;
+	return r ? tfs_sample_fails(s, r) : version && described && program;
 }
 
 /* --- The record before the bytes ------------------------------------------------------------------------------------- */

@@ -197,9 +197,11 @@ static int pass_over(void *arg, const struct tfs_zip_member *m, const struct tfs
 static void read_zip(struct tfs_sample *s)
 {
 	struct tfs_error ignored;
+	int r = tfs_zip_claims(s->start) || is_program(s) ? tfs_zip_read(s->in, pass_over, NULL, &s->zip, &ignored) : -EINVAL;
 
-	if ((tfs_zip_claims(s->start) || is_program(s)) && tfs_zip_read(s->in, pass_over, NULL, &s->zip, &ignored))
+	if (r)
 		s->zip = NULL;
+	tfs_sample_fails(s, r);
 }
 
 /* Has it a compressed member whose name is that of weights? */
@@ -306,17 +308,23 @@ static void sniff(struct tfs_sample *s, struct tfs_sniffed *c)
 		sniff_text(s, c);
 }
 
+static int unknown(int failure, struct tfs_error *err)
+{
+	return failure ? tfs_error_set(err, failure, TFS_NO_OFFSET, "looking what it is: %s", strerror(-failure)) : 0;
+}
+
 int tfs_sniff(const struct tfs_input *in, struct tfs_sniffed *ret_sniffed, struct tfs_error *err)
 {
 	struct tfs_sample s;
-	int r = take_sample(&s, in, err);
+	int failure = 0, r = take_sample(&s, in, err);
 
 	if (r)
 		return r;
 	*ret_sniffed = (struct tfs_sniffed){ 0 };
+	s.failure = &failure;
 	sniff(&s, ret_sniffed);
 	tfs_zip_destroy(s.zip);
-	return 0;
+	return ret_sniffed->format ? 0 : unknown(failure, err);
 }
 
 int tfs_sniff_format(const struct tfs_input *in, const char *file_name, const struct tfs_format **format, struct tfs_error *err)
@@ -324,7 +332,7 @@ int tfs_sniff_format(const struct tfs_input *in, const char *file_name, const st
 	const struct tfs_format *f;
 	struct tfs_sample s;
 	size_t i = 0;
-	int r;
+	int failure = 0, r;
 
 	while ((f = tfs_format_at(i)) && !tfs_format_may_have(f, file_name))
 		i++;
@@ -333,6 +341,7 @@ int tfs_sniff_format(const struct tfs_input *in, const char *file_name, const st
 	r = take_sample(&s, in, err);
 	if (r)
 		return r;
+	s.failure = &failure;
 	if (!*format)
 		read_zip(&s);
 	for (; (f = tfs_format_at(i)); i++)
@@ -341,7 +350,7 @@ int tfs_sniff_format(const struct tfs_input *in, const char *file_name, const st
 	if (f)
 		*format = f;
 	tfs_zip_destroy(s.zip);
-	return 0;
+	return f ? 0 : unknown(failure, err);
 }
 
 int tfs_sniff_pointer(const struct tfs_input *in, struct tfs_error *err)

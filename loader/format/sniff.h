@@ -6,6 +6,7 @@
 #ifndef TFS_FORMAT_SNIFF_H
 #define TFS_FORMAT_SNIFF_H
 
+#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,7 +27,16 @@ struct tfs_sample {
 	size_t len;			/* bytes in start: the whole file if it has fewer than TFS_SAMPLE_SIZE */
 	uint8_t start[TFS_SAMPLE_SIZE]; /* followed by zeros */
 	struct tfs_zip *zip; /* the members of a zip file, or of a program that is one, too; NULL if it isn't, or is damaged */
+	int *failure;	     /* see tfs_sample_fails() */
 };
+
+/* For recognises(): looking at the file has failed with @r, so unless that is -EINVAL nobody knows what it is. False. */
+static inline bool tfs_sample_fails(const struct tfs_sample *s, int r)
+{
+	if (r < 0 && r != -EINVAL && !*s->failure)
+		*s->failure = r;
+	return false;
+}
 
 /* Does the file have the @len bytes at @bytes at @at, within the sample? */
 bool tfs_sample_has(const struct tfs_sample *s, size_t at, const void *bytes, size_t len);
@@ -52,12 +62,12 @@ struct tfs_sniffed {
 	const char *what;		 /* completes "is …": "an HTML page"; NULL: unknown */
 };
 
-/* 0, or pread's error. */
+/* 0; -ENOMEM, or pread's error, if that is why it has no format. */
 int tfs_sniff(const struct tfs_input *in, struct tfs_sniffed *ret_sniffed, struct tfs_error *err);
 
 /*
  * Which format the file @file_name is of, as its content decides between those that have such names. *@format: the one that the name
- * means by itself, or NULL: kept if no other recognises it. 0, or pread's error.
+ * means by itself, or NULL: kept if no other recognises it. 0, or as tfs_sniff(): then nothing is known.
  */
 int tfs_sniff_format(const struct tfs_input *in, const char *file_name, const struct tfs_format **format, struct tfs_error *err);
 

@@ -55,17 +55,21 @@ struct weight {
 /* --- Is it one? ------------------------------------------------------------------------------------------------------ */
 
 /* Is @word in the file? */
-static bool contains(const struct tfs_input *in, const char *word)
+static bool contains(const struct tfs_sample *s, const char *word)
 {
+	const struct tfs_input *in = s->in;
 	const size_t len = strlen(word), room = 64 << 10;
 	cleanup_free char *buf = malloc(room);
 	bool found = false;
 
-	for (uint64_t at = 0; buf && !found && at < in->size;) {
+	if (!buf)
+		return tfs_sample_fails(s, -ENOMEM);
+	for (uint64_t at = 0; !found && at < in->size;) {
 		const size_t n = in->size - at < room ? in->size - at : room;
+		int r = tfs_input_read(in, buf, n, at, NULL);
 
-		if (tfs_input_read(in, buf, n, at, NULL))
-			return false;
+		if (r)
+			return tfs_sample_fails(s, r);
 		found = memmem(buf, n, word, len);
 		at += n < room || n <= len ? n : n - len; /* it may be across the end of the buffer */
 	}
@@ -73,13 +77,14 @@ static bool contains(const struct tfs_input *in, const char *word)
 }
 
 /* Is the last byte but white space another than @end? */
-static bool is_cut(const struct tfs_input *in, char end)
+static bool is_cut(const struct tfs_sample *s, char end)
 {
 	char tail[64];
-	size_t n = in->size < sizeof tail ? in->size : sizeof tail;
+	size_t n = s->in->size < sizeof tail ? s->in->size : sizeof tail;
+	int r = tfs_input_read(s->in, tail, n, s->in->size - n, NULL);
 
-	if (tfs_input_read(in, tail, n, in->size - n, NULL))
-		return false;
+	if (r)
+		return tfs_sample_fails(s, r);
 	while (n && strchr(" \t\r\n", tail[n - 1]))
 		n--;
 	return !n || tail[n - 1] != end;
@@ -95,12 +100,11 @@ static bool recognises(const struct tfs_sample *s)
 	if (at == s->len || s->in->size > MAX_SIZE)
 		return false;
 	if (s->start[at] == '[') {
-		bool paths = contains(s->in, "\"paths\""), weights = contains(s->in, "\"weights\"");
+		bool paths = contains(s, "\"paths\""), weights = contains(s, "\"weights\"");
 
-		return paths && weights ? true : (paths || weights) && is_cut(s->in, ']');
+		return paths && weights ? true : (paths || weights) && is_cut(s, ']');
 	}
-	return s->start[at] == '{' &&
-	       (contains(s->in, "\"weightsManifest\"") || (contains(s->in, "\"modelTopology\"") && is_cut(s->in, '}')));
+	return s->start[at] == '{' && (contains(s, "\"weightsManifest\"") || (contains(s, "\"modelTopology\"") && is_cut(s, '}')));
 }
 
 /* --- Weights --------------------------------------------------------------------------------------------------------- */

@@ -523,13 +523,18 @@ void tfs_zip_destroy(struct tfs_zip *zip)
 	free(z);
 }
 
-const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char *name, size_t len)
+const struct tfs_zip_member *tfs_zip_find_parts(const struct tfs_zip *zip, const struct tfs_name_part *parts, size_t n)
 {
 	const struct zip *z = (const struct zip *)zip;
 	const struct tfs_zip_member *const *m = z->by_name;
-	size_t at = tfs_search(i, 0, zip->n_members, tfs_name_cmp(m[i]->name, m[i]->name_len, name, len) < 0);
+	size_t at = tfs_search(i, 0, zip->n_members, tfs_name_cmp_parts(m[i]->name, m[i]->name_len, parts, n) < 0);
 
-	return at < zip->n_members && !tfs_name_cmp(m[at]->name, m[at]->name_len, name, len) ? m[at] : NULL;
+	return at < zip->n_members && !tfs_name_cmp_parts(m[at]->name, m[at]->name_len, parts, n) ? m[at] : NULL;
+}
+
+const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char *name, size_t len)
+{
+	return tfs_zip_find_parts(zip, &(struct tfs_name_part){ name, len }, 1);
 }
 
 /* --- Their bytes --------------------------------------------------------------------------------------------------- */

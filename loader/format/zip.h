@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/sort.h"
 
 enum { TFS_ZIP_STORED = 0, TFS_ZIP_DEFLATED = 8 };
 
@@ -51,8 +52,9 @@ int tfs_zip_read(const struct tfs_input *in, tfs_zip_unsound_fn *unsound, void *
 		 struct tfs_error *err);
 void tfs_zip_destroy(struct tfs_zip *zip); /* takes NULL */
 
-/* The member of that name, or NULL. */
+/* The member of that name, or NULL; the same for a name in @n parts, one after the other. */
 const struct tfs_zip_member *tfs_zip_find(const struct tfs_zip *zip, const char *name, size_t len);
+const struct tfs_zip_member *tfs_zip_find_parts(const struct tfs_zip *zip, const struct tfs_name_part *parts, size_t n);
 
 /*
  * Read unpacked bytes [0, @len) of a member into @buf, inflating if needed; @len is at most m->unpacked. If it is all of them, the

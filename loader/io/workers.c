@@ -59,7 +59,7 @@ struct worker {
 	unsigned depth;
 	unsigned n_busy;
 	uint8_t *memory;	 /* scratch, then a buffer for each job in progress; NULL while idle */
-	struct running *running; /* depth of them */
+	struct running *running; /* depth of them, at least 1 */
 };
 
 /* --- Jobs ---------------------------------------------------------------------------------------------------------- */
@@ -346,13 +346,7 @@ static void *worker(void *arg)
 		tfs_sched_call_helpers(w->sched); /* it was available a moment ago; the others make up for it */
 	if (!me.context)
 		me.depth = 1;
-	me.running = calloc(me.depth, sizeof *me.running);
-	if (me.running) {
-		work(&me);
-	} else {
-		tfs_log_error("out of memory for a reading thread");
-		tfs_sched_call_helpers(w->sched);
-	}
+	work(&me);
 	drop_memory(&me);
 	if (me.context)
 		w->engines[w->tier]->destroy(me.context);
@@ -412,7 +406,10 @@ int tfs_workers_start(struct tfs_sched *sched, struct tfs_sources *sources, cons
 			break;
 		me->w = w;
 		me->depth = w->n < w->queueing ? w->depth : 0;
-		if (tfs_thread_start(&w->threads[w->n], "tfs-read", worker, me)) {
+		/* Not by the thread: it may be the only one, and nobody would read. */
+		me->running = calloc(me->depth ? me->depth : 1, sizeof *me->running);
+		if (!me->running || tfs_thread_start(&w->threads[w->n], "tfs-read", worker, me)) {
+			free(me->running);
 			free(me);
 			break;
 		}

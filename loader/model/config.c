@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,10 +80,41 @@ static size_t string_len(const char *s, size_t len)
 	return n < len ? n + 1 : len;
 }
 
-json_t *tfs_config_parse(const char *text, size_t len)
+/*
+ * Where jansson lacks memory, it calls the text wrong, or drops a character of a string and goes on (2.14: lex_save() doesn't look at
+ * what strbuffer_append_byte() returns). So we look ourselves.
+ */
+static _Thread_local bool lacked_memory;
+
+static void *allocate(size_t size)
+{
+	void *p = malloc(size);
+
+	lacked_memory |= !p;
+	return p;
+}
+
+static void set_allocator(void)
+{
+	json_set_alloc_funcs(allocate, free);
+}
+
+int tfs_config_json(const char *text, size_t len, size_t flags, json_t **ret)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, set_allocator);
+	lacked_memory = false;
+	*ret = json_loadb(text, len, flags, NULL);
+	if (!lacked_memory)
+		return *ret ? 0 : -EINVAL;
+	json_decref(tfs_steal(*ret));
+	return -ENOMEM;
+}
+
+int tfs_config_parse(const char *text, size_t len, json_t **ret)
 {
 	static const char byte_order_mark[] = "\xef\xbb\xbf";
-	json_t *o;
 	size_t n, at = len >= 3 && !memcmp(text, byte_order_mark, 3) ? 3 : 0;
 	cleanup_free char *marked = malloc(len * MOST_GROWTH + 1);
 	char *end = marked;
@@ -105,11 +137,12 @@ json_t *tfs_config_parse(const char *text, size_t len)
 		if (other)
 			*end++ = '"';
 	}
-	o = marked ? json_loadb(marked, (size_t)(end - marked), JSON_ALLOW_NUL, NULL) : NULL;
-	if (json_is_object(o))
-		return o;
-	json_decref(o);
-	return NULL;
+	*ret = NULL;
+	int r = marked ? tfs_config_json(marked, (size_t)(end - marked), JSON_ALLOW_NUL, ret) : -ENOMEM;
+	if (r || json_is_object(*ret))
+		return r;
+	json_decref(tfs_steal(*ret));
+	return -EINVAL;
 }
 
 char *tfs_config_dump(const json_t *o)
@@ -128,7 +161,7 @@ char *tfs_config_dump(const json_t *o)
 		else
 			to = (char *)memmove(to, s, n) + n;
 	}
-	char *ended = text ? realloc(text, (size_t)(to - text) + sizeof "\n") : NULL;
+	char *ended = text && !lacked_memory ? realloc(text, (size_t)(to - text) + sizeof "\n") : NULL;
 	if (ended)
 		strcpy(ended + (to - text), "\n");
 	else
@@ -172,6 +205,5 @@ int tfs_config_read(const struct tfs_model *m, uint32_t dir, const char *name, j
 	int changed = node != UINT32_MAX ? tfs_model_check_node(m, node, &in) : 0;
 	if (changed || r)
 		return changed ? changed : r;
-	*ret = tfs_config_parse(text, in.size);
-	return *ret ? 0 : -EINVAL;
+	return tfs_config_parse(text, in.size, ret);
 }

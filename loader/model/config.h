@@ -14,13 +14,19 @@
 /* Larger files aren't configurations. One of a large model, with all of its layers, has a few hundred KiB. */
 #define TFS_MAX_CONFIG ((size_t)16 << 20)
 
-/*
- * The object in @text (@len bytes), owned by the caller; NULL: it isn't one, or out of memory. Integers that fit in 64 bits are such;
- * any other number is a string, for tfs_config_dump() to write as it was spelled.
- */
-json_t *tfs_config_parse(const char *text, size_t len);
+/* @text (@len bytes) as RFC 8259's JSON, owned by the caller. @flags: jansson's. 0; -EINVAL: it isn't that; -ENOMEM. */
+int tfs_config_json(const char *text, size_t len, size_t flags, json_t **ret);
 
-/* @o as text, with a newline at the end, to be freed. NULL: out of memory. */
+/*
+ * The object in @text, owned by the caller. Integers that fit in 64 bits are such; any other number is a string, for tfs_config_dump() to
+ * write as it was spelled. 0; -EINVAL: it isn't one; -ENOMEM.
+ */
+int tfs_config_parse(const char *text, size_t len, json_t **ret);
+
+/*
+ * @o as text, with a newline at the end, to be freed. NULL: out of memory, also for what this thread did to @o after it had parsed it last,
+ * so jansson's own results needn't be looked at.
+ */
 char *tfs_config_dump(const json_t *o);
 
 /*

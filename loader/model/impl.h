@@ -34,8 +34,10 @@ struct tfs_model_impl {
 	const char *given_name;		       /* the file given as MODEL, in the root; NULL: a directory was given */
 	size_t n_outside;		       /* links of the directory being read that aren't followed */
 	const char *outside;		       /* the first of them */
-	struct tfs_seen seen;		       /* while scanning what followed links lead to */
-	bool undecided;			       /* while scanning: it isn't known yet which links lead inside, so none is followed */
+	uint32_t *unseen;		       /* directories of which entries were left out, as nobody could look what they are */
+	size_t n_unseen, room_unseen;
+	struct tfs_seen seen; /* while scanning what followed links lead to */
+	bool undecided;	      /* while scanning: it isn't known yet which links lead inside, so none is followed */
 	unsigned threads;
 	struct tfs_scan_cost scan; /* what parsing may cost, and has */
 	tfs_warn_fn *warn;

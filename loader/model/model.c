@@ -71,6 +71,7 @@ void tfs_model_destroy(struct tfs_model *model)
 	free(m->sets);
 	free(m->is_source);
 	free(m->unread);
+	free(m->unseen);
 	tfs_arena_fini(&m->arena);
 	tfs_storage_destroy(m->pub.storage);
 	free(m);

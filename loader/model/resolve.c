@@ -305,6 +305,15 @@ static int sum_bytes(struct resolver *rs)
 	return 0;
 }
 
+/* May the set's directory have files that aren't in the tree? */
+static bool has_unseen(const struct resolver *rs)
+{
+	for (size_t i = 0; i < rs->m->n_unseen; i++)
+		if (rs->m->unseen[i] == rs->set->dir)
+			return true;
+	return false;
+}
+
 /* Index of the index's file @name among the shards, which are sorted by name. */
 static uint32_t place_of(const struct resolver *rs, const struct tfs_shard *shards, size_t n_shards, const char *name)
 {
@@ -312,7 +321,8 @@ static uint32_t place_of(const struct resolver *rs, const struct tfs_shard *shar
 
 	if (at < n_shards && !strcmp(rs->m->nodes[shards[at].node].name, name))
 		return at;
-	return tfs_model_find_child(&rs->m->pub, rs->set->dir, name, strlen(name)) == UINT32_MAX ? NOT_THERE : UNREADABLE;
+	const bool there = tfs_model_find_child(&rs->m->pub, rs->set->dir, name, strlen(name)) != UINT32_MAX;
+	return there || has_unseen(rs) ? UNREADABLE : NOT_THERE;
 }
 
 static int find_places(struct resolver *rs, const struct tfs_shard *shards, size_t n_shards)

@@ -164,7 +164,7 @@ static int add_entry(struct tfs_model_impl *m, uint32_t parent, int dir, const c
 		if (r == -ENOMEM)
 			return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory for the names of files");
 		if (r && !followed)
-			return 0;
+			return r == -ENOENT ? 0 : -r;
 		if (followed)
 			e = to;
 		if (link)
@@ -286,9 +286,13 @@ static int add_entries(struct tfs_model_impl *m, uint32_t node, int dir, const v
 	}
 	m->nodes[node].n_children = m->pub.n_nodes - m->nodes[node].first_child;
 	/* A directory that is readable but not searchable, or a dead mount. */
-	if (unseen)
+	if (unseen) {
 		tfs_model_warn(m, node, -code, "%zu of its %zu entries left out, the first is %s: %s", unseen, n, first,
 			       strerror(code));
+		if (tfs_array_room(m->unseen, m->n_unseen, m->room_unseen))
+			return -ENOMEM;
+		m->unseen[m->n_unseen++] = node;
+	}
 	if (m->n_outside)
 		tfs_model_warn(
 			m, node, -EXDEV,

@@ -12,7 +12,6 @@
 
 #include "base/array.h"
 #include "base/checked.h"
-#include "base/cleanup.h"
 #include "base/search.h"
 #include "base/sort.h"
 #include "model/config.h"
@@ -83,6 +82,7 @@ struct tfs_schemes {
 	size_t n_refused;
 	struct neighbours near[2];
 	size_t oldest; /* of these */
+	int failure;   /* -ENOMEM of what has no result to say so: then nothing that was found counts */
 	bool config_read;
 	bool config_asked;	       /* for the weight that is being determined */
 	uint32_t said_by[MAX_CONFIGS]; /* the files of the configuration that are there */
@@ -187,19 +187,17 @@ const struct tfs_tensor *tfs_schemes_part(struct tfs_schemes *s, const struct tf
 {
 	const size_t keep = t->name_len - drop, end = strlen(suffix), len = keep + end;
 	const struct neighbours *near = neighbours_of(s, t, keep);
-	char short_name[256], *name = short_name;
+	const struct tfs_name_part name[] = { { t->name, keep }, { suffix, end } };
+	const struct tfs_tensor *all = s->set->tensors;
+	const size_t n = s->set->n_tensors;
 
 	for (const struct tfs_tensor *p = near->first; p < near->end; p++)
 		if (p->name_len == len && !memcmp(p->name + keep, suffix, end))
 			return p;
 	if (near->first)
 		return NULL;
-	cleanup_free char *long_name = len > sizeof short_name ? malloc(len) : NULL;
-	if (len > sizeof short_name && !(name = long_name))
-		return NULL;
-	memcpy(name, t->name, keep);
-	memcpy(name + keep, suffix, end);
-	return tfs_schemes_named(s, name, len);
+	const size_t at = tfs_search(i, 0, n, tfs_name_cmp_parts(all[i].name, all[i].name_len, name, 2) < 0);
+	return at < n && !tfs_name_cmp_parts(all[at].name, all[at].name_len, name, 2) ? &all[at] : NULL;
 }
 
 /* --- Configuration --------------------------------------------------------------------------------------------------- */
@@ -212,7 +210,9 @@ static json_t *read_file(struct tfs_schemes *s, const char *name)
 
 	if (node != UINT32_MAX)
 		s->said_by[s->n_said_by++] = node;
-	if (r && r != -ENOENT && !s->unreadable) {
+	if (r == -ENOMEM)
+		s->failure = r;
+	else if (r && r != -ENOENT && !s->unreadable) {
 		s->unreadable = name;
 		tfs_model_warn(s->m, node, r, "%s isn't a configuration that can be read: no values that depend on it",
 			       node == UINT32_MAX ? name : "this");
@@ -366,8 +366,8 @@ int tfs_schemes_comfy_layers(struct tfs_schemes *s, const struct tfs_tensor *t, 
 	*ret_layers = NULL;
 	if (!text)
 		return r;
-	if (!m->parsed && len <= TFS_MAX_CONFIG)
-		m->o = tfs_config_parse(text, len);
+	if (!m->parsed && len <= TFS_MAX_CONFIG && tfs_config_parse(text, len, &m->o) == -ENOMEM)
+		return -ENOMEM;
 	m->parsed = true;
 	*ret_layers = object_in(m->o, "layers");
 	return *ret_layers ? 1 : -EINVAL;
@@ -388,6 +388,15 @@ int64_t tfs_schemes_read(struct tfs_schemes *s, const struct tfs_tensor *t, void
 	}
 	int r = t->nbytes ? tfs_input_read(&s->in, buf, t->nbytes, t->offset, NULL) : 0;
 	return r ? r : (int64_t)t->nbytes;
+}
+
+json_t *tfs_schemes_json(struct tfs_schemes *s, const char *text, size_t len)
+{
+	json_t *o;
+
+	if (tfs_config_json(text, len, 0, &o) == -ENOMEM)
+		s->failure = -ENOMEM;
+	return o;
 }
 
 /* --- What was found -------------------------------------------------------------------------------------------------- */
@@ -678,6 +687,8 @@ int tfs_schemes_find(struct tfs_model_impl *m, struct tfs_set *set)
 		s.config_asked = false;
 		for (size_t k = 0; k < sizeof schemes / sizeof *schemes && !r && !t->code; k++)
 			r = schemes[k]->find(&s, t);
+		if (s.failure)
+			r = s.failure;
 	}
 	/* Only now: what tells a weight may follow after its codes. */
 	for (size_t i = 0; i < set->n_tensors && r >= 0; i++)

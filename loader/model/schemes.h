@@ -110,6 +110,9 @@ int64_t tfs_config_integer(const json_t *o, const char *key, int64_t otherwise);
  */
 int64_t tfs_schemes_read(struct tfs_schemes *s, const struct tfs_tensor *t, void *buf, size_t size);
 
+/* @text as JSON, owned by the caller. NULL: it isn't that, or there is no memory for it, with which tfs_schemes_find() will fail. */
+json_t *tfs_schemes_json(struct tfs_schemes *s, const char *text, size_t len);
+
 /*
  * A weight of @ndim dimensions, called @name (@len bytes), with the values that @w says; all are copied. w->parts[0] is marked as codes,
  * and so are its other parts and marks that aren't of a type of numbers. Returns 1 or -ENOMEM.

@@ -73,18 +73,30 @@ static int refuse_cost(const struct tfs_model_impl *m, const struct tfs_share *s
 			     l->memory >> 20);
 }
 
-/* The format of a file whose name may mean anything into @file; NULL: none, or it can't be read. */
-static void format_by_content(const struct tfs_model *m, struct tfs_weight_file *file)
+/*
+ * The format of a file whose name may mean anything into @file; NULL: none, or it isn't ours to read. An error: it may well be weights, but
+ * that can't be seen now.
+ */
+static int format_by_content(const struct tfs_model *m, struct tfs_weight_file *file, struct tfs_error *err)
 {
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	const char *name = m->nodes[file->node].name;
+	const struct tfs_format *format = NULL;
+	int r = tfs_model_open_input(m, file->node, &in);
 
-	file->format = NULL;
-	if (tfs_model_open_input(m, file->node, &in))
-		return;
-	tfs_sniff_format(&in, name, &file->format, NULL);
-	if (!file->format && tfs_format_ends_with(name, ".tar"))
+	if (r == -EACCES || r == -EINVAL || r == -ESTALE) {
+		file->format = NULL;
+		return 0;
+	}
+	if (r)
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "opening: %s", tfs_model_why(m, file->node, r));
+	r = tfs_sniff_format(&in, name, &format, err);
+	if (r)
+		return r;
+	file->format = format;
+	if (!format && tfs_format_ends_with(name, ".tar"))
 		file->unread = tfs_sniff_old_torch(&in);
+	return 0;
 }
 
 /* For formats whose tensors are described by several files. */
@@ -129,10 +141,10 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 	int r;
 
 	if (file->is_ambiguous) {
-		format_by_content(m, file);
-		file->is_other = !file->format;
-		if (file->is_other)
-			return 0;
+		r = format_by_content(m, file, err);
+		file->is_other = !r && !file->format;
+		if (r || file->is_other)
+			return r;
 	}
 	if (S_ISLNK(n->mode))
 		return refuse_link(m, file->node, err);
@@ -164,7 +176,8 @@ static int parse(const struct tfs_model *m, struct tfs_weight_file *file, struct
 		r = tfs_external_check(m, n->parent, file->format, file->catalog);
 	if (!r)
 		r = check_any_left(file->catalog, err);
-	if (r && !err->code)
+	/* It may be about something else, such as a tensor that was left out. */
+	if (r && (err->code != r || !err->what[0]))
 		tfs_error_set(err, r, TFS_NO_OFFSET, "reading its header: %s", strerror(-r));
 	return r;
 }

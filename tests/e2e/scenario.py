@@ -367,6 +367,24 @@ def all_right(model, mount, *order):
 
 
 @step
+def right_or_refused(model, mount):
+    """Every tensor in every view of its bytes: right, or an error for want of something. How many were refused."""
+    due = errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.ENOSPC
+    refused = 0
+    for t in tensors_of(model):
+        for view, suffix in (("tensors", ""), ("npy", ".npy")):
+            path = os.path.join(os.fsencode(mount), view.encode(), file_name(t.name, suffix))
+            try:
+                got = slurp(path)
+            except OSError as error:
+                check(error.errno in due, f"{t.name}: {error}")
+                refused += 1
+                continue
+            check(got.endswith(content(t).tobytes()), f"{t.name}: wrong bytes")
+    print(refused)
+
+
+@step
 def one_right(model, mount, *names):
     for t in tensors_of(model):
         if t.name in names:

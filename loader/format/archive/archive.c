@@ -143,30 +143,37 @@ static void keep_counted(struct archive *a)
  * Does the member's content begin like its format, too? Other files have names like ".bin". An npz, which is one by its name, may have
  * anything in it beside arrays.
  */
-static bool is_of(const struct tfs_input *in, const struct tfs_format *format, uint64_t offset, uint64_t size)
+static int is_of(const struct tfs_input *in, const struct tfs_format *format, uint64_t offset, uint64_t size)
 {
 	const struct tfs_input inner = tfs_input_window(in, offset, size);
 	struct tfs_sniffed c;
 
-	if (tfs_sniff(&inner, &c, NULL))
-		return false;
+	int r = tfs_sniff(&inner, &c, NULL);
+
+	if (r)
+		return r == -EINVAL ? 0 : r;
 	return c.format == format || (format == &tfs_format_npz && c.container == TFS_IN_ZIP);
 }
 
 /* --- Their tensors --------------------------------------------------------------------------------------------------- */
 
 /* Forget the files that turn out not to be of their format, unless there is no other that would be an error instead. */
-static void drop_others(struct archive *a)
+static int drop_others(struct archive *a)
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < a->n; i++)
-		a->files[i].counts = a->n == 1 || a->files[i].packed ||
-				     is_of(a->in, a->files[i].format, a->files[i].offset, a->files[i].size);
-	for (size_t i = 0; i < a->n; i++)
-		kept += a->files[i].counts;
+	for (size_t i = 0; i < a->n; i++) {
+		struct inner *f = &a->files[i];
+		int r = a->n == 1 || f->packed ? 1 : is_of(a->in, f->format, f->offset, f->size);
+
+		if (r < 0)
+			return tfs_error_set(a->err, r, f->offset, "looking what %s is: %s", f->path, strerror(-r));
+		f->counts = r;
+		kept += r;
+	}
 	if (kept)
 		keep_counted(a);
+	return 0;
 }
 
 /* Do the names of their files tell two weight files apart, other than as shards of one? */
@@ -222,7 +229,9 @@ static int read_files(struct archive *a)
 	size_t n_read = 0;
 	int r = 0;
 
-	drop_others(a);
+	r = drop_others(a);
+	if (r)
+		return r;
 	a->prefixed = needs_prefix(a);
 	for (size_t i = 0; i < a->n && !r; i++) {
 		const struct inner *f = &a->files[i];
@@ -358,23 +367,23 @@ static int look_for(void *arg, const struct tfs_tar_member *m)
 {
 	struct look *l = arg;
 	const struct tfs_format *f = m->cut ? NULL : format_of(tfs_tar_plain(m->name));
+	int r = f && !m->link ? is_of(l->in, f, m->offset, m->size) : 0;
 
 	l->links = l->links || (f && m->link);
-	return f && !m->link && is_of(l->in, f, m->offset, m->size) ? -ECANCELED : 0;
+	return r > 0 ? -ECANCELED : r;
 }
 
-/* Is one of the links of the tar file, which has no other weights, one to weights? */
-static bool links_to_weights(const struct tfs_input *in)
+/* Is one of the links of the tar file, which has no other weights, one to weights? Or -errno. */
+static int links_to_weights(const struct tfs_input *in)
 {
 	struct archive a = { .in = in };
 	int r = tfs_tar_walk(in, LOOK_AT, take_tar, &a, NULL);
-	bool found = false;
 
-	if ((r >= 0 || r == -EINVAL) && !resolve_links(&a, LOOK_AT))
-		for (size_t i = 0; i < a.n && !found; i++)
-			found = !a.files[i].packed && is_of(in, a.files[i].format, a.files[i].offset, a.files[i].size);
+	r = r < 0 && r != -EINVAL ? r : resolve_links(&a, LOOK_AT);
+	for (size_t i = 0; i < a.n && !r; i++)
+		r = a.files[i].packed ? 0 : is_of(in, a.files[i].format, a.files[i].offset, a.files[i].size);
 	fini(&a);
-	return found;
+	return r;
 }
 
 /* Not within another archive, as a file could be nested as deep as it is long. */
@@ -384,7 +393,14 @@ static bool tar_recognises(const struct tfs_sample *s)
 
 	if (s->in->outer || !tfs_tar_claims(s->start, s->len))
 		return false;
-	return tfs_tar_walk(s->in, LOOK_AT, look_for, &l, NULL) == -ECANCELED || (l.links && links_to_weights(s->in));
+	int r = tfs_tar_walk(s->in, LOOK_AT, look_for, &l, NULL);
+	if (r == -ECANCELED)
+		return true;
+	if ((r >= 0 || r == -EINVAL) && l.links)
+		r = links_to_weights(s->in);
+	else if (r > 0)
+		r = 0;
+	return r < 0 ? tfs_sample_fails(s, r) : r;
 }
 
 /* Note how the walk over the members ended, which is @how, or an error in @err. */
@@ -461,8 +477,10 @@ static bool zip_recognises(const struct tfs_sample *s)
 		const struct tfs_zip_member *m = &s->zip->members[i];
 		const struct tfs_format *f = m->method == TFS_ZIP_STORED && !m->encrypted ? format_of(m->name) : NULL;
 
-		if (f && is_of(s->in, f, m->offset, m->size))
-			return true;
+		int r = f ? is_of(s->in, f, m->offset, m->size) : 0;
+
+		if (r)
+			return r < 0 ? tfs_sample_fails(s, r) : true;
 	}
 	return false;
 }

@@ -180,7 +180,8 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	for (size_t i = 0; !r && i < z.zip->n_members; i++)
 		r = take_member(&z, &z.zip->members[i]);
 	tfs_zip_destroy(z.zip);
-	return r ? tfs_error_set(err, r, wrong.offset, "%s", wrong.what) : 0;
+	/* What is in it may be about a member that was left out. */
+	return r && wrong.code == r ? tfs_error_set(err, r, wrong.offset, "%s", wrong.what) : r;
 }
 
 const struct tfs_format tfs_format_npz = {

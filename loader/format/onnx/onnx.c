@@ -68,9 +68,9 @@ enum {
 
 /*
  * Protobuf has no magic: nothing but the fields of a ModelProto, each of its wire type, a version and a graph among them. Other
- * models in protobuf (TensorFlow, Core ML, Caffe) have other fields.
+ * models in protobuf (TensorFlow, Core ML, Caffe) have other fields. Or -errno.
  */
-static bool is_model(struct tfs_pb *pb)
+static int is_model(struct tfs_pb *pb)
 {
 	static const uint8_t wires[] = {
 		/* by number, plus one */
@@ -93,11 +93,11 @@ static bool is_model(struct tfs_pb *pb)
 
 	while ((r = tfs_pb_next(pb, &f)) > 0) {
 		if (f.number >= sizeof wires || wires[f.number] != f.wire + 1)
-			return false;
+			return 0;
 		version |= f.number == MODEL_IR_VERSION;
 		graph |= f.number == MODEL_GRAPH;
 	}
-	return !r && version && graph;
+	return r ? r : version && graph;
 }
 
 static bool recognises(const struct tfs_sample *s)
@@ -106,9 +106,10 @@ static bool recognises(const struct tfs_sample *s)
 	struct tfs_error ignored;
 
 	if (!pb)
-		return false;
+		return tfs_sample_fails(s, -ENOMEM);
 	tfs_pb_init(pb, s->in, &ignored);
-	return is_model(pb);
+	int r = is_model(pb);
+	return r < 0 ? tfs_sample_fails(s, r) : r;
 }
 
 /* Is @f this text? */

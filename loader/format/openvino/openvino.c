@@ -98,8 +98,8 @@ static int read_shape(struct ir *ir, uint64_t shape[TFS_MAX_DIMS], unsigned *ret
 	return 0;
 }
 
-/* NULL: unknown, or out of memory. */
-static const struct tfs_dtype *type_of(struct ir *ir, const struct tfs_xml_text *name)
+/* *@ret: NULL if it is unknown. 0 or -ENOMEM. */
+static int type_of(struct ir *ir, const struct tfs_xml_text *name, const struct tfs_dtype **ret)
 {
 	static const struct {
 		const char *name, *ours;
@@ -110,15 +110,16 @@ static const struct tfs_dtype *type_of(struct ir *ir, const struct tfs_xml_text 
 		{ "f8e4m3", "F8_E4M3" }, { "f8e5m2", "F8_E5M2" }, { "f8e8m0", "F8_E8M0" }, { "f4e2m1", "F4" }, { "u2", "U2" },
 	};
 
+	*ret = NULL;
 	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
 		if (tfs_xml_is(name, types[i].name))
-			return tfs_dtype_by_name(types[i].ours, strlen(types[i].ours));
+			*ret = tfs_dtype_by_name(types[i].ours, strlen(types[i].ours));
 	/* Whose values, or order in a byte, are OpenVINO's own (element_iterator.hpp). */
-	if (tfs_xml_is(name, "nf4"))
-		return tfs_catalog_dtype(ir->d.catalog, "NF4", NULL, 2, 1);
-	if (tfs_xml_is(name, "u1"))
-		return tfs_catalog_dtype(ir->d.catalog, "U1", NULL, 8, 1);
-	return NULL;
+	const bool nf4 = tfs_xml_is(name, "nf4");
+	if (!nf4 && !tfs_xml_is(name, "u1"))
+		return 0;
+	*ret = tfs_catalog_dtype(ir->d.catalog, nf4 ? "NF4" : "U1", NULL, nf4 ? 2 : 8, 1);
+	return *ret ? 0 : -ENOMEM;
 }
 
 static int add_const(struct ir *ir, const struct tfs_xml_text *name)
@@ -147,7 +148,9 @@ static int add_const(struct ir *ir, const struct tfs_xml_text *name)
 		return r;
 	if (tfs_xml_is(type, "string"))
 		return tfs_drafts_leave_out(&ir->d, &t, "a tensor of strings");
-	t.dtype = type_of(ir, type);
+	r = type_of(ir, type, &t.dtype);
+	if (r)
+		return r;
 	if (!t.dtype)
 		return tfs_drafts_leave_out(&ir->d, &t, "an unknown type, %s",
 					    tfs_quote(quoted, sizeof quoted, type->s, type->len));

@@ -544,8 +544,10 @@ static bool recognises(const struct tfs_sample *s)
 
 	if (p + 8 < s->start + s->len && !p[0] && !p[1] && p[2] && p[2] <= 32 && p[3] == (HEADER_SHARDS << 3 | TFS_PB_VARINT))
 		return true;
-	return s->in->size >= sizeof footer && !tfs_input_read(s->in, footer, sizeof footer, s->in->size - sizeof footer, NULL) &&
-	       tfs_sstable_claims(footer);
+	if (s->in->size < sizeof footer)
+		return false;
+	int r = tfs_input_read(s->in, footer, sizeof footer, s->in->size - sizeof footer, NULL);
+	return r ? tfs_sample_fails(s, r) : tfs_sstable_claims(footer);
 }
 
 const struct tfs_format tfs_format_tensorflow = {

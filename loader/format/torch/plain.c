@@ -37,17 +37,12 @@ static bool has_arrays(const uint8_t *bytes, size_t len)
 	return false;
 }
 
-/* The beginning of the file, LOOK_AT bytes or all of it, malloc()ed. NULL: it can't be read. */
-static uint8_t *look(const struct tfs_input *in, size_t *ret_len)
+/* The beginning of the file, LOOK_AT bytes or all of it, malloc()ed even if it can't be read. 0 or -errno. */
+static int look(const struct tfs_input *in, uint8_t **ret_bytes, size_t *ret_len)
 {
-	uint8_t *bytes;
-
 	*ret_len = in->size < LOOK_AT ? in->size : LOOK_AT;
-	bytes = malloc(*ret_len + 1); /* it may be empty */
-	if (!bytes || !tfs_input_read(in, bytes, *ret_len, 0, NULL))
-		return bytes;
-	free(bytes);
-	return NULL;
+	*ret_bytes = malloc(*ret_len + 1); /* it may be empty */
+	return *ret_bytes ? tfs_input_read(in, *ret_bytes, *ret_len, 0, NULL) : -ENOMEM;
 }
 
 static bool recognises(const struct tfs_sample *s)
@@ -57,16 +52,19 @@ static bool recognises(const struct tfs_sample *s)
 
 	if (!is_pickle(s->start, s->len))
 		return false;
-	bytes = look(s->in, &len);
-	return bytes && has_arrays(bytes, len);
+	int r = look(s->in, &bytes, &len);
+	return r ? tfs_sample_fails(s, r) : has_arrays(bytes, len);
 }
 
-/* In protocol 1 the object that says how large an array is is made in another way, which joblib has never used by itself. */
-static bool is_odd_joblib(const struct tfs_input *in, const uint8_t *start, size_t n)
+/* In protocol 1 the object that says how large an array is is made in another way, which joblib has never used by itself. Or -errno. */
+static int is_odd_joblib(const struct tfs_input *in, const uint8_t *start, size_t n)
 {
-	cleanup_free uint8_t *bytes = tfs_pickle_protocol(start, n) == 1 ? look(in, &n) : NULL;
+	cleanup_free uint8_t *bytes = NULL;
 
-	return bytes && memmem(bytes, n, JOBLIB, strlen(JOBLIB));
+	if (tfs_pickle_protocol(start, n) != 1)
+		return 0;
+	int r = look(in, &bytes, &n);
+	return r ? r : memmem(bytes, n, JOBLIB, strlen(JOBLIB)) != NULL;
 }
 
 /* What joblib.dump() writes if told to compress: zlib's header (RFC 1950) of each level. */
@@ -87,7 +85,10 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 		return r;
 	if (is_zlib(start))
 		return tfs_error_set(err, -EINVAL, 0, "compressed by zlib: load it, and save it with joblib.dump(compress=0)");
-	if (is_odd_joblib(in, start, n))
+	r = is_odd_joblib(in, start, n);
+	if (r < 0)
+		return tfs_error_set(err, r, 0, "reading its beginning: %s", strerror(-r));
+	if (r)
 		return tfs_error_set(err, -EINVAL, 0,
 				     "a pickle of joblib's of protocol 1: load it, and save it with joblib.dump(protocol=4)");
 	if (!is_pickle(start, n))

@@ -8,6 +8,7 @@
  */
 #include "format/torch/impl.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -32,16 +33,9 @@
 
 const struct tfs_zip_member *tfs_torch_member(const struct tfs_torch_archive *a, const char *dir, const char *name, size_t len)
 {
-	size_t dir_len = strlen(dir), total = a->root_len + dir_len + len;
-	cleanup_free char *path = malloc(total);
+	const struct tfs_name_part parts[] = { { a->root, a->root_len }, { dir, strlen(dir) }, { name, len } };
 
-	if (!path)
-		return NULL;
-	if (a->root_len)
-		memcpy(path, a->root, a->root_len);
-	memcpy(path + a->root_len, dir, dir_len);
-	memcpy(path + a->root_len + dir_len, name, len);
-	return tfs_zip_find(a->zip, path, total);
+	return tfs_zip_find_parts(a->zip, parts, sizeof parts / sizeof *parts);
 }
 
 /* Other zip files that torch writes, each recognised by a member of its own. */
@@ -212,7 +206,8 @@ static int read_zip(struct tfs_torch *t, struct tfs_torch_archive *a)
 	constants = tfs_torch_member(a, "", CONSTANTS ".pkl", strlen(CONSTANTS ".pkl"));
 	c = *t;
 	c.find = find_constant;
-	r = object ? read_pickle(t, object, 0, &buf) : -ENOMEM;
+	assert(object); /* by which find_root() has found the folder */
+	r = read_pickle(t, object, 0, &buf);
 	if (!r && constants) {
 		r = read_pickle(&c, constants, t->pickle.memory, &constants_buf);
 		t->constants = &c;

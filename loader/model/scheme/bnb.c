@@ -113,7 +113,7 @@ static const char *read_state(struct tfs_schemes *s, const struct tfs_tensor *t,
 	char text[MAX_STATE];
 	int64_t len = tfs_is(t, "U8") ? tfs_schemes_read(s, t, text, sizeof text) : -EINVAL;
 	const char *why = NULL;
-	json_t *o = len > 0 ? json_loadb(text, (size_t)len, 0, NULL) : NULL;
+	json_t *o = len > 0 ? tfs_schemes_json(s, text, (size_t)len) : NULL;
 
 	if (!json_is_object(o))
 		why = "its quant_state can't be read";

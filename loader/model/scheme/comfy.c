@@ -25,7 +25,7 @@ static int read_layer(struct tfs_schemes *s, const struct tfs_tensor *t, size_t 
 	if (marker) {
 		int64_t len = tfs_is(marker, "U8") ? tfs_schemes_read(s, marker, text, sizeof text) : -1;
 
-		*ret_layer = len < 0 ? NULL : json_loadb(text, (size_t)len, 0, NULL);
+		*ret_layer = len < 0 ? NULL : tfs_schemes_json(s, text, (size_t)len);
 		return *ret_layer ? 1 : -EINVAL;
 	}
 	int r = tfs_schemes_comfy_layers(s, t, &layers);

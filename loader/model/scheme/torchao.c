@@ -236,7 +236,7 @@ static int find(struct tfs_schemes *s, const struct tfs_tensor *t)
 	f.w.parts[1] = part(&f, "scale");
 	if (!text && !f.w.parts[1] && !tfs_schemes_has_config(s))
 		return 0; /* just that name */
-	json_t *o = text && text_len <= MAX_ATTRIBUTES ? json_loadb(text, text_len, 0, NULL) : NULL;
+	json_t *o = text && text_len <= MAX_ATTRIBUTES ? tfs_schemes_json(s, text, text_len) : NULL;
 	int r = json_is_object(o) ?
 			add(&f, o) :
 			tfs_schemes_refuse(s, t, f.w.scheme, "its file doesn't say how it is made, or can't be understood there");

@@ -404,8 +404,8 @@ static inline void choose_part(struct choices *c, struct subject *s)
 	const uint64_t all = s->e.unpacked;
 
 	s->e.skip = choose(c, 2) ? 0 : choose_size(c, all - 1);
-	const uint64_t room = all - s->e.skip;
-	choose_elements(c, s, s->decoded + s->e.skip, room - (choose(c, 2) ? 0 : choose_size(c, room - 1)), choose(c, 3));
+	const uint64_t room = all - s->e.skip, unused = choose(c, 2) ? 0 : choose_size(c, room - 1);
+	choose_elements(c, s, s->decoded + s->e.skip, room - unused, choose(c, 3));
 	choose_swap(c, s);
 	/* Its end, which is what tells, isn't always reached. */
 	s->lost = s->wrong_end && !s->e.strides && s->e.skip + s->t.nbytes == all;
@@ -416,10 +416,11 @@ static inline void make_deflated(struct choices *c, struct subject *s)
 	static const int levels[] = { 0, 1, 6, 9 };
 	const uint64_t n = some_size(c);
 	uint8_t *bytes = some_bytes(c, n), *stream;
+	const int level = levels[choose(c, 4)];
+	const bool fixed = choose(c, 2);
 	z_stream z = { 0 };
 
-	CHECK(deflateInit2(&z, levels[choose(c, 4)], Z_DEFLATED, -MAX_WBITS, 8, choose(c, 2) ? Z_FIXED : Z_DEFAULT_STRATEGY) ==
-	      Z_OK);
+	CHECK(deflateInit2(&z, level, Z_DEFLATED, -MAX_WBITS, 8, fixed ? Z_FIXED : Z_DEFAULT_STRATEGY) == Z_OK);
 	const size_t room = deflateBound(&z, n) + 64;
 	stream = new_bytes(room);
 	z.next_in = bytes;

@@ -77,13 +77,18 @@ static void check_file(const char *text, size_t len)
 	json_t *o;
 
 	m->nodes[1].name = "config.json";
+	m->nodes[0].n_children = 1; /* and others beside the model */
 	memory_put(0, text, len);
+	memory_put(1, text, len);
 	memory_model_end(0);
 	m->model.sets = &set;
 	m->model.n_sets = 1;
 	const int r = tfs_config_read(&m->model, TFS_NODE_ROOT, "config.json", &o);
 	CHECK(!r == json_is_object(o) && (!r || r == -EINVAL));
 	json_decref(o);
+	CHECK(tfs_config_read(&m->model, TFS_NODE_ROOT, m->nodes[2].name, &o) == r && !o == (r != 0));
+	json_decref(o);
+	CHECK(tfs_config_read(&m->model, TFS_NODE_ROOT, "none.json", &o) == -ENOENT && !o);
 	struct tfs_converted_all *all = tfs_converted_all_create(&m->model);
 	CHECK(all && tfs_converted_find_config(all, 0) == 1);
 	for (int as = 0; as < TFS_AS; as++) {

@@ -62,7 +62,9 @@ static void read_some(struct choices *c, struct reader *rd, const struct subject
 	const uint64_t unit = s->plain ? 1 : tfs_encoding_unit(&s->e), n = s->t.nbytes / unit;
 	const uint64_t at = choose_size(c, n - 1), most = n - at < MAX_TEXT / unit ? n - at : MAX_TEXT / unit;
 
-	read_at(rd, s, at * unit, (1 + choose_size(c, most - 1)) * unit, (enum tfs_priority)choose(c, TFS_PRIORITIES));
+	const uint64_t len = (1 + choose_size(c, most - 1)) * unit;
+
+	read_at(rd, s, at * unit, len, (enum tfs_priority)choose(c, TFS_PRIORITIES));
 }
 
 static void copy_some(struct choices *c, struct reader *rd, const struct subject *s)

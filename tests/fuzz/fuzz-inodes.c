@@ -32,7 +32,10 @@ static void check_number(struct tfs_tree *t, struct tfs_inode i)
 	CHECK(set == UINT32_MAX || set < tree_model.model.n_nodes);
 	set = tfs_tree_rights_of(t, i);
 	CHECK(set == UINT32_MAX || set < tree_model.model.n_nodes);
-	tfs_tree_waits_for_lookup(i);
+	if (i.kind != TFS_INO_CONSOLIDATED)
+		return;
+	tfs_tree_consolidated_there(t, i);
+	CHECK(tfs_tree_waits_for_lookup(i) && tfs_tree_consolidated(t, i) && tfs_tree_consolidated_there(t, i));
 }
 
 static void check_entry(struct tfs_tree *t, struct tfs_inode dir, const char *name, struct tfs_inode i)
@@ -94,6 +97,28 @@ static void check_any(struct tfs_tree *t, uint64_t ino, uint64_t place)
 		CHECK(tfs_tree_lookup(t, i, "", &entry) < 0);
 }
 
+/* What a tensor is called, in the directory that its view has. */
+static void check_paths(struct tfs_tree *t, const struct tfs_model *m)
+{
+	char path[TFS_PATH_SIZE], name[TFS_NAME_MAX + 1];
+	struct tfs_inode dir, i;
+
+	for (uint32_t set = 0; set < m->n_sets; set++)
+		for (unsigned view = 0; view < TFS_VIEWS; view++) {
+			CHECK(!tfs_tree_view_path(t, set, (enum tfs_view_dir)view, path, sizeof path));
+			CHECK(tfs_tree_view_path(t, set, (enum tfs_view_dir)view, name, strlen(path)) == -ENAMETOOLONG);
+			dir = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = set, .view = (enum tfs_view_dir)view };
+			if (!tfs_views[view].flat || !tfs_tree_valid(t, dir))
+				continue;
+			for (uint32_t k = 0; k < tfs_set_n_all(&m->sets[set]); k++) {
+				i = (struct tfs_inode){ .kind = TFS_INO_TENSOR, .view = dir.view, .set = set, .tensor = k };
+				CHECK(!tfs_tree_file_name(t, i, name));
+				CHECK(!tfs_tree_valid(t, i) || (!tfs_tree_lookup(t, dir, name, &dir) && equal(dir, i)));
+				dir = (struct tfs_inode){ .kind = TFS_INO_SET_VIEW_DIR, .set = set, .view = i.view };
+			}
+		}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct tfs_model *m = tree_model_make(data, size);
@@ -116,7 +141,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		/* Of numbers that files may have. */
 		check_any(t, ino & 0xfff0000f0000000f, at[8]);
 	}
-	CHECK(tfs_tree_n_files(t) >= m->n_nodes);
+	check_paths(t, m);
+	CHECK(tfs_tree_n_files(t) >= m->n_nodes && tfs_tree_access(t));
 	tfs_tree_destroy(t);
 	return 0;
 }

@@ -16,6 +16,7 @@
 /* --- An environment, which setenv() would never free --------------------------------------------------------------------------- */
 
 int __wrap_setenv(const char *name, const char *value, int overwrite);
+int __real_setenv(const char *name, const char *value, int overwrite);
 char *__wrap_getenv(const char *name);
 char *__real_getenv(const char *name);
 
@@ -24,17 +25,24 @@ static const char *const variables[] = { TFS_REMOTE_CACHE,   TFS_REMOTE_CACHE_SI
 enum { VARIABLES = sizeof variables / sizeof *variables };
 static char *values[VARIABLES];
 
-int __wrap_setenv(const char *name, const char *value, int overwrite)
+/* False: there is no such variable. */
+static bool set_value(const char *name, const char *value)
 {
 	unsigned i = 0;
 
 	while (i < VARIABLES && strcmp(name, variables[i]) != 0)
 		i++;
-	CHECK(i < VARIABLES && overwrite);
+	if (i == VARIABLES)
+		return false;
 	free(values[i]);
 	values[i] = strdup(value);
 	CHECK(values[i]);
-	return 0;
+	return true;
+}
+
+int __wrap_setenv(const char *name, const char *value, int overwrite)
+{
+	return set_value(name, value) ? 0 : __real_setenv(name, value, overwrite); /* not by us */
 }
 
 char *__wrap_getenv(const char *name)
@@ -57,13 +65,21 @@ static void clear_environment(void)
 
 enum { MAX_ARGS = 64, MAX_SIZE = 4096 };
 
+static int run_nothing(int argc, char **argv)
+{
+	return argc == 1 && argv[0] ? 0 : 1;
+}
+
+static const struct tfs_command other = { .name = "tensorfs other", .summary = "do nothing", .run = run_nothing };
+static const struct tfs_command *const commands[] = { &other, NULL };
+
 static enum tfs_parsed parse(int argc, char **argv, struct tfs_options *o)
 {
 	char *copy[MAX_ARGS + 2];
 
 	memcpy(copy, argv, ((size_t)argc + 1) * sizeof *copy); /* getopt() puts operands last */
 	optind = 0;					       /* and starts anew */
-	return tfs_options_parse(argc, copy, NULL, o);
+	return tfs_options_parse(argc, copy, commands, o);
 }
 
 static void check_limits(const struct tfs_options *o)
@@ -96,19 +112,20 @@ static void check_passed_on(const struct tfs_options *o)
 	tfs_options_fini(&again);
 }
 
-static void check_variables(void)
+/* @given: not all of them by options, of which nothing is accepted there that isn't here. */
+static void check_variables(bool given, const char *url)
 {
 	struct tfs_remote_options remote;
 	struct tfs_error err = { 0 };
 	char hello[2 * MAX_SIZE];
 	int r;
 
-	CHECK(!values[1] || tfs_remote_size(values[1], &(uint64_t){ 0 }));
+	CHECK(given || !values[1] || tfs_remote_size(values[1], &(uint64_t){ 0 }));
 	r = tfs_remote_options_get(&remote, &err);
-	CHECK(!r || (values[5] && *values[5]) || (values[0] && strlen(values[0]) >= sizeof remote.cache));
+	CHECK(!r || given || (values[5] && *values[5]) || (values[0] && strlen(values[0]) >= sizeof remote.cache));
 	CHECK(!r || (err.code == r && err.what[0]));
 	if (!r) {
-		r = tfs_remote_hello("https://example.org/a", &remote, hello, sizeof hello, &err);
+		r = tfs_remote_hello(url, &remote, hello, sizeof hello, &err);
 		CHECK(r > 0 || err.what[0]);
 	}
 }
@@ -130,6 +147,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *argv[MAX_ARGS + 2];
 	FILE *const out = stdout, *const err = stderr;
 	struct tfs_options o;
+	bool given = false;
 	int argc = 0;
 
 	if (size > MAX_SIZE)
@@ -137,21 +155,32 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size)
 		memcpy(text, data, size);
 	text[size] = 0;
-	for (char *line = text; line && argc <= MAX_ARGS; argc++) {
-		argv[argc] = strsep(&line, "\n");
+	clear_environment();
+	for (char *line = text; line && argc <= MAX_ARGS;) {
+		char *value = strchr(argv[argc] = strsep(&line, "\n"), '=');
+
+		if (strncmp(argv[argc], "TENSORFS_", 9) != 0 || !value) {
+			argc++;
+			continue;
+		}
+		*value = 0; /* a variable */
+		set_value(argv[argc], value + 1);
+		given = true;
 	}
 	argv[argc] = NULL;
-	clear_environment();
+	if (!argc)
+		return 0;
 	quiet();
 	const enum tfs_parsed parsed = parse(argc, argv, &o);
 	const bool run = parsed == TFS_PARSED_RUN;
 	tfs_options_helper(argv[0]);
+	CHECK(!tfs_command_run(&other, 1, (char *[]){ argv[0], NULL }) && !tfs_command_flush());
 	stdout = out;
 	stderr = err;
 	if (!run)
 		return 0;
 	check_limits(&o);
-	check_variables();
+	check_variables(given, o.model_dir);
 	check_passed_on(&o);
 	tfs_options_fini(&o);
 	return 0;

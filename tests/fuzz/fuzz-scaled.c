@@ -418,6 +418,27 @@ static void copy_some(struct choices *c, struct reader *rd, const struct weight 
 	free(dst);
 }
 
+/* The same of a tensor that isn't scaled: the scales themselves. */
+static void copy_scales(struct choices *c, struct reader *rd, const struct weight *w)
+{
+	const struct tfs_tensor *t = &w->part[SCALES];
+	const uint64_t n = w->how.n_scales, at = choose_size(c, n - 1), len = 1 + choose_size(c, n - at - 1);
+	struct tfs_read_request rq = { .scratch = rd->scratch };
+	uint8_t *dst = new_bytes(len * 2), *want = new_bytes(len * 2);
+	size_t too_large;
+
+	CHECK(tfs_has_values(t) && !tfs_valued(t) && tfs_valued(&w->t) && tfs_values_dim(t, 0) == n);
+	CHECK(tfs_values_dim(&w->t, 1) == (w->how.other_way_round ? w->how.cols : w->how.rows));
+	rd->reads = memory_model.reads;
+	const int r = tfs_values_copy(rd->x, t, tfs_dtype_by_name("BF16", 4), at * 2, len * 2, dst, &rq, &too_large);
+	const bool storage_failed = memory_model.fails_at > rd->reads && memory_model.fails_at <= memory_model.reads;
+	read_failed(r, &rq.err, storage_failed || memory_model.files[t->source - 1].stale);
+	tfs_to_bf16_for_level(0)(w->scale + at, want, len);
+	CHECK(r || same(dst, want, len * 2, 2, 0x7f80));
+	free(dst);
+	free(want);
+}
+
 static void take_step(struct choices *c, struct reader *rd, const struct weight *w)
 {
 	const uint64_t n = w->t.nbytes / sizeof(float), at = choose_size(c, n - 1);
@@ -433,6 +454,8 @@ static void take_step(struct choices *c, struct reader *rd, const struct weight 
 		memory_model.fails_at = memory_model.storage.name ? memory_model.reads + 1 + (unsigned)choose(c, 8) : 0;
 		break;
 	case 3:
+		copy_scales(c, rd, w);
+		break;
 	case 4:
 		copy_some(c, rd, w);
 		break;

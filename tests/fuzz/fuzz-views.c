@@ -268,6 +268,21 @@ static void check_header(struct reader *rd, const uint8_t *file, uint64_t size, 
 	tfs_catalog_destroy(c);
 }
 
+/* A read that fails says of which tensor. */
+static void check_failure(struct reader *rd, struct tfs_content c, uint64_t size)
+{
+	uint8_t *buf = read_buffer(size);
+	struct tfs_read_request rq = { .len = size, .buf = buf, .scratch = rd->scratch, .err.offset = TFS_NO_OFFSET };
+	const unsigned before = memory_model.reads;
+
+	memory_model.fails_at = before + 1;
+	const int r = c.ops->read(c.of, rd->x, &rq);
+	CHECK(r == (memory_model.reads > before ? -EIO : 0));
+	CHECK(!r || (rq.err.code == r && !strncmp(rq.err.what, "tensor ", 7) && rq.err.file[0]));
+	memory_model.fails_at = 0;
+	free(buf);
+}
+
 static void check_file(struct reader *rd, const struct tfs_consolidated *w, const struct tfs_tensor *const *members, size_t n,
 		       struct tfs_conversion as)
 {
@@ -276,14 +291,19 @@ static void check_file(struct reader *rd, const struct tfs_consolidated *w, cons
 	uint8_t *all = read_content(rd, l.content, 0, l.size, &file);
 
 	CHECK(l.size == tfs_consolidated_size(w) && !l.tensor && !l.content.ops->extent && !l.content.ops->in_order);
+	uint64_t data_at;
+	memcpy(&data_at, file, sizeof data_at);
+	data_at = le64toh(data_at) + sizeof data_at;
 	for (unsigned i = 0; i < 4; i++) {
-		const uint64_t at = choose_size(&rd->c, l.size - 1), len = 1 + choose_size(&rd->c, l.size - at - 1);
+		const uint64_t from = choose(&rd->c, 2) && data_at < l.size ? data_at : 0;
+		const uint64_t at = from + choose_size(&rd->c, l.size - from - 1), len = 1 + choose_size(&rd->c, l.size - at - 1);
 		uint8_t *buf = read_content(rd, l.content, at, len, &data);
 
 		CHECK(!memcmp(data, file + at, len));
 		free(buf);
 	}
 	check_header(rd, file, l.size, members, n, as);
+	check_failure(rd, l.content, l.size);
 	free(all);
 }
 

@@ -39,10 +39,10 @@ static inline struct memory_file *memory_file_at(const char *path)
 {
 	unsigned i = 0;
 
+	path += strncmp(path, "./", 2) ? 0 : 2;
 	while (i < MEMORY_FILES && strcmp(memory_model.nodes[1 + i].name, path) != 0)
 		i++;
-	CHECK(i < MEMORY_FILES);
-	return &memory_model.files[i];
+	return i < MEMORY_FILES ? &memory_model.files[i] : NULL;
 }
 
 static inline int memory_read(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, bool ahead, struct tfs_error *err)
@@ -71,6 +71,7 @@ static inline int memory_open(const struct tfs_storage *s, const char *path, con
 	struct memory_file *f = memory_file_at(path);
 
 	(void)flags;
+	CHECK(f);
 	if (f->stale)
 		return -ESTALE;
 	CHECK(id->size == f->size);
@@ -89,7 +90,17 @@ static inline int memory_check(const struct tfs_storage *s, const char *path, co
 	return memory_file_at(path)->stale ? -ESTALE : 0;
 }
 
-static const struct tfs_storage_ops memory_storage = { .open = memory_open, .check = memory_check };
+static inline int memory_look(const struct tfs_storage *s, int dir, const char *path, bool follow, struct tfs_dirent *ret)
+{
+	const struct memory_file *f = memory_file_at(path);
+
+	CHECK(s == &memory_model.storage && dir == TFS_STORAGE_ROOT && follow);
+	if (f)
+		*ret = (struct tfs_dirent){ .mode = S_IFREG | 0444, .id.size = f->size };
+	return f ? 0 : -ENOENT;
+}
+
+static const struct tfs_storage_ops memory_storage = { .open = memory_open, .check = memory_check, .look = memory_look };
 
 /* Empty files again. */
 static inline struct memory_model *memory_model_begin(bool remote)

@@ -6,6 +6,7 @@
  *	#a1s        another set: its directory, stem and format
  *	wte.weight  a tensor of the set; its last character determines its type
  *	=wte        a weight that is computed from the set's tensors
+ *	+2          a tensor whose name is the file name that the last one would have, the hash in it of that seed
  */
 #ifndef FUZZ_TREE_MODEL_H
 #define FUZZ_TREE_MODEL_H
@@ -19,9 +20,10 @@
 #include "base/utf8.h"
 #include "fuzz.h"
 #include "tensor/scaled.h"
+#include "tree/names.h"
 #include "tree/tree.h"
 
-enum { TREE_NODES = 128, TREE_SETS = 8, TREE_TENSORS = 200, TREE_CHILDREN = 24, TREE_TEXT = 16384 };
+enum { TREE_NODES = 128, TREE_SETS = 8, TREE_TENSORS = 200, TREE_CHILDREN = 24, TREE_TEXT = 16384, TREE_IMITATED = 16 };
 
 struct tree_set {
 	struct tfs_tensor tensors[TREE_TENSORS], scaled[TREE_TENSORS];
@@ -40,7 +42,9 @@ struct tree_model {
 	bool is_source[TREE_NODES];
 	size_t n_sets;
 	char text[TREE_TEXT + 1]; /* lines end with NUL */
-	const char *rest;	  /* what follows the empty line, of @rest_len bytes */
+	char imitated[TREE_IMITATED][TFS_STEM_MAX + 1];
+	size_t n_imitated;
+	const char *rest; /* what follows the empty line, of @rest_len bytes */
 	size_t rest_len;
 };
 
@@ -195,6 +199,20 @@ static inline void tree_add_tensor(struct tree_set *s, const char *name, size_t 
 	s->set.n_tensors += !scaled;
 }
 
+/* @seed: after the '+'. */
+static inline void tree_imitate(struct tree_set *s, const char *seed)
+{
+	char *name = tree_model.imitated[tree_model.n_imitated];
+
+	if (!s->set.n_tensors || tree_model.n_imitated == TREE_IMITATED)
+		return;
+	const struct tfs_tensor *last = &s->tensors[s->set.n_tensors - 1];
+	while (last > s->tensors && last->name >= *tree_model.imitated && last->name < (const char *)&tree_model.n_imitated)
+		last--;
+	tree_model.n_imitated++;
+	tree_add_tensor(s, name, tfs_name_of(last->name, last->name_len, strtoul(seed, NULL, 10), name));
+}
+
 static inline int tree_by_tensor_name(const void *a, const void *b)
 {
 	const struct tfs_tensor *x = a, *y = b;
@@ -258,6 +276,7 @@ static inline const struct tfs_model *tree_model_make(const uint8_t *data, size_
 	if (size > TREE_TEXT)
 		return NULL;
 	m->n_sets = 0;
+	m->n_imitated = 0;
 	memset(m->is_source, 0, sizeof m->is_source);
 	if (size)
 		memcpy(m->text, data, size);
@@ -279,6 +298,8 @@ static inline const struct tfs_model *tree_model_make(const uint8_t *data, size_
 			s = tree_add_set("");
 		else if (*line == '#')
 			s = m->n_sets < TREE_SETS ? tree_add_set(line + 1) : s;
+		else if (*line == '+')
+			tree_imitate(s, line + 1);
 		else
 			tree_add_tensor(s, line, (size_t)(end - line));
 	}

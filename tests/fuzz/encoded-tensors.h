@@ -236,7 +236,7 @@ static inline void make_segments(struct choices *c, struct subject *s)
 	const bool several = choose(c, 2);
 	const unsigned first = (unsigned)choose(c, MEMORY_FILES);
 	uint64_t low = UINT64_MAX, high = 0;
-	unsigned order[MAX_SEGMENTS], n_order = 0;
+	unsigned order[MAX_SEGMENTS] = { 0 }, n_order = 0;
 
 	s->t.nbytes = n;
 	s->want = some_bytes(c, n);

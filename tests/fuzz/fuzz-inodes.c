@@ -16,6 +16,19 @@ static bool equal(struct tfs_inode a, struct tfs_inode b)
 	       a.depth == b.depth && a.serial == b.serial;
 }
 
+/* Made of files, none of which can be read; or of tables alone. */
+static void check_text(struct tfs_tree *t, struct tfs_inode i)
+{
+	char *text;
+	size_t len;
+	const int r = tfs_tree_text(t, i, NULL, &text, &len);
+
+	CHECK(i.node == TFS_KEYS_INDEX || i.node == TFS_KEYS_SAFETENSORS ? !r : r == -ESTALE);
+	CHECK(tfs_tree_text_check(t, i) == r);
+	if (!r)
+		free(text);
+}
+
 static void check_number(struct tfs_tree *t, struct tfs_inode i)
 {
 	const uint64_t ino = tfs_ino_pack(i);
@@ -32,6 +45,8 @@ static void check_number(struct tfs_tree *t, struct tfs_inode i)
 	CHECK(set == UINT32_MAX || set < tree_model.model.n_nodes);
 	set = tfs_tree_rights_of(t, i);
 	CHECK(set == UINT32_MAX || set < tree_model.model.n_nodes);
+	if (i.kind == TFS_INO_KEYS)
+		check_text(t, i);
 	if (i.kind != TFS_INO_CONSOLIDATED)
 		return;
 	tfs_tree_consolidated_there(t, i);

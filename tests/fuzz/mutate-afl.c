@@ -24,6 +24,7 @@ void *afl_custom_init(void *fuzzer, unsigned int seed)
 	return a;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): AFL++ has it so */
 size_t afl_custom_fuzz(void *arg, uint8_t *buf, size_t size, uint8_t **ret_out, uint8_t *other, size_t other_size, size_t max)
 {
 	struct afl *a = arg;

@@ -187,7 +187,7 @@ static uint64_t lay_out(json_t *o, uint64_t room)
 		json_array_foreach(json_object_get(t, "shape"), i, dim)
 			bits = __builtin_mul_overflow(bits, (uint64_t)json_integer_value(dim), &bits) ? UINT64_MAX : bits;
 		const uint64_t n = bits / 8 < room - at ? bits / 8 : 0;
-		json_object_set_new(t, "data_offsets", json_pack("[I,I]", (json_int_t)at, (json_int_t)(at + n)));
+		json_object_set_new(t, "data_offsets", json_pack("[I,I]", (json_int_t)at, (json_int_t)at + (json_int_t)n));
 		at += n;
 	}
 	return at;

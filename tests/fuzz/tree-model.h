@@ -58,6 +58,17 @@ static const char *const tree_names[] = { "sub",   "tensors",	  "npy",       "f3
 					  "a",	   "config.json", "[x]",       "sets~",	   "vocab.txt", "params.json" };
 enum { TREE_N_NAMES = sizeof tree_names / sizeof *tree_names };
 
+/* None of its files can be opened. */
+static inline int tree_open(const struct tfs_storage *s, const char *path, const struct tfs_identity *id, int flags,
+			    struct tfs_input *ret)
+{
+	(void)s, (void)path, (void)id, (void)flags, (void)ret;
+	return -ESTALE;
+}
+
+static const struct tfs_storage_ops tree_storage_ops = { .open = tree_open };
+static struct tfs_storage tree_storage = { .ops = &tree_storage_ops, .fd = -1, .passed_fd = -1 };
+
 /* --- Nodes ------------------------------------------------------------------------------------------------------------ */
 
 struct tree_children {
@@ -310,9 +321,12 @@ static inline const struct tfs_model *tree_model_make(const uint8_t *data, size_
 	for (size_t i = 0; i < m->n_sets; i++)
 		tree_end_set(&m->of[i]);
 	tree_put_sets();
-	m->model = (struct tfs_model){
-		.n_nodes = m->model.n_nodes, .nodes = m->nodes, .n_sets = m->n_sets, .sets = m->sets, .is_source = m->is_source
-	};
+	m->model = (struct tfs_model){ .storage = &tree_storage,
+				       .n_nodes = m->model.n_nodes,
+				       .nodes = m->nodes,
+				       .n_sets = m->n_sets,
+				       .sets = m->sets,
+				       .is_source = m->is_source };
 	m->model.npy_align = TFS_NPY_ALIGN;
 	return &m->model;
 }

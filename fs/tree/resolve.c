@@ -62,8 +62,10 @@ int tfs_resolve_name(struct tfs_tree *tree, const char *name, struct tfs_files *
 	if (!*name)
 		return -ENOENT;
 	/* A directory by just its name: `tensors`. */
-	if (bare && !tfs_tree_lookup(tree, inode, name, &entry) && is_view(entry))
-		return add_entry(tree, files, entry);
+	if (bare && !tfs_tree_lookup(tree, inode, name, &entry) && is_view(entry)) {
+		r = add_entry(tree, files, entry);
+		return r ? r : files->n > before ? 0 : -ENOENT;
+	}
 	if (snprintf(path, sizeof path, "%s%s", bare ? "tensors/" : "", name) >= (int)sizeof path)
 		return -ENAMETOOLONG;
 	for (; !r && (slash = strchr(p, '/')); p = slash + 1) {

@@ -109,10 +109,10 @@ static size_t find_segment(const struct tfs_encoding *p, uint64_t at)
 	return tfs_search(i, 1, p->n_segments, p->segments[i].at <= at) - 1;
 }
 
-/* Where the decoded bytes of segment @i end. */
+/* Where the decoded bytes of segment @i end; those of the last one aren't limited by the tensor's size, as its strides may skip some. */
 static uint64_t segment_end(const struct extract *e, size_t i)
 {
-	return i + 1 < e->p->n_segments ? e->p->segments[i + 1].at : e->t->nbytes;
+	return i + 1 < e->p->n_segments ? e->p->segments[i + 1].at : UINT64_MAX;
 }
 
 /* The same of another file than the tensor's own. The error names it. */

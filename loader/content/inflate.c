@@ -228,13 +228,12 @@ static int inflate_upto(struct tfs_inflater *f, struct tfs_source *source, uint6
 
 		if (f->pool->stopped)
 			return -ECANCELED;
-		if (!f->z.avail_in) {
+		/* Even if nothing is left to read, zlib may hold the last bytes: rest of a match, or codes that it has taken in. */
+		if (!f->z.avail_in && f->in < p->length) {
 			uint64_t left = p->length - f->in;
 			size_t n = left < IN_MAX ? left : IN_MAX;
 			uint8_t *data = NULL;
 
-			if (!n)
-				return damaged(f, err, "the stream ends");
 			r = tfs_source_read(source, f->tensor->offset + f->in, n, scratch, &data, ret_how, err);
 			if (r) {
 				f->broken = true;
@@ -258,6 +257,8 @@ static int inflate_upto(struct tfs_inflater *f, struct tfs_source *source, uint6
 		f->out += made;
 		if (dst)
 			dst += made;
+		if (z == Z_BUF_ERROR && !f->z.avail_in && f->in == p->length)
+			return damaged(f, err, "the stream ends");
 		if (z != Z_OK && z != Z_STREAM_END && (z != Z_BUF_ERROR || f->z.avail_in))
 			return damaged(f, err, f->z.msg ? f->z.msg : "more than its header says");
 		if (z == Z_STREAM_END && f->out < p->unpacked)

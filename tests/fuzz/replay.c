@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * replay SEEDS_DIR [MUTATIONS]: the fuzz target on every seed, and on as many mutations of each, the same ones every time.
- * What broke is found again by the seed's name and the number in the line printed then.
+ * What broke is found again by the seed's name and the number in the line printed then. A target with a mutator of its own (mutate.h) gets
+ * every other mutation from that.
  */
 #include <dirent.h>
 #include <signal.h>
 #include <string.h>
 
 #include "fuzz.h"
+#include "mutate.h"
 
 #define LARGEST_INPUT 65536
 
@@ -76,6 +78,21 @@ static size_t mutate(uint8_t *buf, size_t size)
 	return size;
 }
 
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max)
+{
+	(void)max; /* LARGEST_INPUT */
+	return mutate(data, size);
+}
+
+#pragma weak LLVMFuzzerCustomMutator
+
+static size_t mutation(uint8_t *buf, size_t size, long number)
+{
+	if (!LLVMFuzzerCustomMutator || number % 2)
+		return mutate(buf, size);
+	return LLVMFuzzerCustomMutator(buf, size, LARGEST_INPUT, (unsigned)number);
+}
+
 /* In memory of its own size, so that a sanitizer sees a read beyond the end. */
 static void run(const uint8_t *data, size_t size)
 {
@@ -106,7 +123,7 @@ static void replay(const char *dir, const char *name, long mutations)
 	for (long i = 0; i < mutations; i++) {
 		memcpy(buf, seed, size);
 		current = i;
-		run(buf, mutate(buf, size));
+		run(buf, mutation(buf, size, i));
 	}
 }
 

@@ -62,6 +62,8 @@ static void test_names(void **state)
 		{ "sub", -ENOENT, "" },
 		{ "model.safetensors", -ENOENT, "" },
 		{ "meta/a.json", -ENOENT, "" },
+		{ "meta", -ENOENT, "" }, /* none of its files is loaded */
+		{ "whole", -ENOENT, "" },
 		{ ".tensorfs/stats", -ENOENT, "" },
 		{ "nosuch/a", -ENOENT, "" },
 		{ "tensors/a/b", -ENOENT, "" },

@@ -31,14 +31,14 @@ static bool enters(const struct tfs_storage *s, const char *path, const struct s
 	return is;
 }
 
-int tfs_model_covered(const struct tfs_model *m, const struct stat *st, uint32_t *ret_node)
+int tfs_model_covered(const struct tfs_model *m, const struct stat *dir, uint32_t *ret_node)
 {
 	char path[PATH_MAX];
 
 	for (uint32_t i = 0; i < m->n_nodes; i++) {
 		const struct tfs_node *n = &m->nodes[i];
 
-		if (i != TFS_NODE_ROOT && n->n_children && n->id.dev == st->st_dev && n->id.ino == st->st_ino) {
+		if (i != TFS_NODE_ROOT && n->n_children && n->id.dev == dir->st_dev && n->id.ino == dir->st_ino) {
 			*ret_node = n->first_child;
 			return 1;
 		}
@@ -47,7 +47,7 @@ int tfs_model_covered(const struct tfs_model *m, const struct stat *st, uint32_t
 		const struct tfs_node *n = &m->nodes[m->followed[i]];
 
 		if ((S_ISDIR(n->mode) && !n->n_children) || tfs_model_path(m, m->followed[i], path, sizeof path) ||
-		    !enters(m->storage, path, st))
+		    !enters(m->storage, path, dir))
 			continue;
 		*ret_node = m->followed[i];
 		return 1;

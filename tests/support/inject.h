@@ -113,7 +113,6 @@ INJECT_ALLOCATION(char *, strdup, (const char *s), (s), NULL)
 INJECT_ALLOCATION(char *, strndup, (const char *s, size_t n), (s, n), NULL)
 /* In libraries. */
 INJECT_ALLOCATION(void *, tsearch, (const void *key, void **root, __compar_fn_t cmp), (key, root, cmp), NULL)
-INJECT_ALLOCATION(DIR *, fdopendir, (int fd), (fd), NULL)
 INJECT_ALLOCATION(FILE *, fopen64, (const char *path, const char *mode), (path, mode), NULL)
 INJECT_ALLOCATION(XXH3_state_t *, XXH3_createState, (void), (), NULL)
 INJECT_ALLOCATION(int, inflateInit2_, (z_stream * z, int bits, const char *version, int size), (z, bits, version, size),
@@ -159,7 +158,7 @@ INJECT_CALL(int, fstatat64, (int dir, const char *path, struct stat *st, int fla
 	    INJECT_LATE)
 INJECT_CALL(int, fstatfs64, (int fd, struct statfs *st), (fd, st), -1, EIO)
 INJECT_CALL(ssize_t, readlinkat, (int dir, const char *path, char *buf, size_t size), (dir, path, buf, size), -1, EIO, ENOMEM)
-INJECT_CALL(struct dirent *, readdir64, (DIR * d), (d), NULL, EIO, ENOMEM)
+INJECT_CALL(ssize_t, getdents64, (int fd, void *buf, size_t size), (fd, buf, size), -1, EIO, ENOMEM)
 INJECT_CALL(int, ftruncate64, (int fd, off_t size), (fd, size), -1, ENOSPC, EFBIG, ENOMEM)
 INJECT_CALL(int, madvise, (void *at, size_t len, int advice), (at, len, advice), -1, ENOMEM, EAGAIN, EINVAL)
 INJECT_CALL(int, mincore, (void *at, size_t len, unsigned char *v), (at, len, v), -1, EAGAIN)

@@ -14,6 +14,8 @@ refuse() { py "$e2e/scenario.py" right-or-refused "$model" "$mnt"; }
 
 open_descriptors() { find "/proc/$daemon/fd" -mindepth 1 | wc -l; }
 
+# Whose daemon stays root's: to limit another user's takes CAP_SYS_RESOURCE.
+#
 # starve RESOURCE LIMIT...: with each limit in turn, from a cold start; at least one of them is too low for something.
 starve() {
 	local resource=$1 limit refused=0
@@ -45,7 +47,7 @@ no_memory() {
 	setup_limits
 	mkmodel --shards 2 --bytes 4M --tensors 30
 	expect_log 'error: |warning: '
-	start --prefetch=none "$model" "$mnt"
+	start --user=root --prefetch=none "$model" "$mnt"
 	need_passthrough
 	no_descriptors
 }
@@ -54,7 +56,7 @@ no_memory() {
 	setup_limits
 	mkmodel --shards 2 --bytes 4M --tensors 30
 	expect_log 'error: |warning: '
-	start --prefetch=none --passthrough=off "$model" "$mnt"
+	start --user=root --prefetch=none --passthrough=off "$model" "$mnt"
 	# It has the sources open already, once it has read them: what is new is refused.
 	no_descriptors
 }
@@ -63,7 +65,7 @@ no_memory() {
 	setup_limits
 	mkmodel --shards 2 --bytes 4M --tensors 30
 	expect_log 'error: |warning: '
-	start --prefetch=none "$model" "$mnt"
+	start --user=root --prefetch=none "$model" "$mnt"
 	need_passthrough
 	no_memory
 }

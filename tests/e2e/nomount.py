@@ -441,14 +441,16 @@ def page(path, text, shown):
         assert -0.02 <= x and x + w <= 1000.02 and -0.02 <= y and y + h <= 420.02
 
 
-def quantised(case, text):
-    """What diff says of the original values beside a quantised model: nothing differs in value."""
-    stored = {t.name for p in pathlib.Path(case).glob("*.safetensors") for t in reader.read(str(p))}
-    said = json.loads(pathlib.Path(text).read_text())
-    for o in said["changed"]:
-        assert o["differs"] == "dtype", o
-        assert o["values_that_differ"] == 0 and o["max_absolute"] == 0, o
-    assert not stored or set(said["only_a"]) <= stored, said["only_a"]  # a scale may be among the values of a case
+def quantised(*cases):
+    """What diff says of the original values beside a quantised model, of each: nothing differs in value. CASE TEXT…"""
+    for case, text in zip(cases[::2], cases[1::2], strict=True):
+        stored = {t.name for p in pathlib.Path(case).glob("*.safetensors") for t in reader.read(str(p))}
+        said = json.loads(pathlib.Path(text).read_text())
+        for o in said["changed"]:
+            assert o["differs"] == "dtype", (case, o)
+            assert o["values_that_differ"] == 0 and o["max_absolute"] == 0, (case, o)
+        # A scale may be among the values of a case.
+        assert not stored or set(said["only_a"]) <= stored, (case, said["only_a"])
 
 
 def plain_copy(case, expected):

@@ -93,15 +93,15 @@ def crowd(how, model, mount, slow_daemon, readers, daemon=None):
     warm, _pad, *cold = tensors_of(model)
     last = cold[-1]
     readers = int(readers)
-    got, tids = {}, []
+    got, failed, tids = {}, {}, []
 
     def wait(i):
         go_there()
         tids.append(threading.get_native_id())
         try:
             got[cold[i].name] = way(path_of(mount, cold[i]))
-        except OSError:
-            check(how == "end", cold[i].name)
+        except OSError as error:
+            failed[cold[i].name] = error
 
     os.sched_setaffinity(0, os.sched_getaffinity(0) - {CPU})
     threads = [threading.Thread(target=wait, args=(i,), daemon=True) for i in range(readers)]
@@ -124,6 +124,7 @@ def crowd(how, model, mount, slow_daemon, readers, daemon=None):
     for thread in threads:
         thread.join(60)
         check(not thread.is_alive(), "one still waits")
+    check(how == "end" or not failed, f"failed: {failed}")
     for t in cold[:readers]:
         want = content(t).tobytes()
         if how == "hash":

@@ -37,14 +37,6 @@ static void answer_interrupted(struct tfs_pending *p)
 	free(p);
 }
 
-static void on_interrupt(fuse_req_t req, void *data)
-{
-	struct tfs_pending *p = data;
-	(void)req;
-	if (p->give_up(p))
-		answer_interrupted(p);
-}
-
 static struct tfs_pending *pending_of(struct tfs_watched *w)
 {
 	return tfs_container_of(w, struct tfs_pending, watched);
@@ -61,31 +53,44 @@ static void on_given_up(struct tfs_watched *w)
 	answer_interrupted(pending_of(w));
 }
 
+static void watch(struct tfs_pending *p)
+{
+	p->is_watched = true;
+	p->watched.tid = fuse_req_ctx(p->req)->pid;
+	p->watched.killed_only = p->killed_only;
+	p->watched.give_up = on_signal;
+	p->watched.answer = on_given_up;
+	tfs_watch_add(&p->fs->watch, &p->watched);
+}
+
+/* The kernel tells it once. libfuse has the request locked. */
+static void on_interrupt(fuse_req_t req, void *data)
+{
+	struct tfs_pending *p = data;
+
+	if (p->is_watched)
+		return;
+	if (tfs_signalled(fuse_req_ctx(req)->pid, false) == TFS_NOT_SIGNALLED)
+		watch(p);
+	else if (p->give_up(p))
+		answer_interrupted(p);
+}
+
 void tfs_pending_fill(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p))
 {
 	p->fs = fs;
 	p->req = req;
 	tfs_came_by_ring(fs, req);
 	p->give_up = give_up;
-	p->killed_only = false;
-}
-
-static bool is_watched(const struct tfs_pending *p)
-{
-	return p->fs->watches || p->killed_only;
+	p->killed_only = p->is_watched = false;
 }
 
 void tfs_pending_heed_filled(struct tfs_pending *p)
 {
-	if (!is_watched(p)) {
+	if (p->fs->watches || p->killed_only)
+		watch(p);
+	else
 		fuse_req_interrupt_func(p->req, on_interrupt, p);
-		return;
-	}
-	p->watched.tid = fuse_req_ctx(p->req)->pid;
-	p->watched.killed_only = p->killed_only;
-	p->watched.give_up = on_signal;
-	p->watched.answer = on_given_up;
-	tfs_watch_add(&p->fs->watch, &p->watched);
 }
 
 void tfs_pending_arm(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, bool (*give_up)(struct tfs_pending *p))
@@ -96,8 +101,9 @@ void tfs_pending_arm(struct tfs_pending *p, struct tfs_fs *fs, fuse_req_t req, b
 
 void tfs_pending_disarm(struct tfs_pending *p)
 {
-	if (!is_watched(p))
+	if (!p->fs->watches && !p->killed_only)
 		fuse_req_interrupt_func(p->req, NULL, NULL);
-	else
+	if (p->is_watched)
 		tfs_watch_remove(&p->fs->watch, &p->watched);
+	p->is_watched = false;
 }

@@ -26,7 +26,8 @@ struct tfs_pending {
 	 * tfs_pending_fill() and tfs_pending_heed_filled().
 	 */
 	bool killed_only;
-	struct tfs_watched watched; /* where fs->watches, and if @killed_only */
+	bool is_watched; /* where fs->watches, if @killed_only, and after an interrupt that shouldn't end it */
+	struct tfs_watched watched;
 };
 
 /* Fill @p and arm it: give_up() is called when the reader is interrupted, until tfs_pending_disarm(). */

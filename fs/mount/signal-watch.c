@@ -12,26 +12,29 @@
 /* Often enough for a Ctrl-C to feel prompt; each check costs a few microseconds per waiting open. */
 #define LOOK_EVERY 0.05 /* seconds */
 
+/* What these do if nobody catches them: nothing (signal(7)). The kernel may say that a thread was interrupted by one all the same. */
+static const uint64_t harmless = 1ull << (SIGCHLD - 1) | 1ull << (SIGCONT - 1) | 1ull << (SIGURG - 1) | 1ull << (SIGWINCH - 1);
+
 /* For a thread that waits in the kernel, the signal that interrupts it stays pending. See proc_pid_status(5). */
-static bool has_signal(pid_t tid, bool killed_only)
+enum tfs_signalled tfs_signalled(pid_t tid, bool killed_only)
 {
 	char path[64], line[256];
-	uint64_t own = 0, shared = 0, blocked = 0, ignored = 0;
+	uint64_t own = 0, shared = 0, blocked = 0, ignored = 0, caught = 0;
 
 	snprintf(path, sizeof path, "/proc/%d/status", tid);
 	FILE *f = fopen(path, "re");
 	if (!f)
-		return false; /* in another PID namespace: unknown */
+		return TFS_SIGNALLED_UNKNOWN;
 	while (fgets(line, sizeof line, f)) {
 		sscanf(line, "SigPnd: %" SCNx64, &own);
 		sscanf(line, "ShdPnd: %" SCNx64, &shared);
 		sscanf(line, "SigBlk: %" SCNx64, &blocked);
 		sscanf(line, "SigIgn: %" SCNx64, &ignored);
+		sscanf(line, "SigCgt: %" SCNx64, &caught);
 	}
 	fclose(f);
-	if (killed_only)
-		return (own | shared) >> (SIGKILL - 1) & 1;
-	return (own | shared) & ~blocked & ~ignored;
+	const uint64_t counts = killed_only ? 1ull << (SIGKILL - 1) : ~blocked & ~ignored & ~(harmless & ~caught);
+	return (own | shared) & counts ? TFS_SIGNALLED : TFS_NOT_SIGNALLED;
 }
 
 static void *look(void *arg)
@@ -56,7 +59,7 @@ static void *look(void *arg)
 				e->seen = true;
 				continue;
 			}
-			if (!has_signal(e->tid, e->killed_only) || !e->give_up(e))
+			if (tfs_signalled(e->tid, e->killed_only) != TFS_SIGNALLED || !e->give_up(e))
 				continue;
 			e->given_up = true;
 			tfs_list_remove(&e->link);

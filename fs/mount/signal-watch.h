@@ -3,7 +3,8 @@
  * Detects that a caller waiting for an answer was interrupted, with either transport. Through /dev/fuse the kernel reports it
  * (FUSE_INTERRUPT), and libfuse calls back. With io_uring, libfuse (3.18) doesn't find the request that an interrupt belongs to, so
  * there we check several times a second whether the waiting thread has a signal pending. Readers are checked with either transport:
- * only being killed may end a read, and that may come after the single interrupt that is reported.
+ * only being killed may end a read, and that may come after the single interrupt that is reported. So are those whose interrupt was
+ * by a signal that does nothing.
  */
 #ifndef TFS_FS_INTERRUPT_H
 #define TFS_FS_INTERRUPT_H
@@ -13,6 +14,15 @@
 #include <sys/types.h>
 
 #include "base/list.h"
+
+enum tfs_signalled {
+	TFS_NOT_SIGNALLED,
+	TFS_SIGNALLED,
+	TFS_SIGNALLED_UNKNOWN, /* the thread is in another PID namespace */
+};
+
+/* Has the thread @tid a signal pending that ends its wait? @killed_only: SIGKILL. */
+enum tfs_signalled tfs_signalled(pid_t tid, bool killed_only);
 
 /* A waiting thread; embedded in what it waits with. */
 struct tfs_watched {

@@ -45,6 +45,20 @@ readers=50
 	stat_is errors -eq 0
 }
 
+@test "by /dev/fuse: a signal that does nothing ends no wait, and SIGKILL after it does" {
+	stalled --fuse-uring=off
+	py "$e2e/waiting.py" harmless "$model" "$mnt" "$slow_daemon"
+	stat_is errors -eq 0
+}
+
+# bats test_tags=uring
+@test "by io_uring: a signal that does nothing ends no wait, and SIGKILL after it does" {
+	enable_uring
+	stalled --fuse-uring=on
+	py "$e2e/waiting.py" harmless "$model" "$mnt" "$slow_daemon"
+	stat_is errors -eq 0
+}
+
 # bats test_tags=uring
 @test "by io_uring, on one CPU: many that wait to open" {
 	enable_uring

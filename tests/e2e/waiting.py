@@ -2,6 +2,7 @@
 """Many wait for storage that stands still; others ask for what needs none.
 
 usage: waiting.py open|read|hash MODEL MOUNT SLOW_DAEMON READERS
+       waiting.py harmless MODEL MOUNT SLOW_DAEMON             one, and a signal that does nothing, but ends what waits in the kernel
        waiting.py end MODEL MOUNT SLOW_DAEMON READERS DAEMON   instead, DAEMON is terminated
 
 MODEL is of small tensors, "warm" and "pad" first. MOUNT has it over a mount of SLOW_DAEMON, which is stopped and goes on in the
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 from reader import attribute, check, content, same
 from scenario import path_of, stats, tensors_of, wait_until
@@ -133,5 +135,47 @@ def crowd(how, model, mount, slow_daemon, readers, daemon=None):
             same(t.name, got[t.name], want)
 
 
+def harmless(model, mount, slow_daemon):
+    """A child ends while only the thread that waits takes SIGCHLD, which nobody has asked for. Then it is killed: that counts."""
+    _warm, _pad, t, other, *_ = tensors_of(model)
+    got = []
+
+    def wait(to_be_hashed):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+        got.append(by_hash(path_of(mount, to_be_hashed)))
+
+    def signalled(waiter):
+        """The kernel lets go of a thread's wait before the signal is gone."""
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        os.waitpid(child, 0)
+        time.sleep(0.3)  # some looks at it
+        check(waits(os.getpid(), waiter), "it waits no more", got)
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    child = os.fork()
+    if not child:
+        thread = threading.Thread(target=wait, args=(other,), daemon=True)
+        thread.start()
+        wait_until("it to wait", lambda: waits(os.getpid(), thread.native_id))
+        signalled(thread.native_id)
+        os.kill(os.getpid(), signal.SIGKILL)
+    same("how it ended", os.waitpid(child, 0)[1], signal.SIGKILL)
+    thread = threading.Thread(target=wait, args=(t,), daemon=True)
+    thread.start()
+    try:
+        wait_until("it to wait", lambda: waits(os.getpid(), thread.native_id))
+        signalled(thread.native_id)
+    finally:
+        os.kill(int(slow_daemon), signal.SIGCONT)
+    thread.join(60)
+    want = subprocess.run(["xxh128sum", "-"], input=content(t).tobytes(), stdout=subprocess.PIPE, check=True).stdout.split()[0]
+    same("hash", got, [want])
+
+
 if __name__ == "__main__":
-    crowd(*sys.argv[1:])
+    if sys.argv[1] == "harmless":
+        harmless(*sys.argv[2:])
+    else:
+        crowd(*sys.argv[1:])

@@ -134,7 +134,7 @@ tidy() { [[ -z $(find "$1" -name '.*.??????') ]] || fail "left behind: $(find "$
 	py -c 'import sys, numpy; assert len(numpy.load(sys.argv[1]).files) == 70000' "$T/out.npz"
 }
 
-# bats test_tags=slow
+# bats test_tags=large,slow
 @test "a member of more than 4 GiB, and members after that" {
 	(($(stat -f -c '%a * %S / 1000000' "$T" | sed 's/.*/(&)/') > 20000)) || skip "optional: too little space in $T"
 	py - "$model" <<-'EOF2'

@@ -20,8 +20,11 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 	nomount show "$model/model.safetensors" "$T/out"
 	tool show --json --bins=7 "$model" '*'
 	nomount show "$model/model.safetensors" "$T/out"
-	# More than one range of a large tensor, which threads share.
-	rm -r "$model"
+}
+
+# More than one range, which threads share.
+# bats test_tags=large,slow
+@test "show --json: the same of large tensors" {
 	mkmodel --bytes 210M --tensors 2 --dtypes BF16
 	tool show --json "$model" '*'
 	worked

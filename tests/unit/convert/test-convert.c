@@ -310,8 +310,10 @@ static void wide_types_are_rounded_once(void **state)
 	uint64_t *x;
 
 	(void)state;
-	if (!machine_rounds_once())
+	if (!machine_rounds_once()) {
+		print_message("SKIP: optional: this machine rounds twice\n");
 		skip();
+	}
 	x = malloc(n * sizeof *x);
 	assert_non_null(x);
 	for (size_t k = 0; k < LENGTH(subjects); k++) {

@@ -125,8 +125,9 @@ struct tfs_file_id *tfs_loader_queued(struct tfs_loader *l, size_t *ret_n)
 	*ret_n = 0;
 	if (!l->residency)
 		return calloc(1, sizeof(struct tfs_file_id));
-	struct tfs_file_id *loading = tfs_residency_loading(l->residency, &n_loading);
+	/* In this order: what begins to load meanwhile is in both, and not in neither. */
 	cleanup_free struct tfs_file_id *queued = tfs_prefetch_queued(l->prefetcher, &n_queued);
+	struct tfs_file_id *loading = tfs_residency_loading(l->residency, &n_loading);
 	struct tfs_file_id *all = loading && queued ? reallocarray(loading, n_loading + n_queued + 1, sizeof *all) : NULL;
 	if (!all) {
 		free(loading);

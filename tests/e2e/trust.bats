@@ -29,7 +29,7 @@ load helpers
 	start_background --prefetch-list=/dev/fd/6 "$model" "$mnt"
 	for fd in 5 8; do
 		to=$(readlink "/proc/$daemon/fd/$fd") || continue
-		[[ $to != "$T"* && $to != "$model"* ]] || fail "descriptor $fd is still $to"
+		[[ $to != "$T/held" && $to != "$model" ]] || fail "descriptor $fd is still $to"
 	done
 	py "$e2e/scenario.py" all-right "$model" "$mnt"
 	exec 5>&- 6<&- 8<&-

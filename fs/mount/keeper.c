@@ -276,8 +276,11 @@ static void serve(int socket, void *arg)
 	if (k.fs->store && !fstat(tfs_store_dir(k.fs->store), &st))
 		k.store = st.st_dev;
 	answer_all(&k, socket);
-	/* The daemon has ended, however that was. It isn't the only one that had the connection open, and of the others one may hang. */
-	if (k.abort >= 0 && write(k.abort, "1", 1) != 1)
+	/*
+	 * The daemon has ended, however that was. It isn't the only one that had the connection open, and of the others one may hang. Not if
+	 * it was over before: if somebody unmounted it at once, the file may be that of the next mount, which has got its device number.
+	 */
+	if (k.abort >= 0 && is_connected(k.fuse) && write(k.abort, "1", 1) != 1)
 		tfs_log_debug("the connection was over");
 }
 

@@ -207,3 +207,17 @@ int tfs_config_read(const struct tfs_model *m, uint32_t dir, const char *name, j
 		return changed ? changed : r;
 	return tfs_config_parse(text, in.size, ret);
 }
+
+const char *tfs_config_string(const json_t *o, const char *key)
+{
+	const char *v = json_string_value(json_object_get(o, key));
+
+	return v ? v : "";
+}
+
+int64_t tfs_config_integer(const json_t *o, const char *key, int64_t otherwise)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return json_is_integer(v) ? json_integer_value(v) : otherwise;
+}

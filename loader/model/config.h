@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "model/model.h"
 
@@ -35,5 +36,10 @@ char *tfs_config_dump(const json_t *o);
  * large; -ENOMEM, or another error of the file.
  */
 int tfs_config_read(const struct tfs_model *m, uint32_t dir, const char *name, json_t **ret);
+
+/* A string in @o (may be NULL), or "". */
+const char *tfs_config_string(const json_t *o, const char *key);
+/* An integer in @o (may be NULL), or @otherwise. */
+int64_t tfs_config_integer(const json_t *o, const char *key, int64_t otherwise);
 
 #endif

@@ -14,7 +14,6 @@
 #include "base/checked.h"
 #include "base/search.h"
 #include "base/sort.h"
-#include "model/config.h"
 
 /* clang-format off */
 static const struct tfs_scheme *const schemes[] = {
@@ -275,20 +274,6 @@ const json_t *tfs_schemes_model_config(struct tfs_schemes *s)
 bool tfs_schemes_has_config(struct tfs_schemes *s)
 {
 	return tfs_schemes_config(s) || s->unreadable;
-}
-
-const char *tfs_config_string(const json_t *o, const char *key)
-{
-	const char *v = json_string_value(json_object_get(o, key));
-
-	return v ? v : "";
-}
-
-int64_t tfs_config_integer(const json_t *o, const char *key, int64_t otherwise)
-{
-	const json_t *v = json_object_get(o, key);
-
-	return json_is_integer(v) ? json_integer_value(v) : otherwise;
 }
 
 static int by_key(const void *a, const void *b)

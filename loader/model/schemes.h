@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 
+#include "model/config.h"
 #include "model/impl.h"
 #include "tensor/scaled.h"
 
@@ -98,11 +99,6 @@ int tfs_schemes_metadata(struct tfs_schemes *s, const struct tfs_tensor *t, cons
  * as long as @s.
  */
 int tfs_schemes_comfy_layers(struct tfs_schemes *s, const struct tfs_tensor *t, const json_t **ret_layers);
-
-/* A string in @o (may be NULL), or "". */
-const char *tfs_config_string(const json_t *o, const char *key);
-/* An integer in @o (may be NULL), or @otherwise. */
-int64_t tfs_config_integer(const json_t *o, const char *key, int64_t otherwise);
 
 /*
  * Read all bytes of @t, which is small (a shape, a state in JSON), into @buf of @size bytes. Returns how many, or -errno: -EFBIG if

@@ -11,6 +11,7 @@ usage: sources.py make DIR               a model: in each of its directories one
 Values are computed here, from the bytes that `make` writes and the formats' definitions."""
 
 import errno
+import io
 import json
 import os
 import struct
@@ -124,8 +125,7 @@ def spoil(model, how):
 
 
 def array(path):
-    with open(path, "rb") as file:
-        return np.load(file)
+    return np.load(io.BytesIO(slurp(path)))  # np.fromfile() takes an error for the file's end
 
 
 def mapped(path):

@@ -26,11 +26,11 @@
 #include "mount/opener.h"
 #include "mount/privileges.h"
 #include "mount/sandbox.h"
+#include "mount/starter.h"
+#include "remote/cache.h"
+#include "remote/hub.h"
+#include "remote/options.h"
 
-/*
- * A remote model is read by a process that has the network and starts when it is needed, again if it has ended, with all that the daemon
- * may not: it inherits that. So the daemon stays who mounts it, whose cache it has, and gives up its privileges alone.
- */
 static bool is_remote(const struct tfs_fs *fs)
 {
 	return tfs_storage_is_remote(fs->options->model_dir);
@@ -194,7 +194,7 @@ static int leave_root(struct tfs_fs *fs)
 {
 	const pid_t parent = getppid();
 	/* Whatever way there may be to a socket: none leads anywhere. What is connected stays so, as do sockets that have paths. */
-	const bool alone = !is_remote(fs) && tfs_has_cap(CAP_SYS_ADMIN) && !unshare(CLONE_NEWNET | CLONE_NEWIPC);
+	const bool alone = tfs_has_cap(CAP_SYS_ADMIN) && !unshare(CLONE_NEWNET | CLONE_NEWIPC);
 	int r = fs->user.uid != geteuid() ? tfs_become(fs->user.uid, fs->user.gid) : 0;
 
 	if (r && fs->options->user) {
@@ -213,8 +213,7 @@ static int leave_root(struct tfs_fs *fs)
 	}
 	if (alone)
 		say(fs, ", no network");
-	/* Root's fetcher becomes nobody, also when it is started again (remote/spawn.c). */
-	r = tfs_keep_caps(0, is_remote(fs) && !geteuid() ? TFS_CAP(CAP_SETUID) | TFS_CAP(CAP_SETGID) : 0);
+	r = tfs_keep_caps(0, 0);
 	if (r) {
 		tfs_log_error("dropping privileges: %s", strerror(-r));
 		return r;
@@ -231,14 +230,34 @@ static int leave_root(struct tfs_fs *fs)
 	return 0;
 }
 
+/* Where what was fetched is kept, made if it isn't there; -1: nowhere. If that isn't as it should be, who uses it says so. */
+static int open_cache(void)
+{
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	struct tfs_remote_options o;
+	struct tfs_cache *c = NULL;
+
+	if (tfs_remote_options_get(&o, &err) || !*o.cache)
+		return -1;
+	tfs_cache_open(o.cache, o.cache_size, &c, &err);
+	tfs_cache_close(c);
+	return open(o.cache, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 /* Links out of the directory, and its blobs, are left to the opener. */
 static void fence(struct tfs_fs *fs)
 {
+	const char *model = fs->options->model_dir;
+	const bool remote = is_remote(fs);
 	cleanup_fd int proc = open("/proc", O_PATH | O_CLOEXEC), sys = open("/sys", O_PATH | O_CLOEXEC),
-		       blobs = tfs_inside_open_blobs(fs->storage);
+		       blobs = remote ? -1 : tfs_inside_open_blobs(fs->storage), cache = remote ? open_cache() : -1,
+		       hub = remote ? tfs_hub_open() : -1, url = remote && *model == '@' ? open(model + 1, O_PATH | O_CLOEXEC) : -1;
 	const struct tfs_fence fences[] = {
-		{ fs->storage->fd, TFS_FENCE_READ },
+		{ remote ? -1 : fs->storage->fd, TFS_FENCE_READ },
 		{ blobs, TFS_FENCE_READ },
+		{ cache, TFS_FENCE_CACHE },
+		{ hub, TFS_FENCE_READ },
+		{ url, TFS_FENCE_READ },
 		{ fs->store ? tfs_store_dir(fs->store) : -1, TFS_FENCE_STORE },
 		{ fs->list_fd, TFS_FENCE_READ },
 		{ proc, TFS_FENCE_READ }, /* what callers are: their groups, their signals */
@@ -280,6 +299,8 @@ int tfs_confine(struct tfs_fs *fs)
 	raise_nice();
 	if (fs->storage)
 		r = tfs_opener_start(&fs->opener, fs->storage->fd, fs->options->follow, given, &fs->ask);
+	else
+		r = tfs_starter_start(&fs->starter, &fs->spawn);
 	r = r ? r : tfs_keeper_start(&fs->keeper, fs);
 	if (!r && fs->passthrough)
 		r = tfs_keeper_start_for_originals(&fs->originals.keeper);
@@ -287,19 +308,19 @@ int tfs_confine(struct tfs_fs *fs)
 		tfs_log_error("starting a process: %s", strerror(-r));
 		return r;
 	}
-	if (fs->storage)
+	if (fs->storage) {
 		fs->storage->opener = &fs->ask;
+	} else {
+		tfs_spawn_by(&fs->spawn);
+		tfs_spawn_forget_credentials();
+	}
 	if (fs->user.uid != geteuid())
 		tfs_file_ask(tfs_opener_pages, &fs->opener);
 	r = leave_root(fs);
 	if (r)
 		return r;
-	if (fs->storage) {
-		fence(fs);
-		filter(fs);
-	} else {
-		say(fs, ", no capabilities in effect; a remote model: no Landlock, no seccomp");
-	}
+	fence(fs);
+	filter(fs);
 	tfs_log_info("confined: %s", fs->confined);
 	return 0;
 }
@@ -309,6 +330,7 @@ void tfs_confine_end(struct tfs_fs *fs)
 	tfs_helper_stop(&fs->keeper);
 	tfs_originals_end(&fs->originals);
 	tfs_helper_stop(&fs->opener);
+	tfs_helper_stop(&fs->starter);
 	tfs_store_close(fs->store);
 	const int opened[] = { fs->list_fd, fs->null_fd, fs->notify_fd };
 	for (unsigned i = 0; i < sizeof opened / sizeof *opened; i++)

@@ -24,6 +24,7 @@
 #include "mount/signal-watch.h"
 #include "mount/snapshots.h"
 #include "mount/spares.h"
+#include "remote/spawn.h"
 #include "tree/tree.h"
 
 /* A warning about something left out or odd that the scan found. */
@@ -91,12 +92,13 @@ struct tfs_fs {
 	struct tfs_storage *storage; /* the model's; owned by that, once it is open */
 	struct tfs_store *store;     /* NULL: no passthrough */
 	int pressure[TFS_PRESSURE_SOURCES];
-	int list_fd;	       /* of --prefetch-list; -1: none */
-	int null_fd;	       /* /dev/null */
-	int notify_fd;	       /* to the service manager; -1: none */
-	struct stat at;	       /* the mountpoint, before it is one */
-	struct tfs_opener ask; /* asks opener */
-	struct tfs_helper opener, keeper;
+	int list_fd;		  /* of --prefetch-list; -1: none */
+	int null_fd;		  /* /dev/null */
+	int notify_fd;		  /* to the service manager; -1: none */
+	struct stat at;		  /* the mountpoint, before it is one */
+	struct tfs_opener ask;	  /* asks opener */
+	struct tfs_spawner spawn; /* asks starter */
+	struct tfs_helper opener, keeper, starter;
 	struct tfs_originals originals;
 	char confined[256]; /* how far the daemon is */
 

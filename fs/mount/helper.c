@@ -206,6 +206,16 @@ static _Noreturn void run(int socket, const int *kept, tfs_helper_fn *serve, voi
 	_exit(0);
 }
 
+void tfs_helper_quiet(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = 0; fd <= 2 && null >= 0; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+}
+
 int tfs_helper_start(struct tfs_helper *h, const char *title, const int *kept, tfs_helper_fn *serve, void *arg)
 {
 	int fds[2];

@@ -79,6 +79,9 @@ int tfs_message_text(struct tfs_message *m, const char *text);
 
 /* --- In the helper ----------------------------------------------------------------------------------------------------- */
 
+/* Standard input, output and error become /dev/null: nobody's pipe or terminal is kept open by it. */
+void tfs_helper_quiet(void);
+
 /*
  * Wait for the next request. With it came the *@ret_n descriptors @ret_fds, up to @most, which are the caller's. False: there will be none.
  * A request whose length is wrong, or that came with more descriptors, ends it too: it isn't one of ours.

@@ -63,16 +63,6 @@ static void lock_up(const struct keeper *k)
 	tfs_filter(TFS_FILTER_KEEPER);
 }
 
-static void let_go_of_caller(const struct keeper *k)
-{
-	int null = k->fs->options->foreground ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	for (int fd = 0; fd <= 2 && null >= 0; fd++)
-		dup2(null, fd);
-	if (null > 2)
-		close(null);
-}
-
 static int mount_it(struct keeper *k, const char *source, int *ret_fd)
 {
 	const int given = k->fs ? tfs_mountpoint_fd(k->fs->mountpoint) : -1;
@@ -249,7 +239,8 @@ static void answer(struct keeper *k, int socket, const struct tfs_message *m, co
 	}
 	tfs_helper_answer(socket, &a, with);
 	if (m->what == MOUNT && !a.what) {
-		let_go_of_caller(k);
+		if (!k->fs->options->foreground)
+			tfs_helper_quiet();
 		lock_up(k);
 	}
 }
@@ -287,11 +278,9 @@ static void serve(int socket, void *arg)
 static void serve_originals(int socket, void *arg)
 {
 	struct keeper k = { .fuse = -1, .others = true, .readahead = -1, .abort = -1 };
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	(void)arg;
-	for (int fd = 0; fd <= 2 && null >= 0; fd++)
-		dup2(null, fd);
+	tfs_helper_quiet();
 	tfs_keep_caps(TFS_CAP(CAP_SYS_ADMIN), 0);
 	tfs_filter(TFS_FILTER_KEEPER);
 	answer_all(&k, socket);

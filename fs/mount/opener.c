@@ -140,11 +140,10 @@ static void serve(int socket, void *arg)
 {
 	struct opener *o = arg;
 	struct tfs_message m;
-	int fds[TFS_HELPER_FDS], null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int fds[TFS_HELPER_FDS];
 	unsigned n;
 
-	for (int fd = 0; fd <= 2 && null >= 0; fd++)
-		dup2(null, fd);
+	tfs_helper_quiet();
 	/* As far as this kernel can: it has been given a right, and needs no other. */
 	tfs_keep_caps(TFS_CAP(CAP_DAC_READ_SEARCH), 0);
 	tfs_fence_read_only();

@@ -28,6 +28,7 @@ int tfs_become(uid_t uid, gid_t gid);
 enum tfs_fence_use {
 	TFS_FENCE_READ,	 /* files and directories beneath it, for reading */
 	TFS_FENCE_STORE, /* files in it may be created, read, written and removed */
+	TFS_FENCE_CACHE, /* and directories beneath it, too */
 };
 
 struct tfs_fence {

@@ -87,7 +87,7 @@ static const struct rule daemon_rules[] = {
 	/* Files: which ones is up to Landlock and the user. */
 	CALL(readv), CALL(pread64), CALL(preadv), CALL(preadv2), CALL(writev), CALL(pwrite64), CALL(pwritev), CALL(pwritev2), CALL(lseek),
 	CALL(openat), CALL(close_range), CALL(dup), CALL(dup3), CALL(statx), CALL(fstatfs), CALL(statfs), CALL(readlinkat),
-	CALL(getdents64), CALL(faccessat), CALL(faccessat2), CALL(ftruncate), CALL(fallocate), CALL(unlinkat), CALL(renameat), CALL(renameat2), CALL(fadvise64),
+	CALL(getdents64), CALL(faccessat), CALL(faccessat2), CALL(ftruncate), CALL(fallocate), CALL(unlinkat), CALL(renameat), CALL(renameat2), CALL(mkdirat), CALL(utimensat), CALL(fadvise64),
 	CALL(readahead), CALL(mincore), { CALL_CACHESTAT, ANY, 0, 0 }, CALL(getxattr), CALL(lgetxattr), CALL(fgetxattr),
 	CALL(listxattr), CALL(llistxattr), CALL(flistxattr), CALL(chdir), CALL(getcwd), CALL(umask), CALL(fsync), CALL(fdatasync),
 	CALL(splice), CALL(tee), CALL(vmsplice), CALL(pipe2), CALL(copy_file_range),
@@ -97,7 +97,7 @@ static const struct rule daemon_rules[] = {
 #endif
 	/* Memory; no code is added. */
 	CALL_IF(mmap, LACKS, 2, PROT_EXEC), CALL_IF(mprotect, LACKS, 2, PROT_EXEC), CALL(munmap), CALL(mremap), CALL(madvise), CALL(brk),
-	CALL(mlock), CALL(munlock), CALL(get_mempolicy), CALL(set_mempolicy), CALL(mbind),
+	CALL(mlock), CALL(munlock), CALL(memfd_create), CALL(get_mempolicy), CALL(set_mempolicy), CALL(mbind),
 	/* Threads. glibc does with clone() if there is no clone3(), whose flags can't be looked at. */
 	CALL_IF(clone, HAS, 0, CLONE_THREAD | CLONE_VM | CLONE_SIGHAND), CALL(futex), CALL(set_robust_list), CALL(rseq), CALL(sched_yield),
 	CALL(sched_getaffinity), CALL(sched_setaffinity), CALL(sched_getscheduler), CALL(sched_setscheduler), CALL(sched_getparam),
@@ -112,8 +112,8 @@ static const struct rule daemon_rules[] = {
 	/* Waiting; requests. */
 	CALL(ppoll), CALL(epoll_create1), CALL(epoll_ctl), CALL(epoll_pwait), CALL(eventfd2), CALL(timerfd_create), CALL(timerfd_settime),
 	CALL(io_uring_setup), CALL(io_uring_enter), CALL(io_uring_register), CALL_IF(ioctl, EQUAL, 1, NEW_FUSE_DEVICE),
-	/* The system log and the service manager, by datagrams. */
-	CALL_IF(socket, EQUAL, 0, AF_UNIX), CALL(connect), CALL(sendto), CALL(recvfrom), CALL(shutdown), CALL(getsockopt),
+	/* The system log and the service manager, by datagrams; a fetcher, by a pair. */
+	CALL_IF(socket, EQUAL, 0, AF_UNIX), CALL_IF(socketpair, EQUAL, 0, AF_UNIX), CALL(connect), CALL(sendto), CALL(recvfrom), CALL(shutdown), CALL(getsockopt),
 };
 
 static const struct rule opener_rules[] = {

@@ -597,6 +597,7 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 		.notify_fd = -1,
 		.opener = TFS_HELPER_NONE,
 		.keeper = TFS_HELPER_NONE,
+		.starter = TFS_HELPER_NONE,
 		.originals = TFS_ORIGINALS_NONE,
 	};
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
@@ -671,9 +672,9 @@ int tfs_session_run(const struct tfs_options *options, int starter_fd)
 	tfs_works_destroy(fs.storage_works);
 	tfs_works_destroy(fs.cpu_works);
 	tfs_loader_destroy(fs.loader);
-	tfs_confine_end(&fs);
 	tfs_tree_destroy(fs.tree);
 	tfs_model_destroy(fs.model);
+	tfs_confine_end(&fs);
 	for (size_t i = 0; i < fs.n_warnings; i++) {
 		free(fs.warnings[i].line);
 		free(fs.warnings[i].file);

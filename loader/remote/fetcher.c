@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,7 +166,6 @@ static int take(struct tfs_fetcher *f, struct tfs_packet *p)
 static void bury(struct tfs_fetcher *f, int why)
 {
 	char text[128];
-	int status = 0;
 	pid_t pid;
 
 	pthread_mutex_lock(&f->lock);
@@ -175,9 +173,7 @@ static void bury(struct tfs_fetcher *f, int why)
 	pid = f->pid;
 	f->pid = 0; /* once it is waited for, the number may be another process's */
 	pthread_mutex_unlock(&f->lock);
-	kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	const int status = tfs_spawn_end(pid);
 	if (why == -EPROTO)
 		snprintf(text, sizeof text, "tensorfs-fetch sent what we don't understand");
 	else if (WIFEXITED(status))
@@ -239,7 +235,7 @@ static int wait_for_reply(struct tfs_fetcher *f, double seconds, struct tfs_erro
 	while (!f->reply.there)
 		if (tfs_cond_wait_until(&f->changed, &f->lock, until) && !f->reply.there) {
 			if (f->pid)
-				kill(f->pid, SIGKILL);
+				tfs_spawn_kill(f->pid);
 			until = tfs_now() + 3600; /* the listener answers once it is gone */
 		}
 	f->reply.wanted = false;
@@ -337,7 +333,7 @@ static int ensure_running(struct tfs_fetcher *f, struct tfs_error *err)
 	f->starting = false;
 	f->running = !r && f->pid;
 	if (r && f->pid)
-		kill(f->pid, SIGKILL); /* the listener does the rest */
+		tfs_spawn_kill(f->pid); /* the listener does the rest */
 	if (!r && !f->running)
 		r = tfs_error_set(err, -EIO, TFS_NO_OFFSET, "tensorfs-fetch has ended");
 	pthread_cond_broadcast(&f->changed);
@@ -488,7 +484,7 @@ static void look_after(struct tfs_fetcher *f)
 	f->bytes_then = bytes;
 	if (f->pid && now - f->alive_at > f->timeout + GRACE_SECONDS) {
 		tfs_log_warning("tensorfs-fetch doesn't answer, and is killed");
-		kill(f->pid, SIGKILL);
+		tfs_spawn_kill(f->pid);
 	}
 }
 

@@ -52,6 +52,13 @@ static bool repository(const char *origin, char *buf, size_t size)
 	return ns_len && name_len && snprintf(buf, size, "%s--%.*s--%.*s", type, (int)ns_len, ns, (int)name_len, name) < (int)size;
 }
 
+int tfs_hub_open(void)
+{
+	char dir[PATH_MAX];
+
+	return cache_dir(dir) ? open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
 int tfs_hub_blob(const struct tfs_remote_table *t, uint32_t i)
 {
 	const struct tfs_fetch_node *n = &t->nodes[i];

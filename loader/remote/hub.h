@@ -7,6 +7,9 @@
 
 #include "remote/table.h"
 
+/* That cache's directory, opened with O_PATH, or -1: there is none. */
+int tfs_hub_open(void);
+
 /* A descriptor of the blob that is node @i of @t, or -1: the table isn't of a repository of the hub, or there is none. */
 int tfs_hub_blob(const struct tfs_remote_table *t, uint32_t i);
 

@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -22,6 +23,13 @@
 #include "remote/protocol.h"
 
 #define PROGRAM "tensorfs-fetch"
+
+static const struct tfs_spawner *spawner;
+
+void tfs_spawn_by(const struct tfs_spawner *by)
+{
+	spawner = by;
+}
 
 /* Where it is: as TENSORFS_FETCH says, unless we have privileges that the caller hasn't; beside us; where it is installed. */
 static bool find_program(char path[static PATH_MAX])
@@ -88,6 +96,8 @@ int tfs_spawn_fetcher(int socket, int memory, pid_t *ret_pid, struct tfs_error *
 	bool debug = tfs_log_enabled(TFS_LOG_DEBUG); /* in the foreground; else our starter's end of a pipe would stay open */
 	pid_t pid;
 
+	if (spawner)
+		return spawner->start(spawner->arg, socket, memory, ret_pid, err);
 	if (!find_program(program))
 		return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET,
 				     "%s isn't installed, which remote models need (package tensorfs-remote)", PROGRAM);
@@ -100,4 +110,39 @@ int tfs_spawn_fetcher(int socket, int memory, pid_t *ret_pid, struct tfs_error *
 		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "starting %s: %s", PROGRAM, strerror(errno));
 	*ret_pid = pid;
 	return 0;
+}
+
+void tfs_spawn_kill(pid_t pid)
+{
+	if (spawner)
+		spawner->kill(spawner->arg, pid);
+	else
+		kill(pid, SIGKILL);
+}
+
+int tfs_spawn_end(pid_t pid)
+{
+	int status = 0;
+
+	if (spawner)
+		return spawner->end(spawner->arg, pid);
+	kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+void tfs_spawn_forget_credentials(void)
+{
+	/* As fetch/hf.c, aws.c and libcurl read them; a proxy's URL may have a password in it. */
+	static const char *const names[] = { "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+					     "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "http_proxy", "https_proxy",
+					     "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char *value = getenv(names[i]);
+
+		if (value)
+			explicit_bzero(value, strlen(value));
+	}
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # What the daemon and its helpers may still do, and that everything works all the same: see fs/mount/confine.h.
 load helpers
+load remote-helpers
 
 # field NAME PID|TASK_DIR: of proc_pid_status(5).
 field() {
@@ -134,6 +135,59 @@ in_process() {
 	[[ ${lines[16]} = -1 && ${lines[17]} = 1 ]] || fail "memory for code"
 	# It lives on, and a file beneath the model can be opened, if only by its user.
 	cmp "$mnt/link" "$T/beside/file"
+}
+
+# tests/e2e/remote.bats has what the fetcher itself may do.
+@test "a remote model: no network, no credentials, no file but the caches'; a fetcher is started again all the same" {
+	need_root
+	prepare
+	mkmodel --bytes 12M
+	mkdir -p "$T/hub"
+	serve hub
+	HF_TOKEN=hf_good HF_ENDPOINT=$server start --prefetch=none hf://private/model "$mnt"
+	[[ $(stat_of confined) = "user 0, "* ]]
+	confined "$daemon" 0 "$none"
+	[[ $(of_ours 0x200000) = "$none" || $(readlink "/proc/$daemon/ns/net") != "$(readlink /proc/self/ns/net)" ]]
+	starter=$(helper starter) first=$(fetcher)
+	# CAP_SETGID, CAP_SETUID: for root's fetcher to become nobody
+	[[ $(field CapEff "$starter") = "$none" && $(field CapPrm "$starter") = "$(of_ours 0xc0)" && $(field NoNewPrivs "$starter") = 1 ]]
+	run ! grep -q hf_good "/proc/$daemon/environ"
+	grep -q hf_good "/proc/$starter/environ"
+	expect_log "tensorfs-fetch has ended, by signal 9"
+	kill -KILL "$first"
+	wait_until ended "$first"
+	same_tensors
+	[[ $(fetcher) != "$first" ]]
+	umount "$mnt"
+	wait_until ended "$starter"
+}
+
+@test "from within a remote model's daemon no file can be opened but the caches', and nothing be connected" {
+	need_root
+	[[ ! $TFS_SANITIZER ]] || skip "optional: a sanitizer's process isn't confined"
+	prepare
+	mkmodel --bytes 4M
+	mkdir -p "$T/hub"
+	echo blob >"$T/hub/blob"
+	serve web
+	start "$server/m" "$mnt"
+	[[ $(stat_of confined) = *Landlock* && $(stat_of confined) != *"no Landlock"* ]] || skip "optional: no Landlock here"
+	run in_process "$daemon" \
+		'((int (*)(const char *, int))open)("/etc/passwd", 0)' \
+		"((int (*)(const char *, int))open)(\"$T/hub/blob\", 2)" \
+		"((int (*)(const char *, int, int))open)(\"$T/new\", 0102, 0644)" \
+		'((int (*)(int, int, int))socket)(2, 1, 0)' \
+		'((int (*)(void))fork)()' \
+		'((int (*)(const char *, void *, void *))execve)("/bin/true", 0, 0)'
+	printf '%s\n' "$output"
+	[[ ${#lines[@]} = 12 ]] || skip "optional: gdb can't attach: $(tail -n 3 "$T/gdb.err")"
+	[[ ${lines[0]} = -1 && ${lines[1]} = 13 ]] || fail "/etc/passwd"
+	[[ ${lines[2]} = -1 && ${lines[3]} = 13 ]] || fail "writing in the hub's cache"
+	[[ ${lines[4]} = -1 && ${lines[5]} = 13 ]] || fail "a file beside the cache"
+	[[ ${lines[6]} = -1 && ${lines[7]} = 1 ]] || fail "a socket"
+	[[ ${lines[8]} = -1 && ${lines[9]} = 1 ]] || fail "another process"
+	[[ ${lines[10]} = -1 && ${lines[11]} = 38 ]] || fail "another program"
+	same_tensors
 }
 
 # Root could open all of these when it mounted; the daemon's own user none of them.

@@ -12,7 +12,7 @@ bats_require_minimum_version 1.8.0
 e2e=$BATS_TEST_DIRNAME
 top=$(cd -- "$e2e/../.." && pwd)
 : "${TENSORFS:=$top/build/tensorfs}" "${TFS_PYTHON:=/usr/bin/python3}" "${TFS_SANITIZER:=}"
-export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$e2e:$top/tests/data
+export PYTHONPATH=$e2e:$top/tests/data
 
 # Waits end with their condition; this is only when to give up. A sanitizer makes everything slower.
 patience=60

@@ -83,7 +83,7 @@ load remote-helpers
 	daemons+=("$daemon") logs+=(/dev/null) mounts+=("$mnt") right+=(any)
 	same_tensors
 	rm -r "$TENSORFS_CACHE"/objects
-	kill -9 "$(pgrep -P "$daemon" -f fake-fetch)"
+	kill -9 "$(fetcher)"
 	umount "$mnt"
 }
 
@@ -249,7 +249,7 @@ load remote-helpers
 	cat "$mnt"/tensors/* >/dev/null 2>&1 &
 	reader=$!
 	wait_until some_asked
-	pkill -9 -P "$daemon" -f fake-fetch
+	kill -9 "$(fetcher)"
 	wait "$reader" || true
 	unset FAKE_DELAY
 	same_tensors

@@ -56,6 +56,9 @@ prepare() {
 	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3
 }
 
+# fetcher: the process of the mount's.
+fetcher() { pgrep -P "$(pgrep -x -P "$daemon" starter)"; }
+
 # serve KIND [FAULT...]: sets $server to the URL.
 serve() {
 	"$TFS_PYTHON" "$e2e/remoteserver.py" "$1" "$model" "$T/server.$1" "${@:2}" 3>&- 7>&- 9>&- &

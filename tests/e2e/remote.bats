@@ -70,7 +70,7 @@ load remote-helpers
 	same_tensors
 	stat_is network_bytes -lt 1000000 # of the same hub, so the same blobs
 	! grep -rq hf_good "$T/cache" "$log" || fail "the token is somewhere"
-	[[ $(tr '\0' ' ' </proc/"$(pgrep -P "$daemon" tensorfs-fetch)"/cmdline) = "tensorfs-fetch " ]]
+	[[ $(tr '\0' ' ' </proc/"$(fetcher)"/cmdline) = "tensorfs-fetch " ]]
 	umount "$mnt"
 	kill "${helpers[0]}"
 	wait_until ended "${helpers[0]}"
@@ -136,15 +136,13 @@ has_no_privileges() {
 	serve web
 	start --cache=none --prefetch=none "$server/m" "$mnt"
 	same_files
-	fetcher=$(pgrep -P "$daemon" tensorfs-fetch)
+	fetcher=$(fetcher)
 	has_no_privileges "$fetcher"
-	# What the daemon keeps for the next one isn't in effect: CAP_SETGID, CAP_SETUID.
-	(((0x$(sed -n 's/^CapEff:\t//p' "/proc/$daemon/status") & 0xc0) == 0))
 	expect_log "tensorfs-fetch has ended, by signal 9"
 	kill -9 "$fetcher"
 	wait_until ended "$fetcher"
 	same_tensors
-	fetcher=$(pgrep -P "$daemon" tensorfs-fetch)
+	fetcher=$(fetcher)
 	has_no_privileges "$fetcher"
 	umount "$mnt"
 	wait_until ended "$fetcher"
@@ -158,7 +156,7 @@ has_no_privileges() {
 	install -m 600 /dev/stdin "$T/token" <<<hf_good
 	HF_ENDPOINT=$server HF_TOKEN_PATH=$T/token start hf://private/model "$mnt"
 	same_tensors
-	has_no_privileges "$(pgrep -P "$daemon" tensorfs-fetch)"
+	has_no_privileges "$(fetcher)"
 }
 
 @test "a local mount starts no fetcher" {
@@ -166,7 +164,7 @@ has_no_privileges() {
 	mkmodel --bytes 4M
 	start "$model" "$mnt"
 	same_files
-	[[ -z $(pgrep -P "$daemon" tensorfs-fetch) ]]
+	run ! pgrep -x -P "$daemon" starter
 	[[ -z $(stat_of origin) && -z $(stat_of network_bytes) ]]
 	[[ ! -e $T/cache ]]
 }
@@ -184,7 +182,7 @@ has_no_privileges() {
 	unset TENSORFS_CACHE HF_HUB_CACHE
 	export HOME=$user_dir
 	start hf://org/model "$mnt"
-	fetcher=$(pgrep -P "$daemon" tensorfs-fetch)
+	fetcher=$(fetcher)
 	has_no_privileges "$fetcher" 65534
 	local f
 	for f in "$model"/*; do

@@ -22,7 +22,7 @@ FLOORS = {
     "hash": "base tensor model content io cache",
     "loader": "base tensor model content io cache hash",
     "tree": "base storage tensor format model content cache hash loader",
-    "mount": "base tensor model content io cache hash loader tree",
+    "mount": "base remote tensor model content io cache hash loader tree",
     "cli": "base remote tensor convert model content io cache loader tree mount",
     # The program beside it, in one folder without others.
     "fetch": "base remote",

@@ -70,7 +70,7 @@ diff_() {
 	grep -q '^model.layers.\*.mlp.up.weight  ....\*.$' "$T/out" || fail "$(cat "$T/out")"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,values
 @test "a quantised model, and the values that it has" {
 	py "$e2e/quantised.py" make "$T/all"
 	py - "$T" <<-'EOF2'

@@ -5,6 +5,7 @@
 #
 # Tags say what is special about a file (file_tags) or a test (test_tags):
 #   threads   threads meet there, so ThreadSanitizer gets to see it
+#   values    it compares more values than a sanitizer needs to see: not under AddressSanitizer
 #   slow      scripts/test --quick leaves it out
 #   uring     it switches a parameter of the whole machine; see enable_uring
 bats_require_minimum_version 1.8.0
@@ -156,8 +157,21 @@ xattr() { "${as[@]}" getfattr --absolute-names --only-values -n "user.tensorfs.$
 
 state_is() { [[ $(xattr state "$1") = "$2" ]]; }
 
-# mkmodel [ARGUMENTS]: in $model, as tests/data/mkmodel.py does.
-mkmodel() { py "$top/tests/data/mkmodel.py" "$model" "$@"; }
+# mkmodel [OPTION...]: tests/data/mkmodel.py into $model. What isn't large is made once in a run, and copied.
+mkmodel() {
+	local made=$BATS_RUN_TMPDIR/models/${*// /_}
+	if [[ $* = *[0-9]G* || $* = *[0-9][0-9][0-9]M* ]]; then
+		py "$top/tests/data/mkmodel.py" "$model" "$@"
+		return
+	fi
+	if [[ ! -d $made ]]; then
+		py "$top/tests/data/mkmodel.py" "$T/made" "$@"
+		mkdir -p "${made%/*}"
+		mv -T "$T/made" "$made" 2>/dev/null || rm -r "$T/made" # or another test has just made it
+	fi
+	mkdir -p "$model"
+	cp -r "$made/." "$model"
+}
 
 # The files that come with the project's examples; not everybody has them.
 need_shared() {

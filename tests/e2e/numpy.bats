@@ -258,7 +258,7 @@ passes() { echo $(((read_by_daemon - $1 + size / 2) / size)); }
 	[[ $output = refused* || $output = "2 66.0" ]] || fail "$output"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,values
 @test "types in thousands of spellings: what NumPy reads and refuses" {
 	py "$e2e/spellings.py" write "$model"
 	expect_log '[0-9]+.npy: byte [0-9]+: left out: '
@@ -289,10 +289,10 @@ odd_archives() {
 	done
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,values
 @test "npz files in which something is odd: what can be read is there, by np.load's names" { odd_archives; }
 
-# bats test_tags=slow
+# bats test_tags=slow,values
 @test "the same, streamed" { odd_archives --passthrough=off; }
 
 @test "an npz with an odd member: what is missing is listed" {

@@ -27,7 +27,7 @@ generated() {
 	done
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,values
 @test "models by chance: all types, fields, places, orders, pieces and lengths that protobuf allows" {
 	py "$top/tests/data/onnxrandom.py" "$T/made" 0 12
 	for option in auto off; do

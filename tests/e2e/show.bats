@@ -159,7 +159,7 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 	nomount quant "$TENSORFS" "$model"
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,values
 @test "every format: cat writes the bytes that the reference libraries read" {
 	need_shared
 	for case in "$shared"/vectors/*/; do

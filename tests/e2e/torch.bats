@@ -72,10 +72,10 @@ checkpoints() {
 	done
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,values
 @test "checkpoints of all shapes, in each protocol" { checkpoints; }
 
-# bats test_tags=slow
+# bats test_tags=slow,values
 @test "the same checkpoints, streamed" { checkpoints --passthrough=off; }
 
 # bats test_tags=slow

@@ -100,7 +100,7 @@ load helpers
 	done
 }
 
-# bats test_tags=slow
+# bats test_tags=slow,values
 @test "a name is the same in every view, but for the suffix: up to 250 bytes as it is, longer ones cut" {
 	py - "$model" <<-'EOF'
 		import sys

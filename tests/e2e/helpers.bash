@@ -159,7 +159,7 @@ state_is() { [[ $(xattr state "$1") = "$2" ]]; }
 
 # mkmodel [OPTION...]: tests/data/mkmodel.py into $model. What isn't large is made once in a run, and copied.
 mkmodel() {
-	local made=$BATS_RUN_TMPDIR/models/${*// /_}
+	local made=$BATS_RUN_TMPDIR/models/made_${*// /_}
 	if [[ $* = *[0-9]G* || $* = *[0-9][0-9][0-9]M* ]]; then
 		py "$top/tests/data/mkmodel.py" "$model" "$@"
 		return

@@ -26,8 +26,8 @@ bool tfs_hf_name_takes(const char *url);
 int tfs_hf_name_parse(const char *url, struct tfs_hf_name *ret, struct tfs_error *err);
 void tfs_hf_name_fini(struct tfs_hf_name *n);
 
-/* hf://[datasets/]NS/NAME[@REVISION][/PATH], of @revision's first @n characters; malloc()ed, or NULL. */
-char *tfs_hf_name_show(const struct tfs_hf_name *name, const char *revision, unsigned n);
+/* hf://[datasets/]NS/NAME[@REVISION][/PATH], of @revision's first @len characters; malloc()ed, or NULL. */
+char *tfs_hf_name_show(const struct tfs_hf_name *n, const char *revision, unsigned len);
 
 /* Is it a commit: 40 hexadecimal digits? */
 bool tfs_hf_is_commit(const char *revision);

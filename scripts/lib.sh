@@ -38,13 +38,14 @@ tfs_configure() {
 # shellcheck disable=SC2034 # used by who sources this
 tfs_linters='clang-format 14 clang-format-14
 clang-tidy 14 clang-tidy-14
+cppcheck 2.10 cppcheck
 shellcheck 0.9 shellcheck'
 
 # tfs_linter TOOL VERSION: prints the command that is it.
 tfs_linter() {
 	local command
 	for command in "$1-$2" "$1"; do
-		if [[ $("$command" --version 2>/dev/null) =~ version:?\ "$2"\. ]]; then
+		if [[ $("$command" --version 2>/dev/null) =~ (version:?|Cppcheck)\ "$2"([^0-9]|$) ]]; then
 			printf '%s\n' "$command"
 			return 0
 		fi

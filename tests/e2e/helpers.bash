@@ -165,9 +165,9 @@ mkmodel() {
 		return
 	fi
 	if [[ ! -d $made ]]; then
-		py "$top/tests/data/mkmodel.py" "$T/made" "$@"
+		py "$top/tests/data/mkmodel.py" "$T/mkmodel.new" "$@"
 		mkdir -p "${made%/*}"
-		mv -T "$T/made" "$made" 2>/dev/null || rm -r "$T/made" # or another test has just made it
+		mv -T "$T/mkmodel.new" "$made" 2>/dev/null || rm -r "$T/mkmodel.new" # or another test has just made it
 	fi
 	mkdir -p "$model"
 	cp -r "$made/." "$model"

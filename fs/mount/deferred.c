@@ -157,7 +157,7 @@ void tfs_defer(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode, bool f
 	d->again = again;
 	d->asking.answer = answer;
 	const bool storage = inode.kind == TFS_INO_KEYS;
-	tfs_asking_arm(&d->asking, storage ? fs->storage_works : fs->cpu_works, fs, req, false);
+	tfs_asking_arm(&d->asking, storage ? fs->storage_works : fs->cpu_works, fs, req, true);
 	if (storage) {
 		free(p);
 		tfs_texts_make(fs->texts, inode, &d->asking);

@@ -110,8 +110,8 @@ static int allow(int ruleset, uint64_t handled, const struct tfs_fence *fence)
 	static const uint64_t uses[] = {
 		[TFS_FENCE_READ] = LL_READ_FILE | LL_READ_DIR,
 		[TFS_FENCE_STORE] = LL_READ_FILE | LL_WRITE_FILE | LL_MAKE_REG | LL_REMOVE_FILE | LL_TRUNCATE,
-		[TFS_FENCE_CACHE] = LL_READ_FILE | LL_READ_DIR | LL_WRITE_FILE | LL_MAKE_REG | LL_MAKE_DIR | LL_REMOVE_FILE | LL_REMOVE_DIR |
-				    LL_TRUNCATE,
+		[TFS_FENCE_CACHE] = LL_READ_FILE | LL_READ_DIR | LL_WRITE_FILE | LL_MAKE_REG | LL_MAKE_DIR | LL_REMOVE_FILE |
+				    LL_REMOVE_DIR | LL_TRUNCATE,
 	};
 	struct ll_beneath rule = { .allowed = uses[fence->use] & handled, .fd = fence->fd };
 	struct stat st;

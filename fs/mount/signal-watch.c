@@ -15,6 +15,13 @@
 /* What these do if nobody catches them: nothing (signal(7)). The kernel may say that a thread was interrupted by one all the same. */
 static const uint64_t harmless = 1ull << (SIGCHLD - 1) | 1ull << (SIGCONT - 1) | 1ull << (SIGURG - 1) | 1ull << (SIGWINCH - 1);
 
+/*
+ * Who catches one of these may want to end, or not to wait so long; the others are caught by profilers, runtimes and shells, whose calls a
+ * file on a disk wouldn't fail either.
+ */
+static const uint64_t ending = 1ull << (SIGINT - 1) | 1ull << (SIGTERM - 1) | 1ull << (SIGHUP - 1) | 1ull << (SIGQUIT - 1) |
+			       1ull << (SIGALRM - 1);
+
 /* For a thread that waits in the kernel, the signal that interrupts it stays pending. See proc_pid_status(5). */
 enum tfs_signalled tfs_signalled(pid_t tid, bool killed_only)
 {
@@ -33,7 +40,7 @@ enum tfs_signalled tfs_signalled(pid_t tid, bool killed_only)
 		sscanf(line, "SigCgt: %" SCNx64, &caught);
 	}
 	fclose(f);
-	const uint64_t counts = killed_only ? 1ull << (SIGKILL - 1) : ~blocked & ~ignored & ~(harmless & ~caught);
+	const uint64_t counts = killed_only ? 1ull << (SIGKILL - 1) : ~blocked & ~ignored & (ending | ~(harmless | caught));
 	return (own | shared) & counts ? TFS_SIGNALLED : TFS_NOT_SIGNALLED;
 }
 

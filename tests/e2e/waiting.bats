@@ -51,6 +51,12 @@ readers=50
 	stat_is errors -eq 0
 }
 
+@test "a signal that is caught ends no stat" {
+	mkmodel --bytes 64K
+	start "$model" "$mnt"
+	py "$e2e/waiting.py" caught "$mnt"
+}
+
 # bats test_tags=uring
 @test "by io_uring: a signal that does nothing ends no wait, and SIGKILL after it does" {
 	enable_uring

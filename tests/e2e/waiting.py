@@ -3,6 +3,7 @@
 
 usage: waiting.py open|read|hash MODEL MOUNT SLOW_DAEMON READERS
        waiting.py harmless MODEL MOUNT SLOW_DAEMON             one, and a signal that does nothing, but ends what waits in the kernel
+       waiting.py caught MOUNT
        waiting.py end MODEL MOUNT SLOW_DAEMON READERS DAEMON   instead, DAEMON is terminated
 
 MODEL is of small tensors, "warm" and "pad" first. MOUNT has it over a mount of SLOW_DAEMON, which is stopped and goes on in the
@@ -144,8 +145,10 @@ def harmless(model, mount, slow_daemon):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         got.append(by_hash(path_of(mount, to_be_hashed)))
 
-    def signalled(waiter):
-        """The kernel lets go of a thread's wait before the signal is gone."""
+    def signalled(thread):
+        """The kernel lets go of a thread's wait before the signal is gone. A caught one does no more, but for those that ask to end."""
+        waiter = thread.native_id
+        signal.pthread_kill(thread.ident, signal.SIGUSR1)
         child = os.fork()
         if not child:
             os._exit(0)
@@ -153,20 +156,21 @@ def harmless(model, mount, slow_daemon):
         time.sleep(0.3)  # some looks at it
         check(waits(os.getpid(), waiter), "it waits no more", got)
 
+    signal.signal(signal.SIGUSR1, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
     child = os.fork()
     if not child:
         thread = threading.Thread(target=wait, args=(other,), daemon=True)
         thread.start()
         wait_until("it to wait", lambda: waits(os.getpid(), thread.native_id))
-        signalled(thread.native_id)
+        signalled(thread)
         os.kill(os.getpid(), signal.SIGKILL)
     same("how it ended", os.waitpid(child, 0)[1], signal.SIGKILL)
     thread = threading.Thread(target=wait, args=(t,), daemon=True)
     thread.start()
     try:
         wait_until("it to wait", lambda: waits(os.getpid(), thread.native_id))
-        signalled(thread.native_id)
+        signalled(thread)
     finally:
         os.kill(int(slow_daemon), signal.SIGCONT)
     thread.join(60)
@@ -174,8 +178,21 @@ def harmless(model, mount, slow_daemon):
     same("hash", got, [want])
 
 
+def caught(mount):
+    """A timer whose signal is caught goes off all the time: stat(2) doesn't fail for it, as it doesn't natively."""
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.siginterrupt(signal.SIGALRM, True)
+    signal.setitimer(signal.ITIMER_REAL, 0.0003, 0.0003)
+    for _ in range(2000):
+        os.stat(f"{mount}/.tensorfs/stats")
+        os.stat(f"{mount}/.tensorfs/prefetch")
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "harmless":
         harmless(*sys.argv[2:])
+    elif sys.argv[1] == "caught":
+        caught(*sys.argv[2:])
     else:
         crowd(*sys.argv[1:])

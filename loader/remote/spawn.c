@@ -135,9 +135,12 @@ int tfs_spawn_end(pid_t pid)
 void tfs_spawn_forget_credentials(void)
 {
 	/* As fetch/hf.c, aws.c and libcurl read them; a proxy's URL may have a password in it. */
-	static const char *const names[] = { "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
-					     "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "http_proxy", "https_proxy",
-					     "HTTPS_PROXY", "all_proxy", "ALL_PROXY" };
+	static const char *const names[] = { "HF_TOKEN",	  "HUGGING_FACE_HUB_TOKEN",
+					     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
+					     "AWS_SESSION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+					     "http_proxy",	  "https_proxy",
+					     "HTTPS_PROXY",	  "all_proxy",
+					     "ALL_PROXY" };
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		char *value = getenv(names[i]);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,8 +64,24 @@ static mode_t usual_mode(void)
 	return 0666 & ~mask;
 }
 
+static bool is_of(const struct tfs_model *m, const char *path)
+{
+	struct stat st;
+
+	if (!m || stat(path, &st))
+		return false;
+	for (size_t i = 0; i < m->n_nodes; i++)
+		if (m->nodes[i].id.ino == st.st_ino && m->nodes[i].id.dev == st.st_dev && S_ISREG(st.st_mode))
+			return true;
+	return false;
+}
+
 int tfs_outfile_begin(struct tfs_outfiles *o, const char *path)
 {
+	if (is_of(o->source, path)) {
+		tfs_log_error("%s: is a file of the model that is read", path);
+		return -EINVAL;
+	}
 	struct tfs_outfile f = { .path = strdup(path), .temp = temporary_name(path) };
 
 	if (!f.path || !f.temp || tfs_array_room(o->files, o->n, o->room)) {

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "model/model.h"
+
 struct tfs_outfile {
 	char *path, *temp;
 };
@@ -16,9 +18,10 @@ struct tfs_outfile {
 struct tfs_outfiles {
 	struct tfs_outfile *files; /* malloc()ed */
 	size_t n, room;
-	int fd;	     /* of the last one, while it is being written; -1 */
-	uint64_t at; /* bytes of it that have been written */
-	int signals; /* readable once the process is told to end */
+	int fd;				/* of the last one, while it is being written; -1 */
+	uint64_t at;			/* bytes of it that have been written */
+	int signals;			/* readable once the process is told to end */
+	const struct tfs_model *source; /* its files aren't replaced; NULL after init: any are */
 };
 
 /* From here on signals that end a process only end the writing, with -EINTR. Before any thread is started. 0 or -errno. */

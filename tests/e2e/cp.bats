@@ -176,6 +176,22 @@ import zipfile; assert zipfile.ZipFile(sys.argv[1]).testzip() is None' "$T/out.n
 	[[ $rc = 2 && $(cat "$T/err") = *'use --dtype'* ]] || fail "$rc $(cat "$T/err")"
 }
 
+@test "the model's own files aren't replaced; codes without their configuration are said to be" {
+	mkmodel --bytes 64K --shards 2
+	cp -r "$model" "$T/before"
+	cp_ "$model" "$model/model-00001-of-00002.safetensors"
+	[[ $rc = 2 && $(cat "$T/err") = *"is a file of the model that is read" ]] || fail "$rc $(cat "$T/err")"
+	cp_ --shard-size=40K "$model" "$model/model.safetensors"
+	[[ $rc = 2 && $(cat "$T/err") = *"is a file of the model that is read" ]] || fail "$rc $(cat "$T/err")"
+	diff -r "$model" "$T/before"
+	tidy "$model"
+	py "$e2e/quantised.py" make "$T/all"
+	cp_ "$T/all/awq/tiles" "$T/out.safetensors"
+	[[ $rc = 0 && $(cat "$T/err") = *"warning: $T/out.safetensors: has the codes of quantised weights"*"--dtype" ]] || fail "$rc $(cat "$T/err")"
+	cp_ --dtype=bf16 "$T/all/awq/tiles" "$T/out.safetensors"
+	worked
+}
+
 @test "a full disk, and an interruption: nothing is left" {
 	mkmodel --bytes 200M
 	mkdir "$T/small"

@@ -274,6 +274,7 @@ static int copy(struct tfs_cp *cp, bool json)
 		made = true;
 	}
 	int r = tfs_outfiles_init(&cp->files);
+	cp->files.source = cp->arg->model;
 	if (!r)
 		r = tfs_reading_open(cp->arg->model, &cp->loader);
 	tfs_progress_begin(&cp->progress, "copying", 1, 1, size_of(cp));
@@ -294,6 +295,19 @@ static int copy(struct tfs_cp *cp, bool json)
 	return r;
 }
 
+/* What says how codes are decoded may be in the model's config.json, which isn't copied. */
+static void warn_of_codes(const struct tfs_cp *cp)
+{
+	for (size_t i = 0; i < cp->n; i++)
+		if (cp->members[i]->code) {
+			tfs_log_warning(
+				"%s: has the codes of quantised weights as they are stored: keep the model's config.json beside "
+				"them, or copy values by --dtype",
+				cp->out);
+			return;
+		}
+}
+
 static int cp_main(int argc, char **argv)
 {
 	struct options o = { .shard_max = UINT64_MAX };
@@ -312,6 +326,8 @@ static int cp_main(int argc, char **argv)
 	int r = choose(&cp, &o, argv + first + 1, argc - first - 2);
 	if (!r)
 		r = copy(&cp, o.model.json) ? -EINVAL : 0;
+	if (!r && !o.dtype)
+		warn_of_codes(&cp);
 	free((void *)cp.members);
 	tfs_model_arg_close(&arg);
 	return r == -ENOENT ? TFS_EXIT_FAILED : r ? TFS_EXIT_USAGE : TFS_EXIT_OK;

@@ -38,7 +38,7 @@ static const struct tfs_option mount_options[] = {
 	{ OPT_SCAN_TIME, "scan-time", "SECONDS", "CPU time for parsing the model's files (default 20)" },
 	{ OPT_NPY_HEADER, "npy-header", "N", "read NumPy headers of up to N characters (default 10000)" },
 	{ OPT_USER, "user", "USER",
-	  "mounted by root, become this user, a name or UID[:GID]; without it tensorfs, if there is one, or nobody" },
+	  "mounted by root, become this user, a name or UID[:GID] (default: tensorfs if that exists, else nobody)" },
 	{ OPT_RESTART, "restart", NULL, "if the daemon is killed, mount again" },
 	{ OPT_NONEMPTY, "nonempty", NULL, "allow mounting over another tensorfs mount" },
 	{ OPT_PREFETCH_LIST, "prefetch-list", "FILE",

@@ -68,10 +68,10 @@ static bool is_of(const struct tfs_model *m, const char *path)
 {
 	struct stat st;
 
-	if (!m || stat(path, &st))
+	if (!m || stat(path, &st) || !S_ISREG(st.st_mode))
 		return false;
 	for (size_t i = 0; i < m->n_nodes; i++)
-		if (m->nodes[i].id.ino == st.st_ino && m->nodes[i].id.dev == st.st_dev && S_ISREG(st.st_mode))
+		if (m->nodes[i].id.ino == st.st_ino && m->nodes[i].id.dev == st.st_dev)
 			return true;
 	return false;
 }

@@ -100,13 +100,9 @@ static int open_list(struct tfs_fs *fs)
 {
 	const char *path = fs->options->prefetch_list;
 
-	struct stat st;
-
 	if (!path)
 		return 0;
-	/* Opening a pipe waits for who writes the list, so it is only named until that is needed. */
-	const bool waits = !stat(path, &st) && S_ISFIFO(st.st_mode);
-	fs->list_fd = open(path, waits ? O_PATH | O_CLOEXEC : O_RDONLY | O_CLOEXEC);
+	fs->list_fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* not to wait for who writes to a pipe */
 	if (fs->list_fd >= 0)
 		return 0;
 	int r = -errno;
@@ -259,7 +255,6 @@ static void fence(struct tfs_fs *fs)
 		{ hub, TFS_FENCE_READ },
 		{ url, TFS_FENCE_READ },
 		{ fs->store ? tfs_store_dir(fs->store) : -1, TFS_FENCE_STORE },
-		{ fs->list_fd, TFS_FENCE_READ },
 		{ proc, TFS_FENCE_READ }, /* what callers are: their groups, their signals */
 		{ sys, TFS_FENCE_READ },  /* devices */
 	};

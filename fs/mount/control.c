@@ -178,36 +178,19 @@ char *tfs_control_text(struct tfs_fs *fs, uint32_t which, const struct tfs_calle
 	return text;
 }
 
-/*
- * A pipe is opened only now, and then waited for: until somebody writes to it, or a signal ends the session, which an open() that is about to
- * wait wouldn't notice.
- */
-static int open_pipe(int named)
-{
-	enum { LOOK_EVERY = 100 }; /* milliseconds */
-	char path[32];
-
-	snprintf(path, sizeof path, "/proc/self/fd/%d", named);
-	cleanup_fd int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	struct pollfd polled = { .fd = fd, .events = POLLIN };
-	while (fd >= 0 && !tfs_ending_signal() && poll(&polled, 1, LOOK_EVERY) <= 0)
-		;
-	if (fd >= 0 && tfs_ending_signal())
-		return -EINTR;
-	return fd < 0 || fcntl(fd, F_SETFL, O_RDONLY) ? -errno : tfs_steal_fd(&fd);
-}
-
+/* A pipe is waited for, until somebody writes to it or a signal ends the session, which a read() that is about to wait wouldn't notice. */
 static FILE *open_list(const struct tfs_fs *fs)
 {
-	const bool is_pipe = fcntl(fs->list_fd, F_GETFL) & O_PATH;
-	cleanup_fd int fd = is_pipe ? open_pipe(fs->list_fd) : fcntl(fs->list_fd, F_DUPFD_CLOEXEC, 0);
-	FILE *f = fd >= 0 ? fdopen(fd, "re") : NULL;
+	enum { LOOK_EVERY = 100 }; /* milliseconds */
+	struct pollfd polled = { .fd = fs->list_fd, .events = POLLIN };
 
-	if (f)
-		tfs_steal_fd(&fd);
-	else if (is_pipe && fd < 0)
-		errno = -fd;
-	return f;
+	while (poll(&polled, 1, LOOK_EVERY) <= 0)
+		if (tfs_ending_signal()) {
+			errno = EINTR;
+			return NULL;
+		}
+	fcntl(fs->list_fd, F_SETFL, O_RDONLY);
+	return fdopen(fcntl(fs->list_fd, F_DUPFD_CLOEXEC, 0), "re");
 }
 
 int tfs_control_prefetch_list(struct tfs_fs *fs)

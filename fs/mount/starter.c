@@ -38,14 +38,12 @@ static void answer(int socket, const struct tfs_message *m, const int *fds, unsi
 
 	if (m->what == START && n == 2 && !*fetcher) {
 		start(fds, fetcher, &a);
-	} else if ((m->what == KILL || m->what == END) && *fetcher && m->flags == *fetcher) {
+	} else if (*fetcher && m->flags == *fetcher && m->what == KILL) {
+		tfs_spawn_kill(*fetcher);
 		a.what = 0;
-		if (m->what == KILL)
-			tfs_spawn_kill(*fetcher);
-		else
-			a.what = tfs_spawn_end(*fetcher);
-		if (m->what == END)
-			*fetcher = 0;
+	} else if (*fetcher && m->flags == *fetcher && m->what == END) {
+		a.what = tfs_spawn_end(*fetcher);
+		*fetcher = 0;
 	}
 	tfs_helper_answer(socket, &a, -1);
 }
@@ -75,10 +73,10 @@ static int ask_start(void *helper, int socket, int memory, pid_t *ret_pid, struc
 	struct tfs_message m = { .what = START };
 	int r = tfs_helper_ask_with(helper, &m, (int[]){ socket, memory }, 2);
 
-	if (r > 0)
+	if (r > 0) {
 		*ret_pid = r;
-	if (r > 0)
 		return 0;
+	}
 	return tfs_error_set(err, r ? r : -EPROTO, TFS_NO_OFFSET, "%s",
 			     r < 0 && tfs_message_path(&m) ? m.data.text : "the process that starts tensorfs-fetch has ended");
 }
@@ -93,9 +91,6 @@ static void ask_kill(void *helper, pid_t pid)
 static int ask_end(void *helper, pid_t pid)
 {
 	struct tfs_message m = { .what = END, .flags = pid };
-
-	if (!pid)
-		return 0;
 	int r = tfs_helper_ask(helper, &m, -1, NULL);
 	return r < 0 ? STATUS_KILLED : r;
 }

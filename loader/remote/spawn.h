@@ -27,7 +27,7 @@ struct tfs_spawner {
 	void *arg;
 };
 
-/* From now on by @by; NULL: by this process, as at first. Call it when no fetcher runs. */
+/* From now on by @by, and not by this process. Call it when no fetcher runs. */
 void tfs_spawn_by(const struct tfs_spawner *by);
 
 /* Overwrite the credentials in this process's environment, which only the fetcher reads. */

@@ -103,7 +103,9 @@ in_process() {
 		sed -n 's/^\$[0-9]* = //p'
 }
 
-# EPERM 1, ENOENT 2, EACCES 13, ENOSYS 38
+# failed N ERRNO WHAT: the expression N of in_process. EPERM 1, EACCES 13, ENOSYS 38
+failed() { [[ ${lines[2 * $1]} = -1 && ${lines[2 * $1 + 1]} = "$2" ]] || fail "$3: ${lines[2 * $1]}, ${lines[2 * $1 + 1]}"; }
+
 @test "from within the daemon no other file can be opened, and little else be done" {
 	need_root
 	[[ ! $TFS_SANITIZER ]] || skip "optional: a sanitizer's process isn't confined"
@@ -125,14 +127,14 @@ in_process() {
 		'(long)((void *(*)(long, long, int, int, int, long))mmap)(0, 4096, 7, 34, -1, 0)'
 	printf '%s\n' "$output"
 	[[ ${#lines[@]} = 18 ]] || skip "optional: gdb can't attach: $(tail -n 3 "$T/gdb.err")"
-	[[ ${lines[0]} = -1 && ${lines[1]} = 13 ]] || fail "/etc/passwd"
-	[[ ${lines[2]} = -1 && ${lines[3]} = 13 ]] || fail "a file beside the model"
-	[[ ${lines[6]} = -1 && ${lines[7]} = 13 ]] || fail "writing a file of the model"
-	[[ ${lines[8]} = -1 && ${lines[9]} = 13 ]] || fail "a new file"
-	[[ ${lines[10]} = -1 && ${lines[11]} = 1 ]] || fail "a socket"
-	[[ ${lines[12]} = -1 && ${lines[13]} = 38 ]] || fail "another program"
-	[[ ${lines[14]} = -1 && ${lines[15]} = 38 ]] || fail "ptrace"
-	[[ ${lines[16]} = -1 && ${lines[17]} = 1 ]] || fail "memory for code"
+	failed 0 13 "/etc/passwd"
+	failed 1 13 "a file beside the model"
+	failed 3 13 "writing a file of the model"
+	failed 4 13 "a new file"
+	failed 5 1 "a socket"
+	failed 6 38 "another program"
+	failed 7 38 "ptrace"
+	failed 8 1 "memory for code"
 	# It lives on, and a file beneath the model can be opened, if only by its user.
 	cmp "$mnt/link" "$T/beside/file"
 }
@@ -181,12 +183,12 @@ in_process() {
 		'((int (*)(const char *, void *, void *))execve)("/bin/true", 0, 0)'
 	printf '%s\n' "$output"
 	[[ ${#lines[@]} = 12 ]] || skip "optional: gdb can't attach: $(tail -n 3 "$T/gdb.err")"
-	[[ ${lines[0]} = -1 && ${lines[1]} = 13 ]] || fail "/etc/passwd"
-	[[ ${lines[2]} = -1 && ${lines[3]} = 13 ]] || fail "writing in the hub's cache"
-	[[ ${lines[4]} = -1 && ${lines[5]} = 13 ]] || fail "a file beside the cache"
-	[[ ${lines[6]} = -1 && ${lines[7]} = 1 ]] || fail "a socket"
-	[[ ${lines[8]} = -1 && ${lines[9]} = 1 ]] || fail "another process"
-	[[ ${lines[10]} = -1 && ${lines[11]} = 38 ]] || fail "another program"
+	failed 0 13 "/etc/passwd"
+	failed 1 13 "writing in the hub's cache"
+	failed 2 13 "a file beside the cache"
+	failed 3 1 "a socket"
+	failed 4 1 "another process"
+	failed 5 38 "another program"
 	same_tensors
 }
 

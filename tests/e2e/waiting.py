@@ -3,7 +3,7 @@
 
 usage: waiting.py open|read|hash MODEL MOUNT SLOW_DAEMON READERS
        waiting.py harmless MODEL MOUNT SLOW_DAEMON             one, and a signal that does nothing, but ends what waits in the kernel
-       waiting.py caught MOUNT
+       waiting.py caught MOUNT                                 nobody waits long, and a signal that is caught goes off all the time
        waiting.py end MODEL MOUNT SLOW_DAEMON READERS DAEMON   instead, DAEMON is terminated
 
 MODEL is of small tensors, "warm" and "pad" first. MOUNT has it over a mount of SLOW_DAEMON, which is stopped and goes on in the

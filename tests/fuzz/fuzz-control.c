@@ -181,7 +181,7 @@ static void check_list(struct tfs_fs *fs, const char *text, size_t len)
 	for (size_t i = 0; i < n_done; i++)
 		CHECK(done[i].what == PREFETCH && tfs_set_tensor(&fs->model->sets[done[i].id.set], done[i].id.tensor)->nbytes);
 	close(fs->list_fd);
-	CHECK(tfs_control_prefetch_list(fs) == -ENOENT);
+	CHECK(tfs_control_prefetch_list(fs) == -EBADF);
 	fs->list_fd = -1;
 	fs->options = NULL;
 }

@@ -118,7 +118,7 @@ static bool is_meant(const struct cat *c, struct tfs_item item)
 {
 	const struct tfs_tensor *t = tfs_item_tensor(c->model, item);
 
-	return c->as == F32 || c->as == BF16 ? tfs_has_values(t) : !(t->encoding && t->encoding->coding == TFS_SCALED);
+	return c->as == F32 || c->as == BF16 ? tfs_has_values(t) : !tfs_is_scaled(t);
 }
 
 static int put_name(struct cat *c, const struct tfs_items *items, const char *name)

@@ -666,7 +666,7 @@ struct tfs_content tfs_content_of_tensor(const struct tfs_tensor *t)
 	static const struct tfs_content_ops encoded = { .in_order = stream_of, .read = read_tensor };
 	static const struct tfs_content_ops scaled = { .read = read_scaled };
 
-	if (t->encoding && t->encoding->coding == TFS_SCALED)
+	if (tfs_is_scaled(t))
 		return (struct tfs_content){ &scaled, t };
 	return (struct tfs_content){ t->encoding ? &encoded : &extent, t };
 }

@@ -14,8 +14,8 @@ bool tfs_valued(const struct tfs_tensor *t)
 {
 	const char *name = t->dtype->name;
 
-	return (t->encoding && t->encoding->coding == TFS_SCALED) || !t->dtype->safetensors || !strncmp(name, "F8", 2) ||
-	       !strncmp(name, "F6_", 3) || !strncmp(name, "F4", 2);
+	return tfs_is_scaled(t) || !t->dtype->safetensors || !strncmp(name, "F8", 2) || !strncmp(name, "F6_", 3) ||
+	       !strncmp(name, "F4", 2);
 }
 
 bool tfs_has_values(const struct tfs_tensor *t)
@@ -25,7 +25,7 @@ bool tfs_has_values(const struct tfs_tensor *t)
 
 static bool is_turned(const struct tfs_tensor *t)
 {
-	return t->encoding && t->encoding->coding == TFS_SCALED && t->encoding->scaled->other_way_round && t->ndim >= 2;
+	return tfs_is_scaled(t) && t->encoding->scaled->other_way_round && t->ndim >= 2;
 }
 
 uint64_t tfs_values_dim(const struct tfs_tensor *t, unsigned d)

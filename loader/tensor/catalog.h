@@ -125,6 +125,12 @@ struct tfs_tensor {
 	bool code; /* its elements are codes, whose values, if known, are another tensor's: f32/ doesn't show it */
 };
 
+/* Is it a weight that is computed from other tensors? */
+static inline bool tfs_is_scaled(const struct tfs_tensor *t)
+{
+	return t->encoding && t->encoding->coding == TFS_SCALED;
+}
+
 /* Number of the files that @t is in, tfs_other_file() of each, if these are several: the source is among them. */
 static inline size_t tfs_other_files(const struct tfs_tensor *t)
 {

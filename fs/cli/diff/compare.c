@@ -10,22 +10,20 @@
 #include "base/parallel.h"
 #include "cli/diff/impl.h"
 #include "cli/reading.h"
-#include "content/values.h"
-#include "convert/convert.h"
 #include "tensor/scaled.h"
 
 /* What is read of two files at the same time, by one thread. */
 struct job {
 	size_t pair;
 	struct tfs_file_id files[TFS_SIDES];
-	bool one; /* only A, as B's bytes are the same */
-	uint64_t at, len;
-	tfs_convert_fn *convert; /* bytes to values, where they differ; NULL: only whether they do; values are in f32/ already */
-	uint32_t width;		 /* bytes of an element of these */
-	bool by_value;		 /* the files are f32/ */
+	struct tfs_numbers numbers[TFS_SIDES]; /* without values, only the width matters: 1 */
+	bool one;			       /* only A, as B's bytes are the same */
+	bool valued;			       /* by how much do they differ? Or only whether they do */
+	bool by_value;			       /* their bytes say nothing */
+	uint64_t at, len;		       /* in values, or bytes */
 	/* The result. */
 	bool differs;
-	uint64_t equal; /* bytes before the first that differs */
+	uint64_t equal; /* values or bytes before the first that differs */
 	struct tfs_difference d;
 };
 
@@ -49,52 +47,34 @@ static const struct tfs_model *model_of(const struct compare *c, int side)
 
 /* --- One job -------------------------------------------------------------------------------------------------------------- */
 
-/* Elements that are converted at a time. */
-enum { BLOCK = 4096 };
-
-static void add_values(struct job *j, const uint8_t *a, const uint8_t *b, size_t len)
+static void compare_piece(struct job *j, const uint8_t *const *data, uint64_t n)
 {
-	float x[BLOCK], y[BLOCK];
+	const struct tfs_numbers *f = &j->numbers[TFS_A], *g = &j->numbers[TFS_B];
 
-	if (j->by_value) {
-		tfs_difference_add(&j->d, a, b, len / sizeof(float));
+	if (!j->differs && !j->by_value && !j->one && !memcmp(data[TFS_A], data[TFS_B], n * f->width)) {
+		j->equal += n;
 		return;
 	}
-	for (size_t at = 0; at < len; at += BLOCK * j->width) {
-		const size_t n = (len - at) / j->width < BLOCK ? (len - at) / j->width : BLOCK;
-
-		j->convert(a + at, x, n);
-		if (a != b)
-			j->convert(b + at, y, n);
-		tfs_difference_add(&j->d, (const uint8_t *)x, (const uint8_t *)(a != b ? y : x), n);
-	}
-}
-
-static void compare_piece(struct job *j, const uint8_t *a, const uint8_t *b, size_t len)
-{
-	if (!j->differs && !j->by_value && !j->one) {
-		if (!memcmp(a, b, len)) {
-			j->equal += len;
-			return;
-		}
-	}
 	j->differs = true;
-	if (j->convert || j->by_value)
-		add_values(j, a, b, len);
+	if (j->valued)
+		tfs_difference_add(&j->d, f, data[TFS_A], g, data[TFS_B], n);
 }
 
-/* What both have at the moment. 0, and *@ret_len is 0 at the end. */
-static int peek(struct tfs_reading *readings, const struct job *j, const uint8_t **data, size_t *ret_len)
+/* What both have at the moment. 0, and *@ret_n is 0 at the end. */
+static int peek(struct tfs_reading *readings, const struct job *j, const uint8_t **data, uint64_t *ret_n)
 {
-	size_t len = 0, other = 0;
-	int r = tfs_reading_peek(&readings[TFS_A], &data[TFS_A], &len);
+	*ret_n = UINT64_MAX;
+	for (int i = 0; i < (j->one ? 1 : TFS_SIDES); i++) {
+		size_t len;
+		int r = tfs_reading_peek(&readings[i], &data[i], &len);
 
-	if (!r && !j->one)
-		r = tfs_reading_peek(&readings[TFS_B], &data[TFS_B], &other);
+		if (r)
+			return r;
+		*ret_n = len / j->numbers[i].width < *ret_n ? len / j->numbers[i].width : *ret_n;
+	}
 	if (j->one)
 		data[TFS_B] = data[TFS_A];
-	*ret_len = j->one || len < other ? len : other;
-	return r;
+	return 0;
 }
 
 /* Has a difference been found? Values that are read may all be the same. */
@@ -108,18 +88,20 @@ static int run_job(struct compare *c, struct job *j)
 	const int sides = j->one ? 1 : TFS_SIDES;
 	struct tfs_reading readings[TFS_SIDES] = { 0 };
 	const uint8_t *data[TFS_SIDES] = { NULL };
-	size_t len;
+	uint64_t n;
 	int r = 0;
 
 	for (int i = 0; i < sides && !r; i++)
-		r = tfs_reading_begin(&readings[i], model_of(c, i), c->loaders[i], j->files[i], j->at, j->len);
-	while (!r && !c->stop && !(r = peek(readings, j, data, &len)) && len) {
-		compare_piece(j, data[TFS_A], data[TFS_B], len);
-		for (int i = 0; i < sides; i++)
-			tfs_reading_take(&readings[i], len);
-		tfs_progress_add(&c->diff->progress, len * (uint64_t)sides);
+		r = tfs_reading_begin(&readings[i], model_of(c, i), c->loaders[i], j->files[i], j->at * j->numbers[i].width,
+				      j->len * j->numbers[i].width);
+	while (!r && !c->stop && !(r = peek(readings, j, data, &n)) && n) {
+		compare_piece(j, data, n);
+		for (int i = 0; i < sides; i++) {
+			tfs_reading_take(&readings[i], n * j->numbers[i].width);
+			tfs_progress_add(&c->diff->progress, n * j->numbers[i].width);
+		}
 		/* Without values one difference is enough. */
-		if (found(j) && (c->diff->brief || !(j->convert || j->by_value)))
+		if (found(j) && (c->diff->brief || !j->valued))
 			break;
 	}
 	for (int i = 0; i < sides; i++)
@@ -143,7 +125,8 @@ static int run(struct compare *c, struct jobs *jobs, const char *step)
 	uint64_t total = 0;
 
 	for (size_t i = 0; i < jobs->n; i++)
-		total += jobs->jobs[i].len * (jobs->jobs[i].one ? 1 : TFS_SIDES);
+		for (int side = 0; side < (jobs->jobs[i].one ? 1 : TFS_SIDES); side++)
+			total += jobs->jobs[i].len * jobs->jobs[i].numbers[side].width;
 	c->jobs = jobs;
 	tfs_progress_begin(&c->diff->progress, step, 1, 1, total);
 	tfs_parallel_for(jobs->n, tfs_readers(), run_one, c);
@@ -170,22 +153,17 @@ static int add_ranges(const struct compare *c, struct jobs *jobs, const struct j
 	for (int i = 0; i < TFS_SIDES && !r; i++)
 		r = tfs_ranges_add(&ranges[i], model_of(c, i), j->files[i], 0);
 	/* The longer ones, as one may have to be read in order. */
-	const struct tfs_ranges *use = &ranges[ranges[TFS_B].n < ranges[TFS_A].n ? TFS_B : TFS_A];
-	for (size_t i = 0; i < use->n && !r; i++) {
+	const int side = ranges[TFS_B].n < ranges[TFS_A].n ? TFS_B : TFS_A;
+	for (size_t i = 0; i < ranges[side].n && !r; i++) {
 		struct job part = *j;
 
-		part.at = use->ranges[i].at;
-		part.len = use->ranges[i].len;
+		part.at = ranges[side].ranges[i].at / j->numbers[side].width;
+		part.len = ranges[side].ranges[i].len / j->numbers[side].width;
 		r = part.len ? add_job(jobs, &part) : 0;
 	}
 	free(ranges[TFS_A].ranges);
 	free(ranges[TFS_B].ranges);
 	return r;
-}
-
-static bool is_computed(const struct tfs_tensor *t)
-{
-	return t->encoding && t->encoding->coding == TFS_SCALED;
 }
 
 /* Are these the same bytes of one file, as with links in a cache? */
@@ -198,15 +176,15 @@ static bool same_place(const struct compare *c, const struct tfs_tensor *a, cons
 static int add_bytes(const struct compare *c, struct jobs *jobs, size_t pair, struct tfs_item a, struct tfs_item b, bool values)
 {
 	const struct tfs_tensor *t = tfs_item_tensor(model_of(c, TFS_A), a), *u = tfs_item_tensor(model_of(c, TFS_B), b);
-	/* Elements that the pieces of a reading don't cut. */
-	const bool plain = t->dtype->block_elems == 1 && 8 % t->dtype->block_bytes == 0;
-	const struct job j = {
+	struct job j = {
 		.pair = pair,
 		.files = { { a.set, a.tensor, TFS_RAW }, { b.set, b.tensor, TFS_RAW } },
-		.convert = values && plain && tfs_has_values(t) ? tfs_convert_for(t->dtype) : NULL,
-		.width = t->dtype->block_bytes,
 	};
 
+	j.valued = values && tfs_numbers_of(t, &j.numbers[TFS_A]) && j.numbers[TFS_A].view == TFS_RAW;
+	if (!j.valued)
+		j.numbers[TFS_A] = (struct tfs_numbers){ .width = 1 };
+	j.numbers[TFS_B] = j.numbers[TFS_A];
 	return !t->nbytes || same_place(c, t, u) ? 0 : add_ranges(c, jobs, &j);
 }
 
@@ -249,15 +227,13 @@ static int add_parts(const struct compare *c, struct jobs *jobs, size_t pair)
 static int add_values_of(const struct compare *c, struct jobs *jobs, size_t pair)
 {
 	struct tfs_diff_pair *p = &c->diff->pairs[pair];
-	const struct job j = {
-		.pair = pair,
-		.files = { { p->items[TFS_A].set, p->items[TFS_A].tensor, TFS_F32 },
-			   { p->items[TFS_B].set, p->items[TFS_B].tensor, TFS_F32 } },
-		.by_value = true,
-	};
+	struct job j = { .pair = pair, .valued = true, .by_value = true };
 
-	if (!tfs_has_values(p->t[TFS_A]) || !tfs_has_values(p->t[TFS_B]))
-		return 0;
+	for (int i = 0; i < TFS_SIDES; i++) {
+		if (!tfs_numbers_of(p->t[i], &j.numbers[i]))
+			return 0;
+		j.files[i] = (struct tfs_file_id){ p->items[i].set, p->items[i].tensor, j.numbers[i].view };
+	}
 	p->valued = true;
 	return p->t[TFS_A]->nbytes && p->t[TFS_B]->nbytes ? add_ranges(c, jobs, &j) : 0;
 }
@@ -272,7 +248,7 @@ static int add_first(const struct compare *c, size_t i, struct jobs *bytes, stru
 		return add_values_of(c, values, i);
 	if (p->kind != TFS_EQUAL)
 		return 0;
-	if (is_computed(a))
+	if (tfs_is_scaled(a))
 		return same_recipe(a, b) ? add_parts(c, bytes, i) : add_values_of(c, values, i);
 	if (a->nbytes == b->nbytes)
 		return add_bytes(c, bytes, i, p->items[TFS_A], p->items[TFS_B], true);
@@ -290,7 +266,7 @@ static int add_equal(const struct compare *c, const struct job *j, struct jobs *
 	rest.one = true;
 	rest.differs = true;
 	rest.d = (struct tfs_difference){ 0 };
-	return p->kind == TFS_OTHER_CONTENT && j->convert && rest.len ? add_job(more, &rest) : 0;
+	return p->kind == TFS_OTHER_CONTENT && j->valued && rest.len ? add_job(more, &rest) : 0;
 }
 
 /* After the bytes: which pairs differ, and what else has to be read to say by how much. */
@@ -308,9 +284,9 @@ static int judge(struct compare *c, const struct jobs *bytes, struct jobs *more)
 		if (p->kind == TFS_EQUAL) {
 			p->kind = TFS_OTHER_CONTENT;
 			/* What couldn't be compared piece by piece: codes, and blocks of GGUF. */
-			if (!d->brief && !j->convert)
+			if (!d->brief && !j->valued)
 				r = add_values_of(c, more, j->pair);
-			p->valued |= j->convert != NULL;
+			p->valued |= j->valued;
 		}
 		if (r)
 			return r;

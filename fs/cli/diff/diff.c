@@ -39,7 +39,7 @@ static bool take(void *arg, int id, const char *value)
 
 const char *tfs_diff_dtype(const struct tfs_tensor *t)
 {
-	return t->encoding && t->encoding->coding == TFS_SCALED ? t->encoding->scaled->scheme : t->dtype->name;
+	return tfs_is_scaled(t) ? t->encoding->scaled->scheme : t->dtype->name;
 }
 
 /* --- Pairs ---------------------------------------------------------------------------------------------------------------- */

@@ -56,11 +56,6 @@ static uint64_t elements_of(const struct tfs_tensor *t)
 	return n;
 }
 
-static bool is_computed(const struct tfs_tensor *t)
-{
-	return t->encoding && t->encoding->coding == TFS_SCALED;
-}
-
 /* --- Grouping ------------------------------------------------------------------------------------------------------------- */
 
 static int make_room(struct summary *s, size_t size)
@@ -85,7 +80,7 @@ static int identify(struct summary *s, struct tfs_item item, const struct tfs_te
 
 	g->set = item.set;
 	g->key = t->name;
-	g->scheme = is_computed(t) ? t->encoding->scaled->scheme : NULL;
+	g->scheme = tfs_is_scaled(t) ? t->encoding->scaled->scheme : NULL;
 	switch (s->by) {
 	case TFS_LS_PATTERNS:
 		g->dtype = t->dtype;
@@ -154,7 +149,7 @@ static void join(struct group *g, const struct tfs_tensor *t)
 {
 	g->tensors++;
 	g->elements += elements_of(t);
-	if (!is_computed(t))
+	if (!tfs_is_scaled(t))
 		g->bytes += t->nbytes;
 	if (t->ndim != g->ndim)
 		g->ndim_differs = true;
@@ -181,7 +176,7 @@ static int add(struct summary *s, size_t index)
 		s->table[slot] = (uint32_t)s->n;
 	}
 	join(&s->groups[s->table[slot] - 1], t);
-	if (!is_computed(t))
+	if (!tfs_is_scaled(t))
 		s->bytes += t->nbytes;
 	return 0;
 }
@@ -364,7 +359,7 @@ static int count(const struct tfs_model *m, struct tfs_item item, struct totals 
 {
 	const struct tfs_tensor *tensor = tfs_item_tensor(m, item);
 
-	if (is_computed(tensor)) {
+	if (tfs_is_scaled(tensor)) {
 		count_scheme(t, tensor->encoding->scaled->scheme);
 		t->parameters += elements_of(tensor);
 		return 0;
@@ -470,7 +465,7 @@ int tfs_ls_summary(const struct tfs_model *model, const struct tfs_items *items,
 
 	for (size_t i = 0; i < items->n && !r; i++) {
 		r = count(model, items->items[i], &t);
-		if (!r && (computed || !is_computed(tfs_item_tensor(model, items->items[i]))))
+		if (!r && (computed || !tfs_is_scaled(tfs_item_tensor(model, items->items[i]))))
 			r = add(&s, i);
 	}
 	cleanup_free const void **order = calloc(2 * s.n + 1, sizeof *order);

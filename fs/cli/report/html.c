@@ -166,7 +166,7 @@ static void put_histogram(const struct tfs_report_group *g)
 		most = g->counts[i] > most ? g->counts[i] : most;
 	if (!most)
 		return;
-	printf("<svg class=\"histogram\" viewBox=\"0 0 %d %d\" role=\"img\"><title>from %.4g to %.4g</title><path d=\"",
+	printf("<svg class=\"histogram\" viewBox=\"0 0 %d %d\" role=\"img\"><title>from %.4Lg to %.4Lg</title><path d=\"",
 	       WIDTH * TFS_REPORT_BINS, HEIGHT, g->moments.min, g->moments.max);
 	for (int i = 0; i < TFS_REPORT_BINS; i++) {
 		const double height = HEIGHT * ((double)g->counts[i] / (double)most);
@@ -185,7 +185,8 @@ static void put_values(const struct tfs_report_group *g)
 	if (!tfs_moments_finite(m)) {
 		fputs("<td></td><td></td><td></td><td></td>", stdout);
 	} else {
-		printf("<td>%.4g</td><td>%.4g</td><td>%.4g</td><td>%.4g</td>", m->min, m->max, m->mean, tfs_moments_deviation(m));
+		printf("<td>%.4Lg</td><td>%.4Lg</td><td>%.4Lg</td><td>%.4g</td>", m->min, m->max, m->mean,
+		       tfs_moments_deviation(m));
 	}
 	printf("<td>");
 	if (m->n && m->zeros)

@@ -50,25 +50,20 @@ struct keyed {
 	size_t len;
 };
 
-static bool is_computed(const struct tfs_tensor *t)
-{
-	return t->encoding && t->encoding->coding == TFS_SCALED;
-}
-
 static int compare_keys(const void *a, const void *b)
 {
 	const struct keyed *k = a, *l = b;
 	int c = tfs_pattern_compare(k->pattern, k->len, l->pattern, l->len);
 
 	c = c ? c : strcmp(k->dtype, l->dtype);
-	c = c ? c : (is_computed(k->t) > is_computed(l->t)) - (is_computed(k->t) < is_computed(l->t));
+	c = c ? c : (tfs_is_scaled(k->t) > tfs_is_scaled(l->t)) - (tfs_is_scaled(k->t) < tfs_is_scaled(l->t));
 	return c ? c : tfs_pattern_compare(k->t->name, k->t->name_len, l->t->name, l->t->name_len);
 }
 
 static bool same_group(const struct keyed *k, const struct keyed *l)
 {
 	return k->len == l->len && !memcmp(k->pattern, l->pattern, k->len) && !strcmp(k->dtype, l->dtype) &&
-	       is_computed(k->t) == is_computed(l->t);
+	       tfs_is_scaled(k->t) == tfs_is_scaled(l->t);
 }
 
 static uint64_t elements_of(const struct tfs_tensor *t)
@@ -84,7 +79,7 @@ static uint64_t elements_of(const struct tfs_tensor *t)
 static int add_group(struct tfs_report *r, const struct keyed *keys, size_t from, size_t to)
 {
 	struct tfs_report_group g = {
-		.first = from, .n = to - from, .dtype = keys[from].dtype, .computed = is_computed(keys[from].t)
+		.first = from, .n = to - from, .dtype = keys[from].dtype, .computed = tfs_is_scaled(keys[from].t)
 	};
 	const struct tfs_tensor *t = keys[from].t;
 
@@ -120,7 +115,7 @@ static int make_keys(struct tfs_report *r, struct keyed *keys)
 
 		k->item = r->items.items[i];
 		k->t = tfs_item_tensor(r->arg.model, k->item);
-		k->dtype = is_computed(k->t) ? k->t->encoding->scaled->scheme : k->t->dtype->name;
+		k->dtype = tfs_is_scaled(k->t) ? k->t->encoding->scaled->scheme : k->t->dtype->name;
 		k->pattern = malloc((size_t)k->t->name_len + 1);
 		if (!k->pattern)
 			return -ENOMEM;
@@ -157,6 +152,7 @@ static int find_groups(struct tfs_report *r)
 struct pass {
 	const struct tfs_ranges *ranges;
 	size_t *groups; /* of items */
+	struct tfs_numbers *numbers;
 	struct tfs_report *report;
 	struct tfs_moments *moments; /* for each range; or */
 	uint64_t *counts;	     /* TFS_REPORT_BINS for each range */
@@ -165,13 +161,15 @@ struct pass {
 static int visit(void *arg, size_t range, const uint8_t *data, size_t len)
 {
 	struct pass *p = arg;
-	const struct tfs_report_group *g = &p->report->groups[p->groups[p->ranges->ranges[range].item]];
+	const size_t item = p->ranges->ranges[range].item;
+	const struct tfs_report_group *g = &p->report->groups[p->groups[item]];
+	const struct tfs_numbers *f = &p->numbers[item];
 	const struct tfs_histogram h = { g->moments.min, g->moments.max, TFS_REPORT_BINS };
 
 	if (p->moments)
-		tfs_moments_add(&p->moments[range], data, len / sizeof(float));
+		tfs_moments_add(&p->moments[range], f, data, len / f->width);
 	else if (h.low < h.high)
-		tfs_histogram_add(&h, p->counts + range * TFS_REPORT_BINS, data, len / sizeof(float));
+		tfs_histogram_add(&h, p->counts + range * TFS_REPORT_BINS, f, data, len / f->width);
 	return 0;
 }
 
@@ -201,18 +199,20 @@ static int read_values(struct tfs_report *r)
 {
 	cleanup_free struct tfs_file_id *files = calloc(r->items.n + 1, sizeof *files);
 	cleanup_free size_t *groups = calloc(r->items.n + 1, sizeof *groups);
+	cleanup_free struct tfs_numbers *numbers = calloc(r->items.n + 1, sizeof *numbers);
 	struct tfs_ranges ranges = { 0 };
-	struct pass pass = { .ranges = &ranges, .groups = groups, .report = r };
+	struct pass pass = { .ranges = &ranges, .groups = groups, .numbers = numbers, .report = r };
 	struct tfs_scan scan = {
 		.model = r->arg.model, .files = files, .ranges = &ranges, .progress = &r->progress, .visit = visit, .arg = &pass
 	};
 	uint64_t total = 0;
-	int code = files && groups ? 0 : -ENOMEM;
+	int code = files && groups && numbers ? 0 : -ENOMEM;
 
 	for (size_t g = 0; g < r->n && !code; g++)
 		for (size_t i = r->groups[g].first; i < r->groups[g].first + r->groups[g].n && r->groups[g].valued && !code; i++) {
 			groups[i] = g;
-			files[i] = (struct tfs_file_id){ r->items.items[i].set, r->items.items[i].tensor, TFS_F32 };
+			tfs_numbers_of(tfs_item_tensor(r->arg.model, r->items.items[i]), &numbers[i]);
+			files[i] = (struct tfs_file_id){ r->items.items[i].set, r->items.items[i].tensor, numbers[i].view };
 			total += tfs_body_size(r->arg.model, files[i]);
 			code = tfs_ranges_add(&ranges, r->arg.model, files[i], i);
 		}

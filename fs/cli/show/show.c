@@ -66,6 +66,7 @@ struct pass {
 	struct tfs_moments *moments; /* for each range; or */
 	uint64_t *counts;	     /* bins for each range */
 	const struct tfs_histogram *histogram;
+	struct tfs_numbers numbers;
 };
 
 static int visit(void *arg, size_t range, const uint8_t *data, size_t len)
@@ -73,16 +74,16 @@ static int visit(void *arg, size_t range, const uint8_t *data, size_t len)
 	struct pass *p = arg;
 
 	if (p->moments)
-		tfs_moments_add(&p->moments[range], data, len / sizeof(float));
+		tfs_moments_add(&p->moments[range], &p->numbers, data, len / p->numbers.width);
 	else
-		tfs_histogram_add(p->histogram, p->counts + range * p->histogram->bins, data, len / sizeof(float));
+		tfs_histogram_add(p->histogram, p->counts + range * p->histogram->bins, &p->numbers, data, len / p->numbers.width);
 	return 0;
 }
 
-static int read_moments(struct tfs_scan *scan, struct values *v)
+static int read_moments(struct tfs_scan *scan, const struct tfs_numbers *numbers, struct values *v)
 {
 	cleanup_free struct tfs_moments *moments = calloc(scan->ranges->n, sizeof *moments);
-	struct pass pass = { .moments = moments };
+	struct pass pass = { .moments = moments, .numbers = *numbers };
 
 	scan->arg = &pass;
 	int r = moments ? tfs_scan_run(scan) : -ENOMEM;
@@ -91,10 +92,10 @@ static int read_moments(struct tfs_scan *scan, struct values *v)
 	return r;
 }
 
-static int read_histogram(struct tfs_scan *scan, struct values *v, unsigned bins)
+static int read_histogram(struct tfs_scan *scan, const struct tfs_numbers *numbers, struct values *v, unsigned bins)
 {
 	cleanup_free uint64_t *counts = calloc(scan->ranges->n * bins, sizeof *counts);
-	struct pass pass = { .counts = counts, .histogram = &v->histogram };
+	struct pass pass = { .counts = counts, .histogram = &v->histogram, .numbers = *numbers };
 
 	v->histogram = (struct tfs_histogram){ v->all.min, v->all.max, bins };
 	v->counts = calloc(bins, sizeof *v->counts);
@@ -106,9 +107,9 @@ static int read_histogram(struct tfs_scan *scan, struct values *v, unsigned bins
 }
 
 /* The range of the values has to be known before they can be counted, so they are read twice. */
-static int read_values(struct show *s, struct tfs_item item, struct values *v)
+static int read_values(struct show *s, struct tfs_item item, const struct tfs_numbers *numbers, struct values *v)
 {
-	const struct tfs_file_id id = { item.set, item.tensor, TFS_F32 };
+	const struct tfs_file_id id = { item.set, item.tensor, numbers->view };
 	struct tfs_ranges ranges = { 0 };
 	struct tfs_scan scan = { .model = s->arg->model,
 				 .loader = s->loader,
@@ -120,9 +121,9 @@ static int read_values(struct show *s, struct tfs_item item, struct values *v)
 
 	tfs_progress_begin(&s->progress, "reading", 1, 1, 2 * tfs_body_size(s->arg->model, id));
 	if (!r)
-		r = read_moments(&scan, v);
+		r = read_moments(&scan, numbers, v);
 	if (!r && s->options->bins && tfs_moments_finite(&v->all) && v->all.min < v->all.max)
-		r = read_histogram(&scan, v, s->options->bins);
+		r = read_histogram(&scan, numbers, v, s->options->bins);
 	tfs_progress_end(&s->progress, -1);
 	free(ranges.ranges);
 	return r;
@@ -199,7 +200,7 @@ static void put_description(const struct show *s, struct tfs_item item)
 		printf("\033[%sm%s\033[0m\n", TFS_BOLD, label ? label : "");
 	else
 		puts(label ? label : "");
-	if (t->encoding && t->encoding->coding == TFS_SCALED) {
+	if (tfs_is_scaled(t)) {
 		const struct tfs_scaled w = tfs_scaled_of(t);
 
 		put_label(s, "shape");
@@ -259,7 +260,7 @@ static void put_histogram(const struct show *s, const struct values *v)
 		printf("%*s %" PRIu64 "\n", v->counts[i] ? 0 : 1 - width, "", v->counts[i]);
 	}
 	put_label(s, "");
-	printf("%12.5g\n", v->histogram.high);
+	printf("%12.5Lg\n", v->histogram.high);
 }
 
 static void put_values(const struct show *s, const struct values *v)
@@ -268,7 +269,7 @@ static void put_values(const struct show *s, const struct values *v)
 
 	put_label(s, "values");
 	if (tfs_moments_finite(m))
-		printf("min %.6g  max %.6g  mean %.6g  std %.6g\n", m->min, m->max, m->mean, tfs_moments_deviation(m));
+		printf("min %.6Lg  max %.6Lg  mean %.6Lg  std %.6g\n", m->min, m->max, m->mean, tfs_moments_deviation(m));
 	else
 		puts(m->n ? "none is finite" : "none");
 	if (m->n) {
@@ -297,7 +298,7 @@ static json_t *describe(const struct show *s, struct tfs_item item)
 {
 	const struct tfs_tensor *t = tfs_item_tensor(s->arg->model, item);
 	const struct tfs_tensor *of = tfs_set_scaled_of(&s->arg->model->sets[item.set], item.tensor);
-	const bool scaled = t->encoding && t->encoding->coding == TFS_SCALED;
+	const bool scaled = tfs_is_scaled(t);
 	json_t *o = scaled ? json_pack("{s:o, s:s, s:o}", "name", tfs_json_name(t), "dtype", t->dtype->name, "shape",
 				       tfs_json_shape(t)) :
 			     place_json(s, t);
@@ -325,9 +326,9 @@ static json_t *values_json(const struct values *v)
 	json_t *o = json_object();
 
 	json_object_set_new(o, "count", json_integer((json_int_t)m->n));
-	json_object_set_new(o, "min", any ? tfs_json_real(m->min) : json_null());
-	json_object_set_new(o, "max", any ? tfs_json_real(m->max) : json_null());
-	json_object_set_new(o, "mean", any ? tfs_json_real(m->mean) : json_null());
+	json_object_set_new(o, "min", any ? tfs_json_real((double)m->min) : json_null());
+	json_object_set_new(o, "max", any ? tfs_json_real((double)m->max) : json_null());
+	json_object_set_new(o, "mean", any ? tfs_json_real((double)m->mean) : json_null());
 	json_object_set_new(o, "std", any ? tfs_json_real(tfs_moments_deviation(m)) : json_null());
 	json_object_set_new(o, "zeros", json_integer((json_int_t)m->zeros));
 	json_object_set_new(o, "nan", json_integer((json_int_t)m->nan));
@@ -351,8 +352,9 @@ static int show_item(struct show *s, struct tfs_item item)
 {
 	const struct tfs_tensor *t = tfs_item_tensor(s->arg->model, item);
 	struct values v = { 0 };
-	const bool has = tfs_has_values(t);
-	int r = has ? read_values(s, item, &v) : 0;
+	struct tfs_numbers numbers;
+	const bool has = tfs_numbers_of(t, &numbers);
+	int r = has ? read_values(s, item, &numbers, &v) : 0;
 
 	if (r) {
 		free(v.counts);

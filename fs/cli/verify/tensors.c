@@ -16,6 +16,8 @@
 struct file {
 	struct tfs_item item;
 	const struct tfs_sum *sum; /* NULL: none */
+	bool valued;
+	struct tfs_numbers numbers; /* if it is */
 };
 
 struct tensors {
@@ -32,14 +34,16 @@ struct tensors {
 
 /* --- What is read --------------------------------------------------------------------------------------------------------- */
 
-static int add_file(struct tensors *t, struct tfs_item item, enum tfs_view_id view, const struct tfs_sum *sum)
+static int add_file(struct tensors *t, struct tfs_item item, const struct tfs_sum *sum)
 {
 	const struct tfs_model *m = t->v->arg.model;
-	const struct tfs_file_id id = { item.set, item.tensor, view };
+	struct file f = { .item = item, .sum = sum };
 
+	f.valued = !sum && tfs_numbers_of(tfs_item_tensor(m, item), &f.numbers);
+	const struct tfs_file_id id = { item.set, item.tensor, f.valued ? f.numbers.view : TFS_RAW };
 	if (tfs_array_room(t->files, t->n, t->room) || tfs_array_room(t->ids, t->n, t->room_ids))
 		return -ENOMEM;
-	t->files[t->n] = (struct file){ item, sum };
+	t->files[t->n] = f;
 	t->ids[t->n] = id;
 	/* A checksum is computed from the beginning to the end, by one thread. */
 	if (!sum)
@@ -58,13 +62,12 @@ static int add_set(struct tensors *t, uint32_t set)
 
 	for (size_t i = 0; i < s->n_tensors && !r; i++) {
 		const uint32_t k = s->by_offset[i];
-		const bool values = tfs_has_values(&s->tensors[k]);
 
 		if (!tfs_set_scaled_of(s, k))
-			r = add_file(t, (struct tfs_item){ set, k }, values ? TFS_F32 : TFS_RAW, NULL);
+			r = add_file(t, (struct tfs_item){ set, k }, NULL);
 	}
 	for (uint32_t i = 0; i < s->n_scaled && !r; i++)
-		r = add_file(t, (struct tfs_item){ set, (uint32_t)s->n_tensors + i }, TFS_F32, NULL);
+		r = add_file(t, (struct tfs_item){ set, (uint32_t)s->n_tensors + i }, NULL);
 	return r;
 }
 
@@ -77,7 +80,7 @@ static int add_all(struct tensors *t)
 		r = add_set(t, s);
 	for (size_t i = 0; i < v->sums.n && !r; i++)
 		if (v->sums.all[i].node == UINT32_MAX)
-			r = add_file(t, v->sums.all[i].item, TFS_RAW, &v->sums.all[i]);
+			r = add_file(t, v->sums.all[i].item, &v->sums.all[i]);
 	return r;
 }
 
@@ -86,12 +89,12 @@ static int add_all(struct tensors *t)
 static int visit(void *arg, size_t range, const uint8_t *data, size_t len)
 {
 	struct tensors *t = arg;
-	const size_t i = t->ranges.ranges[range].item;
+	const struct file *f = &t->files[t->ranges.ranges[range].item];
 
-	if (t->files[i].sum)
+	if (f->sum)
 		tfs_digest_add(t->digests[range], data, len);
-	else if (t->ids[i].view == TFS_F32)
-		tfs_moments_check(&t->moments[range], data, len / sizeof(float));
+	else if (f->valued)
+		tfs_moments_check(&t->moments[range], &f->numbers, data, len / f->numbers.width);
 	return 0;
 }
 

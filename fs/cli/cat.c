@@ -62,7 +62,7 @@ static int put(const void *data, size_t len)
 		if (n < 0) {
 			const int r = -errno;
 			if (r != -EPIPE)
-				tfs_log_error("standard output: %s", strerror(errno));
+				tfs_log_error("can't write to standard output: %s", strerror(errno));
 			return r;
 		}
 		p += n;

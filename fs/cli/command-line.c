@@ -7,8 +7,10 @@
 #include <getopt.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mask.h"
@@ -178,14 +180,20 @@ int tfs_command_flush(void)
 	errno = 0;
 	if (!fflush(stdout) && !ferror(stdout))
 		return 0;
-	int r = errno ? -errno : -EIO; /* earlier output may have failed */
-	tfs_log_error("standard output: %s", strerror(-r));
+	/* Earlier output may have failed: most likely nothing can be written now, either, and the kernel says why. */
+	if (!errno && write(STDOUT_FILENO, "", 0) == 0)
+		errno = EIO;
+	const int r = -errno;
+	tfs_log_error("can't write to standard output: %s", strerror(-r));
+	/* Say it once. */
+	__fpurge(stdout);
+	clearerr(stdout);
 	return r;
 }
 
 int tfs_parsed_status(enum tfs_parsed parsed)
 {
-	return parsed == TFS_PARSED_EXIT ? TFS_EXIT_OK : TFS_EXIT_USAGE;
+	return parsed == TFS_PARSED_EXIT && !tfs_command_flush() ? TFS_EXIT_OK : TFS_EXIT_USAGE;
 }
 
 enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **argv, tfs_take_option *take, void *arg,

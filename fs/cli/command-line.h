@@ -48,7 +48,7 @@ enum tfs_parsed {
 	TFS_PARSED_USAGE, /* an error was printed */
 };
 
-/* The exit status if a command isn't to be run. */
+/* The exit status if a command isn't to be run; flushes what --help or --version printed. */
 int tfs_parsed_status(enum tfs_parsed parsed);
 
 /*
@@ -59,7 +59,7 @@ typedef bool tfs_take_option(void *arg, int id, const char *value);
 enum tfs_parsed tfs_command_parse(const struct tfs_command *command, int argc, char **argv, tfs_take_option *take, void *arg,
 				  int *ret_first);
 
-/* Flush everything that was printed, or print the error. 0 or -errno. */
+/* Flush everything that was printed, or print the error, once. 0 or -errno. */
 int tfs_command_flush(void);
 
 /* A @take for commands whose only option is a flag: sets *@flag, a bool. */

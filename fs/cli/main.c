@@ -55,17 +55,16 @@ static int run_with_others(const struct tfs_options *options)
 
 /*
  * Without a descriptor 0, 1 or 2 the next file that is opened would become it: the model's directory, until the daemon detaches
- * from the terminal and puts /dev/null there. False: it can't be opened.
+ * from the terminal and puts /dev/null there. Writing to standard output fails as before, with EBADF: a command whose output is lost
+ * must not succeed. False: /dev/null can't be opened.
  */
 static bool open_standard(void)
 {
-	int fd = open("/dev/null", O_RDWR);
-
-	while (fd >= 0 && fd <= 2)
-		fd = dup(fd);
-	if (fd > 2)
-		close(fd);
-	return fd > 2;
+	/* open() returns the lowest number that is free. */
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDOUT_FILENO ? O_RDONLY : O_RDWR) != fd)
+			return false;
+	return true;
 }
 
 /* The first number above @fd that an argument names as /dev/fd/N, or as /proc/self/fd/N; UINT_MAX: none. */

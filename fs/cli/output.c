@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "cli/command-line.h"
 #include "tree/meta.h"
 
 json_t *tfs_json_text(const char *text)
@@ -37,8 +38,9 @@ int tfs_json_print(const json_t *value)
 {
 	/* jansson fails without saying why: it's the output, or the memory. */
 	if (!value || json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII)) {
-		if (!ferror(stdout))
-			tfs_log_error("out of memory");
+		if (ferror(stdout))
+			return tfs_command_flush();
+		tfs_log_error("out of memory");
 		return -ENOMEM;
 	}
 	putchar('\n');

@@ -24,6 +24,8 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 
+#define PREFETCH ".tensorfs/prefetch"
+
 enum { OPT_JSON = 256 };
 
 static const struct tfs_option warm_options[] = {
@@ -53,12 +55,32 @@ static int compare(const void *a, const void *b)
 
 /* --- Asking --------------------------------------------------------------------------------------------------------------- */
 
+/* The mount, or its .tensorfs/prefetch if that is @what, can't be opened or written: why, and what to do about it. */
+static void complain(const char *dir, const char *what, int error)
+{
+	if (error == EROFS)
+		tfs_log_error(
+			"%s: mounted read-only, so %s can't be written; mount it without ro, or with --prefetch; reading a file "
+			"loads it, too",
+			dir, what);
+	else if (error == EACCES && *what)
+		tfs_log_error("%s: only the user who mounted it may write to %s; reading a file loads it, too", dir, what);
+	else if (error == EACCES)
+		tfs_log_error("%s: no permission; a mount is for the user who made it, unless it was made with --allow-other", dir);
+	else if (error == EOPNOTSUPP)
+		tfs_log_error("%s: this mount streams, so nothing stays in memory; .tensorfs/stats says why", dir);
+	else if (error == ENOTCONN)
+		tfs_log_error("%s: its daemon has ended; unmount it with tensorfs umount, and mount it again", dir);
+	else
+		tfs_log_error("%s%s%s: %s", dir, *what ? "/" : "", what, strerror(error));
+}
+
 /* Write one name to .tensorfs/prefetch. */
 static int ask(const struct warm *w, const char *name)
 {
 	cleanup_free char *line = NULL;
 	const int len = asprintf(&line, "%s\n", name);
-	int fd = openat(w->fd, ".tensorfs/prefetch", O_WRONLY | O_CLOEXEC);
+	int fd = openat(w->fd, PREFETCH, O_WRONLY | O_CLOEXEC);
 	int r = 0;
 
 	if (len < 0)
@@ -72,10 +94,8 @@ static int ask(const struct warm *w, const char *name)
 		r = -errno;
 	if (r == -ENOENT && fd >= 0)
 		tfs_log_error("%s: no such tensor, or directory of tensors", name);
-	else if (r == -EOPNOTSUPP)
-		tfs_log_error("%s: this mount streams, so nothing stays in memory; .tensorfs/stats says why", w->dir);
 	else if (r)
-		tfs_log_error("%s: %s", w->dir, strerror(-r));
+		complain(w->dir, PREFETCH, -r);
 	return r == -ENOENT && fd < 0 ? -EIO : r;
 }
 
@@ -268,7 +288,7 @@ static void sort_files(struct warm *w)
 /* Bytes that are still queued; < 0: it can't be told. */
 static int64_t left(struct warm *w)
 {
-	cleanup_free char *text = read_list(w, ".tensorfs/prefetch");
+	cleanup_free char *text = read_list(w, PREFETCH);
 	int64_t bytes = 0;
 
 	if (!text)
@@ -384,7 +404,7 @@ static int warm_main(int argc, char **argv)
 	if (!m)
 		tfs_log_error("%s: no tensorfs mount", tfs_mask_url(argv[first], shown, sizeof shown));
 	else if (w.fd < 0)
-		tfs_log_error("%s: %s", m->dir, strerror(errno));
+		complain(m->dir, "", errno);
 	tfs_progress_init(&w.progress, false);
 	if (w.fd >= 0) {
 		status = warm(&w, m, argv + first + 1, argc - first - 1, json);

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "base/array.h"
+#include "base/escape.h"
 #include "base/search.h"
 #include "base/sort.h"
 
@@ -26,17 +27,12 @@ struct names {
 	uint32_t *order;
 };
 
-static bool must_escape(unsigned char c)
-{
-	return c < 0x20 || c == 0x7f || c == '/' || c == '%';
-}
-
 static bool is_plain(const char *name, size_t len)
 {
 	if (!len || len > TFS_STEM_MAX || (len <= 2 && name[0] == '.' && name[len - 1] == '.'))
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if (must_escape(name[i]))
+		if (tfs_must_escape(name[i]))
 			return false;
 	return true;
 }
@@ -55,7 +51,7 @@ static size_t escape(const char *name, size_t len, char *buf, size_t *ret_cut)
 	*ret_cut = 0;
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = name[i];
-		bool escaped = dots || must_escape(c);
+		bool escaped = dots || tfs_must_escape(c);
 		if (n <= TFS_STEM_MAX - HASH_LEN && (c & 0xc0) != 0x80) /* not inside a UTF-8 sequence */
 			*ret_cut = n;
 		if (n + (escaped ? 3 : 1) > TFS_STEM_MAX)
@@ -98,7 +94,7 @@ bool tfs_name_is_cut(const char *name, size_t len)
 {
 	size_t n = len;
 	for (size_t i = 0; i < len; i++)
-		n += must_escape(name[i]) ? 2 : 0;
+		n += tfs_must_escape(name[i]) ? 2 : 0;
 	return n > TFS_STEM_MAX;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * File names of tensors. A tensor's name may be any string; its file name is the same string except that NUL, '/', '%',
- * control characters, and names that are "." or ".." are %XX-escaped; the empty name is "%". A name that would be too long
- * with the longest suffix of any view is truncated and ends in '~' and 16 hex digits of the XXH64 of the whole name: a tensor has
- * the same name in every view, except for the suffix. The names here have no suffix.
+ * control characters, and names that are "." or ".." are %XX-escaped; the empty name is "%" (base/escape.h). A name that would be
+ * too long with the longest suffix of any view is truncated and ends in '~' and 16 hex digits of the XXH64 of the whole name: a
+ * tensor has the same name in every view, except for the suffix. The names here have no suffix.
  *
  * A set's names are looked up and listed through a table of struct names, created when one of its views is first used.
  */

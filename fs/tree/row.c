@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/escape.h"
 #include "base/utf8.h"
 #include "tensor/scaled.h"
 
@@ -119,16 +120,11 @@ static void put_path(FILE *f, const char *s)
 		fprintf(f, "%%%02X", (unsigned char)*s++);
 }
 
-static bool is_escaped_in_names(unsigned char c)
-{
-	return is_control(c) || c == '/' || c == '%';
-}
-
 /* A tensor's name, escaped as in its file name, but not truncated. */
 static void put_name(FILE *f, const struct tfs_tensor *t)
 {
 	const char *s = t->name, *end = s + t->name_len;
-	while ((s = put_plain(f, s, end, is_escaped_in_names)) < end)
+	while ((s = put_plain(f, s, end, tfs_must_escape)) < end)
 		fprintf(f, "%%%02X", (unsigned char)*s++);
 }
 

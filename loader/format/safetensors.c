@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/checked.h"
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/sort.h"
@@ -295,7 +296,8 @@ static int check_names(struct header *h, const struct record *const *order)
 /* Metadata::validate: @order is sorted by offset, the data section has @size bytes. */
 static int check_offsets(struct header *h, const struct record *const *order, uint64_t size, uint64_t data_at)
 {
-	uint64_t at = 0, nbytes;
+	const uint64_t has = data_at + size;
+	uint64_t at = 0, nbytes, whole;
 
 	for (size_t i = 0; i < h->n_records; i++) {
 		const struct record *rec = order[i];
@@ -319,11 +321,15 @@ static int check_offsets(struct header *h, const struct record *const *order, ui
 			return refuse(h, rec, "dtype %s and the shape make %llu bytes, data_offsets %llu", rec->dtype->name,
 				      (unsigned long long)nbytes, (unsigned long long)(rec->end - rec->begin));
 	}
-	if (at != size)
-		return tfs_error_set(h->err, -EINVAL, data_at + (at < size ? at : size),
-				     "the tensors' data take %llu bytes, the file has %llu", (unsigned long long)at,
-				     (unsigned long long)size);
-	return 0;
+	if (at == size)
+		return 0;
+	if (ckd_add(&whole, data_at, at))
+		whole = UINT64_MAX; /* of a dtype that we don't know, so it wasn't compared with the shape */
+	if (at < size)
+		return tfs_error_set(h->err, -EINVAL, whole, "the file has %llu bytes, its header and its tensors only %llu",
+				     (unsigned long long)has, (unsigned long long)whole);
+	return tfs_error_set(h->err, -EINVAL, has, "truncated: the file has %llu of %llu bytes; is the download complete?",
+			     (unsigned long long)has, (unsigned long long)whole);
 }
 
 /* No sum overflows: check_offsets() made sure that everything lies inside the file. */
@@ -396,7 +402,8 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	if (n > MAX_HEADER)
 		return tfs_error_set(err, -EINVAL, 0, "header length is above the limit of %u", MAX_HEADER);
 	if (n > in->size - LENGTH_SIZE)
-		return tfs_error_set(err, -EINVAL, 0, "header length %llu is more than the %llu bytes that follow it",
+		return tfs_error_set(err, -EINVAL, 0,
+				     "header length %llu is more than the %llu bytes that follow it; is the download complete?",
 				     (unsigned long long)n, (unsigned long long)(in->size - LENGTH_SIZE));
 	/* And the records made of it, before they are tensors: 20 bytes are the least that one takes. */
 	if (tfs_share_scratch(in->share, 2 * n))

@@ -170,7 +170,7 @@ class Cases:
         a, b = name(1, 2), name(2, 2)
         listed, short = index(a=a, b=b), shard(b=TWO)[:-2]
         for case, bad, said in (("pointer", POINTER, "left out: is a Git LFS pointer"), ("empty", b"", "left out: has zero bytes"),
-                                ("truncated", short, f"byte {len(short)}: left out: the tensors' data take 4 bytes, the file has 2"),
+                                ("truncated", short, f"byte {len(short)}: left out: truncated: the file has {len(short)} of {len(short) + 2} bytes"),
                                 ("html", b"<!DOCTYPE html><html><body>404</body></html>", "")):
             self.mounts(f"shard-{case}", {a: shard(a=ONE), b: bad}, {"model": {"a": (ONE, a)}},
                         warnings=[f"{a}: only 1 of 2 shards of its name can be read", f"{b}: {said}"])

@@ -43,6 +43,43 @@ load helpers
 	[[ $output != *"no such command"* ]] || fail "$output"
 }
 
+# lost TO ARGUMENT...: with a closed standard output, or /dev/full as that, it fails and says why, once.
+lost() {
+	local to=$1 rc=0 why='Bad file descriptor'
+	shift
+	if [[ $to = closed ]]; then
+		"$TENSORFS" "$@" 2>"$T/err" >&- || rc=$?
+	else
+		"$TENSORFS" "$@" 2>"$T/err" >"$to" || rc=$?
+		why='No space left on device'
+	fi
+	[[ $rc = 2 && $(cat "$T/err") = "tensorfs: error: can't write to standard output: $why" ]] ||
+		fail "$to, $*: status $rc, $(cat "$T/err")"
+}
+
+@test "output that is lost is an error: of commands, --help, --version and completion" {
+	mkmodel --bytes 64K
+	export TENSORFS_CACHE=$T
+	full=
+	[[ ! -c /dev/full ]] || full=/dev/full
+	for to in closed $full; do
+		for args in --help --version help 'help ls' 'ls --help' 'umount --version' 'completion bash' 'completion zsh' \
+			'completion fish' 'status --json' cache "ls $model" "ls --json $model" "report $model" \
+			"verify $model" "verify --json $model" "diff --json $model $model" "show $model model.embed_tokens.weight" \
+			"cat $model model.embed_tokens.weight"; do
+			# shellcheck disable=SC2086 # words
+			lost "$to" $args
+		done
+		# More than is buffered.
+		lost "$to" ls -l --json "$model"
+		lost "$to" show --json "$model" '*'
+		lost "$to" cp --json "$model" "$T/npy-${to##*/}/"
+	done
+	# What prints nothing loses nothing.
+	"$TENSORFS" cp "$model" "$T/copy.safetensors" >&-
+	[[ $full ]] || skip "optional: no /dev/full"
+}
+
 @test "a model that is called like a command" {
 	mkmodel --bytes 16K
 	mv "$model" "$T/help"

@@ -126,6 +126,34 @@ tidy() { [[ -z $(find "$1" -name '.*.??????') ]] || fail "left behind: $(find "$
 	cmp "$T/there/odd.one.npy" "$mnt/npy/odd.one.npy"
 }
 
+@test "a directory of .npy is the model again, with the names that had to be escaped" {
+	py - "$T" <<-'EOF2'
+		import json, struct, sys
+		names = ["a/b", "100%", "%2F", "%", "", ".", "..", "...", "tab\tnl\n", "nul\0", "del\x7f", "a b", "ünï", "plain.weight"]
+		header = {n: {"dtype": "U8", "shape": [1], "data_offsets": [i, i + 1]} for i, n in enumerate(names)}
+		text = json.dumps(header).encode()
+		with open(sys.argv[1] + "/odd.safetensors", "wb") as f:
+		    f.write(struct.pack("<Q", len(text)) + text + bytes(range(len(names))))
+	EOF2
+	cp_ "$T/odd.safetensors" "$T/dir/"
+	worked
+	[[ -e $T/dir/a%2Fb.npy && -e $T/dir/%252F.npy && -e $T/dir/%.npy ]] || fail "$(ls "$T/dir")"
+	run -0 "$TENSORFS" diff "$T/odd.safetensors" "$T/dir"
+	[[ $("$TENSORFS" cat "$T/dir" a/b | xxd -p) = 00 && $("$TENSORFS" cat "$T/dir" %2F | xxd -p) = 02 ]]
+	# The mount's names are those of the files.
+	start --npy-align=64 "$T/dir" "$mnt"
+	diff -r "$T/dir" "$mnt/npy"
+	# What isn't ours stays as it is.
+	mkdir "$T/strange"
+	for name in 50% a%20b a%2fb; do cp "$T/dir/a%2Fb.npy" "$T/strange/$name.npy"; done
+	[[ $("$TENSORFS" ls -l --json "$T/strange" | sed -n 's/.*"name": "\([^"]*\)".*/\1/p') = $'50%\na%20b\na%2fb' ]] ||
+		fail "$("$TENSORFS" ls -l --json "$T/strange")"
+	# Two files of one name.
+	cp "$T/dir/plain.weight.npy" "$T/strange/50%25.npy"
+	"$TENSORFS" ls "$T/strange" >"$T/out" 2>"$T/err"
+	grep -q 'stored twice, and left out, .*: the first is "50%", in 50%.npy and in 50%25.npy, with other bytes' "$T/err" || fail "$(cat "$T/err")"
+}
+
 # bats test_tags=slow
 @test "more members than a plain zip file has" {
 	mkmodel --tensors 70000 --bytes 1M --dtypes I8

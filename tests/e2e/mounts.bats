@@ -148,6 +148,50 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 	[[ $rc = 2 && $(cat "$T/err") = *'no tensorfs mount' ]]
 }
 
+# says WHY: the command has failed, and says only this about the mount.
+says() {
+	[[ $rc = 2 && $(cat "$T/err") = "tensorfs: error: $mnt: $1"* && $(wc -l <"$T/err") = 1 ]] || fail "$rc $(cat "$T/err")"
+}
+
+@test "warm: a mount that it may not ask says why, and what to do instead" {
+	mkmodel --bytes 1M
+	start -o ro "$model" "$mnt"
+	for names in '' model.embed_tokens.weight; do
+		# shellcheck disable=SC2086 # none, or one
+		tool warm "$mnt" $names
+		says "mounted read-only, so .tensorfs/prefetch can't be written; mount it without ro, or with --prefetch;"
+	done
+	umount "$mnt"
+	start "$model" "$mnt"
+	right[-1]=137
+	kill -9 "$daemon"
+	wait_until ended "$daemon"
+	tool warm "$mnt"
+	says 'its daemon has ended; unmount it with tensorfs umount'
+	tool umount "$mnt"
+	worked
+}
+
+@test "warm: another user's mount" {
+	need_root
+	command -v setpriv >/dev/null || skip "no setpriv"
+	make_user_dir
+	cp "$TENSORFS" "$user_dir/tensorfs"
+	TENSORFS=$user_dir/tensorfs
+	mkmodel --bytes 1M
+	start "$model" "$mnt"
+	as=(setpriv --reuid=65534 --regid=65534 --clear-groups --)
+	tool warm "$mnt"
+	says 'no permission; a mount is for the user who made it, unless'
+	as=()
+	umount "$mnt"
+	start --allow-other "$model" "$mnt"
+	as=(setpriv --reuid=65534 --regid=65534 --clear-groups --)
+	tool warm "$mnt"
+	as=()
+	says 'only the user who mounted it may write to .tensorfs/prefetch; reading'
+}
+
 @test "the examples of the pages run" {
 	command -v jq >/dev/null || skip "optional: no jq"
 	mkmodel --bytes 1M

@@ -3,31 +3,9 @@
  * File names of tensors, of any names: each can be a file's, no two tensors have the same one unless they have the same name, and it
  * leads back to its tensor; one that isn't cut short says what the name is.
  */
-#include <ctype.h>
-
+#include "base/escape.h"
 #include "tree-model.h"
 #include "tree/names.h"
-
-/* What the file name @s stands for, into @buf: its length. */
-static size_t unescape(const char *s, char *buf)
-{
-	size_t n = 0;
-
-	if (!strcmp(s, "%"))
-		return 0;
-	for (; *s; s++) {
-		char hex[3] = { 0 };
-
-		buf[n++] = *s;
-		if (*s != '%')
-			continue;
-		CHECK(isxdigit(s[1]) && isxdigit(s[2]));
-		memcpy(hex, s + 1, 2);
-		buf[n - 1] = (char)strtoul(hex, NULL, 16);
-		s += 2;
-	}
-	return n;
-}
 
 static void check_file_name(const char *s, size_t len)
 {
@@ -44,7 +22,7 @@ static void check_name(const char *name, size_t len)
 
 	check_file_name(buf, n);
 	if (!tfs_name_is_cut(name, len)) {
-		CHECK(unescape(buf, raw) == len && !memcmp(raw, name, len));
+		CHECK(tfs_unescape(buf, n, raw) == len && !memcmp(raw, name, len));
 		CHECK(tfs_name_of(name, len, 1, cut) == n && !strcmp(cut, buf));
 	} else {
 		CHECK(n > TFS_STEM_MAX - 6 && buf[n - 17] == '~' && strspn(buf + n - 16, "0123456789abcdef") == 16);
@@ -53,6 +31,15 @@ static void check_name(const char *name, size_t len)
 	}
 	check_file_name(cut, tfs_name_hashed(name, len, 0x123456789abcdef, cut));
 	CHECK(strstr(cut, "~0123456789abcdef"));
+}
+
+/* What is a name's file name is that of no other; and what isn't any's is told. */
+static void check_unescaped(const char *s, size_t len)
+{
+	char raw[TFS_STEM_MAX + 1], buf[TFS_STEM_MAX + 1];
+	const size_t n = len <= TFS_STEM_MAX ? tfs_unescape(s, len, raw) : SIZE_MAX;
+
+	CHECK(n == SIZE_MAX || (tfs_name_of(raw, n, 0, buf) == len && !memcmp(buf, s, len)));
 }
 
 static const struct tfs_tensor *tensor_at(const struct tfs_set *set, const struct names *names, uint32_t place)
@@ -99,8 +86,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; m && i < m->n_sets; i++) {
 		const struct tfs_set *set = &m->sets[i];
 
-		for (uint32_t k = 0; k < tfs_set_n_all(set); k++)
+		for (uint32_t k = 0; k < tfs_set_n_all(set); k++) {
 			check_name(tfs_set_tensor(set, k)->name, tfs_set_tensor(set, k)->name_len);
+			check_unescaped(tfs_set_tensor(set, k)->name, tfs_set_tensor(set, k)->name_len);
+		}
 		check_table(set);
 	}
 	/* What a file may be asked for. */
@@ -109,6 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		uint32_t other;
 
 		CHECK(names);
+		check_unescaped(tree_model.rest, tree_model.rest_len);
 		const uint32_t t = tfs_names_find(names, tree_model.rest, tree_model.rest_len, &other);
 		CHECK((t == UINT32_MAX || t < tfs_set_n_all(m->sets)) && (other == UINT32_MAX || t != UINT32_MAX));
 		tfs_names_destroy(names);

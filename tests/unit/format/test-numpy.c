@@ -448,6 +448,37 @@ static void a_name_that_is_no_utf8_is_refused(void **state)
 	close(fd);
 }
 
+/* As npy/ of a mount and tensorfs cp name files; what these wouldn't have written is the name as it is. */
+static void escaped_names_are_undone(void **state)
+{
+	static const struct {
+		const char *file, *name;
+		size_t len;
+	} rows[] = {
+		{ "a%2Fb.npy", "a/b", 3 },   { "100%25.npy", "100%", 4 }, { "%.npy", "", 0 },
+		{ "%2E%2E.npy", "..", 2 },   { "a%00b.npy", "a\0b", 3 },  { "x%0Ay.npy", "x\ny", 3 },
+		{ "a%2fb.npy", "a%2fb", 5 }, { "50%.npy", "50%", 3 },	  { "a%20b.npy", "a%20b", 5 },
+		{ "%25a%.npy", "%25a%", 5 }, { "a%2Eb.npy", "a%2Eb", 5 }, { "plain.w.npy", "plain.w", 7 },
+	};
+	static uint8_t file[300];
+	size_t len = make_npy(file, 1, SHAPE("(3,)"), 3), n;
+	int fd = memory_file(file, len);
+
+	(void)state;
+	for (size_t i = 0; i < LENGTH(rows); i++) {
+		struct tfs_catalog *c = tfs_catalog_create();
+		struct tfs_error err = { 0 };
+
+		assert_int_equal(tfs_format_npy.parse(input_of(fd, len), rows[i].file, c, &err), 0);
+		const struct tfs_tensor *t = tfs_catalog_tensors(c, &n);
+		assert_int_equal(n, 1);
+		assert_int_equal(t->name_len, rows[i].len);
+		assert_memory_equal(t->name, rows[i].name, rows[i].len + 1);
+		tfs_catalog_destroy(c);
+	}
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,6 +492,7 @@ int main(void)
 		cmocka_unit_test(a_long_descr_is_rows_of_bytes_in_npy),
 		cmocka_unit_test(what_is_no_npy_is_refused),
 		cmocka_unit_test(a_name_that_is_no_utf8_is_refused),
+		cmocka_unit_test(escaped_names_are_undone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include <xxhash.h>
 
+#include "base/escape.h"
 #include "fs/tree/names.h"
 
 static const struct tfs_dtype *u8(void)
@@ -64,7 +65,22 @@ static void test_escaping(void **state)
 	for (unsigned i = 0; i < LENGTH(rows); i++) {
 		assert_int_equal(tfs_name_of(rows[i].name, rows[i].len, 0, buf), strlen(rows[i].want));
 		assert_string_equal(buf, rows[i].want);
+		assert_int_equal(tfs_unescape(rows[i].want, strlen(rows[i].want), buf), rows[i].len);
+		assert_memory_equal(buf, rows[i].name, rows[i].len);
 	}
+}
+
+/* Each is no name's file name, though a decoder of URLs would take it. */
+static void test_strangers_names(void **state)
+{
+	static const char *const names[] = { "50%",  "%%",  "a%2",    "a%2f", "%41", "a%2E", "%2E%2E%2E",
+					     "%2Ea", "a/b", "a\n%2F", "%GG",  "%2",  ".",    ".." };
+	char buf[TFS_STEM_MAX + 1];
+
+	(void)state;
+	for (unsigned i = 0; i < LENGTH(names); i++)
+		if (tfs_unescape(names[i], strlen(names[i]), buf) != SIZE_MAX)
+			fail_msg("%s", names[i]);
 }
 
 static void test_cutting(void **state)
@@ -164,10 +180,8 @@ static void test_forged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_escaping),
-		cmocka_unit_test(test_cutting),
-		cmocka_unit_test(test_tables),
-		cmocka_unit_test(test_forged),
+		cmocka_unit_test(test_escaping), cmocka_unit_test(test_strangers_names), cmocka_unit_test(test_cutting),
+		cmocka_unit_test(test_tables),	 cmocka_unit_test(test_forged),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

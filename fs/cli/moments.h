@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What can be said of many values: their range, mean and deviation; and of two series of values, how much they differ. Values are float32
- * at any address, in any number of pieces, which several threads may process: the results are merged. Sums are of float64.
+ * What can be said of many values: their range, mean and deviation; and of two series of values, how much they differ. Values are
+ * given as numbers.h says, in any number of pieces, which several threads may process: the results are merged. Sums of some thousand values
+ * are float64 where that is exact enough, all others long double.
  */
 #ifndef TFS_CLI_MOMENTS_H
 #define TFS_CLI_MOMENTS_H

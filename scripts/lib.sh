@@ -34,8 +34,11 @@ tfs_configure() {
 	meson setup "$dir" "$tfs_top" "$@"
 }
 
-# What scripts/test lint looks with: the tool, the version whose word counts, as others find other things, and the Debian package.
+# What scripts/test lint looks with: the tool, the version whose word counts, as others find other things, and the Debian package. And the
+# second compiler, which warns of other things than gcc, and what its sanitizers need.
 # shellcheck disable=SC2034 # used by who sources this
+tfs_clang='clang 14 clang-14 libclang-rt-14-dev'
+# shellcheck disable=SC2034
 tfs_linters='clang-format 14 clang-format-14
 clang-tidy 14 clang-tidy-14
 cppcheck 2.10 cppcheck

@@ -10,10 +10,10 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/numbers.h"
 #include "cli/reading.h"
 #include "cli/selection.h"
 #include "content/values.h"
-#include "convert/narrow.h"
 
 enum as { RAW, NPY, F32, BF16 };
 
@@ -44,9 +44,8 @@ struct cat {
 	const struct tfs_model *model;
 	struct tfs_loader *loader;
 	enum as as;
-	/* For BF16. */
-	float *values;	 /* room for TFS_STREAM_MAX_READ bytes … */
-	uint8_t *narrow; /* … and for half of that */
+	/* For F32 and BF16, of one tensor. */
+	struct tfs_numbers numbers;
 	size_t too_large;
 };
 
@@ -73,24 +72,38 @@ static int put(const void *data, size_t len)
 
 static int put_piece(struct cat *c, const uint8_t *data, size_t len)
 {
-	const size_t n = len / sizeof(float);
+	enum { PIECE = 16 << 10 };
+	uint8_t values[PIECE * sizeof(float)];
+	const size_t n = len / c->numbers.width;
+	int r = 0;
 
-	if (c->as != BF16)
+	if (c->as == RAW || c->as == NPY)
 		return put(data, len);
-	memcpy(c->values, data, len); /* which needn't be aligned */
-	c->too_large += tfs_to_bf16()(c->values, c->narrow, n);
-	return put(c->narrow, 2 * n);
+	for (size_t at = 0; at < n && !r; at += PIECE) {
+		const size_t count = n - at < PIECE ? n - at : PIECE;
+
+		c->too_large += tfs_numbers_round(&c->numbers, c->as == BF16 ? tfs_to_bf16() : NULL, data + at * c->numbers.width,
+						  values, count);
+		r = put(values, count * (c->as == BF16 ? sizeof(uint16_t) : sizeof(float)));
+	}
+	return r;
 }
 
 static int put_item(struct cat *c, struct tfs_item item)
 {
 	const struct tfs_tensor *t = tfs_item_tensor(c->model, item);
-	const enum tfs_view_id view = c->as == NPY ? TFS_NPY : c->as == RAW ? TFS_RAW : TFS_F32;
-	const struct tfs_file_id id = { item.set, item.tensor, view };
+	struct tfs_file_id id = { item.set, item.tensor, c->as == NPY ? TFS_NPY : TFS_RAW };
 	struct tfs_reading reading;
 	const uint8_t *data;
 	size_t len;
 	int r = 0;
+
+	c->too_large = 0;
+	c->numbers.width = 1;
+	if (c->as == F32 || c->as == BF16) {
+		tfs_numbers_of(t, &c->numbers);
+		id.view = c->numbers.view;
+	}
 
 	if (c->as == NPY) {
 		uint8_t header[TFS_VIEW_PREFIX_MAX];
@@ -108,8 +121,8 @@ static int put_item(struct cat *c, struct tfs_item item)
 	}
 	tfs_reading_end(&reading);
 	if (c->too_large)
-		tfs_log_warning("%zu values are too large for bfloat16, and infinite", c->too_large);
-	c->too_large = 0;
+		tfs_log_warning("%zu values are too large for %s, and infinite", c->too_large,
+				c->as == BF16 ? "bfloat16" : "float32");
 	return r;
 }
 
@@ -178,12 +191,8 @@ static int cat_main(int argc, char **argv)
 	}
 	if (tfs_model_arg_open(argv[first], &arg))
 		return TFS_EXIT_USAGE;
-	cleanup_free float *values = malloc(TFS_STREAM_MAX_READ);
-	cleanup_free uint8_t *narrow = malloc(TFS_STREAM_MAX_READ / 2);
-	struct cat c = { .model = arg.model, .as = (enum as)o.as, .values = values, .narrow = narrow };
-	if (!values || !narrow)
-		tfs_log_error("out of memory");
-	else if (!tfs_scope_find(arg.model, o.model.set, &scope)) {
+	struct cat c = { .model = arg.model, .as = (enum as)o.as };
+	if (!tfs_scope_find(arg.model, o.model.set, &scope)) {
 		if (!tfs_reading_open(arg.model, &c.loader))
 			status = cat_names(&c, &arg, &scope, argv + first + 1, argc - first - 1);
 		tfs_reading_close(c.loader);

@@ -264,6 +264,7 @@ static void add_pair(struct tfs_difference *d, long double x, long double y)
 {
 	const long double e = x - y;
 
+	d->finite++;
 	d->differ += x != y;
 	d->max = fabsl(e) > d->max ? fabsl(e) : d->max;
 	d->sum += fabsl(e);
@@ -399,7 +400,7 @@ static add_all_lanes_fn *best_way(void)
  */
 static bool add_block(struct tfs_difference *d, const uint8_t *a, const uint8_t *b, size_t n, size_t width)
 {
-	struct tfs_difference block = { .n = n };
+	struct tfs_difference block = { .n = n, .finite = n };
 	struct pair_sums s;
 	double max[LANES];
 	int64_t equal = 0;
@@ -460,6 +461,7 @@ void tfs_difference_add(struct tfs_difference *d, const struct tfs_numbers *f, c
 void tfs_difference_merge(struct tfs_difference *d, const struct tfs_difference *more)
 {
 	d->n += more->n;
+	d->finite += more->finite;
 	d->not_finite += more->not_finite;
 	d->differ += more->differ;
 	d->max = more->max > d->max ? more->max : d->max;
@@ -470,14 +472,19 @@ void tfs_difference_merge(struct tfs_difference *d, const struct tfs_difference 
 	d->ab += more->ab;
 }
 
+double tfs_difference_max(const struct tfs_difference *d)
+{
+	return d->finite ? (double)d->max : (double)NAN;
+}
+
 double tfs_difference_mean(const struct tfs_difference *d)
 {
-	return d->n ? (double)(d->sum / (long double)d->n) : (double)NAN;
+	return d->finite ? (double)(d->sum / (long double)d->finite) : (double)NAN;
 }
 
 double tfs_difference_relative(const struct tfs_difference *d)
 {
-	return d->aa > 0 ? (double)sqrtl(d->dd / d->aa) : (double)(d->dd > 0 ? INFINITY : d->n ? 0 : NAN);
+	return d->aa > 0 ? (double)sqrtl(d->dd / d->aa) : (double)(d->dd > 0 ? INFINITY : d->finite ? 0 : NAN);
 }
 
 double tfs_difference_cosine(const struct tfs_difference *d)

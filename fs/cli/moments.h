@@ -52,6 +52,7 @@ void tfs_histogram_add(const struct tfs_histogram *h, uint64_t *counts, const st
  */
 struct tfs_difference {
 	uint64_t n;
+	uint64_t finite;	    /* pairs of finite values, which the figures are about */
 	uint64_t not_finite;	    /* pairs that differ, one of which isn't finite */
 	uint64_t differ;	    /* pairs of finite values that differ */
 	long double max, sum;	    /* of |a - b| */
@@ -62,7 +63,11 @@ void tfs_difference_add(struct tfs_difference *d, const struct tfs_numbers *f, c
 			const uint8_t *b, size_t n);
 void tfs_difference_merge(struct tfs_difference *d, const struct tfs_difference *more);
 
-/* Mean of |a - b|, ||a - b|| / ||a||, and the cosine of the angle between a and b. NaN if it isn't defined, as without values. */
+/*
+ * Maximum and mean of |a - b|, ||a - b|| / ||a||, and the cosine of the angle between a and b. NaN if it isn't defined, as without finite
+ * values.
+ */
+double tfs_difference_max(const struct tfs_difference *d);
 double tfs_difference_mean(const struct tfs_difference *d);
 double tfs_difference_relative(const struct tfs_difference *d);
 double tfs_difference_cosine(const struct tfs_difference *d);

@@ -45,6 +45,8 @@ bool tfs_numbers_of(const struct tfs_tensor *t, struct tfs_numbers *ret)
 	for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
 		if (!strcmp(t->dtype->name, wide[i].dtype)) {
 			*ret = wide[i].numbers;
+			ret->convert = tfs_convert_for(t->dtype);
+			ret->to_odd = tfs_convert_to_odd(t->dtype);
 			return true;
 		}
 	ret->view = TFS_RAW;
@@ -95,4 +97,29 @@ void tfs_numbers_long_doubles(const struct tfs_numbers *f, const uint8_t *data, 
 		for (size_t i = 0; i < len; i++)
 			dst[at + i] = (long double)doubles[i];
 	}
+}
+
+size_t tfs_numbers_round(const struct tfs_numbers *f, tfs_narrow_fn *narrow, const uint8_t *data, uint8_t *dst, size_t n)
+{
+	tfs_convert_fn *convert = narrow && f->to_odd ? f->to_odd : f->convert;
+	size_t too_large = 0;
+	float floats[BLOCK];
+
+	for (size_t at = 0; at < n; at += BLOCK) {
+		const size_t len = n - at < BLOCK ? n - at : BLOCK;
+		const uint8_t *src = data + at * f->width;
+
+		if (convert)
+			convert(src, floats, len);
+		else
+			memcpy(floats, src, len * sizeof *floats);
+		if (narrow) {
+			too_large += narrow(floats, dst + at * sizeof(uint16_t), len);
+			continue;
+		}
+		memcpy(dst + at * sizeof *floats, floats, len * sizeof *floats);
+		if (f->to_double == f64_to_double)
+			too_large += tfs_f64_too_large(src, len);
+	}
+	return too_large;
 }

@@ -12,6 +12,7 @@
 
 #include "content/view.h"
 #include "convert/convert.h"
+#include "convert/narrow.h"
 
 /* The smallest type in which all of them are exact. */
 enum tfs_precision { TFS_FLOAT, TFS_DOUBLE, TFS_LONG_DOUBLE };
@@ -21,7 +22,8 @@ struct tfs_numbers {
 	uint32_t width;	       /* bytes of a value there, little-endian */
 	enum tfs_precision precision;
 	/* Private. */
-	tfs_convert_fn *convert;					 /* FLOAT; NULL: they are float32 already */
+	tfs_convert_fn *convert; /* to float32, as f32/ has it; NULL: they are float32 already */
+	tfs_convert_fn *to_odd;	 /* the same to narrow it then, unless it is exact */
 	void (*to_double)(const uint8_t *src, double *dst, size_t n);	 /* DOUBLE */
 	void (*to_long)(const uint8_t *src, long double *dst, size_t n); /* LONG_DOUBLE */
 };
@@ -36,5 +38,11 @@ bool tfs_numbers_of(const struct tfs_tensor *t, struct tfs_numbers *ret);
 const uint8_t *tfs_numbers_floats(const struct tfs_numbers *f, const uint8_t *data, float *buf, size_t n);
 void tfs_numbers_doubles(const struct tfs_numbers *f, const uint8_t *data, double *dst, size_t n);
 void tfs_numbers_long_doubles(const struct tfs_numbers *f, const uint8_t *data, long double *dst, size_t n);
+
+/*
+ * The values, each rounded once: to 2 bytes by @narrow, or to float32 if that is NULL. To @dst, of any alignment. Returns how many were finite,
+ * and are infinities now.
+ */
+size_t tfs_numbers_round(const struct tfs_numbers *f, tfs_narrow_fn *narrow, const uint8_t *data, uint8_t *dst, size_t n);
 
 #endif

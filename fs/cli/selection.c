@@ -66,12 +66,14 @@ static bool is_called(const struct tfs_model *m, uint32_t set, const char *name)
 
 static void complain_set(const struct tfs_model *m, const char *stem)
 {
-	char dir[TFS_PATH_SIZE];
+	char buf[TFS_PATH_SIZE];
 
 	tfs_log_error("--set=%s: no such set; there are:", stem);
 	for (uint32_t s = 0; s < m->n_sets; s++) {
+		const char *dir = dir_of(m, s, buf);
+
 		fprintf(stderr, "  ");
-		tfs_put_safe(stderr, dir_of(m, s, dir), strlen(dir), "");
+		tfs_put_safe(stderr, dir, strlen(dir), "");
 		if (dir[0])
 			putc('/', stderr);
 		tfs_put_safe(stderr, m->sets[s].stem, strlen(m->sets[s].stem), "");
@@ -81,7 +83,7 @@ static void complain_set(const struct tfs_model *m, const char *stem)
 
 int tfs_scope_find(const struct tfs_model *model, const char *stem, struct tfs_scope *ret_scope)
 {
-	struct tfs_scope s = { .sets = reallocarray(NULL, model->n_sets + 1, sizeof *s.sets) };
+	struct tfs_scope s = { .sets = reallocarray(NULL, model->n_sets + 1, sizeof *s.sets), .named = stem };
 
 	if (!s.sets)
 		return -ENOMEM;
@@ -161,13 +163,22 @@ static int add_meant(const struct tfs_model *m, const struct tfs_scope *scope, c
 	return 0;
 }
 
-static int add_path(struct tfs_tree *tree, const char *name, struct tfs_items *items)
+static bool is_meant(const struct tfs_scope *scope, uint32_t set)
+{
+	for (size_t i = 0; i < scope->n; i++)
+		if (scope->sets[i] == set)
+			return true;
+	return !scope->named;
+}
+
+static int add_path(struct tfs_tree *tree, const struct tfs_scope *scope, const char *name, struct tfs_items *items)
 {
 	struct tfs_files files = { 0 };
 	int r = tfs_resolve_name(tree, name, &files);
 
 	for (size_t i = 0; !r && i < files.n; i++)
-		r = tfs_items_add(items, (struct tfs_item){ files.ids[i].set, files.ids[i].tensor });
+		if (is_meant(scope, files.ids[i].set))
+			r = tfs_items_add(items, (struct tfs_item){ files.ids[i].set, files.ids[i].tensor });
 	free(files.ids);
 	return r == -ENOMEM ? r : r ? -ENOENT : 0;
 }
@@ -180,8 +191,8 @@ int tfs_items_named(const struct tfs_model_arg *arg, const struct tfs_scope *sco
 	if (!r && items->n == before)
 		r = add_meant(arg->model, scope, name, PRINTED, items);
 	if (!r && items->n == before)
-		r = add_path(arg->tree, name, items);
-	if (r == -ENOENT)
+		r = add_path(arg->tree, scope, name, items);
+	if (r == -ENOENT || (!r && items->n == before))
 		r = strpbrk(name, "*?[") ? add_meant(arg->model, scope, name, GLOB, items) : 0;
 	return r ? r : items->n > before ? 0 : -ENOENT;
 }

@@ -32,6 +32,7 @@ struct tfs_scope {
 	uint32_t *sets; /* in the model's order; malloc()ed */
 	size_t n;
 	bool several; /* in different directories, so names need these */
+	bool named;   /* by --set: nothing else is meant, whatever else the mount has */
 };
 
 /* @stem: STEM, DIR/STEM or DIR; or NULL. 0; -ENOENT, after printing an error; -ENOMEM. */
@@ -59,7 +60,7 @@ int tfs_items_all(const struct tfs_model *model, const struct tfs_scope *scope, 
 
 /*
  * What @name means: tensors of @scope whose name it is, both the codes and the weight computed from them if they have the same one; else
- * those that match it as a glob; or, with a slash, what it is as a path in the mount (tree/resolve.h). -ENOENT, -ENOMEM. Prints nothing.
+ * those that match it as a glob; or what it is as a path in the mount (tree/resolve.h). -ENOENT, -ENOMEM. Prints nothing.
  */
 int tfs_items_named(const struct tfs_model_arg *arg, const struct tfs_scope *scope, const char *name, struct tfs_items *items);
 

@@ -278,9 +278,8 @@ static int copy_values(const struct tfs_consolidated *w, struct tfs_extractor *x
 	int r = tfs_values_copy(x, t, w->conversion.as, at, len, dst, rq, &too_large);
 
 	if (!r && too_large && !atomic_exchange(&w->said[i], true))
-		tfs_log_warning("tensor %s: %zu of the %zu values from %" PRIu64 " on are too large for %s, and infinite there",
-				tfs_quote(name, sizeof name, t->name, t->name_len), too_large, len / w->conversion.as->block_bytes,
-				at / w->conversion.as->block_bytes, w->conversion.as->name);
+		tfs_log_warning("tensor %s: some values are too large for %s, and infinite there",
+				tfs_quote(name, sizeof name, t->name, t->name_len), w->conversion.as->name);
 	return r;
 }
 

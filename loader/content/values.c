@@ -47,8 +47,17 @@ static int no_memory(struct tfs_error *err)
 	return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 }
 
-/* The values of the stored blocks [from, to), to @values. */
-static int convert(struct tfs_extractor *x, const struct tfs_layout *l, uint64_t from, uint64_t to, float *values,
+/* What a conversion needs: buffers of PIECE values. */
+struct narrowing {
+	tfs_narrow_fn *to;   /* NULL: floats stay as they are */
+	tfs_convert_fn *odd; /* how float32 is computed before that; NULL: as in f32/ */
+	float *values;
+	uint8_t *small;
+	size_t too_large;
+};
+
+/* The values of the stored blocks [from, to), to @n->values. */
+static int convert(struct tfs_extractor *x, const struct tfs_layout *l, uint64_t from, uint64_t to, struct narrowing *n,
 		   struct tfs_read_request *rq)
 {
 	const size_t len = (to - from) * l->in;
@@ -56,28 +65,34 @@ static int convert(struct tfs_extractor *x, const struct tfs_layout *l, uint64_t
 	cleanup_free void *bounce = aligned_alloc(TFS_IO_ALIGN, TFS_EXTRACT_SCRATCH);
 	int r = raw && bounce ? tfs_extract_copy(x, l->tensor, from * l->in, len, raw, bounce, rq) : no_memory(&rq->err);
 
-	if (!r)
-		tfs_layout_convert(l, raw, len, (uint8_t *)values);
-	return r;
+	if (r)
+		return r;
+	if (n->odd)
+		n->odd(raw, n->values, to - from);
+	else
+		tfs_layout_convert(l, raw, len, (uint8_t *)n->values);
+	if (!n->to && !strcmp(l->tensor->dtype->name, "F64"))
+		n->too_large += tfs_f64_too_large(raw, to - from);
+	return 0;
 }
 
-/* Compute values [first, first + n) of @l's tensor; *@ret_values points to them, somewhere in @buf. */
-static int make(struct tfs_extractor *x, const struct tfs_layout *l, uint64_t first, size_t n, float *buf, const float **ret_values,
-		struct tfs_read_request *rq)
+/* Compute values [first, first + count) of @l's tensor; *@ret_values points to them, somewhere in @n->values. */
+static int make(struct tfs_extractor *x, const struct tfs_layout *l, uint64_t first, size_t count, struct narrowing *n,
+		const float **ret_values, struct tfs_read_request *rq)
 {
 	struct tfs_read_request part = {
 		.at = first * sizeof(float),
-		.len = n * sizeof(float),
+		.len = count * sizeof(float),
 		.priority = rq->priority,
-		.buf = (uint8_t *)buf,
+		.buf = (uint8_t *)n->values,
 		.scratch = rq->scratch,
 		.err.offset = TFS_NO_OFFSET,
 	};
 	int r;
 
-	if (!l->tensor->encoding || l->tensor->encoding->coding != TFS_SCALED) {
-		*ret_values = buf + first % l->block;
-		return convert(x, l, first / l->block, (first + n + l->block - 1) / l->block, buf, rq);
+	if (!tfs_is_scaled(l->tensor)) {
+		*ret_values = n->values + first % l->block;
+		return convert(x, l, first / l->block, (first + count + l->block - 1) / l->block, n, rq);
 	}
 	r = l->content.ops->read(l->content.of, x, &part);
 	*ret_values = (const float *)(const void *)part.data;
@@ -125,14 +140,6 @@ static void turn(const struct turned *t, const uint8_t *src, uint64_t row, uint6
 		}
 }
 
-/* What a conversion needs: buffers of PIECE values. */
-struct narrowing {
-	tfs_narrow_fn *to; /* NULL: floats stay as they are */
-	float *values;
-	uint8_t *small;
-	size_t too_large;
-};
-
 /*
  * Rows are computed as they are stored, each of them whole for every request of the few columns that it is about: requests of 4 MiB are of
  * many columns. Only of rows that are longer than a piece just these columns are computed.
@@ -149,7 +156,7 @@ static int turn_matrix(struct tfs_extractor *x, const struct tfs_layout *l, uint
 			const uint64_t n_columns = end - c < PIECE ? end - c : PIECE;
 			const uint64_t n_rows = t->columns > PIECE ? 1 : t->rows - row < at_once ? t->rows - row : at_once;
 			const float *values;
-			int r = make(x, l, (matrix * t->rows + row) * t->columns + c, n_rows * n_columns, n->values, &values, rq);
+			int r = make(x, l, (matrix * t->rows + row) * t->columns + c, n_rows * n_columns, n, &values, rq);
 
 			if (r)
 				return r;
@@ -192,39 +199,41 @@ int tfs_values_copy(struct tfs_extractor *x, const struct tfs_tensor *t, const s
 {
 	const uint32_t width = as->block_bytes;
 	const bool narrow = width < sizeof(float);
-	tfs_narrow_fn *to = !strcmp(as->name, "BF16") ? tfs_to_bf16() : tfs_to_f16();
 	struct tfs_layout l;
 	int r = tfs_view_layout(TFS_F32, t, TFS_VIEW_ALIGN_MIN, &l);
 	cleanup_free float *buf = r ? NULL : values_create(l.block);
 	cleanup_free uint8_t *small = narrow ? malloc((size_t)PIECE * width) : NULL;
+	struct narrowing n = { .values = buf, .small = small };
 
 	*ret_too_large = 0;
 	if (r)
 		return tfs_error_set(&rq->err, r, TFS_NO_OFFSET, "it has no values");
 	if (!buf || (narrow && !small))
 		return no_memory(&rq->err);
-	if (is_turned(t) && len) {
-		struct narrowing n = { narrow ? to : NULL, buf, small, 0 };
-
-		r = copy_turned(x, &l, width, at, len, dst, &n, rq);
-		*ret_too_large = n.too_large;
-		return r;
+	if (narrow) {
+		n.to = !strcmp(as->name, "BF16") ? tfs_to_bf16() : tfs_to_f16();
+		n.odd = tfs_convert_to_odd(t->dtype);
 	}
-	while (len) {
+	if (is_turned(t) && len) {
+		r = copy_turned(x, &l, width, at, len, dst, &n, rq);
+		len = 0;
+	}
+	while (len && !r) {
 		const uint64_t first = at / width, lead = at % width;
-		const size_t wanted = (lead + len + width - 1) / width, n = wanted < PIECE ? wanted : PIECE;
-		const size_t bytes = n * width - lead < len ? n * width - lead : len;
+		const size_t wanted = (lead + len + width - 1) / width, count = wanted < PIECE ? wanted : PIECE;
+		const size_t bytes = count * width - lead < len ? count * width - lead : len;
 		const float *values;
 
-		r = make(x, &l, first, n, buf, &values, rq);
+		r = make(x, &l, first, count, &n, &values, rq);
 		if (r)
-			return r;
+			break;
 		if (narrow)
-			*ret_too_large += to(values, small, n);
+			n.too_large += n.to(values, small, count);
 		memcpy(dst, (narrow ? small : (const uint8_t *)values) + lead, bytes);
 		at += bytes;
 		dst += bytes;
 		len -= bytes;
 	}
-	return 0;
+	*ret_too_large = n.too_large;
+	return r;
 }

@@ -2,6 +2,7 @@
 #include "convert/narrow.h"
 
 #include <endian.h>
+#include <math.h>
 #include <string.h>
 
 #include "convert/kernels.h"
@@ -54,4 +55,78 @@ size_t tfs_to_f16_scalar(const float *src, uint8_t *dst, size_t n)
 		memcpy(dst + 2 * i, &out, sizeof out);
 	}
 	return n_too_large;
+}
+
+/* --- From what float32 would round ---------------------------------------------------------------------------------------- */
+
+static float odd_float(double x)
+{
+	float f = (float)x;
+	uint32_t bits = bits_of(f);
+
+	if ((double)f == x || isnan(x))
+		return f;
+	bits -= fabs((double)f) > fabs(x);
+	bits |= 1;
+	memcpy(&f, &bits, sizeof f);
+	return f;
+}
+
+/* To odd twice is to odd. @exact is the integer whose nearest double is @d. */
+static double odd_double(double d, long double exact)
+{
+	uint64_t bits;
+
+	if ((long double)d == exact)
+		return d;
+	memcpy(&bits, &d, sizeof bits);
+	bits -= fabsl((long double)d) > fabsl(exact);
+	bits |= 1;
+	memcpy(&d, &bits, sizeof d);
+	return d;
+}
+
+#define TO_ODD(name, type, value)                                  \
+	static void name(const uint8_t *src, float *dst, size_t n) \
+	{                                                          \
+		for (size_t i = 0; i < n; i++) {                   \
+			type x;                                    \
+                                                                   \
+			memcpy(&x, src + i * sizeof x, sizeof x);  \
+			dst[i] = odd_float(value);                 \
+		}                                                  \
+	}
+
+TO_ODD(f64_to_odd, double, x)
+TO_ODD(i32_to_odd, int32_t, x)
+TO_ODD(u32_to_odd, uint32_t, x)
+TO_ODD(i64_to_odd, int64_t, odd_double((double)x, (long double)x))
+TO_ODD(u64_to_odd, uint64_t, odd_double((double)x, (long double)x))
+
+tfs_convert_fn *tfs_convert_to_odd(const struct tfs_dtype *dtype)
+{
+	static const struct {
+		const char *dtype;
+		tfs_convert_fn *convert;
+	} all[] = {
+		{ "F64", f64_to_odd }, { "I32", i32_to_odd }, { "U32", u32_to_odd }, { "I64", i64_to_odd }, { "U64", u64_to_odd },
+	};
+
+	for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+		if (!strcmp(dtype->name, all[i].dtype))
+			return all[i].convert;
+	return NULL;
+}
+
+size_t tfs_f64_too_large(const uint8_t *src, size_t n)
+{
+	size_t too_large = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		double x;
+
+		memcpy(&x, src + i * sizeof x, sizeof x);
+		too_large += isfinite(x) && isinf((float)x);
+	}
+	return too_large;
 }

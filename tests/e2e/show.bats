@@ -68,6 +68,10 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 	tool show "$model" 'half[:2,:2,0]'
 	tool show "$model" 'half[:2,:2,:1]'
 	[[ $(wc -l <"$T/out") = 5 ]] || fail "$(cat "$T/out")"
+	# Of several tensors all of them, each after its name.
+	tool show "$model" 'double.[ct]*[1]'
+	worked
+	[[ $(tr '\n' ' ' <"$T/out") = 'double.close 1.00000000000001  double.tiny 2e-320 '* ]] || fail "$(cat "$T/out")"
 	# A tensor of that very name takes precedence.
 	tool show --json --bins=0 "$model" 'bra[0]'
 	worked
@@ -99,6 +103,31 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 	[[ $rc = 2 && $(cat "$T/err") = *'--set=other: no such set'* ]]
 }
 
+@test "--set: nothing else is meant; which sets there are" {
+	py "$top/tests/data/mkmodel.py" "$model" --bytes 16K
+	mv "$model/model.safetensors" "$T/model.safetensors"
+	for part in unet vae; do
+		py "$top/tests/data/mkmodel.py" "$model/$part" --bytes 16K
+	done
+	mv "$T/model.safetensors" "$model/first.safetensors"
+	py - "$model/second.safetensors" <<-'EOF2'
+		import sys
+		import numpy as np
+		from nomount import write
+		write(sys.argv[1], {"own": ("F32", np.arange(4, dtype="<f4"))})
+	EOF2
+	name=$("$TENSORFS" ls -l --json "$model/first.safetensors" | jq -r '.. | .name? // empty' | head -n 1)
+	[[ $name ]]
+	tool show --set=second "$model" own
+	worked
+	for at in "$name" "tensors/$name" "$name[0]"; do
+		tool show --set=second "$model" "$at"
+		[[ $rc = 1 && $(cat "$T/err") = *'no such tensor'* && ! -s $T/out ]] || fail "$at: $rc $(cat "$T/out" "$T/err")"
+	done
+	tool show --set=nosuch "$model" own
+	[[ $rc = 2 && $(sed -n '2,$p' "$T/err" | tr -d '\n') = '  first  second  unet/model  vae/model' ]] || fail "$(cat -v "$T/err")"
+}
+
 @test "names with escape sequences don't reach a terminal" {
 	nomount special "$model"
 	for args in "ls $model" "ls -l $model" "show $model *" "show --json $model *" "ls --by=layer $model"; do
@@ -115,7 +144,7 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 # bats test_tags=slow
 @test "cat: bytes, NumPy files and values" {
 	nomount special "$model"
-	for name in normal odd odd.bf16 half double ids nothing one flags; do
+	for name in normal odd odd.bf16 half double double.half double.close ids int.close int.32 large nothing one flags; do
 		for type in f32 bf16; do
 			tool cat --as=$type "$model" $name
 			[[ $rc = 0 ]] || fail "$name: $(cat "$T/err")"
@@ -124,6 +153,11 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 	done
 	tool cat --as=bf16 "$model" edge
 	[[ $rc = 0 && $(cat "$T/err") = *'1 values are too large for bfloat16'* ]] || fail "$(cat "$T/err")"
+	for type in f32 bf16; do
+		tool cat --as=$type "$model" double.beyond
+		[[ $rc = 0 && $(cat "$T/err") = *"3 values are too large for"* ]] || fail "$(cat "$T/err")"
+		nomount values "$model/model.safetensors" double.beyond $type | cmp - "$T/out"
+	done
 	start --npy-align=64 "$model" "$mnt"
 	for name in normal odd.bf16 half ids nothing one; do
 		tool cat "$model" $name

@@ -10,14 +10,16 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "cli/cp/impl.h"
+#include "cli/numbers.h"
 #include "content/view-npy.h"
-#include "convert/narrow.h"
 
 /* --- One array ------------------------------------------------------------------------------------------------------------ */
 
 struct array {
-	struct tfs_file_id id; /* where its elements come from … */
-	tfs_narrow_fn *narrow; /* … and how these floats become shorter; NULL: they are written as they are */
+	struct tfs_file_id id;	    /* where its elements come from … */
+	bool converts;		    /* … and whether they are written as others */
+	struct tfs_numbers numbers; /* then they are these … */
+	tfs_narrow_fn *narrow;	    /* … to be rounded so; NULL: to float32 */
 	uint8_t header[TFS_VIEW_PREFIX_MAX];
 	size_t header_len;
 	uint64_t body; /* bytes after it */
@@ -34,13 +36,14 @@ static void describe(const struct tfs_cp *cp, const struct tfs_tensor *t, struct
 {
 	const struct tfs_model *m = cp->arg->model;
 	const struct tfs_dtype *as = cp->conversion.as;
-	const bool converts = tfs_consolidated_converts(t, cp->conversion);
 
-	a->id = (struct tfs_file_id){ cp->set, number_of(&m->sets[cp->set], t), converts ? TFS_F32 : TFS_NPY };
-	a->narrow = NULL;
-	if (converts && as->block_bytes < sizeof(float))
+	*a = (struct array){ .id = { cp->set, number_of(&m->sets[cp->set], t), TFS_NPY },
+			     .converts = tfs_consolidated_converts(t, cp->conversion) };
+	if (a->converts && as->block_bytes < sizeof(float))
 		a->narrow = strcmp(as->name, "BF16") ? tfs_to_f16() : tfs_to_bf16();
-	if (converts) {
+	if (a->converts) {
+		tfs_numbers_of(t, &a->numbers);
+		a->id.view = a->numbers.view;
 		a->header_len = tfs_npy_header(as->npy, t->shape, t->ndim, TFS_VIEW_ALIGN_MIN, a->header);
 	} else {
 		const struct tfs_layout l = tfs_file_layout(m, a->id);
@@ -48,8 +51,8 @@ static void describe(const struct tfs_cp *cp, const struct tfs_tensor *t, struct
 		a->header_len = l.prefix;
 	}
 	a->body = tfs_body_size(m, a->id);
-	if (a->narrow)
-		a->body /= 2;
+	if (a->converts)
+		a->body = a->body / a->numbers.width * as->block_bytes;
 }
 
 /* Where the bytes of an array go. */
@@ -64,25 +67,19 @@ static int put(struct sink *s, const void *data, size_t len)
 	return tfs_outfile_write(&s->cp->files, data, len);
 }
 
-static int put_narrow(struct sink *s, const struct array *a, const struct tfs_tensor *t, const uint8_t *data, size_t len)
+static int put_values(struct sink *s, const struct array *a, const uint8_t *data, size_t len, size_t *too_large)
 {
 	enum { PIECE = 16 << 10 };
-	float values[PIECE];
-	uint8_t small[2 * PIECE];
-	size_t too_large = 0;
-	char name[TFS_QUOTE_SIZE];
+	const size_t n = len / a->numbers.width, width = s->cp->conversion.as->block_bytes;
+	uint8_t values[PIECE * sizeof(float)];
 	int r = 0;
 
-	for (size_t at = 0; at < len && !r; at += sizeof values) {
-		const size_t bytes = len - at < sizeof values ? len - at : sizeof values;
+	for (size_t at = 0; at < n && !r; at += PIECE) {
+		const size_t count = n - at < PIECE ? n - at : PIECE;
 
-		memcpy(values, data + at, bytes);
-		too_large += a->narrow(values, small, bytes / sizeof *values);
-		r = put(s, small, bytes / 2);
+		*too_large += tfs_numbers_round(&a->numbers, a->narrow, data + at * a->numbers.width, values, count);
+		r = put(s, values, count * width);
 	}
-	if (too_large)
-		tfs_log_warning("tensor %s: %zu values are too large for %s, and infinite there",
-				tfs_quote(name, sizeof name, t->name, t->name_len), too_large, s->cp->conversion.as->name);
 	return r;
 }
 
@@ -90,19 +87,23 @@ static int put_array(struct sink *s, const struct array *a, const struct tfs_ten
 {
 	struct tfs_cp *cp = s->cp;
 	struct tfs_reading reading;
+	char name[TFS_QUOTE_SIZE];
 	const uint8_t *data;
-	size_t len;
+	size_t len, too_large = 0;
 	int r = put(s, a->header, a->header_len);
 
 	if (r || !a->body)
 		return r;
 	r = tfs_reading_begin(&reading, cp->arg->model, cp->loader, a->id, 0, tfs_body_size(cp->arg->model, a->id));
 	while (!r && !(r = tfs_reading_peek(&reading, &data, &len)) && len) {
-		r = a->narrow ? put_narrow(s, a, t, data, len) : put(s, data, len);
+		r = a->converts ? put_values(s, a, data, len, &too_large) : put(s, data, len);
 		tfs_reading_take(&reading, len);
 		tfs_progress_add(&cp->progress, len);
 	}
 	tfs_reading_end(&reading);
+	if (too_large)
+		tfs_log_warning("tensor %s: %zu values are too large for %s, and infinite there",
+				tfs_quote(name, sizeof name, t->name, t->name_len), too_large, cp->conversion.as->name);
 	return r;
 }
 

@@ -76,7 +76,7 @@ static void add_figures(struct tfs_table *table, const struct tfs_diff_pair *p)
 {
 	const bool any = p->valued && p->d.n;
 
-	add_number(table, any ? (double)p->d.max : (double)NAN);
+	add_number(table, any ? tfs_difference_max(&p->d) : (double)NAN);
 	add_number(table, any ? tfs_difference_mean(&p->d) : NAN);
 	add_number(table, any ? tfs_difference_relative(&p->d) : NAN);
 	if (any && !isnan(tfs_difference_cosine(&p->d)))
@@ -347,12 +347,11 @@ static json_t *pair_json(const struct tfs_diff *d, const struct tfs_diff_pair *p
 			      tfs_json_shape(p->t[TFS_B]));
 
 	const uint64_t differ = p->d.differ + p->d.not_finite;
-	if (!p->valued)
-		return o;
-	json_object_set_new(o, "values", json_integer((json_int_t)p->d.n));
-	json_object_set_new(o, "values_that_differ", json_integer((json_int_t)differ));
-	json_object_set_new(o, "not_finite", json_integer((json_int_t)p->d.not_finite));
-	json_object_set_new(o, "max_absolute", tfs_json_real((double)p->d.max));
+	/* Without values no figure is defined either. */
+	json_object_set_new(o, "values", p->valued ? json_integer((json_int_t)p->d.n) : json_null());
+	json_object_set_new(o, "values_that_differ", p->valued ? json_integer((json_int_t)differ) : json_null());
+	json_object_set_new(o, "not_finite", p->valued ? json_integer((json_int_t)p->d.not_finite) : json_null());
+	json_object_set_new(o, "max_absolute", tfs_json_real(tfs_difference_max(&p->d)));
 	json_object_set_new(o, "mean_absolute", tfs_json_real(tfs_difference_mean(&p->d)));
 	json_object_set_new(o, "relative_l2", tfs_json_real(tfs_difference_relative(&p->d)));
 	json_object_set_new(o, "cosine", tfs_json_real(tfs_difference_cosine(&p->d)));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <assert.h>
 #include <errno.h>
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -85,7 +86,8 @@ static void put_f64(const uint8_t *p, char *buf, size_t size)
 	double v;
 
 	memcpy(&v, p, sizeof v);
-	for (int digits = 15; digits <= 17; digits++) {
+	/* 15 digits, without zeros at the end, are the fewest unless it is subnormal. */
+	for (int digits = fabs(v) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
 		snprintf(buf, size, "%.*g", digits, v);
 		if (strtod(buf, NULL) == v || !isfinite(v))
 			break;
@@ -97,7 +99,7 @@ static void put_f32(const uint8_t *p, char *buf, size_t size)
 	float v;
 
 	memcpy(&v, p, sizeof v);
-	for (int digits = 6; digits <= 9; digits++) {
+	for (int digits = fabsf(v) < FLT_MIN ? 1 : 6; digits <= 9; digits++) {
 		snprintf(buf, size, "%.*g", digits, (double)v);
 		if (strtof(buf, NULL) == v || !isfinite(v))
 			break;

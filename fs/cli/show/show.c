@@ -188,18 +188,26 @@ static void put_dtype(const struct tfs_tensor *t)
 	put_shape(t);
 }
 
+static void put_heading(const struct show *s, struct tfs_item item)
+{
+	cleanup_free char *label = tfs_item_label(s->arg->model, &s->scope, item);
+
+	if (s->any)
+		putchar('\n');
+	if (s->terminal.colour)
+		printf("\033[%sm%s\033[0m\n", TFS_BOLD, label ? label : "");
+	else
+		puts(label ? label : "");
+}
+
 static void put_description(const struct show *s, struct tfs_item item)
 {
 	const struct tfs_tensor *t = tfs_item_tensor(s->arg->model, item);
 	const struct tfs_set *set = &s->arg->model->sets[item.set];
 	const struct tfs_tensor *of = tfs_set_scaled_of(set, item.tensor);
-	cleanup_free char *label = tfs_item_label(s->arg->model, &s->scope, item);
 	char bytes[TFS_FIGURES_BYTES];
 
-	if (s->terminal.colour)
-		printf("\033[%sm%s\033[0m\n", TFS_BOLD, label ? label : "");
-	else
-		puts(label ? label : "");
+	put_heading(s, item);
 	if (tfs_is_scaled(t)) {
 		const struct tfs_scaled w = tfs_scaled_of(t);
 
@@ -365,8 +373,6 @@ static int show_item(struct show *s, struct tfs_item item)
 		json_object_set_new(o, "values", has ? values_json(&v) : json_null());
 		json_array_append_new(s->json, o);
 	} else {
-		if (s->any)
-			putchar('\n');
 		put_description(s, item);
 		if (has)
 			put_values(s, &v);
@@ -376,8 +382,8 @@ static int show_item(struct show *s, struct tfs_item item)
 	return 0;
 }
 
-/* The elements of one tensor. */
-static int show_elements(struct show *s, struct tfs_item item, const char *choice)
+/* The elements of one tensor, after its name if there are @several. */
+static int show_elements(struct show *s, struct tfs_item item, const char *choice, bool several)
 {
 	const struct tfs_tensor *t = tfs_item_tensor(s->arg->model, item);
 	json_t *elements = s->json ? json_array() : NULL;
@@ -388,6 +394,8 @@ static int show_elements(struct show *s, struct tfs_item item, const char *choic
 	if (r) {
 		tfs_log_error("%s: %s", choice, why);
 	} else {
+		if (several && !s->json)
+			put_heading(s, item);
 		r = tfs_show_elements(s->arg->model, s->loader, item, &slice, elements);
 		if (r == -EOPNOTSUPP)
 			tfs_log_error("elements of type %s can't be printed", t->dtype->name);
@@ -402,13 +410,48 @@ static int show_elements(struct show *s, struct tfs_item item, const char *choic
 	return r;
 }
 
-/* Of codes and the weight that is computed from them, the one that has values. */
-static struct tfs_item pick(const struct tfs_model *m, const struct tfs_items *items)
+static int compare_items(const void *a, const void *b)
 {
-	for (size_t i = items->n; i--;)
-		if (tfs_has_values(tfs_item_tensor(m, items->items[i])))
-			return items->items[i];
-	return items->items[items->n - 1];
+	const struct tfs_item *i = a, *k = b;
+
+	return i->set != k->set ? (i->set > k->set) - (i->set < k->set) : (i->tensor > k->tensor) - (i->tensor < k->tensor);
+}
+
+/*
+ * Without the codes of weights that have the same name, and are there, too: only the weights have values. In the order of the model, each
+ * once.
+ */
+static void drop_codes(const struct tfs_model *m, struct tfs_items *items)
+{
+	size_t n = 0;
+
+	qsort(items->items, items->n, sizeof *items->items, compare_items);
+	/* From the end on, as weights are behind what is stored. */
+	for (size_t i = items->n; i--;) {
+		const struct tfs_item item = items->items[i];
+		const struct tfs_set *set = &m->sets[item.set];
+		const struct tfs_tensor *t = tfs_item_tensor(m, item), *of = tfs_set_scaled_of(set, item.tensor);
+		const bool same = of && of->name_len == t->name_len && !memcmp(of->name, t->name, t->name_len);
+		const struct tfs_item weight = { item.set, same ? (uint32_t)(set->n_tensors + (size_t)(of - set->scaled)) : 0 };
+
+		if (n && !compare_items(&items->items[items->n - n], &item))
+			continue;
+		if (!same || !bsearch(&weight, items->items + items->n - n, n, sizeof weight, compare_items))
+			items->items[items->n - ++n] = item;
+	}
+	memmove(items->items, items->items + items->n - n, n * sizeof *items->items);
+	items->n = n;
+}
+
+static int show_all_elements(struct show *s, struct tfs_items *items, const char *choice)
+{
+	int result = 0;
+
+	drop_codes(s->arg->model, items);
+	for (size_t i = 0; i < items->n; i++)
+		if (show_elements(s, items->items[i], choice, items->n > 1))
+			result = -EINVAL;
+	return result;
 }
 
 /* 0, -ENOENT: NAME matches nothing; or another error. */
@@ -422,7 +465,7 @@ static int show_name(struct show *s, const char *name)
 		cleanup_free char *stem = strndup(name, (size_t)(choice - name));
 		r = stem ? tfs_items_named(s->arg, &s->scope, stem, &items) : -ENOMEM;
 		if (!r)
-			r = show_elements(s, pick(s->arg->model, &items), choice) ? -EINVAL : 0;
+			r = show_all_elements(s, &items, choice);
 	} else {
 		for (size_t i = 0; !r && i < items.n; i++)
 			r = show_item(s, items.items[i]);

@@ -353,6 +353,32 @@ int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, 
 	}
 }
 
+int tfs_remote_lend(struct tfs_remote *r, uint32_t node, size_t len, uint64_t offset, bool ahead, const uint8_t **ret_data,
+		    unsigned *ret_loan, struct tfs_error *err)
+{
+	const char *why = r->files[node].stale;
+	struct tfs_object *o = object_of(r, node);
+
+	if (why)
+		return stale(err, why);
+	if (!o || !r->scanned || keeps(r, o) || !len || len > TFS_FETCHER_MAX || offset > r->table.nodes[node].size ||
+	    len > r->table.nodes[node].size - offset || !tfs_object_lacks(o, offset))
+		return -EAGAIN;
+	return fetch_slot(r, node, offset, offset + len, ahead, ret_loan, ret_data, err);
+}
+
+void tfs_remote_repay(struct tfs_remote *r, unsigned loan)
+{
+	tfs_fetcher_release(r->fetcher, loan);
+}
+
+size_t tfs_remote_step(struct tfs_remote *r, uint32_t node)
+{
+	const struct tfs_object *o = object_of(r, node);
+
+	return o && o->is_kept && !o->whole && (!o->full || r->options.offline) ? TFS_GRAIN : TFS_OBJECT_ALIGN;
+}
+
 const char *tfs_remote_stale(const struct tfs_remote *r, uint32_t node)
 {
 	return r->files[node].stale;

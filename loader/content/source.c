@@ -254,6 +254,30 @@ int tfs_source_read_remote(struct tfs_source *s, uint64_t offset, size_t len, vo
 	return ahead ? tfs_input_read_ahead(&s->in, buf, len, offset, err) : tfs_input_read(&s->in, buf, len, offset, err);
 }
 
+int tfs_source_take_remote(struct tfs_source *s, uint64_t offset, size_t len, uint8_t *buf, bool ahead, const uint8_t **ret_data,
+			   int64_t *ret_loan, struct tfs_error *err)
+{
+	unsigned loan = 0;
+	int code = tfs_input_lend(&s->in, len, offset, ahead, ret_data, &loan, err);
+
+	*ret_loan = code ? -1 : (int64_t)loan;
+	if (code != -EAGAIN)
+		return code;
+	/* What it keeps has hashes of so many bytes: with all of them, one read gets and checks them in place. */
+	size_t step = tfs_input_step(&s->in), lead = offset % step;
+	uint64_t end = (offset + len + step - 1) / step * step;
+
+	*ret_data = buf + lead;
+	return tfs_source_read_remote(s, offset - lead, (size_t)((end < s->in.size ? end : s->in.size) - (offset - lead)), buf,
+				      ahead, err);
+}
+
+void tfs_source_repay(struct tfs_source *s, int64_t loan)
+{
+	if (loan >= 0)
+		tfs_input_repay(&s->in, (unsigned)loan);
+}
+
 /*
  * pread until there are @want bytes. Returns the number read: less than @want at the end of the file, or -errno. A direct read can
  * only continue at an aligned offset, so an odd count ends it; that occurs only at the end of the file.

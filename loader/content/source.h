@@ -114,6 +114,17 @@ static inline bool tfs_source_is_remote(const struct tfs_source *s)
 /* Like tfs_source_read(), of a remote source, into @buf of @len bytes. @ahead: nobody waits for it yet. Also -ESTALE, -ECANCELED. */
 int tfs_source_read_remote(struct tfs_source *s, uint64_t offset, size_t len, void *buf, bool ahead, struct tfs_error *err);
 
+/* What a buffer should have room for beyond the bytes that are read from a remote source, in all. */
+#define TFS_IO_ROOM (2 * TFS_INPUT_STEP)
+
+/*
+ * The same into @buf, which is aligned to TFS_IO_ALIGN and has room for @len + TFS_IO_ROOM bytes, or anywhere else: *@ret_data is where the
+ * first of them is, until *@ret_loan is repaid, unless that is -1. All may be written by somebody else if it is lent.
+ */
+int tfs_source_take_remote(struct tfs_source *s, uint64_t offset, size_t len, uint8_t *buf, bool ahead, const uint8_t **ret_data,
+			   int64_t *ret_loan, struct tfs_error *err);
+void tfs_source_repay(struct tfs_source *s, int64_t loan); /* accepts -1 */
+
 /* The same through the page cache, whose pages stay, into @buf of @len bytes: for many small reads near each other. */
 int tfs_source_read_buffered(struct tfs_source *s, uint64_t offset, size_t len, void *buf, struct tfs_error *err);
 

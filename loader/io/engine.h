@@ -25,9 +25,11 @@ struct tfs_io {
 	uint8_t *buf; /* aligned to TFS_IO_ALIGN, room for len + 2 * TFS_IO_ALIGN bytes */
 	int slot;     /* its index among the context's buffers, or -1 */
 	bool ahead;   /* nobody waits for it yet; for storage where that matters */
+	bool roomy;   /* buf has room for len + TFS_IO_ROOM bytes, and data may be elsewhere */
 
 	/* The answer. */
 	uint8_t *data; /* the first byte requested, somewhere in buf; all bytes are valid if code is 0 */
+	int64_t loan;  /* not -1: data is elsewhere, only to be read, until tfs_source_repay(); -1 at first */
 	int code;
 	struct tfs_error err; /* filled by the last engine of the table, whose error is final; others may leave it unchanged */
 

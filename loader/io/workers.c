@@ -36,12 +36,13 @@ struct tfs_workers {
 	pthread_t threads[];
 };
 
-/* A job's bytes, plus what O_DIRECT's alignment may add at both ends. */
-#define BUFFER_SIZE (TFS_CHUNK + 2 * TFS_IO_ALIGN)
+/* A job's bytes, plus what O_DIRECT's alignment, or a remote source, may add at both ends. */
+#define BUFFER_SIZE (TFS_CHUNK + TFS_IO_ROOM)
 /* Each buffer begins at a huge page. */
 #define BUFFER_STEP (TFS_CHUNK + TFS_SCRATCH)
 /* NOLINTNEXTLINE(misc-redundant-expression): equal today */
-_Static_assert(TFS_SCRATCH >= TFS_EXTRACT_SCRATCH && TFS_SCRATCH >= 2 * TFS_IO_ALIGN, "the scratch serves for all of these");
+_Static_assert(TFS_SCRATCH >= TFS_EXTRACT_SCRATCH && TFS_SCRATCH >= TFS_IO_ROOM && TFS_IO_ROOM >= 2 * TFS_IO_ALIGN,
+	       "the scratch serves for all of these");
 
 /* A job in progress. */
 struct running {
@@ -76,12 +77,13 @@ static int check(struct tfs_workers *w, struct tfs_source *source, int code, str
 }
 
 /* The job's bytes are at @data, or @code says why not. Passes them on and gives the job back. */
-static void finish(struct worker *me, struct running *r, int code, uint8_t *data, enum tfs_read_how how)
+static void finish(struct worker *me, struct running *r, int code, const uint8_t *data, enum tfs_read_how how)
 {
 	struct tfs_workers *w = me->w;
 	struct tfs_job *job = &r->job;
 	struct tfs_source *source = r->io.source;
 	struct tfs_error err = r->io.err;
+	uint8_t *again = NULL;
 	int codes[TFS_JOB_PARTS] = { 0 };
 
 	/* If part of a joined read is damaged, the others get their bytes one by one. Not if a network is: each would wait for it. */
@@ -94,17 +96,19 @@ static void finish(struct worker *me, struct running *r, int code, uint8_t *data
 		uint64_t offset = p->t->offset + p->at;
 		codes[i] = code;
 		if (each) {
-			codes[i] = tfs_source_read(source, offset, p->len, r->io.buf, &data, &how, &part_err);
+			codes[i] = tfs_source_read(source, offset, p->len, r->io.buf, &again, &how, &part_err);
 			codes[i] = check(w, source, codes[i], &part_err);
 		}
 		if (!codes[i] && !job->fill)
-			codes[i] = p->t->ops->write(p->t, p->at, each ? data : data + (offset - job->offset), p->len, me->memory,
+			codes[i] = p->t->ops->write(p->t, p->at, each ? again : data + (offset - job->offset), p->len, me->memory,
 						    &part_err);
 		if (codes[i] && !err.code)
 			err = part_err;
 	}
-	if (source)
+	if (source) {
+		tfs_source_repay(source, r->io.loan);
 		tfs_source_unpin(w->sources, source);
+	}
 	tfs_sched_done(w->sched, job, how, codes, err.code ? &err : NULL);
 	r->busy = false;
 	me->n_busy--;
@@ -170,7 +174,7 @@ static void start(struct worker *me, struct running *r)
 	r->busy = true;
 	me->n_busy++;
 	r->failed = TFS_TIERS;
-	r->io = (struct tfs_io){ .offset = job->offset, .len = job->len, .slot = -1, .err.offset = TFS_NO_OFFSET };
+	r->io = (struct tfs_io){ .offset = job->offset, .len = job->len, .slot = -1, .loan = -1, .err.offset = TFS_NO_OFFSET };
 	tfs_sched_begin(w->sched, job);
 	if (!job->n_parts) {
 		finish(me, r, 0, NULL, TFS_READ_BUFFERED);
@@ -187,6 +191,7 @@ static void start(struct worker *me, struct running *r)
 	} else if (!job->fill && have_memory(me)) {
 		r->io.buf = me->memory + TFS_SCRATCH + number * BUFFER_STEP;
 		r->io.slot = number < w->usual ? (int)number : -1;
+		r->io.roomy = true;
 	}
 	if (!job->fill && (!r->io.buf || (!t->plain && !have_memory(me)))) {
 		code = tfs_error_set(&r->io.err, -ENOMEM, TFS_NO_OFFSET, "no memory for a read buffer of %zu bytes", BUFFER_SIZE);

@@ -21,8 +21,8 @@
 /* The state of a grain; CLAIMED besides. */
 enum state { UNKNOWN, HAVE, BAD, STATES = 3, CLAIMED = 4 };
 
-/* Grains that are read, and their hashes checked, at once. */
-enum { CHECK_GRAINS = 64 };
+/* Grains that are read, and their hashes checked, at once: those of a job of 4 MiB, wherever it begins. */
+enum { CHECK_GRAINS = 66 };
 
 uint64_t tfs_grain_hash(const void *data, size_t len)
 {
@@ -123,7 +123,10 @@ static int read_data(const struct tfs_object *o, uint8_t *buf, size_t len, uint6
 
 /* --- Reading ------------------------------------------------------------------------------------------------------------ */
 
-/* @n grains, of which @data has all bytes: those that fit their hash are HAVE, the others BAD. How many of the first ones fit. */
+/*
+ * @n grains, of which @data has all bytes: those that fit their hash are HAVE, the others BAD. A hash of 0: it was HAVE before it was read.
+ * How many of the first ones are good.
+ */
 static unsigned check_grains(struct tfs_object *o, uint64_t grain, unsigned n, const uint64_t *hashes, const uint8_t *data,
 			     unsigned *ret_bad)
 {
@@ -132,9 +135,10 @@ static unsigned check_grains(struct tfs_object *o, uint64_t grain, unsigned n, c
 	bool first = true;
 
 	for (unsigned i = 0; i < n; i++) {
-		bool fits = tfs_grain_hash(data + i * TFS_GRAIN, length_of(o, grain + i)) == hashes[i];
+		bool known = !hashes[i], fits = known || tfs_grain_hash(data + i * TFS_GRAIN, length_of(o, grain + i)) == hashes[i];
 
-		set_state(o, grain + i, fits ? HAVE : BAD);
+		if (!known)
+			set_state(o, grain + i, fits ? HAVE : BAD);
 		if (!fits && !o->full)
 			write_map(o, grain + i, 1, &nothing); /* so that nobody else has to find out */
 		*ret_bad += !fits;
@@ -177,22 +181,41 @@ static size_t read_part(struct tfs_object *o, void *buf, size_t len, uint64_t of
 	return len;
 }
 
-/* Whole grains that haven't been checked, at @offset, which begins one; @n of them are wanted. */
-static size_t read_unknown(struct tfs_object *o, uint8_t *buf, uint64_t offset, uint64_t n, unsigned *ret_bad)
+/* Exactly @len bytes of the @n grains from that of @offset on, which are HAVE; 0: the disk is damaged, or somebody has cut the file. */
+static size_t read_known(struct tfs_object *o, uint8_t *buf, size_t len, uint64_t offset, uint64_t n, unsigned *ret_bad)
+{
+	if (!read_data(o, buf, len, offset))
+		return len;
+	for (uint64_t i = 0; i < n; i++)
+		set_state(o, grain_of(offset) + i, BAD);
+	*ret_bad += (unsigned)n;
+	return 0;
+}
+
+/* Whole grains of which some haven't been checked, at @offset, which begins one; @n of them are wanted. */
+static size_t read_grains(struct tfs_object *o, uint8_t *buf, uint64_t offset, uint64_t n, unsigned *ret_bad)
 {
 	uint64_t grain = grain_of(offset), hashes[CHECK_GRAINS];
 	unsigned known = 0;
 	size_t len;
 
-	n = count(o, grain, n < CHECK_GRAINS ? n : CHECK_GRAINS, UNKNOWN);
+	n = n < CHECK_GRAINS ? n : CHECK_GRAINS;
 	read_map(o, grain, (unsigned)n, hashes);
-	while (known < n && hashes[known])
-		known++;
+	for (; known < n; known++) {
+		enum state s = state_of(o, grain + known);
+
+		/* Now, as what is read from now on is what was checked then. */
+		if (s == HAVE)
+			hashes[known] = 0;
+		else if (s != UNKNOWN || !hashes[known])
+			break;
+	}
 	if (!known)
 		return 0;
 	len = (size_t)((known - 1) * TFS_GRAIN) + length_of(o, grain + known - 1);
 	if (read_data(o, buf, len, offset)) /* perhaps just one of them is damaged */
-		return read_part(o, buf, TFS_GRAIN, offset, ret_bad);
+		return hashes[0] ? read_part(o, buf, TFS_GRAIN, offset, ret_bad) :
+				   read_known(o, buf, length_of(o, grain), offset, 1, ret_bad);
 	unsigned good = check_grains(o, grain, known, hashes, buf, ret_bad);
 	return good == known ? len : (size_t)(good * TFS_GRAIN);
 }
@@ -202,25 +225,21 @@ static size_t read_some(struct tfs_object *o, uint8_t *buf, size_t len, uint64_t
 {
 	uint64_t grain = grain_of(offset), end = offset + len, last = grain_of(end - 1);
 	uint64_t n = count(o, grain, last - grain + 1, HAVE);
+	/* Whole grains can be checked in place; the last one of the file is whole if all of it is wanted. */
+	uint64_t whole = end == o->size ? last + 1 : grain_of(end);
+	bool in_place = !(offset % TFS_GRAIN) && grain < whole;
 
+	/* Neighbours share a grain, which one of them has checked: one read for those that were checked, and those that weren't. */
+	if (in_place && n < whole - grain && n < CHECK_GRAINS && state_of(o, grain + n) == UNKNOWN)
+		return read_grains(o, buf, offset, whole - grain, ret_bad);
 	if (n) {
 		uint64_t upto = (grain + n) * TFS_GRAIN;
 
-		len = (size_t)((upto < end ? upto : end) - offset);
-		if (!read_data(o, buf, len, offset))
-			return len;
-		for (uint64_t i = 0; i < n; i++) /* the disk is damaged, or somebody has cut the file */
-			set_state(o, grain + i, BAD);
-		*ret_bad += (unsigned)n;
-		return 0;
+		return read_known(o, buf, (size_t)((upto < end ? upto : end) - offset), offset, n, ret_bad);
 	}
 	if (state_of(o, grain) != UNKNOWN)
 		return 0;
-	/* Whole grains can be checked in place; the last one of the file is whole if all of it is wanted. */
-	uint64_t whole = end == o->size ? last + 1 : grain_of(end);
-	if (offset % TFS_GRAIN || grain >= whole)
-		return read_part(o, buf, len, offset, ret_bad);
-	return read_unknown(o, buf, offset, whole - grain, ret_bad);
+	return in_place ? read_grains(o, buf, offset, whole - grain, ret_bad) : read_part(o, buf, len, offset, ret_bad);
 }
 
 size_t tfs_object_read(struct tfs_object *o, void *buf, size_t len, uint64_t offset, unsigned *ret_bad)

@@ -207,35 +207,78 @@ static uint64_t look_ahead(struct file *f, uint64_t offset, uint64_t end)
 	return end;
 }
 
-/* Fetch [@from, @end), which is claimed if it is to be kept, and copy what is in [@offset, @offset + @len). */
-static int fetch(struct tfs_remote *r, uint32_t node, struct tfs_object *keep, uint64_t from, uint64_t end, void *buf, size_t len,
-		 uint64_t offset, bool ahead, struct tfs_error *err)
+/* Fetch [@from, @end): 0, and *@ret_data has it until *@ret_slot is released. */
+static int fetch_slot(struct tfs_remote *r, uint32_t node, uint64_t from, uint64_t end, bool ahead, unsigned *ret_slot,
+		      const uint8_t **ret_data, struct tfs_error *err)
 {
 	struct tfs_error why = { .offset = TFS_NO_OFFSET };
-	const uint8_t *data;
 	unsigned slot = 0;
 	int code = begin(r, node, from, end, ahead, true, &slot, err);
 
 	if (code)
 		return code;
-	code = tfs_fetcher_finish(r->fetcher, slot, &data, &why);
-	if (!code && keep)
-		tfs_object_write(keep, data, (size_t)(end - from), from);
+	code = tfs_fetcher_finish(r->fetcher, slot, ret_data, &why);
+	*ret_slot = slot;
 	if (!code)
-		memcpy(buf, data + (offset - from), len < end - offset ? len : (size_t)(end - offset));
+		return 0;
 	tfs_fetcher_release(r->fetcher, slot);
-	return code ? tfs_error_set(err, failed(r, node, code, &why), why.offset, "%s", why.what) : 0;
+	return tfs_error_set(err, failed(r, node, code, &why), why.offset, "%s", why.what);
+}
+
+/* Fetch [@from, @end), which is claimed if it is to be kept, and copy what is in [@offset, @offset + @len). */
+static int fetch(struct tfs_remote *r, uint32_t node, struct tfs_object *keep, uint64_t from, uint64_t end, void *buf, size_t len,
+		 uint64_t offset, bool ahead, struct tfs_error *err)
+{
+	const uint8_t *data;
+	unsigned slot;
+	int code = fetch_slot(r, node, from, end, ahead, &slot, &data, err);
+
+	if (code)
+		return code;
+	if (keep)
+		tfs_object_write(keep, data, (size_t)(end - from), from);
+	memcpy(buf, data + (offset - from), len < end - offset ? len : (size_t)(end - offset));
+	tfs_fetcher_release(r->fetcher, slot);
+	return 0;
+}
+
+/* Bytes that are there before those that precede them; @end 0: none. */
+struct tail {
+	uint64_t from, end;
+};
+
+/*
+ * Somebody else has the grain of @offset claimed. What comes after it needn't wait for that: reads that are neighbours share a grain,
+ * and each would be a round trip after the one before it. 0, *@ret_tail says what that was; or -errno with @err filled.
+ */
+static int get_tail(struct tfs_remote *r, uint32_t node, struct tfs_object *o, uint8_t *buf, size_t len, uint64_t offset,
+		    bool ahead, struct tail *ret_tail, struct tfs_error *err)
+{
+	const uint64_t next = (offset / TFS_GRAIN + 1) * TFS_GRAIN, stop = offset + len;
+	uint64_t from, end;
+	int code;
+
+	if (ret_tail->end || next >= stop)
+		return 0;
+	end = tfs_object_claim(o, next, stop, CLAIM_MAX, false, &from);
+	if (!end)
+		return 0;
+	code = fetch(r, node, o, from, end, buf + (from - offset), (size_t)(stop - from), from, ahead, err);
+	tfs_object_unclaim(o, from, end);
+	if (!code)
+		*ret_tail = (struct tail){ from, end < stop ? end : stop };
+	return code;
 }
 
 /*
  * Get bytes from @offset on that aren't here: how many, at most @len; 0: somebody else has got them, or has failed, which *@waited
- * counts; or -errno with @err filled.
+ * counts, or there is now a *@tail; or -errno with @err filled.
  */
 static ssize_t get(struct tfs_remote *r, uint32_t node, struct tfs_object *o, void *buf, size_t len, uint64_t offset, bool ahead,
-		   unsigned *waited, struct tfs_error *err)
+		   unsigned *waited, struct tail *tail, struct tfs_error *err)
 {
 	const double patience = r->options.timeout / OTHERS_PART;
-	uint64_t from = offset, end = offset + len;
+	uint64_t from = offset, end = offset + len, had = tail->end;
 	int code;
 
 	if (!keeps(r, o)) {
@@ -249,6 +292,9 @@ static ssize_t get(struct tfs_remote *r, uint32_t node, struct tfs_object *o, vo
 	if (!end) {
 		if (!ahead)
 			tfs_fetcher_raise(r->fetcher, node, offset, 1);
+		code = get_tail(r, node, o, buf, len, offset, ahead, tail, err);
+		if (code || tail->end != had)
+			return code;
 		if (tfs_object_wait(o, offset, patience < OTHERS_SECONDS ? patience : OTHERS_SECONDS, &r->stopped))
 			++*waited;
 		else
@@ -264,6 +310,7 @@ int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, 
 {
 	const char *why = r->files[node].stale;
 	struct tfs_object *o;
+	struct tail tail = { 0 };
 	unsigned waited = 0;
 	uint8_t *to = buf;
 
@@ -278,7 +325,8 @@ int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, 
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "no memory or no descriptors for a remote file");
 	for (;;) {
 		unsigned bad;
-		size_t n = tfs_object_read(o, to, len, offset, &bad);
+		size_t part = tail.end ? (size_t)(tail.from - offset) : len;
+		size_t n = tfs_object_read(o, to, part, offset, &bad);
 
 		r->bad += bad;
 		r->hit_bytes += o->is_kept ? n : 0;
@@ -287,20 +335,48 @@ int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, 
 					     "reading it from the cache of the hub: it was truncated, or is damaged");
 		if (n && waited <= OTHERS_TRIES)
 			waited = 0;
+		if (n < part) {
+			ssize_t got = get(r, node, o, to + n, part - n, offset + n, ahead, &waited, &tail, err);
+			if (got < 0)
+				return (int)got;
+			n += (size_t)got;
+		}
+		if (tail.end && offset + n == tail.from) {
+			n += (size_t)(tail.end - tail.from);
+			tail.end = 0;
+		}
 		to += n;
 		offset += n;
 		len -= n;
 		if (!len)
 			return 0;
-		ssize_t got = get(r, node, o, to, len, offset, ahead, &waited, err);
-		if (got < 0)
-			return (int)got;
-		to += got;
-		offset += (uint64_t)got;
-		len -= (size_t)got;
-		if (!len)
-			return 0;
 	}
+}
+
+int tfs_remote_lend(struct tfs_remote *r, uint32_t node, size_t len, uint64_t offset, bool ahead, const uint8_t **ret_data,
+		    unsigned *ret_loan, struct tfs_error *err)
+{
+	const char *why = r->files[node].stale;
+	struct tfs_object *o = object_of(r, node);
+
+	if (why)
+		return stale(err, why);
+	if (!o || !r->scanned || keeps(r, o) || !len || len > TFS_FETCHER_MAX || offset > r->table.nodes[node].size ||
+	    len > r->table.nodes[node].size - offset || !tfs_object_lacks(o, offset))
+		return -EAGAIN;
+	return fetch_slot(r, node, offset, offset + len, ahead, ret_loan, ret_data, err);
+}
+
+void tfs_remote_repay(struct tfs_remote *r, unsigned loan)
+{
+	tfs_fetcher_release(r->fetcher, loan);
+}
+
+size_t tfs_remote_step(struct tfs_remote *r, uint32_t node)
+{
+	const struct tfs_object *o = object_of(r, node);
+
+	return o && o->is_kept && !o->whole && (!o->full || r->options.offline) ? TFS_GRAIN : TFS_OBJECT_ALIGN;
 }
 
 const char *tfs_remote_stale(const struct tfs_remote *r, uint32_t node)

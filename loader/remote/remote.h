@@ -42,6 +42,17 @@ const struct tfs_remote_table *tfs_remote_files(const struct tfs_remote *r);
  */
 int tfs_remote_read(struct tfs_remote *r, uint32_t node, void *buf, size_t len, uint64_t offset, bool ahead, struct tfs_error *err);
 
+/*
+ * The same, but the bytes stay where they have arrived: *@ret_data has them until *@ret_loan is repaid. The fetcher could still change
+ * them. -EAGAIN: they can't, as some are here already or are to be kept; then they are to be read.
+ */
+int tfs_remote_lend(struct tfs_remote *r, uint32_t node, size_t len, uint64_t offset, bool ahead, const uint8_t **ret_data,
+		    unsigned *ret_loan, struct tfs_error *err);
+void tfs_remote_repay(struct tfs_remote *r, unsigned loan);
+
+/* Reads of the file @node are cheapest if they begin and end at multiples of this, or at its end: a power of two, at most TFS_GRAIN. */
+size_t tfs_remote_step(struct tfs_remote *r, uint32_t node);
+
 /* Why the file is of no use any more, such as that it has changed, until @r is closed; NULL: that isn't known of it. */
 const char *tfs_remote_stale(const struct tfs_remote *r, uint32_t node);
 

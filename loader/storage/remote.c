@@ -18,6 +18,7 @@
 #include "base/mask.h"
 #include "base/search.h"
 #include "base/sort.h"
+#include "remote/object.h"
 #include "remote/remote.h"
 #include "storage/storage.h"
 
@@ -61,12 +62,37 @@ static void want_input(const struct tfs_input *in, const struct tfs_input_range 
 		tfs_remote_want(in->remote, all, n, false);
 }
 
+static int lend(const struct tfs_input *in, size_t len, uint64_t offset, bool ahead, const uint8_t **ret_data, unsigned *ret_loan,
+		struct tfs_error *err)
+{
+	return tfs_remote_lend(in->remote, in->node, len, offset, ahead, ret_data, ret_loan, err);
+}
+
+static void repay(const struct tfs_input *in, unsigned loan)
+{
+	tfs_remote_repay(in->remote, loan);
+}
+
+_Static_assert(TFS_GRAIN <= TFS_INPUT_STEP, "readers have room for it");
+
+static size_t step_of(const struct tfs_input *in)
+{
+	return tfs_remote_step(in->remote, in->node);
+}
+
 static void close_input(struct tfs_input *in)
 {
 	(void)in;
 }
 
-static const struct tfs_input_ops input_ops = { .read_at = read_at, .want = want_input, .close = close_input };
+static const struct tfs_input_ops input_ops = {
+	.read_at = read_at,
+	.want = want_input,
+	.lend = lend,
+	.repay = repay,
+	.step = step_of,
+	.close = close_input,
+};
 
 /* --- Directories ----------------------------------------------------------------------------------------------------- */
 

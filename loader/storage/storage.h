@@ -7,6 +7,7 @@
 #ifndef TFS_STORAGE_H
 #define TFS_STORAGE_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -71,6 +72,11 @@ struct tfs_input_ops {
 	int (*read_at)(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, bool ahead, struct tfs_error *err);
 	/* What tfs_input_want() does; NULL: nothing. */
 	void (*want)(const struct tfs_input *in, const struct tfs_input_range *ranges, size_t n);
+	/* What the functions of these names do; NULL: never, nothing, 1. */
+	int (*lend)(const struct tfs_input *in, size_t len, uint64_t offset, bool ahead, const uint8_t **ret_data,
+		    unsigned *ret_loan, struct tfs_error *err);
+	void (*repay)(const struct tfs_input *in, unsigned loan);
+	size_t (*step)(const struct tfs_input *in);
 	void (*close)(struct tfs_input *in);
 };
 
@@ -101,6 +107,31 @@ static inline int tfs_input_read(const struct tfs_input *in, void *buf, size_t l
 static inline int tfs_input_read_ahead(const struct tfs_input *in, void *buf, size_t len, uint64_t offset, struct tfs_error *err)
 {
 	return in->ops->read_at(in, buf, len, offset, true, err);
+}
+
+/*
+ * Read without a copy, if that is possible: *@ret_data has the bytes until *@ret_loan is repaid. @ahead: as above. -EAGAIN: they are to
+ * be read in the other way.
+ */
+static inline int tfs_input_lend(const struct tfs_input *in, size_t len, uint64_t offset, bool ahead, const uint8_t **ret_data,
+				 unsigned *ret_loan, struct tfs_error *err)
+{
+	return in->ops->lend ? in->ops->lend(in, len, offset, ahead, ret_data, ret_loan, err) : -EAGAIN;
+}
+
+static inline void tfs_input_repay(const struct tfs_input *in, unsigned loan)
+{
+	if (in->ops->repay)
+		in->ops->repay(in, loan);
+}
+
+/* The most that reads should be widened to a multiple of, at both ends. */
+#define TFS_INPUT_STEP ((size_t)64 << 10)
+
+/* Reads are cheapest if they begin and end at multiples of this, or at the end of the file: a power of two. */
+static inline size_t tfs_input_step(const struct tfs_input *in)
+{
+	return in->ops->step ? in->ops->step(in) : 1;
 }
 
 /* These are about to be read, in any order. Where each read is a round trip they are made at once. */

@@ -444,6 +444,26 @@ grains_asked() {
 }
 
 # bats test_tags=slow
+@test "reads that are neighbours share a piece, and none waits for another one's bytes before it asks for its own" {
+	mkmodel --bytes 24M --tensors 1
+	fake
+	export FAKE_HANG=$T/hang
+	start --prefetch=none "$url" "$mnt"
+	forget
+	touch "$T/hang"
+	cat "$mnt"/tensors/* >/dev/null 2>&1 &
+	reader=$!
+	# Nothing is answered. What is missing at most: what came with the header.
+	all_asked() { (($(awk '/^READ/ { n += $4 } END { print n + 0 }' "$FAKE_LOG") >= 23 << 20)); }
+	wait_until all_asked
+	kill -TERM "$daemon"
+	wait_until ended "$daemon"
+	wait "$reader" || true
+	rm "$T/hang"
+	start --prefetch=none "$url" "$mnt"
+	same_tensors
+}
+
 @test "two daemons on one cache: what one fetches the other one waits for" {
 	mkmodel --bytes 32M --tensors 9
 	fake

@@ -21,10 +21,12 @@ class Side(asyncio.Protocol):
         self.early = collections.deque()
         self.under_way = self.passed = 0
         self.free_at = 0.0  # when what came so far is sent, by the rate
+        self.stuck = False  # the peer takes no more for now
         self.loop = asyncio.get_running_loop()
 
     def connection_made(self, transport):
         self.transport = transport
+        transport.set_write_buffer_limits(WINDOW)
 
     def data_received(self, data):
         if self.peer is None or self.peer.transport is None:
@@ -56,8 +58,22 @@ class Side(asyncio.Protocol):
         self.under_way -= len(data)
         if self.peer.transport and not self.peer.transport.is_closing():
             self.peer.transport.write(data)
-        if self.under_way <= WINDOW // 2 and not self.transport.is_closing():
+        self.go_on()
+
+    def go_on(self):
+        if self.under_way <= WINDOW // 2 and not self.stuck and not self.transport.is_closing():
             self.transport.resume_reading()
+
+    # Who asks for all of a file and reads slowly, or stops: the rest stays where it is, as with TCP.
+    def pause_writing(self):
+        if self.peer and self.peer.transport:
+            self.peer.stuck = True
+            self.peer.transport.pause_reading()
+
+    def resume_writing(self):
+        if self.peer and self.peer.transport:
+            self.peer.stuck = False
+            self.peer.go_on()
 
     def connection_lost(self, _):
         if self.peer and self.peer.transport:

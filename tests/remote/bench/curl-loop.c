@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What libcurl does alone: a file by ranges of so many bytes, so many at a time, into memory. The measure of tensorfs-fetch.
- * usage: curl-loop URL SIZE RANGE CONNECTIONS; prints seconds. CURL_LOOP_CA: certificates to trust.
+ * usage: curl-loop URL SIZE RANGE CONNECTIONS; prints seconds, and those of CPU time. CURL_LOOP_CA: certificates to trust.
  */
 #include <curl/curl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static char *memory;
@@ -33,6 +34,14 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+static double cpu(void)
+{
+	struct rusage u;
+
+	getrusage(RUSAGE_SELF, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e-6;
+}
+
 static void next(CURLM *multi, struct transfer *t, unsigned long long *at, unsigned long long size, unsigned long long range)
 {
 	char text[64];
@@ -49,7 +58,7 @@ int main(int argc, char **argv)
 	unsigned long long size, range, at = 0;
 	CURLM *multi;
 	int n, running = 1;
-	double began;
+	double began, used;
 
 	if (argc != 5)
 		return 2;
@@ -62,6 +71,7 @@ int main(int argc, char **argv)
 	memset(memory, 1, size);
 	multi = curl_multi_init();
 	began = now();
+	used = cpu();
 	for (int i = 0; i < n && at < size; i++) {
 		struct transfer *t = calloc(1, sizeof *t);
 
@@ -96,6 +106,6 @@ int main(int argc, char **argv)
 		if (running)
 			curl_multi_poll(multi, NULL, 0, 1000, NULL);
 	}
-	printf("%.4f\n", now() - began);
+	printf("%.4f %.4f\n", now() - began, cpu() - used);
 	return 0;
 }

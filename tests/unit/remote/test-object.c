@@ -158,6 +158,31 @@ static void damage_is_noticed(void **state)
 	assert_int_equal(get(k, 0, SIZE, SIZE), 0);
 }
 
+/* Some grains are known to be right when they are read together with others that aren't. */
+static void what_is_known_is_read_with_what_is_not(void **state)
+{
+	struct kept *k = *state;
+
+	put(k, 0, 30);
+	open_again(k);
+	get(k, 3 * 65536, 65536, 65536);
+	get(k, 7 * 65536, 2 * 65536, 2 * 65536);
+	assert_int_equal(get(k, 3 * 65536, 20 * 65536, 20 * 65536), 0);
+	assert_int_equal(tfs_object_present(&k->o), 20 * 65536);
+	get(k, 0, SIZE, 30 * 65536);
+	overwrite(k, "data", 20 * 65536 + 100, (uint8_t)(k->bytes[20 * 65536 + 100] ^ 1));
+	open_again(k);
+	get(k, 3 * 65536, 65536, 65536);
+	get(k, 21 * 65536, 65536, 65536);
+	assert_int_equal(get(k, 3 * 65536, 20 * 65536, 17 * 65536), 1);
+	assert_true(tfs_object_lacks(&k->o, 20 * 65536));
+	/* If they can't be read together, those that are left are, one by one. */
+	open_again(k);
+	get(k, 3 * 65536, 65536, 65536);
+	assert_int_equal(truncate(file_of(k, "data"), 6 * 65536 + 5), 0);
+	assert_int_equal(get(k, 3 * 65536, 10 * 65536, 3 * 65536), 1);
+}
+
 static void a_file_cut_short_is_noticed(void **state)
 {
 	struct kept *k = *state;
@@ -282,6 +307,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_written_is_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_order_of_reading_checks, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(damage_is_noticed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_known_is_read_with_what_is_not, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_file_cut_short_is_noticed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_object_in_use_stays, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(one_key_is_one_thing, set_up, tear_down),

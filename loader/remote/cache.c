@@ -42,7 +42,8 @@ struct tfs_cache {
 	int dir;
 	bool writable;
 	uint64_t limit;
-	_Atomic int64_t left; /* bytes that may be written before somebody has to look */
+	_Atomic int64_t left;	 /* bytes that may be written before somebody has to look */
+	_Atomic int64_t writing; /* those that were given out, but may not be on the disk yet */
 	_Atomic bool failed;
 	pthread_mutex_t lock; /* guards what follows, and looking for room */
 	double again;	      /* not before this time */
@@ -452,8 +453,8 @@ static int64_t disk_room(const struct tfs_cache *c, bool spare)
 	return (int64_t)(fs.f_bavail * fs.f_frsize) - (spare ? (int64_t)(fs.f_blocks * fs.f_frsize / FREE_SHARE) : 0);
 }
 
-/* Bytes that may be written; below 0 if there are too many already. */
-static int64_t find_room(const struct tfs_cache *c, const struct tfs_cache_entry *e, size_t n)
+/* Bytes that may be written, for who has asked for @own already; below 0 if there are too many already. */
+static int64_t find_room(const struct tfs_cache *c, const struct tfs_cache_entry *e, size_t n, int64_t own)
 {
 	int64_t disk = disk_room(c, !c->limit), left;
 	uint64_t used = 0;
@@ -462,7 +463,7 @@ static int64_t find_room(const struct tfs_cache *c, const struct tfs_cache_entry
 		return disk;
 	for (size_t i = 0; i < n; i++)
 		used += e[i].stored;
-	left = (int64_t)(c->limit - used);
+	left = (int64_t)(c->limit - used) - (c->writing - own);
 	return left < disk ? left : disk;
 }
 
@@ -524,22 +525,25 @@ static int64_t reclaim(struct tfs_cache *c, const struct tfs_cache_entry *e, int
 	return freed;
 }
 
-/* Look how much room there is, and delete what was used least recently if that isn't enough for @bytes. The lock is held. */
-static int64_t make_room(struct tfs_cache *c, int64_t bytes)
+/*
+ * Look how much room there is, and delete what was used least recently if that isn't enough for @bytes, which @own are among. The lock is
+ * held.
+ */
+static int64_t make_room(struct tfs_cache *c, int64_t bytes, int64_t own)
 {
 	cleanup_free struct tfs_cache_entry *entries = NULL;
-	int64_t room = c->limit ? 0 : find_room(c, NULL, 0);
+	int64_t room = c->limit ? 0 : find_room(c, NULL, 0, own);
 	size_t n = 0;
 
 	if (room >= bytes || tfs_cache_list(c, &entries, &n))
 		return room;
-	room = find_room(c, entries, n);
+	room = find_room(c, entries, n, own);
 	for (size_t i = 0; i < n && room < bytes; i++)
 		room += reclaim(c, &entries[i], bytes - room);
 	return room;
 }
 
-bool tfs_cache_room(struct tfs_cache *c, size_t bytes)
+static bool take_room(struct tfs_cache *c, size_t bytes)
 {
 	bool room = atomic_fetch_sub(&c->left, (int64_t)bytes) >= (int64_t)bytes;
 
@@ -552,7 +556,7 @@ bool tfs_cache_room(struct tfs_cache *c, size_t bytes)
 	} else if (c->writable && tfs_now() >= c->again) {
 		int64_t step = c->limit && (int64_t)(c->limit / STEP_SHARE) < STEP_MAX ? (int64_t)(c->limit / STEP_SHARE) :
 											 STEP_MAX;
-		int64_t got = make_room(c, step > (int64_t)bytes ? step : (int64_t)bytes);
+		int64_t got = make_room(c, step > (int64_t)bytes ? step : (int64_t)bytes, (int64_t)bytes);
 
 		room = got >= (int64_t)bytes;
 		c->left = !room ? 0 : got < step || step < (int64_t)bytes ? (int64_t)bytes : step;
@@ -568,6 +572,21 @@ bool tfs_cache_room(struct tfs_cache *c, size_t bytes)
 		c->left -= (int64_t)bytes;
 	pthread_mutex_unlock(&c->lock);
 	return room;
+}
+
+bool tfs_cache_room(struct tfs_cache *c, size_t bytes)
+{
+	/* First, as others may look how much room there is from now on. */
+	c->writing += (int64_t)bytes;
+	const bool room = take_room(c, bytes);
+	if (!room)
+		c->writing -= (int64_t)bytes;
+	return room;
+}
+
+void tfs_cache_wrote(struct tfs_cache *c, size_t bytes)
+{
+	c->writing -= (int64_t)bytes;
 }
 
 void tfs_cache_failed(struct tfs_cache *c, int code)

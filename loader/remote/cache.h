@@ -54,8 +54,9 @@ void tfs_cache_key(const char *prefix, const char *hash, const char *identity, c
 int tfs_cache_object(struct tfs_cache *c, const char *key, const char *identity, const char *about, uint64_t size,
 		     struct tfs_object *ret_object);
 
-/* May @bytes more be written? May delete others' bytes for that. */
+/* May @bytes more be written? May delete others' bytes for that. If so, it is to be said when they were. */
 bool tfs_cache_room(struct tfs_cache *c, size_t bytes);
+void tfs_cache_wrote(struct tfs_cache *c, size_t bytes);
 
 /* Writing to it has failed with @code (an errno): says so, once. */
 void tfs_cache_failed(struct tfs_cache *c, int code);

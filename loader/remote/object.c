@@ -321,10 +321,13 @@ void tfs_object_write(struct tfs_object *o, const void *data, size_t len, uint64
 		return;
 	if (o->cache && !tfs_cache_room(o->cache, len))
 		return;
-	if (!write_all(o->data_fd, data, len, offset)) {
+	const bool written = write_all(o->data_fd, data, len, offset);
+	if (!written && o->cache)
+		tfs_cache_failed(o->cache, errno);
+	if (o->cache)
+		tfs_cache_wrote(o->cache, len);
+	if (!written) {
 		o->full = true;
-		if (o->cache)
-			tfs_cache_failed(o->cache, errno);
 		return;
 	}
 	for (size_t at = 0; at < len;) {

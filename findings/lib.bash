@@ -48,13 +48,18 @@ suite_apt() {
 
 # install_debian SUITE PACKAGE=VERSION...: unpacks them, and all that they depend on, into $work/SUITE.
 install_debian() {
-	local suite=$1 apt=$work/apt-$1 root=$work/$1 keyring=/usr/share/keyrings/debian-archive-keyring deb mirror
+	local suite=$1 apt=$work/apt-$1 root=$work/$1 keyring=/usr/share/keyrings/debian-archive-keyring dir deb mirror
 	shift
 	[[ $(dpkg --print-architecture 2>/dev/null) = amd64 ]] || die 'needs Debian on amd64'
 	mirror=$(debian_mirrors | head -n 1)
 	[[ -n $mirror ]] || die "apt has no lists: run 'apt-get update' first"
 	if [[ -f $keyring.pgp ]]; then keyring=$keyring.pgp; else keyring=$keyring.gpg; fi
 	mkdir -p "$root" "$apt/none" "$apt/state" "$apt/lists/partial" "$apt/cache/archives/partial"
+	# Packages of older suites have files in /lib and /lib64, which are links there.
+	for dir in bin sbin lib lib64; do
+		mkdir -p "$root/usr/$dir"
+		ln -sfn "usr/$dir" "$root/$dir"
+	done
 	: >"$apt/status"
 	printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$mirror" "$suite" >"$apt/sources.list"
 	suite_apt "$apt" update || die "no lists of $suite: $(tail -n 3 "$log")"

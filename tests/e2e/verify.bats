@@ -98,6 +98,32 @@ has_sha() {
 	found '^damaged: config.json: XXH128 is ' 1
 }
 
+@test "a mount, and a copy of one: names in its XXH128SUMS are relative to its root" {
+	mkmodel --odd --shards 2
+	start "$model" "$mnt"
+	verify "$mnt"
+	sound
+	grep -q ', 31 by XXH128; 0 findings' "$T/out" || fail "$(cat "$T/out")"
+	cp -r "$mnt" "$T/copy"
+	# A part of it, without the files that it names, but with the weights.
+	mkdir "$T/part"
+	cp -r "$mnt"/*.safetensors "$mnt"/*.json "$mnt/.tensorfs" "$T/part"
+	umount "$mnt"
+	for at in copy part; do
+		verify "$T/$at"
+		sound
+		grep -q ', 31 by XXH128; 0 findings' "$T/out" || fail "$at: $(cat "$T/out")"
+	done
+	# In a subdirectory of a model.
+	mkdir "$T/two"
+	mv "$T/part" "$T/two/part"
+	mv "$T/copy" "$T/two/copy"
+	flip "$T/two/copy/tensors/odd.one" 0
+	verify "$T/two"
+	found '^damaged: copy/tensors/odd.one: XXH128 is .*, but by copy/.tensorfs/XXH128SUMS ' 1
+	grep -q ', 62 by XXH128; 1 finding' "$T/out" || fail "$(cat "$T/out")"
+}
+
 @test "zip files: the CRC of a member, and its tensor" {
 	mkdir "$model"
 	py "$e2e/whole.py" write-torch "$model/pytorch_model.bin"

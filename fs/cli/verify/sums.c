@@ -66,8 +66,16 @@ struct sums_file {
 	enum tfs_sum_kind kind;
 	size_t digits;
 	const char *by;
-	char dir[TFS_PATH_SIZE]; /* "" or "dir/" */
+	char dir[TFS_PATH_SIZE]; /* what its names are relative to: "" or "dir/" */
 };
+
+/* What names in a file of sums are relative to: its directory; of a mount's .tensorfs/XXH128SUMS, or a copy of it, the mount's root. */
+static uint32_t base_of(const struct tfs_model *m, uint32_t node, enum tfs_sum_kind kind)
+{
+	const uint32_t dir = m->nodes[node].parent;
+
+	return kind == TFS_XXH128 && !strcmp(m->nodes[dir].name, ".tensorfs") ? m->nodes[dir].parent : dir;
+}
 
 /* Undo \n, \r and \\ in a name whose line begins with a backslash. */
 static void unescape(char *name)
@@ -171,7 +179,8 @@ static int take_file(struct tfs_verify *v, uint32_t node, enum tfs_sum_kind kind
 	*f = (struct sums_file){ .v = v, .node = node, .kind = kind, .digits = digits };
 	if (tfs_model_path(v->arg.model, node, path, sizeof path) || !(f->by = keep(&v->sums, path)))
 		return -ENOMEM;
-	if (n->parent != TFS_NODE_ROOT && !tfs_model_path(v->arg.model, n->parent, f->dir, sizeof f->dir - 1))
+	const uint32_t base = base_of(v->arg.model, node, kind);
+	if (base != TFS_NODE_ROOT && !tfs_model_path(v->arg.model, base, f->dir, sizeof f->dir - 1))
 		strcat(f->dir, "/");
 	return take_text(f, text);
 }

@@ -77,7 +77,22 @@ has_sha() {
 	cp "$T/sums" "$model/XXH128SUMS"
 	verify "$model"
 	sound
-	grep -q ', 31 by XXH128; 0 findings' "$T/out" || fail "$(cat "$T/out")"
+	grep -q '^checked: 31 tensors, 31 by XXH128; 0 findings' "$T/out" || fail "$(cat "$T/out")"
+	# Twice, and of values that aren't finite: both are found in one reading.
+	mkdir -p "$model/sub"
+	py -c 'import sys; from nomount import write; import numpy as np
+write(sys.argv[1] + "/nan.safetensors", {"nan": ("F32", np.array([np.nan, 1], "<f4")), "f64": ("F64", np.array([np.inf, 1], "<f8"))})' "$model/sub"
+	printf '%032d  sub/tensors/nan\n%032d  sub/tensors/f64\n' 0 0 >>"$model/XXH128SUMS"
+	printf '%032d  tensors/nan\n' 1 >"$model/sub/XXH128SUMS"
+	verify "$model"
+	found '^damaged: sub/nan.safetensors: nan: XXH128 is [0-9a-f]{32}, but by XXH128SUMS 0{32}$'
+	found '^damaged: sub/nan.safetensors: nan: XXH128 is [0-9a-f]{32}, but by sub/XXH128SUMS 0{31}1$'
+	found '^damaged: sub/nan.safetensors: f64: XXH128 is'
+	found '^values: sub/nan.safetensors: nan: 1 of 2 values are NaN$'
+	found '^values: sub/nan.safetensors: f64: 1 of 2 values are infinite$' 5
+	grep -q '^checked: 33 tensors, 34 by XXH128; 5 findings' "$T/out" || fail "$(cat "$T/out")"
+	rm -r "$model/sub"
+	cp "$T/sums" "$model/XXH128SUMS"
 	# In the middle of one.
 	read -r file at name < <(py - "$model" <<-'EOF2'
 		import glob, sys
@@ -228,6 +243,16 @@ m = next(i for i in z.infolist() if "/data/" in i.filename and i.file_size > 100
 		verify "$T/all/$at"
 		[[ $rc = 0 ]] || fail "$at: $(cat "$T/out")"
 	done
+	# Codes by their checksums, weights by their values: each is counted once.
+	verify "$T/all/fp8/blocks"
+	counted=$(sed -n 's/^checked: \([0-9]* tensors\?\).*/\1/p' "$T/out")
+	start "$T/all/fp8/blocks" "$mnt"
+	cp "$mnt/.tensorfs/XXH128SUMS" "$T/sums"
+	umount "$mnt"
+	cp "$T/sums" "$T/all/fp8/blocks/XXH128SUMS"
+	verify "$T/all/fp8/blocks"
+	sound
+	grep -q "^checked: $counted, $(wc -l <"$T/sums") by XXH128; 0 findings" "$T/out" || fail "not $counted: $(cat "$T/out")"
 	verify "$T/all/gptq/bad_groups"
 	found '^damaged: .*a.weight: can.t be read'
 }

@@ -73,6 +73,8 @@ void tfs_verify_find(struct tfs_verify *v, enum tfs_finding_level level, uint32_
 int tfs_verify_sums(struct tfs_verify *v);
 /* The first sum of file @node, with the others of it after that; those of tensors are the last ones. */
 size_t tfs_sums_of(const struct tfs_sums *s, uint32_t node);
+/* The *@ret_n sums of a tensor, all XXH128; NULL: none. */
+const struct tfs_sum *tfs_sums_of_tensor(const struct tfs_sums *s, struct tfs_item item, size_t *ret_n);
 void tfs_sums_fini(struct tfs_sums *s);
 
 /* Check files, and tensors. 0, or -errno that isn't about the model: out of memory, no thread. */

@@ -254,16 +254,31 @@ static int take_download(struct tfs_verify *v, uint32_t node)
 	return add(&v->sums, &sum);
 }
 
-static int compare_nodes(const void *a, const void *b)
+/* By node; those of tensors, which have none, by tensor. */
+static int compare_sums(const void *a, const void *b)
 {
 	const struct tfs_sum *s = a, *t = b;
+	int c = (s->node > t->node) - (s->node < t->node);
 
-	return (s->node > t->node) - (s->node < t->node);
+	c = c ? c : (s->item.set > t->item.set) - (s->item.set < t->item.set);
+	return c ? c : (s->item.tensor > t->item.tensor) - (s->item.tensor < t->item.tensor);
 }
 
 size_t tfs_sums_of(const struct tfs_sums *s, uint32_t node)
 {
 	return tfs_search(i, 0, s->n, s->all[i].node < node);
+}
+
+const struct tfs_sum *tfs_sums_of_tensor(const struct tfs_sums *s, struct tfs_item item, size_t *ret_n)
+{
+	const struct tfs_sum key = { .node = UINT32_MAX, .item = item };
+	const size_t first = tfs_search(i, 0, s->n, compare_sums(&s->all[i], &key) < 0);
+	size_t n = 0;
+
+	while (first + n < s->n && !compare_sums(&s->all[first + n], &key))
+		n++;
+	*ret_n = n;
+	return n ? &s->all[first] : NULL;
 }
 
 int tfs_verify_sums(struct tfs_verify *v)
@@ -286,6 +301,6 @@ int tfs_verify_sums(struct tfs_verify *v)
 			r = take_download(v, node);
 	}
 	if (v->sums.n)
-		qsort(v->sums.all, v->sums.n, sizeof *v->sums.all, compare_nodes);
+		qsort(v->sums.all, v->sums.n, sizeof *v->sums.all, compare_sums);
 	return r;
 }

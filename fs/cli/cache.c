@@ -16,6 +16,7 @@
 #include "cli/figures.h"
 #include "cli/output.h"
 #include "cli/table.h"
+#include "cli/terminal.h"
 #include "cli/verify/digest.h"
 #include "remote/cache.h"
 #include "remote/options.h"
@@ -396,7 +397,7 @@ static const struct model *chosen_model(const struct cache *c, const char *name)
 	tfs_log_error("%s: there are several:", name);
 	for (size_t i = 0; i < c->n_models; i++)
 		if (c->models[i].chosen)
-			fprintf(stderr, "  %s\n", c->models[i].table.display);
+			tfs_complain("  %s", c->models[i].table.display);
 	return NULL;
 }
 

@@ -57,6 +57,46 @@ lost() {
 		fail "$to, $*: status $rc, $(cat "$T/err")"
 }
 
+# clean OUTPUT: nothing in it can affect a terminal but the ends of lines.
+clean() {
+	! LC_ALL=C grep -qE $'[\001-\010\013-\037\177]|\302[\200-\237]|\342\200[\216\217\250-\256]' <<<"$1" || fail "$(cat -v <<<"$1")"
+}
+
+@test "names can't affect the terminal: in messages, and of operands" {
+	cd "$T"
+	names=($'m\e]0;pwn\a' $'c1\u009b31m' $'bidi\u202egpj' $'del\177' $'two\nlines')
+	for name in "${names[@]}"; do
+		mkdir "$name"
+		run -2 "$TENSORFS" ls "$name/"
+		clean "$output"
+		[[ ${#lines[@]} = 1 && $output = *'no weights found'* ]] || fail "$output"
+		run -2 "$TENSORFS" "$name$name"
+		clean "$output"
+		[[ $output = *'no such command or model'* ]] || fail "$output"
+		run -2 "$TENSORFS" ls a "$name"
+		clean "$output"
+		run -2 "$TENSORFS" ls "--$name"
+		clean "$output"
+		[[ $output = "tensorfs ls: invalid option"*"Try 'tensorfs ls --help'." ]] || fail "$output"
+		run -2 "$TENSORFS" help "$name"
+		clean "$output"
+		run -2 "$TENSORFS" --cache-size="$name" a b
+		clean "$output"
+	done
+	run -2 "$TENSORFS" ls "${names[0]}"
+	[[ $output = *'m%1B]0;pwn%07: no weights'* ]] || fail "$output"
+	mkmodel --bytes 16K
+	cp -r model "${names[0]}/one"
+	mkmodel --bytes 32K
+	run -1 "$TENSORFS" diff -q "${names[0]}/one" model
+	clean "$output"
+	[[ $output = 'm%1B]0;pwn%07/one and model differ' ]] || fail "$output"
+	# What is well-formed stays as it is.
+	mkdir 'grün 東京'
+	run -2 "$TENSORFS" ls 'grün 東京'
+	[[ $output = *': grün 東京: '* ]] || fail "$output"
+}
+
 @test "output that is lost is an error: of commands, --help, --version and completion" {
 	mkmodel --bytes 64K
 	export TENSORFS_CACHE=$T

@@ -197,6 +197,21 @@ m = next(i for i in z.infolist() if "/data/" in i.filename and i.file_size > 100
 	flip "$cache/blobs/$(basename "$(readlink "$cache/snapshots/abc/model-00002-of-00002.safetensors")")" -1
 	verify "$cache/snapshots/abc"
 	found 'damaged: model-00002-of-00002.safetensors: SHA-256 is .*, but by its name in the cache' 1
+	# All of it, with two revisions: a file is checked once, under the name of a link.
+	mkdir "$cache/snapshots/def"
+	cp -P "$cache/snapshots/abc/config.json" "$cache/snapshots/abc"/*.safetensors "$cache/snapshots/def"
+	verify "$cache"
+	found '^damaged: snapshots/abc/model-00002-of-00002.safetensors: SHA-256 is .*, but by its name in the cache' 1
+	grep -q ', 2 by SHA-256, 3 by Git SHA-1; 1 finding' "$T/out" || fail "$(cat "$T/out")"
+	# Nor twice if one file of sums lists two of its names.
+	mkdir "$T/two"
+	cp "$model/config.json" "$model"/*.safetensors "$T/two"
+	ln "$T/two/config.json" "$T/two/also.json"
+	(cd "$T/two" && sha256sum -- *.json >SHA256SUMS)
+	flip "$T/two/config.json" 1
+	verify "$T/two"
+	found '^damaged: also.json: SHA-256' 1
+	grep -q ', 1 by SHA-256; 1 finding' "$T/out" || fail "$(cat "$T/out")"
 }
 
 @test "values: NaN and infinities are found, all zero is a note" {

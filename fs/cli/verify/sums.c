@@ -255,13 +255,39 @@ static int take_download(struct tfs_verify *v, uint32_t node)
 }
 
 /* By node; those of tensors, which have none, by tensor. */
-static int compare_sums(const void *a, const void *b)
+static int compare_subjects(const struct tfs_sum *s, const struct tfs_sum *t)
 {
-	const struct tfs_sum *s = a, *t = b;
 	int c = (s->node > t->node) - (s->node < t->node);
 
 	c = c ? c : (s->item.set > t->item.set) - (s->item.set < t->item.set);
 	return c ? c : (s->item.tensor > t->item.tensor) - (s->item.tensor < t->item.tensor);
+}
+
+static int compare_sums(const void *a, const void *b)
+{
+	const struct tfs_sum *s = a, *t = b;
+	int c = compare_subjects(s, t);
+
+	c = c ? c : (s->kind > t->kind) - (s->kind < t->kind);
+	c = c ? c : strcmp(s->hex, t->hex);
+	return c ? c : strcmp(s->by, t->by);
+}
+
+/* Sort, and leave out what is said twice: of two names of one file. */
+static void sort(struct tfs_verify *v)
+{
+	struct tfs_sums *s = &v->sums;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		if (s->all[i].node != UINT32_MAX)
+			s->all[i].node = v->same[s->all[i].node];
+	if (s->n)
+		qsort(s->all, s->n, sizeof *s->all, compare_sums);
+	for (size_t i = 0; i < s->n; i++)
+		if (!n || compare_sums(&s->all[n - 1], &s->all[i]) != 0)
+			s->all[n++] = s->all[i];
+	s->n = n;
 }
 
 size_t tfs_sums_of(const struct tfs_sums *s, uint32_t node)
@@ -272,10 +298,10 @@ size_t tfs_sums_of(const struct tfs_sums *s, uint32_t node)
 const struct tfs_sum *tfs_sums_of_tensor(const struct tfs_sums *s, struct tfs_item item, size_t *ret_n)
 {
 	const struct tfs_sum key = { .node = UINT32_MAX, .item = item };
-	const size_t first = tfs_search(i, 0, s->n, compare_sums(&s->all[i], &key) < 0);
+	const size_t first = tfs_search(i, 0, s->n, compare_subjects(&s->all[i], &key) < 0);
 	size_t n = 0;
 
-	while (first + n < s->n && !compare_sums(&s->all[first + n], &key))
+	while (first + n < s->n && !compare_subjects(&s->all[first + n], &key))
 		n++;
 	*ret_n = n;
 	return n ? &s->all[first] : NULL;
@@ -300,7 +326,6 @@ int tfs_verify_sums(struct tfs_verify *v)
 		if (!r)
 			r = take_download(v, node);
 	}
-	if (v->sums.n)
-		qsort(v->sums.all, v->sums.n, sizeof *v->sums.all, compare_sums);
+	sort(v);
 	return r;
 }

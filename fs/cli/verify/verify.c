@@ -208,9 +208,11 @@ static void find_missing(struct tfs_verify *v)
 
 static int check(struct tfs_verify *v)
 {
-	int r = tfs_verify_sums(v);
+	int r = tfs_verify_same(v);
 
 	find_missing(v);
+	if (!r)
+		r = tfs_verify_sums(v);
 	if (!r)
 		r = tfs_verify_files(v);
 	if (!r)
@@ -267,6 +269,7 @@ static int verify_main(int argc, char **argv)
 		free(v.findings[i].what);
 	}
 	free(v.findings);
+	free(v.same);
 	tfs_sums_fini(&v.sums);
 	return status;
 }

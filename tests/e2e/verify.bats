@@ -214,6 +214,53 @@ m = next(i for i in z.infolist() if "/data/" in i.filename and i.file_size > 100
 	grep -q ', 1 by SHA-256; 1 finding' "$T/out" || fail "$(cat "$T/out")"
 }
 
+@test "one file: what is beside it says of it, and nothing else" {
+	has_sha
+	mkmodel --shards 2
+	mkdir "$T/files" "$T/cache"
+	for i in 1 2; do
+		py -c 'import sys, numpy as np; np.savez(sys.argv[1], a=np.arange(1000.0) * int(sys.argv[2]))' "$T/files/$i.npz" "$i"
+	done
+	(cd "$T/files" && sha256sum 1.npz 2.npz /dev/null >SHA256SUMS && xxh128sum ./*.npz >XXH128SUMS)
+	printf '%032d  tensors/a\n' 0 >>"$T/files/XXH128SUMS"
+	verify "$T/files/2.npz"
+	sound
+	grep -q '^checked: 1 tensor, 1 by SHA-256, 1 by XXH128, 1 .*; 0 findings' "$T/out" || fail "$(cat "$T/out")"
+	flip "$T/files/1.npz" 400
+	verify "$T/files/2.npz"
+	sound
+	echo nonsense >>"$T/files/SHA256SUMS"
+	flip "$T/files/2.npz" 400
+	verify "$T/files/2.npz"
+	found '^damaged: 2.npz: SHA-256 is .*, but by SHA256SUMS '
+	found '^damaged: 2.npz: XXH128 is .*, but by XXH128SUMS '
+	found '^warning: SHA256SUMS: line 4 isn.t a checksum' 4
+	# A set, by one of its shards.
+	(cd "$model" && sha256sum -- *.safetensors config.json >SHA256SUMS)
+	verify "$model/model-00001-of-00002.safetensors"
+	sound
+	grep -q ', 2 by SHA-256; 0 findings' "$T/out" || fail "$(cat "$T/out")"
+	# Records of the hub, and blobs.
+	hash=$(sha256sum <"$T/files/1.npz")
+	hash=${hash%% *}
+	rm "$T/files"/*SUMS
+	mkdir -p "$T/files/.cache/huggingface/download" "$T/cache/blobs" "$T/cache/snapshots/abc"
+	printf '%s\n%s\n%s\n' abc "$hash" 1700000000.5 >"$T/files/.cache/huggingface/download/1.npz.metadata"
+	verify "$T/files/1.npz"
+	found() { grep -qE -- "$1" "$T/out" || fail "no $1: $(cat "$T/out")"; }
+	found ', 1 by SHA-256'
+	cp "$T/files/1.npz" "$T/cache/blobs/$hash"
+	ln -s "../../blobs/$hash" "$T/cache/snapshots/abc/1.npz"
+	verify "$T/cache/snapshots/abc/1.npz"
+	found ', 1 by SHA-256'
+	verify "$T/cache/blobs/$hash"
+	found ', 1 by SHA-256'
+	# What isn't a file is nothing that says so.
+	mkfifo "$T/files/SHA256SUMS"
+	mkdir "$T/files/XXH128SUMS"
+	verify "$T/files/2.npz"
+}
+
 @test "values: NaN and infinities are found, all zero is a note" {
 	py "$e2e/nomount.py" special "$model"
 	verify "$model"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,12 +61,21 @@ static bool take_hex(const char *text, size_t len, char *hex)
 
 /* --- Files of sums, as sha256sum(1) and xxh128sum(1) write them ------------------------------------------------------------ */
 
+static const struct sums_name {
+	const char *name;
+	enum tfs_sum_kind kind;
+	size_t digits;
+} sums_names[] = { { "SHA256SUMS", TFS_SHA256, 64 }, { "XXH128SUMS", TFS_XXH128, 32 } };
+
+enum { SUMS_NAMES = sizeof sums_names / sizeof *sums_names };
+
 struct sums_file {
 	struct tfs_verify *v;
-	uint32_t node; /* of the file itself */
+	uint32_t node; /* of the file itself; UINT32_MAX: not in the model */
 	enum tfs_sum_kind kind;
 	size_t digits;
 	const char *by;
+	bool beside;		 /* a model that is one file: it is about others, too, which is fine */
 	char dir[TFS_PATH_SIZE]; /* what its names are relative to: "" or "dir/" */
 };
 
@@ -106,6 +116,9 @@ static int add_named(struct sums_file *f, const char *name, struct tfs_sum *sum)
 	sum->node = tfs_model_find(v->arg.model, path);
 	if (sum->node != UINT32_MAX && S_ISREG(v->arg.model->nodes[sum->node].mode))
 		return add(&v->sums, sum);
+	/* Which file of the directory tensors/NAME is in isn't known. */
+	if (f->beside)
+		return 0;
 	/* A tensor, by its path in a mount. */
 	sum->node = UINT32_MAX;
 	int r = f->kind == TFS_XXH128 && strchr(path, '/') ? tfs_resolve_name(v->arg.tree, path, &files) : -ENOENT;
@@ -131,7 +144,8 @@ static int take_line(struct sums_file *f, char *line, unsigned number)
 		return 0;
 	line += escaped;
 	if (len < f->digits + 3 || !take_hex(line, f->digits, sum.hex) || line[f->digits] != ' ') {
-		tfs_verify_find(f->v, TFS_WARNING, f->node, NULL, "line %u isn't a checksum and a name", number);
+		tfs_verify_find(f->v, TFS_WARNING, f->node, NULL, "%s%sline %u isn't a checksum and a name", f->beside ? f->by : "",
+				f->beside ? ": " : "", number);
 		return 0;
 	}
 	char *name = line + f->digits + 2;
@@ -155,34 +169,73 @@ static int take_text(struct sums_file *f, char *text)
 	return r;
 }
 
-static int take_file(struct tfs_verify *v, uint32_t node, enum tfs_sum_kind kind, size_t digits)
+/* The text of a file that was opened as @in, malloc()ed; NULL, and @err: it can't be read. */
+static char *read_text(const struct tfs_input *in, struct tfs_error *err)
 {
-	const struct tfs_node *n = &v->arg.model->nodes[node];
-	cleanup_free struct sums_file *f = calloc(1, sizeof *f);
-	cleanup_free char *text = n->id.size <= SUMS_MAX ? malloc(n->id.size + 1) : NULL;
-	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
-	const int opened = tfs_model_open_input(v->arg.model, node, &in);
-	char path[TFS_PATH_SIZE];
-	int r = 0;
+	char *text = in->size <= SUMS_MAX ? malloc(in->size + 1) : NULL;
 
-	if (n->id.size > SUMS_MAX || opened || !f || !text) {
-		tfs_verify_find(v, TFS_DAMAGED, node, NULL, "can't be read: %s",
-				n->id.size > SUMS_MAX ? "too large" : strerror(opened ? -opened : ENOMEM));
+	if (in->size > SUMS_MAX)
+		tfs_error_set(err, -EFBIG, TFS_NO_OFFSET, "it is larger than 256 MiB");
+	else if (!text)
+		tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "%s", strerror(ENOMEM));
+	else if (!tfs_input_read(in, text, in->size, 0, err)) {
+		text[in->size] = 0;
+		return text;
+	}
+	free(text);
+	return NULL;
+}
+
+static int take_file(struct tfs_verify *v, uint32_t node, const struct sums_name *name)
+{
+	const struct tfs_model *m = v->arg.model;
+	struct sums_file f = { .v = v, .node = node, .kind = name->kind, .digits = name->digits };
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
+	char path[TFS_PATH_SIZE];
+	const int opened = tfs_model_open_input(m, node, &in);
+	cleanup_free char *text = opened ? NULL : read_text(&in, &err);
+
+	if (!text) {
+		tfs_verify_find(v, TFS_DAMAGED, node, NULL, "can't be read: %s", opened ? strerror(-opened) : err.what);
 		return 0;
 	}
-	r = tfs_input_read(&in, text, n->id.size, 0, NULL);
-	if (r) {
-		tfs_verify_find(v, TFS_DAMAGED, node, NULL, "can't be read: %s", strerror(-r));
-		return 0;
-	}
-	text[n->id.size] = 0;
-	*f = (struct sums_file){ .v = v, .node = node, .kind = kind, .digits = digits };
-	if (tfs_model_path(v->arg.model, node, path, sizeof path) || !(f->by = keep(&v->sums, path)))
+	if (tfs_model_path(m, node, path, sizeof path) || !(f.by = keep(&v->sums, path)))
 		return -ENOMEM;
-	const uint32_t base = base_of(v->arg.model, node, kind);
-	if (base != TFS_NODE_ROOT && !tfs_model_path(v->arg.model, base, f->dir, sizeof f->dir - 1))
-		strcat(f->dir, "/");
-	return take_text(f, text);
+	const uint32_t base = base_of(m, node, name->kind);
+	if (base != TFS_NODE_ROOT && !tfs_model_path(m, base, f.dir, sizeof f.dir - 1))
+		strcat(f.dir, "/");
+	return take_text(&f, text);
+}
+
+/* A regular file that is in the model's directory, but not in the model: that is one file, or one set. -1: there is none. */
+static int open_beside(const struct tfs_model *m, const char *path)
+{
+	struct stat st;
+	cleanup_fd int fd = tfs_model_is_remote(m) || tfs_model_find(m, path) != UINT32_MAX ?
+				    -1 :
+				    openat(tfs_model_originals_fd(m), path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	return fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) ? tfs_steal_fd(&fd) : -1;
+}
+
+static int take_beside(struct tfs_verify *v, const struct sums_name *name)
+{
+	struct sums_file f = {
+		.v = v, .node = UINT32_MAX, .kind = name->kind, .digits = name->digits, .by = name->name, .beside = true
+	};
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	struct stat st;
+	const int fd = open_beside(v->arg.model, name->name);
+
+	if (fd < 0 || fstat(fd, &st))
+		return 0;
+	cleanup_input struct tfs_input in = tfs_input_of_fd(fd, (uint64_t)st.st_size);
+	cleanup_free char *text = read_text(&in, &err);
+	if (text)
+		return take_text(&f, text);
+	tfs_verify_find(v, TFS_DAMAGED, UINT32_MAX, NULL, "%s: can't be read: %s", name->name, err.what);
+	return 0;
 }
 
 /* --- Hugging Face ----------------------------------------------------------------------------------------------------------- */
@@ -237,9 +290,9 @@ static int take_download(struct tfs_verify *v, uint32_t node)
 		return 0;
 	snprintf(record, sizeof record, ".cache/huggingface/download/%s.metadata", path);
 	const uint32_t at = tfs_model_find(v->arg.model, record);
-	if (at == UINT32_MAX || !S_ISREG(v->arg.model->nodes[at].mode))
+	if (at != UINT32_MAX && !S_ISREG(v->arg.model->nodes[at].mode))
 		return 0;
-	cleanup_fd int fd = tfs_model_open_node(v->arg.model, at, 0);
+	cleanup_fd int fd = at == UINT32_MAX ? open_beside(v->arg.model, record) : tfs_model_open_node(v->arg.model, at, 0);
 	if (fd < 0 || pread(fd, text, sizeof text - 1, 0) < 0) /* also of a remote model, which says itself what its files are */
 		return 0;
 	const char *line = strchr(text, '\n');
@@ -317,15 +370,16 @@ int tfs_verify_sums(struct tfs_verify *v)
 
 		if (!S_ISREG(n->mode))
 			continue;
-		if (!strcmp(n->name, "SHA256SUMS"))
-			r = take_file(v, node, TFS_SHA256, 64);
-		else if (!strcmp(n->name, "XXH128SUMS"))
-			r = take_file(v, node, TFS_XXH128, 32);
+		for (int i = 0; i < SUMS_NAMES && !r; i++)
+			if (!strcmp(n->name, sums_names[i].name))
+				r = take_file(v, node, &sums_names[i]);
 		if (!r)
 			r = tfs_model_is_remote(m) ? take_listed(v, node) : take_blob(v, node);
 		if (!r)
 			r = take_download(v, node);
 	}
+	for (int i = 0; i < SUMS_NAMES && !r; i++)
+		r = take_beside(v, &sums_names[i]);
 	sort(v);
 	return r;
 }

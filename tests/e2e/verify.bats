@@ -69,6 +69,45 @@ has_sha() {
 	[[ $rc = 1 ]] && py -c 'import json, sys; assert any("line" in f["what"] and f["level"] == "warning" for f in json.load(open(sys.argv[1]))["findings"])' "$T/out"
 }
 
+@test "lines as --tag writes them, and names that need escapes" {
+	has_sha
+	mkmodel --bytes 16K
+	names=($'new\nline\\' $'carriage\rreturn' 'back\slash' 'a) = b' 'SHA256 (x) = y')
+	for name in "${names[@]}"; do
+		echo "$name" >"$model/$name"
+	done
+	n=$(find "$model" -type f -printf x | wc -c)
+	(cd "$model" && sha256sum --tag -- * >"$T/tagged" && sha256sum -- * >"$T/plain" &&
+		find . -type f ! -name $'*\n*' -exec xxh128sum --tag {} + >"$T/xxh")
+	sed 's/$/\r/' "$T/tagged" >"$T/dos"
+	for sums in tagged plain dos; do
+		cp "$T/$sums" "$model/SHA256SUMS"
+		verify "$model"
+		sound
+		grep -q ", $n by SHA-256; 0 findings" "$T/out" || fail "$sums: $(cat "$T/out")"
+	done
+	rm "$model/SHA256SUMS"
+	# As xxhsum 0.8.2 and later write it.
+	hash=$(xxh128sum <"$model/${names[0]}")
+	printf '\\XXH128 (new\\nline\\\\) = %s\n' "${hash%% *}" >>"$T/xxh"
+	cp "$T/xxh" "$model/XXH128SUMS"
+	verify "$model"
+	sound
+	grep -q ", $n by XXH128; 0 findings" "$T/out" || fail "$(cat "$T/out")"
+	flip "$model/a) = b" 0
+	verify "$model"
+	found '^damaged: a\) = b: XXH128 is ' 1
+	# Of another kind, and cut short.
+	{
+		(cd "$model" && md5sum --tag config.json)
+		head -1 "$T/tagged" | head -c -2
+		printf '\nSHA256 (\nSHA256 () = %064d\n' 0
+	} >"$model/SHA256SUMS"
+	rm "$model/XXH128SUMS"
+	verify "$model"
+	found '^warning: SHA256SUMS: line 4 isn.t a checksum' 4
+}
+
 @test "XXH128SUMS of a mount: a damaged byte is traced to its tensor" {
 	mkmodel --odd --shards 2
 	start "$model" "$mnt"

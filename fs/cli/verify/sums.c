@@ -65,15 +65,15 @@ static const struct sums_name {
 	const char *name;
 	enum tfs_sum_kind kind;
 	size_t digits;
-} sums_names[] = { { "SHA256SUMS", TFS_SHA256, 64 }, { "XXH128SUMS", TFS_XXH128, 32 } };
+	const char *tag; /* what a line begins with, before the name */
+} sums_names[] = { { "SHA256SUMS", TFS_SHA256, 64, "SHA256 (" }, { "XXH128SUMS", TFS_XXH128, 32, "XXH128 (" } };
 
 enum { SUMS_NAMES = sizeof sums_names / sizeof *sums_names };
 
 struct sums_file {
 	struct tfs_verify *v;
 	uint32_t node; /* of the file itself; UINT32_MAX: not in the model */
-	enum tfs_sum_kind kind;
-	size_t digits;
+	const struct sums_name *name;
 	const char *by;
 	bool beside;		 /* a model that is one file: it is about others, too, which is fine */
 	char dir[TFS_PATH_SIZE]; /* what its names are relative to: "" or "dir/" */
@@ -121,7 +121,7 @@ static int add_named(struct sums_file *f, const char *name, struct tfs_sum *sum)
 		return 0;
 	/* A tensor, by its path in a mount. */
 	sum->node = UINT32_MAX;
-	int r = f->kind == TFS_XXH128 && strchr(path, '/') ? tfs_resolve_name(v->arg.tree, path, &files) : -ENOENT;
+	int r = f->name->kind == TFS_XXH128 && strchr(path, '/') ? tfs_resolve_name(v->arg.tree, path, &files) : -ENOENT;
 	if (!r && files.n == 1 && files.ids[0].view == TFS_RAW) {
 		sum->item = (struct tfs_item){ files.ids[0].set, files.ids[0].tensor };
 		r = add(&v->sums, sum);
@@ -133,22 +133,44 @@ static int add_named(struct sums_file *f, const char *name, struct tfs_sum *sum)
 	return r;
 }
 
-/* "HEX  NAME", with a '*' for the second blank if it was read as binary. */
+/* "HEX  NAME", with a '*' for the second blank if it was read as binary. NULL: it isn't one. */
+static char *plain_line(const struct sums_name *name, char *line, char *hex)
+{
+	const bool is = strlen(line) >= name->digits + 3 && take_hex(line, name->digits, hex) && line[name->digits] == ' ';
+
+	return is ? line + name->digits + 2 : NULL;
+}
+
+/* "SHA256 (NAME) = HEX", as --tag writes it. */
+static char *tagged_line(const struct sums_name *name, char *line, char *hex)
+{
+	const size_t tag = strlen(name->tag), tail = strlen(") = ") + name->digits, len = strlen(line);
+
+	if (len <= tag + tail || memcmp(line, name->tag, tag) != 0)
+		return NULL;
+	char *end = line + len - tail;
+	if (memcmp(end, ") = ", 4) != 0 || !take_hex(end + 4, name->digits, hex))
+		return NULL;
+	*end = 0;
+	return line + tag;
+}
+
 static int take_line(struct sums_file *f, char *line, unsigned number)
 {
-	struct tfs_sum sum = { .kind = f->kind, .by = f->by };
+	struct tfs_sum sum = { .kind = f->name->kind, .by = f->by };
 	const bool escaped = *line == '\\';
-	const size_t len = strlen(line);
+	char *name;
 
-	if (!len || *line == '#')
+	if (!*line || *line == '#')
 		return 0;
 	line += escaped;
-	if (len < f->digits + 3 || !take_hex(line, f->digits, sum.hex) || line[f->digits] != ' ') {
+	name = plain_line(f->name, line, sum.hex);
+	name = name ? name : tagged_line(f->name, line, sum.hex);
+	if (!name) {
 		tfs_verify_find(f->v, TFS_WARNING, f->node, NULL, "%s%sline %u isn't a checksum and a name", f->beside ? f->by : "",
 				f->beside ? ": " : "", number);
 		return 0;
 	}
-	char *name = line + f->digits + 2;
 	if (escaped)
 		unescape(name);
 	return add_named(f, name, &sum);
@@ -163,7 +185,9 @@ static int take_text(struct sums_file *f, char *text)
 		next = strchr(line, '\n');
 		if (next)
 			*next++ = 0;
-		line[strcspn(line, "\r")] = 0;
+		const size_t len = strlen(line);
+		if (len && line[len - 1] == '\r')
+			line[len - 1] = 0;
 		r = take_line(f, line, ++number);
 	}
 	return r;
@@ -189,7 +213,7 @@ static char *read_text(const struct tfs_input *in, struct tfs_error *err)
 static int take_file(struct tfs_verify *v, uint32_t node, const struct sums_name *name)
 {
 	const struct tfs_model *m = v->arg.model;
-	struct sums_file f = { .v = v, .node = node, .kind = name->kind, .digits = name->digits };
+	struct sums_file f = { .v = v, .node = node, .name = name };
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
 	char path[TFS_PATH_SIZE];
@@ -221,9 +245,7 @@ static int open_beside(const struct tfs_model *m, const char *path)
 
 static int take_beside(struct tfs_verify *v, const struct sums_name *name)
 {
-	struct sums_file f = {
-		.v = v, .node = UINT32_MAX, .kind = name->kind, .digits = name->digits, .by = name->name, .beside = true
-	};
+	struct sums_file f = { .v = v, .node = UINT32_MAX, .name = name, .by = name->name, .beside = true };
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	struct stat st;
 	const int fd = open_beside(v->arg.model, name->name);

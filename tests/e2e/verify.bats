@@ -186,6 +186,25 @@ write(sys.argv[1] + "/nan.safetensors", {"nan": ("F32", np.array([np.nan, 1], "<
 	verify "$model"
 	sound
 	grep -qE ', [0-9]+ CRCs; 0 findings' "$T/out" || fail "$(cat "$T/out")"
+	# Of a deflated member it is checked by reading the tensor.
+	mkdir "$T/one" "$T/torch"
+	py -c 'import sys, numpy as np; a = np.random.default_rng(0).integers(0, 99, (100, 200)) / 7; np.savez_compressed(sys.argv[1], c=a, f=np.asfortranarray(a), empty=np.zeros(0))' "$T/one/two.npz"
+	verify "$T/one"
+	sound
+	grep -q '^checked: 3 tensors, 2 CRCs; 0 findings' "$T/out" || fail "$(cat "$T/out")"
+	flip "$T/one/two.npz" -1000
+	verify "$T/one"
+	[[ $rc = 1 && $(cat "$T/out") = *', 2 CRCs; 1 finding' ]] || fail "$(cat "$T/out")"
+	py - "$model/pytorch_model.bin" "$T/torch/pytorch_model.bin" <<-'EOF2'
+		import sys, zipfile
+		with zipfile.ZipFile(sys.argv[1]) as z, zipfile.ZipFile(sys.argv[2], "w", zipfile.ZIP_DEFLATED) as to:
+		    for i in z.infolist():
+		        to.writestr(i.filename, z.read(i))
+	EOF2
+	verify "$T/torch"
+	sound
+	# Three tensors are one member; nothing uses the end of the other one.
+	grep -q ', 1 CRC; 0 findings' "$T/out" || fail "$(cat "$T/out")"
 	offset=$(py -c 'import sys, zipfile; print(zipfile.ZipFile(sys.argv[1]).getinfo("a.npy").header_offset + 400)' "$model/plain.npz")
 	flip "$model/plain.npz" "$offset"
 	verify "$model"

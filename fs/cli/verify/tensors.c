@@ -26,6 +26,7 @@ struct tensors {
 	struct file *files;
 	struct tfs_file_id *ids; /* of the same */
 	size_t n, room, room_ids;
+	const struct tfs_tensor *inflated; /* the last one that was counted as a CRC */
 	struct tfs_ranges ranges;
 	/* For each range. */
 	int *codes;
@@ -54,6 +55,30 @@ static int add_file(struct tensors *t, const struct file *f, enum tfs_view_id vi
 	return 0;
 }
 
+/* Is @t read to the end of a deflated member of a zip file? Then its CRC is checked: content/inflate.c. */
+static bool checks_crc(const struct tfs_tensor *t)
+{
+	const struct tfs_encoding *p = t->encoding;
+	uint64_t len = t->nbytes;
+
+	if (!p || p->coding != TFS_DEFLATED || !len)
+		return false;
+	for (unsigned i = 0; p->strides && i < t->ndim; i++)
+		len = (i ? len : t->dtype->block_bytes) + (t->shape[i] - 1) * p->strides[i];
+	return p->skip + len == p->unpacked;
+}
+
+/* Tensors may be parts of one member, and are adjacent then. */
+static void count_crc(struct tensors *t, struct tfs_item item)
+{
+	const struct tfs_tensor *is = tfs_item_tensor(t->v->arg.model, item), *was = t->inflated;
+
+	if (!checks_crc(is) || (was && was->source == is->source && was->offset == is->offset))
+		return;
+	t->inflated = is;
+	t->v->crcs++;
+}
+
 /* @read: not only if there are sums of it. Where values aren't its bytes, as of codes, there are two files. */
 static int add_tensor(struct tensors *t, struct tfs_item item, bool read)
 {
@@ -63,6 +88,8 @@ static int add_tensor(struct tensors *t, struct tfs_item item, bool read)
 	f.sums = tfs_sums_of_tensor(&t->v->sums, item, &f.n_sums);
 	f.valued = read && tfs_numbers_of(tfs_item_tensor(t->v->arg.model, item), &f.numbers);
 	t->v->tensors += read;
+	if (read)
+		count_crc(t, item);
 	if (f.n_sums && f.valued && f.numbers.view != TFS_RAW) {
 		const struct file bytes = { .item = item, .sums = f.sums, .n_sums = f.n_sums };
 

@@ -255,6 +255,14 @@ m = next(i for i in z.infolist() if "/data/" in i.filename and i.file_size > 100
 	flip "$cache/blobs/$(basename "$(readlink "$cache/snapshots/abc/model-00002-of-00002.safetensors")")" -1
 	verify "$cache/snapshots/abc"
 	found 'damaged: model-00002-of-00002.safetensors: SHA-256 is .*, but by its name in the cache' 1
+	# A blob that is missing: of a snapshot, and of all of it.
+	tokenizer=$(basename "$(readlink "$cache/snapshots/abc/tokenizer.json")")
+	mv "$cache/blobs/$tokenizer" "$T/tokenizer"
+	for at in "" snapshots/abc/; do
+		verify "$cache/$at"
+		found "^damaged: .*tokenizer.json: its blob $tokenizer is missing\$" 2
+	done
+	mv "$T/tokenizer" "$cache/blobs/$tokenizer"
 	# All of it, with two revisions: a file is checked once, under the name of a link.
 	mkdir "$cache/snapshots/def"
 	cp -P "$cache/snapshots/abc/config.json" "$cache/snapshots/abc"/*.safetensors "$cache/snapshots/def"
@@ -355,6 +363,21 @@ m = next(i for i in z.infolist() if "/data/" in i.filename and i.file_size > 100
 	found '^warning: .*model-00003-of-00003.safetensors'
 	verify "$T/nosuch"
 	[[ $rc = 2 && $(cat "$T/err") = *'No such file or directory'* ]]
+}
+
+@test "links: that lead nowhere are notes, and others nothing" {
+	mkmodel --bytes 16K
+	ln -s user@host.123 "$model/.#config.json"
+	ln -s loop "$model/loop"
+	ln -s . "$model/here"
+	mkdir "$model/sub"
+	ln -s ../config.json "$model/sub/config.json"
+	ln -s sub "$model/also"
+	verify "$model"
+	sound
+	[[ $(grep -c '^note: ' "$T/out") = 2 ]] || fail "$(cat "$T/out")"
+	grep -qxF 'note: .#config.json: is a dangling symlink, to user@host.123' "$T/out" || fail "$(cat "$T/out")"
+	grep -q '^note: loop: is a symlink to loop: Too many levels' "$T/out" || fail "$(cat "$T/out")"
 }
 
 @test "quantised models: their weights have sound values" {

@@ -69,6 +69,32 @@ has_sha() {
 	[[ $rc = 1 ]] && py -c 'import json, sys; assert any("line" in f["what"] and f["level"] == "warning" for f in json.load(open(sys.argv[1]))["findings"])' "$T/out"
 }
 
+@test "names in sums with .., through links, and out of the model" {
+	has_sha
+	mkmodel --bytes 16K
+	mkdir -p "$model/sub/deep"
+	ln -s sub/deep "$model/way"
+	echo hello >"$model/sub/deep/notes"
+	echo outside >"$T/outside"
+	(cd "$model/sub" && sha256sum ../model.safetensors deep/../../config.json ../way/notes ./deep/notes >SHA256SUMS)
+	verify "$model"
+	sound
+	# The last two are one file.
+	grep -q ', 3 by SHA-256; 0 findings' "$T/out" || fail "$(cat "$T/out")"
+	flip "$model/model.safetensors" -1
+	verify "$model"
+	found '^damaged: model.safetensors: SHA-256 is .* by sub/SHA256SUMS' 1
+	flip "$model/model.safetensors" -1
+	(cd "$model/sub" && sha256sum ../../outside "$T/outside" >>SHA256SUMS)
+	verify "$model"
+	sound
+	grep -qxF 'note: sub/SHA256SUMS: lists ../../outside, which isn'"'"'t in the model' "$T/out" || fail "$(cat "$T/out")"
+	grep -qxF "note: sub/SHA256SUMS: lists $T/outside, which isn't in the model" "$T/out" || fail "$(cat "$T/out")"
+	echo "$(printf '%064d' 0)  ../gone" >>"$model/sub/SHA256SUMS"
+	verify "$model"
+	found '^damaged: sub/SHA256SUMS: lists sub/../gone, which isn.t there$' 1
+}
+
 @test "lines as --tag writes them, and names that need escapes" {
 	has_sha
 	mkmodel --bytes 16K

@@ -75,8 +75,10 @@ struct sums_file {
 	uint32_t node; /* of the file itself; UINT32_MAX: not in the model */
 	const struct sums_name *name;
 	const char *by;
-	bool beside;		 /* a model that is one file: it is about others, too, which is fine */
-	char dir[TFS_PATH_SIZE]; /* what its names are relative to: "" or "dir/" */
+	bool beside; /* a model that is one file: it is about others, too, which is fine */
+	/* What its names are relative to: a directory, "" or "dir/". */
+	uint32_t base;
+	char dir[TFS_PATH_SIZE];
 };
 
 /* What names in a file of sums are relative to: its directory; of a mount's .tensorfs/XXH128SUMS, or a copy of it, the mount's root. */
@@ -103,6 +105,21 @@ static void unescape(char *name)
 	*to = 0;
 }
 
+/* Does @path, from the model's directory, lead out of it? */
+static bool leads_out(const char *path)
+{
+	int depth = 0;
+
+	for (size_t len; *path && depth >= 0; path += len + (path[len] == '/')) {
+		len = strcspn(path, "/");
+		if (len == 2 && !memcmp(path, "..", 2))
+			depth--;
+		else if (len && !(len == 1 && *path == '.'))
+			depth++;
+	}
+	return depth < 0;
+}
+
 static int add_named(struct sums_file *f, const char *name, struct tfs_sum *sum)
 {
 	struct tfs_verify *v = f->v;
@@ -114,6 +131,8 @@ static int add_named(struct sums_file *f, const char *name, struct tfs_sum *sum)
 	if (snprintf(path, sizeof path, "%s%s", f->dir, name) >= (int)sizeof path)
 		return 0;
 	sum->node = tfs_model_find(v->arg.model, path);
+	if (sum->node == UINT32_MAX)
+		sum->node = tfs_model_walk(v->arg.model, f->base, name);
 	if (sum->node != UINT32_MAX && S_ISREG(v->arg.model->nodes[sum->node].mode))
 		return add(&v->sums, sum);
 	/* Which file of the directory tensors/NAME is in isn't known. */
@@ -125,6 +144,9 @@ static int add_named(struct sums_file *f, const char *name, struct tfs_sum *sum)
 	if (!r && files.n == 1 && files.ids[0].view == TFS_RAW) {
 		sum->item = (struct tfs_item){ files.ids[0].set, files.ids[0].tensor };
 		r = add(&v->sums, sum);
+	} else if (r != -ENOMEM && (*name == '/' || leads_out(path))) {
+		tfs_verify_find(v, TFS_NOTE, f->node, NULL, "lists %s, which isn't in the model", name);
+		r = 0;
 	} else if (r != -ENOMEM) {
 		tfs_verify_find(v, TFS_DAMAGED, f->node, NULL, "lists %s, which isn't there", path);
 		r = 0;
@@ -226,8 +248,8 @@ static int take_file(struct tfs_verify *v, uint32_t node, const struct sums_name
 	}
 	if (tfs_model_path(m, node, path, sizeof path) || !(f.by = keep(&v->sums, path)))
 		return -ENOMEM;
-	const uint32_t base = base_of(m, node, name->kind);
-	if (base != TFS_NODE_ROOT && !tfs_model_path(m, base, f.dir, sizeof f.dir - 1))
+	f.base = base_of(m, node, name->kind);
+	if (f.base != TFS_NODE_ROOT && !tfs_model_path(m, f.base, f.dir, sizeof f.dir - 1))
 		strcat(f.dir, "/");
 	return take_text(&f, text);
 }
@@ -245,7 +267,7 @@ static int open_beside(const struct tfs_model *m, const char *path)
 
 static int take_beside(struct tfs_verify *v, const struct sums_name *name)
 {
-	struct sums_file f = { .v = v, .node = UINT32_MAX, .name = name, .by = name->name, .beside = true };
+	struct sums_file f = { .v = v, .node = UINT32_MAX, .name = name, .by = name->name, .beside = true, .base = TFS_NODE_ROOT };
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	struct stat st;
 	const int fd = open_beside(v->arg.model, name->name);

@@ -97,12 +97,12 @@ static void print_help(const struct tfs_command *c, const struct tfs_option *o)
 	print_wrapped(c->status, 0, 0);
 }
 
-/* Word @i, from 0, of the operands. */
+/* Operand @i, from 0, of those that are required: optional ones are in brackets. */
 static void complain_missing(const struct tfs_command *c, int i)
 {
 	const char *word = c->operands;
 
-	for (; i; i--)
+	while (*word == '[' || i--)
 		word += strcspn(word, " ") + 1;
 	fprintf(stderr, "%s: %.*s is missing\n", c->name, (int)strcspn(word, " "), word);
 }

@@ -37,6 +37,11 @@ load helpers
 	mkmodel --bytes 16K
 	refused 2 model
 	[[ ${lines[0]} = 'tensorfs: MOUNTPOINT is missing' ]] || fail "$output"
+	# What is required, not what may be there before it.
+	run -2 "$TENSORFS" cp model
+	[[ ${lines[0]} = 'tensorfs cp: OUT is missing' ]] || fail "$output"
+	run -2 "$TENSORFS" cp
+	[[ ${lines[0]} = 'tensorfs cp: MODEL is missing' ]] || fail "$output"
 	# A file with a URL is one.
 	echo http://127.0.0.1:9/model.safetensors >url
 	run -1 "$TENSORFS" @url "$mnt"

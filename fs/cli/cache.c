@@ -487,6 +487,7 @@ const struct tfs_command tfs_cache_command = {
 	.summary = "list, check, delete and export what is kept of remote models",
 	.operands = "[list|verify|rm|export] [MODEL...]",
 	.max_operands = INT_MAX,
+	.choices = "list|verify|rm|export",
 	.about =
 		"What is kept on disk of remote models: list it; verify each piece by its hash, and complete files by the hash that their origin "
 		"gave; rm the models that are named, as list shows them; export MODEL DIR [FILE...]: write its files to a new directory.",

@@ -159,12 +159,18 @@ completes() {
 	[[ $(completes 'tensorfs ls --sort=s') = size ]]
 	[[ $(completes 'tensorfs model --prefetch=') = 'auto all all:tensors none' ]]
 	[[ $(completes 'tensorfs help ver') = verify ]]
+	[[ $(completes 'tensorfs completion ') = 'bash zsh fish' ]] || fail "$(completes 'tensorfs completion ')"
+	[[ $(completes 'tensorfs cache e') = export ]] || fail "$(completes 'tensorfs cache ')"
+	[[ ! $(completes 'tensorfs cache rm ') && ! $(completes 'tensorfs ls ') ]]
 	run -2 "$TENSORFS" completion csh
 }
 
 @test "completion: zsh and fish read theirs" {
 	"$TENSORFS" completion zsh >"$T/zsh"
 	"$TENSORFS" completion fish >"$T/fish"
+	grep -qF "'1:what:(list verify rm export)'" "$T/zsh" && grep -qF "'1:what:(bash zsh fish)'" "$T/zsh"
+	grep -q "__fish_seen_subcommand_from cache; and not .* -a 'list verify rm export'" "$T/fish"
+	grep -q "__fish_seen_subcommand_from completion; and not .* -a 'bash zsh fish'" "$T/fish"
 	command -v zsh >/dev/null || skip "optional: no zsh"
 	zsh -n "$T/zsh"
 	command -v fish >/dev/null || skip "optional: no fish"

@@ -312,6 +312,14 @@ static enum tfs_sum_kind kind_of_key(const char *key, char hex[static 65])
 	return TFS_SUM_KINDS;
 }
 
+/* What an object is, as its origin calls it. */
+static void put_subject(const struct tfs_cache_entry *e)
+{
+	const char *text = *e->about ? e->about : e->key;
+
+	tfs_put_safe(stdout, text, strlen(text), "");
+}
+
 /* Read all that is there, which checks its hashes; and, if that is all of the file, the hash that it has as its name. */
 static int verify_object(struct tfs_object *o, const struct tfs_cache_entry *e, uint8_t *buf, struct checked *sum)
 {
@@ -334,16 +342,17 @@ static int verify_object(struct tfs_object *o, const struct tfs_cache_entry *e, 
 		bad += n;
 	}
 	sum->bad += bad;
-	if (bad)
-		printf("%s: %" PRIu64 " pieces of 64 KiB were damaged, and will be fetched again\n", *e->about ? e->about : e->key,
-		       bad);
+	if (bad) {
+		put_subject(e);
+		printf(": %" PRIu64 " pieces of 64 KiB were damaged, and will be fetched again\n", bad);
+	}
 	if (d && tfs_object_is_complete(o)) {
 		tfs_digest_end(d, found);
 		sum->whole++;
 		if (strcmp(found, hex) != 0) {
 			sum->damaged++;
-			printf("%s: %s is %s, and should be %s\n", *e->about ? e->about : e->key, tfs_digest_names[kind], found,
-			       hex);
+			put_subject(e);
+			printf(": %s is %s, and should be %s\n", tfs_digest_names[kind], found, hex);
 		}
 	}
 	tfs_digest_destroy(d);

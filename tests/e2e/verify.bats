@@ -188,7 +188,8 @@ write(sys.argv[1] + "/nan.safetensors", {"nan": ("F32", np.array([np.nan, 1], "<
 	# A part of it, without the files that it names, but with the weights.
 	mkdir "$T/part"
 	cp -r "$mnt"/*.safetensors "$mnt"/*.json "$mnt/.tensorfs" "$T/part"
-	umount "$mnt"
+	# Once it was still busy here, perhaps as the kernel closes files of io_uring some time after verify has ended.
+	wait_until umount "$mnt" 2>"$T/busy"
 	for at in copy part; do
 		verify "$T/$at"
 		sound

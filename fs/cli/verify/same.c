@@ -45,7 +45,7 @@ int tfs_verify_same(struct tfs_verify *v)
 	}
 	qsort(names, n, sizeof *names, compare);
 	for (size_t i = 1; i < n; i++)
-		if (tfs_identity_same(names[i].id, names[i - 1].id))
+		if (tfs_identity_unchanged(names[i].id, names[i - 1].id))
 			v->same[names[i].node] = v->same[names[i - 1].node];
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "cli/figures.h"
 #include "cli/outfile.h"
+#include "cli/terminal.h"
 #include "cli/verify/digest.h"
 #include "remote/hub.h"
 #include "remote/remote.h"
@@ -256,10 +257,18 @@ static int run(struct export *x, char **names, int n)
 	return r ? r : tfs_outfiles_publish(&x->out);
 }
 
+static void put_total(const struct export *x, const char *dir)
+{
+	char size[TFS_FIGURES_BYTES];
+
+	printf("%zu files, %s written to ", x->n, tfs_figures_bytes(size, (double)x->bytes));
+	tfs_put_safe(stdout, dir, strlen(dir), "");
+	putchar('\n');
+}
+
 int tfs_cache_export(struct tfs_cache *c, const struct tfs_remote_table *t, const char *dir, char **names, int n)
 {
 	struct export x = { .cache = c, .table = t, .dir = dir };
-	char size[TFS_FIGURES_BYTES];
 	int r = tfs_outfiles_init(&x.out);
 
 	if (r)
@@ -268,6 +277,6 @@ int tfs_cache_export(struct tfs_cache *c, const struct tfs_remote_table *t, cons
 	tfs_outfiles_fini(&x.out);
 	free(x.buf);
 	if (!r)
-		printf("%zu files, %s written to %s\n", x.n, tfs_figures_bytes(size, (double)x.bytes), dir);
+		put_total(&x, dir);
 	return r;
 }

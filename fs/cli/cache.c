@@ -16,6 +16,7 @@
 #include "cli/figures.h"
 #include "cli/output.h"
 #include "cli/table.h"
+#include "cli/terminal.h"
 #include "cli/verify/digest.h"
 #include "remote/cache.h"
 #include "remote/options.h"
@@ -311,6 +312,14 @@ static enum tfs_sum_kind kind_of_key(const char *key, char hex[static 65])
 	return TFS_SUM_KINDS;
 }
 
+/* What an object is, as its origin calls it. */
+static void put_subject(const struct tfs_cache_entry *e)
+{
+	const char *text = *e->about ? e->about : e->key;
+
+	tfs_put_safe(stdout, text, strlen(text), "");
+}
+
 /* Read all that is there, which checks its hashes; and, if that is all of the file, the hash that it has as its name. */
 static int verify_object(struct tfs_object *o, const struct tfs_cache_entry *e, uint8_t *buf, struct checked *sum)
 {
@@ -333,16 +342,17 @@ static int verify_object(struct tfs_object *o, const struct tfs_cache_entry *e, 
 		bad += n;
 	}
 	sum->bad += bad;
-	if (bad)
-		printf("%s: %" PRIu64 " pieces of 64 KiB were damaged, and will be fetched again\n", *e->about ? e->about : e->key,
-		       bad);
+	if (bad) {
+		put_subject(e);
+		printf(": %" PRIu64 " pieces of 64 KiB were damaged, and will be fetched again\n", bad);
+	}
 	if (d && tfs_object_is_complete(o)) {
 		tfs_digest_end(d, found);
 		sum->whole++;
 		if (strcmp(found, hex) != 0) {
 			sum->damaged++;
-			printf("%s: %s is %s, and should be %s\n", *e->about ? e->about : e->key, tfs_digest_names[kind], found,
-			       hex);
+			put_subject(e);
+			printf(": %s is %s, and should be %s\n", tfs_digest_names[kind], found, hex);
 		}
 	}
 	tfs_digest_destroy(d);
@@ -396,7 +406,7 @@ static const struct model *chosen_model(const struct cache *c, const char *name)
 	tfs_log_error("%s: there are several:", name);
 	for (size_t i = 0; i < c->n_models; i++)
 		if (c->models[i].chosen)
-			fprintf(stderr, "  %s\n", c->models[i].table.display);
+			tfs_complain("  %s", c->models[i].table.display);
 	return NULL;
 }
 
@@ -486,6 +496,7 @@ const struct tfs_command tfs_cache_command = {
 	.summary = "list, check, delete and export what is kept of remote models",
 	.operands = "[list|verify|rm|export] [MODEL...]",
 	.max_operands = INT_MAX,
+	.choices = "list|verify|rm|export",
 	.about =
 		"What is kept on disk of remote models: list it; verify each piece by its hash, and complete files by the hash that their origin "
 		"gave; rm the models that are named, as list shows them; export MODEL DIR [FILE...]: write its files to a new directory.",

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/mask.h"
+#include "cli/terminal.h"
 #include "config.h"
 
 enum { OPT_HELP = 'h', OPT_VERSION = 'V' };
@@ -96,19 +97,19 @@ static void print_help(const struct tfs_command *c, const struct tfs_option *o)
 	print_wrapped(c->status, 0, 0);
 }
 
-/* Word @i, from 0, of the operands. */
+/* Operand @i, from 0, of those that are required: optional ones are in brackets. */
 static void complain_missing(const struct tfs_command *c, int i)
 {
 	const char *word = c->operands;
 
-	for (; i; i--)
+	while (*word == '[' || i--)
 		word += strcspn(word, " ") + 1;
 	fprintf(stderr, "%s: %.*s is missing\n", c->name, (int)strcspn(word, " "), word);
 }
 
 bool tfs_value_complain(const char *option, const char *value, const char *want)
 {
-	fprintf(stderr, "tensorfs: %s: \"%s\" is not %s\n", option, value, want);
+	tfs_complain("tensorfs: %s: \"%s\" is not %s", option, value, want);
 	return false;
 }
 
@@ -196,6 +197,14 @@ int tfs_parsed_status(enum tfs_parsed parsed)
 	return parsed == TFS_PARSED_EXIT && !tfs_command_flush() ? TFS_EXIT_OK : TFS_EXIT_USAGE;
 }
 
+static bool are_safe(char **words, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (!tfs_is_safe(words[i], strlen(words[i]), ""))
+			return false;
+	return true;
+}
+
 enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **argv, tfs_take_option *take, void *arg,
 				  int *ret_first)
 {
@@ -212,6 +221,7 @@ enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **
 		if (o->id < 256)
 			snprintf(shorts + strlen(shorts), sizeof shorts - strlen(shorts), "%c%s", o->id, o->arg ? ":" : "");
 	}
+	opterr = are_safe(argv, argc); /* it prints the error, with the word as it is */
 	while ((id = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		if (id == OPT_HELP) {
 			print_help(c, all);
@@ -221,7 +231,9 @@ enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **
 			printf("tensorfs %s\n", TFS_VERSION);
 			return TFS_PARSED_EXIT;
 		}
-		if (id == '?') /* getopt has printed the error */
+		if (id == '?' && !opterr)
+			tfs_complain("%s: invalid option", c->name);
+		if (id == '?')
 			fprintf(stderr, "Try '%s --help'.\n", c->name);
 		if (id == '?' || !take(arg, id, optarg))
 			return TFS_PARSED_USAGE;
@@ -231,8 +243,8 @@ enum tfs_parsed tfs_command_parse(const struct tfs_command *c, int argc, char **
 		if (n < c->min_operands)
 			complain_missing(c, n);
 		else
-			fprintf(stderr, "%s: unexpected argument: %s\n", c->name,
-				tfs_mask_url(argv[optind + c->max_operands], shown, sizeof shown));
+			tfs_complain("%s: unexpected argument: %s", c->name,
+				     tfs_mask_url(argv[optind + c->max_operands], shown, sizeof shown));
 		fprintf(stderr, "usage: %s [OPTIONS] %s\nTry '%s --help'.\n", c->name, c->operands, c->name);
 		return TFS_PARSED_USAGE;
 	}

@@ -23,6 +23,7 @@ struct tfs_command {
 	const char *summary;		/* for lists of commands: what it does, in a few words; NULL: not listed */
 	const char *operands;		/* "MODEL [NAME...]": words separated by blanks … */
 	int min_operands, max_operands; /* … and how many there may be; INT_MAX: any number */
+	const char *choices;		/* "list|rm": what the first one is, for completion; NULL: anything */
 	const char *about;		/* text of --help before the options … */
 	const char *status;		/* … and after them */
 	const struct tfs_option *tables[TFS_OPTION_TABLES]; /* in the order of --help; NULL: end */

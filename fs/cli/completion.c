@@ -49,7 +49,13 @@ static void put_bash_case(const char *word, const struct tfs_command *c)
 	for (const struct tfs_option *o = all; o->id; o++)
 		if (o->name)
 			printf("%s--%s%s", o == all ? "" : " ", o->name, o->arg ? "=" : "");
-	fputs("'\n\t\tcase $option in\n", stdout);
+	fputs("'\n", stdout);
+	if (c->choices) {
+		fputs("\t\toperands='", stdout);
+		put_words(c->choices, " ");
+		fputs("'\n", stdout);
+	}
+	fputs("\t\tcase $option in\n", stdout);
 	for (const struct tfs_option *o = all; o->id; o++) {
 		if (!o->name || !is_choice(o))
 			continue;
@@ -64,7 +70,7 @@ static void put_bash(void)
 {
 	fputs("# bash completion for tensorfs, by \"tensorfs completion bash\"\n"
 	      "_tensorfs()\n{\n"
-	      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[COMP_CWORD-1]} opts='' words='' value=''\n"
+	      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} option=${COMP_WORDS[COMP_CWORD-1]} opts='' words='' value='' operands=''\n"
 	      "\t# bash takes the = of --option=value as a word.\n"
 	      "\tif [[ $cur = '=' ]]; then\n\t\tvalue=1 cur=''\n"
 	      "\telif [[ $option = '=' ]]; then\n\t\tvalue=1 option=${COMP_WORDS[COMP_CWORD-2]}\n\tfi\n"
@@ -85,6 +91,8 @@ static void put_bash(void)
 	      "\t\t[[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace\n"
 	      "\telif ((COMP_CWORD == 1)) || [[ ${COMP_WORDS[1]} = help ]]; then\n"
 	      "\t\tmapfile -t COMPREPLY < <(compgen -W \"$commands\" -- \"$cur\")\n"
+	      "\telif ((COMP_CWORD == 2)) && [[ $operands ]]; then\n"
+	      "\t\tmapfile -t COMPREPLY < <(compgen -W \"$operands\" -- \"$cur\")\n"
 	      "\tfi\n}\n"
 	      "complete -o default -F _tensorfs tensorfs\n",
 	      stdout);
@@ -123,6 +131,11 @@ static void put_zsh_case(const char *word, const struct tfs_command *c)
 	fputs("\t\t_arguments \\\n", stdout);
 	for (const struct tfs_option *o = all; o->id; o++)
 		put_zsh_option(o);
+	if (c->choices) {
+		fputs("\t\t\t'1:what:(", stdout);
+		put_words(c->choices, " ");
+		fputs(")' \\\n", stdout);
+	}
 	fputs("\t\t\t'*:file:_files'\n\t\t;;\n", stdout);
 }
 
@@ -177,6 +190,16 @@ static void put_fish_case(const char *condition, const struct tfs_command *c)
 	}
 }
 
+/* Until one of the choices is there. */
+static void put_fish_choices(const char *condition, const char *choices)
+{
+	printf("complete -c tensorfs -n '%s; and not __fish_seen_subcommand_from ", condition);
+	put_words(choices, " ");
+	fputs("' -f -a '", stdout);
+	put_words(choices, " ");
+	fputs("'\n", stdout);
+}
+
 static void put_fish(void)
 {
 	char condition[80], none[1024] = "not __fish_seen_subcommand_from";
@@ -193,6 +216,8 @@ static void put_fish(void)
 	for (int i = 0; commands[i]; i++) {
 		snprintf(condition, sizeof condition, "__fish_seen_subcommand_from %s", tfs_command_word(commands[i]));
 		put_fish_case(condition, commands[i]);
+		if (commands[i]->choices)
+			put_fish_choices(condition, commands[i]->choices);
 	}
 	put_fish_case(none, tfs_mount_command());
 }
@@ -224,6 +249,7 @@ const struct tfs_command tfs_completion_command = {
 	.operands = "SHELL",
 	.min_operands = 1,
 	.max_operands = 1,
+	.choices = "bash|zsh|fish",
 	.about =
 		"Print a script for SHELL, which is bash, zsh or fish, that completes commands, options and their values. The installation "
 		"puts it where the shell finds it.",

@@ -19,6 +19,7 @@
 
 #include "cli/commands.h"
 #include "cli/mount-options.h"
+#include "cli/terminal.h"
 #include "model/model.h"
 #include "mount/daemon.h"
 #include "mount/helper.h"
@@ -135,7 +136,8 @@ static int run_help(int argc, char **argv)
 		return tfs_parsed_status(parsed);
 	const struct tfs_command *c = first < argc ? find(argv[first]) : NULL;
 	if (first < argc && !c) {
-		fprintf(stderr, "tensorfs help: %s: unknown command\nTry 'tensorfs help'.\n", argv[first]);
+		tfs_complain("tensorfs help: %s: unknown command", argv[first]);
+		tfs_complain("Try 'tensorfs help'.");
 		return TFS_EXIT_USAGE;
 	}
 	optind = 0; /* restart getopt */
@@ -176,7 +178,8 @@ int main(int argc, char **argv)
 	if (c)
 		return tfs_command_run(c, argc - 1, argv + 1);
 	if (is_unknown(argv[1])) {
-		fprintf(stderr, "tensorfs: %s: no such command or model\nTry 'tensorfs help'.\n", argv[1]);
+		tfs_complain("tensorfs: %s: no such command or model", argv[1]);
+		tfs_complain("Try 'tensorfs help'.");
 		return TFS_EXIT_USAGE;
 	}
 	return mount_model(argc, argv);

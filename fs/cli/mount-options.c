@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "cli/command-line.h"
+#include "cli/terminal.h"
 #include "remote/options.h"
 #include "tree/views.h"
 
@@ -298,7 +299,7 @@ static bool take_word(struct tfs_options *o, const char *word)
 	const char *value = strchr(word, '=');
 
 	if (option && !option->arg != !value) {
-		fprintf(stderr, "tensorfs: -o %s: it %s\n", word, value ? "takes no value" : "requires a value");
+		tfs_complain("tensorfs: -o %s: it %s", word, value ? "takes no value" : "requires a value");
 		return false;
 	}
 	if (option)
@@ -314,7 +315,7 @@ static bool take_word(struct tfs_options *o, const char *word)
 		return false;
 	}
 	if (value && !value[1] && (!strncmp(word, "fsname=", 7) || !strncmp(word, "subtype=", 8))) {
-		fprintf(stderr, "tensorfs: -o %s: it requires a value\n", word);
+		tfs_complain("tensorfs: -o %s: it requires a value", word);
 		return false;
 	}
 	if (!strncmp(word, "max_read=", 9) && !tfs_value_count("-o max_read", word + 9, 0, UINT_MAX, &o->max_read))

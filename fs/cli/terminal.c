@@ -3,12 +3,14 @@
 
 #include <langinfo.h>
 #include <locale.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "base/utf8.h"
+#include "base/cleanup.h"
+#include "base/safe.h"
 
 enum { WIDTH_OF_TERMINAL = 80, WIDTH_OF_FILE = 100 };
 
@@ -33,32 +35,6 @@ struct tfs_terminal tfs_terminal_of(int fd)
 	return t;
 }
 
-/* Does this sequence of two or more bytes control a terminal: U+0080 to U+009F, or U+200E, U+202A and the like? */
-static bool is_control_sequence(const unsigned char *s, unsigned len)
-{
-	if (len == 2)
-		return s[0] == 0xc2 && s[1] < 0xa0;
-	if (len != 3 || s[0] != 0xe2)
-		return false;
-	return (s[1] == 0x80 && ((s[2] >= 0x8e && s[2] <= 0x8f) || (s[2] >= 0xa8 && s[2] <= 0xae))) ||
-	       (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9);
-}
-
-/* Bytes of the character at @s that may be written as they are; 0: it has to be escaped, for which it has *@ret_len bytes. */
-static unsigned plain(const char *s, const char *end, const char *more, unsigned *ret_len)
-{
-	const unsigned char c = (unsigned char)*s;
-
-	*ret_len = 1;
-	if (c < 0x80)
-		return c >= 0x20 && c != 0x7f && !strchr(more, c);
-	const unsigned n = tfs_utf8_sequence(s, end);
-	if (!n)
-		return 0;
-	*ret_len = n;
-	return is_control_sequence((const unsigned char *)s, n) ? 0 : n;
-}
-
 void tfs_put_safe(FILE *f, const char *s, size_t len, const char *more)
 {
 	const char *end = s + len;
@@ -67,15 +43,29 @@ void tfs_put_safe(FILE *f, const char *s, size_t len, const char *more)
 	while (s < end) {
 		const char *from = s;
 
-		while (s < end && plain(s, end, more, &n))
+		while (s < end && tfs_safe_bytes(s, end, more, &n))
 			s += n;
 		fwrite_unlocked(from, 1, (size_t)(s - from), f);
 		if (s == end)
 			break;
-		plain(s, end, more, &n);
+		tfs_safe_bytes(s, end, more, &n);
 		for (; n; n--)
 			fprintf(f, "%%%02X", (unsigned char)*s++);
 	}
+}
+
+void tfs_complain(const char *fmt, ...)
+{
+	cleanup_free char *text = NULL, *safe = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
+	va_end(ap);
+	if (text)
+		safe = tfs_safe(text, strlen(text), "");
+	fprintf(stderr, "%s\n", safe ? safe : "out of memory");
 }
 
 bool tfs_is_safe(const char *s, size_t len, const char *more)
@@ -83,7 +73,7 @@ bool tfs_is_safe(const char *s, size_t len, const char *more)
 	const char *end = s + len;
 	unsigned n;
 
-	while (s < end && plain(s, end, more, &n))
+	while (s < end && tfs_safe_bytes(s, end, more, &n))
 		s += n;
 	return s == end;
 }

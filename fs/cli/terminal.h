@@ -28,10 +28,13 @@ unsigned tfs_terminal_width(int fd);
 #define TFS_BLUE  "36"
 
 /*
- * Write text of any origin. What could affect a terminal is written as %XX: control characters, including U+0080 to U+009F, those that
- * change the direction of writing, and bytes that aren't UTF-8; and the characters in @more, as in file names of the mount ("/%").
+ * Write text of any origin. What could affect a terminal (base/safe.h) is written as %XX, and so are the characters in @more, as in file
+ * names of the mount ("/%").
  */
 void tfs_put_safe(FILE *f, const char *s, size_t len, const char *more);
+
+/* A line on standard error, written so. */
+void tfs_complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* The same as a string, malloc()ed; NULL: out of memory. And: would it be the text itself? */
 char *tfs_safe(const char *s, size_t len, const char *more);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/safe.h"
 
 enum { LINE_SIZE = 1200, KINDS = 16 };
 
@@ -66,14 +67,19 @@ void tfs_log_to_file(int fd)
 	atomic_store(&log_fd, fd);
 }
 
-/* Each in one call, so that lines of several threads don't mix. */
-static void write_line(enum tfs_log_level level, const char *line)
+/*
+ * Each in one call, so that lines of several threads don't mix. Names in it, from files or of files, may be hostile to the terminal that it
+ * is written to, or read on later.
+ */
+static void write_line(enum tfs_log_level level, const char *text)
 {
 	static const int priority[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 	static const char *const word[] = { "error: ", "warning: ", "", "debug: " };
 	static _Atomic int journal; /* 0: not looked yet; 1: no; 2: yes */
 	const int fd = atomic_load(&log_fd);
+	char line[3 * (LINE_SIZE + 64)];
 
+	tfs_safe_copy(line, sizeof line, text);
 	if (fd >= 0) {
 		const time_t now = time(NULL);
 		char when[32];

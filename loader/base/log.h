@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Log a line to where the program's messages go: standard error, and the system log once the program is in the background.
- * Thread-safe. Used by the program and by the loader's background threads, which have no caller to return an error to; everything
+ * What could affect a terminal is escaped (base/safe.h). Thread-safe. Used by the program and by the loader's background threads, which have no caller to return an error to; everything
  * else returns a struct tfs_error.
  */
 #ifndef TFS_BASE_LOG_H

@@ -37,6 +37,11 @@ load helpers
 	mkmodel --bytes 16K
 	refused 2 model
 	[[ ${lines[0]} = 'tensorfs: MOUNTPOINT is missing' ]] || fail "$output"
+	# What is required, not what may be there before it.
+	run -2 "$TENSORFS" cp model
+	[[ ${lines[0]} = 'tensorfs cp: OUT is missing' ]] || fail "$output"
+	run -2 "$TENSORFS" cp
+	[[ ${lines[0]} = 'tensorfs cp: MODEL is missing' ]] || fail "$output"
 	# A file with a URL is one.
 	echo http://127.0.0.1:9/model.safetensors >url
 	run -1 "$TENSORFS" @url "$mnt"
@@ -55,6 +60,46 @@ lost() {
 	fi
 	[[ $rc = 2 && $(cat "$T/err") = "tensorfs: error: can't write to standard output: $why" ]] ||
 		fail "$to, $*: status $rc, $(cat "$T/err")"
+}
+
+# clean OUTPUT: nothing in it can affect a terminal but the ends of lines.
+clean() {
+	! LC_ALL=C grep -qE $'[\001-\010\013-\037\177]|\302[\200-\237]|\342\200[\216\217\250-\256]' <<<"$1" || fail "$(cat -v <<<"$1")"
+}
+
+@test "names can't affect the terminal: in messages, and of operands" {
+	cd "$T"
+	names=($'m\e]0;pwn\a' $'c1\u009b31m' $'bidi\u202egpj' $'del\177' $'two\nlines')
+	for name in "${names[@]}"; do
+		mkdir "$name"
+		run -2 "$TENSORFS" ls "$name/"
+		clean "$output"
+		[[ ${#lines[@]} = 1 && $output = *'no weights found'* ]] || fail "$output"
+		run -2 "$TENSORFS" "$name$name"
+		clean "$output"
+		[[ $output = *'no such command or model'* ]] || fail "$output"
+		run -2 "$TENSORFS" ls a "$name"
+		clean "$output"
+		run -2 "$TENSORFS" ls "--$name"
+		clean "$output"
+		[[ $output = "tensorfs ls: invalid option"*"Try 'tensorfs ls --help'." ]] || fail "$output"
+		run -2 "$TENSORFS" help "$name"
+		clean "$output"
+		run -2 "$TENSORFS" --cache-size="$name" a b
+		clean "$output"
+	done
+	run -2 "$TENSORFS" ls "${names[0]}"
+	[[ $output = *'m%1B]0;pwn%07: no weights'* ]] || fail "$output"
+	mkmodel --bytes 16K
+	cp -r model "${names[0]}/one"
+	mkmodel --bytes 32K
+	run -1 "$TENSORFS" diff -q "${names[0]}/one" model
+	clean "$output"
+	[[ $output = 'm%1B]0;pwn%07/one and model differ' ]] || fail "$output"
+	# What is well-formed stays as it is.
+	mkdir 'grün 東京'
+	run -2 "$TENSORFS" ls 'grün 東京'
+	[[ $output = *': grün 東京: '* ]] || fail "$output"
 }
 
 @test "output that is lost is an error: of commands, --help, --version and completion" {
@@ -114,12 +159,18 @@ completes() {
 	[[ $(completes 'tensorfs ls --sort=s') = size ]]
 	[[ $(completes 'tensorfs model --prefetch=') = 'auto all all:tensors none' ]]
 	[[ $(completes 'tensorfs help ver') = verify ]]
+	[[ $(completes 'tensorfs completion ') = 'bash zsh fish' ]] || fail "$(completes 'tensorfs completion ')"
+	[[ $(completes 'tensorfs cache e') = export ]] || fail "$(completes 'tensorfs cache ')"
+	[[ ! $(completes 'tensorfs cache rm ') && ! $(completes 'tensorfs ls ') ]]
 	run -2 "$TENSORFS" completion csh
 }
 
 @test "completion: zsh and fish read theirs" {
 	"$TENSORFS" completion zsh >"$T/zsh"
 	"$TENSORFS" completion fish >"$T/fish"
+	grep -qF "'1:what:(list verify rm export)'" "$T/zsh" && grep -qF "'1:what:(bash zsh fish)'" "$T/zsh"
+	grep -q "__fish_seen_subcommand_from cache; and not .* -a 'list verify rm export'" "$T/fish"
+	grep -q "__fish_seen_subcommand_from completion; and not .* -a 'bash zsh fish'" "$T/fish"
 	command -v zsh >/dev/null || skip "optional: no zsh"
 	zsh -n "$T/zsh"
 	command -v fish >/dev/null || skip "optional: no fish"

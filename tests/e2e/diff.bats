@@ -68,6 +68,17 @@ diff_() {
 	grep -q '^model.layers.\*.mlp.up.weight  ····▓·$' "$T/out" || fail "$(cat "$T/out")"
 	LC_ALL=C diff_ "$T/a" "$T/b"
 	grep -q '^model.layers.\*.mlp.up.weight  ....\*.$' "$T/out" || fail "$(cat "$T/out")"
+	# Of one layer it would say nothing.
+	py - "$T/c" "$T/d" <<-'EOF2'
+		import sys
+		import numpy as np
+		from nomount import write
+		for at, value in zip(sys.argv[1:], (1, 2)):
+		    write(at + "/model.safetensors", {f"model.layers.5.{name}": ("F32", np.full(4, value, "<f4")) for name in "ab"})
+	EOF2
+	diff_ "$T/c" "$T/d"
+	[[ $rc = 1 && $(grep -c 'model.layers.5' "$T/out") = 2 ]] || fail "$(cat "$T/out")"
+	[[ $(cat "$T/out") != *'relative L2:'* ]] || fail "$(cat "$T/out")"
 }
 
 # bats test_tags=slow,values

@@ -78,6 +78,11 @@ names_are() {
 	py -c 'import sys; assert max(len(line.rstrip("\n")) for line in open(sys.argv[1], encoding="utf-8")) <= 80' "$T/plain"
 	NO_COLOR=1 script -qec "stty cols 80; LC_ALL=C.UTF-8 TERM=xterm '$TENSORFS' ls '$model'" /dev/null >"$T/out" 3>&- </dev/null
 	[[ $(cat "$T/out") != *$'\e'* ]]
+	for width in 40 50 60; do
+		NO_COLOR=1 script -qec "stty cols $width; LC_ALL=C.UTF-8 TERM=xterm '$TENSORFS' ls '$model'; '$TENSORFS' show '$model' 'model.layers.0.mlp.up_proj.weight' | grep -v values" /dev/null >"$T/out" 3>&- </dev/null
+		py -c 'import sys; n = max(len(line.rstrip("\r\n")) for line in open(sys.argv[1], encoding="utf-8") if "proj" in line or "norm" in line)
+assert n <= max(44, int(sys.argv[2])), n' "$T/out" "$width"
+	done
 }
 
 @test "-l: one tensor a line, with all columns; the set where there are several" {

@@ -624,6 +624,8 @@ grains_asked() {
 	[[ $status = 2 && $output = *"No such file"* ]] || fail "$output"
 	model=$T/one mkmodel --bytes 4M --seed 1
 	model=$T/two mkmodel --bytes 4M --seed 2
+	cp "$T/one/tokenizer.json" "$T/one/"$'bad\e]0;name.json'
+	echo other >>"$T/one/"$'bad\e]0;name.json'
 	cp -r "$T/one" "$T/three" # the same bytes in another repository
 	start --prefetch=all "hf://org/one$T/one" "$mnt"
 	wait_until complete
@@ -643,6 +645,9 @@ assert 0 < models["two"]["cached_bytes"] < models["two"]["bytes"], models' "$out
 	printf X | dd of="$(data_of tokenizer.json)" bs=1 seek=3 conv=notrunc status=none
 	run "$TENSORFS" cache verify
 	[[ $status = 1 && $output = *"1 pieces of 64 KiB were damaged"* ]] || fail "$output"
+	printf X | dd of="$(data_of $'bad\e]0;name.json')" bs=1 seek=3 conv=notrunc status=none
+	run "$TENSORFS" cache verify
+	[[ $status = 1 && $output = *'bad%1B]0;name.json: 1 pieces of 64 KiB were damaged'* && $output != *$'\e'* ]] || fail "$output"
 	run "$TENSORFS" cache verify
 	[[ $status = 0 ]] || fail "$output"
 	# What another one shares, or a mount uses, stays.

@@ -13,6 +13,7 @@
 #include "cli/diff/impl.h"
 #include "cli/output.h"
 #include "cli/pattern.h"
+#include "cli/terminal.h"
 #include "tensor/scaled.h"
 
 enum { OPT_BRIEF = 'q' };
@@ -208,12 +209,22 @@ static bool any_differs(const struct tfs_diff *d)
 	return false;
 }
 
+static void print_differ(const struct tfs_diff *d)
+{
+	const char *a = d->sides[TFS_A].path, *b = d->sides[TFS_B].path;
+
+	tfs_put_safe(stdout, a, strlen(a), "");
+	fputs(" and ", stdout);
+	tfs_put_safe(stdout, b, strlen(b), "");
+	fputs(" differ\n", stdout);
+}
+
 static int say_briefly(const struct tfs_diff *d)
 {
 	const bool differ = any_differs(d);
 
 	if (!d->json && differ)
-		printf("%s and %s differ\n", d->sides[TFS_A].path, d->sides[TFS_B].path);
+		print_differ(d);
 	if (!d->json)
 		return 0;
 	json_t *o = json_pack("{s:o, s:o, s:b}", "a", tfs_json_text(d->sides[TFS_A].path), "b", tfs_json_text(d->sides[TFS_B].path),

@@ -141,6 +141,7 @@ struct grid {
 	size_t n, room;
 	struct tfs_arena arena;
 	uint64_t layers; /* the highest number, plus 1 */
+	uint64_t lowest;
 	bool differs;
 };
 
@@ -171,6 +172,7 @@ static int add_cell(struct grid *g, const struct tfs_diff_pair *p)
 	if (!pattern || tfs_array_room(g->cells, g->n, g->room))
 		return -ENOMEM;
 	const size_t len = tfs_pattern_of(t->name, t->name_len, pattern);
+	g->lowest = !g->n || layer < g->lowest ? layer : g->lowest;
 	g->cells[g->n++] = (struct cell){ pattern, len, layer, level_of(p) };
 	g->layers = layer >= g->layers ? layer + 1 : g->layers;
 	g->differs |= level_of(p) > SAME;
@@ -279,8 +281,8 @@ static int print_grid(const struct tfs_diff *d, const struct tfs_terminal *termi
 		r = add_cell(&g, &d->pairs[i]);
 	cleanup_free const void **order = calloc(2 * g.n + 1, sizeof *order);
 	r = r ? r : order ? 0 : -ENOMEM;
-	/* One column would say what the table says. */
-	if (!r && g.differs && g.layers > 1) {
+	/* One layer would say what the table says. */
+	if (!r && g.differs && g.lowest + 1 < g.layers) {
 		const struct columns c = columns_of(&g, terminal);
 
 		for (size_t i = 0; i < g.n; i++)

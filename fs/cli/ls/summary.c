@@ -233,8 +233,19 @@ static void add_shape(struct tfs_table *table, const struct group *g)
 	table->failed = -ENOMEM;
 }
 
+/* What a narrow terminal has no room for beside the rest. */
+static unsigned bar_width(const struct tfs_terminal *terminal)
+{
+	return !terminal->is || terminal->width >= 100 ? 20 : terminal->width >= 60 ? 8 : 0;
+}
+
+static bool has_share(const struct tfs_terminal *terminal)
+{
+	return !terminal->is || terminal->width >= 50;
+}
+
 /* The bytes of a group, and its part of all. */
-static void add_size(struct tfs_table *table, const struct summary *s, const struct group *g, bool utf8, unsigned width)
+static void add_size(struct tfs_table *table, const struct summary *s, const struct group *g, const struct tfs_terminal *terminal)
 {
 	const double share = s->bytes ? (double)g->bytes / (double)s->bytes : 0;
 	char text[TFS_FIGURES_BYTES], bar[4 * 32 + 1];
@@ -246,8 +257,11 @@ static void add_size(struct tfs_table *table, const struct summary *s, const str
 		return;
 	}
 	tfs_table_add(table, tfs_figures_bytes(text, (double)g->bytes));
-	tfs_table_addf(table, "%.1f %%", 100 * share);
-	tfs_figures_bar(bar, width, share, utf8);
+	if (has_share(terminal))
+		tfs_table_addf(table, "%.1f %%", 100 * share);
+	else
+		tfs_table_add(table, "");
+	tfs_figures_bar(bar, bar_width(terminal), share, terminal->utf8);
 	tfs_table_add(table, bar);
 }
 
@@ -277,7 +291,7 @@ static void add_group(struct tfs_table *table, const struct summary *s, const st
 		add_shape(table, g);
 	else
 		tfs_table_add(table, tfs_figures_count(text, (double)g->elements));
-	add_size(table, s, g, terminal->utf8, terminal->is && terminal->width < 100 ? 8 : 20);
+	add_size(table, s, g, terminal);
 	if (s->model->n_sets > 1)
 		add_set(table, s->model, g->set);
 }
@@ -295,7 +309,7 @@ static int print_groups(const struct summary *s, const void *const *order)
 	tfs_table_add(&table, s->by == TFS_LS_PATTERNS ? "" : "tensors");
 	tfs_table_add(&table, s->by == TFS_LS_PATTERNS ? "dtype and shape" : "elements");
 	tfs_table_add(&table, "bytes");
-	tfs_table_add(&table, "share");
+	tfs_table_add(&table, has_share(&terminal) ? "share" : "");
 	tfs_table_add(&table, "");
 	if (sets)
 		tfs_table_add(&table, "set");

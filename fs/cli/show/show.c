@@ -247,10 +247,10 @@ static void put_description(const struct show *s, struct tfs_item item)
 
 static void put_histogram(const struct show *s, const struct values *v)
 {
-	enum { MAX = 60, FIGURES = 8 + 14 + 12 };
+	enum { MAX = 60, MIN = 4, FIGURES = 8 + 14 + 12 };
 	const unsigned room = s->terminal.width > FIGURES + MAX ? MAX :
-			      s->terminal.width > FIGURES + 10	? s->terminal.width - FIGURES :
-								  10;
+			      s->terminal.width > FIGURES + MIN ? s->terminal.width - FIGURES :
+								  MIN;
 	char bar[4 * MAX + 1];
 	uint64_t most = 1;
 

@@ -191,17 +191,6 @@ static bool has_sum(const struct tfs_verify *v, uint32_t node)
 	return i < v->sums.n && v->sums.all[i].node == node;
 }
 
-/* For each node: is it a file of weights? NULL: out of memory. */
-static bool *find_sources(const struct tfs_model *m)
-{
-	bool *is = calloc(m->n_nodes + 1, sizeof *is);
-
-	for (uint32_t s = 0; is && s < m->n_sets; s++)
-		for (uint32_t i = 0; i < m->sets[s].n_sources; i++)
-			is[m->sets[s].sources[i]] = true;
-	return is;
-}
-
 static int add_file(struct files *f, uint32_t node, bool source)
 {
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
@@ -227,14 +216,13 @@ static int add_file(struct files *f, uint32_t node, bool source)
 int tfs_verify_files(struct tfs_verify *v)
 {
 	const struct tfs_model *m = v->arg.model;
-	cleanup_free bool *sources = find_sources(m);
 	struct files f = { .v = v };
 	uint64_t total = 0;
-	int r = sources ? 0 : -ENOMEM;
+	int r = 0;
 
 	for (uint32_t node = 0; node < m->n_nodes && !r; node++)
-		if (S_ISREG(m->nodes[node].mode))
-			r = add_file(&f, node, sources[node]);
+		if (S_ISREG(m->nodes[node].mode) && v->same[node] == node)
+			r = add_file(&f, node, m->is_source[node]);
 	f.codes = calloc(f.n + 1, sizeof *f.codes);
 	if (!f.codes)
 		r = -ENOMEM;

@@ -3,6 +3,7 @@
  * tensorfs verify.
  *
  *   verify.c    the command, and what it found
+ *   same.c      which names are the same file
  *   sums.c      what is known of files and tensors: SHA256SUMS, XXH128SUMS, names in a Hugging Face cache
  *   files.c     reads whole files, and compares them with that
  *   tensors.c   reads tensors
@@ -53,6 +54,7 @@ struct tfs_sums {
 
 struct tfs_verify {
 	struct tfs_model_arg arg;
+	uint32_t *same; /* by node: the one of the nodes that are the same file that is checked; of a directory itself */
 	struct tfs_sums sums;
 	struct tfs_progress progress;
 	uint64_t checked[TFS_SUM_KINDS]; /* sums that were compared */
@@ -69,10 +71,15 @@ struct tfs_verify {
 void tfs_verify_find(struct tfs_verify *v, enum tfs_finding_level level, uint32_t node, const struct tfs_item *item,
 		     const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
+/* Find out which nodes are the same file, as links and hard links are: v->same. 0 or -ENOMEM. */
+int tfs_verify_same(struct tfs_verify *v);
+
 /* Collect what is known. 0 or -ENOMEM; what can't be read is a finding. */
 int tfs_verify_sums(struct tfs_verify *v);
 /* The first sum of file @node, with the others of it after that; those of tensors are the last ones. */
 size_t tfs_sums_of(const struct tfs_sums *s, uint32_t node);
+/* The *@ret_n sums of a tensor, all XXH128; NULL: none. */
+const struct tfs_sum *tfs_sums_of_tensor(const struct tfs_sums *s, struct tfs_item item, size_t *ret_n);
 void tfs_sums_fini(struct tfs_sums *s);
 
 /* Check files, and tensors. 0, or -errno that isn't about the model: out of memory, no thread. */

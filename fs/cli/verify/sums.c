@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,14 +61,33 @@ static bool take_hex(const char *text, size_t len, char *hex)
 
 /* --- Files of sums, as sha256sum(1) and xxh128sum(1) write them ------------------------------------------------------------ */
 
-struct sums_file {
-	struct tfs_verify *v;
-	uint32_t node; /* of the file itself */
+static const struct sums_name {
+	const char *name;
 	enum tfs_sum_kind kind;
 	size_t digits;
+	const char *tag; /* what a line begins with, before the name */
+} sums_names[] = { { "SHA256SUMS", TFS_SHA256, 64, "SHA256 (" }, { "XXH128SUMS", TFS_XXH128, 32, "XXH128 (" } };
+
+enum { SUMS_NAMES = sizeof sums_names / sizeof *sums_names };
+
+struct sums_file {
+	struct tfs_verify *v;
+	uint32_t node; /* of the file itself; UINT32_MAX: not in the model */
+	const struct sums_name *name;
 	const char *by;
-	char dir[TFS_PATH_SIZE]; /* "" or "dir/" */
+	bool beside; /* a model that is one file: it is about others, too, which is fine */
+	/* What its names are relative to: a directory, "" or "dir/". */
+	uint32_t base;
+	char dir[TFS_PATH_SIZE];
 };
+
+/* What names in a file of sums are relative to: its directory; of a mount's .tensorfs/XXH128SUMS, or a copy of it, the mount's root. */
+static uint32_t base_of(const struct tfs_model *m, uint32_t node, enum tfs_sum_kind kind)
+{
+	const uint32_t dir = m->nodes[node].parent;
+
+	return kind == TFS_XXH128 && !strcmp(m->nodes[dir].name, ".tensorfs") ? m->nodes[dir].parent : dir;
+}
 
 /* Undo \n, \r and \\ in a name whose line begins with a backslash. */
 static void unescape(char *name)
@@ -85,6 +105,21 @@ static void unescape(char *name)
 	*to = 0;
 }
 
+/* Does @path, from the model's directory, lead out of it? */
+static bool leads_out(const char *path)
+{
+	int depth = 0;
+
+	for (size_t len; *path && depth >= 0; path += len + (path[len] == '/')) {
+		len = strcspn(path, "/");
+		if (len == 2 && !memcmp(path, "..", 2))
+			depth--;
+		else if (len && !(len == 1 && *path == '.'))
+			depth++;
+	}
+	return depth < 0;
+}
+
 static int add_named(struct sums_file *f, const char *name, struct tfs_sum *sum)
 {
 	struct tfs_verify *v = f->v;
@@ -96,14 +131,22 @@ static int add_named(struct sums_file *f, const char *name, struct tfs_sum *sum)
 	if (snprintf(path, sizeof path, "%s%s", f->dir, name) >= (int)sizeof path)
 		return 0;
 	sum->node = tfs_model_find(v->arg.model, path);
+	if (sum->node == UINT32_MAX)
+		sum->node = tfs_model_walk(v->arg.model, f->base, name);
 	if (sum->node != UINT32_MAX && S_ISREG(v->arg.model->nodes[sum->node].mode))
 		return add(&v->sums, sum);
+	/* Which file of the directory tensors/NAME is in isn't known. */
+	if (f->beside)
+		return 0;
 	/* A tensor, by its path in a mount. */
 	sum->node = UINT32_MAX;
-	int r = f->kind == TFS_XXH128 && strchr(path, '/') ? tfs_resolve_name(v->arg.tree, path, &files) : -ENOENT;
+	int r = f->name->kind == TFS_XXH128 && strchr(path, '/') ? tfs_resolve_name(v->arg.tree, path, &files) : -ENOENT;
 	if (!r && files.n == 1 && files.ids[0].view == TFS_RAW) {
 		sum->item = (struct tfs_item){ files.ids[0].set, files.ids[0].tensor };
 		r = add(&v->sums, sum);
+	} else if (r != -ENOMEM && (*name == '/' || leads_out(path))) {
+		tfs_verify_find(v, TFS_NOTE, f->node, NULL, "lists %s, which isn't in the model", name);
+		r = 0;
 	} else if (r != -ENOMEM) {
 		tfs_verify_find(v, TFS_DAMAGED, f->node, NULL, "lists %s, which isn't there", path);
 		r = 0;
@@ -112,21 +155,44 @@ static int add_named(struct sums_file *f, const char *name, struct tfs_sum *sum)
 	return r;
 }
 
-/* "HEX  NAME", with a '*' for the second blank if it was read as binary. */
+/* "HEX  NAME", with a '*' for the second blank if it was read as binary. NULL: it isn't one. */
+static char *plain_line(const struct sums_name *name, char *line, char *hex)
+{
+	const bool is = strlen(line) >= name->digits + 3 && take_hex(line, name->digits, hex) && line[name->digits] == ' ';
+
+	return is ? line + name->digits + 2 : NULL;
+}
+
+/* "SHA256 (NAME) = HEX", as --tag writes it. */
+static char *tagged_line(const struct sums_name *name, char *line, char *hex)
+{
+	const size_t tag = strlen(name->tag), tail = strlen(") = ") + name->digits, len = strlen(line);
+
+	if (len <= tag + tail || memcmp(line, name->tag, tag) != 0)
+		return NULL;
+	char *end = line + len - tail;
+	if (memcmp(end, ") = ", 4) != 0 || !take_hex(end + 4, name->digits, hex))
+		return NULL;
+	*end = 0;
+	return line + tag;
+}
+
 static int take_line(struct sums_file *f, char *line, unsigned number)
 {
-	struct tfs_sum sum = { .kind = f->kind, .by = f->by };
+	struct tfs_sum sum = { .kind = f->name->kind, .by = f->by };
 	const bool escaped = *line == '\\';
-	const size_t len = strlen(line);
+	char *name;
 
-	if (!len || *line == '#')
+	if (!*line || *line == '#')
 		return 0;
 	line += escaped;
-	if (len < f->digits + 3 || !take_hex(line, f->digits, sum.hex) || line[f->digits] != ' ') {
-		tfs_verify_find(f->v, TFS_WARNING, f->node, NULL, "line %u isn't a checksum and a name", number);
+	name = plain_line(f->name, line, sum.hex);
+	name = name ? name : tagged_line(f->name, line, sum.hex);
+	if (!name) {
+		tfs_verify_find(f->v, TFS_WARNING, f->node, NULL, "%s%sline %u isn't a checksum and a name", f->beside ? f->by : "",
+				f->beside ? ": " : "", number);
 		return 0;
 	}
-	char *name = line + f->digits + 2;
 	if (escaped)
 		unescape(name);
 	return add_named(f, name, &sum);
@@ -141,39 +207,79 @@ static int take_text(struct sums_file *f, char *text)
 		next = strchr(line, '\n');
 		if (next)
 			*next++ = 0;
-		line[strcspn(line, "\r")] = 0;
+		const size_t len = strlen(line);
+		if (len && line[len - 1] == '\r')
+			line[len - 1] = 0;
 		r = take_line(f, line, ++number);
 	}
 	return r;
 }
 
-static int take_file(struct tfs_verify *v, uint32_t node, enum tfs_sum_kind kind, size_t digits)
+/* The text of a file that was opened as @in, malloc()ed; NULL, and @err: it can't be read. */
+static char *read_text(const struct tfs_input *in, struct tfs_error *err)
 {
-	const struct tfs_node *n = &v->arg.model->nodes[node];
-	cleanup_free struct sums_file *f = calloc(1, sizeof *f);
-	cleanup_free char *text = n->id.size <= SUMS_MAX ? malloc(n->id.size + 1) : NULL;
-	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
-	const int opened = tfs_model_open_input(v->arg.model, node, &in);
-	char path[TFS_PATH_SIZE];
-	int r = 0;
+	char *text = in->size <= SUMS_MAX ? malloc(in->size + 1) : NULL;
 
-	if (n->id.size > SUMS_MAX || opened || !f || !text) {
-		tfs_verify_find(v, TFS_DAMAGED, node, NULL, "can't be read: %s",
-				n->id.size > SUMS_MAX ? "too large" : strerror(opened ? -opened : ENOMEM));
+	if (in->size > SUMS_MAX)
+		tfs_error_set(err, -EFBIG, TFS_NO_OFFSET, "it is larger than 256 MiB");
+	else if (!text)
+		tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "%s", strerror(ENOMEM));
+	else if (!tfs_input_read(in, text, in->size, 0, err)) {
+		text[in->size] = 0;
+		return text;
+	}
+	free(text);
+	return NULL;
+}
+
+static int take_file(struct tfs_verify *v, uint32_t node, const struct sums_name *name)
+{
+	const struct tfs_model *m = v->arg.model;
+	struct sums_file f = { .v = v, .node = node, .name = name };
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	cleanup_input struct tfs_input in = TFS_INPUT_CLOSED;
+	char path[TFS_PATH_SIZE];
+	const int opened = tfs_model_open_input(m, node, &in);
+	cleanup_free char *text = opened ? NULL : read_text(&in, &err);
+
+	if (!text) {
+		tfs_verify_find(v, TFS_DAMAGED, node, NULL, "can't be read: %s", opened ? strerror(-opened) : err.what);
 		return 0;
 	}
-	r = tfs_input_read(&in, text, n->id.size, 0, NULL);
-	if (r) {
-		tfs_verify_find(v, TFS_DAMAGED, node, NULL, "can't be read: %s", strerror(-r));
-		return 0;
-	}
-	text[n->id.size] = 0;
-	*f = (struct sums_file){ .v = v, .node = node, .kind = kind, .digits = digits };
-	if (tfs_model_path(v->arg.model, node, path, sizeof path) || !(f->by = keep(&v->sums, path)))
+	if (tfs_model_path(m, node, path, sizeof path) || !(f.by = keep(&v->sums, path)))
 		return -ENOMEM;
-	if (n->parent != TFS_NODE_ROOT && !tfs_model_path(v->arg.model, n->parent, f->dir, sizeof f->dir - 1))
-		strcat(f->dir, "/");
-	return take_text(f, text);
+	f.base = base_of(m, node, name->kind);
+	if (f.base != TFS_NODE_ROOT && !tfs_model_path(m, f.base, f.dir, sizeof f.dir - 1))
+		strcat(f.dir, "/");
+	return take_text(&f, text);
+}
+
+/* A regular file that is in the model's directory, but not in the model: that is one file, or one set. -1: there is none. */
+static int open_beside(const struct tfs_model *m, const char *path)
+{
+	struct stat st;
+	cleanup_fd int fd = tfs_model_is_remote(m) || tfs_model_find(m, path) != UINT32_MAX ?
+				    -1 :
+				    openat(tfs_model_originals_fd(m), path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	return fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) ? tfs_steal_fd(&fd) : -1;
+}
+
+static int take_beside(struct tfs_verify *v, const struct sums_name *name)
+{
+	struct sums_file f = { .v = v, .node = UINT32_MAX, .name = name, .by = name->name, .beside = true, .base = TFS_NODE_ROOT };
+	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	struct stat st;
+	const int fd = open_beside(v->arg.model, name->name);
+
+	if (fd < 0 || fstat(fd, &st))
+		return 0;
+	cleanup_input struct tfs_input in = tfs_input_of_fd(fd, (uint64_t)st.st_size);
+	cleanup_free char *text = read_text(&in, &err);
+	if (text)
+		return take_text(&f, text);
+	tfs_verify_find(v, TFS_DAMAGED, UINT32_MAX, NULL, "%s: can't be read: %s", name->name, err.what);
+	return 0;
 }
 
 /* --- Hugging Face ----------------------------------------------------------------------------------------------------------- */
@@ -228,9 +334,9 @@ static int take_download(struct tfs_verify *v, uint32_t node)
 		return 0;
 	snprintf(record, sizeof record, ".cache/huggingface/download/%s.metadata", path);
 	const uint32_t at = tfs_model_find(v->arg.model, record);
-	if (at == UINT32_MAX || !S_ISREG(v->arg.model->nodes[at].mode))
+	if (at != UINT32_MAX && !S_ISREG(v->arg.model->nodes[at].mode))
 		return 0;
-	cleanup_fd int fd = tfs_model_open_node(v->arg.model, at, 0);
+	cleanup_fd int fd = at == UINT32_MAX ? open_beside(v->arg.model, record) : tfs_model_open_node(v->arg.model, at, 0);
 	if (fd < 0 || pread(fd, text, sizeof text - 1, 0) < 0) /* also of a remote model, which says itself what its files are */
 		return 0;
 	const char *line = strchr(text, '\n');
@@ -245,16 +351,57 @@ static int take_download(struct tfs_verify *v, uint32_t node)
 	return add(&v->sums, &sum);
 }
 
-static int compare_nodes(const void *a, const void *b)
+/* By node; those of tensors, which have none, by tensor. */
+static int compare_subjects(const struct tfs_sum *s, const struct tfs_sum *t)
+{
+	int c = (s->node > t->node) - (s->node < t->node);
+
+	c = c ? c : (s->item.set > t->item.set) - (s->item.set < t->item.set);
+	return c ? c : (s->item.tensor > t->item.tensor) - (s->item.tensor < t->item.tensor);
+}
+
+static int compare_sums(const void *a, const void *b)
 {
 	const struct tfs_sum *s = a, *t = b;
+	int c = compare_subjects(s, t);
 
-	return (s->node > t->node) - (s->node < t->node);
+	c = c ? c : (s->kind > t->kind) - (s->kind < t->kind);
+	c = c ? c : strcmp(s->hex, t->hex);
+	return c ? c : strcmp(s->by, t->by);
+}
+
+/* Sort, and leave out what is said twice: of two names of one file. */
+static void sort(struct tfs_verify *v)
+{
+	struct tfs_sums *s = &v->sums;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		if (s->all[i].node != UINT32_MAX)
+			s->all[i].node = v->same[s->all[i].node];
+	if (s->n)
+		qsort(s->all, s->n, sizeof *s->all, compare_sums);
+	for (size_t i = 0; i < s->n; i++)
+		if (!n || compare_sums(&s->all[n - 1], &s->all[i]) != 0)
+			s->all[n++] = s->all[i];
+	s->n = n;
 }
 
 size_t tfs_sums_of(const struct tfs_sums *s, uint32_t node)
 {
 	return tfs_search(i, 0, s->n, s->all[i].node < node);
+}
+
+const struct tfs_sum *tfs_sums_of_tensor(const struct tfs_sums *s, struct tfs_item item, size_t *ret_n)
+{
+	const struct tfs_sum key = { .node = UINT32_MAX, .item = item };
+	const size_t first = tfs_search(i, 0, s->n, compare_subjects(&s->all[i], &key) < 0);
+	size_t n = 0;
+
+	while (first + n < s->n && !compare_subjects(&s->all[first + n], &key))
+		n++;
+	*ret_n = n;
+	return n ? &s->all[first] : NULL;
 }
 
 int tfs_verify_sums(struct tfs_verify *v)
@@ -267,16 +414,16 @@ int tfs_verify_sums(struct tfs_verify *v)
 
 		if (!S_ISREG(n->mode))
 			continue;
-		if (!strcmp(n->name, "SHA256SUMS"))
-			r = take_file(v, node, TFS_SHA256, 64);
-		else if (!strcmp(n->name, "XXH128SUMS"))
-			r = take_file(v, node, TFS_XXH128, 32);
+		for (int i = 0; i < SUMS_NAMES && !r; i++)
+			if (!strcmp(n->name, sums_names[i].name))
+				r = take_file(v, node, &sums_names[i]);
 		if (!r)
 			r = tfs_model_is_remote(m) ? take_listed(v, node) : take_blob(v, node);
 		if (!r)
 			r = take_download(v, node);
 	}
-	if (v->sums.n)
-		qsort(v->sums.all, v->sums.n, sizeof *v->sums.all, compare_nodes);
+	for (int i = 0; i < SUMS_NAMES && !r; i++)
+		r = take_beside(v, &sums_names[i]);
+	sort(v);
 	return r;
 }

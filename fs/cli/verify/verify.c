@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -206,11 +208,43 @@ static void find_missing(struct tfs_verify *v)
 	}
 }
 
+/* Is this how a snapshot in a Hugging Face cache has its files, "../../blobs/HASH"? */
+static bool is_to_blob(const char *target)
+{
+	const char *slash = strrchr(target, '/');
+
+	return slash && slash - target >= 6 && !strncmp(slash - 6, "/blobs", 6);
+}
+
+/* Links that lead nowhere. That may be meant, as of an editor's lock, but not where a blob should be. */
+static void find_dangling(struct tfs_verify *v)
+{
+	const struct tfs_model *m = v->arg.model;
+	char path[TFS_PATH_SIZE];
+	struct stat st;
+
+	for (uint32_t node = 0; node < m->n_nodes && !tfs_model_is_remote(m); node++) {
+		if (!S_ISLNK(m->nodes[node].mode) || tfs_model_path(m, node, path, sizeof path) ||
+		    !fstatat(tfs_model_originals_fd(m), path, &st, 0))
+			continue;
+		const char *target = m->nodes[node].link->target;
+		if (errno == ENOENT && is_to_blob(target))
+			tfs_verify_find(v, TFS_DAMAGED, node, NULL, "its blob %s is missing", strrchr(target, '/') + 1);
+		else if (errno == ENOENT)
+			tfs_verify_find(v, TFS_NOTE, node, NULL, "is a dangling symlink, to %s", target);
+		else
+			tfs_verify_find(v, TFS_NOTE, node, NULL, "is a symlink to %s: %s", target, strerror(errno));
+	}
+}
+
 static int check(struct tfs_verify *v)
 {
-	int r = tfs_verify_sums(v);
+	int r = tfs_verify_same(v);
 
 	find_missing(v);
+	find_dangling(v);
+	if (!r)
+		r = tfs_verify_sums(v);
 	if (!r)
 		r = tfs_verify_files(v);
 	if (!r)
@@ -267,6 +301,7 @@ static int verify_main(int argc, char **argv)
 		free(v.findings[i].what);
 	}
 	free(v.findings);
+	free(v.same);
 	tfs_sums_fini(&v.sums);
 	return status;
 }

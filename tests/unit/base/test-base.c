@@ -11,6 +11,7 @@
 #include "base/checked.h"
 #include "base/log.h"
 #include "base/parallel.h"
+#include "base/safe.h"
 #include "base/scan.h"
 #include "base/sort.h"
 #include "base/utf8.h"
@@ -53,6 +54,37 @@ static unsigned times_in(const char *text, const char *what)
 	for (; (text = strstr(text, what)); text += strlen(what))
 		n++;
 	return n;
+}
+
+static void hostile(void)
+{
+	tfs_log_error("%s", "a\033]0;b\ac\nd\302\233"
+			    "e\u202ef\177g\377h\u00fc\u6771%");
+}
+
+static void log_is_safe(void **state)
+{
+	char *text = logged(hostile);
+
+	(void)state;
+	assert_string_equal(text, "tensorfs: error: a%1B]0;b%07c%0Ad%C2%9Be%E2%80%AEf%7Fg%FFh\u00fc\u6771%\n");
+	free(text);
+}
+
+/* Characters and their escapes are copied whole or not at all. */
+static void safe_copies_fit(void **state)
+{
+	char buf[8];
+
+	(void)state;
+	assert_string_equal(tfs_safe_copy(buf, 1, "a"), "");
+	assert_string_equal(tfs_safe_copy(buf, 3, "abc"), "ab");
+	assert_string_equal(tfs_safe_copy(buf, 4, "ab\u00fc"), "ab");
+	assert_string_equal(tfs_safe_copy(buf, 5, "ab\u00fc"), "ab\u00fc");
+	assert_string_equal(tfs_safe_copy(buf, 4, "a\033"), "a");
+	assert_string_equal(tfs_safe_copy(buf, 5, "a\033"), "a%1B");
+	assert_string_equal(tfs_safe_copy(buf, 6, "\302\233"), "");
+	assert_string_equal(tfs_safe_copy(buf, 7, "\302\233"), "%C2%9B");
 }
 
 static void much(void)
@@ -336,6 +368,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(checked_arithmetic_sees_overflow),
 		cmocka_unit_test(log_is_limited),
+		cmocka_unit_test(log_is_safe),
+		cmocka_unit_test(safe_copies_fit),
 		cmocka_unit_test(scan_is_bounded),
 		cmocka_unit_test(arena_gives_aligned_memory),
 		cmocka_unit_test(arena_reserves_one_piece),

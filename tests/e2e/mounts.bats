@@ -133,6 +133,21 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 	grep -q '"not_loaded": 0' "$T/out"
 }
 
+@test "warm: tree/ and sets/, whose files are those of tensors/, are waited for, too" {
+	mkmodel --bytes 64M --odd
+	cp "$model/model.safetensors" "$model/other.safetensors"
+	for names in tree tree/model sets/model/tree 'tree/model/layers/0/*' 'tree tensors'; do
+		start "$model" "$mnt"
+		need_passthrough
+		# shellcheck disable=SC2086 # one or two
+		tool warm --json "$mnt" $names
+		worked
+		grep -q '"not_loaded": 0' "$T/out" || fail "$names: $(cat "$T/out")"
+		state_is "$mnt/tensors/model.layers.0.mlp.up_proj.weight" resident || fail "$names"
+		umount "$mnt"
+	done
+}
+
 @test "warm: a budget that is too small, a mount that streams, and none" {
 	mkmodel --bytes 200M --tensors 12
 	start --memory=64M "$model" "$mnt"

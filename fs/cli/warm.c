@@ -356,19 +356,23 @@ static int wait_for_all(struct warm *w)
 	return bytes < 0 ? -EIO : 0;
 }
 
-/* Files that aren't in memory after all. */
+/* Does its attribute @name have another value than @value? False, too: it can't be told. */
+static bool differs(const struct warm *w, const struct file *f, const char *name, const char *value)
+{
+	char path[PATH_MAX], found[32] = "";
+
+	return snprintf(path, sizeof path, "%s/%s", w->dir, f->path) < (int)sizeof path &&
+	       getxattr(path, name, found, sizeof found - 1) > 0 && strcmp(found, value) != 0;
+}
+
+/* Files that aren't in memory after all. Of a tensor without elements nothing is loaded, though its file in npy/ has a header. */
 static size_t count_missing(const struct warm *w)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < w->n; i++) {
-		char path[PATH_MAX], state[32] = "";
-
-		if (!w->files[i].size || snprintf(path, sizeof path, "%s/%s", w->dir, w->files[i].path) >= (int)sizeof path)
-			continue;
-		if (getxattr(path, "user.tensorfs.state", state, sizeof state - 1) > 0)
-			n += strcmp(state, "resident") != 0;
-	}
+	for (size_t i = 0; i < w->n; i++)
+		n += differs(w, &w->files[i], "user.tensorfs.state", "resident") &&
+		     differs(w, &w->files[i], "user.tensorfs.nbytes", "0");
 	return n;
 }
 

@@ -148,6 +148,18 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 	done
 }
 
+@test "warm: of a tensor without elements there is nothing to load, in any view" {
+	mkmodel --odd
+	start "$model" "$mnt"
+	need_passthrough
+	for names in odd.empty npy/odd.empty.npy f32/odd.empty.npy 'npy f32'; do
+		# shellcheck disable=SC2086 # one or two
+		tool warm "$mnt" $names
+		worked
+	done
+	state_is "$mnt/npy/odd.one.npy" resident
+}
+
 @test "warm: a budget that is too small, a mount that streams, and none" {
 	mkmodel --bytes 200M --tensors 12
 	start --memory=64M "$model" "$mnt"

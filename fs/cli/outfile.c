@@ -64,8 +64,9 @@ static mode_t usual_mode(void)
 	return 0666 & ~mask;
 }
 
-static bool is_of(const struct tfs_model *m, const char *path)
+bool tfs_outfiles_is_source(const struct tfs_outfiles *o, const char *path)
 {
+	const struct tfs_model *m = o->source;
 	struct stat st;
 
 	if (!m || stat(path, &st) || !S_ISREG(st.st_mode))
@@ -78,7 +79,7 @@ static bool is_of(const struct tfs_model *m, const char *path)
 
 int tfs_outfile_begin(struct tfs_outfiles *o, const char *path)
 {
-	if (is_of(o->source, path)) {
+	if (tfs_outfiles_is_source(o, path)) {
 		tfs_log_error("%s: is a file of the model that is read", path);
 		return -EINVAL;
 	}

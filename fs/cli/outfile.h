@@ -6,6 +6,7 @@
 #ifndef TFS_CLI_OUTFILE_H
 #define TFS_CLI_OUTFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,9 @@ struct tfs_outfiles {
 
 /* From here on signals that end a process only end the writing, with -EINTR. Before any thread is started. 0 or -errno. */
 int tfs_outfiles_init(struct tfs_outfiles *o);
+
+/* Is @path a file of the source? */
+bool tfs_outfiles_is_source(const struct tfs_outfiles *o, const char *path);
 
 /* Begin the next file, closing none: the one before must have ended. Like all that follow: 0, or -errno after printing an error. */
 int tfs_outfile_begin(struct tfs_outfiles *o, const char *path);

@@ -105,6 +105,47 @@ tidy() { [[ -z $(find "$1" -name '.*.??????') ]] || fail "left behind: $(find "$
 	[[ $rc = 2 && ! -e $T/bad.npz ]]
 }
 
+# has NAME...: these and nothing else are in $T/o.
+has() { [[ $(cd "$T/o" && echo *) = "$*" ]] || fail "$(ls "$T/o")"; }
+
+@test "what an earlier copy to the same name has left doesn't stay beside the new one" {
+	mkmodel --bytes 3M
+	py "$top/tests/data/mkmodel.py" "$T/b" --bytes 2M --seed 7
+	mkdir -p "$T/o"
+	cp_ --shard-size=1MB "$model" "$T/o/m.safetensors"
+	worked
+	[[ -f $T/o/m-00004-of-00004.safetensors ]] || fail "$(ls "$T/o")"
+	# Others: of another name, almost of this one, not a file.
+	touch "$T"/o/{mm,m-1-of-4,m-00001-of-00002.safetensors,m-x}.safetensors "$T"/o/{m-00001-of-00002.npz,n-00001-of-00002.safetensors}
+	ln -s m-x.safetensors "$T/o/m-00008-of-00009.safetensors"
+	mkdir "$T/o/m-00009-of-00009.safetensors"
+	find "$T/o" ! -name m.safetensors ! -name '*of-00004*' ! -name '*.json' | sort >"$T/others"
+	cp_ --shard-size=1G "$T/b" "$T/o/m.safetensors"
+	worked
+	diff <(find "$T/o" ! -name m.safetensors | sort) "$T/others"
+	"$TENSORFS" diff "$T/b" "$T/o/m.safetensors"
+	rm -r "$T/o"
+	mkdir "$T/o"
+	# One file, then shards, then fewer, without a directory in the name.
+	cd "$T/o"
+	cp_ "$model" m.safetensors
+	cp_ --shard-size=1MB "$model" m.safetensors
+	worked
+	has m-0000{1,2,3,4}-of-00004.safetensors m.safetensors.index.json
+	cp_ --shard-size=2MB "$T/b" m.safetensors
+	worked
+	has m-0000{1,2}-of-00002.safetensors m.safetensors.index.json
+	"$TENSORFS" diff "$T/b" "$T/o"
+	# If it fails, what was there stays.
+	cp_ "$model" nosuch m.safetensors
+	[[ $rc = 1 ]]
+	"$TENSORFS" diff "$T/b" "$T/o"
+	# What is read stays, whether all of it is, or not.
+	cp_ m-00001-of-00002.safetensors m.safetensors
+	worked
+	has m-0000{1,2}-of-00002.safetensors m.safetensors m.safetensors.index.json
+}
+
 @test ".npz and .npy: NumPy and unzip read them" {
 	mkmodel --odd
 	cp_ "$model" "$T/out.npz"

@@ -27,6 +27,7 @@ int tfs_outfiles_init(struct tfs_outfiles *o)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGXFSZ, SIG_IGN); /* a file that is too large is an error like others */
 	o->signals = signalfd(-1, &signals, SFD_CLOEXEC);
 	return o->signals < 0 ? -errno : 0;
 }
@@ -157,15 +158,44 @@ static void sync_directory(const char *path)
 		(void)fsync(fd);
 }
 
+/* Give @f its name. What had it has the temporary one then, where the file system can do that: so it can be given back. */
+static int place(struct tfs_outfile *f)
+{
+	struct stat st;
+	const bool is_new = lstat(f->path, &st) != 0;
+
+	/* rename() would refuse that, too, but they can be swapped. */
+	if (!is_new && S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (!is_new && !renameat2(AT_FDCWD, f->temp, AT_FDCWD, f->path, RENAME_EXCHANGE)) {
+		f->state = TFS_OUTFILE_SWAPPED;
+		return 0;
+	}
+	if (rename(f->temp, f->path))
+		return -errno;
+	f->state = is_new ? TFS_OUTFILE_NEW : TFS_OUTFILE_REPLACED;
+	return 0;
+}
+
+static void take_back(struct tfs_outfile *f)
+{
+	if (f->state == TFS_OUTFILE_NEW)
+		unlink(f->path);
+	else if (f->state == TFS_OUTFILE_SWAPPED && !renameat2(AT_FDCWD, f->temp, AT_FDCWD, f->path, RENAME_EXCHANGE))
+		f->state = TFS_OUTFILE_TEMPORARY;
+}
+
 int tfs_outfiles_publish(struct tfs_outfiles *o)
 {
 	for (size_t i = 0; i < o->n; i++) {
-		struct tfs_outfile *f = &o->files[i];
+		const int r = place(&o->files[i]);
 
-		if (rename(f->temp, f->path))
-			return complain(f->path, -errno);
-		free(f->temp);
-		f->temp = NULL;
+		if (!r)
+			continue;
+		complain(o->files[i].path, r);
+		while (i--)
+			take_back(&o->files[i]);
+		return r;
 	}
 	if (o->n)
 		sync_directory(o->files[0].path); /* all are in one */
@@ -177,7 +207,7 @@ void tfs_outfiles_fini(struct tfs_outfiles *o)
 	if (o->fd >= 0)
 		close(o->fd);
 	for (size_t i = 0; i < o->n; i++) {
-		if (o->files[i].temp)
+		if (o->files[i].state == TFS_OUTFILE_TEMPORARY || o->files[i].state == TFS_OUTFILE_SWAPPED)
 			unlink(o->files[i].temp);
 		free(o->files[i].temp);
 		free(o->files[i].path);

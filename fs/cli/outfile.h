@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Files that appear complete or not at all: each is written under a temporary name next to its own, and flushed to storage; when all are
- * written they are renamed, in order. If anything fails, or the process is told to end, nothing is left behind. Not thread-safe.
+ * written they are renamed, in order. If anything fails, or the process is told to end, nothing is left behind, and what would have been
+ * replaced is as it was; though not on file systems that can't swap names (NFS), once renaming has begun. Not thread-safe.
  */
 #ifndef TFS_CLI_OUTFILE_H
 #define TFS_CLI_OUTFILE_H
@@ -12,8 +13,16 @@
 
 #include "model/model.h"
 
+enum tfs_outfile_state {
+	TFS_OUTFILE_TEMPORARY,
+	TFS_OUTFILE_NEW,      /* it has its name, which nothing had; … */
+	TFS_OUTFILE_REPLACED, /* … the file that had it is gone; … */
+	TFS_OUTFILE_SWAPPED,  /* … or has the temporary name */
+};
+
 struct tfs_outfile {
 	char *path, *temp;
+	enum tfs_outfile_state state;
 };
 
 struct tfs_outfiles {
@@ -41,7 +50,7 @@ int tfs_outfile_end(struct tfs_outfiles *o);
 /* All files are complete: rename them. */
 int tfs_outfiles_publish(struct tfs_outfiles *o);
 
-/* Remove what wasn't published, and free everything. */
+/* Remove what wasn't published, or was replaced, and free everything. */
 void tfs_outfiles_fini(struct tfs_outfiles *o);
 
 #endif

@@ -284,6 +284,44 @@ import zipfile; assert zipfile.ZipFile(sys.argv[1]).testzip() is None' "$T/out.n
 	tidy "$T/there"
 }
 
+@test "a limit of file sizes is an error like others" {
+	mkmodel --bytes 3M
+	mkdir "$T/there"
+	for out in out.safetensors out.npz; do
+		rc=0
+		(ulimit -f 1000 && "$TENSORFS" cp "$model" "$T/there/$out" 2>"$T/err") || rc=$?
+		[[ $rc = 2 && $(cat "$T/err") = *"$T/there/$out: File too large" ]] || fail "$rc $(cat "$T/err")"
+		[[ -z $(ls -A "$T/there") ]] || fail "left: $(ls -A "$T/there")"
+	done
+}
+
+@test "a name that can't be given to a file: none is, and what they would have replaced stays" {
+	mkmodel --odd --bytes 64K
+	names=(odd.mask odd.one odd.scalar)
+	for how in directory mountpoint; do
+		rm -rf "$T/there"
+		mkdir "$T/there"
+		echo old >"$T/there/odd.mask.npy"
+		ln -s nowhere "$T/there/odd.one.npy"
+		if [[ $how = directory ]]; then
+			mkdir "$T/there/odd.scalar.npy"
+		else
+			[[ $(id -u) = 0 ]] || continue
+			touch "$T/there/odd.scalar.npy"
+			mount --bind "$T/there/odd.scalar.npy" "$T/there/odd.scalar.npy" || continue
+		fi
+		cp_ "$model" "${names[@]}" odd.ünïcode 'odd.100%' "$T/there"
+		[[ $how = directory ]] || umount "$T/there/odd.scalar.npy"
+		[[ $rc = 2 && $(cat "$T/err") = *"$T/there/odd.scalar.npy: "* ]] || fail "$how $rc $(cat "$T/err")"
+		[[ $(ls -A "$T/there") = $(printf '%s.npy\n' "${names[@]}") ]] || fail "$how: $(ls -A "$T/there")"
+		[[ $(cat "$T/there/odd.mask.npy") = old && -L $T/there/odd.one.npy ]] || fail "$how"
+		rm -rf "$T/there/odd.scalar.npy"
+		cp_ "$model" "${names[@]}" "$T/there"
+		worked
+		[[ $(ls -A "$T/there") = $(printf '%s.npy\n' "${names[@]}") && ! -L $T/there/odd.one.npy ]] || fail "$(ls -A "$T/there")"
+	done
+}
+
 @test "the examples of the page run" {
 	mkdir "$T/models" "$T/bin" "$T/models/old"
 	mkmodel --bytes 1M

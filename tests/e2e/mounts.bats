@@ -99,6 +99,52 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 	[[ $rc = 2 ]] && is_mounted "$mnt"
 }
 
+# tool, which must not wait for ever.
+patient() {
+	as=(timeout 100)
+	tool "$@"
+	as=()
+}
+
+# in_namespace PID: the mount is there.
+in_namespace() { grep -qF " $mnt " "/proc/$1/mountinfo"; }
+
+# bats test_tags=slow
+@test "umount: what is mounted elsewhere, too" {
+	need_root
+	mkmodel --bytes 1M
+	for how in '' --lazy; do
+		start "$model" "$mnt"
+		unshare -m sleep 1000 3>&- 7>&- 9>&- &
+		other=$!
+		helpers+=("$other")
+		is_sleep() { [[ $(cat "/proc/$other/comm") = sleep ]]; }
+		wait_until is_sleep
+		in_namespace "$other" || skip "optional: unshare has no copy"
+		# shellcheck disable=SC2086 # none, or one
+		patient umount $how "$mnt"
+		unmounted "$mnt"
+		if [[ $how ]]; then
+			worked
+		else
+			[[ $rc = 1 && $(cat "$T/err") = *"$mnt: unmounted, but it is in use: process $other (sleep) has it in another mount namespace" ]] ||
+				fail "$rc $(cat "$T/err")"
+		fi
+		! ended "$daemon"
+		kill "$other"
+		wait_until ended "$daemon"
+	done
+	mkdir "$T/b"
+	start "$model" "$mnt"
+	mount --bind "$mnt" "$T/b"
+	restore+=("! mountpoint -q '$T/b' || umount -l '$T/b'")
+	patient umount "$mnt"
+	[[ $rc = 1 && $(cat "$T/err") = *"in use: also mounted at $T/b" ]] || fail "$rc $(cat "$T/err")"
+	tool umount "$T/b"
+	worked
+	ended "$daemon"
+}
+
 @test "umount: as an ordinary user" {
 	as_user
 	"${as[@]}" "$TFS_PYTHON" "$e2e/mkmodel.py" "$model" --bytes 64K

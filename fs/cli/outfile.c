@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 int tfs_outfiles_init(struct tfs_outfiles *o)
 {
@@ -84,7 +86,7 @@ int tfs_outfile_begin(struct tfs_outfiles *o, const char *path)
 		tfs_log_error("%s: is a file of the model that is read", path);
 		return -EINVAL;
 	}
-	struct tfs_outfile f = { .path = strdup(path), .temp = temporary_name(path) };
+	struct tfs_outfile f = { .path = strdup(path), .temp = temporary_name(path), .fd = -1 };
 
 	if (!f.path || !f.temp || tfs_array_room(o->files, o->n, o->room)) {
 		free(f.path);
@@ -137,15 +139,66 @@ int tfs_outfile_patch(struct tfs_outfiles *o, uint64_t at, const void *data, siz
 	return put(o, at, data, len);
 }
 
+/* --- Flushing ------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * One at a time, each of many small files would wait for a commit of the journal and for the disk's cache; together they share
+ * these. A file is still flushed through the descriptor that wrote it, which is told of any error.
+ */
+enum { TOGETHER = 128, THREADS = 32 };
+#define TOGETHER_BYTES ((uint64_t)64 << 20)
+
+struct flush {
+	struct tfs_outfiles *o;
+	_Atomic size_t next;
+};
+
+static void *flush_some(void *arg)
+{
+	struct flush *f = arg;
+
+	for (size_t i; (i = f->next++) < f->o->n;) {
+		struct tfs_outfile *file = &f->o->files[i];
+
+		file->error = fsync(file->fd) ? -errno : 0;
+		if (close(file->fd) && !file->error)
+			file->error = -errno;
+		file->fd = -1;
+	}
+	return NULL;
+}
+
+/* All files that have ended. */
+static int flush(struct tfs_outfiles *o)
+{
+	const size_t from = o->n_flushed;
+	struct flush f = { .o = o, .next = from };
+	pthread_t threads[THREADS];
+	size_t n = 0;
+	int r = 0;
+
+	while (n < THREADS && n + 1 < o->n - from && !tfs_thread_start(&threads[n], "tfs-flush", flush_some, &f))
+		n++;
+	flush_some(&f);
+	while (n)
+		pthread_join(threads[--n], NULL);
+	for (size_t i = from; i < o->n && !r; i++)
+		if (o->files[i].error)
+			r = complain(o->files[i].path, o->files[i].error);
+	o->n_flushed = o->n;
+	o->unflushed = 0;
+	return r;
+}
+
 int tfs_outfile_end(struct tfs_outfiles *o)
 {
-	int r = fsync(o->fd) ? -errno : 0;
-
-	if (close(o->fd) && !r)
-		r = -errno;
+	o->files[o->n - 1].fd = o->fd;
 	o->fd = -1;
-	return r ? complain(last(o)->path, r) : 0;
+	o->unflushed += o->at;
+	return o->n - o->n_flushed >= TOGETHER || o->unflushed >= TOGETHER_BYTES ? flush(o) : 0;
 }
+
+/* --- Names ---------------------------------------------------------------------------------------------------------------- */
 
 /* The names in the directory of @path. Some file systems can't do that for directories, and don't need it. */
 static void sync_directory(const char *path)
@@ -187,6 +240,10 @@ static void take_back(struct tfs_outfile *f)
 
 int tfs_outfiles_publish(struct tfs_outfiles *o)
 {
+	const int flushed = flush(o);
+
+	if (flushed)
+		return flushed;
 	for (size_t i = 0; i < o->n; i++) {
 		const int r = place(&o->files[i]);
 
@@ -207,6 +264,8 @@ void tfs_outfiles_fini(struct tfs_outfiles *o)
 	if (o->fd >= 0)
 		close(o->fd);
 	for (size_t i = 0; i < o->n; i++) {
+		if (o->files[i].fd >= 0)
+			close(o->files[i].fd);
 		if (o->files[i].state == TFS_OUTFILE_TEMPORARY || o->files[i].state == TFS_OUTFILE_SWAPPED)
 			unlink(o->files[i].temp);
 		free(o->files[i].temp);

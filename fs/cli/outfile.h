@@ -23,6 +23,8 @@ enum tfs_outfile_state {
 struct tfs_outfile {
 	char *path, *temp;
 	enum tfs_outfile_state state;
+	int fd;	   /* of one that has ended, until it is flushed; -1 */
+	int error; /* of flushing */
 };
 
 struct tfs_outfiles {
@@ -30,6 +32,8 @@ struct tfs_outfiles {
 	size_t n, room;
 	int fd;				/* of the last one, while it is being written; -1 */
 	uint64_t at;			/* bytes of it that have been written */
+	size_t n_flushed;		/* the first ones */
+	uint64_t unflushed;		/* bytes of the others that have ended */
 	int signals;			/* readable once the process is told to end */
 	const struct tfs_model *source; /* its files aren't replaced; NULL after init: any are */
 };
@@ -45,9 +49,10 @@ int tfs_outfile_begin(struct tfs_outfiles *o, const char *path);
 int tfs_outfile_write(struct tfs_outfiles *o, const void *data, size_t len);
 /* Overwrite bytes before the current end. */
 int tfs_outfile_patch(struct tfs_outfiles *o, uint64_t at, const void *data, size_t len);
+/* It may be flushed to storage later, with others: an error may be of an earlier one. */
 int tfs_outfile_end(struct tfs_outfiles *o);
 
-/* All files are complete: rename them. */
+/* All files have ended: flush those that aren't, then rename all. */
 int tfs_outfiles_publish(struct tfs_outfiles *o);
 
 /* Remove what wasn't published, or was replaced, and free everything. */

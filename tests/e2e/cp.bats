@@ -322,6 +322,23 @@ import zipfile; assert zipfile.ZipFile(sys.argv[1]).testzip() is None' "$T/out.n
 	done
 }
 
+@test "many small files: each is flushed, and if that fails nothing is left" {
+	command -v strace >/dev/null || skip "optional: no strace"
+	[[ -z $TFS_SANITIZER ]] || skip "optional: LeakSanitizer can't be traced"
+	mkmodel --tensors 300 --bytes 1M --dtypes F32
+	strace -f -qq -e trace=fsync -o "$T/trace" "$TENSORFS" cp "$model" "$T/dir/" 2>"$T/err" || skip "optional: strace may not trace here"
+	n=$(ls "$T/dir" | wc -l)
+	((n >= 300))
+	[[ $(grep -c 'fsync([0-9]' "$T/trace") = $((n + 1)) ]] || fail "$(grep -c 'fsync([0-9]' "$T/trace") for $n files and a directory"
+	# While others are written, or after that.
+	for names in '*' 'model.layers.0.*'; do
+		rc=0
+		strace -f -qq -e trace=fsync -e inject=fsync:error=EIO:when=1 -o "$T/trace" "$TENSORFS" cp "$model" "$names" "$T/bad/" \
+			2>"$T/err" || rc=$?
+		[[ $rc = 2 && $(cat "$T/err") = *".npy: Input/output error" && ! -e $T/bad ]] || fail "$names: $rc $(cat "$T/err")"
+	done
+}
+
 @test "the examples of the page run" {
 	mkdir "$T/models" "$T/bin" "$T/models/old"
 	mkmodel --bytes 1M

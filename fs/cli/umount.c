@@ -116,8 +116,12 @@ static int unmount(const struct tfs_mount *m, bool lazy)
 	if (!umount2(m->dir, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)))
 		return 0;
 	const int r = -errno;
-	if (r == -EPERM)
+	if (r == -EPERM && m->uid == getuid())
 		return by_fusermount(m->dir, lazy);
+	if (r == -EPERM) {
+		tfs_log_error("%s: another user's mount; only that user (%u) or root can unmount it", m->dir, (unsigned)m->uid);
+		return r;
+	}
 	tfs_log_error("%s: %s", m->dir,
 		      r == -EBUSY ? "in use; fuser -vm lists by whom, and --lazy unmounts it nevertheless" : strerror(-r));
 	return r;

@@ -154,6 +154,28 @@ in_namespace() { grep -qF " $mnt " "/proc/$1/mountinfo"; }
 	unmounted "$mnt"
 }
 
+@test "umount: another user's mount" {
+	need_root
+	command -v setpriv >/dev/null || skip "no setpriv"
+	make_user_dir
+	cp "$TENSORFS" "$user_dir/tensorfs"
+	TENSORFS=$user_dir/tensorfs
+	mkmodel --bytes 64K
+	for allow in '' --allow-other; do
+		# shellcheck disable=SC2086 # none, or one
+		start $allow "$model" "$mnt"
+		for how in '' --lazy; do
+			as=(setpriv --reuid=65534 --regid=65534 --clear-groups --)
+			# shellcheck disable=SC2086 # none, or one
+			tool umount $how "$mnt"
+			as=()
+			says "another user's mount; only that user (0) or root can unmount it"
+			is_mounted "$mnt"
+		done
+		umount "$mnt"
+	done
+}
+
 @test "warm: everything, or what is named" {
 	mkmodel --bytes 64M --odd
 	py "$top/tests/data/mkmodel.py" "$model/vae" --bytes 1M --odd

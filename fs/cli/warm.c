@@ -381,6 +381,7 @@ static int report(const struct warm *w, const struct tfs_mount *m, size_t missin
 	int why;
 	json_t *stats = tfs_mount_stats(m, &why);
 	const json_int_t resident = json_integer_value(json_object_get(stats, "resident"));
+	const json_int_t tensors = json_integer_value(json_object_get(stats, "resident_tensors"));
 	const json_int_t used = json_integer_value(json_object_get(stats, "memory_used_bytes"));
 	const json_int_t budget = json_integer_value(json_object_get(stats, "memory_budget_bytes"));
 	char a[TFS_FIGURES_BYTES], b[TFS_FIGURES_BYTES];
@@ -392,7 +393,7 @@ static int report(const struct warm *w, const struct tfs_mount *m, size_t missin
 		r = tfs_json_print(o);
 		json_decref(o);
 	} else if (stats) {
-		printf("in memory: %" PRId64 " tensor%s, %s of %s\n", (int64_t)resident, resident == 1 ? "" : "s",
+		printf("in memory: %" PRId64 " tensor%s, %s of %s\n", (int64_t)tensors, tensors == 1 ? "" : "s",
 		       tfs_figures_bytes(a, (double)used), tfs_figures_bytes(b, (double)budget));
 	}
 	json_decref(stats);

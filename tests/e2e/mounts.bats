@@ -40,6 +40,34 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 	[[ $rc = 1 && $(cat "$T/err") = *"$T: no tensorfs mount" && $(wc -l <"$T/out") = 2 ]] || fail "$rc $(cat "$T/out" "$T/err")"
 }
 
+@test "status: tensors in memory are counted once, in whatever views" {
+	mkmodel --odd
+	start "$model" "$mnt"
+	need_passthrough
+	all=$(stat_of tensors)
+	for view in tensors npy f32; do
+		tool warm "$mnt" $view
+		worked
+		# All but the empty one; some are no numbers, and not in f32/.
+		stat_is resident_tensors -eq $((all - 1))
+		grep -q "^in memory: $((all - 1)) tensors, " "$T/out" || fail "$(cat "$T/out")"
+		tool status "$mnt"
+		sed -n 2p "$T/out" | grep -q " $((all - 1))/$all " || fail "$(cat "$T/out")"
+	done
+	stat_is resident -gt $((2 * all))
+	umount "$mnt"
+	# A computed weight is its codes.
+	py "$e2e/quantised.py" make "$T/all"
+	start "$T/all/awq/tiles" "$mnt"
+	tool warm "$mnt" f32
+	worked
+	some=$(stat_of resident_tensors)
+	[[ $some = "$(stat_of resident)" ]] && ((some > 0))
+	tool warm "$mnt" f32 tensors npy
+	worked
+	stat_is resident_tensors -eq "$(stat_of tensors)"
+}
+
 @test "status: in a terminal of 80 columns" {
 	command -v script >/dev/null || skip "optional: no script(1)"
 	mkmodel --bytes 1M

@@ -62,7 +62,8 @@ struct model {
 
 struct cache {
 	struct options options;
-	struct tfs_cache *cache;
+	char path[4096];
+	struct tfs_cache *cache;	 /* NULL: there is none yet */
 	struct tfs_cache_entry *entries; /* sorted by key */
 	size_t n_entries;
 	struct model *models;
@@ -106,11 +107,11 @@ static int load_models(struct cache *c)
 
 static int load(struct cache *c)
 {
-	int r = tfs_cache_list(c->cache, &c->entries, &c->n_entries);
+	int r = c->cache ? tfs_cache_list(c->cache, &c->entries, &c->n_entries) : 0;
 
 	if (!r && c->n_entries)
 		qsort(c->entries, c->n_entries, sizeof *c->entries, by_key);
-	return r ? r : load_models(c);
+	return r || !c->cache ? r : load_models(c);
 }
 
 /* --- list --------------------------------------------------------------------------------------------------------------- */
@@ -134,6 +135,11 @@ static struct sums sums_of(const struct cache *c, const struct model *m)
 			s.used = e->used.tv_sec;
 	}
 	return s;
+}
+
+static const char *path_of(const struct cache *c)
+{
+	return c->cache ? tfs_cache_path(c->cache) : c->path;
 }
 
 static void format_time(time_t t, char buf[static 32])
@@ -160,8 +166,8 @@ static int list_json(const struct cache *c)
 	}
 	for (size_t i = 0; i < c->n_entries; i++)
 		stored += c->entries[i].stored;
-	json_t *all = json_pack("{s:o, s:I, s:o}", "cache", tfs_json_text(tfs_cache_path(c->cache)), "stored_bytes",
-				(json_int_t)stored, "models", models);
+	json_t *all = json_pack("{s:o, s:I, s:o}", "cache", tfs_json_text(path_of(c)), "stored_bytes", (json_int_t)stored, "models",
+				models);
 	int r = tfs_json_print(all);
 	json_decref(all);
 	return r;
@@ -194,7 +200,7 @@ static int list(struct cache *c)
 		stored += c->entries[i].stored;
 	r = c->n_models ? tfs_table_print(&t, &terminal, true) : 0;
 	printf("%s%zu files, %s on disk in %s\n", c->n_models ? "\n" : "", c->n_entries, tfs_figures_bytes(size, (double)stored),
-	       tfs_cache_path(c->cache));
+	       path_of(c));
 	tfs_table_fini(&t);
 	return r;
 }
@@ -419,7 +425,8 @@ static int export(struct cache *c, char **args, int n)
 
 /* --- The command -------------------------------------------------------------------------------------------------------- */
 
-static int open_cache(struct cache *c)
+/* @may_lack: one that isn't there yet, and would be created by the first mount that has something to keep, has nothing in it. */
+static int open_cache(struct cache *c, bool may_lack)
 {
 	struct tfs_error err = { .offset = TFS_NO_OFFSET };
 	struct tfs_remote_options o;
@@ -430,10 +437,14 @@ static int open_cache(struct cache *c)
 	if (!r && !*o.cache)
 		r = tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET,
 				  "there is no cache: TENSORFS_CACHE is none, or there is no home directory");
-	if (!r && access(o.cache, F_OK)) /* which opening would create */
-		r = tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET, "%s: %s", o.cache, strerror(errno));
-	if (!r)
-		r = tfs_cache_open(o.cache, 0, &c->cache, &err);
+	if (r) {
+		tfs_log_error("%s", *err.what ? err.what : strerror(-r));
+		return r;
+	}
+	memcpy(c->path, o.cache, sizeof c->path);
+	r = tfs_cache_open_there(c->path, &c->cache, &err);
+	if (r == -ENOENT && may_lack)
+		return 0;
 	if (r)
 		tfs_log_error("%s", *err.what ? err.what : strerror(-r));
 	return r;
@@ -465,7 +476,7 @@ static int run(struct cache *c, const char *what, char **names, int n)
 		fprintf(stderr, "tensorfs cache: %s\nTry 'tensorfs cache --help'.\n", wrong);
 		return TFS_EXIT_USAGE;
 	}
-	if (open_cache(c))
+	if (open_cache(c, lists))
 		return TFS_EXIT_USAGE;
 	r = load(c);
 	if (r) {

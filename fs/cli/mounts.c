@@ -20,6 +20,14 @@
 /* Far more than it takes to answer, even on a busy machine. */
 enum { PATIENCE_MS = 5000 };
 
+/* By the option user_id=N, which the kernel shows for every mount of FUSE. */
+static uid_t user_of(const struct mntent *entry)
+{
+	const char *option = hasmntopt(entry, "user_id"), *value = option ? strchr(option, '=') : NULL;
+
+	return value ? (uid_t)strtoul(value + 1, NULL, 10) : 0;
+}
+
 int tfs_mounts_list(struct tfs_mounts *ret_mounts)
 {
 	static const char table[] = "/proc/self/mounts";
@@ -38,7 +46,7 @@ int tfs_mounts_list(struct tfs_mounts *ret_mounts)
 	while (!r && getmntent_r(f, &entry, buf, (int)size)) {
 		if (strcmp(entry.mnt_type, "fuse.tensorfs") != 0)
 			continue;
-		struct tfs_mount one = { strdup(entry.mnt_dir), strdup(entry.mnt_fsname) };
+		struct tfs_mount one = { strdup(entry.mnt_dir), strdup(entry.mnt_fsname), user_of(&entry) };
 		if (!one.dir || !one.source || tfs_array_room(m.all, m.n, m.room)) {
 			free(one.dir);
 			free(one.source);

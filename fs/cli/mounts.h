@@ -6,10 +6,12 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 struct tfs_mounts {
 	struct tfs_mount {
 		char *dir, *source; /* the mountpoint, and what was mounted */
+		uid_t uid;	    /* who mounted it */
 	} * all;		    /* malloc()ed */
 	size_t n, room;
 };

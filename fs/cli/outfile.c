@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 int tfs_outfiles_init(struct tfs_outfiles *o)
 {
@@ -27,6 +29,7 @@ int tfs_outfiles_init(struct tfs_outfiles *o)
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGHUP);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
+	signal(SIGXFSZ, SIG_IGN); /* a file that is too large is an error like others */
 	o->signals = signalfd(-1, &signals, SFD_CLOEXEC);
 	return o->signals < 0 ? -errno : 0;
 }
@@ -64,8 +67,9 @@ static mode_t usual_mode(void)
 	return 0666 & ~mask;
 }
 
-static bool is_of(const struct tfs_model *m, const char *path)
+bool tfs_outfiles_is_source(const struct tfs_outfiles *o, const char *path)
 {
+	const struct tfs_model *m = o->source;
 	struct stat st;
 
 	if (!m || stat(path, &st) || !S_ISREG(st.st_mode))
@@ -78,11 +82,11 @@ static bool is_of(const struct tfs_model *m, const char *path)
 
 int tfs_outfile_begin(struct tfs_outfiles *o, const char *path)
 {
-	if (is_of(o->source, path)) {
+	if (tfs_outfiles_is_source(o, path)) {
 		tfs_log_error("%s: is a file of the model that is read", path);
 		return -EINVAL;
 	}
-	struct tfs_outfile f = { .path = strdup(path), .temp = temporary_name(path) };
+	struct tfs_outfile f = { .path = strdup(path), .temp = temporary_name(path), .fd = -1 };
 
 	if (!f.path || !f.temp || tfs_array_room(o->files, o->n, o->room)) {
 		free(f.path);
@@ -135,15 +139,66 @@ int tfs_outfile_patch(struct tfs_outfiles *o, uint64_t at, const void *data, siz
 	return put(o, at, data, len);
 }
 
+/* --- Flushing ------------------------------------------------------------------------------------------------------------- */
+
+/*
+ * One at a time, each of many small files would wait for a commit of the journal and for the disk's cache; together they share
+ * these. A file is still flushed through the descriptor that wrote it, which is told of any error.
+ */
+enum { TOGETHER = 128, THREADS = 32 };
+#define TOGETHER_BYTES ((uint64_t)64 << 20)
+
+struct flush {
+	struct tfs_outfiles *o;
+	_Atomic size_t next;
+};
+
+static void *flush_some(void *arg)
+{
+	struct flush *f = arg;
+
+	for (size_t i; (i = f->next++) < f->o->n;) {
+		struct tfs_outfile *file = &f->o->files[i];
+
+		file->error = fsync(file->fd) ? -errno : 0;
+		if (close(file->fd) && !file->error)
+			file->error = -errno;
+		file->fd = -1;
+	}
+	return NULL;
+}
+
+/* All files that have ended. */
+static int flush(struct tfs_outfiles *o)
+{
+	const size_t from = o->n_flushed;
+	struct flush f = { .o = o, .next = from };
+	pthread_t threads[THREADS];
+	size_t n = 0;
+	int r = 0;
+
+	while (n < THREADS && n + 1 < o->n - from && !tfs_thread_start(&threads[n], "tfs-flush", flush_some, &f))
+		n++;
+	flush_some(&f);
+	while (n)
+		pthread_join(threads[--n], NULL);
+	for (size_t i = from; i < o->n && !r; i++)
+		if (o->files[i].error)
+			r = complain(o->files[i].path, o->files[i].error);
+	o->n_flushed = o->n;
+	o->unflushed = 0;
+	return r;
+}
+
 int tfs_outfile_end(struct tfs_outfiles *o)
 {
-	int r = fsync(o->fd) ? -errno : 0;
-
-	if (close(o->fd) && !r)
-		r = -errno;
+	o->files[o->n - 1].fd = o->fd;
 	o->fd = -1;
-	return r ? complain(last(o)->path, r) : 0;
+	o->unflushed += o->at;
+	return o->n - o->n_flushed >= TOGETHER || o->unflushed >= TOGETHER_BYTES ? flush(o) : 0;
 }
+
+/* --- Names ---------------------------------------------------------------------------------------------------------------- */
 
 /* The names in the directory of @path. Some file systems can't do that for directories, and don't need it. */
 static void sync_directory(const char *path)
@@ -156,15 +211,48 @@ static void sync_directory(const char *path)
 		(void)fsync(fd);
 }
 
+/* Give @f its name. What had it has the temporary one then, where the file system can do that: so it can be given back. */
+static int place(struct tfs_outfile *f)
+{
+	struct stat st;
+	const bool is_new = lstat(f->path, &st) != 0;
+
+	/* rename() would refuse that, too, but they can be swapped. */
+	if (!is_new && S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (!is_new && !renameat2(AT_FDCWD, f->temp, AT_FDCWD, f->path, RENAME_EXCHANGE)) {
+		f->state = TFS_OUTFILE_SWAPPED;
+		return 0;
+	}
+	if (rename(f->temp, f->path))
+		return -errno;
+	f->state = is_new ? TFS_OUTFILE_NEW : TFS_OUTFILE_REPLACED;
+	return 0;
+}
+
+static void take_back(struct tfs_outfile *f)
+{
+	if (f->state == TFS_OUTFILE_NEW)
+		unlink(f->path);
+	else if (f->state == TFS_OUTFILE_SWAPPED && !renameat2(AT_FDCWD, f->temp, AT_FDCWD, f->path, RENAME_EXCHANGE))
+		f->state = TFS_OUTFILE_TEMPORARY;
+}
+
 int tfs_outfiles_publish(struct tfs_outfiles *o)
 {
-	for (size_t i = 0; i < o->n; i++) {
-		struct tfs_outfile *f = &o->files[i];
+	const int flushed = flush(o);
 
-		if (rename(f->temp, f->path))
-			return complain(f->path, -errno);
-		free(f->temp);
-		f->temp = NULL;
+	if (flushed)
+		return flushed;
+	for (size_t i = 0; i < o->n; i++) {
+		const int r = place(&o->files[i]);
+
+		if (!r)
+			continue;
+		complain(o->files[i].path, r);
+		while (i--)
+			take_back(&o->files[i]);
+		return r;
 	}
 	if (o->n)
 		sync_directory(o->files[0].path); /* all are in one */
@@ -176,7 +264,9 @@ void tfs_outfiles_fini(struct tfs_outfiles *o)
 	if (o->fd >= 0)
 		close(o->fd);
 	for (size_t i = 0; i < o->n; i++) {
-		if (o->files[i].temp)
+		if (o->files[i].fd >= 0)
+			close(o->files[i].fd);
+		if (o->files[i].state == TFS_OUTFILE_TEMPORARY || o->files[i].state == TFS_OUTFILE_SWAPPED)
 			unlink(o->files[i].temp);
 		free(o->files[i].temp);
 		free(o->files[i].path);

@@ -49,7 +49,7 @@ static void add_row(struct tfs_table *t, const struct tfs_mount *m, const json_t
 		return;
 	}
 	tfs_table_add(t, serving ? serving : "");
-	tfs_table_addf(t, "%.0f/%.0f", number(stats, "resident"), number(stats, "tensors"));
+	tfs_table_addf(t, "%.0f/%.0f", number(stats, "resident_tensors"), number(stats, "tensors"));
 	tfs_table_add(t, tfs_figures_bytes(used, number(stats, "memory_used_bytes")));
 	if (rate > 0)
 		tfs_table_addf(t, "%s/s", tfs_figures_bytes(used, rate));

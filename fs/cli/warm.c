@@ -23,6 +23,7 @@
 #include "cli/mounts.h"
 #include "cli/output.h"
 #include "cli/progress.h"
+#include "tree/inode.h"
 
 #define PREFETCH ".tensorfs/prefetch"
 
@@ -33,16 +34,17 @@ static const struct tfs_option warm_options[] = {
 	{ 0 },
 };
 
-/* A file that is to be loaded. */
+/* A file that is to be loaded. Several paths may lead to it: in tensors/, sets/ and tree/. */
 struct file {
-	char *path; /* in the mount */
+	struct tfs_file_id id;
+	char *path; /* one of them, in the mount */
 	uint64_t size;
 };
 
 struct warm {
 	const char *dir;    /* the mountpoint */
 	int fd;		    /* of it */
-	struct file *files; /* sorted by path */
+	struct file *files; /* sorted by id */
 	size_t n, room;
 	uint64_t total;
 	struct tfs_progress progress;
@@ -50,7 +52,24 @@ struct warm {
 
 static int compare(const void *a, const void *b)
 {
-	return strcmp(((const struct file *)a)->path, ((const struct file *)b)->path);
+	const struct tfs_file_id x = ((const struct file *)a)->id, y = ((const struct file *)b)->id;
+
+	if (x.set != y.set)
+		return x.set < y.set ? -1 : 1;
+	if (x.tensor != y.tensor)
+		return x.tensor < y.tensor ? -1 : 1;
+	return (x.view > y.view) - (x.view < y.view);
+}
+
+/* What the loader calls it. False: it isn't a tensor's. */
+static bool id_of(const struct stat *st, struct tfs_file_id *ret_id)
+{
+	const struct tfs_inode inode = tfs_ino_unpack(st->st_ino);
+
+	if (inode.kind != TFS_INO_TENSOR || inode.view >= TFS_VIEWS || !tfs_views[inode.view].loaded)
+		return false;
+	*ret_id = tfs_file_of(inode);
+	return true;
 }
 
 /* --- Asking --------------------------------------------------------------------------------------------------------------- */
@@ -128,16 +147,19 @@ static char *read_list(const struct warm *w, const char *name)
 
 /* --- What that is --------------------------------------------------------------------------------------------------------- */
 
-static int add_file(struct warm *w, const char *path, uint64_t size)
+static int add_file(struct warm *w, const char *path, const struct stat *st)
 {
-	struct file f = { .path = strdup(path), .size = size };
+	struct file f = { .size = (uint64_t)st->st_size };
 
+	if (!id_of(st, &f.id))
+		return 0;
+	f.path = strdup(path);
 	if (!f.path || tfs_array_room(w->files, w->n, w->room)) {
 		free(f.path);
 		return -ENOMEM;
 	}
 	w->files[w->n++] = f;
-	w->total += size;
+	w->total += f.size;
 	return 0;
 }
 
@@ -150,7 +172,7 @@ static int add_path(struct warm *w, const char *path)
 	if (fstatat(w->fd, path, &st, 0))
 		return 0;
 	if (!S_ISDIR(st.st_mode))
-		return add_file(w, path, (uint64_t)st.st_size);
+		return add_file(w, path, &st);
 	const int fd = openat(w->fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	for (const struct dirent *e; dir && !r && (e = readdir(dir));) {
@@ -265,7 +287,7 @@ static int request_all(struct warm *w)
 	return r;
 }
 
-/* By path, each once: names may overlap. */
+/* Each once: names may overlap. */
 static void sort_files(struct warm *w)
 {
 	size_t n = 0;
@@ -273,7 +295,7 @@ static void sort_files(struct warm *w)
 	if (w->n)
 		qsort(w->files, w->n, sizeof *w->files, compare);
 	for (size_t i = 0; i < w->n; i++) {
-		if (n && !strcmp(w->files[n - 1].path, w->files[i].path)) {
+		if (n && !compare(&w->files[n - 1], &w->files[i])) {
 			w->total -= w->files[i].size;
 			free(w->files[i].path);
 		} else {
@@ -284,6 +306,17 @@ static void sort_files(struct warm *w)
 }
 
 /* --- Waiting -------------------------------------------------------------------------------------------------------------- */
+
+/* The one that has the path @path, among others; NULL: it isn't one of them. */
+static const struct file *file_at(const struct warm *w, const char *path)
+{
+	struct file key;
+	struct stat st;
+
+	if (!w->n || !*path || fstatat(w->fd, path, &st, 0) || !id_of(&st, &key.id))
+		return NULL;
+	return bsearch(&key, w->files, w->n, sizeof *w->files, compare);
+}
 
 /* Bytes that are still queued; < 0: it can't be told. */
 static int64_t left(struct warm *w)
@@ -297,8 +330,7 @@ static int64_t left(struct warm *w)
 		next = strchr(line, '\n');
 		if (next)
 			*next++ = 0;
-		struct file key = { .path = line };
-		const struct file *f = w->n ? bsearch(&key, w->files, w->n, sizeof *w->files, compare) : NULL;
+		const struct file *f = file_at(w, line);
 		/* Even an empty one is something to wait for. */
 		if (f)
 			bytes += f->size ? (int64_t)f->size : 1;
@@ -324,19 +356,23 @@ static int wait_for_all(struct warm *w)
 	return bytes < 0 ? -EIO : 0;
 }
 
-/* Files that aren't in memory after all. */
+/* Does its attribute @name have another value than @value? False, too: it can't be told. */
+static bool differs(const struct warm *w, const struct file *f, const char *name, const char *value)
+{
+	char path[PATH_MAX], found[32] = "";
+
+	return snprintf(path, sizeof path, "%s/%s", w->dir, f->path) < (int)sizeof path &&
+	       getxattr(path, name, found, sizeof found - 1) > 0 && strcmp(found, value) != 0;
+}
+
+/* Files that aren't in memory after all. Of a tensor without elements nothing is loaded, though its file in npy/ has a header. */
 static size_t count_missing(const struct warm *w)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < w->n; i++) {
-		char path[PATH_MAX], state[32] = "";
-
-		if (!w->files[i].size || snprintf(path, sizeof path, "%s/%s", w->dir, w->files[i].path) >= (int)sizeof path)
-			continue;
-		if (getxattr(path, "user.tensorfs.state", state, sizeof state - 1) > 0)
-			n += strcmp(state, "resident") != 0;
-	}
+	for (size_t i = 0; i < w->n; i++)
+		n += differs(w, &w->files[i], "user.tensorfs.state", "resident") &&
+		     differs(w, &w->files[i], "user.tensorfs.nbytes", "0");
 	return n;
 }
 
@@ -345,6 +381,7 @@ static int report(const struct warm *w, const struct tfs_mount *m, size_t missin
 	int why;
 	json_t *stats = tfs_mount_stats(m, &why);
 	const json_int_t resident = json_integer_value(json_object_get(stats, "resident"));
+	const json_int_t tensors = json_integer_value(json_object_get(stats, "resident_tensors"));
 	const json_int_t used = json_integer_value(json_object_get(stats, "memory_used_bytes"));
 	const json_int_t budget = json_integer_value(json_object_get(stats, "memory_budget_bytes"));
 	char a[TFS_FIGURES_BYTES], b[TFS_FIGURES_BYTES];
@@ -356,7 +393,7 @@ static int report(const struct warm *w, const struct tfs_mount *m, size_t missin
 		r = tfs_json_print(o);
 		json_decref(o);
 	} else if (stats) {
-		printf("in memory: %" PRId64 " tensor%s, %s of %s\n", (int64_t)resident, resident == 1 ? "" : "s",
+		printf("in memory: %" PRId64 " tensor%s, %s of %s\n", (int64_t)tensors, tensors == 1 ? "" : "s",
 		       tfs_figures_bytes(a, (double)used), tfs_figures_bytes(b, (double)budget));
 	}
 	json_decref(stats);

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/sort.h"
 #include "base/utf8.h"
 #include "config.h"
 #include "mount/control.h"
@@ -121,6 +123,34 @@ static struct totals totals_of(const struct tfs_fs *fs, const struct tfs_caller 
 	return t;
 }
 
+static int by_address(const void *a, const void *b)
+{
+	return ((uintptr_t)a > (uintptr_t)b) - ((uintptr_t)a < (uintptr_t)b);
+}
+
+/* Those of totals_of() that are in memory in any view. Of a weight that is computed, that is the tensor with its codes. */
+static uint64_t resident_tensors(const struct tfs_fs *fs, const struct tfs_caller *c)
+{
+	struct tfs_residency *residency = tfs_loader_residency(fs->loader);
+	size_t n = 0, n_tensors = 0, different = 0;
+	cleanup_free struct tfs_file_id *ids = residency ? tfs_residency_resident(residency, &n) : NULL;
+	cleanup_free const void **tensors = ids ? calloc(2 * n + 1, sizeof *tensors) : NULL;
+
+	for (size_t i = 0; tensors && i < n; i++) {
+		const struct tfs_set *set = &fs->model->sets[ids[i].set];
+		const struct tfs_tensor *t = tfs_set_tensor(set, ids[i].tensor);
+
+		t = ids[i].tensor < set->n_tensors ? t : t->encoding->parts[0];
+		if (!c || tfs_access_tensor(tfs_tree_access(fs->tree), c, ids[i].set, (uint32_t)(t - set->tensors)))
+			tensors[n_tensors++] = t;
+	}
+	if (n_tensors)
+		tfs_sort(tensors, n_tensors, tensors + n, by_address);
+	for (size_t i = 0; i < n_tensors; i++)
+		different += !i || tensors[i] != tensors[i - 1];
+	return different;
+}
+
 static const char *last_error_of(const struct tfs_loader_stats *s)
 {
 	return s->residency.last_error[0] ? s->residency.last_error :
@@ -222,7 +252,9 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	      "used of the budget, by deflated tensors that aren't in C order, while they are read");
 	gauge(r, "memory_texts_bytes", tfs_texts_bytes(fs->texts), "used of the budget, by texts such as keys of files");
 	gauge(r, "memory_held_bytes", s->store_used, "memory of backing files, as the kernel counts it");
-	gauge(r, "resident", res->files[TFS_RESIDENT] + res->files[TFS_EVICTING], "tensors in memory");
+	gauge(r, "resident", res->files[TFS_RESIDENT] + res->files[TFS_EVICTING], "files of tensors in memory");
+	gauge(r, "resident_tensors", resident_tensors(fs, c),
+	      "tensors of which one of these is in memory, or that of the weight whose codes they are");
 	gauge(r, "loading", res->files[TFS_LOADING], "tensors being loaded");
 	gauge(r, "failed", res->files[TFS_FAILED], "tensors whose last load failed");
 	count(r, "hits", res->hits, "opens of tensors that were resident");

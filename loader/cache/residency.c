@@ -252,6 +252,11 @@ static bool is_loading(const struct tfs_entry *e)
 }
 
 /* The files for which @wanted is true, of which there are @count; the lock is held. */
+static bool is_resident(const struct tfs_entry *e)
+{
+	return e->state == TFS_RESIDENT || e->state == TFS_EVICTING;
+}
+
 static struct tfs_file_id *list(struct tfs_residency *rs, bool (*wanted)(const struct tfs_entry *e), uint64_t count, size_t *ret_n)
 {
 	struct tfs_file_id *ids = calloc(count + 1, sizeof *ids);
@@ -277,6 +282,15 @@ struct tfs_file_id *tfs_residency_loading(struct tfs_residency *rs, size_t *ret_
 {
 	pthread_mutex_lock(&rs->lock);
 	struct tfs_file_id *ids = list(rs, is_loading, rs->stats.files[TFS_LOADING], ret_n);
+	pthread_mutex_unlock(&rs->lock);
+	return ids;
+}
+
+struct tfs_file_id *tfs_residency_resident(struct tfs_residency *rs, size_t *ret_n)
+{
+	pthread_mutex_lock(&rs->lock);
+	const uint64_t count = rs->stats.files[TFS_RESIDENT] + rs->stats.files[TFS_EVICTING];
+	struct tfs_file_id *ids = list(rs, is_resident, count, ret_n);
 	pthread_mutex_unlock(&rs->lock);
 	return ids;
 }

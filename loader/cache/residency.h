@@ -187,6 +187,8 @@ void tfs_residency_unpin(struct tfs_residency *rs, struct tfs_file_id id);
 struct tfs_file_id *tfs_residency_pinned(struct tfs_residency *rs, size_t *ret_n);
 /* The same for those that are being loaded. */
 struct tfs_file_id *tfs_residency_loading(struct tfs_residency *rs, size_t *ret_n);
+/* And for those that are in memory. */
+struct tfs_file_id *tfs_residency_resident(struct tfs_residency *rs, size_t *ret_n);
 
 /* Evict a file, or drop its prefetch. -ENOENT: it isn't in memory. -EBUSY: it is held, mapped or being loaded. */
 int tfs_residency_evict(struct tfs_residency *rs, struct tfs_file_id id);

@@ -90,6 +90,24 @@ bool tfs_cache_default(char *buf, size_t size)
 	return n < (int)size;
 }
 
+static inline void close_stream(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+#define cleanup_dir __attribute__((cleanup(close_stream)))
+
+static DIR *open_stream(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!d && fd >= 0)
+		close(fd);
+	return d;
+}
+
 /* Create @path with its parents. Errors are found when it is opened. */
 static void make_dirs(const char *path)
 {
@@ -114,11 +132,40 @@ static void write_tag(const struct tfs_cache *c)
 		tfs_log_debug("CACHEDIR.TAG: %s", strerror(errno));
 }
 
-static int open_dir(struct tfs_cache *c, struct tfs_error *err)
+static bool is_directory(int at, const char *name)
 {
 	struct stat st;
 
-	make_dirs(c->path);
+	return !fstatat(at, name, &st, 0) && S_ISDIR(st.st_mode);
+}
+
+static bool is_empty(int dir)
+{
+	cleanup_dir DIR *d = open_stream(dir, ".");
+	struct dirent *e = NULL;
+
+	while (d && (e = readdir(d)) && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")))
+		;
+	return d && !e;
+}
+
+/* Is it a cache already? */
+static int check_there(const struct tfs_cache *c, struct tfs_error *err)
+{
+	if (is_directory(c->dir, "objects") && is_directory(c->dir, "trees"))
+		return 0;
+	if (is_empty(c->dir))
+		return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "the cache %s is empty", c->path);
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "%s isn't a cache: it has files, but not both objects/ and trees/",
+			     c->path);
+}
+
+static int open_dir(struct tfs_cache *c, bool create, struct tfs_error *err)
+{
+	struct stat st;
+
+	if (create)
+		make_dirs(c->path);
 	c->dir = open(c->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (c->dir < 0 || fstat(c->dir, &st))
 		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "the cache %s: %s", c->path, strerror(errno));
@@ -127,15 +174,20 @@ static int open_dir(struct tfs_cache *c, struct tfs_error *err)
 		return tfs_error_set(err, -EPERM, TFS_NO_OFFSET,
 				     "the cache %s isn't used: others than the user %u may write it (owner %u, mode %03o)", c->path,
 				     (unsigned)geteuid(), (unsigned)st.st_uid, (unsigned)st.st_mode & 0777);
-	mkdirat(c->dir, "objects", 0700);
-	mkdirat(c->dir, "trees", 0700);
+	const int r = create ? 0 : check_there(c, err);
+	if (r)
+		return r;
+	if (create) {
+		mkdirat(c->dir, "objects", 0700);
+		mkdirat(c->dir, "trees", 0700);
+	}
 	c->writable = !faccessat(c->dir, "objects", W_OK, AT_EACCESS) && !faccessat(c->dir, "trees", W_OK, AT_EACCESS);
-	if (c->writable)
+	if (c->writable && create)
 		write_tag(c);
 	return 0;
 }
 
-int tfs_cache_open(const char *dir, uint64_t limit, struct tfs_cache **ret_cache, struct tfs_error *err)
+static int open_cache(const char *dir, bool create, uint64_t limit, struct tfs_cache **ret_cache, struct tfs_error *err)
 {
 	struct tfs_cache *c = calloc(1, sizeof *c);
 	int r = 0;
@@ -153,12 +205,22 @@ int tfs_cache_open(const char *dir, uint64_t limit, struct tfs_cache **ret_cache
 		if (!here || asprintf(&c->path, "%s/%s", here, dir) < 0)
 			c->path = NULL;
 	}
-	r = c->path ? open_dir(c, err) : tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	r = c->path ? open_dir(c, create, err) : tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	if (r)
 		tfs_cache_close(c);
 	else
 		*ret_cache = c;
 	return r;
+}
+
+int tfs_cache_open(const char *dir, uint64_t limit, struct tfs_cache **ret_cache, struct tfs_error *err)
+{
+	return open_cache(dir, true, limit, ret_cache, err);
+}
+
+int tfs_cache_open_there(const char *dir, struct tfs_cache **ret_cache, struct tfs_error *err)
+{
+	return open_cache(dir, false, 0, ret_cache, err);
 }
 
 void tfs_cache_close(struct tfs_cache *c)
@@ -344,24 +406,6 @@ int tfs_cache_remove(struct tfs_cache *c, const char *key)
 }
 
 /* --- Listing ------------------------------------------------------------------------------------------------------------ */
-
-static inline void close_stream(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
-#define cleanup_dir __attribute__((cleanup(close_stream)))
-
-static DIR *open_stream(int at, const char *name)
-{
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-
-	if (!d && fd >= 0)
-		close(fd);
-	return d;
-}
 
 /* Of the object in the directory @dir; false: it isn't one. */
 static bool read_entry(int dir, const char *key, struct tfs_cache_entry *e)

@@ -36,6 +36,10 @@ struct tfs_cache;
  * disk. -EPERM: it is another user's, or others may write it; another -errno; @err filled.
  */
 int tfs_cache_open(const char *dir, uint64_t limit, struct tfs_cache **ret_cache, struct tfs_error *err);
+
+/* The same if it is there, else nothing is written. -ENOENT: nothing is, or an empty directory; -EINVAL: a directory of something else. */
+int tfs_cache_open_there(const char *dir, struct tfs_cache **ret_cache, struct tfs_error *err);
+
 void tfs_cache_close(struct tfs_cache *c); /* no object may be open; accepts NULL */
 
 /* The default directory: $XDG_CACHE_HOME/tensorfs, else ~/.cache/tensorfs, else of root /var/cache/tensorfs. False: there is none. */

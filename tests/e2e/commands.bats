@@ -104,7 +104,7 @@ clean() {
 
 @test "output that is lost is an error: of commands, --help, --version and completion" {
 	mkmodel --bytes 64K
-	export TENSORFS_CACHE=$T
+	export TENSORFS_CACHE=$T/cache
 	full=
 	[[ ! -c /dev/full ]] || full=/dev/full
 	for to in closed $full; do

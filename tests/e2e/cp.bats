@@ -105,6 +105,47 @@ tidy() { [[ -z $(find "$1" -name '.*.??????') ]] || fail "left behind: $(find "$
 	[[ $rc = 2 && ! -e $T/bad.npz ]]
 }
 
+# has NAME...: these and nothing else are in $T/o.
+has() { [[ $(cd "$T/o" && echo *) = "$*" ]] || fail "$(ls "$T/o")"; }
+
+@test "what an earlier copy to the same name has left doesn't stay beside the new one" {
+	mkmodel --bytes 3M
+	py "$top/tests/data/mkmodel.py" "$T/b" --bytes 2M --seed 7
+	mkdir -p "$T/o"
+	cp_ --shard-size=1MB "$model" "$T/o/m.safetensors"
+	worked
+	[[ -f $T/o/m-00004-of-00004.safetensors ]] || fail "$(ls "$T/o")"
+	# Others: of another name, almost of this one, not a file.
+	touch "$T"/o/{mm,m-1-of-4,m-00001-of-00002.safetensors,m-x}.safetensors "$T"/o/{m-00001-of-00002.npz,n-00001-of-00002.safetensors}
+	ln -s m-x.safetensors "$T/o/m-00008-of-00009.safetensors"
+	mkdir "$T/o/m-00009-of-00009.safetensors"
+	find "$T/o" ! -name m.safetensors ! -name '*of-00004*' ! -name '*.json' | sort >"$T/others"
+	cp_ --shard-size=1G "$T/b" "$T/o/m.safetensors"
+	worked
+	diff <(find "$T/o" ! -name m.safetensors | sort) "$T/others"
+	"$TENSORFS" diff "$T/b" "$T/o/m.safetensors"
+	rm -r "$T/o"
+	mkdir "$T/o"
+	# One file, then shards, then fewer, without a directory in the name.
+	cd "$T/o"
+	cp_ "$model" m.safetensors
+	cp_ --shard-size=1MB "$model" m.safetensors
+	worked
+	has m-0000{1,2,3,4}-of-00004.safetensors m.safetensors.index.json
+	cp_ --shard-size=2MB "$T/b" m.safetensors
+	worked
+	has m-0000{1,2}-of-00002.safetensors m.safetensors.index.json
+	"$TENSORFS" diff "$T/b" "$T/o"
+	# If it fails, what was there stays.
+	cp_ "$model" nosuch m.safetensors
+	[[ $rc = 1 ]]
+	"$TENSORFS" diff "$T/b" "$T/o"
+	# What is read stays, whether all of it is, or not.
+	cp_ m-00001-of-00002.safetensors m.safetensors
+	worked
+	has m-0000{1,2}-of-00002.safetensors m.safetensors m.safetensors.index.json
+}
+
 @test ".npz and .npy: NumPy and unzip read them" {
 	mkmodel --odd
 	cp_ "$model" "$T/out.npz"
@@ -241,6 +282,61 @@ import zipfile; assert zipfile.ZipFile(sys.argv[1]).testzip() is None' "$T/out.n
 	wait $pid || rc=$?
 	[[ $rc = 2 && $(cat "$T/err") = *interrupted* ]] || [[ $rc = 0 && -f $T/there/out.npz ]] || fail "$rc $(cat "$T/err")"
 	tidy "$T/there"
+}
+
+@test "a limit of file sizes is an error like others" {
+	mkmodel --bytes 3M
+	mkdir "$T/there"
+	for out in out.safetensors out.npz; do
+		rc=0
+		(ulimit -f 1000 && "$TENSORFS" cp "$model" "$T/there/$out" 2>"$T/err") || rc=$?
+		[[ $rc = 2 && $(cat "$T/err") = *"$T/there/$out: File too large" ]] || fail "$rc $(cat "$T/err")"
+		[[ -z $(ls -A "$T/there") ]] || fail "left: $(ls -A "$T/there")"
+	done
+}
+
+@test "a name that can't be given to a file: none is, and what they would have replaced stays" {
+	mkmodel --odd --bytes 64K
+	names=(odd.mask odd.one odd.scalar)
+	for how in directory mountpoint; do
+		rm -rf "$T/there"
+		mkdir "$T/there"
+		echo old >"$T/there/odd.mask.npy"
+		ln -s nowhere "$T/there/odd.one.npy"
+		if [[ $how = directory ]]; then
+			mkdir "$T/there/odd.scalar.npy"
+		else
+			[[ $(id -u) = 0 ]] || continue
+			touch "$T/there/odd.scalar.npy"
+			mount --bind "$T/there/odd.scalar.npy" "$T/there/odd.scalar.npy" || continue
+		fi
+		cp_ "$model" "${names[@]}" odd.ünïcode 'odd.100%' "$T/there"
+		[[ $how = directory ]] || umount "$T/there/odd.scalar.npy"
+		[[ $rc = 2 && $(cat "$T/err") = *"$T/there/odd.scalar.npy: "* ]] || fail "$how $rc $(cat "$T/err")"
+		[[ $(ls -A "$T/there") = $(printf '%s.npy\n' "${names[@]}") ]] || fail "$how: $(ls -A "$T/there")"
+		[[ $(cat "$T/there/odd.mask.npy") = old && -L $T/there/odd.one.npy ]] || fail "$how"
+		rm -rf "$T/there/odd.scalar.npy"
+		cp_ "$model" "${names[@]}" "$T/there"
+		worked
+		[[ $(ls -A "$T/there") = $(printf '%s.npy\n' "${names[@]}") && ! -L $T/there/odd.one.npy ]] || fail "$(ls -A "$T/there")"
+	done
+}
+
+@test "many small files: each is flushed, and if that fails nothing is left" {
+	command -v strace >/dev/null || skip "optional: no strace"
+	[[ -z $TFS_SANITIZER ]] || skip "optional: LeakSanitizer can't be traced"
+	mkmodel --tensors 300 --bytes 1M --dtypes F32
+	strace -f -qq -e trace=fsync -o "$T/trace" "$TENSORFS" cp "$model" "$T/dir/" 2>"$T/err" || skip "optional: strace may not trace here"
+	n=$(ls "$T/dir" | wc -l)
+	((n >= 300))
+	[[ $(grep -c 'fsync([0-9]' "$T/trace") = $((n + 1)) ]] || fail "$(grep -c 'fsync([0-9]' "$T/trace") for $n files and a directory"
+	# While others are written, or after that.
+	for names in '*' 'model.layers.0.*'; do
+		rc=0
+		strace -f -qq -e trace=fsync -e inject=fsync:error=EIO:when=1 -o "$T/trace" "$TENSORFS" cp "$model" "$names" "$T/bad/" \
+			2>"$T/err" || rc=$?
+		[[ $rc = 2 && $(cat "$T/err") = *".npy: Input/output error" && ! -e $T/bad ]] || fail "$names: $rc $(cat "$T/err")"
+	done
 }
 
 @test "the examples of the page run" {

@@ -40,6 +40,34 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 	[[ $rc = 1 && $(cat "$T/err") = *"$T: no tensorfs mount" && $(wc -l <"$T/out") = 2 ]] || fail "$rc $(cat "$T/out" "$T/err")"
 }
 
+@test "status: tensors in memory are counted once, in whatever views" {
+	mkmodel --odd
+	start "$model" "$mnt"
+	need_passthrough
+	all=$(stat_of tensors)
+	for view in tensors npy f32; do
+		tool warm "$mnt" $view
+		worked
+		# All but the empty one; some are no numbers, and not in f32/.
+		stat_is resident_tensors -eq $((all - 1))
+		grep -q "^in memory: $((all - 1)) tensors, " "$T/out" || fail "$(cat "$T/out")"
+		tool status "$mnt"
+		sed -n 2p "$T/out" | grep -q " $((all - 1))/$all " || fail "$(cat "$T/out")"
+	done
+	stat_is resident -gt $((2 * all))
+	umount "$mnt"
+	# A computed weight is its codes.
+	py "$e2e/quantised.py" make "$T/all"
+	start "$T/all/awq/tiles" "$mnt"
+	tool warm "$mnt" f32
+	worked
+	some=$(stat_of resident_tensors)
+	[[ $some = "$(stat_of resident)" ]] && ((some > 0))
+	tool warm "$mnt" f32 tensors npy
+	worked
+	stat_is resident_tensors -eq "$(stat_of tensors)"
+}
+
 @test "status: in a terminal of 80 columns" {
 	command -v script >/dev/null || skip "optional: no script(1)"
 	mkmodel --bytes 1M
@@ -99,6 +127,52 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 	[[ $rc = 2 ]] && is_mounted "$mnt"
 }
 
+# tool, which must not wait for ever.
+patient() {
+	as=(timeout 100)
+	tool "$@"
+	as=()
+}
+
+# in_namespace PID: the mount is there.
+in_namespace() { grep -qF " $mnt " "/proc/$1/mountinfo"; }
+
+# bats test_tags=slow
+@test "umount: what is mounted elsewhere, too" {
+	need_root
+	mkmodel --bytes 1M
+	for how in '' --lazy; do
+		start "$model" "$mnt"
+		unshare -m sleep 1000 3>&- 7>&- 9>&- &
+		other=$!
+		helpers+=("$other")
+		is_sleep() { [[ $(cat "/proc/$other/comm") = sleep ]]; }
+		wait_until is_sleep
+		in_namespace "$other" || skip "optional: unshare has no copy"
+		# shellcheck disable=SC2086 # none, or one
+		patient umount $how "$mnt"
+		unmounted "$mnt"
+		if [[ $how ]]; then
+			worked
+		else
+			[[ $rc = 1 && $(cat "$T/err") = *"$mnt: unmounted, but it is in use: process $other (sleep) has it in another mount namespace" ]] ||
+				fail "$rc $(cat "$T/err")"
+		fi
+		! ended "$daemon"
+		kill "$other"
+		wait_until ended "$daemon"
+	done
+	mkdir "$T/b"
+	start "$model" "$mnt"
+	mount --bind "$mnt" "$T/b"
+	restore+=("! mountpoint -q '$T/b' || umount -l '$T/b'")
+	patient umount "$mnt"
+	[[ $rc = 1 && $(cat "$T/err") = *"in use: also mounted at $T/b" ]] || fail "$rc $(cat "$T/err")"
+	tool umount "$T/b"
+	worked
+	ended "$daemon"
+}
+
 @test "umount: as an ordinary user" {
 	as_user
 	"${as[@]}" "$TFS_PYTHON" "$e2e/mkmodel.py" "$model" --bytes 64K
@@ -106,6 +180,28 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 	tool umount "$mnt"
 	worked
 	unmounted "$mnt"
+}
+
+@test "umount: another user's mount" {
+	need_root
+	command -v setpriv >/dev/null || skip "no setpriv"
+	make_user_dir
+	cp "$TENSORFS" "$user_dir/tensorfs"
+	TENSORFS=$user_dir/tensorfs
+	mkmodel --bytes 64K
+	for allow in '' --allow-other; do
+		# shellcheck disable=SC2086 # none, or one
+		start $allow "$model" "$mnt"
+		for how in '' --lazy; do
+			as=(setpriv --reuid=65534 --regid=65534 --clear-groups --)
+			# shellcheck disable=SC2086 # none, or one
+			tool umount $how "$mnt"
+			as=()
+			says "another user's mount; only that user (0) or root can unmount it"
+			is_mounted "$mnt"
+		done
+		umount "$mnt"
+	done
 }
 
 @test "warm: everything, or what is named" {
@@ -131,6 +227,33 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 	tool warm --json "$mnt"
 	worked
 	grep -q '"not_loaded": 0' "$T/out"
+}
+
+@test "warm: tree/ and sets/, whose files are those of tensors/, are waited for, too" {
+	mkmodel --bytes 64M --odd
+	cp "$model/model.safetensors" "$model/other.safetensors"
+	for names in tree tree/model sets/model/tree 'tree/model/layers/0/*' 'tree tensors'; do
+		start "$model" "$mnt"
+		need_passthrough
+		# shellcheck disable=SC2086 # one or two
+		tool warm --json "$mnt" $names
+		worked
+		grep -q '"not_loaded": 0' "$T/out" || fail "$names: $(cat "$T/out")"
+		state_is "$mnt/tensors/model.layers.0.mlp.up_proj.weight" resident || fail "$names"
+		umount "$mnt"
+	done
+}
+
+@test "warm: of a tensor without elements there is nothing to load, in any view" {
+	mkmodel --odd
+	start "$model" "$mnt"
+	need_passthrough
+	for names in odd.empty npy/odd.empty.npy f32/odd.empty.npy 'npy f32'; do
+		# shellcheck disable=SC2086 # one or two
+		tool warm "$mnt" $names
+		worked
+	done
+	state_is "$mnt/npy/odd.one.npy" resident
 }
 
 @test "warm: a budget that is too small, a mount that streams, and none" {

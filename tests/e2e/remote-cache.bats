@@ -618,10 +618,32 @@ grains_asked() {
 
 # --- tensorfs cache ------------------------------------------------------------------------------------------------------
 
+@test "tensorfs cache: what isn't a cache stays as it is" {
+	export TENSORFS_CACHE=$T/none/yet
+	mkdir "$T/empty"
+	for dir in "$TENSORFS_CACHE" "$T/empty"; do
+		run "$TENSORFS" cache --cache="$dir"
+		[[ $status = 0 && $output = "0 files, 0 B on disk in $dir" ]] || fail "$output"
+		run "$TENSORFS" cache --cache="$dir" list --json
+		[[ $status = 0 && $output = *"\"cache\": \"$dir\""*'"models": []'* ]] || fail "$output"
+		run "$TENSORFS" cache --cache="$dir" verify
+		[[ $status = 2 && $output = *"the cache $dir"* ]] || fail "$output"
+	done
+	[[ ! -e $T/none && -z $(ls -A "$T/empty") ]]
+	mkmodel --bytes 64K
+	ls -lA --full-time "$model" >"$T/before"
+	for what in list verify 'rm --all' 'rm hf://org/one' "export hf://org/one $T/out"; do
+		# shellcheck disable=SC2086 # words
+		run "$TENSORFS" cache --cache="$model" $what
+		[[ $status = 2 && $output = *"$model isn't a cache: "* ]] || fail "$what: $output"
+	done
+	run "$TENSORFS" cache --cache="$model/model.safetensors"
+	[[ $status = 2 && $output = *"Not a directory"* ]] || fail "$output"
+	diff <(ls -lA --full-time "$model") "$T/before"
+}
+
 @test "tensorfs cache: list, verify, rm" {
 	fake
-	run "$TENSORFS" cache
-	[[ $status = 2 && $output = *"No such file"* ]] || fail "$output"
 	model=$T/one mkmodel --bytes 4M --seed 1
 	model=$T/two mkmodel --bytes 4M --seed 2
 	cp "$T/one/tokenizer.json" "$T/one/"$'bad\e]0;name.json'

@@ -283,6 +283,8 @@ static int copy(struct tfs_cp *cp, bool json)
 	tfs_progress_end(&cp->progress, -1);
 	if (!r)
 		r = tfs_outfiles_publish(&cp->files);
+	if (!r && writer == tfs_cp_safetensors)
+		r = tfs_cp_remove_stale(cp);
 	if (!r && json)
 		r = report(cp);
 	tfs_reading_close(cp->loader);

@@ -5,6 +5,7 @@
  *   cp.c            the command: what is copied, and to what
  *   safetensors.c   one safetensors file, or shards
  *   numpy.c         .npz, or a directory of .npy
+ *   stale.c         what an earlier copy has left
  */
 #ifndef TFS_CLI_CP_IMPL_H
 #define TFS_CLI_CP_IMPL_H
@@ -35,5 +36,11 @@ int tfs_cp_safetensors(struct tfs_cp *cp);
 int tfs_cp_npz(struct tfs_cp *cp);
 /* The directory exists. */
 int tfs_cp_npy(struct tfs_cp *cp);
+
+/*
+ * Once OUT.safetensors, or its shards, are published: remove what an earlier copy to the same OUT has left, unless that is where the
+ * model is, of which files with such names aren't only those that are read. 0, or -errno after printing an error.
+ */
+int tfs_cp_remove_stale(const struct tfs_cp *cp);
 
 #endif

@@ -88,7 +88,7 @@ static void complain(const char *dir, const char *what, int error)
 		tfs_log_error("%s: no permission; a mount is for the user who made it, unless it was made with --allow-other", dir);
 	else if (error == EOPNOTSUPP)
 		tfs_log_error("%s: this mount streams, so nothing stays in memory; .tensorfs/stats says why", dir);
-	else if (error == ENOTCONN)
+	else if (error == ENOTCONN || error == ECONNABORTED) /* the latter if it has just ended */
 		tfs_log_error("%s: its daemon has ended; unmount it with tensorfs umount, and mount it again", dir);
 	else
 		tfs_log_error("%s%s%s: %s", dir, *what ? "/" : "", what, strerror(error));

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "remote/cache-impl.h"
 
 /* Without a limit, this share of the disk is left free. */
 enum { FREE_SHARE = 10 };
@@ -36,19 +37,6 @@ enum { STEP_SHARE = 8, AGAIN_SECONDS = 30 };
 
 /* An object that is being deleted while it is opened is opened again, as a new one. */
 enum { OPEN_TRIES = 8 };
-
-struct tfs_cache {
-	char *path;
-	int dir;
-	bool writable;
-	uint64_t limit;
-	_Atomic int64_t left;	 /* bytes that may be written before somebody has to look */
-	_Atomic int64_t writing; /* those that were given out, but may not be on the disk yet */
-	_Atomic bool failed;
-	pthread_mutex_t lock; /* guards what follows, and looking for room */
-	double again;	      /* not before this time */
-	bool said_full;
-};
 
 /* The beginning of a map. */
 struct map_header {
@@ -90,15 +78,7 @@ bool tfs_cache_default(char *buf, size_t size)
 	return n < (int)size;
 }
 
-static inline void close_stream(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
-#define cleanup_dir __attribute__((cleanup(close_stream)))
-
-static DIR *open_stream(int at, const char *name)
+DIR *tfs_cache_stream(int at, const char *name)
 {
 	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -141,7 +121,7 @@ static bool is_directory(int at, const char *name)
 
 static bool is_empty(int dir)
 {
-	cleanup_dir DIR *d = open_stream(dir, ".");
+	cleanup_dir DIR *d = tfs_cache_stream(dir, ".");
 	struct dirent *e = NULL;
 
 	while (d && (e = readdir(d)) && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")))
@@ -451,7 +431,7 @@ static int list_shelf(int dir, struct entries *l)
 	cleanup_dir DIR *d = NULL;
 	struct dirent *e;
 
-	d = open_stream(dir, ".");
+	d = tfs_cache_stream(dir, ".");
 	while (d && (e = readdir(d))) {
 		if (tfs_array_room(l->all, l->n, l->room))
 			return -ENOMEM;
@@ -463,7 +443,7 @@ static int list_shelf(int dir, struct entries *l)
 
 int tfs_cache_list(struct tfs_cache *c, struct tfs_cache_entry **ret_entries, size_t *ret_n)
 {
-	cleanup_dir DIR *d = open_stream(c->dir, "objects");
+	cleanup_dir DIR *d = tfs_cache_stream(c->dir, "objects");
 	struct entries l = { .n = 0 };
 	struct dirent *e;
 	int r = 0;
@@ -638,87 +618,4 @@ void tfs_cache_failed(struct tfs_cache *c, int code)
 	if (!atomic_exchange(&c->failed, true))
 		tfs_log_warning("writing to the cache %s: %s; what comes now may not be kept", c->path,
 				code == EEXIST ? "a file in it is damaged, and in use by a mount" : strerror(code));
-}
-
-/* --- Trees -------------------------------------------------------------------------------------------------------------- */
-
-static void tree_path(const char *name, char buf[static 2 * TFS_CACHE_NAME])
-{
-	snprintf(buf, 2 * TFS_CACHE_NAME, "trees/%s", name);
-}
-
-int tfs_cache_get_tree(struct tfs_cache *c, const char *name, struct tfs_remote_table *ret_table, bool *ret_doubted)
-{
-	char path[2 * TFS_CACHE_NAME];
-	cleanup_free char *bytes = NULL;
-	uint64_t hash;
-	struct stat st;
-
-	tree_path(name, path);
-	cleanup_fd int fd = openat(c->dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) || st.st_size < (off_t)sizeof hash || st.st_size > (off_t)(TFS_FETCH_MAX_TABLE + sizeof hash))
-		return -ENOENT;
-	size_t size = (size_t)st.st_size - sizeof hash;
-	bytes = malloc(size + 1);
-	if (!bytes || tfs_file_read(fd, bytes, size, 0, NULL) || tfs_file_read(fd, &hash, sizeof hash, size, NULL) ||
-	    hash != tfs_grain_hash(bytes, size))
-		return -ENOENT;
-	*ret_doubted = !st.st_mtim.tv_sec;
-	return tfs_remote_table_take(tfs_steal(bytes), size, ret_table, NULL) ? -ENOENT : 0;
-}
-
-/* A new one has another time. */
-void tfs_cache_doubt_tree(struct tfs_cache *c, const char *name)
-{
-	static const struct timespec never[2] = { { 0 }, { 0 } };
-	char path[2 * TFS_CACHE_NAME];
-
-	tree_path(name, path);
-	if (c->writable && utimensat(c->dir, path, never, AT_SYMLINK_NOFOLLOW))
-		tfs_log_debug("%s: %s", path, strerror(errno));
-}
-
-/* To a file of our own, and then renamed: a reader has the old one or the new one. After a crash, perhaps neither: then there is none. */
-void tfs_cache_put_tree(struct tfs_cache *c, const char *name, const struct tfs_remote_table *t)
-{
-	char path[2 * TFS_CACHE_NAME], tmp[2 * TFS_CACHE_NAME + 32];
-	uint64_t hash = tfs_grain_hash(t->bytes, t->size);
-
-	if (!c->writable)
-		return;
-	tree_path(name, path);
-	snprintf(tmp, sizeof tmp, "trees/.%s.%d", name, (int)getpid());
-	cleanup_fd int fd = openat(c->dir, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return;
-	if (write(fd, t->bytes, t->size) != (ssize_t)t->size || write(fd, &hash, sizeof hash) != sizeof hash ||
-	    renameat(c->dir, tmp, c->dir, path))
-		unlinkat(c->dir, tmp, 0);
-}
-
-int tfs_cache_remove_tree(struct tfs_cache *c, const char *name)
-{
-	char path[2 * TFS_CACHE_NAME];
-
-	tree_path(name, path);
-	return unlinkat(c->dir, path, 0) ? -errno : 0;
-}
-
-int tfs_cache_trees(struct tfs_cache *c, char (**ret_names)[TFS_CACHE_NAME], size_t *ret_n)
-{
-	cleanup_free char(*names)[TFS_CACHE_NAME] = NULL;
-	cleanup_dir DIR *d = open_stream(c->dir, "trees");
-	size_t n = 0, room = 0;
-	struct dirent *e;
-
-	while (d && (e = readdir(d))) {
-		if (e->d_name[0] == '.' || strlen(e->d_name) >= TFS_CACHE_NAME)
-			continue;
-		if (tfs_array_room(names, n, room))
-			return -ENOMEM;
-		snprintf(names[n++], TFS_CACHE_NAME, "%s", e->d_name);
-	}
-	*ret_names = tfs_steal(names);
-	*ret_n = n;
-	return 0;
 }

@@ -20,6 +20,7 @@
 #include "remote/hub.h"
 #include "remote/object.h"
 #include "remote/options.h"
+#include "remote/remote-impl.h"
 
 /*
  * While headers are parsed: what is read of a file whose last read wasn't where this one begins; and how much more each time that it was,
@@ -39,24 +40,6 @@ enum { OTHERS_PART = 3, OTHERS_SECONDS = 10, OTHERS_TRIES = 3 };
 
 /* Grains that fit in one slot. */
 #define CLAIM_MAX (TFS_FETCHER_MAX / TFS_GRAIN * TFS_GRAIN)
-
-struct file {
-	struct tfs_object *_Atomic object;
-	char *_Atomic stale; /* why it is of no use any more; owned; NULL: it is */
-	/* Relaxed: only a guess. */
-	_Atomic uint64_t next, ahead;
-};
-
-struct tfs_remote {
-	struct tfs_remote_options options;
-	struct tfs_remote_table table;
-	struct tfs_fetcher *fetcher;
-	struct tfs_cache *cache;   /* NULL: none */
-	struct file *files;	   /* one for each node */
-	char tree[TFS_CACHE_NAME]; /* the table's, in the cache */
-	_Atomic bool scanned, stopped;
-	_Atomic uint64_t hit_bytes, bad, stale;
-};
 
 const struct tfs_remote_table *tfs_remote_files(const struct tfs_remote *r)
 {
@@ -116,7 +99,7 @@ static int open_object(struct tfs_remote *r, uint32_t node, struct tfs_object *r
 /* The object of @node, opened if it isn't. NULL: out of memory. */
 static struct tfs_object *object_of(struct tfs_remote *r, uint32_t node)
 {
-	struct file *f = &r->files[node];
+	struct tfs_remote_file *f = &r->files[node];
 	struct tfs_object *o = atomic_load_explicit(&f->object, memory_order_acquire), *none = NULL;
 
 	if (o)
@@ -191,7 +174,7 @@ static int begin(struct tfs_remote *r, uint32_t node, uint64_t from, uint64_t en
 }
 
 /* How far to read while headers are parsed, if [@offset, @end) is needed. */
-static uint64_t look_ahead(struct file *f, uint64_t offset, uint64_t end)
+static uint64_t look_ahead(struct tfs_remote_file *f, uint64_t offset, uint64_t end)
 {
 	uint64_t next = atomic_load_explicit(&f->next, memory_order_relaxed);
 	uint64_t ahead = atomic_load_explicit(&f->ahead, memory_order_relaxed);
@@ -699,43 +682,4 @@ void tfs_remote_close(struct tfs_remote *r)
 	tfs_remote_table_fini(&r->table);
 	tfs_cache_close(r->cache);
 	free(r);
-}
-
-/* --- Figures ------------------------------------------------------------------------------------------------------------ */
-
-static uint64_t read_counter(const _Atomic uint64_t *c)
-{
-	return atomic_load_explicit(c, memory_order_relaxed);
-}
-
-void tfs_remote_stats(struct tfs_remote *r, struct tfs_remote_stats *ret_stats)
-{
-	const struct tfs_fetch_counters *c = tfs_fetcher_counters(r->fetcher);
-
-	*ret_stats = (struct tfs_remote_stats){
-		.cache = r->cache ? tfs_cache_path(r->cache) : NULL,
-		.network_bytes = read_counter(&c->network_bytes),
-		.requests = read_counter(&c->requests),
-		.resolves = read_counter(&c->resolves),
-		.connections = read_counter(&c->connections),
-		.retries = read_counter(&c->retries),
-		.hedges = read_counter(&c->hedges),
-		.throttled = read_counter(&c->throttled),
-		.redirects = read_counter(&c->redirects),
-		.open_connections = read_counter(&c->open_connections),
-		.limit_connections = read_counter(&c->limit_connections),
-		.ttfb_median_us = read_counter(&c->ttfb_median_us),
-		.cache_hit_bytes = r->hit_bytes,
-		.cache_bad = r->bad,
-		.starts = tfs_fetcher_starts(r->fetcher),
-		.stale = r->stale,
-		.offline = r->options.offline,
-	};
-	for (uint32_t i = 0; i < r->table.n; i++) {
-		const struct tfs_object *o = r->files[i].object;
-
-		ret_stats->total_bytes += r->table.nodes[i].size;
-		if (o && o->is_kept)
-			ret_stats->present_bytes += tfs_object_present(o);
-	}
 }

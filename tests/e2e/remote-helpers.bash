@@ -6,7 +6,8 @@
 # fake: the environment of every program that follows. The URL of the model is in $url.
 fake() {
 	export TENSORFS_FETCH=$top/tests/data/fake-fetch.py TENSORFS_CACHE=$T/cache FAKE_LOG=$T/asked
-	export HF_HUB_CACHE=$T/hub HOME=$T
+	# With a limit, no share of the disk has to be left free, which others may be filling.
+	export HF_HUB_CACHE=$T/hub HOME=$T TENSORFS_CACHE_SIZE=2G
 	unset TENSORFS_OFFLINE HF_HUB_OFFLINE XDG_CACHE_HOME
 	: >"$FAKE_LOG"
 	url=http://fake$model
@@ -51,7 +52,7 @@ complete() { [[ $(stat_of cache_bytes) = "$(stat_of model_bytes)" ]]; }
 # prepare: the environment of every program that follows; skips where there is no tensorfs-fetch.
 prepare() {
 	[[ -x $(dirname "$TENSORFS")/tensorfs-fetch ]] || skip "optional: built without libcurl"
-	export TENSORFS_CACHE=$T/cache HOME=$T HF_HUB_CACHE=$T/hub AWS_EC2_METADATA_DISABLED=true
+	export TENSORFS_CACHE=$T/cache TENSORFS_CACHE_SIZE=2G HOME=$T HF_HUB_CACHE=$T/hub AWS_EC2_METADATA_DISABLED=true
 	unset TENSORFS_FETCH TENSORFS_OFFLINE HF_HUB_OFFLINE XDG_CACHE_HOME HF_TOKEN HF_ENDPOINT http_proxy https_proxy all_proxy
 	unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3
 }

@@ -120,7 +120,7 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 	[[ $name ]]
 	tool show --set=second "$model" own
 	worked
-	for at in "$name" "tensors/$name" "$name[0]"; do
+	for at in "$name" "tensors/$name" "${name}[0]"; do
 		tool show --set=second "$model" "$at"
 		[[ $rc = 1 && $(cat "$T/err") = *'no such tensor'* && ! -s $T/out ]] || fail "$at: $rc $(cat "$T/out" "$T/err")"
 	done

@@ -76,8 +76,8 @@ in_debian() {
 	local root=$work/$1 program=$work/$1/usr/bin/$2 lib=$work/$1/usr/lib/x86_64-linux-gnu path
 	shift 2
 	path=$lib:$root/usr/lib
-	# The linear algebra that update-alternatives would have chosen among.
-	path+=$(find "$lib" -mindepth 1 -maxdepth 1 -type d \( -name '*blas*' -o -name lapack \) -printf ':%p')
+	# The linear algebra that update-alternatives would have chosen among, and what programs find by their own RUNPATH.
+	path+=$(find "$lib" -mindepth 1 -maxdepth 1 -type d \( -name '*blas*' -o -name lapack -o -name ceph \) -printf ':%p')
 	env -i HOME="$work" LC_ALL=C.UTF-8 PYTHONHOME="$root/usr" PYTHONPATH="$root/usr/lib/python3/dist-packages" \
 		PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 UCX_LOG_LEVEL=fatal \
 		"$root/usr/lib64/ld-linux-x86-64.so.2" --library-path "$path" "$program" "$@"

@@ -41,6 +41,11 @@ setup() {
 
 py() { "$TFS_PYTHON" "$@"; }
 
+# needs_terminal: skips where script(1) can't make one, as in a container without /dev/pts.
+needs_terminal() {
+	script -qec true /dev/null </dev/null >/dev/null 2>&1 3>&- || skip "optional: no script(1), or no terminal to be had"
+}
+
 fail() {
 	printf '%s\n' "$*" >&2
 	return 1

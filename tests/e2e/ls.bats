@@ -70,7 +70,7 @@ names_are() {
 }
 
 @test "in a terminal it is as wide as that, with colours, unless NO_COLOR" {
-	command -v script >/dev/null || skip "optional: no script(1)"
+	needs_terminal
 	mkmodel --odd
 	script -qec "stty cols 80; LC_ALL=C.UTF-8 TERM=xterm '$TENSORFS' ls '$model'" /dev/null >"$T/out" 3>&- </dev/null
 	grep -q $'\e' "$T/out"

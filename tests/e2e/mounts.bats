@@ -69,7 +69,7 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 }
 
 @test "status: in a terminal of 80 columns" {
-	command -v script >/dev/null || skip "optional: no script(1)"
+	needs_terminal
 	mkmodel --bytes 1M
 	far=$T/far/away/in/a/directory/that/has/a/name/that/is/longer/than/the/terminal
 	mkdir -p "$far"

@@ -175,7 +175,7 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/err")"; }
 
 @test "cat: not to a terminal; a reader that leaves; a full disk" {
 	nomount special "$model"
-	command -v script >/dev/null || skip "optional: no script(1)"
+	needs_terminal
 	run script -qec "'$TENSORFS' cat '$model' normal" /dev/null 3>&-
 	[[ $status = 2 && $output = *'is a terminal'* ]] || fail "$status $output"
 	rc=0

@@ -104,7 +104,6 @@ static int put_item(struct cat *c, struct tfs_item item)
 		tfs_numbers_of(t, &c->numbers);
 		id.view = c->numbers.view;
 	}
-
 	if (c->as == NPY) {
 		uint8_t header[TFS_VIEW_PREFIX_MAX];
 		const struct tfs_layout l = tfs_file_layout(c->model, id);

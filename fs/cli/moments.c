@@ -99,7 +99,7 @@ static bool add_doubles(struct tfs_moments *m, double *x, size_t n)
 			high[j] = x[i + j] > high[j] ? x[i + j] : high[j];
 			sum[j] += x[i + j] - x[0];
 		}
-	const double mean = (sum_of(sum)) / (double)n;
+	const double mean = sum_of(sum) / (double)n;
 	for (size_t i = 0; i < whole; i += LANES)
 		EACH_LANE(j)
 	squares[j] += (x[i + j] - x[0] - mean) * (x[i + j] - x[0] - mean);
@@ -152,21 +152,15 @@ void tfs_moments_check(struct tfs_moments *m, const struct tfs_numbers *f, const
 		const size_t len = n - at < BLOCK ? n - at : BLOCK;
 		const uint8_t *block = data + at * f->width;
 		const uint32_t most = largest(tfs_numbers_floats(f, block, x, len), len);
-		struct tfs_moments b = { .n = len, .zeros = most ? 0 : len };
+		struct tfs_moments b = { 0 };
 
-		if (most >= INFINITE) {
-			struct tfs_moments all = { 0 };
-
-			tfs_moments_add(&all, f, block, len);
-			b.nan = all.nan;
-			b.inf = all.inf;
-			b.neg_inf = all.neg_inf;
-		}
-		m->n += b.n;
+		if (most >= INFINITE)
+			tfs_moments_add(&b, f, block, len);
+		m->n += len;
 		m->nan += b.nan;
 		m->inf += b.inf;
 		m->neg_inf += b.neg_inf;
-		m->zeros += b.zeros;
+		m->zeros += most ? 0 : len;
 	}
 }
 

@@ -27,11 +27,11 @@ static const struct {
 	const char *dtype;
 	struct tfs_numbers numbers;
 } wide[] = {
-	{ "F64", { .width = 8, .precision = TFS_DOUBLE, .to_double = f64_to_double } },
-	{ "I32", { .width = 4, .precision = TFS_DOUBLE, .to_double = i32_to_double } },
-	{ "U32", { .width = 4, .precision = TFS_DOUBLE, .to_double = u32_to_double } },
-	{ "I64", { .width = 8, .precision = TFS_LONG_DOUBLE, .to_long = i64_to_long } },
-	{ "U64", { .width = 8, .precision = TFS_LONG_DOUBLE, .to_long = u64_to_long } },
+	{ "F64", { .precision = TFS_DOUBLE, .to_double = f64_to_double } },
+	{ "I32", { .precision = TFS_DOUBLE, .to_double = i32_to_double } },
+	{ "U32", { .precision = TFS_DOUBLE, .to_double = u32_to_double } },
+	{ "I64", { .precision = TFS_LONG_DOUBLE, .to_long = i64_to_long } },
+	{ "U64", { .precision = TFS_LONG_DOUBLE, .to_long = u64_to_long } },
 };
 
 bool tfs_numbers_of(const struct tfs_tensor *t, struct tfs_numbers *ret)
@@ -43,15 +43,12 @@ bool tfs_numbers_of(const struct tfs_tensor *t, struct tfs_numbers *ret)
 	if (t->dtype->block_elems != 1 || 8 % t->dtype->block_bytes)
 		return true;
 	for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
-		if (!strcmp(t->dtype->name, wide[i].dtype)) {
+		if (!strcmp(t->dtype->name, wide[i].dtype))
 			*ret = wide[i].numbers;
-			ret->convert = tfs_convert_for(t->dtype);
-			ret->to_odd = tfs_convert_to_odd(t->dtype);
-			return true;
-		}
 	ret->view = TFS_RAW;
 	ret->width = t->dtype->block_bytes;
 	ret->convert = strcmp(t->dtype->name, "F32") != 0 ? tfs_convert_for(t->dtype) : NULL;
+	ret->to_odd = tfs_convert_to_odd(t->dtype);
 	return true;
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -190,12 +191,20 @@ static int flush(struct tfs_outfiles *o)
 	return r;
 }
 
+/* Most of the descriptors that a process may have are for others. */
+static size_t most_together(void)
+{
+	struct rlimit l;
+
+	return !getrlimit(RLIMIT_NOFILE, &l) && l.rlim_cur / 4 < TOGETHER ? l.rlim_cur / 4 : TOGETHER;
+}
+
 int tfs_outfile_end(struct tfs_outfiles *o)
 {
 	o->files[o->n - 1].fd = o->fd;
 	o->fd = -1;
 	o->unflushed += o->at;
-	return o->n - o->n_flushed >= TOGETHER || o->unflushed >= TOGETHER_BYTES ? flush(o) : 0;
+	return o->n - o->n_flushed >= most_together() || o->unflushed >= TOGETHER_BYTES ? flush(o) : 0;
 }
 
 /* --- Names ---------------------------------------------------------------------------------------------------------------- */

@@ -72,12 +72,7 @@ static void complain_set(const struct tfs_model *m, const char *stem)
 	for (uint32_t s = 0; s < m->n_sets; s++) {
 		const char *dir = dir_of(m, s, buf);
 
-		fprintf(stderr, "  ");
-		tfs_put_safe(stderr, dir, strlen(dir), "");
-		if (dir[0])
-			putc('/', stderr);
-		tfs_put_safe(stderr, m->sets[s].stem, strlen(m->sets[s].stem), "");
-		putc('\n', stderr);
+		tfs_complain("  %s%s%s", dir, *dir ? "/" : "", m->sets[s].stem);
 	}
 }
 
@@ -173,6 +168,7 @@ static bool is_meant(const struct tfs_scope *scope, uint32_t set)
 
 static int add_path(struct tfs_tree *tree, const struct tfs_scope *scope, const char *name, struct tfs_items *items)
 {
+	const size_t before = items->n;
 	struct tfs_files files = { 0 };
 	int r = tfs_resolve_name(tree, name, &files);
 
@@ -180,7 +176,7 @@ static int add_path(struct tfs_tree *tree, const struct tfs_scope *scope, const 
 		if (is_meant(scope, files.ids[i].set))
 			r = tfs_items_add(items, (struct tfs_item){ files.ids[i].set, files.ids[i].tensor });
 	free(files.ids);
-	return r == -ENOMEM ? r : r ? -ENOENT : 0;
+	return r == -ENOMEM ? r : r || items->n == before ? -ENOENT : 0;
 }
 
 int tfs_items_named(const struct tfs_model_arg *arg, const struct tfs_scope *scope, const char *name, struct tfs_items *items)
@@ -192,7 +188,7 @@ int tfs_items_named(const struct tfs_model_arg *arg, const struct tfs_scope *sco
 		r = add_meant(arg->model, scope, name, PRINTED, items);
 	if (!r && items->n == before)
 		r = add_path(arg->tree, scope, name, items);
-	if (r == -ENOENT || (!r && items->n == before))
+	if (r == -ENOENT)
 		r = strpbrk(name, "*?[") ? add_meant(arg->model, scope, name, GLOB, items) : 0;
 	return r ? r : items->n > before ? 0 : -ENOENT;
 }

@@ -22,8 +22,8 @@ struct tfs_pending {
 	/* The reader was interrupted. True: nothing else will answer. False: it is being answered already, or this triggers it. */
 	bool (*give_up)(struct tfs_pending *p);
 	/*
-	 * Only a signal that kills ends the wait: for reads, lookups and attributes, which programs don't expect to fail because of a timer. May be set between
-	 * tfs_pending_fill() and tfs_pending_heed_filled().
+	 * Only a signal that kills ends the wait: for reads, lookups and attributes, which programs don't expect to fail because of a timer.
+	 * May be set between tfs_pending_fill() and tfs_pending_heed_filled().
 	 */
 	bool killed_only;
 	bool is_watched; /* where fs->watches, if @killed_only, and after an interrupt that shouldn't end it */

@@ -251,12 +251,12 @@ static bool is_loading(const struct tfs_entry *e)
 	return e->state == TFS_LOADING;
 }
 
-/* The files for which @wanted is true, of which there are @count; the lock is held. */
 static bool is_resident(const struct tfs_entry *e)
 {
 	return e->state == TFS_RESIDENT || e->state == TFS_EVICTING;
 }
 
+/* The files for which @wanted is true, of which there are @count; the lock is held. */
 static struct tfs_file_id *list(struct tfs_residency *rs, bool (*wanted)(const struct tfs_entry *e), uint64_t count, size_t *ret_n)
 {
 	struct tfs_file_id *ids = calloc(count + 1, sizeof *ids);

@@ -339,6 +339,13 @@ import zipfile; assert zipfile.ZipFile(sys.argv[1]).testzip() is None' "$T/out.n
 	done
 }
 
+@test "many small files need few descriptors" {
+	[[ -z $TFS_SANITIZER ]] || skip "optional: a sanitizer needs descriptors of its own"
+	mkmodel --tensors 300 --bytes 1M
+	(ulimit -n 128 && "$TENSORFS" cp "$model" "$T/dir/" 2>"$T/err") || fail "$(cat "$T/err")"
+	(($(ls "$T/dir" | wc -l) >= 300))
+}
+
 @test "the examples of the page run" {
 	mkdir "$T/models" "$T/bin" "$T/models/old"
 	mkmodel --bytes 1M

@@ -74,13 +74,14 @@ static void add_number(struct tfs_table *table, double v)
 
 static void add_figures(struct tfs_table *table, const struct tfs_diff_pair *p)
 {
-	const bool any = p->valued && p->d.n;
+	const double cosine = tfs_difference_cosine(&p->d);
 
-	add_number(table, any ? tfs_difference_max(&p->d) : (double)NAN);
-	add_number(table, any ? tfs_difference_mean(&p->d) : NAN);
-	add_number(table, any ? tfs_difference_relative(&p->d) : NAN);
-	if (any && !isnan(tfs_difference_cosine(&p->d)))
-		tfs_table_addf(table, "%.6f", tfs_difference_cosine(&p->d));
+	/* Without values none is defined. */
+	add_number(table, tfs_difference_max(&p->d));
+	add_number(table, tfs_difference_mean(&p->d));
+	add_number(table, tfs_difference_relative(&p->d));
+	if (!isnan(cosine))
+		tfs_table_addf(table, "%.6f", cosine);
 	else
 		tfs_table_add(table, "-");
 }

@@ -18,7 +18,6 @@
 #include "cli/output.h"
 #include "cli/show/impl.h"
 #include "cli/terminal.h"
-#include "content/values.h"
 #include "tensor/scaled.h"
 
 enum { BINS = 16, OPT_BINS = 256, BINS_MAX = 1000 };

@@ -10,7 +10,6 @@
 #include "cli/reading.h"
 #include "cli/verify/digest.h"
 #include "cli/verify/impl.h"
-#include "content/values.h"
 
 /* A file of a tensor that is read once: for checksums of its bytes, for its values, for both; or only to see whether it can be read. */
 struct file {

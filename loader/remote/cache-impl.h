@@ -21,11 +21,12 @@ struct tfs_cache {
 	int dir;
 	bool writable;
 	uint64_t limit;
-	_Atomic int64_t left;	 /* bytes that may be written before somebody has to look */
-	_Atomic int64_t writing; /* those that were given out, but may not be on the disk yet */
 	_Atomic bool failed;
 	pthread_mutex_t lock; /* guards what follows, and looking for room */
-	double again;	      /* not before this time */
+	pthread_cond_t wrote; /* something */
+	int64_t left;	      /* bytes that may be written before somebody has to look */
+	int64_t writing;      /* those that were given out, but may not be on the disk yet */
+	double again;	      /* somebody has to look, but not before this time */
 	bool said_full;
 };
 

@@ -177,6 +177,7 @@ static int open_cache(const char *dir, bool create, uint64_t limit, struct tfs_c
 	c->dir = -1;
 	c->limit = limit;
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->wrote, NULL);
 	if (*dir == '/') {
 		c->path = strdup(dir);
 	} else {
@@ -209,6 +210,7 @@ void tfs_cache_close(struct tfs_cache *c)
 		return;
 	if (c->dir >= 0)
 		close(c->dir);
+	pthread_cond_destroy(&c->wrote);
 	pthread_mutex_destroy(&c->lock);
 	free(c->path);
 	free(c);
@@ -477,8 +479,8 @@ static int64_t disk_room(const struct tfs_cache *c, bool spare)
 	return (int64_t)(fs.f_bavail * fs.f_frsize) - (spare ? (int64_t)(fs.f_blocks * fs.f_frsize / FREE_SHARE) : 0);
 }
 
-/* Bytes that may be written, for who has asked for @own already; below 0 if there are too many already. */
-static int64_t find_room(const struct tfs_cache *c, const struct tfs_cache_entry *e, size_t n, int64_t own)
+/* Bytes that may be written; below 0 if there are too many already. What is being written may be counted twice. The lock is held. */
+static int64_t find_room(const struct tfs_cache *c, const struct tfs_cache_entry *e, size_t n)
 {
 	int64_t disk = disk_room(c, !c->limit), left;
 	uint64_t used = 0;
@@ -487,7 +489,7 @@ static int64_t find_room(const struct tfs_cache *c, const struct tfs_cache_entry
 		return disk;
 	for (size_t i = 0; i < n; i++)
 		used += e[i].stored;
-	left = (int64_t)(c->limit - used) - (c->writing - own);
+	left = (int64_t)(c->limit - used) - c->writing;
 	return left < disk ? left : disk;
 }
 
@@ -549,68 +551,62 @@ static int64_t reclaim(struct tfs_cache *c, const struct tfs_cache_entry *e, int
 	return freed;
 }
 
-/*
- * Look how much room there is, and delete what was used least recently if that isn't enough for @bytes, which @own are among. The lock is
- * held.
- */
-static int64_t make_room(struct tfs_cache *c, int64_t bytes, int64_t own)
+/* Look how much room there is, and delete what was used least recently if that isn't enough for @bytes. The lock is held. */
+static int64_t make_room(struct tfs_cache *c, int64_t bytes)
 {
 	cleanup_free struct tfs_cache_entry *entries = NULL;
-	int64_t room = c->limit ? 0 : find_room(c, NULL, 0, own);
+	int64_t room = c->limit ? 0 : find_room(c, NULL, 0);
 	size_t n = 0;
 
 	if (room >= bytes || tfs_cache_list(c, &entries, &n))
 		return room;
-	room = find_room(c, entries, n, own);
+	room = find_room(c, entries, n);
 	for (size_t i = 0; i < n && room < bytes; i++)
 		room += reclaim(c, &entries[i], bytes - room);
 	return room;
 }
 
-static bool take_room(struct tfs_cache *c, size_t bytes)
+/*
+ * Find at least @bytes that may be written, for ->left. Where there aren't any, that holds for a while; false: it isn't known, as others
+ * are writing. The lock is held.
+ */
+static bool look_for_room(struct tfs_cache *c, int64_t bytes)
 {
-	bool room = atomic_fetch_sub(&c->left, (int64_t)bytes) >= (int64_t)bytes;
+	const int64_t share = (int64_t)(c->limit / STEP_SHARE), step = c->limit && share < STEP_MAX ? share : STEP_MAX;
+	const int64_t wanted = step > bytes ? step : bytes, got = make_room(c, wanted);
 
-	if (room)
+	if (got < bytes && c->limit && c->writing)
+		return false;
+	c->left = got >= wanted ? wanted : got >= bytes ? bytes : 0;
+	if (c->left)
 		return true;
-	c->left += (int64_t)bytes;
-	pthread_mutex_lock(&c->lock);
-	if (c->left >= (int64_t)bytes) {
-		room = true;
-	} else if (c->writable && tfs_now() >= c->again) {
-		int64_t step = c->limit && (int64_t)(c->limit / STEP_SHARE) < STEP_MAX ? (int64_t)(c->limit / STEP_SHARE) :
-											 STEP_MAX;
-		int64_t got = make_room(c, step > (int64_t)bytes ? step : (int64_t)bytes, (int64_t)bytes);
-
-		room = got >= (int64_t)bytes;
-		c->left = !room ? 0 : got < step || step < (int64_t)bytes ? (int64_t)bytes : step;
-		if (!room) {
-			c->again = tfs_now() + AGAIN_SECONDS;
-			if (!c->said_full)
-				tfs_log_warning("the cache %s is full, and all of it is in use: what comes now isn't kept",
-						c->path);
-			c->said_full = true;
-		}
-	}
-	if (room)
-		c->left -= (int64_t)bytes;
-	pthread_mutex_unlock(&c->lock);
-	return room;
+	c->again = tfs_now() + AGAIN_SECONDS;
+	if (!c->said_full)
+		tfs_log_warning("the cache %s is full, and all of it is in use: what comes now isn't kept", c->path);
+	c->said_full = true;
+	return true;
 }
 
 bool tfs_cache_room(struct tfs_cache *c, size_t bytes)
 {
-	/* First, as others may look how much room there is from now on. */
-	c->writing += (int64_t)bytes;
-	const bool room = take_room(c, bytes);
-	if (!room)
-		c->writing -= (int64_t)bytes;
+	pthread_mutex_lock(&c->lock);
+	while (c->left < (int64_t)bytes && c->writable && tfs_now() >= c->again && !look_for_room(c, (int64_t)bytes))
+		pthread_cond_wait(&c->wrote, &c->lock);
+	const bool room = c->left >= (int64_t)bytes;
+	if (room) {
+		c->left -= (int64_t)bytes;
+		c->writing += (int64_t)bytes;
+	}
+	pthread_mutex_unlock(&c->lock);
 	return room;
 }
 
 void tfs_cache_wrote(struct tfs_cache *c, size_t bytes)
 {
+	pthread_mutex_lock(&c->lock);
 	c->writing -= (int64_t)bytes;
+	pthread_cond_broadcast(&c->wrote);
+	pthread_mutex_unlock(&c->lock);
 }
 
 void tfs_cache_failed(struct tfs_cache *c, int code)

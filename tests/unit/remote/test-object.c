@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
+#include <unistd.h>
 
 #include "remote/cache.h"
 
@@ -301,6 +303,35 @@ static void trees_are_whole_or_not_there(void **state)
 	assert_int_equal(tfs_cache_get_tree(k->cache, "other", &got, &doubted), -ENOENT);
 }
 
+enum { MIB = 1 << 20 };
+
+static void *ask_for_a_mib(void *cache)
+{
+	return tfs_cache_room(cache, MIB) ? cache : NULL;
+}
+
+/* 1.25 MiB are on the disk, of which 1 MiB is said to be being written: of 3 MiB there is room for another one, once that is over. */
+static void what_is_being_written_is_waited_for(void **state)
+{
+	struct kept *k = *state;
+	struct tfs_cache *limited;
+	pthread_t asks;
+	void *got;
+
+	assert_int_equal(tfs_cache_open(in_tree(k->dir, "cache"), 3 * MIB, &limited, NULL), 0);
+	assert_true(tfs_cache_room(limited, MIB));
+	put(k, 0, 20);
+	assert_int_equal(pthread_create(&asks, NULL, ask_for_a_mib, limited), 0);
+	usleep(50000); /* it looks, and waits; if it hasn't begun, it has nothing to wait for */
+	tfs_cache_wrote(limited, MIB);
+	assert_int_equal(pthread_join(asks, &got), 0);
+	assert_ptr_equal(got, limited);
+	/* Now there is too much, and it isn't of any use to wait. */
+	tfs_cache_wrote(limited, MIB);
+	assert_false(tfs_cache_room(limited, 2 * MIB));
+	tfs_cache_close(limited);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +346,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(claims_are_exclusive_between_processes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(in_memory_it_is_the_same_until_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(trees_are_whole_or_not_there, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_is_being_written_is_waited_for, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

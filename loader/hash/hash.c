@@ -10,10 +10,10 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "base/cleanup.h"
 #include "base/thread.h"
+#include "base/xxh3.h"
 #include "cache/report.h"
 #include "cache/stream.h"
 #include "hash/hash-table.h"

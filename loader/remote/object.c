@@ -11,11 +11,11 @@
 #include <unistd.h>
 
 #define XXH_STATIC_LINKING_ONLY
-#include <xxhash.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/xxh3.h"
 #include "remote/cache.h"
 
 /* The state of a grain; CLAIMED besides. */

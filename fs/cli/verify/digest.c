@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
+#include "base/xxh3.h"
 #include "config.h"
 
 #ifdef HAVE_NETTLE

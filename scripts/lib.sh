@@ -42,13 +42,14 @@ tfs_clang='clang 14 clang-14 libclang-rt-14-dev'
 tfs_linters='clang-format 14 clang-format-14
 clang-tidy 14 clang-tidy-14
 cppcheck 2.10 cppcheck
-shellcheck 0.9 shellcheck'
+shellcheck 0.9 shellcheck
+valgrind 3.19 valgrind'
 
 # tfs_linter TOOL VERSION: prints the command that is it.
 tfs_linter() {
 	local command
 	for command in "$1-$2" "$1"; do
-		if [[ $("$command" --version 2>/dev/null) =~ (version:?|Cppcheck)\ "$2"([^0-9]|$) ]]; then
+		if [[ $("$command" --version 2>/dev/null) =~ (version:?\ |Cppcheck\ |valgrind-)"$2"([^0-9]|$) ]]; then
 			printf '%s\n' "$command"
 			return 0
 		fi

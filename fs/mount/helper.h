@@ -22,6 +22,7 @@ struct tfs_message {
 	int32_t what;  /* request: which; answer: the result, 0 or more, or -errno */
 	int32_t flags; /* request: see there */
 	uint32_t len;  /* of @data */
+	uint32_t none; /* 0, where there would be bytes of nobody's */
 	union {
 		char text[PATH_MAX]; /* in a request: ends with a NUL */
 		struct stat st;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -160,6 +161,7 @@ static void serve(int socket, void *arg)
 
 static int ask(void *arg, int what, int at, const char *path, int flags, struct tfs_message *m, int *ret_fd)
 {
+	memset(m, 0, offsetof(struct tfs_message, data));
 	m->what = what;
 	m->flags = flags;
 	int r = tfs_message_text(m, path);

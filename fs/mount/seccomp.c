@@ -233,7 +233,7 @@ int tfs_filter(enum tfs_filter which)
 	const struct sock_fprog program = { .len = p.n, .filter = p.code };
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program))
-		return -errno;
+		return errno == ENOSYS || errno == EINVAL ? -EOPNOTSUPP : -errno; /* a kernel that was built without */
 	return 0;
 }
 

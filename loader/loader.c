@@ -314,6 +314,12 @@ static void prefetch_all(struct tfs_loader *l)
 		tfs_originals_all(l->originals, true);
 }
 
+/* Of a file; a remote one has none, and its reads end in time. */
+static uint64_t device_of(const void *model, uint32_t node)
+{
+	return ((const struct tfs_model *)model)->nodes[node].id.dev;
+}
+
 int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_options *options, struct tfs_loader **ret_loader,
 		      struct tfs_error *err)
 {
@@ -330,6 +336,8 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 	l->sched = tfs_sched_create();
 	if (!l->sources || !l->sched)
 		r = tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
+	else
+		tfs_sched_set_storages(l->sched, device_of, model);
 	if (!r && options->resident)
 		r = options->store ? 0 : tfs_store_open(options->memory, &l->own_store, err);
 	l->store = options->store ? options->store : l->own_store;

@@ -99,13 +99,30 @@ const char *tfs_message_path(const struct tfs_message *m)
 	return m->len && m->len <= sizeof m->data.text && strnlen(m->data.text, m->len) == m->len - 1 ? m->data.text : NULL;
 }
 
-/* *@ret_fd: the descriptor that came with the answer, or -1. */
-static int ask(struct tfs_helper *h, struct tfs_message *m, const int *fds, unsigned n_fds, int *ret_fd)
+/* What may wait no longer than this for another one's answer. */
+static const struct timespec patience = { .tv_nsec = 20000000 };
+
+static int lock_soon(struct tfs_helper *h)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += patience.tv_nsec;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	return pthread_mutex_clocklock(&h->lock, CLOCK_MONOTONIC, &until) ? -EAGAIN : 0;
+}
+
+/* *@ret_fd: the descriptor that came with the answer, or -1. @soon: -EAGAIN, if somebody else's answer takes a while. */
+static int ask(struct tfs_helper *h, struct tfs_message *m, const int *fds, unsigned n_fds, bool soon, int *ret_fd)
 {
 	unsigned n = 0;
 
 	*ret_fd = -1;
-	pthread_mutex_lock(&h->lock);
+	if (soon && lock_soon(h))
+		return -EAGAIN;
+	if (!soon)
+		pthread_mutex_lock(&h->lock);
 	int r = h->socket < 0 ? -EPIPE : send_message(h->socket, m, fds, n_fds, 0);
 	if (!r)
 		r = receive_message(h->socket, m, ret_fd, 1, &n);
@@ -115,7 +132,7 @@ static int ask(struct tfs_helper *h, struct tfs_message *m, const int *fds, unsi
 
 int tfs_helper_ask(struct tfs_helper *h, struct tfs_message *m, int fd, int *ret_fd)
 {
-	int got, r = ask(h, m, &fd, fd >= 0, &got);
+	int got, r = ask(h, m, &fd, fd >= 0, false, &got);
 
 	if (ret_fd)
 		*ret_fd = got;
@@ -124,9 +141,18 @@ int tfs_helper_ask(struct tfs_helper *h, struct tfs_message *m, int fd, int *ret
 	return r;
 }
 
+int tfs_helper_ask_soon(struct tfs_helper *h, struct tfs_message *m, int fd)
+{
+	int got, r = ask(h, m, &fd, 1, true, &got);
+
+	if (got >= 0)
+		close(got);
+	return r;
+}
+
 int tfs_helper_ask_with(struct tfs_helper *h, struct tfs_message *m, const int *fds, unsigned n)
 {
-	int got, r = ask(h, m, fds, n, &got);
+	int got, r = ask(h, m, fds, n, false, &got);
 
 	if (got >= 0)
 		close(got);

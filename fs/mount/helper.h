@@ -66,6 +66,9 @@ void tfs_helper_stop(struct tfs_helper *h);
  */
 int tfs_helper_ask(struct tfs_helper *h, struct tfs_message *m, int fd, int *ret_fd);
 
+/* The same with @fd; none is expected. -EAGAIN: it answers somebody else, and that takes a while: perhaps it waits for storage that hangs. */
+int tfs_helper_ask_soon(struct tfs_helper *h, struct tfs_message *m, int fd);
+
 /* The same with the @n descriptors @fds; none is expected. */
 int tfs_helper_ask_with(struct tfs_helper *h, struct tfs_message *m, const int *fds, unsigned n);
 

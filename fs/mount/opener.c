@@ -217,7 +217,7 @@ static int ask_open(void *arg, const char *path, int flags)
 int tfs_opener_pages(void *helper, int fd, uint64_t offset, unsigned n, uint8_t ret_map[TFS_FILE_MAP])
 {
 	struct tfs_message m = { .what = PAGES, .len = sizeof m.data.pages, .data.pages = { offset, n } };
-	int r = tfs_helper_ask(helper, &m, fd, NULL);
+	int r = tfs_helper_ask_soon(helper, &m, fd);
 
 	if (!r && m.len != sizeof m.data.map)
 		return -EPROTO;

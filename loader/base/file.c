@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -212,7 +213,7 @@ int tfs_file_cached(int fd, uint64_t offset, uint64_t len, uint64_t *ret_pages)
 /* What is brought in at once is hardly less than this, so one page tells of its neighbours. */
 enum { SAMPLE = 64 << 10 };
 
-bool tfs_file_all_cached(int fd, uint64_t offset, uint64_t len)
+int tfs_file_all_cached(int fd, uint64_t offset, uint64_t len)
 {
 	const uint64_t page = page_size(), last = offset + len - 1;
 	uint64_t pages;
@@ -221,9 +222,11 @@ bool tfs_file_all_cached(int fd, uint64_t offset, uint64_t len)
 
 	if (!r)
 		return pages >= last / page - offset / page + 1;
+	if (r == -EAGAIN || fcntl(fd, F_GETFL) & O_DIRECT)
+		return r;
 	struct iovec v = { &byte, 1 };
 	for (uint64_t at = offset; at < last; at += SAMPLE)
 		if (preadv2(fd, &v, 1, (off_t)at, RWF_NOWAIT) != 1)
-			return false;
+			return 0;
 	return preadv2(fd, &v, 1, (off_t)last, RWF_NOWAIT) == 1;
 }

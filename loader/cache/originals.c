@@ -374,7 +374,7 @@ static void look(struct tfs_originals *o, struct original *f)
 	tfs_list_init(&again);
 	pthread_mutex_unlock(&o->lock);
 	int r = tfs_source_pin(o->sources, f->node, &source, &err);
-	bool cached = !r && f->size && tfs_file_all_cached(source->in.fd, 0, f->size);
+	bool cached = !r && f->size && tfs_source_cached(source, 0, f->size);
 	if (!r)
 		tfs_source_unpin(o->sources, source);
 	pthread_mutex_lock(&o->lock);

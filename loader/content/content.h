@@ -50,6 +50,8 @@ struct tfs_extractor;
 struct tfs_content_ops {
 	/* The content's position if it is in one file as it is; NULL: never. */
 	struct tfs_extent (*extent)(const void *of);
+	/* Else the file that it, or the most of it, is made of: a node; NULL: of many. */
+	uint32_t (*file)(const void *of);
 	/*
 	 * The tensor whose deflate stream the content is part of: it is read in order, one part at a time, as a stream can't have
 	 * two readers at once. NULL, or a result of NULL: any parts, in any order.

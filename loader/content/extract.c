@@ -660,11 +660,16 @@ static int read_scaled(const void *of, struct tfs_extractor *x, struct tfs_read_
 	return tfs_scaled_read(x->scaled, x, of, rq);
 }
 
+static uint32_t file_of(const void *t)
+{
+	return ((const struct tfs_tensor *)t)->source;
+}
+
 struct tfs_content tfs_content_of_tensor(const struct tfs_tensor *t)
 {
 	static const struct tfs_content_ops extent = { .extent = extent_of, .read = read_tensor };
-	static const struct tfs_content_ops encoded = { .in_order = stream_of, .read = read_tensor };
-	static const struct tfs_content_ops scaled = { .read = read_scaled };
+	static const struct tfs_content_ops encoded = { .file = file_of, .in_order = stream_of, .read = read_tensor };
+	static const struct tfs_content_ops scaled = { .file = file_of, .read = read_scaled };
 
 	if (tfs_is_scaled(t))
 		return (struct tfs_content){ &scaled, t };

@@ -244,9 +244,13 @@ void tfs_source_unpin(struct tfs_sources *p, struct tfs_source *s)
 		source_free(victim);
 }
 
-bool tfs_source_cached(const struct tfs_source *s, uint64_t offset, uint64_t len)
+bool tfs_source_cached(struct tfs_source *s, uint64_t offset, uint64_t len)
 {
-	return !tfs_source_is_remote(s) && tfs_file_all_cached(s->in.fd, offset, len);
+	if (tfs_source_is_remote(s))
+		return false;
+	int r = tfs_file_all_cached(s->in.fd, offset, len), fd = r < 0 && r != -EAGAIN ? buffered(s) : -1;
+
+	return (fd < 0 ? r : tfs_file_all_cached(fd, offset, len)) > 0;
 }
 
 int tfs_source_read_remote(struct tfs_source *s, uint64_t offset, size_t len, void *buf, bool ahead, struct tfs_error *err)

@@ -97,7 +97,7 @@ int tfs_source_read(struct tfs_source *s, uint64_t offset, size_t len, void *buf
 		    struct tfs_error *err);
 
 /* Does the page cache hold all of the range? If the kernel doesn't tell: no. */
-bool tfs_source_cached(const struct tfs_source *s, uint64_t offset, uint64_t len);
+bool tfs_source_cached(struct tfs_source *s, uint64_t offset, uint64_t len);
 
 /* The part of tfs_source_read() that is O_DIRECT. -errno: any reason, which may not affect a buffered read. */
 int tfs_source_read_direct(struct tfs_source *s, uint64_t offset, size_t len, uint8_t *buf, uint8_t **ret_data);

@@ -18,14 +18,37 @@
 /* Maximum number of deflate streams being read at once: as many as there can be threads. */
 enum { IN_ORDER_MAX = 64 };
 
+/*
+ * A storage hangs if it has finished nothing for so long, though something is in progress. Until it does, no more of it is begun; what is
+ * in progress there leaves the depth to others, and helpers take the jobs of these, as the workers may be waiting for it.
+ */
+#define HANGS_AFTER 1.0
+/* How often that is looked at, while something is queued. */
+#define LOOK_EVERY 0.25
+/* What is in progress of others counts as of no storage. */
+enum { STORAGES = 16 };
+
+struct in_progress {
+	uint64_t storage;
+	unsigned jobs, fills;
+	double since; /* nothing of it was finished after this time */
+	bool hangs;
+};
+
 struct tfs_sched {
 	pthread_mutex_t lock;	/* guards all below, and the private part of every transfer */
 	pthread_cond_t work;	/* for workers that aren't helpers */
 	pthread_cond_t helped;	/* for helpers */
 	bool stopped, called;	/* called: helpers, for any job */
+	bool watched;		/* a helper looks now and then whether a storage hangs */
 	struct tfs_depth depth; /* maximum of busy */
 	struct tfs_list queue[TFS_PRIORITIES];
-	unsigned busy, fills;				 /* jobs taken but not given back; those of them that are fills */
+	unsigned busy, fills;	   /* jobs taken but not given back; those of them that are fills */
+	unsigned hung, hung_fills; /* those of both whose storage hangs */
+	struct in_progress storages[STORAGES];
+	unsigned n_storages;
+	tfs_sched_storage_fn *storage_of;
+	const void *storage_arg;
 	const struct tfs_tensor *in_order[IN_ORDER_MAX]; /* one for each stream with a job in progress */
 	unsigned n_in_order;
 	/* Bandwidth: bytes of finished jobs over the time in which any was in progress. */
@@ -48,6 +71,12 @@ struct tfs_sched *tfs_sched_create(void)
 	return s;
 }
 
+void tfs_sched_set_storages(struct tfs_sched *s, tfs_sched_storage_fn *storage_of, const void *arg)
+{
+	s->storage_of = storage_of;
+	s->storage_arg = arg;
+}
+
 void tfs_sched_destroy(struct tfs_sched *s)
 {
 	if (!s)
@@ -58,13 +87,70 @@ void tfs_sched_destroy(struct tfs_sched *s)
 	free(s);
 }
 
+/* --- Storages; the lock is held ----------------------------------------------------------------------------------- */
+
+static struct in_progress *find_storage(struct tfs_sched *s, uint64_t storage)
+{
+	for (unsigned i = 0; i < s->n_storages; i++)
+		if (s->storages[i].storage == storage)
+			return &s->storages[i];
+	return NULL;
+}
+
+/* Which of them hang? */
+static void look_at_storages(struct tfs_sched *s)
+{
+	const double before = s->n_storages ? tfs_now() - HANGS_AFTER : 0;
+
+	s->hung = s->hung_fills = 0;
+	for (unsigned i = 0; i < s->n_storages; i++) {
+		struct in_progress *p = &s->storages[i];
+
+		p->hangs = p->since < before;
+		s->hung += p->hangs ? p->jobs : 0;
+		s->hung_fills += p->hangs ? p->fills : 0;
+	}
+}
+
+static void storage_taken(struct tfs_sched *s, const struct tfs_job *job)
+{
+	struct in_progress *p = find_storage(s, job->storage);
+
+	if (!job->storage || (!p && s->n_storages == STORAGES))
+		return;
+	if (!p) {
+		p = &s->storages[s->n_storages++];
+		*p = (struct in_progress){ .storage = job->storage, .since = job->taken_at };
+	}
+	p->jobs++;
+	p->fills += job->fill;
+}
+
+static void storage_done(struct tfs_sched *s, const struct tfs_job *job)
+{
+	struct in_progress *p = find_storage(s, job->storage);
+
+	if (p) {
+		p->fills -= job->fill;
+		p->since = tfs_now();
+		if (!--p->jobs)
+			*p = s->storages[--s->n_storages];
+	}
+	look_at_storages(s);
+}
+
 /* --- The queue; the lock is held ------------------------------------------------------------------------------- */
 
 /* Must @t wait for a job in progress? */
 static bool must_wait(const struct tfs_sched *s, const struct tfs_transfer *t)
 {
+	const unsigned busy = s->busy - s->hung, fills = s->fills - s->hung_fills;
+
+	for (unsigned i = 0; s->hung && i < s->n_storages; i++)
+		if (s->storages[i].hangs && s->storages[i].storage == t->storage)
+			return true;
 	/* A fill may take as long as storage likes, so it leaves the depth to others. */
-	if (t->fill ? s->busy >= s->depth.now : s->busy - s->fills >= s->depth.now)
+	if (t->fill ? busy >= s->depth.now : busy - fills >= s->depth.now)
 		return true;
 	if (!t->in_order)
 		return false;
@@ -80,7 +166,7 @@ static struct tfs_transfer *first(const struct tfs_sched *s, bool helper)
 {
 	for (int p = 0; p < TFS_PRIORITIES; p++)
 		tfs_list_each(struct tfs_transfer, t, &s->queue[p], link)
-			if ((t->fill ? helper : !helper || s->called) && !must_wait(s, t))
+			if ((t->fill ? helper : !helper || s->called || s->hung) && !must_wait(s, t))
 				return t;
 	return NULL;
 }
@@ -98,7 +184,7 @@ static void wake(struct tfs_sched *s)
 {
 	if (first(s, false))
 		pthread_cond_signal(&s->work);
-	if (first(s, true))
+	if (first(s, true) || (!s->watched && s->n_storages && any_queued(s)))
 		pthread_cond_signal(&s->helped);
 }
 
@@ -195,8 +281,9 @@ int tfs_sched_add(struct tfs_sched *s, struct tfs_transfer *t)
 	t->plain = ops->extent;
 	if (t->plain)
 		extent = ops->extent(t->content.of);
-	t->node = extent.node;
+	t->node = t->plain ? extent.node : ops->file ? ops->file(t->content.of) : UINT32_MAX;
 	t->offset = extent.offset + t->at;
+	t->storage = s->storage_of && t->node != UINT32_MAX ? s->storage_of(s->storage_arg, t->node) : 0;
 	t->in_order = ops->in_order ? ops->in_order(t->content.of) : NULL;
 	t->queued = t->begun = false;
 	t->n_chunks = tfs_transfer_chunks(t);
@@ -387,6 +474,15 @@ static int wait_for_job(struct tfs_sched *s, bool helper, double until)
 {
 	pthread_cond_t *c = helper ? &s->helped : &s->work;
 
+	if (helper && !s->watched && s->n_storages && any_queued(s)) {
+		const double look = tfs_now() + LOOK_EVERY;
+
+		s->watched = true;
+		int r = tfs_cond_wait_until(c, &s->lock, look < until ? look : until);
+		s->watched = false;
+		look_at_storages(s);
+		return look < until ? 0 : r;
+	}
 	return isinf(until) ? pthread_cond_wait(c, &s->lock) : tfs_cond_wait_until(c, &s->lock, until);
 }
 
@@ -425,6 +521,8 @@ enum tfs_take tfs_sched_take(struct tfs_sched *s, bool helper, double patience, 
 	if (t->in_order)
 		s->in_order[s->n_in_order++] = t->in_order;
 	job->taken_at = tfs_now();
+	job->storage = t->storage;
+	storage_taken(s, job);
 	if (!s->busy++)
 		s->busy_since = job->taken_at;
 	s->fills += job->fill;
@@ -517,6 +615,7 @@ void tfs_sched_done(struct tfs_sched *s, struct tfs_job *job, enum tfs_read_how 
 	}
 	s->busy--;
 	s->fills -= job->fill;
+	storage_done(s, job);
 	wake(s);
 	pthread_mutex_unlock(&s->lock);
 	for (unsigned i = 0; i < n; i++)

@@ -65,8 +65,9 @@ struct tfs_transfer {
 	void *buf;		    /* read straight into this if a job has no other part; NULL or as tfs_source_read() requires */
 	bool fill;		    /* its content is an extent, which is to be in the page cache; write() isn't called */
 	/* Private to the scheduler, guarded by its lock. */
-	bool plain; /* its content is an extent: the bytes are those of the file @node from @offset on, and it may be joined */
-	uint32_t node;
+	bool plain;    /* its content is an extent: the bytes are those of the file @node from @offset on, and it may be joined */
+	uint32_t node; /* UINT32_MAX: several */
+	uint64_t storage;		   /* 0: not known */
 	uint64_t offset;		   /* if it isn't, the same as at */
 	const struct tfs_tensor *in_order; /* as returned by its content */
 	struct tfs_list link;
@@ -100,10 +101,11 @@ struct tfs_job_part {
 /* One read: parts in ascending order of position in the source, or a single part that isn't an extent. */
 struct tfs_job {
 	uint32_t node;
-	uint64_t offset; /* of the first byte of the first part, in the file or, if that isn't an extent, in its content */
-	size_t len;	 /* to the last byte of the last part */
-	bool fill;	 /* it has one part, which is such a transfer's */
-	double taken_at; /* of tfs_now() */
+	uint64_t storage; /* of its first part; 0: not known */
+	uint64_t offset;  /* of the first byte of the first part, in the file or, if that isn't an extent, in its content */
+	size_t len;	  /* to the last byte of the last part */
+	bool fill;	  /* it has one part, which is such a transfer's */
+	double taken_at;  /* of tfs_now() */
 	enum tfs_priority priority; /* when it was taken */
 	unsigned n_parts;
 	struct tfs_job_part parts[TFS_JOB_PARTS];
@@ -123,6 +125,13 @@ struct tfs_sched_stats {
 struct tfs_sched;
 
 struct tfs_sched *tfs_sched_create(void);
+
+/* Which storage is the file @node on? 0: one that doesn't hang, or that isn't known. */
+typedef uint64_t tfs_sched_storage_fn(const void *arg, uint32_t node);
+
+/* To be called before there are transfers. A storage that hangs doesn't hold up what is read from others. */
+void tfs_sched_set_storages(struct tfs_sched *s, tfs_sched_storage_fn *storage_of, const void *arg);
+
 void tfs_sched_destroy(struct tfs_sched *s); /* after tfs_sched_stop() and after the workers are gone; accepts NULL */
 
 /* Workers' takes return false from now on, and every transfer that is still queued ends with -ECANCELED. */
@@ -161,7 +170,7 @@ enum tfs_take { TFS_TAKE_STOP, TFS_TAKE_IDLE, TFS_TAKE_JOB };
 
 /*
  * For workers. The next job, which must be given back to tfs_sched_done(); IDLE if there is none within @patience seconds, which may
- * be INFINITY. Fills are only for a @helper, and other jobs only once helpers have been called.
+ * be INFINITY. Fills are only for a @helper, and other jobs only once helpers have been called, or while a storage hangs.
  */
 enum tfs_take tfs_sched_take(struct tfs_sched *s, bool helper, double patience, struct tfs_job *ret_job);
 

@@ -99,7 +99,7 @@ static size_t read_direct(const struct tfs_object *o, uint8_t *buf, size_t len, 
 	size_t got = 0;
 
 	if (o->direct_fd < 0 || len < TFS_GRAIN || offset % TFS_OBJECT_ALIGN || (uintptr_t)buf % TFS_OBJECT_ALIGN ||
-	    tfs_file_all_cached(o->data_fd, offset, len))
+	    tfs_file_all_cached(o->data_fd, offset, len) > 0)
 		return 0;
 	while (got < want) {
 		ssize_t n = pread(o->direct_fd, buf + got, want - got, (off_t)(offset + got));

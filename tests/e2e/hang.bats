@@ -128,6 +128,47 @@ ends_at_once() {
 
 not_mounted() { ! is_mounted "$mnt"; }
 
+# As many wait for the one that hangs as there are threads that read, and more.
+other_storage() {
+	need_root
+	[[ -x $(dirname "$TENSORFS")/tests/bench/slow ]] || skip "optional: built without the benchmarks"
+	mkdir "$T/slow"
+	py "$e2e/scenario.py" sizes "$T/far" far{0..79}=70000
+	py "$e2e/scenario.py" sizes "$T/near" near{0..9}=70000 large=9000000
+	ln -s "$T/slow" "$T/near/sub"
+	slow "$T/far" "$T/slow" 0 10000 128
+	start --prefetch=none --open-wait=3600 --follow-links=all "$@" "$T/near" "$mnt"
+	py - "$T/near/model.safetensors" "$T" <<-'END'
+		import json, pathlib, sys
+		data = pathlib.Path(sys.argv[1]).read_bytes()
+		start = 8 + int.from_bytes(data[:8], "little")
+		for name, of in json.loads(data[8:start]).items():
+		    if name != "__metadata__":
+		        begin, end = of["data_offsets"]
+		        pathlib.Path(sys.argv[2], name).write_bytes(data[start + begin : start + end])
+	END
+	hold
+	waits cat "$mnt/sub/tensors/far0"
+	sleep 0.2
+	timeout 30 cmp "$mnt/tensors/near0" "$T/near0"
+	for i in {1..79}; do waits cat "$mnt/sub/tensors/far$i"; done
+	sleep 2
+	for i in {1..9}; do timeout 30 cmp "$mnt/tensors/near$i" "$T/near$i"; done
+	timeout 30 cmp "$mnt/tensors/large" "$T/large"
+	let_go
+	for pid in "${waiters[@]}"; do wait "$pid"; done
+	waiters=()
+	timeout 30 cat "$mnt"/sub/tensors/* >/dev/null
+}
+
+@test "of a model on two storages one hangs: tensors on the other one are loaded" {
+	other_storage
+}
+
+@test "the same read by threads" {
+	other_storage --engine=threads
+}
+
 @test "SIGTERM unmounts at once, and a second one ends all who wait" {
 	hung --fuse-uring=off
 	expect_log 'warning: exiting without waiting'

@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -15,6 +13,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "cache/memory.h"
+#include "cache/readers.h"
 
 /*
  * A segment is what is queued, held and given up at a time: a share of the memory that may be used, so that a window has a few, but
@@ -38,9 +37,6 @@ enum { WINDOW_SHARE = 2 };
 /* Use no less than this power of two's part of the memory if it is short: readers go on, and what they read isn't ours to decide. */
 enum { SAVING_MAX = 2 };
 
-/* Processes that are remembered as readers of a set. */
-enum { READERS = 16 };
-
 /* One of a set's files. */
 struct original {
 	struct tfs_list opened; /* in the list of those that were opened and aren't brought in */
@@ -56,8 +52,7 @@ struct set {
 	uint32_t first, n; /* in files[] */
 	uint32_t cursor;   /* the file that was opened last, of n */
 	uint64_t total;
-	pid_t readers[READERS]; /* process ids; 0: none */
-	unsigned next_reader;	/* whose entry to use next */
+	struct tfs_readers readers;
 	bool wanted;
 	bool unknown_reader; /* one whose process id isn't known */
 };
@@ -153,52 +148,6 @@ struct tfs_originals *tfs_originals_create(const struct tfs_model *model, struct
 	return o;
 }
 
-/* --- Readers; the lock is held --------------------------------------------------------------------------------------- */
-
-static bool is_alive(pid_t pid)
-{
-	return pid && (!kill(pid, 0) || errno == EPERM);
-}
-
-/* The process of thread @tid; 0: gone. */
-static pid_t process_of(pid_t tid)
-{
-	char path[64], line[128];
-	int pid = 0;
-
-	snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
-	FILE *f = fopen(path, "re");
-	while (f && !pid && fgets(line, sizeof line, f))
-		if (sscanf(line, "Tgid: %d", &pid) != 1)
-			pid = 0;
-	if (f)
-		fclose(f);
-	return pid ? pid : is_alive(tid) ? tid : 0; /* /proc may hide it */
-}
-
-static void add_reader(struct set *set, pid_t pid)
-{
-	unsigned at = set->next_reader;
-
-	for (unsigned i = 0; i < READERS; i++)
-		if (set->readers[i] == pid)
-			return;
-	for (unsigned i = 0; i < READERS; i++)
-		if (!is_alive(set->readers[i]))
-			at = i;
-	set->readers[at] = pid;
-	set->next_reader = (at + 1) % READERS;
-}
-
-static bool has_reader(const struct tfs_originals *o, const struct set *set)
-{
-	bool any = o->all || set->unknown_reader;
-
-	for (unsigned i = 0; i < READERS && !any; i++)
-		any = is_alive(set->readers[i]);
-	return any;
-}
-
 /* --- Segments -------------------------------------------------------------------------------------------------------- */
 
 static struct tfs_extent extent_of(const void *of)
@@ -257,6 +206,11 @@ static void cancel(struct tfs_originals *o, uint32_t set)
 }
 
 /* --- What comes next; the lock is held ------------------------------------------------------------------------------- */
+
+static bool has_reader(const struct tfs_originals *o, const struct set *set)
+{
+	return o->all || set->unknown_reader || tfs_readers_any(&set->readers);
+}
 
 static bool is_over(const struct original *f)
 {
@@ -586,12 +540,12 @@ void tfs_originals_opened(struct tfs_originals *o, uint32_t node, pid_t tid)
 		return;
 	struct original *f = &o->files[o->by_node[node]];
 	struct set *set = &o->sets[f->set];
-	pid_t pid = tid ? process_of(tid) : 0;
+	pid_t pid = tid ? tfs_reader_of(tid) : 0;
 
 	pthread_mutex_lock(&o->lock);
 	o->stats.opens++;
 	if (pid)
-		add_reader(set, pid);
+		tfs_readers_add(&set->readers, pid);
 	set->unknown_reader |= !tid;
 	set->wanted = true;
 	set->cursor = (uint32_t)(f - o->files) - set->first;

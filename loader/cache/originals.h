@@ -11,7 +11,7 @@
  * first page of each segment is left out, so it appears in the page cache only when a reader gets there. Segments that a reader has
  * passed are given up, the oldest first, when there is no room for the next.
  *
- * Only while a process that opened one of a set's files is alive. Nothing here fails: what isn't read ahead is read by its reader.
+ * Only while a process that opened one of a set's files lives (readers.h). Nothing here fails: what isn't read ahead is read by its reader.
  * Thread-safe.
  */
 #ifndef TFS_CACHE_ORIGINALS_H

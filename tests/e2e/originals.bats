@@ -118,15 +118,18 @@ orig() { py "$e2e/originals.py" "$@"; }
 }
 
 # bats test_tags=slow
-@test "a reader that is killed leaves nothing running" {
+@test "a reader that is killed leaves nothing running, also if its parent doesn't wait for it" {
 	mkmodel --bytes 256M --shards 2
 	slow_source 50
 	begin
-	hold "$mnt/$(cd "$model" && ls -- *1-of*.safetensors)"
+	# shellcheck disable=SC2016 # that shell expands it
+	sh -c '"$@" & echo $! >"$0"; exec sleep 1000' "$T/reader" "$TFS_PYTHON" "$e2e/originals.py" held \
+		"$mnt/$(cd "$model" && ls -- *1-of*.safetensors)" 3>&- 7>&- 9>&- >"$T/held" &
+	helpers+=($!)
 	wait_until stat_gets originals_read_bytes -gt 0
-	kill -KILL $!
-	wait $! || :
+	kill -KILL "$(cat "$T/reader")"
 	wait_until stopped
+	[[ $(ps -o stat= -p "$(cat "$T/reader")") = Z* ]] || fail "somebody has waited for it"
 	wait_until source_rests
 	before=$(source_has bytes)
 	((before < size)) || fail "all of it was read"

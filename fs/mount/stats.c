@@ -155,7 +155,8 @@ static const char *last_error_of(const struct tfs_loader_stats *s)
 {
 	return s->residency.last_error[0] ? s->residency.last_error :
 	       s->streams.last_error[0]	  ? s->streams.last_error :
-					    s->hashes.last_error;
+	       s->hashes.last_error[0]	  ? s->hashes.last_error :
+					    s->originals.last_error;
 }
 
 /* Of a remote model only. */
@@ -236,7 +237,7 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	add_text(r, "originals", "%s", originals->state);
 	count(r, "originals_opens", originals->opens, "opens of original weight files");
 	count(r, "originals_cached", originals->cached, "times that one of them was in the page cache already");
-	count(r, "originals_failed", originals->failed, "of them, those that couldn't be read ahead");
+	count(r, "originals_failed", originals->failed, "original weight files that couldn't be read ahead");
 	count(r, "originals_read_bytes", s->sched.bytes[TFS_READ_FILLED], "bytes of them brought into the page cache");
 	count(r, "originals_given_up_bytes", originals->given_up, "bytes of these given up, as memory was wanted");
 	gauge(r, "originals_held_bytes", originals->held, "used of the budget, by what they have in the page cache because of us");
@@ -291,7 +292,7 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	gauge(r, "shared_bytes", res->shared_bytes, "memory saved by sharing");
 	gauge(r, "hashed", s->hashes.known, "tensors whose hash is known");
 	count(r, "hashed_bytes", s->hashes.bytes, "bytes hashed");
-	count(r, "errors", res->failures + s->streams.failures + s->hashes.failures, "reads that failed");
+	count(r, "errors", res->failures + s->streams.failures + s->hashes.failures + originals->failed, "reads that failed");
 	const char *last = last_error_of(s);
 	add_text(r, "last_error", "%s",
 		 !last[0]	  ? "none" :

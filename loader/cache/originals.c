@@ -5,6 +5,7 @@
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -164,6 +165,26 @@ static int segment_begin(struct tfs_transfer *t, struct tfs_error *err)
 	return 0;
 }
 
+/* @f couldn't be read ahead. Once for each file, and its reader finds out for itself. Without the lock. */
+static void note_failure(struct tfs_originals *o, struct original *f, const struct tfs_error *why)
+{
+	struct tfs_error err = *why;
+	char line[TFS_ERROR_LINE];
+
+	tfs_source_name(o->sources, f->node, &err);
+	tfs_error_line(&err, line, sizeof line);
+	pthread_mutex_lock(&o->lock);
+	const bool first = !f->failed;
+	f->failed = true;
+	if (first) {
+		o->stats.failed++;
+		memcpy(o->stats.last_error, line, sizeof line);
+	}
+	pthread_mutex_unlock(&o->lock);
+	if (first)
+		tfs_log_error("reading ahead: %s", line);
+}
+
 /* Nothing of it is in flight any more. The lock is held. */
 static void settle(struct tfs_originals *o, struct segment *s, int code)
 {
@@ -172,30 +193,9 @@ static void settle(struct tfs_originals *o, struct segment *s, int code)
 	s->in_flight = false;
 	f->in_flight -= s->len;
 	o->queued -= s->len;
-	if (code == -ECANCELED) {
+	if (code == -ECANCELED)
 		f->looked = false; /* some of it wasn't brought in */
-	} else if (code && !f->failed) {
-		f->failed = true;
-		o->stats.failed++;
-	}
 }
-
-static void segment_end(struct tfs_transfer *t, int code, const struct tfs_error *err)
-{
-	struct segment *s = (struct segment *)t;
-	struct tfs_originals *o = s->o;
-	char line[TFS_ERROR_LINE];
-
-	/* The reader will find out for itself. */
-	if (code && code != -ECANCELED && err)
-		tfs_log_debug("reading ahead: %s", tfs_error_line(err, line, sizeof line));
-	pthread_mutex_lock(&o->lock);
-	settle(o, s, code);
-	pthread_cond_signal(&o->more);
-	pthread_mutex_unlock(&o->lock);
-}
-
-static const struct tfs_transfer_ops segment_ops = { .begin = segment_begin, .end = segment_end };
 
 /* Begin no more reads of the set. The lock is held. */
 static void cancel(struct tfs_originals *o, uint32_t set)
@@ -288,6 +288,28 @@ static void take_out(struct tfs_originals *o, struct segment *s, struct tfs_list
 	s->last = !--s->file->held;
 }
 
+static void segment_end(struct tfs_transfer *t, int code, const struct tfs_error *err)
+{
+	struct segment *s = (struct segment *)t;
+	struct tfs_originals *o = s->o;
+	const struct tfs_error unknown = { .code = code, .offset = TFS_NO_OFFSET };
+	const bool failed = code && code != -ECANCELED;
+	struct tfs_list gone;
+
+	tfs_list_init(&gone);
+	if (failed)
+		note_failure(o, s->file, err ? err : &unknown);
+	pthread_mutex_lock(&o->lock);
+	settle(o, s, code);
+	if (failed)
+		take_out(o, s, &gone);
+	pthread_cond_signal(&o->more);
+	pthread_mutex_unlock(&o->lock);
+	release(o, &gone, false);
+}
+
+static const struct tfs_transfer_ops segment_ops = { .begin = segment_begin, .end = segment_end };
+
 /*
  * Give up at least @bytes, the oldest segments first: those that were passed or belong to other sets than that of the last open; or
  * @any. Returns how many. Without the lock.
@@ -331,9 +353,10 @@ static void look(struct tfs_originals *o, struct original *f)
 	bool cached = !r && f->size && tfs_file_all_cached(source->in.fd, 0, f->size);
 	if (!r)
 		tfs_source_unpin(o->sources, source);
+	else
+		note_failure(o, f, &err);
 	pthread_mutex_lock(&o->lock);
 	f->looked = true;
-	f->failed = r;
 	f->issued = cached ? f->size : 0;
 	o->stats.cached += cached;
 	tfs_list_each(struct segment, s, &o->segments, link)
@@ -615,6 +638,25 @@ void tfs_originals_destroy(struct tfs_originals *o)
 	free(o);
 }
 
+/* The end of what is wanted, if it has come to that; NULL: not yet. The lock is held. */
+static const char *ended_as(const struct tfs_originals *o)
+{
+	bool any = false, failed = false;
+
+	for (uint32_t i = 0; i < o->n_files; i++) {
+		const struct original *f = &o->files[i];
+		if (!o->sets[f->set].wanted || !f->size)
+			continue;
+		if (!is_over(f) || f->in_flight)
+			return NULL;
+		any = true;
+		failed |= f->failed;
+	}
+	return !any   ? NULL :
+	       failed ? "failed: not all of it could be read, see last_error" :
+			"complete: all of it was brought into the page cache";
+}
+
 void tfs_originals_stats(struct tfs_originals *o, struct tfs_originals_stats *ret_stats)
 {
 	pthread_mutex_lock(&o->lock);
@@ -624,9 +666,10 @@ void tfs_originals_stats(struct tfs_originals *o, struct tfs_originals_stats *re
 		if (!o->sets[f->set].wanted)
 			continue;
 		ret_stats->total += f->size;
-		ret_stats->done += f->looked ? f->issued - f->in_flight : 0;
+		ret_stats->done += f->looked && !f->failed ? f->issued - f->in_flight : 0;
 	}
-	if (ret_stats->total && ret_stats->done == ret_stats->total)
-		ret_stats->state = "complete: all of it was brought into the page cache";
+	const char *end = ended_as(o);
+	if (end)
+		ret_stats->state = end;
 	pthread_mutex_unlock(&o->lock);
 }

@@ -45,6 +45,8 @@ read_hardly_again() {
 
 complete() { [[ $(stat_of originals) = complete* ]]; }
 
+failed() { [[ $(stat_of originals) = failed* ]]; }
+
 stopped() { [[ $(stat_of originals) = stopped* ]]; }
 
 # hold FILE: a process, $!, that has it open.
@@ -137,6 +139,22 @@ orig() { py "$e2e/originals.py" "$@"; }
 	[[ $(source_has bytes) = "$before" ]] || fail "$(($(source_has bytes) - before)) bytes were read after it had stopped"
 	# And the next one gets everything.
 	orig by-mmap "$model" "$mnt"
+}
+
+@test "a source that fails: what of it couldn't be read ahead, and why" {
+	mkmodel --bytes 64M --shards 2
+	slow_source 20
+	begin
+	expect_log 'reading ahead: .*\.safetensors: '
+	hold "$mnt/$(cd "$model" && ls -- *1-of*.safetensors)"
+	wait_until stat_gets originals_read_bytes -gt 0
+	pkill -KILL -f -- "slow $model $slow "
+	wait_until failed
+	stat_is originals_failed -eq 2
+	stat_is errors -eq 2
+	stat_is prefetch_done_bytes -eq 0
+	[[ $(stat_of last_error) = *.safetensors:* ]] || fail "$(stat_of last_error)"
+	[[ $(grep -c 'reading ahead' "$log") = 2 ]] || fail "$(cat "$log")"
 }
 
 # bats test_tags=slow

@@ -236,7 +236,7 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	const struct tfs_originals_stats *originals = &s->originals;
 	add_text(r, "originals", "%s", originals->state);
 	count(r, "originals_opens", originals->opens, "opens of original weight files");
-	count(r, "originals_cached", originals->cached, "times that one of them was in the page cache already");
+	count(r, "originals_cached", originals->cached, "of these, opens of files that were in the page cache already");
 	count(r, "originals_failed", originals->failed, "original weight files that couldn't be read ahead");
 	count(r, "originals_read_bytes", s->sched.bytes[TFS_READ_FILLED], "bytes of them brought into the page cache");
 	count(r, "originals_given_up_bytes", originals->given_up, "bytes of these given up, as memory was wanted");

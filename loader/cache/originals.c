@@ -44,6 +44,7 @@ struct original {
 	uint32_t node, set;
 	uint64_t size, issued; /* issued: [0, issued) was queued, or found in the page cache */
 	uint64_t in_flight;    /* bytes */
+	uint64_t given_up;     /* of those issued, bytes */
 	unsigned held;	       /* segments */
 	bool looked;	       /* whether the page cache has it, since it was opened */
 	bool failed;
@@ -327,6 +328,7 @@ static uint64_t give_up(struct tfs_originals *o, uint64_t bytes, bool any)
 		if (s->in_flight || !(any || s->passed || s->file->set != o->set))
 			continue;
 		given += s->len;
+		s->file->given_up += s->len;
 		take_out(o, s, &gone);
 	}
 	o->stats.given_up += given;
@@ -358,7 +360,8 @@ static void look(struct tfs_originals *o, struct original *f)
 	pthread_mutex_lock(&o->lock);
 	f->looked = true;
 	f->issued = cached ? f->size : 0;
-	o->stats.cached += cached;
+	f->given_up = 0;
+	o->stats.cached += cached && !tfs_list_is_empty(&f->opened);
 	tfs_list_each(struct segment, s, &o->segments, link)
 		if (s->file == f && !cached)
 			take_out(o, s, &again);
@@ -641,7 +644,7 @@ void tfs_originals_destroy(struct tfs_originals *o)
 /* The end of what is wanted, if it has come to that; NULL: not yet. The lock is held. */
 static const char *ended_as(const struct tfs_originals *o)
 {
-	bool any = false, failed = false;
+	bool any = false, failed = false, given_up = false;
 
 	for (uint32_t i = 0; i < o->n_files; i++) {
 		const struct original *f = &o->files[i];
@@ -651,10 +654,12 @@ static const char *ended_as(const struct tfs_originals *o)
 			return NULL;
 		any = true;
 		failed |= f->failed;
+		given_up |= f->given_up;
 	}
-	return !any   ? NULL :
-	       failed ? "failed: not all of it could be read, see last_error" :
-			"complete: all of it was brought into the page cache";
+	return !any	? NULL :
+	       failed	? "failed: not all of it could be read, see last_error" :
+	       given_up ? "complete: all of it was brought into the page cache, and some given up again, as memory was wanted" :
+			  "complete: all of it was brought into the page cache";
 }
 
 void tfs_originals_stats(struct tfs_originals *o, struct tfs_originals_stats *ret_stats)

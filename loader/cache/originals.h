@@ -56,7 +56,7 @@ void tfs_originals_destroy(struct tfs_originals *o); /* accepts NULL */
 
 struct tfs_originals_stats {
 	uint64_t opens;			 /* of files of sets */
-	uint64_t cached;		 /* times that a file was found to be in the page cache */
+	uint64_t cached;		 /* of these, those of files that were in the page cache */
 	uint64_t failed;		 /* files that couldn't be read */
 	uint64_t held;			 /* bytes in the budget, now */
 	uint64_t given_up;		 /* bytes */

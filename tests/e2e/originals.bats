@@ -104,6 +104,7 @@ orig() { py "$e2e/originals.py" "$@"; }
 	wait_until complete
 	read_hardly_again
 	stat_is originals_cached -ge 1
+	stat_is originals_cached -le "$(stat_of originals_opens)"
 }
 
 @test "--prefetch=none: only what is read" {
@@ -243,6 +244,20 @@ limited() {
 	py "$e2e/scenario.py" touch-all "$model" "$mnt"
 	stat_is originals_held_bytes -lt $((48 << 20))
 	stat_is memory_used_bytes -le $((128 << 20))
+}
+
+# bats test_tags=slow
+@test "what was brought in and given up again isn't said to be there" {
+	mkmodel --bytes 96M --tensors 30 --shards 2
+	slow_source
+	begin --memory=128M
+	need_passthrough
+	hold "$mnt/$(cd "$model" && ls -- *1-of*.safetensors)"
+	wait_until complete
+	[[ $(stat_of originals) != *"given up"* ]] || fail "$(stat_of originals)"
+	py "$e2e/scenario.py" touch-all "$model" "$mnt"
+	stat_is originals_given_up_bytes -gt 0
+	[[ $(stat_of originals) = complete*"some given up again"* ]] || fail "$(stat_of originals)"
 }
 
 @test "--prefetch=all: the originals, once, without a reader" {

@@ -247,8 +247,9 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	gauge(r, "prefetch_done_bytes", s->prefetch_done, "of these, bytes that are in memory, or were");
 
 	const struct tfs_residency_stats *res = &s->residency;
-	gauge(r, "memory_budget_bytes", res->budget ? res->budget : fs->options->loader.memory, "memory for resident tensors");
-	gauge(r, "memory_used_bytes", res->used, "used of the budget, by loading and resident tensors");
+	gauge(r, "memory_budget_bytes", res->budget, "memory that may be used");
+	gauge(r, "memory_used_bytes", res->used,
+	      "used of the budget, by tensors in memory or being loaded, original files brought in, streams and texts");
 	gauge(r, "memory_staged_bytes", s->staged,
 	      "used of the budget, by deflated tensors that aren't in C order, while they are read");
 	gauge(r, "memory_texts_bytes", tfs_texts_bytes(fs->texts), "used of the budget, by texts such as keys of files");

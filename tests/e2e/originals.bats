@@ -301,5 +301,7 @@ all_resident() { [[ $(stat_of resident) = $(stat_of tensors) ]] || (($(stat_of m
 	wait_until complete
 	read_once
 	stat_is opens_native -gt 0
+	stat_is originals_held_bytes -gt 0
+	stat_is memory_used_bytes -ge "$(stat_of originals_held_bytes)"
 	stat_is originals_read_bytes -gt $((size / 2))
 }

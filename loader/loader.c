@@ -195,6 +195,9 @@ void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats)
 			count_tensors(l, ret_stats);
 		ret_stats->store_used = tfs_store_used(l->store);
 		ret_stats->pressures = l->pressures;
+	} else {
+		ret_stats->residency.budget = l->options.memory;
+		ret_stats->residency.used = l->staged + l->lent + ret_stats->originals.held;
 	}
 }
 

@@ -105,7 +105,7 @@ struct tfs_streams *tfs_loader_streams(struct tfs_loader *l);
 struct tfs_hashes *tfs_loader_hashes(struct tfs_loader *l);
 
 struct tfs_loader_stats {
-	struct tfs_residency_stats residency; /* all 0 without a store */
+	struct tfs_residency_stats residency; /* without a store: only the budget, and what others use of it */
 	struct tfs_stream_stats streams;
 	struct tfs_hash_stats hashes;
 	struct tfs_sched_stats sched;

@@ -106,7 +106,7 @@ static const struct rule daemon_rules[] = {
 	CALL_IF(prctl, EQUAL, 0, PR_SET_VMA),
 	CALL(rt_sigaction), CALL(rt_sigpending), CALL(rt_sigtimedwait), CALL(sigaltstack), CALL(kill), CALL(tkill), CALL(tgkill), CALL(signalfd4),
 	/* Who and what it is; time. */
-	CALL(getpid), CALL(gettid), CALL(getppid), CALL(getpgid), CALL(getuid), CALL(geteuid), CALL(getgid), CALL(getegid), CALL(getrandom),
+	CALL(getpid), CALL(gettid), CALL(getppid), CALL(getpgid), CALL(getuid), CALL(geteuid), CALL(getgid), CALL(getegid), CALL(getrandom), CALL(pidfd_open),
 	CALL_IF(prlimit64, EQUAL, 2, 0), CALL(getrusage), CALL(times), CALL(sysinfo), CALL(uname), CALL(clock_gettime), CALL(clock_getres),
 	CALL(clock_nanosleep), CALL(nanosleep), CALL(gettimeofday),
 	/* Waiting; requests. */

@@ -155,7 +155,8 @@ static const char *last_error_of(const struct tfs_loader_stats *s)
 {
 	return s->residency.last_error[0] ? s->residency.last_error :
 	       s->streams.last_error[0]	  ? s->streams.last_error :
-					    s->hashes.last_error;
+	       s->hashes.last_error[0]	  ? s->hashes.last_error :
+					    s->originals.last_error;
 }
 
 /* Of a remote model only. */
@@ -235,8 +236,8 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	const struct tfs_originals_stats *originals = &s->originals;
 	add_text(r, "originals", "%s", originals->state);
 	count(r, "originals_opens", originals->opens, "opens of original weight files");
-	count(r, "originals_cached", originals->cached, "times that one of them was in the page cache already");
-	count(r, "originals_failed", originals->failed, "of them, those that couldn't be read ahead");
+	count(r, "originals_cached", originals->cached, "of these, opens of files that were in the page cache already");
+	count(r, "originals_failed", originals->failed, "original weight files that couldn't be read ahead");
 	count(r, "originals_read_bytes", s->sched.bytes[TFS_READ_FILLED], "bytes of them brought into the page cache");
 	count(r, "originals_given_up_bytes", originals->given_up, "bytes of these given up, as memory was wanted");
 	gauge(r, "originals_held_bytes", originals->held, "used of the budget, by what they have in the page cache because of us");
@@ -246,8 +247,9 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	gauge(r, "prefetch_done_bytes", s->prefetch_done, "of these, bytes that are in memory, or were");
 
 	const struct tfs_residency_stats *res = &s->residency;
-	gauge(r, "memory_budget_bytes", res->budget ? res->budget : fs->options->loader.memory, "memory for resident tensors");
-	gauge(r, "memory_used_bytes", res->used, "used of the budget, by loading and resident tensors");
+	gauge(r, "memory_budget_bytes", res->budget, "memory that may be used");
+	gauge(r, "memory_used_bytes", res->used,
+	      "used of the budget, by tensors in memory or being loaded, original files brought in, streams and texts");
 	gauge(r, "memory_staged_bytes", s->staged,
 	      "used of the budget, by deflated tensors that aren't in C order, while they are read");
 	gauge(r, "memory_texts_bytes", tfs_texts_bytes(fs->texts), "used of the budget, by texts such as keys of files");
@@ -291,7 +293,7 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	gauge(r, "shared_bytes", res->shared_bytes, "memory saved by sharing");
 	gauge(r, "hashed", s->hashes.known, "tensors whose hash is known");
 	count(r, "hashed_bytes", s->hashes.bytes, "bytes hashed");
-	count(r, "errors", res->failures + s->streams.failures + s->hashes.failures, "reads that failed");
+	count(r, "errors", res->failures + s->streams.failures + s->hashes.failures + originals->failed, "reads that failed");
 	const char *last = last_error_of(s);
 	add_text(r, "last_error", "%s",
 		 !last[0]	  ? "none" :

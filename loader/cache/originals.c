@@ -4,9 +4,8 @@
 #include <errno.h>
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,6 +14,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "cache/memory.h"
+#include "cache/readers.h"
 
 /*
  * A segment is what is queued, held and given up at a time: a share of the memory that may be used, so that a window has a few, but
@@ -38,15 +38,13 @@ enum { WINDOW_SHARE = 2 };
 /* Use no less than this power of two's part of the memory if it is short: readers go on, and what they read isn't ours to decide. */
 enum { SAVING_MAX = 2 };
 
-/* Processes that are remembered as readers of a set. */
-enum { READERS = 16 };
-
 /* One of a set's files. */
 struct original {
 	struct tfs_list opened; /* in the list of those that were opened and aren't brought in */
 	uint32_t node, set;
 	uint64_t size, issued; /* issued: [0, issued) was queued, or found in the page cache */
 	uint64_t in_flight;    /* bytes */
+	uint64_t given_up;     /* of those issued, bytes */
 	unsigned held;	       /* segments */
 	bool looked;	       /* whether the page cache has it, since it was opened */
 	bool failed;
@@ -56,8 +54,7 @@ struct set {
 	uint32_t first, n; /* in files[] */
 	uint32_t cursor;   /* the file that was opened last, of n */
 	uint64_t total;
-	pid_t readers[READERS]; /* process ids; 0: none */
-	unsigned next_reader;	/* whose entry to use next */
+	struct tfs_readers readers;
 	bool wanted;
 	bool unknown_reader; /* one whose process id isn't known */
 };
@@ -153,52 +150,6 @@ struct tfs_originals *tfs_originals_create(const struct tfs_model *model, struct
 	return o;
 }
 
-/* --- Readers; the lock is held --------------------------------------------------------------------------------------- */
-
-static bool is_alive(pid_t pid)
-{
-	return pid && (!kill(pid, 0) || errno == EPERM);
-}
-
-/* The process of thread @tid; 0: gone. */
-static pid_t process_of(pid_t tid)
-{
-	char path[64], line[128];
-	int pid = 0;
-
-	snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
-	FILE *f = fopen(path, "re");
-	while (f && !pid && fgets(line, sizeof line, f))
-		if (sscanf(line, "Tgid: %d", &pid) != 1)
-			pid = 0;
-	if (f)
-		fclose(f);
-	return pid ? pid : is_alive(tid) ? tid : 0; /* /proc may hide it */
-}
-
-static void add_reader(struct set *set, pid_t pid)
-{
-	unsigned at = set->next_reader;
-
-	for (unsigned i = 0; i < READERS; i++)
-		if (set->readers[i] == pid)
-			return;
-	for (unsigned i = 0; i < READERS; i++)
-		if (!is_alive(set->readers[i]))
-			at = i;
-	set->readers[at] = pid;
-	set->next_reader = (at + 1) % READERS;
-}
-
-static bool has_reader(const struct tfs_originals *o, const struct set *set)
-{
-	bool any = o->all || set->unknown_reader;
-
-	for (unsigned i = 0; i < READERS && !any; i++)
-		any = is_alive(set->readers[i]);
-	return any;
-}
-
 /* --- Segments -------------------------------------------------------------------------------------------------------- */
 
 static struct tfs_extent extent_of(const void *of)
@@ -215,6 +166,26 @@ static int segment_begin(struct tfs_transfer *t, struct tfs_error *err)
 	return 0;
 }
 
+/* @f couldn't be read ahead. Once for each file, and its reader finds out for itself. Without the lock. */
+static void note_failure(struct tfs_originals *o, struct original *f, const struct tfs_error *why)
+{
+	struct tfs_error err = *why;
+	char line[TFS_ERROR_LINE];
+
+	tfs_source_name(o->sources, f->node, &err);
+	tfs_error_line(&err, line, sizeof line);
+	pthread_mutex_lock(&o->lock);
+	const bool first = !f->failed;
+	f->failed = true;
+	if (first) {
+		o->stats.failed++;
+		memcpy(o->stats.last_error, line, sizeof line);
+	}
+	pthread_mutex_unlock(&o->lock);
+	if (first)
+		tfs_log_error("reading ahead: %s", line);
+}
+
 /* Nothing of it is in flight any more. The lock is held. */
 static void settle(struct tfs_originals *o, struct segment *s, int code)
 {
@@ -223,30 +194,9 @@ static void settle(struct tfs_originals *o, struct segment *s, int code)
 	s->in_flight = false;
 	f->in_flight -= s->len;
 	o->queued -= s->len;
-	if (code == -ECANCELED) {
+	if (code == -ECANCELED)
 		f->looked = false; /* some of it wasn't brought in */
-	} else if (code && !f->failed) {
-		f->failed = true;
-		o->stats.failed++;
-	}
 }
-
-static void segment_end(struct tfs_transfer *t, int code, const struct tfs_error *err)
-{
-	struct segment *s = (struct segment *)t;
-	struct tfs_originals *o = s->o;
-	char line[TFS_ERROR_LINE];
-
-	/* The reader will find out for itself. */
-	if (code && code != -ECANCELED && err)
-		tfs_log_debug("reading ahead: %s", tfs_error_line(err, line, sizeof line));
-	pthread_mutex_lock(&o->lock);
-	settle(o, s, code);
-	pthread_cond_signal(&o->more);
-	pthread_mutex_unlock(&o->lock);
-}
-
-static const struct tfs_transfer_ops segment_ops = { .begin = segment_begin, .end = segment_end };
 
 /* Begin no more reads of the set. The lock is held. */
 static void cancel(struct tfs_originals *o, uint32_t set)
@@ -257,6 +207,11 @@ static void cancel(struct tfs_originals *o, uint32_t set)
 }
 
 /* --- What comes next; the lock is held ------------------------------------------------------------------------------- */
+
+static bool has_reader(const struct tfs_originals *o, const struct set *set)
+{
+	return o->all || set->unknown_reader || tfs_readers_any(&set->readers);
+}
 
 static bool is_over(const struct original *f)
 {
@@ -334,6 +289,28 @@ static void take_out(struct tfs_originals *o, struct segment *s, struct tfs_list
 	s->last = !--s->file->held;
 }
 
+static void segment_end(struct tfs_transfer *t, int code, const struct tfs_error *err)
+{
+	struct segment *s = (struct segment *)t;
+	struct tfs_originals *o = s->o;
+	const struct tfs_error unknown = { .code = code, .offset = TFS_NO_OFFSET };
+	const bool failed = code && code != -ECANCELED;
+	struct tfs_list gone;
+
+	tfs_list_init(&gone);
+	if (failed)
+		note_failure(o, s->file, err ? err : &unknown);
+	pthread_mutex_lock(&o->lock);
+	settle(o, s, code);
+	if (failed)
+		take_out(o, s, &gone);
+	pthread_cond_signal(&o->more);
+	pthread_mutex_unlock(&o->lock);
+	release(o, &gone, false);
+}
+
+static const struct tfs_transfer_ops segment_ops = { .begin = segment_begin, .end = segment_end };
+
 /*
  * Give up at least @bytes, the oldest segments first: those that were passed or belong to other sets than that of the last open; or
  * @any. Returns how many. Without the lock.
@@ -351,6 +328,7 @@ static uint64_t give_up(struct tfs_originals *o, uint64_t bytes, bool any)
 		if (s->in_flight || !(any || s->passed || s->file->set != o->set))
 			continue;
 		given += s->len;
+		s->file->given_up += s->len;
 		take_out(o, s, &gone);
 	}
 	o->stats.given_up += given;
@@ -377,11 +355,13 @@ static void look(struct tfs_originals *o, struct original *f)
 	bool cached = !r && f->size && tfs_source_cached(source, 0, f->size);
 	if (!r)
 		tfs_source_unpin(o->sources, source);
+	else
+		note_failure(o, f, &err);
 	pthread_mutex_lock(&o->lock);
 	f->looked = true;
-	f->failed = r;
 	f->issued = cached ? f->size : 0;
-	o->stats.cached += cached;
+	f->given_up = 0;
+	o->stats.cached += cached && !tfs_list_is_empty(&f->opened);
 	tfs_list_each(struct segment, s, &o->segments, link)
 		if (s->file == f && !cached)
 			take_out(o, s, &again);
@@ -586,12 +566,12 @@ void tfs_originals_opened(struct tfs_originals *o, uint32_t node, pid_t tid)
 		return;
 	struct original *f = &o->files[o->by_node[node]];
 	struct set *set = &o->sets[f->set];
-	pid_t pid = tid ? process_of(tid) : 0;
+	pid_t pid = tid ? tfs_reader_of(tid) : 0;
 
 	pthread_mutex_lock(&o->lock);
 	o->stats.opens++;
 	if (pid)
-		add_reader(set, pid);
+		tfs_readers_add(&set->readers, pid);
 	set->unknown_reader |= !tid;
 	set->wanted = true;
 	set->cursor = (uint32_t)(f - o->files) - set->first;
@@ -661,6 +641,27 @@ void tfs_originals_destroy(struct tfs_originals *o)
 	free(o);
 }
 
+/* The end of what is wanted, if it has come to that; NULL: not yet. The lock is held. */
+static const char *ended_as(const struct tfs_originals *o)
+{
+	bool any = false, failed = false, given_up = false;
+
+	for (uint32_t i = 0; i < o->n_files; i++) {
+		const struct original *f = &o->files[i];
+		if (!o->sets[f->set].wanted || !f->size)
+			continue;
+		if (!is_over(f) || f->in_flight)
+			return NULL;
+		any = true;
+		failed |= f->failed;
+		given_up |= f->given_up;
+	}
+	return !any	? NULL :
+	       failed	? "failed: not all of it could be read, see last_error" :
+	       given_up ? "complete: all of it was brought into the page cache, and some given up again, as memory was wanted" :
+			  "complete: all of it was brought into the page cache";
+}
+
 void tfs_originals_stats(struct tfs_originals *o, struct tfs_originals_stats *ret_stats)
 {
 	pthread_mutex_lock(&o->lock);
@@ -670,9 +671,10 @@ void tfs_originals_stats(struct tfs_originals *o, struct tfs_originals_stats *re
 		if (!o->sets[f->set].wanted)
 			continue;
 		ret_stats->total += f->size;
-		ret_stats->done += f->looked ? f->issued - f->in_flight : 0;
+		ret_stats->done += f->looked && !f->failed ? f->issued - f->in_flight : 0;
 	}
-	if (ret_stats->total && ret_stats->done == ret_stats->total)
-		ret_stats->state = "complete: all of it was brought into the page cache";
+	const char *end = ended_as(o);
+	if (end)
+		ret_stats->state = end;
 	pthread_mutex_unlock(&o->lock);
 }

@@ -11,7 +11,7 @@
  * first page of each segment is left out, so it appears in the page cache only when a reader gets there. Segments that a reader has
  * passed are given up, the oldest first, when there is no room for the next.
  *
- * Only while a process that opened one of a set's files is alive. Nothing here fails: what isn't read ahead is read by its reader.
+ * Only while a process that opened one of a set's files lives (readers.h). Nothing here fails: what isn't read ahead is read by its reader.
  * Thread-safe.
  */
 #ifndef TFS_CACHE_ORIGINALS_H
@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/error.h"
 #include "cache/residency.h"
 #include "content/source.h"
 #include "io/scheduler.h"
@@ -54,14 +55,15 @@ void tfs_originals_stop(struct tfs_originals *o);
 void tfs_originals_destroy(struct tfs_originals *o); /* accepts NULL */
 
 struct tfs_originals_stats {
-	uint64_t opens;	      /* of files of sets */
-	uint64_t cached;      /* times that a file was found to be in the page cache */
-	uint64_t failed;      /* files that couldn't be read */
-	uint64_t held;	      /* bytes in the budget, now */
-	uint64_t given_up;    /* bytes */
-	uint64_t total, done; /* bytes of the sets that are wanted now, and how many of them have been brought in */
-	uint64_t window;      /* bytes that it reads ahead of a reader; 0: the set fits */
-	const char *state;    /* what it does, or why it does nothing; static */
+	uint64_t opens;			 /* of files of sets */
+	uint64_t cached;		 /* of these, those of files that were in the page cache */
+	uint64_t failed;		 /* files that couldn't be read */
+	uint64_t held;			 /* bytes in the budget, now */
+	uint64_t given_up;		 /* bytes */
+	uint64_t total, done;		 /* bytes of the sets that are wanted now, and how many of them have been brought in */
+	uint64_t window;		 /* bytes that it reads ahead of a reader; 0: the set fits */
+	const char *state;		 /* what it does, or why it does nothing; static */
+	char last_error[TFS_ERROR_LINE]; /* "" if nothing ever failed */
 };
 void tfs_originals_stats(struct tfs_originals *o, struct tfs_originals_stats *ret_stats);
 

@@ -45,6 +45,8 @@ read_hardly_again() {
 
 complete() { [[ $(stat_of originals) = complete* ]]; }
 
+failed() { [[ $(stat_of originals) = failed* ]]; }
+
 stopped() { [[ $(stat_of originals) = stopped* ]]; }
 
 # hold FILE: a process, $!, that has it open.
@@ -102,6 +104,7 @@ orig() { py "$e2e/originals.py" "$@"; }
 	wait_until complete
 	read_hardly_again
 	stat_is originals_cached -ge 1
+	stat_is originals_cached -le "$(stat_of originals_opens)"
 }
 
 @test "--prefetch=none: only what is read" {
@@ -118,15 +121,18 @@ orig() { py "$e2e/originals.py" "$@"; }
 }
 
 # bats test_tags=slow
-@test "a reader that is killed leaves nothing running" {
+@test "a reader that is killed leaves nothing running, also if its parent doesn't wait for it" {
 	mkmodel --bytes 256M --shards 2
 	slow_source 50
 	begin
-	hold "$mnt/$(cd "$model" && ls -- *1-of*.safetensors)"
+	# shellcheck disable=SC2016 # that shell expands it
+	sh -c '"$@" & echo $! >"$0"; exec sleep 1000' "$T/reader" "$TFS_PYTHON" "$e2e/originals.py" held \
+		"$mnt/$(cd "$model" && ls -- *1-of*.safetensors)" 3>&- 7>&- 9>&- >"$T/held" &
+	helpers+=($!)
 	wait_until stat_gets originals_read_bytes -gt 0
-	kill -KILL $!
-	wait $! || :
+	kill -KILL "$(cat "$T/reader")"
 	wait_until stopped
+	[[ $(ps -o stat= -p "$(cat "$T/reader")") = Z* ]] || fail "somebody has waited for it"
 	wait_until source_rests
 	before=$(source_has bytes)
 	((before < size)) || fail "all of it was read"
@@ -134,6 +140,22 @@ orig() { py "$e2e/originals.py" "$@"; }
 	[[ $(source_has bytes) = "$before" ]] || fail "$(($(source_has bytes) - before)) bytes were read after it had stopped"
 	# And the next one gets everything.
 	orig by-mmap "$model" "$mnt"
+}
+
+@test "a source that fails: what of it couldn't be read ahead, and why" {
+	mkmodel --bytes 64M --shards 2
+	slow_source 20
+	begin
+	expect_log 'reading ahead: .*\.safetensors: '
+	hold "$mnt/$(cd "$model" && ls -- *1-of*.safetensors)"
+	wait_until stat_gets originals_read_bytes -gt 0
+	pkill -KILL -f -- "slow $model $slow "
+	wait_until failed
+	stat_is originals_failed -eq 2
+	stat_is errors -eq 2
+	stat_is prefetch_done_bytes -eq 0
+	[[ $(stat_of last_error) = *.safetensors:* ]] || fail "$(stat_of last_error)"
+	[[ $(grep -c 'reading ahead' "$log") = 2 ]] || fail "$(cat "$log")"
 }
 
 # bats test_tags=slow
@@ -224,6 +246,20 @@ limited() {
 	stat_is memory_used_bytes -le $((128 << 20))
 }
 
+# bats test_tags=slow
+@test "what was brought in and given up again isn't said to be there" {
+	mkmodel --bytes 96M --tensors 30 --shards 2
+	slow_source
+	begin --memory=128M
+	need_passthrough
+	hold "$mnt/$(cd "$model" && ls -- *1-of*.safetensors)"
+	wait_until complete
+	[[ $(stat_of originals) != *"given up"* ]] || fail "$(stat_of originals)"
+	py "$e2e/scenario.py" touch-all "$model" "$mnt"
+	stat_is originals_given_up_bytes -gt 0
+	[[ $(stat_of originals) = complete*"some given up again"* ]] || fail "$(stat_of originals)"
+}
+
 @test "--prefetch=all: the originals, once, without a reader" {
 	mkmodel --bytes 64M --shards 4
 	slow_source
@@ -265,5 +301,7 @@ all_resident() { [[ $(stat_of resident) = $(stat_of tensors) ]] || (($(stat_of m
 	wait_until complete
 	read_once
 	stat_is opens_native -gt 0
+	stat_is originals_held_bytes -gt 0
+	stat_is memory_used_bytes -ge "$(stat_of originals_held_bytes)"
 	stat_is originals_read_bytes -gt $((size / 2))
 }

@@ -23,13 +23,24 @@ enum { TFS_BENCH_RUNS_MAX = 99 };
 
 /* The passes over the model, in their order. */
 enum tfs_bench_pass {
-	TFS_BENCH_BASELINE, /* one thread, buffered reads of the weight files, cold */
-	TFS_BENCH_COLD,	    /* mounting, and reading every tensor through the mount, cold */
-	TFS_BENCH_CACHED,   /* opening and mapping every tensor again, touching its first byte */
-	TFS_BENCH_WARM,	    /* reading every tensor again */
+	TFS_BENCH_BASELINE,  /* one thread, buffered reads of the weight files, cold */
+	TFS_BENCH_COLD,	     /* mounting, and reading every tensor through the mount, cold */
+	TFS_BENCH_CACHED,    /* opening and mapping every tensor again, touching its first byte */
+	TFS_BENCH_WARM,	     /* reading every tensor again */
+	TFS_BENCH_NATIVE,    /* one thread, all weight files mapped from their beginning to their end, cold */
+	TFS_BENCH_ORIGINALS, /* the same through a mount, cold */
 	TFS_BENCH_PASSES,
 };
 extern const char *const tfs_bench_pass_names[TFS_BENCH_PASSES];
+
+/* Is everything dropped from the page cache before it? */
+bool tfs_bench_is_cold(enum tfs_bench_pass pass);
+
+/* Does it read weight files as they are, rather than tensors? */
+static inline bool tfs_bench_is_whole(enum tfs_bench_pass pass)
+{
+	return pass == TFS_BENCH_NATIVE || pass == TFS_BENCH_ORIGINALS;
+}
 
 /* Was nothing of the files in the page cache when the pass began? */
 enum tfs_bench_coldness { TFS_BENCH_COLD_YES, TFS_BENCH_COLD_NO, TFS_BENCH_COLD_UNKNOWN };
@@ -44,7 +55,7 @@ struct tfs_bench_figure {
 	unsigned n; /* runs; 0: not measured */
 	double seconds[TFS_BENCH_RUNS_MAX];
 	uint64_t bytes;			  /* that each run read */
-	enum tfs_bench_coldness coldness; /* BASELINE and COLD: of the worst run */
+	enum tfs_bench_coldness coldness; /* of the worst run, if tfs_bench_is_cold() */
 	uint64_t cached_bytes;		  /* in the page cache before it, in the worst run */
 };
 

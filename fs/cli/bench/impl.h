@@ -34,8 +34,9 @@ struct tfs_bench_work {
 	const char *stats; /* ".tensorfs/stats.json" */
 	uint32_t *sources; /* nodes of the weight files … */
 	size_t n_sources;
-	uint64_t source_bytes;
-	uint32_t *others; /* … and of the small files next to them, configuration and tokenizer */
+	uint64_t source_bytes; /* of tensors in them … */
+	uint64_t whole_bytes;  /* … and their size */
+	uint32_t *others;      /* … and of the small files next to them, configuration and tokenizer */
 	size_t n_others;
 	uint64_t other_bytes;
 	struct tfs_arena arena; /* strings */
@@ -78,6 +79,7 @@ struct tfs_bench_reading {
 	struct tfs_bench_mount *mount; /* read the tensors' files in it … */
 	struct tfs_loader *loader;     /* … or through the streams of this; both NULL: read the source files */
 	bool map;		       /* with mount: only open, map and touch the first byte of each */
+	bool whole;		       /* the weight files, mapped, instead of tensors and other files; the loader can't */
 	unsigned readers;
 	int signal_fd;
 	struct tfs_progress *progress;

@@ -184,14 +184,45 @@ static int read_other(struct reader *rd, uint32_t node)
 	return r ? fail(p, r, path) : 0;
 }
 
+/* A weight file, mapped, as programs do it that know nothing of us. */
+static int read_whole(struct reader *rd, size_t i)
+{
+	struct pass *p = rd->pass;
+	const uint32_t node = p->work->sources[i];
+	const uint64_t size = p->work->model->nodes[node].id.size;
+	char path[PATH_MAX];
+	uint64_t sum = 0;
+
+	int r = tfs_model_path(p->work->model, node, path, sizeof path);
+	if (r)
+		return fail(p, r, "the weight files");
+	cleanup_fd int fd = p->dir_fds ? openat(p->mount_fd, path, O_RDONLY | O_CLOEXEC) :
+					 tfs_model_open_node(p->work->model, node, 0);
+	if (fd < 0)
+		return fail(p, p->dir_fds ? -errno : fd, path);
+	const uint8_t *map = size ? mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0) : NULL;
+	if (map == MAP_FAILED)
+		return fail(p, -errno, path);
+	for (uint64_t at = 0; at < size && !p->stop; at += READ_SIZE) {
+		size_t len = size - at < READ_SIZE ? size - at : READ_SIZE;
+		sum ^= xor_of((const uint64_t *)(const void *)(map + at), len);
+		p->done += len;
+	}
+	if (map)
+		munmap((void *)(uintptr_t)map, size);
+	rd->sum += sum * (2 * (uint64_t)i + 1);
+	return 0;
+}
+
 static void *reader_main(void *arg)
 {
 	struct reader *rd = arg;
 	struct pass *p = rd->pass;
 	const uint64_t one = 1;
 
-	for (size_t i; rd->weights && !p->stop && (i = p->next++) < p->work->n_items;)
-		read_item(rd, i);
+	const bool whole = p->reading->whole;
+	for (size_t i; rd->weights && !p->stop && (i = p->next++) < (whole ? p->work->n_sources : p->work->n_items);)
+		whole ? read_whole(rd, i) : read_item(rd, i);
 	for (size_t i = 0; rd->others && !p->stop && i < p->work->n_others; i++)
 		read_other(rd, p->work->others[i]);
 	rd->end = tfs_now();
@@ -219,8 +250,8 @@ static int wait_for_readers(struct pass *p, unsigned n)
 		if (!r && ready > 0 && polled[1].revents) {
 			r = -EINTR;
 			p->stop = true;
-			/* A thread may be waiting in an open or a read that only ends with the daemon. */
-			if (reading->mount)
+			/* A thread may be waiting in an open or a read that only ends with the daemon; what is mapped needs it. */
+			if (reading->mount && !reading->whole)
 				tfs_bench_mount_stop(reading->mount);
 		}
 		tfs_progress_show(reading->progress, p->done);
@@ -266,7 +297,8 @@ static void init_reader(struct reader *rd, struct pass *p)
 int tfs_bench_read(const struct tfs_bench_reading *reading, double *ret_seconds, uint64_t *ret_sum)
 {
 	/* An ordinary reader does one thing after the other; ours has another thread for configuration and tokenizer. */
-	bool native = !reading->mount && !reading->loader, apart = !native && !reading->map && reading->work->n_others;
+	bool native = !reading->mount && !reading->loader, others = !reading->map && !reading->whole && reading->work->n_others;
+	bool apart = !native && others;
 	unsigned n = reading->readers + apart, started = 0;
 	struct pass p = { .reading = reading, .work = reading->work, .mount_fd = -1, .done_fd = eventfd(0, EFD_CLOEXEC) };
 	struct reader *readers = calloc(n, sizeof *readers);
@@ -276,7 +308,7 @@ int tfs_bench_read(const struct tfs_bench_reading *reading, double *ret_seconds,
 	for (unsigned i = 0; !r && i < n; i++) {
 		init_reader(&readers[i], &p);
 		readers[i].weights = i < reading->readers;
-		readers[i].others = apart ? !readers[i].weights : native && !i;
+		readers[i].others = apart ? !readers[i].weights : others && !i;
 		if (!readers[i].buf)
 			r = -ENOMEM;
 	}

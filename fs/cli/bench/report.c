@@ -11,11 +11,20 @@
 #include "config.h"
 
 const char *const tfs_bench_pass_names[TFS_BENCH_PASSES] = {
-	[TFS_BENCH_BASELINE] = "baseline",
-	[TFS_BENCH_COLD] = "cold",
-	[TFS_BENCH_CACHED] = "cached",
-	[TFS_BENCH_WARM] = "warm",
+	[TFS_BENCH_BASELINE] = "baseline", [TFS_BENCH_COLD] = "cold",	  [TFS_BENCH_CACHED] = "cached",
+	[TFS_BENCH_WARM] = "warm",	   [TFS_BENCH_NATIVE] = "native", [TFS_BENCH_ORIGINALS] = "originals",
 };
+
+bool tfs_bench_is_cold(enum tfs_bench_pass pass)
+{
+	return pass != TFS_BENCH_CACHED && pass != TFS_BENCH_WARM;
+}
+
+/* What it is compared with. */
+static enum tfs_bench_pass reference_of(enum tfs_bench_pass pass)
+{
+	return tfs_bench_is_whole(pass) ? TFS_BENCH_NATIVE : TFS_BENCH_BASELINE;
+}
 
 void tfs_bench_note(struct tfs_bench_result *r, const char *fmt, ...)
 {
@@ -160,17 +169,19 @@ static void print_facts(FILE *f, const struct tfs_bench_result *r)
 
 static void print_remark(FILE *f, const struct tfs_bench_result *r, enum tfs_bench_pass pass, double seconds)
 {
-	double baseline = seconds_of(r, TFS_BENCH_BASELINE), cold = seconds_of(r, TFS_BENCH_COLD);
-	double percent = ratio(seconds, cold) * 100, saved = tfs_bench_saved(baseline, seconds);
+	double before = seconds_of(r, reference_of(pass)), cold = seconds_of(r, TFS_BENCH_COLD);
+	double percent = ratio(seconds, cold) * 100, saved = tfs_bench_saved(before, seconds);
 
 	if (pass == TFS_BENCH_BASELINE)
 		fprintf(f, "one thread, buffered");
+	else if (pass == TFS_BENCH_NATIVE)
+		fprintf(f, "one thread, whole files by mmap");
 	else if (pass == TFS_BENCH_CACHED)
 		fprintf(f, "%.2g %% of cold%s", percent, percent < TFS_BENCH_IMMEDIATE_PERCENT ? ": immediate" : "");
 	else if (saved >= 0)
-		fprintf(f, "%.2f times as fast, %.0f %% saved", ratio(baseline, seconds), saved);
+		fprintf(f, "%.2f times as fast, %.0f %% saved", ratio(before, seconds), saved);
 	else
-		fprintf(f, "slower: %.2f times as long", ratio(seconds, baseline));
+		fprintf(f, "slower: %.2f times as long", ratio(seconds, before));
 }
 
 /* The bars are seconds, so shorter is better. */
@@ -269,7 +280,7 @@ static json_t *reals(const double *values, unsigned n)
 static json_t *figure(const struct tfs_bench_result *r, enum tfs_bench_pass pass)
 {
 	const struct tfs_bench_figure *f = &r->figures[pass];
-	double seconds = seconds_of(r, pass), baseline = seconds_of(r, TFS_BENCH_BASELINE), cold = seconds_of(r, TFS_BENCH_COLD);
+	double seconds = seconds_of(r, pass), before = seconds_of(r, reference_of(pass)), cold = seconds_of(r, TFS_BENCH_COLD);
 
 	if (!f->n)
 		return json_null();
@@ -278,7 +289,7 @@ static json_t *figure(const struct tfs_bench_result *r, enum tfs_bench_pass pass
 		json_object_set_new(o, "bytes", json_integer((json_int_t)f->bytes));
 		json_object_set_new(o, "bytes_per_second", json_real(ratio((double)f->bytes, seconds)));
 	}
-	if (pass == TFS_BENCH_BASELINE || pass == TFS_BENCH_COLD) {
+	if (tfs_bench_is_cold(pass)) {
 		json_object_set_new(o, "cold", coldness(f->coldness));
 		json_object_set_new(o, "cached_bytes",
 				    f->coldness == TFS_BENCH_COLD_UNKNOWN ? json_null() :
@@ -286,9 +297,9 @@ static json_t *figure(const struct tfs_bench_result *r, enum tfs_bench_pass pass
 	}
 	if (pass == TFS_BENCH_COLD)
 		json_object_set_new(o, "mount_seconds", json_real(tfs_bench_median(r->mount_seconds, f->n)));
-	if (pass == TFS_BENCH_COLD || pass == TFS_BENCH_WARM) {
-		json_object_set_new(o, "speedup", json_real(ratio(baseline, seconds)));
-		json_object_set_new(o, "saved_percent", json_real(tfs_bench_saved(baseline, seconds)));
+	if (pass != reference_of(pass) && pass != TFS_BENCH_CACHED) {
+		json_object_set_new(o, "speedup", json_real(ratio(before, seconds)));
+		json_object_set_new(o, "saved_percent", json_real(tfs_bench_saved(before, seconds)));
 	}
 	if (pass == TFS_BENCH_CACHED) {
 		double percent = ratio(seconds, cold) * 100;

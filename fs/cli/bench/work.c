@@ -75,7 +75,7 @@ static int add_set(struct tfs_bench_work *w, struct tfs_tree *tree, uint32_t nod
 		w->source_bytes += tfs_bench_source_bytes(&set->tensors[t]);
 	}
 	for (uint32_t i = 0; i < set->n_sources; i++)
-		w->sources[w->n_sources++] = set->sources[i];
+		w->whole_bytes += w->model->nodes[w->sources[w->n_sources++] = set->sources[i]].id.size;
 	w->n_dirs++;
 	return 0;
 }

@@ -80,6 +80,8 @@ static struct tfs_bench_result *example(void)
 	r->figures[TFS_BENCH_COLD] = (struct tfs_bench_figure){ 3, { 45, 40, 35 }, 8000000000, TFS_BENCH_COLD_NO, 4096 };
 	r->figures[TFS_BENCH_CACHED] = (struct tfs_bench_figure){ 3, { 0.2, 0.1, 0.3 }, 0, 0, 0 };
 	r->figures[TFS_BENCH_WARM] = (struct tfs_bench_figure){ 3, { 1, 2, 3 }, 8000000000, 0, 0 };
+	r->figures[TFS_BENCH_NATIVE] = (struct tfs_bench_figure){ 3, { 60, 60, 60 }, 8000001000, TFS_BENCH_COLD_YES, 0 };
+	r->figures[TFS_BENCH_ORIGINALS] = (struct tfs_bench_figure){ 3, { 20, 15, 15 }, 8000001000, TFS_BENCH_COLD_YES, 0 };
 	tfs_bench_note(r, "note %d", 1);
 	tfs_bench_note(r, "note %d", 1); /* once is enough */
 	return r;
@@ -113,6 +115,7 @@ static void test_text(void **state)
 		"40.00 s",
 		"200 MB/s",
 		"0.5 % of cold: immediate",
+		"4.00 times as fast, 75 % saved",
 		"grade     FASTER: a cold load is 2.50 times as fast as an ordinary reader\n          FAST: cold load in 40.00 s\n",
 		"note      note 1\n",
 		"8.00 GB in 1 file;",
@@ -196,6 +199,7 @@ static void test_json(void **state)
 	assert_string_equal(serving, "passthrough");
 	assert_true(json_is_true(json_object_get(json_object_get(o, "baseline"), "cold")));
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(o, "cold"), "cached_bytes")), 4096);
+	assert_true(json_real_value(json_object_get(json_object_get(o, "originals"), "speedup")) == 4);
 	assert_int_equal(json_array_size(json_object_get(o, "notes")), 1);
 	json_decref(o);
 

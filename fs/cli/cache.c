@@ -326,13 +326,17 @@ static void put_subject(const struct tfs_cache_entry *e)
 	tfs_put_safe(stdout, text, strlen(text), "");
 }
 
-/* Read all that is there, which checks its hashes; and, if that is all of the file, the hash that it has as its name. */
+/*
+ * Read all that is there, which checks its hashes; and, if that is all of the file, the hash that it has as its name. -EBADMSG: the bytes
+ * were never those of that hash, and it says so, but for the end of the line; or -ENOMEM.
+ */
 static int verify_object(struct tfs_object *o, const struct tfs_cache_entry *e, uint8_t *buf, struct checked *sum)
 {
 	char hex[65], found[65];
 	enum tfs_sum_kind kind = kind_of_key(e->key, hex);
 	struct tfs_digest *d = kind == TFS_SUM_KINDS ? NULL : tfs_digest_create(kind, o->size);
 	uint64_t bad = 0;
+	int r = 0;
 
 	if (kind != TFS_SUM_KINDS && !d)
 		return -ENOMEM;
@@ -356,13 +360,45 @@ static int verify_object(struct tfs_object *o, const struct tfs_cache_entry *e, 
 		tfs_digest_end(d, found);
 		sum->whole++;
 		if (strcmp(found, hex) != 0) {
-			sum->damaged++;
 			put_subject(e);
-			printf(": %s is %s, and should be %s\n", tfs_digest_names[kind], found, hex);
+			printf(": %s is %s, and should be %s; ", tfs_digest_names[kind], found, hex);
+			r = -EBADMSG;
 		}
 	}
 	tfs_digest_destroy(d);
-	return 0;
+	return r;
+}
+
+/* What nobody may read any more. Ends the line that says why. */
+static void drop(struct cache *c, const struct tfs_cache_entry *e, struct checked *sum)
+{
+	const int r = tfs_cache_remove(c->cache, e->key);
+
+	sum->damaged++;
+	if (r == -EBUSY)
+		printf("it is in use by a mount, and stays: unmount that, and verify again\n");
+	else if (r && r != -ENOENT)
+		printf("it can't be deleted: %s\n", strerror(-r));
+	else
+		printf("deleted, to be fetched again\n");
+}
+
+/* As verify_object(). */
+static int verify_entry(struct cache *c, const struct tfs_cache_entry *e, uint8_t *buf, struct checked *sum)
+{
+	struct tfs_object o;
+	int r = tfs_cache_object_by_key(c->cache, e->key, &o);
+
+	if (!r) {
+		r = verify_object(&o, e, buf, sum);
+		tfs_object_close(&o);
+	} else if (r == -EINVAL) {
+		printf("%s: its map is damaged; ", e->key);
+		r = -EBADMSG;
+	} else if (r == -ENOENT || r == -EAGAIN) {
+		r = 0; /* deleted meanwhile */
+	}
+	return r;
 }
 
 static int verify(struct cache *c)
@@ -370,21 +406,21 @@ static int verify(struct cache *c)
 	cleanup_free uint8_t *buf = malloc(TFS_GRAIN);
 	struct checked sum = { 0 };
 	char size[TFS_FIGURES_BYTES];
-	int r = buf ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < c->n_entries && !r; i++) {
-		struct tfs_object o;
+	if (!buf)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->n_entries; i++) {
+		const struct tfs_cache_entry *e = &c->entries[i];
+		const int r = verify_entry(c, e, buf, &sum);
 
-		if (tfs_cache_object_by_key(c->cache, c->entries[i].key, &o)) {
-			printf("%s: its map is damaged, so it isn't used\n", c->entries[i].key);
-			sum.damaged++;
-			continue;
-		}
-		r = verify_object(&o, &c->entries[i], buf, &sum);
-		tfs_object_close(&o);
+		if (r == -EBADMSG)
+			drop(c, e, &sum);
+		else if (r)
+			tfs_log_error("%s: %s", e->key, strerror(-r));
+		if (r == -ENOMEM)
+			return r;
+		sum.damaged += r && r != -EBADMSG;
 	}
-	if (r)
-		return r;
 	printf("%zu files, %s checked; %zu complete ones by their SHA; %" PRIu64 " pieces and %zu files damaged\n", c->n_entries,
 	       tfs_figures_bytes(size, (double)sum.bytes), sum.whole, sum.bad, sum.damaged);
 	return sum.bad || sum.damaged ? -EBADMSG : 0;

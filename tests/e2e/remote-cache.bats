@@ -728,15 +728,25 @@ assert 0 < models["two"]["cached_bytes"] < models["two"]["bytes"], models' "$out
 }
 
 # bats test_tags=slow
-@test "tensorfs cache export: bytes that were never those of the origin's hash" {
+@test "tensorfs cache export, verify: bytes that were never those of the origin's hash, which are deleted and fetched again" {
 	mkmodel --bytes 4M
 	fake
 	printf '#!/bin/sh\nexec env FAKE_LIE=1 "%s"\n' "$TENSORFS_FETCH" >"$T/lying"
 	chmod +x "$T/lying"
 	TENSORFS_FETCH=$T/lying start --prefetch=all "$hub" "$mnt"
 	wait_until complete
+	run "$TENSORFS" cache verify
+	[[ $status = 1 && $output = *"model.safetensors: SHA-256 is "*", and should be "*"in use by a mount, and stays"* ]] || fail "$status $output"
 	umount "$mnt"
+	wait_until ended "$daemon"
 	run "$TENSORFS" cache export hf://org/name "$T/out" model.safetensors
 	[[ $status = 1 && $output = *"model.safetensors: SHA-256 is "*", and should be "* ]] || fail "$status $output"
 	[[ -z $(find "$T/out" -type f) ]]
+	run "$TENSORFS" cache verify
+	[[ $status = 1 && $output = *"model.safetensors: SHA-256 is "*", and should be "*"; deleted, to be fetched again"* ]] || fail "$status $output"
+	run "$TENSORFS" cache verify
+	[[ $status = 0 ]] || fail "$status $output"
+	start "$hub" "$mnt"
+	same_files
+	same_tensors
 }

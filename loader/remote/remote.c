@@ -609,12 +609,16 @@ static int find_table(struct tfs_remote *r, const char *url, struct tfs_error *e
 	return code;
 }
 
-static int open_cache(struct tfs_remote *r)
+/* A directory of something else was given by mistake; what else is wrong with a cache costs no more than the cache. */
+static int open_cache(struct tfs_remote *r, struct tfs_error *err)
 {
-	struct tfs_error err = { .offset = TFS_NO_OFFSET };
+	struct tfs_error why = { .offset = TFS_NO_OFFSET };
+	int code = *r->options.cache ? tfs_cache_open(r->options.cache, r->options.cache_size, &r->cache, &why) : 0;
 
-	if (*r->options.cache && tfs_cache_open(r->options.cache, r->options.cache_size, &r->cache, &err))
-		tfs_log_warning("%s; nothing is kept", err.what);
+	if (code == -EINVAL)
+		return tfs_error_set(err, code, TFS_NO_OFFSET, "%s", why.what);
+	if (code)
+		tfs_log_warning("%s; nothing is kept", why.what);
 	return 0;
 }
 
@@ -638,7 +642,7 @@ int tfs_remote_open(const char *url, struct tfs_remote **ret_remote, struct tfs_
 			tfs_error_set(err, code, TFS_NO_OFFSET, "memory to share with tensorfs-fetch: %s", strerror(-code));
 	}
 	if (!code)
-		code = open_cache(r);
+		code = open_cache(r, err);
 	if (!code)
 		code = find_table(r, url, err);
 	if (!code)

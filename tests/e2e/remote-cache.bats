@@ -639,7 +639,23 @@ grains_asked() {
 	done
 	run "$TENSORFS" cache --cache="$model/model.safetensors"
 	[[ $status = 2 && $output = *"Not a directory"* ]] || fail "$output"
+	# Nor does a mount make it one, or a command; by default neither.
+	mkdir -p "$T/home/.cache"
+	cp -r "$model" "$T/home/.cache/tensorfs"
+	fake
+	start --cache=none "$url" "$mnt"
+	umount "$mnt"
+	refused 1 --cache="$model" "$url" "$mnt"
+	[[ $output = *"$model isn't a cache: "* ]] || fail "$output"
+	TENSORFS_CACHE=$model run "$TENSORFS" ls "$url"
+	[[ $status = 2 && $output = *"$model isn't a cache: "* ]] || fail "$output"
+	TENSORFS_CACHE='' HOME=$T/home run "$TENSORFS" ls "$url"
+	[[ $status = 2 && $output = *"$T/home/.cache/tensorfs isn't a cache: "* ]] || fail "$output"
 	diff <(ls -lA --full-time "$model") "$T/before"
+	# One that was begun, on a file system of its own.
+	mkdir -p "$T/begun/lost+found" "$T/begun/objects"
+	TENSORFS_CACHE=$T/begun "$TENSORFS" ls "$url" >/dev/null
+	[[ -n $(ls "$T/begun/trees") ]]
 }
 
 @test "tensorfs cache: list, verify, rm" {

@@ -19,6 +19,7 @@
 #include "cli/terminal.h"
 #include "cli/verify/digest.h"
 #include "remote/cache.h"
+#include "remote/name.h"
 #include "remote/options.h"
 #include "remote/remote.h"
 
@@ -242,22 +243,25 @@ static bool remove_entry(struct cache *c, struct tfs_cache_entry *e, struct remo
 	return r != -EBUSY;
 }
 
-/* The models whose origin, or short name, is @name, or begins with it and a slash or an @. */
-static bool choose(struct cache *c, const char *name)
+/* The models that are named so, or whose origin, or short name, begins with that and a slash or an @. */
+static bool choose(struct cache *c, const char *given)
 {
-	size_t len = strlen(name);
+	cleanup_free char *name = tfs_remote_name(given);
+	size_t len = name ? strlen(name) : 0;
 	char shown[TFS_MASKED];
 	bool any = false;
 
-	for (size_t i = 0; i < c->n_models; i++) {
+	for (size_t i = 0; i < c->n_models && name; i++) {
 		const char *const names[] = { c->models[i].table.origin, c->models[i].table.display };
 
 		for (int k = 0; k < 2; k++)
 			if (!strncmp(names[k], name, len) && (!names[k][len] || strchr("/@", names[k][len])))
 				any = c->models[i].chosen = true;
+		if (tfs_remote_is_named(&c->models[i].table, name))
+			any = c->models[i].chosen = true;
 	}
 	if (!any)
-		tfs_log_error("%s: not in the cache %s", tfs_mask_url(name, shown, sizeof shown), tfs_cache_path(c->cache));
+		tfs_log_error("%s: not in the cache %s", tfs_mask_url(given, shown, sizeof shown), tfs_cache_path(c->cache));
 	return any;
 }
 
@@ -428,7 +432,7 @@ static int verify(struct cache *c)
 
 /* --- export ------------------------------------------------------------------------------------------------------------- */
 
-/* The one model of those that were chosen, of several that whose origin, or short name, is @name in full; NULL, and it says so. */
+/* The one model of those that were chosen, of several that which is named so in full; NULL, and it says so. */
 static const struct model *chosen_model(const struct cache *c, const char *name)
 {
 	const struct model *found = NULL;
@@ -436,7 +440,7 @@ static const struct model *chosen_model(const struct cache *c, const char *name)
 
 	for (size_t i = 0; i < c->n_models; i++) {
 		const struct model *m = &c->models[i];
-		const bool exact = !strcmp(m->table.origin, name) || !strcmp(m->table.display, name);
+		const bool exact = tfs_remote_is_named(&m->table, name) || !strcmp(m->table.display, name);
 
 		if (m->chosen && exact)
 			return m;

@@ -705,6 +705,32 @@ assert 0 < models["two"]["cached_bytes"] < models["two"]["bytes"], models' "$out
 	[[ $status = 2 ]]
 }
 
+@test "tensorfs cache: what isn't listed any more is counted, and goes with its model" {
+	fake
+	mkmodel --bytes 4M
+	start --prefetch=all "$hub" "$mnt"
+	wait_until complete
+	umount "$mnt"
+	wait_until ended "$daemon"
+	mkmodel --bytes 8M --seed 2
+	"$TENSORFS" ls "$hub" >/dev/null
+	run "$TENSORFS" cache
+	[[ $output = *$'\n(not listed any more) '*" 1 "* ]] || fail "$output"
+	run "$TENSORFS" cache list --json
+	py -c 'import json, sys
+a = json.loads(sys.argv[1])
+assert a["unlisted_files"] == 1 and a["unlisted_bytes"] > 4e6 and len(a["models"]) == 1, a' "$output"
+	"$TENSORFS" cache rm "$(sed -n 's/^\(hf:[^ ]*\).*/\1/p' <<<"$("$TENSORFS" cache)")"
+	run "$TENSORFS" cache
+	[[ $output = *$'\n(not listed any more) '*" 1 "* && $output != *hf://* ]] || fail "$output"
+	run "$TENSORFS" cache export hf://org/name "$T/out"
+	[[ $status = 1 && $output = *"not in the cache"* ]] || fail "$output"
+	run "$TENSORFS" cache rm hf://org/nam
+	[[ $status = 1 && $output = *"not in the cache"* ]] || fail "$output"
+	"$TENSORFS" cache rm hf://org/name
+	[[ -z $(find "$TENSORFS_CACHE/objects" -type f) ]]
+}
+
 # bats test_tags=slow
 @test "tensorfs cache export: a model as it was, whole and checked, or nothing" {
 	fake

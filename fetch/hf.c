@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/container.h"
 #include "fetch/secret.h"
+#include "remote/name.h"
 
 #define ENDPOINT "https://huggingface.co"
 
@@ -142,7 +143,7 @@ static int read_dir(struct tfs_hf *h)
 {
 	const char *path = h->name.path ? h->name.path : "", *slash = strrchr(path, '/');
 
-	h->wants_file = h->name.path && !h->name.is_dir && tfs_origin_is_weights(path);
+	h->wants_file = h->name.path && !h->name.is_dir && tfs_remote_is_weights(path);
 	if (!h->wants_file)
 		h->dir = strdup(path);
 	else

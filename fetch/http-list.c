@@ -14,6 +14,7 @@
 #include "fetch/http.h"
 #include "fetch/index-page.h"
 #include "fetch/probe.h"
+#include "remote/name.h"
 
 enum { MAX_DEPTH = 8, MAX_DIRECTORIES = 10000, MAX_IN_FLIGHT = 64 };
 
@@ -96,7 +97,7 @@ static const char *base_name(const char *path)
 static int add_file(struct lister *l, const char *path, struct tfs_listed *file)
 {
 	file->path = (char *)(uintptr_t)path;
-	l->n_weights += tfs_origin_is_weights(path);
+	l->n_weights += tfs_remote_is_weights(path);
 	return tfs_listing_add(&l->listing, file);
 }
 
@@ -114,7 +115,7 @@ static void on_no_ranges(struct lister *l, const struct tfs_ask *a, const struct
 	struct tfs_error err;
 	char host[TFS_URL_SHOWN];
 
-	if (!tfs_origin_is_weights(t->path)) {
+	if (!tfs_remote_is_weights(t->path)) {
 		l->whole++;
 		return;
 	}

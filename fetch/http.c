@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/container.h"
 #include "fetch/secret.h"
+#include "remote/name.h"
 
 static bool takes(const char *url)
 {
@@ -44,7 +45,7 @@ static int read_url(struct tfs_http *h, struct tfs_error *err)
 	if (r)
 		return r;
 	h->file = file_name(u);
-	if (h->file && tfs_origin_is_weights(h->file))
+	if (h->file && tfs_remote_is_weights(h->file))
 		return 0;
 	free(h->file);
 	h->file = NULL;

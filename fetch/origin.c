@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
 
@@ -71,20 +70,4 @@ void tfs_origin_explain_status(const struct tfs_exchange *x, struct tfs_error *e
 	default:
 		tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "%s: HTTP status %d", shown, status);
 	}
-}
-
-bool tfs_origin_is_weights(const char *name)
-{
-	static const char *const extensions[] = {
-		".safetensors", ".gguf", ".onnx", ".npz", ".npy", ".pt", ".pth", ".bin", ".ckpt"
-	};
-	size_t len = strlen(name);
-
-	for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++) {
-		size_t n = strlen(extensions[i]);
-
-		if (len > n && !strcasecmp(name + len - n, extensions[i]))
-			return true;
-	}
-	return false;
 }

@@ -82,7 +82,4 @@ int tfs_origin_late(const struct tfs_origin *o, struct tfs_error *err);
 /* 401, 403, 404, 410, other: a code and a text that has the status. For explain(). */
 void tfs_origin_explain_status(const struct tfs_exchange *x, struct tfs_error *err);
 
-/* Is it a weight file by its name? These are the formats that tensorfs reads. */
-bool tfs_origin_is_weights(const char *name);
-
 #endif

@@ -11,6 +11,7 @@
 #include "base/container.h"
 #include "fetch/sigv4.h"
 #include "fetch/xml.h"
+#include "remote/name.h"
 #include "remote/protocol.h"
 
 static bool takes(const char *url)
@@ -48,13 +49,13 @@ static int read_url(struct tfs_s3 *s, struct tfs_error *err)
 	s->bucket = strndup(at, n);
 	key = at[n] ? at + n + 1 : "";
 	slash = strrchr(key, '/');
-	if (tfs_origin_is_weights(key)) {
+	if (tfs_remote_is_weights(key)) {
 		s->prefix = strndup(key, slash ? (size_t)(slash + 1 - key) : 0);
 		s->file = strdup(slash ? slash + 1 : key);
 	} else if (asprintf(&s->prefix, "%s%s", key, *key && key[strlen(key) - 1] != '/' ? "/" : "") < 0) {
 		s->prefix = NULL;
 	}
-	if (!s->bucket || !s->prefix || (tfs_origin_is_weights(key) && !s->file))
+	if (!s->bucket || !s->prefix || (tfs_remote_is_weights(key) && !s->file))
 		return -ENOMEM;
 	if (s->file && !tfs_path_is_good(s->file))
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "a key that no file can be named by");

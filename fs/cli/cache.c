@@ -19,6 +19,7 @@
 #include "cli/terminal.h"
 #include "cli/verify/digest.h"
 #include "remote/cache.h"
+#include "remote/name.h"
 #include "remote/options.h"
 #include "remote/remote.h"
 
@@ -66,6 +67,7 @@ struct cache {
 	struct tfs_cache *cache;	 /* NULL: there is none yet */
 	struct tfs_cache_entry *entries; /* sorted by key */
 	size_t n_entries;
+	bool *listed; /* of each entry: a model has it */
 	struct model *models;
 	size_t n_models;
 };
@@ -105,35 +107,65 @@ static int load_models(struct cache *c)
 	return 0;
 }
 
+static int find_listed(struct cache *c)
+{
+	c->listed = calloc(c->n_entries + 1, sizeof *c->listed);
+	for (size_t i = 0; i < c->n_models && c->listed; i++)
+		for (uint32_t k = 0; k < c->models[i].table.n; k++) {
+			const struct tfs_cache_entry *e = entry_of(c, &c->models[i], k);
+
+			if (e)
+				c->listed[e - c->entries] = true;
+		}
+	return c->listed ? 0 : -ENOMEM;
+}
+
 static int load(struct cache *c)
 {
 	int r = c->cache ? tfs_cache_list(c->cache, &c->entries, &c->n_entries) : 0;
 
 	if (!r && c->n_entries)
 		qsort(c->entries, c->n_entries, sizeof *c->entries, by_key);
-	return r || !c->cache ? r : load_models(c);
+	if (!r && c->cache)
+		r = load_models(c);
+	return r ? r : find_listed(c);
 }
 
 /* --- list --------------------------------------------------------------------------------------------------------------- */
 
 struct sums {
+	size_t n;
 	uint64_t present, size;
 	time_t used; /* 0: never */
 };
+
+/* One more file; @e: what there is of it, or NULL. */
+static void add_file(struct sums *s, const struct tfs_cache_entry *e, uint64_t size)
+{
+	s->n++;
+	s->size += size;
+	s->present += e ? (e->data < size ? e->data : size) : 0;
+	if (e && e->used.tv_sec > s->used)
+		s->used = e->used.tv_sec;
+}
 
 static struct sums sums_of(const struct cache *c, const struct model *m)
 {
 	struct sums s = { 0 };
 
-	for (uint32_t i = 0; i < m->table.n; i++) {
-		const struct tfs_cache_entry *e = entry_of(c, m, i);
-		uint64_t size = m->table.nodes[i].size;
+	for (uint32_t i = 0; i < m->table.n; i++)
+		add_file(&s, entry_of(c, m, i), m->table.nodes[i].size);
+	return s;
+}
 
-		s.size += size;
-		s.present += e ? (e->data < size ? e->data : size) : 0;
-		if (e && e->used.tv_sec > s.used)
-			s.used = e->used.tv_sec;
-	}
+/* Of what isn't in a listing any more: it is of a commit that a branch has left, or has changed. */
+static struct sums sums_of_unlisted(const struct cache *c)
+{
+	struct sums s = { 0 };
+
+	for (size_t i = 0; i < c->n_entries; i++)
+		if (!c->listed[i])
+			add_file(&s, &c->entries[i], c->entries[i].size);
 	return s;
 }
 
@@ -152,6 +184,7 @@ static void format_time(time_t t, char buf[static 32])
 
 static int list_json(const struct cache *c)
 {
+	const struct sums unlisted = sums_of_unlisted(c);
 	json_t *models = json_array();
 	uint64_t stored = 0;
 
@@ -166,18 +199,33 @@ static int list_json(const struct cache *c)
 	}
 	for (size_t i = 0; i < c->n_entries; i++)
 		stored += c->entries[i].stored;
-	json_t *all = json_pack("{s:o, s:I, s:o}", "cache", tfs_json_text(path_of(c)), "stored_bytes", (json_int_t)stored, "models",
+	json_t *all = json_pack("{s:o, s:I, s:I, s:I, s:o}", "cache", tfs_json_text(path_of(c)), "stored_bytes", (json_int_t)stored,
+				"unlisted_files", (json_int_t)unlisted.n, "unlisted_bytes", (json_int_t)unlisted.present, "models",
 				models);
 	int r = tfs_json_print(all);
 	json_decref(all);
 	return r;
 }
 
+static void add_row(struct tfs_table *t, const char *name, const struct sums *s)
+{
+	char present[TFS_FIGURES_BYTES], size[TFS_FIGURES_BYTES], used[32];
+
+	format_time(s->used, used);
+	tfs_table_add(t, name);
+	tfs_table_addf(t, "%zu", s->n);
+	tfs_table_add(t, tfs_figures_bytes(present, (double)s->present));
+	tfs_table_add(t, tfs_figures_bytes(size, (double)s->size));
+	tfs_table_add(t, used);
+}
+
 static int list(struct cache *c)
 {
+	const struct sums unlisted = sums_of_unlisted(c);
 	const struct tfs_terminal terminal = tfs_terminal_of(STDOUT_FILENO);
 	struct tfs_table t = { .columns = "Brrrl" };
-	char present[TFS_FIGURES_BYTES], size[TFS_FIGURES_BYTES], used[32];
+	const bool any = c->n_models || unlisted.n;
+	char size[TFS_FIGURES_BYTES];
 	uint64_t stored = 0;
 	int r;
 
@@ -189,17 +237,14 @@ static int list(struct cache *c)
 		const struct model *m = &c->models[i];
 		struct sums s = sums_of(c, m);
 
-		format_time(s.used, used);
-		tfs_table_add(&t, m->table.display);
-		tfs_table_addf(&t, "%u", m->table.n);
-		tfs_table_add(&t, tfs_figures_bytes(present, (double)s.present));
-		tfs_table_add(&t, tfs_figures_bytes(size, (double)s.size));
-		tfs_table_add(&t, used);
+		add_row(&t, m->table.display, &s);
 	}
+	if (unlisted.n)
+		add_row(&t, "(not listed any more)", &unlisted);
 	for (size_t i = 0; i < c->n_entries; i++)
 		stored += c->entries[i].stored;
-	r = c->n_models ? tfs_table_print(&t, &terminal, true) : 0;
-	printf("%s%zu files, %s on disk in %s\n", c->n_models ? "\n" : "", c->n_entries, tfs_figures_bytes(size, (double)stored),
+	r = any ? tfs_table_print(&t, &terminal, true) : 0;
+	printf("%s%zu files, %s on disk in %s\n", any ? "\n" : "", c->n_entries, tfs_figures_bytes(size, (double)stored),
 	       path_of(c));
 	tfs_table_fini(&t);
 	return r;
@@ -242,23 +287,48 @@ static bool remove_entry(struct cache *c, struct tfs_cache_entry *e, struct remo
 	return r != -EBUSY;
 }
 
-/* The models whose origin, or short name, is @name, or begins with it and a slash or an @. */
-static bool choose(struct cache *c, const char *name)
+/* The models that are named so, or whose origin, or short name, begins with that and a slash or an @. */
+static bool choose(struct cache *c, const char *given)
 {
-	size_t len = strlen(name);
-	char shown[TFS_MASKED];
+	cleanup_free char *name = tfs_remote_name(given);
+	size_t len = name ? strlen(name) : 0;
 	bool any = false;
 
-	for (size_t i = 0; i < c->n_models; i++) {
+	for (size_t i = 0; i < c->n_models && name; i++) {
 		const char *const names[] = { c->models[i].table.origin, c->models[i].table.display };
 
 		for (int k = 0; k < 2; k++)
 			if (!strncmp(names[k], name, len) && (!names[k][len] || strchr("/@", names[k][len])))
 				any = c->models[i].chosen = true;
+		if (tfs_remote_is_named(&c->models[i].table, name))
+			any = c->models[i].chosen = true;
 	}
-	if (!any)
-		tfs_log_error("%s: not in the cache %s", tfs_mask_url(name, shown, sizeof shown), tfs_cache_path(c->cache));
 	return any;
+}
+
+/* Of the same model, but not listed any more: how many are deleted. */
+static size_t remove_unlisted(struct cache *c, const char *given, struct removed *sum)
+{
+	cleanup_free char *name = tfs_remote_name(given);
+	size_t len = name ? strlen(name) : 0, n = 0;
+
+	for (size_t i = 0; i < c->n_entries && name; i++) {
+		const char *about = c->entries[i].about;
+
+		if (!c->listed[i] && !strncmp(about, name, len) && about[len] && strchr(" /@", about[len])) {
+			remove_entry(c, &c->entries[i], sum);
+			n++;
+		}
+	}
+	return n;
+}
+
+static int complain(const struct cache *c, const char *name)
+{
+	char shown[TFS_MASKED];
+
+	tfs_log_error("%s: not in the cache %s", tfs_mask_url(name, shown, sizeof shown), tfs_cache_path(c->cache));
+	return -ENOENT;
 }
 
 static int rm(struct cache *c, char **names, int n)
@@ -268,7 +338,8 @@ static int rm(struct cache *c, char **names, int n)
 	bool found = true;
 
 	for (int i = 0; i < n; i++)
-		found &= choose(c, names[i]);
+		if (!(choose(c, names[i]) | !!remove_unlisted(c, names[i], &sum)))
+			found = !complain(c, names[i]);
 	for (size_t i = 0; i < c->n_models; i++) {
 		struct model *m = &c->models[i];
 
@@ -326,13 +397,17 @@ static void put_subject(const struct tfs_cache_entry *e)
 	tfs_put_safe(stdout, text, strlen(text), "");
 }
 
-/* Read all that is there, which checks its hashes; and, if that is all of the file, the hash that it has as its name. */
+/*
+ * Read all that is there, which checks its hashes; and, if that is all of the file, the hash that it has as its name. -EBADMSG: the bytes
+ * were never those of that hash, and it says so, but for the end of the line; or -ENOMEM.
+ */
 static int verify_object(struct tfs_object *o, const struct tfs_cache_entry *e, uint8_t *buf, struct checked *sum)
 {
 	char hex[65], found[65];
 	enum tfs_sum_kind kind = kind_of_key(e->key, hex);
 	struct tfs_digest *d = kind == TFS_SUM_KINDS ? NULL : tfs_digest_create(kind, o->size);
 	uint64_t bad = 0;
+	int r = 0;
 
 	if (kind != TFS_SUM_KINDS && !d)
 		return -ENOMEM;
@@ -356,13 +431,45 @@ static int verify_object(struct tfs_object *o, const struct tfs_cache_entry *e, 
 		tfs_digest_end(d, found);
 		sum->whole++;
 		if (strcmp(found, hex) != 0) {
-			sum->damaged++;
 			put_subject(e);
-			printf(": %s is %s, and should be %s\n", tfs_digest_names[kind], found, hex);
+			printf(": %s is %s, and should be %s; ", tfs_digest_names[kind], found, hex);
+			r = -EBADMSG;
 		}
 	}
 	tfs_digest_destroy(d);
-	return 0;
+	return r;
+}
+
+/* What nobody may read any more. Ends the line that says why. */
+static void drop(struct cache *c, const struct tfs_cache_entry *e, struct checked *sum)
+{
+	const int r = tfs_cache_remove(c->cache, e->key);
+
+	sum->damaged++;
+	if (r == -EBUSY)
+		printf("it is in use by a mount, and stays: unmount that, and verify again\n");
+	else if (r && r != -ENOENT)
+		printf("it can't be deleted: %s\n", strerror(-r));
+	else
+		printf("deleted, to be fetched again\n");
+}
+
+/* As verify_object(). */
+static int verify_entry(struct cache *c, const struct tfs_cache_entry *e, uint8_t *buf, struct checked *sum)
+{
+	struct tfs_object o;
+	int r = tfs_cache_object_by_key(c->cache, e->key, &o);
+
+	if (!r) {
+		r = verify_object(&o, e, buf, sum);
+		tfs_object_close(&o);
+	} else if (r == -EINVAL) {
+		printf("%s: its map is damaged; ", e->key);
+		r = -EBADMSG;
+	} else if (r == -ENOENT || r == -EAGAIN) {
+		r = 0; /* deleted meanwhile */
+	}
+	return r;
 }
 
 static int verify(struct cache *c)
@@ -370,21 +477,21 @@ static int verify(struct cache *c)
 	cleanup_free uint8_t *buf = malloc(TFS_GRAIN);
 	struct checked sum = { 0 };
 	char size[TFS_FIGURES_BYTES];
-	int r = buf ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < c->n_entries && !r; i++) {
-		struct tfs_object o;
+	if (!buf)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->n_entries; i++) {
+		const struct tfs_cache_entry *e = &c->entries[i];
+		const int r = verify_entry(c, e, buf, &sum);
 
-		if (tfs_cache_object_by_key(c->cache, c->entries[i].key, &o)) {
-			printf("%s: its map is damaged, so it isn't used\n", c->entries[i].key);
-			sum.damaged++;
-			continue;
-		}
-		r = verify_object(&o, &c->entries[i], buf, &sum);
-		tfs_object_close(&o);
+		if (r == -EBADMSG)
+			drop(c, e, &sum);
+		else if (r)
+			tfs_log_error("%s: %s", e->key, strerror(-r));
+		if (r == -ENOMEM)
+			return r;
+		sum.damaged += r && r != -EBADMSG;
 	}
-	if (r)
-		return r;
 	printf("%zu files, %s checked; %zu complete ones by their SHA; %" PRIu64 " pieces and %zu files damaged\n", c->n_entries,
 	       tfs_figures_bytes(size, (double)sum.bytes), sum.whole, sum.bad, sum.damaged);
 	return sum.bad || sum.damaged ? -EBADMSG : 0;
@@ -392,7 +499,7 @@ static int verify(struct cache *c)
 
 /* --- export ------------------------------------------------------------------------------------------------------------- */
 
-/* The one model of those that were chosen, of several that whose origin, or short name, is @name in full; NULL, and it says so. */
+/* The one model of those that were chosen, of several that which is named so in full; NULL, and it says so. */
 static const struct model *chosen_model(const struct cache *c, const char *name)
 {
 	const struct model *found = NULL;
@@ -400,7 +507,7 @@ static const struct model *chosen_model(const struct cache *c, const char *name)
 
 	for (size_t i = 0; i < c->n_models; i++) {
 		const struct model *m = &c->models[i];
-		const bool exact = !strcmp(m->table.origin, name) || !strcmp(m->table.display, name);
+		const bool exact = tfs_remote_is_named(&m->table, name) || !strcmp(m->table.display, name);
 
 		if (m->chosen && exact)
 			return m;
@@ -418,8 +525,11 @@ static const struct model *chosen_model(const struct cache *c, const char *name)
 
 static int export(struct cache *c, char **args, int n)
 {
-	const struct model *m = choose(c, args[0]) ? chosen_model(c, args[0]) : NULL;
+	const struct model *m;
 
+	if (!choose(c, args[0]))
+		return complain(c, args[0]);
+	m = chosen_model(c, args[0]);
 	return m ? tfs_cache_export(c->cache, &m->table, args[1], args + 2, n - 2) : -ENOENT;
 }
 
@@ -455,6 +565,7 @@ static void fini(struct cache *c)
 	for (size_t i = 0; i < c->n_models; i++)
 		tfs_remote_table_fini(&c->models[i].table);
 	free(c->models);
+	free(c->listed);
 	free(c->entries);
 	tfs_cache_close(c->cache);
 }

@@ -119,24 +119,32 @@ static bool is_directory(int at, const char *name)
 	return !fstatat(at, name, &st, 0) && S_ISDIR(st.st_mode);
 }
 
-static bool is_empty(int dir)
+/* Has it anything that a cache, also one that was just begun, or a new file system, hasn't? */
+static bool has_others(int dir)
 {
+	static const char *const ours[] = { ".", "..", "objects", "trees", "CACHEDIR.TAG", "lost+found" };
 	cleanup_dir DIR *d = tfs_cache_stream(dir, ".");
-	struct dirent *e = NULL;
+	bool known = true;
+	struct dirent *e;
 
-	while (d && (e = readdir(d)) && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")))
-		;
-	return d && !e;
+	while (known && d && (e = readdir(d))) {
+		known = false;
+		for (size_t i = 0; i < sizeof ours / sizeof *ours && !known; i++)
+			known = !strcmp(e->d_name, ours[i]);
+	}
+	return !d || !known;
 }
 
-/* Is it a cache already? */
+/* Is it a cache already? -ENOENT: it isn't, but could become one. */
 static int check_there(const struct tfs_cache *c, struct tfs_error *err)
 {
 	if (is_directory(c->dir, "objects") && is_directory(c->dir, "trees"))
 		return 0;
-	if (is_empty(c->dir))
+	if (!has_others(c->dir))
 		return tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "the cache %s is empty", c->path);
-	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "%s isn't a cache: it has files, but not both objects/ and trees/",
+	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET,
+			     "%s isn't a cache: it has files, but not both objects/ and trees/. Name a directory that is empty, or "
+			     "isn't there yet",
 			     c->path);
 }
 
@@ -154,10 +162,10 @@ static int open_dir(struct tfs_cache *c, bool create, struct tfs_error *err)
 		return tfs_error_set(err, -EPERM, TFS_NO_OFFSET,
 				     "the cache %s isn't used: others than the user %u may write it (owner %u, mode %03o)", c->path,
 				     (unsigned)geteuid(), (unsigned)st.st_uid, (unsigned)st.st_mode & 0777);
-	const int r = create ? 0 : check_there(c, err);
-	if (r)
+	const int r = check_there(c, err);
+	if (r && (!create || r != -ENOENT))
 		return r;
-	if (create) {
+	if (r) {
 		mkdirat(c->dir, "objects", 0700);
 		mkdirat(c->dir, "trees", 0700);
 	}

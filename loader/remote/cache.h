@@ -33,7 +33,7 @@ struct tfs_cache;
 
 /*
  * The cache in @dir, which is created, or only read if it can't be written. @limit: bytes that it may have, or 0: all but a tenth of the
- * disk. -EPERM: it is another user's, or others may write it; another -errno; @err filled.
+ * disk. -EPERM: it is another user's, or others may write it; -EINVAL: a directory of something else; another -errno; @err filled.
  */
 int tfs_cache_open(const char *dir, uint64_t limit, struct tfs_cache **ret_cache, struct tfs_error *err);
 

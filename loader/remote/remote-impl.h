@@ -3,6 +3,7 @@
  * A model that is elsewhere.
  *
  *   remote.c         reads its files, from the cache or by the fetcher
+ *   remote-list.c    finds the table of them, at the origin or in the cache
  *   remote-stats.c   what that has cost
  */
 #ifndef TFS_REMOTE_IMPL_H
@@ -35,5 +36,11 @@ struct tfs_remote {
 	_Atomic bool scanned, stopped;
 	_Atomic uint64_t hit_bytes, bad, stale;
 };
+
+/* Why nobody may be asked, for messages. */
+#define TFS_REMOTE_NO_NETWORK "--offline, " TFS_REMOTE_OFFLINE " or HF_HUB_OFFLINE"
+
+/* Set ->table and ->tree of what @url, a name (remote/name.h), is of. As tfs_remote_open(). */
+int tfs_remote_find_table(struct tfs_remote *r, const char *url, struct tfs_error *err);
 
 #endif

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 #include "remote/cache.h"
 #include "remote/fetcher.h"
 #include "remote/hub.h"
+#include "remote/name.h"
 #include "remote/object.h"
 #include "remote/options.h"
 #include "remote/remote-impl.h"
@@ -158,14 +158,12 @@ static int stale(struct tfs_error *err, const char *why)
 	return tfs_error_set(err, -ESTALE, TFS_NO_OFFSET, "%s", why);
 }
 
-#define OFFLINE "--offline, " TFS_REMOTE_OFFLINE " or HF_HUB_OFFLINE"
-
 static int begin(struct tfs_remote *r, uint32_t node, uint64_t from, uint64_t end, bool ahead, bool wait, unsigned *ret_slot,
 		 struct tfs_error *err)
 {
 	if (r->options.offline)
 		return tfs_error_set(err, -EIO, from,
-				     "not in the cache %s, and there is no network (" OFFLINE
+				     "not in the cache %s, and there is no network (" TFS_REMOTE_NO_NETWORK
 				     "); a mount with --prefetch=all, with a "
 				     "network, brings in all of it",
 				     r->cache ? tfs_cache_path(r->cache) : "(there is none)");
@@ -481,21 +479,6 @@ int tfs_remote_cache_dir(const struct tfs_remote *r)
 
 /* --- Opening ------------------------------------------------------------------------------------------------------------ */
 
-/* Where the last table is kept: the answer depends on the URL, and on where that is asked. */
-static void tree_name(const char *url, char buf[static TFS_CACHE_NAME])
-{
-	static const char *const endpoints[] = { "HF_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL" };
-	char identity[4 * PATH_MAX];
-	size_t len = (size_t)snprintf(identity, sizeof identity, "%s", url);
-
-	for (size_t i = 0; i < sizeof endpoints / sizeof *endpoints && len < sizeof identity; i++) {
-		const char *value = getenv(endpoints[i]);
-
-		len += (size_t)snprintf(identity + len, sizeof identity - len, "\n%s", value ? value : "");
-	}
-	tfs_cache_key("tree", NULL, identity, buf);
-}
-
 /* Give the fetcher the table to which reads refer. */
 static int hand_over(struct tfs_remote *r, struct tfs_error *err)
 {
@@ -512,119 +495,26 @@ static int hand_over(struct tfs_remote *r, struct tfs_error *err)
 	return 0;
 }
 
-/* Is the URL of a revision that can't become another one: a commit, in full? */
-static bool is_pinned(const char *url)
+/* A directory of something else was given by mistake; what else is wrong with a cache costs no more than the cache. */
+static int open_cache(struct tfs_remote *r, struct tfs_error *err)
 {
-	const char *at = strncmp(url, "hf://", 5) ? NULL : strchr(url, '@');
-	size_t n = at ? strspn(at + 1, "0123456789abcdef") : 0;
+	struct tfs_error why = { .offset = TFS_NO_OFFSET };
+	int code = *r->options.cache ? tfs_cache_open(r->options.cache, r->options.cache_size, &r->cache, &why) : 0;
 
-	return n == 40 && (!at[41] || at[41] == '/');
-}
-
-/* Ask the origin. @last: the table that was kept, or one of zeros; @doubted: it isn't to be used if the origin has another one. */
-static int list(struct tfs_remote *r, struct tfs_remote_table *last, bool doubted, struct tfs_error *err)
-{
-	cleanup_fd int fd = -1;
-	int code = tfs_fetcher_list(r->fetcher, last->bytes && !doubted ? last->revision : "", &fd, err);
-
-	if (!code && fd < 0) {
-		r->table = *last;
-		*last = (struct tfs_remote_table){ 0 };
-		return 0;
-	}
-	if (!code)
-		return tfs_remote_table_read(fd, TFS_FETCH_MAX_TABLE, &r->table, err);
-	if ((code != -ENETUNREACH && code != -EBUSY) || !last->bytes)
-		return code;
-	tfs_log_warning("%s: %s; what was listed last time is used", last->display, err ? err->what : strerror(-code));
-	if (err)
-		*err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
-	r->table = *last;
-	*last = (struct tfs_remote_table){ 0 };
+	if (code == -EINVAL)
+		return tfs_error_set(err, code, TFS_NO_OFFSET, "%s", why.what);
+	if (code)
+		tfs_log_warning("%s; nothing is kept", why.what);
 	return 0;
 }
 
-/* Who has listed @url to the cache, if somebody has, into @buf: another endpoint than is asked now. */
-static bool find_authority(struct tfs_remote *r, const char *url, char *buf, size_t size)
-{
-	cleanup_free char(*names)[TFS_CACHE_NAME] = NULL;
-	size_t n = 0, len = strlen(url);
-	bool found = false, doubted;
-
-	while (len && url[len - 1] == '/')
-		len--;
-	if (!r->cache || tfs_cache_trees(r->cache, &names, &n))
-		return false;
-	for (size_t i = 0; i < n && !found; i++) {
-		struct tfs_remote_table t;
-
-		if (tfs_cache_get_tree(r->cache, names[i], &t, &doubted))
-			continue;
-		found = !strncmp(t.origin, url, len) && !t.origin[len];
-		snprintf(buf, size, "%s", t.authority);
-		tfs_remote_table_fini(&t);
-	}
-	return found;
-}
-
-/* There is no list of its files, and the origin may not be asked. */
-static int not_cached(struct tfs_remote *r, const char *url, struct tfs_error *err)
-{
-	const char *variable = strncmp(url, "s3://", 5) ? "HF_ENDPOINT" : "AWS_ENDPOINT_URL";
-	const char *cache = r->cache ? tfs_cache_path(r->cache) : "(there is none)";
-	char authority[256];
-
-	if (find_authority(r, url, authority, sizeof authority))
-		return tfs_error_set(err, -ENETUNREACH, TFS_NO_OFFSET,
-				     "there is no network (" OFFLINE
-				     "), and the cache %s has it from %s, not from where %s leads now: "
-				     "set that as it was",
-				     cache, authority, variable);
-	return tfs_error_set(err, -ENETUNREACH, TFS_NO_OFFSET,
-			     "there is no network (" OFFLINE
-			     "), and it isn't in the cache %s; mounting it once with a network brings in "
-			     "the list of its files and what is read, with --prefetch=all all of it",
-			     cache);
-}
-
-static int find_table(struct tfs_remote *r, const char *url, struct tfs_error *err)
-{
-	struct tfs_remote_table last = { 0 };
-	bool doubted = false;
-	int code = 0;
-
-	tree_name(url, r->tree);
-	if (r->cache)
-		tfs_cache_get_tree(r->cache, r->tree, &last, &doubted);
-	if (last.bytes && (r->options.offline || (is_pinned(url) && !doubted))) {
-		r->table = last;
-		return 0;
-	}
-	if (r->options.offline)
-		return not_cached(r, url, err);
-	code = list(r, &last, doubted, err);
-	if (!code && r->cache)
-		tfs_cache_put_tree(r->cache, r->tree, &r->table);
-	tfs_remote_table_fini(&last);
-	return code;
-}
-
-static int open_cache(struct tfs_remote *r)
-{
-	struct tfs_error err = { .offset = TFS_NO_OFFSET };
-
-	if (*r->options.cache && tfs_cache_open(r->options.cache, r->options.cache_size, &r->cache, &err))
-		tfs_log_warning("%s; nothing is kept", err.what);
-	return 0;
-}
-
-int tfs_remote_open(const char *url, struct tfs_remote **ret_remote, struct tfs_error *err)
+int tfs_remote_open(const char *given, struct tfs_remote **ret_remote, struct tfs_error *err)
 {
 	struct tfs_remote *r = calloc(1, sizeof *r);
-	cleanup_free char *hello = malloc(TFS_FETCH_MAX_MESSAGE / 2);
+	cleanup_free char *hello = malloc(TFS_FETCH_MAX_MESSAGE / 2), *url = tfs_remote_name(given);
 	int code;
 
-	if (!r || !hello) {
+	if (!r || !hello || !url) {
 		free(r);
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
@@ -638,9 +528,9 @@ int tfs_remote_open(const char *url, struct tfs_remote **ret_remote, struct tfs_
 			tfs_error_set(err, code, TFS_NO_OFFSET, "memory to share with tensorfs-fetch: %s", strerror(-code));
 	}
 	if (!code)
-		code = open_cache(r);
+		code = open_cache(r, err);
 	if (!code)
-		code = find_table(r, url, err);
+		code = tfs_remote_find_table(r, url, err);
 	if (!code)
 		code = hand_over(r, err);
 	if (!code) {

@@ -5,7 +5,6 @@
  *
  * Everything belongs to who mounted it, and only its bytes can change, which is noticed when they are read.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -427,19 +426,13 @@ static int sort_nodes(struct remote_storage *s, struct tfs_error *err)
 	return 0;
 }
 
-static int open_url(const char *given, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err)
+static int open_url(const char *url, struct tfs_storage **ret_storage, const char **ret_file, struct tfs_error *err)
 {
 	struct remote_storage *s = calloc(1, sizeof *s);
-	cleanup_free char *url = strdup(given);
 	int r;
 
-	/* HTTPS:// is the same scheme; everything else compares it as it is. */
-	for (size_t i = 0; url && i < tfs_url_scheme(given); i++)
-		url[i] = (char)tolower((unsigned char)url[i]);
-	if (!s || !url) {
-		free(s);
+	if (!s)
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
-	}
 	s->pub = (struct tfs_storage){ .ops = &ops, .fd = -1, .passed_fd = -1 };
 	s->uid = getuid();
 	s->gid = getgid();

@@ -639,7 +639,23 @@ grains_asked() {
 	done
 	run "$TENSORFS" cache --cache="$model/model.safetensors"
 	[[ $status = 2 && $output = *"Not a directory"* ]] || fail "$output"
+	# Nor does a mount make it one, or a command; by default neither.
+	mkdir -p "$T/home/.cache"
+	cp -r "$model" "$T/home/.cache/tensorfs"
+	fake
+	start --cache=none "$url" "$mnt"
+	umount "$mnt"
+	refused 1 --cache="$model" "$url" "$mnt"
+	[[ $output = *"$model isn't a cache: "* ]] || fail "$output"
+	TENSORFS_CACHE=$model run "$TENSORFS" ls "$url"
+	[[ $status = 2 && $output = *"$model isn't a cache: "* ]] || fail "$output"
+	TENSORFS_CACHE='' HOME=$T/home run "$TENSORFS" ls "$url"
+	[[ $status = 2 && $output = *"$T/home/.cache/tensorfs isn't a cache: "* ]] || fail "$output"
 	diff <(ls -lA --full-time "$model") "$T/before"
+	# One that was begun, on a file system of its own.
+	mkdir -p "$T/begun/lost+found" "$T/begun/objects"
+	TENSORFS_CACHE=$T/begun "$TENSORFS" ls "$url" >/dev/null
+	[[ -n $(ls "$T/begun/trees") ]]
 }
 
 @test "tensorfs cache: list, verify, rm" {
@@ -689,6 +705,32 @@ assert 0 < models["two"]["cached_bytes"] < models["two"]["bytes"], models' "$out
 	[[ $status = 2 ]]
 }
 
+@test "tensorfs cache: what isn't listed any more is counted, and goes with its model" {
+	fake
+	mkmodel --bytes 4M
+	start --prefetch=all "$hub" "$mnt"
+	wait_until complete
+	umount "$mnt"
+	wait_until ended "$daemon"
+	mkmodel --bytes 8M --seed 2
+	"$TENSORFS" ls "$hub" >/dev/null
+	run "$TENSORFS" cache
+	[[ $output = *$'\n(not listed any more) '*" 1 "* ]] || fail "$output"
+	run "$TENSORFS" cache list --json
+	py -c 'import json, sys
+a = json.loads(sys.argv[1])
+assert a["unlisted_files"] == 1 and a["unlisted_bytes"] > 4e6 and len(a["models"]) == 1, a' "$output"
+	"$TENSORFS" cache rm "$(sed -n 's/^\(hf:[^ ]*\).*/\1/p' <<<"$("$TENSORFS" cache)")"
+	run "$TENSORFS" cache
+	[[ $output = *$'\n(not listed any more) '*" 1 "* && $output != *hf://* ]] || fail "$output"
+	run "$TENSORFS" cache export hf://org/name "$T/out"
+	[[ $status = 1 && $output = *"not in the cache"* ]] || fail "$output"
+	run "$TENSORFS" cache rm hf://org/nam
+	[[ $status = 1 && $output = *"not in the cache"* ]] || fail "$output"
+	"$TENSORFS" cache rm hf://org/name
+	[[ -z $(find "$TENSORFS_CACHE/objects" -type f) ]]
+}
+
 # bats test_tags=slow
 @test "tensorfs cache export: a model as it was, whole and checked, or nothing" {
 	fake
@@ -728,15 +770,25 @@ assert 0 < models["two"]["cached_bytes"] < models["two"]["bytes"], models' "$out
 }
 
 # bats test_tags=slow
-@test "tensorfs cache export: bytes that were never those of the origin's hash" {
+@test "tensorfs cache export, verify: bytes that were never those of the origin's hash, which are deleted and fetched again" {
 	mkmodel --bytes 4M
 	fake
 	printf '#!/bin/sh\nexec env FAKE_LIE=1 "%s"\n' "$TENSORFS_FETCH" >"$T/lying"
 	chmod +x "$T/lying"
 	TENSORFS_FETCH=$T/lying start --prefetch=all "$hub" "$mnt"
 	wait_until complete
+	run "$TENSORFS" cache verify
+	[[ $status = 1 && $output = *"model.safetensors: SHA-256 is "*", and should be "*"in use by a mount, and stays"* ]] || fail "$status $output"
 	umount "$mnt"
+	wait_until ended "$daemon"
 	run "$TENSORFS" cache export hf://org/name "$T/out" model.safetensors
 	[[ $status = 1 && $output = *"model.safetensors: SHA-256 is "*", and should be "* ]] || fail "$status $output"
 	[[ -z $(find "$T/out" -type f) ]]
+	run "$TENSORFS" cache verify
+	[[ $status = 1 && $output = *"model.safetensors: SHA-256 is "*", and should be "*"; deleted, to be fetched again"* ]] || fail "$status $output"
+	run "$TENSORFS" cache verify
+	[[ $status = 0 ]] || fail "$status $output"
+	start "$hub" "$mnt"
+	same_files
+	same_tensors
 }

@@ -176,3 +176,44 @@ no_secret() { [[ $output != *hunter2* && $output != *5167* ]] || fail "a secret:
 	[[ $output = *"Input/output error"* ]] || fail "$output"
 	grep -q "error: other.dat: " "$log" || fail "$(cat "$log")"
 }
+
+@test "one model has one entry in the cache: slashes, @main, its commit, the endpoint" {
+	prepare
+	mkmodel --bytes 4M
+	serve hub
+	export HF_ENDPOINT=$server
+	start --prefetch=all hf://org/model "$mnt"
+	wait_until complete
+	commit=$(stat_of revision)
+	umount "$mnt"
+	for name in hf://org/model/ hf://org/model@main "hf://org/model@$commit" "hf://models/org/model@${commit:0:7}/"; do
+		start --offline "$name" "$mnt"
+		cmp "$model/model.safetensors" "$mnt/model.safetensors"
+		umount "$mnt"
+		"$TENSORFS" cache export "$name" "$T/out"
+		cmp "$model/model.safetensors" "$T/out/model.safetensors"
+		rm -r "$T/out"
+	done
+	refused 1 --offline "hf://org/model@${commit:0:6}" "$mnt"
+	refused 1 --offline "hf://org/model@${commit:0:7}/dir" "$mnt"
+	HF_ENDPOINT=$server/ start --offline hf://org/model "$mnt"
+	umount "$mnt"
+	kill "${helpers[0]}"
+	wait_until ended "${helpers[0]}"
+	start "hf://org/model@$commit" "$mnt" # nothing is asked
+	umount "$mnt"
+	serve web
+	"$TENSORFS" ls "$server/m" >/dev/null
+	start "$server/m/" "$mnt"
+	same_files
+	umount "$mnt"
+	start --offline "$server/m" "$mnt"
+	umount "$mnt"
+	"$TENSORFS" cache export "$server/m" "$T/out"
+	cmp "$model/model.safetensors" "$T/out/model.safetensors"
+	run "$TENSORFS" cache list --json
+	[[ $(grep -c '"origin"' <<<"$output") = 2 ]] || fail "$output"
+	wait_until ended "$daemon"
+	"$TENSORFS" cache rm "hf://org/model@$commit" "$server/m/"
+	[[ -z $(find "$TENSORFS_CACHE/trees" "$TENSORFS_CACHE/objects" -type f) ]]
+}

@@ -38,6 +38,9 @@ void tfs_reply_error(fuse_req_t req, int error)
 	case ENAMETOOLONG:
 		fuse_reply_err(req, -error);
 		break;
+	case ECANCELED: /* the session ends: as the kernel says to whom it cuts off */
+		fuse_reply_err(req, ECONNABORTED);
+		break;
 	default:
 		fuse_reply_err(req, EIO);
 	}

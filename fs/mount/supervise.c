@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include "mount/daemon.h"
 #include "mount/mountpoint.h"
 #include "mount/notify.h"
+#include "mount/sandbox.h"
 
 /* One that lived for so long is replaced at once. One that didn't waits, each time twice as long as before. */
 enum { LONG_SECONDS = 10, FIRST_PAUSE = 1, LONGEST_PAUSE = 60 };
@@ -68,6 +70,23 @@ static void leave_caller(const struct supervisor *s)
 		dup2(null, fd);
 	if (null > 2)
 		close(null);
+}
+
+/*
+ * What the next daemon needs before it gives up what it has (confine.c), and a signal to it as another user. Programs that are executed
+ * may only become nobody, as tensorfs-fetch does. Before the first start, so that the others can do what that could.
+ */
+static void keep_little(void)
+{
+	static const uint64_t kept = TFS_CAP(CAP_CHOWN) | TFS_CAP(CAP_DAC_OVERRIDE) | TFS_CAP(CAP_DAC_READ_SEARCH) |
+				     TFS_CAP(CAP_KILL) | TFS_CAP(CAP_SETGID) | TFS_CAP(CAP_SETUID) | TFS_CAP(CAP_SETPCAP) |
+				     TFS_CAP(CAP_SYS_ADMIN) | TFS_CAP(CAP_SYS_NICE) | TFS_CAP(CAP_SYS_RESOURCE);
+
+	if (!tfs_has_cap(CAP_SYS_ADMIN)) /* fusermount3 mounts, which is set-user-ID */
+		return;
+	int r = tfs_keep_caps(kept, TFS_CAP(CAP_SETUID) | TFS_CAP(CAP_SETGID));
+	if (r)
+		tfs_log_warning("--restart: dropping privileges: %s", strerror(-r));
 }
 
 /* --- The daemon -------------------------------------------------------------------------------------------------------- */
@@ -164,6 +183,7 @@ int tfs_supervise(const struct tfs_options *options, int signal_fd, int report_f
 	cleanup_free char *mountpoint = good ? realpath(s.options.mountpoint, NULL) : NULL;
 	int status = 1;
 
+	keep_little();
 	if (!good) {
 		tfs_log_error("out of memory");
 	} else if (tfs_mountpoint_fd(s.options.mountpoint) >= 0) {

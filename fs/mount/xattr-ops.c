@@ -73,8 +73,8 @@ static ssize_t value_source(struct tfs_fs *fs, struct tfs_inode i, char **v)
 
 static ssize_t value_scheme(struct tfs_fs *fs, struct tfs_inode i, char **v)
 {
-	const struct tfs_tensor *w = tfs_set_scaled_of(&fs->model->sets[i.set], i.tensor);
-	return w ? copy_of(w->encoding->scaled->scheme, strlen(w->encoding->scaled->scheme), v) : -ENODATA;
+	const char *s = tfs_set_scaled_of(&fs->model->sets[i.set], i.tensor)->encoding->scaled->scheme;
+	return copy_of(s, strlen(s), v);
 }
 
 static ssize_t value_offset(struct tfs_fs *fs, struct tfs_inode i, char **v)
@@ -126,6 +126,18 @@ static const struct attribute {
 	{ "nbytes", value_nbytes }, { "state", value_state },	{ "scheme", value_scheme },
 };
 enum { N_ATTRIBUTES = sizeof attributes / sizeof *attributes };
+
+/* 0; -ENODATA: @inode has no @a, or not for who asks; -ENOMEM. */
+static int check_attribute(struct tfs_fs *fs, fuse_req_t req, struct tfs_inode inode, const struct attribute *a)
+{
+	if (a->value != value_scheme)
+		return 0;
+	if (!tfs_set_scaled_of(&fs->model->sets[inode.set], inode.tensor))
+		return -ENODATA;
+	inode.view = TFS_VIEW_META; /* which says the same */
+	int r = tfs_check_access(fs, req, inode);
+	return r == -EACCES ? -ENODATA : r;
+}
 
 /* size 0 asks for the length; see getxattr(2). */
 static void reply_sized(fuse_req_t req, const char *data, size_t len, size_t size)
@@ -184,7 +196,8 @@ void tfs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t si
 		for (int i = 0; i < N_ATTRIBUTES; i++)
 			if (!strcmp(attributes[i].name, name + strlen(prefix))) {
 				char *value = NULL;
-				ssize_t len = attributes[i].value(fs, inode, &value);
+				ssize_t len = check_attribute(fs, req, inode, &attributes[i]);
+				len = len ? len : attributes[i].value(fs, inode, &value);
 				if (len < 0)
 					tfs_reply_error(req, (int)len);
 				else
@@ -211,7 +224,7 @@ void tfs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 		return;
 	}
 	for (int i = 0; inode.kind == TFS_INO_TENSOR && i < N_ATTRIBUTES; i++) {
-		if (attributes[i].value == value_scheme && !tfs_set_scaled_of(&fs->model->sets[inode.set], inode.tensor))
+		if (check_attribute(fs, req, inode, &attributes[i]))
 			continue;
 		len += 1 + snprintf(list + len, sizeof list - len, "%s%s", prefix, attributes[i].name);
 	}

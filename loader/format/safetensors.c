@@ -42,15 +42,10 @@ struct record {
 	uint32_t ndim;
 };
 
-/* One pair of __metadata__. */
-struct pair {
-	struct tfs_json_text key, value; /* in the header's buffer */
-	bool replaced;			 /* the same key comes again */
-};
-
 struct header {
 	struct tfs_json json;
 	struct tfs_catalog *catalog;
+	struct tfs_share *share;
 	struct tfs_error *err;
 	struct record *records;
 	size_t n_records, room_records;
@@ -89,6 +84,12 @@ static __attribute__((cold, format(printf, 3, 4))) int refuse(struct header *h, 
 
 /* --- The JSON ---------------------------------------------------------------------------------------------------- */
 
+/* Charge what tfs_array_room() is about to allocate for an array of @n elements. */
+static int charge_room(struct header *h, size_t n, size_t room, size_t size)
+{
+	return n < room ? 0 : tfs_share_scratch(h->share, (room ? room : 16) * size);
+}
+
 /* The dtype to show for a tensor with this dtype name, which may be any text. NULL: no memory. */
 static const struct tfs_dtype *unknown(struct header *h, const struct tfs_json_text *text)
 {
@@ -118,7 +119,7 @@ static int read_shape(struct header *h, struct record *rec)
 
 	rec->dims = h->n_dims;
 	while (!r && (r = tfs_json_array_next(&h->json)) > 0) {
-		if (tfs_array_room(h->dims, h->n_dims, h->room_dims))
+		if (charge_room(h, h->n_dims, h->room_dims, sizeof *h->dims) || tfs_array_room(h->dims, h->n_dims, h->room_dims))
 			return -ENOMEM;
 		r = tfs_json_u64(&h->json, &h->dims[h->n_dims]);
 		h->n_dims++;
@@ -186,44 +187,18 @@ static int read_record(struct header *h, const struct tfs_json_text *name)
 		if (!(seen & 1u << i))
 			return refuse(h, &rec, "%s is missing", fields[i].name);
 
-	if (tfs_array_room(h->records, h->n_records, h->room_records))
+	if (charge_room(h, h->n_records, h->room_records, sizeof *h->records) ||
+	    tfs_array_room(h->records, h->n_records, h->room_records))
 		return -ENOMEM;
 	h->records[h->n_records++] = rec;
 	h->name_bytes += rec.name_len;
 	return 0;
 }
 
-static int by_key(const void *a, const void *b)
-{
-	const struct pair *x = a, *y = b;
-
-	return tfs_name_cmp(x->key.s, x->key.len, y->key.s, y->key.len);
-}
-
-/* Add the pairs to the catalog, in the file's order; of a duplicate key the last one, as in serde and Python's json. */
-static int add_pairs(struct tfs_catalog *catalog, struct pair *pairs, size_t n)
-{
-	cleanup_free const void **order = reallocarray(NULL, n + 1, 2 * sizeof *order);
-	int r = order ? 0 : -ENOMEM;
-
-	for (size_t i = 0; i < n && !r; i++)
-		order[i] = &pairs[i];
-	if (!r)
-		tfs_sort(order, n, order + n + 1, by_key);
-	for (size_t i = 1; i < n && !r; i++)
-		((struct pair *)order[i - 1])->replaced = !by_key(order[i - 1], order[i]);
-	for (size_t i = 0; i < n && !r; i++)
-		if (!pairs[i].replaced)
-			r = tfs_catalog_add_metadata(catalog, pairs[i].key.s, pairs[i].key.len, pairs[i].value.s,
-						     pairs[i].value.len);
-	return r;
-}
-
-/* string → string, or null (an Option in the reference reader). */
+/* string → string, or null (an Option in the reference reader). A million of them are more than their text, so nothing else is made of it. */
 static int read_metadata(struct tfs_json *json, struct tfs_catalog *catalog)
 {
-	cleanup_free struct pair *pairs = NULL;
-	size_t n = 0, room = 0;
+	struct tfs_json_text key, value;
 	int r = tfs_json_peek(json);
 
 	if (r < 0)
@@ -231,16 +206,12 @@ static int read_metadata(struct tfs_json *json, struct tfs_catalog *catalog)
 	if (r == TFS_JSON_NULL)
 		return tfs_json_skip(json);
 	r = tfs_json_object_begin(json);
-	while (!r) {
-		if (tfs_array_room(pairs, n, room))
-			return -ENOMEM;
-		pairs[n].replaced = false;
-		r = tfs_json_object_next(json, &pairs[n].key);
-		if (r <= 0)
-			break;
-		r = tfs_json_string(json, &pairs[n++].value);
+	while (!r && (r = tfs_json_object_next(json, &key)) > 0) {
+		r = tfs_json_string(json, &value);
+		if (!r)
+			r = tfs_catalog_add_metadata(catalog, key.s, key.len, value.s, value.len);
 	}
-	return r ? r : add_pairs(catalog, pairs, n);
+	return r;
 }
 
 static int read_json(struct header *h, struct tfs_catalog *catalog)
@@ -360,6 +331,8 @@ static int make_catalog(struct header *h, uint64_t size, uint64_t data_at)
 	const void **names, **offsets, **tmp;
 	int r;
 
+	if (tfs_share_scratch(h->share, 3 * n * sizeof *order))
+		return -ENOMEM;
 	order = reallocarray(NULL, n + 1, 3 * sizeof *order); /* n may be 0 */
 	if (!order)
 		return -ENOMEM;
@@ -384,10 +357,10 @@ static int make_catalog(struct header *h, uint64_t size, uint64_t data_at)
 	return r;
 }
 
-static int parse(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
+static int read_header(const struct tfs_input *in, struct tfs_catalog *catalog, struct tfs_error *err)
 {
 	cleanup_free char *text = NULL;
-	struct header h = { .catalog = catalog, .err = err };
+	struct header h = { .catalog = catalog, .share = in->share, .err = err };
 	uint64_t n;
 	int r;
 
@@ -405,8 +378,7 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 		return tfs_error_set(err, -EINVAL, 0,
 				     "header length %llu is more than the %llu bytes that follow it; is the download complete?",
 				     (unsigned long long)n, (unsigned long long)(in->size - LENGTH_SIZE));
-	/* And the records made of it, before they are tensors: 20 bytes are the least that one takes. */
-	if (tfs_share_scratch(in->share, 2 * n))
+	if (tfs_share_scratch(in->share, n))
 		return -ENOMEM;
 	text = malloc(n + 1); /* n may be 0 */
 	if (!text)
@@ -424,6 +396,48 @@ static int parse(const struct tfs_input *in, const char *file_name, struct tfs_c
 	free(h.records);
 	free(h.dims);
 	return r;
+}
+
+/* --- Metadata ---------------------------------------------------------------------------------------------------- */
+
+static int by_key(const void *a, const void *b)
+{
+	const struct tfs_metadata *x = a, *y = b;
+
+	return tfs_name_cmp(x->key, x->key_len, y->key, y->key_len);
+}
+
+/* Of pairs with the same key keep the last one, as serde and Python's json do. */
+static int drop_replaced(struct tfs_catalog *catalog, struct tfs_share *share)
+{
+	cleanup_free const void **order = NULL;
+	size_t n, replaced = 0;
+	const struct tfs_metadata *pairs = tfs_catalog_metadata(catalog, &n);
+
+	if (tfs_share_scratch(share, 2 * n * sizeof *order) || !(order = reallocarray(NULL, n + 1, 2 * sizeof *order)))
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		order[i] = &pairs[i];
+	tfs_sort(order, n, order + n, by_key); /* stable */
+	for (size_t i = 1; i < n; i++)
+		if (!by_key(order[i - 1], order[i]))
+			order[replaced++] = order[i - 1];
+	tfs_catalog_drop_metadata(catalog, (const struct tfs_metadata *const *)order, replaced);
+	return 0;
+}
+
+static int parse(const struct tfs_input *in, const char *file_name, struct tfs_catalog *catalog, struct tfs_error *err)
+{
+	const uint64_t before = in->share ? in->share->scratch : 0;
+	int r = read_header(in, catalog, err);
+
+	(void)file_name;
+	if (r)
+		return r;
+	if (in->share) /* the header isn't needed any more */
+		tfs_share_give(in->share, in->share->scratch - before);
+	r = drop_replaced(catalog, in->share);
+	return r ? tfs_error_set(err, r, TFS_NO_OFFSET, "no memory for the header's metadata") : 0;
 }
 
 const struct tfs_format tfs_format_safetensors = {

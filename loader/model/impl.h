@@ -36,6 +36,8 @@ struct tfs_model_impl {
 	const char *outside;		       /* the first of them */
 	uint32_t *unseen;		       /* directories of which entries were left out, as nobody could look what they are */
 	size_t n_unseen, room_unseen;
+	uint32_t deep; /* the first directory that isn't read, as it is nested too deep, of */
+	size_t n_deep;
 	struct tfs_seen seen; /* while scanning what followed links lead to */
 	bool undecided;	      /* while scanning: it isn't known yet which links lead inside, so none is followed */
 	unsigned threads;

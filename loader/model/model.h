@@ -174,7 +174,7 @@ enum tfs_follow { TFS_FOLLOW_ALL, TFS_FOLLOW_INSIDE };
 
 /*
  * The same with limits other than the default ones, which follows all links. A file whose parsing would exceed them is left out like a broken one. What a
- * file needs may depend on what others need at the same time, so one that exceeds the memory is parsed again when the others are done.
+ * file needs may depend on what others need at the same time, so if one exceeds the memory, all from that on are parsed again, one by one.
  */
 int tfs_model_open_limited(const char *path, const struct tfs_scan_limits *limits, enum tfs_follow follow, unsigned threads,
 			   tfs_warn_fn *warn, void *warn_arg, struct tfs_model **ret_model, struct tfs_error *err);

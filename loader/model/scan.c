@@ -311,9 +311,9 @@ static int scan_dir(struct tfs_model_impl *m, uint32_t node, const struct tfs_gi
 	int r, dir;
 
 	if (depth_of(m, node) == TFS_MAX_DEPTH) {
-		r = tfs_error_set(err, -E2BIG, TFS_NO_OFFSET, "nested deeper than %d directories", TFS_MAX_DEPTH);
-		tfs_model_error_in(&m->pub, node, err);
-		return r;
+		if (!m->n_deep++)
+			m->deep = node;
+		return 0;
 	}
 	/* An unreadable directory can contain readable files. */
 	r = dir = open_dir(m, node, !w);
@@ -394,6 +394,15 @@ static int scan_outside(struct tfs_model_impl *m, struct tfs_error *err)
 	return r ? r : scan_dirs(m, first, NULL, err);
 }
 
+/* Whoever made one directory that is too deep may have made a million. */
+static void warn_deep(struct tfs_model_impl *m)
+{
+	if (m->n_deep)
+		tfs_model_warn(m, m->deep, -E2BIG, "nested deeper than %d directories, shown empty", TFS_MAX_DEPTH);
+	if (m->n_deep > 1)
+		tfs_model_warn(m, m->deep, -E2BIG, "%zu more like this one", m->n_deep - 1);
+}
+
 /* Scan the model directory, or only what @w has. */
 static int scan_root(struct tfs_model_impl *m, const struct tfs_given_paths *w, struct tfs_error *err)
 {
@@ -412,7 +421,10 @@ static int scan_root(struct tfs_model_impl *m, const struct tfs_given_paths *w, 
 	m->undecided = false;
 	if (!r)
 		r = decide_links(m, err);
-	return r ? r : scan_outside(m, err);
+	r = r ? r : scan_outside(m, err);
+	if (!r)
+		warn_deep(m);
+	return r;
 }
 
 /* The weight file @name, the set that it is part of, and the files that it refers to, in its directory. */

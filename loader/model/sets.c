@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,20 +140,35 @@ static void parse_file(void *arg, size_t i)
 	tfs_weight_file_parse(f->m, &f->files[f->order[i]]);
 }
 
+static bool lacks_memory(const struct tfs_weight_file *file)
+{
+	return file->share.over == TFS_OVER_MEMORY;
+}
+
 /*
- * What exceeded the memory while others needed some, too, gets another chance alone, so that it doesn't depend on their threads what
- * is left out.
+ * If something exceeded the memory while others needed some, too, that and all that was parsed of what follows it is parsed again, one
+ * after the other, so that it doesn't depend on their threads what is left out.
  */
 static void parse_again(struct finder *f)
 {
-	for (size_t i = 0; i < f->n_files; i++) {
+	size_t first = 0, n = 0;
+
+	while (first < f->n_files && !lacks_memory(&f->files[f->order[first]]))
+		first++;
+	for (size_t i = first; i < f->n_files && f->n_files > 1; i++) {
 		struct tfs_weight_file *file = &f->files[f->order[i]];
 
-		if (file->share.over != TFS_OVER_MEMORY || f->n_files == 1)
+		if (!lacks_memory(file) && (file->err || file->is_other))
 			continue;
 		tfs_weight_file_clear(file);
-		parse_file(f, i);
+		f->order[first + n++] = f->order[i];
 	}
+#ifdef __GLIBC__
+	if (n) /* in other threads' arenas it would stay beside what is parsed now */
+		malloc_trim(0);
+#endif
+	for (size_t i = 0; i < n; i++)
+		parse_file(f, first + i);
 }
 
 /* --- One directory ----------------------------------------------------------------------------------------------- */

@@ -200,6 +200,10 @@ void tfs_weight_file_parse(struct tfs_model_impl *m, struct tfs_weight_file *fil
 	if (file->share.over) {
 		err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
 		refuse_cost(m, &file->share, &err);
+		/* What was read of it would only be missed by the others. */
+		tfs_catalog_destroy(tfs_steal(file->catalog));
+		tfs_index_destroy(tfs_steal(file->index));
+		tfs_share_fini(&file->share);
 	}
 	tfs_model_error_in(&m->pub, file->node, &err);
 	copy = malloc(sizeof *copy);

@@ -433,6 +433,18 @@ int tfs_catalog_add_metadata(struct tfs_catalog *c, const char *key, size_t key_
 	return 0;
 }
 
+void tfs_catalog_drop_metadata(struct tfs_catalog *c, const struct tfs_metadata *const *pairs, size_t n)
+{
+	struct tfs_metadata *out = c->metadata;
+
+	for (size_t i = 0; i < n; i++)
+		c->metadata[pairs[i] - c->metadata].key = NULL;
+	for (size_t i = 0; i < c->n_metadata; i++)
+		if (c->metadata[i].key)
+			*out++ = c->metadata[i];
+	c->n_metadata = (size_t)(out - c->metadata);
+}
+
 const struct tfs_metadata *tfs_catalog_metadata(const struct tfs_catalog *c, size_t *ret_count)
 {
 	*ret_count = c->n_metadata;

@@ -267,6 +267,8 @@ struct tfs_metadata {
 /* Both are copied. -ENOMEM. */
 int tfs_catalog_add_metadata(struct tfs_catalog *c, const char *key, size_t key_len, const char *value, size_t value_len);
 const struct tfs_metadata *tfs_catalog_metadata(const struct tfs_catalog *c, size_t *ret_count);
+/* Remove the @n pairs @pairs, of those that _metadata() returned. */
+void tfs_catalog_drop_metadata(struct tfs_catalog *c, const struct tfs_metadata *const *pairs, size_t n);
 
 /*
  * What a file says of one of its tensors: it is the codes of a quantised weight, whose values an operator makes with others of them. What

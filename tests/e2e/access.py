@@ -9,6 +9,7 @@ usage: access.py make DIR                models of two owners, several modes, a 
        access.py sized MOUNT             each file of .tensorfs has the size of what is read from it
 """
 
+import errno
 import json
 import os
 import re
@@ -383,6 +384,25 @@ def attributes(paths):
     return {path: can(os.getxattr, path, "user.tensorfs.shape") for path in paths}
 
 
+def tells_scheme(path):
+    name = "user.tensorfs.scheme"
+    try:
+        listed = name in os.listxattr(path)
+    except PermissionError:
+        listed = False
+    try:
+        os.getxattr(path, name)
+    except OSError as e:
+        check(e.errno in (errno.ENODATA, errno.EACCES), path, e)
+        return listed
+    return True
+
+
+def schemes(paths):
+    """Which of them tell, or list, that a configuration makes them parts of a weight."""
+    return {path: tells_scheme(path) for path in paths}
+
+
 def texts(mount):
     found = {}
     for name in sorted(os.listdir(os.path.join(mount, ".tensorfs"))):
@@ -417,6 +437,9 @@ def check_user(root, mount, user, world):
         check((names or []) == may, f"{user}: {path} lists {names}, not {may}")
     for path, told in as_user(user, attributes, world["tensors"]).items():
         check(told == got[path], f"{user}: an attribute of {path}: {told}")
+    said = native[os.path.join(root, "scaled/config.json")]
+    for path, told in as_user(user, schemes, world["scaled"]).items():
+        check(told == (said and got[path]), f"{user}: the scheme of {path}: {told}")
     check_texts(user, as_user(user, texts, mount), native, world)
 
 
@@ -474,6 +497,7 @@ def look_around(root, mount):
         "lists": {d: sorted(os.listdir(d)) for d in dirs},
         "tensors": [f for f in files if view.search("/" + os.path.relpath(f, mount)) and not os.path.basename(f).startswith(".")
                     and "/whole/" not in f],
+        "scaled": [f for f in files if re.search("^scaled/(tensors|npy|f32|meta|tree)/.*w", os.path.relpath(f, mount))],
         "broken": os.path.join(root, "broken.safetensors"),
         "index": os.path.join(root, "listed/model.safetensors.index.json"),
     }

@@ -90,6 +90,40 @@ of_ours() { printf %016x $((0x$(sed -n 's/^CapEff:\t//p' /proc/self/status) & $1
 	[[ $(stat_of confined) = "user 65534, "* ]]
 }
 
+replaced() {
+	now=$(timeout 10 sed -n 's/^pid: //p' "$mnt/.tensorfs/stats" 2>/dev/null) || :
+	[[ $now && $now != "$first" ]]
+}
+
+@test "--restart: who waits for the daemon's end keeps what the next one needs, and that has what the first had" {
+	need_root
+	[[ $(of_ours 0x200000) != "$none" ]] || skip "no CAP_SYS_ADMIN, so fusermount3 mounts"
+	mkmodel --bytes 64K
+	chmod 600 "$model"/*
+	"$TENSORFS" --restart "$model" "$mnt" 3>&- 7>&- 9>&-
+	first=$(stat_of pid)
+	waiting=$(ps -o ppid= -p "$first" | tr -d ' ')
+	restore+=("kill $waiting; wait_until ended $waiting")
+	# CAP_CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH; KILL, SETGID, SETUID, SETPCAP; SYS_ADMIN, SYS_NICE, SYS_RESOURCE
+	[[ $(field CapEff "$waiting") = "$(of_ours 0x1a001e7)" && $(field CapPrm "$waiting") = "$(of_ours 0x1a001e7)" ]]
+	# SETGID, SETUID
+	[[ $(field CapBnd "$waiting") = "$(of_ours 0xc0)" && $(field NoNewPrivs "$waiting") = 1 ]]
+	# Standard descriptors, the signals' and the daemon's.
+	(($(find "/proc/$waiting/fd" -type l | wc -l) <= 5)) || fail "$(ls -l "/proc/$waiting/fd")"
+	before=$(stat_of confined) serving=$(stat_of serving)
+	kill -KILL "$first"
+	wait_until replaced
+	[[ $(stat_of confined) = "$before" && $(stat_of serving) = "$serving" ]]
+	daemon=$now
+	confined "$now" "$(default_user)" "$none"
+	confined "$(helper opener)" 0 "$(of_ours 0x4)"
+	confined "$(helper keeper)" 0 "$(of_ours 0xa00000)"
+	cmp "$mnt/model.safetensors" "$model/model.safetensors"
+	kill -TERM "$waiting"
+	wait_until ended "$waiting"
+	run ! is_mounted "$mnt"
+}
+
 # in_process PID EXPRESSION...: what a debugger gets for each, as if the process had called that.
 in_process() {
 	local pid=$1 commands=()

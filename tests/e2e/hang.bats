@@ -183,6 +183,24 @@ other_storage() {
 	ends_at_once
 }
 
+@test "SIGTERM: who waits for an original, a hash or a text is told that the mount has ended" {
+	hung --fuse-uring=off
+	expect_log 'warning: exiting without waiting'
+	for what in "cat $mnt/text0" "getfattr -n user.tensorfs.xxh128 $mnt/tensors/other" "cat $mnt/gguf/meta/.gguf.json"; do
+		# shellcheck disable=SC2086 # words
+		LC_ALL=C $what 2>"$T/said${#waiters[@]}" 3>&- >/dev/null &
+		waiters+=($!)
+	done
+	sleep 0.5
+	kill -TERM "$daemon"
+	wait_until not_mounted
+	kill -TERM "$daemon"
+	for pid in "${waiters[@]}"; do wait "$pid" || true; done
+	let_go
+	wait_until ended "$daemon"
+	[[ $(grep -l 'Software caused connection abort' "$T"/said? | wc -l) = 3 ]] || fail "$(cat "$T"/said?)"
+}
+
 @test "unmounted by hand while it hangs: the daemon ends by itself" {
 	hung --fuse-uring=off
 	expect_log 'warning: exiting without waiting'

@@ -103,6 +103,16 @@ peak_is_below() {
 	stat_is warnings -eq 4
 }
 
+# bats test_tags=slow
+@test "two headers of eight million pairs of metadata: the first that fits is read, whoever was quicker" {
+	py "$e2e/trust.py" make-metadata "$model" 2 8000000
+	expect_log 'warning: m1\.safetensors: left out: parsing it needs more memory than is left of the limit, 448 MiB'
+	start "$model" "$mnt"
+	peak_is_below 600
+	stat_is warnings -eq 1
+	[[ $(<"$mnt/tensors/t") = data ]]
+}
+
 @test "parsing beyond --scan-time" {
 	py "$e2e/trust.py" make-torch "$model" 1 4000000
 	expect_log 'warning: t0\.pt: left out: not read: parsing the files of the model has taken more CPU time than the limit, 0.01 s'

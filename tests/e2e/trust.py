@@ -61,6 +61,16 @@ def make_torch(model, files, lists):
             archive.writestr("archive/version", b"3\n")
 
 
+def make_metadata(model, files, pairs):
+    """Headers that are nearly all metadata, of pairs as short as can be."""
+    os.makedirs(model)
+    metadata = ",".join('"%x":""' % i for i in range(int(pairs)))
+    text = ('{"__metadata__":{' + metadata + '},"t":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}').encode()
+    for i in range(int(files)):
+        with open(os.path.join(model, f"m{i}.safetensors"), "wb") as file:
+            file.write(struct.pack("<Q", len(text)) + text + b"data")
+
+
 def make_index(model, missing):
     """One tensor that is there, and many that are not."""
     os.makedirs(model)
@@ -117,6 +127,7 @@ STEPS = {
     "changed-in-place": changed_in_place,
     "failing-reads": failing_reads,
     "make-index": make_index,
+    "make-metadata": make_metadata,
     "make-npz": make_npz,
     "make-torch": make_torch,
     "missing": missing,

@@ -185,7 +185,16 @@ static void depth_is_limited(void **state)
 	tfs_model_destroy(m);
 	strcpy(path + len, "/d");
 	mkdir(in_tree(dir, path), 0755);
-	assert_refused(dir, -E2BIG, "nested deeper than 64 directories");
+	strcpy(path + len, "/d/deeper");
+	mkdir(in_tree(dir, path), 0755);
+	strcpy(path + len, "/e");
+	mkdir(in_tree(dir, path), 0755);
+	m = open_model(dir, &w);
+	assert_int_equal(m->n_nodes, 1 + 1 + TFS_MAX_DEPTH - 1 + 2);
+	assert_int_equal(m->n_sets, 1);
+	assert_warned(&w, "/d: nested deeper than 64 directories, shown empty");
+	assert_warned(&w, "/d: 1 more like this one");
+	tfs_model_destroy(m);
 	remove_tree(dir);
 }
 

@@ -255,7 +255,6 @@ load remote-helpers
 	same_tensors
 }
 
-# bats test_tags=slow
 @test "the fetcher hangs: an unmount waits for nothing, and after a while it is another one that is asked" {
 	mkmodel --bytes 4M
 	fake

@@ -102,8 +102,12 @@ static int add_file(struct lister *l, const char *path, struct tfs_listed *file)
 
 static void explain(struct lister *l, const struct tfs_ask *a, struct tfs_error *err)
 {
+	char host[TFS_URL_SHOWN];
+
 	if (a->code)
 		*err = a->err;
+	else if (a->x.head.status == 206 && a->spec.probe)
+		tfs_head_explain_range(&a->x.head, 0, 0, tfs_url_show_host(&a->x.url, host), err);
 	else
 		l->h->o.ops->explain(&l->h->o, &a->x, a->body, a->len, err);
 	err->code = a->code ? a->code : err->code;

@@ -141,6 +141,18 @@ static int sign(struct tfs_origin *o, struct tfs_exchange *x, struct tfs_error *
 	return h->header ? tfs_exchange_header(x, "%s", h->header) : 0;
 }
 
+/* What to do about @from, which refuses. */
+static const char *advice(const struct tfs_http *h, const struct tfs_url *from)
+{
+	if (!tfs_origin_is_at(&h->o, from))
+		return ": the origin redirects there, and it refuses; no credentials are sent to where redirects lead";
+	if (h->header || h->user)
+		return ": the credentials given aren't accepted";
+	if (h->url.text[h->url.query])
+		return ": what signs the URL has expired, or is wrong: put a new URL into the file";
+	return ": it needs credentials (TENSORFS_AUTH_FILE, --netrc)";
+}
+
 static void explain(struct tfs_origin *o, const struct tfs_exchange *x, const char *body, size_t len, struct tfs_error *err)
 {
 	struct tfs_http *h = tfs_container_of(o, struct tfs_http, o);
@@ -149,10 +161,13 @@ static void explain(struct tfs_origin *o, const struct tfs_exchange *x, const ch
 	(void)body;
 	(void)len;
 	tfs_origin_explain_status(x, err);
-	if (x->head.status == 401 || x->head.status == 403)
-		tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "%s: HTTP status %d%s", tfs_url_show(&x->url, shown), x->head.status,
-			      h->header || h->user ? ": the credentials given aren't accepted" :
-						     ": it needs credentials (TENSORFS_AUTH_FILE, --netrc)");
+	if (x->head.status != 401 && x->head.status != 403)
+		return;
+	if (!tfs_origin_is_at(o, &x->url))
+		tfs_url_show_host(&x->url, shown);
+	else
+		tfs_url_show(&x->url, shown);
+	tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "%s: HTTP status %d%s", shown, x->head.status, advice(h, &x->url));
 }
 
 /* A table is of a file if, and only if, the URL is. */

@@ -47,6 +47,42 @@ class Urls(Case):
             f = self.listed(s, env={"TENSORFS_AUTH_FILE": file.name})
             self.assertEqual(f.get(W, 0, 10), DATA[:10])
 
+    def test_credentials_that_are_no_help(self):
+        """What is said is about what was sent, and to whom."""
+        s, other = self.serve(), self.serve()
+        s.faults.append(lambda h, p, b: b is not None and (h.reply(403) or True))
+        other.faults.append(lambda h, p, b: h.reply(403) or True)
+        with Fetcher(f"{s.url}/m/{W}?Signature=1") as f:
+            said = self.refused(errno.EACCES, f.list)
+            self.assertIn("put a new URL into the file", said)
+            self.assertNotIn("Signature=1", said)
+        s.faults[0] = lambda h, p, b: b is not None and (h.reply(302, b"", [("Location", other.url + h.path)]) or True)
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("Authorization: Bearer hidden\n")
+            file.flush()
+            with Fetcher(f"{s.url}/m/{W}", env={"TENSORFS_AUTH_FILE": file.name}) as f:
+                said = self.refused(errno.EACCES, f.list)
+        self.assertIn(other.url.split("/")[2], said)
+        self.assertIn("redirects", said)
+        self.assertNotIn("credentials given", said)
+
+    def test_ranges_that_are_wrong(self):
+        s = self.serve()
+        for value, text in {
+            f"bytes 1-1/{len(DATA)}": f'"bytes 1-1/{len(DATA)}"',
+            f"bytes 0-9/{len(DATA)}": f'"bytes 0-9/{len(DATA)}"',
+            "bytes 0-0/*": '"bytes 0-0/*", without the size',
+            "bytes x": "can't be read",
+            None: "no Content-Range",
+            "parts": "multipart/byteranges",
+        }.items():
+            headers = [("Content-Type", "multipart/byteranges; boundary=x")] if value == "parts" else [("Content-Range", value)] if value else []
+            s.faults[:] = [lambda h, p, b, headers=headers: b is not None and (h.reply(206, b"x", headers) or True)]
+            with self.subTest(value), Fetcher(f"{s.url}/m/{W}") as f:
+                said = self.refused(errno.EPROTO, f.list)
+                self.assertIn(text, said)
+                self.assertIn("bytes 0-0 were asked for", said)
+
     def test_netrc(self):
         s = self.serve()
         s.faults.append(lambda h, p, b: h.headers.get("Authorization") != "Basic bWU6cGFzcw==" and (h.reply(401) or True))

@@ -143,15 +143,15 @@ static void on_probe(struct tfs_ask *a, void *arg)
 	switch (tfs_probe_read(a, &file)) {
 	case TFS_PROBED:
 		r = add_file(l, t->path, &file);
-		if (!r && t->guessed && l->guessing && strstr(t->path, ".index.json"))
+		if (!r && l->guessing && (t->guessed || l->h->index) && strstr(t->path, ".index.json"))
 			r = read_index(l, t);
 		break;
 	case TFS_PROBED_NO_RANGES:
 		on_no_ranges(l, a, t);
 		break;
 	case TFS_PROBED_ABSENT:
-		/* Of a single file that is all there is to say. */
-		if (l->h->file) {
+		/* Of a single file that is all there is to say; and of an index. */
+		if (l->h->file || (l->h->index && !strcmp(t->path, l->h->index))) {
 			explain(l, a, &err);
 			fail(l, err.code, &err);
 		}
@@ -393,7 +393,8 @@ static void finish(struct lister *l)
 		if (!l->no_listing.code)
 			tfs_error_set(&l->no_listing, -ENOENT, TFS_NO_OFFSET, "it lists no files");
 		tfs_error_set(&l->err, l->no_listing.code == -EACCES ? -EACCES : -ENOENT, TFS_NO_OFFSET,
-			      "%s; and there is neither a model.safetensors nor its index", l->no_listing.what);
+			      "%s; and there is neither a model.safetensors nor its index%s", l->no_listing.what,
+			      tfs_origin_no_weights(l->h->url.text + l->h->url.path));
 		l->code = l->err.code;
 	}
 	if (!l->code)
@@ -440,7 +441,10 @@ void tfs_http_list(struct tfs_origin *o, const char *known)
 		return;
 	}
 	l->h = h;
-	r = h->file ? add_item(l, h->file, false, false, 0) : add_item(l, "", true, false, 0);
+	l->guessing = h->index;
+	r = h->file  ? add_item(l, h->file, false, false, 0) :
+	    h->index ? add_item(l, h->index, false, false, 0) :
+		       add_item(l, "", true, false, 0);
 	if (r)
 		fail(l, r, NULL);
 	advance(l);

@@ -34,7 +34,31 @@ static char *file_name(const struct tfs_url *u)
 	return name;
 }
 
-/* Is the URL that of a weight file? Else it is that of a directory, which gets a slash. */
+/* Of an index: the URL becomes that of its directory. */
+static int leave_index(struct tfs_http *h, struct tfs_error *err)
+{
+	struct tfs_url *u = &h->url, directory;
+	const char *end = memrchr(u->text, '/', u->query);
+	cleanup_free char *path = strndup(u->text + u->path, (size_t)(end + 1 - (u->text + u->path)));
+	int r = path ? tfs_url_at(u, path, NULL, &directory, err) : -ENOMEM;
+
+	if (r)
+		return r;
+	tfs_url_fini(u);
+	*u = directory;
+	h->index = tfs_steal(h->file);
+	return 0;
+}
+
+static bool is_index(const char *name)
+{
+	static const char end[] = ".index.json";
+	size_t len = strlen(name), n = strlen(end);
+
+	return len > n && !strcmp(name + len - n, end);
+}
+
+/* Is the URL that of a weight file, or of an index of some? Else it is that of a directory, which gets a slash. */
 static int read_url(struct tfs_http *h, struct tfs_error *err)
 {
 	struct tfs_url *u = &h->url, with_slash;
@@ -46,6 +70,8 @@ static int read_url(struct tfs_http *h, struct tfs_error *err)
 	h->file = file_name(u);
 	if (h->file && tfs_origin_is_weights(h->file))
 		return 0;
+	if (h->file && is_index(h->file) && !u->text[u->query])
+		return leave_index(h, err);
 	free(h->file);
 	h->file = NULL;
 	if (u->text[u->query])
@@ -72,6 +98,7 @@ static void destroy(struct tfs_origin *o)
 	tfs_url_fini(&h->url);
 	tfs_url_fini(&h->o.base);
 	free(h->file);
+	free(h->index);
 	tfs_secret_free(h->header);
 	tfs_secret_free(h->user);
 	free(h);

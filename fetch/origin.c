@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fetch/origin.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -87,4 +88,18 @@ bool tfs_origin_is_weights(const char *name)
 			return true;
 	}
 	return false;
+}
+
+const char *tfs_origin_no_weights(const char *path)
+{
+	size_t len = strlen(path);
+
+	while (len && path[len - 1] == '/')
+		len--;
+	for (size_t i = len; i-- && path[i] != '/';)
+		if (path[i] == '.')
+			return i + 1 < len && isalpha((unsigned char)path[i + 1]) ?
+				       ", and a file of that name isn't one of weights: give the URL of the directory that it is in" :
+				       "";
+	return "";
 }

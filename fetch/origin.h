@@ -85,4 +85,7 @@ void tfs_origin_explain_status(const struct tfs_exchange *x, struct tfs_error *e
 /* Is it a weight file by its name? These are the formats that tensorfs reads. */
 bool tfs_origin_is_weights(const char *name);
 
+/* What to add to the message that there is no directory @path: it may be the name of a file, but not of weights. "": it isn't that. */
+const char *tfs_origin_no_weights(const char *path);
+
 #endif

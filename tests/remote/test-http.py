@@ -147,6 +147,24 @@ class Listings(Case):
         self.assertEqual(set(f.table.files), {*shards, "model.safetensors.index.json", "config.json"})
         self.assertEqual(f.get("model-00002-of-00003.safetensors"), DATA[2:102])
 
+    def test_the_url_of_an_index(self):
+        """It brings in the files that it names, and no others, whether there is a listing or not."""
+        index = '{"weight_map": {"a": "part-1.safetensors", "b": "part-2.safetensors"}}'
+        files = {f"part-{i}.safetensors": DATA[i : i + 100] for i in (1, 2, 3)}
+        s = self.serve({**files, "x.safetensors.index.json": index.encode(), "config.json": b"{}"})
+        for kind in ("nginx", "none"):
+            s.kind = kind
+            f = self.listed(s, "m/x.safetensors.index.json")
+            self.assertEqual(set(f.table.files), {"part-1.safetensors", "part-2.safetensors", "x.safetensors.index.json"})
+            self.assertEqual(f.get("part-2.safetensors"), DATA[2:102])
+        with Fetcher(s.url + "/m/y.safetensors.index.json") as f:
+            self.assertIn("404", self.refused(errno.ENOENT, f.list))
+
+    def test_the_url_of_a_file_without_weights(self):
+        s = self.serve({W: DATA[:100], "config.json": b"{}"})
+        with Fetcher(s.url + "/m/config.json") as f:
+            self.assertIn("isn't one of weights", self.refused(errno.ENOENT, f.list))
+
     def test_nothing_there(self):
         s = self.serve({"a.html": b"<a href='/x.gguf'>"})
         with Fetcher(s.url + "/none") as f:

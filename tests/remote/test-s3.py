@@ -104,6 +104,7 @@ class Buckets(Case):
         s = self.s3()
         self.assertIn("nothing", self.not_mounted(errno.ENOENT, s, "s3://my-bucket/none"))
         self.assertIn("nothing", self.not_mounted(errno.ENOENT, s, "s3://my-bucket/a/m/none.gguf"))
+        self.assertIn("isn't one of weights", self.not_mounted(errno.ENOENT, s, "s3://my-bucket/a/m/config.json"))
         self.assertIn("no such bucket", self.not_mounted(errno.ENOENT, s, "s3://other-bucket"))
         f = self.mounted(s)
         del s.buckets["my-bucket"]["a/m/" + W]

@@ -34,6 +34,21 @@ static char *file_name(const struct tfs_url *u)
 	return name;
 }
 
+/* The URL that was given. One with a password isn't accepted: it would be shown. */
+static int parse(const char *text, struct tfs_url *ret, struct tfs_error *err)
+{
+	const char *host = strstr(text, "://"), *at = strchr(text, '@');
+	struct tfs_error why = { 0 };
+	int r = tfs_url_parse(text, ret, &why);
+
+	if (r != -EINVAL)
+		return r;
+	return tfs_error_set(err, r, TFS_NO_OFFSET, "%s%s", why.what,
+			     host && at && at < host + 3 + strcspn(host + 3, "/?#") ?
+				     ", which is refused: credentials are given by --netrc or TENSORFS_AUTH_FILE" :
+				     "");
+}
+
 /* Of an index: the URL becomes that of its directory. */
 static int leave_index(struct tfs_http *h, struct tfs_error *err)
 {
@@ -63,7 +78,7 @@ static int read_url(struct tfs_http *h, struct tfs_error *err)
 {
 	struct tfs_url *u = &h->url, with_slash;
 	cleanup_free char *path = NULL;
-	int r = tfs_url_parse(h->o.f->options.url, u, err);
+	int r = parse(h->o.f->options.url, u, err);
 
 	if (r)
 		return r;

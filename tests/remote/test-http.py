@@ -16,14 +16,15 @@ from webserver import wait_for
 class Urls(Case):
     def test_what_is_refused(self):
         for url, text in {
-            "http://user:secret@127.0.0.1/": "user or password",
+            "http://user:secret@127.0.0.1/": "--netrc",
+            "http://127.0.0.1:99999/x": "not a URL (Port",
             "ftp://x/": "hf://, ",
             "http://127.0.0.1/dir?secret=1": "query",
             "hf://gpt2": "openai-community/gpt2",
             "hf://a/b/../c": "path",
             "hf://a/b@": "revision",
             "hf://a/b c": "repository",
-            "http://": "",
+            "http://": "not a URL",
         }.items():
             with self.subTest(url):
                 said = self.refused(errno.EINVAL, Fetcher, url)

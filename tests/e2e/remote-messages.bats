@@ -176,3 +176,9 @@ no_secret() { [[ $output != *hunter2* && $output != *5167* ]] || fail "a secret:
 	[[ $output = *"Input/output error"* ]] || fail "$output"
 	grep -q "error: other.dat: " "$log" || fail "$(cat "$log")"
 }
+
+@test "--cacert: a file that isn't there" {
+	prepare
+	refused 1 --cacert="$T/nope" https://127.0.0.1:1/m "$mnt"
+	[[ $output = *"$T/nope: No such file or directory (--cacert,"* ]] || fail "$output"
+}

@@ -148,6 +148,23 @@ class Listings(Case):
         self.assertEqual(set(f.table.files), {*shards, "model.safetensors.index.json", "config.json"})
         self.assertEqual(f.get("model-00002-of-00003.safetensors"), DATA[2:102])
 
+    def test_an_index_of_one_file(self):
+        """Which is also one that is looked for without it."""
+        s = self.serve({W: DATA[:100], "model.safetensors.index.json": b'{"weight_map": {"a": "%s"}}' % W.encode()})
+        s.kind = "none"
+        f = self.listed(s)
+        self.assertEqual(set(f.table.files), {W, "model.safetensors.index.json"})
+        self.assertEqual(f.warnings, [])
+
+    def test_a_directory_that_is_not_listed(self):
+        """403 may be about that, or about who asks."""
+        s = self.serve({"config.json": b"{}"})
+        s.faults.append(lambda h, p, b: h.reply(403) or True)
+        with Fetcher(s.url + "/m") as f:
+            said = self.refused(errno.EACCES, f.list)
+            for text in ("isn't listed", "TENSORFS_AUTH_FILE", "neither a model.safetensors nor its index"):
+                self.assertIn(text, said)
+
     def test_the_url_of_an_index(self):
         """It brings in the files that it names, and no others, whether there is a listing or not."""
         index = '{"weight_map": {"a": "part-1.safetensors", "b": "part-2.safetensors"}}'

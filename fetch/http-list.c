@@ -202,6 +202,15 @@ static void read_page(struct tfs_ask *a, struct task *t)
 		tfs_error_set(&l->no_listing, -EOPNOTSUPP, TFS_NO_OFFSET, "its listing isn't understood: %s", err.what);
 }
 
+/* 403 may be about listing it, or about who asks. */
+static void explain_no_listing(struct lister *l, int status, const struct tfs_error *err)
+{
+	if (status == 403)
+		tfs_error_set(&l->no_listing, err->code, TFS_NO_OFFSET, "it isn't listed, or not for everybody: %s", err->what);
+	else
+		l->no_listing = *err;
+}
+
 static void on_directory(struct tfs_ask *a, void *arg)
 {
 	struct task *t = arg;
@@ -217,7 +226,7 @@ static void on_directory(struct tfs_ask *a, void *arg)
 		if (a->code || !(status == 403 || status == 404 || status == 410))
 			fail(l, err.code, &err);
 		else if (!*t->path)
-			l->no_listing = err;
+			explain_no_listing(l, status, &err);
 	}
 	free(t->path);
 	free(t);

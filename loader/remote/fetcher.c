@@ -496,6 +496,7 @@ static void look_after(struct tfs_fetcher *f)
 	if (f->pid && now - f->alive_at > patience(f)) {
 		tfs_log_warning("tensorfs-fetch doesn't answer, and is killed");
 		tfs_spawn_kill(f->pid);
+		f->alive_at = now; /* others that wait look, too, before it is gone */
 	}
 }
 

@@ -279,6 +279,12 @@ static bool is_about_tls(CURLcode code)
 	       code == CURLE_SSL_INVALIDCERTSTATUS || code == CURLE_SSL_PINNEDPUBKEYNOTMATCH || code == CURLE_USE_SSL_FAILED;
 }
 
+/* Nobody who is trusted has signed the certificate, rather than that it has expired or is another host's. */
+static bool is_untrusted(CURLcode code, const char *why)
+{
+	return code == CURLE_PEER_FAILED_VERIFICATION && !strstr(why, "expired") && !strstr(why, "match");
+}
+
 static bool is_protocol(CURLcode code)
 {
 	return code == CURLE_UNSUPPORTED_PROTOCOL || code == CURLE_URL_MALFORMAT || code == CURLE_WEIRD_SERVER_REPLY ||
@@ -303,7 +309,8 @@ enum tfs_outcome tfs_exchange_outcome(const struct tfs_exchange *x, struct tfs_e
 		return TFS_REFUSED;
 	}
 	if (is_about_tls(x->code) || is_protocol(x->code)) {
-		tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "%s: %s", host, why);
+		tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "%s: %s%s", host, why,
+			      is_untrusted(x->code, why) ? "; --cacert names certificates to trust" : "");
 		return TFS_REFUSED;
 	}
 	tfs_error_set(err, -ENETUNREACH, TFS_NO_OFFSET, "%s: %s", host, why);

@@ -43,13 +43,13 @@ static int check_version(const struct tfs_file *file, const struct tfs_head *h, 
 }
 
 /* Of a status 200 or 206: can it be understood? */
-static int check_shape(const struct tfs_head *h, const char *host, struct tfs_error *err)
+static int check_shape(const struct tfs_get *g, const struct tfs_head *h, const char *host, struct tfs_error *err)
 {
 	if (h->encoded)
 		return tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "%s: the answer is compressed, although it was asked not to be",
 				     host);
 	if (h->bad_range || (h->status == 206 && !h->has_range))
-		return tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "%s: an answer 206 whose Content-Range can't be read", host);
+		return tfs_head_explain_range(h, g->at, g->end - 1, host, err);
 	return 0;
 }
 
@@ -58,7 +58,7 @@ static int check_range(const struct tfs_get *g, const struct tfs_head *h, const 
 {
 	if (h->has_range) { /* ModelScope: also with 200 */
 		if (h->first != g->at || h->last >= g->end)
-			return tfs_error_set(err, -EPROTO, h->first, "%s: other bytes than those that were asked for", host);
+			return tfs_head_explain_range(h, g->at, g->end - 1, host, err);
 		if (h->has_length && h->length != h->last - h->first + 1)
 			return tfs_error_set(err, -EPROTO, h->first, "%s: Content-Range and Content-Length contradict each other",
 					     host);
@@ -76,7 +76,7 @@ int tfs_get_check(const struct tfs_get *g, const struct tfs_exchange *x, struct 
 	int r;
 
 	tfs_url_show_host(&x->url, host);
-	r = check_shape(h, host, err);
+	r = check_shape(g, h, host, err);
 	if (!r)
 		r = check_version(g->file, h, tfs_get_etag(g, x), host, err);
 	return r ? r : check_range(g, h, host, err);

@@ -21,6 +21,7 @@ void tfs_head_fini(struct tfs_head *h)
 	free(h->etag);
 	free(h->modified);
 	free(h->location);
+	free(h->range);
 	free(h->next);
 	free(h->error_code);
 	free(h->error_message);
@@ -171,15 +172,18 @@ static int read_field(struct tfs_head *h, const char *name, const char *value)
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
 		if (!strcasecmp(name, texts[i].name))
 			return keep(texts[i].field, value);
+	if (!strcasecmp(name, "content-range")) {
+		read_range(h, value);
+		return keep(&h->range, value);
+	}
 	if (!strcasecmp(name, "content-length"))
 		read_length(h, value);
-	else if (!strcasecmp(name, "content-range"))
-		read_range(h, value);
 	else if (!strcasecmp(name, "content-encoding"))
 		h->encoded = *value && strcasecmp(value, "identity") && strcasecmp(value, "aws-chunked");
-	else if (!strcasecmp(name, "content-type"))
+	else if (!strcasecmp(name, "content-type")) {
 		h->is_json = !strncasecmp(value, "application/json", 16);
-	else if (!strcasecmp(name, "retry-after"))
+		h->is_parts = !strncasecmp(value, "multipart/byteranges", 20);
+	} else if (!strcasecmp(name, "retry-after"))
 		read_retry_after(h, value);
 	else if (!strcasecmp(name, "ratelimit"))
 		read_rate_limit(h, value);
@@ -230,4 +234,21 @@ int tfs_head_line(struct tfs_head *h, const char *line, size_t len)
 	*value++ = 0;
 	value += strspn(value, " \t");
 	return read_field(h, copy, value);
+}
+
+int tfs_head_explain_range(const struct tfs_head *h, uint64_t first, uint64_t last, const char *host, struct tfs_error *err)
+{
+	const unsigned long long from = first, to = last;
+
+	if (!h->range)
+		return tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "%s: bytes %llu-%llu were asked for, and the answer %s", host,
+				     from, to,
+				     h->is_parts ? "has several parts (multipart/byteranges)" :
+						   "says that it is a part (206), but has no Content-Range");
+	return tfs_error_set(err, -EPROTO, TFS_NO_OFFSET,
+			     "%s: bytes %llu-%llu were asked for, and the Content-Range of the answer is \"%.100s\"%s", host, from,
+			     to, h->range,
+			     h->bad_range					  ? ", which can't be read" :
+			     h->has_range && h->first == first && h->last <= last ? ", without the size of the file" :
+										    "");
 }

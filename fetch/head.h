@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+
 /* Bytes of one header, all its lines. */
 #define TFS_HEAD_MAX ((size_t)64 << 10)
 
@@ -20,6 +22,7 @@ struct tfs_head {
 	uint64_t first, last; /* Content-Range, if @has_range */
 	uint64_t total;	      /* of it, if @has_total: also of "bytes * / N", which has no range */
 	bool bad_range;	      /* a Content-Range that can't be read */
+	bool is_parts;	      /* Content-Type: multipart/byteranges */
 	bool encoded;	      /* Content-Encoding, other than identity */
 	bool is_json;	      /* Content-Type */
 	double retry_after;   /* seconds, by Retry-After or RateLimit; below 0: not said */
@@ -27,6 +30,7 @@ struct tfs_head {
 
 	/* malloc()ed; NULL: not there */
 	char *etag, *modified, *location;
+	char *range;			  /* Content-Range, as it was sent */
 	char *next;			  /* Link with rel="next" */
 	char *error_code, *error_message; /* of the hub */
 	char *region;			  /* x-amz-bucket-region */
@@ -42,6 +46,9 @@ void tfs_head_fini(struct tfs_head *h);
  * TFS_HEAD_MAX bytes; -ENOMEM.
  */
 int tfs_head_line(struct tfs_head *h, const char *line, size_t len);
+
+/* An answer has another range than @first to @last, which were asked for, or says too little of it: what is wrong, as an error of @host. */
+int tfs_head_explain_range(const struct tfs_head *h, uint64_t first, uint64_t last, const char *host, struct tfs_error *err);
 
 /* Is @etag a strong one? A weak one doesn't say that bytes are the same, and If-Match never matches it (RFC 9110 13.1.1). */
 bool tfs_head_etag_is_strong(const char *etag);

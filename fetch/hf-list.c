@@ -219,8 +219,9 @@ static void done_listing(struct lister *l)
 	int r;
 
 	if (!l->listing.n && l->h->name.path)
-		r = tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET, "%s has no %s at revision %s", l->h->name.repo, l->h->name.path,
-				  l->commit);
+		r = tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET, "%s has no %s%s at revision %s%s", l->h->name.repo,
+				  l->h->wants_file ? "" : "directory ", l->h->name.path, l->commit,
+				  l->h->wants_file ? "" : tfs_origin_no_weights(l->h->name.path));
 	else
 		r = name_listing(l);
 	finish(l, r, &err);

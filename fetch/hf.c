@@ -279,8 +279,9 @@ static void explain(struct tfs_origin *o, const struct tfs_exchange *x, const ch
 	else if (status == 404 && is_code(x, "RevisionNotFound"))
 		tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "the %s %s has no revision %s", kind, h->name.repo, revision);
 	else if (status == 404 && is_code(x, "EntryNotFound"))
-		tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "the %s %s has no %s at revision %s", kind, h->name.repo,
-			      h->name.path ? h->name.path : "such file", revision);
+		tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "the %s %s has no %s%s at revision %s%s", kind, h->name.repo,
+			      !h->name.path || h->wants_file ? "" : "directory ", h->name.path ? h->name.path : "such file",
+			      revision, !h->name.path || h->wants_file ? "" : tfs_origin_no_weights(h->name.path));
 	else if (status == 404)
 		tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "there is no %s %s at %s", kind, h->name.repo,
 			      tfs_url_show_host(&x->url, host));

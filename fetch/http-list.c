@@ -103,8 +103,12 @@ static int add_file(struct lister *l, const char *path, struct tfs_listed *file)
 
 static void explain(struct lister *l, const struct tfs_ask *a, struct tfs_error *err)
 {
+	char host[TFS_URL_SHOWN];
+
 	if (a->code)
 		*err = a->err;
+	else if (a->x.head.status == 206 && a->spec.probe)
+		tfs_head_explain_range(&a->x.head, 0, 0, tfs_url_show_host(&a->x.url, host), err);
 	else
 		l->h->o.ops->explain(&l->h->o, &a->x, a->body, a->len, err);
 	err->code = a->code ? a->code : err->code;
@@ -140,15 +144,15 @@ static void on_probe(struct tfs_ask *a, void *arg)
 	switch (tfs_probe_read(a, &file)) {
 	case TFS_PROBED:
 		r = add_file(l, t->path, &file);
-		if (!r && t->guessed && l->guessing && strstr(t->path, ".index.json"))
+		if (!r && l->guessing && (t->guessed || l->h->index) && strstr(t->path, ".index.json"))
 			r = read_index(l, t);
 		break;
 	case TFS_PROBED_NO_RANGES:
 		on_no_ranges(l, a, t);
 		break;
 	case TFS_PROBED_ABSENT:
-		/* Of a single file that is all there is to say. */
-		if (l->h->file) {
+		/* Of a single file that is all there is to say; and of an index. */
+		if (l->h->file || (l->h->index && !strcmp(t->path, l->h->index))) {
 			explain(l, a, &err);
 			fail(l, err.code, &err);
 		}
@@ -199,6 +203,15 @@ static void read_page(struct tfs_ask *a, struct task *t)
 		tfs_error_set(&l->no_listing, -EOPNOTSUPP, TFS_NO_OFFSET, "its listing isn't understood: %s", err.what);
 }
 
+/* 403 may be about listing it, or about who asks. */
+static void explain_no_listing(struct lister *l, int status, const struct tfs_error *err)
+{
+	if (status == 403)
+		tfs_error_set(&l->no_listing, err->code, TFS_NO_OFFSET, "it isn't listed, or not for everybody: %s", err->what);
+	else
+		l->no_listing = *err;
+}
+
 static void on_directory(struct tfs_ask *a, void *arg)
 {
 	struct task *t = arg;
@@ -214,7 +227,7 @@ static void on_directory(struct tfs_ask *a, void *arg)
 		if (a->code || !(status == 403 || status == 404 || status == 410))
 			fail(l, err.code, &err);
 		else if (!*t->path)
-			l->no_listing = err;
+			explain_no_listing(l, status, &err);
 	}
 	free(t->path);
 	free(t);
@@ -390,7 +403,8 @@ static void finish(struct lister *l)
 		if (!l->no_listing.code)
 			tfs_error_set(&l->no_listing, -ENOENT, TFS_NO_OFFSET, "it lists no files");
 		tfs_error_set(&l->err, l->no_listing.code == -EACCES ? -EACCES : -ENOENT, TFS_NO_OFFSET,
-			      "%s; and there is neither a model.safetensors nor its index", l->no_listing.what);
+			      "%s; and there is neither a model.safetensors nor its index%s", l->no_listing.what,
+			      tfs_origin_no_weights(l->h->url.text + l->h->url.path));
 		l->code = l->err.code;
 	}
 	if (!l->code)
@@ -437,7 +451,10 @@ void tfs_http_list(struct tfs_origin *o, const char *known)
 		return;
 	}
 	l->h = h;
-	r = h->file ? add_item(l, h->file, false, false, 0) : add_item(l, "", true, false, 0);
+	l->guessing = h->index;
+	r = h->file  ? add_item(l, h->file, false, false, 0) :
+	    h->index ? add_item(l, h->index, false, false, 0) :
+		       add_item(l, "", true, false, 0);
 	if (r)
 		fail(l, r, NULL);
 	advance(l);

@@ -35,18 +35,59 @@ static char *file_name(const struct tfs_url *u)
 	return name;
 }
 
-/* Is the URL that of a weight file? Else it is that of a directory, which gets a slash. */
+/* The URL that was given. One with a password isn't accepted: it would be shown. */
+static int parse(const char *text, struct tfs_url *ret, struct tfs_error *err)
+{
+	const char *host = strstr(text, "://"), *at = strchr(text, '@');
+	struct tfs_error why = { 0 };
+	int r = tfs_url_parse(text, ret, &why);
+
+	if (r != -EINVAL)
+		return r;
+	return tfs_error_set(err, r, TFS_NO_OFFSET, "%s%s", why.what,
+			     host && at && at < host + 3 + strcspn(host + 3, "/?#") ?
+				     ", which is refused: credentials are given by --netrc or TENSORFS_AUTH_FILE" :
+				     "");
+}
+
+/* Of an index: the URL becomes that of its directory. */
+static int leave_index(struct tfs_http *h, struct tfs_error *err)
+{
+	struct tfs_url *u = &h->url, directory;
+	const char *end = memrchr(u->text, '/', u->query);
+	cleanup_free char *path = strndup(u->text + u->path, (size_t)(end + 1 - (u->text + u->path)));
+	int r = path ? tfs_url_at(u, path, NULL, &directory, err) : -ENOMEM;
+
+	if (r)
+		return r;
+	tfs_url_fini(u);
+	*u = directory;
+	h->index = tfs_steal(h->file);
+	return 0;
+}
+
+static bool is_index(const char *name)
+{
+	static const char end[] = ".index.json";
+	size_t len = strlen(name), n = strlen(end);
+
+	return len > n && !strcmp(name + len - n, end);
+}
+
+/* Is the URL that of a weight file, or of an index of some? Else it is that of a directory, which gets a slash. */
 static int read_url(struct tfs_http *h, struct tfs_error *err)
 {
 	struct tfs_url *u = &h->url, with_slash;
 	cleanup_free char *path = NULL;
-	int r = tfs_url_parse(h->o.f->options.url, u, err);
+	int r = parse(h->o.f->options.url, u, err);
 
 	if (r)
 		return r;
 	h->file = file_name(u);
 	if (h->file && tfs_remote_is_weights(h->file))
 		return 0;
+	if (h->file && is_index(h->file) && !u->text[u->query])
+		return leave_index(h, err);
 	free(h->file);
 	h->file = NULL;
 	if (u->text[u->query])
@@ -73,6 +114,7 @@ static void destroy(struct tfs_origin *o)
 	tfs_url_fini(&h->url);
 	tfs_url_fini(&h->o.base);
 	free(h->file);
+	free(h->index);
 	tfs_secret_free(h->header);
 	tfs_secret_free(h->user);
 	free(h);
@@ -142,6 +184,18 @@ static int sign(struct tfs_origin *o, struct tfs_exchange *x, struct tfs_error *
 	return h->header ? tfs_exchange_header(x, "%s", h->header) : 0;
 }
 
+/* What to do about @from, which refuses. */
+static const char *advice(const struct tfs_http *h, const struct tfs_url *from)
+{
+	if (!tfs_origin_is_at(&h->o, from))
+		return ": the origin redirects there, and it refuses; no credentials are sent to where redirects lead";
+	if (h->header || h->user)
+		return ": the credentials given aren't accepted";
+	if (h->url.text[h->url.query])
+		return ": what signs the URL has expired, or is wrong: put a new URL into the file";
+	return ": it needs credentials (TENSORFS_AUTH_FILE, --netrc)";
+}
+
 static void explain(struct tfs_origin *o, const struct tfs_exchange *x, const char *body, size_t len, struct tfs_error *err)
 {
 	struct tfs_http *h = tfs_container_of(o, struct tfs_http, o);
@@ -150,10 +204,13 @@ static void explain(struct tfs_origin *o, const struct tfs_exchange *x, const ch
 	(void)body;
 	(void)len;
 	tfs_origin_explain_status(x, err);
-	if (x->head.status == 401 || x->head.status == 403)
-		tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "%s: HTTP status %d%s", tfs_url_show(&x->url, shown), x->head.status,
-			      h->header || h->user ? ": the credentials given aren't accepted" :
-						     ": it needs credentials (TENSORFS_AUTH_FILE, --netrc)");
+	if (x->head.status != 401 && x->head.status != 403)
+		return;
+	if (!tfs_origin_is_at(o, &x->url))
+		tfs_url_show_host(&x->url, shown);
+	else
+		tfs_url_show(&x->url, shown);
+	tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "%s: HTTP status %d%s", shown, x->head.status, advice(h, &x->url));
 }
 
 /* A table is of a file if, and only if, the URL is. */

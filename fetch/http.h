@@ -8,7 +8,8 @@
 struct tfs_http {
 	struct tfs_origin o;
 	struct tfs_url url; /* as it was given; of a directory with a slash at the end */
-	char *file;	    /* the name of the file that it is of; NULL: a directory */
+	char *file;	    /* the name of the file that it is of; NULL: a directory, … */
+	char *index;	    /* … of which the files that this one names are wanted, or NULL: all */
 	char *header;	    /* a line with credentials, or NULL */
 	char *user;	    /* "user:password" for Basic, or NULL */
 };

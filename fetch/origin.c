@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fetch/origin.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -70,4 +71,18 @@ void tfs_origin_explain_status(const struct tfs_exchange *x, struct tfs_error *e
 	default:
 		tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "%s: HTTP status %d", shown, status);
 	}
+}
+
+const char *tfs_origin_no_weights(const char *path)
+{
+	size_t len = strlen(path);
+
+	while (len && path[len - 1] == '/')
+		len--;
+	for (size_t i = len; i-- && path[i] != '/';)
+		if (path[i] == '.')
+			return i + 1 < len && isalpha((unsigned char)path[i + 1]) ?
+				       ", and a file of that name isn't one of weights: give the URL of the directory that it is in" :
+				       "";
+	return "";
 }

@@ -82,4 +82,7 @@ int tfs_origin_late(const struct tfs_origin *o, struct tfs_error *err);
 /* 401, 403, 404, 410, other: a code and a text that has the status. For explain(). */
 void tfs_origin_explain_status(const struct tfs_exchange *x, struct tfs_error *err);
 
+/* What to add to the message that there is no directory @path: it may be the name of a file, but not of weights. "": it isn't that. */
+const char *tfs_origin_no_weights(const char *path);
+
 #endif

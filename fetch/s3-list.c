@@ -175,8 +175,8 @@ static void done_listing(struct lister *l)
 	if (l->listing.n)
 		r = name_listing(l);
 	else
-		r = tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET, "s3://%s has nothing at %s%s", l->s->bucket, l->s->prefix,
-				  l->s->file ? l->s->file : "");
+		r = tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET, "s3://%s has nothing at %s%s%s", l->s->bucket, l->s->prefix,
+				  l->s->file ? l->s->file : "", l->s->file ? "" : tfs_origin_no_weights(l->s->prefix));
 	finish(l, r, &err);
 }
 

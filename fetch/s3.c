@@ -73,6 +73,7 @@ static int find_base(struct tfs_s3 *s, struct tfs_error *err)
 {
 	const char *end = !strncmp(s->region, "cn-", 3) ? "amazonaws.com.cn" : "amazonaws.com";
 	cleanup_free char *text = NULL;
+	struct tfs_error why = { 0 };
 	struct tfs_url base;
 	size_t len;
 	int n, r;
@@ -90,10 +91,11 @@ static int find_base(struct tfs_s3 *s, struct tfs_error *err)
 		text = NULL;
 		return -ENOMEM;
 	}
-	r = tfs_url_parse(text, &base, err);
+	r = tfs_url_parse(text, &base, &why);
+	if (r == -ENOMEM)
+		return r;
 	if (r)
-		return r == -EINVAL ? tfs_error_set(err, r, TFS_NO_OFFSET, "AWS_ENDPOINT_URL, or the region, isn't part of a URL") :
-				      r;
+		return tfs_error_set(err, r, TFS_NO_OFFSET, "%s is %s", s->endpoint ? s->endpoint_name : "the endpoint", why.what);
 	tfs_url_fini(&s->o.base);
 	s->o.base = base;
 	return 0;
@@ -106,7 +108,8 @@ static bool is_region(const char *region)
 
 static int read_environment(struct tfs_s3 *s, struct tfs_error *err)
 {
-	const char *endpoint = tfs_aws_env("AWS_ENDPOINT_URL_S3");
+	static const char *const names[] = { "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL" };
+	const char *endpoint = NULL;
 	int r = tfs_aws_create(s->o.f, &s->aws, err);
 
 	if (r)
@@ -114,8 +117,14 @@ static int read_environment(struct tfs_s3 *s, struct tfs_error *err)
 	s->o.runs_programs = s->aws->source == TFS_AWS_PROCESS;
 	s->o.stays = s->o.runs_programs || s->aws->source == TFS_AWS_WEB_IDENTITY ||
 		     (s->aws->source == TFS_AWS_CONTAINER && tfs_aws_env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"));
-	endpoint = endpoint ? endpoint : tfs_aws_env("AWS_ENDPOINT_URL");
-	endpoint = endpoint ? endpoint : s->aws->endpoint;
+	for (size_t i = 0; i < sizeof names / sizeof *names && !endpoint; i++) {
+		endpoint = tfs_aws_env(names[i]);
+		s->endpoint_name = names[i];
+	}
+	if (!endpoint) {
+		endpoint = s->aws->endpoint;
+		s->endpoint_name = "endpoint_url, of the profile,";
+	}
 	s->endpoint = endpoint ? strdup(endpoint) : NULL;
 	s->region = strdup(s->aws->region ? s->aws->region : "us-east-1");
 	if (!s->region || (endpoint && !s->endpoint))
@@ -257,10 +266,11 @@ static bool move(struct tfs_s3 *s, const struct tfs_exchange *x, const char *bod
 	return true;
 }
 
+/* Some have status 400. */
+static const char *const expired[] = { "ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired", NULL };
+
 static bool renew(struct tfs_origin *o, const struct tfs_exchange *x, const char *body, size_t len)
 {
-	static const char *const expired[] = { "ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired",
-					       NULL };
 	struct tfs_s3 *s = tfs_container_of(o, struct tfs_s3, o);
 	cleanup_free char *code = tfs_xml_find(body, len, "Code");
 	int status = x->head.status;
@@ -291,7 +301,7 @@ static const char *advice(const struct tfs_s3 *s, const char *code)
 		return ": the credentials that are used don't allow s3:ListBucket or s3:GetObject for it";
 	if (!strcmp(code, "InvalidAccessKeyId") || !strcmp(code, "SignatureDoesNotMatch"))
 		return ": the credentials are wrong";
-	if (!strcmp(code, "ExpiredToken") || !strcmp(code, "InvalidToken"))
+	if (is_one_of(code, expired))
 		return ": the credentials have expired; get new ones (such as by `aws sso login`) and mount again";
 	if (!strcmp(code, "InvalidObjectState"))
 		return ": the object is archived (Glacier), and has to be restored first";
@@ -313,7 +323,7 @@ static void explain(struct tfs_origin *o, const struct tfs_exchange *x, const ch
 	if (is_one_of(code, absent))
 		tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "s3://%s: %s", s->bucket,
 			      !strcmp(code, "NoSuchBucket") ? "there is no such bucket" : "there is no such key");
-	else if (status == 401 || status == 403)
+	else if (status == 401 || status == 403 || is_one_of(code, expired))
 		tfs_error_set(err, -EACCES, TFS_NO_OFFSET, "%s: HTTP status %d %.60s%s", shown, status, code ? code : "",
 			      advice(s, code ? code : "AccessDenied"));
 	else if (code)

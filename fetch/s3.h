@@ -11,7 +11,8 @@ struct tfs_s3 {
 	char *bucket;
 	char *prefix;	/* of the keys, with a slash at its end; "": all. Of one object: up to its name */
 	char *file;	/* the name of the one object that is wanted, or NULL */
-	char *endpoint; /* as given, or NULL: Amazon's */
+	char *endpoint; /* as given, or NULL: Amazon's; and what gave it */
+	const char *endpoint_name;
 	char *region;
 	struct tfs_aws *aws;
 	unsigned moves; /* how often the region has changed */

@@ -89,27 +89,37 @@ static int compare(const void *a, const void *b)
 	return *s < *t ? -1 : 1;
 }
 
-/* Keep the first of those with the same path, and what is in a directory rather than a file of its name. How many are left out. */
+static bool is_same(const struct tfs_listed *a, const struct tfs_listed *b)
+{
+	return a->size == b->size && a->kind == b->kind && !strcmp(a->version ? a->version : "", b->version ? b->version : "");
+}
+
+/*
+ * Keep the first of those with the same path, and what is in a directory rather than a file of its name. How many are left out, but for
+ * those that are the same file, listed twice.
+ */
 static size_t drop_duplicates(struct tfs_listing *l)
 {
-	size_t n = 0, all = l->n;
+	size_t n = 0, all = l->n, left_out = 0;
 
 	for (size_t i = 0; i < all; i++) {
 		struct tfs_listed *last = n ? &l->files[n - 1] : NULL;
 		size_t len = last ? strlen(last->path) : 0;
 
 		if (last && !strcmp(last->path, l->files[i].path)) {
+			left_out += !is_same(last, &l->files[i]);
 			free_listed(&l->files[i]);
 			continue;
 		}
 		if (last && !strncmp(last->path, l->files[i].path, len) && l->files[i].path[len] == '/') {
 			free_listed(last);
+			left_out++;
 			n--;
 		}
 		l->files[n++] = l->files[i];
 	}
 	l->n = n;
-	return all - n;
+	return left_out;
 }
 
 static size_t text_size(const char *s)

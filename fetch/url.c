@@ -105,6 +105,7 @@ static bool has_control(const char *s)
 int tfs_url_join(const struct tfs_url *base, const char *relative, struct tfs_url *ret, struct tfs_error *err)
 {
 	unsigned flags = CURLU_URLENCODE | CURLU_PATH_AS_IS;
+	CURLUcode bad = CURLUE_OK;
 	CURLU *h;
 	int r;
 
@@ -115,9 +116,12 @@ int tfs_url_join(const struct tfs_url *base, const char *relative, struct tfs_ur
 	h = curl_url();
 	if (!h)
 		return -ENOMEM;
-	if ((base && curl_url_set(h, CURLUPART_URL, base->text, CURLU_PATH_AS_IS)) ||
-	    curl_url_set(h, CURLUPART_URL, relative, flags))
-		r = tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "what isn't a URL");
+	if (base)
+		bad = curl_url_set(h, CURLUPART_URL, base->text, CURLU_PATH_AS_IS);
+	if (!bad)
+		bad = curl_url_set(h, CURLUPART_URL, relative, flags);
+	if (bad)
+		r = tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "not a URL (%s)", curl_url_strerror(bad));
 	else
 		r = from_handle(h, ret, err);
 	curl_url_cleanup(h);

@@ -387,6 +387,12 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
 	return 0;
 }
 
+void tfs_loader_cancel(struct tfs_loader *l)
+{
+	if (l->model->storage->ops->stop)
+		l->model->storage->ops->stop(l->model->storage);
+}
+
 void tfs_loader_stop(struct tfs_loader *l)
 {
 	tfs_pressure_stop(l->pressure);
@@ -395,8 +401,7 @@ void tfs_loader_stop(struct tfs_loader *l)
 	tfs_originals_stop(l->originals);
 	tfs_sched_stop(l->sched);
 	tfs_download_stop(l->download);
-	if (l->model->storage->ops->stop)
-		l->model->storage->ops->stop(l->model->storage); /* what workers wait for */
+	tfs_loader_cancel(l); /* what workers wait for */
 	tfs_workers_join(l->workers);
 	/* The timer may be answering a request right now, which still needs what the caller destroys next. */
 	tfs_residency_stop(l->residency);

@@ -66,6 +66,9 @@ int tfs_loader_create(const struct tfs_model *model, const struct tfs_loader_opt
  * the same. Call it once.
  */
 void tfs_loader_stop(struct tfs_loader *l);
+
+/* Reads that wait for a network, and all later ones that would, fail, with -ECANCELED. In any thread; stop it all the same. */
+void tfs_loader_cancel(struct tfs_loader *l);
 void tfs_loader_destroy(struct tfs_loader *l); /* after stop, and after every stream was closed; accepts NULL */
 
 /* Like tfs_residency_hold(); -EOPNOTSUPP without a store. Also tells the prefetcher. */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -24,7 +25,7 @@ int tfs_outfiles_init(struct tfs_outfiles *o)
 {
 	sigset_t signals;
 
-	*o = (struct tfs_outfiles){ .fd = -1 };
+	*o = (struct tfs_outfiles){ .fd = -1, .over = -1 };
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
@@ -40,6 +41,58 @@ static int complain(const char *path, int r)
 	tfs_log_error("%s: %s", path, r == -EINTR ? "interrupted" : strerror(-r));
 	return r;
 }
+
+/* --- Signals -------------------------------------------------------------------------------------------------------------- */
+
+static bool is_told(const struct tfs_outfiles *o)
+{
+	struct pollfd told = { .fd = o->signals, .events = POLLIN };
+
+	return poll(&told, 1, 0) > 0;
+}
+
+/* Who writes looks for signals itself, but not while it waits for a network. */
+static void *watch(void *arg)
+{
+	struct tfs_outfiles *o = arg;
+	struct pollfd fds[] = { { .fd = o->over, .events = POLLIN }, { .fd = o->signals, .events = POLLIN } };
+
+	while (poll(fds, 2, -1) < 0 && errno == EINTR)
+		;
+	if (fds[1].revents)
+		tfs_loader_cancel(o->loader);
+	return NULL;
+}
+
+int tfs_outfiles_watch(struct tfs_outfiles *o, struct tfs_loader *l)
+{
+	int r;
+
+	o->loader = l;
+	o->over = eventfd(0, EFD_CLOEXEC);
+	r = o->over < 0 ? -errno : tfs_thread_start(&o->watcher, "tfs-signals", watch, o);
+	if (r && o->over >= 0) {
+		close(o->over);
+		o->over = -1;
+	}
+	return r;
+}
+
+static void end_watch(struct tfs_outfiles *o)
+{
+	if (o->over < 0)
+		return;
+	eventfd_write(o->over, 1);
+	pthread_join(o->watcher, NULL);
+	close(o->over);
+}
+
+int tfs_outfiles_unread(const struct tfs_outfiles *o, const char *path, int r)
+{
+	return complain(path, is_told(o) ? -EINTR : r);
+}
+
+/* --- Writing -------------------------------------------------------------------------------------------------------------- */
 
 static const struct tfs_outfile *last(const struct tfs_outfiles *o)
 {
@@ -111,10 +164,10 @@ static int put(struct tfs_outfiles *o, uint64_t at, const void *data, size_t len
 	const uint8_t *p = data;
 
 	while (len) {
-		struct pollfd told = { .fd = o->signals, .events = POLLIN };
-		const ssize_t n = poll(&told, 1, 0) > 0 ? -1 : pwrite(o->fd, p, len, (off_t)at);
+		const bool told = is_told(o);
+		const ssize_t n = told ? -1 : pwrite(o->fd, p, len, (off_t)at);
 
-		if (told.revents)
+		if (told)
 			return complain(last(o)->path, -EINTR);
 		if (n < 0 && errno != EINTR)
 			return complain(last(o)->path, -errno);
@@ -270,6 +323,7 @@ int tfs_outfiles_publish(struct tfs_outfiles *o)
 
 void tfs_outfiles_fini(struct tfs_outfiles *o)
 {
+	end_watch(o);
 	if (o->fd >= 0)
 		close(o->fd);
 	for (size_t i = 0; i < o->n; i++) {

@@ -7,10 +7,12 @@
 #ifndef TFS_CLI_OUTFILE_H
 #define TFS_CLI_OUTFILE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "loader.h"
 #include "model/model.h"
 
 enum tfs_outfile_state {
@@ -36,10 +38,19 @@ struct tfs_outfiles {
 	uint64_t unflushed;		/* bytes of the others that have ended */
 	int signals;			/* readable once the process is told to end */
 	const struct tfs_model *source; /* its files aren't replaced; NULL after init: any are */
+	struct tfs_loader *loader;	/* of tfs_outfiles_watch() */
+	pthread_t watcher;
+	int over; /* an eventfd, for the watcher to end; -1: there is none */
 };
 
 /* From here on signals that end a process only end the writing, with -EINTR. Before any thread is started. 0 or -errno. */
 int tfs_outfiles_init(struct tfs_outfiles *o);
+
+/* From here on such a signal also ends what waits for bytes from a network, until fini: it comes before @l is destroyed. 0 or -errno. */
+int tfs_outfiles_watch(struct tfs_outfiles *o, struct tfs_loader *l);
+
+/* Print why what is to be written couldn't be read, -errno, as an error of @path. Returns @r, or -EINTR. */
+int tfs_outfiles_unread(const struct tfs_outfiles *o, const char *path, int r);
 
 /* Is @path a file of the source? */
 bool tfs_outfiles_is_source(const struct tfs_outfiles *o, const char *path);

@@ -58,12 +58,14 @@ static void serve(int socket, void *arg)
 	(void)arg;
 	if (!tfs_log_enabled(TFS_LOG_DEBUG)) /* what a fetcher says is for whoever wants that much */
 		tfs_helper_quiet();
-	tfs_keep_caps(0, TFS_CAP(CAP_SETUID) | TFS_CAP(CAP_SETGID));
+	tfs_keep_caps(TFS_CAP(CAP_KILL), TFS_CAP(CAP_SETUID) | TFS_CAP(CAP_SETGID));
 	while (tfs_helper_next(socket, &m, fds, 2, &n)) {
 		answer(socket, &m, fds, n, &fetcher);
 		while (n)
 			close(fds[--n]);
 	}
+	if (fetcher) /* the daemon was killed, and it may be stopped */
+		tfs_spawn_end(fetcher);
 }
 
 /* --- The daemon -------------------------------------------------------------------------------------------------------- */

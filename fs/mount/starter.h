@@ -10,8 +10,8 @@
 #include "remote/spawn.h"
 
 /*
- * Start it. 0: *@ret_spawner asks it, as long as @h runs; or -errno. It keeps what root's fetcher needs to become nobody, and the
- * environment, with the credentials in it.
+ * Start it. 0: *@ret_spawner asks it, as long as @h runs; or -errno. It keeps what root's fetcher needs to become nobody, what killing that
+ * needs, and the environment, with the credentials in it. When the daemon has ended, however that was, so does what it has started.
  */
 int tfs_starter_start(struct tfs_helper *h, struct tfs_spawner *ret_spawner);
 

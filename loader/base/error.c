@@ -58,6 +58,15 @@ const char *tfs_error_line(const struct tfs_error *err, char *buf, unsigned long
 	return buf;
 }
 
+bool tfs_error_names_url(const char *text, const char *url)
+{
+	unsigned long len = strlen(url);
+
+	while (len && url[len - 1] == '/')
+		len--;
+	return strstr(url, "://") && !strncmp(text, url, len) && (text[len] == '/' || text[len] == ':');
+}
+
 const char *tfs_quote(char *buf, unsigned long size, const char *s, unsigned long len)
 {
 	static const char hex[] = "0123456789abcdef";

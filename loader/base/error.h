@@ -6,6 +6,7 @@
 #ifndef TFS_BASE_ERROR_H
 #define TFS_BASE_ERROR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define TFS_NO_OFFSET UINT64_MAX
@@ -32,6 +33,9 @@ void tfs_error_in(struct tfs_error *err, const char *file);
  */
 #define TFS_ERROR_LINE 1664
 const char *tfs_error_line(const struct tfs_error *err, char *buf, unsigned long size);
+
+/* Does @text begin with the URL @url, or with one beneath it, so that it needn't be said before it? Of a path: false. */
+bool tfs_error_names_url(const char *text, const char *url);
 
 /*
  * The @len bytes at @s, which may be hostile, in double quotes into @buf (@size bytes, 16 or more): control characters and

@@ -18,13 +18,18 @@ const char *tfs_model_error_line(const char *path, const struct tfs_error *err, 
 {
 	size_t len = strlen(path), file = strlen(err->file);
 	bool ends = file && file <= len && !strcmp(path + len - file, err->file) && (file == len || path[len - file - 1] == '/');
-	char line[TFS_ERROR_LINE], shown[TFS_MASKED];
+	char line[TFS_ERROR_LINE], masked[TFS_MASKED];
+	const char *shown = tfs_mask_url(path, masked, sizeof masked);
 	struct tfs_error rest = *err;
 
 	/* A directory may contain a file with the same name. */
 	if (ends && (file == len || !tfs_storage_is_dir(path)))
 		rest.file[0] = '\0';
-	snprintf(buf, size, "%s: %s", tfs_mask_url(path, shown, sizeof shown), tfs_error_line(&rest, line, sizeof line));
+	tfs_error_line(&rest, line, sizeof line);
+	if (tfs_error_names_url(line, shown))
+		snprintf(buf, size, "%s", line);
+	else
+		snprintf(buf, size, "%s: %s", shown, line);
 	return buf;
 }
 

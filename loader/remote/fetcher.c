@@ -28,8 +28,11 @@ _Static_assert(TFS_FETCHER_MAX % PAGE == 0 && TFS_FETCHER_MAX <= TFS_FETCH_MAX_R
 /* A fetcher that ends again and again is broken, or attacked: not started more often than this. */
 enum { STARTS_MAX = 3, STARTS_SECONDS = 60 };
 
-/* For options to be understood; and beyond the fetcher's own limit, without a byte from anywhere, before it is taken for dead. */
-enum { WELCOME_SECONDS = 30, GRACE_SECONDS = 30, LOOK_SECONDS = 5 };
+/*
+ * For options to be understood; and beyond the fetcher's own limit, without a byte from anywhere, before it is taken for dead: a part of
+ * that limit, as who waits has said how long is too long.
+ */
+enum { WELCOME_SECONDS = 30, GRACE_PART = 3, GRACE_MIN = 3, GRACE_MAX = 30, LOOK_SECONDS = 1 };
 
 /* Slots keep their memory that long. */
 #define IDLE_SECONDS 0.9
@@ -222,6 +225,14 @@ static void *listen_to(void *arg)
 
 /* --- Starting --------------------------------------------------------------------------------------------------------- */
 
+/* How long it may say nothing. */
+static double patience(const struct tfs_fetcher *f)
+{
+	double grace = f->timeout / GRACE_PART;
+
+	return f->timeout + (grace < GRACE_MIN ? GRACE_MIN : grace > GRACE_MAX ? GRACE_MAX : grace);
+}
+
 /* Wait for the answer to what is about to be sent, or was. The lock is held. */
 static void expect_reply(struct tfs_fetcher *f)
 {
@@ -355,7 +366,7 @@ static int list(struct tfs_fetcher *f, const char *revision, int *ret_fd, struct
 	pthread_mutex_unlock(&f->lock);
 	tfs_packet_send(f->socket, &message, sizeof message, revision, -1);
 	pthread_mutex_lock(&f->lock);
-	r = wait_for_reply(f, f->timeout + GRACE_SECONDS, err);
+	r = wait_for_reply(f, patience(f), err);
 	fd = f->reply.fd;
 	f->reply.fd = -1;
 	if (!r && (f->reply.flags & TFS_FETCH_UNCHANGED ? !*revision : fd < 0))
@@ -482,9 +493,10 @@ static void look_after(struct tfs_fetcher *f)
 	if (bytes != f->bytes_then)
 		f->alive_at = now;
 	f->bytes_then = bytes;
-	if (f->pid && now - f->alive_at > f->timeout + GRACE_SECONDS) {
+	if (f->pid && now - f->alive_at > patience(f)) {
 		tfs_log_warning("tensorfs-fetch doesn't answer, and is killed");
 		tfs_spawn_kill(f->pid);
+		f->alive_at = now; /* others that wait look, too, before it is gone */
 	}
 }
 

@@ -88,7 +88,7 @@ static int get_cacert(struct tfs_remote_options *o, struct tfs_error *err)
 	if (!file || !*file)
 		return 0;
 	if (!realpath(file, path))
-		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "%s=%s: %s", TFS_REMOTE_CACERT, file, strerror(errno));
+		return tfs_error_set(err, -errno, TFS_NO_OFFSET, "%s: %s (--cacert, " TFS_REMOTE_CACERT ")", file, strerror(errno));
 	snprintf(o->cacert, sizeof o->cacert, "%s", path);
 	return 0;
 }

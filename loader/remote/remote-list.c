@@ -52,7 +52,9 @@ static int list(struct tfs_remote *r, struct tfs_remote_table *last, bool doubte
 		return tfs_remote_table_read(fd, TFS_FETCH_MAX_TABLE, &r->table, err);
 	if ((code != -ENETUNREACH && code != -EBUSY) || !last->bytes)
 		return code;
-	tfs_log_warning("%s: %s; what was listed last time is used", last->display, err ? err->what : strerror(-code));
+	const char *why = err ? err->what : strerror(-code);
+	bool named = tfs_error_names_url(why, last->display);
+	tfs_log_warning("%s%s%s; what was listed last time is used", named ? "" : last->display, named ? "" : ": ", why);
 	if (err)
 		*err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
 	r->table = *last;

@@ -6,7 +6,8 @@ TENSORFS_FETCH names it; the URL is http://HOST/DIRECTORY, or of one file in it,
 Environment: FAKE_KIND (sha256, etag, modified, none), FAKE_LOG (a file: one line for each message), FAKE_DELAY (seconds before each
 answer), FAKE_DIE_AT (the number of the READ at which it exits), FAKE_LIST (a code for LISTED), FAKE_READ (a code for each DONE),
 FAKE_LIE (bytes aren't what they should be), FAKE_RAW (a file that is sent as the table), FAKE_UNREACHABLE (a file: while it exists there
-is no network), FAKE_HANG (a file: while it exists no READ is answered), FAKE_BAD (which rule of the protocol it breaks).
+is no network), FAKE_HANG (a file: while it exists no READ is answered, from byte FAKE_HANG_FROM on), FAKE_BAD (which rule of the
+protocol it breaks).
 """
 import hashlib
 import os
@@ -167,7 +168,7 @@ class Fetcher:
         if os.environ.get("FAKE_BAD") in ("done", "slot", "length"):
             sock.send(BAD[os.environ["FAKE_BAD"]](ident))
             return
-        if os.path.exists(os.environ.get("FAKE_HANG", "/nonexistent")):
+        if os.path.exists(os.environ.get("FAKE_HANG", "/nonexistent")) and offset >= int(os.environ.get("FAKE_HANG_FROM", 0)):
             return
         threading.Thread(target=self.answer, args=(ident, offset, place, length, path, version, kind)).start()
 

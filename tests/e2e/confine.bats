@@ -185,8 +185,8 @@ failed() { [[ ${lines[2 * $1]} = -1 && ${lines[2 * $1 + 1]} = "$2" ]] || fail "$
 	confined "$daemon" 0 "$none"
 	[[ $(of_ours 0x200000) = "$none" || $(readlink "/proc/$daemon/ns/net") != "$(readlink /proc/self/ns/net)" ]]
 	starter=$(helper starter) first=$(fetcher)
-	# CAP_SETGID, CAP_SETUID: for root's fetcher to become nobody
-	[[ $(field CapEff "$starter") = "$none" && $(field CapPrm "$starter") = "$(of_ours 0xc0)" && $(field NoNewPrivs "$starter") = 1 ]]
+	# CAP_SETGID, CAP_SETUID: for root's fetcher to become nobody; CAP_KILL (5): to kill it then
+	[[ $(field CapEff "$starter") = "$(of_ours 0x20)" && $(field CapPrm "$starter") = "$(of_ours 0xe0)" && $(field NoNewPrivs "$starter") = 1 ]]
 	run ! grep -q hf_good "/proc/$daemon/environ"
 	grep -q hf_good "/proc/$starter/environ"
 	expect_log "tensorfs-fetch has ended, by signal 9"

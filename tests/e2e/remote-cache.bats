@@ -255,7 +255,6 @@ load remote-helpers
 	same_tensors
 }
 
-# bats test_tags=slow
 @test "the fetcher hangs: an unmount waits for nothing, and after a while it is another one that is asked" {
 	mkmodel --bytes 4M
 	fake
@@ -281,6 +280,27 @@ load remote-helpers
 	rm "$T/hang"
 	wait "$reader" || true
 	same_tensors
+}
+
+@test "cp that waits for the network, and is told to end: at once, and nothing is left" {
+	mkmodel --bytes 24M
+	fake
+	touch "$T/hang"
+	export FAKE_HANG=$T/hang FAKE_HANG_FROM=$((8 << 20)) TENSORFS_CACHE=none # headers are read
+	mkdir "$T/there"
+	asked_late() { (($(asked '^READ [^ ]* [0-9]{8,} ') > 0)); }
+	for out in out.safetensors out.npz dir/; do
+		forget
+		"$TENSORFS" cp "$url" "$T/there/$out" 2>"$T/err" 3>&- 7>&- 9>&- &
+		pid=$!
+		wait_until asked_late
+		kill -TERM $pid
+		wait_until ended $pid
+		rc=0
+		wait $pid || rc=$?
+		[[ $rc = 2 && $(cat "$T/err") = *interrupted* ]] || fail "$rc $(cat "$T/err")"
+		[[ -z $(ls -A "$T/there") ]] || fail "left: $(ls -AR "$T/there")"
+	done
 }
 
 @test "no network at mount: what was listed last; then what is cached is read, and the rest is EIO" {

@@ -217,3 +217,17 @@ no_secret() { [[ $output != *hunter2* && $output != *5167* ]] || fail "a secret:
 	"$TENSORFS" cache rm "hf://org/model@$commit" "$server/m/"
 	[[ -z $(find "$TENSORFS_CACHE/trees" "$TENSORFS_CACHE/objects" -type f) ]]
 }
+
+@test "--cacert: a file that isn't there" {
+	prepare
+	refused 1 --cacert="$T/nope" https://127.0.0.1:1/m "$mnt"
+	[[ $output = *"$T/nope: No such file or directory (--cacert,"* ]] || fail "$output"
+}
+
+@test "a URL is said once" {
+	prepare
+	mkmodel --bytes 4M
+	serve web
+	refused 1 "$server/none" "$mnt"
+	[[ $output = "tensorfs: error: $server/none/: HTTP status 404"* ]] || fail "$output"
+}

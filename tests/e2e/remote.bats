@@ -148,6 +148,34 @@ has_no_privileges() {
 	wait_until ended "$fetcher"
 }
 
+@test "a fetcher that is stopped: nobody waits for long, it is killed, and however the daemon ends it does, too" {
+	prepare
+	mkmodel --bytes 4M
+	serve web
+	start --cache=none --prefetch=none --remote-timeout=1 "$server/m" "$mnt"
+	fetcher=$(fetcher)
+	kill -STOP "$fetcher"
+	expect_log "tensorfs-fetch doesn't answer, and is killed"
+	expect_log "tensorfs-fetch has ended, by signal 9"
+	# It fails, or has been tried again with another one.
+	timeout 60 cat "$mnt"/tensors/* >/dev/null 2>&1 || (($? != 124)) || fail "the reader hangs"
+	wait_until ended "$fetcher"
+	same_tensors
+	starter=$(pgrep -x -P "$daemon" starter) fetcher=$(fetcher)
+	kill -STOP "$fetcher"
+	umount "$mnt"
+	wait_until ended "$fetcher"
+	wait_until ended "$starter"
+	start --cache=none --prefetch=none "$server/m" "$mnt"
+	starter=$(pgrep -x -P "$daemon" starter) fetcher=$(fetcher)
+	kill -STOP "$fetcher"
+	expect_status "$daemon" any
+	kill -KILL "$daemon"
+	wait_until ended "$fetcher"
+	wait_until ended "$starter"
+	fusermount3 -uz "$mnt" 2>/dev/null || umount -l "$mnt" 2>/dev/null || :
+}
+
 @test "root's credentials, which nobody else may read, are read before it becomes nobody" {
 	need_root
 	prepare

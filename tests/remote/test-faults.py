@@ -300,7 +300,7 @@ class Faults(Case):
             h.reply(206, body[:MiB], [("Content-Range", f"bytes 0-{MiB - 1}/{len(body)}")])
             return True
 
-        self.fails(errno.EIO, fault, "other bytes")
+        self.fails(errno.EIO, fault, "were asked for, and the Content-Range of the answer is .bytes 0-1048575")
 
     def test_a_range_that_cannot_be(self):
         for value in ("bytes 5-3/10", "bytes x", "bytes 1048576-2097151/2", "", "bytes 0-18446744073709551616/5"):
@@ -309,7 +309,7 @@ class Faults(Case):
                     h.reply(206, body[MiB : 2 * MiB], [("Content-Range", value)])
                     return True
 
-                self.fails(errno.EIO, fault, "can't be read|other bytes")
+                self.fails(errno.EIO, fault, "Content-Range")
 
     def test_a_changed_object(self):
         """Another ETag: 412, as If-Match is sent; a server that ignores that is seen through."""

@@ -16,14 +16,15 @@ from webserver import wait_for
 class Urls(Case):
     def test_what_is_refused(self):
         for url, text in {
-            "http://user:secret@127.0.0.1/": "user or password",
+            "http://user:secret@127.0.0.1/": "--netrc",
+            "http://127.0.0.1:99999/x": "not a URL (Port",
             "ftp://x/": "hf://, ",
             "http://127.0.0.1/dir?secret=1": "query",
             "hf://gpt2": "openai-community/gpt2",
             "hf://a/b/../c": "path",
             "hf://a/b@": "revision",
             "hf://a/b c": "repository",
-            "http://": "",
+            "http://": "not a URL",
         }.items():
             with self.subTest(url):
                 said = self.refused(errno.EINVAL, Fetcher, url)
@@ -46,6 +47,42 @@ class Urls(Case):
             file.flush()
             f = self.listed(s, env={"TENSORFS_AUTH_FILE": file.name})
             self.assertEqual(f.get(W, 0, 10), DATA[:10])
+
+    def test_credentials_that_are_no_help(self):
+        """What is said is about what was sent, and to whom."""
+        s, other = self.serve(), self.serve()
+        s.faults.append(lambda h, p, b: b is not None and (h.reply(403) or True))
+        other.faults.append(lambda h, p, b: h.reply(403) or True)
+        with Fetcher(f"{s.url}/m/{W}?Signature=1") as f:
+            said = self.refused(errno.EACCES, f.list)
+            self.assertIn("put a new URL into the file", said)
+            self.assertNotIn("Signature=1", said)
+        s.faults[0] = lambda h, p, b: b is not None and (h.reply(302, b"", [("Location", other.url + h.path)]) or True)
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("Authorization: Bearer hidden\n")
+            file.flush()
+            with Fetcher(f"{s.url}/m/{W}", env={"TENSORFS_AUTH_FILE": file.name}) as f:
+                said = self.refused(errno.EACCES, f.list)
+        self.assertIn(other.url.split("/")[2], said)
+        self.assertIn("redirects", said)
+        self.assertNotIn("credentials given", said)
+
+    def test_ranges_that_are_wrong(self):
+        s = self.serve()
+        for value, text in {
+            f"bytes 1-1/{len(DATA)}": f'"bytes 1-1/{len(DATA)}"',
+            f"bytes 0-9/{len(DATA)}": f'"bytes 0-9/{len(DATA)}"',
+            "bytes 0-0/*": '"bytes 0-0/*", without the size',
+            "bytes x": "can't be read",
+            None: "no Content-Range",
+            "parts": "multipart/byteranges",
+        }.items():
+            headers = [("Content-Type", "multipart/byteranges; boundary=x")] if value == "parts" else [("Content-Range", value)] if value else []
+            s.faults[:] = [lambda h, p, b, headers=headers: b is not None and (h.reply(206, b"x", headers) or True)]
+            with self.subTest(value), Fetcher(f"{s.url}/m/{W}") as f:
+                said = self.refused(errno.EPROTO, f.list)
+                self.assertIn(text, said)
+                self.assertIn("bytes 0-0 were asked for", said)
 
     def test_netrc(self):
         s = self.serve()
@@ -110,6 +147,41 @@ class Listings(Case):
         f = self.listed(s)
         self.assertEqual(set(f.table.files), {*shards, "model.safetensors.index.json", "config.json"})
         self.assertEqual(f.get("model-00002-of-00003.safetensors"), DATA[2:102])
+
+    def test_an_index_of_one_file(self):
+        """Which is also one that is looked for without it."""
+        s = self.serve({W: DATA[:100], "model.safetensors.index.json": b'{"weight_map": {"a": "%s"}}' % W.encode()})
+        s.kind = "none"
+        f = self.listed(s)
+        self.assertEqual(set(f.table.files), {W, "model.safetensors.index.json"})
+        self.assertEqual(f.warnings, [])
+
+    def test_a_directory_that_is_not_listed(self):
+        """403 may be about that, or about who asks."""
+        s = self.serve({"config.json": b"{}"})
+        s.faults.append(lambda h, p, b: h.reply(403) or True)
+        with Fetcher(s.url + "/m") as f:
+            said = self.refused(errno.EACCES, f.list)
+            for text in ("isn't listed", "TENSORFS_AUTH_FILE", "neither a model.safetensors nor its index"):
+                self.assertIn(text, said)
+
+    def test_the_url_of_an_index(self):
+        """It brings in the files that it names, and no others, whether there is a listing or not."""
+        index = '{"weight_map": {"a": "part-1.safetensors", "b": "part-2.safetensors"}}'
+        files = {f"part-{i}.safetensors": DATA[i : i + 100] for i in (1, 2, 3)}
+        s = self.serve({**files, "x.safetensors.index.json": index.encode(), "config.json": b"{}"})
+        for kind in ("nginx", "none"):
+            s.kind = kind
+            f = self.listed(s, "m/x.safetensors.index.json")
+            self.assertEqual(set(f.table.files), {"part-1.safetensors", "part-2.safetensors", "x.safetensors.index.json"})
+            self.assertEqual(f.get("part-2.safetensors"), DATA[2:102])
+        with Fetcher(s.url + "/m/y.safetensors.index.json") as f:
+            self.assertIn("404", self.refused(errno.ENOENT, f.list))
+
+    def test_the_url_of_a_file_without_weights(self):
+        s = self.serve({W: DATA[:100], "config.json": b"{}"})
+        with Fetcher(s.url + "/m/config.json") as f:
+            self.assertIn("isn't one of weights", self.refused(errno.ENOENT, f.list))
 
     def test_nothing_there(self):
         s = self.serve({"a.html": b"<a href='/x.gguf'>"})

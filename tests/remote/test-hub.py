@@ -188,6 +188,9 @@ class Hubs(Case):
             f = Fetcher(url, env=self.env(hub))
             self.addCleanup(f.end)
             self.assertIn("none", self.refused(errno.ENOENT, f.list))
+        f = Fetcher("hf://org/model/config.json", env=self.env(hub))
+        self.addCleanup(f.end)
+        self.assertIn("isn't one of weights", self.refused(errno.ENOENT, f.list))
 
     def test_datasets(self):
         hub = self.hub({"datasets/org/data": {"files": {"a.npy": self.BIG, "b.npy": b"12"}}})

@@ -104,6 +104,7 @@ class Buckets(Case):
         s = self.s3()
         self.assertIn("nothing", self.not_mounted(errno.ENOENT, s, "s3://my-bucket/none"))
         self.assertIn("nothing", self.not_mounted(errno.ENOENT, s, "s3://my-bucket/a/m/none.gguf"))
+        self.assertIn("isn't one of weights", self.not_mounted(errno.ENOENT, s, "s3://my-bucket/a/m/config.json"))
         self.assertIn("no such bucket", self.not_mounted(errno.ENOENT, s, "s3://other-bucket"))
         f = self.mounted(s)
         del s.buckets["my-bucket"]["a/m/" + W]
@@ -127,6 +128,18 @@ class Buckets(Case):
                 self.assertIn(text, said)
                 self.assertNotIn("secret+key", said)
                 self.assertNotIn("hidden", said)
+
+    def test_expired_credentials(self):
+        s = self.s3()
+        f = self.mounted(s)
+        s.expired.add(self.KEYS["AWS_ACCESS_KEY_ID"])
+        self.assertRegex(self.refused(errno.EACCES, f.get, W, 0, 10), "ExpiredToken: .*expired")
+        self.assertRegex(self.not_mounted(errno.EACCES, s), "ExpiredToken: .*expired")
+
+    def test_an_endpoint_that_is_none(self):
+        for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+            env = {"HOME": "/nonexistent", "AWS_EC2_METADATA_DISABLED": "true", **self.KEYS, name: "nonsense"}
+            self.assertIn(name + " is not a URL", self.refused(errno.EINVAL, Fetcher, "s3://my-bucket/a", env=env))
 
     def test_anonymous(self):
         s = self.s3()

@@ -197,7 +197,7 @@ class Tls(Case):
 
     def test_no_certificate(self):
         with Fetcher(self.tls().url + "/m") as f:
-            self.assertIn("certificate", self.refused(errno.EPROTO, f.list))
+            self.assertRegex(self.refused(errno.EPROTO, f.list), "certificate.*--cacert")
 
     def test_another_name(self):
         url = self.tls().url.replace("127.0.0.1", "localhost")

@@ -277,6 +277,8 @@ static int copy(struct tfs_cp *cp, bool json)
 	cp->files.source = cp->arg->model;
 	if (!r)
 		r = tfs_reading_open(cp->arg->model, &cp->loader);
+	if (!r)
+		r = tfs_outfiles_watch(&cp->files, cp->loader);
 	tfs_progress_begin(&cp->progress, "copying", 1, 1, size_of(cp));
 	if (!r)
 		r = writer(cp);
@@ -287,11 +289,11 @@ static int copy(struct tfs_cp *cp, bool json)
 		r = tfs_cp_remove_stale(cp);
 	if (!r && json)
 		r = report(cp);
+	tfs_outfiles_fini(&cp->files);
 	tfs_reading_close(cp->loader);
 	for (size_t i = 0; i < cp->n_made; i++)
 		tfs_consolidated_destroy(cp->made[i]);
 	free(cp->made);
-	tfs_outfiles_fini(&cp->files);
 	if (r && made)
 		rmdir(cp->out);
 	return r;

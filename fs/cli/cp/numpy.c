@@ -83,6 +83,13 @@ static int put_values(struct sink *s, const struct array *a, const uint8_t *data
 	return r;
 }
 
+static int peek(const struct tfs_cp *cp, struct tfs_reading *reading, const uint8_t **ret_data, size_t *ret_len)
+{
+	const int r = tfs_reading_peek(reading, ret_data, ret_len);
+
+	return r ? tfs_outfiles_unread(&cp->files, cp->out, r) : 0;
+}
+
 static int put_array(struct sink *s, const struct array *a, const struct tfs_tensor *t)
 {
 	struct tfs_cp *cp = s->cp;
@@ -95,7 +102,7 @@ static int put_array(struct sink *s, const struct array *a, const struct tfs_ten
 	if (r || !a->body)
 		return r;
 	r = tfs_reading_begin(&reading, cp->arg->model, cp->loader, a->id, 0, tfs_body_size(cp->arg->model, a->id));
-	while (!r && !(r = tfs_reading_peek(&reading, &data, &len)) && len) {
+	while (!r && !(r = peek(cp, &reading, &data, &len)) && len) {
 		r = a->converts ? put_values(s, a, data, len, &too_large) : put(s, data, len);
 		tfs_reading_take(&reading, len);
 		tfs_progress_add(&cp->progress, len);

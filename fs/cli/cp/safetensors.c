@@ -42,7 +42,7 @@ static int copy(struct tfs_cp *cp, const struct tfs_consolidated *file)
 		rd.len = layout.size - at < TFS_STREAM_MAX_READ ? layout.size - at : TFS_STREAM_MAX_READ;
 		r = tfs_stream_read_wait(stream, &rd);
 		if (r) {
-			tfs_log_error("%s: %s", cp->out, strerror(-r));
+			r = tfs_outfiles_unread(&cp->files, cp->out, r);
 			break;
 		}
 		for (unsigned i = 0; i < rd.n_iov && !r; i++)

@@ -91,6 +91,17 @@ static void quoted_text_is_bounded(void **state)
 	assert_string_equal(buf, "\"0123456789abcdefgh...\"");
 }
 
+static void names_the_url(void **state)
+{
+	(void)state;
+	assert_true(tfs_error_names_url("http://h/m/: HTTP status 404", "http://h/m"));
+	assert_true(tfs_error_names_url("http://h/m: HTTP status 404", "http://h/m/"));
+	assert_true(tfs_error_names_url("http://h/m/a.gguf: HTTP status 404", "http://h/m"));
+	assert_false(tfs_error_names_url("http://h/m2: HTTP status 404", "http://h/m"));
+	assert_false(tfs_error_names_url("h: refused", "http://h/m"));
+	assert_false(tfs_error_names_url("/a/b: bad", "/a"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -99,6 +110,7 @@ int main(void)
 		cmocka_unit_test(no_control_characters_reach_a_terminal),
 		cmocka_unit_test(long_texts_are_cut),
 		cmocka_unit_test(quoted_text_is_bounded),
+		cmocka_unit_test(names_the_url),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,11 +112,13 @@ static void look_at_storages(struct tfs_sched *s)
 	}
 }
 
-static void storage_taken(struct tfs_sched *s, const struct tfs_job *job)
+static void storage_taken(struct tfs_sched *s, struct tfs_job *job)
 {
 	struct in_progress *p = find_storage(s, job->storage);
 
-	if (!job->storage || (!p && s->n_storages == STORAGES))
+	if (!p && s->n_storages == STORAGES)
+		job->storage = 0;
+	if (!job->storage)
 		return;
 	if (!p) {
 		p = &s->storages[s->n_storages++];

@@ -10,7 +10,6 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "cache/download.h"
-#include "cache/memory.h"
 #include "cache/prefetch.h"
 #include "cache/pressure.h"
 #include "cache/store.h"
@@ -276,19 +275,10 @@ static unsigned least_threads(const struct tfs_loader *l)
 	return most < REMOTE ? most : REMOTE;
 }
 
-/* Each may need a buffer, beside the budget: no more of them than a quarter of what is left has room for. */
-static unsigned most_threads(const struct tfs_loader *l)
-{
-	enum { SHARE = 4, LEAST = 2 };
-	const uint64_t room = tfs_memory_left() / SHARE / TFS_WORKER_MEMORY, most = room > LEAST ? room : LEAST;
-
-	return l->options.threads < most ? l->options.threads : (unsigned)most;
-}
-
 static int start_workers(struct tfs_loader *l, struct tfs_error *err)
 {
 	struct tfs_workers_options o = {
-		.threads = most_threads(l),
+		.threads = l->options.threads,
 		.threads_min = least_threads(l),
 		.tier = l->options.engine,
 		.memory = { .take = take_for_staging, .give = give_from_staging, .arg = l, .overdraft = OVERDRAFT },

@@ -20,9 +20,6 @@
 
 struct tfs_workers;
 
-/* What each read in flight may need: room for a job's bytes and, once for each thread, to convert them in. */
-#define TFS_WORKER_MEMORY ((uint64_t)6 << 20)
-
 struct tfs_workers_options {
 	unsigned threads;			 /* maximum of reads in flight at once */
 	unsigned threads_min;			 /* the least that they are limited to; 0: the same */

@@ -100,16 +100,14 @@ const char *tfs_message_path(const struct tfs_message *m)
 }
 
 /* What may wait no longer than this for another one's answer. */
-static const struct timespec patience = { .tv_nsec = 20000000 };
+enum { PATIENCE_SECONDS = 1 };
 
 static int lock_soon(struct tfs_helper *h)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += patience.tv_nsec;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
+	until.tv_sec += PATIENCE_SECONDS;
 	return pthread_mutex_clocklock(&h->lock, CLOCK_MONOTONIC, &until) ? -EAGAIN : 0;
 }
 

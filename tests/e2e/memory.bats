@@ -114,6 +114,25 @@ need_direct() {
 }
 
 # bats test_tags=slow
+@test "what is in the page cache is copied from there, for a user who doesn't own it, too" {
+	as_user
+	mkmodel --bytes 32M --odd
+	need_direct
+	chown -R 0:0 "$model"
+	chmod -R a+rX "$model"
+	start "$model" "$mnt"
+	py "$e2e/scenario.py" warm "$model"
+	"${as[@]}" bash -c 'cat "$1"/tensors/* >/dev/null' - "$mnt"
+	stat_is read_direct_bytes -eq 0
+	stat_is read_cached_bytes -ge "$(stat_of tensor_bytes)"
+	"${as[@]}" fusermount3 -u "$mnt"
+	wait_until ended "$daemon"
+	start "$model" "$mnt"
+	"${as[@]}" bash -c 'cat "$1"/*.safetensors >/dev/null' - "$mnt"
+	stat_is originals_read_bytes -eq 0
+}
+
+# bats test_tags=slow
 @test "what is in the page cache is copied from there" {
 	mkmodel --bytes 32M --odd
 	need_direct

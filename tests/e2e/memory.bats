@@ -122,13 +122,13 @@ need_direct() {
 	chmod -R a+rX "$model"
 	start "$model" "$mnt"
 	py "$e2e/scenario.py" warm "$model"
-	"${as[@]}" bash -c 'cat "$1"/tensors/* >/dev/null' - "$mnt"
+	"${as[@]}" find "$mnt/tensors" -type f -exec cat {} + >/dev/null
 	stat_is read_direct_bytes -eq 0
 	stat_is read_cached_bytes -ge "$(stat_of tensor_bytes)"
 	"${as[@]}" fusermount3 -u "$mnt"
 	wait_until ended "$daemon"
 	start "$model" "$mnt"
-	"${as[@]}" bash -c 'cat "$1"/*.safetensors >/dev/null' - "$mnt"
+	"${as[@]}" find "$mnt" -maxdepth 1 -name '*.safetensors' -exec cat {} + >/dev/null
 	stat_is originals_read_bytes -eq 0
 }
 

@@ -108,7 +108,7 @@ static int lock_soon(struct tfs_helper *h)
 
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += PATIENCE_SECONDS;
-	return pthread_mutex_clocklock(&h->lock, CLOCK_MONOTONIC, &until) ? -EAGAIN : 0;
+	return pthread_mutex_clocklock(&h->lock, CLOCK_MONOTONIC, &until);
 }
 
 /* *@ret_fd: the descriptor that came with the answer, or -1. @soon: -EAGAIN, if somebody else's answer takes a while. */
@@ -117,10 +117,8 @@ static int ask(struct tfs_helper *h, struct tfs_message *m, const int *fds, unsi
 	unsigned n = 0;
 
 	*ret_fd = -1;
-	if (soon && lock_soon(h))
+	if (soon ? lock_soon(h) : pthread_mutex_lock(&h->lock))
 		return -EAGAIN;
-	if (!soon)
-		pthread_mutex_lock(&h->lock);
 	int r = h->socket < 0 ? -EPIPE : send_message(h->socket, m, fds, n_fds, 0);
 	if (!r)
 		r = receive_message(h->socket, m, ret_fd, 1, &n);

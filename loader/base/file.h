@@ -38,8 +38,8 @@ void tfs_file_ask(tfs_file_pages_fn *ask, void *arg);
 
 /*
  * Does the page cache have all of that range, @len > 0? If the kernel doesn't tell this caller, the range is sampled by reads that
- * don't wait for storage; of which one that fails makes the kernel begin to read its page. 1 or 0; -EAGAIN: who
- * is asked has no time; another -errno: the kernel doesn't tell, and @fd is O_DIRECT, so that it can't be sampled.
+ * don't wait for storage; of which one that fails makes the kernel begin to read its page. 1 or 0; -EAGAIN: who is
+ * asked has no time; another -errno: the kernel doesn't tell, and @fd is O_DIRECT, so that it can't be sampled.
  */
 int tfs_file_all_cached(int fd, uint64_t offset, uint64_t len);
 

@@ -14,7 +14,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 
 #include "base/array.h"

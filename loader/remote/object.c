@@ -10,8 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define XXH_STATIC_LINKING_ONLY
-
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"

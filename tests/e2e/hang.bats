@@ -116,7 +116,6 @@ hashes_again() { getfattr -n user.tensorfs.xxh128 "$mnt/tensors/hashed" >/dev/nu
 }
 
 ends_at_once() {
-	many_wait
 	kill -TERM "$daemon"
 	wait_until not_mounted
 	# The second one doesn't wait for who reads.
@@ -138,23 +137,14 @@ other_storage() {
 	ln -s "$T/slow" "$T/near/sub"
 	slow "$T/far" "$T/slow" 0 10000 128
 	start --prefetch=none --open-wait=3600 --follow-links=all "$@" "$T/near" "$mnt"
-	py - "$T/near/model.safetensors" "$T" <<-'END'
-		import json, pathlib, sys
-		data = pathlib.Path(sys.argv[1]).read_bytes()
-		start = 8 + int.from_bytes(data[:8], "little")
-		for name, of in json.loads(data[8:start]).items():
-		    if name != "__metadata__":
-		        begin, end = of["data_offsets"]
-		        pathlib.Path(sys.argv[2], name).write_bytes(data[start + begin : start + end])
-	END
 	hold
 	waits cat "$mnt/sub/tensors/far0"
 	sleep 0.2
-	timeout 30 cmp "$mnt/tensors/near0" "$T/near0"
+	near=(timeout 60 "$TFS_PYTHON" "$e2e/scenario.py" one-right "$T/near" "$mnt")
+	"${near[@]}" near0
 	for i in {1..79}; do waits cat "$mnt/sub/tensors/far$i"; done
 	sleep 2
-	for i in {1..9}; do timeout 30 cmp "$mnt/tensors/near$i" "$T/near$i"; done
-	timeout 30 cmp "$mnt/tensors/large" "$T/large"
+	"${near[@]}" near{1..9} large
 	let_go
 	for pid in "${waiters[@]}"; do wait "$pid"; done
 	waiters=()
@@ -172,6 +162,7 @@ other_storage() {
 @test "SIGTERM unmounts at once, and a second one ends all who wait" {
 	hung --fuse-uring=off
 	expect_log 'warning: exiting without waiting'
+	many_wait
 	ends_at_once
 }
 
@@ -180,6 +171,7 @@ other_storage() {
 	enable_uring
 	hung --fuse-uring=on
 	expect_log 'warning: exiting without waiting'
+	many_wait
 	ends_at_once
 }
 
@@ -192,12 +184,7 @@ other_storage() {
 		waiters+=($!)
 	done
 	sleep 0.5
-	kill -TERM "$daemon"
-	wait_until not_mounted
-	kill -TERM "$daemon"
-	for pid in "${waiters[@]}"; do wait "$pid" || true; done
-	let_go
-	wait_until ended "$daemon"
+	ends_at_once
 	[[ $(grep -l 'Software caused connection abort' "$T"/said? | wc -l) = 3 ]] || fail "$(cat "$T"/said?)"
 }
 

@@ -166,21 +166,27 @@ static int read_item(struct reader *rd, size_t i)
 	return 0;
 }
 
+/* A file of the model, through the mount if there is one; @path is filled. -errno: the pass has failed. */
+static int open_file(struct pass *p, uint32_t node, char path[static PATH_MAX])
+{
+	int fd = tfs_model_path(p->work->model, node, path, PATH_MAX);
+
+	if (fd)
+		return fail(p, fd, "a file of the model");
+	fd = p->dir_fds ? openat(p->mount_fd, path, O_RDONLY | O_CLOEXEC) : tfs_model_open_node(p->work->model, node, 0);
+	return fd < 0 ? fail(p, p->dir_fds ? -errno : fd, path) : fd;
+}
+
 static int read_other(struct reader *rd, uint32_t node)
 {
 	struct pass *p = rd->pass;
 	char path[PATH_MAX];
 	uint64_t sum = 0;
 
-	int r = tfs_model_path(p->work->model, node, path, sizeof path);
-	if (r)
-		return fail(p, r, "the other files");
-	cleanup_fd int fd = p->dir_fds ? openat(p->mount_fd, path, O_RDONLY | O_CLOEXEC) :
-					 tfs_model_open_node(p->work->model, node, 0);
+	cleanup_fd int fd = open_file(p, node, path);
 	if (fd < 0)
-		r = p->dir_fds ? -errno : fd;
-	else
-		r = read_all(rd, read_file, &fd, 0, p->work->model->nodes[node].id.size, &sum);
+		return fd;
+	int r = read_all(rd, read_file, &fd, 0, p->work->model->nodes[node].id.size, &sum);
 	return r ? fail(p, r, path) : 0;
 }
 
@@ -193,13 +199,9 @@ static int read_whole(struct reader *rd, size_t i)
 	char path[PATH_MAX];
 	uint64_t sum = 0;
 
-	int r = tfs_model_path(p->work->model, node, path, sizeof path);
-	if (r)
-		return fail(p, r, "the weight files");
-	cleanup_fd int fd = p->dir_fds ? openat(p->mount_fd, path, O_RDONLY | O_CLOEXEC) :
-					 tfs_model_open_node(p->work->model, node, 0);
+	cleanup_fd int fd = open_file(p, node, path);
 	if (fd < 0)
-		return fail(p, p->dir_fds ? -errno : fd, path);
+		return fd;
 	const uint8_t *map = size ? mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0) : NULL;
 	if (map == MAP_FAILED)
 		return fail(p, -errno, path);

@@ -508,18 +508,18 @@ static int open_cache(struct tfs_remote *r, struct tfs_error *err)
 	return 0;
 }
 
-int tfs_remote_open(const char *given, struct tfs_remote **ret_remote, struct tfs_error *err)
+int tfs_remote_open(const char *url, struct tfs_remote **ret_remote, struct tfs_error *err)
 {
 	struct tfs_remote *r = calloc(1, sizeof *r);
-	cleanup_free char *hello = malloc(TFS_FETCH_MAX_MESSAGE / 2), *url = tfs_remote_name(given);
+	cleanup_free char *hello = malloc(TFS_FETCH_MAX_MESSAGE / 2), *name = tfs_remote_name(url);
 	int code;
 
-	if (!r || !hello || !url) {
+	if (!r || !hello || !name) {
 		free(r);
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
 	code = tfs_remote_options_get(&r->options, err);
-	int len = code ? code : tfs_remote_hello(url, &r->options, hello, TFS_FETCH_MAX_MESSAGE / 2, err);
+	int len = code ? code : tfs_remote_hello(name, &r->options, hello, TFS_FETCH_MAX_MESSAGE / 2, err);
 	if (len < 0)
 		code = len;
 	if (!code) {
@@ -530,7 +530,7 @@ int tfs_remote_open(const char *given, struct tfs_remote **ret_remote, struct tf
 	if (!code)
 		code = open_cache(r, err);
 	if (!code)
-		code = tfs_remote_find_table(r, url, err);
+		code = tfs_remote_find_table(r, name, err);
 	if (!code)
 		code = hand_over(r, err);
 	if (!code) {

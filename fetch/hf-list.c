@@ -16,10 +16,9 @@
 
 struct lister {
 	struct tfs_hf *h;
-	struct tfs_listing listing;
+	struct tfs_remote_listing listing;
 	char *known;
 	char *commit;
-	char *file; /* the name of the one file that is wanted, or NULL */
 	struct tfs_pages pages;
 	char *first;  /* the path of the first entry of the page that is read */
 	bool renewed; /* the token was read again */
@@ -34,7 +33,6 @@ static void finish(struct lister *l, int code, const struct tfs_error *err)
 	free(l->first);
 	free(l->known);
 	free(l->commit);
-	free(l->file);
 	free(l);
 }
 
@@ -148,16 +146,16 @@ static bool is_hex(const struct tfs_json_text *t, size_t len)
 /* @path relative to the directory that is mounted; NULL: it isn't in it. */
 static const char *relative(const struct tfs_hf *h, const char *path)
 {
-	size_t len = strlen(h->dir);
+	size_t len = strlen(h->name.dir);
 
 	if (!len)
 		return path;
-	return !strncmp(path, h->dir, len) && path[len] == '/' ? path + len + 1 : NULL;
+	return !strncmp(path, h->name.dir, len) && path[len] == '/' ? path + len + 1 : NULL;
 }
 
 static int add(struct lister *l, struct entry *e, struct tfs_error *err)
 {
-	struct tfs_listed file = { .size = e->has_lfs ? e->lfs_size : e->size };
+	struct tfs_remote_listed file = { .size = e->has_lfs ? e->lfs_size : e->size };
 	const char *path;
 
 	if (!l->first && e->path.s)
@@ -171,16 +169,16 @@ static int add(struct lister *l, struct entry *e, struct tfs_error *err)
 	if (!e->path.s || memchr(e->path.s, 0, e->path.len) || !e->has_size)
 		return tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "a file without a path or size");
 	path = relative(l->h, e->path.s);
-	if (!path || (l->file && strcmp(path, l->file) != 0))
+	if (!path || (l->h->name.file && strcmp(path, l->h->name.file) != 0))
 		return 0;
-	if (!tfs_path_is_good(path))
+	if (!tfs_remote_path_is_good(path))
 		return tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "a path that no file can have: %.100s", e->path.s);
 	if (e->has_lfs ? !is_hex(&e->sha256, 64) : !is_hex(&e->oid, 40))
 		return tfs_error_set(err, -EPROTO, TFS_NO_OFFSET, "%.100s has no hash", e->path.s);
 	file.path = (char *)(uintptr_t)path;
 	file.version = (char *)(uintptr_t)(e->has_lfs ? e->sha256.s : e->oid.s);
 	file.kind = e->has_lfs ? TFS_FETCH_SHA256 : TFS_FETCH_GIT_SHA1;
-	return tfs_listing_add(&l->listing, &file);
+	return tfs_remote_listing_add(&l->listing, &file);
 }
 
 static int read_tree(struct lister *l, char *text, size_t len, struct tfs_error *err)
@@ -202,15 +200,8 @@ static int read_tree(struct lister *l, char *text, size_t len, struct tfs_error 
 
 static int name_listing(struct lister *l)
 {
-	struct tfs_listing *t = &l->listing;
-	struct tfs_hf *h = l->h;
-
-	t->origin = tfs_hf_name_show(&h->name, h->name.revision, 255);
-	t->display = tfs_hf_name_show(&h->name, l->commit, 7);
-	t->revision = strdup(l->commit);
-	t->authority = tfs_url_authority(&h->o.base);
-	t->file = l->file ? strdup(l->file) : NULL;
-	return t->origin && t->display && t->revision && t->authority && (t->file || !l->file) ? 0 : -ENOMEM;
+	l->listing.authority = tfs_url_authority(&l->h->o.base);
+	return l->listing.authority ? tfs_hf_name_listing(&l->h->name, l->commit, &l->listing) : -ENOMEM;
 }
 
 static void done_listing(struct lister *l)
@@ -220,8 +211,8 @@ static void done_listing(struct lister *l)
 
 	if (!l->listing.n && l->h->name.path)
 		r = tfs_error_set(&err, -ENOENT, TFS_NO_OFFSET, "%s has no %s%s at revision %s%s", l->h->name.repo,
-				  l->h->wants_file ? "" : "directory ", l->h->name.path, l->commit,
-				  l->h->wants_file ? "" : tfs_origin_no_weights(l->h->name.path));
+				  l->h->name.file ? "" : "directory ", l->h->name.path, l->commit,
+				  l->h->name.file ? "" : tfs_origin_no_weights(l->h->name.path));
 	else
 		r = name_listing(l);
 	finish(l, r, &err);
@@ -282,14 +273,15 @@ static void on_tree(struct tfs_ask *a, void *arg)
 static void ask_tree(struct lister *l)
 {
 	struct tfs_hf *h = l->h;
-	cleanup_free char *dir = tfs_url_encode(h->dir, strlen(h->dir), true), *what = NULL;
+	cleanup_free char *dir = tfs_url_encode(h->name.dir, strlen(h->name.dir), true), *what = NULL;
 	struct tfs_error err = { 0 };
 	struct tfs_url url;
 
 	if (!dir || asprintf(&what, "tree/%s%s%s", l->commit, *dir ? "/" : "", dir) < 0) {
 		what = NULL;
 		fail(l, -ENOMEM);
-	} else if (tfs_hf_api(h, what, l->file ? "limit=1000" : "recursive=true&limit=1000", &url, &err) || ask(l, &url, on_tree)) {
+	} else if (tfs_hf_api(h, what, h->name.file ? "limit=1000" : "recursive=true&limit=1000", &url, &err) ||
+		   ask(l, &url, on_tree)) {
 		fail(l, -ENOMEM);
 	}
 }
@@ -362,7 +354,6 @@ static void have_commit(struct lister *l)
 	tfs_origin_unchanged(&h->o);
 	free(l->known);
 	free(l->commit);
-	free(l->file);
 	free(l);
 }
 
@@ -404,7 +395,6 @@ void tfs_hf_list(struct tfs_origin *o, const char *known)
 {
 	struct tfs_hf *h = tfs_container_of(o, struct tfs_hf, o);
 	struct lister *l = calloc(1, sizeof *l);
-	const char *slash = h->wants_file ? strrchr(h->name.path, '/') : NULL;
 
 	if (!l) {
 		tfs_origin_listed(o, -ENOMEM, NULL, NULL);
@@ -412,11 +402,9 @@ void tfs_hf_list(struct tfs_origin *o, const char *known)
 	}
 	l->h = h;
 	l->known = strdup(known);
-	if (h->wants_file)
-		l->file = strdup(slash ? slash + 1 : h->name.path);
 	if (h->name.revision && tfs_hf_is_commit(h->name.revision))
 		l->commit = strdup(h->name.revision);
-	if (!l->known || (h->wants_file && !l->file)) {
+	if (!l->known) {
 		fail(l, -ENOMEM);
 	} else if (l->commit) {
 		have_commit(l);

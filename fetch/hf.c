@@ -10,7 +10,6 @@
 #include "base/cleanup.h"
 #include "base/container.h"
 #include "fetch/secret.h"
-#include "remote/name.h"
 
 #define ENDPOINT "https://huggingface.co"
 
@@ -114,7 +113,6 @@ static void destroy(struct tfs_origin *o)
 	free(h->endpoint_path);
 	tfs_secret_free(h->token);
 	free(h->token_file);
-	free(h->dir);
 	free(h);
 }
 
@@ -138,19 +136,6 @@ static int read_endpoint(struct tfs_hf *h, struct tfs_error *err)
 	return 0;
 }
 
-/* A path that ends as weight files do is one, unless it has a slash at its end: then its directory is listed for it. */
-static int read_dir(struct tfs_hf *h)
-{
-	const char *path = h->name.path ? h->name.path : "", *slash = strrchr(path, '/');
-
-	h->wants_file = h->name.path && !h->name.is_dir && tfs_remote_is_weights(path);
-	if (!h->wants_file)
-		h->dir = strdup(path);
-	else
-		h->dir = strndup(path, slash ? (size_t)(slash - path) : 0);
-	return h->dir ? 0 : -ENOMEM;
-}
-
 static int create(struct tfs_fetcher *f, struct tfs_origin **ret, struct tfs_error *err)
 {
 	struct tfs_hf *h = calloc(1, sizeof *h);
@@ -163,8 +148,6 @@ static int create(struct tfs_fetcher *f, struct tfs_origin **ret, struct tfs_err
 	r = tfs_hf_name_parse(f->options.url, &h->name, err);
 	if (!r)
 		r = read_endpoint(h, err);
-	if (!r)
-		r = read_dir(h);
 	if (!r)
 		read_token(h);
 	if (r)
@@ -188,7 +171,7 @@ int tfs_hf_api(const struct tfs_hf *h, const char *what, const char *query, stru
 static int url_of(struct tfs_origin *o, const struct tfs_file *file, struct tfs_url *ret, struct tfs_error *err)
 {
 	struct tfs_hf *h = tfs_container_of(o, struct tfs_hf, o);
-	cleanup_free char *dir = tfs_url_encode(h->dir, strlen(h->dir), true);
+	cleanup_free char *dir = tfs_url_encode(h->name.dir, strlen(h->name.dir), true);
 	cleanup_free char *name = tfs_url_encode(file->path, strlen(file->path), true), *path = NULL;
 
 	if (!dir || !name ||
@@ -226,7 +209,7 @@ static int adopt(struct tfs_origin *o, const struct tfs_tree *t, struct tfs_erro
 {
 	struct tfs_hf *h = tfs_container_of(o, struct tfs_hf, o);
 
-	if (tfs_hf_is_commit(t->revision) && !*t->file == !h->wants_file)
+	if (tfs_hf_is_commit(t->revision) && !*t->file == !h->name.file)
 		return 0;
 	return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "a table of another URL");
 }
@@ -280,8 +263,8 @@ static void explain(struct tfs_origin *o, const struct tfs_exchange *x, const ch
 		tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "the %s %s has no revision %s", kind, h->name.repo, revision);
 	else if (status == 404 && is_code(x, "EntryNotFound"))
 		tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "the %s %s has no %s%s at revision %s%s", kind, h->name.repo,
-			      !h->name.path || h->wants_file ? "" : "directory ", h->name.path ? h->name.path : "such file",
-			      revision, !h->name.path || h->wants_file ? "" : tfs_origin_no_weights(h->name.path));
+			      !h->name.path || h->name.file ? "" : "directory ", h->name.path ? h->name.path : "such file",
+			      revision, !h->name.path || h->name.file ? "" : tfs_origin_no_weights(h->name.path));
 	else if (status == 404)
 		tfs_error_set(err, -ENOENT, TFS_NO_OFFSET, "there is no %s %s at %s", kind, h->name.repo,
 			      tfs_url_show_host(&x->url, host));

@@ -6,8 +6,8 @@
 #ifndef TFS_FETCH_HF_H
 #define TFS_FETCH_HF_H
 
-#include "fetch/hf-name.h"
 #include "fetch/origin.h"
+#include "remote/hf-name.h"
 
 struct tfs_hf {
 	struct tfs_origin o; /* o.base: the endpoint */
@@ -16,8 +16,6 @@ struct tfs_hf {
 	char *token;	     /* NULL: none */
 	uint64_t generation; /* of the token, from 1 on */
 	char *token_file;    /* where it was read; NULL: it wasn't */
-	char *dir;	     /* what paths of the tree are relative to, without a slash at its end; "": the repository */
-	bool wants_file;     /* the path is that of a weight file */
 };
 
 void tfs_hf_list(struct tfs_origin *o, const char *known);

@@ -28,7 +28,7 @@ struct item {
 
 struct lister {
 	struct tfs_http *h;
-	struct tfs_listing listing;
+	struct tfs_remote_listing listing;
 	struct item *items;
 	size_t n, room, next; /* those before @next were asked for */
 	unsigned in_flight, directories;
@@ -55,7 +55,7 @@ static void free_lister(struct lister *l)
 	for (size_t i = 0; i < l->n; i++)
 		free(l->items[i].path);
 	free(l->items);
-	tfs_listing_fini(&l->listing);
+	tfs_remote_listing_fini(&l->listing);
 	free(l);
 }
 
@@ -72,8 +72,8 @@ static int add_item(struct lister *l, const char *path, bool is_dir, bool guesse
 {
 	struct item item = { .is_dir = is_dir, .guessed = guessed, .depth = depth };
 
-	if (l->n >= TFS_LISTING_MAX_FILES)
-		return tfs_error_set(&l->err, -EFBIG, TFS_NO_OFFSET, "more than %u files", TFS_LISTING_MAX_FILES);
+	if (l->n >= TFS_REMOTE_LISTING_MAX)
+		return tfs_error_set(&l->err, -EFBIG, TFS_NO_OFFSET, "more than %u files", TFS_REMOTE_LISTING_MAX);
 	if (is_dir && l->directories++ >= MAX_DIRECTORIES)
 		return tfs_error_set(&l->err, -EFBIG, TFS_NO_OFFSET, "more than %d directories", MAX_DIRECTORIES);
 	if (tfs_array_room(l->items, l->n, l->room))
@@ -94,11 +94,11 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-static int add_file(struct lister *l, const char *path, struct tfs_listed *file)
+static int add_file(struct lister *l, const char *path, struct tfs_remote_listed *file)
 {
 	file->path = (char *)(uintptr_t)path;
 	l->n_weights += tfs_remote_is_weights(path);
-	return tfs_listing_add(&l->listing, file);
+	return tfs_remote_listing_add(&l->listing, file);
 }
 
 static void explain(struct lister *l, const struct tfs_ask *a, struct tfs_error *err)
@@ -137,7 +137,7 @@ static void on_probe(struct tfs_ask *a, void *arg)
 {
 	struct task *t = arg;
 	struct lister *l = t->l;
-	struct tfs_listed file;
+	struct tfs_remote_listed file;
 	struct tfs_error err = { 0 };
 	int r = 0;
 
@@ -183,7 +183,7 @@ static int on_name(void *arg, const char *name, bool is_dir)
 		path = NULL;
 		return -ENOMEM;
 	}
-	if (strlen(path) > TFS_PATH_LENGTH)
+	if (strlen(path) > TFS_REMOTE_PATH_LENGTH)
 		return 0;
 	return add_item(t->l, path, is_dir, false, t->depth + is_dir);
 }
@@ -284,7 +284,7 @@ static int read_weight_map(struct tfs_json *j, struct names *names)
 		r = tfs_json_string(j, &file);
 		if (r || (names->n && !strcmp(names->names[names->n - 1], file.s)))
 			continue;
-		if (memchr(file.s, 0, file.len) || memchr(file.s, '/', file.len) || !tfs_path_is_good(file.s))
+		if (memchr(file.s, 0, file.len) || memchr(file.s, '/', file.len) || !tfs_remote_path_is_good(file.s))
 			continue; /* a bare name, or nothing */
 		if (tfs_array_room(names->names, names->n, names->room) || !(names->names[names->n] = strdup(file.s)))
 			return -ENOMEM;
@@ -387,7 +387,7 @@ static void warn(struct lister *l)
 
 static int name_listing(struct lister *l)
 {
-	struct tfs_listing *t = &l->listing;
+	struct tfs_remote_listing *t = &l->listing;
 	char shown[TFS_URL_SHOWN];
 
 	t->origin = strndup(l->h->url.text, l->h->url.query);

@@ -27,7 +27,7 @@ static char *file_name(const struct tfs_url *u)
 		return NULL;
 	}
 	name = tfs_url_decode(slash + 1, (size_t)(end - slash - 1));
-	if (name && (strchr(name, '/') || !tfs_path_is_good(name))) {
+	if (name && (strchr(name, '/') || !tfs_remote_path_is_good(name))) {
 		free(name);
 		errno = EINVAL;
 		return NULL;

@@ -9,8 +9,9 @@
 #include "base/cleanup.h"
 #include "base/copy.h"
 #include "base/json.h"
-#include "fetch/tree.h"
 #include "fetch/url.h"
+#include "remote/listing.h"
+#include "remote/name.h"
 
 /* @name may end with the slash that says that it is a directory. */
 static int emit(char *name, bool is_dir, tfs_index_name_fn *fn, void *arg)
@@ -21,7 +22,7 @@ static int emit(char *name, bool is_dir, tfs_index_name_fn *fn, void *arg)
 		name[len - 1] = 0;
 		is_dir = true;
 	}
-	if (strchr(name, '/') || !tfs_path_is_good(name))
+	if (strchr(name, '/') || !tfs_remote_path_is_good(name))
 		return 0;
 	return fn(arg, name, is_dir);
 }

@@ -9,6 +9,7 @@
 #include "fetch/exchange.h"
 #include "fetch/fetcher.h"
 #include "fetch/tree.h"
+#include "remote/listing.h"
 
 struct tfs_origin {
 	const struct tfs_origin_ops *ops;
@@ -71,7 +72,7 @@ bool tfs_origin_is_at(const struct tfs_origin *o, const struct tfs_url *url);
 int tfs_origin_sign(void *arg, struct tfs_exchange *x, struct tfs_error *err);
 
 /* Answer a LIST (peer.c): with what was listed; or, if @code isn't 0, with @err. @l is freed, and may be NULL if @code isn't 0. */
-void tfs_origin_listed(struct tfs_origin *o, int code, const struct tfs_error *err, struct tfs_listing *l);
+void tfs_origin_listed(struct tfs_origin *o, int code, const struct tfs_error *err, struct tfs_remote_listing *l);
 
 /* The same, if the revision is the one that the daemon has. */
 void tfs_origin_unchanged(struct tfs_origin *o);

@@ -119,7 +119,7 @@ static void take_tree(struct tfs_fetcher *f, struct tfs_tree *t)
 	f->tree = t;
 }
 
-void tfs_origin_listed(struct tfs_origin *o, int code, const struct tfs_error *err, struct tfs_listing *l)
+void tfs_origin_listed(struct tfs_origin *o, int code, const struct tfs_error *err, struct tfs_remote_listing *l)
 {
 	struct tfs_error mine = { 0 };
 	struct tfs_tree *t;
@@ -128,7 +128,7 @@ void tfs_origin_listed(struct tfs_origin *o, int code, const struct tfs_error *e
 
 	if (!code) {
 		err = &mine;
-		code = tfs_listing_table(l, &fd, &left_out);
+		code = tfs_remote_listing_table(l, &fd, &left_out);
 		if (!code)
 			code = tfs_tree_create(fd, o->where, &t, &mine);
 		if (!code) {
@@ -140,7 +140,7 @@ void tfs_origin_listed(struct tfs_origin *o, int code, const struct tfs_error *e
 		}
 	}
 	if (l)
-		tfs_listing_fini(l);
+		tfs_remote_listing_fini(l);
 	listed(o, code, 0, err, code ? -1 : fd);
 }
 

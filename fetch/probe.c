@@ -7,7 +7,7 @@
 #include "remote/protocol.h"
 
 /* The best that there is: a strong ETag, else a date. */
-static void read_version(const struct tfs_head *h, struct tfs_listed *ret)
+static void read_version(const struct tfs_head *h, struct tfs_remote_listed *ret)
 {
 	ret->mtime = h->modified ? (int64_t)curl_getdate(h->modified, NULL) : 0;
 	if (ret->mtime < 0)
@@ -23,7 +23,7 @@ static void read_version(const struct tfs_head *h, struct tfs_listed *ret)
 	}
 }
 
-enum tfs_probed tfs_probe_read(const struct tfs_ask *a, struct tfs_listed *ret)
+enum tfs_probed tfs_probe_read(const struct tfs_ask *a, struct tfs_remote_listed *ret)
 {
 	const struct tfs_head *h = &a->x.head;
 
@@ -31,7 +31,7 @@ enum tfs_probed tfs_probe_read(const struct tfs_ask *a, struct tfs_listed *ret)
 		return TFS_PROBED_FAILED;
 	if (h->status == 403 || h->status == 404 || h->status == 410)
 		return TFS_PROBED_ABSENT;
-	*ret = (struct tfs_listed){ 0 };
+	*ret = (struct tfs_remote_listed){ 0 };
 	read_version(h, ret);
 	if ((h->status == 206 || h->status == 200) && h->has_range && h->has_total && h->first == 0 && h->last == 0) {
 		ret->size = h->total;

@@ -4,7 +4,7 @@
 #define TFS_FETCH_PROBE_H
 
 #include "fetch/ask.h"
-#include "fetch/tree.h"
+#include "remote/listing.h"
 
 /* What the answer @a to a request with struct tfs_ask_spec.probe says. */
 enum tfs_probed {
@@ -14,6 +14,6 @@ enum tfs_probed {
 	TFS_PROBED_FAILED,    /* another status; a->code isn't 0 */
 };
 
-enum tfs_probed tfs_probe_read(const struct tfs_ask *a, struct tfs_listed *ret);
+enum tfs_probed tfs_probe_read(const struct tfs_ask *a, struct tfs_remote_listed *ret);
 
 #endif

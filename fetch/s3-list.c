@@ -12,13 +12,14 @@
 #include "fetch/retry.h"
 #include "fetch/s3.h"
 #include "fetch/xml.h"
+#include "remote/name.h"
 #include "remote/protocol.h"
 
 enum { MAX_RENEWALS = 3 };
 
 struct lister {
 	struct tfs_s3 *s;
-	struct tfs_listing listing;
+	struct tfs_remote_listing listing;
 	char *token; /* where the list goes on; NULL: at the beginning, or not */
 	struct tfs_pages pages;
 	unsigned renewals;
@@ -75,7 +76,7 @@ static char *decode(const struct lister *l, const char *text)
 
 static int add(struct lister *l)
 {
-	struct tfs_listed file = { .size = l->size, .mtime = l->mtime, .kind = TFS_FETCH_NO_VERSION };
+	struct tfs_remote_listed file = { .size = l->size, .mtime = l->mtime, .kind = TFS_FETCH_NO_VERSION };
 	cleanup_free char *key = l->key ? decode(l, l->key) : NULL;
 	size_t n = strlen(l->s->prefix);
 	bool strong = l->etag && tfs_head_etag_is_strong(l->etag);
@@ -89,7 +90,7 @@ static int add(struct lister *l)
 	/* The directory itself, as some programs create it. */
 	if (!key[n] || key[strlen(key) - 1] == '/' || (l->s->file && strcmp(key + n, l->s->file) != 0))
 		return 0;
-	if (!tfs_path_is_good(key + n)) {
+	if (!tfs_remote_path_is_good(key + n)) {
 		l->left_out++;
 		return 0;
 	}
@@ -98,7 +99,7 @@ static int add(struct lister *l)
 		file.version = l->etag;
 		file.kind = TFS_FETCH_ETAG;
 	}
-	return tfs_listing_add(&l->listing, &file);
+	return tfs_remote_listing_add(&l->listing, &file);
 }
 
 static int on_element(void *arg, const char *name, const char *text)
@@ -150,7 +151,7 @@ static int read_page(struct lister *l, char *text, size_t len, struct tfs_error 
 
 static int name_listing(struct lister *l)
 {
-	struct tfs_listing *t = &l->listing;
+	struct tfs_remote_listing *t = &l->listing;
 	struct tfs_s3 *s = l->s;
 	const char *file = s->file ? s->file : "";
 	size_t n = strlen(s->prefix);

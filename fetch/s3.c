@@ -57,7 +57,7 @@ static int read_url(struct tfs_s3 *s, struct tfs_error *err)
 	}
 	if (!s->bucket || !s->prefix || (tfs_remote_is_weights(key) && !s->file))
 		return -ENOMEM;
-	if (s->file && !tfs_path_is_good(s->file))
+	if (s->file && !tfs_remote_path_is_good(s->file))
 		return tfs_error_set(err, -EINVAL, TFS_NO_OFFSET, "a key that no file can be named by");
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The files of what was mounted: as they are listed, as a table for the daemon (remote/protocol.h), and as READ finds them. */
+/* The files of what was mounted, as READ finds them. */
 #ifndef TFS_FETCH_TREE_H
 #define TFS_FETCH_TREE_H
 
@@ -10,42 +10,6 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "fetch/url.h"
-
-/* Files of one model. The daemon's limit of nodes is higher; a listing of so many takes minutes. */
-#define TFS_LISTING_MAX_FILES (1u << 20)
-
-/* Longest path, and name in it. */
-enum { TFS_PATH_LENGTH = 4095, TFS_NAME_LENGTH = 255 };
-
-/* --- What an origin lists ------------------------------------------------------------------------------------------- */
-
-struct tfs_listed {
-	char *path, *version, *extra; /* malloc()ed; @version, @extra: NULL if there is none */
-	uint64_t size;
-	int64_t mtime;
-	uint32_t kind; /* enum tfs_fetch_kind */
-};
-
-struct tfs_listing {
-	struct tfs_listed *files;
-	size_t n, room;
-	char *origin, *revision, *display, *file, *authority; /* as in struct tfs_fetch_table; NULL: "" */
-};
-
-/* Add a copy. -EFBIG: more than TFS_LISTING_MAX_FILES; -ENOMEM. */
-int tfs_listing_add(struct tfs_listing *l, const struct tfs_listed *file);
-void tfs_listing_fini(struct tfs_listing *l);
-
-/* Is it a path that a table may have: relative, of components that are neither empty nor "." nor "..", within the limits? */
-bool tfs_path_is_good(const char *path);
-
-/*
- * The table of @l, as a sealed memfd: *@ret_fd is the caller's. Sorts @l. What is listed twice, or is a file and a directory, is
- * there once, and counted in *@ret_left_out.
- */
-int tfs_listing_table(struct tfs_listing *l, int *ret_fd, size_t *ret_left_out);
-
-/* --- What READ finds ------------------------------------------------------------------------------------------------ */
 
 /* Where a file's bytes are. */
 enum tfs_where {

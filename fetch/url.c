@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "base/cleanup.h"
+#include "remote/name.h"
 
 /* A part of @h in *@ret, to be freed by curl_free(); NULL: it has none. */
 static char *part(CURLU *h, CURLUPart which, unsigned flags)
@@ -225,43 +226,6 @@ char *tfs_url_encode(const char *s, size_t len, bool slashes)
 	if (to)
 		*to = 0;
 	return text;
-}
-
-static int digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 32) >= 'a' && (c | 32) <= 'f')
-		return (c | 32) - 'a' + 10;
-	return -1;
-}
-
-char *tfs_url_decode(const char *s, size_t len)
-{
-	char *text = malloc(len + 1), *to = text;
-
-	for (size_t i = 0; text && i < len; i++) {
-		char c = s[i];
-
-		if (c == '%') {
-			int hi = len - i > 2 ? digit(s[i + 1]) : -1, lo = len - i > 2 ? digit(s[i + 2]) : -1;
-
-			if (hi < 0 || lo < 0)
-				goto bad;
-			c = (char)(hi << 4 | lo);
-			i += 2;
-		}
-		if (!c)
-			goto bad;
-		*to++ = c;
-	}
-	if (to)
-		*to = 0;
-	return text;
-bad:
-	free(text);
-	errno = EINVAL;
-	return NULL;
 }
 
 char *tfs_url_parameter(const struct tfs_url *u, const char *name)

@@ -58,9 +58,6 @@ const char *tfs_url_show_host(const struct tfs_url *u, char buf[static TFS_URL_S
  */
 char *tfs_url_encode(const char *s, size_t len, bool slashes);
 
-/* Decode %XX in @s. malloc()ed; NULL: out of memory, or (errno EINVAL) a '%' without two digits, or a NUL. */
-char *tfs_url_decode(const char *s, size_t len);
-
 /* The value of @name in the query of @u, decoded, malloc()ed; NULL: none. Names are compared without case. */
 char *tfs_url_parameter(const struct tfs_url *u, const char *name);
 

@@ -6,6 +6,7 @@
 #ifndef TFS_BASE_CLEANUP_H
 #define TFS_BASE_CLEANUP_H
 
+#include <dirent.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -20,6 +21,13 @@ static inline void tfs_cleanup_fd_(const int *fd)
 		close(*fd);
 }
 
+static inline void tfs_cleanup_dir_(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+#define cleanup_dir  __attribute__((cleanup(tfs_cleanup_dir_)))
 #define cleanup_free __attribute__((cleanup(tfs_cleanup_free_)))
 #define cleanup_fd   __attribute__((cleanup(tfs_cleanup_fd_)))
 

@@ -30,15 +30,7 @@ struct tfs_cache {
 	bool said_full;
 };
 
-/* The directory @name in @at; NULL: it can't be opened. To be closed at the end of a scope. */
+/* The directory @name in @at; NULL: it can't be opened. */
 DIR *tfs_cache_stream(int at, const char *name);
-
-static inline void tfs_cache_close_stream(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
-#define cleanup_dir __attribute__((cleanup(tfs_cache_close_stream)))
 
 #endif

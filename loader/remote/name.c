@@ -2,6 +2,7 @@
 #include "remote/name.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,4 +102,41 @@ bool tfs_remote_is_named(const struct tfs_remote_table *t, const char *url)
 		return false;
 	return !strcmp(name, origin) || (n >= COMMIT_LEAST && n <= COMMIT && strlen(t->revision) == COMMIT &&
 					 !strncmp(revision + 1, t->revision, n) && is_other_revision(name, origin));
+}
+
+static int digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if ((c | 32) >= 'a' && (c | 32) <= 'f')
+		return (c | 32) - 'a' + 10;
+	return -1;
+}
+
+char *tfs_url_decode(const char *s, size_t len)
+{
+	char *text = malloc(len + 1), *to = text;
+
+	for (size_t i = 0; text && i < len; i++) {
+		char c = s[i];
+
+		if (c == '%') {
+			int hi = len - i > 2 ? digit(s[i + 1]) : -1, lo = len - i > 2 ? digit(s[i + 2]) : -1;
+
+			if (hi < 0 || lo < 0)
+				goto bad;
+			c = (char)(hi << 4 | lo);
+			i += 2;
+		}
+		if (!c)
+			goto bad;
+		*to++ = c;
+	}
+	if (to)
+		*to = 0;
+	return text;
+bad:
+	free(text);
+	errno = EINVAL;
+	return NULL;
 }

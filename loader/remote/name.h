@@ -4,6 +4,7 @@
 #define TFS_REMOTE_NAME_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "remote/table.h"
 
@@ -24,5 +25,8 @@ const char *tfs_remote_revision(const char *url);
 
 /* Is @url the name of what was listed as @t, or that with its commit, by 7 digits or more, for the revision? */
 bool tfs_remote_is_named(const struct tfs_remote_table *t, const char *url);
+
+/* Decode %XX in @s. malloc()ed; NULL: out of memory, or (errno EINVAL) a '%' without two digits, or a NUL. */
+char *tfs_url_decode(const char *s, size_t len);
 
 #endif

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "remote/cache.h"
+#include "remote/failures.h"
 #include "remote/fetcher.h"
 #include "remote/object.h"
 #include "remote/options.h"
@@ -32,7 +33,8 @@ struct tfs_remote {
 	struct tfs_fetcher *fetcher;
 	struct tfs_cache *cache;       /* NULL: none */
 	struct tfs_remote_file *files; /* one for each node */
-	char tree[TFS_CACHE_NAME];     /* the table's, in the cache */
+	struct tfs_failures failures;
+	char tree[TFS_CACHE_NAME]; /* the table's, in the cache */
 	_Atomic bool scanned, stopped;
 	_Atomic uint64_t hit_bytes, bad, stale;
 };

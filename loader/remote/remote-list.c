@@ -7,6 +7,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "remote/hf-name.h"
+#include "remote/hub.h"
 #include "remote/name.h"
 #include "remote/remote-impl.h"
 
@@ -37,28 +39,37 @@ static bool is_pinned(const char *url)
 	return n == 40 && (!at[41] || at[41] == '/');
 }
 
-/* Ask the origin. @last: the table that was kept, or one of zeros; @doubted: it isn't to be used if the origin has another one. */
-static int list(struct tfs_remote *r, struct tfs_remote_table *last, bool doubted, struct tfs_error *err)
+static void use(struct tfs_remote *r, struct tfs_remote_table *table)
+{
+	r->table = *table;
+	*table = (struct tfs_remote_table){ 0 };
+}
+
+/*
+ * Ask the origin of what @url names. @last: the table that was kept, or one of zeros; @doubted: it isn't to be used if the origin has
+ * another one.
+ */
+static int list(struct tfs_remote *r, const char *url, struct tfs_remote_table *last, bool doubted, struct tfs_error *err)
 {
 	cleanup_fd int fd = -1;
 	int code = tfs_fetcher_list(r->fetcher, last->bytes && !doubted ? last->revision : "", &fd, err);
+	const bool listed = last->bytes;
 
-	if (!code && fd < 0) {
-		r->table = *last;
-		*last = (struct tfs_remote_table){ 0 };
-		return 0;
-	}
-	if (!code)
-		return tfs_remote_table_read(fd, TFS_FETCH_MAX_TABLE, &r->table, err);
-	if ((code != -ENETUNREACH && code != -EBUSY) || !last->bytes)
+	if (!code && fd < 0)
+		use(r, last);
+	else if (!code)
+		code = tfs_remote_table_read(fd, TFS_FETCH_MAX_TABLE, &r->table, err);
+	if (!code && r->cache)
+		tfs_cache_put_tree(r->cache, r->tree, &r->table);
+	if ((code != -ENETUNREACH && code != -EBUSY) || (!listed && tfs_hub_table(url, last, NULL)))
 		return code;
 	const char *why = err ? err->what : strerror(-code);
 	bool named = tfs_error_names_url(why, last->display);
-	tfs_log_warning("%s%s%s; what was listed last time is used", named ? "" : last->display, named ? "" : ": ", why);
+	tfs_log_warning("%s%s%s; %s is used", named ? "" : last->display, named ? "" : ": ", why,
+			listed ? "what was listed last time" : "what huggingface_hub has in its cache");
 	if (err)
 		*err = (struct tfs_error){ .offset = TFS_NO_OFFSET };
-	r->table = *last;
-	*last = (struct tfs_remote_table){ 0 };
+	use(r, last);
 	return 0;
 }
 
@@ -105,9 +116,9 @@ static int not_cached(struct tfs_remote *r, const char *url, struct tfs_error *e
 	}
 	return tfs_error_set(err, -ENETUNREACH, TFS_NO_OFFSET,
 			     "there is no network (" TFS_REMOTE_NO_NETWORK
-			     "), and it isn't in the cache %s; mounting it once with a network brings in "
+			     "), and it isn't in the cache %s%s; mounting it once with a network brings in "
 			     "the list of its files and what is read, with --prefetch=all all of it",
-			     cache);
+			     cache, tfs_hf_name_takes(url) ? ", nor in that of huggingface_hub" : "");
 }
 
 int tfs_remote_find_table(struct tfs_remote *r, const char *url, struct tfs_error *err)
@@ -115,7 +126,7 @@ int tfs_remote_find_table(struct tfs_remote *r, const char *url, struct tfs_erro
 	struct tfs_remote_table last = { 0 };
 	char name[TFS_CACHE_NAME];
 	bool doubted = false, found;
-	int code = 0;
+	int code;
 
 	tree_name(url, r->tree);
 	if (r->cache)
@@ -128,10 +139,8 @@ int tfs_remote_find_table(struct tfs_remote *r, const char *url, struct tfs_erro
 		return 0;
 	}
 	if (r->options.offline)
-		return not_cached(r, url, err);
-	code = list(r, &last, doubted, err);
-	if (!code && r->cache)
-		tfs_cache_put_tree(r->cache, r->tree, &r->table);
+		return tfs_hub_table(url, &r->table, NULL) ? not_cached(r, url, err) : 0;
+	code = list(r, url, &last, doubted, err);
 	tfs_remote_table_fini(&last);
 	return code;
 }

@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "remote/cache.h"
+#include "remote/failures.h"
 #include "remote/fetcher.h"
 #include "remote/hub.h"
 #include "remote/name.h"
@@ -134,11 +136,14 @@ bool tfs_remote_keeps(struct tfs_remote *r, uint32_t node)
 
 #define STALE "changed at its origin since it was mounted"
 
-/* A read has failed with @code, for the reason in @err. */
-static int failed(struct tfs_remote *r, uint32_t node, int code, const struct tfs_error *err)
+/* A read of [@from, @end) that was begun at @since has ended with @code, if that isn't 0 for the reason in @err. */
+static int ended(struct tfs_remote *r, uint32_t node, uint64_t from, uint64_t end, double since, int code,
+		 const struct tfs_error *err)
 {
 	char *none = NULL, *why;
 
+	if (code && code != -ESTALE)
+		tfs_failures_add(&r->failures, node, from, end, since, code, err);
 	if (code != -ESTALE)
 		return code;
 	why = strdup(*err->what ? err->what : STALE);
@@ -167,8 +172,10 @@ static int begin(struct tfs_remote *r, uint32_t node, uint64_t from, uint64_t en
 				     "); a mount with --prefetch=all, with a "
 				     "network, brings in all of it",
 				     r->cache ? tfs_cache_path(r->cache) : "(there is none)");
-	return tfs_fetcher_begin(r->fetcher, node, from, (size_t)(end - from), ahead ? TFS_FETCH_PREFETCH : TFS_FETCH_DEMAND, wait,
-				 ret_slot, err);
+	int code = tfs_failures_find(&r->failures, node, from, end, err);
+	return code ? code :
+		      tfs_fetcher_begin(r->fetcher, node, from, (size_t)(end - from), ahead ? TFS_FETCH_PREFETCH : TFS_FETCH_DEMAND,
+					wait, ret_slot, err);
 }
 
 /* How far to read while headers are parsed, if [@offset, @end) is needed. */
@@ -193,6 +200,7 @@ static int fetch_slot(struct tfs_remote *r, uint32_t node, uint64_t from, uint64
 		      const uint8_t **ret_data, struct tfs_error *err)
 {
 	struct tfs_error why = { .offset = TFS_NO_OFFSET };
+	const double since = tfs_now();
 	unsigned slot = 0;
 	int code = begin(r, node, from, end, ahead, true, &slot, err);
 
@@ -203,7 +211,7 @@ static int fetch_slot(struct tfs_remote *r, uint32_t node, uint64_t from, uint64
 	if (!code)
 		return 0;
 	tfs_fetcher_release(r->fetcher, slot);
-	return tfs_error_set(err, failed(r, node, code, &why), why.offset, "%s", why.what);
+	return tfs_error_set(err, ended(r, node, from, end, since, code, &why), why.offset, "%s", why.what);
 }
 
 /* Fetch [@from, @end), which is claimed if it is to be kept, and copy what is in [@offset, @offset + @len). */
@@ -371,6 +379,7 @@ const char *tfs_remote_stale(const struct tfs_remote *r, uint32_t node)
 struct wanted {
 	struct tfs_object *object;
 	uint64_t from, end;
+	double since; /* tfs_now() */
 	uint32_t node;
 	unsigned slot;
 };
@@ -390,7 +399,7 @@ static void finish_first(struct wants *w)
 	const uint8_t *data;
 	int code = tfs_fetcher_finish(w->r->fetcher, x->slot, &data, &why);
 
-	failed(w->r, x->node, code, &why);
+	ended(w->r, x->node, x->from, x->end, x->since, code, &why);
 	if (!code)
 		tfs_object_write(x->object, data, (size_t)(x->end - x->from), x->from);
 	tfs_fetcher_release(w->r->fetcher, x->slot);
@@ -425,7 +434,7 @@ static int want_range(struct wants *w, const struct tfs_remote_range *range)
 	if (!o || !keeps(w->r, o))
 		return 0;
 	while (at < end && !code) {
-		struct wanted x = { .object = o, .node = range->node };
+		struct wanted x = { .object = o, .node = range->node, .since = tfs_now() };
 
 		x.end = tfs_object_lacks(o, at) ? tfs_object_claim(o, at, end, CLAIM_MAX, false, &x.from) : 0;
 		if (x.end)
@@ -518,6 +527,7 @@ int tfs_remote_open(const char *url, struct tfs_remote **ret_remote, struct tfs_
 		free(r);
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
+	tfs_failures_init(&r->failures);
 	code = tfs_remote_options_get(&r->options, err);
 	int len = code ? code : tfs_remote_hello(name, &r->options, hello, TFS_FETCH_MAX_MESSAGE / 2, err);
 	if (len < 0)
@@ -571,5 +581,6 @@ void tfs_remote_close(struct tfs_remote *r)
 	free(r->files);
 	tfs_remote_table_fini(&r->table);
 	tfs_cache_close(r->cache);
+	tfs_failures_fini(&r->failures);
 	free(r);
 }

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "remote/listing.h"
 
 /* Files that are larger don't exist, and sums of sizes stay far from the limits of off_t. */
 #define SIZE_MOST ((uint64_t)1 << 56)
@@ -29,24 +30,6 @@ static bool is_string(const struct tfs_remote_table *t, uint32_t at)
 		return false;
 	left = t->size - at;
 	return memchr(t->bytes + at, 0, left <= TFS_TABLE_MAX_STRING ? left : TFS_TABLE_MAX_STRING + 1);
-}
-
-/* Relative, of components that are names; what the model is asked for, and shown as, can't lead anywhere else. */
-static bool is_path(const char *path)
-{
-	unsigned depth = 0;
-
-	for (;;) {
-		size_t len = strcspn(path, "/");
-
-		if (!len || len > NAME_MAX || ++depth > TFS_TABLE_MAX_DEPTH || (len == 1 && *path == '.') ||
-		    (len == 2 && !memcmp(path, "..", 2)))
-			return false;
-		path += len;
-		if (!*path)
-			return true;
-		path++;
-	}
 }
 
 static bool is_hex(const char *s, size_t n)
@@ -86,7 +69,7 @@ static int check_node(const struct tfs_remote_table *t, const struct tfs_fetch_n
 
 	if (!is_string(t, n->path) || !is_string(t, n->version) || (n->extra && !is_string(t, n->extra)))
 		return refuse(err, at, "a string outside of it, or too long");
-	if (!is_path(tfs_remote_table_string(t, n->path)))
+	if (!tfs_remote_path_is_good(tfs_remote_table_string(t, n->path)))
 		return refuse(err, at, "a path that isn't a relative one");
 	if (!is_version(n->kind, tfs_remote_table_string(t, n->version)))
 		return refuse(err, at, "a version that isn't of its kind");
@@ -112,7 +95,7 @@ static int check(struct tfs_remote_table *t, struct tfs_error *err)
 	t->file = tfs_remote_table_string(t, h->file);
 	t->authority = tfs_remote_table_string(t, h->authority);
 	if (!*t->origin || !*t->display || !is_shown(t->origin) || !is_shown(t->revision) || !is_shown(t->display) ||
-	    !is_shown(t->authority) || (*t->file && !is_path(t->file)))
+	    !is_shown(t->authority) || (*t->file && !tfs_remote_path_is_good(t->file)))
 		return refuse(err, offsetof(struct tfs_fetch_table, origin), "names that can't be shown");
 	for (uint32_t i = 0; i < t->n; i++) {
 		int r = check_node(t, &t->nodes[i], err);

@@ -9,8 +9,8 @@
 #include "base/error.h"
 #include "remote/protocol.h"
 
-/* Paths and versions are no longer than this, and nested no deeper; names no longer than NAME_MAX. */
-enum { TFS_TABLE_MAX_STRING = 4095, TFS_TABLE_MAX_DEPTH = 64 };
+/* Paths and versions are no longer than this. */
+enum { TFS_TABLE_MAX_STRING = 4095 };
 
 struct tfs_remote_table {
 	char *bytes; /* all of it; everything below points into it */

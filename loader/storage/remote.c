@@ -17,12 +17,13 @@
 #include "base/mask.h"
 #include "base/search.h"
 #include "base/sort.h"
+#include "remote/listing.h"
 #include "remote/object.h"
 #include "remote/remote.h"
 #include "storage/storage.h"
 
 /* More than the deepest path has. A handle is less than INT_MAX as a table has far less than INT_MAX / DEPTHS files. */
-enum { DEPTHS = TFS_TABLE_MAX_DEPTH + 1 };
+enum { DEPTHS = TFS_REMOTE_PATH_DEPTH + 1 };
 
 struct remote_storage {
 	struct tfs_storage pub; /* first, so a struct tfs_storage * points to this, too */

@@ -226,6 +226,29 @@ load remote-helpers
 	is_mounted "$mnt"
 }
 
+# bats test_tags=slow
+@test "what failed after a while isn't asked for again for those who waited: readahead, streams, others" {
+	mkmodel --bytes 8M
+	fake
+	export FAKE_UNREACHABLE=$T/unreachable FAKE_DELAY=1.3
+	start --prefetch=none "$url" "$mnt"
+	touch "$T/unreachable"
+	expect_log "told to fail"
+	local file
+	for file in tensors/model.layers.0.mlp.down_proj.weight model.safetensors; do
+		forget
+		cat "$mnt/$file" >/dev/null 2>&1 &
+		run cat "$mnt/$file"
+		[[ $status = 1 && $output = *"Input/output error"* ]] || fail "$output"
+		wait $! && fail "the other one got it"
+		(($(asked ^READ) > 0))
+		[[ -z $(grep ^READ "$FAKE_LOG" | cut -d' ' -f1-3 | sort | uniq -d) ]] || fail "$(cat "$FAKE_LOG")"
+		sleep 1.5
+	done
+	rm "$T/unreachable"
+	same_files
+}
+
 @test "a fetcher that always dies isn't started for ever" {
 	mkmodel --bytes 4M
 	fake
@@ -623,6 +646,57 @@ grains_asked() {
 	same_tensors
 	same_files
 	[[ $(asked "^READ model.safetensors") = 0 ]]
+}
+
+# hub_has NS/NAME COMMIT: what huggingface_hub would have of the model's files in its cache, as `main`.
+hub_has() {
+	local repo=$T/hub/models--${1/\//--} file hash
+	mkdir -p "$repo"/{blobs,refs}
+	printf %s "$2" >"$repo/refs/main"
+	(cd "$model" && find . -type f -printf '%P\n') | while read -r file; do
+		hash=$(sha256sum "$model/$file")
+		# Large files are LFS ones; others have a git blob's hash.
+		[[ $file = *.safetensors ]] || hash=$( (printf 'blob %d\0' "$(stat -c %s "$model/$file")" && cat "$model/$file") | sha1sum)
+		mkdir -p "$(dirname "$repo/snapshots/$2/$file")"
+		cp "$model/$file" "$repo/blobs/${hash%% *}"
+		ln -sr "$repo/blobs/${hash%% *}" "$repo/snapshots/$2/$file"
+	done
+}
+
+@test "offline, and nothing but what huggingface_hub has downloaded: that is mounted, by branch, commit and directory" {
+	mkmodel --shards 2 --bytes 8M
+	mkdir "$model/sub"
+	echo '{"model_type": "llama"}' >"$model/config.json"
+	cp "$model/model-00001-of-00002.safetensors" "$model/sub/one.safetensors"
+	fake
+	commit=0123456789abcdef0123456789abcdef01234567
+	hub_has org/name $commit
+	ln -s ../../blobs/gone "$T/hub/models--org--name/snapshots/$commit/notes.txt"
+	chmod -R a-w "$T/hub"
+	for name in hf://org/name hf://org/name@$commit "hf://org/name@${commit:0:7}" https://huggingface.co/org/name/tree/main; do
+		HF_HUB_OFFLINE=1 start "$name" "$mnt"
+		same_files
+		cmp "$model/model-00002-of-00002.safetensors" "$mnt/model-00002-of-00002.safetensors"
+		[[ ! -e $mnt/notes.txt && $(stat_of revision) = "$commit" ]]
+		umount "$mnt"
+	done
+	start --offline hf://org/name/sub "$mnt"
+	cmp "$model/sub/one.safetensors" "$mnt/one.safetensors"
+	[[ -n $(ls "$mnt/tensors") && ! -e $mnt/config.json ]]
+	umount "$mnt"
+	start --offline hf://org/name/sub/one.safetensors "$mnt"
+	cmp "$model/sub/one.safetensors" "$mnt/one.safetensors"
+	umount "$mnt"
+	for name in hf://org/other hf://org/name@dev hf://org/name@012345 hf://org/name/none hf://org/name@..; do
+		refused 1 --offline "$name" "$mnt"
+	done
+	[[ $(asked .) = 0 ]] || fail "$(cat "$FAKE_LOG")"
+	# The origin is asked first where there is a network; what is there for want of one isn't taken for its list.
+	FAKE_LIST=-101 start hf://org/name "$mnt"
+	expect_log "what huggingface_hub has in its cache is used"
+	same_files
+	umount "$mnt"
+	[[ -z $(ls "$TENSORFS_CACHE/trees") ]]
 }
 
 @test "--prefetch=all brings all of it into the cache" {

@@ -161,7 +161,7 @@ no_secret() { [[ $output != *hunter2* && $output != *5167* ]] || fail "a secret:
 	serve hub
 	export HF_ENDPOINT=$server
 	refused 1 --offline hf://org/model "$mnt"
-	[[ $output = *"isn't in the cache $TENSORFS_CACHE; mounting it once"*"--prefetch=all"* ]] || fail "$output"
+	[[ $output = *"isn't in the cache $TENSORFS_CACHE, nor in that of huggingface_hub; mounting it once"*"--prefetch=all"* ]] || fail "$output"
 	start --prefetch=none hf://org/model "$mnt"
 	cmp "$model/model.safetensors" "$mnt/model.safetensors"
 	umount "$mnt"

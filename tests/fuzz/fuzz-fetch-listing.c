@@ -4,15 +4,15 @@
 #include <string.h>
 
 #include "fetch/index-page.h"
-#include "fetch/tree.h"
 #include "fetch/xml.h"
 #include "fuzz.h"
+#include "remote/listing.h"
 
 static int on_name(void *arg, const char *name, bool is_dir)
 {
 	(void)arg;
 	(void)is_dir;
-	CHECK(tfs_path_is_good(name) && !strchr(name, '/'));
+	CHECK(tfs_remote_path_is_good(name) && !strchr(name, '/'));
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 
 #include "fetch/tree.h"
 #include "fuzz.h"
+#include "remote/listing.h"
 #include "remote/protocol.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -18,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (r)
 		return 0;
 	for (uint32_t i = 0; i < t->n_files; i++) {
-		CHECK(tfs_path_is_good(t->files[i].path));
+		CHECK(tfs_remote_path_is_good(t->files[i].path));
 		CHECK(t->files[i].kind != TFS_FETCH_ETAG ||
 		      (t->files[i].version[0] == '"' && strchr(t->files[i].version + 1, '"')));
 		CHECK(strlen(t->files[i].version) < size && strlen(t->files[i].extra) < size);

@@ -12,12 +12,13 @@
 #include "fetch/aws.h"
 #include "fetch/guard.h"
 #include "fetch/head.h"
-#include "fetch/hf-name.h"
 #include "fetch/privileges.h"
 #include "fetch/retry.h"
 #include "fetch/secret.h"
 #include "fetch/tree.h"
 #include "fetch/url.h"
+#include "remote/hf-name.h"
+#include "remote/name.h"
 
 static struct tfs_url url_of(const char *text)
 {
@@ -289,13 +290,13 @@ static void paths(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-		assert_false(tfs_path_is_good(bad[i]));
-	assert_true(tfs_path_is_good("a") && tfs_path_is_good("a/b") && tfs_path_is_good("..a/.b/c.."));
+		assert_false(tfs_remote_path_is_good(bad[i]));
+	assert_true(tfs_remote_path_is_good("a") && tfs_remote_path_is_good("a/b") && tfs_remote_path_is_good("..a/.b/c.."));
 	memset(longest, 'x', sizeof longest);
 	longest[256] = 0;
-	assert_false(tfs_path_is_good(longest));
+	assert_false(tfs_remote_path_is_good(longest));
 	longest[255] = 0;
-	assert_true(tfs_path_is_good(longest));
+	assert_true(tfs_remote_path_is_good(longest));
 }
 
 /* What a child may still do, after it gave up what the fetcher gives up: a bit for each. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "remote/listing.h"
 #include "remote/table.h"
 #include "support/remote-table.h"
 
@@ -72,7 +73,7 @@ static void every_shorter_one_is_refused(void **state)
 static void paths_lead_nowhere_else(void **state)
 {
 	static const char *const bad[] = { "", "/", "/a", "a/", "a//b", ".", "..", "a/..", "../a", "a/../b", "./a", "a/." };
-	char deep[2 * TFS_TABLE_MAX_DEPTH + 4] = "a", name[300];
+	char deep[2 * TFS_REMOTE_PATH_DEPTH + 4] = "a", name[300];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -81,11 +82,11 @@ static void paths_lead_nowhere_else(void **state)
 
 		assert_int_equal(take(bytes, size), -EPROTO);
 	}
-	for (int depth = 1; depth <= TFS_TABLE_MAX_DEPTH + 1; depth++) {
+	for (int depth = 1; depth <= TFS_REMOTE_PATH_DEPTH + 1; depth++) {
 		size_t size;
 		char *bytes = make_table(&(struct made_file){ deep, TFS_FETCH_NO_VERSION, "", 1 }, 1, &size);
 
-		assert_int_equal(take(bytes, size), depth <= TFS_TABLE_MAX_DEPTH ? 0 : -EPROTO);
+		assert_int_equal(take(bytes, size), depth <= TFS_REMOTE_PATH_DEPTH ? 0 : -EPROTO);
 		strcat(deep, "/a");
 	}
 	memset(name, 'x', sizeof name);

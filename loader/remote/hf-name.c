@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "fetch/hf-name.h"
+#include "remote/hf-name.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 #include <strings.h>
 
 #include "base/cleanup.h"
-#include "fetch/tree.h"
-#include "fetch/url.h"
+#include "remote/listing.h"
+#include "remote/name.h"
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
@@ -94,7 +94,7 @@ static int read_path(struct tfs_hf_name *n, const char *s, bool encoded, struct 
 	n->path = encoded ? tfs_url_decode(s, len) : strndup(s, len);
 	if (!n->path && !(encoded && errno == EINVAL))
 		return -ENOMEM;
-	return n->path && tfs_path_is_good(n->path) ? 0 : bad(err, "not a path in a repository");
+	return n->path && tfs_remote_path_is_good(n->path) ? 0 : bad(err, "not a path in a repository");
 }
 
 /* [/(tree|blob|resolve)/REVISION[/PATH]], as in the address of a page. */
@@ -112,6 +112,15 @@ static int read_page(struct tfs_hf_name *n, const char *at, struct tfs_error *er
 		return bad(err, "a page of the hub that is none of a repository's files");
 	r = read_revision(n, &at, err);
 	return r ? r : read_path(n, at + (*at == '/'), true, err);
+}
+
+static int read_dir(struct tfs_hf_name *n)
+{
+	const char *path = n->path ? n->path : "", *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+
+	n->file = !n->is_dir && tfs_remote_is_weights(path) ? name : NULL;
+	n->dir = n->file ? strndup(path, slash ? (size_t)(slash - path) : 0) : strdup(path);
+	return n->dir ? 0 : -ENOMEM;
 }
 
 int tfs_hf_name_parse(const char *url, struct tfs_hf_name *ret, struct tfs_error *err)
@@ -138,6 +147,8 @@ int tfs_hf_name_parse(const char *url, struct tfs_hf_name *ret, struct tfs_error
 		else if (!r)
 			r = read_path(&n, at + (*at == '/'), false, err);
 	}
+	if (!r)
+		r = read_dir(&n);
 	if (r)
 		tfs_hf_name_fini(&n);
 	else
@@ -150,6 +161,7 @@ void tfs_hf_name_fini(struct tfs_hf_name *n)
 	free(n->repo);
 	free(n->revision);
 	free(n->path);
+	free(n->dir);
 	*n = (struct tfs_hf_name){ 0 };
 }
 
@@ -161,4 +173,13 @@ char *tfs_hf_name_show(const struct tfs_hf_name *n, const char *revision, unsign
 		     revision ? revision : "", n->path ? "/" : "", n->path ? n->path : "") < 0)
 		return NULL;
 	return s;
+}
+
+int tfs_hf_name_listing(const struct tfs_hf_name *n, const char *commit, struct tfs_remote_listing *l)
+{
+	l->origin = tfs_hf_name_show(n, n->revision, 255);
+	l->display = tfs_hf_name_show(n, commit, 7);
+	l->revision = strdup(commit);
+	l->file = n->file ? strdup(n->file) : NULL;
+	return l->origin && l->display && l->revision && (l->file || !n->file) ? 0 : -ENOMEM;
 }

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads that have failed a moment ago, after they had waited long. Who asks for the same bytes right then is somebody for whom that was
+ * tried: the kernel reads again what failed as readahead, a tensor that couldn't be loaded is read as a stream, others had waited for the
+ * one who asked. They get the same error, instead of waiting as long again. Thread-safe.
+ */
+#ifndef TFS_REMOTE_FAILURES_H
+#define TFS_REMOTE_FAILURES_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* As many as can fail at once. */
+enum { TFS_FAILURES_MAX = 96 };
+
+struct tfs_failures {
+	pthread_mutex_t lock;
+	unsigned next;
+	struct tfs_failure {
+		uint64_t from, end;
+		double at; /* tfs_now(); 0: none */
+		uint32_t node;
+		int code;
+		char *why; /* owned */
+	} last[TFS_FAILURES_MAX];
+};
+
+void tfs_failures_init(struct tfs_failures *f);
+void tfs_failures_fini(struct tfs_failures *f);
+
+/* A read of [@from, @end) of the file @node that was begun at @since (tfs_now()) has failed with @code, for the reason in @err. */
+void tfs_failures_add(struct tfs_failures *f, uint32_t node, uint64_t from, uint64_t end, double since, int code,
+		      const struct tfs_error *err);
+
+/* Has a read of any of these bytes failed just now? Its code, with @err filled, or 0. */
+int tfs_failures_find(struct tfs_failures *f, uint32_t node, uint64_t from, uint64_t end, struct tfs_error *err);
+
+#endif

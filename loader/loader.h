@@ -50,7 +50,7 @@ struct tfs_loader_options {
  * Requests in flight, at 4 MiB of buffer each. It begins with 8, which got all that a local disk gave (docs/decisions.md), and
  * changes by what the storage gains from it.
  */
-enum { TFS_THREADS_MIN_DEFAULT = 4, TFS_THREADS_DEFAULT = 32, TFS_THREADS_MAX = 64 };
+enum { TFS_THREADS_MIN_DEFAULT = 2, TFS_THREADS_DEFAULT = 32, TFS_THREADS_MAX = 64 };
 
 struct tfs_loader;
 

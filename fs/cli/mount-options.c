@@ -54,7 +54,7 @@ const struct tfs_option tfs_serving_options[] = {
 	{ OPT_OPEN_WAIT, "open-wait", "SECONDS", "stream a tensor if loading it would delay its open for longer (default 1)" },
 	{ OPT_PREFETCH, "prefetch", "auto|all|all:tensors|none",
 	  "load ahead what will be opened next; all original files, once mounted; all tensors; nothing" },
-	{ OPT_THREADS, "threads", "N|MIN-MAX", "reads in flight, as many as the storage needs (default 4-32)" },
+	{ OPT_THREADS, "threads", "N|MIN-MAX", "reads in flight, as many as the storage needs (default 2-32)" },
 	{ OPT_ENGINE, "engine", "NAME",
 	  "how to read: uring (io_uring) or threads, both bypassing the page cache, or buffered; auto: the first that works" },
 	{ OPT_PASSTHROUGH, "passthrough", "auto|on|off",

@@ -490,8 +490,9 @@ static double step(struct tfs_originals *o, uint64_t left)
 		look(o, f);
 		return 0;
 	}
-	/* Enough for every read in flight until the next look, and little for a file that is opened meanwhile to wait for. */
-	if (o->queued >= 2 * tfs_sched_depth(o->sched) * TFS_CHUNK)
+	/* Enough for every read in flight until a segment is done, and little for a file that is opened meanwhile to wait for. */
+	const uint64_t in_flight = tfs_sched_depth(o->sched) * TFS_CHUNK, most = in_flight < SEGMENT_MAX ? in_flight : SEGMENT_MAX;
+	if (o->queued >= in_flight + most)
 		return INFINITY;
 
 	struct tfs_residency_stats res = { .budget = o->memory };
@@ -501,7 +502,7 @@ static double step(struct tfs_originals *o, uint64_t left)
 		o->saving = 0;
 	uint64_t limit = (res.budget < left / 2 ? res.budget : left / 2) >> o->saving;
 	uint64_t len = limit / SEGMENT_SHARE / TFS_CHUNK * TFS_CHUNK;
-	len = len < TFS_CHUNK ? TFS_CHUNK : len < SEGMENT_MAX ? len : SEGMENT_MAX;
+	len = len < TFS_CHUNK ? TFS_CHUNK : len < most ? len : most;
 	if (len > f->size - f->issued)
 		len = f->size - f->issued;
 	bool window = o->sets[f->set].total > limit;

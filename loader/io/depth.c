@@ -4,8 +4,15 @@
 /* More reads must be faster by this factor to be worth their memory. */
 #define PAYS 1.08
 
-/* Measurements before another attempt, if one didn't pay. */
-enum { RESTS = 16 };
+/* Fewer may be slower by this factor, if a read waits longer than this (seconds) for those before it. */
+#define COSTS	  0.95
+#define WAIT_LONG 0.1
+
+/* Otherwise it is never worth it to have fewer. */
+enum { FEW = 4 };
+
+/* Measurements before another attempt, if one didn't pay, or was with fewer and cost something. */
+enum { RESTS = 16, RESTS_FEWER = 128 };
 
 /* Measure over as many reads as are in flight, but at least this many. */
 enum { READS_MIN = 8 };
@@ -29,29 +36,36 @@ void tfs_depth_interrupt(struct tfs_depth *d)
 /* Twice the product of bandwidth and latency, in reads of @bytes; between the bounds. */
 static unsigned target(const struct tfs_depth *d, double bytes)
 {
+	unsigned least = d->now < FEW ? d->now : d->min < FEW ? FEW : d->min;
 	double reads = 2 * d->rate * d->latency / bytes + 0.5;
 
-	return reads < d->min ? d->min : reads > d->max ? d->max : (unsigned)reads;
+	return reads < least ? least : reads > d->max ? d->max : (unsigned)reads;
 }
 
 /* With d->now reads of @bytes in flight there were @rate bytes per second. True: now is another number. */
 static bool judge(struct tfs_depth *d, double rate, double bytes)
 {
-	if (d->before && rate < d->rate * PAYS) {
+	if (d->before && rate < d->rate * (d->now > d->before ? PAYS : COSTS)) {
+		if (d->now > d->before)
+			d->rests = RESTS;
+		else
+			d->fewer_rests = RESTS_FEWER;
 		d->now = d->before;
 		d->before = 0;
-		d->rests = RESTS;
 		return true;
 	}
 	d->rate = rate;
 	d->before = 0;
-	if (d->rests) {
-		d->rests--;
-		return false;
+	d->rests -= !!d->rests;
+	d->fewer_rests -= !!d->fewer_rests;
+	if (d->now > d->min && !d->fewer_rests && d->now * bytes / d->rate > WAIT_LONG) {
+		d->before = d->now;
+		d->now = d->now / 2 < d->min ? d->min : d->now / 2;
+		return true;
 	}
 	unsigned to = target(d, bytes);
 	/* Fewer aren't faster, so only if there are far too many. */
-	if (to <= d->now && to > d->now / 2)
+	if (d->rests || (to <= d->now && to > d->now / 2))
 		return false;
 	if (to > d->now)
 		d->before = d->now;

@@ -2,7 +2,8 @@
 /*
  * How many reads to have in flight: what the storage needs to be busy all the time, which is the product of its bandwidth and its
  * latency. Neither can be measured without the other, so twice the product of what was measured is tried, if that is more, and kept
- * only if it pays. A pure function of the reads so far.
+ * only if it pays. Storage that is so slow that somebody who comes would wait long for what is in flight is tried with half of it, which
+ * is kept if it costs nothing. A pure function of the reads so far.
  */
 #ifndef TFS_IO_DEPTH_H
 #define TFS_IO_DEPTH_H
@@ -19,7 +20,8 @@ struct tfs_depth {
 	/* Private. */
 	double quickest; /* latency in the measurement in progress */
 	unsigned before; /* the number before the attempt in progress; 0: none is */
-	unsigned rests;	 /* measurements until the next attempt */
+	unsigned rests;	 /* measurements until the next attempt with more */
+	unsigned fewer_rests;
 	unsigned n;	 /* reads since the last measurement */
 	double since;	 /* when the first now of them were done */
 	uint64_t bytes;	 /* of those after them */

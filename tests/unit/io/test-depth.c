@@ -85,6 +85,27 @@ static void test_no_use(void **state)
 	assert_in_range(more, 1, 1000);
 }
 
+/* Storage on which whoever comes would wait for seconds: as few as keep it busy. */
+static void test_slow(void **state)
+{
+	struct storage s = { .latency = 0.005, .bandwidth = 1e8 };
+	struct tfs_depth d;
+
+	(void)state;
+	tfs_depth_init(&d, 2, 64);
+	read_some(&d, &s, 200);
+	assert_int_equal(d.now, 2);
+	/* Not where that makes it slower: it answers late, whatever is asked. */
+	s = (struct storage){ .latency = 0.3, .bandwidth = 1e8 };
+	tfs_depth_init(&d, 2, 64);
+	unsigned fewer = 0;
+	for (int i = 0; i < 4000; i++) {
+		read_some(&d, &s, 1);
+		fewer += d.now < TFS_DEPTH_FIRST;
+	}
+	assert_in_range(fewer, 1, 100);
+}
+
 static void test_bounds(void **state)
 {
 	struct storage s = { .latency = 0.05, .bandwidth = 2e9 };
@@ -119,8 +140,9 @@ static void test_interrupted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_latency), cmocka_unit_test(test_fast),   cmocka_unit_test(test_changes),
-		cmocka_unit_test(test_no_use),	cmocka_unit_test(test_bounds), cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_latency),	    cmocka_unit_test(test_fast), cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_no_use),	    cmocka_unit_test(test_slow), cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_interrupted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -203,13 +203,18 @@ void tfs_loader_stats(struct tfs_loader *l, struct tfs_loader_stats *ret_stats)
 
 /* --- Beginning and end --------------------------------------------------------------------------------------------- */
 
-static void on_idle(void *arg)
+static bool on_idle(void *arg)
 {
 	struct tfs_loader *l = arg;
-	tfs_streams_trim(l->streams);
-	tfs_hashes_trim(l->hashes);
-	if (l->model->storage->ops->idle)
+	bool left = tfs_streams_trim(l->streams);
+
+	left |= tfs_hashes_trim(l->hashes);
+	/* Not only what workers read uses that, so there may be some whenever they sleep. */
+	if (l->model->storage->ops->idle) {
 		l->model->storage->ops->idle(l->model->storage);
+		left = true;
+	}
+	return left;
 }
 
 /* Memory for a staging buffer. Without a store the budget is only for them and the streams. */

@@ -549,13 +549,19 @@ void tfs_read_release(struct tfs_read *rd)
 	stream_unref(st);
 }
 
-void tfs_streams_trim(struct tfs_streams *s)
+bool tfs_streams_trim(struct tfs_streams *s)
 {
+	bool left = false;
+
 	pthread_mutex_lock(&s->lock);
-	for (unsigned i = 0; !s->stats.open && i < s->n_slots; i++) {
+	for (unsigned i = 0; i < s->n_slots; i++) {
 		struct tfs_slot *sl = &s->slots[i];
-		if (!sl->buf || sl->state == SLOT_READING || sl->users)
+		if (!sl->buf)
 			continue;
+		if (s->stats.open || sl->state == SLOT_READING || sl->users) {
+			left = true;
+			continue;
+		}
 		tfs_buffer_destroy(sl->buf, SLOT_BUFFER);
 		if (sl->charged)
 			tfs_residency_unreserve(s->residency, SLOT_BUFFER);
@@ -564,6 +570,7 @@ void tfs_streams_trim(struct tfs_streams *s)
 		sl->state = SLOT_EMPTY;
 	}
 	pthread_mutex_unlock(&s->lock);
+	return left;
 }
 
 /* --- Beginning and end --------------------------------------------------------------------------------------------- */

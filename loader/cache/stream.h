@@ -94,8 +94,9 @@ int tfs_stream_pread(struct tfs_stream *st, void *buf, size_t len, uint64_t offs
 /*
  * Free the memory of slots if no stream is open. Not done immediately when the last one is closed: a reader that goes tensor by
  * tensor opens the next one right away, and fresh memory costs more than reusing what is there.
+ * True: some slots still have memory.
  */
-void tfs_streams_trim(struct tfs_streams *s);
+bool tfs_streams_trim(struct tfs_streams *s);
 
 struct tfs_stream_stats {
 	uint64_t reads, bytes, waits, readahead; /* readahead: slots filled before they were requested */

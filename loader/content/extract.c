@@ -66,10 +66,11 @@ void tfs_extractor_stop(struct tfs_extractor *x)
 	tfs_inflaters_stop(x->inflaters);
 }
 
-void tfs_extractor_trim(struct tfs_extractor *x, int seconds)
+bool tfs_extractor_trim(struct tfs_extractor *x, int seconds)
 {
-	tfs_staging_pool_trim(x->staging, seconds);
-	tfs_scaled_pool_trim(x->scaled, seconds);
+	const bool staged = tfs_staging_pool_trim(x->staging, seconds);
+
+	return tfs_scaled_pool_trim(x->scaled, seconds) || staged;
 }
 
 void tfs_extractor_destroy(struct tfs_extractor *x)

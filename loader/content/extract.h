@@ -18,8 +18,8 @@ struct tfs_extractor;
 struct tfs_extractor *tfs_extractor_create(struct tfs_sources *sources, const struct tfs_staging_memory *memory);
 /* Threads that are inflating stop soon, with -ECANCELED, and no more start. */
 void tfs_extractor_stop(struct tfs_extractor *x);
-/* Free memory that hasn't been used for @seconds. */
-void tfs_extractor_trim(struct tfs_extractor *x, int seconds);
+/* Free memory that hasn't been used for @seconds. True: there is some that has. */
+bool tfs_extractor_trim(struct tfs_extractor *x, int seconds);
 void tfs_extractor_destroy(struct tfs_extractor *x); /* takes NULL */
 
 /*

@@ -159,10 +159,11 @@ static struct operands *take_out(struct tfs_scaled_pool *p, struct operands *o)
 	return o;
 }
 
-/* Release the operands that nobody has used for @seconds. */
-static void release_old(struct tfs_scaled_pool *p, int seconds)
+/* Release the operands that nobody has used for @seconds. True: there are others. */
+static bool release_old(struct tfs_scaled_pool *p, int seconds)
 {
 	struct operands *old = NULL;
+	bool left;
 	double now = tfs_now();
 
 	pthread_mutex_lock(&p->lock);
@@ -176,14 +177,18 @@ static void release_old(struct tfs_scaled_pool *p, int seconds)
 		take_out(p, o)->next = old;
 		old = o;
 	}
+	left = p->first;
 	pthread_mutex_unlock(&p->lock);
 	destroy(p, old);
+	return left;
 }
 
-void tfs_scaled_pool_trim(struct tfs_scaled_pool *p, int seconds)
+bool tfs_scaled_pool_trim(struct tfs_scaled_pool *p, int seconds)
 {
-	release_old(p, seconds);
+	const bool left = release_old(p, seconds);
+
 	drop_spares(p);
+	return left;
 }
 
 /* The operands of @t, to be released by put(); *@ret_load: they are new, and the caller must load them. NULL: out of memory. */

@@ -21,7 +21,7 @@ struct tfs_scaled_pool *tfs_scaled_pool_create(const struct tfs_staging_memory *
 void tfs_scaled_pool_destroy(struct tfs_scaled_pool *p); /* takes NULL */
 
 /* Free what hasn't been used for @seconds. */
-void tfs_scaled_pool_trim(struct tfs_scaled_pool *p, int seconds);
+bool tfs_scaled_pool_trim(struct tfs_scaled_pool *p, int seconds);
 
 /*
  * Compute the part of the scaled weight @t that @rq requests, in whole floats, reading with @x, which owns @p. Returns as

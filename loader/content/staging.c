@@ -128,7 +128,7 @@ bool tfs_staging_fit(struct tfs_staging_pool *s, struct tfs_staging *sp, const s
 	return sp->buf;
 }
 
-void tfs_staging_pool_trim(struct tfs_staging_pool *s, int seconds)
+bool tfs_staging_pool_trim(struct tfs_staging_pool *s, int seconds)
 {
 	struct tfs_list old;
 	double t = tfs_now();
@@ -140,9 +140,11 @@ void tfs_staging_pool_trim(struct tfs_staging_pool *s, int seconds)
 			tfs_list_remove(&sp->link);
 			tfs_list_add_first(&old, &sp->link);
 		}
+	const bool left = !tfs_list_is_empty(&s->all);
 	pthread_mutex_unlock(&s->lock);
 	tfs_list_each(struct tfs_staging, sp, &old, link) {
 		drop_part(s, sp);
 		free(sp);
 	}
+	return left;
 }

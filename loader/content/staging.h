@@ -58,6 +58,6 @@ bool tfs_staging_fit(struct tfs_staging_pool *s, struct tfs_staging *sp, const s
 		     enum tfs_priority priority);
 
 /* Release those that haven't been used for @seconds. */
-void tfs_staging_pool_trim(struct tfs_staging_pool *s, int seconds);
+bool tfs_staging_pool_trim(struct tfs_staging_pool *s, int seconds);
 
 #endif

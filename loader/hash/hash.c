@@ -507,9 +507,9 @@ bool tfs_hash_peek(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct t
 	return known;
 }
 
-void tfs_hashes_trim(struct tfs_hashes *h)
+bool tfs_hashes_trim(struct tfs_hashes *h)
 {
-	tfs_streams_trim(h->streams);
+	return tfs_streams_trim(h->streams);
 }
 
 void tfs_hashes_stats(struct tfs_hashes *h, struct tfs_hash_stats *ret_stats)

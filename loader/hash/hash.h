@@ -74,8 +74,8 @@ bool tfs_hash_cancel(struct tfs_hashes *h, struct tfs_hash_wait *w);
 /* Is it remembered? Doesn't check the source. */
 bool tfs_hash_peek(struct tfs_hashes *h, uint32_t set, uint32_t tensor, struct tfs_hash *ret_hash);
 
-/* Free memory that is only needed while hashes are computed, if none are. */
-void tfs_hashes_trim(struct tfs_hashes *h);
+/* Free memory that is only needed while hashes are computed, if none are. True: some is left. */
+bool tfs_hashes_trim(struct tfs_hashes *h);
 
 struct tfs_hash_stats {
 	uint64_t known;			 /* tensors whose hash is remembered */

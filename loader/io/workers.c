@@ -22,7 +22,7 @@ struct tfs_workers {
 	struct tfs_extractor *extractor;
 	const struct tfs_engine *const *engines;
 	enum tfs_tier tier;
-	void (*idle)(void *arg);
+	bool (*idle)(void *arg);
 	void *idle_arg;
 	/*
 	 * An engine with a queue needs no more threads than there are CPUs. The others help: they fill the page cache, which has
@@ -313,7 +313,7 @@ static void work(struct worker *me)
 	struct tfs_workers *w = me->w;
 	struct running *r;
 	/* A helper isn't needed for more than a while, and then sleeps: there are many of them. */
-	bool idle = false, helper = !me->context;
+	bool idle = false, left = false, helper = !me->context;
 
 	for (;;) {
 		enum tfs_take take = TFS_TAKE_IDLE;
@@ -321,9 +321,9 @@ static void work(struct worker *me)
 		r = free_place(me);
 		if (r)
 			take = tfs_sched_take(w->sched, helper,
-					      me->n_busy		    ? 0 :
-					      idle && w->queueing && helper ? INFINITY :
-									      1,
+					      me->n_busy				 ? 0 :
+					      idle && (!left || (w->queueing && helper)) ? INFINITY :
+											   1,
 					      &r->job);
 		idle = take == TFS_TAKE_IDLE;
 		if (take == TFS_TAKE_JOB) {
@@ -334,9 +334,8 @@ static void work(struct worker *me)
 			return;
 		} else {
 			drop_memory(me);
-			tfs_extractor_trim(w->extractor, STAGING_SECONDS);
-			if (w->idle)
-				w->idle(w->idle_arg);
+			left = tfs_extractor_trim(w->extractor, STAGING_SECONDS);
+			left |= w->idle && w->idle(w->idle_arg);
 		}
 	}
 }

@@ -26,8 +26,11 @@ struct tfs_workers_options {
 	enum tfs_tier tier;			 /* the first one to try; if it isn't available, the next */
 	const struct tfs_engine *const *engines; /* TFS_TIERS of them; NULL: tfs_all_engines */
 	struct tfs_staging_memory memory;	 /* see content/extract.h */
-	/* A worker that has been idle for a while calls it with @arg, so others free memory as it does itself; or NULL. */
-	void (*idle)(void *arg);
+	/*
+	 * A worker that has been idle for a while calls it with @arg, so others free memory as it does itself; or NULL. True: it is to be
+	 * called again, as there is memory left. Else not before something was read.
+	 */
+	bool (*idle)(void *arg);
 	void *arg;
 };
 

@@ -3,6 +3,37 @@
 # bats file_tags=threads
 load helpers
 
+# switches: how often the threads of the mount's processes have gone to sleep.
+switches() {
+	local pid
+	for pid in "$daemon" $(pgrep -P "$daemon"); do
+		cat /proc/"$pid"/task/*/status
+	done | awk '/^voluntary/ { n += $2 } END { print n }'
+}
+
+# shellcheck disable=SC2317 # wait_until calls it
+sleeps() {
+	local before
+	before=$(switches)
+	sleep 2
+	[[ $(switches) = "$before" ]]
+}
+
+# bats test_tags=slow
+@test "a mount that nobody uses sleeps: no thread of it wakes, also after it has been read" {
+	[[ $TFS_SANITIZER != thread ]] || skip "optional: ThreadSanitizer has a thread that wakes"
+	mkmodel --shards 2 --bytes 24M
+	local option
+	for option in --passthrough=auto --passthrough=off --engine=threads; do
+		start $option "$model" "$mnt"
+		wait_until sleeps
+		cat "$mnt"/tensors/* "$mnt"/*.safetensors >/dev/null
+		cat "$mnt/.tensorfs/XXH128SUMS" >/dev/null
+		wait_until sleeps
+		umount "$mnt"
+	done
+}
+
 # bats test_tags=slow
 @test "a model four times as large as the budget, read twice" {
 	mkmodel --bytes 256M --tensors 55 --shards 3

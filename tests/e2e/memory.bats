@@ -24,7 +24,7 @@ sleeps() {
 	[[ $TFS_SANITIZER != thread ]] || skip "optional: ThreadSanitizer has a thread that wakes"
 	mkmodel --shards 2 --bytes 24M
 	local option
-	for option in --passthrough=auto --passthrough=off --engine=threads; do
+	for option in --engine=auto --engine=threads; do
 		start $option "$model" "$mnt"
 		wait_until sleeps
 		cat "$mnt"/tensors/* "$mnt"/*.safetensors >/dev/null

@@ -57,11 +57,11 @@ static bool is_tensorfs(int pid)
 	return !strcmp(name_of(pid, name), "tensorfs");
 }
 
-/* A descriptor of the daemon; -1: it isn't known. */
-static int daemon_of(const struct tfs_mount *m)
+/* A descriptor of the daemon; -1: it isn't known, for the reason in *@ret_why, if that is one (tfs_mount_stats()). */
+static int daemon_of(const struct tfs_mount *m, int *ret_why)
 {
-	int why;
-	json_t *stats = tfs_mount_stats(m, &why);
+	*ret_why = 0;
+	json_t *stats = tfs_mount_stats(m, ret_why);
 	const char *text = json_string_value(json_object_get(stats, "pid"));
 	const int pid = text ? atoi(text) : 0;
 	int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
@@ -236,7 +236,13 @@ static int wait_for_end(const struct tfs_mount *m, int daemon, dev_t device)
 
 static int run(const struct tfs_mount *m, bool lazy)
 {
-	cleanup_fd int daemon = lazy ? -1 : daemon_of(m);
+	int why = 0;
+	cleanup_fd int daemon = lazy ? -1 : daemon_of(m, &why);
+	/* Who asked it may still wait, in the mount, so that is in use. */
+	if (why == -ETIMEDOUT) {
+		tfs_log_error("%s: its daemon doesn't answer; --lazy unmounts it nevertheless", m->dir);
+		return TFS_EXIT_FAILED;
+	}
 	const dev_t device = daemon < 0 ? 0 : device_of(m);
 	int r = unmount(m, lazy);
 
@@ -277,7 +283,7 @@ const struct tfs_command tfs_umount_command = {
 	.about =
 		"Unmount tensorfs mounts, as umount or fusermount3 does, and wait until their daemons have ended, which frees their memory. "
 		"Only tensorfs mounts are unmounted.",
-	.status = "Exit status: 0 unmounted, 1 one is in use, 2 failed, or a usage error. See tensorfs-umount(1).",
+	.status = "Exit status: 0 unmounted, 1 one is in use, or doesn't answer, 2 failed, or a usage error. See tensorfs-umount(1).",
 	.tables = { umount_options },
 	.run = umount_main,
 };

@@ -10,6 +10,12 @@ tool() {
 
 unmounted() { ! is_mounted "$1"; }
 
+# shellcheck disable=SC2317 # wait_until calls it
+umounts() {
+	tool umount "$mnt"
+	((rc == 0))
+}
+
 worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/err")"; }
 
 @test "status: what is mounted, and how it is served" {
@@ -86,8 +92,14 @@ worked() { [[ $rc = 0 && ! -s $T/err ]] || fail "status $rc: $(cat "$T/out" "$T/
 	start "$model" "$mnt"
 	kill -STOP "$daemon"
 	tool status "$mnt"
-	kill -CONT "$daemon"
 	[[ $rc = 1 ]] && grep -q "doesn't answer" "$T/out" || fail "$rc $(cat "$T/out" "$T/err")"
+	# Nor umount, which says what to do.
+	tool umount "$mnt"
+	[[ $rc = 1 && $(cat "$T/err") = *"doesn't answer; --lazy"* ]] || fail "$rc $(cat "$T/err")"
+	is_mounted "$mnt"
+	kill -CONT "$daemon"
+	wait_until umounts
+	unmounted "$mnt"
 }
 
 @test "umount: waits until the daemon has ended; what is in use; lazily; nothing else" {

@@ -225,7 +225,7 @@ struct old_torch {
 
 static int is_member(void *arg, const struct tfs_tar_member *m)
 {
-	static const char *const names[] = { "sys_info", "pickle", "tensors", "storages" };
+	static const char *const names[] = { "sys_info", "pickle", "storages" }; /* and mostly "tensors" */
 	struct old_torch *old = arg;
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -236,7 +236,7 @@ static int is_member(void *arg, const struct tfs_tar_member *m)
 
 const char *tfs_sniff_old_torch(const struct tfs_input *in)
 {
-	enum { ALL = 0xf, MOST = 8 /* and their extended headers */ };
+	enum { ALL = 0x7, MOST = 8 /* and their extended headers */ };
 	struct old_torch old = { 0 };
 	uint8_t start[TFS_TAR_BLOCK];
 

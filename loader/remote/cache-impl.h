@@ -21,7 +21,6 @@ struct tfs_cache {
 	int dir;
 	bool writable;
 	uint64_t limit;
-	uint64_t boot; /* tells one start of the system from another; 0: not known */
 	_Atomic bool failed;
 	pthread_mutex_t lock; /* guards what follows, and looking for room */
 	pthread_cond_t wrote; /* something */

@@ -37,20 +37,13 @@ enum { STEP_SHARE = 8, AGAIN_SECONDS = 30 };
 /* An object that is being deleted while it is opened is opened again, as a new one. */
 enum { OPEN_TRIES = 8 };
 
-/* Of the data, when all of it was checked. Zeros: it wasn't. */
-struct seal {
-	uint64_t boot, inode, ctime_s, ctime_ns, size;
-};
-
 /* The beginning of a map. */
 struct map_header {
 	uint64_t magic, size, grain, reserved;
 	char key[TFS_CACHE_NAME];
 	char identity[TFS_CACHE_IDENTITY];
 	char about[TFS_CACHE_ABOUT];
-	struct seal seal;
-	char unused[TFS_MAP_HEADER - 4 * sizeof(uint64_t) - TFS_CACHE_NAME - TFS_CACHE_IDENTITY - TFS_CACHE_ABOUT -
-		    sizeof(struct seal)];
+	char unused[TFS_MAP_HEADER - 4 * sizeof(uint64_t) - TFS_CACHE_NAME - TFS_CACHE_IDENTITY - TFS_CACHE_ABOUT];
 };
 _Static_assert(sizeof(struct map_header) == TFS_MAP_HEADER, "hashes begin behind it");
 
@@ -181,15 +174,6 @@ static int open_dir(struct tfs_cache *c, bool create, struct tfs_error *err)
 	return 0;
 }
 
-static uint64_t read_boot(void)
-{
-	cleanup_fd int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	char id[64];
-	ssize_t n = fd < 0 ? 0 : read(fd, id, sizeof id);
-
-	return n > 0 ? XXH3_64bits(id, (size_t)n) : 0;
-}
-
 static int open_cache(const char *dir, bool create, uint64_t limit, struct tfs_cache **ret_cache, struct tfs_error *err)
 {
 	struct tfs_cache *c = calloc(1, sizeof *c);
@@ -199,7 +183,6 @@ static int open_cache(const char *dir, bool create, uint64_t limit, struct tfs_c
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	c->dir = -1;
 	c->limit = limit;
-	c->boot = read_boot();
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->wrote, NULL);
 	if (*dir == '/') {
@@ -337,46 +320,7 @@ static int open_object(struct tfs_cache *c, const char *key, bool writable, int 
 	return r;
 }
 
-static struct seal seal_of(const struct tfs_cache *c, const struct stat *data)
-{
-	return (struct seal){ c->boot, data->st_ino, (uint64_t)data->st_ctim.tv_sec, (uint64_t)data->st_ctim.tv_nsec,
-			      (uint64_t)data->st_size };
-}
-
-static bool is_sealed(const struct tfs_cache *c, int map, const struct stat *data)
-{
-	const struct seal want = seal_of(c, data);
-	struct seal have;
-
-	return c->boot && pread(map, &have, sizeof have, offsetof(struct map_header, seal)) == sizeof have &&
-	       !memcmp(&have, &want, sizeof have);
-}
-
-/* For so long (seconds) a ctime may be the same after a change: a tick of the kernel's clock, or of a file system's, which may be 1 s. */
-enum { CTIME_SETTLES = 2 };
-
-void tfs_cache_seal(struct tfs_cache *c, struct tfs_object *o)
-{
-	struct stat st;
-
-	if (!c->boot || fstat(o->data_fd, &st) || time(NULL) - st.st_ctim.tv_sec < CTIME_SETTLES || fdatasync(o->data_fd))
-		return;
-	const struct seal is = seal_of(c, &st); /* not what is written meanwhile, which has another ctime */
-	if (is.size == o->size && pwrite(o->map_fd, &is, sizeof is, offsetof(struct map_header, seal)) == sizeof is)
-		o->sealed = true;
-}
-
-void tfs_cache_unseal(struct tfs_object *o)
-{
-	static const struct seal none;
-
-	o->sealed = false;
-	if (pwrite(o->map_fd, &none, sizeof none, offsetof(struct map_header, seal)) < 0)
-		return; /* then its hashes can't be changed, either */
-}
-
-/* @doubt: a seal isn't believed. */
-static int try_object(struct tfs_cache *c, const struct map_header *want, bool writable, bool doubt, struct tfs_object *ret_object)
+static int try_object(struct tfs_cache *c, const struct map_header *want, bool writable, struct tfs_object *ret_object)
 {
 	cleanup_fd int data = -1, map = -1;
 	int r = open_object(c, want->key, writable, &data, &map);
@@ -384,19 +328,17 @@ static int try_object(struct tfs_cache *c, const struct map_header *want, bool w
 
 	if (!r)
 		r = check_map(map, writable, want);
-	const bool there = (!r || r == -EMSGSIZE) && !fstat(data, &st);
 	/* Bytes came only if the origin has confirmed the size. Without any, one size is as good as the other. */
-	if (r == -EMSGSIZE && there && !st.st_blocks)
+	if (r == -EMSGSIZE && !fstat(data, &st) && !st.st_blocks)
 		r = -ENODATA;
-	const bool sized = there && (uint64_t)st.st_size == want->size, sealed = !r && sized && !doubt && is_sealed(c, map, &st);
-	if (!r && writable && !sized && ftruncate(data, (off_t)want->size))
+	if (!r && writable && ftruncate(data, (off_t)want->size))
 		r = -errno;
 	if (r)
 		return r;
 	if (writable)
 		futimens(map, NULL);		      /* now; if it can't be told it is deleted sooner */
 	posix_fadvise(data, 0, 0, POSIX_FADV_RANDOM); /* how much to read is our decision */
-	return tfs_object_open_disk(c, tfs_steal_fd(&data), tfs_steal_fd(&map), writable, sealed, want->size, ret_object);
+	return tfs_object_open_disk(c, tfs_steal_fd(&data), tfs_steal_fd(&map), writable, want->size, ret_object);
 }
 
 int tfs_cache_object(struct tfs_cache *c, const char *key, const char *identity, const char *about, uint64_t size,
@@ -408,12 +350,12 @@ int tfs_cache_object(struct tfs_cache *c, const char *key, const char *identity,
 	snprintf(want.key, sizeof want.key, "%s", key);
 	snprintf(want.identity, sizeof want.identity, "%s", identity);
 	snprintf(want.about, sizeof want.about, "%s", about);
-	r = try_object(c, &want, c->writable, false, ret_object);
+	r = try_object(c, &want, c->writable, ret_object);
 	/* Nothing is written over what somebody may be using. */
 	if ((r == -EEXIST || r == -ENODATA) && c->writable && !tfs_cache_remove(c, key))
-		r = try_object(c, &want, true, false, ret_object);
+		r = try_object(c, &want, true, ret_object);
 	else if (c->writable && (r == -EACCES || r == -EROFS))
-		r = try_object(c, &want, false, false, ret_object);
+		r = try_object(c, &want, false, ret_object);
 	return r == -ENODATA ? -EMSGSIZE : r;
 }
 
@@ -430,7 +372,7 @@ int tfs_cache_object_by_key(struct tfs_cache *c, const char *key, struct tfs_obj
 	if (pread(map, &h, sizeof h, 0) != sizeof h || h.magic != MAP_MAGIC || h.grain != TFS_GRAIN || h.size > INT64_MAX ||
 	    strncmp(h.key, key, sizeof h.key))
 		return -EINVAL;
-	return try_object(c, &h, c->writable, true, ret_object);
+	return try_object(c, &h, c->writable, ret_object);
 }
 
 int tfs_cache_remove(struct tfs_cache *c, const char *key)

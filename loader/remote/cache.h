@@ -58,13 +58,6 @@ void tfs_cache_key(const char *prefix, const char *hash, const char *identity, c
 int tfs_cache_object(struct tfs_cache *c, const char *key, const char *identity, const char *about, uint64_t size,
 		     struct tfs_object *ret_object);
 
-/*
- * All of @o, which is of @c, was checked: sync it, and say so in its map, so that it isn't checked again before the system is started anew,
- * or its file's ctime is another, as after whatever is written there. Takes as long as the disk. Nothing is said if that doesn't work.
- */
-void tfs_cache_seal(struct tfs_cache *c, struct tfs_object *o);
-void tfs_cache_unseal(struct tfs_object *o); /* some of it was wrong */
-
 /* May @bytes more be written? May delete others' bytes for that. If so, it is to be said when they were. */
 bool tfs_cache_room(struct tfs_cache *c, size_t bytes);
 void tfs_cache_wrote(struct tfs_cache *c, size_t bytes);
@@ -94,7 +87,7 @@ struct tfs_cache_entry {
 /* All objects, in an array that the caller frees, the least recently used first. 0 or -errno. */
 int tfs_cache_list(struct tfs_cache *c, struct tfs_cache_entry **ret_entries, size_t *ret_n);
 
-/* Open an object that is there, whatever it is of, to check it: a seal isn't believed. */
+/* Open an object that is there, whatever it is of. */
 int tfs_cache_object_by_key(struct tfs_cache *c, const char *key, struct tfs_object *ret_object);
 
 /* Delete the object @key: 0; -EBUSY: it is in use; -ENOENT. */

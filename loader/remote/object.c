@@ -57,8 +57,6 @@ static void set_state(struct tfs_object *o, uint64_t grain, enum state state)
 		o->n_have++;
 	else if ((was & STATES) == HAVE && state != HAVE)
 		o->n_have--;
-	if (state == BAD)
-		o->sealed = false;
 }
 
 /* The entries of @n grains in the map; those that can't be read are 0. */
@@ -139,11 +137,8 @@ static unsigned check_grains(struct tfs_object *o, uint64_t grain, unsigned n, c
 
 		if (!known)
 			set_state(o, grain + i, fits ? HAVE : BAD);
-		if (!fits && !o->full) { /* so that nobody else has to find out */
-			write_map(o, grain + i, 1, &nothing);
-			if (o->cache)
-				tfs_cache_unseal(o);
-		}
+		if (!fits && !o->full)
+			write_map(o, grain + i, 1, &nothing); /* so that nobody else has to find out */
 		*ret_bad += !fits;
 		first &= fits;
 		good += first;
@@ -498,7 +493,7 @@ void tfs_object_open_whole(int fd, uint64_t size, struct tfs_object *ret_object)
 	ret_object->direct_fd = open_again(ret_object, O_DIRECT);
 }
 
-int tfs_object_open_disk(struct tfs_cache *cache, int data_fd, int map_fd, bool writable, bool sealed, uint64_t size,
+int tfs_object_open_disk(struct tfs_cache *cache, int data_fd, int map_fd, bool writable, uint64_t size,
 			 struct tfs_object *ret_object)
 {
 	int r = init(ret_object, size, data_fd);
@@ -512,10 +507,6 @@ int tfs_object_open_disk(struct tfs_cache *cache, int data_fd, int map_fd, bool 
 	ret_object->full = !writable;
 	ret_object->is_kept = true;
 	ret_object->direct_fd = open_again(ret_object, O_DIRECT);
-	ret_object->sealed = sealed;
-	for (uint64_t i = 0; sealed && i < ret_object->n_grains; i++)
-		ret_object->grains[i] = HAVE;
-	ret_object->n_have = sealed ? ret_object->n_grains : 0;
 	return 0;
 }
 

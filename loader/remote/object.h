@@ -4,8 +4,7 @@
  *
  *   on disk    a sparse file, and a map of an XXH3 for each grain (remote/cache.h): the hash is the proof. Nothing is synced, and there
  *              is no journal. A grain counts if its hash fits, which is checked when it is first read in the life of a process; what
- *              a crash, a full disk or somebody else has made of it is a mismatch, and it is fetched again. Of a complete one, checked
- *              and synced, it isn't checked again until the system has been started anew, or the file's ctime is another.
+ *              a crash, a full disk or somebody else has made of it is a mismatch, and it is fetched again.
  *   in memory  while headers are parsed, if there is no cache: a memfd
  *   elsewhere  a complete file that somebody else has, such as a blob of the Hugging Face cache: only read
  *
@@ -42,8 +41,7 @@ struct tfs_object {
 
 	_Atomic uint8_t *grains; /* an enum state each; NULL if whole */
 	_Atomic uint64_t n_have;
-	_Atomic bool full;   /* nothing is written any more */
-	_Atomic bool sealed; /* its map says that all of it was checked */
+	_Atomic bool full; /* nothing is written any more */
 
 	/* Grains that somebody is fetching are claimed, so that nobody else does. */
 	pthread_mutex_t lock;
@@ -56,11 +54,8 @@ int tfs_object_open_memory(uint64_t size, struct tfs_object *ret_object);
 /* Takes @fd, a file of @size bytes. */
 void tfs_object_open_whole(int fd, uint64_t size, struct tfs_object *ret_object);
 
-/*
- * Takes @data_fd and @map_fd, in any case; not @writable: nothing is kept; @sealed: all of it is here, and was checked (tfs_cache_seal()).
- * -ENOMEM.
- */
-int tfs_object_open_disk(struct tfs_cache *cache, int data_fd, int map_fd, bool writable, bool sealed, uint64_t size,
+/* Takes @data_fd and @map_fd, in any case; not @writable: nothing is kept. -ENOMEM. */
+int tfs_object_open_disk(struct tfs_cache *cache, int data_fd, int map_fd, bool writable, uint64_t size,
 			 struct tfs_object *ret_object);
 
 void tfs_object_close(struct tfs_object *o);

@@ -468,17 +468,6 @@ void tfs_remote_scanned(struct tfs_remote *r)
 	tfs_remote_trim(r);
 }
 
-void tfs_remote_idle(struct tfs_remote *r)
-{
-	tfs_remote_trim(r);
-	for (uint32_t i = 0; r->cache && i < r->table.n && !r->stopped; i++) {
-		struct tfs_object *o = r->files[i].object;
-
-		if (o && o->cache && !o->full && !o->sealed && tfs_object_is_complete(o))
-			tfs_cache_seal(r->cache, o);
-	}
-}
-
 void tfs_remote_trim(struct tfs_remote *r)
 {
 	if (r->fetcher)

@@ -81,9 +81,6 @@ bool tfs_remote_keeps(struct tfs_remote *r, uint32_t node);
 /* Give back memory that isn't used now. */
 void tfs_remote_trim(struct tfs_remote *r);
 
-/* The same, and what is complete is sealed (remote/cache.h). May take as long as the disk. */
-void tfs_remote_idle(struct tfs_remote *r);
-
 /* A descriptor of the directory of the cache, or -1. */
 int tfs_remote_cache_dir(const struct tfs_remote *r);
 

@@ -305,7 +305,7 @@ static void resume(struct tfs_storage *s)
 
 static void idle(struct tfs_storage *s)
 {
-	tfs_remote_idle(of(s)->remote);
+	tfs_remote_trim(of(s)->remote);
 }
 
 static int whole(struct tfs_storage *s, const struct tfs_identity *id)

@@ -40,14 +40,6 @@ data_of() {
 	find "$TENSORFS_CACHE/objects" -name data -size "${size}c"
 }
 
-# sealed FILE: its map says that all of it was checked.
-# shellcheck disable=SC2317 # wait_until calls it
-sealed() {
-	local map
-	map=$(dirname "$(data_of "$1")")/map
-	[[ -n $(od -An -tx1 -v -j $((32 + 128 + 1024 + 512)) -N 40 "$map" | tr -d ' 0\n') ]]
-}
-
 # shellcheck disable=SC2317 # wait_until calls it
 some_asked() { (($(asked ^READ) > 3)); }
 # shellcheck disable=SC2317

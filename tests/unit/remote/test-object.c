@@ -160,56 +160,6 @@ static void damage_is_noticed(void **state)
 	assert_int_equal(get(k, 0, SIZE, SIZE), 0);
 }
 
-static void seal(struct kept *k)
-{
-	for (int i = 0; i < 50 && !k->o.sealed; i++) {
-		tfs_cache_seal(k->cache, &k->o);
-		usleep(100000); /* until its ctime is old enough */
-	}
-	assert_true(k->o.sealed);
-}
-
-static void what_was_sealed_is_not_checked_again(void **state)
-{
-	struct kept *k = *state;
-	struct tfs_object doubted;
-
-	put(k, 0, GRAINS);
-	seal(k);
-	open_again(k);
-	assert_true(tfs_object_is_complete(&k->o));
-	assert_int_equal(get(k, 0, SIZE, SIZE), 0);
-	assert_int_equal(tfs_cache_object_by_key(k->cache, "sha256-x", &doubted), 0);
-	assert_false(tfs_object_is_complete(&doubted));
-	tfs_object_close(&doubted);
-	/* Until it is another file. */
-	overwrite(k, "data", 5 * 65536 + 100, (uint8_t)(k->bytes[5 * 65536 + 100] ^ 1));
-	open_again(k);
-	assert_false(tfs_object_is_complete(&k->o));
-	assert_int_equal(get(k, 0, SIZE, 5 * 65536), 1);
-	put(k, 5, 1);
-	assert_int_equal(get(k, 0, SIZE, SIZE), 0);
-	seal(k);
-	assert_int_equal(truncate(file_of(k, "data"), SIZE - 1), 0);
-	open_again(k);
-	assert_false(tfs_object_is_complete(&k->o));
-	assert_int_equal(get(k, 0, SIZE, (GRAINS - 1) * 65536), 1);
-	/* Or somebody finds that a disk doesn't keep its word: the hash is another, the ctime isn't. */
-	put(k, GRAINS - 1, 1);
-	seal(k);
-	assert_int_equal(tfs_cache_object_by_key(k->cache, "sha256-x", &doubted), 0);
-	overwrite(k, "map", TFS_MAP_HEADER + 9 * 8, 0x55);
-	uint8_t *buf = malloc(SIZE);
-	unsigned bad;
-	assert_non_null(buf);
-	tfs_object_read(&doubted, buf, SIZE, 0, &bad);
-	assert_int_equal(bad, 1);
-	free(buf);
-	tfs_object_close(&doubted);
-	open_again(k);
-	assert_false(tfs_object_is_complete(&k->o));
-}
-
 /* Some grains are known to be right when they are read together with others that aren't. */
 static void what_is_known_is_read_with_what_is_not(void **state)
 {
@@ -388,7 +338,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_written_is_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(every_order_of_reading_checks, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(damage_is_noticed, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(what_was_sealed_is_not_checked_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_known_is_read_with_what_is_not, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_file_cut_short_is_noticed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(an_object_in_use_stays, set_up, tear_down),

@@ -373,8 +373,8 @@ static int read_header(const struct tfs_input *in, struct tfs_catalog *catalog, 
 	n = le64toh(n);
 	/* Most often it is no length, but the beginning of anything, and nothing of that is told. */
 	if (n > MAX_HEADER)
-		return tfs_error_set(err, -EINVAL, 0,
-				     "not a safetensors file, or damaged: its header length is above the limit of %u", MAX_HEADER);
+		return tfs_error_set(err, -EINVAL, 0, "header length is above the limit of %u: not a safetensors file, or damaged",
+				     MAX_HEADER);
 	if (n > in->size - LENGTH_SIZE)
 		return tfs_error_set(err, -EINVAL, 0,
 				     "header length %llu is more than the %llu bytes that follow it; is the download complete?",

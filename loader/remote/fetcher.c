@@ -571,6 +571,14 @@ unsigned tfs_fetcher_starts(struct tfs_fetcher *f)
 	return n;
 }
 
+bool tfs_fetcher_is_running(struct tfs_fetcher *f)
+{
+	pthread_mutex_lock(&f->lock);
+	const bool running = f->running;
+	pthread_mutex_unlock(&f->lock);
+	return running;
+}
+
 /* --- Beginning and end -------------------------------------------------------------------------------------------------- */
 
 static int make_memory(struct tfs_fetcher *f)

@@ -72,4 +72,7 @@ void tfs_fetcher_trim(struct tfs_fetcher *f);
 const struct tfs_fetch_counters *tfs_fetcher_counters(const struct tfs_fetcher *f);
 unsigned tfs_fetcher_starts(struct tfs_fetcher *f);
 
+/* Is the one that was started last still there? */
+bool tfs_fetcher_is_running(struct tfs_fetcher *f);
+
 #endif

@@ -30,9 +30,13 @@ static bool cache_dir(char buf[static PATH_MAX])
 		       { "XDG_CACHE_HOME", "/huggingface/hub" },
 		       { "HOME", "/.cache/huggingface/hub" } };
 
+	const char *home = getenv("HOME");
+
 	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
 		const char *dir = getenv(places[i].name);
 
+		if (dir && !strncmp(dir, "~/", 2) && home && *home == '/')
+			return snprintf(buf, PATH_MAX, "%s%s%s", home, dir + 1, places[i].below) < PATH_MAX;
 		if (dir && *dir == '/')
 			return snprintf(buf, PATH_MAX, "%s%s", dir, places[i].below) < PATH_MAX;
 	}
@@ -123,7 +127,7 @@ static bool find_commit(int repo, const char *revision, char commit[static COMMI
 	return tfs_hf_is_commit(commit);
 }
 
-/* Add the file @path, which @link leads to. Not if that isn't a blob that is there. 0 or -errno. */
+/* Add the file @path, which @link leads to. Not if that isn't a blob that can be read. 0 or -errno. */
 static int add_link(int repo, const char *link, const char *path, struct tfs_remote_listing *l)
 {
 	const char *slash = strrchr(link, '/');
@@ -136,7 +140,8 @@ static int add_link(int repo, const char *link, const char *path, struct tfs_rem
 	if ((digits != SHA256_DIGITS && digits != COMMIT_DIGITS) || strspn(file.version, "0123456789abcdef") != digits)
 		return 0;
 	snprintf(blob, sizeof blob, "blobs/%s", file.version);
-	if (fstatat(repo, blob, &st, 0) || !S_ISREG(st.st_mode))
+	cleanup_fd int fd = open_own(repo, blob, &st);
+	if (fd < 0)
 		return 0;
 	file.kind = digits == SHA256_DIGITS ? TFS_FETCH_SHA256 : TFS_FETCH_GIT_SHA1;
 	file.size = (uint64_t)st.st_size;

@@ -137,13 +137,14 @@ bool tfs_remote_keeps(struct tfs_remote *r, uint32_t node)
 #define STALE "changed at its origin since it was mounted"
 
 /* A read of [@from, @end) that was begun at @since has ended with @code, if that isn't 0 for the reason in @err. */
-static int ended(struct tfs_remote *r, uint32_t node, uint64_t from, uint64_t end, double since, int code,
+static int ended(struct tfs_remote *r, uint32_t node, uint64_t from, uint64_t end, bool ahead, double since, int code,
 		 const struct tfs_error *err)
 {
 	char *none = NULL, *why;
 
-	if (code && code != -ESTALE)
-		tfs_failures_add(&r->failures, node, from, end, since, code, err);
+	/* That the fetcher has ended says nothing of the origin: another one may do better. */
+	if (code && code != -ESTALE && tfs_fetcher_is_running(r->fetcher))
+		tfs_failures_add(&r->failures, node, from, end, !ahead, since, code, err);
 	if (code != -ESTALE)
 		return code;
 	why = strdup(*err->what ? err->what : STALE);
@@ -172,7 +173,7 @@ static int begin(struct tfs_remote *r, uint32_t node, uint64_t from, uint64_t en
 				     "); a mount with --prefetch=all, with a "
 				     "network, brings in all of it",
 				     r->cache ? tfs_cache_path(r->cache) : "(there is none)");
-	int code = tfs_failures_find(&r->failures, node, from, end, err);
+	int code = tfs_failures_find(&r->failures, node, from, end, !ahead, err);
 	return code ? code :
 		      tfs_fetcher_begin(r->fetcher, node, from, (size_t)(end - from), ahead ? TFS_FETCH_PREFETCH : TFS_FETCH_DEMAND,
 					wait, ret_slot, err);
@@ -211,7 +212,7 @@ static int fetch_slot(struct tfs_remote *r, uint32_t node, uint64_t from, uint64
 	if (!code)
 		return 0;
 	tfs_fetcher_release(r->fetcher, slot);
-	return tfs_error_set(err, ended(r, node, from, end, since, code, &why), why.offset, "%s", why.what);
+	return tfs_error_set(err, ended(r, node, from, end, ahead, since, code, &why), why.offset, "%s", why.what);
 }
 
 /* Fetch [@from, @end), which is claimed if it is to be kept, and copy what is in [@offset, @offset + @len). */
@@ -399,7 +400,7 @@ static void finish_first(struct wants *w)
 	const uint8_t *data;
 	int code = tfs_fetcher_finish(w->r->fetcher, x->slot, &data, &why);
 
-	ended(w->r, x->node, x->from, x->end, x->since, code, &why);
+	ended(w->r, x->node, x->from, x->end, w->ahead, x->since, code, &why);
 	if (!code)
 		tfs_object_write(x->object, data, (size_t)(x->end - x->from), x->from);
 	tfs_fetcher_release(w->r->fetcher, x->slot);
@@ -527,7 +528,6 @@ int tfs_remote_open(const char *url, struct tfs_remote **ret_remote, struct tfs_
 		free(r);
 		return tfs_error_set(err, -ENOMEM, TFS_NO_OFFSET, "out of memory");
 	}
-	tfs_failures_init(&r->failures);
 	code = tfs_remote_options_get(&r->options, err);
 	int len = code ? code : tfs_remote_hello(name, &r->options, hello, TFS_FETCH_MAX_MESSAGE / 2, err);
 	if (len < 0)
@@ -536,6 +536,8 @@ int tfs_remote_open(const char *url, struct tfs_remote **ret_remote, struct tfs_
 		code = tfs_fetcher_create(hello, (size_t)len, r->options.timeout, &r->fetcher);
 		if (code)
 			tfs_error_set(err, code, TFS_NO_OFFSET, "memory to share with tensorfs-fetch: %s", strerror(-code));
+		else
+			tfs_failures_init(&r->failures, &tfs_fetcher_counters(r->fetcher)->network_bytes, r->options.timeout);
 	}
 	if (!code)
 		code = open_cache(r, err);
@@ -570,6 +572,8 @@ void tfs_remote_close(struct tfs_remote *r)
 {
 	if (!r)
 		return;
+	if (r->fetcher)
+		tfs_failures_fini(&r->failures);
 	tfs_fetcher_destroy(r->fetcher);
 	for (uint32_t i = 0; r->files && i < r->table.n; i++) {
 		free(r->files[i].stale);
@@ -581,6 +585,5 @@ void tfs_remote_close(struct tfs_remote *r)
 	free(r->files);
 	tfs_remote_table_fini(&r->table);
 	tfs_cache_close(r->cache);
-	tfs_failures_fini(&r->failures);
 	free(r);
 }

@@ -26,7 +26,7 @@ load helpers
 	head -c 100000 </dev/urandom >"$model/model.safetensors"
 	printf '\xff\xff\xff\xff\xff\xff\xff\xff' | dd of="$model/model.safetensors" conv=notrunc status=none
 	refused 1 "$model" "$mnt"
-	[[ $output = *"model.safetensors: byte 0: not a safetensors file, or damaged: its header length is above the limit of 100000000"* ]]
+	[[ $output = *"model.safetensors: byte 0: header length is above the limit of 100000000: not a safetensors file"* ]]
 	: >"$model/model.safetensors"
 	refused 1 "$model" "$mnt"
 	[[ $output = *"model.safetensors: "*"zero bytes"* ]]

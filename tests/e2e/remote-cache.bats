@@ -674,7 +674,8 @@ hub_has() {
 	ln -s ../../blobs/gone "$T/hub/models--org--name/snapshots/$commit/notes.txt"
 	chmod -R a-w "$T/hub"
 	for name in hf://org/name hf://org/name@$commit "hf://org/name@${commit:0:7}" https://huggingface.co/org/name/tree/main; do
-		HF_HUB_OFFLINE=1 start "$name" "$mnt"
+		# shellcheck disable=SC2088 # huggingface_hub expands it
+		HF_HUB_CACHE="~/hub" HF_HUB_OFFLINE=1 start "$name" "$mnt"
 		same_files
 		cmp "$model/model-00002-of-00002.safetensors" "$mnt/model-00002-of-00002.safetensors"
 		[[ ! -e $mnt/notes.txt && $(stat_of revision) = "$commit" ]]

@@ -283,7 +283,8 @@ const struct tfs_command tfs_umount_command = {
 	.about =
 		"Unmount tensorfs mounts, as umount or fusermount3 does, and wait until their daemons have ended, which frees their memory. "
 		"Only tensorfs mounts are unmounted.",
-	.status = "Exit status: 0 unmounted, 1 one is in use, or doesn't answer, 2 failed, or a usage error. See tensorfs-umount(1).",
+	.status =
+		"Exit status: 0 unmounted, 1 one is in use, or doesn't answer, 2 failed, or a usage error. See tensorfs-umount(1).",
 	.tables = { umount_options },
 	.run = umount_main,
 };

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "base/buffer.h"
@@ -24,6 +26,7 @@ struct tfs_workers {
 	enum tfs_tier tier;
 	bool (*idle)(void *arg);
 	void *idle_arg;
+	_Atomic bool tended; /* a thread looks after memory that is left */
 	/*
 	 * An engine with a queue needs no more threads than there are CPUs. The others help: they fill the page cache, which has
 	 * to be waited for; and when the engine's tier fails they are called, for all that a thread has to wait for itself.
@@ -308,25 +311,35 @@ static struct running *free_place(struct worker *me)
 	return NULL;
 }
 
+/*
+ * Free memory that isn't used now. True: there is some left, which this thread is to look after, once a second; all others sleep. @tends:
+ * it has been until now, and stops before it looks: of two that look at the same time the later one sees what there is.
+ */
+static bool tend(struct tfs_workers *w, bool tends)
+{
+	if (tends)
+		w->tended = false;
+	bool left = tfs_extractor_trim(w->extractor, STAGING_SECONDS);
+	left |= w->idle && w->idle(w->idle_arg);
+	return left && !atomic_exchange(&w->tended, true);
+}
+
 static void work(struct worker *me)
 {
 	struct tfs_workers *w = me->w;
 	struct running *r;
-	/* A helper isn't needed for more than a while, and then sleeps: there are many of them. */
-	bool idle = false, left = false, helper = !me->context;
+	bool tended = false, tends = false; /* since its last job; and goes on */
 
 	for (;;) {
 		enum tfs_take take = TFS_TAKE_IDLE;
 
 		r = free_place(me);
 		if (r)
-			take = tfs_sched_take(w->sched, helper,
-					      me->n_busy				 ? 0 :
-					      idle && (!left || (w->queueing && helper)) ? INFINITY :
-											   1,
-					      &r->job);
-		idle = take == TFS_TAKE_IDLE;
+			take = tfs_sched_take(w->sched, !me->context, me->n_busy ? 0 : tended && !tends ? INFINITY : 1, &r->job);
 		if (take == TFS_TAKE_JOB) {
+			if (tends)
+				w->tended = false; /* the job may take as long as storage likes */
+			tended = tends = false;
 			start(me, r);
 		} else if (me->n_busy) {
 			reap(me);
@@ -334,8 +347,8 @@ static void work(struct worker *me)
 			return;
 		} else {
 			drop_memory(me);
-			left = tfs_extractor_trim(w->extractor, STAGING_SECONDS);
-			left |= w->idle && w->idle(w->idle_arg);
+			tends = tend(w, tends);
+			tended = true;
 		}
 	}
 }

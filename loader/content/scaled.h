@@ -20,7 +20,7 @@ struct tfs_scaled_pool;
 struct tfs_scaled_pool *tfs_scaled_pool_create(const struct tfs_staging_memory *memory);
 void tfs_scaled_pool_destroy(struct tfs_scaled_pool *p); /* takes NULL */
 
-/* Free what hasn't been used for @seconds. */
+/* Free what hasn't been used for @seconds. True: there is something that has. */
 bool tfs_scaled_pool_trim(struct tfs_scaled_pool *p, int seconds);
 
 /*

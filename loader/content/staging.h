@@ -57,7 +57,7 @@ void tfs_staging_give_back(struct tfs_staging_pool *s, struct tfs_staging *sp, b
 bool tfs_staging_fit(struct tfs_staging_pool *s, struct tfs_staging *sp, const struct tfs_strided *a, uint64_t at, uint64_t least,
 		     enum tfs_priority priority);
 
-/* Release those that haven't been used for @seconds. */
+/* Release those that haven't been used for @seconds. True: there are others. */
 bool tfs_staging_pool_trim(struct tfs_staging_pool *s, int seconds);
 
 #endif

@@ -18,13 +18,13 @@ struct tfs_depth {
 	double rate;	   /* bytes per second with now in flight, or before an attempt; 0: not known */
 
 	/* Private. */
-	double quickest; /* latency in the measurement in progress */
-	unsigned before; /* the number before the attempt in progress; 0: none is */
-	unsigned rests;	 /* measurements until the next attempt with more */
-	unsigned fewer_rests;
-	unsigned n;	/* reads since the last measurement */
-	double since;	/* when the first now of them were done */
-	uint64_t bytes; /* of those after them */
+	double quickest;      /* latency in the measurement in progress */
+	unsigned before;      /* the number before the attempt in progress; 0: none is */
+	unsigned rests;	      /* measurements until the next attempt with more */
+	unsigned fewer_rests; /* with fewer */
+	unsigned n;	      /* reads since the last measurement */
+	double since;	      /* when the first now of them were done */
+	uint64_t bytes;	      /* of those after them */
 };
 
 /* It begins with this, or the bound that is nearest: enough for a local disk (docs/decisions.md). */

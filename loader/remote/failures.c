@@ -62,9 +62,9 @@ int tfs_failures_find(struct tfs_failures *f, uint32_t node, uint64_t from, uint
 	int code = 0;
 
 	pthread_mutex_lock(&f->lock);
-	for (unsigned i = 0; i < TFS_FAILURES_MAX && !code; i++) {
+	const unsigned n = f->next < TFS_FAILURES_MAX ? f->next : TFS_FAILURES_MAX; /* none, mostly */
+	for (unsigned i = 0; i < n && !code; i++) {
 		const struct tfs_failure *last = &f->last[i];
-
 		const bool same = last->node == node && last->from < end && from < last->end;
 		if (last->at > since && (same || ((waits || last->waited) && last->silent && last->had_bytes == bytes_so_far(f))))
 			code = tfs_error_set(err, last->code, from, "%s", last->why ? last->why : strerror(-last->code));

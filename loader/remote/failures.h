@@ -22,10 +22,10 @@ struct tfs_failures {
 	const _Atomic uint64_t *bytes; /* what has come from the origin in all */
 	double timeout;		       /* seconds: how long its silence is waited for */
 	pthread_mutex_t lock;
-	unsigned next;
+	unsigned next; /* as many have been added */
 	struct tfs_failure {
 		uint64_t from, end;
-		double at;	    /* tfs_now(); 0: none */
+		double at;	    /* tfs_now() */
 		uint64_t had_bytes; /* which had come from the origin in all */
 		uint32_t node;
 		int code;

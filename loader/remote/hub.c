@@ -15,9 +15,10 @@
 #include "base/cleanup.h"
 #include "remote/hf-name.h"
 #include "remote/listing.h"
+#include "remote/name.h"
 
-/* Names of blobs: of large files, and of others, as of commits; and as few as a commit is known by. */
-enum { SHA256_DIGITS = 64, COMMIT_DIGITS = 40, COMMIT_LEAST = 7 };
+/* Digits of blobs' names: of large files; of others as many as of a commit. */
+enum { SHA256_DIGITS = 64 };
 
 /* As huggingface_hub finds it (constants.py): HF_HUB_CACHE, HF_HOME/hub, XDG_CACHE_HOME/huggingface/hub, ~/.cache/huggingface/hub. */
 static bool cache_dir(char buf[static PATH_MAX])
@@ -93,7 +94,7 @@ int tfs_hub_blob(const struct tfs_remote_table *t, uint32_t i)
 /* --- Snapshots ---------------------------------------------------------------------------------------------------------- */
 
 /* The only snapshot of which @digits are the first ones of the commit. */
-static bool find_short(int repo, const char *digits, char commit[static COMMIT_DIGITS + 1])
+static bool find_short(int repo, const char *digits, char commit[static TFS_COMMIT + 1])
 {
 	const size_t len = strlen(digits);
 	int fd = openat(repo, "snapshots", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -102,28 +103,28 @@ static bool find_short(int repo, const char *digits, char commit[static COMMIT_D
 
 	if (fd >= 0 && !dir)
 		close(fd);
-	for (const struct dirent *e; dir && len >= COMMIT_LEAST && (e = readdir(dir));)
+	for (const struct dirent *e; dir && len >= TFS_COMMIT_LEAST && (e = readdir(dir));)
 		if (tfs_hf_is_commit(e->d_name) && !strncmp(e->d_name, digits, len) && ++n)
-			memcpy(commit, e->d_name, COMMIT_DIGITS + 1);
+			memcpy(commit, e->d_name, TFS_COMMIT + 1);
 	return n == 1;
 }
 
 /* What @revision is; of NULL: "main". */
-static bool find_commit(int repo, const char *revision, char commit[static COMMIT_DIGITS + 1])
+static bool find_commit(int repo, const char *revision, char commit[static TFS_COMMIT + 1])
 {
 	char path[PATH_MAX];
 	struct stat st;
 
 	if (revision && tfs_hf_is_commit(revision)) {
-		memcpy(commit, revision, COMMIT_DIGITS + 1);
+		memcpy(commit, revision, TFS_COMMIT + 1);
 		return true;
 	}
 	if (snprintf(path, sizeof path, "refs/%s", revision ? revision : "main") >= (int)sizeof path || strstr(path, ".."))
 		return false;
 	cleanup_fd int fd = open_own(repo, path, &st);
-	if (fd < 0 || read(fd, commit, COMMIT_DIGITS) != COMMIT_DIGITS)
+	if (fd < 0 || read(fd, commit, TFS_COMMIT) != TFS_COMMIT)
 		return revision && find_short(repo, revision, commit);
-	commit[COMMIT_DIGITS] = '\0';
+	commit[TFS_COMMIT] = '\0';
 	return tfs_hf_is_commit(commit);
 }
 
@@ -137,7 +138,7 @@ static int add_link(int repo, const char *link, const char *path, struct tfs_rem
 	char blob[sizeof "blobs/" + SHA256_DIGITS];
 	struct stat st;
 
-	if ((digits != SHA256_DIGITS && digits != COMMIT_DIGITS) || strspn(file.version, "0123456789abcdef") != digits)
+	if ((digits != SHA256_DIGITS && digits != TFS_COMMIT) || strspn(file.version, "0123456789abcdef") != digits)
 		return 0;
 	snprintf(blob, sizeof blob, "blobs/%s", file.version);
 	cleanup_fd int fd = open_own(repo, blob, &st);
@@ -184,7 +185,7 @@ static int add_directory(int repo, int fd, const char *file, char path[static PA
 static int list_snapshot(const struct tfs_hf_name *name, struct tfs_remote_listing *l)
 {
 	cleanup_fd int repo = open_repository(name);
-	char commit[COMMIT_DIGITS + 1], path[PATH_MAX];
+	char commit[TFS_COMMIT + 1], path[PATH_MAX];
 
 	if (repo < 0 || !find_commit(repo, name->revision, commit) ||
 	    snprintf(path, sizeof path, "snapshots/%s/%s", commit, name->dir) >= (int)sizeof path)

@@ -10,9 +10,6 @@
 
 #include "base/cleanup.h"
 
-/* Digits of a commit: all, and as few as it is known by. */
-enum { COMMIT = 40, COMMIT_LEAST = 7 };
-
 bool tfs_remote_is_weights(const char *name)
 {
 	static const char *const extensions[] = {
@@ -100,7 +97,7 @@ bool tfs_remote_is_named(const struct tfs_remote_table *t, const char *url)
 
 	if (!name || !origin)
 		return false;
-	return !strcmp(name, origin) || (n >= COMMIT_LEAST && n <= COMMIT && strlen(t->revision) == COMMIT &&
+	return !strcmp(name, origin) || (n >= TFS_COMMIT_LEAST && n <= TFS_COMMIT && strlen(t->revision) == TFS_COMMIT &&
 					 !strncmp(revision + 1, t->revision, n) && is_other_revision(name, origin));
 }
 

@@ -8,6 +8,9 @@
 
 #include "remote/table.h"
 
+/* Digits of a commit: all, and as few as it is known by. */
+enum { TFS_COMMIT = 40, TFS_COMMIT_LEAST = 7 };
+
 /*
  * Is it a weight file by its name? These are the formats that tensorfs reads. A URL that ends so is of one file, and with a slash at its
  * end of a directory; any other one is of a directory.

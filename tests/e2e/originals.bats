@@ -100,10 +100,11 @@ orig() { py "$e2e/originals.py" "$@"; }
 	need_passthrough
 	cat "$slow"/*.safetensors >/dev/null
 	before=$(source_has bytes)
+	hold "$mnt/$(cd "$model" && ls -- *1-of*.safetensors)" # a reader may be done before we have looked
+	wait_until stat_gets originals_cached -ge 1
 	orig by-mmap "$model" "$mnt"
 	wait_until complete
 	read_hardly_again
-	stat_is originals_cached -ge 1
 	stat_is originals_cached -le "$(stat_of originals_opens)"
 }
 

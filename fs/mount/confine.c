@@ -298,7 +298,7 @@ int tfs_confine(struct tfs_fs *fs)
 		r = tfs_starter_start(&fs->starter, &fs->spawn);
 	r = r ? r : tfs_keeper_start(&fs->keeper, fs);
 	if (!r && fs->passthrough)
-		r = tfs_keeper_start_for_originals(&fs->originals.keeper);
+		r = tfs_keeper_start_for_originals(&fs->originals.keeper, fs);
 	if (r) {
 		tfs_log_error("starting a process: %s", strerror(-r));
 		return r;

@@ -18,13 +18,16 @@
 /* For reads in flight to end, at 4 MiB each: all that is waited for. */
 enum { GRACE = 5 };
 
+enum { HELPERS = 4 };
+
 /* One session in a process, as there is one set of handlers. */
 static struct {
 	struct tfs_fs *fs;
 	pthread_t thread;
 	bool running;
-	int event; /* eventfd(2): something below has changed */
-	int abort; /* the connection's file for that; -1: none */
+	int event;	      /* eventfd(2): something below has changed */
+	int abort;	      /* the connection's file for that; -1: none */
+	int sockets[HELPERS]; /* which hang up when theirs has ended; -1: it has, or there is none */
 	_Atomic int signals, signal;
 	_Atomic bool begun, unmounted, over;
 } ending;
@@ -81,6 +84,16 @@ static bool is_mounted(const struct tfs_fs *fs)
 	return fs->device && m.id && m.device == fs->device;
 }
 
+bool tfs_ending_unmount(struct tfs_fs *fs)
+{
+	if (ending.unmounted || tfs_keeper_unmount(&fs->keeper) != -EPIPE || tfs_keeper_unmount(&fs->originals.keeper) != -EPIPE ||
+	    !is_mounted(fs))
+		return true;
+	tfs_log_error("%s stays mounted, as the process that unmounts has ended: use umount -l, or fusermount3 -uz",
+		      fs->mountpoint);
+	return false;
+}
+
 /*
  * Whoever mounted another program's descriptor unmounts it. Without a signal somebody has unmounted ours already, and what is mounted there
  * now may have its device number.
@@ -89,7 +102,7 @@ static void unmount(struct tfs_fs *fs)
 {
 	if (!ending.signals || tfs_mountpoint_fd(fs->mountpoint) >= 0 || !is_mounted(fs))
 		return;
-	tfs_keeper_unmount(&fs->keeper);
+	tfs_ending_unmount(fs);
 	ending.unmounted = !is_mounted(fs);
 }
 
@@ -112,14 +125,40 @@ static void cut(struct tfs_fs *fs)
 	close(fuse_session_fd(fs->session));
 }
 
+/*
+ * Helper @i has ended before us: it was killed, or ran out of memory. It had rights that nobody here has, so another one can only be had
+ * with another daemon, which is started if this one is killed.
+ */
+static void on_helper_end(unsigned i)
+{
+	static const char *const lost[HELPERS] = {
+		"the opener has ended: files that only root may read can't be opened any more",
+		"the keeper has ended: tensors that are opened from now on are streamed",
+		"the keeper of originals has ended: those opened from now on are read by the daemon",
+		"the starter has ended: tensorfs-fetch can't be started again",
+	};
+
+	ending.sockets[i] = -1;
+	if (ending.begun || ending.over)
+		return;
+	tfs_log_error("%s%s", lost[i], ending.fs->options->restart ? "; starting again" : "; mount it again");
+	if (ending.fs->options->restart)
+		raise(SIGKILL);
+}
+
 /* Until something has changed, or it is @deadline, in seconds of tfs_now(). */
 static void wait_for_event(double deadline)
 {
-	struct pollfd polled = { .fd = ending.event, .events = POLLIN };
+	struct pollfd polled[HELPERS + 1] = { [HELPERS] = { .fd = ending.event, .events = POLLIN } };
 	const double left = deadline - tfs_now();
 	uint64_t n;
 
-	poll(&polled, 1, deadline == INFINITY ? -1 : left > 0 ? (int)(left * 1e3) + 1 : 0);
+	for (unsigned i = 0; i < HELPERS; i++)
+		polled[i].fd = ending.sockets[i];
+	poll(polled, HELPERS + 1, deadline == INFINITY ? -1 : left > 0 ? (int)(left * 1e3) + 1 : 0);
+	for (unsigned i = 0; i < HELPERS; i++)
+		if (polled[i].revents)
+			on_helper_end(i);
 	if (read(ending.event, &n, sizeof n) < 0) /* nothing has */
 		return;
 }
@@ -146,6 +185,10 @@ static void *watch(void *arg)
 
 int tfs_ending_start(struct tfs_fs *fs)
 {
+	const struct tfs_helper *const helpers[HELPERS] = { &fs->opener, &fs->keeper, &fs->originals.keeper, &fs->starter };
+
+	for (unsigned i = 0; i < HELPERS; i++)
+		ending.sockets[i] = helpers[i]->socket;
 	int r = tfs_thread_start(&ending.thread, "tfs-end", watch, fs);
 
 	ending.running = !r;
@@ -161,11 +204,6 @@ void tfs_ending_begun(void)
 int tfs_ending_signal(void)
 {
 	return ending.signal;
-}
-
-bool tfs_ending_unmounted(void)
-{
-	return ending.unmounted;
 }
 
 void tfs_ending_over(void)

@@ -5,6 +5,8 @@
  *
  *	- has the keeper unmount at once, lazily: nobody comes in any more, and who has files open keeps them until the rest is done;
  *	- if that isn't done GRACE seconds later, or there is another signal, cuts the connection, which ends all requests, and exits.
+ *
+ * It also notices the end of a helper, says what is lost with it, and with --restart ends the daemon.
  */
 #ifndef TFS_FS_ENDING_H
 #define TFS_FS_ENDING_H
@@ -26,8 +28,8 @@ void tfs_ending_begun(void);
 /* The signal that ended the session; 0: none. */
 int tfs_ending_signal(void);
 
-/* Has it been unmounted already? */
-bool tfs_ending_unmounted(void);
+/* Unmount what was mounted for @fs; again without effect. False: there is nobody left who could, logged. */
+bool tfs_ending_unmount(struct tfs_fs *fs);
 
 /* All is done but freeing: joins the thread. Further signals are without effect. */
 void tfs_ending_over(void);

@@ -80,11 +80,11 @@ struct tfs_fs {
 	bool lists;	  /* the kernel checks access control lists of original files; set by init() */
 	bool initialised; /* the kernel has started its handshake; set by init() */
 	int starter_fd;	  /* to the process that waits until the mount answers; -1: none, or no longer */
-	pthread_key_t ring_thread;    /* set in threads that get requests by io_uring; see tfs_came_by_ring() */
-	bool watches;		      /* this transport doesn't report interrupts: see mount/signal-watch.h; set by init() */
-	int log_fd;		      /* of the option's file; -1: none */
-	const char *streamed_because; /* why passthrough was not even tried, or NULL */
-	char lacks[128];	      /* … which may be in here */
+	pthread_key_t ring_thread; /* set in threads that get requests by io_uring; see tfs_came_by_ring() */
+	bool watches;		   /* this transport doesn't report interrupts: see mount/signal-watch.h; set by init() */
+	int log_fd;		   /* of the option's file; -1: none */
+	const char *_Atomic streamed_because; /* NULL: passthrough, so far */
+	char lacks[128];		      /* … which may be in here */
 
 	/* Opened before privileges were given up, and who has some left: see confine.h. */
 	struct tfs_user mounter;     /* who mounts, and owns what is generated */

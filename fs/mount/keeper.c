@@ -65,7 +65,7 @@ static void lock_up(const struct keeper *k)
 
 static int mount_it(struct keeper *k, const char *source, int *ret_fd)
 {
-	const int given = k->fs ? tfs_mountpoint_fd(k->fs->mountpoint) : -1;
+	const int given = tfs_mountpoint_fd(k->fs->mountpoint);
 
 	if (k->others || k->fuse >= 0)
 		return -EBUSY;
@@ -188,7 +188,10 @@ static int adopt(struct keeper *k, int fd)
 	if (fd < 0 || fstat(fd, &st) || !tfs_is_fuse_device(&st))
 		return -EBADF;
 	k->fuse = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return k->fuse < 0 ? -errno : 0;
+	if (k->fuse < 0)
+		return -errno;
+	k->ours = k->by_mount = tfs_mountpoint_fd(k->fs->mountpoint) < 0;
+	return 0;
 }
 
 static int give_abort_file(const struct keeper *k, int *ret_fd)
@@ -277,9 +280,8 @@ static void serve(int socket, void *arg)
 
 static void serve_originals(int socket, void *arg)
 {
-	struct keeper k = { .fuse = -1, .others = true, .readahead = -1, .abort = -1 };
+	struct keeper k = { .fs = arg, .fuse = -1, .others = true, .readahead = -1, .abort = -1 };
 
-	(void)arg;
 	tfs_helper_quiet();
 	tfs_keep_caps(TFS_CAP(CAP_SYS_ADMIN), 0);
 	tfs_filter(TFS_FILTER_KEEPER);
@@ -308,11 +310,11 @@ int tfs_keeper_start(struct tfs_helper *h, struct tfs_fs *fs)
 	return tfs_helper_start(h, "keeper", kept, serve, fs);
 }
 
-int tfs_keeper_start_for_originals(struct tfs_helper *h)
+int tfs_keeper_start_for_originals(struct tfs_helper *h, struct tfs_fs *fs)
 {
-	const int none = -1;
+	const int mounted[] = { tfs_mountpoint_fd(fs->mountpoint), -1 };
 
-	return tfs_helper_start(h, "keeper-orig", &none, serve_originals, NULL);
+	return tfs_helper_start(h, "keeper-orig", mounted, serve_originals, fs);
 }
 
 int tfs_keeper_adopt(struct tfs_helper *h, int fuse)
@@ -378,7 +380,7 @@ int tfs_keeper_leave_idle(struct tfs_helper *h, pid_t tid)
 	return ask(h, LEAVE_IDLE, tid, -1, NULL);
 }
 
-void tfs_keeper_unmount(struct tfs_helper *h)
+int tfs_keeper_unmount(struct tfs_helper *h)
 {
-	ask(h, UNMOUNT, 0, -1, NULL);
+	return ask(h, UNMOUNT, 0, -1, NULL);
 }

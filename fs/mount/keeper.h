@@ -19,9 +19,9 @@ struct tfs_fs;
 
 /*
  * There may be a second one, only for original files (originals.h), which the first one doesn't register: it has CAP_SYS_ADMIN, and only
- * registers and unregisters.
+ * registers and unregisters; and unmounts, should the first one be gone.
  */
-int tfs_keeper_start_for_originals(struct tfs_helper *h);
+int tfs_keeper_start_for_originals(struct tfs_helper *h, struct tfs_fs *fs);
 
 /* Tell that one what it registers for: @fuse, the mounted descriptor of /dev/fuse, once. 0 or -errno. */
 int tfs_keeper_adopt(struct tfs_helper *h, int fuse);
@@ -55,7 +55,7 @@ void tfs_keeper_readahead(struct tfs_helper *h, int kib);
 /* Let the thread @tid of this process leave SCHED_IDLE. 0 or -errno; without CAP_SYS_NICE -EPERM. */
 int tfs_keeper_leave_idle(struct tfs_helper *h, pid_t tid);
 
-/* Unmount, lazily, what it has mounted; again without effect. Who has files open keeps them. */
-void tfs_keeper_unmount(struct tfs_helper *h);
+/* Unmount, lazily, what was mounted; again without effect. Who has files open keeps them. 0 or -errno. */
+int tfs_keeper_unmount(struct tfs_helper *h);
 
 #endif

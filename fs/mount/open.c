@@ -42,9 +42,14 @@ struct request {
 /* What registering a backing file gave: its id, or 0 if the kernel refuses. */
 static int id_or_none(struct tfs_fs *fs, int id)
 {
-	/* Without privilege it will never work; other errors are about this file (a stacked file system, say). */
-	if ((id == -EPERM || id == -EPIPE) && atomic_exchange(&fs->passthrough, false)) {
-		tfs_log_warning("the kernel refuses backing files (%s); tensors are streamed from now on", strerror(-id));
+	const char *why = id == -EPERM ? "the kernel refuses backing files" :
+			  id == -EPIPE ? "the process that registers backing files has ended" :
+					 NULL; /* other errors are about this file (a stacked file system, say) */
+	const char *none = NULL;
+
+	if (why && atomic_compare_exchange_strong(&fs->streamed_because, &none, why)) {
+		fs->passthrough = false;
+		tfs_log_warning("%s; tensors are streamed from now on", why);
 		tfs_loader_give_up_residency(fs->loader);
 	}
 	return id > 0 ? id : 0;

@@ -166,7 +166,8 @@ static int ask(void *arg, int what, int at, const char *path, int flags, struct 
 	m->flags = flags;
 	int r = tfs_message_text(m, path);
 
-	return r ? r : tfs_helper_ask(arg, m, at, ret_fd);
+	r = r ? r : tfs_helper_ask(arg, m, at, ret_fd);
+	return r == -EPIPE ? -EIO : r; /* that it has ended was logged: see ending.h */
 }
 
 static int ask_look(void *arg, int at, const char *path, int flags, struct stat *ret)

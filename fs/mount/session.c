@@ -59,8 +59,8 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 				st.f_type == FUSE_SUPER_MAGIC);
 		conn->max_backing_stack_depth = stacked ? FUSE_BACKING_STACKED_OVER : FUSE_BACKING_STACKED_UNDER;
 	} else if (fs->passthrough) {
-		fs->passthrough = false;
 		fs->streamed_because = "the kernel has no FUSE passthrough, which requires Linux 6.9";
+		fs->passthrough = false;
 	}
 #ifdef HAVE_FUSE_URING
 	fs->uring = conn->want_ext & FUSE_CAP_OVER_IO_URING;
@@ -476,11 +476,10 @@ static int mount_by_keeper(struct tfs_fs *fs)
 }
 
 /* First our descriptor is closed, as whoever unmounts may look at what is mounted. */
-static void unmount(struct tfs_fs *fs)
+static bool unmount(struct tfs_fs *fs)
 {
 	fuse_session_destroy(tfs_steal(fs->session));
-	if (!tfs_ending_unmounted())
-		tfs_keeper_unmount(&fs->keeper);
+	return tfs_ending_unmount(fs);
 }
 
 static int start_ending(struct tfs_fs *fs)
@@ -520,7 +519,8 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 		tfs_close_all(fs);
 		tfs_log_limit_end();
 		tfs_ending_over();
-		unmount(fs);
+		if (!unmount(fs) && !r)
+			r = -EPIPE;
 	} else {
 		tfs_ending_over();
 	}

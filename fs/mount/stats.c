@@ -205,8 +205,7 @@ static void collect(struct tfs_fs *fs, const struct tfs_caller *c, struct rows *
 	if (fs->passthrough)
 		add_text(r, "serving", "passthrough");
 	else
-		add_text(r, "serving", "streamed (%s)",
-			 fs->streamed_because ? fs->streamed_because : "the kernel refused passthrough");
+		add_text(r, "serving", "streamed (%s)", fs->streamed_because);
 	add_text(r, "transport", "%s", fs->uring ? "io_uring" : "/dev/fuse");
 	add_text(r, "confined", "%s", fs->confined);
 	add_text(r, "engine", "%s", s->engine);

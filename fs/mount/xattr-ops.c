@@ -91,7 +91,7 @@ static ssize_t value_nbytes(struct tfs_fs *fs, struct tfs_inode i, char **v)
 static const char *never_resident(struct tfs_fs *fs, struct tfs_inode i)
 {
 	if (!tfs_loader_residency(fs->loader) || !fs->passthrough)
-		return fs->streamed_because ? fs->streamed_because : tfs_streamed[TFS_STREAMED_REFUSED].why;
+		return fs->streamed_because;
 	uint64_t cost = tfs_store_cost(tfs_file_loaded_size(fs->model, tfs_file_of(i)));
 	return cost > fs->options->loader.memory ? tfs_streamed[TFS_STREAMED_TOO_LARGE].why : NULL;
 }

@@ -10,14 +10,6 @@ field() {
 	sed -n "s/^$1:\t//p" "$dir/status"
 }
 
-# helper NAME: its process id.
-helper() {
-	local pid
-	for pid in $(pgrep -P "$daemon"); do
-		[[ $(cat "/proc/$pid/comm") != "$1" ]] || echo "$pid"
-	done
-}
-
 # confined PID UID EFFECTIVE: each thread of it.
 confined() {
 	local task tasks=("/proc/$1"/task/*)
@@ -73,6 +65,62 @@ of_ours() { printf %016x $((0x$(sed -n 's/^CapEff:\t//p' /proc/self/status) & $1
 			wait_until ended "$pid"
 		done
 	done
+}
+
+# lose HELPER: it is killed, and the daemon has noticed.
+lose() {
+	kill -KILL "$(helper "$1")"
+	wait_until grep -q "the $2 has ended: .*; mount it again" "$log"
+}
+
+@test "a helper that is killed takes with it only what it does, and that is said" {
+	need_root
+	[[ $(of_ours 0x200000) != "$none" ]] || skip "no CAP_SYS_ADMIN, so fusermount3 mounts"
+	mkmodel --bytes 64K --shards 2
+	chmod 600 "$model"/*
+	expect_log 'the (opener|keeper|keeper of originals) has ended: |opening: Input/output error|registers backing files has ended'
+	start "$model" "$mnt"
+	need_passthrough
+	lose keeper keeper
+	py "$e2e/reader.py" set "$model" "$mnt" "$model"/*.safetensors
+	[[ $(stat_of serving) = "streamed (the process that registers backing files has ended)" ]]
+	lose keeper-orig 'keeper of originals'
+	cmp "$mnt"/model-00001-of-00002.safetensors "$model"/model-00001-of-00002.safetensors
+	umount "$mnt"
+	wait_until ended "$daemon"
+
+	# Either keeper unmounts.
+	for killed in keeper keeper-orig; do
+		start "$model" "$mnt"
+		[[ $killed = keeper ]] && lose keeper keeper || lose keeper-orig 'keeper of originals'
+		kill -TERM "$daemon"
+		wait_until ended "$daemon"
+		! is_mounted "$mnt" || fail "still mounted without its $killed"
+	done
+
+	start "$model" "$mnt"
+	cat "$mnt"/tensors/* >/dev/null
+	lose opener opener
+	cat "$mnt"/tensors/* >/dev/null # resident
+	run -1 cat "$mnt"/model-00001-of-00002.safetensors
+	[[ $output = *'Input/output error' ]] || fail "$output; $(cat "$log")"
+	umount "$mnt"
+	wait_until ended "$daemon"
+}
+
+@test "without anybody left to unmount it, that is said, with status 1" {
+	need_root
+	[[ $(of_ours 0x200000) != "$none" ]] || skip "no CAP_SYS_ADMIN, so fusermount3 mounts"
+	mkmodel --bytes 64K
+	expect_log 'has ended: |stays mounted, as the process that unmounts has ended: use umount -l'
+	start --passthrough=off "$model" "$mnt"
+	right[-1]=1
+	restore+=("umount -l '$mnt' 2>/dev/null || :")
+	lose keeper keeper
+	kill -TERM "$daemon"
+	wait_until ended "$daemon"
+	is_mounted "$mnt"
+	umount -l "$mnt"
 }
 
 @test "mounted by an ordinary user" {

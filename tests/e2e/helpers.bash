@@ -69,6 +69,14 @@ ended() {
 	[[ ${stat##*) } = Z* ]]
 }
 
+# helper NAME: the process id of that one of $daemon's.
+helper() {
+	local pid
+	for pid in $(pgrep -P "$daemon"); do
+		[[ $(cat "/proc/$pid/comm") != "$1" ]] || echo "$pid"
+	done
+}
+
 is_stopped() {
 	local stat
 	stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1

@@ -39,6 +39,29 @@ gone() { [[ -z $(supervisors) ]] && ! is_mounted "$mnt"; }
 	wait_until gone
 }
 
+@test "a helper that is killed ends its daemon, and the next one has all of them" {
+	need_root
+	mkmodel --bytes 64K
+	"$TENSORFS" --restart --log-file="$T/log" "$model" "$mnt" 3>&- 7>&- 9>&-
+	restore+=("pkill -TERM -f -- '--restart .*$mnt\$' || :; wait_until gone")
+	need_passthrough
+	now=$(stat_of pid)
+	for killed in opener keeper keeper-orig; do
+		daemon=$now
+		kill -KILL "$(helper $killed)"
+		wait_until other_than "$daemon"
+		daemon=$now
+		[[ $(helper $killed) ]]
+	done
+	[[ $(stat_of serving) = passthrough ]]
+	py "$e2e/reader.py" set "$model" "$mnt" "$model"/*.safetensors
+	for killed in opener keeper 'keeper of originals'; do
+		grep -q "the $killed has ended: .*; starting again" "$T/log"
+	done
+	umount "$mnt"
+	wait_until gone
+}
+
 @test "an unmount, or a signal to who looks after it, is the end" {
 	need_root
 	mkmodel --bytes 64K

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "io/depth.h"
 
+#include <math.h>
+
 /* More reads must be faster by this factor to be worth their memory. */
 #define PAYS 1.08
 
@@ -20,11 +22,37 @@ enum { READS_MIN = 8 };
 /* So fast does the latency follow storage that has become slower: by this factor with each measurement. */
 #define LATENCY_FOLLOWS 1.1
 
+/* Two reads that begin at once, by less than this part of what one takes, wait for each other if one takes longer than the other by this. */
+#define AT_ONCE	   0.25
+#define ONE_BY_ONE 1.5
+
+static unsigned within(const struct tfs_depth *d, unsigned n)
+{
+	return n < d->min ? d->min : n > d->max ? d->max : n;
+}
+
 void tfs_depth_init(struct tfs_depth *d, unsigned min, unsigned max)
 {
-	unsigned first = TFS_DEPTH_FIRST < min ? min : TFS_DEPTH_FIRST > max ? max : TFS_DEPTH_FIRST;
+	*d = (struct tfs_depth){ .min = min, .max = max, .first_began = INFINITY };
+	d->now = within(d, TFS_DEPTH_UNKNOWN);
+}
 
-	*d = (struct tfs_depth){ .min = min, .max = max, .now = first };
+bool tfs_depth_begin(struct tfs_depth *d, bool large, double began, double seconds)
+{
+	const bool first = isinf(d->first_began), wait = large && seconds > WAIT_LONG;
+
+	if (d->known)
+		return false;
+	if (wait && first) {
+		d->first_began = began;
+		d->first_seconds = seconds;
+		return false;
+	}
+	d->known = true;
+	if (wait && (began - d->first_began > d->first_seconds * AT_ONCE || seconds > d->first_seconds * ONE_BY_ONE))
+		return false;
+	d->now = within(d, TFS_DEPTH_FIRST);
+	return true;
 }
 
 void tfs_depth_interrupt(struct tfs_depth *d)

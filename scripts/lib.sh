@@ -42,6 +42,7 @@ tfs_clang='clang 14 clang-14 libclang-rt-14-dev'
 tfs_linters='clang-format 14 clang-format-14
 clang-tidy 14 clang-tidy-14
 cppcheck 2.10 cppcheck
+gcc 12 gcc-12
 shellcheck 0.9 shellcheck
 valgrind 3.19 valgrind'
 
@@ -49,7 +50,7 @@ valgrind 3.19 valgrind'
 tfs_linter() {
 	local command
 	for command in "$1-$2" "$1"; do
-		if [[ $("$command" --version 2>/dev/null) =~ (version:?\ |Cppcheck\ |valgrind-)"$2"([^0-9]|$) ]]; then
+		if [[ $("$command" --version 2>/dev/null) =~ (version:?\ |Cppcheck\ |valgrind-|^gcc.*\)\ )"$2"([^0-9]|$) ]]; then
 			printf '%s\n' "$command"
 			return 0
 		fi

@@ -407,9 +407,12 @@ static void warn_files(struct resolver *rs, uint32_t place, int code, const char
 			first = f;
 			n++;
 		}
-	if (n)
-		tfs_model_warn(rs->m, rs->index_node, code, "%zu of its %zu shards %s, the first is %s", n, ix->n_files, what,
-			       ix->files[first]);
+	if (!n)
+		return;
+	const uint32_t node = tfs_model_find_child(&rs->m->pub, rs->set->dir, ix->files[first], strlen(ix->files[first]));
+	const struct tfs_link *link = node == UINT32_MAX ? NULL : rs->m->nodes[node].link;
+	tfs_model_warn(rs->m, rs->index_node, code, "%zu of its %zu shards %s, the first is %s%s%s", n, ix->n_files, what,
+		       ix->files[first], link ? ", a link to " : "", link ? link->target : "");
 }
 
 /* The first tensor of a finding, quoted, into @buf; NULL: none. */

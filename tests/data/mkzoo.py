@@ -115,7 +115,8 @@ class Zoo:
         self.put("part/snapshots/rev/model.safetensors.index.json",
                  index({"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}))
         self.shows("part/snapshots/rev", "model", "a")
-        self.warns("part/snapshots/rev/model.safetensors.index.json: 1 of its 2 shards can't be read, the first is model-00002-of")
+        self.warns("part/snapshots/rev/model.safetensors.index.json: 1 of its 2 shards can't be read, the first is "
+                   "model-00002-of-00002.safetensors, a link to ../../blobs/h2")
         self.warns('part/snapshots/rev/model.safetensors.index.json: 1 of its 2 tensors are missing, the first is "b"')
 
         # Two indexes, and the same once more in one file.

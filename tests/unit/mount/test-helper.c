@@ -173,7 +173,7 @@ static void nonsense_ends_it_at_worst(void **state)
 	assert_int_equal(send(p.helper.socket, &m, 20, MSG_NOSIGNAL), 20);
 	m.len = 0;
 	assert_int_equal(tfs_helper_ask(&p.helper, &m, -1, NULL), -EPIPE);
-	assert_int_equal(open_it(&p, "sub/file", 0), -EPIPE);
+	assert_int_equal(open_it(&p, "sub/file", 0), -EIO);
 	end(&p);
 }
 

@@ -31,7 +31,10 @@ struct tfs_depth {
 	uint64_t bytes;	      /* of those after them */
 };
 
-/* It begins with as many, or the bound that is nearest: enough for a local disk (docs/decisions.md). Before that with TFS_DEPTH_UNKNOWN. */
+/*
+ * It begins with TFS_DEPTH_UNKNOWN, and goes on from TFS_DEPTH_FIRST, which is enough for a local disk (docs/decisions.md); or the bound
+ * that is nearest.
+ */
 enum { TFS_DEPTH_FIRST = 8, TFS_DEPTH_UNKNOWN = 2 };
 
 void tfs_depth_init(struct tfs_depth *d, unsigned min, unsigned max);

@@ -45,9 +45,10 @@ struct supervisor {
 /* As we don't stay in the caller's directory. */
 static bool make_absolute(struct supervisor *s, int i, const char **path)
 {
-	cleanup_free char *here = *path && **path != '/' ? getcwd(NULL, 0) : NULL;
+	const bool relative = *path && **path != '/' && !tfs_model_path_is_remote(*path);
+	cleanup_free char *here = relative ? getcwd(NULL, 0) : NULL;
 
-	if (!*path || **path == '/')
+	if (!relative)
 		return true;
 	if (!here || asprintf(&s->paths[i], "%s/%s", here, *path) < 0)
 		return false;
@@ -153,12 +154,12 @@ static int keep_it(struct supervisor *s)
 		if (WIFEXITED(status))
 			return WEXITSTATUS(status);
 		if (s->asked)
-			return 1;
+			return 0;
 		tfs_log_error("the daemon of %s (process %d) was killed by signal %d (%s), and is started again",
 			      s->options.mountpoint, (int)s->pid, WTERMSIG(status), strsignal(WTERMSIG(status)));
 		do {
 			if (!wait_before_start(s))
-				return 1;
+				return 0;
 		} while (start(s));
 	}
 }

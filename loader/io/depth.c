@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "io/depth.h"
 
-#include <math.h>
-
 /* More reads must be faster by this factor to be worth their memory. */
 #define PAYS 1.08
 
@@ -22,10 +20,6 @@ enum { READS_MIN = 8 };
 /* So fast does the latency follow storage that has become slower: by this factor with each measurement. */
 #define LATENCY_FOLLOWS 1.1
 
-/* Two reads that begin at once, by less than this part of what one takes, wait for each other if one takes longer than the other by this. */
-#define AT_ONCE	   0.25
-#define ONE_BY_ONE 1.5
-
 static unsigned within(const struct tfs_depth *d, unsigned n)
 {
 	return n < d->min ? d->min : n > d->max ? d->max : n;
@@ -33,25 +27,18 @@ static unsigned within(const struct tfs_depth *d, unsigned n)
 
 void tfs_depth_init(struct tfs_depth *d, unsigned min, unsigned max)
 {
-	*d = (struct tfs_depth){ .min = min, .max = max, .first_began = INFINITY };
-	d->now = within(d, TFS_DEPTH_UNKNOWN);
+	*d = (struct tfs_depth){ .min = min, .max = max };
+	d->now = d->skipped = within(d, TFS_DEPTH_UNKNOWN);
 }
 
-bool tfs_depth_begin(struct tfs_depth *d, bool large, double began, double seconds)
+bool tfs_depth_begin(struct tfs_depth *d, bool large, double seconds)
 {
-	const bool first = isinf(d->first_began), wait = large && seconds > WAIT_LONG;
-
 	if (d->known)
 		return false;
-	if (wait && first) {
-		d->first_began = began;
-		d->first_seconds = seconds;
-		return false;
-	}
 	d->known = true;
-	if (wait && (began - d->first_began > d->first_seconds * AT_ONCE || seconds > d->first_seconds * ONE_BY_ONE))
+	if (large && seconds > WAIT_LONG)
 		return false;
-	d->now = within(d, TFS_DEPTH_FIRST);
+	d->now = d->skipped = within(d, TFS_DEPTH_FIRST);
 	return true;
 }
 
@@ -82,11 +69,12 @@ static bool judge(struct tfs_depth *d, double rate, double bytes)
 		d->before = 0;
 		return true;
 	}
+	const bool paid = d->before && d->now > d->before;
 	d->rate = rate;
 	d->before = 0;
 	d->rests -= !!d->rests;
 	d->fewer_rests -= !!d->fewer_rests;
-	if (d->now > d->min && !d->fewer_rests && d->now * bytes / d->rate > WAIT_LONG) {
+	if (!paid && d->now > d->min && !d->fewer_rests && d->now * bytes / d->rate > WAIT_LONG) {
 		d->before = d->now;
 		d->now = d->now / 2 < d->min ? d->min : d->now / 2;
 		return true;
@@ -109,18 +97,18 @@ bool tfs_depth_done(struct tfs_depth *d, uint64_t bytes, double seconds, double 
 		d->latency = seconds;
 	if (!d->quickest || seconds < d->quickest)
 		d->quickest = seconds;
-	/* First those that began before the change, or together. */
-	if (d->n++ < d->now) {
+	if (d->n++ < d->skipped) {
 		d->since = now;
 		return false;
 	}
 	d->bytes += bytes;
-	if (d->n < d->now + reads || now <= d->since)
+	if (d->n < d->skipped + reads || now <= d->since)
 		return false;
-	double rate = (double)d->bytes / (now - d->since), mean = (double)d->bytes / (d->n - d->now);
+	double rate = (double)d->bytes / (now - d->since), mean = (double)d->bytes / (d->n - d->skipped);
 	if (d->latency * LATENCY_FOLLOWS < d->quickest)
 		d->latency *= LATENCY_FOLLOWS;
 	d->quickest = 0;
+	d->skipped = d->now;
 	tfs_depth_interrupt(d);
 	return judge(d, rate, mean);
 }

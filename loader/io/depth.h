@@ -3,8 +3,8 @@
  * How many reads to have in flight: what the storage needs to be busy all the time, which is the product of its bandwidth and its
  * latency. Neither can be measured without the other, so twice the product of what was measured is tried, if that is more, and kept
  * only if it pays. Storage that is so slow that somebody who comes would wait long for what is in flight is tried with half of it, which
- * is kept if it costs nothing. For the same reason it begins with few, until the first have shown that they don't wait for each other. A
- * pure function of the reads so far.
+ * is kept if it costs nothing. For the same reason it begins with few, until the first has shown that nobody would wait long. A pure
+ * function of the reads so far.
  */
 #ifndef TFS_IO_DEPTH_H
 #define TFS_IO_DEPTH_H
@@ -19,15 +19,14 @@ struct tfs_depth {
 	double rate;	   /* bytes per second with now in flight, or before an attempt; 0: not known */
 
 	/* Private. */
-	bool known;	      /* it isn't the first reads any more */
-	double first_began;   /* of those, when the one that was done first began; INFINITY: none was */
-	double first_seconds; /* what it took */
+	bool known;	      /* the first read is done */
+	unsigned skipped;     /* reads that began before the last change, or together, and measure nothing */
 	double quickest;      /* latency in the measurement in progress */
 	unsigned before;      /* the number before the attempt in progress; 0: none is */
 	unsigned rests;	      /* measurements until the next attempt with more */
 	unsigned fewer_rests; /* with fewer */
 	unsigned n;	      /* reads since the last measurement */
-	double since;	      /* when the first now of them were done */
+	double since;	      /* when those that are skipped were done */
 	uint64_t bytes;	      /* of those after them */
 };
 
@@ -39,8 +38,8 @@ enum { TFS_DEPTH_FIRST = 8, TFS_DEPTH_UNKNOWN = 2 };
 
 void tfs_depth_init(struct tfs_depth *d, unsigned min, unsigned max);
 
-/* A read that began at the time @began (seconds) was done after @seconds; @large: as those below. True: d->now has changed. */
-bool tfs_depth_begin(struct tfs_depth *d, bool large, double began, double seconds);
+/* A read was done after @seconds; @large: as long as those below. True: d->now has changed. */
+bool tfs_depth_begin(struct tfs_depth *d, bool large, double seconds);
 
 /*
  * A read of @bytes that took @seconds was done at the time @now (seconds), while there was more to read than could be in flight. All

@@ -410,7 +410,7 @@ static void measure_depth(struct tfs_sched *s, const struct tfs_job *job)
 	/* Is there something that only waits for its turn? */
 	bool held_up = any_queued(s) && !first(s, false) && !first(s, true);
 
-	if (tfs_depth_begin(&s->depth, job->len > TFS_CHUNK / 2, job->taken_at, now - job->taken_at))
+	if (tfs_depth_begin(&s->depth, job->len > TFS_CHUNK / 2, now - job->taken_at))
 		return;
 	if (!held_up)
 		tfs_depth_interrupt(&s->depth);

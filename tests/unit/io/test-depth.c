@@ -20,7 +20,7 @@ static void read_some(struct tfs_depth *d, struct storage *s, unsigned reads)
 			rate = s->bandwidth;
 		s->now += READ / rate;
 		const double seconds = i ? d->now * READ / rate : alone;
-		if (!tfs_depth_begin(d, true, s->now - seconds, seconds))
+		if (!tfs_depth_begin(d, true, seconds))
 			tfs_depth_done(d, (uint64_t)READ, seconds, s->now);
 		assert_in_range(d->now, d->min, d->max);
 	}
@@ -40,19 +40,17 @@ static void test_latency(void **state)
 	assert_in_range(d.now, 25, 64); /* 25 are enough */
 }
 
-/* Few, until the first reads have shown what the storage is. */
+/* Few, until the first read has shown that whoever comes doesn't wait long. */
 static void test_begin(void **state)
 {
 	static const struct {
 		bool large;
-		double began, seconds, next_began, next_seconds;
-		unsigned first, next;
+		double seconds;
+		unsigned then;
 	} cases[] = {
-		{ true, 0, 0.01, 0, 0.02, 8, 8 },   /* whoever comes doesn't wait */
-		{ false, 0, 0.5, 0, 0.5, 8, 8 },    /* a short one says nothing of how long a large one takes */
-		{ true, 0, 0.4, 0, 0.8, 2, 2 },	    /* one after the other */
-		{ true, 0, 0.4, 0.01, 0.41, 2, 8 }, /* at the same time */
-		{ true, 0, 0.4, 0.4, 0.4, 2, 2 },   /* the second one began later: unknown */
+		{ true, 0.01, TFS_DEPTH_FIRST },
+		{ false, 0.5, TFS_DEPTH_FIRST }, /* a short one says nothing of how long a large one takes */
+		{ true, 0.4, TFS_DEPTH_UNKNOWN },
 	};
 
 	(void)state;
@@ -61,12 +59,23 @@ static void test_begin(void **state)
 
 		tfs_depth_init(&d, 2, 64);
 		assert_int_equal(d.now, TFS_DEPTH_UNKNOWN);
-		tfs_depth_begin(&d, cases[i].large, cases[i].began, cases[i].seconds);
-		assert_int_equal(d.now, cases[i].first);
-		tfs_depth_begin(&d, cases[i].large, cases[i].next_began, cases[i].next_seconds);
-		assert_int_equal(d.now, cases[i].next);
-		assert_false(tfs_depth_begin(&d, true, 1, 0.001));
+		assert_int_equal(tfs_depth_begin(&d, cases[i].large, cases[i].seconds), cases[i].then != TFS_DEPTH_UNKNOWN);
+		assert_int_equal(d.now, cases[i].then);
+		assert_false(tfs_depth_begin(&d, true, 0.001));
 	}
+}
+
+/* Storage that answers late, but many at once: after three seconds there are as many as it takes. */
+static void test_late(void **state)
+{
+	struct storage s = { .latency = 0.25, .bandwidth = 1e9 };
+	struct tfs_depth d;
+
+	(void)state;
+	tfs_depth_init(&d, 2, 64);
+	while (s.now < 3)
+		read_some(&d, &s, 1);
+	assert_in_range(d.now, 16, 64);
 }
 
 /* What is fast enough as it is isn't tried with more. */
@@ -112,7 +121,7 @@ static void test_no_use(void **state)
 	tfs_depth_init(&d, 4, 64);
 	for (int i = 0; i < 4000; i++) {
 		now += 0.01;
-		if (!tfs_depth_begin(&d, true, now - 0.08, 0.08))
+		if (!tfs_depth_begin(&d, true, 0.08))
 			tfs_depth_done(&d, (uint64_t)READ, 0.08, now);
 		more += d.now > TFS_DEPTH_FIRST;
 	}
@@ -177,9 +186,9 @@ static void test_interrupted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_latency), cmocka_unit_test(test_begin),	    cmocka_unit_test(test_fast),
-		cmocka_unit_test(test_changes), cmocka_unit_test(test_no_use),	    cmocka_unit_test(test_slow),
-		cmocka_unit_test(test_bounds),	cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_latency), cmocka_unit_test(test_begin),	cmocka_unit_test(test_late),
+		cmocka_unit_test(test_fast),	cmocka_unit_test(test_changes), cmocka_unit_test(test_no_use),
+		cmocka_unit_test(test_slow),	cmocka_unit_test(test_bounds),	cmocka_unit_test(test_interrupted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,18 +18,18 @@
 /* For reads in flight to end, at 4 MiB each: all that is waited for. */
 enum { GRACE = 5 };
 
-enum { HELPERS = 4 };
+enum { OPENER, KEEPER, KEEPER_OF_ORIGINALS, STARTER, HELPERS };
 
 /* One session in a process, as there is one set of handlers. */
 static struct {
 	struct tfs_fs *fs;
 	pthread_t thread;
 	bool running;
-	int event;	      /* eventfd(2): something below has changed */
-	int abort;	      /* the connection's file for that; -1: none */
-	int sockets[HELPERS]; /* which hang up when theirs has ended; -1: it has, or there is none */
+	int event;		      /* eventfd(2): something below has changed */
+	int abort;		      /* the connection's file for that; -1: none */
+	_Atomic int sockets[HELPERS]; /* which hang up when theirs has ended; -1: it has, or there is none */
 	_Atomic int signals, signal;
-	_Atomic bool begun, unmounted, over;
+	_Atomic bool begun, unmounted, over, said;
 } ending;
 
 /* From a signal handler, too. */
@@ -62,6 +62,8 @@ int tfs_ending_init(struct tfs_fs *fs)
 
 	ending.fs = fs;
 	ending.abort = -1;
+	for (unsigned i = 0; i < HELPERS; i++)
+		ending.sockets[i] = -1;
 	ending.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (ending.event < 0)
 		return -errno;
@@ -89,8 +91,9 @@ bool tfs_ending_unmount(struct tfs_fs *fs)
 	if (ending.unmounted || tfs_keeper_unmount(&fs->keeper) != -EPIPE || tfs_keeper_unmount(&fs->originals.keeper) != -EPIPE ||
 	    !is_mounted(fs))
 		return true;
-	tfs_log_error("%s stays mounted, as the process that unmounts has ended: use umount -l, or fusermount3 -uz",
-		      fs->mountpoint);
+	if (!atomic_exchange(&ending.said, true))
+		tfs_log_error("%s stays mounted, as nobody is left who unmounts it: use umount -l, or fusermount3 -uz",
+			      fs->mountpoint);
 	return false;
 }
 
@@ -129,21 +132,28 @@ static void cut(struct tfs_fs *fs)
  * Helper @i has ended before us: it was killed, or ran out of memory. It had rights that nobody here has, so another one can only be had
  * with another daemon, which is started if this one is killed.
  */
-static void on_helper_end(unsigned i)
+static void on_helper_end(struct tfs_fs *fs, unsigned i)
 {
+	static const char *const names[HELPERS] = { "opener", "keeper", "keeper of originals", "starter" };
 	static const char *const lost[HELPERS] = {
-		"the opener has ended: files that only root may read can't be opened any more",
-		"the keeper has ended: tensors that are opened from now on are streamed",
-		"the keeper of originals has ended: those opened from now on are read by the daemon",
-		"the starter has ended: tensorfs-fetch can't be started again",
+		[OPENER] = ": files that the daemon's user may not read can't be opened any more",
+		[KEEPER_OF_ORIGINALS] = ": originals that are opened from now on are read by the daemon",
+		[STARTER] = ": tensorfs-fetch can't be started again",
 	};
 
 	ending.sockets[i] = -1;
 	if (ending.begun || ending.over)
 		return;
-	tfs_log_error("%s%s", lost[i], ending.fs->options->restart ? "; starting again" : "; mount it again");
-	if (ending.fs->options->restart)
+	tfs_log_error("the %s has ended%s", names[i],
+		      fs->options->restart ? ", so the daemon is started again" :
+		      lost[i]		   ? lost[i] :
+					     "");
+	if (fs->options->restart)
 		raise(SIGKILL);
+	if (i == KEEPER)
+		tfs_stop_passthrough(fs, "the process that registers backing files has ended");
+	if ((i == KEEPER || i == KEEPER_OF_ORIGINALS) && ending.sockets[KEEPER] < 0 && ending.sockets[KEEPER_OF_ORIGINALS] < 0)
+		tfs_log_error("nobody is left who unmounts %s at a signal: use umount -l, or fusermount3 -uz", fs->mountpoint);
 }
 
 /* Until something has changed, or it is @deadline, in seconds of tfs_now(). */
@@ -158,7 +168,7 @@ static void wait_for_event(double deadline)
 	poll(polled, HELPERS + 1, deadline == INFINITY ? -1 : left > 0 ? (int)(left * 1e3) + 1 : 0);
 	for (unsigned i = 0; i < HELPERS; i++)
 		if (polled[i].revents)
-			on_helper_end(i);
+			on_helper_end(ending.fs, i);
 	if (read(ending.event, &n, sizeof n) < 0) /* nothing has */
 		return;
 }
@@ -183,12 +193,17 @@ static void *watch(void *arg)
 	_exit(0);
 }
 
+void tfs_ending_watch_helpers(const struct tfs_fs *fs)
+{
+	ending.sockets[OPENER] = fs->opener.socket;
+	ending.sockets[KEEPER] = fs->keeper.socket;
+	ending.sockets[KEEPER_OF_ORIGINALS] = fs->originals.keeper.socket;
+	ending.sockets[STARTER] = fs->starter.socket;
+	tell();
+}
+
 int tfs_ending_start(struct tfs_fs *fs)
 {
-	const struct tfs_helper *const helpers[HELPERS] = { &fs->opener, &fs->keeper, &fs->originals.keeper, &fs->starter };
-
-	for (unsigned i = 0; i < HELPERS; i++)
-		ending.sockets[i] = helpers[i]->socket;
 	int r = tfs_thread_start(&ending.thread, "tfs-end", watch, fs);
 
 	ending.running = !r;

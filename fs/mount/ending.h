@@ -22,6 +22,9 @@ void tfs_ending_mounted(struct tfs_fs *fs);
 /* Start the thread. 0 or -errno. */
 int tfs_ending_start(struct tfs_fs *fs);
 
+/* There is a loader: notice from now on if a helper ends. */
+void tfs_ending_watch_helpers(const struct tfs_fs *fs);
+
 /* The session has ended, by a signal or not, and is about to be taken apart. Any thread, any number of times. */
 void tfs_ending_begun(void);
 

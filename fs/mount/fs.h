@@ -143,6 +143,9 @@ extern const struct fuse_lowlevel_ops tfs_operations;
  */
 void tfs_register_loaded(void *arg, uint64_t name);
 
+/* Stream all tensors from now on, as @why says, a literal; it is logged. Again without effect. */
+void tfs_stop_passthrough(struct tfs_fs *fs, const char *why);
+
 /* open.c, read.c, reply.c */
 void tfs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void tfs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);

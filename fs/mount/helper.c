@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -99,8 +100,8 @@ const char *tfs_message_path(const struct tfs_message *m)
 	return m->len && m->len <= sizeof m->data.text && strnlen(m->data.text, m->len) == m->len - 1 ? m->data.text : NULL;
 }
 
-/* What may wait no longer than this for another one's answer. */
-enum { PATIENCE_SECONDS = 1 };
+/* What may wait no longer than this for another one's answer, or for the last one: fusermount3 may take a while. */
+enum { PATIENCE_SECONDS = 1, LAST_SECONDS = 3 };
 
 static int lock_soon(struct tfs_helper *h)
 {
@@ -144,6 +145,26 @@ int tfs_helper_ask_soon(struct tfs_helper *h, struct tfs_message *m, int fd)
 	if (got >= 0)
 		close(got);
 	return r;
+}
+
+int tfs_helper_ask_last(struct tfs_helper *h, struct tfs_message *m)
+{
+	int got = -1, r = -EPIPE;
+	unsigned n;
+
+	if (!lock_soon(h)) {
+		struct pollfd polled = { .fd = h->socket, .events = POLLIN };
+
+		if (h->socket >= 0 && !send_message(h->socket, m, NULL, 0, MSG_DONTWAIT) &&
+		    poll(&polled, 1, LAST_SECONDS * 1000) > 0)
+			r = receive_message(h->socket, m, &got, 1, &n);
+		pthread_mutex_unlock(&h->lock);
+	}
+	if (got >= 0)
+		close(got);
+	if (r)
+		tfs_helper_dismiss(h);
+	return r ? -EPIPE : m->what;
 }
 
 int tfs_helper_ask_with(struct tfs_helper *h, struct tfs_message *m, const int *fds, unsigned n)

@@ -69,6 +69,9 @@ int tfs_helper_ask(struct tfs_helper *h, struct tfs_message *m, int fd, int *ret
 /* The same with @fd; none is expected. -EAGAIN: it answers somebody else, and that takes a while: perhaps it waits for storage that hangs. */
 int tfs_helper_ask_soon(struct tfs_helper *h, struct tfs_message *m, int fd);
 
+/* The same without one, and without patience: if there is no answer soon it is dismissed, and that is -EPIPE. */
+int tfs_helper_ask_last(struct tfs_helper *h, struct tfs_message *m);
+
 /* The same with the @n descriptors @fds; none is expected. */
 int tfs_helper_ask_with(struct tfs_helper *h, struct tfs_message *m, const int *fds, unsigned n);
 

@@ -382,5 +382,7 @@ int tfs_keeper_leave_idle(struct tfs_helper *h, pid_t tid)
 
 int tfs_keeper_unmount(struct tfs_helper *h)
 {
-	return ask(h, UNMOUNT, 0, -1, NULL);
+	struct tfs_message m = { .what = UNMOUNT };
+
+	return tfs_helper_ask_last(h, &m);
 }

@@ -55,7 +55,10 @@ void tfs_keeper_readahead(struct tfs_helper *h, int kib);
 /* Let the thread @tid of this process leave SCHED_IDLE. 0 or -errno; without CAP_SYS_NICE -EPERM. */
 int tfs_keeper_leave_idle(struct tfs_helper *h, pid_t tid);
 
-/* Unmount, lazily, what was mounted; again without effect. Who has files open keeps them. 0 or -errno. */
+/*
+ * Unmount, lazily, what was mounted; again without effect. Who has files open keeps them. 0 or -errno; -EPIPE: it is gone, or was stopped,
+ * and nothing can be asked any more.
+ */
 int tfs_keeper_unmount(struct tfs_helper *h);
 
 #endif

@@ -39,19 +39,23 @@ struct request {
 	bool writing;
 };
 
+void tfs_stop_passthrough(struct tfs_fs *fs, const char *why)
+{
+	const char *none = NULL;
+
+	if (!atomic_compare_exchange_strong(&fs->streamed_because, &none, why))
+		return;
+	fs->passthrough = false;
+	tfs_log_warning("%s; tensors are streamed from now on", why);
+	tfs_loader_give_up_residency(fs->loader);
+}
+
 /* What registering a backing file gave: its id, or 0 if the kernel refuses. */
 static int id_or_none(struct tfs_fs *fs, int id)
 {
-	const char *why = id == -EPERM ? "the kernel refuses backing files" :
-			  id == -EPIPE ? "the process that registers backing files has ended" :
-					 NULL; /* other errors are about this file (a stacked file system, say) */
-	const char *none = NULL;
-
-	if (why && atomic_compare_exchange_strong(&fs->streamed_because, &none, why)) {
-		fs->passthrough = false;
-		tfs_log_warning("%s; tensors are streamed from now on", why);
-		tfs_loader_give_up_residency(fs->loader);
-	}
+	/* Without privilege it will never work; other errors are about this file (a stacked file system, say). */
+	if (id == -EPERM)
+		tfs_stop_passthrough(fs, "the kernel refuses backing files");
 	return id > 0 ? id : 0;
 }
 
@@ -422,17 +426,17 @@ static int open_node(struct tfs_work *w)
 	if (f->fd == -ENOENT && tfs_model_is_remote(f->fs->model))
 		return 0;
 	if (f->fd < 0) {
-		/* Why a local one can't be opened, who opens it can find out as well as we can. */
-		if (tfs_model_is_remote(f->fs->model))
+		/* That he may not, who opens it can find out as well as we can. */
+		if (tfs_model_is_remote(f->fs->model) || f->fd != -EACCES)
 			log_original(f->fs->model, f->node, f->fd);
 		tfs_originals_changed(&f->fs->originals, f->node);
 		return f->fd;
 	}
 	const bool is_open = tfs_opened_lock(&f->fs->opened, f->ino);
 	tfs_opened_unlock(&f->fs->opened, f->ino);
-	/* Here, where it may wait, and no lock is held. If its keeper is gone, tensors don't need that one. */
+	/* Here, where it may wait, and no lock is held. */
 	int id = is_open || !f->fs->passthrough ? -EALREADY : tfs_originals_register(&f->fs->originals, f->node, f->fd);
-	f->backing_id = id == -EPIPE ? 0 : id_or_none(f->fs, id);
+	f->backing_id = id_or_none(f->fs, id);
 	return 0;
 }
 

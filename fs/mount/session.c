@@ -461,6 +461,8 @@ static int mount_by_keeper(struct tfs_fs *fs)
 	const int given = tfs_mountpoint_fd(fs->mountpoint);
 	int fd = tfs_keeper_mount(&fs->keeper, fs->model_path);
 
+	if (fd == -EPIPE && tfs_mounted_at(fs->mountpoint).device != fs->at.st_dev)
+		tfs_log_error("%s is mounted all the same: use umount -l, or fusermount3 -uz", fs->mountpoint);
 	if (fd < 0)
 		return fd;
 	if (given >= 0) { /* then this process has it open twice, and closing it must be enough to end the connection */
@@ -512,8 +514,10 @@ static int mount_and_serve(struct tfs_fs *fs, const char *mountpoint)
 			tfs_log_error("--passthrough=on: %s", fs->streamed_because);
 			r = -EOPNOTSUPP;
 		}
-		if (!r)
+		if (!r) {
+			tfs_ending_watch_helpers(fs);
 			r = serve(fs);
+		}
 		/* Waiting requests are answered while there is still a session to answer through. */
 		tfs_fs_stop(fs);
 		tfs_close_all(fs);

@@ -70,21 +70,27 @@ of_ours() { printf %016x $((0x$(sed -n 's/^CapEff:\t//p' /proc/self/status) & $1
 # lose HELPER: it is killed, and the daemon has noticed.
 lose() {
 	kill -KILL "$(helper "$1")"
-	wait_until grep -q "the $2 has ended: .*; mount it again" "$log"
+	wait_until grep -q "the $2 has ended" "$log"
 }
+
+serving_streamed() { [[ $(stat_of serving) = "streamed (the process that registers backing files has ended)" ]]; }
 
 @test "a helper that is killed takes with it only what it does, and that is said" {
 	need_root
 	[[ $(of_ours 0x200000) != "$none" ]] || skip "no CAP_SYS_ADMIN, so fusermount3 mounts"
 	mkmodel --bytes 64K --shards 2
 	chmod 600 "$model"/*
-	expect_log 'the (opener|keeper|keeper of originals) has ended: |opening: Input/output error|registers backing files has ended'
+	expect_log 'the (opener|keeper|keeper of originals) has ended|opening: Input/output error|nobody is left who unmounts'
+	expect_log 'the process that registers backing files has ended; tensors are streamed from now on'
 	start "$model" "$mnt"
 	need_passthrough
+	cat "$mnt"/tensors/* >/dev/null
 	lose keeper keeper
+	wait_until serving_streamed
+	wait_until stat_gets resident -eq 0
 	py "$e2e/reader.py" set "$model" "$mnt" "$model"/*.safetensors
-	[[ $(stat_of serving) = "streamed (the process that registers backing files has ended)" ]]
 	lose keeper-orig 'keeper of originals'
+	wait_until grep -q 'nobody is left who unmounts .* at a signal: use umount -l' "$log"
 	cmp "$mnt"/model-00001-of-00002.safetensors "$model"/model-00001-of-00002.safetensors
 	umount "$mnt"
 	wait_until ended "$daemon"
@@ -104,6 +110,7 @@ lose() {
 	cat "$mnt"/tensors/* >/dev/null # resident
 	run -1 cat "$mnt"/model-00001-of-00002.safetensors
 	[[ $output = *'Input/output error' ]] || fail "$output; $(cat "$log")"
+	grep -q 'model-00001-of-00002.safetensors: opening: Input/output error' "$log"
 	umount "$mnt"
 	wait_until ended "$daemon"
 }
@@ -112,7 +119,7 @@ lose() {
 	need_root
 	[[ $(of_ours 0x200000) != "$none" ]] || skip "no CAP_SYS_ADMIN, so fusermount3 mounts"
 	mkmodel --bytes 64K
-	expect_log 'has ended: |stays mounted, as the process that unmounts has ended: use umount -l'
+	expect_log 'the keeper has ended|nobody is left who unmounts'
 	start --passthrough=off "$model" "$mnt"
 	right[-1]=1
 	restore+=("umount -l '$mnt' 2>/dev/null || :")
@@ -120,7 +127,27 @@ lose() {
 	kill -TERM "$daemon"
 	wait_until ended "$daemon"
 	is_mounted "$mnt"
+	[[ $(grep -c "$mnt stays mounted, as nobody is left who unmounts it: use umount -l" "$log") = 1 ]]
 	umount -l "$mnt"
+}
+
+@test "a helper that is stopped doesn't keep the daemon from ending" {
+	need_root
+	mkmodel --bytes 64K
+	chmod 600 "$model"/*
+	for stopped in opener keeper keeper-orig; do
+		start "$model" "$mnt"
+		need_passthrough
+		cat "$mnt"/tensors/* >/dev/null
+		helper=$(helper $stopped)
+		kill -STOP "$helper"
+		restore+=("kill -CONT $helper 2>/dev/null || :")
+		kill -TERM "$daemon"
+		wait_until ended "$daemon"
+		! is_mounted "$mnt" || fail "still mounted as its $stopped doesn't answer"
+		kill -CONT "$helper"
+		wait_until ended "$helper"
+	done
 }
 
 @test "mounted by an ordinary user" {

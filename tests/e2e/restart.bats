@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # --restart: a daemon that is killed is replaced (fs/mount/supervise.h).
 load helpers
+load remote-helpers
 
 # The daemon that serves the mount now, other than $1.
 other_than() {
@@ -56,8 +57,28 @@ gone() { [[ -z $(supervisors) ]] && ! is_mounted "$mnt"; }
 	[[ $(stat_of serving) = passthrough ]]
 	py "$e2e/reader.py" set "$model" "$mnt" "$model"/*.safetensors
 	for killed in opener keeper 'keeper of originals'; do
-		grep -q "the $killed has ended: .*; starting again" "$T/log"
+		grep -q "the $killed has ended, so the daemon is started again" "$T/log"
 	done
+	umount "$mnt"
+	wait_until gone
+}
+
+@test "a remote model's daemon is replaced, and one whose starter is killed" {
+	need_root
+	mkmodel --bytes 64K
+	fake
+	cd "$T"
+	"$TENSORFS" --restart "$url" "$mnt" 3>&- 7>&- 9>&-
+	restore+=("pkill -TERM -f -- '--restart .*$mnt\$' || :; wait_until gone")
+	same_tensors
+	daemon=$(stat_of pid)
+	kill -KILL "$daemon"
+	wait_until other_than "$daemon"
+	same_tensors
+	daemon=$now
+	kill -KILL "$(helper starter)"
+	wait_until other_than "$daemon"
+	same_files
 	umount "$mnt"
 	wait_until gone
 }

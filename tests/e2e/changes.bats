@@ -89,6 +89,7 @@ changed() {
 	touch "$model"
 	py "$e2e/scenario.py" all-right "$model" "$mnt"
 	[[ ! -e $mnt/new && -e $mnt/config.json ]]
+	expect_log 'config.json: opening: changed, replaced or removed since it was mounted'
 	run ! cat "$mnt/config.json"
 }
 

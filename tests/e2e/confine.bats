@@ -332,7 +332,7 @@ failed() { [[ ${lines[2 * $1]} = -1 && ${lines[2 * $1 + 1]} = "$2" ]] || fail "$
 	start --follow-links=all "$model" "$mnt"
 	printf x | dd of="$T/elsewhere/deep/blob" bs=1 seek=9999 conv=notrunc status=none
 	run ! cat "$mnt/model-00002-of-00002.safetensors"
-	expect_log 'changed since the mount'
+	expect_log 'opening: changed, replaced or removed since it was mounted'
 }
 
 # With directories that the daemon's user can't even search.

@@ -378,7 +378,7 @@ static int serve(struct tfs_fs *fs)
 		announce(fs);
 	tfs_log_limit();				       /* from here on users cause lines */
 	int ended = fuse_session_loop_mt(fs->session, config); /* even if it is over: this stops the rings */
-	if (ended >= 0 && tfs_ending_signal())
+	if (tfs_ending_signal()) /* whatever the requests that were in flight then were told: by io_uring ECANCELED */
 		ended = tfs_ending_signal();
 	tfs_ending_begun();
 	fuse_loop_cfg_destroy(config);

@@ -149,14 +149,16 @@ int tfs_helper_ask_soon(struct tfs_helper *h, struct tfs_message *m, int fd)
 
 int tfs_helper_ask_last(struct tfs_helper *h, struct tfs_message *m)
 {
-	int got = -1, r = -EPIPE;
+	int got = -1, ready = 0, r = -EPIPE;
 	unsigned n;
 
 	if (!lock_soon(h)) {
 		struct pollfd polled = { .fd = h->socket, .events = POLLIN };
 
-		if (h->socket >= 0 && !send_message(h->socket, m, NULL, 0, MSG_DONTWAIT) &&
-		    poll(&polled, 1, LAST_SECONDS * 1000) > 0)
+		if (h->socket >= 0 && !send_message(h->socket, m, NULL, 0, MSG_DONTWAIT))
+			while ((ready = poll(&polled, 1, LAST_SECONDS * 1000)) < 0 && errno == EINTR)
+				; /* another signal to end */
+		if (ready > 0)
 			r = receive_message(h->socket, m, &got, 1, &n);
 		pthread_mutex_unlock(&h->lock);
 	}

@@ -108,7 +108,9 @@ bool tfs_depth_done(struct tfs_depth *d, uint64_t bytes, double seconds, double 
 	if (d->latency * LATENCY_FOLLOWS < d->quickest)
 		d->latency *= LATENCY_FOLLOWS;
 	d->quickest = 0;
-	d->skipped = d->now;
 	tfs_depth_interrupt(d);
-	return judge(d, rate, mean);
+	const unsigned was = d->now;
+	const bool changed = judge(d, rate, mean);
+	d->skipped = was > d->now ? was : d->now;
+	return changed;
 }

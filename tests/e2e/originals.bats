@@ -29,10 +29,10 @@ begin() {
 
 source_rests() { [[ $(source_has waiting) = 0 ]]; }
 
-# read_once [PERCENT]: has the model been read from the source no more than once, but for a few pages? A sanitizer slows the daemon so
-# much that the reader overtakes it, and then both read.
+# Has the model been read from the source no more than once, but for a few pages? A sanitizer slows the daemon so much that the reader
+# overtakes it, and then both read.
 read_once() {
-	local bytes=$(($(source_has bytes) - before)) most=${1:-105}
+	local bytes=$(($(source_has bytes) - before)) most=105
 	[[ ! $TFS_SANITIZER ]] || most=200
 	((bytes * 100 <= size * most)) || fail "$bytes bytes were read at the source for $size"
 }
@@ -279,7 +279,7 @@ all_resident() { [[ $(stat_of resident) = $(stat_of tensors) ]] || (($(stat_of m
 
 # bats test_tags=slow
 @test "--prefetch=all: the tensors, once, if one of them is opened first; or if that is asked for" {
-	mkmodel --bytes 128M --shards 4
+	mkmodel --bytes 192M --shards 4
 	slow_source 50 # so slow that they aren't all there before one is opened
 	before=0
 	for how in all all:tensors; do
@@ -288,7 +288,7 @@ all_resident() { [[ $(stat_of resident) = $(stat_of tensors) ]] || (($(stat_of m
 		need_passthrough
 		[[ $how != all ]] || head -c 1 "$mnt/tensors/model.embed_tokens.weight" >/dev/null
 		wait_until all_resident
-		read_once 110
+		read_once
 		umount "$mnt"
 		before=$(source_has bytes)
 	done
